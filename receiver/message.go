@@ -1,0 +1,42 @@
+package receiver
+
+// A Discard says why a received message was thrown away. Each is a value of discarded_total's reason label.
+type Discard uint8
+
+// The reasons. Kept means that there was none.
+const (
+	Kept        Discard = iota
+	Empty               // no byte, or nothing but a line end
+	NoText              // a header and nothing behind it, such as a bare "<34>"
+	BadPriority         // starts with '<' but not with a priority of RFC 3164 section 4.1.1 or RFC 5424 section 6.2.1: <0> to <191>
+	NoHeader            // no shape of header that the input's dialect knows
+	BadDialect          // the parser that SYSLOG_FORMAT names failed or panicked on it
+	Oversize            // longer than MaxMessage
+	BadLength           // an octet count (RFC 6587 section 3.4.1) that is no number from 1 to 999999; the connection was closed
+	Incomplete          // the stream ended within the message
+	Overflow            // thrown away by the reader because the pipeline was busy and the pending ring full
+	NumDiscards         // how many there are
+)
+
+var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority", "no_header", "bad_dialect", "oversize",
+	"bad_length", "incomplete", "overflow"}
+
+// String returns the label value.
+func (d Discard) String() string { return discardNames[d] }
+
+// A Message is one syslog message or log file line, its header read. The slices are views into the raw message.
+type Message struct {
+	Host     []byte // HOSTNAME of the header; nil where there is none, or where it is the nil value "-"
+	Tag      []byte // program name: RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
+	Text     []byte // what the daemon said, without its line end
+	PID      int32  // process id, 0 where the header has none
+	Facility int8   // 0 to 23, or -1 where the header has no priority
+	Severity int8   // 0 to 7, or -1 where the header has no priority
+}
+
+// A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
+type Dialect interface {
+	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).
+	// It does not allocate where the header is well formed. Not safe for concurrent use.
+	Scan(raw []byte, m *Message) Discard
+}

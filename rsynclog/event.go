@@ -1,0 +1,84 @@
+// Package rsynclog understands what an rsync daemon logs: text to Event (Parser), events to sessions (Sessions).
+// It is pure: no I/O, no clock, no metrics. The daemon's words and codes are those of rsync 2.6.9 to 3.5.0.
+package rsynclog
+
+// A Kind says what a line is. String gives the value of rsync_messages_total's kind label.
+type Kind uint8
+
+// Direction is the daemon's view of a transfer.
+type Direction uint8
+
+const (
+	NoDirection Direction = iota
+	Send                  // "rsync on": the client pulls, the daemon sends
+	Receive               // "rsync to": the client pushes, the daemon receives
+)
+
+// String returns the direction label's value; empty for NoDirection.
+func (d Direction) String() string { return [...]string{"", "send", "receive"}[d] }
+
+// An Op is what a transfer line says was done with a file.
+type Op uint8
+
+const (
+	NoOp   Op = iota
+	OpSend    // send: the daemon sent a file
+	OpRecv    // recv: the daemon received a file
+	OpDel     // del.: a file or directory was deleted
+)
+
+// String returns the operation label's value, as rsync's %o writes it; empty for NoOp.
+func (o Op) String() string { return [...]string{"", "send", "recv", "del."}[o] }
+
+// A Reason says why a daemon turned a client away.
+type Reason uint8
+
+const (
+	NoReason Reason = iota
+	UnknownModule
+	HostsDeny
+	Auth
+	MaxConnections
+	ReadOnly
+	WriteOnly
+	RefusedOption
+	OtherReason // chroot, uid, gid, lock file, exec hooks, untrusted proxy …
+	NumReasons
+)
+
+// String returns the reason label's value.
+func (r Reason) String() string {
+	return [...]string{"", "unknown_module", "hosts_deny", "auth", "max_connections", "read_only", "write_only", "refused_option", "other"}[r]
+}
+
+// An Event is what one line says. Parse fills the fields that its Kind names and zeroes the rest. The slices are views into the
+// parsed text, raw bytes as logged; each says whose words it holds.
+type Event struct {
+	Kind Kind
+	// Severity is set by whoever has the header: 0 to 7, or -1 where it is not known. Parse leaves it alone.
+	Severity int8
+
+	Direction Direction // Start
+	Op        Op        // Transfer
+	Reason    Reason    // every kind that rejects
+	Code      int16     // ExitError, ExitWarning: rsync's exit code
+	Errno     int16     // FileError: errno; 0 where the line has none
+	Repeat    uint32    // how often the line happened: 1, or N of "message repeated N times: [ … ]"
+	Lost      uint64    // LostUpstream: messages that a forwarder says it dropped
+
+	Module  []byte // a configured module name: Allowed, Denied, AuthFailed. The client's text: UnknownModule
+	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED)
+	Addr    []byte // the client's numeric address
+	User    []byte // Start, AuthFailed: the client's text; nil where the line has none
+	Request []byte // Start: the client's text
+	Path    []byte // Transfer, FileError: a file name, anybody's text; nil where it can't be told apart
+	Version []byte // DaemonStart, ExitError, ExitWarning: rsync's version
+	Role    []byte // ExitError, ExitWarning, FileError: sender, receiver, generator, Receiver …; nil where the line has none
+	// AfterAddr is the rest of a default-format transfer line behind "[ADDR] ": it starts with the configured module name,
+	// whose end only somebody who knows the name can tell. Nil in other formats.
+	AfterAddr []byte
+
+	Length, Wire          uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
+	HasLength, HasWire    bool
+	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
+}
