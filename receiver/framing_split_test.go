@@ -1,0 +1,123 @@
+package receiver
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// cutByTheBook frames a whole stream the slow way, straight from the rules in framer's comment: the oracle of FuzzFraming.
+func cutByTheBook(stream []byte, lines, clean bool) *cutResult {
+	var c cutResult
+	for len(stream) > 0 {
+		if lines || stream[0] < '0' || stream[0] > '9' {
+			ends := "\n\x00"
+			if lines {
+				ends = "\n"
+			}
+			end := bytes.IndexAny(stream, ends)
+			line := stream
+			if end >= 0 {
+				line = stream[:end]
+			}
+			switch {
+			case len(line) > MaxMessage:
+				c.discarded[Oversize]++
+			case end >= 0 || clean:
+				c.messages = append(c.messages, string(line))
+			default:
+				c.discarded[Incomplete]++
+			}
+			if end < 0 {
+				break
+			}
+			stream = stream[end+1:]
+			continue
+		}
+		digits := len(stream) - len(bytes.TrimLeft(stream, "0123456789"))
+		if stream[0] == '0' || digits > 6 || digits < len(stream) && stream[digits] != ' ' {
+			c.discarded[BadLength]++
+			c.broken = true
+			break
+		}
+		if digits == len(stream) {
+			c.discarded[Incomplete]++
+			break
+		}
+		n := 0
+		for _, d := range stream[:digits] {
+			n = n*10 + int(d-'0')
+		}
+		stream = stream[digits+1:]
+		switch {
+		case n > MaxMessage:
+			c.discarded[Oversize]++
+		case n > len(stream):
+			c.discarded[Incomplete]++
+		default:
+			c.messages = append(c.messages, string(stream[:n]))
+		}
+		stream = stream[min(n, len(stream)):]
+	}
+	return &c
+}
+
+func randomSizes(seed uint64, most int) func() int {
+	r := rand.New(rand.NewPCG(seed, 1))
+	return func() int { return 1 + r.IntN(most) }
+}
+
+// FAULTS T5: wherever the reads happen to end, the same messages and counts come out, and they are those of the rules.
+func FuzzFraming(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("..", "testdata", "corpus", "forwarded", "*-tcp-*.raw"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no streams in the corpus: %v", err)
+	}
+	for i, name := range files {
+		stream, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(stream[:3000], uint64(i), false, true)
+	}
+	for _, s := range []string{"5 <30>a\n16385 ", "0", "999999 ", "1234567", "\n\n\x00", "<30>a\n<30>b", "12 a"} {
+		f.Add([]byte(s), uint64(1), false, true)
+		f.Add([]byte(s), uint64(2), true, false)
+	}
+	f.Add([]byte(strings.Repeat("x", MaxMessage+1)+"\n3 abc"), uint64(3), false, false)
+	f.Add([]byte(strings.Repeat("\n", 2*framerBatch)), uint64(4), false, true)
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, lines, clean bool) {
+		want := cutByTheBook(stream, lines, clean)
+		for name, next := range map[string]func() int{"at once": atOnce, "small": randomSizes(seed, 9), "large": randomSizes(seed, 20000)} {
+			if got := cutAll(t, string(stream), lines, clean, next); !got.equal(want) {
+				t.Errorf("reads %s: %q %v broken=%v, want %q %v broken=%v", name, clip(got.messages), got.discarded, got.broken,
+					clip(want.messages), want.discarded, want.broken)
+			}
+		}
+	})
+}
+
+// The same with long random mixes of everything, which a fuzzer takes long to find.
+func TestFramingSplitAnywhere(t *testing.T) {
+	pieces := []string{"<30>a line\n", "12 <30>counted\n", "5 <30>x", "\n", "\x00", "16384 " + strings.Repeat("y", 16384), "16385 " + strings.Repeat("4 \n", 5462)[:16385],
+		strings.Repeat("z", 16384) + "\n", strings.Repeat("z", 16385) + "\n", strings.Repeat("w", 70000) + "\x00", "\r\n", "20000 " + strings.Repeat("\n", 20000)}
+	last := []string{"", "<30>cut", "7 cut", "77", "0", "1234567", "9\n", strings.Repeat("z", 17000)}
+	r := rand.New(rand.NewPCG(7, 7))
+	for round := range 40 {
+		var b strings.Builder
+		for range 30 {
+			b.WriteString(pieces[r.IntN(len(pieces))])
+		}
+		stream := b.String() + last[r.IntN(len(last))]
+		clean := round%2 == 0
+		want := cutByTheBook([]byte(stream), false, clean)
+		for _, most := range []int{1 << 20, 20000, 1000, 50} {
+			if got := cutAll(t, stream, false, clean, randomSizes(uint64(round), most)); !got.equal(want) {
+				t.Fatalf("round %d, reads up to %d: %d messages %v, want %d %v", round, most, len(got.messages), got.discarded, len(want.messages), want.discarded)
+			}
+		}
+	}
+}
