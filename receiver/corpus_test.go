@@ -1,0 +1,108 @@
+package receiver
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const corpusDir = "../testdata/corpus/"
+
+// corpusFiles returns the paths of the corpus files that match a pattern, and fails the test if there are none.
+func corpusFiles(t testing.TB, pattern string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(corpusDir + pattern)
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no file matches %s%s: %v", corpusDir, pattern, err)
+	}
+	return paths
+}
+
+func readCorpus(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// readDatagrams returns the datagrams of a .raw file of the corpus that has one "LEN SP TEXT" on each line, escapes undone.
+func readDatagrams(t testing.TB, path string) [][]byte {
+	t.Helper()
+	var all [][]byte
+	for i, line := range strings.Split(strings.TrimSuffix(string(readCorpus(t, path)), "\n"), "\n") {
+		length, text, _ := strings.Cut(line, " ")
+		datagram := unescapeCorpus(text)
+		if want, err := strconv.Atoi(length); err != nil || want != len(datagram) {
+			t.Fatalf("%s:%d: datagram has %d bytes, the file says %q", path, i+1, len(datagram), length)
+		}
+		all = append(all, datagram)
+	}
+	return all
+}
+
+// unescapeCorpus undoes the corpus's escapes: \\ for a backslash, \n for LF, \xNN for other bytes.
+func unescapeCorpus(s string) []byte {
+	var b []byte
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] != '\\':
+			b = append(b, s[i])
+		case strings.HasPrefix(s[i:], `\x`):
+			v, _ := strconv.ParseUint(s[i+2:i+4], 16, 8) // a wrong escape gives a wrong length, which the caller sees
+			b = append(b, byte(v))
+			i += 3
+		case strings.HasPrefix(s[i:], `\n`):
+			b = append(b, '\n')
+			i++
+		default:
+			b = append(b, '\\')
+			i++
+		}
+	}
+	return b
+}
+
+// readOctetCounted returns the messages of a stream with octet counts, RFC 6587 section 3.4.1.
+func readOctetCounted(t testing.TB, path string) [][]byte {
+	t.Helper()
+	var all [][]byte
+	for b := readCorpus(t, path); len(b) > 0; {
+		count, rest, _ := bytes.Cut(b, []byte(" "))
+		n, err := strconv.Atoi(string(count))
+		if err != nil || n > len(rest) {
+			t.Fatalf("%s: octet count %.20q before message %d", path, count, len(all))
+		}
+		all, b = append(all, rest[:n]), rest[n:]
+	}
+	return all
+}
+
+// readLines returns the lines of a file or LF-framed stream, without their LF.
+func readLines(t testing.TB, path string) [][]byte {
+	t.Helper()
+	return bytes.Split(bytes.TrimSuffix(readCorpus(t, path), []byte("\n")), []byte("\n"))
+}
+
+// forwardedScenarios returns the direct records that every stream of the corpus's forwarded folder was made from, in its order.
+func forwardedScenarios(t testing.TB) [][]byte {
+	t.Helper()
+	var order [][2]any
+	if err := json.Unmarshal(readCorpus(t, corpusDir+"forwarded/order.json"), &order); err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for _, entry := range order {
+		records := readDatagrams(t, corpusDir+"syslog/"+entry[0].(string)+".raw")
+		if want := int(entry[1].(float64)); len(records) != want {
+			t.Fatalf("%v has %d records, order.json says %d", entry[0], len(records), want)
+		}
+		all = append(all, records...)
+	}
+	return all
+}

@@ -1,0 +1,384 @@
+package receiver
+
+import (
+	"bytes"
+	"math"
+)
+
+// Bounds on how far a header is searched for "[pid]:".
+const (
+	tagWindow    = 80 // bytes of tag and pid together: "syslog tag" may hold spaces, so no space ends the search
+	tagCutLength = 32 // rsyslog's forward templates cut the tag there, "[pid]:" included: %syslogtag:1:32%
+)
+
+// Auto is the dialect that SYSLOG_FORMAT=auto names. It tells these headers apart, each with or without "<priority>":
+//
+//	Nov 23 18:40:52 rsyncd[505]: text                               as syslog(3) writes it, no host
+//	Nov 23 18:40:52 host rsyncd[505]: text                          RFC 3164
+//	2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text         RFC 3164 with RFC 3339's stamp: rsyslog's ForwardFormat
+//	1 2026-11-23T18:40:52Z host rsyncd 505 - - text                 RFC 5424
+//
+// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and never read as times: February 30
+// is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends the message and is not text; any other LF is.
+//
+// The tag runs up to the first "[digits]:", wherever that is in the first word or the first 80 bytes, because rsyncd's "syslog
+// tag" may hold spaces and brackets. Where the first word ends in a plain ':' the tag ends there and has no pid, and where it was
+// cut at 32 bytes by rsyslog nothing behind it is searched: a pid must not come out of the text, which clients write.
+//
+// Two things can't be told apart. Without Local, a tag of several words in a datagram that has no host loses its first word to
+// Host; and in RFC 5424 such a tag is spread over APP-NAME, PROCID and MSG, of which Tag holds the APP-NAME alone, since a view
+// can't be put together from two places. The pid is right in both.
+type Auto struct {
+	// Local says that messages come from syslog(3) on this machine through a unix datagram socket: what follows an RFC 3164 or
+	// RFC 3339 stamp is the tag and never a host name.
+	Local bool
+}
+
+// Scan implements Dialect. The slices that it sets point into raw. It is safe for concurrent use.
+func (a Auto) Scan(raw []byte, m *Message) Discard { return scanSyslog(raw, m, a.Local, false) }
+
+// scanSyslog is Auto.Scan; with needStamp a message that has no stamp is NoHeader even behind a priority.
+func scanSyslog(raw []byte, m *Message, local, needStamp bool) Discard {
+	rest, d := trimMessage(raw)
+	if d != Kept {
+		return d
+	}
+	*m = Message{Facility: -1, Severity: -1}
+	if rest, d = scanPriority(rest, m); d != Kept {
+		return d
+	}
+	if len(rest) == 0 {
+		return NoText
+	}
+	if len(rest) > 1 && rest[0] == '1' && rest[1] == ' ' { // VERSION, RFC 5424 section 6.2.2
+		return scanRFC5424(rest[2:], m)
+	}
+	n := stampLength(rest)
+	switch {
+	case n > 0 && local:
+		return scanTag(rest[n:], m, true)
+	case n > 0:
+		return scanTag(scanHost(rest[n:], m), m, true)
+	case m.Severity < 0 || needStamp:
+		return NoHeader
+	}
+	return scanTag(cutSpace(rest), m, false)
+}
+
+// trimMessage takes the line end off, or says why there is no message to look at. RFC 6587 section 3.4.2 lists the line ends that
+// are met; old C libraries send the string's NUL along.
+func trimMessage(raw []byte) ([]byte, Discard) {
+	if len(raw) > MaxMessage {
+		return nil, Oversize
+	}
+	if len(raw) == 0 || raw[0] <= '\r' && len(bytes.Trim(raw, "\r\n\x00")) == 0 {
+		return nil, Empty
+	}
+	b := raw
+	if b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	if n := len(b); n > 0 && b[n-1] == '\n' {
+		b = b[:n-1]
+		if n > 1 && b[n-2] == '\r' {
+			b = b[:n-2]
+		}
+	}
+	return b, Kept
+}
+
+// scanPriority reads "<0>" to "<191>" without leading zeros, RFC 5424 section 6.2.1, into Facility and Severity and returns what
+// follows. A message that starts with anything but '<' has no priority.
+func scanPriority(b []byte, m *Message) ([]byte, Discard) {
+	if b[0] != '<' {
+		return b, Kept
+	}
+	v, i := 0, 1
+	for ; i < len(b) && i < 4 && isDigit(b[i]); i++ {
+		v = v*10 + int(b[i]-'0')
+	}
+	if i == 1 || i == len(b) || b[i] != '>' || v > 191 || i > 2 && b[1] == '0' {
+		return nil, BadPriority
+	}
+	m.Facility, m.Severity = int8(v>>3), int8(v&7)
+	return b[i+1:], Kept
+}
+
+// stampLength returns how long the stamp at the start of b is, the one space behind it included, or 0 if there is none. Behind a
+// stamp stands a space or the end of b. Fractions of a second are taken in either form: syslog-ng can add them to RFC 3164's.
+func stampLength(b []byte) int {
+	n := 0
+	switch {
+	case len(b) == 0:
+		return 0
+	case isDigit(b[0]):
+		if n = shapeLength(b, "0000-00-00T00:00:00"); n == 0 { // RFC 3339 section 5.6, as RFC 5424 section 6.2.3 narrows it
+			return 0
+		}
+		n = zoneEnd(b, fractionEnd(b, n))
+	default:
+		if n = shapeLength(b, "Aaa _0 00:00:00"); n == 0 { // RFC 3164 section 4.1.2
+			return 0
+		}
+		n = fractionEnd(b, n)
+	}
+	switch {
+	case n == 0:
+		return 0
+	case n == len(b):
+		return n
+	case b[n] == ' ':
+		return n + 1
+	}
+	return 0
+}
+
+// shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a space, A and a
+// for an ASCII letter of that case, and any other byte for itself.
+func shapeLength(b []byte, shape string) int {
+	if len(b) < len(shape) {
+		return 0
+	}
+	for i := range len(shape) {
+		c := b[i]
+		switch shape[i] {
+		case '0':
+			if !isDigit(c) {
+				return 0
+			}
+		case '_':
+			if !isDigit(c) && c != ' ' {
+				return 0
+			}
+		case 'A':
+			if c < 'A' || c > 'Z' {
+				return 0
+			}
+		case 'a':
+			if c < 'a' || c > 'z' {
+				return 0
+			}
+		default:
+			if c != shape[i] {
+				return 0
+			}
+		}
+	}
+	return len(shape)
+}
+
+// fractionEnd returns where the fraction of a second at b[n:] ends, n if there is none, and 0 for a '.' without digits.
+func fractionEnd(b []byte, n int) int {
+	if n == len(b) || b[n] != '.' {
+		return n
+	}
+	end := digitsEnd(b, n+1)
+	if end == n+1 {
+		return 0
+	}
+	return end
+}
+
+// zoneEnd returns where the time zone at b[n:] ends, or 0 if there is none or n is 0.
+func zoneEnd(b []byte, n int) int {
+	switch {
+	case n == 0 || n == len(b):
+		return 0
+	case b[n] == 'Z':
+		return n + 1
+	case shapeLength(b[n:], "+00:00") > 0 || shapeLength(b[n:], "-00:00") > 0:
+		return n + len("+00:00")
+	}
+	return 0
+}
+
+// scanHost reads the HOSTNAME of RFC 3164 section 4.1.2 and returns what follows. A word that holds '[' or ends in ':' is no host
+// but already the tag: the sender is rsyncd itself, not a relay. An IPv6 address, with colons inside, is a host.
+func scanHost(b []byte, m *Message) []byte {
+	end := wordEnd(b)
+	word := b[:end]
+	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) {
+		return b
+	}
+	m.Host = valueOrNil(word)
+	return cutSpace(b[end:])
+}
+
+// scanTag reads "TAG[PID]: text" up to the end of the message. Behind a stamp the first word is the tag where nothing marks the tag's
+// end; without one there is no telling what such a message is.
+func scanTag(b []byte, m *Message, stamped bool) Discard {
+	if len(b) == 0 {
+		return NoText
+	}
+	end := wordEnd(b)
+	open, after := findPID(b[:end])
+	plain := end > 0 && b[end-1] == ':' && bytes.IndexByte(b[:end], '[') < 0 // RFC 3164 section 5.3's "TAG:" without a pid
+	if open < 0 && !plain {
+		if stamped && end == tagCutLength && b[end-1] != ':' {
+			return scanCutTag(b[:end], cutSpace(b[end:]), m)
+		}
+		open, after = findPID(b[:min(len(b), max(end, tagWindow))])
+	}
+	switch {
+	case open >= 0:
+		m.Tag, m.PID, m.Text = b[:open], parsePID(b[open+1:after-2]), b[after:]
+	case end > 0 && b[end-1] == ':':
+		m.Tag, m.Text = b[:end-1], b[end:]
+	case !stamped:
+		return NoHeader
+	default:
+		m.Tag, m.Text = b[:end], b[end:]
+	}
+	m.Text = cutSpace(m.Text)
+	return keptIfText(m)
+}
+
+// scanCutTag splits a tag that rsyslog has cut at 32 bytes. If the cut went through the colon the pid is still whole; if it went
+// through the pid, what is left of the pid is neither a pid nor tag.
+func scanCutTag(tag, text []byte, m *Message) Discard {
+	m.Tag, m.Text = tag, text
+	if open := bytes.LastIndexByte(tag, '['); open >= 0 {
+		switch end := digitsEnd(tag, open+1); {
+		case end == len(tag):
+			m.Tag = tag[:open]
+		case end == len(tag)-1 && end > open+1 && tag[end] == ']':
+			m.Tag, m.PID = tag[:open], parsePID(tag[open+1:end])
+		}
+	}
+	return keptIfText(m)
+}
+
+// scanRFC5424 reads what follows "VERSION SP" of RFC 5424 section 6:
+// TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP STRUCTURED-DATA [SP MSG].
+func scanRFC5424(b []byte, m *Message) Discard {
+	n := 0
+	switch {
+	case len(b) > 1 && b[0] == '-' && b[1] == ' ': // NILVALUE
+		n = 2
+	case len(b) > 0 && isDigit(b[0]):
+		n = stampLength(b)
+	}
+	if n == 0 {
+		return NoHeader
+	}
+	b = b[n:]
+	var fields [4][]byte
+	for i := range fields {
+		end := wordEnd(b)
+		if end == 0 || end == len(b) {
+			return NoHeader
+		}
+		fields[i], b = b[:end], b[end+1:]
+	}
+	end := structuredDataEnd(b)
+	if end < 0 {
+		return NoHeader
+	}
+	m.Host, m.Tag = valueOrNil(fields[0]), valueOrNil(fields[1])
+	m.Text = trimMSG(cutSpace(b[end:]))
+	procID := fields[2]
+	if digitsEnd(procID, 0) == len(procID) {
+		m.PID = parsePID(procID)
+	} else if open, after := findPID(m.Text[:min(len(m.Text), tagWindow)]); open >= 0 {
+		// A tag with a space or a bracket, taken apart by the relay: APP-NAME "my", PROCID "-", MSG "tag[4414]: text".
+		m.PID, m.Text = parsePID(m.Text[open+1:after-2]), cutSpace(m.Text[after:])
+	}
+	return keptIfText(m)
+}
+
+// trimMSG takes the byte order mark off RFC 5424's MSG (section 6.4), and one space: rsyslog's MSG starts with the space that
+// stood behind "tag:", so that its messages have two.
+func trimMSG(msg []byte) []byte {
+	return cutSpace(bytes.TrimPrefix(msg, []byte("\xef\xbb\xbf")))
+}
+
+// structuredDataEnd returns where the STRUCTURED-DATA of RFC 5424 section 6.3 at the start of b ends, or -1 if it is malformed. Behind
+// it stands a space or the end of b. Inside a quoted value a backslash keeps the next byte from ending it.
+func structuredDataEnd(b []byte) int {
+	i := 0
+	if len(b) > 0 && b[0] == '-' {
+		i = 1
+	}
+	for i < len(b) && b[i] == '[' && b[0] != '-' {
+		quoted := false
+		for i++; i < len(b) && (quoted || b[i] != ']'); i++ {
+			switch {
+			case b[i] == '"':
+				quoted = !quoted
+			case b[i] == '\\' && quoted:
+				i++
+			}
+		}
+		i++
+	}
+	if i == 0 || i > len(b) || i < len(b) && b[i] != ' ' {
+		return -1
+	}
+	return i
+}
+
+// findPID looks for the first "[digits]:" and returns where its '[' is and where it ends, or -1.
+func findPID(b []byte) (open, after int) {
+	for i := 0; ; {
+		j := bytes.IndexByte(b[i:], '[')
+		if j < 0 {
+			return -1, 0
+		}
+		open = i + j
+		i = digitsEnd(b, open+1)
+		if i > open+1 && i+1 < len(b) && b[i] == ']' && b[i+1] == ':' {
+			return open, i + 2
+		}
+	}
+}
+
+// parsePID returns the value of decimal digits, or 0 if it is not above 0 or does not fit.
+func parsePID(digits []byte) int32 {
+	var v int64
+	for _, c := range digits {
+		if v = v*10 + int64(c-'0'); v > math.MaxInt32 {
+			return 0
+		}
+	}
+	return int32(v)
+}
+
+// keptIfText is the last step of every scan.
+func keptIfText(m *Message) Discard {
+	if len(m.Text) == 0 {
+		return NoText
+	}
+	return Kept
+}
+
+// valueOrNil returns a header field, or nil for one that is empty or RFC 5424's NILVALUE "-".
+func valueOrNil(field []byte) []byte {
+	if len(field) == 0 || len(field) == 1 && field[0] == '-' {
+		return nil
+	}
+	return field
+}
+
+// wordEnd returns where the first space of b is, or len(b).
+func wordEnd(b []byte) int {
+	if i := bytes.IndexByte(b, ' '); i >= 0 {
+		return i
+	}
+	return len(b)
+}
+
+// digitsEnd returns where the run of digits that starts at b[i] ends: i if there is none.
+func digitsEnd(b []byte, i int) int {
+	for i < len(b) && isDigit(b[i]) {
+		i++
+	}
+	return i
+}
+
+// cutSpace takes one leading space off.
+func cutSpace(b []byte) []byte {
+	if len(b) > 0 && b[0] == ' ' {
+		return b[1:]
+	}
+	return b
+}
