@@ -35,13 +35,13 @@ type Reason uint8
 
 const (
 	NoReason Reason = iota
-	UnknownModule
-	HostsDeny
-	Auth
-	MaxConnections
-	ReadOnly
-	WriteOnly
-	RefusedOption
+	ReasonUnknownModule
+	ReasonHostsDeny
+	ReasonAuth
+	ReasonMaxConnections
+	ReasonReadOnly
+	ReasonWriteOnly
+	ReasonRefusedOption
 	OtherReason // chroot, uid, gid, lock file, exec hooks, untrusted proxy …
 	NumReasons
 )
