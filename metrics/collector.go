@@ -1,0 +1,289 @@
+package metrics
+
+import (
+	"math"
+	"sort"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// Live is what is read at each scrape rather than counted: the state of sockets and files.
+type Live struct {
+	Sockets []Socket
+	Files   []File
+}
+
+// A Socket is the state of one kind of socket input.
+type Socket struct {
+	Input       string
+	Datagram    bool   // Drops and Buffer mean something
+	Drops       uint64 // datagrams that the kernel threw away
+	Buffer      int    // bytes granted as receive buffer; of several sockets, the least
+	Stream      bool   // Connections and Refused mean something
+	Connections int
+	Refused     uint64 // connections closed because there were too many
+	Errors      uint64 // failed receive and accept calls
+}
+
+// A File is the state of one followed log file.
+type File struct {
+	Path        string
+	Offset      int64 // of the newest generation, bytes
+	Lag         int64 // bytes not read yet, over all generations followed
+	Generations int
+	Rotations   uint64
+	Gaps        map[string]uint64 // by reason: lines may have been lost
+}
+
+// A Collector shows Snapshots to Prometheus. It implements prometheus.Collector.
+type Collector struct {
+	snapshot func() *Snapshot
+	live     func() Live
+}
+
+// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape. Both functions are called
+// from the scrape's goroutine.
+func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
+	return &Collector{snapshot: snapshot, live: live}
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range allDescs() {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	e := emitter{ch: ch}
+	snap := c.snapshot()
+	e.start = time.Unix(0, snap.start)
+	e.own(snap)
+	for i := range snap.hosts {
+		e.host(&snap.hosts[i])
+	}
+	for i := range snap.modules {
+		e.module(&snap.modules[i])
+	}
+	for i := range snap.flows {
+		e.flow(&snap.flows[i])
+	}
+	for i := range snap.users {
+		e.user(&snap.users[i])
+	}
+	e.live(c.live())
+}
+
+// An emitter turns tallies into metrics.
+type emitter struct {
+	ch    chan<- prometheus.Metric
+	start time.Time
+}
+
+func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), time.Unix(0, created), labels...)
+}
+
+func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
+
+func (e *emitter) host(h *hostTally) {
+	e.counter(descConnections, h.connections, h.created, h.host)
+	e.counter(descLists, h.lists, h.created, h.host)
+	e.counter(descStarts, h.starts, h.created, h.host)
+	e.counter(descLost, h.lost, h.created, h.host)
+	if h.version != "" {
+		e.gauge(descInfo, 1, h.host, h.version)
+	}
+	for kind, n := range h.messages {
+		if n == 0 && h.host != "" {
+			continue
+		}
+		name := "implausible"
+		if kind < int(rsynclog.NumKinds) {
+			name = rsynclog.Kind(kind).String()
+		}
+		e.counter(descMessages, n, h.created, h.host, name)
+	}
+}
+
+// usualCodes are the exit codes that a daemon logs in practice; known modules have them from the start at 0 (errcode.h).
+var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
+
+func (e *emitter) module(m *moduleTally) {
+	exits := m.exits
+	if m.known {
+		for _, code := range usualCodes {
+			exits = add(exits, code, 0)
+		}
+	}
+	for _, c := range sortedCounts(exits) {
+		e.counter(descErrors, c.n, m.created, m.host, m.module, number(c.number))
+	}
+	for _, c := range sortedCounts(m.fileErrors) {
+		e.counter(descFileErrors, c.n, m.created, m.host, m.module, number(c.number))
+	}
+	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
+		if m.known || m.rejected[r] > 0 {
+			e.counter(descRejected, m.rejected[r], m.created, m.host, m.module, r.String())
+		}
+	}
+	for op := range m.files {
+		if op == int(rsynclog.NoOp) || !m.known && m.files[op] == 0 {
+			continue // NoOp: directories, links and changed attributes, logged with %i
+		}
+		name := rsynclog.Op(op).String()
+		e.counter(descFiles, m.files[op], m.created, m.host, m.module, name)
+		e.counter(descFileBytes, m.fileBytes[op], m.created, m.host, m.module, name)
+		if m.hasWire {
+			e.counter(descWireBytes, m.wireBytes[op], m.created, m.host, m.module, name)
+		}
+	}
+	if m.oldest != 0 {
+		e.gauge(descOldest, seconds(m.oldest), m.host, m.module)
+	}
+}
+
+func (e *emitter) flow(f *flowTally) {
+	l := []string{f.host, f.module, f.direction.String()}
+	e.counter(descExecutions, f.executions, f.created, l...)
+	e.counter(descSent, f.sent, f.created, l...)
+	e.counter(descReceived, f.received, f.created, l...)
+	e.counter(descExchanged, f.sent+f.received, f.created, l...)
+	e.counter(descListed, f.listed, f.created, l...)
+	for o, n := range f.outcomes {
+		e.counter(descSessions, n, f.created, append(l, rsynclog.Outcome(o).String())...)
+	}
+	if f.direction != rsynclog.NoDirection {
+		e.gauge(descActive, float64(f.active), l...)
+		e.ch <- &durationMetric{desc: descDuration, histogram: &f.duration, created: f.created, labels: l}
+	}
+}
+
+func (e *emitter) user(u *userSample) {
+	l := []string{u.host, u.module, u.direction.String(), u.user}
+	if u.lastSuccess != 0 {
+		e.gauge(descLastSuccess, seconds(u.lastSuccess), l...)
+	}
+	if u.lastAttempt != 0 {
+		e.gauge(descLastAttempt, seconds(u.lastAttempt), l...)
+		e.gauge(descLastDuration, u.lastDuration.Seconds(), l...)
+		e.gauge(descLastListed, float64(u.lastListed), l...)
+	}
+}
+
+func (e *emitter) own(snap *Snapshot) {
+	for i := range snap.inputs {
+		in := &snap.inputs[i]
+		e.counter(descOwnReceived, in.Received, snap.start, in.Name)
+		e.counter(descOwnIgnored, in.Ignored, snap.start, in.Name)
+		for r := 1; r < len(in.Discarded); r++ {
+			e.counter(descOwnDiscarded, in.Discarded[r], snap.start, in.Name, snap.reasons[r])
+		}
+		if in.LastMessage != 0 {
+			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
+		}
+	}
+	for l, n := range snap.overflow {
+		e.counter(descOwnOverflow, n, snap.start, overflowNames[l])
+	}
+	e.gauge(descOwnSessions, float64(snap.sessions))
+	e.counter(descOwnEvicted, snap.evicted, snap.start)
+}
+
+func (e *emitter) live(l Live) {
+	start := e.start.UnixNano()
+	for _, s := range l.Sockets {
+		if s.Datagram {
+			e.counter(descOwnDrops, s.Drops, start, s.Input)
+			e.gauge(descOwnBuffer, float64(s.Buffer), s.Input)
+		}
+		if s.Stream {
+			e.gauge(descOwnConnections, float64(s.Connections), s.Input)
+			e.counter(descOwnRefused, s.Refused, start, s.Input)
+		}
+		e.counter(descOwnErrors, s.Errors, start, s.Input)
+	}
+	for _, f := range l.Files {
+		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
+		e.gauge(descOwnLag, float64(f.Lag), f.Path)
+		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
+		e.counter(descOwnRotations, f.Rotations, start, f.Path)
+		for reason, n := range f.Gaps {
+			e.counter(descOwnGaps, n, start, f.Path, reason)
+		}
+	}
+}
+
+// A durationMetric is a histogram in both of Prometheus' forms. client_golang's constant histograms have either.
+type durationMetric struct {
+	desc      *prometheus.Desc
+	histogram *histogram
+	created   int64
+	labels    []string
+}
+
+// Desc implements prometheus.Metric.
+func (m *durationMetric) Desc() *prometheus.Desc { return m.desc }
+
+// Write implements prometheus.Metric.
+func (m *durationMetric) Write(out *dto.Metric) error {
+	// The constant histogram brings the labels and the classic buckets.
+	classic := map[float64]uint64{}
+	var cumulative uint64
+	for i, b := range bounds {
+		cumulative += m.histogram.bucket[i]
+		classic[b] = cumulative
+	}
+	c, err := prometheus.NewConstHistogramWithCreatedTimestamp(m.desc, m.histogram.count, m.histogram.sum, classic,
+		time.Unix(0, m.created), m.labels...)
+	if err != nil {
+		return err
+	}
+	if err := c.Write(out); err != nil {
+		return err
+	}
+	out.Histogram.CreatedTimestamp = timestamppb.New(time.Unix(0, m.created))
+	m.histogram.writeNative(out.Histogram)
+	return nil
+}
+
+// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences to the one before.
+func (h *histogram) writeNative(out *dto.Histogram) {
+	schema, threshold := int32(nativeSchema), nativeZero
+	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.zero
+	index := make([]int, 0, len(h.native))
+	for i := range h.native {
+		index = append(index, i)
+	}
+	sort.Ints(index)
+	var before int64
+	next := math.MinInt
+	for _, i := range index {
+		if i != next {
+			offset := int32(i)
+			if len(out.PositiveSpan) > 0 {
+				offset = int32(i - next)
+			}
+			zero := uint32(0)
+			out.PositiveSpan = append(out.PositiveSpan, &dto.BucketSpan{Offset: &offset, Length: &zero})
+		}
+		*out.PositiveSpan[len(out.PositiveSpan)-1].Length++
+		n := int64(h.native[i])
+		out.PositiveDelta = append(out.PositiveDelta, n-before)
+		before, next = n, i+1
+	}
+	if len(index) == 0 { // marks an empty histogram as native too
+		offset, length := int32(0), uint32(0)
+		out.PositiveSpan = []*dto.BucketSpan{{Offset: &offset, Length: &length}}
+	}
+}

@@ -1,0 +1,72 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// The metrics: name, help and labels are the contract with dashboards. allDescs lists them; a test holds README's table against it.
+// host is the syslog header's host, empty for local inputs; module is empty where no trustworthy line names it; direction is the
+// daemon's view.
+var (
+	descConnections = rsync("connections_total", "Clients that connected.", "host")
+	descExecutions  = rsync("executions_total", "Transfers that were let through: rsync on (send) and rsync to (receive).", "host", "module", "direction")
+	descErrors      = rsync("errors_total", "rsync error and rsync warning lines by rsync's exit code.", "host", "module", "status_code")
+	descSent        = rsync("sent_bytes_total", "Bytes that the daemon sent, from the sessions' summaries.", "host", "module", "direction")
+	descReceived    = rsync("received_bytes_total", "Bytes that the daemon received, from the sessions' summaries.", "host", "module", "direction")
+	descExchanged   = rsync("exchanged_bytes_total", "Bytes sent and received.", "host", "module", "direction")
+	descListed      = rsync("listed_bytes_total", "Size of the files in the sessions' file lists, changed or not; not traffic.", "host", "module", "direction")
+	descSessions    = rsync("sessions_total", "Sessions that ended, by outcome.", "host", "module", "direction", "outcome")
+	descActive      = rsync("sessions_active", "Sessions that were let through and have not ended.", "host", "module", "direction")
+	descOldest      = rsync("oldest_session_start_timestamp_seconds", "When the oldest running session began, in seconds of the Unix epoch.", "host", "module")
+	descDuration    = rsync("session_duration_seconds", "Time from a session's connect to its last line, by the receive clock.", "host", "module", "direction")
+	descRejected    = rsync("rejected_total", "Clients that were turned away, by reason.", "host", "module", "reason")
+	descFiles       = rsync("files_total", "Transfer lines: files sent (send), received (recv) and files and directories deleted (del.).", "host", "module", "operation")
+	descFileBytes   = rsync("file_bytes_total", "Length of the files in transfer lines (%l); not traffic.", "host", "module", "operation")
+	descWireBytes   = rsync("file_transferred_bytes_total", "Bytes on the wire for the files in transfer lines, where the log format has %b.", "host", "module", "operation")
+	descFileErrors  = rsync("file_errors_total", "Files that could not be transferred, by errno; 0 for vanished files and errors without one.", "host", "module", "errno")
+	descLists       = rsync("module_list_requests_total", "Requests for the list of modules.", "host")
+	descStarts      = rsync("daemon_starts_total", "Daemon starts.", "host")
+	descInfo        = rsync("daemon_info", "Version of the daemon that started last.", "host", "version")
+	descLost        = rsync("upstream_lost_messages_total", "Messages that a forwarder says it dropped.", "host")
+	descMessages    = rsync("messages_total", "rsyncd's messages by kind. unrecognised: of no known kind. implausible: can't be what it looks like, a client wrote it.", "host", "kind")
+
+	descLastSuccess  = rsync("last_success_timestamp_seconds", "When a session last ended with outcome ok, in seconds of the Unix epoch.", "host", "module", "direction", "user")
+	descLastAttempt  = rsync("last_attempt_timestamp_seconds", "When a session last ended, in seconds of the Unix epoch.", "host", "module", "direction", "user")
+	descLastDuration = rsync("last_session_duration_seconds", "How long the last session took.", "host", "module", "direction", "user")
+	descLastListed   = rsync("last_session_listed_bytes", "Size of the files in the last session's file list.", "host", "module", "direction", "user")
+
+	descOwnReceived    = own("received_total", "Messages received: discarded, ignored and rsyncd's.", "input")
+	descOwnDiscarded   = own("discarded_total", "Received messages that were thrown away, by reason.", "input", "reason")
+	descOwnIgnored     = own("ignored_total", "Received messages of other programs than rsyncd.", "input")
+	descOwnLastMessage = own("last_message_timestamp_seconds", "When the last message arrived, in seconds of the Unix epoch.", "input")
+	descOwnDrops       = own("socket_drops_total", "Datagrams that the kernel dropped because the receive buffer was full.", "input")
+	descOwnBuffer      = own("socket_receive_buffer_bytes", "Receive buffer that the kernel granted.", "input")
+	descOwnConnections = own("connections", "Open connections.", "input")
+	descOwnRefused     = own("refused_connections_total", "Connections closed at once because there were too many.", "input")
+	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls.", "input")
+	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
+	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")
+	descOwnOverflow    = own("label_overflow_total", "Times that a new label value was counted as _other because MAX_SERIES was reached.", "label")
+	descOwnOffset      = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
+	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
+	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
+	descOwnRotations   = own("file_rotations_total", "Rotations of the followed file.", "file")
+	descOwnGaps        = own("file_gaps_total", "Times that lines of the followed file may have been lost, by reason.", "file", "reason")
+)
+
+func rsync(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("rsync_"+name, help, labels, nil)
+}
+
+func own(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("rsyncd_exporter_"+name, help, labels, nil)
+}
+
+func allDescs() []*prometheus.Desc {
+	return []*prometheus.Desc{
+		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed, descSessions, descActive,
+		descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes, descFileErrors, descLists, descStarts,
+		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
+		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnConnections,
+		descOwnRefused, descOwnErrors, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
+		descOwnGenerations, descOwnRotations, descOwnGaps,
+	}
+}

@@ -1,0 +1,157 @@
+package metrics
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and read without it.
+type Snapshot struct {
+	start    int64
+	reasons  []string
+	inputs   []Input
+	hosts    []hostTally
+	modules  []moduleTally
+	flows    []flowTally
+	users    []userSample
+	overflow [numOverflow]uint64
+	sessions int
+	evicted  uint64
+}
+
+// A userSample is a userTally with the labels of its flow.
+type userSample struct {
+	userTally
+	host, module string
+	direction    rsynclog.Direction
+}
+
+// Snapshot copies the books. behind is how far the clock of the sessions is behind the wall clock.
+func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Snapshot {
+	s.markActive(sessions, int64(behind))
+	snap := &Snapshot{start: s.start, reasons: s.reasons, overflow: s.overflow, sessions: sessions.Len(), evicted: sessions.Evicted()}
+	for _, in := range s.inputs {
+		c := *in
+		c.Discarded = slices.Clone(in.Discarded)
+		snap.inputs = append(snap.inputs, c)
+	}
+	s.eachHost(func(h *hostTally) {
+		c := *h
+		c.modules, c.unnamed = nil, nil
+		snap.hosts = append(snap.hosts, c)
+		h.eachModule(func(m *moduleTally) {
+			c := *m
+			c.flows = [3]*flowTally{}
+			c.exits, c.fileErrors = slices.Clone(m.exits), slices.Clone(m.fileErrors)
+			snap.modules = append(snap.modules, c)
+			for _, f := range m.flows {
+				if f != nil {
+					snap.addFlow(f)
+				}
+			}
+		})
+	})
+	return snap
+}
+
+func (snap *Snapshot) addFlow(f *flowTally) {
+	c := *f
+	c.tally, c.users = nil, nil
+	c.duration.native = maps.Clone(f.duration.native)
+	snap.flows = append(snap.flows, c)
+	for _, u := range f.users {
+		snap.users = append(snap.users, userSample{userTally: *u, host: f.host, module: f.module, direction: f.direction})
+	}
+}
+
+// eachHost visits the hosts, the overflow host last and only when something was counted there.
+func (s *Store) eachHost(f func(*hostTally)) {
+	for _, h := range s.hosts {
+		f(h)
+	}
+	if s.overflow[overflowHost] > 0 {
+		f(s.other)
+	}
+}
+
+func (h *hostTally) eachModule(f func(*moduleTally)) {
+	f(h.unnamed)
+	for _, m := range h.modules {
+		f(m)
+	}
+}
+
+// markActive sets the gauges of the sessions that run.
+func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
+	s.eachHost(func(h *hostTally) {
+		h.eachModule(func(m *moduleTally) {
+			m.oldest = 0
+			for _, f := range m.flows {
+				if f != nil {
+					f.active = 0
+				}
+			}
+		})
+	})
+	sessions.Active(func(sess *rsynclog.Session) {
+		began := sess.FirstSeen + behind
+		f := s.flowOf(sess.Origin, sess, began)
+		f.active++
+		if f.tally.oldest == 0 || began < f.tally.oldest {
+			f.tally.oldest = began
+		}
+	})
+}
+
+// A Total is the sum of one counter over all of a Snapshot's series, for tests and the log.
+type Total struct {
+	Received, Ignored, Discarded, Messages uint64
+	Connections, Executions                uint64
+	Sent, ReceivedBytes                    uint64
+}
+
+// Total sums the snapshot up.
+func (snap *Snapshot) Total() Total {
+	var t Total
+	for _, in := range snap.inputs {
+		t.Received += in.Received
+		t.Ignored += in.Ignored
+		for _, n := range in.Discarded {
+			t.Discarded += n
+		}
+	}
+	for i := range snap.hosts {
+		t.Connections += snap.hosts[i].connections
+		for _, n := range snap.hosts[i].messages {
+			t.Messages += n
+		}
+	}
+	for i := range snap.flows {
+		t.Executions += snap.flows[i].executions
+		t.Sent += snap.flows[i].sent
+		t.ReceivedBytes += snap.flows[i].received
+	}
+	return t
+}
+
+// sortedCounts returns the counts in the order of their numbers.
+func sortedCounts(list []count) []count {
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b count) int { return cmp.Compare(a.number, b.number) })
+	return list
+}
+
+// ExitCodes sums rsync_errors_total by its status code.
+func (snap *Snapshot) ExitCodes() map[string]uint64 {
+	codes := map[string]uint64{}
+	for i := range snap.modules {
+		for _, c := range snap.modules[i].exits {
+			codes[number(c.number)] += c.n
+		}
+	}
+	return codes
+}

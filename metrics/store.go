@@ -1,0 +1,400 @@
+// Package metrics keeps the exporter's counters and serves them: changes and messages fold into a Store, a Snapshot is a copy of
+// it, and a Collector shows Snapshots to Prometheus. The numbers are plain; whoever holds the pipeline's lock owns the Store.
+package metrics
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// A count is how often a number (an exit code, an errno) was seen.
+type count struct {
+	number int16
+	n      uint64
+}
+
+// add finds the number's count; the lists are short and their frequent members come first.
+func add(list []count, number int16, n uint64) []count {
+	for i := range list {
+		if list[i].number == number {
+			list[i].n += n
+			return list
+		}
+	}
+	return append(list, count{number, n})
+}
+
+// A hostTally holds the counters whose only rsync label is host.
+type hostTally struct {
+	host                       string
+	created                    int64
+	connections, lists, starts uint64
+	lost                       uint64
+	version                    string
+	messages                   [rsynclog.NumKinds + 1]uint64 // the last is implausible lines
+	modules                    map[string]*moduleTally
+	unnamed                    *moduleTally // module ""
+}
+
+// A moduleTally holds the counters labelled host and module.
+type moduleTally struct {
+	host, module string
+	created      int64
+	known        bool // a configured module: its series exist at 0
+	exits        []count
+	fileErrors   []count
+	rejected     [rsynclog.NumReasons]uint64
+	files        [numOps]uint64
+	fileBytes    [numOps]uint64 // %l
+	wireBytes    [numOps]uint64 // %b
+	hasWire      bool
+	flows        [3]*flowTally // by direction
+	oldest       int64         // set by Snapshot: when the oldest running session began, nanoseconds of the Unix epoch; 0: none runs
+}
+
+const numOps = int(rsynclog.OpDel) + 1
+
+// A flowTally holds the counters labelled host, module and direction.
+type flowTally struct {
+	host, module           string
+	tally                  *moduleTally // of the same host and module; nil in a Snapshot
+	direction              rsynclog.Direction
+	created                int64
+	executions             uint64
+	sent, received, listed uint64
+	outcomes               [rsynclog.NumOutcomes]uint64
+	duration               histogram
+	users                  map[string]*userTally
+	active                 int // set by Snapshot
+}
+
+// A userTally holds the last session of a user with a module: the freshness of a backup.
+type userTally struct {
+	user                     string
+	lastSuccess, lastAttempt int64 // Store's clock; 0: none yet
+	lastDuration             time.Duration
+	lastListed               uint64
+}
+
+// Input counts what arrived by one kind of input.
+type Input struct {
+	Name        string   // the input label
+	Received    uint64   // messages
+	Ignored     uint64   // messages of other programs
+	Discarded   []uint64 // by the index of the reasons that the Store was made with
+	LastMessage int64    // nanoseconds of the Unix epoch; 0: none yet
+}
+
+// A Store is the exporter's books: a pure fold over changes and messages. Not safe for concurrent use.
+type Store struct {
+	maxSeries int // in series as served
+	reasons   []string
+	start     int64 // created time of what exists from the start, nanoseconds of the Unix epoch
+	inputs    []*Input
+	hosts     map[string]*hostTally
+	series    int // weight of the label sets in use
+	other     *hostTally
+	overflow  [numOverflow]uint64
+	modules   []string
+}
+
+// The labels whose values may overflow into rsynclog.Other.
+const (
+	overflowHost = iota
+	overflowModule
+	overflowUser
+	numOverflow
+)
+
+var overflowNames = [numOverflow]string{"host", "module", "user"}
+
+// Config is what a Store is made of.
+type Config struct {
+	MaxSeries int       // series, by the weights of their label sets; what is beyond is counted under rsynclog.Other
+	Reasons   []string  // discarded_total's reasons, in the order of Input.Discarded; the first is not served
+	Modules   []string  // modules whose series exist from the start
+	Start     time.Time // created time of the series that exist from the start
+}
+
+// NewStore returns books at zero.
+func NewStore(c Config) *Store {
+	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), hosts: map[string]*hostTally{}, modules: c.Modules}
+	s.other = s.newHost(rsynclog.Other, s.start)
+	return s
+}
+
+// Input returns the counters of one kind of input, which exist from now on.
+func (s *Store) Input(name string) *Input {
+	for _, in := range s.inputs {
+		if in.Name == name {
+			return in
+		}
+	}
+	in := &Input{Name: name, Discarded: make([]uint64, len(s.reasons))}
+	s.inputs = append(s.inputs, in)
+	return in
+}
+
+// Local makes the series of local inputs, which have no host name, exist from the start.
+func (s *Store) Local() { s.hostNamed("", s.start) }
+
+func (s *Store) newHost(name string, at int64) *hostTally {
+	h := &hostTally{host: name, created: at, modules: map[string]*moduleTally{}}
+	h.unnamed = &moduleTally{host: name, created: at}
+	return h
+}
+
+func (s *Store) hostNamed(name string, at int64) *hostTally {
+	if h := s.hosts[name]; h != nil {
+		return h
+	}
+	if name == rsynclog.Other {
+		s.overflow[overflowHost]++
+		return s.other
+	}
+	if !s.room(hostSeries) {
+		s.overflow[overflowHost]++
+		return s.other
+	}
+	h := s.newHost(name, at)
+	s.hosts[name] = h
+	for _, name := range s.modules {
+		m := s.moduleNamed(h, name, at)
+		s.flow(m, rsynclog.Send, at)
+		s.flow(m, rsynclog.Receive, at)
+	}
+	return h
+}
+
+// What a label set weighs: about how many series it is served as.
+const (
+	hostSeries   = 12 // five counters and the kinds of message that are usual
+	moduleSeries = 26
+	flowSeries   = 11 + 3 + len(bounds)
+	userSeries   = 4
+)
+
+// room takes n series from what MAX_SERIES leaves, if it leaves so many.
+func (s *Store) room(n int) bool {
+	if s.series+n > s.maxSeries {
+		return false
+	}
+	s.series += n
+	return true
+}
+
+func (s *Store) hostOf(o *rsynclog.Origin, at int64) *hostTally {
+	if h, ok := o.Cookie.(*hostTally); ok {
+		return h
+	}
+	h := s.hostNamed(o.Host, at)
+	o.Cookie = h
+	return h
+}
+
+func (s *Store) moduleNamed(h *hostTally, name string, at int64) *moduleTally {
+	if name == "" {
+		return h.unnamed
+	}
+	if m := h.modules[name]; m != nil {
+		return m
+	}
+	if !s.room(moduleSeries) {
+		s.overflow[overflowModule]++
+		name = rsynclog.Other
+		if m := h.modules[name]; m != nil {
+			return m
+		}
+	}
+	m := &moduleTally{host: h.host, module: name, created: at, known: true}
+	h.modules[name] = m
+	return m
+}
+
+// flow returns the counters of one direction. A module's few directions are never refused: their number is bounded by the modules'.
+func (s *Store) flow(m *moduleTally, d rsynclog.Direction, at int64) *flowTally {
+	if m.flows[d] == nil {
+		s.series += flowSeries
+		m.flows[d] = &flowTally{host: m.host, module: m.module, tally: m, direction: d, created: at}
+	}
+	return m.flows[d]
+}
+
+// flowOf returns the counters of a session's series, by its cookie after the first time.
+func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session, at int64) *flowTally {
+	if sess == nil {
+		return s.flow(s.hostOf(o, at).unnamed, rsynclog.NoDirection, at)
+	}
+	if f, ok := sess.Cookie.(*flowTally); ok {
+		return f
+	}
+	f := s.flow(s.moduleNamed(s.hostOf(o, at), sess.Module, at), sess.Direction, at)
+	sess.Cookie = f
+	return f
+}
+
+// Message counts one message of a host by its kind. believed is what Sessions.Apply returned.
+func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
+	if !believed {
+		kind = rsynclog.NumKinds
+	}
+	s.hostOf(o, at).messages[kind]++
+}
+
+// Apply adds changes to the books. The time at is in nanoseconds of the Unix epoch.
+func (s *Store) Apply(changes []rsynclog.Change, at int64) {
+	for i := range changes {
+		s.apply(&changes[i], at)
+	}
+}
+
+func (s *Store) apply(c *rsynclog.Change, at int64) {
+	switch c.Kind {
+	case rsynclog.FileMoved:
+		m := s.flowOf(c.Origin, c.Session, at).tally
+		m.files[c.Op] += c.N
+		m.fileBytes[c.Op] += c.Length
+		m.wireBytes[c.Op] += c.Wire
+		m.hasWire = m.hasWire || c.Wire > 0
+	case rsynclog.Connected:
+		s.hostOf(c.Origin, at).connections += c.N
+	case rsynclog.Executed:
+		s.flowOf(c.Origin, c.Session, at).executions += c.N
+	case rsynclog.Ended:
+		s.ended(c, at)
+	case rsynclog.Exited:
+		m := s.flowOf(c.Origin, c.Session, at).tally
+		m.exits = add(m.exits, exitCode(c.Code), c.N)
+	case rsynclog.FileFailed:
+		m := s.flowOf(c.Origin, c.Session, at).tally
+		m.fileErrors = add(m.fileErrors, errno(c.Errno), c.N)
+	case rsynclog.TurnedAway:
+		s.flowOf(c.Origin, c.Session, at).tally.rejected[c.Reason] += c.N
+	case rsynclog.Listed:
+		s.hostOf(c.Origin, at).lists += c.N
+	case rsynclog.LostByRelay:
+		s.hostOf(c.Origin, at).lost += c.N
+	case rsynclog.DaemonStarted:
+		h := s.hostOf(c.Origin, at)
+		h.starts += c.N
+		h.version = c.Version
+	}
+}
+
+func (s *Store) ended(c *rsynclog.Change, at int64) {
+	sess := c.Session
+	f := s.flowOf(c.Origin, sess, at)
+	f.outcomes[sess.Outcome]++
+	if sess.HasSummary {
+		f.sent += sess.Sent
+		f.received += sess.Received
+		f.listed += sess.Total
+	}
+	if sess.Direction == rsynclog.NoDirection {
+		return
+	}
+	took := time.Duration(sess.LastSeen - sess.FirstSeen)
+	if sess.ConnectSeen {
+		f.duration.observe(took.Seconds())
+	}
+	if sess.Module == "" || sess.Outcome == rsynclog.Rejected {
+		return
+	}
+	u := s.userNamed(f, sess.User)
+	u.lastAttempt = at
+	if sess.ConnectSeen {
+		u.lastDuration = took
+	}
+	if sess.HasSummary {
+		u.lastListed = sess.Total
+	}
+	if sess.Outcome == rsynclog.OK {
+		u.lastSuccess = at
+	}
+}
+
+func (s *Store) userNamed(f *flowTally, name string) *userTally {
+	if u := f.users[name]; u != nil {
+		return u
+	}
+	if !s.room(userSeries) {
+		s.overflow[overflowUser]++
+		name = rsynclog.Other
+		if u := f.users[name]; u != nil {
+			return u
+		}
+	}
+	if f.users == nil {
+		f.users = map[string]*userTally{}
+	}
+	u := &userTally{user: name}
+	f.users[name] = u
+	return u
+}
+
+// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a first full backup.
+var bounds = [...]float64{0.1, 1, 10, 60, 300, 900, 3600, 10800, 43200, 86400}
+
+// A histogram is a session duration histogram, classic and native.
+type histogram struct {
+	count  uint64
+	sum    float64
+	bucket [len(bounds)]uint64 // not cumulative; what is longer is only in count
+	zero   uint64              // native: at most nativeZero
+	native map[int]uint64      // native: by bucket index
+}
+
+// Native buckets grow by 2^(1/2^nativeSchema), about 19 % each; 3 s and 3.5 s are told apart.
+const (
+	nativeSchema = 2
+	nativeZero   = 1e-3 // seconds: below a log's and a scheduler's precision
+)
+
+func (h *histogram) observe(v float64) {
+	h.count++
+	h.sum += v
+	for i, b := range bounds {
+		if v <= b {
+			h.bucket[i]++
+			break
+		}
+	}
+	if v <= nativeZero {
+		h.zero++
+		return
+	}
+	if h.native == nil {
+		h.native = map[int]uint64{}
+	}
+	h.native[int(math.Ceil(math.Log2(v)*(1<<nativeSchema)))]++
+}
+
+// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into the log.
+const otherNumber = -1
+
+func number(n int16) string {
+	if n == otherNumber {
+		return rsynclog.Other
+	}
+	return strconv.Itoa(int(n))
+}
+
+// exitCode returns a code of rsync's errcode.h (2.6.9 to 3.5.0) or otherNumber.
+func exitCode(n int16) int16 {
+	switch {
+	case n >= 1 && n <= 5, n >= 10 && n <= 16, n >= 19 && n <= 25, n == 30, n == 35, n >= 124 && n <= 127:
+		return n
+	}
+	return otherNumber
+}
+
+// errno returns an errno of Linux, which has 1 to 133, or 0 for none, or otherNumber.
+func errno(n int16) int16 {
+	if n >= 0 && n <= 133 {
+		return n
+	}
+	return otherNumber
+}

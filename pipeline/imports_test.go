@@ -1,0 +1,49 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// walls is the table of what a package must not import, itself or through its own files; docs/decisions.md says why.
+var walls = map[string][]string{
+	"rsyncd_exporter/rsynclog": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/receiver", "rsyncd_exporter/metrics", "rsyncd_exporter/pipeline"},
+	"rsyncd_exporter/receiver": {"github.com/prometheus/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/metrics", "rsyncd_exporter/pipeline", "github.com/kelseyhightower/envconfig"},
+	"rsyncd_exporter/metrics":  {"net", "rsyncd_exporter/receiver", "rsyncd_exporter/pipeline", "github.com/kelseyhightower/envconfig"},
+	"rsyncd_exporter/pipeline": {"net", "os", "log/slog", "github.com/prometheus/", "github.com/kelseyhightower/envconfig"},
+}
+
+func TestImportWalls(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "rsyncd_exporter/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	checked := 0
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for dec.More() {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&pkg); err != nil {
+			t.Fatal(err)
+		}
+		banned, ok := walls[pkg.ImportPath]
+		if !ok {
+			continue
+		}
+		checked++
+		for _, imp := range pkg.Imports {
+			for _, b := range banned {
+				if imp == b || strings.HasSuffix(b, "/") && strings.HasPrefix(imp, b) {
+					t.Errorf("%s imports %s", pkg.ImportPath, imp)
+				}
+			}
+		}
+	}
+	if checked != len(walls) {
+		t.Errorf("go list showed %d of the %d packages with walls", checked, len(walls))
+	}
+}

@@ -1,0 +1,204 @@
+// Package pipeline is where everything meets: a slab of raw messages goes in, its headers are read, its texts become events,
+// events move sessions, and what changes is added to the books. One lock is taken once per slab; under it nothing waits, logs or
+// does I/O, so that a datagram reader that finds it held loses a moment at most.
+package pipeline
+
+import (
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// Config is what a Pipeline is made of.
+type Config struct {
+	LogFormat string   // rsyncd.conf's log format
+	Tags      []string // globs (path.Match) of the syslog tags that are rsyncd's
+	Modules   []string // configured modules
+	MaxSeries int
+	Limits    rsynclog.Limits
+}
+
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+type Pipeline struct {
+	mu       sync.Mutex
+	parser   *rsynclog.Parser
+	sessions *rsynclog.Sessions
+	store    *metrics.Store
+	tags     tagFilter
+	clock    clock
+	message  receiver.Message // scratch
+	event    rsynclog.Event   // scratch
+	inputs   map[*receiver.Source]*metrics.Input
+
+	bulk   sync.Mutex   // Deliver's turn: at most one of those who can wait competes with the datagram readers
+	missed atomic.Int64 // when a datagram reader last found mu held, by clock; 0: it has been served since
+}
+
+// New returns a pipeline at zero. The error is the log format's.
+func New(c Config) (*Pipeline, error) {
+	parser, err := rsynclog.NewParser(c.LogFormat)
+	if err != nil {
+		return nil, err
+	}
+	clock := newClock()
+	p := &Pipeline{
+		parser:   parser,
+		sessions: rsynclog.NewSessions(c.Limits, c.Modules),
+		tags:     tagFilter{globs: c.Tags, seen: map[string]bool{}},
+		clock:    clock,
+		inputs:   map[*receiver.Source]*metrics.Input{},
+	}
+	p.store = metrics.NewStore(metrics.Config{
+		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start,
+	})
+	return p, nil
+}
+
+// Local makes the series of inputs without a host name exist from the start.
+func (p *Pipeline) Local() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.store.Local()
+}
+
+// Input makes the series of one kind of input exist from the start.
+func (p *Pipeline) Input(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.store.Input(name)
+}
+
+// TryDeliver implements receiver.Sink.
+func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
+	if !p.mu.TryLock() {
+		p.missed.Store(1)
+		return false
+	}
+	p.handle(src, slab)
+	p.mu.Unlock()
+	p.missed.Store(0)
+	return true
+}
+
+// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held go first.
+func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
+	p.bulk.Lock()
+	defer p.bulk.Unlock()
+	const patience = 20 // pauses of 100 µs and more; then the reader has had its chance
+	for i := 0; i < patience && p.missed.Load() != 0; i++ {
+		time.Sleep(100 * time.Microsecond)
+	}
+	p.mu.Lock()
+	p.handle(src, slab)
+	p.mu.Unlock()
+	runtime.Gosched()
+}
+
+// Snapshot ends the sessions whose time has come and copies the books.
+func (p *Pipeline) Snapshot() *metrics.Snapshot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tick()
+	return p.store.Snapshot(p.sessions, p.clock.behind())
+}
+
+// Tick ends the sessions whose time has come. Call it about once a second.
+func (p *Pipeline) Tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tick()
+}
+
+func (p *Pipeline) tick() { p.store.Apply(p.sessions.Tick(p.clock.now()), p.clock.wall()) }
+
+// handle runs a slab to completion. The caller holds the lock.
+func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
+	now, wall := p.clock.now(), p.clock.wall()
+	in := p.inputs[src]
+	if in == nil {
+		in = p.store.Input(src.Input)
+		p.inputs[src] = in
+	}
+	for reason, n := range slab.Discarded {
+		in.Discarded[reason] += uint64(n)
+		in.Received += uint64(n)
+	}
+	in.Received += uint64(len(slab.Messages))
+	if len(slab.Messages) > 0 {
+		in.LastMessage = wall
+	}
+	for _, raw := range slab.Messages {
+		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
+			in.Discarded[d]++
+			continue
+		}
+		if !p.tags.match(p.message.Tag) {
+			in.Ignored++
+			continue
+		}
+		p.one(src, now, wall)
+	}
+}
+
+// one handles the message in p.message.
+func (p *Pipeline) one(src *receiver.Source, now, wall int64) {
+	m, ev := &p.message, &p.event
+	p.parser.Parse(m.Text, ev)
+	ev.Severity = m.Severity
+	origin := p.sessions.Origin(src.Scope, m.Host)
+	changes, believed := p.sessions.Apply(origin, m.PID, now, ev)
+	p.store.Message(origin, ev.Kind, believed, wall)
+	p.store.Apply(changes, wall)
+}
+
+// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.
+type tagFilter struct {
+	globs []string
+	seen  map[string]bool
+}
+
+// maxTags bounds the answers remembered; senders choose tags.
+const maxTags = 1024
+
+// match says whether a tag is rsyncd's. A line of rsync's own log file has none and is.
+func (f *tagFilter) match(tag []byte) bool {
+	if tag == nil {
+		return true
+	}
+	if ok, seen := f.seen[string(tag)]; seen {
+		return ok
+	}
+	ok := false
+	for _, g := range f.globs {
+		// path.Match's * stops at a slash, which tags may hold (rsync/daemon).
+		if m, err := path.Match(slashless(g), slashless(string(tag))); err == nil && m {
+			ok = true
+			break
+		}
+	}
+	if len(f.seen) < maxTags {
+		f.seen[string(tag)] = ok
+	}
+	return ok
+}
+
+func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
+
+// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the monotonic clock, so that
+// it doesn't jump when the machine's time is set.
+type clock struct{ start time.Time }
+
+func newClock() clock { return clock{time.Now()} }
+
+func (c clock) now() int64  { return c.start.UnixNano() + int64(time.Since(c.start)) }
+func (c clock) wall() int64 { return time.Now().UnixNano() }
+
+// behind returns what must be added to a time of this clock to have the wall clock's.
+func (c clock) behind() time.Duration { return time.Duration(c.wall() - c.now()) }

@@ -1,0 +1,371 @@
+package rsynclog
+
+import "bytes"
+
+// maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
+const maxBytes = 1 << 50
+
+// Apply adds one event to the books of the process pid of an origin; pid 0 is an unknown one. The time at is the receive time in
+// nanoseconds of any clock that doesn't jump. The changes are valid until the next call to Apply or Tick.
+//
+// believed is false when the line can't be what it looks like: it names something that the session's state rules out, so that a
+// client wrote it. Such a line changes nothing.
+func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []Change, believed bool) {
+	t.changes = t.changes[:0]
+	switch ev.Kind {
+	case LostUpstream:
+		t.emit(Change{Kind: LostByRelay, Origin: o, N: ev.Lost})
+		return t.changes, true
+	case DaemonStart:
+		return t.daemonStart(o, pid, ev)
+	}
+	if pid == 0 || !o.tracked {
+		return t.stray(o, ev), true
+	}
+	s := o.sessions[pid]
+	if s != nil && s.offer.at != 0 && ev.Kind != Connect {
+		s = t.settleOffer(s, ev.Kind)
+	}
+	switch {
+	case ev.Kind == Connect:
+		believed = t.connect(o, s, pid, at, ev)
+	case ev.Kind == Start:
+		believed = t.start(o, s, pid, at, ev)
+	case s == nil:
+		believed = t.unseen(o, pid, at, ev)
+	default:
+		believed = t.line(s, at, ev)
+	}
+	return t.changes, believed
+}
+
+func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
+	if s := o.sessions[pid]; s != nil && (s.phase == running || s.phase == settling) {
+		return nil, false // a listener's pid isn't that of an open session
+	}
+	if o.tracked {
+		o.listener = pid
+	}
+	t.emit(Change{Kind: DaemonStarted, Origin: o, N: times(ev), Version: label(ev.Version)})
+	return t.changes, true
+}
+
+func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
+
+// connect begins a session. Under the pid of one that runs it is only an offer: see settleOffer.
+func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
+	if s != nil && (s.phase == running || s.phase == settling) {
+		if s.reopened >= maxReopened {
+			return false
+		}
+		s.offer = offer{at: at, host: label(ev.Host), addr: label(ev.Addr)}
+		return true
+	}
+	if s != nil {
+		t.end(s)
+		t.drop(s)
+	}
+	s = t.open(o, pid, at, fresh)
+	s.Host, s.Addr, s.ConnectSeen = label(ev.Host), label(ev.Addr), true
+	t.emit(Change{Kind: Connected, Origin: o, Session: s, N: times(ev)})
+	return true
+}
+
+// settleOffer decides, at the next line of the pid, whether a "connect from" within an open session was a new client under a
+// reused pid, whose session then goes on as a session does, or text that the old client wrote into the log.
+func (t *Sessions) settleOffer(s *Session, next Kind) *Session {
+	offer := s.offer
+	s.offer.at = 0
+	switch next {
+	case Allowed, Start, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, SecretsFile:
+	default:
+		return s
+	}
+	t.end(s)
+	t.drop(s)
+	n := t.open(s.Origin, s.PID, offer.at, fresh)
+	n.Host, n.Addr, n.ConnectSeen, n.reopened = offer.host, offer.addr, true, s.reopened+1
+	t.emit(Change{Kind: Connected, Origin: s.Origin, Session: n, N: 1})
+	return n
+}
+
+// start handles "rsync on" and "rsync to": the gate is passed.
+func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
+	switch {
+	case s == nil || s.phase == ended:
+		if s != nil {
+			t.drop(s)
+		}
+		if s = t.adopt(o, pid, ev); s == nil {
+			s = t.open(o, pid, at, fresh)
+		}
+	case s.phase != fresh:
+		return false // one session, one start
+	}
+	s.request = ""
+	if s.Module == "" {
+		// Before 3.2 no line but this one names the module, and here it is the client's text.
+		name := ev.Request
+		if i := bytes.IndexByte(name, '/'); i >= 0 {
+			name = name[:i]
+		}
+		if m, ok := t.module(o, name, false); ok {
+			s.relabel(m, s.Direction)
+		} else if len(name) <= MaxLabel {
+			s.request = string(name)
+		}
+	}
+	s.relabel(s.Module, ev.Direction)
+	if s.Addr == "" {
+		s.Host, s.Addr = label(ev.Host), label(ev.Addr)
+	}
+	if len(ev.User) > 0 { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+		s.User, s.Cookie = label(ev.User), nil
+	}
+	t.move(s, running, at)
+	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: times(ev)})
+	return true
+}
+
+// adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
+// allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
+func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
+	const lookBack = 256 // younger sessions that may stand between
+	s := t.lists[fresh].last
+	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
+		if s.Origin == o && s.known && s.PID != pid && s.Addr == string(ev.Addr) && bytes.HasPrefix(ev.Request, []byte(s.Module)) {
+			delete(o.sessions, s.PID)
+			s.PID = pid
+			o.sessions[pid] = s
+			return s
+		}
+	}
+	return nil
+}
+
+// unseen handles a line of a process that was never seen to connect.
+func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
+	switch ev.Kind {
+	case Summary:
+		// The listener's stop line (main.c and cleanup.c, 3.1 and later) looks like an empty session.
+		if pid == o.listener || ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+			return true
+		}
+		fallthrough
+	case Transfer, FileList: // a session that began before we did
+		return t.line(t.open(o, pid, at, running), at, ev)
+	case Allowed, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
+		return t.line(t.open(o, pid, at, fresh), at, ev)
+	}
+	t.stray(o, ev)
+	return true
+}
+
+// stray counts what can be counted of a line that belongs to no session.
+func (t *Sessions) stray(o *Origin, ev *Event) []Change {
+	c := Change{Origin: o, N: times(ev)}
+	switch ev.Kind {
+	case Connect:
+		c.Kind = Connected
+	case ExitError, ExitWarning:
+		c.Kind, c.Code = Exited, ev.Code
+	case FileError, FileVanished:
+		c.Kind, c.Errno = FileFailed, ev.Errno
+	case ModuleList:
+		c.Kind = Listed
+	case UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected, ReadOnlyModule, WriteOnlyModule, RefusedOption:
+		c.Kind, c.Reason = TurnedAway, ev.Reason
+	case Transfer:
+		c.fillTransfer(ev, ev.Op)
+	case Start, Summary:
+		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
+		// ends with the line.
+		s := &Session{Origin: o, Direction: ev.Direction}
+		c.Session, c.Kind = s, Executed
+		if ev.Kind == Summary {
+			if ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 || !plausible(ev) {
+				return t.changes
+			}
+			s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
+			s.Outcome, c.Kind = OK, Ended
+		}
+	default:
+		return t.changes
+	}
+	t.emit(c)
+	return t.changes
+}
+
+func plausible(ev *Event) bool {
+	return ev.Sent <= maxBytes && ev.Received <= maxBytes && ev.Total <= maxBytes
+}
+
+// line handles a line within a session that is known.
+func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
+	switch ev.Kind {
+	case Transfer:
+		return t.transfer(s, at, ev)
+	case Summary:
+		return t.summary(s, at, ev)
+	case ExitError, ExitWarning:
+		return t.exit(s, at, ev)
+	case Allowed:
+		return t.allowed(s, at, ev)
+	case ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
+		return t.gateClosed(s, at, ev)
+	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
+		return t.refused(s, at, ev)
+	case FileError, FileVanished, MaxDelete:
+		s.fileErrors = true
+		if ev.Kind != MaxDelete {
+			t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
+		}
+	case IOError, Timeout:
+		s.lost = true
+	case FileList:
+		s.listing = true
+	}
+	t.move(s, s.phase, at)
+	return true
+}
+
+func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
+	op := ev.Op
+	if !s.fits(ev, op) {
+		return false
+	}
+	s.moved = true
+	if s.phase == fresh { // "rsync on" was lost
+		t.move(s, running, at)
+	}
+	if s.Direction == NoDirection {
+		switch op {
+		case OpSend:
+			s.relabel(s.Module, Send)
+		case OpRecv, OpDel:
+			s.relabel(s.Module, Receive)
+		}
+	}
+	t.learn(s, ev)
+	p := s.phase
+	if p == settling && s.exits[0].role == 0 { // the summary before this line wasn't the session's
+		s.HasSummary, p = false, running
+	}
+	t.move(s, p, at)
+	c := Change{Origin: s.Origin, Session: s, N: times(ev)}
+	c.fillTransfer(ev, op)
+	t.emit(c)
+	return true
+}
+
+// fits says whether a transfer line can be the session's own: its direction, and the client's address where the format has it.
+func (s *Session) fits(ev *Event, op Op) bool {
+	switch {
+	case s.Direction == Send && (op == OpRecv || op == OpDel), s.Direction == Receive && op == OpSend:
+		return false // MSG_DELETED lets a client write "del." lines into a download
+	case ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr):
+		return false
+	}
+	return ev.Length <= maxBytes && ev.Wire <= maxBytes
+}
+
+func (c *Change) fillTransfer(ev *Event, op Op) {
+	c.Kind, c.Op = FileMoved, op
+	c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
+}
+
+// learn names the module of a daemon before 3.2, which logs no "allowed access": the request's first word is the module when
+// the transfer line, where the daemon writes the configured name, begins with it too.
+func (t *Sessions) learn(s *Session, ev *Event) {
+	if s.request == "" || ev.AfterAddr == nil || s.Origin.names || len(t.known) > 0 {
+		return
+	}
+	rest, ok := bytes.CutPrefix(ev.AfterAddr, []byte(s.request))
+	if !ok || !bytes.HasPrefix(rest, []byte(" (")) || bytes.Contains([]byte(s.request), []byte(" (")) {
+		return
+	}
+	m, _ := t.module(s.Origin, []byte(s.request), true)
+	s.relabel(m, s.Direction)
+	s.request = ""
+}
+
+// summary takes "sent … received …"; the last one of a session counts.
+func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
+	if s.phase == ended || !plausible(ev) || ev.Severity >= 0 && ev.Severity != severityInfo {
+		return false // log.c: log_exit uses FINFO; a client's MSG_ERROR arrives as a warning
+	}
+	s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
+	s.exits = [2]exit{} // cleanup.c logs the error after the summary; one before it was the client's
+	t.move(s, settling, at)
+	return true
+}
+
+// severityInfo is LOG_INFO, which log.c: logit gives to FINFO and FLOG.
+const severityInfo = 6
+
+func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
+	if s.phase == ended {
+		t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: times(ev), Code: ev.Code})
+		return true
+	}
+	e := exit{role: '?', code: ev.Code, n: times(ev)}
+	if len(ev.Role) > 0 {
+		e.role = ev.Role[0]
+	}
+	if s.exits[0].role == 0 || s.exits[0].role == e.role {
+		s.exits[0] = e
+	} else {
+		s.exits[1] = e // the receiver's and the generator's of one failed upload
+	}
+	t.move(s, settling, at)
+	return true
+}
+
+func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
+	if s.phase != fresh || s.known {
+		return false
+	}
+	s.Origin.names = true
+	m, ok := t.module(s.Origin, ev.Module, s.reopened == 0)
+	s.known = ok
+	s.relabel(m, s.Direction)
+	if s.Addr == "" {
+		s.Host, s.Addr = label(ev.Host), label(ev.Addr)
+	}
+	t.move(s, fresh, at)
+	return true
+}
+
+// gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
+func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
+	if s.phase != fresh {
+		return false
+	}
+	t.move(s, fresh, at)
+	if ev.Kind == ModuleList {
+		s.listed = true
+		t.emit(Change{Kind: Listed, Origin: s.Origin, Session: s, N: times(ev)})
+	} else {
+		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && s.reopened == 0 {
+			m, _ := t.module(s.Origin, ev.Module, s.ConnectSeen)
+			s.relabel(m, s.Direction)
+		}
+		s.reason = ev.Reason
+		t.emit(Change{Kind: TurnedAway, Origin: s.Origin, Session: s, N: 1, Reason: ev.Reason})
+	}
+	t.end(s)
+	return true
+}
+
+// refused handles a request that was logged and then turned down; "rsync error" follows.
+func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
+	if s.phase == ended || s.listing || s.moved {
+		return false // a session whose file list was begun has passed the gate
+	}
+	if s.reason == NoReason {
+		s.reason = ev.Reason
+		t.emit(Change{Kind: TurnedAway, Origin: s.Origin, Session: s, N: 1, Reason: ev.Reason})
+	}
+	t.move(s, settling, at)
+	return true
+}

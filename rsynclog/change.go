@@ -1,0 +1,144 @@
+package rsynclog
+
+// An Outcome says how a session went. String gives the value of rsync_sessions_total's outcome label.
+type Outcome uint8
+
+const (
+	Unknown     Outcome = iota // expired, replaced by pid reuse, or ended without a word
+	OK                         // a summary, no error line, no file error
+	Partial                    // exit code 23, 24 or 25, or file errors without another exit code
+	Aborted                    // any other exit code, or the connection was lost
+	Rejected                   // never got past the gate
+	Listing                    // asked for the module list only
+	NumOutcomes
+)
+
+// String returns the label value.
+func (o Outcome) String() string {
+	return [...]string{"unknown", "ok", "partial", "aborted", "rejected", "listing"}[o]
+}
+
+// A ChangeKind says what a Change counts.
+type ChangeKind uint8
+
+const (
+	Connected     ChangeKind = iota // a client connected
+	Executed                        // a transfer was asked for and let through: "rsync on" or "rsync to"
+	FileMoved                       // a transfer line: Op, Length and Wire where the log format has them
+	FileFailed                      // a file error: Errno, 0 for a vanished file or an error without a number
+	Exited                          // an "rsync error" or "rsync warning" line: Code
+	TurnedAway                      // the daemon rejected the client: Reason
+	Listed                          // the module list was asked for
+	DaemonStarted                   // a listener started: Version
+	LostByRelay                     // a forwarder said that it dropped messages: N of them
+	Ended                           // the session is over: Outcome and the summary are in Session
+)
+
+// A Change is one thing that an event added to the books. It is valid until the next call to the Sessions that returned it.
+type Change struct {
+	Kind    ChangeKind
+	Origin  *Origin
+	Session *Session // nil where the line belongs to no session that is known
+	N       uint64   // how many times: the event's Repeat, or the messages lost
+
+	Op           Op
+	Length, Wire uint64 // bytes, for all N together
+	Reason       Reason
+	Code, Errno  int16
+	Version      string
+}
+
+// A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles
+// a Change and may keep its own note in Cookie.
+type Session struct {
+	Origin    *Origin
+	PID       int32
+	Module    string // a configured module's name; empty until a line that clients can't write has named it
+	Direction Direction
+	User      string // the authenticated user; empty without authentication
+	Host      string // the client's name as logged
+	Addr      string // the client's numeric address; empty where no line named it
+
+	// FirstSeen and LastSeen are receive times of the session's lines, in nanoseconds of the clock that Apply is given.
+	FirstSeen, LastSeen int64
+	ConnectSeen         bool // whether FirstSeen is the session's real beginning
+
+	// Set when the session has ended.
+	Outcome               Outcome
+	HasSummary            bool
+	Sent, Received, Total uint64 // bytes; Total is the size of the listed files
+
+	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change.
+	Cookie any
+
+	phase      phase
+	known      bool // Module came from "allowed access"
+	listing    bool // the file list was begun: the options have been accepted
+	moved      bool // a transfer line was seen
+	lost       bool // a line told of a lost connection or a time-out
+	fileErrors bool
+	reason     Reason
+	listed     bool // asked for the module list
+	exits      [2]exit
+	request    string // first component of the request, a candidate for Module
+	offer      offer  // a "connect from" inside this session that the next line confirms or refutes
+	reopened   uint8
+	prev, next *Session
+}
+
+type exit struct {
+	role byte // first letter of the role; 0: unused
+	code int16
+	n    uint64
+}
+
+// An offer is a second "connect from" under the pid of a session that has not ended: a reused pid, or a forgery.
+type offer struct {
+	at         int64 // 0: none
+	host, addr string
+}
+
+// Started says whether the transfer was let through.
+func (s *Session) Started() bool { return s.phase == running || s.phase == settling && s.Direction != NoDirection }
+
+type phase uint8
+
+const (
+	fresh    phase = iota // connected, not yet started
+	running               // started
+	settling              // a last line was seen; counted if nothing contradicts it
+	ended                 // counted; kept for late lines
+	numPhases
+)
+
+// A sessionList is a list of sessions in the order of LastSeen, oldest first.
+type sessionList struct {
+	first, last *Session
+	len         int
+}
+
+func (l *sessionList) push(s *Session) {
+	s.prev, s.next = l.last, nil
+	if l.last != nil {
+		l.last.next = s
+	} else {
+		l.first = s
+	}
+	l.last = s
+	l.len++
+}
+
+func (l *sessionList) remove(s *Session) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.first = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	} else {
+		l.last = s.prev
+	}
+	s.prev, s.next = nil, nil
+	l.len--
+}

@@ -1,0 +1,286 @@
+package rsynclog
+
+import (
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Limits of a Sessions. What does not fit is counted, never kept.
+type Limits struct {
+	Sessions int           // open and lately ended sessions together; the one longest silent makes room
+	Origins  int           // hosts; those beyond share the host name Other and their sessions aren't followed
+	TTL      time.Duration // a session silent for so long has ended
+	Settle   time.Duration // how long a last line must stand uncontradicted before the session is counted
+}
+
+// DefaultLimits suit a large mirror: about 20 MiB when every table is full.
+var defaultLimits = Limits{Sessions: 32768, Origins: 4096, TTL: 24 * time.Hour, Settle: 2 * time.Second}
+
+// DefaultLimits returns limits that suit a large mirror: about 20 MiB when every table is full.
+func DefaultLimits() Limits { return defaultLimits }
+
+// Other stands for every name beyond a limit.
+const Other = "_other"
+
+const (
+	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
+	freshTTL = time.Hour
+	// Late lines of an ended session still find its module for this long.
+	endedTTL = time.Minute
+	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
+	MaxLabel = 128
+	// maxModules bounds the names that one host's daemons can teach.
+	maxModules = 1000
+	// maxReopened bounds how often lines under the pid of an unfinished session may begin another one: a client can write such
+	// lines, and a pid does not come round so often.
+	maxReopened = 2
+)
+
+// An Origin is where sessions with distinct pids come from: a host, or a followed file.
+type Origin struct {
+	Host  string // name in the syslog header; empty for local inputs
+	Scope uint32 // tells followed files apart; 0 for syslog
+
+	// Cookie is the consumer's.
+	Cookie any
+
+	tracked  bool
+	sessions map[int32]*Session
+	modules  map[string]string // configured modules' names, raw as logged, to label
+	names    bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
+	listener int32             // pid of the newest listener; 0: none seen
+}
+
+type originKey struct {
+	scope uint32
+	host  string
+}
+
+// Sessions follows the sessions of many daemons. Not safe for concurrent use.
+type Sessions struct {
+	limits   Limits
+	known    map[string]string // modules from the settings, for every origin
+	origins  map[originKey]*Origin
+	overflow *Origin
+	last     *Origin
+	lists    [numPhases]sessionList
+	changes  []Change
+
+	evicted   uint64
+	overflown uint64
+}
+
+// NewSessions returns an empty table. The modules are the names that exist by configuration; a client can't invent them.
+func NewSessions(limits Limits, modules []string) *Sessions {
+	t := &Sessions{limits: limits, known: map[string]string{}, origins: map[originKey]*Origin{}}
+	for _, m := range modules {
+		t.known[m] = label([]byte(m))
+	}
+	t.overflow = &Origin{Host: Other}
+	return t
+}
+
+// Origin returns the origin of a scope and a host name as it stands in the header. The host is copied when it is new.
+func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
+	if o := t.last; o != nil && o.Scope == scope && o.Host == string(host) {
+		return o
+	}
+	o := t.origins[originKey{scope, string(host)}]
+	if o == nil {
+		if len(t.origins) >= t.limits.Origins {
+			t.overflown++
+			return t.overflow
+		}
+		o = &Origin{Host: label(host), Scope: scope, tracked: true, sessions: map[int32]*Session{}, modules: map[string]string{}}
+		t.origins[originKey{scope, string(host)}] = o
+	}
+	t.last = o
+	return o
+}
+
+// Len returns how many sessions are in the table, those lately ended among them.
+func (t *Sessions) Len() int {
+	n := 0
+	for i := range t.lists {
+		n += t.lists[i].len
+	}
+	return n
+}
+
+// Evicted returns how many unfinished sessions had to make room for newer ones.
+func (t *Sessions) Evicted() uint64 { return t.evicted }
+
+// Overflown returns how many messages came from hosts beyond the limit.
+func (t *Sessions) Overflown() uint64 { return t.overflown }
+
+// Active calls f for each session that was let through and has not ended.
+func (t *Sessions) Active(f func(*Session)) {
+	for _, p := range [...]phase{running, settling} {
+		for s := t.lists[p].first; s != nil; s = s.next {
+			if s.Started() {
+				f(s)
+			}
+		}
+	}
+}
+
+// Tick ends the sessions whose time has come. The changes are valid until the next call.
+func (t *Sessions) Tick(now int64) []Change {
+	t.changes = t.changes[:0]
+	ttl := [numPhases]time.Duration{
+		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
+	}
+	for p := fresh; p < numPhases; p++ {
+		for s := t.lists[p].first; s != nil && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
+			if p == ended {
+				t.drop(s)
+				continue
+			}
+			t.expire(s)
+		}
+	}
+	return t.changes
+}
+
+// expire ends a session that has said nothing for too long, and counts the connection that it may have hidden.
+func (t *Sessions) expire(s *Session) {
+	offer := s.offer
+	t.end(s)
+	if offer.at != 0 {
+		t.emit(Change{Kind: Connected, Origin: s.Origin, N: 1})
+	}
+}
+
+func (t *Sessions) emit(c Change) { t.changes = append(t.changes, c) }
+
+// open begins a session and makes room for it.
+func (t *Sessions) open(o *Origin, pid int32, at int64, p phase) *Session {
+	for t.Len() >= t.limits.Sessions {
+		t.evict()
+	}
+	s := &Session{Origin: o, PID: pid, FirstSeen: at, LastSeen: at, phase: p}
+	o.sessions[pid] = s
+	t.lists[p].push(s)
+	return s
+}
+
+func (t *Sessions) evict() {
+	for _, p := range [...]phase{ended, settling, fresh, running} {
+		if s := t.lists[p].first; s != nil {
+			if p != ended {
+				t.evicted++
+				t.expire(s)
+			}
+			t.drop(s)
+			return
+		}
+	}
+}
+
+// drop forgets a session.
+func (t *Sessions) drop(s *Session) {
+	t.lists[s.phase].remove(s)
+	if s.Origin.sessions[s.PID] == s {
+		delete(s.Origin.sessions, s.PID)
+	}
+}
+
+// move puts a session at the young end of a phase's list.
+func (t *Sessions) move(s *Session, p phase, at int64) {
+	t.lists[s.phase].remove(s)
+	s.phase, s.LastSeen = p, max(at, s.LastSeen)
+	t.lists[p].push(s)
+}
+
+// end closes a session's books.
+func (t *Sessions) end(s *Session) {
+	if s.phase == ended {
+		return
+	}
+	s.Outcome = s.outcome()
+	for _, e := range s.exits {
+		if e.role != 0 {
+			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: e.n, Code: e.code})
+		}
+	}
+	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1})
+	s.offer = offer{}
+	t.lists[s.phase].remove(s)
+	s.phase = ended
+	t.lists[ended].push(s)
+}
+
+// outcome judges a session by what was logged; RSYNC's daemon writes no one line that does (clientserver.c, cleanup.c).
+func (s *Session) outcome() Outcome {
+	switch {
+	case s.reason != NoReason:
+		return Rejected
+	case s.listed:
+		return Listing
+	}
+	worst := Unknown
+	for _, e := range s.exits {
+		switch {
+		case e.role == 0:
+		case e.code == 23 || e.code == 24 || e.code == 25: // errcode.h: RERR_PARTIAL, RERR_VANISHED, RERR_DEL_LIMIT
+			worst = max(worst, Partial)
+		default:
+			worst = Aborted
+		}
+	}
+	switch {
+	case worst != Unknown:
+		return worst
+	case s.HasSummary && !s.fileErrors:
+		return OK
+	case s.fileErrors: // with or without a summary: uploads of 3.2 and later end without one when files failed
+		return Partial
+	case s.lost:
+		return Aborted
+	}
+	return Unknown
+}
+
+// relabel sets what a session's series are named by.
+func (s *Session) relabel(module string, d Direction) {
+	if s.Module != module || s.Direction != d {
+		s.Module, s.Direction, s.Cookie = module, d, nil
+	}
+}
+
+// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the daemon,
+// not a client, wrote it; otherwise ok is false.
+func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
+	if m, ok := t.known[string(name)]; ok {
+		return m, true
+	}
+	if m, ok := o.modules[string(name)]; ok {
+		return m, true
+	}
+	if !teach || len(name) == 0 {
+		return "", false
+	}
+	if len(o.modules) >= maxModules {
+		return Other, true
+	}
+	m := label(name)
+	o.modules[string(name)] = m
+	return m, true
+}
+
+// label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at most MaxLabel bytes.
+func label(name []byte) string {
+	b := AppendUnescaped(make([]byte, 0, len(name)), name)
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	if len(s) > MaxLabel {
+		s = strings.ToValidUTF8(s[:MaxLabel], "")
+	}
+	return s
+}

@@ -1,0 +1,349 @@
+package rsynclog
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A book sums what Sessions reports, as a consumer does.
+type book struct {
+	connected, executed, files, length uint64
+	exits                              []string
+	rejected                           []string
+	ended                              []string // "module direction outcome sent/received"
+	implausible                        int
+}
+
+// A table drives Sessions with real lines.
+type table struct {
+	t        *testing.T
+	sessions *Sessions
+	parser   *Parser
+	host     *Origin
+	now      int64
+	book     book
+}
+
+func newTable(t *testing.T, limits Limits, modules ...string) *table {
+	t.Helper()
+	p, err := NewParser("%o %h [%a] %m (%u) %f %l")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSessions(limits, modules)
+	return &table{t: t, sessions: s, parser: p, host: s.Origin(0, []byte("vm")), now: int64(time.Hour)}
+}
+
+// say logs lines "pid text" one after the other; "+3s" lets time pass.
+func (b *table) say(script string) {
+	b.t.Helper()
+	for line := range strings.Lines(script) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if strings.HasPrefix(line, "+") {
+			d, err := time.ParseDuration(line[1:])
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			b.now += int64(d)
+			b.add(b.sessions.Tick(b.now))
+			continue
+		}
+		var pid int32
+		if _, err := fmt.Sscan(line, &pid); err != nil {
+			b.t.Fatalf("%q: %v", line, err)
+		}
+		_, text, _ := strings.Cut(line, " ")
+		var ev Event
+		b.parser.Parse([]byte(text), &ev)
+		ev.Severity = -1
+		changes, believed := b.sessions.Apply(b.host, pid, b.now, &ev)
+		if !believed {
+			b.book.implausible++
+		}
+		b.add(changes)
+	}
+}
+
+func (b *table) add(changes []Change) {
+	for _, c := range changes {
+		switch c.Kind {
+		case Connected:
+			b.book.connected += c.N
+		case Executed:
+			b.book.executed += c.N
+		case FileMoved:
+			b.book.files += c.N
+			b.book.length += c.Length
+		case Exited:
+			b.book.exits = append(b.book.exits, fmt.Sprint(c.Code))
+		case TurnedAway:
+			b.book.rejected = append(b.book.rejected, c.Reason.String())
+		case Ended:
+			s := c.Session
+			b.book.ended = append(b.book.ended,
+				fmt.Sprintf("%s %s %s %d/%d", s.Module, s.Direction, s.Outcome, s.Sent, s.Received))
+		}
+	}
+}
+
+func (b *table) want(what string, got, want any) {
+	b.t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		b.t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+const pull = `
+	7 connect from localhost (127.0.0.1)
+	7 rsync allowed access on module data from localhost (127.0.0.1)
+	7 rsync on data/ from localhost (127.0.0.1)
+	7 building file list
+	7 send localhost [127.0.0.1] data () a.txt 6
+`
+
+func TestPullThatWentWell(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		+1s`)
+	b.want("ended before it has settled", b.book.ended, []string{})
+	b.say(`+1s`)
+	b.want("ended", b.book.ended, []string{"data send ok 75305/98"})
+	b.want("connected", b.book.connected, 1)
+	b.want("executed", b.book.executed, 1)
+	b.want("files", b.book.files, 1)
+	b.want("length", b.book.length, 6)
+}
+
+func TestSummaryThenErrorIsAborted(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 rsync: [sender] write error: Broken pipe (32)
+		7 sent 1016220 bytes  received 72 bytes  total size 4000020
+		7 rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send aborted 1016220/72"})
+	b.want("exits", b.book.exits, []string{"10"})
+}
+
+func TestTwoErrorsOfOneUpload(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20) at io.c(1892) [generator=3.5.0]
+		7 rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20) at io.c(1892) [receiver=3.5.0]
+		+2s`)
+	b.want("ended", b.book.ended, []string{"inbox receive aborted 0/0"})
+	b.want("exits", b.book.exits, []string{"20", "20"})
+}
+
+func TestFileErrorsMakeItPartial(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)
+		7 sent 75551 bytes  received 121 bytes  total size 75007
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send partial 75551/121"})
+}
+
+func TestUploadThatFailsWithoutALastLine(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module nobw from localhost (127.0.0.1)
+		7 rsync to nobw/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 rsync: [receiver] mkstemp "/.one.3lO7sS" (in nobw) failed: Permission denied (13)
+		+23h`)
+	b.want("ended", b.book.ended, []string{})
+	b.say(`+1h`)
+	b.want("ended", b.book.ended, []string{"nobw receive partial 0/0"})
+}
+
+func TestGate(t *testing.T) {
+	for _, c := range []struct{ lines, reason, ended string }{
+		{`7 rsync denied on module closed from localhost (127.0.0.1)`, "hosts_deny", "closed  rejected 0/0"},
+		{`7 unknown module 'nosuch' tried from localhost (127.0.0.1)`, "unknown_module", "  rejected 0/0"},
+		{`7 rsync allowed access on module priv from localhost (127.0.0.1)
+		  7 auth failed on module priv from localhost (127.0.0.1) for alice: password mismatch`, "auth", "priv  rejected 0/0"},
+		{`7 rsync allowed access on module data from localhost (127.0.0.1)
+		  7 max connections (1) reached`, "max_connections", "data  rejected 0/0"},
+		{`7 rsync allowed access on module gone from localhost (127.0.0.1)
+		  7 rsync: [Receiver] chdir /gone failed: No such file or directory (2)`, "other", "gone  rejected 0/0"},
+	} {
+		b := newTable(t, DefaultLimits())
+		b.say("7 connect from localhost (127.0.0.1)\n" + c.lines)
+		b.want("rejected", b.book.rejected, []string{c.reason})
+		b.want("ended", b.book.ended, []string{c.ended})
+	}
+}
+
+func TestReadOnlyModuleIsARejection(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module ro from localhost (127.0.0.1)
+		7 rsync to ro/ from localhost (127.0.0.1)
+		7 ERROR: module is read only
+		7 rsync error: syntax or usage error (code 1) at main.c(1185) [Receiver=3.5.0]
+		+2s`)
+	b.want("rejected", b.book.rejected, []string{"read_only"})
+	b.want("ended", b.book.ended, []string{"ro receive rejected 0/0"})
+	b.want("exits", b.book.exits, []string{"1"})
+	b.want("executed", b.book.executed, 1)
+}
+
+func TestPostXferExecMovesTheSessionToANewPid(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module post from localhost (127.0.0.1)
+		8 rsync on post/ from localhost (127.0.0.1)
+		8 sent 75313 bytes  received 101 bytes  total size 75006
+		+2s
+		+2h`)
+	b.want("ended", b.book.ended, []string{"post send ok 75313/101"})
+	b.want("connected", b.book.connected, 1)
+}
+
+func TestListenersStopLineIsNoSession(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		5 rsyncd version 3.5.0 starting, listening on port 873
+		5 sent 0 bytes  received 0 bytes  total size 0
+		6 sent 0 bytes  received 0 bytes  total size 0
+		+25h`)
+	b.want("ended", b.book.ended, []string{})
+}
+
+func TestPidReuseAfterASessionThatNeverEnded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + pull + `
+		7 sent 9 bytes  received 8 bytes  total size 7
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send unknown 0/0", "data send ok 9/8"})
+	b.want("connected", b.book.connected, 2)
+}
+
+func TestClientsTextForgesNothing(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 1 bytes  received 2 bytes  total size 3
+		7 connect from evil (10.6.6.6)
+		7 send localhost [127.0.0.1] data () b 7
+		7 connect from evil (10.6.6.6)
+		7 del. localhost [127.0.0.1] data () gone 0
+		7 send evil [10.6.6.6] data () forged 999999999999
+		7 rsync allowed access on module evil from evil (10.6.6.6)
+		7 rsync to evil/ from evil (10.6.6.6)
+		7 unknown module 'x' tried from evil (10.6.6.6)
+		7 rsyncd version 6.6.6 starting, listening on port 873
+		7 rsync error: timeout in data send/receive (code 30) at io.c(1) [sender=3.5.0]
+		7 sent 1152921504606846976 bytes  received 2 bytes  total size 3
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send ok 75305/98"})
+	b.want("connected", b.book.connected, 1)
+	b.want("executed", b.book.executed, 1)
+	b.want("length", b.book.length, 6+7)
+	b.want("rejected", b.book.rejected, []string{})
+	b.want("exits", b.book.exits, []string{})
+}
+
+// A forged connect and a forged "allowed access" together look like a reused pid. They may cost one connection, but they name
+// no module that isn't known, and they can't be repeated.
+func TestForgedReopeningIsBounded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull)
+	for range 100 {
+		b.say(`
+			7 connect from evil (10.6.6.6)
+			7 rsync allowed access on module evil from evil (10.6.6.6)
+			7 rsync on evil/ from evil (10.6.6.6)`)
+	}
+	b.say(`
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		+2s`)
+	if b.book.connected > 1+maxReopened {
+		t.Errorf("%d connections", b.book.connected)
+	}
+	if s := fmt.Sprint(b.book.ended); strings.Contains(s, "evil") {
+		t.Errorf("a forged module became a label: %s", s)
+	}
+}
+
+func TestDaemonsBefore32TeachModulesByTransferLines(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	old := `
+		7 connect from localhost (127.0.0.1)
+		7 rsync on data/ from localhost (127.0.0.1)
+		7 send localhost [127.0.0.1] data () a.txt 6
+		7 sent 9 bytes  received 8 bytes  total size 7
+		+2s`
+	b.say(old + `
+		8 connect from localhost (127.0.0.1)
+		8 rsync on evil/x from localhost (127.0.0.1)
+		8 send localhost [127.0.0.1] data () a.txt 6
+		8 sent 9 bytes  received 8 bytes  total size 7
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send ok 9/8", " send ok 9/8"})
+}
+
+func TestASessionThatBeganBeforeWeDid(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 send localhost [127.0.0.1] data () b.bin 5000
+		7 sent 5043 bytes  received 90 bytes  total size 5000
+		+2s`)
+	b.want("ended", b.book.ended, []string{" send ok 5043/90"})
+	b.want("executed", b.book.executed, 0)
+}
+
+func TestTableIsBounded(t *testing.T) {
+	l := DefaultLimits()
+	l.Sessions, l.Origins = 100, 10
+	b := newTable(t, l)
+	for pid := range 1000 {
+		b.say(fmt.Sprintf("%d connect from localhost (127.0.0.1)", pid+1))
+		if n := b.sessions.Len(); n > 100 {
+			t.Fatalf("%d sessions in a table of 100", n)
+		}
+	}
+	b.want("evicted", b.sessions.Evicted(), 900)
+	b.want("ended", len(b.book.ended), 900)
+	for i := range 100 {
+		b.sessions.Origin(0, []byte(fmt.Sprint("host", i)))
+	}
+	b.want("hosts beyond the limit", b.sessions.Overflown(), 91) // vm is one of the ten
+	b.want("their name", b.sessions.Origin(0, []byte("host99")).Host, Other)
+}
+
+func TestPortScannersDoNotStayForever(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		+61m`)
+	b.want("ended", b.book.ended, []string{"  unknown 0/0"})
+}
+
+func TestLabelsAreCleanText(t *testing.T) {
+	for in, want := range map[string]string{
+		"data":                   "data",
+		"\xe2\\#230\\#203":       "\u2603", // 3.5.0 escapes 0x80 to 0x9f, which breaks UTF-8 in half
+		"a\nb\x1b[31m":           "a\uFFFDb\uFFFD[31m",
+		"\xff":                   "\uFFFD",
+		strings.Repeat("ü", 100): strings.Repeat("ü", 64),
+	} {
+		if got := label([]byte(in)); got != want {
+			t.Errorf("label(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
