@@ -1,0 +1,59 @@
+//go:build unix && !linux
+
+package receiver
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A recvBatch is the memory that one read(2) fills: a batch is one datagram where there is no recvmmsg.
+type recvBatch struct {
+	area [MaxMessage + 1]byte // the byte too many tells an oversized datagram from a full one
+	len  int
+}
+
+func newRecvBatch() *recvBatch { return new(recvBatch) }
+
+// recv reads one datagram. With wait it waits for it as long as SO_RCVTIMEO says. EAGAIN means that there was none.
+// The message is valid until the next call.
+func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
+	if !wait { // only ever at the end of an input's life, so there is no way back
+		_ = unix.SetNonblock(fd, true)
+	}
+	n, err := unix.Read(fd, b.area[:])
+	if err != nil {
+		errno := syscall.EIO
+		errors.As(err, &errno)
+		return 0, errno
+	}
+	b.len = n
+	return 1, 0
+}
+
+// message returns the datagram, and false if it is longer than MaxMessage.
+func (b *recvBatch) message(int) (msg []byte, whole bool) {
+	if b.len > MaxMessage {
+		return nil, false
+	}
+	return b.area[:b.len:b.len], true
+}
+
+// setReceiveBuffer asks for a socket buffer of size bytes and returns what was granted. A size above the system's limit
+// (kern.ipc.maxsockbuf) is refused, so it is halved until it is not. 0 asks for nothing.
+func setReceiveBuffer(fd, size int) (granted int, err error) {
+	for ; size > 0; size /= 2 {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size) == nil {
+			break
+		}
+	}
+	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+}
+
+// socketDrops is for Linux only.
+func socketDrops(int) (uint32, bool) { return 0, false }
+
+// refuseDescriptors is for Linux only. Elsewhere read(2) has no room for control data, so the kernel closes what a peer passes.
+func refuseDescriptors(int) {}

@@ -1,0 +1,246 @@
+//go:build linux
+
+package receiver
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenUDP binds addr for a test and returns the input and a socket that is connected to it.
+func listenUDP(t *testing.T, addr string, sink Sink, opt UDPOptions) (*UDP, *net.UDPConn) {
+	t.Helper()
+	u, err := ListenUDP(addr, Source{Input: "udp", Name: "udp " + addr}, sink, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	return u, dialUDP(t, u.Addr())
+}
+
+func dialUDP(t *testing.T, to net.Addr) *net.UDPConn {
+	t.Helper()
+	c, err := net.DialUDP("udp", nil, to.(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// FAULTS U1, U2, U3: a burst before anybody reads overflows a tiny buffer, then a burst meets a busy pipeline, then all is silent. What was
+// sent is what was received and what the kernel dropped, exactly, without another datagram having to come.
+func TestUDPSentIsReceivedAndDrops(t *testing.T) {
+	sink := newHoldSink(true)
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 8 << 10})
+	const early, each, senders = 1000, 5000, 3
+	for i := range early {
+		send(t, conn, fmt.Sprintf("<30>early %d", i))
+	}
+	reach(t, "a tiny buffer overflows and Drops shows it while nobody reads", func() bool { return u.Drops() > early/2 })
+	stop := start(t, u)
+	var wg sync.WaitGroup
+	for s := range senders {
+		c := dialUDP(t, u.Addr())
+		wg.Go(func() {
+			for i := range each {
+				_, _ = fmt.Fprintf(c, "<30>%d %06d", s, i)
+			}
+		})
+	}
+	wg.Wait()
+	sink.hold(false)
+	const sent = early + senders*each
+	reach(t, "received + drops = sent", func() bool { return sink.received()+u.Drops() == sent })
+	if kernel := procDrops(t, u.Addr().(*net.UDPAddr).Port); kernel != u.Drops() {
+		t.Errorf("Drops() = %d, /proc/net/udp says %d", u.Drops(), kernel)
+	}
+	before := u.Drops()
+	stop()
+	if after := u.Drops(); after != before || sink.received()+after != sent {
+		t.Errorf("after the end: received %d + drops %d (before: %d), want %d", sink.received(), after, before, sent)
+	}
+	sink.checkOrder(t)
+}
+
+// procDrops reads a socket's drop counter where the kernel shows it to everybody.
+func procDrops(t *testing.T, port int) uint64 {
+	t.Helper()
+	f, err := os.Open("/proc/net/udp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+			n, err := strconv.ParseUint(fields[12], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatalf("port %d isn't in /proc/net/udp", port)
+	return 0
+}
+
+// FAULTS U14: what is queued when the end comes is read before the socket closes.
+func TestUDPQueuedAtShutdown(t *testing.T) {
+	sink := newHoldSink(false)
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 32 << 20})
+	const sent = 10000
+	for i := range sent {
+		send(t, conn, fmt.Sprintf("<30>%06d", i))
+	}
+	start(t, u)() // stopped before it has begun
+	messages, _ := sink.all()
+	if n := uint64(len(messages)) + u.Drops(); n != sent {
+		t.Errorf("received %d + drops %d = %d, want %d", len(messages), u.Drops(), n, sent)
+	}
+	if len(messages) < 100 || !slices.IsSorted(messages) {
+		t.Errorf("%d messages, sorted: %v; want some, in order", len(messages), slices.IsSorted(messages))
+	}
+}
+
+// A sink that is busy to the very end: Run still ends, and says what was lost.
+func TestUDPSinkBusyAtShutdown(t *testing.T) {
+	t.Parallel()
+	sink := &countsOnly{}
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 4 << 20})
+	const sent = 500
+	for range sent {
+		send(t, conn, "<30>hello")
+	}
+	start(t, u)()
+	if n := sink.discarded[Overflow] + u.Drops(); n != sent {
+		t.Errorf("overflow %d + drops %d = %d, want %d", sink.discarded[Overflow], u.Drops(), n, sent)
+	}
+}
+
+// The kernel counts drops in 32 bits; Drops doesn't start again at 0.
+func TestUDPDropsWrap(t *testing.T) {
+	u, conn := listenUDP(t, "127.0.0.1:0", newHoldSink(true), UDPOptions{Buffer: 4 << 10})
+	for range 200 {
+		send(t, conn, strings.Repeat("x", 1000))
+	}
+	reach(t, "drops", func() bool { return u.Drops() > 0 })
+	dropped := u.Drops()
+	u.mu.Lock()
+	u.drops, u.lastDrops = 1<<32-1, 0xffffffff // as if the counter had been at its last value before those
+	u.mu.Unlock()
+	if got, want := u.Drops(), 1<<32+dropped; got != want {
+		t.Errorf("Drops() = %d, want %d", got, want)
+	}
+}
+
+// An error of the network in between (here: a socket that was connected by hand, to a port that answers with ICMP port unreachable).
+func TestUDPGoesOnAfterConnectionRefused(t *testing.T) {
+	sink := newHoldSink(false)
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{})
+	closed, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := &unix.SockaddrInet4{Port: closed.LocalAddr().(*net.UDPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
+	closed.Close()
+	start(t, u)
+	fd := u.in.fd
+	if err := unix.Connect(fd, nobody); err != nil {
+		t.Fatal(err)
+	}
+	for want := uint64(1); want <= 3; want++ {
+		_, _ = unix.Write(fd, []byte("is anybody there"))
+		reach(t, "the refusal is counted", func() bool { return u.ReadErrors() >= want })
+	}
+	local := conn.LocalAddr().(*net.UDPAddr)
+	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: local.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	send(t, conn, "<30>still here")
+	reach(t, "a message after the errors", func() bool { return sink.received() == 1 })
+}
+
+// A descriptor that is no socket any more ends Run with an error instead of a loop.
+func TestUDPUnusableDescriptorEndsRun(t *testing.T) {
+	u, _ := listenUDP(t, "127.0.0.1:0", newHoldSink(false), UDPOptions{})
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := unix.Dup3(int(file.Fd()), u.in.fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	err = u.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "udp 127.0.0.1:0") {
+		t.Errorf("Run returned %v, want an error that names the input", err)
+	}
+}
+
+// One datagram costs no allocation: neither taken at once nor by way of the pending ring.
+func TestUDPAllocatesNothing(t *testing.T) {
+	sink := &switchSink{}
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 1 << 20})
+	if err := u.in.adjustTimeout(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Control(func(fd uintptr) {
+		message := []byte("<30>Nov 23 18:40:52 rsyncd[505]: connect from localhost (127.0.0.1)\n")
+		round := func() {
+			for range 100 {
+				_, _ = unix.Write(int(fd), message)
+			}
+			for got, tries := 0, 0; got < 100 && tries < 1000; tries++ {
+				if n, errno := u.in.batch.recv(u.in.fd, true); errno == 0 {
+					u.in.take(n, 1)
+					got += n
+				}
+			}
+		}
+		for _, busy := range []bool{false, true} {
+			sink.messages = 0
+			if n := testing.AllocsPerRun(50, func() {
+				sink.busy = busy
+				round()
+				sink.busy = false
+				round()
+			}); n != 0 {
+				t.Errorf("busy=%v: %v allocations for 200 datagrams, want 0", busy, n)
+			}
+			if sink.messages != 51*200 {
+				t.Errorf("busy=%v: %d messages, want %d", busy, sink.messages, 51*200)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// switchSink counts messages, and refuses them while busy.
+type switchSink struct {
+	busy     bool
+	messages int
+}
+
+func (s *switchSink) Deliver(*Source, *Slab) { panic("a datagram reader must not wait") }
+func (s *switchSink) TryDeliver(_ *Source, slab *Slab) bool {
+	if !s.busy {
+		s.messages += len(slab.Messages)
+	}
+	return !s.busy
+}

@@ -1,0 +1,186 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// UnixgramOptions are the settings of a Unixgram input. The zero value is usable.
+type UnixgramOptions struct {
+	// Mode is the permissions of the socket file, whatever the umask; who may write may log. 0 means 0666, as /dev/log has, since
+	// rsyncd logs as the user of the module.
+	Mode fs.FileMode
+}
+
+// Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of /run/systemd/journal/syslog.
+type Unixgram struct {
+	in     *datagrams
+	path   string
+	inode  fileID
+	lock   *os.File
+	closed bool
+}
+
+// fileID tells a file from another one of the same name.
+type fileID struct{ dev, ino uint64 }
+
+// ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced; the socket of a live one, and
+// anything that is no socket, is an error. An flock on path.lock, a file that stays, keeps a second instance from taking the
+// path over at the same time. The caller calls Run, or Close where it doesn't come to that.
+func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*Unixgram, error) {
+	if path == "" || strings.HasPrefix(path, "@") {
+		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
+	}
+	lock, err := lockPath(path)
+	if err != nil {
+		return nil, err
+	}
+	u := &Unixgram{path: path, lock: lock}
+	fd, err := u.bind(opt)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	u.in = newDatagrams(fd, src, sink)
+	return u, nil
+}
+
+// lockPath takes the lock that guards path. The kernel gives it back when the process ends, however it ends.
+func lockPath(path string) (*os.File, error) {
+	name := path + ".lock"
+	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("unixgram %q: lock file: %w (the directory must exist, and it and the lock file be writable)", path, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("unixgram %q: %s: %w (another rsyncd_exporter listens there: stop it or choose another path)", path, name, err)
+	}
+	return lock, nil
+}
+
+// bind makes the socket and its file, with the lock held.
+func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
+	if err := removeStale(u.path); err != nil {
+		return -1, err
+	}
+	mode := opt.Mode.Perm()
+	if mode == 0 {
+		mode = 0o666
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
+		return c.Control(func(s uintptr) { _ = unix.Fchmod(int(s), uint32(mode)) })
+	}}
+	conn, err := lc.ListenPacket(context.Background(), "unixgram", u.path)
+	if err != nil {
+		return -1, unixBindError(u.path, err)
+	}
+	if err := os.Chmod(u.path, mode); err != nil { // gives back what the umask took
+		conn.Close()
+		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+	}
+	if fd, err = takeDescriptor(conn.(*net.UnixConn)); err != nil {
+		return -1, fmt.Errorf("unixgram %q: socket: %w", u.path, err)
+	}
+	refuseDescriptors(fd)
+	if u.inode, err = idOf(u.path); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+	}
+	return fd, nil
+}
+
+// removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("unixgram %q: %w", path, err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("unixgram %q: there is something that is no socket, mode %s (nothing is overwritten: move it away or choose another path)",
+			path, info.Mode())
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err == nil {
+		conn.Close()
+		return fmt.Errorf("unixgram %q: another program receives there (systemd-journald, syslogd? stop it or choose another path)", path)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w (remove it if it is not)", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
+	}
+	return nil
+}
+
+// unixBindError says what to do about a path that can't be bound.
+func unixBindError(path string, err error) error {
+	remedy := "the directory must exist and be writable"
+	switch {
+	case errors.Is(err, syscall.EINVAL):
+		remedy = "a socket's path has at most 107 bytes on Linux, 103 elsewhere"
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "another program has just bound it"
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		err = op.Err
+	}
+	return fmt.Errorf("unixgram %q: %w (%s)", path, err, remedy)
+}
+
+// idOf returns the identity of the file at path, of a symbolic link itself.
+func idOf(path string) (fileID, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return fileID{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	return fileID{uint64(st.Dev), uint64(st.Ino)}, nil
+}
+
+// Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and removes its file, and offers what the
+// Sink hasn't taken yet for 2 s at most. It returns nil, or an error when the socket can't be read at all. Call it once.
+func (u *Unixgram) Run(ctx context.Context) error { return u.in.run(ctx, u.Close) }
+
+// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. Run calls it; others may only
+// when Run isn't running.
+func (u *Unixgram) Close() error {
+	if u.closed {
+		return nil
+	}
+	u.closed = true
+	var err error
+	if u.InPlace() {
+		err = os.Remove(u.path)
+	}
+	return errors.Join(err, unix.Close(u.in.fd), u.lock.Close())
+}
+
+// InPlace reports whether the path still leads to this socket. When it doesn't, somebody removed or replaced the file, and programs that
+// connect from now on don't reach us; those that are connected still do. It may be called at any time; it asks the file system.
+func (u *Unixgram) InPlace() bool {
+	id, err := idOf(u.path)
+	return err == nil && id == u.inode
+}
+
+// ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.
+func (u *Unixgram) ReadErrors() uint64 { return u.in.trouble.total.Load() }
+
+// Addr returns the path as an address.
+func (u *Unixgram) Addr() net.Addr { return &net.UnixAddr{Name: u.path, Net: "unixgram"} }
+
+// String returns the Source's name.
+func (u *Unixgram) String() string { return u.in.src.Name }

@@ -1,0 +1,185 @@
+//go:build linux
+
+package receiver
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func tryUnixgram(t *testing.T, path string, opt UnixgramOptions) (*Unixgram, error) {
+	t.Helper()
+	u, err := ListenUnixgram(path, Source{Input: "unixgram", Name: "unixgram " + path}, newHoldSink(false), opt)
+	if err == nil {
+		t.Cleanup(func() { u.Close() })
+	}
+	return u, err
+}
+
+// refusedPath fails the test unless path is refused with all the words, and what is there stays as it is.
+func refusedPath(t *testing.T, path string, words ...string) {
+	t.Helper()
+	before, _ := os.Lstat(path)
+	_, err := tryUnixgram(t, path, UnixgramOptions{})
+	if err == nil {
+		t.Errorf("%s was taken", path)
+		return
+	}
+	for _, w := range append(words, fmt.Sprintf("unixgram %q", path)) {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("%q doesn't say %q", err, w)
+		}
+	}
+	if after, _ := os.Lstat(path); before != nil && (after == nil || !os.SameFile(before, after)) {
+		t.Errorf("%s was removed or replaced", path)
+	}
+}
+
+// FAULTS X4: only the socket of a dead process is replaced.
+func TestUnixgramStaleSocketIsReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	dead, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close() // as a killed process does: the file stays
+	u, err := tryUnixgram(t, path, UnixgramOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !u.InPlace() {
+		t.Error("the path doesn't lead to the new socket")
+	}
+	send(t, dialUnixgram(t, u), "<30>hello")
+}
+
+func TestUnixgramForeignFilesStay(t *testing.T) {
+	dir := t.TempDir()
+	regular := filepath.Join(dir, "regular")
+	if err := os.WriteFile(regular, []byte("keep me"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusedPath(t, regular, "no socket", "move it away")
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Fatal(err)
+	}
+	refusedPath(t, link, "no socket")
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusedPath(t, fifo, "no socket")
+	live := filepath.Join(dir, "live")
+	owner, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: live, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	refusedPath(t, live, "another program receives there")
+	stream := filepath.Join(dir, "stream")
+	listener, err := net.Listen("unix", stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	refusedPath(t, stream, "in use can't be told", "protocol wrong type for socket")
+	refusedPath(t, filepath.Join(dir, "no", "such", "directory"), "lock file", "directory must exist")
+	refusedPath(t, filepath.Join(dir, strings.Repeat("x", 120)), "107 bytes")
+	refusedPath(t, "@abstract", "not a path")
+	refusedPath(t, "", "not a path")
+}
+
+// A second instance is refused by the lock even before its own socket would be found dead or alive, and gets in when the first has ended.
+func TestUnixgramSecondInstance(t *testing.T) {
+	u := listenUnixgram(t, newHoldSink(false))
+	refusedPath(t, u.path, ".lock", "another rsyncd_exporter")
+	if err := os.Remove(u.path); err != nil {
+		t.Fatal(err)
+	}
+	refusedPath(t, u.path, ".lock", "another rsyncd_exporter")
+	if err := u.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := tryUnixgram(t, u.path, UnixgramOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A lock file that is a symbolic link, planted to have another file opened or created, is refused.
+func TestUnixgramLockIsNoSymlink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "log.lock")); err != nil {
+		t.Fatal(err)
+	}
+	refusedPath(t, filepath.Join(dir, "log"), "lock file")
+	if _, err := os.Lstat(filepath.Join(dir, "target")); err == nil {
+		t.Error("the link's target was created")
+	}
+}
+
+// FAULTS X11: the mode is what was asked for under every umask, also in the moment before it is set.
+func TestUnixgramMode(t *testing.T) {
+	for _, tt := range []struct {
+		umask     int
+		mode, got fs.FileMode
+	}{{0o022, 0, 0o666}, {0o077, 0, 0o666}, {0o777, 0o660, 0o660}, {0, 0o660, 0o660}, {0, 0o600, 0o600}} {
+		old := syscall.Umask(tt.umask)
+		path := filepath.Join(t.TempDir(), "log")
+		u, err := tryUnixgram(t, path, UnixgramOptions{Mode: tt.mode})
+		syscall.Umask(old)
+		if err != nil {
+			t.Errorf("umask %03o: %v", tt.umask, err)
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != tt.got {
+			t.Errorf("umask %03o, mode %03o: the file has %03o, want %03o", tt.umask, tt.mode, info.Mode().Perm(), tt.got)
+		}
+		u.Close()
+	}
+}
+
+// FAULTS X5: a file that was removed or replaced is noticed, and the one that took its place isn't removed at the end.
+func TestUnixgramFileRemovedOrReplaced(t *testing.T) {
+	u := listenUnixgram(t, newHoldSink(false))
+	stop := start(t, u)
+	if !u.InPlace() {
+		t.Error("InPlace() is false at the start")
+	}
+	if err := os.Remove(u.path); err != nil {
+		t.Fatal(err)
+	}
+	if u.InPlace() {
+		t.Error("InPlace() is true without a file")
+	}
+	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if u.InPlace() {
+		t.Error("InPlace() is true with another one's socket")
+	}
+	stop()
+	if _, err := os.Lstat(u.path); err != nil {
+		t.Errorf("the other one's socket is gone: %v", err)
+	}
+}
+
+func TestUnixgramFileIsRemovedAtTheEnd(t *testing.T) {
+	u := listenUnixgram(t, newHoldSink(false))
+	start(t, u)()
+	if _, err := os.Lstat(u.path); err == nil {
+		t.Error("the socket file is still there")
+	}
+}
