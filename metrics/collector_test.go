@@ -1,0 +1,283 @@
+package metrics
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// books is a Store and the Sessions that feed it.
+type books struct {
+	t        *testing.T
+	store    *Store
+	sessions *rsynclog.Sessions
+}
+
+func newBooks(t *testing.T, c Config) *books {
+	t.Helper()
+	if c.MaxSeries == 0 {
+		c.MaxSeries = 10000
+	}
+	c.Reasons = []string{"kept", "empty"}
+	c.Start = time.Unix(1000, 0)
+	l := rsynclog.DefaultLimits()
+	l.Settle = 0
+	return &books{t, NewStore(c), rsynclog.NewSessions(l, c.Modules)}
+}
+
+// event applies one event of a host's process at a second of the epoch.
+func (b *books) event(host string, pid int32, second int64, ev rsynclog.Event) {
+	at := second * int64(time.Second)
+	o := b.sessions.Origin(0, []byte(host))
+	ev.Severity = -1
+	changes, believed := b.sessions.Apply(o, pid, at, &ev)
+	b.store.Message(o, ev.Kind, believed, at)
+	b.store.Apply(changes, at)
+}
+
+// pull is a whole session of 30 s that sends and receives the given bytes.
+func (b *books) pull(host, module string, pid int32, second int64, sent, received uint64) {
+	addr, name := []byte("192.0.2.1"), []byte(module)
+	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
+	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Allowed, Module: name, Addr: addr})
+	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Start, Direction: rsynclog.Send, Request: name, Addr: addr})
+	b.event(host, pid, second+30, rsynclog.Event{Kind: rsynclog.Summary, Sent: sent, Received: received, Total: 7})
+	b.store.Apply(b.sessions.Tick((second+30)*int64(time.Second)), (second+30)*int64(time.Second))
+}
+
+func (b *books) registry() *prometheus.Registry {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(NewCollector(func() *Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() Live {
+		return Live{
+			Sockets: []Socket{{Input: "udp", Datagram: true, Drops: 3, Buffer: 4096}, {Input: "tcp", Stream: true, Connections: 2}},
+			Files:   []File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
+		}
+	}))
+	return r
+}
+
+func (b *books) want(metrics string, names ...string) {
+	b.t.Helper()
+	if err := testutil.GatherAndCompare(b.registry(), strings.NewReader(metrics), names...); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// By hand: two pulls of 100+5 and 40+2 bytes make 140 sent, 7 received and 147 exchanged; each took 30 s, in the bucket up to 60.
+func TestTwoPulls(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.pull("vm", "data", 7, 2000, 100, 5)
+	b.pull("vm", "data", 8, 3000, 40, 2)
+	b.want(`
+# HELP rsync_exchanged_bytes_total Bytes sent and received.
+# TYPE rsync_exchanged_bytes_total counter
+rsync_exchanged_bytes_total{direction="send",host="vm",module="data"} 147
+# HELP rsync_executions_total Transfers that were let through: rsync on (send) and rsync to (receive).
+# TYPE rsync_executions_total counter
+rsync_executions_total{direction="send",host="vm",module="data"} 2
+# HELP rsync_last_success_timestamp_seconds When a session last ended with outcome ok, in seconds of the Unix epoch.
+# TYPE rsync_last_success_timestamp_seconds gauge
+rsync_last_success_timestamp_seconds{direction="send",host="vm",module="data",user=""} 3030
+# HELP rsync_received_bytes_total Bytes that the daemon received, from the sessions' summaries.
+# TYPE rsync_received_bytes_total counter
+rsync_received_bytes_total{direction="send",host="vm",module="data"} 7
+# HELP rsync_sent_bytes_total Bytes that the daemon sent, from the sessions' summaries.
+# TYPE rsync_sent_bytes_total counter
+rsync_sent_bytes_total{direction="send",host="vm",module="data"} 140
+# HELP rsync_session_duration_seconds Time from a session's connect to its last line, by the receive clock.
+# TYPE rsync_session_duration_seconds histogram
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="0.1"} 0
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="1"} 0
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="10"} 0
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="60"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="300"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="900"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="3600"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="10800"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="43200"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="86400"} 2
+rsync_session_duration_seconds_bucket{direction="send",host="vm",module="data",le="+Inf"} 2
+rsync_session_duration_seconds_sum{direction="send",host="vm",module="data"} 60
+rsync_session_duration_seconds_count{direction="send",host="vm",module="data"} 2
+`, "rsync_exchanged_bytes_total", "rsync_executions_total", "rsync_last_success_timestamp_seconds", "rsync_received_bytes_total",
+		"rsync_sent_bytes_total", "rsync_session_duration_seconds")
+}
+
+func TestConfiguredModulesExistAtZero(t *testing.T) {
+	b := newBooks(t, Config{Modules: []string{"data"}})
+	b.store.Local()
+	if got := sum(b.t, b.registry(), "rsync_executions_total", "module", "data"); got != 0 || countOf(b.registry(), "rsync_executions_total") != 2 {
+		t.Errorf("executions of a configured module: %v in %d series, want 0 in 2", got, countOf(b.registry(), "rsync_executions_total"))
+	}
+	if n := countOf(b.registry(), "rsync_errors_total"); n != len(usualCodes) {
+		t.Errorf("%d error series, want one for each of the %d usual codes", n, len(usualCodes))
+	}
+}
+
+// Beyond MAX_SERIES nothing is lost: the sum over all series is what was counted, and memory stays bounded.
+func TestSeriesBeyondTheCapKeepTheSum(t *testing.T) {
+	b := newBooks(t, Config{MaxSeries: 500})
+	const hosts, modules = 50, 20
+	for h := range hosts {
+		for m := range modules {
+			b.pull(fmt.Sprint("host", h), fmt.Sprint("module", m), int32(m+1), 2000, 10, 1)
+		}
+	}
+	if got := sum(t, b.registry(), "rsync_sent_bytes_total", "", ""); got != hosts*modules*10 {
+		t.Errorf("sent bytes over all series: %v, want %v", got, hosts*modules*10)
+	}
+	if got := sum(t, b.registry(), "rsync_connections_total", "host", "_other"); got == 0 {
+		t.Error("no connection under _other")
+	}
+	if n, limit := countOf(b.registry(), "rsync_executions_total"), 100; n > limit {
+		t.Errorf("%d series of executions, want at most %d", n, limit)
+	}
+	if got := sum(t, b.registry(), "rsyncd_exporter_label_overflow_total", "", ""); got == 0 {
+		t.Error("the overflow wasn't counted")
+	}
+}
+
+func TestInventedNumbersMakeNoSeries(t *testing.T) {
+	b := newBooks(t, Config{})
+	for code := range int16(1000) {
+		b.event("vm", 0, 2000, rsynclog.Event{Kind: rsynclog.ExitError, Code: code})
+		b.event("vm", 0, 2000, rsynclog.Event{Kind: rsynclog.FileError, Errno: code})
+	}
+	if n := countOf(b.registry(), "rsync_errors_total"); n > 30 {
+		t.Errorf("%d error series", n)
+	}
+	if n := countOf(b.registry(), "rsync_file_errors_total"); n > 135 {
+		t.Errorf("%d file error series", n)
+	}
+	if got := sum(t, b.registry(), "rsync_errors_total", "", ""); got != 1000 {
+		t.Errorf("errors: %v, want 1000", got)
+	}
+}
+
+func TestExpositionIsClean(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.store.Input("udp").Received = 5
+	b.pull("vm", "data", 7, 2000, 100, 5)
+	b.pull("vm", "m\"} 1\nrsync_x{", 8, 2000, 100, 5)
+	problems, err := testutil.GatherAndLint(b.registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestDurationIsNativeTooAndHasItsCreatedTime(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.pull("vm", "data", 7, 2000, 100, 5)
+	for _, m := range family(t, b.registry(), "rsync_session_duration_seconds").GetMetric() {
+		h := m.GetHistogram()
+		// 30 s is in the bucket that ends at 2^(20/4) = 32: log2(30)*4 = 19.6.
+		if h.GetSchema() != nativeSchema || len(h.GetPositiveSpan()) != 1 || h.GetPositiveSpan()[0].GetOffset() != 20 || h.GetPositiveDelta()[0] != 1 {
+			t.Errorf("native part: schema %d spans %v deltas %v", h.GetSchema(), h.GetPositiveSpan(), h.GetPositiveDelta())
+		}
+		if got := h.GetCreatedTimestamp().AsTime().Unix(); got != 2000 {
+			t.Errorf("created %d, want 2000, when the module was first seen", got)
+		}
+	}
+}
+
+func TestRunningSessions(t *testing.T) {
+	b := newBooks(t, Config{})
+	addr := []byte("192.0.2.1")
+	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
+	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Allowed, Module: []byte("data"), Addr: addr})
+	b.event("vm", 7, 2001, rsynclog.Event{Kind: rsynclog.Start, Direction: rsynclog.Receive, Request: []byte("data/"), Addr: addr})
+	b.event("vm", 8, 2002, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
+	b.want(`
+# HELP rsync_oldest_session_start_timestamp_seconds When the oldest running session began, in seconds of the Unix epoch.
+# TYPE rsync_oldest_session_start_timestamp_seconds gauge
+rsync_oldest_session_start_timestamp_seconds{host="vm",module="data"} 2000
+# HELP rsync_sessions_active Sessions that were let through and have not ended.
+# TYPE rsync_sessions_active gauge
+rsync_sessions_active{direction="receive",host="vm",module="data"} 1
+`, "rsync_oldest_session_start_timestamp_seconds", "rsync_sessions_active")
+}
+
+func family(t *testing.T, g prometheus.Gatherer, name string) *dto.MetricFamily {
+	t.Helper()
+	families, err := g.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// sum adds up a counter's series, those with the label value if a label is given.
+func sum(t *testing.T, g prometheus.Gatherer, name, label, value string) float64 {
+	t.Helper()
+	total := 0.0
+	for _, m := range family(t, g, name).GetMetric() {
+		ok := label == ""
+		for _, l := range m.GetLabel() {
+			ok = ok || l.GetName() == label && l.GetValue() == value
+		}
+		if ok {
+			total += m.GetCounter().GetValue()
+		}
+	}
+	return total
+}
+
+func countOf(g prometheus.Gatherer, name string) int {
+	n, err := testutil.GatherAndCount(g, name)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+var update = flag.Bool("update", false, "write the metrics table into README.md")
+
+// TestReadmeListsEveryMetric holds README's table against the descriptions: go test ./metrics -run Readme -update writes it.
+func TestReadmeListsEveryMetric(t *testing.T) {
+	const begin, end = "<!-- metrics: a test compares -->\n", "<!-- /metrics -->"
+	want := "| metric | labels | |\n|---|---|---|\n"
+	desc := regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)",.*variableLabels: \{([^}]*)\}`)
+	for _, d := range allDescs() {
+		m := desc.FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("%s: not as expected", d)
+		}
+		want += fmt.Sprintf("| %s | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), m[2])
+	}
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(b), begin)
+	got, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("README.md has no %q … %q", begin, end)
+	}
+	if got == want {
+		return
+	}
+	if !*update {
+		t.Fatalf("README.md's metrics table is not the program's; go test ./metrics -run Readme -update writes it")
+	}
+	if err := os.WriteFile("../README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
