@@ -81,6 +81,13 @@ func (h *holdSink) received() uint64 {
 	return n
 }
 
+// offers is how many slabs were refused.
+func (h *holdSink) offers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refused
+}
+
 func (h *holdSink) all() ([]string, [NumDiscards]uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

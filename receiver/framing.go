@@ -92,7 +92,7 @@ func (f *framer) finish(s *Slab, clean bool) {
 	rest := f.buf[f.r:f.w]
 	f.r = f.w
 	switch {
-	case len(rest) == 0 || f.skip > 0 || f.skipLine: // the skipped ones have been counted
+	case len(rest) == 0: // so it is within a skipped message too, which has been counted
 	case clean && (f.lines || !isDigit(rest[0])):
 		s.Messages = append(s.Messages, rest)
 	default:

@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,18 +115,18 @@ func TestUDPQueuedAtShutdown(t *testing.T) {
 	}
 }
 
-// A sink that is busy to the very end: Run still ends, and says what was lost.
+// A sink that is busy to the very end: Run still ends, and says what was lost. Drops is asked only after the socket is closed.
 func TestUDPSinkBusyAtShutdown(t *testing.T) {
 	t.Parallel()
 	sink := &countsOnly{}
-	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 4 << 20})
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 64 << 10})
 	const sent = 500
 	for range sent {
 		send(t, conn, "<30>hello")
 	}
 	start(t, u)()
-	if n := sink.discarded[Overflow] + u.Drops(); n != sent {
-		t.Errorf("overflow %d + drops %d = %d, want %d", sink.discarded[Overflow], u.Drops(), n, sent)
+	if n := sink.discarded[Overflow] + u.Drops(); n != sent || u.Drops() == 0 || n == u.Drops() {
+		t.Errorf("overflow %d + drops %d = %d, want some of both and %d", sink.discarded[Overflow], u.Drops(), n, sent)
 	}
 }
 
@@ -172,18 +175,27 @@ func TestUDPGoesOnAfterConnectionRefused(t *testing.T) {
 
 // A descriptor that is no socket any more ends Run with an error instead of a loop.
 func TestUDPUnusableDescriptorEndsRun(t *testing.T) {
-	u, _ := listenUDP(t, "127.0.0.1:0", newHoldSink(false), UDPOptions{})
-	file, err := os.Open(os.DevNull)
+	sink := newHoldSink(false)
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{})
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	if err := unix.Dup3(int(file.Fd()), u.in.fd, unix.O_CLOEXEC); err != nil {
+	defer null.Close()
+	done := make(chan error, 1)
+	go func() { done <- u.Run(t.Context()) }()
+	send(t, conn, "<30>hello")
+	reach(t, "it reads", func() bool { return sink.received() == 1 })
+	if err := unix.Dup3(int(null.Fd()), u.in.fd, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	err = u.Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "udp 127.0.0.1:0") {
-		t.Errorf("Run returned %v, want an error that names the input", err)
+	select {
+	case err = <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("Run goes on with a descriptor that is no socket")
+	}
+	if !errors.Is(err, unix.ENOTSOCK) || !strings.Contains(err.Error(), "udp 127.0.0.1:0: reading") {
+		t.Errorf("Run returned %v, want ENOTSOCK and the input's name", err)
 	}
 }
 
@@ -243,4 +255,44 @@ func (s *switchSink) TryDeliver(_ *Source, slab *Slab) bool {
 		s.messages += len(slab.Messages)
 	}
 	return !s.busy
+}
+
+// A pending batch is offered again every few milliseconds, traffic or not; without one the reader sleeps long.
+func TestUDPReadTimeoutFollowsThePendingRing(t *testing.T) {
+	sink := newHoldSink(true)
+	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{})
+	timeout := func() time.Duration {
+		if err := u.in.adjustTimeout(); err != nil {
+			t.Fatal(err)
+		}
+		var tv unix.Timeval
+		size := uint32(unsafe.Sizeof(tv))
+		if _, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(u.in.fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO,
+			uintptr(unsafe.Pointer(&tv)), uintptr(unsafe.Pointer(&size)), 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		return time.Duration(tv.Nano())
+	}
+	if d := timeout(); d < 100*time.Millisecond || d > time.Second {
+		t.Errorf("time-out %v with nothing pending, want about %v", d, idleTimeout)
+	}
+	u.in.pending.add(slabOf(1, "<30>a"))
+	if d := timeout(); d > 10*time.Millisecond {
+		t.Errorf("time-out %v with a batch pending, want about %v", d, pendingTimeout)
+	}
+	sink.hold(false)
+	u.in.pending.offer(&u.in.src, sink)
+	if d := timeout(); d < 100*time.Millisecond {
+		t.Errorf("time-out %v with nothing pending any more, want about %v", d, idleTimeout)
+	}
+
+	sink.hold(true)
+	start(t, u)
+	send(t, conn, "<30>b")
+	reach(t, "the message is pending", func() bool { return sink.offers() >= 2 })
+	began, offers := time.Now(), sink.offers()
+	reach(t, "20 more offers", func() bool { return sink.offers() >= offers+20 })
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("20 offers took %v", d)
+	}
 }

@@ -124,7 +124,7 @@ func TestUnixgramLockIsNoSymlink(t *testing.T) {
 	}
 }
 
-// FAULTS X11: the mode is what was asked for under every umask, also in the moment before it is set.
+// FAULTS X11: the mode is what was asked for under every umask.
 func TestUnixgramMode(t *testing.T) {
 	for _, tt := range []struct {
 		umask     int

@@ -78,6 +78,8 @@ func TestUnixgramSendersNeverWait(t *testing.T) {
 	if sink.received() != 0 {
 		t.Fatal("a held sink has received something")
 	}
+	offers := sink.offers()
+	reach(t, "the last message is offered, and then kept", func() bool { return sink.offers() >= offers+2 })
 	sink.hold(false)
 	reach(t, "all are accounted for without another message", func() bool { return sink.received() == sent })
 	got, discarded := sink.all()
@@ -179,6 +181,9 @@ func TestUnixgramKeepsNoDescriptors(t *testing.T) {
 			t.Fatal(cerr)
 		}
 		return err
+	}
+	if v, err := unix.GetsockoptInt(u.in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS); err == nil && v != 0 {
+		t.Error("the kernel knows SO_PASSRIGHTS, and it is on")
 	}
 	sent := uint64(0)
 	if err := pass(); err == nil {
