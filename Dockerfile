@@ -1,0 +1,31 @@
+# The exporter as an image: one static program and nothing else.
+#   docker build -t rsyncd_exporter --build-arg VERSION=$(git describe --tags --always) .
+ARG GO_IMAGE=golang:1.26-bookworm
+
+FROM ${GO_IMAGE} AS build
+LABEL rsyncd_exporter.stage=build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=devel
+# Unset (the classic builder) these two mean the machine's own.
+ARG TARGETOS
+ARG TARGETARCH
+RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -tags timetzdata \
+        -ldflags "-s -w -X main.version=${VERSION}" -o /rsyncd_exporter ./cmd/rsyncd_exporter \
+    && mkdir /empty
+
+# scratch rather than distroless: the program is static, makes no TLS connection of its own (so it needs no CA list) and brings the time
+# zones along (-tags timetzdata, for TZ with log files). What isn't there can't age, and there is no second image to trust.
+FROM scratch
+COPY --from=build /rsyncd_exporter /rsyncd_exporter
+# The directories that volumes are mounted on: a new volume takes its owner from them.
+COPY --from=build --chown=65532:65532 /empty /var/lib/rsyncd_exporter
+COPY --from=build --chown=65532:65532 /empty /run/log-socket
+USER 65532:65532
+# A container's own address, since UDP from other hosts is the use. ALLOW_FROM still limits the senders to private networks.
+ENV RSYNCD_EXPORTER_LISTEN_UDP=:5514
+EXPOSE 8080/tcp 5514/udp
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["/rsyncd_exporter", "healthcheck"]
+ENTRYPOINT ["/rsyncd_exporter"]

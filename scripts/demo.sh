@@ -1,0 +1,175 @@
+#!/usr/bin/env bash
+# usage: scripts/demo.sh (make demo)
+#
+# A real rsync daemon, the exporter and Prometheus on this machine, with traffic, until interrupted. Variables:
+#   EXPORTER_PORT=8080 PROMETHEUS_PORT=9090 RSYNC_PORT=8730   where they listen, on 127.0.0.1 only
+#   ONCE=1                                                    end by itself as soon as Prometheus shows a rate
+#   EXPORTER=path                                             an exporter that is built already
+# Everything it starts it stops, and everything it writes is in one temporary directory, which goes with it.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+exporter_port=${EXPORTER_PORT:-8080}
+prometheus_port=${PROMETHEUS_PORT:-9090}
+rsync_port=${RSYNC_PORT:-8730}
+rate='sum(rate(rsync_executions_total[1m]))'
+
+dir= # the temporary directory
+declare -A pid=()
+started=()
+
+# stop_all ends what was started, last first, and removes the directory. It runs however the script ends.
+stop_all() {
+	local status=$? i name
+	trap '' INT TERM
+	for ((i = ${#started[@]} - 1; i >= 0; i--)); do
+		name=${started[i]}
+		kill "${pid[$name]}" 2>/dev/null || continue
+		wait_until 10 gone "${pid[$name]}" || kill -KILL "${pid[$name]}" 2>/dev/null || true
+		wait "${pid[$name]}" 2>/dev/null || true
+	done
+	[ -z "$dir" ] || rm -rf "$dir"
+	[ ${#started[@]} = 0 ] || say "stopped ${started[*]}"
+	exit "$status"
+}
+
+# gone PID succeeds when the process has ended (a zombie has).
+gone() { ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
+
+# start NAME COMMAND... runs the command in the background; what it says is kept for the case that it fails.
+start() {
+	local name=$1
+	shift
+	"$@" >"$dir/$name.out" 2>&1 </dev/null &
+	pid[$name]=$!
+	started+=("$name")
+}
+
+# ready NAME COMMAND... waits until the command succeeds, as long as the program lives.
+ready() {
+	local name=$1 end=$((SECONDS + 30))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if gone "${pid[$name]}" || [ "$SECONDS" -ge "$end" ]; then
+			tail -n 20 "$dir/$name.out" >&2
+			fail "$name did not start; above are its last words"
+		fi
+		sleep 0.2
+	done
+}
+
+check_ports() {
+	local variable port
+	for variable in EXPORTER_PORT:$exporter_port PROMETHEUS_PORT:$prometheus_port RSYNC_PORT:$rsync_port; do
+		port=${variable#*:}
+		[[ $port =~ ^[1-9][0-9]{0,4}$ ]] || fail "${variable%:*} is \"$port\", which is no port number"
+		! listening "$port" || fail "port $port is in use: choose another one with ${variable%:*}=…"
+	done
+}
+
+make_files() {
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/rsyncd-demo.XXXXXX")
+	chmod 755 "$dir"
+	mkdir -p "$dir"/modules/{mirror,incoming,backup} "$dir"/client "$dir"/prometheus
+	chmod 777 "$dir"/modules/{incoming,backup} # the sessions of a daemon run by root are nobody's
+	head -c 300000 /dev/urandom >"$dir/modules/mirror/release.iso"
+	head -c 5000 /dev/urandom >"$dir/modules/mirror/README"
+	(umask 077 && echo alice:demo >"$dir/secrets")
+	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#" rsyncd.conf.example >"$dir/rsyncd.conf"
+	sed "s/app:8080/127.0.0.1:$exporter_port/; s/scrape_interval: .*/scrape_interval: 2s/" \
+		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"
+}
+
+start_exporter() {
+	local exporter=${EXPORTER:-}
+	if [ -z "$exporter" ]; then
+		say "building the exporter"
+		exporter=$dir/rsyncd_exporter
+		go build -buildvcs=false -o "$exporter" ./cmd/rsyncd_exporter || fail "the exporter can't be built; above is why"
+	fi
+	say "starting the exporter: syslog from the unix socket $dir/log, metrics on port $exporter_port"
+	# An empty environment, since a setting that happens to be around would change the demo.
+	start exporter env -i PATH="$PATH" \
+		RSYNCD_EXPORTER_LISTEN_UNIXGRAM="$dir/log" \
+		RSYNCD_EXPORTER_RSYNCD_CONF="$dir/rsyncd.conf" \
+		RSYNCD_EXPORTER_HTTP_LISTEN="127.0.0.1:$exporter_port" \
+		"$exporter"
+	ready exporter http_get 127.0.0.1 "$exporter_port" /metrics
+}
+
+start_rsyncd() {
+	local overrides=(--dparam="lock file=$dir/rsyncd.lock")
+	[ "$(id -u)" = 0 ] || overrides+=(--dparam="use chroot=no") # only root may
+	say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example; its own private /dev/log leads to that socket"
+	start rsyncd scripts/with-dev-log "$dir/log" \
+		rsync --daemon --no-detach --config="$dir/rsyncd.conf" --address=127.0.0.1 --port="$rsync_port" "${overrides[@]}"
+	ready rsyncd listening "$rsync_port"
+}
+
+start_prometheus() {
+	say "starting Prometheus on port $prometheus_port with deploy/prometheus/prometheus.yml"
+	start prometheus prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/prometheus" \
+		--web.listen-address="127.0.0.1:$prometheus_port" --log.level=warn
+	ready prometheus http_get 127.0.0.1 "$prometheus_port" /-/ready
+}
+
+# traffic makes one round of sessions: those that must work, and those that must fail.
+traffic() {
+	local url=rsync://127.0.0.1:$rsync_port
+	rm -rf "$dir/client/mirror"
+	head -c 20000 /dev/urandom >"$dir/client/photo.jpg"
+	transfer -a "$url/mirror/" "$dir/client/mirror" || fail "a pull failed; above is why"
+	transfer -a "$dir/client/photo.jpg" "$url/incoming/" || fail "a push failed; above is why"
+	RSYNC_PASSWORD=demo transfer -a "$dir/client/photo.jpg" "rsync://alice@127.0.0.1:$rsync_port/backup/" || fail "a backup failed; above is why"
+	! transfer -a "$url/mirror/no-such-file" "$dir/client/" 2>/dev/null || fail "the pull of a file that doesn't exist worked"
+	! RSYNC_PASSWORD=wrong transfer -a "$dir/client/photo.jpg" "rsync://alice@127.0.0.1:$rsync_port/backup/" 2>/dev/null ||
+		fail "a wrong password worked"
+	! transfer -a "$url/no-such-module/" "$dir/client/" 2>/dev/null || fail "a module that doesn't exist worked"
+}
+
+transfer() { rsync --timeout=20 --contimeout=10 "$@"; }
+
+# rate_shows succeeds when Prometheus' answer to the rate of sessions is above 0.
+rate_shows() { promtool query instant "http://127.0.0.1:$prometheus_port" "$rate > 0" | grep -q '=>'; }
+
+await_rate() {
+	local end=$((SECONDS + 90))
+	say "making traffic (pulls, pushes, a missing file, a wrong password, a wrong module) until $rate is above 0"
+	until rate_shows; do
+		[ "$SECONDS" -lt "$end" ] || fail "Prometheus shows no rate after 90 s: see http://127.0.0.1:$exporter_port/metrics while \"make demo\" runs"
+		traffic
+		sleep 1
+	done
+	promtool query instant "http://127.0.0.1:$prometheus_port" "$rate"
+}
+
+show_counters() {
+	say "what the exporter counted"
+	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+(\{.*\})? ' | grep -vE '_bucket|_timestamp_seconds| 0$' || true
+}
+
+show_urls() {
+	cat <<-URLS
+		metrics     http://127.0.0.1:$exporter_port/metrics
+		Prometheus  http://127.0.0.1:$prometheus_port/graph?g0.expr=sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))&g0.tab=0&g0.range_input=5m
+		rsyncd      rsync rsync://127.0.0.1:$rsync_port/
+	URLS
+}
+
+check_ports
+scripts/deps.sh go rsync prometheus
+trap stop_all EXIT
+trap 'exit 0' INT TERM # the usual end of a demo
+make_files
+start_exporter
+start_rsyncd
+start_prometheus
+await_rate
+show_counters
+show_urls
+[ "${ONCE:-}" != 1 ] || exit 0
+say "making traffic on; Ctrl-C ends everything"
+while :; do
+	traffic
+	sleep 2
+done

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# usage: scripts/deps.sh [PROGRAM...]
+#
+# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker. What the machine has is used.
+# Programs that come with a service (rsync, prometheus, rsyslogd, syslog-ng) are unpacked from Debian's packages under build/tools and
+# not installed: so no service starts, none is enabled, and rsyslog and syslog-ng, which exclude each other as packages, stand side by
+# side. That works without root, too. Only the compiler and docker-compose are installed, which takes root.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+tools=$repo/build/tools
+log=$tools/log
+
+# is_there PROGRAM succeeds when the machine has the program or an earlier run unpacked it.
+is_there() { command -v "$1" >/dev/null; }
+
+# need_apt PROGRAM fails on a machine that isn't a Debian.
+need_apt() {
+	is_there apt-get || fail "$1 is missing, and this isn't a Debian machine: install it with your system's package manager"
+}
+
+# unpacked PROGRAM PACKAGE PATH [SETTING [OPTION]] unpacks the package and the libraries that the machine lacks, and writes
+# build/tools/bin/PROGRAM, which runs PATH. SETTING and OPTION, where "$root" stands for the place, tell the program where its own files are.
+unpacked() {
+	local program=$1 package=$2 path=$3 setting=${4:-} option=${5:-}
+	! is_there "$program" || return 0
+	need_apt "$program"
+	say "unpacking Debian's $package under build/tools ($program is missing here)"
+	[ -x "$tools/root$path" ] || unpack "$package"
+	write_wrapper "$program" "$path" "$setting" "$option"
+	is_there "$program" || fail "Debian's $package has no $path: install $program by hand"
+}
+
+# unpack PACKAGE downloads and unpacks it and what it depends on.
+unpack() {
+	local package=$1 debs deb
+	fresh_lists
+	# The resolver names what is missing. The JavaScript and fonts of Prometheus' old console aren't needed.
+	debs=$(apt_private install --simulate --no-install-recommends "$package" 2>>"$log" |
+		awk '$1 == "Inst" && $2 !~ /^(libjs-|fonts-|javascript-common)/ { print $2 }') || true
+	debs=${debs:-$package}
+	mkdir -p "$tools/debs" "$tools/root" "$tools/bin"
+	# shellcheck disable=SC2086 # one word for each package
+	(cd "$tools/debs" && apt_private download $debs) >>"$log" 2>&1 ||
+		fail "Debian's $package can't be downloaded: check the network and /etc/apt/sources.list, or install it by hand (what apt said is in $log)"
+	for deb in "$tools"/debs/*.deb; do
+		dpkg-deb -x "$deb" "$tools/root"
+		rm "$deb"
+	done
+}
+
+# apt_private ARGUMENT... is apt-get with package lists of its own under build/, so that it takes no root and changes nothing.
+apt_private() {
+	apt-get -q -o Dir::State::Lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Dir::State::status=/var/lib/dpkg/status \
+		-o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
+}
+
+# fresh_lists fetches the package lists, once per run. A foreign source that fails doesn't matter: what is missing shows at the download.
+lists_are_fresh=
+fresh_lists() {
+	[ -z "$lists_are_fresh" ] || return 0
+	mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
+	apt_private update >>"$log" 2>&1 || true
+	lists_are_fresh=yes
+}
+
+# write_wrapper PROGRAM PATH SETTING OPTION writes the script that runs an unpacked program with the libraries unpacked beside it.
+write_wrapper() {
+	cat >"$tools/bin/$1" <<-WRAPPER
+		#!/bin/sh
+		# Written by scripts/deps.sh: runs an unpacked program with the libraries unpacked beside it.
+		bin=\$(dirname "\$(readlink -f "\$0")")
+		root=\$(dirname "\$bin")/root
+		for dir in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root"/usr/lib/syslog-ng; do
+			LD_LIBRARY_PATH=\$dir\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+		done
+		PATH=\$PATH:\$bin
+		export LD_LIBRARY_PATH PATH $3
+		exec "\$root$2" $4 "\$@"
+	WRAPPER
+	chmod 755 "$tools/bin/$1"
+}
+
+# installed PROGRAM PACKAGE... installs packages that bring no service.
+installed() {
+	local program=$1
+	shift
+	! is_there "$program" || return 0
+	need_apt "$program"
+	[ "$(id -u)" = 0 ] || fail "$program is missing and installing it takes root: run \"sudo apt-get install $*\""
+	say "installing $* ($program is missing here)"
+	apt_install "$@" || { apt-get -q update >>"$log" 2>&1 && apt_install "$@"; } ||
+		fail "$* can't be installed: check the network and /etc/apt/sources.list (what apt said is in $log)"
+}
+
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@" >>"$log" 2>&1; }
+
+provide() {
+	case $1 in
+	go)
+		is_there go || fail "Go is missing: get 1.26 or later from https://go.dev/dl/ and put its bin directory in PATH"
+		;;
+	gcc) installed gcc build-essential ;;
+	git) installed git git ca-certificates ;;
+	rsync) unpacked rsync rsync /usr/bin/rsync ;;
+	prometheus | promtool)
+		unpacked prometheus prometheus /usr/bin/prometheus
+		unpacked promtool prometheus /usr/bin/promtool
+		;;
+	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
+	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
+	debootstrap)
+		unpacked wget wget /usr/bin/wget
+		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
+		;;
+	docker-compose)
+		docker compose version >/dev/null 2>&1 || installed docker-compose docker-compose
+		;;
+	*) fail "$1: not a program that this script knows" ;;
+	esac
+}
+
+mkdir -p "$tools"
+exec 9>"$tools/lock" # two runs at a time would unpack over each other
+flock 9
+[ $# -gt 0 ] || set -- go gcc git rsync prometheus rsyslogd syslog-ng
+for program; do
+	provide "$program"
+done

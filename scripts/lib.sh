@@ -1,0 +1,46 @@
+# Functions that the scripts share. Sourced by bash scripts that have set -euo pipefail; changes to the repository's root.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repo=$PWD
+PATH=$PATH:/usr/sbin:/sbin:$repo/build/tools/bin # programs that deps.sh unpacked come last: the machine's own are preferred
+
+# say TEXT... tells what happens now.
+say() { printf '==> %s\n' "$*"; }
+
+# fail TEXT... ends the script with one sentence.
+fail() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# listening PORT succeeds when something on this machine listens on the TCP port. It looks instead of connecting: a connection to rsyncd
+# would be counted.
+listening() {
+	local files=(/proc/net/tcp)
+	[ ! -e /proc/net/tcp6 ] || files+=(/proc/net/tcp6)
+	grep -q ":$(printf %04X "$1") 0*:0000 0A " "${files[@]}"
+}
+
+# http_get HOST PORT PATH prints the body of an HTTP answer and fails unless its status is 200. Fresh machines have no curl.
+http_get() {
+	local status line
+	{
+		exec 7<>"/dev/tcp/$1/$2" || return 1
+	} 2>/dev/null
+	printf 'GET %s HTTP/1.0\r\nHost: %s:%s\r\n\r\n' "$3" "$1" "$2" >&7
+	read -r -t 10 _ status _ <&7 || { exec 7>&-; return 1; }
+	while read -r -t 10 line <&7 && [ "$line" != $'\r' ]; do :; done
+	cat <&7
+	exec 7>&-
+	[ "$status" = 200 ]
+}
+
+# wait_until SECONDS COMMAND... polls the command until it succeeds; fails after so many seconds.
+wait_until() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.2
+	done
+}
