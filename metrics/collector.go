@@ -38,6 +38,8 @@ type File struct {
 	Generations int
 	Rotations   uint64
 	Gaps        map[string]uint64 // by reason: lines may have been lost
+	Errors      uint64            // failed reads and looks
+	OK          bool              // whether the file can be read now
 }
 
 // A Collector shows Snapshots to Prometheus. It implements prometheus.Collector.
@@ -218,6 +220,12 @@ func (e *emitter) live(l Live) {
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
 		e.counter(descOwnRotations, f.Rotations, start, f.Path)
+		e.counter(descOwnFileErrors, f.Errors, start, f.Path)
+		up := 0.0
+		if f.OK {
+			up = 1
+		}
+		e.gauge(descOwnFileUp, up, f.Path)
 		for reason, n := range f.Gaps {
 			e.counter(descOwnGaps, n, start, f.Path, reason)
 		}

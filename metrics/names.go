@@ -49,6 +49,8 @@ var (
 	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
 	descOwnRotations   = own("file_rotations_total", "Rotations of the followed file.", "file")
+	descOwnFileErrors  = own("file_errors_total", "Failed reads of the followed file, and failed looks at its path.", "file")
+	descOwnFileUp      = own("file_up", "1 if the followed file can be read now, 0 if it is missing or can't.", "file")
 	descOwnGaps        = own("file_gaps_total", "Times that lines of the followed file may have been lost, by reason.", "file", "reason")
 )
 
@@ -67,6 +69,6 @@ func allDescs() []*prometheus.Desc {
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnConnections,
 		descOwnRefused, descOwnErrors, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
-		descOwnGenerations, descOwnRotations, descOwnGaps,
+		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

@@ -139,12 +139,21 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			in.Discarded[d]++
 			continue
 		}
-		if !p.tags.match(p.message.Tag) {
+		if !p.isRsyncd(src) {
 			in.Ignored++
 			continue
 		}
 		p.one(src, now, wall)
 	}
+}
+
+// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
+// program name isn't.
+func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
+	if p.message.Tag == nil {
+		return src.Scope != 0
+	}
+	return p.tags.match(p.message.Tag)
 }
 
 // one handles the message in p.message.
@@ -167,11 +176,7 @@ type tagFilter struct {
 // maxTags bounds the answers remembered; senders choose tags.
 const maxTags = 1024
 
-// match says whether a tag is rsyncd's. A line of rsync's own log file has none and is.
 func (f *tagFilter) match(tag []byte) bool {
-	if tag == nil {
-		return true
-	}
 	if ok, seen := f.seen[string(tag)]; seen {
 		return ok
 	}

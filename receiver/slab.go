@@ -8,7 +8,7 @@ const MaxMessage = 16 << 10
 type Source struct {
 	Input   string  // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
-	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file
+	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin
 	Dialect Dialect // reads the header of this input's messages
 }
 
@@ -31,6 +31,8 @@ type Slab struct {
 	// Discarded counts messages of this batch, or lost since the slab before it, that are not in Messages, by reason.
 	// They count as received.
 	Discarded [NumDiscards]uint32
+	// Position says, for a followed file, how far it has been read once this slab is counted. It is the reader's; nil elsewhere.
+	Position *FilePosition
 }
 
 // Reset empties the slab for its next batch and keeps its memory.
@@ -39,4 +41,5 @@ func (s *Slab) Reset() {
 	s.Messages = s.Messages[:0]
 	s.Discarded = [NumDiscards]uint32{}
 	s.At = 0
+	s.Position = nil
 }

@@ -231,6 +231,9 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 
 func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	op := ev.Op
+	if ev.OpUnnamed {
+		op = s.Direction.op()
+	}
 	if !s.fits(ev, op) {
 		return false
 	}
@@ -257,6 +260,9 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	t.emit(c)
 	return true
 }
+
+// op returns what a file's transfer is to a daemon whose log format doesn't say.
+func (d Direction) op() Op { return [...]Op{NoOp, OpSend, OpRecv}[d] }
 
 // fits says whether a transfer line can be the session's own: its direction, and the client's address where the format has it.
 func (s *Session) fits(ev *Event, op Op) bool {
