@@ -1,0 +1,285 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
+type Config struct {
+	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
+	ListenTCP          []string // likewise
+	ListenUnixgram     string   // path; empty: off
+	ListenUnixgramMode fs.FileMode
+	ReceiveBuffer      ByteSize // 0: the system's default
+	Files              []string // paths, each file once; "-" is Stdin
+	FilePoll           time.Duration
+	FileFromStart      bool     // FILE_START=beginning
+	SyslogFormat       string   // receiver.ByName takes it
+	Tags               []string // globs for path.Match
+	LogFormat          string   // rsynclog.NewParser takes it
+	LineFormat         string   // receiver.ParseLineFormat takes it
+	Modules            []string // MODULES, and those of RSYNCD_CONF; each once
+	MaxSeries          int
+	SessionTTL         time.Duration
+	HTTPListen         string // host:port
+	WebConfig          string // path; empty: plain HTTP
+	LogLevel           slog.Level
+
+	Stdin    io.Reader // what the file "-" is; whoever starts serve sets it
+	Warnings []string  // what is allowed and still doubtful, for the log
+}
+
+// Limits of settings.
+const (
+	minFilePoll      = 10 * time.Millisecond
+	maxFilePoll      = time.Hour
+	minSessionTTL    = time.Second
+	maxSessionTTL    = 365 * 24 * time.Hour
+	minReceiveBuffer = 4 << 10
+	maxReceiveBuffer = 1 << 30 // the kernel doubles it, in an int
+	maxMaxSeries     = 10_000_000
+
+	// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too (unix(7)).
+	maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+)
+
+// loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. It returns the
+// settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
+// no input.
+func loadConfig(args []string) (*Config, *settings, error) {
+	s := newSettings()
+	problems := s.readEnvironment()
+	problems = append(problems, s.parseFlags(args, nil)...)
+	if slices.Contains(problems, flag.ErrHelp) {
+		return nil, nil, flag.ErrHelp
+	}
+	v := &validator{problems: problems}
+	cfg := v.validate(s)
+	if len(v.problems) > 0 {
+		return nil, nil, errors.Join(v.problems...)
+	}
+	return cfg, s, nil
+}
+
+// A validator turns settings as given into a Config and collects what is wrong with them.
+type validator struct {
+	problems []error
+	warnings []string
+}
+
+// problem notes that a setting can't be used: why, and what to do about it.
+func (v *validator) problem(s *setting, reason error, remedy string) {
+	v.problemWith(s, s.value, reason, remedy)
+}
+
+// problemWith is problem for one item of a list.
+func (v *validator) problemWith(s *setting, value string, reason error, remedy string) {
+	v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w: %s", s.name, value, s.origin, reason, remedy))
+}
+
+func (v *validator) warn(format string, args ...any) {
+	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
+}
+
+func (v *validator) validate(s *settings) *Config {
+	if len(s.legacyFiles) > 0 && s.ListenUDP.origin == "default" {
+		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
+	}
+	c := &Config{
+		ListenUDP:          v.addresses(&s.ListenUDP),
+		ListenTCP:          v.addresses(&s.ListenTCP),
+		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
+		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
+		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
+		Files:              v.files(&s.File, s.legacyFiles),
+		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),
+		FileFromStart:      v.oneOf(&s.FileStart, "end", "beginning") == "beginning",
+		SyslogFormat:       v.syslogFormat(&s.SyslogFormat),
+		Tags:               v.globs(&s.Tags),
+		LogFormat:          v.logFormat(&s.LogFormat),
+		LineFormat:         v.lineFormat(&s.LineFormat),
+		Modules:            v.modules(&s.Modules, &s.RsyncdConf),
+		MaxSeries:          v.number(&s.MaxSeries, 1, maxMaxSeries),
+		SessionTTL:         v.duration(&s.SessionTTL, minSessionTTL, maxSessionTTL),
+		HTTPListen:         v.address(&s.HTTPListen),
+		WebConfig:          v.webConfig(&s.WebConfig),
+		LogLevel:           v.level(&s.LogLevel),
+	}
+	v.together(s, c)
+	c.Warnings = v.warnings
+	return c
+}
+
+// together checks what is wrong only in company.
+func (v *validator) together(s *settings, c *Config) {
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenUnixgram.off() && len(c.Files) == 0 {
+		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: "+
+			"set one of them", s.ListenUDP.origin))
+	}
+	for _, a := range c.ListenTCP {
+		if overlap(a, c.HTTPListen) {
+			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
+		}
+	}
+	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
+		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)
+	}
+}
+
+// overlap says whether two addresses, both valid, can't be listened at at once.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	wildcard := func(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || wildcard(hostA) || wildcard(hostB))
+}
+
+// socketPath returns the path of a unix socket, empty for none.
+func (v *validator) socketPath(s *setting) string {
+	switch {
+	case s.off():
+		return ""
+	case len(s.value) > maxSocketPath:
+		v.problem(s, fmt.Errorf("the path has %d bytes, a socket's can have %d", len(s.value), maxSocketPath), "choose a shorter one")
+	case strings.HasPrefix(s.value, "@"):
+		v.problem(s, errors.New("an abstract socket has no owner and no mode"), "name a file")
+	}
+	return s.value
+}
+
+// files returns the files to follow, each once.
+func (v *validator) files(s *setting, legacy []string) []string {
+	var files []string
+	var infos []fs.FileInfo
+	given := append(s.items(), legacy...)
+	for i, name := range given {
+		origin := s.origin
+		if i >= len(given)-len(legacy) {
+			origin = "-p"
+		}
+		from := &setting{name: s.name, origin: origin}
+		if name != "-" {
+			name = filepath.Clean(name)
+		}
+		if slices.Contains(files, name) {
+			continue
+		}
+		info := v.lookAtFile(from, name)
+		for j := range infos {
+			if info != nil && infos[j] != nil && os.SameFile(info, infos[j]) {
+				v.problemWith(from, name, fmt.Errorf("it is the same file as %q, and would be counted twice", files[j]), "name one of them")
+			}
+		}
+		files, infos = append(files, name), append(infos, info)
+	}
+	if len(legacy) > 0 { // for who looks at the settings in force
+		s.origin = strings.TrimPrefix(s.origin+" and -p", "default and ")
+		s.value = strings.Join(files, ",")
+	}
+	return files
+}
+
+// lookAtFile reports a file that can't be followed. The result is nil where there is nothing to compare with other files.
+func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
+	if name == "-" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		v.warn("%s=%q (from %s): it doesn't exist yet, and is followed once it does", from.name, name, from.origin)
+	case err != nil:
+		v.warn("%s=%q (from %s): %v", from.name, name, from.origin, err)
+	case info.IsDir():
+		v.problemWith(from, name, errors.New("it is a directory"), "name the log file in it")
+	}
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// globs returns the tags.
+func (v *validator) globs(s *setting) []string {
+	tags := s.items()
+	if len(tags) == 0 {
+		v.problem(s, errors.New("it names no tag, so every message would be ignored"), "write rsyncd* or the daemon's syslog tag")
+	}
+	for _, t := range tags {
+		if _, err := path.Match(t, ""); err != nil {
+			v.problemWith(s, t, err, `close the bracket, or write \[ for a bracket in the tag`)
+		}
+	}
+	return tags
+}
+
+// modules returns the names given and those of an rsyncd.conf.
+func (v *validator) modules(names, conf *setting) []string {
+	modules := names.items()
+	if conf.value == "" {
+		return modules
+	}
+	found, warnings, err := readRsyncdConf(conf.value)
+	if err != nil {
+		v.problem(conf, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
+	}
+	v.warnings = append(v.warnings, warnings...)
+	if err == nil && len(found) == 0 {
+		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.value, conf.origin)
+	}
+	for _, m := range found {
+		if !slices.Contains(modules, m) {
+			modules = append(modules, m)
+		}
+	}
+	return modules
+}
+
+// webConfig returns the path of a web configuration file that the toolkit accepts.
+func (v *validator) webConfig(s *setting) string {
+	if err := web.Validate(s.value); err != nil {
+		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
+	}
+	return s.value
+}
+
+func (v *validator) logFormat(s *setting) string {
+	warnings, err := checkLogFormat(s.value)
+	if err != nil {
+		v.problem(s, err, "copy rsyncd.conf's log format")
+	}
+	for _, w := range warnings {
+		v.warn("LOG_FORMAT=%q (from %s): %s", s.value, s.origin, w)
+	}
+	return s.value
+}
+
+func (v *validator) lineFormat(s *setting) string {
+	if err := checkLineFormat(s.value); err != nil {
+		v.problem(s, err, "write auto, or a regular expression with the named groups pid and description")
+	}
+	return s.value
+}
+
+func (v *validator) syslogFormat(s *setting) string {
+	name := strings.TrimSpace(s.value)
+	if err := checkSyslogFormat(name); err != nil {
+		v.problem(s, err, "write auto unless a sender needs another one")
+	}
+	return name
+}

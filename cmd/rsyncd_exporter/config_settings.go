@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// envPrefix is what the names of all variables start with, less its underscore.
+const envPrefix = "RSYNCD_EXPORTER"
+
+// settings are all settings as given, in the order of the documentation. It is envconfig's specification; the flags, the help text and
+// the README's table are made from it too. The names of the variables are the fields' names as envconfig splits them. The tag "envconfig"
+// is not used: with it, envconfig also takes variables without the prefix, and LOG_LEVEL or FILE may well be somebody else's.
+//
+// A list:"true" has its items separated by commas, and repeating its flag adds to it.
+type settings struct {
+	ListenUDP          setting `split_words:"true" default:"127.0.0.1:5514" list:"true" meaning:"addresses to receive syslog over UDP at; off or --listen-udp= for none"`
+	ListenTCP          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"`
+	ListenUnixgram     setting `split_words:"true" meaning:"path of a unix datagram socket to receive syslog at: a private /dev/log, or /run/systemd/journal/syslog"`
+	ListenUnixgramMode setting `split_words:"true" default:"0666" meaning:"permissions of that socket, octal"`
+	ReceiveBuffer      setting `split_words:"true" default:"16MiB" meaning:"socket buffer to ask the kernel for; 0 for the system's default"`
+	File               setting `split_words:"true" list:"true" meaning:"log files to follow; - is standard input"`
+	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`
+	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
+	SyslogFormat       setting `split_words:"true" default:"auto" meaning:"header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"`
+	Tags               setting `split_words:"true" default:"rsyncd*" list:"true" meaning:"syslog tags that are rsyncd's, as globs; other messages are counted as ignored"`
+	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`
+	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`
+	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
+	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from"`
+	MaxSeries          setting `split_words:"true" default:"10000" meaning:"most label sets; what is beyond is counted as _other"`
+	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended, with outcome unknown"`
+	HTTPListen         setting `split_words:"true" default:":8080" meaning:"address of /metrics and the health pages"`
+	WebConfig          setting `split_words:"true" meaning:"exporter-toolkit web configuration file, for TLS and basic authentication"`
+	LogLevel           setting `split_words:"true" default:"info" meaning:"least level of the exporter's own log, on stderr: debug, info, warn or error"`
+
+	legacyFiles []string // paths given with -p
+}
+
+// A setting is one setting as given: its text and where that came from.
+type setting struct {
+	name     string // LISTEN_UDP
+	variable string // RSYNCD_EXPORTER_LISTEN_UDP
+	flag     string // --listen-udp
+	def      string // default
+	meaning  string
+	list     bool
+
+	value  string
+	origin string // "default", the variable's name, or the flag
+}
+
+// Set implements envconfig.Setter. It takes anything: the values are looked at later, since envconfig stops at the first that it can't convert.
+func (s *setting) Set(value string) error {
+	s.value = value
+	return nil
+}
+
+// items returns the items of a list, trimmed, without empty and repeated ones.
+func (s *setting) items() []string {
+	var items []string
+	seen := map[string]bool{}
+	for item := range strings.SplitSeq(s.value, ",") {
+		if item = strings.TrimSpace(item); item != "" && !seen[item] {
+			seen[item] = true
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// off says whether a listener is switched off. DESIGN has an empty variable mean an unset one, and an empty LISTEN_UDP mean none: so an
+// empty variable leaves the default, and an empty flag, or the word off in either, means none.
+func (s *setting) off() bool {
+	v := strings.TrimSpace(s.value)
+	return v == "" || v == "off"
+}
+
+// newSettings returns all settings at their defaults.
+func newSettings() *settings {
+	s := &settings{}
+	var keys strings.Builder
+	if err := envconfig.Usagef(envPrefix, s, &keys, "{{range .}}{{usage_key .}}\n{{end}}"); err != nil {
+		panic(err) // the struct above is not a specification
+	}
+	variables := strings.Fields(keys.String())
+	v := reflect.ValueOf(s).Elem()
+	for i, variable := range variables {
+		tag := v.Type().Field(i).Tag
+		name := strings.TrimPrefix(variable, envPrefix+"_")
+		def := tag.Get("default")
+		*v.Field(i).Addr().Interface().(*setting) = setting{
+			name:     name,
+			variable: variable,
+			flag:     "--" + strings.ToLower(strings.ReplaceAll(name, "_", "-")),
+			def:      def,
+			meaning:  tag.Get("meaning"),
+			list:     tag.Get("list") == "true",
+			value:    def,
+			origin:   "default",
+		}
+	}
+	return s
+}
+
+// all returns pointers to all settings in their order.
+func (s *settings) all() []*setting {
+	v := reflect.ValueOf(s).Elem()
+	var all []*setting
+	for i := range v.NumField() {
+		if v.Type().Field(i).IsExported() {
+			all = append(all, v.Field(i).Addr().Interface().(*setting))
+		}
+	}
+	return all
+}
+
+// readEnvironment takes the settings from the variables of this process. The problems are variables with unknown names.
+func (s *settings) readEnvironment() []error {
+	if err := envconfig.Process(envPrefix, s); err != nil {
+		return []error{fmt.Errorf("environment: %w", err)}
+	}
+	known := map[string]bool{}
+	var names []string
+	for _, set := range s.all() {
+		known[set.variable] = true
+		names = append(names, set.variable)
+		if os.Getenv(set.variable) == "" { // envconfig would have an empty variable override the default
+			set.value = set.def
+		} else {
+			set.origin = set.variable
+		}
+	}
+	var problems []error
+	for _, kv := range os.Environ() {
+		name, value, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, envPrefix+"_") && !known[name] && !fromKubernetes(name, value) {
+			problems = append(problems, fmt.Errorf("variable %s=%q is no setting%s: see rsyncd_exporter help, or unset it",
+				printable(name), value, didYouMean(name, names)))
+		}
+	}
+	return problems
+}
+
+// fromKubernetes says whether a variable with the prefix is one that Kubernetes (and, before it, Docker's links) sets in every container for
+// a service whose name starts with rsyncd-exporter. The value is looked at too, so that HTTP_PORT=8080 stays a mistake that is told.
+// See https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
+func fromKubernetes(name, value string) bool {
+	const service = `^` + envPrefix + `_(.+_)?`
+	switch {
+	case strings.Contains(value, "://"):
+		return regexp.MustCompile(service + `PORT(_[0-9]+_(TCP|UDP|SCTP))?$`).MatchString(name)
+	default:
+		return regexp.MustCompile(service + `(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))$`).MatchString(name)
+	}
+}
+
+// didYouMean returns " (did you mean X?)" for the known name most like it, or nothing where none is.
+func didYouMean(name string, known []string) string {
+	best, least := "", 1+max(2, len(strings.TrimPrefix(name, envPrefix+"_"))/3)
+	for _, k := range known {
+		if d := distance(strings.ToUpper(name), strings.ToUpper(k)); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return " (did you mean " + best + "?)"
+}
+
+// distance is the Levenshtein distance of two strings: how many bytes to insert, delete or change.
+func distance(a, b string) int {
+	if len(a) > 100 || len(b) > 100 {
+		return 100 // nothing of ours is so long
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// printable returns s as it is if it is plain, quoted otherwise.
+func printable(s string) string {
+	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` {
+		return q
+	}
+	return s
+}

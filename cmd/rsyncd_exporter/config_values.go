@@ -1,0 +1,170 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A ByteSize is a number of bytes.
+type ByteSize int64
+
+// parseByteSize reads a number of bytes: 1048576, 64KiB, 16MiB, 1GiB, or with K, M, G alone, which mean the same. Lower case will do.
+func parseByteSize(s string) (ByteSize, error) {
+	digits := strings.TrimRight(s, "KMGBikmgb")
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0, errors.New("too large")
+	}
+	if err != nil {
+		return 0, errors.New("not a number of bytes")
+	}
+	shift := 0
+	switch strings.ToLower(s[len(digits):]) {
+	case "":
+	case "k", "kib":
+		shift = 10
+	case "m", "mib":
+		shift = 20
+	case "g", "gib":
+		shift = 30
+	default:
+		return 0, fmt.Errorf("%q is no unit that is known", s[len(digits):])
+	}
+	if n > math.MaxInt64>>shift {
+		return 0, errors.New("too large")
+	}
+	return ByteSize(n << shift), nil
+}
+
+// String returns the size in the largest unit that it is a whole number of. parseByteSize reads it back.
+func (b ByteSize) String() string {
+	n, unit := b, ""
+	for _, u := range []string{"KiB", "MiB", "GiB"} {
+		if n == 0 || n%1024 != 0 {
+			break
+		}
+		n, unit = n/1024, u
+	}
+	return strconv.FormatInt(int64(n), 10) + unit
+}
+
+func (v *validator) receiveBuffer(s *setting) ByteSize {
+	const remedy = "write 16MiB, 512KiB or a number of bytes"
+	n, err := parseByteSize(strings.TrimSpace(s.value))
+	switch {
+	case err != nil:
+		v.problem(s, err, remedy)
+	case n != 0 && (n < minReceiveBuffer || n > maxReceiveBuffer):
+		v.problem(s, fmt.Errorf("it must be 0 or from %v to %v", ByteSize(minReceiveBuffer), ByteSize(maxReceiveBuffer)), remedy)
+	}
+	return n
+}
+
+func (v *validator) duration(s *setting, least, most time.Duration) time.Duration {
+	const remedy = "write a number and a unit, such as 500ms, 1s, 5m or 24h"
+	d, err := time.ParseDuration(strings.TrimSpace(s.value))
+	switch {
+	case err != nil:
+		v.problem(s, errors.New("not a duration"), remedy)
+	case d < least || d > most:
+		v.problem(s, fmt.Errorf("it must be from %v to %v", least, most), remedy)
+	}
+	return d
+}
+
+func (v *validator) number(s *setting, least, most int) int {
+	n, err := strconv.Atoi(strings.TrimSpace(s.value))
+	if err != nil || n < least || n > most {
+		v.problem(s, fmt.Errorf("it must be a whole number from %d to %d", least, most), fmt.Sprintf("the default is %s", s.def))
+	}
+	return n
+}
+
+// mode reads octal permissions, with or without the leading 0 or 0o.
+func (v *validator) mode(s *setting) fs.FileMode {
+	digits := strings.TrimPrefix(strings.TrimSpace(s.value), "0o")
+	n, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil || n == 0 || n > 0o777 {
+		v.problem(s, errors.New("no octal permissions from 0001 to 0777"), "write 0666 for everybody, 0660 for owner and group")
+	}
+	return fs.FileMode(n)
+}
+
+func (v *validator) oneOf(s *setting, names ...string) string {
+	value := strings.TrimSpace(s.value)
+	for _, n := range names {
+		if value == n {
+			return n
+		}
+	}
+	v.problem(s, errors.New("not one of the words that are known"), "write "+strings.Join(names, " or "))
+	return ""
+}
+
+func (v *validator) level(s *setting) slog.Level {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
+}
+
+// addresses returns the addresses of a listener, none where it is off.
+func (v *validator) addresses(s *setting) []string {
+	if s.off() {
+		return nil
+	}
+	items := s.items()
+	for _, a := range items {
+		if reason, remedy := checkAddress(a); reason != "" {
+			v.problemWith(s, a, errors.New(reason), remedy)
+		}
+	}
+	return items
+}
+
+// address returns a single address.
+func (v *validator) address(s *setting) string {
+	a := strings.TrimSpace(s.value)
+	if reason, remedy := checkAddress(a); reason != "" {
+		v.problem(s, errors.New(reason), remedy)
+	}
+	return a
+}
+
+// checkAddress says why an address can't be listened at, and what to write instead; the reason is empty where it can. It looks up no name.
+func checkAddress(a string) (reason, remedy string) {
+	const example = "write 127.0.0.1:5514, [::1]:5514, or :5514 for all addresses"
+	host, port, err := net.SplitHostPort(a)
+	if err != nil {
+		if _, err := strconv.ParseUint(a, 10, 16); err == nil {
+			return "it has no colon", "write :" + a + " for all addresses, or 127.0.0.1:" + a
+		}
+		if ip, err := netip.ParseAddr(a); err == nil {
+			return "it has no port", "write " + net.JoinHostPort(ip.String(), "5514")
+		}
+		var addrErr *net.AddrError
+		if errors.As(err, &addrErr) {
+			return addrErr.Err, example
+		}
+		return err.Error(), example
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Sprintf("%q is no port from 0 to 65535", port), example
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil && !isHostName(host) {
+		return fmt.Sprintf("%q is neither an IP address nor a host name", host), example
+	}
+	return "", ""
+}
+
+// isHostName says whether s is a host name (RFC 1123 section 2.1, and underscores). One whose last label is a number is a mistyped address.
+func isHostName(s string) bool {
+	return len(s) <= 253 && regexp.MustCompile(`^([0-9A-Za-z_]([0-9A-Za-z_-]{0,62})\.)*[0-9A-Za-z_-]{0,62}[A-Za-z_-][0-9A-Za-z_-]*\.?$`).MatchString(s)
+}

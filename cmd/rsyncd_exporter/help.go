@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// runHelp prints the help, or the table of settings for the README.
+func runHelp(_ context.Context, args []string, std stdio) int {
+	switch {
+	case len(args) == 1 && strings.TrimLeft(args[0], "-") == "markdown":
+		fmt.Fprint(std.out, settingsMarkdown())
+	case len(args) > 0:
+		return usageError(std, fmt.Errorf("help: unexpected argument %q: it takes --markdown or nothing", args[0]))
+	default:
+		printHelp(std.out)
+	}
+	return exitOK
+}
+
+// printHelp prints usage, commands and settings.
+func printHelp(w io.Writer) {
+	fmt.Fprint(w, "rsyncd_exporter receives what rsync daemons log and serves it as Prometheus counters.\n\n"+
+		"Usage: rsyncd_exporter [command] [--setting=value ...]\n\n")
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "Commands:")
+	for _, c := range commands() {
+		fmt.Fprintf(tab, "  %s\t%s\n", c.name, c.summary)
+	}
+	tab.Flush()
+
+	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. An empty variable counts as unset.\n"+
+		"Lists are separated by commas.\n\n")
+	for _, s := range newSettings().all() {
+		fmt.Fprintf(w, "  %s, %s", s.flag, s.variable)
+		if s.def != "" {
+			fmt.Fprintf(w, " (default %s)", s.def)
+		}
+		fmt.Fprintf(w, "\n        %s\n", s.meaning)
+	}
+
+	fmt.Fprintln(tab, "\nFlags of the Python script that this program replaces:")
+	for _, l := range legacyFlags() {
+		fmt.Fprintf(tab, "  -%s %s\t%s\n", l.name, l.arg, l.meaning)
+	}
+	tab.Flush()
+}
+
+// settingsMarkdown returns the table of all settings as it stands in the README.
+func settingsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| variable | flag | default | meaning |\n|---|---|---|---|\n")
+	for _, s := range newSettings().all() {
+		def := ""
+		if s.def != "" {
+			def = "`" + s.def + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.variable, s.flag, def, strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;").Replace(s.meaning))
+	}
+	return b.String()
+}

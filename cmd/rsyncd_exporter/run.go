@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it went wrong while running
+	exitUsage   = 2 // a command, flag or setting that can't be; nothing was opened
+)
+
+// stdio is what a command reads and writes besides its inputs.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// A command is one of the program's commands.
+type command struct {
+	name, summary string
+	run           func(ctx context.Context, args []string, std stdio) int
+}
+
+// commands returns all commands; the first is the one that runs when none is named.
+func commands() []command {
+	return []command{
+		{"serve", "receives and serves (the default)", runServe},
+		{"check", "checks the settings and shows them", runCheck},
+		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere", runHealthcheck},
+		{"version", "prints the version", runVersion},
+		{"help", "prints this; --markdown prints the table of settings as Markdown", runHelp},
+	}
+}
+
+// run is the program without its process: args are the arguments without the program's name, the result is the exit status. The settings come
+// from the process environment too, since envconfig reads no other. It returns when the command is done; serve is done when
+// ctx ends or a signal arrives, see untilSignal.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	std := stdio{stdin, stdout, stderr}
+	all := commands()
+	name, rest := all[0].name, args
+	if len(args) > 0 {
+		switch {
+		case args[0] == "--version" || args[0] == "-version":
+			name, rest = "version", args[1:]
+		case !strings.HasPrefix(args[0], "-"):
+			name, rest = args[0], args[1:]
+		}
+	}
+	names := make([]string, len(all))
+	for i, c := range all {
+		if c.name == name {
+			return c.run(ctx, rest, std)
+		}
+		names[i] = c.name
+	}
+	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s", name, didYouMean(name, names), strings.Join(names, ", ")))
+}
+
+// usageError prints the problem, or all problems of a joined error, one a line.
+func usageError(std stdio, err error) int {
+	problems := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		problems = joined.Unwrap()
+	}
+	for _, p := range problems {
+		fmt.Fprintf(std.err, "rsyncd_exporter: %v\n", p)
+	}
+	return exitUsage
+}
+
+// runServe receives and serves until it is told to stop.
+func runServe(ctx context.Context, args []string, std stdio) int {
+	cfg, _, err := loadConfig(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return runHelp(ctx, nil, std)
+	}
+	if err != nil {
+		return usageError(std, err)
+	}
+	cfg.Stdin = std.in
+
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // nobody reads the log any more: that is no reason to end
+
+	log := newLogger(std.err, cfg.LogLevel)
+	for _, w := range cfg.Warnings {
+		log.Warn("doubtful setting", "warning", w)
+	}
+	if err := serve(ctx, cfg, log); err != nil {
+		log.Error("stopped", "err", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. From then on these signals have their default
+// action again, so the second one ends the process at once. The caller calls stop when it has no more use for the context.
+func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals) // before cancel: who sees the context end may rely on it
+		cancel()
+	}()
+	return ctx, cancel
+}
