@@ -290,7 +290,40 @@ func correctionOf(name, mode string) correction {
 	return keep("")
 }
 
-var corrections = map[string]correction{}
+// corrections lists every scenario in which the log and the clients' knowledge differ. The sums were added up by hand from the
+// summaries in the log, without the listener's own.
+var corrections = map[string]correction{
+	"client_sigkill_download": {noStatistics, -1, -1, 1016220, 72},
+	"child_sigterm_download":  {noStatistics, -1, -1, 983444, 72},
+	"timeout_io syslog":       {noStatistics, -1, -1, 9046263 + 132, 42 + 30007453},
+	"timeout_io file":         {noStatistics, -1, -1, 9308471 + 132, 42 + 30007457},
+	"protocol_garbage":        {"clients that are no rsync; the daemon received 400 bytes from one of them", -1, -1, 0, 400},
+	"xfer_exec_hooks syslog": {"three sessions whose pre-xfer exec failed got only its message: 123, 41 and 41 bytes", -1, -1,
+		75310 + 123 + 41 + 3*75313 + 41 + 90 + 96, 98 + 3*101 + 75320 + 8},
+	"xfer_exec_hooks file": {"likewise", -1, -1,
+		75305 + 123 + 41 + 3*75308 + 41 + 90 + 96, 98 + 3*101 + 75307 + 8},
+	"upload_permission_denied":    {noSummary, -1, -1, 0, 0},
+	"partial_upload_3_5_0":        {noSummary, -1, -1, 42, 196},
+	"partial_upload_3_1_3 syslog": {noSummary, -1, -1, 209 + 510 + 35, 170 + 5295 + 193},
+	"partial_upload_3_1_3 file":   {noSummary, -1, -1, 209 + 510 + 35, 167 + 5295 + 185},
+	"version_2_6_9 syslog": {"2.6.9 logs no summary for a partial download and counts only the parent's share of an upload", -1, -1,
+		76701 + 524 + 76742 + 76707 + 76707, 582 + 661 + 611 + 586 + 588},
+	"version_2_6_9 file": {forgedConnect, 23, -1, 76701 + 524 + 76742 + 76701 + 76707, 582 + 661 + 611 + 580 + 588},
+	"version_3_1_3 syslog": {"3.1.3 logs no summary for a partial download with code 23", -1, -1,
+		76756 + 2937 + 2*76763 + 84 + 76763, 448 + 76762 + 3*455 + 8},
+	"version_3_1_3 file":     {forgedConnect, 23, -1, 76760 + 2937 + 2*76763 + 84 + 76759, 452 + 76770 + 2*455 + 8 + 451},
+	"proxy_protocol":         {"three clients sent no acceptable PROXY header: no connect line is logged for them", 6, -1, -1, -1},
+	"daemon_config_errors":   {"with a broken configuration the second client's child ends before its connect line", 1, -1, -1, -1},
+	"log_rotation_by_rename": {"two of the three sessions are in the rotated file, which truth's line counts leave out", -1, 3, -1, -1},
+	"log_file_cmdline_and_per_module": {"the fourth session logs to syslog, because its module's log file can't be opened; two log to the module's own file",
+		-1, 3, 75301 + 75305 + 93, 94 + 98 + 8},
+}
+
+const (
+	noStatistics  = "a killed or timed out client printed no statistics, but the daemon logged a summary"
+	noSummary     = "a failed upload has no summary, though its client has statistics"
+	forgedConnect = "before 3.5.0 the file holds raw line feeds of file names: one of them makes a whole line \"[1] connect from evil\", which nothing tells from a real one"
+)
 
 // TestCorrectionsHaveReasons keeps the list honest.
 func TestCorrectionsHaveReasons(t *testing.T) {
