@@ -73,12 +73,15 @@ type Event struct {
 	Request []byte // Start: the client's text
 	Path    []byte // Transfer, FileError: a file name, anybody's text; nil where it can't be told apart
 	Version []byte // DaemonStart, ExitError, ExitWarning: rsync's version
-	Role    []byte // ExitError, ExitWarning, FileError: sender, receiver, generator, Receiver …; nil where the line has none
-	// AfterAddr is the rest of a default-format transfer line behind "[ADDR] ": it starts with the configured module name,
-	// whose end only somebody who knows the name can tell. Nil in other formats.
+	Role    []byte // ExitError, ExitWarning, "rsync: [ROLE] …": sender, receiver, generator, Receiver …; nil where the line has none
+	// AfterAddr is the rest of a transfer line from the configured module name on (in the default format, what is behind
+	// "[ADDR] "); only somebody who knows the name can tell where it ends. Nil in formats without "%m (%u)".
 	AfterAddr []byte
 
-	Length, Wire          uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
-	HasLength, HasWire    bool
+	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
+	HasLength, HasWire bool
+	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the session's direction says what was
+	// done. Otherwise NoOp means that no file was moved: %i tells of a directory, a link, or changed attributes.
+	OpUnnamed             bool
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
 }

@@ -1,0 +1,319 @@
+package rsynclog
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A logFormat is a log format compiled to a matcher (rsyncd.conf(5); log.c: log_formatted).
+//
+// Text that a client chooses (%f, %n, %L) may look like anything. So what stands before the first such field is read from the left,
+// what stands behind the last is read from the right, and nothing between them is believed. Texts of the daemon's configuration
+// (%m, %u, %P) end, read from their side, where what follows them in the format first fits.
+type logFormat struct {
+	left, middle, right []field
+	hasOp               bool // has %o or %i, so that deletions follow the format, too
+	loose               bool // nothing but spaces around its texts: any line fits
+	never               bool // the empty format: transfers aren't logged
+	path                bool // its only text is one %f or %n
+	warnings            []string
+}
+
+// A shape says what bytes a field can have.
+type shape uint8
+
+const (
+	literal   shape = iota
+	percent         // %%: '%' from 3.5.0 on, "%%" before
+	client          // %f %n %L: text that the client chooses
+	config          // %m %u %P, %C: text that the daemon's configuration chooses
+	count           // %l %b %c: a number, with ' in other notations
+	digits          // %p %U
+	group           // %G: digits or DEFAULT
+	address         // %a
+	hostName        // %h
+	operation       // %o
+	itemize         // %i
+	stamp           // %t: YYYY/MM/DD HH:MM:SS
+	modified        // %M: YYYY/MM/DD-HH:MM:SS
+	perms           // %B: rwxr-xr-x
+)
+
+// A field is one escape of a log format, or the literal text between two.
+type field struct {
+	shape  shape
+	letter byte   // the escape's letter; 0 for a literal
+	text   string // a literal's bytes, or the escape as written
+	width  int    // 0: none
+	left   bool   // '-': padded on the right
+	human  int    // how many ' it has
+	column int    // where it begins, from 1
+	doubt  bool   // a count beside or between texts: it is matched but not believed
+	module bool   // a %m that begins an AfterAddr
+}
+
+const (
+	maxFormat = 4096 // log.c: "log-format string is WAY too long!" beyond MAXPATHLEN
+	maxWidth  = 4096 // a wider field would not fit into a line
+	widthLen  = 23   // bytes of '-' and digits that rsync takes for a width: LOG_FMT_SIZE - 8, less the '%'
+
+	units   = "KMGTP"   // lib/compat.c: do_big_num
+	noGroup = "DEFAULT" // %G without --group
+)
+
+var shapes = map[byte]shape{
+	'f': client, 'n': client, 'L': client, 'm': config, 'u': config, 'P': config, 'C': config,
+	'l': count, 'b': count, 'c': count, 'p': digits, 'U': digits, 'G': group, 'a': address, 'h': hostName,
+	'o': operation, 'i': itemize, 't': stamp, 'M': modified, 'B': perms, '%': percent,
+}
+
+func (s shape) isText() bool { return s == client || s == config }
+
+// formatError makes the errors of this package: input, position, reason, remedy.
+func formatError(format string, column int, reason, remedy string) error {
+	return fmt.Errorf("log format %q, column %d: %s; %s", format, column, reason, remedy)
+}
+
+func compileFormat(format string) (logFormat, error) {
+	var f logFormat
+	if format == "" {
+		f.never = true
+		return f, nil
+	}
+	if len(format) > maxFormat {
+		return f, formatError(format[:40]+"…", maxFormat, "longer than rsync accepts", "use at most 4096 bytes")
+	}
+	if i := strings.IndexAny(format, "\x00\n\r"); i >= 0 {
+		return f, formatError(format, i+1, "a control character that rsyncd.conf can't hold", "remove it")
+	}
+	fields, err := splitFormat(format)
+	if err != nil {
+		return f, err
+	}
+	if err := f.checkNeighbours(format, fields); err != nil {
+		return f, err
+	}
+	f.divide(fields)
+	f.warn(format, fields)
+	return f, nil
+}
+
+// splitFormat cuts a format into fields. What is no escape stays as it is, as in log.c.
+func splitFormat(format string) ([]field, error) {
+	var fields []field
+	start := 0 // of the literal that is being collected
+	flush := func(end int) {
+		if end > start {
+			fields = append(fields, field{text: format[start:end], column: start + 1})
+		}
+	}
+	for i := 0; i < len(format); {
+		if format[i] != '%' {
+			i++
+			continue
+		}
+		e, end := escape(format, i)
+		if e.letter == 0 {
+			i = end
+			continue
+		}
+		if e.width > maxWidth {
+			return nil, formatError(format, i+1, fmt.Sprintf("%s is wider than a line", e.text), "use a width of at most 4096")
+		}
+		flush(i)
+		fields = append(fields, e)
+		i, start = end, end
+	}
+	flush(len(format))
+	return fields, nil
+}
+
+// escape reads the escape at format[i]; its letter is 0 where there is none, and then the search goes on at end.
+func escape(format string, i int) (e field, end int) {
+	at := func(j int) byte {
+		if j < len(format) {
+			return format[j]
+		}
+		return 0
+	}
+	e.column = i + 1
+	j := i + 1
+	for ; at(j) == '\''; j++ {
+		e.human++
+	}
+	from := j
+	if at(j) == '-' {
+		e.left = true
+		j++
+	}
+	for ; isDigit(at(j)) && j-from < widthLen; j++ {
+		if e.width <= maxWidth {
+			e.width = e.width*10 + int(at(j)-'0')
+		}
+	}
+	for ; at(j) == '\''; j++ {
+		e.human++
+	}
+	shape, ok := shapes[at(j)]
+	if !ok {
+		return field{}, max(j, i+1)
+	}
+	e.shape, e.letter, e.text = shape, at(j), format[i:j+1]
+	return e, j + 1
+}
+
+// checkNeighbours refuses formats in which a number can't be found, and turns names whose end can't be seen into text.
+func (f *logFormat) checkNeighbours(format string, fields []field) error {
+	for i := 1; i < len(fields); i++ {
+		a, b := &fields[i-1], &fields[i]
+		joined := numeric(a.shape) && startsLikeNumber(a, b) || numeric(b.shape) && endsLikeNumber(a, b)
+		if i+1 < len(fields) && separatorOnly(b) && numeric(a.shape) && numeric(fields[i+1].shape) {
+			joined = joined || a.human > 0 || fields[i+1].human > 0 // 1,234,567: one number or two
+		}
+		if joined {
+			return formatError(format, b.column,
+				fmt.Sprintf("%q and %q run into each other, so that a number can't be told from its neighbour", a.text, b.text),
+				"put a space between them")
+		}
+	}
+	for i := range fields {
+		e := &fields[i]
+		if e.shape != address && e.shape != hostName {
+			continue
+		}
+		if i > 0 && endsLikeName(&fields[i-1], e.shape) || i+1 < len(fields) && startsLikeName(&fields[i+1], e.shape) {
+			e.shape = config
+			f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s can't be told from what stands beside it and isn't "+
+				"used; put a space or a bracket between them", format, e.column, e.text))
+		}
+	}
+	return nil
+}
+
+func numeric(s shape) bool { return s == count || s == digits || s == group }
+
+// startsLikeNumber says whether b, which follows the number a, may begin with a byte that could be the number's.
+func startsLikeNumber(a, b *field) bool {
+	if b.shape != literal {
+		return mayBeDigit(b.shape)
+	}
+	c := b.text[0]
+	return isDigit(c) || a.human > 1 && strings.IndexByte(units, c) >= 0 || a.shape == group && strings.IndexByte(noGroup, c) >= 0
+}
+
+// endsLikeNumber says whether a may end with a byte that could belong to b, the number behind it.
+func endsLikeNumber(a, b *field) bool {
+	if a.shape != literal {
+		return mayBeDigit(a.shape)
+	}
+	c := a.text[len(a.text)-1]
+	return isDigit(c) || b.shape == group && strings.IndexByte(noGroup, c) >= 0
+}
+
+// mayBeDigit leaves out texts: a number beside one is in doubt.
+func mayBeDigit(s shape) bool {
+	return numeric(s) || s == stamp || s == modified || s == address || s == hostName
+}
+
+// separatorOnly says whether a literal looks like a thousands separator.
+func separatorOnly(e *field) bool { return e.shape == literal && strings.Trim(e.text, ".,") == "" }
+
+// startsLikeName says whether e may begin with a byte that could belong to an address or a host name before it.
+func startsLikeName(e *field, s shape) bool {
+	if e.shape == literal {
+		return nameByte(e.text[0], s)
+	}
+	return e.shape != percent || s == address
+}
+
+// endsLikeName says whether e may end with a byte that could belong to an address or a host name behind it.
+func endsLikeName(e *field, s shape) bool {
+	if e.shape == literal {
+		return nameByte(e.text[len(e.text)-1], s)
+	}
+	return e.shape != percent || s == address
+}
+
+func nameByte(c byte, s shape) bool { return isNameByte(c) || s == address && (c == ':' || c == '%') }
+
+// divide finds the client's text and marks what can't be believed.
+func (f *logFormat) divide(fields []field) {
+	free := config
+	for i := range fields {
+		if fields[i].shape == client {
+			free = client
+		}
+	}
+	first, last, texts := len(fields), len(fields), 0
+	for i := range fields {
+		e := &fields[i]
+		if e.shape == free {
+			if first == len(fields) {
+				first = i
+			}
+			last = i + 1
+		}
+		if e.shape.isText() {
+			texts++
+		}
+		if e.shape == operation || e.shape == itemize {
+			f.hasOp = true
+		}
+		if e.shape == count && (i > 0 && fields[i-1].shape.isText() || i+1 < len(fields) && fields[i+1].shape.isText()) {
+			e.doubt = true
+		}
+	}
+	f.left, f.middle, f.right = fields[:first], fields[first:last], fields[last:]
+	for i := range f.middle {
+		f.middle[i].doubt = true
+	}
+	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].width == 0
+	f.loose = texts > 0
+	for i := range fields {
+		if outside := i < first || i >= last; outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
+			f.loose = false
+		}
+	}
+	f.markModule(fields)
+}
+
+// markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields with a shape stand before it.
+func (f *logFormat) markModule(fields []field) {
+	for i := range fields {
+		if fields[i].shape.isText() {
+			if fields[i].letter == 'm' && fields[i].width == 0 && i+2 < len(fields) && fields[i+1].text == " (" && fields[i+2].letter == 'u' {
+				fields[i].module = true
+			}
+			return
+		}
+	}
+}
+
+// warn collects what an operator should know about a format.
+func (f *logFormat) warn(format string, fields []field) {
+	add := func(column int, text string, args ...any) {
+		f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: "+text, append([]any{format, column}, args...)...))
+	}
+	if !f.hasOp {
+		add(1, "neither %%o nor %%i: what was done with a file is taken from the session's direction; put %%o at the beginning")
+	}
+	if f.loose {
+		add(1, "nothing but text: any line that isn't the daemon's own looks like a transfer; put %%o at the beginning")
+	} else if fields[0].shape == client {
+		add(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning", fields[0].text)
+	}
+	for i, e := range fields {
+		if e.doubt && e.shape == count {
+			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
+		}
+		if i == 0 {
+			continue
+		}
+		if before := fields[i-1]; before.shape.isText() && e.shape.isText() {
+			add(e.column, "%s follows %s without anything between them, so that neither can be told apart", e.text, before.text)
+		}
+		if before := fields[i-1]; before.shape == percent && e.shape == literal && shapes[e.text[0]] != 0 {
+			add(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %%%c", before.text, e.text[:1], e.text[0])
+		}
+	}
+}
