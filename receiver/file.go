@@ -1,0 +1,426 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	defaultPoll = time.Second
+
+	maxGenerations = 64 // followed at the same time; beyond it the oldest is let go
+	maxOpen        = 2 * maxGenerations
+	silentLimit    = 24 * time.Hour   // a generation without the name that has not grown for so long is let go
+	deletedLimit   = 10 * time.Minute // and one without any name
+
+	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
+	maxReadPause = 5 * time.Second
+)
+
+// FileOptions are the settings of a followed file. Zero values stand for the defaults.
+type FileOptions struct {
+	Path string        // of the log file; it need not exist yet, nor its directory
+	Poll time.Duration // how often to look and read when the kernel sends no event, 1 s
+	// FromBeginning reads the file that is there at the start from its first line; otherwise from the line that is its last one
+	// then, if that has not ended yet. A file that appears later is always read from its first line.
+	FromBeginning bool
+
+	pollOnly bool                                           // for tests: no inotify
+	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
+}
+
+// A FileGap is a reason why lines may have been lost that nobody can count.
+type FileGap uint8
+
+// The reasons.
+const (
+	GapTruncated FileGap = iota // the file was cut, or written anew in place (copytruncate): what was not read by then is lost
+	GapUnread                   // a file was let go although it could not be read to its end, or was growing just then
+	NumFileGaps                 // how many there are
+)
+
+var fileGapNames = [NumFileGaps]string{"truncated", "unread"}
+
+// String returns the label value.
+func (g FileGap) String() string { return fileGapNames[g] }
+
+// FileStatus is how a followed file does.
+type FileStatus struct {
+	Path        string
+	Generations int   // files read now: the one that has the name and those that had it and may still be written to
+	Offset      int64 // of the newest generation: all complete lines before it have been delivered
+	Size        int64 // of the newest generation, in bytes, as last seen
+	Lag         int64 // bytes of all generations that have not been delivered, as last seen; part of a line included
+	Rotations   uint64
+	Gaps        [NumFileGaps]uint64
+	Errors      uint64 // failed reads, and looks at the path that failed for another reason than that it doesn't exist
+	Err         error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil when all is well
+}
+
+// File follows a log file through all its rotations. The kernel's events only wake it up; what it knows it knows from looking:
+//
+//   - look (one goroutine) finds which file has the name now, and which files had it since the last look (siblings), and opens those
+//     it doesn't hold. It lets go those that nobody writes to any more.
+//   - each generation (a goroutine each) reads its file, also when the name is another's: rsync's children keep writing to the file
+//     that they have open, for hours.
+//
+// Identity is FileID, never the name; a held descriptor stays right whatever is renamed.
+type File struct {
+	src    Source
+	sink   Sink
+	opt    FileOptions
+	pread  func(fd int, p []byte, off int64) (int, error)
+	notify *notifier
+	blocks sync.Pool // of *block
+	began  time.Time
+
+	wake   chan struct{} // capacity 1: look now
+	ending chan struct{} // closed when Run shall end: generations read to their end and return
+	over   chan struct{} // closed when there is no more time for that
+
+	errors    atomic.Uint64
+	rotations atomic.Uint64
+	gaps      [NumFileGaps]atomic.Uint64
+
+	// Of the looker.
+	looked    bool
+	startID   FileID // the file that had the name at the start, and its size
+	startSize int64
+	current   *generation // the one that has the name, nil if none
+	changed   bool        // current is not what it was at the look before
+	known     bool        // there has been a file with the name
+	siblings  siblings
+
+	mu          sync.Mutex     // guards what follows; written by the looker but for past
+	generations []*generation  // oldest first
+	past        []FilePosition // of files no longer held, and of held ones before they were cut
+	lookErr     error          // what the last look met
+	offset      int64          // of the newest generation, when none is held
+	size        int64
+}
+
+// FollowFile takes hold of the file, if it is there: what is written to it from now on will be read. Anything wrong with the file
+// itself is shown by Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
+func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
+	if opt.Path == "" {
+		return nil, errors.New("following a file: its path is empty")
+	}
+	if opt.Poll < 0 {
+		return nil, fmt.Errorf("following %q: the poll interval %v is negative", opt.Path, opt.Poll)
+	}
+	if opt.Poll == 0 {
+		opt.Poll = defaultPoll
+	}
+	opt.Path = filepath.Clean(opt.Path)
+	f := &File{
+		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}),
+	}
+	f.blocks.New = newBlock
+	if opt.pread != nil {
+		f.pread = opt.pread
+	}
+	if !opt.pollOnly {
+		f.notify = newNotifier(f.wake)
+	}
+	f.look()
+	return f, nil
+}
+
+// Run follows the file until ctx ends. Then it looks a last time, reads each generation to its end (for 2 s at most, not counting
+// the Sink's time), and returns nil. A line that has not ended then stays where it is, uncounted. Call it once.
+func (f *File) Run(ctx context.Context) error {
+	defer f.Close()
+	var readers, events sync.WaitGroup
+	eventsCtx, stopEvents := context.WithCancel(context.WithoutCancel(ctx))
+	events.Go(func() { f.notify.run(eventsCtx) })
+	defer events.Wait()
+	defer stopEvents()
+
+	timer := time.NewTimer(f.opt.Poll)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		f.start(&readers)
+		select {
+		case <-ctx.Done():
+		case <-f.wake:
+		case <-timer.C:
+		}
+		f.look()
+		timer.Reset(f.opt.Poll)
+	}
+	f.start(&readers)
+	close(f.ending)
+	last := time.AfterFunc(drainLimit, func() { close(f.over) })
+	defer last.Stop()
+	readers.Wait()
+	return nil
+}
+
+// start starts the readers of new generations.
+func (f *File) start(readers *sync.WaitGroup) {
+	for _, g := range f.generations {
+		if !g.started {
+			g.started = true
+			readers.Go(g.run)
+		}
+	}
+}
+
+// look finds out which file has the name, and which had it for a while since the last look, and takes hold of them.
+func (f *File) look() {
+	f.reap()
+	dir, base := f.place()
+	f.notify.watchDirs(filepath.Dir(f.opt.Path), dir)
+	found, fresh, err := f.openCurrent()
+	changed := found == nil || found != f.current
+	missed, serr := f.siblings.scan(f, dir, base, found, changed || f.changed)
+	if fresh {
+		missed = append(missed, found) // the newest of them
+	}
+	f.adopt(missed)
+	f.current, f.changed = found, changed && f.looked
+	f.looked = true
+	f.noteLook(err, serr)
+	f.retire()
+}
+
+// place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it.
+func (f *File) place() (dir, base string) {
+	path := f.opt.Path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return filepath.Dir(path), filepath.Base(path)
+}
+
+// openCurrent returns the generation that has the name now, and whether it has just been opened.
+func (f *File) openCurrent() (g *generation, fresh bool, err error) {
+	info, err := statPath(f.opt.Path, true)
+	if err != nil {
+		return nil, false, err
+	}
+	if !f.looked {
+		f.startID, f.startSize, f.known = info.id, info.size, true
+	}
+	if g := f.held(info.id); g != nil {
+		g.size.Store(info.size)
+		return g, false, nil
+	}
+	return f.open(f.opt.Path, info, true)
+}
+
+// open opens the regular file at path, which stat has shown as info, and returns it as a generation. If it turns out to be one that
+// is held already, that is returned.
+func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fresh bool, err error) {
+	if err := info.wrongKind(path); err != nil {
+		return nil, false, err
+	}
+	if len(f.generations) >= maxOpen {
+		return nil, false, fmt.Errorf("%q: %d older files are still being read; waiting for one to end", path, len(f.generations))
+	}
+	fd, err := openLog(path, follow)
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w; let this program's user read it (group adm, or \"create 0640 root adm\" in logrotate's settings)", err)
+		}
+		return nil, false, err
+	}
+	defer func() {
+		if !fresh {
+			unix.Close(fd)
+		}
+	}()
+	if info, err = statFD(fd); err != nil {
+		return nil, false, err
+	}
+	if err := info.wrongKind(path); err != nil {
+		return nil, false, err
+	}
+	if g := f.held(info.id); g != nil {
+		return g, false, nil
+	}
+	g = &generation{
+		file: f, fd: fd, id: info.id, pos: FilePosition{ID: info.id},
+		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := f.setStart(g, info.id); err != nil {
+		return nil, false, fmt.Errorf("%q: %w", path, err)
+	}
+	g.size.Store(info.size)
+	g.grew.Store(f.clock())
+	return g, true, nil
+}
+
+// setStart sets where reading begins: where it ended, if the file was held before; at its end, if it was there at the start; at 0.
+func (f *File) setStart(g *generation, id FileID) error {
+	if old, ok := f.pastPosition(id); ok {
+		g.pos, g.again = old, true
+		g.offset.Store(old.Offset)
+		n, err := f.pread(g.fd, g.head[:], 0)
+		g.headSize = max(0, n)
+		return err
+	}
+	if id == f.startID && !f.opt.FromBeginning {
+		return g.startAt(f.startSize)
+	}
+	return nil
+}
+
+// adopt adds new generations, oldest first, each to be read after the one before it.
+func (f *File) adopt(fresh []*generation) {
+	if len(fresh) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range fresh {
+		g.watch = f.notify.watchFile(g.fd, g.wake)
+		if n := len(f.generations); n > 0 {
+			g.after = f.generations[n-1]
+		}
+		if !g.again && g.id != f.startID && f.known {
+			f.rotations.Add(1)
+		}
+		f.known = true
+		f.generations = append(f.generations, g)
+	}
+}
+
+// held returns the generation with that identity, or nil.
+func (f *File) held(id FileID) *generation {
+	for _, g := range f.generations {
+		if g.id == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// retire lets generations go that have not had the name and have not grown for long, and the oldest ones where there are too many.
+func (f *File) retire() {
+	now := f.clock()
+	excess := -maxGenerations
+	for _, g := range f.generations {
+		if !g.leaving {
+			excess++
+		}
+	}
+	for _, g := range f.generations {
+		if g == f.current || g.leaving || !g.started {
+			continue
+		}
+		silent := time.Duration(now - g.grew.Load())
+		if excess <= 0 && silent < silentLimit && (silent < deletedLimit || !isDeleted(g.fd)) {
+			continue
+		}
+		excess--
+		g.leaving = true
+		close(g.letGo)
+	}
+}
+
+func isDeleted(fd int) bool {
+	info, err := statFD(fd)
+	return err == nil && info.links == 0
+}
+
+// reap closes the generations whose goroutines have returned.
+func (f *File) reap() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kept := f.generations[:0]
+	for _, g := range f.generations {
+		select {
+		case <-g.done:
+			f.release(g)
+		default:
+			kept = append(kept, g)
+		}
+	}
+	clear(f.generations[len(kept):])
+	f.generations = kept
+}
+
+// release closes a generation that nobody reads any more and remembers how far it was read. The caller holds mu.
+func (f *File) release(g *generation) {
+	f.notify.unwatchFile(g.watch)
+	unix.Close(g.fd)
+	f.offset, f.size = g.offset.Load(), g.size.Load()
+	f.addPast(g.pos)
+	if f.current == g {
+		f.current = nil
+	}
+}
+
+// Close lets go of the file, for an input that never ran.
+func (f *File) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range f.generations {
+		f.release(g)
+	}
+	f.generations = nil
+	f.notify.close()
+	return nil
+}
+
+// noteLook keeps what the last look met, at the path and beside it, for Status.
+func (f *File) noteLook(path, beside error) {
+	var all []error
+	if path != nil && isMissing(path) {
+		all = append(all, fmt.Errorf("%s: waiting for it: %w", f, path))
+		path = nil
+	}
+	for _, err := range []error{path, beside} {
+		if err != nil {
+			all = append(all, fmt.Errorf("%s: %w; retrying", f, err))
+			f.errors.Add(1)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lookErr = errors.Join(all...)
+}
+
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+func (f *File) noteGap(reason FileGap) { f.gaps[reason].Add(1) }
+
+// clock is monotonic.
+func (f *File) clock() int64 { return int64(time.Since(f.began)) }
+
+// Status may be called at any time.
+func (f *File) Status() FileStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := FileStatus{
+		Path: f.opt.Path, Generations: len(f.generations), Offset: f.offset, Size: f.size,
+		Rotations: f.rotations.Load(), Errors: f.errors.Load(), Err: f.lookErr,
+	}
+	for i := range f.gaps {
+		s.Gaps[i] = f.gaps[i].Load()
+	}
+	for _, g := range f.generations {
+		s.Offset, s.Size = g.offset.Load(), g.size.Load()
+		s.Lag += max(0, s.Size-s.Offset)
+		if err := g.trouble.Load(); err != nil && s.Err == nil {
+			s.Err = *err
+		}
+	}
+	return s
+}
+
+// String returns the Source's name.
+func (f *File) String() string { return f.src.Name }

@@ -1,0 +1,334 @@
+package receiver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AnchorSize is how many bytes before an offset are remembered, at most, to know the place again.
+const AnchorSize = 64
+
+// A FilePosition says how far one file has been read. All lines before Offset are counted, none behind it.
+type FilePosition struct {
+	ID     FileID
+	Offset int64 // the start of a line, unless Skipping
+	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
+	Skipping bool
+	// Anchor starts with the bytes before Offset, the last AnchorSize of them or all where there are fewer. Where they have changed,
+	// what was read is no longer there.
+	Anchor [AnchorSize]byte
+}
+
+func (p *FilePosition) anchor() []byte { return p.Anchor[:min(p.Offset, AnchorSize)] }
+
+// move sets Offset to the end of data, which holds all bytes from base on.
+func (p *FilePosition) move(data []byte, base int64) {
+	p.Offset = base + int64(len(data))
+	copy(p.Anchor[:], data[max(0, len(data)-AnchorSize):])
+}
+
+// A generation is one file that has, or had, the name that is followed. It has a goroutine of its own (run) that reads it as long as
+// someone may still write to it, which may be long after the name is another file's.
+//
+// Each read begins with the anchor's bytes, so that one system call both fetches what is new and shows that what came before it is
+// still the same. The file may shrink and grow again between any two calls; what a call returns is judged by itself.
+type generation struct {
+	file     *File
+	fd       int
+	id       FileID
+	pos      FilePosition // of the run goroutine; the Sink sees it while it handles a slab
+	head     [AnchorSize]byte
+	headSize int         // how many bytes of head are known; of use only when all are
+	end      int64       // where the file ended at the last read
+	watch    int32       // of the notifier
+	after    *generation // the one to be read to its end first
+	again    bool        // it was held before
+	started  bool        // run is under way; of the looker, as the next one
+	leaving  bool
+
+	wake  chan struct{} // capacity 1: there may be something to read
+	letGo chan struct{} // closed by the looker: read to the end and return
+	done  chan struct{} // closed when run has returned
+
+	waiting atomic.Pointer[chan struct{}] // closed at the next end of file, for the generation that follows
+	offset  atomic.Int64                  // pos.Offset, for everyone
+	size    atomic.Int64                  // as last seen
+	grew    atomic.Int64                  // when it last did, by File.clock
+	trouble atomic.Pointer[error]         // why the last read failed, nil if it didn't
+}
+
+// A block is what one read needs. Blocks are shared by all generations of a File; an idle one holds none.
+type block struct {
+	buf  []byte
+	slab Slab
+}
+
+func newBlock() any {
+	return &block{buf: make([]byte, AnchorSize+fileBlock), slab: Slab{Messages: make([][]byte, 0, slabLines)}}
+}
+
+// run reads the file until it is let go, or File.ending is closed.
+func (g *generation) run() {
+	defer close(g.done)
+	g.awaitTurn()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var pause time.Duration
+	for {
+		err := g.drain()
+		if errors.Is(err, unix.ESTALE) {
+			return // the descriptor is of no use any more; if the path still leads there, the looker opens it anew
+		}
+		wake := g.wake
+		if err == nil {
+			pause = 0
+			timer.Reset(g.file.opt.Poll)
+		} else {
+			pause = min(max(2*pause, minReadPause), maxReadPause)
+			timer.Reset(pause)
+			wake = nil
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+		case <-g.file.ending:
+			_ = g.drain()
+			return
+		case <-g.letGo:
+			g.finish()
+			return
+		}
+	}
+}
+
+// awaitTurn waits until the generation before this one has been read to its end, as it is now. From then on both are read at the same
+// time; but a pid that ended in the older one and is another's in the newer must not be seen in the wrong order.
+func (g *generation) awaitTurn() {
+	before := g.after
+	g.after = nil
+	if before == nil || before.trouble.Load() != nil {
+		return
+	}
+	turn := make(chan struct{})
+	before.waiting.Store(&turn)
+	poke(before.wake)
+	select {
+	case <-turn:
+	case <-before.done:
+	case <-g.file.over:
+	}
+}
+
+// drain reads and delivers what the file holds. It returns nil at its end, or when File.over is closed; an error leaves the offset
+// where it is.
+func (g *generation) drain() (err error) {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	turn := g.waiting.Load()
+	for more := true; more && err == nil; {
+		select {
+		case <-g.file.over:
+			return nil
+		default:
+		}
+		more, err = g.read(b)
+	}
+	if turn != nil && g.waiting.CompareAndSwap(turn, nil) {
+		close(*turn)
+	}
+	g.report(err)
+	return err
+}
+
+// report shows an error of drain, or that there is none any more.
+func (g *generation) report(err error) {
+	if err == nil {
+		if g.trouble.Load() != nil {
+			g.trouble.Store(nil)
+		}
+		return
+	}
+	err = fmt.Errorf("%s: reading at offset %d: %w; retrying", g.file, g.pos.Offset, err)
+	g.trouble.Store(&err)
+	g.file.errors.Add(1)
+}
+
+// read reads one block and delivers its complete lines. It returns false when there were none.
+func (g *generation) read(b *block) (more bool, err error) {
+	anchor := g.pos.anchor()
+	base := g.pos.Offset - int64(len(anchor))
+	n, err := g.file.pread(g.fd, b.buf, base)
+	if err != nil {
+		return err == unix.EINTR, ignoreEINTR(err)
+	}
+	data := b.buf[:n]
+	if !bytes.HasPrefix(data, anchor) {
+		return true, g.restart(b)
+	}
+	g.noteEnd(base + int64(n))
+	if base == 0 && g.headSize < AnchorSize {
+		g.headSize = copy(g.head[:], data)
+	}
+	at := time.Now().UnixNano()
+	start := len(anchor)
+	for from := start; ; start = from {
+		from += takeLines(&b.slab, data[from:], &g.pos.Skipping)
+		if from == start {
+			break
+		}
+		more = true
+		g.pos.move(data[:from], base)
+		g.deliver(&b.slab, at)
+	}
+	if g.pos.Skipping && n == len(b.buf) {
+		return true, g.skipHole(b)
+	}
+	return more, nil
+}
+
+func ignoreEINTR(err error) error {
+	if err == unix.EINTR {
+		return nil
+	}
+	return err
+}
+
+// deliver hands over what is in s, with the position that is reached by it.
+func (g *generation) deliver(s *Slab, at int64) {
+	g.offset.Store(g.pos.Offset)
+	s.Position = &g.pos
+	deliverAny(&g.file.src, g.file.sink, s, at)
+}
+
+// noteEnd keeps account of the file's size and of when it grew.
+func (g *generation) noteEnd(end int64) {
+	if end != g.end {
+		g.end = end
+		g.size.Store(end)
+		g.grew.Store(g.file.clock())
+	}
+}
+
+// restart finds where to go on in a file that has been cut (truncated) and perhaps written anew, since the bytes before the offset are
+// not what they were. Where the start of the file is another one too, everything in it is new. Where it is the same, what is left are
+// old lines, counted before: then reading goes on at the end, for nothing is counted twice. What was in between is a gap.
+func (g *generation) restart(b *block) error {
+	old := g.pos
+	cut, err := g.headIntact(b.buf[:AnchorSize])
+	if err != nil {
+		return err
+	}
+	if cut {
+		info, err := statFD(g.fd)
+		if err != nil {
+			return err
+		}
+		if err := g.resume(info.size, b); err != nil {
+			return err
+		}
+	} else {
+		g.headSize = 0
+		g.pos = FilePosition{ID: g.id}
+		g.offset.Store(0)
+	}
+	g.file.remember(old)
+	g.file.noteGap(GapTruncated)
+	return nil
+}
+
+// headIntact reports whether the file still starts with the bytes that it started with. buf is for scratch.
+func (g *generation) headIntact(buf []byte) (bool, error) {
+	if g.headSize < AnchorSize {
+		return false, nil
+	}
+	n, err := g.file.pread(g.fd, buf, 0)
+	return err == nil && bytes.Equal(buf[:n], g.head[:]), err
+}
+
+// resume sets the position to offset, which may be within a line; the rest of that line is then skipped.
+func (g *generation) resume(offset int64, b *block) error {
+	base := max(0, offset-AnchorSize)
+	data := b.buf[:offset-base]
+	n, err := g.file.pread(g.fd, data, base)
+	if err != nil {
+		return err
+	}
+	data = data[:n] // shorter if the file has just been cut again
+	g.pos.move(data, base)
+	g.pos.Skipping = n > 0 && data[n-1] != '\n'
+	g.offset.Store(g.pos.Offset)
+	return nil
+}
+
+// skipHole moves on to the next data of a sparse file, within a line that is skipped.
+func (g *generation) skipHole(b *block) error {
+	next := nextData(g.fd, g.pos.Offset)
+	if next == g.pos.Offset {
+		return nil
+	}
+	return g.resume(next, b)
+}
+
+// startAt sets the position of a new generation to the start of the last line before size, the one that may not have ended yet; or to
+// size, where that line is too long to be a message.
+func (g *generation) startAt(size int64) error {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	var err error
+	if g.headSize, err = g.file.pread(g.fd, g.head[:], 0); err != nil {
+		return err
+	}
+	base := max(0, size-AnchorSize-MaxMessage-1)
+	data := b.buf[:size-base]
+	n, err := g.file.pread(g.fd, data, base)
+	if err != nil || n < len(data) {
+		return err // shorter: it has been cut, so everything is new
+	}
+	switch line := bytes.LastIndexByte(data, '\n') + 1; {
+	case len(data)-line <= MaxMessage:
+		g.pos.move(data[:line], base)
+	default:
+		g.pos.move(data, base)
+		g.pos.Skipping = true
+	}
+	g.offset.Store(g.pos.Offset)
+	return nil
+}
+
+// finish reads the file a last time before it is let go. What then is left of it is counted.
+func (g *generation) finish() {
+	err := g.drain()
+	g.offset.Store(g.pos.Offset)
+	info, serr := statFD(g.fd)
+	switch {
+	case err != nil, serr == nil && info.size > g.end:
+		g.file.noteGap(GapUnread)
+	case g.end > g.pos.Offset:
+		g.leaveLine()
+	}
+}
+
+// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it, so that it isn't counted again.
+func (g *generation) leaveLine() {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	if g.resume(g.end, b) != nil {
+		g.file.noteGap(GapUnread)
+		return
+	}
+	b.slab.Discarded[Incomplete]++
+	g.deliver(&b.slab, time.Now().UnixNano())
+}
+
+// poke puts something into a channel of capacity 1 that is only ever read to wake up.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

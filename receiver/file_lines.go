@@ -1,0 +1,97 @@
+package receiver
+
+import "bytes"
+
+const (
+	fileBlock = 256 << 10 // bytes read at once
+	slabLines = 2048      // messages in one slab: a block of nothing but LF would take 6 MiB of slice headers otherwise
+
+	// rsyncText is where rsync cuts a message, its newline included: log.c formats into buffers of 2048 bytes.
+	rsyncText = 2047
+)
+
+// takeLines appends the complete lines at the start of data to s, up to slabLines, and returns how many bytes they take: up to the
+// start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a line that is thrown away to its end and
+// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other.
+func takeLines(s *Slab, data []byte, skipping *bool) (used int) {
+	for used < len(data) && len(s.Messages) < slabLines {
+		rest := data[used:]
+		end := bytes.IndexByte(rest, '\n')
+		switch {
+		case *skipping && end < 0:
+			return len(data)
+		case *skipping:
+			*skipping = false
+		case end < 0 && len(rest) > MaxMessage:
+			s.Discarded[Oversize]++
+			*skipping = true
+			return len(data)
+		case end < 0:
+			return used
+		case end > MaxMessage:
+			s.Discarded[Oversize]++
+		default:
+			appendRecords(s, rest[:end:end])
+		}
+		used += end + 1
+	}
+	return used
+}
+
+// appendRecords appends the messages of one line: one, or several where rsync has left the newlines between them out.
+func appendRecords(s *Slab, line []byte) {
+	for len(line) > rsyncText {
+		cut := recordEnd(line)
+		if cut == 0 {
+			break
+		}
+		s.Messages = append(s.Messages, line[:cut:cut])
+		line = line[cut:]
+	}
+	s.Messages = append(s.Messages, line)
+}
+
+// recordEnd returns where the next record is glued to the first one of the line, or 0. rsync cuts the text of a message at rsyncText
+// bytes, counted before it escapes control characters as \#ooo (log.c:filtered_fwrite, since 3.5.0), so a cut one has no newline.
+// Both the place and a header there are asked for: a file name can hold anything that looks like a header, but not at that place
+// unless the message really was cut there. (Before 3.5.0 nothing is escaped, and a name that holds \#ooo may hide a cut.)
+func recordEnd(line []byte) int {
+	i := rsyncHeader(line)
+	if i == 0 {
+		return 0
+	}
+	for n := 0; n < rsyncText; n++ {
+		if i >= len(line) {
+			return 0
+		}
+		if line[i] == '\\' && isEscape(line[i:]) {
+			i += len(`\#ooo`)
+		} else {
+			i++
+		}
+	}
+	if i > len(line) || rsyncHeader(line[i:]) == 0 {
+		return 0
+	}
+	return i
+}
+
+// rsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit), or 0.
+func rsyncHeader(b []byte) int {
+	open := shapeLength(b, "0000/00/00 00:00:00 [")
+	if open == 0 {
+		return 0
+	}
+	end := digitsEnd(b, open)
+	if end == open || end+1 >= len(b) || b[end] != ']' || b[end+1] != ' ' {
+		return 0
+	}
+	return end + 2
+}
+
+// isEscape reports whether b starts with \#ooo.
+func isEscape(b []byte) bool {
+	return len(b) >= 5 && b[0] == '\\' && b[1] == '#' && isOctal(b[2]) && isOctal(b[3]) && isOctal(b[4])
+}
+
+func isOctal(c byte) bool { return c-'0' <= 7 }
