@@ -155,3 +155,16 @@ func (snap *Snapshot) ExitCodes() map[string]uint64 {
 	}
 	return codes
 }
+
+// Outcomes sums rsync_sessions_total by its outcome.
+func (snap *Snapshot) Outcomes() map[string]uint64 {
+	outcomes := map[string]uint64{}
+	for i := range snap.flows {
+		for o, n := range snap.flows[i].outcomes {
+			if n > 0 {
+				outcomes[rsynclog.Outcome(o).String()] += n
+			}
+		}
+	}
+	return outcomes
+}

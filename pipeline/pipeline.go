@@ -120,7 +120,7 @@ func (p *Pipeline) tick() { p.store.Apply(p.sessions.Tick(p.clock.now()), p.cloc
 
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
-	now, wall := p.clock.now(), p.clock.wall()
+	now, wall := p.clock.received(slab.At)
 	in := p.inputs[src]
 	if in == nil {
 		in = p.store.Input(src.Input)
@@ -204,6 +204,17 @@ func newClock() clock { return clock{time.Now()} }
 
 func (c clock) now() int64  { return c.start.UnixNano() + int64(time.Since(c.start)) }
 func (c clock) wall() int64 { return time.Now().UnixNano() }
+
+// received returns both times of something that arrived at a wall clock time a moment ago; at 0 is now. A slab that waited in a
+// reader's pending ring isn't younger for that.
+func (c clock) received(at int64) (now, wall int64) {
+	now, wall = c.now(), c.wall()
+	const longest = int64(time.Minute) // what waited longer than any ring holds it was received before the clock was set
+	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
+		return now - waited, at
+	}
+	return now, wall
+}
 
 // behind returns what must be added to a time of this clock to have the wall clock's.
 func (c clock) behind() time.Duration { return time.Duration(c.wall() - c.now()) }
