@@ -157,17 +157,24 @@ func (e *emitter) module(m *moduleTally) {
 
 func (e *emitter) flow(f *flowTally) {
 	l := []string{f.host, f.module, f.direction.String()}
-	e.counter(descExecutions, f.executions, f.created, l...)
-	e.counter(descSent, f.sent, f.created, l...)
-	e.counter(descReceived, f.received, f.created, l...)
-	e.counter(descExchanged, f.sent+f.received, f.created, l...)
-	e.counter(descListed, f.listed, f.created, l...)
+	// A session that was never let through has no direction: there is nothing to show but how it ended. One that was begun before we
+	// saw it may have none either, and bytes.
+	directed := f.direction != rsynclog.NoDirection
 	for o, n := range f.outcomes {
-		e.counter(descSessions, n, f.created, append(l, rsynclog.Outcome(o).String())...)
+		if directed || n > 0 {
+			e.counter(descSessions, n, f.created, append(l, rsynclog.Outcome(o).String())...)
+		}
 	}
-	if f.direction != rsynclog.NoDirection {
+	if directed {
+		e.counter(descExecutions, f.executions, f.created, l...)
 		e.gauge(descActive, float64(f.active), l...)
 		e.ch <- &durationMetric{desc: descDuration, histogram: &f.duration, created: f.created, labels: l}
+	}
+	if directed || f.sent+f.received+f.listed > 0 {
+		e.counter(descSent, f.sent, f.created, l...)
+		e.counter(descReceived, f.received, f.created, l...)
+		e.counter(descExchanged, f.sent+f.received, f.created, l...)
+		e.counter(descListed, f.listed, f.created, l...)
 	}
 }
 
