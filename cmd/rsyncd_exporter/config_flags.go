@@ -63,7 +63,10 @@ func (s *settings) parseFlags(args []string, extra func(*flag.FlagSet)) (problem
 		if errors.Is(err, flag.ErrHelp) {
 			return append(problems, err)
 		}
-		bad := args[len(args)-len(rest)-1] // Parse has taken the flag that it doesn't like
+		if len(rest) == len(args) { // Parse has not taken what doesn't even look like a flag, such as "--="
+			rest = rest[1:]
+		}
+		bad := args[len(args)-len(rest)-1]
 		problems = append(problems, flagProblem(fs, bad))
 		if len(rest) > 0 && !strings.Contains(bad, "=") && !strings.HasPrefix(rest[0], "-") {
 			rest = rest[1:] // most likely its value

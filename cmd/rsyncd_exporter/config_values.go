@@ -106,7 +106,7 @@ func (v *validator) oneOf(s *setting, names ...string) string {
 			return n
 		}
 	}
-	v.problem(s, errors.New("not one of the words that are known"), "write "+strings.Join(names, " or "))
+	v.problem(s, errors.New("not one of the words that are known"), "write one of "+strings.Join(names, ", "))
 	return ""
 }
 

@@ -94,10 +94,9 @@ func askHealth(ctx context.Context, target string) error {
 	if err != nil {
 		return err
 	}
-	ip, _ := netip.ParseAddr(u.Hostname())
 	client := &http.Client{
 		Timeout:       healthcheckTimeout,
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: ip.IsLoopback() || u.Hostname() == "localhost"}},
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: isLoopback(u.Hostname())}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer client.CloseIdleConnections()
@@ -114,4 +113,9 @@ func askHealth(ctx context.Context, target string) error {
 		return fmt.Errorf("%s answers %s", target, resp.Status)
 	}
 	return nil
+}
+
+func isLoopback(host string) bool {
+	ip, _ := netip.ParseAddr(host)
+	return ip.IsLoopback() || host == "localhost"
 }

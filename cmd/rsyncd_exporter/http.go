@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
-	"golang.org/x/net/netutil"
 )
 
 const (
@@ -34,7 +33,7 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: is another process listening there? choose another address", cfg.HTTPListen, err)
 	}
-	return netutil.LimitListener(l, maxHTTPConnections), nil
+	return limitConnections(l.(*net.TCPListener), maxHTTPConnections), nil
 }
 
 // newHTTPServer returns a server for serveHTTP, with all its pages:

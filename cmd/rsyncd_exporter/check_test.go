@@ -1,0 +1,58 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheckShowsTheSettingsInForce(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "rsyncd.conf")
+	writeFile(t, conf, "[mirror]\n[two words]\n")
+	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500")
+	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
+	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
+		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
+	}
+	var got []string
+	for line := range strings.Lines(out) {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{
+		"LISTEN_UDP off -p",
+		"FILE /var/log/nothing.log -p",
+		"MAX_SERIES 500 RSYNCD_EXPORTER_MAX_SERIES",
+		"LOG_LEVEL debug --log-level",
+		"SESSION_TTL 24h default",
+		"module mirror",
+		"module two words",
+		`warning: FILE="/var/log/nothing.log" (from -p): it doesn't exist yet, and is followed once it does`,
+	} {
+		if !strings.Contains("\n"+all+"\n", "\n"+want+"\n") {
+			t.Errorf("no line %q in\n%s", want, all)
+		}
+	}
+}
+
+func TestCheckShowsEveryProblem(t *testing.T) {
+	setEnv(t, "MAX_SERIES=many", "LISTEN_TCP=x")
+	status, out, errs := runProgram(t, "check", "--nosuch")
+	if status != exitUsage || out != "" || strings.Count(errs, "\n") != 3 {
+		t.Errorf("status %d, stdout %q, stderr %q; want %d and three problems", status, out, errs, exitUsage)
+	}
+}
+
+// Before it is a problem of serve: a web configuration file that the toolkit refuses.
+func TestCheckLooksIntoTheWebConfig(t *testing.T) {
+	setEnv(t)
+	path, _ := webFiles(t, false, false, "basic_auth_users:\n  prometheus: not a hash\n")
+	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitUsage || !strings.Contains(errs, `WEB_CONFIG="`+path+`" (from --web-config): crypto/bcrypt`) {
+		t.Errorf("a password that is no hash: status %d, %q", status, errs)
+	}
+	path, _ = webFiles(t, true, true, "")
+	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitOK {
+		t.Errorf("a good file: status %d, %q", status, errs)
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// runProgram runs the program in this process and returns its exit status and output.
+func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = run(context.Background(), args, strings.NewReader(""), &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+// The golden file has one line for each of the 22 problems made here. Worked out by hand: the socket's path is "/tmp/" and 103 times x, 108 bytes.
+func TestAllProblemsAtOnce(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the golden file has Linux's limit for socket paths and its error texts")
+	}
+	t.Chdir(t.TempDir())
+	writeFile(t, "web.yml", "basic_auth_users: [1]\n")
+	if err := os.Mkdir("dir", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, "one.log", "")
+	if err := os.Link("one.log", "two.log"); err != nil {
+		t.Fatal(err)
+	}
+	setEnv(t,
+		"LISTEN_UDP=5514",
+		"LISTEN_UNIXGRAM=/tmp/"+strings.Repeat("x", 103),
+		"LISTEN_UNIXGRAM_MODE=0888",
+		"RECEIVE_BUFFER=16 MB",
+		"FILE_POLL=5",
+		"FILE_START=middle",
+		"SYSLOG_FORMAT=rfc1",
+		"TAGS=rsyncd[",
+		"LINE_FORMAT=(",
+		"RSYNCD_CONF=nowhere.conf",
+		"WEB_CONFIG=web.yml",
+		"LISTN_UDP=x\x1b[2J",
+	)
+	status, stdout, stderr := runProgram(t, "serve",
+		"--listen-tcp=127.0.0.1,[::1]:70000,:8080", "--file", "dir,one.log,two.log", "--max-series=-1", "--session-ttl=0s",
+		"--log-level", "loud", "--htp-listen", ":9", "--modules", "a", "stray")
+	if status != exitUsage || stdout != "" {
+		t.Errorf("status %d, stdout %q; want %d and nothing", status, stdout, exitUsage)
+	}
+	want, err := os.ReadFile(filepath.Join(sourceDir(t), "testdata", "all_problems.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stderr != string(want) {
+		t.Errorf("stderr:\n%s\nwant:\n%s", stderr, want)
+	}
+}
+
+// sourceDir returns this package's directory, wherever the test has gone meanwhile.
+func sourceDir(t *testing.T) string {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(file)
+}
+
+func TestBadSettingOpensNothing(t *testing.T) {
+	busy, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	socket := filepath.Join(t.TempDir(), "log")
+	setEnv(t, "LISTEN_UDP="+busy.LocalAddr().String(), "LISTEN_UNIXGRAM="+socket, "HTTP_LISTEN=127.0.0.1:0")
+
+	status, _, stderr := runProgram(t, "--file-poll=0s")
+	if status != exitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "FILE_POLL") {
+		t.Errorf("status %d, stderr %q; want %d and one line about FILE_POLL, none about the port that is taken", status, stderr, exitUsage)
+	}
+	if left, _ := filepath.Glob(socket + "*"); len(left) != 0 {
+		t.Errorf("a socket was made: %q", left)
+	}
+	// The same without the bad setting gets as far as the port that is taken.
+	if status, _, stderr := runProgram(t); status != exitFailure || !strings.Contains(stderr, busy.LocalAddr().String()) {
+		t.Errorf("status %d, stderr %q; want %d and an error about %v", status, stderr, exitFailure, busy.LocalAddr())
+	}
+}
+
+func TestProblemsByThemselves(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir+"/self.conf", "\n&include "+dir+"/self.conf\n")
+	writeFile(t, dir+"/slash.conf", "[a]\n\n[b/c]\n")
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no input", []string{"--listen-udp=off"}, "no input: LISTEN_UDP is off (from --listen-udp), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: set one of them"},
+		{"an abstract socket", []string{"--listen-unixgram=@log"}, `LISTEN_UNIXGRAM="@log" (from --listen-unixgram): an abstract socket has no owner and no mode: name a file`},
+		{"no tags", []string{"--tags="}, `TAGS="" (from --tags): it names no tag`},
+		{"a buffer too small", []string{"--receive-buffer=1K"}, `RECEIVE_BUFFER="1K" (from --receive-buffer): it must be 0 or from 4KiB to 1GiB`},
+		{"a buffer too large", []string{"--receive-buffer=2G"}, `RECEIVE_BUFFER="2G" (from --receive-buffer): it must be 0 or from 4KiB to 1GiB`},
+		{"a mode for nobody", []string{"--listen-unixgram-mode=0"}, `LISTEN_UNIXGRAM_MODE="0" (from --listen-unixgram-mode): no octal permissions`},
+		{"a mode with setuid", []string{"--listen-unixgram-mode=4755"}, `LISTEN_UNIXGRAM_MODE="4755"`},
+		{"a poll too slow", []string{"--file-poll=2h"}, `FILE_POLL="2h" (from --file-poll): it must be from 10ms to 1h0m0s`},
+		{"too many series", []string{"--max-series=10000001"}, `MAX_SERIES="10000001" (from --max-series): it must be a whole number from 1 to 10000000: the default is 10000`},
+		{"no HTTP", []string{"--http-listen=off"}, `HTTP_LISTEN="off" (from --http-listen): missing port in address: write `},
+		{"an include that includes itself", []string{"--rsyncd-conf=" + dir + "/self.conf"}, "self.conf:2: "},
+		{"a section that rsyncd refuses", []string{"--rsyncd-conf=" + dir + "/slash.conf"}, `slash.conf:3: section "b/c": a module's name has no slash`},
+		{"a flag without its value", []string{"--file"}, "flag --file has no value: write --file=VALUE"},
+		{"a flag that is none", []string{"--=x"}, "flag --=x is unknown: see rsyncd_exporter help"},
+		{"a flag with a terminal's commands", []string{"--\x1b[2J"}, `flag "--\x1b[2J" is unknown`},
+		{"a short flag that is none", []string{"-q"}, "flag -q is unknown"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setEnv(t)
+			if got := loadError(t, c.args...); !strings.HasPrefix(got, c.want) && !strings.Contains(got, ": "+dir+"/"+c.want) {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestLongestSocketPathIsTaken(t *testing.T) {
+	setEnv(t)
+	path := "/" + strings.Repeat("x", maxSocketPath-1)
+	if got := load(t, "--listen-unixgram="+path).ListenUnixgram; got != path {
+		t.Errorf("got %q", got)
+	}
+	loadError(t, "--listen-unixgram="+path+"x")
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// exampleConf makes files that use everything that matters to the names of modules, in the directory that %[1]s stands for, and
+// returns the main one's path and the names.
+func exampleConf(t *testing.T) (path string, want []string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.conf": `use chroot = no
+# [comment] \
+[ one   two ] # after the bracket
+	path = /tmp \
+[in a value]
+[GLO BAL]
+timeout = 600
+  [Mod]
+path=/tmp
+;[commented]
+[mod]
+comment = the one above again
+a bad line
+&include %[1]s/inc
+&merge	%[1]s/merge
+[con\
+tinued]
+path=/tmp
+[tab	name]
+path=/tmp
+&INCLUDE = %[1]s/single
+\[backslash]
+path=/tmp
+&include
+`,
+		"inc/b.conf":   "[from b]\npath=/tmp\n",
+		"inc/a.conf":   "[from a]\npath=/tmp\n&include %[1]s/inc/nested\n",
+		"inc/.h.conf":  "[hidden]\npath=/tmp\n",
+		"inc/nested":   "[nested]\npath=/tmp\n[from a]\n",
+		"inc/x.inc":    "[not this one]\npath=/tmp\n",
+		"merge/y.inc":  "[merged]\npath=/tmp\n",
+		"merge/z.conf": "[nor this one]\npath=/tmp\n",
+		"single":       "[single]\r\npath=/tmp\r\n\000[behind a NUL]\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, strings.ReplaceAll(text, "%[1]s", dir))
+	}
+	return filepath.Join(dir, "main.conf"), []string{
+		"one two", "Mod", "hidden", "from a", "nested", "from b", "merged", "continued", "tab name", "single", "backslash",
+	}
+}
+
+func TestModulesOfRsyncdConf(t *testing.T) {
+	path, want := exampleConf(t)
+	got, warnings, err := readRsyncdConf(path)
+	if !slices.Equal(got, want) || len(warnings) != 0 || err != nil {
+		t.Errorf("modules %q, warnings %q, error %v\nwant    %q", got, warnings, err, want)
+	}
+}
+
+// A real rsyncd with the same files has the same modules.
+func TestRsyncdHasTheSameModules(t *testing.T) {
+	rsync, err := exec.LookPath("rsync")
+	if err != nil {
+		t.Skip("rsync is not installed")
+	}
+	path, want := exampleConf(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	port := freePort(t)
+	log := path + ".log"
+	daemon := exec.CommandContext(ctx, rsync, "--daemon", "--no-detach", "--address=127.0.0.1", fmt.Sprintf("--port=%d", port), "--config="+path, "--log-file="+log)
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		daemon.Process.Kill()
+		daemon.Wait()
+	}()
+	waitFor(t, "rsyncd to listen", func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	out, err := exec.CommandContext(ctx, rsync, fmt.Sprintf("rsync://127.0.0.1:%d/", port)).Output()
+	if err != nil {
+		text, _ := os.ReadFile(log)
+		t.Fatalf("list of modules: %v\n%s", err, text)
+	}
+	var got []string
+	for line := range bytes.Lines(out) { // NAME padded with spaces, TAB, comment
+		name, _, _ := strings.Cut(string(line), "\t")
+		got = append(got, strings.TrimRight(name, " \n"))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("rsyncd's modules %q\nwant             %q", got, want)
+	}
+}
+
+// freePort returns a port of 127.0.0.1 that nobody listens at just now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// waitFor waits until the condition holds, for 10 s at most.
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited 10 s for %s", what)
+		}
+	}
+}
+
+func TestRsyncdConfThatRsyncdRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"[a]\n[unterminated\n":        `:2: section "unterminated" has no closing bracket`,
+		"[]\n":                        ":1: section without a name",
+		"[ ]\n":                       ":1: section without a name",
+		"\n\n[a/b]\n":                 `:3: section "a/b": a module's name has no slash`,
+		"x = a\\\nb\n[":               `:3: section "" has no closing bracket`,
+		"&includes x\n":               `:1: directive "&includes" is unknown`,
+		"& include x\n":               `:1: directive "&" is unknown`,
+		"&include " + dir + "/no\n":   ":1: stat " + dir + "/no: no such file",
+		"[a\x1b[2J/]\n":               `:1: section "a\x1b[2J/": a module's name`,
+		"&merge " + dir + "/x.conf\n": ":1: " + dir + "/x.conf:1: ", // includes itself
+	} {
+		path := dir + "/x.conf"
+		writeFile(t, path, text)
+		modules, _, err := readRsyncdConf(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path+want) || modules != nil {
+			t.Errorf("%q: modules %q, error %v; want %s", text, modules, err, want)
+		}
+	}
+}
+
+func TestRsyncdConfIsBounded(t *testing.T) {
+	path := t.TempDir() + "/large.conf"
+	writeFile(t, path, strings.Repeat("#\n", maxConfSize/2)+"\n")
+	if _, _, err := readRsyncdConf(path); err == nil || !strings.HasSuffix(err.Error(), "larger than 4MiB") {
+		t.Errorf("a file of 4 MiB and a byte: %v", err)
+	}
+	var many strings.Builder
+	other := t.TempDir() + "/small.conf"
+	writeFile(t, other, "[a]\n")
+	for range maxConfFiles {
+		fmt.Fprintf(&many, "&include %s\n", other)
+	}
+	writeFile(t, path, many.String())
+	if _, _, err := readRsyncdConf(path); err == nil || !strings.Contains(err.Error(), "more than 1000 files") {
+		t.Errorf("1001 files: %v", err)
+	}
+}
+
+// FuzzRsyncdConf: names are never empty, have no slash, no bracket and no space at their ends, and none is there twice; written out again they are read again.
+func FuzzRsyncdConf(f *testing.F) {
+	for _, seed := range []string{"[a]\npath = /x\n[b c]\n", "[ a \t b ]x\n#[c]\n;[d]\n", "x = \\\n[a]\n", "[con\\\ntinued]\n", "[global]\n[GLOBAL]\n[glo bal]", "\\[a]\n", "[a]\x00[b]", "[a/b]", "[\r\v\f]\n", "[", "[a"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if bytes.ContainsRune(text, '&') {
+			t.Skip() // would read files
+		}
+		r := &confReader{seen: map[string]bool{foldSection("global"): true}}
+		if err := r.text("fuzz", text, 0); err != nil {
+			if !strings.HasPrefix(err.Error(), "fuzz:") {
+				t.Fatalf("error without its place: %v", err)
+			}
+			return
+		}
+		var again strings.Builder
+		for _, m := range r.modules {
+			if m == "" || strings.ContainsAny(m, "/]\n\t") || strings.Trim(m, " ") != m || strings.Contains(m, "  ") || foldSection(m) == "GLOBAL" {
+				t.Fatalf("module %q from %q", m, text)
+			}
+			fmt.Fprintf(&again, "[%s]\n", m)
+		}
+		second := &confReader{seen: map[string]bool{foldSection("global"): true}}
+		if err := second.text("again", []byte(again.String()), 0); err != nil || !slices.Equal(second.modules, r.modules) {
+			t.Fatalf("%q gives %q, read again %q, %v", text, r.modules, second.modules, err)
+		}
+	})
+}

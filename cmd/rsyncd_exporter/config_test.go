@@ -1,0 +1,211 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// setEnv makes these, "NAME=value" without the prefix, the only settings in the environment until the test ends.
+func setEnv(t *testing.T, pairs ...string) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, envPrefix) {
+			t.Setenv(name, value) // puts it back at the end
+			os.Unsetenv(name)
+		}
+	}
+	for _, kv := range pairs {
+		name, value, _ := strings.Cut(kv, "=")
+		t.Setenv(envPrefix+"_"+name, value)
+	}
+}
+
+// load returns the settings in force and fails the test if there is a problem.
+func load(t *testing.T, args ...string) *Config {
+	t.Helper()
+	cfg, _, err := loadConfig(args)
+	if err != nil {
+		t.Fatalf("loadConfig(%q): %v", args, err)
+	}
+	return cfg
+}
+
+// loadError returns the problems, one a line.
+func loadError(t *testing.T, args ...string) string {
+	t.Helper()
+	cfg, _, err := loadConfig(args)
+	if err == nil {
+		t.Fatalf("loadConfig(%q) = %+v, want an error", args, cfg)
+	}
+	return err.Error()
+}
+
+func TestDefaultsAreTheDesigns(t *testing.T) {
+	setEnv(t)
+	want := &Config{
+		ListenUDP:          []string{"127.0.0.1:5514"},
+		ListenUnixgramMode: 0o666,
+		ReceiveBuffer:      16777216, // 16 × 1024 × 1024
+		FilePoll:           time.Second,
+		SyslogFormat:       "auto",
+		Tags:               []string{"rsyncd*"},
+		LogFormat:          "%o %h [%a] %m (%u) %f %l",
+		LineFormat:         "auto",
+		MaxSeries:          10000,
+		SessionTTL:         24 * time.Hour,
+		HTTPListen:         ":8080",
+	}
+	got := load(t)
+	got.Warnings = nil // the parser's, about the default log format
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
+	dir := t.TempDir()
+	web, conf := dir+"/web.yml", dir+"/rsyncd.conf"
+	writeFile(t, web, "")
+	writeFile(t, conf, "[from conf]\n")
+	given := map[string]string{ // by variable; each differs from its default
+		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
+		"LISTEN_TCP":           "localhost:601",
+		"LISTEN_UNIXGRAM":      dir + "/log",
+		"LISTEN_UNIXGRAM_MODE": "660",
+		"RECEIVE_BUFFER":       "64K",
+		"FILE":                 "-," + dir + "/a.log," + dir + "/./a.log",
+		"FILE_POLL":            "250ms",
+		"FILE_START":           "beginning",
+		"SYSLOG_FORMAT":        "rfc5424",
+		"TAGS":                 "rsyncd,backup-?",
+		"LOG_FORMAT":           "%o %f %l",
+		"LINE_FORMAT":          `(?P<pid>\d+) (?P<description>.*)`,
+		"MODULES":              "a, b c ,a",
+		"RSYNCD_CONF":          conf,
+		"MAX_SERIES":           "77",
+		"SESSION_TTL":          "90m",
+		"HTTP_LISTEN":          "127.0.0.1:9999",
+		"WEB_CONFIG":           web,
+		"LOG_LEVEL":            "warn",
+	}
+	want := &Config{
+		ListenUDP:          []string{":1514", "[::1]:1514"},
+		ListenTCP:          []string{"localhost:601"},
+		ListenUnixgram:     dir + "/log",
+		ListenUnixgramMode: 0o660,
+		ReceiveBuffer:      65536,
+		Files:              []string{"-", dir + "/a.log"},
+		FilePoll:           250 * time.Millisecond,
+		FileFromStart:      true,
+		SyslogFormat:       "rfc5424",
+		Tags:               []string{"rsyncd", "backup-?"},
+		LogFormat:          "%o %f %l",
+		LineFormat:         `(?P<pid>\d+) (?P<description>.*)`,
+		Modules:            []string{"a", "b c", "from conf"},
+		MaxSeries:          77,
+		SessionTTL:         90 * time.Minute,
+		HTTPListen:         "127.0.0.1:9999",
+		WebConfig:          web,
+		LogLevel:           slog.LevelWarn,
+	}
+	var env, flags, split []string
+	for _, s := range newSettings().all() {
+		v, ok := given[s.name]
+		if !ok {
+			t.Fatalf("%s is not in this test", s.name)
+		}
+		env = append(env, s.name+"="+v)
+		flags = append(flags, s.flag+"="+v)
+		split = append(split, s.flag, v)
+	}
+	for _, c := range []struct {
+		name       string
+		env, flags []string
+	}{{"variables", env, nil}, {"--name=value", nil, flags}, {"--name value", nil, split}} {
+		t.Run(c.name, func(t *testing.T) {
+			setEnv(t, c.env...)
+			got := load(t, c.flags...)
+			got.Warnings = nil
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestFlagBeatsVariableBeatsDefault(t *testing.T) {
+	setEnv(t, "FILE_POLL=5s", "MAX_SERIES=5")
+	cfg := load(t, "--file-poll=7s")
+	if cfg.FilePoll != 7*time.Second || cfg.MaxSeries != 5 || cfg.SessionTTL != 24*time.Hour {
+		t.Errorf("FILE_POLL %v, MAX_SERIES %d, SESSION_TTL %v; want 7s from the flag, 5 from the variable, 24h by default",
+			cfg.FilePoll, cfg.MaxSeries, cfg.SessionTTL)
+	}
+}
+
+func TestEmptyVariableIsUnsetAndListenersCanBeOff(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  []string
+		args []string
+		want []string
+	}{
+		{"an empty variable leaves the default", []string{"LISTEN_UDP="}, nil, []string{"127.0.0.1:5514"}},
+		{"off in the variable", []string{"LISTEN_UDP=off"}, []string{"--listen-tcp=:1"}, nil},
+		{"off in the flag", []string{"LISTEN_UDP=:9"}, []string{"--listen-udp", "off", "--listen-tcp=:1"}, nil},
+		{"an empty flag", []string{"LISTEN_UDP=:9"}, []string{"--listen-udp=", "--listen-tcp=:1"}, nil},
+		{"the other listeners have off too", nil, []string{"--listen-tcp=off", "--listen-unixgram=off"}, []string{"127.0.0.1:5514"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setEnv(t, c.env...)
+			if got := load(t, c.args...); !slices.Equal(got.ListenUDP, c.want) || got.ListenUnixgram != "" {
+				t.Errorf("LISTEN_UDP %q, LISTEN_UNIXGRAM %q; want %q and none", got.ListenUDP, got.ListenUnixgram, c.want)
+			}
+		})
+	}
+	setEnv(t, "MAX_SERIES=", "TAGS=")
+	if cfg := load(t); cfg.MaxSeries != 10000 || !slices.Equal(cfg.Tags, []string{"rsyncd*"}) {
+		t.Errorf("MAX_SERIES %d, TAGS %q with empty variables, want the defaults", cfg.MaxSeries, cfg.Tags)
+	}
+}
+
+func TestRepeatedListFlagAdds(t *testing.T) {
+	setEnv(t, "FILE=/from/variable")
+	got := load(t, "--file", "/a", "--file=/b,/c", "--log-level=warn", "--log-level=error")
+	if want := []string{"/a", "/b", "/c"}; !slices.Equal(got.Files, want) {
+		t.Errorf("FILE %q, want %q", got.Files, want)
+	}
+	if got.LogLevel != slog.LevelError {
+		t.Errorf("LOG_LEVEL %v, want the last one given", got.LogLevel)
+	}
+}
+
+func TestWarningsOfWhatIsAllowed(t *testing.T) {
+	conf := t.TempDir() + "/rsyncd.conf"
+	writeFile(t, conf, "port = 873\n")
+	setEnv(t, "FILE=/does/not/exist", "RSYNCD_CONF="+conf)
+	got := strings.Join(load(t).Warnings, "\n")
+	for _, want := range []string{
+		`FILE="/does/not/exist" (from RSYNCD_EXPORTER_FILE): it doesn't exist yet`,
+		`RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF): it has no module`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no warning %s in\n%s", want, got)
+		}
+	}
+	setEnv(t, "LINE_FORMAT=(?P<pid>.)(?P<description>.)")
+	if got := strings.Join(load(t).Warnings, "\n"); !strings.Contains(got, "LINE_FORMAT (from RSYNCD_EXPORTER_LINE_FORMAT) is for the lines of files") {
+		t.Errorf("warnings %q, want one about LINE_FORMAT without FILE", got)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// helperVariable makes TestHelperProcess, run as a process of its own, be something else. Its name has not the settings' prefix.
+const helperVariable = "TEST_HELPER_PROCESS"
+
+// TestHelperProcess is no test but the processes that other tests start.
+func TestHelperProcess(t *testing.T) {
+	switch os.Getenv(helperVariable) {
+	case "":
+		t.Skip("only for other tests")
+	case "stuck": // a program that notices the first signal and then doesn't end
+		ctx, stop := untilSignal(context.Background())
+		defer stop()
+		fmt.Println("waiting")
+		<-ctx.Done()
+		fmt.Println("cancelled")
+		bufio.NewReader(os.Stdin).ReadByte()
+		os.Exit(99)
+	case "serve":
+		os.Exit(run(context.Background(), []string{"--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, os.Stdin, os.Stdout, os.Stderr))
+	}
+}
+
+// startHelper starts this test program as the named process.
+func startHelper(t *testing.T, name string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestHelperProcess$")
+	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	return cmd
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, signals := range [][2]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGINT, syscall.SIGINT}, {syscall.SIGTERM, syscall.SIGINT}} {
+		t.Run(fmt.Sprint(signals), func(t *testing.T) {
+			cmd := startHelper(t, "stuck")
+			stdin, err := cmd.StdinPipe() // stays open: the process waits for it
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stdin.Close()
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			for i, want := range []string{"waiting", "cancelled"} {
+				if !lines.Scan() || lines.Text() != want {
+					t.Fatalf("the process says %q, want %q", lines.Text(), want)
+				}
+				if err := cmd.Process.Signal(signals[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd.Wait()
+			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != signals[1] {
+				t.Errorf("%v, want an end by the second signal", cmd.ProcessState)
+			}
+		})
+	}
+}
+
+// Nobody reads the log any more when it stops; the exporter must still end in good order.
+func TestServeOutlivesTheReaderOfItsLog(t *testing.T) {
+	setEnv(t)
+	cmd := startHelper(t, "serve")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	write.Close()
+	lines := bufio.NewScanner(read)
+	for lines.Scan() && !strings.Contains(lines.Text(), `msg="TLS is disabled."`) { // the last line at its start
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	read.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v, want status 0", err)
+	}
+}
+
+func TestUntilSignalEndsWithItsParent(t *testing.T) {
+	parent, cancel := context.WithCancel(context.Background())
+	ctx, stop := untilSignal(parent)
+	defer stop()
+	cancel()
+	<-ctx.Done()
+	if ctx.Err() != context.Canceled {
+		t.Errorf("%v", ctx.Err())
+	}
+}
+
+func TestUnknownCommand(t *testing.T) {
+	setEnv(t)
+	status, out, errs := runProgram(t, "chek")
+	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, healthcheck, version, help\n"
+	if status != exitUsage || out != "" || errs != want {
+		t.Errorf("status %d, stdout %q, stderr %q; want %d and %q", status, out, errs, exitUsage, want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	setEnv(t)
+	for _, args := range [][]string{{"version"}, {"--version"}, {"-version"}} {
+		status, out, errs := runProgram(t, args...)
+		want := "rsyncd_exporter " + buildInfo().Version + " (revision "
+		if status != exitOK || errs != "" || !strings.HasPrefix(out, want) || !strings.HasSuffix(out, ", "+runtime.Version()+", "+runtime.GOOS+"/"+runtime.GOARCH+")\n") {
+			t.Errorf("%q: status %d, stdout %q, stderr %q", args, status, out, errs)
+		}
+	}
+	if status, _, errs := runProgram(t, "version", "x"); status != exitUsage || !strings.Contains(errs, `unexpected argument "x"`) {
+		t.Errorf("version x: status %d, stderr %q", status, errs)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	setEnv(t, "NOSUCH=x") // help is shown all the same
+	_, help, _ := runProgram(t, "help")
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"serve", "--help"}, {"check", "-h"}, {"healthcheck", "--help"}, {"--listen-udp=:1", "-h", "--nosuch"}} {
+		if status, out, errs := runProgram(t, args...); status != exitOK || out != help || errs != "" {
+			t.Errorf("%q: status %d, stderr %q, stdout %q", args, status, errs, out)
+		}
+	}
+	for _, c := range commands() {
+		if !strings.Contains(help, "\n  "+c.name+" ") {
+			t.Errorf("the command %s is not in the help", c.name)
+		}
+	}
+	for _, s := range newSettings().all() {
+		entry := "\n  " + s.flag + ", " + s.variable
+		if s.def != "" {
+			entry += " (default " + s.def + ")"
+		}
+		if s.meaning == "" || !strings.Contains(help, entry+"\n        "+s.meaning+"\n") {
+			t.Errorf("%s is not in the help", s.name)
+		}
+	}
+	for _, flag := range []string{"-p FILE", "-f FILE", "-s SECONDS", "-x PORT"} {
+		if !strings.Contains(help, "\n  "+flag+" ") {
+			t.Errorf("the flag %s is not in the help", flag)
+		}
+	}
+	if status, _, errs := runProgram(t, "help", "me"); status != exitUsage || !strings.Contains(errs, `unexpected argument "me"`) {
+		t.Errorf("help me: status %d, stderr %q", status, errs)
+	}
+}
+
+func TestSettingsAsMarkdown(t *testing.T) {
+	setEnv(t)
+	status, out, _ := runProgram(t, "help", "--markdown")
+	if status != exitOK || out != settingsMarkdown() {
+		t.Errorf("status %d, %q", status, out)
+	}
+	lines := strings.Split(out, "\n")
+	if len(lines) != 22 || lines[21] != "" { // heading, rule, 19 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 22", len(lines))
+	}
+	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
+	if !strings.Contains(out, "\n"+want+"\n") {
+		t.Errorf("no line %s in\n%s", want, out)
+	}
+	for _, line := range lines[:21] {
+		if got := strings.Count(line, "|") - strings.Count(line, `\|`); got != 5 {
+			t.Errorf("%d bars, want 5: %s", got, line)
+		}
+	}
+}
