@@ -20,8 +20,7 @@ RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buil
 # zones along (-tags timetzdata, for TZ with log files). What isn't there can't age, and there is no second image to trust.
 FROM scratch
 COPY --from=build /rsyncd_exporter /rsyncd_exporter
-# The directories that volumes are mounted on: a new volume takes its owner from them.
-COPY --from=build --chown=65532:65532 /empty /var/lib/rsyncd_exporter
+# For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner from the directory.
 COPY --from=build --chown=65532:65532 /empty /run/log-socket
 USER 65532:65532
 # A container's own address, since UDP from other hosts is the use. ALLOW_FROM still limits the senders to private networks.

@@ -90,11 +90,12 @@ start_exporter() {
 	say "starting the exporter: syslog from the unix socket $dir/log, metrics on port $exporter_port"
 	# An empty environment, since a setting that happens to be around would change the demo.
 	start exporter env -i PATH="$PATH" \
+		RSYNCD_EXPORTER_LISTEN_UDP=off \
 		RSYNCD_EXPORTER_LISTEN_UNIXGRAM="$dir/log" \
 		RSYNCD_EXPORTER_RSYNCD_CONF="$dir/rsyncd.conf" \
 		RSYNCD_EXPORTER_HTTP_LISTEN="127.0.0.1:$exporter_port" \
 		"$exporter"
-	ready exporter http_get 127.0.0.1 "$exporter_port" /metrics
+	ready exporter http_get 127.0.0.1 "$exporter_port" /-/ready
 }
 
 start_rsyncd() {
@@ -145,7 +146,7 @@ await_rate() {
 
 show_counters() {
 	say "what the exporter counted"
-	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+(\{.*\})? ' | grep -vE '_bucket|_timestamp_seconds| 0$' || true
+	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' | grep -vE '^rsync_messages_total| 0$' || true
 }
 
 show_urls() {

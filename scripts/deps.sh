@@ -2,9 +2,9 @@
 # usage: scripts/deps.sh [PROGRAM...]
 #
 # Provides the programs that the scripts and tests run: those named, or all but the ones for Docker. What the machine has is used.
-# Programs that come with a service (rsync, prometheus, rsyslogd, syslog-ng) are unpacked from Debian's packages under build/tools and
-# not installed: so no service starts, none is enabled, and rsyslog and syslog-ng, which exclude each other as packages, stand side by
-# side. That works without root, too. Only the compiler and docker-compose are installed, which takes root.
+# Programs whose packages bring services (rsync, prometheus, rsyslog, syslog-ng, systemd) are unpacked from Debian's packages under
+# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng, which exclude each other as packages,
+# stand side by side. That works without root, too. Only the compiler, git and docker-compose are installed, which takes root.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -71,7 +71,7 @@ write_wrapper() {
 		# Written by scripts/deps.sh: runs an unpacked program with the libraries unpacked beside it.
 		bin=\$(dirname "\$(readlink -f "\$0")")
 		root=\$(dirname "\$bin")/root
-		for dir in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root"/usr/lib/syslog-ng; do
+		for dir in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu/systemd "\$root"/usr/lib/syslog-ng; do
 			LD_LIBRARY_PATH=\$dir\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 		done
 		PATH=\$PATH:\$bin
@@ -109,6 +109,7 @@ provide() {
 		;;
 	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
+	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
@@ -123,7 +124,7 @@ provide() {
 mkdir -p "$tools"
 exec 9>"$tools/lock" # two runs at a time would unpack over each other
 flock 9
-[ $# -gt 0 ] || set -- go gcc git rsync prometheus rsyslogd syslog-ng
+[ $# -gt 0 ] || set -- go gcc git rsync prometheus rsyslogd syslog-ng systemd-analyze
 for program; do
 	provide "$program"
 done

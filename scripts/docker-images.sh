@@ -12,7 +12,7 @@ debian=debian:bookworm-slim
 golang=golang:1.26-bookworm
 prometheus=$(sed -n 's/.*PROMETHEUS_IMAGE:-\(.*\)}.*/\1/p' deploy/docker-compose.yml)
 label=rsyncd_exporter.stand-in
-context= # a directory for a stand-in's files
+context= # a directory for what stand-ins are made of; its name starts with a dot, so that go ./... passes it by
 
 # wanted IMAGE VERSION succeeds when a stand-in must be made: the image is neither here nor to be had, or is a stand-in of other contents.
 wanted() {
@@ -101,7 +101,7 @@ program_file() {
 
 docker info >/dev/null 2>&1 || fail "no Docker engine answers \"docker info\": start one, or leave the Docker test out"
 mkdir -p build
-context=$(mktemp -d build/docker.XXXXXX)
+context=$(mktemp -d build/.docker.XXXXXX)
 trap 'rm -rf "$context"' EXIT
 mkdir "$context/files"
 debian_stand_in

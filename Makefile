@@ -1,0 +1,77 @@
+# make, or make help, says what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+FUZZ_CPU_MINUTES ?= 10
+
+say = printf '==> %s\n'
+or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
+
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
+	@scripts/deps.sh
+
+build: ## build bin/rsyncd_exporter, static
+	@$(say) 'building bin/rsyncd_exporter $(VERSION)'
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/rsyncd_exporter ./cmd/rsyncd_exporter
+
+test: deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
+	@$(say) 'all tests passed'
+
+lint: ## formatting, go vet, staticcheck
+	@$(say) 'gofmt, go vet, staticcheck'
+	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...)); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
+	@go vet ./... $(call or_fail,'go vet has findings; see above')
+	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
+
+unit: ## go test -race on every package, with real rsync and syslog daemons
+	@$(say) 'go test -race ./...'
+	@go test -race ./... $(call or_fail,'tests failed; see above')
+
+cross: ## build for the other systems
+	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \
+		$(say) "building for $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./... $(call or_fail,"it doesn't build for $$platform; see above"); \
+	done
+
+demo: ## rsync daemon, exporter and Prometheus with traffic, until Ctrl-C (EXPORTER_PORT=, PROMETHEUS_PORT=, RSYNC_PORT=, ONCE=1)
+	@scripts/demo.sh
+
+# On other ports than the demo's, which may be running.
+demo-once:
+	@$(say) 'the demo, once'
+	@ONCE=1 EXPORTER_PORT=18080 PROMETHEUS_PORT=19090 RSYNC_PORT=18730 scripts/demo.sh $(call or_fail,'the demo failed; see above')
+
+docker-test: ## build the image, run deploy/docker-compose.yml until Prometheus shows a rate, remove it
+	@scripts/docker-test.sh
+
+docker-test-if-engine:
+	@if docker info >/dev/null 2>&1; then \
+		$(say) 'the image and the compose stack'; \
+		scripts/docker-test.sh $(call or_fail,'the Docker test failed; see above'); \
+	else \
+		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
+	fi
+
+fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
+	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
+	for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			$(say) "$$package $$target for $$seconds s on $$(nproc) processors"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${seconds}s" $$package \
+				$(call or_fail,"$$target found something; the input is under testdata/fuzz of $$package"); \
+		done; \
+	done
+
+bench: ## run every benchmark
+	@go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built, and the unpacked programs
+	@rm -rf bin build

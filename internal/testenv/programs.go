@@ -1,0 +1,198 @@
+//go:build linux
+
+package testenv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Rsyncd is a running rsync daemon.
+type Rsyncd struct {
+	*Process
+	Port int
+	Conf string // its rsyncd.conf, a copy of rsyncd.conf.example; the daemon reads it again at each connection, so it may be changed
+	dir  string
+}
+
+// StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log, through a /dev/log of its own. With an
+// empty log it has the machine's /dev/log, and args had better hold --log-file. The module "mirror" has the files README (5,000 bytes) and
+// release.iso (300,000); "incoming" and "backup" are empty and writable, the latter for the user alice; see Rsync for her password.
+func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
+	t.Helper()
+	dir := Dir(t)
+	r := &Rsyncd{Port: Port(t), dir: dir}
+	for _, module := range []string{"mirror", "incoming", "backup"} {
+		if err := os.MkdirAll(r.Module(module), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(r.Module(module), 0o777); err != nil { // sessions are nobody's
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
+	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
+	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+password+"\n"), 0o600)
+	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/")
+
+	command := []string{Need(t, "rsync"), "--daemon", "--no-detach", "--config=" + r.Conf, "--address=127.0.0.1",
+		"--port=" + strconv.Itoa(r.Port), "--dparam=lock file=" + filepath.Join(dir, "lock")}
+	if os.Geteuid() != 0 {
+		command = append(command, "--dparam=use chroot=no") // only root may
+	}
+	if log != "" {
+		command = append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), log}, command...)
+	}
+	command = append(command, args...)
+	r.Process = Start(t, exec.Command(command[0], command[1:]...))
+	r.Ready(t, "rsyncd to listen", func() bool { return Listening(t, r.Port) })
+	return r
+}
+
+// Module returns the directory of a module.
+func (r *Rsyncd) Module(name string) string { return filepath.Join(r.dir, "modules", name) }
+
+// URL returns the URL of a path, "mirror/README", or with a user, "alice@" and "backup/".
+func (r *Rsyncd) URL(user, path string) string {
+	return fmt.Sprintf("rsync://%s127.0.0.1:%d/%s", user, r.Port, path)
+}
+
+// password is alice's, whom rsyncd.conf.example lets write to the module "backup".
+const password = "secret"
+
+// Rsync runs an rsync client to its end and returns its exit code and output. It offers every daemon the password of alice.
+func Rsync(t testing.TB, args ...string) (code int, output string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Need(t, "rsync"), args...)
+	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+password)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("rsync %q: %v\n%s", args, errors.Join(err, ctx.Err()), out)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// Forwarder is a running syslog daemon that takes messages from a unix datagram socket.
+type Forwarder struct {
+	*Process
+	Socket string // for StartRsyncd
+}
+
+// StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf", whose target becomes 127.0.0.1:port.
+func StartRsyslog(t testing.TB, file string, port int) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	f := &Forwarder{Socket: filepath.Join(dir, "log")}
+	deployed := rewrite(t, filepath.Join("deploy/rsyslog", file), dir, "5514", strconv.Itoa(port))
+	conf := filepath.Join(dir, "rsyslog.conf")
+	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
+module(load="imuxsock" SysSock.Use="off")
+input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
+include(file=%q mode="required")
+`, dir, f.Socket, deployed), 0o644)
+	f.Process = Start(t, exec.Command(Need(t, "rsyslogd"), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")))
+	f.Ready(t, "rsyslogd's socket", func() bool { return answers(f.Socket) })
+	return f
+}
+
+// StartSyslogNG starts syslog-ng with one of the files in deploy/syslog-ng, whose destination becomes 127.0.0.1:port.
+func StartSyslogNG(t testing.TB, file string, port int) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	f := &Forwarder{Socket: filepath.Join(dir, "log")}
+	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, "5514", strconv.Itoa(port))
+	conf := filepath.Join(dir, "syslog-ng.conf")
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, deployed), 0o644)
+	f.Process = Start(t, exec.Command(Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile="+conf,
+		"--persist-file="+filepath.Join(dir, "persist"), "--pidfile="+filepath.Join(dir, "pid"), "--control="+filepath.Join(dir, "ctl")))
+	f.Ready(t, "syslog-ng's socket", func() bool { return answers(f.Socket) })
+	return f
+}
+
+// answers reports whether somebody receives at a unix datagram socket.
+func answers(path string) bool {
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
+
+// Prometheus is a running Prometheus server.
+type Prometheus struct {
+	*Process
+	URL string
+}
+
+// StartPrometheus starts Prometheus with deploy/prometheus/prometheus.yml, whose target becomes the address, "127.0.0.1:8080". It scrapes
+// every second.
+func StartPrometheus(t testing.TB, target string) *Prometheus {
+	t.Helper()
+	dir := Dir(t)
+	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: 1s")
+	p := &Prometheus{URL: "http://" + address}
+	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+address, "--log.level=warn"))
+	p.Ready(t, "Prometheus to be ready", func() bool {
+		resp, err := http.Get(p.URL + "/-/ready")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// Query evaluates a PromQL expression now. The result is the sum of the answer's samples; ok is false when it has none.
+func (p *Prometheus) Query(t testing.TB, expr string) (sum float64, ok bool) {
+	t.Helper()
+	resp, err := http.Get(p.URL + "/api/v1/query?query=" + url.QueryEscape(expr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct {
+			Result []struct {
+				Value [2]any // time, and the value as a string: Prometheus' HTTP API, "Instant vectors"
+			}
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Error != "" {
+		t.Fatalf("query %q: status %s, error %q, %v", expr, resp.Status, answer.Error, err)
+	}
+	for _, sample := range answer.Data.Result {
+		text, _ := sample.Value[1].(string)
+		v, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatalf("query %q: value %v: %v", expr, sample.Value, err)
+		}
+		sum += v
+	}
+	return sum, len(answer.Data.Result) > 0
+}
+
+func writeFile(t testing.TB, path string, content []byte, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, content, mode); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,244 @@
+//go:build linux
+
+// Package testenv starts the real programs that the exporter works with (rsync daemons, syslog daemons, Prometheus) for tests. Each one
+// runs on the configuration that the repository ships, on ports and in directories of its own; it is ready when its Start function
+// returns and gone when the test ends.
+package testenv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a program may take to become ready or to end.
+const patience = 20 * time.Second
+
+// Root returns the repository's root directory.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			t.Fatal("no go.mod in the working directory or above it: run the test from within the repository")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Need returns the path of a program: the machine's, or the one that `make deps` has unpacked. A missing one fails the test, since a
+// skipped test would pass for one that has been run.
+func Need(t testing.TB, program string) string {
+	t.Helper()
+	if path, err := exec.LookPath(program); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", filepath.Join(Root(t), "build/tools/bin")} {
+		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("this test runs the real %s, which is missing: run `make deps` first", program)
+	return ""
+}
+
+// Dir returns a new directory that everybody may enter. Its path is short enough for sockets, which t.TempDir's may not be.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Port returns a port on 127.0.0.1 that is free for both UDP and TCP. Nothing reserves it.
+func Port(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		l.Close()
+		if err == nil {
+			c.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free for both UDP and TCP")
+	return 0
+}
+
+// Until polls until the condition holds, and fails the test when it doesn't in time. what completes "waited … for".
+func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %s for %s, in vain", within, what)
+		}
+	}
+}
+
+// Process is a program that a test has started.
+type Process struct {
+	cmd    *exec.Cmd
+	output output
+	done   chan struct{} // closed when it has ended; then err is set
+	err    error
+}
+
+// Start starts the command, whose output it collects. The process ends with the test, or with the test program if that dies.
+func Start(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{cmd: cmd, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// The signal comes when the starting thread dies (prctl(2)), so that thread is held as long as the process lives.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatalf("starting %q: %v", cmd.Args, err)
+	}
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), p.Output())
+		}
+	})
+	return p
+}
+
+// Stop ends the process, by SIGTERM and, where that isn't obeyed, SIGKILL, and returns how it ended, as exec.Cmd.Wait does. It may be
+// called again.
+func (p *Process) Stop() error {
+	_ = p.Signal(syscall.SIGTERM) // it may have ended already
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		_ = p.Signal(syscall.SIGKILL)
+		<-p.done
+	}
+	return p.err
+}
+
+// Signal sends the process a signal. When it has ended the error is os.ErrProcessDone.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Pid returns the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Ended returns a channel that is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// Output returns what the process has written to its standard output and error so far.
+func (p *Process) Output() string { return p.output.String() }
+
+// Ready polls until the condition holds, and fails the test when it doesn't in time or the process ends first.
+func (p *Process) Ready(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	Until(t, patience, what, func() bool {
+		select {
+		case <-p.done:
+			t.Fatalf("%q ended (%v) while the test waited for %s", p.cmd.Args, p.err, what)
+		default:
+		}
+		return condition()
+	})
+}
+
+// output is a buffer that may be read while it is written.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// Listening reports whether something on this machine listens on the TCP port. It looks instead of connecting, since rsyncd would log a
+// connection.
+func Listening(t testing.TB, port int) bool {
+	t.Helper()
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		table, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(table)) {
+			// sl local_address rem_address st …; 0A is TCP_LISTEN (proc(5), include/net/tcp_states.h).
+			f := strings.Fields(line)
+			if len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && f[3] == "0A" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rewrite copies one of the repository's files into dir, with replacements (old, new, …), and returns the copy's path. That an old text
+// is missing fails the test: the file has changed and the test with it.
+func rewrite(t testing.TB, file, dir string, replace ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Root(t), file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(replace); i += 2 {
+		if !bytes.Contains(text, []byte(replace[i])) {
+			t.Fatalf("%s doesn't hold %q, which is to be replaced", file, replace[i])
+		}
+	}
+	path := filepath.Join(dir, filepath.Base(file))
+	if err := os.WriteFile(path, []byte(strings.NewReplacer(replace...).Replace(string(text))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
