@@ -80,8 +80,8 @@ type Event struct {
 
 	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
 	HasLength, HasWire bool
-	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the session's direction says what was
-	// done. Otherwise NoOp means that no file was moved: %i tells of a directory, a link, or changed attributes.
+	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i where it could be read: Op is NoOp, and the session's
+	// direction says what was done. Otherwise NoOp means that no file was moved: %i tells of a directory, a link, or changed attributes.
 	OpUnnamed             bool
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
 }

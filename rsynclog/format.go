@@ -13,6 +13,7 @@ import (
 type logFormat struct {
 	left, middle, right []field
 	hasOp               bool // has %o or %i, so that deletions follow the format, too
+	readsOp             bool // has one of them where it can be read
 	loose               bool // nothing but spaces around its texts: any line fits
 	never               bool // the empty format: transfers aren't logged
 	path                bool // its only text is one %f or %n
@@ -48,7 +49,7 @@ type field struct {
 	left   bool   // '-': padded on the right
 	human  int    // how many ' it has
 	column int    // where it begins, from 1
-	doubt  bool   // a count beside or between texts: it is matched but not believed
+	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
 	module bool   // a %m that begins an AfterAddr
 }
 
@@ -159,6 +160,9 @@ func escape(format string, i int) (e field, end int) {
 		return field{}, max(j, i+1)
 	}
 	e.shape, e.letter, e.text = shape, at(j), format[i:j+1]
+	if shape != count {
+		e.human = 0
+	}
 	return e, j + 1
 }
 
@@ -169,6 +173,9 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 		joined := numeric(a.shape) && startsLikeNumber(a, b) || numeric(b.shape) && endsLikeNumber(a, b)
 		if i+1 < len(fields) && separatorOnly(b) && numeric(a.shape) && numeric(fields[i+1].shape) {
 			joined = joined || a.human > 0 || fields[i+1].human > 0 // 1,234,567: one number or two
+		}
+		if a.shape == percent && startsWithPercent(b) || b.shape == percent && endsWithPercent(a) {
+			return formatError(format, b.column, "two percent signs meet, which rsync 3.5.0 and older versions write differently", "remove one")
 		}
 		if joined {
 			return formatError(format, b.column,
@@ -190,6 +197,14 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 	return nil
 }
 
+func startsWithPercent(e *field) bool {
+	return e.shape == percent || e.shape == literal && e.text[0] == '%'
+}
+
+func endsWithPercent(e *field) bool {
+	return e.shape == percent || e.shape == literal && e.text[len(e.text)-1] == '%'
+}
+
 func numeric(s shape) bool { return s == count || s == digits || s == group }
 
 // startsLikeNumber says whether b, which follows the number a, may begin with a byte that could be the number's.
@@ -198,6 +213,9 @@ func startsLikeNumber(a, b *field) bool {
 		return mayBeDigit(b.shape)
 	}
 	c := b.text[0]
+	if rest := strings.TrimLeft(b.text, ".,"); a.human > 0 && rest != "" && rest != b.text && isDigit(rest[0]) {
+		return true
+	}
 	return isDigit(c) || a.human > 1 && strings.IndexByte(units, c) >= 0 || a.shape == group && strings.IndexByte(noGroup, c) >= 0
 }
 
@@ -207,6 +225,9 @@ func endsLikeNumber(a, b *field) bool {
 		return mayBeDigit(a.shape)
 	}
 	c := a.text[len(a.text)-1]
+	if rest := strings.TrimRight(a.text, ".,"); b.human > 0 && rest != "" && rest != a.text && isDigit(rest[len(rest)-1]) {
+		return true
+	}
 	return isDigit(c) || b.shape == group && strings.IndexByte(noGroup, c) >= 0
 }
 
@@ -256,18 +277,20 @@ func (f *logFormat) divide(fields []field) {
 		if e.shape.isText() {
 			texts++
 		}
-		if e.shape == operation || e.shape == itemize {
-			f.hasOp = true
-		}
-		if e.shape == count && (i > 0 && fields[i-1].shape.isText() || i+1 < len(fields) && fields[i+1].shape.isText()) {
-			e.doubt = true
+		if numeric(e.shape) || e.shape == percent {
+			e.doubt = besideText(fields, i, -1) || besideText(fields, i, +1)
 		}
 	}
 	f.left, f.middle, f.right = fields[:first], fields[first:last], fields[last:]
-	for i := range f.middle {
-		f.middle[i].doubt = true
-	}
 	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].width == 0
+	for i := range fields {
+		between := i >= first && i < last
+		f.path = f.path && (between || !fields[i].doubt)
+		fields[i].doubt = fields[i].doubt || between
+		if s := fields[i].shape; s == operation || s == itemize {
+			f.hasOp, f.readsOp = true, f.readsOp || !between
+		}
+	}
 	f.loose = texts > 0
 	for i := range fields {
 		if outside := i < first || i >= last; outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
@@ -275,6 +298,15 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	f.markModule(fields)
+}
+
+// besideText says whether nothing stands between fields[i] and a text on one side, or nothing but what its thousands may hold.
+func besideText(fields []field, i, side int) bool {
+	j := i + side
+	if j+side >= 0 && j+side < len(fields) && fields[i].human > 0 && separatorOnly(&fields[j]) {
+		j += side
+	}
+	return j >= 0 && j < len(fields) && fields[j].shape.isText()
 }
 
 // markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields with a shape stand before it.
@@ -303,8 +335,13 @@ func (f *logFormat) warn(format string, fields []field) {
 		add(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning", fields[0].text)
 	}
 	for i, e := range fields {
-		if e.doubt && e.shape == count {
+		switch {
+		case e.doubt && numeric(e.shape):
 			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
+		case e.doubt && e.shape == percent:
+			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
+		case e.doubt && e.shape > group:
+			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
 		}
 		if i == 0 {
 			continue

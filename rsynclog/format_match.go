@@ -25,23 +25,20 @@ func (f *logFormat) match(text []byte, ev *Event) bool {
 	if !ok {
 		return false
 	}
-	end := len(text)
-	switch {
-	case len(text) >= maxText:
-		if len(f.middle) == 0 || f.loose || len(f.left) == 0 {
-			return false
-		}
-	default:
-		if end, ok = f.matchRight(text, start, &got); !ok || !f.matchMiddle(text[start:end]) {
+	if len(text) < maxText {
+		end, ok := f.matchRight(text, start, &got)
+		if !ok || !f.matchMiddle(text[start:end]) {
 			return false
 		}
 		if f.path {
 			ev.Path = text[start:end]
 		}
+	} else if len(f.middle) == 0 || f.loose || len(f.left) == 0 {
+		return false
 	}
 	ev.Kind, ev.Host, ev.Addr = Transfer, got.host, got.addr
 	ev.Length, ev.HasLength, ev.Wire, ev.HasWire = got.length, got.hasLen, got.wire, got.hasWr
-	ev.Op, ev.OpUnnamed = got.op, !f.hasOp
+	ev.Op, ev.OpUnnamed = got.op, !f.readsOp
 	if got.item != nil {
 		ev.Op = itemOp(got.item) // of a directory, %o says send or recv, too
 	}
@@ -297,7 +294,7 @@ func (e *field) suffix(s []byte) int {
 	return -1
 }
 
-const maxRun = 256 // no host name, address or number is longer
+const maxRun = 256 // no host name, address or number is longer, but for padding with zeros
 
 // core returns how many bytes at the front of s the field's value has, or -1.
 func (e *field) core(s []byte) int {
@@ -310,8 +307,8 @@ func (e *field) core(s []byte) int {
 		}
 		return -1
 	}
-	n := 0
-	for n < len(s) && n < maxRun && e.runs(s[n]) {
+	n, limit := 0, max(maxRun, e.width)
+	for n < len(s) && n < limit && e.runs(s[n]) {
 		n++
 	}
 	for e.human > 0 && n > 0 && (s[n-1] == '.' || s[n-1] == ',') {
@@ -334,8 +331,8 @@ func (e *field) coreBack(s []byte) int {
 		}
 		return -1
 	}
-	n := 0
-	for n < len(s) && n < maxRun && e.runs(s[len(s)-1-n]) {
+	n, limit := 0, max(maxRun, e.width)
+	for n < len(s) && n < limit && e.runs(s[len(s)-1-n]) {
 		n++
 	}
 	for e.human > 0 && n > 0 && !isDigit(s[len(s)-n]) {

@@ -1,0 +1,260 @@
+package rsynclog
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A moved is one file's transfer, to be logged as rsync 3.5.0 does.
+type moved struct {
+	op, path     string
+	length, wire uint64
+}
+
+// render writes a log format with a file's values, letter by letter as log.c: log_formatted does.
+func render(format string, m moved) string {
+	var out strings.Builder
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' {
+			out.WriteByte(format[i])
+			continue
+		}
+		j, quotes := i+1, 0
+		for ; j < len(format) && format[j] == '\''; j++ {
+			quotes++
+		}
+		from := j
+		if j < len(format) && format[j] == '-' {
+			j++
+		}
+		for ; j < len(format) && '0' <= format[j] && format[j] <= '9' && j-from < 23; j++ {
+		}
+		width := format[from:j]
+		for ; j < len(format) && format[j] == '\''; j++ {
+			quotes++
+		}
+		value, ok := "", j < len(format)
+		if ok {
+			value, ok = m.value(format[j], quotes)
+		}
+		if !ok { // verbatim; the search goes on behind the width
+			out.WriteString(format[i:j])
+			i = j - 1
+			continue
+		}
+		pad, _ := strconv.Atoi(strings.TrimPrefix(width, "-"))
+		if strings.HasPrefix(width, "-") {
+			pad = -pad
+		}
+		if width != "" && width[0] == '0' && (format[j] == 'p' || format[j] == 'U') {
+			value = strings.Repeat("0", max(0, pad-len(value))) + value
+		}
+		fmt.Fprintf(&out, "%*s", pad, value)
+		i = j
+	}
+	return out.String()
+}
+
+func (m moved) value(letter byte, quotes int) (string, bool) {
+	switch letter {
+	case 'o':
+		return m.op, true
+	case 'i':
+		return map[string]string{"send": "<f+++++++++", "recv": ">f.st......", "del.": "*deleting  "}[m.op], true
+	case 'l':
+		return bigNumber(m.length, quotes), true
+	case 'b':
+		return bigNumber(m.wire, quotes), true
+	case 'c':
+		return bigNumber(16, quotes), true
+	}
+	v, ok := map[byte]string{'h': "localhost", 'a': "fe80::1%eth0", 'f': m.path, 'n': m.path, 'L': "", 'm': "my module", 'u': "alice",
+		'P': "/srv/x", 'C': strings.Repeat(" ", 32), 'p': "4180", 'U': "0", 'G': "DEFAULT", 't': "2026/11/23 23:55:05",
+		'M': "2026/11/23-23:55:05", 'B': "rwxr-xr-x", '%': "%"}[letter]
+	return v, ok
+}
+
+// bigNumber is lib/compat.c: do_big_num.
+func bigNumber(n uint64, quotes int) string {
+	base := 1000.0
+	if quotes > 2 {
+		base = 1024
+	}
+	if quotes > 1 && float64(n) >= base {
+		x := float64(n) / base
+		for _, unit := range "KMGT" {
+			if x < base {
+				return fmt.Sprintf("%.2f%c", x, unit)
+			}
+			x /= base
+		}
+		return fmt.Sprintf("%.2fP", x)
+	}
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; quotes > 0 && i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func FuzzLogFormat(f *testing.F) {
+	for i, c := range corpusFormats {
+		f.Add(c.format, "a.txt", uint64(i)<<20, uint64(1310256), byte(i))
+	}
+	for _, format := range []string{DefaultLogFormat, "", "%", "%%", "%n%L", "%5%", "%'l", "%''''l", "%-24l|%24b|%l", "%a%h", "%l%b", "%f%l %o",
+		"%00000000000000000000000000000l", "%f %l %m", "%o %m: %u/%f %'l,%b", "%i|%-15i|%15i %n", "%'l,%'b", "%t %M %B %G %U %o %n", "%f %l %n %b"} {
+		f.Add(format, "x 99999999", uint64(6), uint64(49), byte(0))
+	}
+	known := mustParser(f, "")
+	f.Fuzz(func(t *testing.T, format, path string, length, wire uint64, op byte) {
+		p, err := NewParser(format)
+		if err != nil || format == "" || path == "" {
+			if err != nil && !strings.Contains(err.Error(), "column ") {
+				t.Errorf("%v names no column", err)
+			}
+			return
+		}
+		m := moved{op: []string{"send", "recv", "del."}[op%3], path: path, length: length % (1<<60 + 1), wire: wire % (1<<60 + 1)}
+		text := render(format, m)
+		var ev Event
+		if known.Parse([]byte(text), &ev); ev.Kind != Unrecognised || len(text) >= maxText {
+			return // a line of the daemon's own wins, and a cut one says less
+		}
+		p.Parse([]byte(text), &ev)
+		if ev.Kind != Transfer {
+			if len(p.Warnings()) == 0 {
+				t.Errorf("%q, %q is %s", format, text, show(ev))
+			}
+			return
+		}
+		if ev.Op.String() != m.op && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
+			t.Errorf("%q, %q is %s, want %+v", format, text, show(ev), m)
+		}
+		if ev.Path != nil && string(ev.Path) != path {
+			t.Errorf("%q, %q: path %q, want %q", format, text, ev.Path, path)
+		}
+	})
+}
+
+func TestLogFormatsThatCannotBeRead(t *testing.T) {
+	for format, want := range map[string]string{
+		"%o %l%b":                    `log format "%o %l%b", column 6: "%l" and "%b" run into each other, so that a number can't be told from its neighbour; put a space between them`,
+		"%l2 %f":                     `column 3: "%l" and "2 " run into each other`,
+		"%f v2%l":                    `column 6: " v2" and "%l" run into each other`,
+		"%o %''lK %f":                `column 8: "%''l" and "K " run into each other`,
+		"%'l,%'b %f":                 `column 4: "%'l" and "," run into each other`,
+		"%p%a":                       `column 3: "%p" and "%a" run into each other`,
+		"%9999l":                     `column 1: %9999l is wider than a line; use a width of at most 4096`,
+		"a\nb":                       `column 2: a control character`,
+		strings.Repeat("x", 5000):    `column 4096: longer than rsync accepts`,
+		"%o %h [%a] %m (%u) %f %U%l": `column 25: "%U" and "%l" run into each other`,
+	} {
+		if _, err := NewParser(format); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q: %v, want %s", format, err, want)
+		}
+	}
+}
+
+func TestWarningsNameTheColumn(t *testing.T) {
+	for format, want := range map[string][]string{
+		DefaultLogFormat:     nil,
+		"%o %f %l":           nil,
+		"%i %n%L":            {"column 6: %L follows %n without anything between them"},
+		"%f %l":              {"column 1: neither %o nor %i", "column 1: %f begins the line"},
+		"%f":                 {"column 1: neither %o nor %i", "column 1: nothing but text"},
+		"%o %f%l":            {"column 6: %l stands beside or between texts"},
+		"%f %o %n":           {"column 1: nothing but text", "column 4: %o stands between texts"},
+		"%o %f,%'l":          {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
+		"%o %f %l %n":        {"column 7: %l stands beside or between texts"},
+		"%o %f 100%%o":       {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
+		"%o %h-%a %f":        {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
+		"no escapes":         {"column 1: neither %o nor %i"},
+		"%o %m%u %f %l":      {"column 6: %u follows %m"},
+		"%o %h|%a|%f|%l|%'b": nil,
+	} {
+		got := mustParser(t, format).Warnings()
+		if len(got) != len(want) {
+			t.Errorf("%q: %q", format, got)
+			continue
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) || !strings.Contains(got[i], fmt.Sprintf("%q", format)) {
+				t.Errorf("%q: %q, want %q", format, got[i], want[i])
+			}
+		}
+	}
+}
+
+// What a file is named must not reach into the numbers, whichever side they stand on.
+func TestHostileNamesInOtherFormats(t *testing.T) {
+	names := []string{"x 99", "99", " 99 ", "a 1/2 <f+++++++++ b", "send|9|9", "%l", "\n", "x 99 data 99", `","len":9,"bytes":9}`, "recv", "*deleting  "}
+	for _, format := range []string{"%o %f %l", "%o %l %f", "%o|%b|%f|%l", "%o %h [%a] %m (%u) %b/%l %i %f", "%l %o %f %b %m", "%o %f %l (%m)",
+		`{"op":"%o","len":%l,"file":"%f","bytes":%b}`, "%10l|%-10o|%-30f|%'b", "%o %n%L %l", "%i %f %''b %l", "%f %l %o"} {
+		for _, name := range names {
+			m := moved{op: "send", path: name, length: 6, wire: 149}
+			ev := parseWith(t, format, render(format, m))
+			if ev.Kind != Transfer || ev.Op != OpSend || ev.Length != 6 || !ev.HasLength || ev.HasWire && ev.Wire != 149 {
+				t.Errorf("%q, %q: %s", format, name, show(ev))
+			}
+		}
+	}
+}
+
+func TestItemizeTellsFilesFromTheRest(t *testing.T) {
+	for item, want := range map[string]Op{
+		"<f+++++++++": OpSend, ">f.st......": OpRecv, "*deleting  ": OpDel, "cd+++++++++": NoOp, "cL+++++++++": NoOp, "hf         ": NoOp,
+		".f...p.....": NoOp, ".d..t......": NoOp, "cS+++++++++": NoOp, ">f?????????": OpRecv,
+		"<f+++++++": OpSend, "*deleting": OpDel, ".d..t....": NoOp, // 2.6.9
+	} {
+		ev := parseWith(t, "%o %i %n", "send "+item+" x")
+		if ev.Kind != Transfer || ev.Op != want || ev.OpUnnamed || string(ev.Path) != "x" {
+			t.Errorf("%q: %s", item, show(ev))
+		}
+	}
+	for _, item := range []string{"<f++++++++", "<f+++++++++ x", "<x+++++++++", "<f+.+++++++", "deleting  ", "<ft........"} {
+		if ev := parseWith(t, "%o %i", "send "+item); ev.Kind != Unrecognised {
+			t.Errorf("%q: %s", item, show(ev))
+		}
+	}
+	if ev := parseWith(t, "%f %l", "x 7"); !ev.OpUnnamed || ev.Op != NoOp {
+		t.Errorf("without %%o and %%i: %s", show(ev))
+	}
+}
+
+func TestRoundedNumbersAreNotBelieved(t *testing.T) {
+	for text, want := range map[string]string{"send x 1.23M": "", "send x 999": "999", "send x 1,23K": ""} {
+		ev := parseWith(t, "%o %f %''l", text)
+		if got := strings.TrimSuffix(fmt.Sprint(ev.Length), "0"); ev.Kind != Transfer || got != want || ev.HasLength != (want != "") {
+			t.Errorf("%q: %s", text, show(ev))
+		}
+	}
+	if ev := parseWith(t, "%o %f %'l", "send x 1,234,567"); ev.Length != 1234567 {
+		t.Errorf("%s", show(ev))
+	}
+}
+
+// The compiled matcher and the scanner of the default format are two implementations of one thing.
+func TestCompiledDefaultFormatAgreesWithItsScanner(t *testing.T) {
+	compiled, err := compileFormat(DefaultLogFormat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, form := range []string{"file", "syslog"} {
+		for _, l := range readCorpus(t, form) {
+			var want, got Event
+			ok := parseTransfer([]byte(l.text), &want)
+			if compiled.match([]byte(l.text), &got) != ok || ok && show(got) != strings.Replace(show(want), " Path=", "", 1) {
+				t.Errorf("%q:\n got %s\nwant %s", l.text, show(got), show(want))
+			}
+			if ok {
+				n++
+			}
+		}
+	}
+	if n < 2000 {
+		t.Errorf("only %d transfers", n)
+	}
+}

@@ -1,0 +1,108 @@
+package rsynclog
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hot are the shapes of a busy server, most frequent first.
+var hot = []struct{ name, format, text string }{
+	{"transfer", DefaultLogFormat, "send mirror7.example.net [203.0.113.7] archive () dists/stable/main/binary-amd64/Packages.gz 11234567"},
+	{"connect", DefaultLogFormat, "connect from mirror7.example.net (203.0.113.7)"},
+	{"allowed", DefaultLogFormat, "rsync allowed access on module archive from mirror7.example.net (203.0.113.7)"},
+	{"start", DefaultLogFormat, "rsync on archive/dists/ from mirror7.example.net (203.0.113.7)"},
+	{"filelist", DefaultLogFormat, "building file list"},
+	{"summary", DefaultLogFormat, "sent 1310256 bytes  received 120 bytes  total size 1309578"},
+	{"error", DefaultLogFormat, "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]"},
+	{"fileerror", DefaultLogFormat, `rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)`},
+	{"unknownmodule", DefaultLogFormat, "unknown module 'nosuch' tried from mirror7.example.net (203.0.113.7)"},
+	{"repeated", DefaultLogFormat, "message repeated 2 times: [ building file list]"},
+	{"freetext", DefaultLogFormat, "module is under maintenance (see http://status.example.test)"},
+	{"otherformat", "%o %h [%a] %m (%u) %b/%l %i %f", "send localhost [127.0.0.1] fmt () 5043/5000 <f+++++++++ b.bin"},
+}
+
+func TestParseDoesNotAllocate(t *testing.T) {
+	texts := []string{}
+	for _, r := range Grammar() {
+		texts = append(texts, r.Example)
+	}
+	for _, l := range readCorpus(t, "file") {
+		if l.scenario == "log_format_all_escapes" || l.scenario == "hostile_names_download" {
+			texts = append(texts, l.text)
+		}
+	}
+	formats := []string{DefaultLogFormat}
+	for _, c := range corpusFormats {
+		formats = append(formats, c.format)
+	}
+	for _, format := range formats {
+		p := mustParser(t, format)
+		var ev Event
+		for _, text := range texts {
+			b := []byte(text)
+			if n := testing.AllocsPerRun(2, func() { p.Parse(b, &ev) }); n > 0 {
+				t.Errorf("%s, %.100q: %v allocations", format, text, n)
+			}
+		}
+	}
+}
+
+// A text that repeats what a scanner looks for must not make it look again from every place: 16 KiB in well under a millisecond.
+func TestHostileTextsTakeLinearTime(t *testing.T) {
+	for _, piece := range []string{" from a (1.1.1.1) for ", " (", ") ", "1", "1,", " 1/2 ", "[", "\"", ": ", " failed verification -- update ", "' repeated ", "<f+++++++++ ", "%",
+		" ", "a.", "rsync: [a] ", "f:", "deleting "} {
+		for _, front := range []string{"", "auth failed on module x", "rsync: [sender] ", "rsync error: ", "send localhost [::1] ", "unknown module '",
+			"Last message '", "imuxsock: ", "sent ", "message repeated 2 times: [ ", "ERROR: ", "inflate "} {
+			text := []byte((front + strings.Repeat(piece, 16<<10))[:16<<10])
+			for _, format := range []string{DefaultLogFormat, "%o %h [%a] %m (%u) %b/%l %i %f", "%f %m %''l %h %u %o", "%m%i%n%L %b%f %300l"} {
+				p := mustParser(t, format)
+				var ev Event
+				best := time.Hour
+				for range 3 {
+					start := time.Now()
+					p.Parse(text, &ev)
+					best = min(best, time.Since(start))
+				}
+				if best > 20*time.Millisecond {
+					t.Errorf("%s, %q and 16 KiB of %q: %v", format, front, piece, best)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, h := range hot {
+		b.Run(h.name, func(b *testing.B) {
+			p, text := mustParser(b, h.format), []byte(h.text)
+			var ev Event
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Parse(text, &ev)
+			}
+		})
+	}
+}
+
+// BenchmarkOwnPattern matches the same texts with the one regular expression that specifies each: what a parser made of regular
+// expressions takes if it guesses right at once.
+func BenchmarkOwnPattern(b *testing.B) {
+	o := newOracle(b)
+	for _, h := range hot {
+		_, rule := o.parse(h.text, false)
+		if rule < 0 {
+			continue
+		}
+		b.Run(h.name, func(b *testing.B) {
+			pattern, text := regexp.MustCompile(o.rules[rule].Pattern), []byte(h.text)
+			b.ReportAllocs()
+			for b.Loop() {
+				if pattern.FindSubmatchIndex(text) == nil {
+					b.Fatal("no match")
+				}
+			}
+		})
+	}
+}
