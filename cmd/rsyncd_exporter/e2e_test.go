@@ -318,3 +318,31 @@ func TestHostileDatagramsAndStreams(t *testing.T) {
 		}
 	}
 }
+
+// Sent = received + dropped by the kernel, from /metrics alone, with a buffer that is far too small.
+func TestUDPAccounting(t *testing.T) {
+	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	e := startExporter(t, "--listen-udp="+udp, "--receive-buffer=4KiB")
+	c, err := net.Dial("udp", udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const sent = 50000
+	message := []byte("<30>Nov 23 18:40:52 vm rsyncd[505]: send localhost [127.0.0.1] data () sub/c.dat 70000\n")
+	for range sent {
+		if _, err := c.Write(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s map[string]float64
+	testenv.Until(t, 10*time.Second, "every datagram to be received or dropped", func() bool {
+		s = e.scrape()
+		return total(s, "rsyncd_exporter_received_total", `input="udp"`)+total(s, "rsyncd_exporter_socket_drops_total") >= sent
+	})
+	received, drops := total(s, "rsyncd_exporter_received_total"), total(s, "rsyncd_exporter_socket_drops_total")
+	if received+drops != sent || drops == 0 {
+		t.Errorf("%d sent, %v received, %v dropped: want the sum to be exact, and some dropped", sent, received, drops)
+	}
+	e.identities(s)
+}
