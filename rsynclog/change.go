@@ -4,12 +4,12 @@ package rsynclog
 type Outcome uint8
 
 const (
-	Unknown     Outcome = iota // expired, replaced by pid reuse, or ended without a word
-	OK                         // a summary, no error line, no file error
-	Partial                    // exit code 23, 24 or 25, or file errors without another exit code
-	Aborted                    // any other exit code, or the connection was lost
-	Rejected                   // never got past the gate
-	Listing                    // asked for the module list only
+	Unknown  Outcome = iota // expired, replaced by pid reuse, or ended without a word
+	OK                      // a summary, no error line, no file error
+	Partial                 // exit code 23, 24 or 25, or file errors without another exit code
+	Aborted                 // any other exit code, or the connection was lost
+	Rejected                // never got past the gate
+	Listing                 // asked for the module list only
 	NumOutcomes
 )
 
@@ -99,7 +99,9 @@ type offer struct {
 }
 
 // Started says whether the transfer was let through.
-func (s *Session) Started() bool { return s.phase == running || s.phase == settling && s.Direction != NoDirection }
+func (s *Session) Started() bool {
+	return s.phase == running || s.phase == settling && s.Direction != NoDirection
+}
 
 type phase uint8
 
