@@ -1,11 +1,13 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,10 +19,10 @@ import (
 const (
 	defaultPoll = time.Second
 
-	maxGenerations = 64 // followed at the same time; beyond it the oldest is let go
-	maxOpen        = 2 * maxGenerations
-	silentLimit    = 24 * time.Hour   // a generation without the name that has not grown for so long is let go
-	deletedLimit   = 10 * time.Minute // and one without any name
+	maxGenerations = 64                 // followed at the same time; beyond it the one that has not grown for the longest time is let go
+	maxOpen        = 2 * maxGenerations // open at the same time, with those that are being read to their ends
+	silentLimit    = 24 * time.Hour     // a generation without the name that has not grown for so long is let go
+	deletedLimit   = 10 * time.Minute   // and one without any name
 
 	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
 	maxReadPause = 5 * time.Second
@@ -100,11 +102,12 @@ type File struct {
 	known     bool        // there has been a file with the name
 	siblings  siblings
 
-	mu          sync.Mutex     // guards what follows; written by the looker but for past
-	generations []*generation  // oldest first
-	past        []FilePosition // of files no longer held, and of held ones before they were cut
-	lookErr     error          // what the last look met
-	offset      int64          // of the newest generation, when none is held
+	mu          sync.Mutex              // guards what follows, which only the looker changes, but for past
+	generations []*generation           // oldest first
+	past        map[FileID]FilePosition // of files no longer held, and of held ones before they were cut
+	pastOrder   []FileID                // its keys, oldest first
+	lookErr     error                   // what the last look met
+	offset      int64                   // of the newest generation, when none is held
 	size        int64
 }
 
@@ -123,7 +126,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	opt.Path = filepath.Clean(opt.Path)
 	f := &File{
 		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), past: map[FileID]FilePosition{},
 	}
 	f.blocks.New = newBlock
 	if opt.pread != nil {
@@ -181,16 +184,17 @@ func (f *File) look() {
 	f.reap()
 	dir, base := f.place()
 	f.notify.watchDirs(filepath.Dir(f.opt.Path), dir)
+	beside, lerr := listSiblings(dir, base)
 	found, fresh, err := f.openCurrent()
 	changed := found == nil || found != f.current
-	missed, serr := f.siblings.scan(f, dir, base, found, changed || f.changed)
+	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
 	if fresh {
 		missed = append(missed, found) // the newest of them
 	}
 	f.adopt(missed)
 	f.current, f.changed = found, changed && f.looked
 	f.looked = true
-	f.noteLook(err, serr)
+	f.noteLook(err, errors.Join(lerr, serr))
 	f.retire()
 }
 
@@ -266,9 +270,7 @@ func (f *File) setStart(g *generation, id FileID) error {
 	if old, ok := f.pastPosition(id); ok {
 		g.pos, g.again = old, true
 		g.offset.Store(old.Offset)
-		n, err := f.pread(g.fd, g.head[:], 0)
-		g.headSize = max(0, n)
-		return err
+		return nil
 	}
 	if id == f.startID && !f.opt.FromBeginning {
 		return g.startAt(f.startSize)
@@ -306,27 +308,40 @@ func (f *File) held(id FileID) *generation {
 	return nil
 }
 
-// retire lets generations go that have not had the name and have not grown for long, and the oldest ones where there are too many.
+// retire lets generations go that have not had the name and have not grown for long; where there are too many, those that have not
+// grown for the longest time.
 func (f *File) retire() {
 	now := f.clock()
+	var staying []*generation
 	excess := -maxGenerations
 	for _, g := range f.generations {
-		if !g.leaving {
-			excess++
-		}
-	}
-	for _, g := range f.generations {
-		if g == f.current || g.leaving || !g.started {
+		if g.leaving {
 			continue
 		}
-		silent := time.Duration(now - g.grew.Load())
-		if excess <= 0 && silent < silentLimit && (silent < deletedLimit || !isDeleted(g.fd)) {
+		excess++
+		if g == f.current || !g.started {
 			continue
 		}
-		excess--
-		g.leaving = true
-		close(g.letGo)
+		if silent := time.Duration(now - g.grew.Load()); silent >= silentLimit || silent >= deletedLimit && isDeleted(g.fd) {
+			g.dismiss()
+			excess--
+			continue
+		}
+		staying = append(staying, g)
 	}
+	if excess <= 0 {
+		return
+	}
+	slices.SortStableFunc(staying, func(a, b *generation) int { return cmp.Compare(a.grew.Load(), b.grew.Load()) })
+	for _, g := range staying[:min(excess, len(staying))] {
+		g.dismiss()
+	}
+}
+
+// dismiss makes the generation's goroutine read the file a last time and return.
+func (g *generation) dismiss() {
+	g.leaving = true
+	close(g.letGo)
 }
 
 func isDeleted(fd int) bool {
@@ -356,7 +371,7 @@ func (f *File) release(g *generation) {
 	f.notify.unwatchFile(g.watch)
 	unix.Close(g.fd)
 	f.offset, f.size = g.offset.Load(), g.size.Load()
-	f.addPast(g.pos)
+	f.remember(g.pos)
 	if f.current == g {
 		f.current = nil
 	}
@@ -397,6 +412,14 @@ func isMissing(err error) bool {
 }
 
 func (f *File) noteGap(reason FileGap) { f.gaps[reason].Add(1) }
+
+// noteCut keeps account of a file that was cut after it had been read to the position given.
+func (f *File) noteCut(old FilePosition) {
+	f.noteGap(GapTruncated)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remember(old)
+}
 
 // clock is monotonic.
 func (f *File) clock() int64 { return int64(time.Since(f.began)) }

@@ -20,14 +20,17 @@ type FilePosition struct {
 	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
 	Skipping bool
 	// Anchor starts with the bytes before Offset, the last AnchorSize of them or all where there are fewer. Where they have changed,
-	// what was read is no longer there.
-	Anchor [AnchorSize]byte
+	// what was read is no longer there. Head is the start of the file, if Offset is AnchorSize or more.
+	Anchor, Head [AnchorSize]byte
 }
 
 func (p *FilePosition) anchor() []byte { return p.Anchor[:min(p.Offset, AnchorSize)] }
 
-// move sets Offset to the end of data, which holds all bytes from base on.
+// move sets Offset to the end of data, which holds all bytes from base on. Head must be known unless base is 0.
 func (p *FilePosition) move(data []byte, base int64) {
+	if base == 0 {
+		copy(p.Head[:], data)
+	}
 	p.Offset = base + int64(len(data))
 	copy(p.Anchor[:], data[max(0, len(data)-AnchorSize):])
 }
@@ -171,9 +174,6 @@ func (g *generation) read(b *block) (more bool, err error) {
 		return true, g.restart(b)
 	}
 	g.noteEnd(base + int64(n))
-	if base == 0 && g.headSize < AnchorSize {
-		g.headSize = copy(g.head[:], data)
-	}
 	at := time.Now().UnixNano()
 	start := len(anchor)
 	for from := start; ; start = from {
@@ -232,22 +232,20 @@ func (g *generation) restart(b *block) error {
 			return err
 		}
 	} else {
-		g.headSize = 0
 		g.pos = FilePosition{ID: g.id}
 		g.offset.Store(0)
 	}
-	g.file.remember(old)
-	g.file.noteGap(GapTruncated)
+	g.file.noteCut(old)
 	return nil
 }
 
 // headIntact reports whether the file still starts with the bytes that it started with. buf is for scratch.
 func (g *generation) headIntact(buf []byte) (bool, error) {
-	if g.headSize < AnchorSize {
+	if g.pos.Offset < AnchorSize {
 		return false, nil
 	}
 	n, err := g.file.pread(g.fd, buf, 0)
-	return err == nil && bytes.Equal(buf[:n], g.head[:]), err
+	return err == nil && bytes.Equal(buf[:n], g.pos.Head[:]), err
 }
 
 // resume sets the position to offset, which may be within a line; the rest of that line is then skipped.
@@ -279,13 +277,12 @@ func (g *generation) skipHole(b *block) error {
 func (g *generation) startAt(size int64) error {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
-	var err error
-	if g.headSize, err = g.file.pread(g.fd, g.head[:], 0); err != nil {
-		return err
-	}
 	base := max(0, size-AnchorSize-MaxMessage-1)
 	data := b.buf[:size-base]
 	n, err := g.file.pread(g.fd, data, base)
+	if err == nil && base > 0 {
+		_, err = g.file.pread(g.fd, g.pos.Head[:], 0)
+	}
 	if err != nil || n < len(data) {
 		return err // shorter: it has been cut, so everything is new
 	}
@@ -306,7 +303,7 @@ func (g *generation) finish() {
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
-	case err != nil, serr == nil && info.size > g.end:
+	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.file.noteGap(GapUnread)
 	case g.end > g.pos.Offset:
 		g.leaveLine()

@@ -136,7 +136,10 @@ func TestFileInodeReused(t *testing.T) {
 		must(t, w.f.Truncate(0))
 		w.write("other, longer than before\nlines\n")
 		if birth {
-			f.past[0].ID.Birth--
+			old := f.past[f.pastOrder[0]]
+			f.past = map[FileID]FilePosition{}
+			old.ID.Birth--
+			f.remember(old)
 		}
 		f.look()
 		must(t, f.generations[0].drain())
@@ -349,7 +352,7 @@ func TestFileLetGo(t *testing.T) {
 	})
 }
 
-// There is an end to how many generations are held: the oldest ones are read to their ends and let go.
+// There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.
 func TestFileTooManyGenerations(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond}
 	sink := newLineSink()

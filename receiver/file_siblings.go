@@ -25,26 +25,37 @@ var compressed = [...]string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".lzma
 // siblings finds generations that had the name and lost it between two looks: three rotations in one poll interval, or while this
 // process was stopped. They are the files beside the followed one, called like it with ".something" or "-something" behind, that were
 // not there at the look before. A copy, or an old log brought back from elsewhere, looks the same, and nothing may be counted twice.
-// So they are taken only by a look that finds another file at the path than the look before, or none (adopt), and by the next one,
-// since a directory that changes while it is read may not show all its entries; and never if they are older than the file that was
-// there at the start, or hold the bytes of a generation that is known. All others are known from then on and not taken later.
+// So they are taken only by a look that finds another file at the path than the look before, or none (adopt), and by the next one;
+// and never if they are older than the file that was there at the start, or hold the bytes of a generation that is known. All others
+// are known from then on and not taken later.
 //
 // What is there when a directory is looked at for the first time is taken for old. A generation that came and was deleted again
 // between two looks leaves no trace, and none is found in a directory that we may not list.
 type siblings struct {
 	dir   FileID // what seen belongs to
 	base  string
-	seen  map[FileID]verdict
-	spare map[FileID]verdict // the memory for the next scan
+	seen  map[FileID]mark
+	spare map[FileID]mark // the memory for the next scan
 }
 
-// A verdict says what is to become of a sibling that is not held.
+// A mark is what a scan remembers of a sibling that is not held.
+type mark struct {
+	verdict verdict
+	absent  uint8 // scans in a row that haven't found it
+}
+
+// maxAbsent is how many scans may miss a file before it is taken for deleted: a directory that changes while it is read may not show
+// all its entries.
+const maxAbsent = 3
+
+// A verdict says what is to become of a sibling.
 type verdict uint8
 
 const (
 	leave verdict = iota // it is known to hold nothing new
 	retry                // it is to be read, but could not be opened yet
-	await                // it may be to be read, but holds nothing yet, and may become a copy
+	await                // it holds too little yet to tell whether it is a copy
+	done                 // it has been read, and is to be read again if it grows while its position is remembered
 )
 
 type sibling struct {
@@ -52,54 +63,56 @@ type sibling struct {
 	info fileInfo
 }
 
-// scan returns the generations to be added, opened, oldest first, and an error if there are more that could not be opened. current is
-// the generation that has the name, which may be called otherwise by now.
-func (s *siblings) scan(f *File, dir, base string, current *generation, adopt bool) (taken []*generation, failed error) {
-	info, err := statPath(dir, true)
-	if err != nil {
-		return nil, nil // the look at the path itself has met the same
+// scan judges the files that listSiblings has found before the look at the path itself: whatever of them has had the name since the
+// last look is no longer there then, so that look has seen a change. It returns the generations to be added, opened, oldest first, and
+// an error if there are more that could not be opened. current is the generation that has the name, which may have another by now.
+func (s *siblings) scan(f *File, found listing, current *generation, adopt bool) (taken []*generation, failed error) {
+	if found.dir == (FileID{}) {
+		return nil, nil
 	}
-	if info.id != s.dir || base != s.base {
-		s.dir, s.base, adopt = info.id, base, false
+	if found.dir != s.dir || found.base != s.base {
+		s.dir, s.base, adopt = found.dir, found.base, false
 		clear(s.seen)
 	}
-	found, err := listSiblings(dir, base)
-	if err != nil {
-		return nil, err
-	}
 	before := s.next()
-	slices.SortStableFunc(found, func(a, b sibling) int { return cmp.Compare(a.info.id.Birth, b.info.id.Birth) })
-	for _, x := range found {
+	for _, x := range found.files {
 		id := x.info.id
 		same := func(g *generation) bool { return g.id == id }
 		if _, done := s.seen[id]; done || f.held(id) != nil || current != nil && same(current) || slices.ContainsFunc(taken, same) {
 			continue
 		}
-		v, known := before[id]
+		m, known := before[id]
 		delete(before, id)
-		if known && v == leave {
-			s.seen[id] = leave
+		if known && m.verdict == leave {
+			s.note(id, leave)
 			continue
 		}
-		g, err := s.judge(f, x, adopt || known)
+		g, err := s.judge(f, x, adopt && !known || known && m.verdict != done)
 		if g != nil {
 			taken = append(taken, g)
 		} else if err != nil {
 			failed = err
 		}
 	}
-	for id, v := range before {
-		if v == retry && f.held(id) == nil {
+	for id, m := range before {
+		m.absent++
+		switch {
+		case f.held(id) != nil:
+		case m.absent < maxAbsent:
+			s.seen[id] = m
+		case m.verdict == retry:
 			f.noteGap(GapUnread) // it has gone before we could read it
 		}
 	}
 	return taken, failed
 }
 
+func (s *siblings) note(id FileID, v verdict) { s.seen[id] = mark{verdict: v} }
+
 // next makes seen an empty map and returns the one before.
-func (s *siblings) next() (before map[FileID]verdict) {
+func (s *siblings) next() (before map[FileID]mark) {
 	if s.spare == nil {
-		s.seen, s.spare = map[FileID]verdict{}, map[FileID]verdict{}
+		s.seen, s.spare = map[FileID]mark{}, map[FileID]mark{}
 	}
 	s.seen, s.spare = s.spare, s.seen
 	clear(s.seen)
@@ -112,12 +125,13 @@ func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
 	old, past := f.pastPosition(id)
 	switch {
 	case past && x.info.size <= old.Offset:
-		return nil, nil // it may still grow, so it is not noted
+		s.note(id, done)
+		return nil, nil
 	case !past && (!adopt || isCompressed(x.path) || id.Birth != 0 && id.Birth < f.startID.Birth):
-		s.seen[id] = leave
+		s.note(id, leave)
 		return nil, nil
 	case x.info.size == 0:
-		s.seen[id] = await
+		s.note(id, await)
 		return nil, nil
 	}
 	g, fresh, err := f.open(x.path, x.info, false)
@@ -125,9 +139,12 @@ func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
 		if past || !f.isCopy(g, x.info.size) {
 			return g, nil
 		}
-		s.seen[id] = leave
+		s.note(id, leave)
+		if x.info.size < AnchorSize { // too few bytes to be sure
+			s.note(id, await)
+		}
 	} else {
-		s.seen[id] = retry // if the name is another's by now, or no one's, the next scan will tell
+		s.note(id, retry) // if the name is another's by now, or no one's, the next scan will tell
 	}
 	if fresh {
 		unix.Close(g.fd)
@@ -138,17 +155,29 @@ func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
 	return nil, err
 }
 
-// listSiblings returns the regular files in dir whose names are base with "." or "-" and more behind.
-func listSiblings(dir, base string) ([]sibling, error) {
+// A listing is what listSiblings finds.
+type listing struct {
+	dir   FileID // zero if there is no such directory
+	base  string
+	files []sibling // oldest first
+}
+
+// listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind. There are none in a directory that
+// may not be listed.
+func listSiblings(dir, base string) (listing, error) {
+	info, err := statPath(dir, true)
+	if err != nil {
+		return listing{}, nil // the look at the path itself meets the same
+	}
+	found := listing{dir: info.id, base: base}
 	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return found, nil
 	}
 	if err != nil {
-		return nil, err
+		return listing{}, err
 	}
 	defer d.Close()
-	var found []sibling
 	for {
 		names, err := d.Readdirnames(256)
 		for _, name := range names {
@@ -157,16 +186,18 @@ func listSiblings(dir, base string) ([]sibling, error) {
 				continue
 			}
 			path := filepath.Join(dir, name)
-			if info, err := statPath(path, false); err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found) < maxSeen {
-				found = append(found, sibling{path, info})
+			if info, err := statPath(path, false); err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found.files) < maxSeen {
+				found.files = append(found.files, sibling{path, info})
 			}
 		}
-		if err == io.EOF {
-			return found, nil
+		if err == nil {
+			continue
 		}
-		if err != nil {
-			return nil, err
+		if err != io.EOF {
+			return listing{}, err
 		}
+		slices.SortStableFunc(found.files, func(a, b sibling) int { return cmp.Compare(a.info.id.Birth, b.info.id.Birth) })
+		return found, nil
 	}
 }
 
@@ -174,8 +205,8 @@ func isCompressed(path string) bool {
 	return slices.ContainsFunc(compressed[:], func(end string) bool { return strings.HasSuffix(path, end) })
 }
 
-// isCopy reports whether the new generation g, of size bytes, holds what has been read elsewhere: its first and last bytes are those of
-// a generation that is held, or it has the bytes before the offset that another one was read to (before it was cut: copytruncate).
+// isCopy reports whether the new generation g, of size bytes, holds what has been read elsewhere: it starts and ends with the same bytes
+// as one that is held, or it starts like one that has been read, and cut since (copytruncate) or let go, and has its anchor.
 func (f *File) isCopy(g *generation, size int64) bool {
 	var head, tail, other [AnchorSize]byte
 	first := head[:min(size, AnchorSize)]
@@ -190,15 +221,16 @@ func (f *File) isCopy(g *generation, size int64) bool {
 		}
 	}
 	f.mu.Lock()
-	lately := slices.Clone(f.past[max(0, len(f.past)-maxGenerations):])
-	f.mu.Unlock()
-	for _, p := range lately {
-		anchor := p.anchor()
-		if len(anchor) > 0 && f.hasBytes(g.fd, other[:len(anchor)], anchor, p.Offset-int64(len(anchor))) {
-			return true
+	var alike []FilePosition
+	for _, p := range f.past {
+		if p.Offset >= AnchorSize && p.Head == head {
+			alike = append(alike, p)
 		}
 	}
-	return false
+	f.mu.Unlock()
+	return slices.ContainsFunc(alike, func(p FilePosition) bool {
+		return f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+	})
 }
 
 // hasBytes fills buf from offset on and reports whether that succeeds and gives want, where want is not nil.
@@ -211,24 +243,19 @@ func (f *File) hasBytes(fd int, buf, want []byte, offset int64) bool {
 func (f *File) pastPosition(id FileID) (FilePosition, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := len(f.past) - 1; i >= 0; i-- {
-		if f.past[i].ID == id {
-			return f.past[i], true
-		}
-	}
-	return FilePosition{}, false
+	p, ok := f.past[id]
+	return p, ok
 }
 
-// remember adds a position to past.
+// remember keeps a position for pastPosition and isCopy, and forgets the one that has been kept for the longest time if there are too
+// many. The caller holds mu.
 func (f *File) remember(p FilePosition) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.addPast(p)
-}
-
-func (f *File) addPast(p FilePosition) {
-	if len(f.past) >= maxPast {
-		f.past = slices.Delete(f.past, 0, len(f.past)-maxPast+1)
+	if _, known := f.past[p.ID]; !known {
+		f.pastOrder = append(f.pastOrder, p.ID)
 	}
-	f.past = append(f.past, p)
+	f.past[p.ID] = p
+	if len(f.pastOrder) > maxPast {
+		delete(f.past, f.pastOrder[0])
+		f.pastOrder = slices.Delete(f.pastOrder, 0, 1)
+	}
 }

@@ -1,0 +1,172 @@
+package receiver
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	headerA = "2026/11/24 02:45:52 [17846] "
+	headerB = "2026/11/24 02:45:53 [9] "
+)
+
+// plainText and escapedText are messages that rsync 3.5.0 cuts, as the daemon writes them for a file at the end of ten directories of
+// 200 bytes: names of plain letters, and names that start with "a", LF and 0x01. Worked out by hand: "send localhost [127.0.0.1]
+// data () " is 35 bytes and the path 2048 at the least, so the cut falls within it, 2047 bytes after the header; each of the ten
+// names has two escapes of 5 bytes for 1, so the second is 2047 + 10*2*4 = 2127 bytes in the file.
+var (
+	plainText   = ("send localhost [127.0.0.1] data () plain/" + strings.Repeat(strings.Repeat("N", 200)+"/", 11))[:2047]
+	escapedText = ("send localhost [127.0.0.1] data () ctl/" + strings.Repeat(`a\#012\#001`+strings.Repeat("M", 197)+"/", 11))[:2127]
+)
+
+// A message that was cut has no newline, and the next record follows at once.
+func TestFileGluedLines(t *testing.T) {
+	for name, test := range map[string]struct{ line, want []string }{
+		"plain":   {[]string{headerA, plainText, headerB, "sent 1"}, []string{headerA + plainText, headerB + "sent 1"}},
+		"escaped": {[]string{headerA, escapedText, headerB, "sent 1"}, []string{headerA + escapedText, headerB + "sent 1"}},
+		"three": {[]string{headerA, escapedText, headerB, plainText, headerA, "x"},
+			[]string{headerA + escapedText, headerB + plainText, headerA + "x"}},
+		"one that is cut at the newline": {[]string{headerA, plainText}, []string{headerA + plainText}},
+		"one byte too early":             {[]string{headerA, plainText[1:], headerB, "x"}, []string{headerA + plainText[1:] + headerB + "x"}},
+		"one byte too late":              {[]string{headerA, plainText, "N", headerB, "x"}, []string{headerA + plainText + "N" + headerB + "x"}},
+		"within an escape": {[]string{headerA, plainText[:2046], `\#012`, headerB, "x"},
+			[]string{headerA + plainText[:2046] + `\#012`, headerB + "x"}},
+		"an escaped backslash": {[]string{headerA, plainText[:2042], `\#134#012`, headerB, "x"},
+			[]string{headerA + plainText[:2042] + `\#134#012`, headerB + "x"}},
+		"no escape":        {[]string{headerA, plainText[:2042], `\#09z`, headerB, "x"}, []string{headerA + plainText[:2042] + `\#09z`, headerB + "x"}},
+		"no header there":  {[]string{headerA, plainText, "2026/11/24 02:45:53 [] x"}, []string{headerA + plainText + "2026/11/24 02:45:53 [] x"}},
+		"not rsync's file": {[]string{"Nov 24 02:45:52 host rsyncd[1]: ", plainText, headerB, "x"}, []string{"Nov 24 02:45:52 host rsyncd[1]: " + plainText + headerB + "x"}},
+	} {
+		line := []byte(strings.Join(test.line, ""))
+		var s Slab
+		var skipping bool
+		if n := takeLines(&s, append(line, '\n'), &skipping); n != len(line)+1 {
+			t.Errorf("%s: %d bytes taken, want %d", name, n, len(line)+1)
+		}
+		if got := messages(&s); !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %d messages of %v bytes, want %v", name, len(got), lengths(got), lengths(test.want))
+		}
+	}
+	if len(plainText) != rsyncText || len(escapedText) != rsyncText+80 {
+		t.Errorf("the texts are of %d and %d bytes", len(plainText), len(escapedText))
+	}
+}
+
+func messages(s *Slab) (all []string) {
+	for _, m := range s.Messages {
+		all = append(all, string(m))
+	}
+	return all
+}
+
+func lengths(all []string) (n []int) {
+	for _, s := range all {
+		n = append(n, len(s))
+	}
+	return n
+}
+
+// No line of a real log is taken apart unless it is longer than one message can be.
+func TestFileCorpusLines(t *testing.T) {
+	names, err := filepath.Glob("../testdata/corpus/file/*.log")
+	must(t, err)
+	if len(names) < 40 {
+		t.Fatalf("%d log files in the corpus, want 40 and more", len(names))
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		must(t, err)
+		opt := FileOptions{Path: name, FromBeginning: true, pollOnly: true}
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		must(t, f.generations[0].drain())
+		whole := b[:bytes.LastIndexByte(b, '\n')+1]
+		want := strings.Split(strings.TrimSuffix(string(whole), "\n"), "\n")
+		sink.check(t, true, want...)
+		f.Close()
+	}
+}
+
+// unglue does what appendRecords does, by splitting the line into the bytes that rsync counted.
+func unglue(line string) []string {
+	if len(line) <= rsyncText {
+		return []string{line}
+	}
+	head := headerPattern.FindString(line)
+	rest := line[len(head):]
+	var latin []rune // a rune for each byte, since regular expressions know no others
+	for _, c := range []byte(rest) {
+		latin = append(latin, rune(c))
+	}
+	counted := countedPattern.FindAllString(string(latin), rsyncText)
+	if head == "" || len(counted) < rsyncText {
+		return []string{line}
+	}
+	cut := len([]rune(strings.Join(counted, "")))
+	if !headerPattern.MatchString(rest[cut:]) {
+		return []string{line}
+	}
+	return append([]string{head + rest[:cut]}, unglue(rest[cut:])...)
+}
+
+var (
+	headerPattern  = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
+	countedPattern = regexp.MustCompile(`(?s)\\#[0-7]{3}|.`)
+)
+
+// takeLines against a plain way to do the same, with the data cut into two reads anywhere.
+func FuzzFileLines(f *testing.F) {
+	f.Add([]byte("a\nb\n\nc"), 2)
+	f.Add([]byte(headerA+plainText+headerB+escapedText+headerA+"x\n"), 2100)
+	f.Add([]byte(headerA+escapedText+headerB+"y\n"+strings.Repeat("z", MaxMessage+1)+"\nw\n"), 20000)
+	f.Add(bytes.Repeat([]byte{0}, 2*MaxMessage), MaxMessage+1)
+	f.Add(bytes.Repeat([]byte{'\n'}, slabLines+1), 1)
+	f.Fuzz(func(t *testing.T, data []byte, cut int) {
+		if len(data) > 1<<20 {
+			return
+		}
+		cut = min(max(cut, 0), len(data))
+		var s Slab
+		var got []string
+		var skipping bool
+		oversize, at := 0, 0
+		for _, end := range []int{cut, len(data)} {
+			for {
+				n := takeLines(&s, data[at:end], &skipping)
+				got = append(got, messages(&s)...)
+				oversize += int(s.Discarded[Oversize])
+				s.Reset()
+				if at += n; n == 0 {
+					break
+				}
+				if !skipping && data[at-1] != '\n' {
+					t.Fatalf("offset %d is not the start of a line", at)
+				}
+			}
+		}
+		whole := bytes.Split(data, []byte("\n"))
+		rest := whole[len(whole)-1]
+		var want []string
+		tooLong := 0
+		for _, line := range whole[:len(whole)-1] {
+			if len(line) > MaxMessage {
+				tooLong++
+				continue
+			}
+			want = append(want, unglue(string(line))...)
+		}
+		if len(rest) > MaxMessage {
+			tooLong++
+		} else if !skipping && at != len(data)-len(rest) {
+			t.Errorf("offset %d, want %d", at, len(data)-len(rest))
+		}
+		if !slices.Equal(got, want) || oversize != tooLong {
+			t.Errorf("%d messages and %d oversize, want %d and %d", len(got), oversize, len(want), tooLong)
+		}
+	})
+}
