@@ -183,7 +183,7 @@ func (f *File) start(readers *sync.WaitGroup) {
 func (f *File) look() {
 	f.reap()
 	dir, base := f.place()
-	f.notify.watchDirs(filepath.Dir(f.opt.Path), dir)
+	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
 	beside, lerr := listSiblings(dir, base)
 	found, fresh, err := f.openCurrent()
 	changed := found == nil || found != f.current

@@ -41,18 +41,16 @@ func (p *FilePosition) move(data []byte, base int64) {
 // Each read begins with the anchor's bytes, so that one system call both fetches what is new and shows that what came before it is
 // still the same. The file may shrink and grow again between any two calls; what a call returns is judged by itself.
 type generation struct {
-	file     *File
-	fd       int
-	id       FileID
-	pos      FilePosition // of the run goroutine; the Sink sees it while it handles a slab
-	head     [AnchorSize]byte
-	headSize int         // how many bytes of head are known; of use only when all are
-	end      int64       // where the file ended at the last read
-	watch    int32       // of the notifier
-	after    *generation // the one to be read to its end first
-	again    bool        // it was held before
-	started  bool        // run is under way; of the looker, as the next one
-	leaving  bool
+	file    *File
+	fd      int
+	id      FileID
+	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
+	end     int64        // where the file ended at the last read
+	watch   int32        // of the notifier
+	after   *generation  // the one to be read to its end first
+	again   bool         // it was held before
+	started bool         // run is under way; of the looker, as the next one
+	leaving bool
 
 	wake  chan struct{} // capacity 1: there may be something to read
 	letGo chan struct{} // closed by the looker: read to the end and return

@@ -1,9 +1,11 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -29,7 +31,7 @@ type notifier struct {
 	look chan struct{}
 
 	mu    sync.Mutex
-	dirs  map[string]int32        // watch descriptor by path
+	dirs  map[int32]string        // how the names start that matter in it, by watch descriptor
 	files map[int32]chan struct{} // whom to wake, by watch descriptor
 }
 
@@ -41,38 +43,36 @@ func newNotifier(look chan struct{}) *notifier {
 	}
 	return &notifier{
 		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, look: look,
-		dirs: map[string]int32{}, files: map[int32]chan struct{}{},
+		dirs: map[int32]string{}, files: map[int32]chan struct{}{},
 	}
 }
 
-// watchDirs watches these directories and no others. It is called at each look: a path may name another directory by now.
+// watchDirs watches the directories of these paths, for names that start like theirs, and no others. It is called at each look: a path
+// may lead to another directory by now.
 func (n *notifier) watchDirs(paths ...string) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	now := make(map[string]int32, len(paths))
+	now := make(map[int32]string, len(paths))
 	for _, path := range paths {
-		if wd, err := unix.InotifyAddWatch(n.fd, path, dirEvents); err == nil { // the same number again for the same directory
-			now[path] = int32(wd)
+		wd, err := unix.InotifyAddWatch(n.fd, filepath.Dir(path), dirEvents) // the same number again for the same directory
+		if err != nil {
+			continue
 		}
+		name := filepath.Base(path)
+		if other, twice := now[int32(wd)]; twice && other != name {
+			name = ""
+		}
+		now[int32(wd)] = name
 	}
-	for _, old := range n.dirs {
-		if !hasValue(now, old) {
+	for old := range n.dirs {
+		if _, kept := now[old]; !kept {
 			_, _ = unix.InotifyRmWatch(n.fd, uint32(old))
 		}
 	}
 	n.dirs = now
-}
-
-func hasValue(m map[string]int32, v int32) bool {
-	for _, x := range m {
-		if x == v {
-			return true
-		}
-	}
-	return false
 }
 
 // watchFile sends to wake when the open file is written to, until unwatchFile is called with the number returned.
@@ -132,8 +132,9 @@ func (n *notifier) wake(events []byte) {
 	for len(events) >= unix.SizeofInotifyEvent {
 		wd := int32(binary.NativeEndian.Uint32(events))
 		mask := binary.NativeEndian.Uint32(events[4:])
-		name := binary.NativeEndian.Uint32(events[12:])
-		events = events[min(len(events), unix.SizeofInotifyEvent+int(name)):]
+		end := min(len(events), unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(events[12:])))
+		name := events[unix.SizeofInotifyEvent:end] // padded with NUL
+		events = events[end:]
 		if mask&unix.IN_Q_OVERFLOW != 0 {
 			for _, reader := range n.files {
 				poke(reader)
@@ -142,7 +143,7 @@ func (n *notifier) wake(events []byte) {
 		if reader := n.files[wd]; reader != nil {
 			poke(reader)
 		}
-		if mask&unix.IN_MODIFY == 0 {
+		if mask&unix.IN_MODIFY == 0 && (len(name) == 0 || bytes.HasPrefix(name, []byte(n.dirs[wd]))) {
 			poke(n.look)
 		}
 	}
