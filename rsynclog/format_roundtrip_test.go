@@ -223,6 +223,32 @@ func TestItemizeTellsFilesFromTheRest(t *testing.T) {
 	}
 }
 
+func TestLinesThatAFormatDidNotWrite(t *testing.T) {
+	for format, text := range map[string]string{
+		"%o %10l %f":   "send 6          x", // padded on the wrong side
+		"%o %-10l|%f":  "send          6|x",
+		"%o %f %10l":   "send x 6",
+		"%o %n|%f %l":  "send a b 6",
+		"%o %n| %L|%l": "send a |6",
+		"%o %B %f":     "send rwxr-xr-y x",
+		"%o %t %f":     "send 2026/11/23-23:55:05 x",
+		"%o %f %G":     "send x FAULT",
+		"%o %m %l":     "send data 6 ",
+		"%o %f":        "send ",
+		"%o %a %f":     "send host x",
+	} {
+		if ev := parseWith(t, format, text); ev.Kind != Unrecognised {
+			t.Errorf("%q, %q: %s", format, text, show(ev))
+		}
+	}
+}
+
+func TestOpBetweenTextsIsNotRead(t *testing.T) {
+	if ev := parseWith(t, "%f %o %n", "x del. y send y"); ev.Kind != Transfer || ev.Op != NoOp || !ev.OpUnnamed {
+		t.Errorf("%s", show(ev))
+	}
+}
+
 func TestRoundedNumbersAreNotBelieved(t *testing.T) {
 	for text, want := range map[string]string{"send x 1.23M": "", "send x 999": "999", "send x 1,23K": ""} {
 		ev := parseWith(t, "%o %f %''l", text)

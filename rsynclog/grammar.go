@@ -47,17 +47,21 @@ const (
 // rules are those that a scanner of their own stands for.
 var rules = [...]Rule{
 	{OtherKnown, "all", `recv mapped \[.*\] .* of size ` + reNumber, Whole, "recv mapped [::1] m (u) f of size 7"},
-	{Transfer, "all", reFront + `(?P<after>.+? \(.*?\) .+ (?P<length>` + reNumber + `))`, Whole, "send localhost [127.0.0.1] data () a.txt 6"},
+	{Transfer, "all", reFront + `(?P<after>.+? \(.*?\) .+ (?P<length>` + reNumber + `))`,
+		Whole, "send localhost [127.0.0.1] data () a.txt 6"},
 	{Transfer, "all", reFront + `(?P<after>.+)`, Cut, "recv localhost [127.0.0.1] inbox () " + tooLong},
 
-	{Summary, "2.6.4+", `sent (?P<sent>` + reCount + `) bytes  received (?P<received>` + reCount + `) bytes  total size (?P<total>` + reCount + `)`,
+	{Summary, "2.6.4+",
+		`sent (?P<sent>` + reCount + `) bytes  received (?P<received>` + reCount + `) bytes  total size (?P<total>` + reCount + `)`,
 		AnySize, "sent 75305 bytes  received 98 bytes  total size 75006"},
-	{Summary, "-2.6.3", `wrote (?P<sent>` + reCount + `) bytes  read (?P<received>` + reCount + `) bytes  total size (?P<total>` + reCount + `)`,
+	{Summary, "-2.6.3",
+		`wrote (?P<sent>` + reCount + `) bytes  read (?P<received>` + reCount + `) bytes  total size (?P<total>` + reCount + `)`,
 		AnySize, "wrote 75305 bytes  read 98 bytes  total size 75006"},
 	{Connect, "all", `connect from ` + reClient, AnySize, "connect from localhost (127.0.0.1)"},
 	{Allowed, "all", `rsync allowed access on module (?P<module>.+) from ` + reClient, AnySize,
 		"rsync allowed access on module my module (v2) from localhost (127.0.0.1)"},
-	{Denied, "all", `rsync denied on module (?P<module>.+) from ` + reClient, AnySize, "rsync denied on module closed from UNKNOWN (fe80::1%eth0)"},
+	{Denied, "all", `rsync denied on module (?P<module>.+) from ` + reClient, AnySize,
+		"rsync denied on module closed from UNKNOWN (fe80::1%eth0)"},
 	{Start, "all", reStart + ` from (?:(?P<user>[^ ]*)@)?` + reClient, Whole, "rsync on priv/ from bob@evil(1)@localhost (127.0.0.1)"},
 	{Start, "all", reStart, Cut, "rsync to inbox/ inbox/" + tooLong},
 	{ExitError, "all", `rsync error: ` + reExit, AnySize, "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]"},
@@ -77,7 +81,8 @@ var rules = [...]Rule{
 	{NameLookup, "all", reAddr + ` is not a known address for ".*": spoofed address\?`, AnySize,
 		`10.1.2.3 is not a known address for "x.example": spoofed address?`},
 
-	{LostUpstream, "", `imuxsock lost (?P<lost>` + reNumber + `) messages from pid .*`, AnySize, "imuxsock lost 12 messages from pid 9 due to rate-limiting"},
+	{LostUpstream, "", `imuxsock lost (?P<lost>` + reNumber + `) messages from pid .*`,
+		AnySize, "imuxsock lost 12 messages from pid 9 due to rate-limiting"},
 	{LostUpstream, "", `im.*: (?P<lost>` + reNumber + `) messages lost due to rate-limiting(?: \([^()]*\))?`, AnySize,
 		"imuxsock[pid: 9, name: rsync]: 12 messages lost due to rate-limiting (200 allowed within 5 seconds)"},
 	{LostUpstream, "", `Suppressed (?P<lost>` + reNumber + `) messages from .+`, AnySize, "Suppressed 12 messages from rsync.service"},
@@ -100,13 +105,15 @@ func Grammar() []Rule {
 		if !strings.Contains(w.words, ": ") {
 			said = regexp.QuoteMeta(w.words) + `.*: .+`
 		}
-		all = append(all, Rule{w.kind, w.versions, `rsync: ` + reRole + said + ` \([0-9]{1,4}\)`, Whole, "rsync: [sender] " + w.words + w.example})
+		all = append(all, Rule{w.kind, w.versions, `rsync: ` + reRole + said + ` \([0-9]{1,4}\)`, Whole,
+			"rsync: [sender] " + w.words + w.example})
 	}
 	const errno = ` \((?P<errno>[0-9]{1,4})\)`
 	all = append(all,
 		Rule{FileError, "all", `rsync: ` + reRole + `[^"]*"(?P<path>[^"]*)"[^"]*: [^"]+` + errno, Whole,
 			`rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)`},
-		Rule{FileError, "all", `rsync: ` + reRole + `.+: .+` + errno, Whole, `rsync: [generator] chown "/a"b" (in m) failed: Operation not permitted (1)`})
+		Rule{FileError, "all", `rsync: ` + reRole + `.+: .+` + errno, Whole,
+			`rsync: [generator] chown "/a"b" (in m) failed: Operation not permitted (1)`})
 	for _, others := range [...]bool{false, true} {
 		for _, l := range plainLines {
 			if (l.kind == OtherKnown && !hasRole(l)) == others {

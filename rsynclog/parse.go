@@ -3,9 +3,9 @@ package rsynclog
 import "bytes"
 
 const (
-	// maxText is the length at which rsync cuts a message, its line end included (log.c: rvsnprintf into char buf[BIGPATHBUFLEN]
-	// is cut to 2047 bytes by rwrite and logit). A text this long may have lost its end, and a number at the end may be a piece
-	// of a file name. Escapes lengthen a text, so a longer one need not have been cut; it isn't believed either.
+	// maxText is the length at which rsync cuts a message, its line end included (log.c: rwrite's char msg[2048]). A text this long may
+	// have lost its end, and a number there may be a piece of a file's name. Escapes lengthen a text, so that a longer one need not
+	// have been cut; its number isn't believed either.
 	maxText = 2047
 	// maxNumber is the largest byte count that is taken for one: 1 EiB. A line with a larger one isn't what it looks like.
 	maxNumber = 1 << 60

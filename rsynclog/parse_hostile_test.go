@@ -65,7 +65,9 @@ func brief(ev Event) string {
 func TestNotWhatItLooksLike(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "connect from", "connect from localhost", "connect from evil (10.6.6.6) 5", "connect from a b (1.2.3.4)",
-		"connect from localhost (abc)", "xconnect from localhost (127.0.0.1)", "connect from localhost (127.0.0.1) ",
+		"connect from localhost (abc)", "connect from localhost (a%eth0)", "max connections (x) reached",
+		"send localhost [127.0.0.1] data) x 6", "sent 18,446,744,073,709,551,617 bytes  received 2 bytes  total size 3",
+		"xconnect from localhost (127.0.0.1)", "connect from localhost (127.0.0.1) ",
 		"sent 1 bytes  received 2 bytes  total size 3 7",
 		"sent 1 bytes received 2 bytes total size 3",
 		"sent -1 bytes  received 2 bytes  total size 3",
@@ -90,6 +92,35 @@ func TestNotWhatItLooksLike(t *testing.T) {
 	} {
 		if ev := parseWith(t, DefaultLogFormat, text); ev.Kind != Unrecognised || show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
+		}
+	}
+}
+
+// rsyslog cuts what it quotes at 800 bytes, the space before it included.
+func TestRepeatedTextsThatRsyslogHasCut(t *testing.T) {
+	quote := func(n int) string {
+		inner := " send localhost [127.0.0.1] data () "
+		return "message repeated 2 times: [" + inner + strings.Repeat("x", n-len(inner)-2) + " 6]"
+	}
+	if ev := parseWith(t, DefaultLogFormat, quote(799)); ev.Kind != Transfer || ev.Repeat != 2 || ev.Length != 6 {
+		t.Errorf("799 bytes: %s", show(ev))
+	}
+	if ev := parseWith(t, DefaultLogFormat, quote(800)); ev.Kind != Unrecognised {
+		t.Errorf("800 bytes: %s", show(ev))
+	}
+}
+
+func TestErrorNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		`rsync: [sender] link_stat "/a: b" (in m) failed: No such file or directory (2)`: ` Kind=file_error Errno=2 Repeat=1 Path="/a: b" Role="sender"`,
+		`rsync: mkstemp "/a"b" (in m) failed: Permission denied (13)`:                    ` Kind=file_error Errno=13 Repeat=1`,
+		`rsync: [sender] write error: Broken pipe (32)`:                                  ` Kind=io_error Repeat=1 Role="sender"`,
+		`rsync: [sender] read errors mapping "/grow" (in data): No data available (61)`:  ` Kind=file_error Errno=61 Repeat=1 Path="/grow" Role="sender"`,
+		`rsync: x: y (12345)`: ` Kind=other_known Repeat=1`,
+		`rsync: x (5)`:        ` Kind=other_known Repeat=1`,
+	} {
+		if got := show(parseWith(t, DefaultLogFormat, text)); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
 	}
 }
@@ -167,7 +198,8 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 			}
 			if ev.Kind != whole.Kind || ev.Code != whole.Code || ev.Sent != whole.Sent || ev.Received != whole.Received || ev.Op != whole.Op ||
 				string(ev.Addr) != string(whole.Addr) || string(ev.Module) != string(whole.Module) ||
-				!begins(whole.Total, ev.Total) || ev.HasLength && !begins(whole.Length, ev.Length) || ev.Repeat != whole.Repeat || ev.Lost != whole.Lost {
+				!begins(whole.Total, ev.Total) || ev.HasLength && !begins(whole.Length, ev.Length) ||
+				ev.Repeat != whole.Repeat || ev.Lost != whole.Lost {
 				t.Errorf("%q is %s, whole it is %s", text[:n], show(ev), show(whole))
 			}
 		}
