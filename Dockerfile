@@ -3,17 +3,13 @@
 ARG GO_IMAGE=golang:1.26-bookworm
 
 FROM ${GO_IMAGE} AS build
-LABEL rsyncd_exporter.stage=build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=devel
-# Unset (the classic builder) these two mean the machine's own.
-ARG TARGETOS
-ARG TARGETARCH
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -tags timetzdata \
-        -ldflags "-s -w -X main.version=${VERSION}" -o /rsyncd_exporter ./cmd/rsyncd_exporter \
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags timetzdata -ldflags "-s -w -X main.version=${VERSION}" \
+        -o /rsyncd_exporter ./cmd/rsyncd_exporter \
     && mkdir /empty
 
 # scratch rather than distroless: the program is static, makes no TLS connection of its own (so it needs no CA list) and brings the time

@@ -14,9 +14,18 @@ log=$tools/log
 # is_there PROGRAM succeeds when the machine has the program or an earlier run unpacked it.
 is_there() { command -v "$1" >/dev/null; }
 
-# need_apt PROGRAM fails on a machine that isn't a Debian.
-need_apt() {
+# begin PROGRAM prepares for providing a missing program. It succeeds unless another run has provided it meanwhile.
+locked=
+begin() {
 	is_there apt-get || fail "$1 is missing, and this isn't a Debian machine: install it with your system's package manager"
+	if [ -z "$locked" ]; then
+		mkdir -p "$tools" 2>/dev/null && [ -w "$tools" ] ||
+			fail "$1 is missing and $tools can't be written by $(id -un): remove it, or run \"make deps\" as its owner"
+		exec 9>"$tools/lock" # two runs at a time would unpack over each other
+		flock 9
+		locked=yes
+	fi
+	! is_there "$1"
 }
 
 # unpacked PROGRAM PACKAGE PATH [SETTING [OPTION]] unpacks the package and the libraries that the machine lacks, and writes
@@ -24,11 +33,11 @@ need_apt() {
 unpacked() {
 	local program=$1 package=$2 path=$3 setting=${4:-} option=${5:-}
 	! is_there "$program" || return 0
-	need_apt "$program"
+	begin "$program" || return 0
 	say "unpacking Debian's $package under build/tools ($program is missing here)"
 	[ -x "$tools/root$path" ] || unpack "$package"
+	[ -x "$tools/root$path" ] || fail "Debian's $package has no $path: install $program by hand"
 	write_wrapper "$program" "$path" "$setting" "$option"
-	is_there "$program" || fail "Debian's $package has no $path: install $program by hand"
 }
 
 # unpack PACKAGE downloads and unpacks it and what it depends on.
@@ -86,7 +95,7 @@ installed() {
 	local program=$1
 	shift
 	! is_there "$program" || return 0
-	need_apt "$program"
+	begin "$program" || return 0
 	[ "$(id -u)" = 0 ] || fail "$program is missing and installing it takes root: run \"sudo apt-get install $*\""
 	say "installing $* ($program is missing here)"
 	apt_install "$@" || { apt-get -q update >>"$log" 2>&1 && apt_install "$@"; } ||
@@ -121,9 +130,6 @@ provide() {
 	esac
 }
 
-mkdir -p "$tools"
-exec 9>"$tools/lock" # two runs at a time would unpack over each other
-flock 9
 [ $# -gt 0 ] || set -- go gcc git rsync prometheus rsyslogd syslog-ng systemd-analyze
 for program; do
 	provide "$program"

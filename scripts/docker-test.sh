@@ -34,7 +34,8 @@ tear_down() {
 	fi
 	say "removing containers, networks, volumes and images of $project"
 	compose down --volumes --rmi local --remove-orphans --timeout 10 >/dev/null 2>&1 || true
-	docker image prune -f --filter label=rsyncd_exporter.stage=build >/dev/null || true # the classic builder leaves its stages
+	# The classic builder leaves its stages, which have the labels of the stand-ins that they begin with.
+	docker image prune -f --filter label=rsyncd_exporter.stand-in >/dev/null || true
 	exit "$status"
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions that the scripts share. Sourced by bash scripts that have set -euo pipefail; changes to the repository's root.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
