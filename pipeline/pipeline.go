@@ -139,11 +139,15 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			in.Discarded[d]++
 			continue
 		}
-		if !p.isRsyncd(src) {
+		switch {
+		case p.isRsyncd(src):
+			p.parser.Parse(p.message.Text, &p.event)
+			p.apply(src, p.event.Kind != rsynclog.LostUpstream, now, wall)
+		case p.isLossReport():
+			p.apply(src, true, now, wall)
+		default:
 			in.Ignored++
-			continue
 		}
-		p.one(src, now, wall)
 	}
 }
 
@@ -156,15 +160,29 @@ func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	return p.tags.match(p.message.Tag)
 }
 
-// one handles the message in p.message.
-func (p *Pipeline) one(src *receiver.Source, now, wall int64) {
+// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages, and parses it. Under
+// rsyncd's tag such a line is a client's text.
+func (p *Pipeline) isLossReport() bool {
+	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng"} {
+		if string(p.message.Tag) == relay {
+			p.parser.Parse(p.message.Text, &p.event)
+			return p.event.Kind == rsynclog.LostUpstream
+		}
+	}
+	return false
+}
+
+// apply adds the event in p.event, read from p.message, to sessions and books. An implausible one is only counted.
+func (p *Pipeline) apply(src *receiver.Source, plausible bool, now, wall int64) {
 	m, ev := &p.message, &p.event
-	p.parser.Parse(m.Text, ev)
-	ev.Severity = m.Severity
 	origin := p.sessions.Origin(src.Scope, m.Host)
-	changes, believed := p.sessions.Apply(origin, m.PID, now, ev)
-	p.store.Message(origin, ev.Kind, believed, wall)
-	p.store.Apply(changes, wall)
+	if plausible {
+		ev.Severity = m.Severity
+		var changes []rsynclog.Change
+		changes, plausible = p.sessions.Apply(origin, m.PID, now, ev)
+		p.store.Apply(changes, wall)
+	}
+	p.store.Message(origin, ev.Kind, plausible, wall)
 }
 
 // A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.

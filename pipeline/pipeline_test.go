@@ -139,6 +139,28 @@ func TestASummaryAtWarningIsTheClients(t *testing.T) {
 	}
 }
 
+// A forwarder's report of a loss is a metric; the same words under rsyncd's tag are a client's.
+func TestLossesThatAForwarderReports(t *testing.T) {
+	p := newPipeline(t, Config{})
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	p.Deliver(src, slabOf(
+		"<45>Nov 23 18:40:52 vm rsyslogd: imuxsock lost 123 messages from pid 505 due to rate-limiting",
+		"<46>Nov 23 18:40:52 vm rsyslogd: [origin software=\"rsyslogd\"] start",
+		"<30>Nov 23 18:40:52 vm rsyncd[505]: imuxsock lost 999 messages from pid 505 due to rate-limiting"))
+	series := gathered(t, p)
+	checkIdentities(t, series)
+	for name, want := range map[string]float64{
+		`rsync_upstream_lost_messages_total{host="vm"}`:        123,
+		`rsync_messages_total{host="vm",kind="lost_upstream"}`: 1,
+		`rsync_messages_total{host="vm",kind="implausible"}`:   1,
+		`rsyncd_exporter_ignored_total{input="udp"}`:           1,
+	} {
+		if series[name] != want {
+			t.Errorf("%s = %v, want %v", name, series[name], want)
+		}
+	}
+}
+
 func TestTryDeliverNeverWaits(t *testing.T) {
 	p := newPipeline(t, Config{})
 	src := syslogSource()
