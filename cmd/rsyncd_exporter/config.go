@@ -234,11 +234,10 @@ func (v *validator) modules(names, conf *setting) []string {
 	if conf.value == "" {
 		return modules
 	}
-	found, warnings, err := readRsyncdConf(conf.value)
+	found, err := readRsyncdConf(conf.value)
 	if err != nil {
 		v.problem(conf, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
 	}
-	v.warnings = append(v.warnings, warnings...)
 	if err == nil && len(found) == 0 {
 		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.value, conf.origin)
 	}

@@ -93,7 +93,6 @@ func TestBadSettingOpensNothing(t *testing.T) {
 
 func TestProblemsByThemselves(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, dir+"/self.conf", "\n&include "+dir+"/self.conf\n")
 	writeFile(t, dir+"/slash.conf", "[a]\n\n[b/c]\n")
 	for _, c := range []struct {
 		name string
@@ -110,7 +109,6 @@ func TestProblemsByThemselves(t *testing.T) {
 		{"a poll too slow", []string{"--file-poll=2h"}, `FILE_POLL="2h" (from --file-poll): it must be from 10ms to 1h0m0s`},
 		{"too many series", []string{"--max-series=10000001"}, `MAX_SERIES="10000001" (from --max-series): it must be a whole number from 1 to 10000000: the default is 10000`},
 		{"no HTTP", []string{"--http-listen=off"}, `HTTP_LISTEN="off" (from --http-listen): missing port in address: write `},
-		{"an include that includes itself", []string{"--rsyncd-conf=" + dir + "/self.conf"}, "self.conf:2: "},
 		{"a section that rsyncd refuses", []string{"--rsyncd-conf=" + dir + "/slash.conf"}, `slash.conf:3: section "b/c": a module's name has no slash`},
 		{"a flag without its value", []string{"--file"}, "flag --file has no value: write --file=VALUE"},
 		{"a flag that is none", []string{"--=x"}, "flag --=x is unknown: see rsyncd_exporter help"},

@@ -18,26 +18,28 @@ const (
 
 // confReader reads module names out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
 type confReader struct {
-	modules  []string
-	seen     map[string]bool // by foldSection
-	warnings []string
-	files    int
+	modules []string
+	seen    map[string]bool // by foldSection
+	files   int
 }
 
 // readRsyncdConf returns the names of the modules that an rsyncd.conf defines, itself or through &include and &merge, in their order.
 // The error is for files that can't be read and for sections that rsyncd would refuse too, with file and line.
-func readRsyncdConf(path string) (modules, warnings []string, err error) {
+func readRsyncdConf(path string) (modules []string, err error) {
 	r := &confReader{seen: map[string]bool{foldSection("global"): true}}
 	if err := r.file(path, 0); err != nil {
-		return nil, r.warnings, err
+		return nil, err
 	}
-	return r.modules, r.warnings, nil
+	return r.modules, nil
 }
 
 // file reads one file.
 func (r *confReader) file(path string, depth int) error {
-	if r.files++; r.files > maxConfFiles || depth > maxConfDepth {
-		return fmt.Errorf("%q: more than %d files, or included deeper than %d", path, maxConfFiles, maxConfDepth)
+	if r.files++; r.files > maxConfFiles {
+		return fmt.Errorf("%q: more than %d files", path, maxConfFiles)
+	}
+	if depth > maxConfDepth {
+		return fmt.Errorf("%q: files that include each other, more than %d deep", path, maxConfDepth)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -56,8 +58,8 @@ func (r *confReader) file(path string, depth int) error {
 
 // text reads the text of a file, line by line.
 func (r *confReader) text(path string, text []byte, depth int) error {
-	if end := bytes.IndexByte(text, 0); end >= 0 {
-		text = text[:end] // rsyncd stops there too
+	if bytes.IndexByte(text, 0) >= 0 {
+		return fmt.Errorf("%q: it holds a NUL byte, so it is no text", path)
 	}
 	number := 0
 	for len(text) > 0 {

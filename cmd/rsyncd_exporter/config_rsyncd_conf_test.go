@@ -52,7 +52,7 @@ path=/tmp
 		"inc/x.inc":    "[not this one]\npath=/tmp\n",
 		"merge/y.inc":  "[merged]\npath=/tmp\n",
 		"merge/z.conf": "[nor this one]\npath=/tmp\n",
-		"single":       "[single]\r\npath=/tmp\r\n\000[behind a NUL]\n",
+		"single":       "[single]\r\npath=/tmp\r\n",
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -67,9 +67,9 @@ path=/tmp
 
 func TestModulesOfRsyncdConf(t *testing.T) {
 	path, want := exampleConf(t)
-	got, warnings, err := readRsyncdConf(path)
-	if !slices.Equal(got, want) || len(warnings) != 0 || err != nil {
-		t.Errorf("modules %q, warnings %q, error %v\nwant    %q", got, warnings, err, want)
+	got, err := readRsyncdConf(path)
+	if !slices.Equal(got, want) || err != nil {
+		t.Errorf("modules %q, error %v\nwant    %q", got, err, want)
 	}
 }
 
@@ -138,30 +138,43 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 func TestRsyncdConfThatRsyncdRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
-		"[a]\n[unterminated\n":        `:2: section "unterminated" has no closing bracket`,
-		"[]\n":                        ":1: section without a name",
-		"[ ]\n":                       ":1: section without a name",
-		"\n\n[a/b]\n":                 `:3: section "a/b": a module's name has no slash`,
-		"x = a\\\nb\n[":               `:3: section "" has no closing bracket`,
-		"&includes x\n":               `:1: directive "&includes" is unknown`,
-		"& include x\n":               `:1: directive "&" is unknown`,
-		"&include " + dir + "/no\n":   ":1: stat " + dir + "/no: no such file",
-		"[a\x1b[2J/]\n":               `:1: section "a\x1b[2J/": a module's name`,
-		"&merge " + dir + "/x.conf\n": ":1: " + dir + "/x.conf:1: ", // includes itself
+		"[a]\n[unterminated\n":      `:2: section "unterminated" has no closing bracket`,
+		"[]\n":                      ":1: section without a name",
+		"[ ]\n":                     ":1: section without a name",
+		"\n\n[a/b]\n":               `:3: section "a/b": a module's name has no slash`,
+		"x = a\\\nb\n[":             `:3: section "" has no closing bracket`,
+		"&includes x\n":             `:1: directive "&includes" is unknown`,
+		"& include x\n":             `:1: directive "&" is unknown`,
+		"&include " + dir + "/no\n": ":1: stat " + dir + "/no: no such file",
+		"[a\x1b[2J/]\n":             `:1: section "a\x1b[2J/": a module's name`,
+		"[a]\n\x00":                 "",
 	} {
 		path := dir + "/x.conf"
 		writeFile(t, path, text)
-		modules, _, err := readRsyncdConf(path)
-		if err == nil || !strings.HasPrefix(err.Error(), path+want) || modules != nil {
+		modules, err := readRsyncdConf(path)
+		if want = path + want; strings.Contains(text, "\x00") {
+			want = `"` + path + `": it holds a NUL byte`
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), want) || modules != nil {
 			t.Errorf("%q: modules %q, error %v; want %s", text, modules, err, want)
 		}
+	}
+}
+
+func TestRsyncdConfThatIncludesItself(t *testing.T) {
+	path := t.TempDir() + "/x.conf"
+	writeFile(t, path, "&merge "+path+"\n")
+	_, err := readRsyncdConf(path)
+	// The file, and 8 deeper; the 9th is refused.
+	if want := strings.Repeat(path+":1: ", 9) + `"` + path + `": files that include each other, more than 8 deep`; err == nil || err.Error() != want {
+		t.Errorf("error %v\nwant  %s", err, want)
 	}
 }
 
 func TestRsyncdConfIsBounded(t *testing.T) {
 	path := t.TempDir() + "/large.conf"
 	writeFile(t, path, strings.Repeat("#\n", maxConfSize/2)+"\n")
-	if _, _, err := readRsyncdConf(path); err == nil || !strings.HasSuffix(err.Error(), "larger than 4MiB") {
+	if _, err := readRsyncdConf(path); err == nil || !strings.HasSuffix(err.Error(), "larger than 4MiB") {
 		t.Errorf("a file of 4 MiB and a byte: %v", err)
 	}
 	var many strings.Builder
@@ -171,7 +184,7 @@ func TestRsyncdConfIsBounded(t *testing.T) {
 		fmt.Fprintf(&many, "&include %s\n", other)
 	}
 	writeFile(t, path, many.String())
-	if _, _, err := readRsyncdConf(path); err == nil || !strings.Contains(err.Error(), "more than 1000 files") {
+	if _, err := readRsyncdConf(path); err == nil || !strings.Contains(err.Error(), "more than 1000 files") {
 		t.Errorf("1001 files: %v", err)
 	}
 }
@@ -187,7 +200,7 @@ func FuzzRsyncdConf(f *testing.F) {
 		}
 		r := &confReader{seen: map[string]bool{foldSection("global"): true}}
 		if err := r.text("fuzz", text, 0); err != nil {
-			if !strings.HasPrefix(err.Error(), "fuzz:") {
+			if !strings.HasPrefix(err.Error(), "fuzz:") && !strings.HasPrefix(err.Error(), `"fuzz": it holds a NUL`) {
 				t.Fatalf("error without its place: %v", err)
 			}
 			return

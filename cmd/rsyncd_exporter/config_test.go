@@ -71,7 +71,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	dir := t.TempDir()
 	web, conf := dir+"/web.yml", dir+"/rsyncd.conf"
 	writeFile(t, web, "")
-	writeFile(t, conf, "[from conf]\n")
+	writeFile(t, conf, "[from conf]\n[b c]\n")
 	given := map[string]string{ // by variable; each differs from its default
 		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
 		"LISTEN_TCP":           "localhost:601",
