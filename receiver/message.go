@@ -40,3 +40,6 @@ type Dialect interface {
 	// It does not allocate where the header is well formed. Not safe for concurrent use.
 	Scan(raw []byte, m *Message) Discard
 }
+
+// DiscardReasons returns the label values of all Discards in their order.
+func DiscardReasons() []string { return append([]string(nil), discardNames[:]...) }

@@ -87,7 +87,6 @@ func TestTCPRealStreams(t *testing.T) {
 	}
 	senders.Wait()
 	reach(t, "all received", func() bool { return sink.received() == want && l.Connections() == 0 })
-	sink.checkOrder(t)
 }
 
 // FAULTS T9: the last line of a connection that was closed counts, that of one that broke doesn't.
