@@ -100,6 +100,7 @@ type File struct {
 	current   *generation // the one that has the name, nil if none
 	changed   bool        // current is not what it was at the look before
 	known     bool        // there has been a file with the name
+	refused   FileID      // the file that has the name and could not be opened, zero if none
 	siblings  siblings
 
 	mu          sync.Mutex              // guards what follows, which only the looker changes, but for past
@@ -127,6 +128,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	f := &File{
 		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
 		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), past: map[FileID]FilePosition{},
+		siblings: siblings{seen: map[FileID]mark{}, spare: map[FileID]mark{}},
 	}
 	f.blocks.New = newBlock
 	if opt.pread != nil {
@@ -188,6 +190,9 @@ func (f *File) look() {
 	found, fresh, err := f.openCurrent()
 	changed := found == nil || found != f.current
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
+	if f.refused != (FileID{}) {
+		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
+	}
 	if fresh {
 		missed = append(missed, found) // the newest of them
 	}
@@ -209,6 +214,7 @@ func (f *File) place() (dir, base string) {
 
 // openCurrent returns the generation that has the name now, and whether it has just been opened.
 func (f *File) openCurrent() (g *generation, fresh bool, err error) {
+	f.refused = FileID{}
 	info, err := statPath(f.opt.Path, true)
 	if err != nil {
 		return nil, false, err
@@ -220,7 +226,11 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 		g.size.Store(info.size)
 		return g, false, nil
 	}
-	return f.open(f.opt.Path, info, true)
+	g, fresh, err = f.open(f.opt.Path, info, true)
+	if err != nil && info.wrongKind("") == nil {
+		f.refused = info.id
+	}
+	return g, fresh, err
 }
 
 // open opens the regular file at path, which stat has shown as info, and returns it as a generation. If it turns out to be one that

@@ -195,17 +195,18 @@ func TestFileEndReadsOn(t *testing.T) {
 	sink := newLineSink()
 	f := follow(t, sink, opt)
 	w.write(text(lines(0, 1000)))
-	must(t, os.Rename(opt.Path, opt.Path+".1"))
-	create(t, opt.Path).write(text(lines(1000, 2000)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.Run(ctx) }()
 	reachCount(t, sink, 1000)
+	w.write(text(lines(1000, 2000)))
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write(text(lines(2000, 3000)))
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	sink.check(t, true, lines(0, 2000)...)
+	sink.check(t, true, lines(0, 3000)...)
 }
 
 // Settings that can't be are refused.

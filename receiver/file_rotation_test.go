@@ -255,8 +255,9 @@ func TestFileDirectoryReplaced(t *testing.T) {
 		old.write("a\n")
 		must(t, os.Rename(dir, dir+".old"))
 		old.write("b\n")
-		must(t, os.Mkdir(dir, 0o755))
-		create(t, opt.Path+".3").write("old, brought back with the directory\n")
+		must(t, os.Mkdir(dir+".new", 0o755))
+		create(t, filepath.Join(dir+".new", "log.3")).write("old, brought back with the directory\n")
+		must(t, os.Rename(dir+".new", dir))
 		now := create(t, opt.Path)
 		now.write("c\n")
 		reachCount(t, sink, 3)
@@ -350,6 +351,58 @@ func TestFileLetGo(t *testing.T) {
 			t.Errorf("%d incomplete, want 1", n)
 		}
 	})
+}
+
+// Who is let go: not the file that has the name; a silent one after a day; a deleted one after ten minutes.
+func TestFileLetGoRules(t *testing.T) {
+	for _, test := range []struct {
+		silent          time.Duration
+		rename, deleted bool
+		want            bool
+	}{
+		{silent: 2 * silentLimit, want: false},
+		{silent: silentLimit - time.Minute, rename: true, want: false},
+		{silent: silentLimit, rename: true, want: true},
+		{silent: deletedLimit - time.Minute, deleted: true, want: false},
+		{silent: deletedLimit, deleted: true, want: true},
+	} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+		create(t, opt.Path).write("a\n")
+		f := follow(t, newLineSink(), opt)
+		g := f.generations[0]
+		g.started = true
+		if test.rename {
+			must(t, os.Rename(opt.Path, opt.Path+".1"))
+		}
+		if test.deleted {
+			must(t, os.Remove(opt.Path))
+		}
+		g.grew.Store(f.clock() - int64(test.silent))
+		f.look()
+		if g.leaving != test.want {
+			t.Errorf("%+v: let go %v", test, g.leaving)
+		}
+	}
+}
+
+// A directory that changes while it is listed may not show a file; it is not given up before it is missed three times.
+func TestFileSiblingNotListed(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	f := follow(t, newLineSink(), opt)
+	full, err := listSiblings(filepath.Split(opt.Path))
+	must(t, err)
+	id := FileID{Device: 1, Inode: 2, Birth: 3}
+	for i, want := range []uint64{0, 0, 1} {
+		if i == 0 {
+			f.siblings.note(id, retry)
+		}
+		if _, err := f.siblings.scan(f, full, nil, false); err != nil {
+			t.Fatal(err)
+		}
+		if n := f.Status().Gaps[GapUnread]; n != want {
+			t.Errorf("missed %d times: %d gaps, want %d", i+1, n, want)
+		}
+	}
 }
 
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.

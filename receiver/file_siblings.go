@@ -35,7 +35,7 @@ type siblings struct {
 	dir   FileID // what seen belongs to
 	base  string
 	seen  map[FileID]mark
-	spare map[FileID]mark // the memory for the next scan
+	spare map[FileID]mark // the memory of the next scan's seen
 }
 
 // A mark is what a scan remembers of a sibling that is not held.
@@ -111,9 +111,6 @@ func (s *siblings) note(id FileID, v verdict) { s.seen[id] = mark{verdict: v} }
 
 // next makes seen an empty map and returns the one before.
 func (s *siblings) next() (before map[FileID]mark) {
-	if s.spare == nil {
-		s.seen, s.spare = map[FileID]mark{}, map[FileID]mark{}
-	}
 	s.seen, s.spare = s.spare, s.seen
 	clear(s.seen)
 	return s.spare
