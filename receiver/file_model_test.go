@@ -184,7 +184,7 @@ func TestFileModel(t *testing.T) {
 		rotations int
 	}{
 		"events":  {FileOptions{Poll: 100 * time.Millisecond}, 2000},
-		"polling": {FileOptions{Poll: 3 * time.Millisecond, pollOnly: true}, 1000},
+		"polling": {FileOptions{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())

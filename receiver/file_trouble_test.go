@@ -116,6 +116,30 @@ func TestFilePermissionAtStart(t *testing.T) {
 	sink.check(t, true, "b")
 }
 
+// A file that goes before it could be opened is a gap, also if it has never been seen under another name.
+func TestFilePermissionUntilGone(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	f := follow(t, newLineSink(), opt)
+	createMode(t, opt.Path, 0).write("a\n")
+	for range 2 * maxAbsent {
+		f.look()
+	}
+	if s := f.Status(); s.Gaps[GapUnread] != 0 || s.Errors != 2*maxAbsent {
+		t.Errorf("status %+v, want no gap as long as it is there", s)
+	}
+	must(t, os.Remove(opt.Path))
+	for range maxAbsent {
+		f.look()
+	}
+	if s := f.Status(); s.Gaps[GapUnread] != 1 {
+		t.Errorf("status %+v, want a gap", s)
+	}
+}
+
 // runUnprivileged runs the calling test in a process of user 65534.
 func runUnprivileged(t *testing.T) {
 	dir, err := os.MkdirTemp("", "file")
@@ -174,24 +198,49 @@ func TestFileStaleDescriptor(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 10)))
-	var stale atomic.Int64
-	stale.Store(-1)
+	var f *File
+	var stale atomic.Bool
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {
-		if stale.CompareAndSwap(0, -1) {
-			return -1, unix.ESTALE
+		if stale.Load() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if len(f.generations) == 1 && !f.generations[0].again {
+				return -1, unix.ESTALE
+			}
 		}
 		return unix.Pread(fd, p, off)
 	}
 	sink := newLineSink()
-	f := follow(t, sink, opt)
+	f = follow(t, sink, opt)
 	start(t, f)
 	reachCount(t, sink, 10)
-	stale.Store(0)
+	stale.Store(true)
 	w.write(text(lines(10, 20)))
 	reachCount(t, sink, 20)
 	sink.check(t, true, lines(0, 20)...)
 	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 0 {
 		t.Errorf("status %+v, want neither gaps nor rotations", s)
+	}
+}
+
+// A file that grows faster than it can be read doesn't keep Run from ending.
+func TestFileEndlessAtTheEnd(t *testing.T) {
+	t.Parallel()
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true}
+	create(t, opt.Path).write("x\n")
+	opt.pread = func(_ int, p []byte, off int64) (int, error) {
+		for i := range p { // a file of "x\n" without end
+			p[i] = "x\n"[(off+int64(i))%2]
+		}
+		return len(p), nil
+	}
+	f := follow(t, &nullSink{}, opt)
+	stop := start(t, f)
+	reach(t, "lines", func() bool { return f.Status().Offset > fileBlock })
+	began := time.Now()
+	stop()
+	if d := time.Since(began); d < drainLimit || d > 3*drainLimit {
+		t.Errorf("Run ended after %v, want %v", d, drainLimit)
 	}
 }
 
