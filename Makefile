@@ -65,7 +65,7 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			$(say) "$$package $$target for $$seconds s on $$(nproc) processors"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${seconds}s" $$package \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${seconds}s" -fuzzminimizetime 10x $$package \
 				$(call or_fail,"$$target found something; the input is under testdata/fuzz of $$package"); \
 		done; \
 	done
