@@ -111,6 +111,7 @@ provide() {
 		;;
 	gcc) installed gcc build-essential ;;
 	git) installed git git ca-certificates ;;
+	modules) modules ;;
 	rsync) unpacked rsync rsync /usr/bin/rsync ;;
 	prometheus | promtool)
 		unpacked prometheus prometheus /usr/bin/prometheus
@@ -130,7 +131,14 @@ provide() {
 	esac
 }
 
-[ $# -gt 0 ] || set -- go gcc git rsync prometheus rsyslogd syslog-ng systemd-analyze
+# modules fetches the Go modules that go.mod names, those of the tools among them.
+modules() {
+	go mod verify >/dev/null 2>&1 && return 0
+	say "fetching the Go modules of go.mod"
+	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
+}
+
+[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd syslog-ng systemd-analyze
 for program; do
 	provide "$program"
 done
