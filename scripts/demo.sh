@@ -158,7 +158,7 @@ show_urls() {
 }
 
 check_ports
-scripts/deps.sh go rsync prometheus
+scripts/deps.sh go modules rsync prometheus
 trap stop_all EXIT
 trap 'exit 0' INT TERM # the usual end of a demo
 make_files
