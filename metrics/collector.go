@@ -3,6 +3,7 @@ package metrics
 import (
 	"math"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,9 +111,12 @@ func (e *emitter) host(h *hostTally) {
 		if n == 0 && h.host != "" {
 			continue
 		}
-		name := "implausible"
-		if kind < int(rsynclog.NumKinds) {
+		name := rsynclog.Other
+		switch {
+		case kind < implausible:
 			name = rsynclog.Kind(kind).String()
+		case kind == implausible:
+			name = "implausible"
 		}
 		e.counter(descMessages, n, h.created, h.host, name)
 	}
@@ -185,7 +189,11 @@ func (e *emitter) user(u *userSample) {
 	}
 	if u.lastAttempt != 0 {
 		e.gauge(descLastAttempt, seconds(u.lastAttempt), l...)
+	}
+	if u.lastDuration >= 0 {
 		e.gauge(descLastDuration, u.lastDuration.Seconds(), l...)
+	}
+	if u.lastListed >= 0 {
 		e.gauge(descLastListed, float64(u.lastListed), l...)
 	}
 }
@@ -223,6 +231,7 @@ func (e *emitter) live(l Live) {
 		e.counter(descOwnErrors, s.Errors, start, s.Input)
 	}
 	for _, f := range l.Files {
+		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)

@@ -42,7 +42,7 @@ func (b *books) event(host string, pid int32, second int64, ev rsynclog.Event) {
 	ev.Severity = -1
 	changes, believed := b.sessions.Apply(o, pid, at, &ev)
 	b.store.Message(o, ev.Kind, believed, at)
-	b.store.Apply(changes, at)
+	b.store.Apply(changes, at, at)
 }
 
 // pull is a whole session of 30 s that sends and receives the given bytes.
@@ -52,7 +52,8 @@ func (b *books) pull(host, module string, pid int32, second int64, sent, receive
 	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Allowed, Module: name, Addr: addr})
 	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Start, Direction: rsynclog.Send, Request: name, Addr: addr})
 	b.event(host, pid, second+30, rsynclog.Event{Kind: rsynclog.Summary, Sent: sent, Received: received, Total: 7})
-	b.store.Apply(b.sessions.Tick((second+30)*int64(time.Second)), (second+30)*int64(time.Second))
+	end := (second + 30) * int64(time.Second)
+	b.store.Apply(b.sessions.Tick(end), end, end)
 }
 
 func (b *books) registry() *prometheus.Registry {
@@ -279,5 +280,70 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 	}
 	if err := os.WriteFile("../README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A Latin-1 rsyncd.conf, a name that is longer than a label, and one that is there twice: every scrape works, and what is counted is
+// counted in the series that were there at 0.
+func TestConfiguredNamesAreCleanedLikeLoggedOnes(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	b := newBooks(t, Config{Modules: []string{"m\xfcll", long, long, ""}})
+	b.store.Local()
+	before := countOf(b.registry(), "rsync_executions_total")
+	b.pull("", "m\xfcll", 7, 2000, 100, 5)
+	b.pull("", long, 8, 2000, 100, 5)
+	if after := countOf(b.registry(), "rsync_executions_total"); before != 4 || after != before {
+		t.Errorf("%d series before, %d after: want 2 modules in 2 directions", before, after)
+	}
+}
+
+// A session that never ended expires a day later; the newer one stays the last.
+func TestAnOldSessionThatExpiresIsNotTheLast(t *testing.T) {
+	b := newBooks(t, Config{})
+	addr := []byte("192.0.2.1")
+	start := func(pid int32, second int64) {
+		b.event("vm", pid, second, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
+		b.event("vm", pid, second, rsynclog.Event{Kind: rsynclog.Allowed, Module: []byte("data"), Addr: addr})
+		b.event("vm", pid, second, rsynclog.Event{Kind: rsynclog.Start, Direction: rsynclog.Send, Request: []byte("data"), Addr: addr})
+	}
+	start(7, 2000)
+	b.pull("vm", "data", 8, 5000, 100, 5)
+	b.store.Apply(b.sessions.Tick(90000*int64(time.Second)), 90000*int64(time.Second), 90000*int64(time.Second))
+	if n := sum(t, b.registry(), "rsync_sessions_total", "outcome", "unknown"); n != 1 {
+		t.Fatalf("%v sessions expired, want 1", n)
+	}
+	b.want(`
+# HELP rsync_last_attempt_timestamp_seconds When a session last ended, in seconds of the Unix epoch.
+# TYPE rsync_last_attempt_timestamp_seconds gauge
+rsync_last_attempt_timestamp_seconds{direction="send",host="vm",module="data",user=""} 5030
+# HELP rsync_last_session_duration_seconds How long the last session took.
+# TYPE rsync_last_session_duration_seconds gauge
+rsync_last_session_duration_seconds{direction="send",host="vm",module="data",user=""} 30
+`, "rsync_last_attempt_timestamp_seconds", "rsync_last_session_duration_seconds")
+}
+
+// Whatever senders invent, a scrape has about MAX_SERIES series.
+func TestServedSeriesAreBounded(t *testing.T) {
+	b := newBooks(t, Config{MaxSeries: 3000, Modules: []string{"a", "b"}})
+	for h := range 1000 {
+		host := fmt.Sprint("host", h)
+		for kind := rsynclog.Kind(0); kind < rsynclog.NumKinds; kind++ {
+			b.event(host, 0, 2000, rsynclog.Event{Kind: kind, Code: int16(h % 200), Errno: int16(h % 200)})
+		}
+		b.pull(host, fmt.Sprint("m", h), 8, 5000, 100, 5)
+	}
+	families, err := b.registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range families {
+		n += len(f.GetMetric())
+	}
+	if n > 6000 {
+		t.Errorf("%d series served, MAX_SERIES is 3000", n)
+	}
+	if got := sum(t, b.registry(), "rsync_sent_bytes_total", "", ""); got != 1000*100 {
+		t.Errorf("sent bytes over all series: %v, want %v", got, 1000*100)
 	}
 }

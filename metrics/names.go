@@ -26,7 +26,7 @@ var (
 	descStarts      = rsync("daemon_starts_total", "Daemon starts.", "host")
 	descInfo        = rsync("daemon_info", "Version of the daemon that started last.", "host", "version")
 	descLost        = rsync("upstream_lost_messages_total", "Messages that a forwarder says it dropped.", "host")
-	descMessages    = rsync("messages_total", "rsyncd's messages by kind. unrecognised: of no known kind. implausible: can't be what it looks like, a client wrote it.", "host", "kind")
+	descMessages    = rsync("messages_total", "rsyncd's messages by kind. unrecognised: of no known kind. implausible: can't be what it looks like, as a client's text in the log can't.", "host", "kind")
 
 	descLastSuccess  = rsync("last_success_timestamp_seconds", "When a session last ended with outcome ok, in seconds of the Unix epoch.", "host", "module", "direction", "user")
 	descLastAttempt  = rsync("last_attempt_timestamp_seconds", "When a session last ended, in seconds of the Unix epoch.", "host", "module", "direction", "user")
@@ -44,7 +44,7 @@ var (
 	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls.", "input")
 	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
 	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")
-	descOwnOverflow    = own("label_overflow_total", "Times that a new label value was counted as _other because MAX_SERIES was reached.", "label")
+	descOwnOverflow    = own("label_overflow_total", "Sessions and messages whose label value is counted as _other because a limit (MAX_SERIES) was reached.", "label")
 	descOwnOffset      = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
 	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")

@@ -34,6 +34,7 @@ type userSample struct {
 func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Snapshot {
 	s.markActive(sessions, int64(behind))
 	snap := &Snapshot{start: s.start, reasons: s.reasons, overflow: s.overflow, sessions: sessions.Len(), evicted: sessions.Evicted()}
+	snap.overflow[overflowHost] += sessions.Overflown()
 	for _, in := range s.inputs {
 		c := *in
 		c.Discarded = slices.Clone(in.Discarded)
@@ -107,35 +108,13 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 	})
 }
 
-// A Total is the sum of one counter over all of a Snapshot's series, for tests and the log.
-type Total struct {
-	Received, Ignored, Discarded, Messages uint64
-	Connections, Executions                uint64
-	Sent, ReceivedBytes                    uint64
-}
-
-// Total sums the snapshot up.
-func (snap *Snapshot) Total() Total {
-	var t Total
+// Received returns how many messages have been received.
+func (snap *Snapshot) Received() uint64 {
+	n := uint64(0)
 	for _, in := range snap.inputs {
-		t.Received += in.Received
-		t.Ignored += in.Ignored
-		for _, n := range in.Discarded {
-			t.Discarded += n
-		}
+		n += in.Received
 	}
-	for i := range snap.hosts {
-		t.Connections += snap.hosts[i].connections
-		for _, n := range snap.hosts[i].messages {
-			t.Messages += n
-		}
-	}
-	for i := range snap.flows {
-		t.Executions += snap.flows[i].executions
-		t.Sent += snap.flows[i].sent
-		t.ReceivedBytes += snap.flows[i].received
-	}
-	return t
+	return n
 }
 
 // sortedCounts returns the counts in the order of their numbers.
@@ -143,28 +122,4 @@ func sortedCounts(list []count) []count {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b count) int { return cmp.Compare(a.number, b.number) })
 	return list
-}
-
-// ExitCodes sums rsync_errors_total by its status code.
-func (snap *Snapshot) ExitCodes() map[string]uint64 {
-	codes := map[string]uint64{}
-	for i := range snap.modules {
-		for _, c := range snap.modules[i].exits {
-			codes[number(c.number)] += c.n
-		}
-	}
-	return codes
-}
-
-// Outcomes sums rsync_sessions_total by its outcome.
-func (snap *Snapshot) Outcomes() map[string]uint64 {
-	outcomes := map[string]uint64{}
-	for i := range snap.flows {
-		for o, n := range snap.flows[i].outcomes {
-			if n > 0 {
-				outcomes[rsynclog.Outcome(o).String()] += n
-			}
-		}
-	}
-	return outcomes
 }

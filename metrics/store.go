@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,10 +35,18 @@ type hostTally struct {
 	connections, lists, starts uint64
 	lost                       uint64
 	version                    string
-	messages                   [rsynclog.NumKinds + 1]uint64 // the last is implausible lines
+	messages                   [numMessages]uint64 // by kind, then implausible and otherKind
+	configured                 bool                // its configured modules exist
 	modules                    map[string]*moduleTally
 	unnamed                    *moduleTally // module ""
 }
+
+// What a message can be besides a rsynclog.Kind.
+const (
+	implausible = int(rsynclog.NumKinds) + iota // it can't be what it looks like
+	otherKind                                   // the kind is not served, for MAX_SERIES
+	numMessages
+)
 
 // A moduleTally holds the counters labelled host and module.
 type moduleTally struct {
@@ -74,9 +83,9 @@ type flowTally struct {
 // A userTally holds the last session of a user with a module: the freshness of a backup.
 type userTally struct {
 	user                     string
-	lastSuccess, lastAttempt int64 // Store's clock; 0: none yet
-	lastDuration             time.Duration
-	lastListed               uint64
+	lastSuccess, lastAttempt int64         // when the session's last line came, nanoseconds of the Unix epoch; 0: none yet
+	lastDuration             time.Duration // -1: not known
+	lastListed               int64         // bytes; -1: not known
 }
 
 // Input counts what arrived by one kind of input.
@@ -121,7 +130,12 @@ type Config struct {
 
 // NewStore returns books at zero.
 func NewStore(c Config) *Store {
-	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), hosts: map[string]*hostTally{}, modules: c.Modules}
+	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), hosts: map[string]*hostTally{}}
+	for _, m := range c.Modules {
+		if m = rsynclog.Label([]byte(m)); m != "" && !slices.Contains(s.modules, m) {
+			s.modules = append(s.modules, m)
+		}
+	}
 	s.other = s.newHost(rsynclog.Other, s.start)
 	return s
 }
@@ -139,7 +153,7 @@ func (s *Store) Input(name string) *Input {
 }
 
 // Local makes the series of local inputs, which have no host name, exist from the start.
-func (s *Store) Local() { s.hostNamed("", s.start) }
+func (s *Store) Local() { s.configure(s.hostNamed("", s.start), s.start) }
 
 func (s *Store) newHost(name string, at int64) *hostTally {
 	h := &hostTally{host: name, created: at, modules: map[string]*moduleTally{}}
@@ -151,28 +165,40 @@ func (s *Store) hostNamed(name string, at int64) *hostTally {
 	if h := s.hosts[name]; h != nil {
 		return h
 	}
-	if name == rsynclog.Other {
-		s.overflow[overflowHost]++
-		return s.other
-	}
-	if !s.room(hostSeries) {
+	if name == rsynclog.Other || name != "" && !s.room(hostSeries) {
 		s.overflow[overflowHost]++
 		return s.other
 	}
 	h := s.newHost(name, at)
 	s.hosts[name] = h
-	for _, name := range s.modules {
-		m := s.moduleNamed(h, name, at)
-		s.flow(m, rsynclog.Send, at)
-		s.flow(m, rsynclog.Receive, at)
-	}
 	return h
 }
 
-// What a label set weighs: about how many series it is served as.
+// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a sender's word gets them
+// with its first session in a module.
+func (s *Store) configure(h *hostTally, at int64) {
+	if h.configured || h == s.other {
+		return
+	}
+	h.configured = true
+	for _, name := range s.modules {
+		m := h.modules[name]
+		if m == nil {
+			if h.host != "" && !s.room(moduleSeries+2*flowSeries) {
+				return
+			}
+			m = s.newModule(h, name, at)
+		}
+		s.flow(m, rsynclog.Send, at)
+		s.flow(m, rsynclog.Receive, at)
+	}
+}
+
+// What a label set weighs: about how many series it is served as. A kind of message weighs one more, when it is first seen. A
+// module's second direction weighs nothing, as most modules have one.
 const (
-	hostSeries   = 12 // five counters and the kinds of message that are usual
-	moduleSeries = 26
+	hostSeries   = 5 + 12
+	moduleSeries = 29
 	flowSeries   = 11 + 3 + len(bounds)
 	userSeries   = 4
 )
@@ -199,25 +225,28 @@ func (s *Store) moduleNamed(h *hostTally, name string, at int64) *moduleTally {
 	if name == "" {
 		return h.unnamed
 	}
+	s.configure(h, at)
 	if m := h.modules[name]; m != nil {
 		return m
 	}
-	if !s.room(moduleSeries) {
+	if h == s.other || name != rsynclog.Other && !s.room(moduleSeries+flowSeries) {
 		s.overflow[overflowModule]++
 		name = rsynclog.Other
 		if m := h.modules[name]; m != nil {
 			return m
 		}
 	}
+	return s.newModule(h, name, at)
+}
+
+func (s *Store) newModule(h *hostTally, name string, at int64) *moduleTally {
 	m := &moduleTally{host: h.host, module: name, created: at, known: true}
 	h.modules[name] = m
 	return m
 }
 
-// flow returns the counters of one direction. A module's few directions are never refused: their number is bounded by the modules'.
 func (s *Store) flow(m *moduleTally, d rsynclog.Direction, at int64) *flowTally {
 	if m.flows[d] == nil {
-		s.series += flowSeries
 		m.flows[d] = &flowTally{host: m.host, module: m.module, tally: m, direction: d, created: at}
 	}
 	return m.flows[d]
@@ -238,33 +267,47 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session, at int64) *fl
 
 // Message counts one message of a host by its kind. believed is what Sessions.Apply returned.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
+	k := int(kind)
 	if !believed {
-		kind = rsynclog.NumKinds
+		k = implausible
 	}
-	s.hostOf(o, at).messages[kind]++
+	h := s.hostOf(o, at)
+	if h.messages[k] == 0 && h.host != "" && h != s.other && !s.room(1) {
+		k = otherKind
+	}
+	h.messages[k]++
 }
 
-// Apply adds changes to the books. The time at is in nanoseconds of the Unix epoch.
-func (s *Store) Apply(changes []rsynclog.Change, at int64) {
+// Apply adds changes to the books. The time at is in nanoseconds of the Unix epoch, and now the same moment by the sessions' clock.
+func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	for i := range changes {
-		s.apply(&changes[i], at)
+		s.apply(&changes[i], now, at)
 	}
 }
 
-func (s *Store) apply(c *rsynclog.Change, at int64) {
+// grow adds to a counter of bytes, which clients can drive up, and stops at the end of its range: a counter never falls.
+func grow(counter *uint64, n uint64) {
+	if *counter += n; *counter < n {
+		*counter = math.MaxUint64
+	}
+}
+
+func (s *Store) apply(c *rsynclog.Change, now, at int64) {
 	switch c.Kind {
 	case rsynclog.FileMoved:
 		m := s.flowOf(c.Origin, c.Session, at).tally
 		m.files[c.Op] += c.N
-		m.fileBytes[c.Op] += c.Length
-		m.wireBytes[c.Op] += c.Wire
+		grow(&m.fileBytes[c.Op], c.Length)
+		grow(&m.wireBytes[c.Op], c.Wire)
 		m.hasWire = m.hasWire || c.Wire > 0
 	case rsynclog.Connected:
 		s.hostOf(c.Origin, at).connections += c.N
 	case rsynclog.Executed:
 		s.flowOf(c.Origin, c.Session, at).executions += c.N
 	case rsynclog.Ended:
-		s.ended(c, at)
+		s.ended(c, now, at)
+	case rsynclog.Amended:
+		s.flowOf(c.Origin, c.Session, at).addBytes(c)
 	case rsynclog.Exited:
 		m := s.flowOf(c.Origin, c.Session, at).tally
 		m.exits = add(m.exits, exitCode(c.Code), c.N)
@@ -284,35 +327,39 @@ func (s *Store) apply(c *rsynclog.Change, at int64) {
 	}
 }
 
-func (s *Store) ended(c *rsynclog.Change, at int64) {
+func (f *flowTally) addBytes(c *rsynclog.Change) {
+	grow(&f.sent, c.Sent)
+	grow(&f.received, c.Received)
+	grow(&f.listed, c.Total)
+}
+
+func (s *Store) ended(c *rsynclog.Change, now, at int64) {
 	sess := c.Session
 	f := s.flowOf(c.Origin, sess, at)
-	f.outcomes[sess.Outcome]++
-	if sess.HasSummary {
-		f.sent += sess.Sent
-		f.received += sess.Received
-		f.listed += sess.Total
-	}
+	f.outcomes[sess.Outcome] += c.N
+	f.addBytes(c)
 	if sess.Direction == rsynclog.NoDirection {
 		return
 	}
-	took := time.Duration(sess.LastSeen - sess.FirstSeen)
+	took := time.Duration(-1)
 	if sess.ConnectSeen {
+		took = time.Duration(sess.LastSeen - sess.FirstSeen)
 		f.duration.observe(took.Seconds())
 	}
 	if sess.Module == "" || sess.Outcome == rsynclog.Rejected {
 		return
 	}
 	u := s.userNamed(f, sess.User)
-	u.lastAttempt = at
-	if sess.ConnectSeen {
-		u.lastDuration = took
+	last := at - (now - sess.LastSeen) // it may have been silent for long before it was taken for ended
+	if last < u.lastAttempt {
+		return
 	}
+	u.lastAttempt, u.lastDuration, u.lastListed = last, took, -1
 	if sess.HasSummary {
-		u.lastListed = sess.Total
+		u.lastListed = int64(c.Total)
 	}
 	if sess.Outcome == rsynclog.OK {
-		u.lastSuccess = at
+		u.lastSuccess = last
 	}
 }
 
@@ -330,7 +377,7 @@ func (s *Store) userNamed(f *flowTally, name string) *userTally {
 	if f.users == nil {
 		f.users = map[string]*userTally{}
 	}
-	u := &userTally{user: name}
+	u := &userTally{user: name, lastDuration: -1, lastListed: -1}
 	f.users[name] = u
 	return u
 }

@@ -144,14 +144,30 @@ type counted struct {
 	codes                   map[string]int
 }
 
-func sums(p *Pipeline) counted {
-	s := p.Snapshot()
-	t := s.Total()
-	c := counted{connections: t.Connections, executions: t.Executions, sent: t.Sent, received: t.ReceivedBytes, codes: map[string]int{}}
-	for code, n := range s.ExitCodes() {
-		c.codes[code] = int(n)
+func sums(t *testing.T, p *Pipeline) counted {
+	t.Helper()
+	s := gathered(t, p)
+	c := counted{codes: map[string]int{}}
+	c.connections = uint64(total(s, "rsync_connections_total"))
+	c.executions = uint64(total(s, "rsync_executions_total"))
+	c.sent = uint64(total(s, "rsync_sent_bytes_total"))
+	c.received = uint64(total(s, "rsync_received_bytes_total"))
+	for code, n := range byLabel(s, "rsync_errors_total", "status_code") {
+		c.codes[code] = n
 	}
 	return c
+}
+
+// byLabel sums the series of a metric by the value of one label; sums of 0 are left out.
+func byLabel(series map[string]float64, name, label string) map[string]int {
+	sums := map[string]int{}
+	for s, v := range series {
+		if _, rest, ok := strings.Cut(s, label+`="`); ok && v > 0 && strings.HasPrefix(s, name+"{") {
+			value, _, _ := strings.Cut(rest, `"`)
+			sums[value] += int(v)
+		}
+	}
+	return sums
 }
 
 // exitLine is an independent reading of the lines that rsync_errors_total counts.
@@ -244,7 +260,7 @@ func TestCorpusSyslog(t *testing.T) {
 				_, text, _ := bytes.Cut(bytes.TrimSuffix(m, []byte("\n")), []byte("]: "))
 				texts = append(texts, text)
 			}
-			got := sums(replay(t, Config{}, syslogSource(), messages))
+			got := sums(t, replay(t, Config{}, syslogSource(), messages))
 			check(t, s.Syslog, correctionOf(name, "syslog"), got, exitLines(texts))
 		})
 	}
@@ -274,7 +290,7 @@ func TestCorpusFile(t *testing.T) {
 					texts = append(texts, text)
 				}
 			}
-			got := sums(replay(t, Config{}, fileSource(), lines))
+			got := sums(t, replay(t, Config{}, fileSource(), lines))
 			check(t, s.File, correctionOf(name, "file"), got, exitLines(texts))
 		})
 	}

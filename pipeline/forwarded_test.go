@@ -62,8 +62,8 @@ func TestForwardedLikeDirect(t *testing.T) {
 			scenario, n := o[0].(string), int(o[1].(float64))
 			var part [][]byte
 			part, messages = messages[:n], messages[n:]
-			direct := sums(replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))))
-			got := sums(replay(t, Config{}, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part))
+			direct := sums(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))))
+			got := sums(t, replay(t, Config{}, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part))
 			if fmt.Sprint(got) != fmt.Sprint(direct) {
 				t.Errorf("%s of %s: %+v, direct %+v", scenario, stream, got, direct)
 			}

@@ -44,10 +44,11 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 		}
 		scenarios++
 		p := replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", name+".raw")))
-		p.store.Apply(p.sessions.Tick(p.clock.now()+int64(48*time.Hour)), p.clock.wall())
+		later := p.clock.now() + int64(48*time.Hour)
+		p.store.Apply(p.sessions.Tick(later), later, p.clock.wall())
 
 		left := map[string]int{}
-		for outcome, n := range p.Snapshot().Outcomes() {
+		for outcome, n := range byLabel(gathered(t, p), "rsync_sessions_total", "outcome") {
 			if outcome == "rejected" || outcome == "aborted" {
 				outcome = "failed"
 			}
@@ -70,7 +71,7 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 		t.Errorf("%d of %d scenarios agree whole", agree, scenarios)
 	}
 	p := replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", "auth_ok.raw")))
-	if got := p.Snapshot().Outcomes(); got["ok"] != 4 || got["rejected"] != 2 || len(got) != 2 {
+	if got := byLabel(gathered(t, p), "rsync_sessions_total", "outcome"); got["ok"] != 4 || got["rejected"] != 2 || len(got) != 2 {
 		t.Errorf("auth_ok: %v, want ok 4 and rejected 2", got)
 	}
 }

@@ -37,8 +37,8 @@ type Pipeline struct {
 	event    rsynclog.Event   // scratch
 	inputs   map[*receiver.Source]*metrics.Input
 
-	bulk   sync.Mutex   // Deliver's turn: at most one of those who can wait competes with the datagram readers
-	missed atomic.Int64 // when a datagram reader last found mu held, by clock; 0: it has been served since
+	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
+	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
 // New returns a pipeline at zero. The error is the log format's.
@@ -78,12 +78,12 @@ func (p *Pipeline) Input(name string) {
 // TryDeliver implements receiver.Sink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
-		p.missed.Store(1)
+		p.missed.Store(true)
 		return false
 	}
 	p.handle(src, slab)
 	p.mu.Unlock()
-	p.missed.Store(0)
+	p.missed.Store(false)
 	return true
 }
 
@@ -91,10 +91,11 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 20 // pauses of 100 µs and more; then the reader has had its chance
-	for i := 0; i < patience && p.missed.Load() != 0; i++ {
+	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout
+	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
+	p.missed.Store(false) // one that has not come back has ended
 	p.mu.Lock()
 	p.handle(src, slab)
 	p.mu.Unlock()
@@ -116,7 +117,10 @@ func (p *Pipeline) Tick() {
 	p.tick()
 }
 
-func (p *Pipeline) tick() { p.store.Apply(p.sessions.Tick(p.clock.now()), p.clock.wall()) }
+func (p *Pipeline) tick() {
+	now := p.clock.now()
+	p.store.Apply(p.sessions.Tick(now), now, p.clock.wall())
+}
 
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
@@ -154,8 +158,11 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 // isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
 // program name isn't.
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
-	if p.message.Tag == nil {
-		return src.Scope != 0
+	switch string(p.message.Tag) {
+	case "":
+		return p.message.Tag == nil && src.Scope != 0
+	case "rsyncd_exporter": // our own log, which rsyncd* would match
+		return false
 	}
 	return p.tags.match(p.message.Tag)
 }
@@ -180,7 +187,7 @@ func (p *Pipeline) apply(src *receiver.Source, plausible bool, now, wall int64) 
 		ev.Severity = m.Severity
 		var changes []rsynclog.Change
 		changes, plausible = p.sessions.Apply(origin, m.PID, now, ev)
-		p.store.Apply(changes, wall)
+		p.store.Apply(changes, now, wall)
 	}
 	p.store.Message(origin, ev.Kind, plausible, wall)
 }
@@ -191,8 +198,11 @@ type tagFilter struct {
 	seen  map[string]bool
 }
 
-// maxTags bounds the answers remembered; senders choose tags.
-const maxTags = 1024
+// Bounds of the answers remembered; senders choose tags.
+const (
+	maxTags   = 1024
+	maxTagLen = 80 // bytes
+)
 
 func (f *tagFilter) match(tag []byte) bool {
 	if ok, seen := f.seen[string(tag)]; seen {
@@ -206,7 +216,7 @@ func (f *tagFilter) match(tag []byte) bool {
 			break
 		}
 	}
-	if len(f.seen) < maxTags {
+	if len(f.seen) < maxTags && len(tag) <= maxTagLen {
 		f.seen[string(tag)] = ok
 	}
 	return ok

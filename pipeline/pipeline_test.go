@@ -97,7 +97,7 @@ func TestEveryMessageIsCountedOnce(t *testing.T) {
 	s := slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n",
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: this is nothing that rsyncd says\n",
-		"<30>Nov 23 18:40:52 vm sshd[505]: Accepted publickey\n",
+		"<30>Nov 23 18:40:52 vm rsyncd_exporter[9]: our own log\n",
 		"-1 x", "<34>", "", "<999>x", strings.Repeat("\xa7", 1<<16))
 	s.Discarded[receiver.Overflow] = 3
 	if !p.TryDeliver(src, s) {

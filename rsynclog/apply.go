@@ -11,7 +11,7 @@ const maxBytes = 1 << 50
 // believed is false when the line can't be what it looks like: it names something that the session's state rules out, so that a
 // client wrote it. Such a line changes nothing.
 func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []Change, believed bool) {
-	t.changes = t.changes[:0]
+	t.reset()
 	switch ev.Kind {
 	case LostUpstream:
 		t.emit(Change{Kind: LostByRelay, Origin: o, N: ev.Lost})
@@ -20,11 +20,12 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 		return t.daemonStart(o, pid, ev)
 	}
 	if pid == 0 || !o.tracked {
-		return t.stray(o, ev), true
+		believed = t.stray(o, ev)
+		return t.changes, believed
 	}
 	s := o.sessions[pid]
 	if s != nil && s.offer.at != 0 && ev.Kind != Connect {
-		s = t.settleOffer(s, ev.Kind)
+		s = t.settleOffer(s, ev)
 	}
 	switch {
 	case ev.Kind == Connect:
@@ -40,51 +41,71 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 }
 
 func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
-	if s := o.sessions[pid]; s != nil && (s.phase == running || s.phase == settling) {
-		return nil, false // a listener's pid isn't that of an open session
+	if s := o.sessions[pid]; s != nil && !s.comeRound() {
+		return nil, false // a listener's pid isn't that of a session
 	}
 	if o.tracked {
 		o.listener = pid
 	}
-	t.emit(Change{Kind: DaemonStarted, Origin: o, N: times(ev), Version: label(ev.Version)})
+	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return t.changes, true
 }
 
+// times is how often a line was logged that a process may repeat: about a file. Whatever happens once in a session counts once.
 func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
 
 // connect begins a session. Under the pid of one that runs it is only an offer: see settleOffer.
 func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
-	if s != nil && (s.phase == running || s.phase == settling) {
-		if s.reopened >= maxReopened {
-			return false
-		}
-		s.offer = offer{at: at, host: label(ev.Host), addr: label(ev.Addr)}
-		return true
+	reopened := reopening(s)
+	if reopened > maxReopened {
+		return false
 	}
 	if s != nil {
+		if s.phase == running || s.phase == settling && reopened > 0 {
+			if s.offer.at != 0 { // the one before said no more
+				s.reopened++
+				t.emit(Change{Kind: Connected, Origin: o, N: 1})
+			}
+			s.offer = offer{at: at, addr: Label(ev.Addr)}
+			return true
+		}
 		t.end(s)
 		t.drop(s)
 	}
-	s = t.open(o, pid, at, fresh)
-	s.Host, s.Addr, s.ConnectSeen = label(ev.Host), label(ev.Addr), true
-	t.emit(Change{Kind: Connected, Origin: o, Session: s, N: times(ev)})
+	s = t.open(o, pid, at, fresh, reopened)
+	s.Addr, s.ConnectSeen = Label(ev.Addr), true
+	t.emit(Change{Kind: Connected, Origin: o, Session: s, N: 1})
 	return true
+}
+
+// reopening returns the count that a new session under a session's pid begins with: 0 where no client can have written its first line,
+// since it can write into the log only once it was let through, and then in the name of its process.
+func reopening(s *Session) uint8 {
+	switch {
+	case s == nil, s.reopened == 0 && s.Direction == NoDirection, s.phase != running && s.comeRound():
+		return 0
+	}
+	return s.reopened + 1
 }
 
 // settleOffer decides, at the next line of the pid, whether a "connect from" within an open session was a new client under a
 // reused pid, whose session then goes on as a session does, or text that the old client wrote into the log.
-func (t *Sessions) settleOffer(s *Session, next Kind) *Session {
+func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
 	offer := s.offer
 	s.offer.at = 0
-	switch next {
+	switch next.Kind {
 	case Allowed, Start, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, SecretsFile:
+	case ExitError:
+		if string(next.Role) != "Receiver" { // the role of a process that has not yet been asked for anything (3.1 and later)
+			return s
+		}
 	default:
 		return s
 	}
 	t.end(s)
 	t.drop(s)
-	n := t.open(s.Origin, s.PID, offer.at, fresh)
-	n.Host, n.Addr, n.ConnectSeen, n.reopened = offer.host, offer.addr, true, s.reopened+1
+	n := t.open(s.Origin, s.PID, offer.at, fresh, s.reopened+1)
+	n.Addr, n.ConnectSeen = offer.addr, true
 	t.emit(Change{Kind: Connected, Origin: s.Origin, Session: n, N: 1})
 	return n
 }
@@ -92,12 +113,16 @@ func (t *Sessions) settleOffer(s *Session, next Kind) *Session {
 // start handles "rsync on" and "rsync to": the gate is passed.
 func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
 	switch {
-	case s == nil || s.phase == ended:
+	case s == nil || s.phase == ended: // "connect from" was lost, or carried another pid
+		reopened := reopening(s)
+		if reopened > maxReopened {
+			return false
+		}
 		if s != nil {
 			t.drop(s)
 		}
 		if s = t.adopt(o, pid, ev); s == nil {
-			s = t.open(o, pid, at, fresh)
+			s = t.open(o, pid, at, fresh, reopened)
 		}
 	case s.phase != fresh:
 		return false // one session, one start
@@ -117,13 +142,13 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 	}
 	s.relabel(s.Module, ev.Direction)
 	if s.Addr == "" {
-		s.Host, s.Addr = label(ev.Host), label(ev.Addr)
+		s.Addr = Label(ev.Addr)
 	}
 	if len(ev.User) > 0 { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
-		s.User, s.Cookie = label(ev.User), nil
+		s.User, s.Cookie = Label(ev.User), nil
 	}
 	t.move(s, running, at)
-	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: times(ev)})
+	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
 	return true
 }
 
@@ -133,7 +158,9 @@ func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
 	s := t.lists[fresh].last
 	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
-		if s.Origin == o && s.known && s.PID != pid && s.Addr == string(ev.Addr) && bytes.HasPrefix(ev.Request, []byte(s.Module)) {
+		// Before 3.2 there is no "allowed access", and only the address tells.
+		granted := s.known && beginsWith(ev.Request, s.Module) || !o.names && s.ConnectSeen
+		if s.Origin == o && granted && s.PID != pid && s.Addr == string(ev.Addr) {
 			delete(o.sessions, s.PID)
 			s.PID = pid
 			o.sessions[pid] = s
@@ -141,6 +168,12 @@ func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
 		}
 	}
 	return nil
+}
+
+// beginsWith says whether a request is for a module, or a path in it.
+func beginsWith(request []byte, module string) bool {
+	rest, ok := bytes.CutPrefix(request, []byte(module))
+	return ok && (len(rest) == 0 || rest[0] == '/' || rest[0] == ' ')
 }
 
 // unseen handles a line of a process that was never seen to connect.
@@ -151,18 +184,23 @@ func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
 		if pid == o.listener || ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
 			return true
 		}
-		fallthrough
+		if !plausible(ev) {
+			return false
+		}
+		return t.line(t.open(o, pid, at, running, 0), at, ev)
 	case Transfer, FileList: // a session that began before we did
-		return t.line(t.open(o, pid, at, running), at, ev)
+		if ev.Length > maxBytes || ev.Wire > maxBytes {
+			return false
+		}
+		return t.line(t.open(o, pid, at, running, 0), at, ev)
 	case Allowed, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
-		return t.line(t.open(o, pid, at, fresh), at, ev)
+		return t.line(t.open(o, pid, at, fresh, 0), at, ev)
 	}
-	t.stray(o, ev)
-	return true
+	return t.stray(o, ev)
 }
 
-// stray counts what can be counted of a line that belongs to no session.
-func (t *Sessions) stray(o *Origin, ev *Event) []Change {
+// stray counts what can be counted of a line that belongs to no session. It returns false if the line can't be the daemon's.
+func (t *Sessions) stray(o *Origin, ev *Event) bool {
 	c := Change{Origin: o, N: times(ev)}
 	switch ev.Kind {
 	case Connect:
@@ -173,9 +211,13 @@ func (t *Sessions) stray(o *Origin, ev *Event) []Change {
 		c.Kind, c.Errno = FileFailed, ev.Errno
 	case ModuleList:
 		c.Kind = Listed
-	case UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected, ReadOnlyModule, WriteOnlyModule, RefusedOption:
+	case UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected, ReadOnlyModule, WriteOnlyModule, RefusedOption,
+		ExecFailed:
 		c.Kind, c.Reason = TurnedAway, ev.Reason
 	case Transfer:
+		if !small(ev) {
+			return false
+		}
 		c.fillTransfer(ev, ev.Op)
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
@@ -183,22 +225,29 @@ func (t *Sessions) stray(o *Origin, ev *Event) []Change {
 		s := &Session{Origin: o, Direction: ev.Direction}
 		c.Session, c.Kind = s, Executed
 		if ev.Kind == Summary {
-			if ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 || !plausible(ev) {
-				return t.changes
+			if !plausible(ev) {
+				return false
 			}
-			s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
-			s.Outcome, c.Kind = OK, Ended
+			if ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+				return true
+			}
+			s.HasSummary, s.Outcome, c.Kind = true, OK, Ended
+			c.Sent, c.Received, c.Total = ev.Sent*c.N, ev.Received*c.N, ev.Total*c.N
 		}
 	default:
-		return t.changes
+		return true
 	}
 	t.emit(c)
-	return t.changes
+	return true
 }
 
+// plausible says whether a summary can be the daemon's: log.c: log_exit uses FINFO, while a client's MSG_ERROR arrives as a warning.
 func plausible(ev *Event) bool {
-	return ev.Sent <= maxBytes && ev.Received <= maxBytes && ev.Total <= maxBytes
+	return ev.Sent <= maxBytes && ev.Received <= maxBytes && ev.Total <= maxBytes && (ev.Severity < 0 || ev.Severity == severityInfo)
 }
+
+// small says whether a transfer line's numbers can be one file's, or those of the files that it stands for.
+func small(ev *Event) bool { return ev.Length <= maxBytes/times(ev) && ev.Wire <= maxBytes/times(ev) }
 
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
@@ -222,8 +271,6 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		}
 	case IOError, Timeout:
 		s.lost = true
-	case FileList:
-		s.listing = true
 	}
 	t.move(s, s.phase, at)
 	return true
@@ -250,11 +297,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 		}
 	}
 	t.learn(s, ev)
-	p := s.phase
-	if p == settling && s.exits[0].role == 0 { // the summary before this line wasn't the session's
-		s.HasSummary, p = false, running
-	}
-	t.move(s, p, at)
+	t.move(s, s.phase, at) // while it settles, this puts its end off
 	c := Change{Origin: s.Origin, Session: s, N: times(ev)}
 	c.fillTransfer(ev, op)
 	t.emit(c)
@@ -264,7 +307,8 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 // op returns what a file's transfer is to a daemon whose log format doesn't say.
 func (d Direction) op() Op { return [...]Op{NoOp, OpSend, OpRecv}[d] }
 
-// fits says whether a transfer line can be the session's own: its direction, and the client's address where the format has it.
+// fits says whether a transfer line can be the session's own: its direction, the client's address where the format has it, and its
+// size, which it then adds to the session's.
 func (s *Session) fits(ev *Event, op Op) bool {
 	switch {
 	case s.Direction == Send && (op == OpRecv || op == OpDel), s.Direction == Receive && op == OpSend:
@@ -272,7 +316,13 @@ func (s *Session) fits(ev *Event, op Op) bool {
 	case ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr):
 		return false
 	}
-	return ev.Length <= maxBytes && ev.Wire <= maxBytes
+	// A session moves no more than it may sum up.
+	if !small(ev) || s.length+ev.Length*times(ev) > maxBytes || s.wire+ev.Wire*times(ev) > maxBytes {
+		return false
+	}
+	s.length += ev.Length * times(ev)
+	s.wire += ev.Wire * times(ev)
+	return true
 }
 
 func (c *Change) fillTransfer(ev *Event, op Op) {
@@ -297,8 +347,12 @@ func (t *Sessions) learn(s *Session, ev *Event) {
 
 // summary takes "sent … received …"; the last one of a session counts.
 func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
-	if s.phase == ended || !plausible(ev) || ev.Severity >= 0 && ev.Severity != severityInfo {
-		return false // log.c: log_exit uses FINFO; a client's MSG_ERROR arrives as a warning
+	if !plausible(ev) {
+		return false
+	}
+	if s.phase == ended {
+		t.amend(s, ev)
+		return true
 	}
 	s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
 	s.exits = [2]exit{} // cleanup.c logs the error after the summary; one before it was the client's
@@ -306,15 +360,27 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
+// amend adds what a summary says beyond the one that was counted: that one was the client's, and the session went on.
+func (t *Sessions) amend(s *Session, ev *Event) {
+	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1,
+		Sent: ev.Sent - min(ev.Sent, s.Sent), Received: ev.Received - min(ev.Received, s.Received), Total: ev.Total - min(ev.Total, s.Total)}
+	s.Sent, s.Received, s.Total = s.Sent+c.Sent, s.Received+c.Received, s.Total+c.Total
+	t.emit(c)
+}
+
 // severityInfo is LOG_INFO, which log.c: logit gives to FINFO and FLOG.
 const severityInfo = 6
 
 func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
 	if s.phase == ended {
-		t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: times(ev), Code: ev.Code})
+		if s.lateExits++; s.lateExits > 2 {
+			s.lateExits = 2
+			return false
+		}
+		t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: ev.Code})
 		return true
 	}
-	e := exit{role: '?', code: ev.Code, n: times(ev)}
+	e := exit{role: '?', code: ev.Code}
 	if len(ev.Role) > 0 {
 		e.role = ev.Role[0]
 	}
@@ -332,11 +398,11 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 		return false
 	}
 	s.Origin.names = true
-	m, ok := t.module(s.Origin, ev.Module, s.reopened == 0)
+	m, ok := t.module(s.Origin, ev.Module, s.reopened == 0 && s.ConnectSeen)
 	s.known = ok
 	s.relabel(m, s.Direction)
 	if s.Addr == "" {
-		s.Host, s.Addr = label(ev.Host), label(ev.Addr)
+		s.Addr = Label(ev.Addr)
 	}
 	t.move(s, fresh, at)
 	return true
@@ -350,7 +416,7 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 	t.move(s, fresh, at)
 	if ev.Kind == ModuleList {
 		s.listed = true
-		t.emit(Change{Kind: Listed, Origin: s.Origin, Session: s, N: times(ev)})
+		t.emit(Change{Kind: Listed, Origin: s.Origin, Session: s, N: 1})
 	} else {
 		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && s.reopened == 0 {
 			m, _ := t.module(s.Origin, ev.Module, s.ConnectSeen)
@@ -365,8 +431,8 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 
 // refused handles a request that was logged and then turned down; "rsync error" follows.
 func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
-	if s.phase == ended || s.listing || s.moved {
-		return false // a session whose file list was begun has passed the gate
+	if s.phase == ended || s.moved {
+		return false // a session that has moved a file has passed the gate
 	}
 	if s.reason == NoReason {
 		s.reason = ev.Reason

@@ -31,7 +31,8 @@ const (
 	Listed                          // the module list was asked for
 	DaemonStarted                   // a listener started: Version
 	LostByRelay                     // a forwarder said that it dropped messages: N of them
-	Ended                           // the session is over: Outcome and the summary are in Session
+	Ended                           // the session is over: Outcome is in Session; Sent, Received and Total are its summary's
+	Amended                         // a later summary of a session that has ended: Sent, Received and Total are what it says more
 )
 
 // A Change is one thing that an event added to the books. It is valid until the next call to the Sessions that returned it.
@@ -46,6 +47,8 @@ type Change struct {
 	Reason       Reason
 	Code, Errno  int16
 	Version      string
+
+	Sent, Received, Total uint64 // bytes
 }
 
 // A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles
@@ -56,7 +59,6 @@ type Session struct {
 	Module    string // a configured module's name; empty until a line that clients can't write has named it
 	Direction Direction
 	User      string // the authenticated user; empty without authentication
-	Host      string // the client's name as logged
 	Addr      string // the client's numeric address; empty where no line named it
 
 	// FirstSeen and LastSeen are receive times of the session's lines, in nanoseconds of the clock that Apply is given.
@@ -73,13 +75,16 @@ type Session struct {
 
 	phase      phase
 	known      bool // Module came from "allowed access"
-	listing    bool // the file list was begun: the options have been accepted
 	moved      bool // a transfer line was seen
 	lost       bool // a line told of a lost connection or a time-out
 	fileErrors bool
 	reason     Reason
 	listed     bool // asked for the module list
 	exits      [2]exit
+	lateExits  uint8  // exit lines after the end
+	length     uint64 // bytes of its transfer lines, %l
+	wire       uint64 // and %b
+	serial     uint64 // of Origin.opened when it began
 	request    string // first component of the request, a candidate for Module
 	offer      offer  // a "connect from" inside this session that the next line confirms or refutes
 	reopened   uint8
@@ -89,13 +94,12 @@ type Session struct {
 type exit struct {
 	role byte // first letter of the role; 0: unused
 	code int16
-	n    uint64
 }
 
 // An offer is a second "connect from" under the pid of a session that has not ended: a reused pid, or a forgery.
 type offer struct {
-	at         int64 // 0: none
-	host, addr string
+	at   int64 // 0: none
+	addr string
 }
 
 // Started says whether the transfer was let through.
@@ -113,7 +117,10 @@ const (
 	numPhases
 )
 
-// A sessionList is a list of sessions in the order of LastSeen, oldest first.
+// comeRound says whether so many sessions have begun since this one that its pid may well be another process's.
+func (s *Session) comeRound() bool { return s.Origin.opened-s.serial >= pidDistance }
+
+// A sessionList is a list of sessions in the order in which they were last moved, oldest first.
 type sessionList struct {
 	first, last *Session
 	len         int

@@ -35,13 +35,13 @@ const (
 	reClient = reHost + ` \((?P<addr>` + reAddr + `)\)`
 	reNumber = `(?:0|[1-9][0-9]*)`
 	// reCount may have thousands separators, as 3.1.0 writes it.
-	reCount = `(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3})+)|0|[1-9][0-9]*)`
-	reRole  = `(?:\[(?P<role>[A-Za-z]+)\] )?`
-	reWho   = `\[(?:sender|receiver|generator|Receiver|server|client)\] `
-	reAuth  = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:: missing secret for user "(?P<user>.*)"|: .+|`
-	reRetry = `(?:WARNING|ERROR): (?P<path>.*) failed verification -- update .*\.`
-	reStart = `rsync (?P<direction>on|to) (?P<request>.*)`
-	reFront = `(?P<op>send|recv|del\.) ` + reHost + ` \[(?P<addr>` + reAddr + `)\] `
+	reCount  = `(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3})+)|0|[1-9][0-9]*)`
+	reRole   = `(?:\[(?P<role>[A-Za-z]+)\] )?`
+	reWho    = `\[(?:sender|receiver|generator|Receiver|server|client)\] `
+	reAuth   = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:: missing secret for user "(?P<user>.*)"|: .+|`
+	reVerify = `(?P<path>.*) failed verification -- update .*\.`
+	reStart  = `rsync (?P<direction>on|to) (?P<request>.*)`
+	reFront  = `(?P<op>send|recv|del\.) ` + reHost + ` \[(?P<addr>` + reAddr + `)\] `
 )
 
 // rules are those that a scanner of their own stands for.
@@ -77,7 +77,8 @@ var rules = [...]Rule{
 		"proxy protocol rejected from untrusted peer UNDETERMINED (127.0.0.1)"},
 	{DaemonStart, "all", `rsyncd version (?P<version>[^ ]+) starting, listening on port [0-9]+`, AnySize,
 		"rsyncd version 3.5.0 starting, listening on port 873"},
-	{VerifyFailed, "all", reRetry, AnySize, "WARNING: x failed verification -- update discarded (will try again)."},
+	{VerifyFailed, "all", `WARNING: ` + reVerify, AnySize, "WARNING: x failed verification -- update discarded (will try again)."},
+	{FileError, "all", `ERROR: ` + reVerify, AnySize, "ERROR: x failed verification -- update discarded."},
 	{NameLookup, "all", reAddr + ` is not a known address for ".*": spoofed address\?`, AnySize,
 		`10.1.2.3 is not a known address for "x.example": spoofed address?`},
 

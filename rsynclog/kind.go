@@ -33,7 +33,7 @@ const (
 	ProxyRejected               // a connection from a proxy that proxy protocol hosts doesn't name
 	Skipped                     // something was left out on purpose: non-regular or excluded files, non-empty directories
 	SecretsFile                 // trouble with a secrets file
-	VerifyFailed                // a file's checksum did not match after the transfer
+	VerifyFailed                // a file's checksum did not match after the transfer; it is sent once more
 	OtherKnown                  // a line of rsync that nothing needs: hints, memory, debug and verbose output
 	LostUpstream                // a forwarder says that it dropped messages
 	NumKinds                    // how many there are

@@ -421,11 +421,14 @@ func parseExit(text []byte, head int, kind Kind, ev *Event) bool {
 	return true
 }
 
-// parseVerifyFailed reads "WARNING: NAME failed verification -- update …." (receiver.c: recv_files).
+// parseVerifyFailed reads "WARNING: NAME failed verification -- update …." (receiver.c: recv_files), and the same with ERROR when the
+// file is given up.
 func parseVerifyFailed(text []byte, ev *Event) bool {
 	const middle = " failed verification -- update "
+	kind := VerifyFailed
 	rest, ok := bytes.CutPrefix(text, []byte("WARNING: "))
 	if !ok {
+		kind = FileError
 		rest, ok = bytes.CutPrefix(text, []byte("ERROR: "))
 	}
 	if !ok || !hasSuffix(text, ".") {
@@ -435,7 +438,7 @@ func parseVerifyFailed(text []byte, ev *Event) bool {
 	if i < 0 {
 		return false
 	}
-	ev.Kind, ev.Path = VerifyFailed, rest[:i]
+	ev.Kind, ev.Path = kind, rest[:i]
 	return true
 }
 

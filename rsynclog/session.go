@@ -14,11 +14,10 @@ type Limits struct {
 	Settle   time.Duration // how long a last line must stand uncontradicted before the session is counted
 }
 
-// DefaultLimits suit a large mirror: about 20 MiB when every table is full.
-var defaultLimits = Limits{Sessions: 32768, Origins: 4096, TTL: 24 * time.Hour, Settle: 2 * time.Second}
-
-// DefaultLimits returns limits that suit a large mirror: about 20 MiB when every table is full.
-func DefaultLimits() Limits { return defaultLimits }
+// DefaultLimits returns limits that suit a large mirror: about 20 MiB when the table of sessions is full.
+func DefaultLimits() Limits {
+	return Limits{Sessions: 32768, Origins: 4096, TTL: 24 * time.Hour, Settle: 2 * time.Second}
+}
 
 // Other stands for every name beyond a limit.
 const Other = "_other"
@@ -26,15 +25,20 @@ const Other = "_other"
 const (
 	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
 	freshTTL = time.Hour
-	// Late lines of an ended session still find its module for this long.
-	endedTTL = time.Minute
+	// Late lines of an ended session still find it for this long, and its process can't pass for a new one.
+	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
 	// maxModules bounds the names that one host's daemons can teach.
 	maxModules = 1000
-	// maxReopened bounds how often lines under the pid of an unfinished session may begin another one: a client can write such
-	// lines, and a pid does not come round so often.
-	maxReopened = 2
+	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
+	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
+	maxReopened = 8
+	pidDistance = 64
+	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
+	maxRaw = 5 * MaxLabel
+	// maxEnded bounds how many sessions one Tick ends, so that it doesn't take long.
+	maxEnded = 512
 )
 
 // An Origin is where sessions with distinct pids come from: a host, or a followed file.
@@ -45,7 +49,9 @@ type Origin struct {
 	// Cookie is the consumer's.
 	Cookie any
 
+	raw      string // the host as it stands in the header
 	tracked  bool
+	opened   uint64 // sessions begun here
 	sessions map[int32]*Session
 	modules  map[string]string // configured modules' names, raw as logged, to label
 	names    bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
@@ -75,16 +81,20 @@ type Sessions struct {
 func NewSessions(limits Limits, modules []string) *Sessions {
 	t := &Sessions{limits: limits, known: map[string]string{}, origins: map[originKey]*Origin{}}
 	for _, m := range modules {
-		t.known[m] = label([]byte(m))
+		t.known[m] = Label([]byte(m))
 	}
-	t.overflow = &Origin{Host: Other}
+	t.overflow = &Origin{Host: Other, raw: Other}
 	return t
 }
 
 // Origin returns the origin of a scope and a host name as it stands in the header. The host is copied when it is new.
 func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
-	if o := t.last; o != nil && o.Scope == scope && o.Host == string(host) {
+	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) {
 		return o
+	}
+	if len(host) > maxRaw {
+		t.overflown++
+		return t.overflow
 	}
 	o := t.origins[originKey{scope, string(host)}]
 	if o == nil {
@@ -92,8 +102,9 @@ func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
 			t.overflown++
 			return t.overflow
 		}
-		o = &Origin{Host: label(host), Scope: scope, tracked: true, sessions: map[int32]*Session{}, modules: map[string]string{}}
-		t.origins[originKey{scope, string(host)}] = o
+		raw := string(host)
+		o = &Origin{Host: Label(host), Scope: scope, raw: raw, tracked: true, sessions: map[int32]*Session{}, modules: map[string]string{}}
+		t.origins[originKey{scope, raw}] = o
 	}
 	t.last = o
 	return o
@@ -125,14 +136,16 @@ func (t *Sessions) Active(f func(*Session)) {
 	}
 }
 
-// Tick ends the sessions whose time has come. The changes are valid until the next call.
+// Tick ends the sessions whose time has come, some hundred at a time. The changes are valid until the next call.
 func (t *Sessions) Tick(now int64) []Change {
-	t.changes = t.changes[:0]
+	t.reset()
 	ttl := [numPhases]time.Duration{
 		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
 	}
 	for p := fresh; p < numPhases; p++ {
-		for s := t.lists[p].first; s != nil && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
+		n := 0
+		for s := t.lists[p].first; s != nil && n < maxEnded && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
+			n++
 			if p == ended {
 				t.drop(s)
 				continue
@@ -154,12 +167,22 @@ func (t *Sessions) expire(s *Session) {
 
 func (t *Sessions) emit(c Change) { t.changes = append(t.changes, c) }
 
-// open begins a session and makes room for it.
-func (t *Sessions) open(o *Origin, pid int32, at int64, p phase) *Session {
+// reset empties the changes and lets go of the sessions in them.
+func (t *Sessions) reset() {
+	clear(t.changes)
+	t.changes = t.changes[:0]
+}
+
+// open begins a session and makes room for it. reopened says how often lines have begun one under a pid that a client may write for;
+// such sessions are no sign that other pids are in use.
+func (t *Sessions) open(o *Origin, pid int32, at int64, p phase, reopened uint8) *Session {
 	for t.Len() >= t.limits.Sessions {
 		t.evict()
 	}
-	s := &Session{Origin: o, PID: pid, FirstSeen: at, LastSeen: at, phase: p}
+	if reopened == 0 {
+		o.opened++
+	}
+	s := &Session{Origin: o, PID: pid, FirstSeen: at, LastSeen: at, phase: p, serial: o.opened, reopened: reopened}
 	o.sessions[pid] = s
 	t.lists[p].push(s)
 	return s
@@ -201,10 +224,10 @@ func (t *Sessions) end(s *Session) {
 	s.Outcome = s.outcome()
 	for _, e := range s.exits {
 		if e.role != 0 {
-			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: e.n, Code: e.code})
+			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: e.code})
 		}
 	}
-	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1})
+	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
 	s.offer = offer{}
 	t.lists[s.phase].remove(s)
 	s.phase = ended
@@ -261,16 +284,18 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	if !teach || len(name) == 0 {
 		return "", false
 	}
-	if len(o.modules) >= maxModules {
+	if len(o.modules) >= maxModules || len(name) > maxRaw {
 		return Other, true
 	}
-	m := label(name)
+	m := Label(name)
 	o.modules[string(name)] = m
 	return m, true
 }
 
-// label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at most MaxLabel bytes.
-func label(name []byte) string {
+// Label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at most MaxLabel bytes. The label
+// holds no memory but its own.
+func Label(name []byte) string {
+	name = name[:min(len(name), maxRaw)]
 	b := AppendUnescaped(make([]byte, 0, len(name)), name)
 	s := strings.ToValidUTF8(string(b), "\uFFFD")
 	s = strings.Map(func(r rune) rune {
@@ -280,7 +305,7 @@ func label(name []byte) string {
 		return r
 	}, s)
 	if len(s) > MaxLabel {
-		s = strings.ToValidUTF8(s[:MaxLabel], "")
+		s = strings.Clone(strings.ToValidUTF8(s[:MaxLabel], ""))
 	}
 	return s
 }

@@ -13,6 +13,7 @@ type book struct {
 	exits                              []string
 	rejected                           []string
 	ended                              []string // "module direction outcome sent/received"
+	amended                            []string // "sent/received"
 	implausible                        int
 }
 
@@ -83,6 +84,8 @@ func (b *table) add(changes []Change) {
 			b.book.exits = append(b.book.exits, fmt.Sprint(c.Code))
 		case TurnedAway:
 			b.book.rejected = append(b.book.rejected, c.Reason.String())
+		case Amended:
+			b.book.amended = append(b.book.amended, fmt.Sprintf("%d/%d", c.Sent, c.Received))
 		case Ended:
 			s := c.Session
 			b.book.ended = append(b.book.ended,
@@ -342,8 +345,171 @@ func TestLabelsAreCleanText(t *testing.T) {
 		"\xff":                   "\uFFFD",
 		strings.Repeat("ü", 100): strings.Repeat("ü", 64),
 	} {
-		if got := label([]byte(in)); got != want {
+		if got := Label([]byte(in)); got != want {
 			t.Errorf("label(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// A client that goes on and on: every forged session of its own begins where the last one ended, with new module names.
+func TestForgingInALoopIsBounded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull)
+	for i := range 100 {
+		b.say(fmt.Sprintf(`
+			7 connect from evil (10.6.6.6)
+			7 unknown module 'x' tried from evil (10.6.6.6)
+			7 connect from evil (10.6.6.6)
+			7 rsync allowed access on module evil%d from evil (10.6.6.6)
+			7 rsync to evil%d/ from backup@evil (10.6.6.6)
+			7 sent 1 bytes  received 1125899906842624 bytes  total size 1
+			+2s`, i, i))
+	}
+	if b.book.connected > 1+maxReopened || len(b.host.modules) > 1 {
+		t.Errorf("%d connections, modules %v", b.book.connected, b.host.modules)
+	}
+	if s := fmt.Sprint(b.book.ended); strings.Contains(s, "evil") {
+		t.Errorf("a forged module became a label: %s", s)
+	}
+}
+
+func TestASummaryAfterAForgedOneIsNotLost(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 1 bytes  received 1 bytes  total size 1
+		+2s
+		7 send localhost [127.0.0.1] data () big.iso 900000000000
+		7 sent 900000000000 bytes  received 98 bytes  total size 900000000000`)
+	b.want("ended", b.book.ended, []string{"data send ok 1/1"})
+	b.want("amended", b.book.amended, []string{"899999999999/97"})
+}
+
+// What happens once in a session counts once, however often a forwarder says that it was repeated.
+func TestRepeatsOfWhatHappensOnce(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 message repeated 10000 times: [ connect from evil (10.6.6.6)]
+		7 message repeated 10000 times: [ rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]]
+		7 message repeated 10000 times: [ rsyncd version 3.5.0 starting, listening on port 873]
+		+2s`)
+	b.want("connected", b.book.connected, 1)
+	b.want("exits", b.book.exits, []string{"10"})
+}
+
+// A session moves at most what it may sum up: 1 PiB, in however many lines.
+func TestTransferLinesAreBounded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull)
+	for range 100 {
+		b.say(`7 message repeated 10000 times: [ send localhost [127.0.0.1] data () x 11529215046068]`)
+	}
+	if b.book.length > maxBytes {
+		t.Errorf("%d bytes", b.book.length)
+	}
+	b.say(`
+		0 send localhost [127.0.0.1] data () x 1152921504606846976
+		9 send localhost [127.0.0.1] data () x 1152921504606846976
+		9 sent 1152921504606846976 bytes  received 2 bytes  total size 3`)
+	if b.book.length > maxBytes {
+		t.Errorf("%d bytes with those of no session", b.book.length)
+	}
+	b.want("sessions", b.sessions.Len(), 1)
+}
+
+// The pids of a backlog come round in no time: what distinguishes them is how many other sessions lie between.
+func TestPidsOfABacklogComeRound(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	session := `
+		%[1]d connect from localhost (127.0.0.1)
+		%[1]d rsync allowed access on module data from localhost (127.0.0.1)
+		%[1]d rsync on data/ from localhost (127.0.0.1)
+		%[1]d sent 100 bytes  received 10 bytes  total size 1`
+	const rounds, pids = 20, 100
+	for range rounds {
+		for pid := range pids {
+			b.say(fmt.Sprintf(session, pid+1))
+		}
+	}
+	b.say("+2s")
+	b.want("connected", b.book.connected, rounds*pids)
+	b.want("executed", b.book.executed, rounds*pids)
+	b.want("ended", len(b.book.ended), rounds*pids)
+	b.want("implausible", b.book.implausible, 0)
+}
+
+func TestAdoptionTellsModulesApart(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module data2 from localhost (127.0.0.1)
+		9 connect from localhost (127.0.0.1)
+		9 rsync allowed access on module data from localhost (127.0.0.1)
+		8 rsync on data2/ from localhost (127.0.0.1)
+		10 rsync on data/ from localhost (127.0.0.1)
+		8 sent 2 bytes  received 2 bytes  total size 2
+		10 sent 1 bytes  received 1 bytes  total size 1
+		+2s
+		+2h`)
+	b.want("ended", b.book.ended, []string{"data2 send ok 2/2", "data send ok 1/1"})
+}
+
+func TestPostXferExecBefore32(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		8 rsync on post/ from localhost (127.0.0.1)
+		8 sent 75313 bytes  received 101 bytes  total size 75006
+		+2s
+		+2h`)
+	b.want("ended", b.book.ended, []string{" send ok 75313/101"})
+}
+
+func TestABrokenClientUnderAReusedPid(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 connect from localhost (127.0.0.1)
+		7 rsync error: error in rsync protocol data stream (code 12) at io.c(340) [Receiver=3.5.0]
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send unknown 0/0", "  aborted 0/0"})
+	b.want("connected", b.book.connected, 2)
+}
+
+func TestAFileThatFailedVerificationMakesItPartial(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 WARNING: x failed verification -- update discarded (will try again).
+		7 ERROR: x failed verification -- update discarded.
+		7 sent 9 bytes  received 8 bytes  total size 7
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send partial 9/8"})
+}
+
+func TestAnExcludedDestinationIsARefusal(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/secret from localhost (127.0.0.1)
+		7 receiving file list
+		7 ERROR: daemon has excluded destination "secret"
+		7 rsync error: errors selecting input/output files, dirs (code 3) at main.c(700) [Receiver=3.5.0]
+		+2s`)
+	b.want("ended", b.book.ended, []string{"inbox receive rejected 0/0"})
+}
+
+func TestALateTransferLineKeepsTheSummary(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 9 bytes  received 8 bytes  total size 7
+		7 send localhost [127.0.0.1] data () late 6
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send ok 9/8"})
+}
+
+func TestHostsThatLookAlikeOnlyWhenCleaned(t *testing.T) {
+	s := NewSessions(DefaultLimits(), nil)
+	a := s.Origin(0, []byte("\xff"))
+	if b := s.Origin(0, []byte("\uFFFD")); a == b || b != s.Origin(0, []byte("\uFFFD")) {
+		t.Error("two hosts are one origin, or one host is two")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/exporter-toolkit/web"
 )
@@ -205,6 +206,8 @@ func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
 		v.warn("%s=%q (from %s): it doesn't exist yet, and is followed once it does", from.name, name, from.origin)
 	case err != nil:
 		v.warn("%s=%q (from %s): %v", from.name, name, from.origin, err)
+	case !utf8.ValidString(name):
+		v.problemWith(from, name, errors.New("it is not UTF-8, and so can't be a label"), "follow it through a symbolic link of another name")
 	case info.IsDir():
 		v.problemWith(from, name, errors.New("it is a directory"), "name the log file in it")
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 // serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The order of both is here and nowhere
-// else: HTTP is bound first, so that a second instance stops before it takes a socket; the inputs drain and close before HTTP stops,
-// so that their last counts can be scraped.
+// else: HTTP is bound first, so that a second instance stops before it takes a socket; HTTP stops last, so that a scrape is answered
+// as long as anything is received.
 func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL
@@ -52,7 +52,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}()
 
 	err = runAll(inputsCtx, append(in.tasks, ticker{p}))
-	log.Info("stopping", "received", p.Snapshot().Total().Received)
+	log.Info("stopping", "received", p.Snapshot().Received())
 	stopWeb()
 	return errors.Join(err, <-webDone)
 }
