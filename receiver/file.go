@@ -19,7 +19,7 @@ import (
 const (
 	defaultPoll = time.Second
 
-	maxGenerations = 64                 // followed at the same time; beyond it the one that has not grown for the longest time is let go
+	maxGenerations = 512                // followed at the same time; beyond it the one that has not grown for the longest time is let go
 	maxOpen        = 2 * maxGenerations // open at the same time, with those that are being read to their ends
 	silentLimit    = 24 * time.Hour     // a generation without the name that has not grown for so long is let go
 	deletedLimit   = 10 * time.Minute   // and one without any name

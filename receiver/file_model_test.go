@@ -188,6 +188,9 @@ func TestFileModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
+			if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil { // to play a failure again
+				seed = s
+			}
 			t.Logf("seed %d", seed)
 			dir := t.TempDir()
 			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))

@@ -417,6 +417,6 @@ func TestFileTooManyGenerations(t *testing.T) {
 		must(t, os.Rename(opt.Path, fmt.Sprintf("%s.%d", opt.Path, n)))
 	}
 	reachCount(t, sink, files)
-	reach(t, "64 generations", func() bool { return f.Status().Generations == maxGenerations })
+	reach(t, "as many generations as allowed", func() bool { return f.Status().Generations == maxGenerations })
 	sink.check(t, false, lines(0, files)...)
 }
