@@ -5,7 +5,6 @@ package pipeline
 
 import (
 	"path"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,7 +98,6 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	p.mu.Lock()
 	p.handle(src, slab)
 	p.mu.Unlock()
-	runtime.Gosched()
 }
 
 // Snapshot ends the sessions whose time has come and copies the books.

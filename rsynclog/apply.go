@@ -247,7 +247,13 @@ func plausible(ev *Event) bool {
 }
 
 // small says whether a transfer line's numbers can be one file's, or those of the files that it stands for.
-func small(ev *Event) bool { return ev.Length <= maxBytes/times(ev) && ev.Wire <= maxBytes/times(ev) }
+func small(ev *Event) bool {
+	most := uint64(maxBytes)
+	if ev.Repeat > 1 {
+		most /= times(ev)
+	}
+	return ev.Length <= most && ev.Wire <= most
+}
 
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
