@@ -44,9 +44,6 @@ func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool)
 	if s := o.sessions[pid]; s != nil && !s.comeRound() {
 		return nil, false // a listener's pid isn't that of a session
 	}
-	if o.tracked {
-		o.listener = pid
-	}
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return t.changes, true
 }
@@ -181,7 +178,7 @@ func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
 	switch ev.Kind {
 	case Summary:
 		// The listener's stop line (main.c and cleanup.c, 3.1 and later) looks like an empty session.
-		if pid == o.listener || ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+		if ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
 			return true
 		}
 		if !plausible(ev) {

@@ -55,7 +55,6 @@ type Origin struct {
 	sessions map[int32]*Session
 	modules  map[string]string // configured modules' names, raw as logged, to label
 	names    bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
-	listener int32             // pid of the newest listener; 0: none seen
 }
 
 type originKey struct {

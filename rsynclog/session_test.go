@@ -373,6 +373,29 @@ func TestForgingInALoopIsBounded(t *testing.T) {
 	}
 }
 
+// Sessions that clients forge are no sign that pids have come round: ten real clients don't lend each other what they may forge.
+func TestForgedSessionsDoNotBringPidsRound(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	const clients = 10
+	for range 3 {
+		for pid := range clients {
+			if b.book.connected < clients {
+				b.say(strings.ReplaceAll(pull, "\t7 ", fmt.Sprintf("\t%d ", pid+1)))
+			}
+			for range 2 * maxReopened {
+				b.say(fmt.Sprintf(`
+					%[1]d sent 1 bytes  received 1 bytes  total size 1
+					+2s
+					%[1]d connect from evil (10.6.6.6)
+					%[1]d rsync on data/ from evil (10.6.6.6)`, pid+1))
+			}
+		}
+	}
+	if most := uint64(clients * (1 + maxReopened)); b.book.connected > most {
+		t.Errorf("%d connections, want at most %d", b.book.connected, most)
+	}
+}
+
 func TestASummaryAfterAForgedOneIsNotLost(t *testing.T) {
 	b := newTable(t, DefaultLimits())
 	b.say(pull + `
