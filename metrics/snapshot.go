@@ -74,7 +74,7 @@ func (s *Store) eachHost(f func(*hostTally)) {
 	for _, h := range s.hosts {
 		f(h)
 	}
-	if s.overflow[overflowHost] > 0 {
+	if s.overflow[overflowHost]+s.overflow[overflowModule] > 0 {
 		f(s.other)
 	}
 }

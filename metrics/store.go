@@ -229,9 +229,9 @@ func (s *Store) moduleNamed(h *hostTally, name string, at int64) *moduleTally {
 	if m := h.modules[name]; m != nil {
 		return m
 	}
-	if h == s.other || name != rsynclog.Other && !s.room(moduleSeries+flowSeries) {
+	if h == s.other || !s.room(moduleSeries+flowSeries) {
 		s.overflow[overflowModule]++
-		name = rsynclog.Other
+		h, name = s.other, rsynclog.Other // not one for each host
 		if m := h.modules[name]; m != nil {
 			return m
 		}
