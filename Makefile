@@ -10,7 +10,7 @@ FUZZ_CPU_MINUTES ?= 10
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz bench clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz graph bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -69,6 +69,9 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 				$(call or_fail,"$$target found something; the input is under testdata/fuzz of $$package"); \
 		done; \
 	done
+
+graph: ## take README's picture of the running demo, by Chromium
+	@scripts/graph.sh
 
 bench: ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...
