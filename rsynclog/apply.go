@@ -58,7 +58,7 @@ func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event
 		return false
 	}
 	if s != nil {
-		if s.phase == running || s.phase == settling && reopened > 0 {
+		if s.goingOn() || s.phase == settling && reopened > 0 {
 			if s.offer.at != 0 { // the one before said no more
 				s.reopened++
 				t.emit(Change{Kind: Connected, Origin: o, N: 1})
@@ -79,7 +79,7 @@ func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event
 // since it can write into the log only once it was let through, and then in the name of its process.
 func reopening(s *Session) uint8 {
 	switch {
-	case s == nil, s.reopened == 0 && s.Direction == NoDirection, s.phase != running && s.comeRound():
+	case s == nil, s.reopened == 0 && s.Direction == NoDirection, !s.goingOn() && s.comeRound():
 		return 0
 	}
 	return s.reopened + 1
@@ -152,15 +152,23 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
 // allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
 func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
+	s := t.waiting(o, pid, ev)
+	if s != nil {
+		delete(o.sessions, s.PID)
+		s.PID = pid
+		o.sessions[pid] = s
+	}
+	return s
+}
+
+// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address.
+func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
 	s := t.lists[fresh].last
 	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
 		// Before 3.2 there is no "allowed access", and only the address tells.
 		granted := s.known && beginsWith(ev.Request, s.Module) || !o.names && s.ConnectSeen
 		if s.Origin == o && granted && s.PID != pid && s.Addr == string(ev.Addr) {
-			delete(o.sessions, s.PID)
-			s.PID = pid
-			o.sessions[pid] = s
 			return s
 		}
 	}
@@ -220,6 +228,10 @@ func (t *Sessions) stray(o *Origin, ev *Event) bool {
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
 		s := &Session{Origin: o, Direction: ev.Direction}
+		if from := t.waiting(o, 0, ev); ev.Kind == Start && from != nil { // a module's long syslog tag, in which rsyslog cut off the pid
+			s.Module = from.Module
+			t.drop(from)
+		}
 		c.Session, c.Kind = s, Executed
 		if ev.Kind == Summary {
 			if !plausible(ev) {
@@ -267,15 +279,40 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		return t.gateClosed(s, at, ev)
 	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
 		return t.refused(s, at, ev)
-	case FileError, FileVanished, MaxDelete:
-		s.fileErrors = true
-		if ev.Kind != MaxDelete {
-			t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
-		}
+	case FileError, FileVanished:
+		t.fileFailed(s, at, ev)
+		return true
+	case MaxDelete:
+		return t.maxDelete(s, at)
 	case IOError, Timeout:
 		s.lost = true
 	}
 	t.move(s, s.phase, at)
+	return true
+}
+
+// fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at
+// the end of a run), and so does a download before.
+func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) {
+	s.fileErrors = true
+	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
+	if s.phase == running && (s.Direction == Receive || !s.Origin.names) {
+		t.move(s, failing, at)
+		return
+	}
+	t.move(s, s.phase, at)
+}
+
+// maxDelete takes "Deletions stopped due to --max-delete limit", an upload's last line (generator.c: generate_files; exit code 25 isn't
+// logged since 3.0).
+func (t *Sessions) maxDelete(s *Session, at int64) bool {
+	if s.Direction == Send {
+		return false // a download deletes nothing here
+	}
+	s.maxDelete = true
+	if s.goingOn() {
+		t.move(s, settling, at)
+	}
 	return true
 }
 

@@ -78,6 +78,7 @@ type Session struct {
 	moved      bool // a transfer line was seen
 	lost       bool // a line told of a lost connection or a time-out
 	fileErrors bool
+	maxDelete  bool // --max-delete stopped deletions
 	reason     Reason
 	listed     bool // asked for the module list
 	exits      [2]exit
@@ -104,14 +105,18 @@ type offer struct {
 
 // Started says whether the transfer was let through.
 func (s *Session) Started() bool {
-	return s.phase == running || s.phase == settling && s.Direction != NoDirection
+	return s.goingOn() || s.phase == settling && s.Direction != NoDirection
 }
+
+// goingOn says whether the session has started and no line has looked like its last.
+func (s *Session) goingOn() bool { return s.phase == running || s.phase == failing }
 
 type phase uint8
 
 const (
 	fresh    phase = iota // connected, not yet started
 	running               // started
+	failing               // started; a file failed, after which no last line may come
 	settling              // a last line was seen; counted if nothing contradicts it
 	ended                 // counted; kept for late lines
 	numPhases

@@ -37,6 +37,7 @@ var plainLines = [...]plainLine{
 	{WriteOnlyModule, "all", "ERROR: module is write only", ""},
 	{RefusedOption, "all", "rsync: The server is configured to refuse %s", "--delete"}, // options.c: create_refuse_error
 	{RefusedOption, "all", "rsync: on remote machine: %s", "--bogus-option: unknown option"},
+	{RefusedOption, "all", "rsync: Attempt to hack rsync thwarted!", ""},             // options.c: parse_arguments, --daemon sent to a daemon
 	{RefusedOption, "3.0+", `ERROR: daemon has excluded destination "%s"`, "secret"}, // main.c: get_local_name
 
 	{FileVanished, "all", "file has vanished: %s", `"/f1" (in data)`}, // flist.c: send_file_name
@@ -264,7 +265,7 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "3.0+", "[ROLE] %s", "change_dir(/srv)"},
 
 	// Whatever else begins with rsync's own words: options.c alone has dozens of them.
-	{OtherKnown, "all", "rsync: %s", "Attempt to hack rsync thwarted!"},
+	{OtherKnown, "all", "rsync: %s", "-o: unknown"},
 	{OtherKnown, "all", "ERROR: %s", "out of memory in glob_expand [Receiver]"},
 	{OtherKnown, "all", "WARNING: %s", "parent dir is absent in the file list: d"},
 }

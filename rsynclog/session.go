@@ -25,6 +25,9 @@ const Other = "_other"
 const (
 	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
 	freshTTL = time.Hour
+	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
+	// its summary says is added.
+	failingTTL = 15 * time.Minute
 	// Late lines of an ended session still find it for this long, and its process can't pass for a new one.
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
@@ -126,7 +129,7 @@ func (t *Sessions) Overflown() uint64 { return t.overflown }
 
 // Active calls f for each session that was let through and has not ended.
 func (t *Sessions) Active(f func(*Session)) {
-	for _, p := range [...]phase{running, settling} {
+	for _, p := range [...]phase{running, failing, settling} {
 		for s := t.lists[p].first; s != nil; s = s.next {
 			if s.Started() {
 				f(s)
@@ -139,7 +142,8 @@ func (t *Sessions) Active(f func(*Session)) {
 func (t *Sessions) Tick(now int64) []Change {
 	t.reset()
 	ttl := [numPhases]time.Duration{
-		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
+		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, failing: min(failingTTL, t.limits.TTL),
+		settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
 	}
 	for p := fresh; p < numPhases; p++ {
 		n := 0
@@ -188,7 +192,7 @@ func (t *Sessions) open(o *Origin, pid int32, at int64, p phase, reopened uint8)
 }
 
 func (t *Sessions) evict() {
-	for _, p := range [...]phase{ended, settling, fresh, running} {
+	for _, p := range [...]phase{ended, settling, failing, fresh, running} {
 		if s := t.lists[p].first; s != nil {
 			if p != ended {
 				t.evicted++
@@ -260,6 +264,8 @@ func (s *Session) outcome() Outcome {
 		return Partial
 	case s.lost:
 		return Aborted
+	case s.maxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
+		return OK
 	}
 	return Unknown
 }

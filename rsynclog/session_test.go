@@ -165,10 +165,58 @@ func TestUploadThatFailsWithoutALastLine(t *testing.T) {
 		7 rsync to nobw/ from localhost (127.0.0.1)
 		7 receiving file list
 		7 rsync: [receiver] mkstemp "/.one.3lO7sS" (in nobw) failed: Permission denied (13)
-		+23h`)
-	b.want("ended", b.book.ended, []string{})
-	b.say(`+1h`)
+		+14m
+		7 recv localhost [127.0.0.1] nobw () two 1
+		+14m`)
+	b.want("ended while lines still came", b.book.ended, []string{})
+	b.say(`+1m`)
 	b.want("ended", b.book.ended, []string{"nobw receive partial 0/0"})
+	b.say(`7 sent 35 bytes  received 193 bytes  total size 75008`) // it was slow, and its daemon older than 3.2
+	b.want("what it moved all the same", b.book.amended, []string{"35/193"})
+}
+
+// A pull from 3.2 and later always has a summary, so that a slow client's isn't given up for one unreadable file.
+func TestPullWithAFileErrorMayBeSilentForLong(t *testing.T) {
+	const unreadable = `
+		7 rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)
+		+23h`
+	b := newTable(t, DefaultLimits())
+	b.say(pull + unreadable)
+	b.want("ended", b.book.ended, []string{})
+	b.say(`7 sent 75551 bytes  received 121 bytes  total size 75007
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send partial 75551/121"})
+
+	old := newTable(t, DefaultLimits(), "data")
+	old.say(strings.Replace(pull, "7 rsync allowed access on module data from localhost (127.0.0.1)", "", 1) + unreadable)
+	old.want("ended before 3.2, where no summary comes", old.book.ended, []string{"data send partial 0/0"})
+}
+
+// The client's exit code is 0, and nothing is logged after that line (3.0 and later).
+func TestUploadWhoseDeletionsWereLimited(t *testing.T) {
+	const upload = `
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 del. localhost [127.0.0.1] inbox () old3 0
+		7 recv localhost [127.0.0.1] inbox () a.txt 6
+	`
+	for _, c := range []struct{ lines, outcome string }{
+		{"", "ok"},
+		{"7 rsync: [receiver] mkstemp \"/.one\" (in inbox) failed: Permission denied (13)", "partial"},
+		{"7 rsync error: the --max-delete limit stopped deletions (code 25) at main.c(925) [generator=2.6.9]", "partial"},
+	} {
+		b := newTable(t, DefaultLimits())
+		b.say(upload + "7 Deletions stopped due to --max-delete limit (2 skipped)\n" + c.lines)
+		b.want("ended before it has settled", b.book.ended, []string{})
+		b.say("+15m")
+		b.want("ended", b.book.ended, []string{"inbox receive " + c.outcome + " 0/0"})
+	}
+	b := newTable(t, DefaultLimits())
+	b.say(pull + "7 Deletions stopped due to --max-delete limit (2 skipped)\n+1h")
+	b.want("implausible in a download", b.book.implausible, 1)
+	b.want("ended", b.book.ended, []string{})
 }
 
 func TestGate(t *testing.T) {
