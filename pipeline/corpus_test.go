@@ -22,8 +22,9 @@ const corpus = "../testdata/corpus"
 
 // A scenario is what really happened, as the clients knew it (truth.json; see the corpus' README).
 type scenario struct {
-	File   *run `json:"file"`
-	Syslog *run `json:"syslog"`
+	File   *run   `json:"file"`
+	Syslog *run   `json:"syslog"`
+	Conf   string `json:"rsyncd_conf"`
 }
 
 type run struct {
@@ -238,10 +239,10 @@ func runs(t *testing.T, form string, f func(t *testing.T, scenario string, want 
 	}
 }
 
-// replay sends a scenario through a new pipeline and lets every session end that can; those that said nothing at their end expire.
-func replay(t *testing.T, scenario string, src *receiver.Source, messages [][]byte) *Pipeline {
+// replay sends messages through a new pipeline and lets every session end that can; those that said nothing at their end expire.
+func replay(t *testing.T, c Config, src *receiver.Source, messages [][]byte) *Pipeline {
 	t.Helper()
-	c := Config{LogFormat: formatOf(scenario), Tags: []string{"*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000}
+	c.LogFormat, c.Tags, c.Limits, c.MaxSeries = defaultFormat, []string{"*"}, rsynclog.DefaultLimits(), 10000
 	p, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -258,15 +259,33 @@ func replay(t *testing.T, scenario string, src *receiver.Source, messages [][]by
 
 const defaultFormat = "%o %h [%a] %m (%u) %f %l"
 
-// formatOf returns the log format in a scenario's rsyncd.conf.
-func formatOf(scenario string) string {
-	switch scenario {
-	case "upload_format_without_op":
-		return "%f %l"
-	case "download_links_dirs_perms":
-		return "%i %o %h [%a] %m (%u) %n%L %l"
+// config returns what RSYNCD_CONF would tell of a scenario's modules.
+func (s scenario) config() Config {
+	c := Config{ModuleFormats: map[string]string{}}
+	for line := range strings.Lines(s.Conf) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			c.Modules = append(c.Modules, strings.TrimSuffix(name, "]"))
+		}
+		if format, ok := strings.CutPrefix(line, "log format ="); ok {
+			c.ModuleFormats[c.Modules[len(c.Modules)-1]] = strings.TrimSpace(format)
+		}
 	}
-	return defaultFormat
+	return c
+}
+
+// agreeInEveryConfig replays a scenario with and without knowledge of its rsyncd.conf; without, files in other log formats than the
+// default aren't seen.
+func agreeInEveryConfig(t *testing.T, conf Config, src *receiver.Source, messages [][]byte, want row) (got counted) {
+	t.Helper()
+	p := replay(t, conf, src, messages)
+	got = count(t, p)
+	agree(t, got, want)
+	if len(conf.ModuleFormats) > 0 {
+		want.files = "?"
+	}
+	agree(t, count(t, replay(t, Config{}, src, messages)), want)
+	return got
 }
 
 func syslogSource() *receiver.Source {
@@ -294,6 +313,7 @@ func exitCodes(texts [][]byte) string {
 // "sent 75305 bytes  received 98 bytes" and "sent 143 bytes  received 26 bytes" make 75448 and 124; the clients counted
 // 75285+123 received, 40 less.
 func TestCorpusSyslog(t *testing.T) {
+	truth := readTruth(t)
 	runs(t, "syslog", func(t *testing.T, scenario string, want row) {
 		messages := datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))
 		var texts [][]byte
@@ -301,13 +321,12 @@ func TestCorpusSyslog(t *testing.T) {
 			_, text, _ := bytes.Cut(bytes.TrimSuffix(m, []byte("\n")), []byte("]: "))
 			texts = append(texts, text)
 		}
-		got := count(t, replay(t, scenario, syslogSource(), messages))
-		agree(t, got, want)
+		got := agreeInEveryConfig(t, truth[scenario].config(), syslogSource(), messages, want)
 		if codes := exitCodes(texts); got.codes != codes {
 			t.Errorf("exit codes: %s, want %s", got.codes, codes)
 		}
 	})
-	got := count(t, replay(t, "", syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", "download_small.raw"))))
+	got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", "download_small.raw"))))
 	if got.sent != 75448 || got.received != 124 {
 		t.Errorf("download_small: %d and %d bytes, want 75448 and 124", got.sent, got.received)
 	}
@@ -315,6 +334,7 @@ func TestCorpusSyslog(t *testing.T) {
 
 // TestCorpusFile replays the log files of every scenario.
 func TestCorpusFile(t *testing.T) {
+	truth := readTruth(t)
 	runs(t, "file", func(t *testing.T, scenario string, want row) {
 		names, err := filepath.Glob(filepath.Join(corpus, "file", scenario+".*log"))
 		if err != nil || len(names) == 0 {
@@ -333,8 +353,7 @@ func TestCorpusFile(t *testing.T) {
 				texts = append(texts, text)
 			}
 		}
-		got := count(t, replay(t, scenario, fileSource(), lines))
-		agree(t, got, want)
+		got := agreeInEveryConfig(t, truth[scenario].config(), fileSource(), lines, want)
 		if codes := exitCodes(texts); got.codes != codes {
 			t.Errorf("exit codes: %s, want %s", got.codes, codes)
 		}

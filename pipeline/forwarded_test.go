@@ -55,7 +55,7 @@ func TestForwardedLikeDirect(t *testing.T) {
 	if len(names) != 6 {
 		t.Fatalf("%d forwarded streams, want 6", len(names))
 	}
-	table := readTable(t)
+	table, truth := readTable(t), readTruth(t)
 	for _, name := range names {
 		stream := strings.TrimSuffix(filepath.Base(name), ".raw")
 		messages := forwarded(t, name)
@@ -68,9 +68,9 @@ func TestForwardedLikeDirect(t *testing.T) {
 				if !ok {
 					t.Fatal("not in the table")
 				}
-				got := count(t, replay(t, scenario, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part))
-				agree(t, got, want)
-				direct := count(t, replay(t, scenario, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))))
+				conf := truth[scenario].config()
+				got := agreeInEveryConfig(t, conf, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part, want)
+				direct := count(t, replay(t, conf, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))))
 				if got != direct {
 					t.Errorf("forwarded %+v\ndirect    %+v", got, direct)
 				}

@@ -17,17 +17,19 @@ import (
 
 // Config is what a Pipeline is made of.
 type Config struct {
-	LogFormat string   // rsyncd.conf's log format
-	Tags      []string // globs (path.Match) of the syslog tags that are rsyncd's
-	Modules   []string // configured modules
-	MaxSeries int
-	Limits    rsynclog.Limits
+	LogFormat     string            // rsyncd.conf's log format
+	ModuleFormats map[string]string // those of modules that have another one, by the module's name
+	Tags          []string          // globs (path.Match) of the syslog tags that are rsyncd's
+	Modules       []string          // configured modules
+	MaxSeries     int
+	Limits        rsynclog.Limits
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
 type Pipeline struct {
 	mu       sync.Mutex
 	parser   *rsynclog.Parser
+	parsers  map[string]*rsynclog.Parser // by module; those of modules with the log format of parser are left out
 	sessions *rsynclog.Sessions
 	store    *metrics.Store
 	tags     tagFilter
@@ -40,15 +42,25 @@ type Pipeline struct {
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero. The error is the log format's.
+// New returns a pipeline at zero. The error is a log format's.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
 		return nil, err
 	}
+	parsers := map[string]*rsynclog.Parser{}
+	for module, format := range c.ModuleFormats {
+		if format == c.LogFormat {
+			continue
+		}
+		if parsers[rsynclog.Label([]byte(module))], err = rsynclog.NewParser(format); err != nil {
+			return nil, err
+		}
+	}
 	clock := newClock()
 	p := &Pipeline{
 		parser:   parser,
+		parsers:  parsers,
 		sessions: rsynclog.NewSessions(c.Limits, c.Modules),
 		tags:     tagFilter{globs: c.Tags, seen: map[string]bool{}},
 		clock:    clock,
@@ -143,10 +155,11 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 		switch {
 		case p.isRsyncd(src):
-			p.parser.Parse(p.message.Text, &p.event)
-			p.apply(src, p.event.Kind != rsynclog.LostUpstream, now, wall)
+			origin := p.sessions.Origin(src.Scope, p.message.Host)
+			p.parserFor(origin).Parse(p.message.Text, &p.event)
+			p.apply(origin, p.event.Kind != rsynclog.LostUpstream, now, wall)
 		case p.isLossReport():
-			p.apply(src, true, now, wall)
+			p.apply(p.sessions.Origin(src.Scope, p.message.Host), true, now, wall)
 		default:
 			in.Ignored++
 		}
@@ -165,6 +178,16 @@ func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	return p.tags.match(p.message.Tag)
 }
 
+// parserFor returns the parser for the message in p.message: that of its session's module.
+func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
+	if len(p.parsers) > 0 {
+		if parser := p.parsers[p.sessions.Module(origin, p.message.PID)]; parser != nil {
+			return parser
+		}
+	}
+	return p.parser
+}
+
 // isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages, and parses it. Under
 // rsyncd's tag such a line is a client's text.
 func (p *Pipeline) isLossReport() bool {
@@ -178,9 +201,8 @@ func (p *Pipeline) isLossReport() bool {
 }
 
 // apply adds the event in p.event, read from p.message, to sessions and books. An implausible one is only counted.
-func (p *Pipeline) apply(src *receiver.Source, plausible bool, now, wall int64) {
+func (p *Pipeline) apply(origin *rsynclog.Origin, plausible bool, now, wall int64) {
 	m, ev := &p.message, &p.event
-	origin := p.sessions.Origin(src.Scope, m.Host)
 	if plausible {
 		ev.Severity = m.Severity
 		var changes []rsynclog.Change

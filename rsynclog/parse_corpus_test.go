@@ -1,6 +1,7 @@
 package rsynclog
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -39,15 +40,44 @@ func TestKindsOfWholeScenarios(t *testing.T) {
 
 var number = regexp.MustCompile(`[0-9a-f]{32}|\d+`)
 
-// TestWhatIsNotRecognised holds every unrecognised line of the corpus against a list that says why it is free text. The list has
-// count, scenario, text and reason; numbers and digests stand as 0.
+// parsersOf returns a parser for each log format in a scenario's rsyncd.conf, the default's first.
+func parsersOf(t *testing.T) func(scenario string) []*Parser {
+	t.Helper()
+	b, err := os.ReadFile(corpus + "/truth.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var truth map[string]struct {
+		Conf string `json:"rsyncd_conf"`
+	}
+	if err := json.Unmarshal(b, &truth); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string][]*Parser{}
+	for scenario, s := range truth {
+		known[scenario] = []*Parser{mustParser(t, DefaultLogFormat)}
+		for line := range strings.Lines(s.Conf) {
+			if format, ok := strings.CutPrefix(strings.TrimSpace(line), "log format ="); ok {
+				known[scenario] = append(known[scenario], mustParser(t, strings.TrimSpace(format)))
+			}
+		}
+	}
+	return func(scenario string) []*Parser { return known[scenario] }
+}
+
+// TestWhatIsNotRecognised holds every line of the corpus that is unrecognised in all log formats of its daemon against a list that says
+// why it is free text. The list has count, scenario, text and reason; numbers and digests stand as 0.
 func TestWhatIsNotRecognised(t *testing.T) {
-	p, got := mustParser(t, DefaultLogFormat), map[string]int{}
+	parsers, got := parsersOf(t), map[string]int{}
 	for _, form := range []string{"file", "syslog"} {
 		for _, l := range readCorpus(t, form) {
-			var ev Event
-			p.Parse([]byte(l.text), &ev)
-			if ev.Kind == Unrecognised {
+			recognised := false
+			for _, p := range parsers(l.scenario) {
+				var ev Event
+				p.Parse([]byte(l.text), &ev)
+				recognised = recognised || ev.Kind != Unrecognised
+			}
+			if !recognised {
 				got[fmt.Sprintf("%s\t%q", l.scenario, number.ReplaceAllString(l.text, "0"))]++
 			}
 		}

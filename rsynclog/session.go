@@ -112,6 +112,14 @@ func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
 	return o
 }
 
+// Module returns the module of a process's session; empty where there is none, or none is known.
+func (t *Sessions) Module(o *Origin, pid int32) string {
+	if s := o.sessions[pid]; s != nil {
+		return s.Module
+	}
+	return ""
+}
+
 // Len returns how many sessions are in the table, those lately ended among them.
 func (t *Sessions) Len() int {
 	n := 0

@@ -23,7 +23,11 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	}
 	tab.Flush()
 	for _, m := range cfg.Modules {
-		fmt.Fprintf(std.out, "module %s\n", printable(m))
+		format := ""
+		if f, ok := cfg.ModuleFormats[m]; ok {
+			format = fmt.Sprintf(" with log format %q", f)
+		}
+		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", w)

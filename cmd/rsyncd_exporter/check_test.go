@@ -9,7 +9,7 @@ import (
 func TestCheckShowsTheSettingsInForce(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "rsyncd.conf")
-	writeFile(t, conf, "[mirror]\n[two words]\n")
+	writeFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n")
 	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500")
 	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
 	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
@@ -26,8 +26,14 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 		"MAX_SERIES 500 RSYNCD_EXPORTER_MAX_SERIES",
 		"LOG_LEVEL debug --log-level",
 		"SESSION_TTL 24h default",
-		"module mirror",
+		`module mirror with log format "%o %f %b"`,
 		"module two words",
+		"module bad",
+		`module doubtful with log format "%f %l"`,
+		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module bad: log format "%l%b", column 3: "%l" and "%b" ` +
+			"run into each other, so that a number can't be told from its neighbour; put a space between them; LOG_FORMAT is taken instead",
+		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module doubtful: log format "%f %l", column 1: ` +
+			"%f begins the line, so that a file's name can look like another line; put %o at the beginning",
 		`warning: FILE="/var/log/nothing.log" (from -p): it doesn't exist yet, and is followed once it does`,
 	} {
 		if !strings.Contains("\n"+all+"\n", "\n"+want+"\n") {

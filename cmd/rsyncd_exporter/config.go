@@ -29,12 +29,13 @@ type Config struct {
 	ReceiveBuffer      ByteSize // 0: the system's default
 	Files              []string // paths, each file once; "-" is Stdin
 	FilePoll           time.Duration
-	FileFromStart      bool     // FILE_START=beginning
-	SyslogFormat       string   // receiver.ByName takes it
-	Tags               []string // globs for path.Match
-	LogFormat          string   // rsynclog.NewParser takes it
-	LineFormat         string   // receiver.ParseLineFormat takes it
-	Modules            []string // MODULES, and those of RSYNCD_CONF; each once
+	FileFromStart      bool              // FILE_START=beginning
+	SyslogFormat       string            // receiver.ByName takes it
+	Tags               []string          // globs for path.Match
+	LogFormat          string            // rsynclog.NewParser takes it
+	LineFormat         string            // receiver.ParseLineFormat takes it
+	Modules            []string          // MODULES, and those of RSYNCD_CONF; each once
+	ModuleFormats      map[string]string // by module, the log formats that RSYNCD_CONF gives; rsynclog.NewParser takes them
 	MaxSeries          int
 	SessionTTL         time.Duration
 	HTTPListen         string // host:port
@@ -114,13 +115,13 @@ func (v *validator) validate(s *settings) *Config {
 		Tags:               v.globs(&s.Tags),
 		LogFormat:          v.logFormat(&s.LogFormat),
 		LineFormat:         v.lineFormat(&s.LineFormat),
-		Modules:            v.modules(&s.Modules, &s.RsyncdConf),
 		MaxSeries:          v.number(&s.MaxSeries, 1, maxMaxSeries),
 		SessionTTL:         v.duration(&s.SessionTTL, minSessionTTL, maxSessionTTL),
 		HTTPListen:         v.address(&s.HTTPListen),
 		WebConfig:          v.webConfig(&s.WebConfig),
 		LogLevel:           v.level(&s.LogLevel),
 	}
+	c.Modules, c.ModuleFormats = v.modules(&s.Modules, &s.RsyncdConf)
 	v.together(s, c)
 	c.Warnings = v.warnings
 	return c
@@ -231,11 +232,11 @@ func (v *validator) globs(s *setting) []string {
 	return tags
 }
 
-// modules returns the names given and those of an rsyncd.conf.
-func (v *validator) modules(names, conf *setting) []string {
-	modules := names.items()
+// modules returns the names given and those of an rsyncd.conf, and the log formats that the latter gives.
+func (v *validator) modules(names, conf *setting) (modules []string, formats map[string]string) {
+	modules = names.items()
 	if conf.value == "" {
-		return modules
+		return modules, nil
 	}
 	found, err := readRsyncdConf(conf.value)
 	if err != nil {
@@ -244,12 +245,25 @@ func (v *validator) modules(names, conf *setting) []string {
 	if err == nil && len(found) == 0 {
 		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.value, conf.origin)
 	}
+	formats = map[string]string{}
 	for _, m := range found {
-		if !slices.Contains(modules, m) {
-			modules = append(modules, m)
+		if !slices.Contains(modules, m.name) {
+			modules = append(modules, m.name)
+		}
+		if !m.formatted {
+			continue
+		}
+		warnings, err := checkLogFormat(m.logFormat)
+		if err != nil {
+			warnings = append(warnings, err.Error()+"; LOG_FORMAT is taken instead")
+		} else {
+			formats[m.name] = m.logFormat
+		}
+		for _, w := range warnings {
+			v.warn("RSYNCD_CONF=%q (from %s), module %s: %s", conf.value, conf.origin, printable(m.name), w)
 		}
 	}
-	return modules
+	return modules, formats
 }
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.

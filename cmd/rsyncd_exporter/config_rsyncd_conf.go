@@ -16,21 +16,36 @@ const (
 	maxConfFiles = 1000
 )
 
-// confReader reads module names out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
-type confReader struct {
-	modules []string
-	seen    map[string]bool // by foldSection
-	files   int
+// A confModule is a module as an rsyncd.conf defines it.
+type confModule struct {
+	name      string
+	logFormat string
+	formatted bool // the file says what logFormat is, if only for all modules
 }
 
-// readRsyncdConf returns the names of the modules that an rsyncd.conf defines, itself or through &include and &merge, in their order.
+// confReader reads modules out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
+type confReader struct {
+	modules  []confModule
+	seen     map[string]int // by foldSection, where in modules
+	section  int            // of the parameters that follow, where in modules; global: outside of any module
+	defaults confModule     // what a module begins with
+	files    int
+}
+
+const global = -1
+
+// readRsyncdConf returns the modules that an rsyncd.conf defines, itself or through &include and &merge, in their order.
 // The error is for files that can't be read and for sections that rsyncd would refuse too, with file and line.
-func readRsyncdConf(path string) (modules []string, err error) {
-	r := &confReader{seen: map[string]bool{foldSection("global"): true}}
+func readRsyncdConf(path string) (modules []confModule, err error) {
+	r := newConfReader()
 	if err := r.file(path, 0); err != nil {
 		return nil, err
 	}
 	return r.modules, nil
+}
+
+func newConfReader() *confReader {
+	return &confReader{seen: map[string]int{foldSection("global"): global}, section: global}
 }
 
 // file reads one file.
@@ -70,9 +85,11 @@ func (r *confReader) text(path string, text []byte, depth int) error {
 		var err error
 		switch {
 		case strings.HasPrefix(line, "["):
-			err = r.section(line[1:])
+			err = r.begin(line[1:])
 		case strings.HasPrefix(line, "&"):
 			err = r.directive(line, depth)
+		case !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";"):
+			r.parameter(line)
 		}
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", printable(path), first, err)
@@ -102,8 +119,8 @@ func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	}
 }
 
-// section takes the name of a section header, less its first bracket. What follows the second one is ignored (params.c:Section).
-func (r *confReader) section(header string) error {
+// begin takes the name of a section header, less its first bracket. What follows the second one is ignored (params.c:Section).
+func (r *confReader) begin(header string) error {
 	name, _, closed := strings.Cut(header, "]")
 	name = strings.Join(strings.FieldsFunc(name, isConfSpace), " ")
 	switch {
@@ -114,11 +131,31 @@ func (r *confReader) section(header string) error {
 	case strings.Contains(name, "/"):
 		return fmt.Errorf("section %q: a module's name has no slash", name)
 	}
-	if folded := foldSection(name); !r.seen[folded] {
-		r.seen[folded] = true
-		r.modules = append(r.modules, name)
+	folded := foldSection(name)
+	section, ok := r.seen[folded]
+	if !ok {
+		module := r.defaults
+		module.name = name
+		section = len(r.modules)
+		r.modules = append(r.modules, module)
+		r.seen[folded] = section
 	}
+	r.section = section
 	return nil
+}
+
+// parameter takes "log format = FORMAT"; before the first module, or in [global], it is for the modules that follow (loadparm.c:
+// do_parameter).
+func (r *confReader) parameter(line string) {
+	name, value, ok := strings.Cut(line, "=")
+	if !ok || foldSection(name) != "LOGFORMAT" {
+		return
+	}
+	m := &r.defaults
+	if r.section != global {
+		m = &r.modules[r.section]
+	}
+	m.logFormat, m.formatted = strings.Trim(value, confSpace), true
 }
 
 // foldSection returns what names of the same section have in common: case and spaces don't count (loadparm.c:strwiEQ).
@@ -129,17 +166,17 @@ func foldSection(name string) string {
 func isConfSpace(r rune) bool { return strings.ContainsRune(confSpace, r) }
 
 // directive follows "&include PATH" and "&merge PATH". Of a directory, the first reads *.conf and the second *.inc, in the order of their
-// names. For the names of modules they are otherwise the same.
+// names. Each file of an &include has the defaults for itself.
 func (r *confReader) directive(line string, depth int) error {
 	end := strings.IndexAny(line, confSpace+"=")
 	if end < 0 {
 		return nil // "Ignoring badly formed line"
 	}
 	path := strings.Trim(strings.TrimPrefix(strings.TrimLeft(line[end:], confSpace), "="), confSpace)
-	suffix := ""
+	suffix, read := "", r.file
 	switch strings.ToLower(line[:end]) {
 	case "&include":
-		suffix = ".conf"
+		suffix, read = ".conf", r.include
 	case "&merge":
 		suffix = ".inc"
 	default:
@@ -150,7 +187,7 @@ func (r *confReader) directive(line string, depth int) error {
 		return err
 	}
 	if !info.IsDir() {
-		return r.file(path, depth+1)
+		return read(path, depth+1)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -160,9 +197,19 @@ func (r *confReader) directive(line string, depth int) error {
 		if e.IsDir() || !strings.HasSuffix(e.Name(), suffix) {
 			continue
 		}
-		if err := r.file(filepath.Join(path, e.Name()), depth+1); err != nil {
+		if err := read(filepath.Join(path, e.Name()), depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// include reads a file whose parameters outside of modules end with it. What follows is outside of any module (loadparm.c: do_section,
+// "]push" and "]pop").
+func (r *confReader) include(path string, depth int) error {
+	defaults := r.defaults
+	r.section = global
+	err := r.file(path, depth)
+	r.section, r.defaults = global, defaults
+	return err
 }

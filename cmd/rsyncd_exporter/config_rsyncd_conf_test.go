@@ -65,10 +65,17 @@ path=/tmp
 
 func TestModulesOfRsyncdConf(t *testing.T) {
 	path, want := exampleConf(t)
-	got, err := readRsyncdConf(path)
-	if !slices.Equal(got, want) || err != nil {
+	modules, err := readRsyncdConf(path)
+	if got := names(modules); !slices.Equal(got, want) || err != nil {
 		t.Errorf("modules %q, error %v\nwant    %q", got, err, want)
 	}
+}
+
+func names(modules []confModule) (names []string) {
+	for _, m := range modules {
+		names = append(names, m.name)
+	}
+	return names
 }
 
 // freePort returns a port of 127.0.0.1 that nobody listens at just now.
@@ -113,7 +120,7 @@ func TestRsyncdConfThatRsyncdRefuses(t *testing.T) {
 			want = `"` + path + `": it holds a NUL byte`
 		}
 		if err == nil || !strings.HasPrefix(err.Error(), want) || modules != nil {
-			t.Errorf("%q: modules %q, error %v; want %s", text, modules, err, want)
+			t.Errorf("%q: modules %v, error %v; want %s", text, modules, err, want)
 		}
 	}
 }
@@ -155,7 +162,7 @@ func FuzzRsyncdConf(f *testing.F) {
 		if bytes.ContainsRune(text, '&') {
 			t.Skip() // would read files
 		}
-		r := &confReader{seen: map[string]bool{foldSection("global"): true}}
+		r := newConfReader()
 		if err := r.text("fuzz", text, 0); err != nil {
 			if !strings.HasPrefix(err.Error(), "fuzz:") && !strings.HasPrefix(err.Error(), `"fuzz": it holds a NUL`) {
 				t.Fatalf("error without its place: %v", err)
@@ -163,15 +170,15 @@ func FuzzRsyncdConf(f *testing.F) {
 			return
 		}
 		var again strings.Builder
-		for _, m := range r.modules {
+		for _, m := range names(r.modules) {
 			if m == "" || strings.ContainsAny(m, "/]\n\t") || strings.Trim(m, " ") != m || strings.Contains(m, "  ") || foldSection(m) == "GLOBAL" {
 				t.Fatalf("module %q from %q", m, text)
 			}
 			fmt.Fprintf(&again, "[%s]\n", m)
 		}
-		second := &confReader{seen: map[string]bool{foldSection("global"): true}}
-		if err := second.text("again", []byte(again.String()), 0); err != nil || !slices.Equal(second.modules, r.modules) {
-			t.Fatalf("%q gives %q, read again %q, %v", text, r.modules, second.modules, err)
+		second := newConfReader()
+		if err := second.text("again", []byte(again.String()), 0); err != nil || !slices.Equal(names(second.modules), names(r.modules)) {
+			t.Fatalf("%q gives %v, read again %v, %v", text, r.modules, second.modules, err)
 		}
 	})
 }

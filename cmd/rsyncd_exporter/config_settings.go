@@ -32,7 +32,7 @@ type settings struct {
 	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`
 	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`
 	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
-	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from"`
+	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, and the modules' log formats, which then go before LOG_FORMAT"`
 	MaxSeries          setting `split_words:"true" default:"10000" meaning:"about how many series are served at most; what is beyond is counted as _other"`
 	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended, with outcome unknown"`
 	HTTPListen         setting `split_words:"true" default:":8080" meaning:"address of /metrics and the health pages"`

@@ -23,7 +23,8 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL
 	p, err := pipeline.New(pipeline.Config{
-		LogFormat: cfg.LogFormat, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries, Limits: limits,
+		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries,
+		Limits: limits,
 	})
 	if err != nil {
 		return err
