@@ -18,8 +18,6 @@ import (
 // until well after the pending ring is full, as fast as before. Afterwards the exporter shows what it dropped.
 func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 	const files, stalledPulls = 3000, 5 // 15,000 messages; the ring holds 8,192
-	hold := 10 * time.Second
-
 	p := newPipeline(t, Config{})
 	socket := filepath.Join(testenv.Dir(t), "log")
 	src := receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: receiver.Auto{Local: true}}
@@ -47,16 +45,11 @@ func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 	}
 	free := pull(0)
 
-	p.mu.Lock()
-	began := time.Now()
+	p.mu.Lock() // until the clients are done, which they would never be if the daemon waited: a client gives up after a minute
 	var stalled time.Duration
 	for i := range stalledPulls {
 		stalled = max(stalled, pull(i+1))
 	}
-	if took := time.Since(began); took > hold {
-		t.Errorf("%d pulls took %v with the lock held: the daemon was held up", stalledPulls, took)
-	}
-	<-time.After(hold - time.Since(began)) // the lock is held for ten seconds, whatever the clients do
 	p.mu.Unlock()
 	t.Logf("a pull of %d files: %v with a free pipeline, at most %v with a stalled one", files, free, stalled)
 
