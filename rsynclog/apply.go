@@ -1,6 +1,9 @@
 package rsynclog
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
 const maxBytes = 1 << 50
@@ -33,6 +36,10 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 	case ev.Kind == Start:
 		believed = t.start(o, s, pid, at, ev)
 	case s == nil:
+		if s = t.generatorOf(o, pid, ev); s != nil {
+			believed = t.line(s, at, ev)
+			break
+		}
 		believed = t.unseen(o, pid, at, ev)
 	default:
 		believed = t.line(s, at, ev)
@@ -181,6 +188,21 @@ func beginsWith(request []byte, module string) bool {
 	return ok && (len(rest) == 0 || rest[0] == '/' || rest[0] == ' ')
 }
 
+// generatorOf finds the upload whose receiver logs an error itself, because the generator, for which it was forked and which used to log
+// for it, is gone (io.c: send_msg). Its pid is one of the next after the generator's, as far as the system gives them out in order.
+func (t *Sessions) generatorOf(o *Origin, pid int32, ev *Event) *Session {
+	if ev.Kind != ExitError && ev.Kind != IOError || !spokenBy(ev, "receiver") || hasPrefix(ev.Version, "2.") {
+		return nil // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
+	}
+	const near = 16
+	for p := pid - 1; p > 0 && p >= pid-near; p-- {
+		if s := o.sessions[p]; s != nil && s.goingOn() && s.Direction == Receive {
+			return s
+		}
+	}
+	return nil
+}
+
 // unseen handles a line of a process that was never seen to connect.
 func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
 	switch ev.Kind {
@@ -279,9 +301,10 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		return t.gateClosed(s, at, ev)
 	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
 		return t.refused(s, at, ev)
+	case FileList:
+		s.fileList = true
 	case FileError, FileVanished:
-		t.fileFailed(s, at, ev)
-		return true
+		return t.fileFailed(s, at, ev)
 	case MaxDelete:
 		return t.maxDelete(s, at)
 	case IOError, Timeout:
@@ -293,15 +316,22 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 
 // fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at
 // the end of a run), and so does a download before.
-func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) {
+func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
+	if s.Direction == Send && spokenBy(ev, "receiver", "generator") || s.Direction == Receive && spokenBy(ev, "sender") {
+		return false // the client's role, not the daemon's
+	}
 	s.fileErrors = true
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
 	if s.phase == running && (s.Direction == Receive || !s.Origin.names) {
 		t.move(s, failing, at)
-		return
+		return true
 	}
 	t.move(s, s.phase, at)
+	return true
 }
+
+// spokenBy says whether a process of one of the roles logged the line.
+func spokenBy(ev *Event, roles ...string) bool { return slices.Contains(roles, string(ev.Role)) }
 
 // maxDelete takes "Deletions stopped due to --max-delete limit", an upload's last line (generator.c: generate_files; exit code 25 isn't
 // logged since 3.0).
@@ -471,8 +501,10 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 
 // refused handles a request that was logged and then turned down; "rsync error" follows.
 func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
-	if s.phase == ended || s.moved {
-		return false // a session that has moved a file has passed the gate
+	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
+	late := ev.Kind == RefusedOption && s.Direction == Receive
+	if s.phase == ended || s.moved || s.fileList && !late {
+		return false
 	}
 	if s.reason == NoReason {
 		s.reason = ev.Reason

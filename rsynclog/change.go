@@ -79,6 +79,8 @@ type Session struct {
 	lost       bool // a line told of a lost connection or a time-out
 	fileErrors bool
 	maxDelete  bool // --max-delete stopped deletions
+	fileList   bool // its file list was begun: nothing turns it away any more
+	evicted    bool // it made room before its time
 	reason     Reason
 	listed     bool // asked for the module list
 	exits      [2]exit

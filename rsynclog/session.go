@@ -204,6 +204,7 @@ func (t *Sessions) evict() {
 		if s := t.lists[p].first; s != nil {
 			if p != ended {
 				t.evicted++
+				s.evicted = true
 				t.expire(s)
 			}
 			t.drop(s)
@@ -274,6 +275,8 @@ func (s *Session) outcome() Outcome {
 		return Aborted
 	case s.maxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
 		return OK
+	case s.Direction == Receive && s.fileList && !s.evicted:
+		return Partial // an upload that came whole has a summary; without one its client ended with 23 or 24 for files of its own
 	}
 	return Unknown
 }

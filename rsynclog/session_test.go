@@ -192,6 +192,80 @@ func TestPullWithAFileErrorMayBeSilentForLong(t *testing.T) {
 	old.want("ended before 3.2, where no summary comes", old.book.ended, []string{"data send partial 0/0"})
 }
 
+// An upload whose client could not read some of its own files (code 23, 24) ends without a word, too. So does one whose processes were
+// all killed; neither came whole.
+func TestUploadWithoutALastLineIsPartial(t *testing.T) {
+	const upload = `
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/ from localhost (127.0.0.1)
+	`
+	b := newTable(t, DefaultLimits())
+	b.say(upload + `
+		7 receiving file list
+		7 recv localhost [127.0.0.1] inbox () a.txt 6
+		+23h`)
+	b.want("ended", b.book.ended, []string{})
+	b.say(`+1h`)
+	b.want("ended", b.book.ended, []string{"inbox receive partial 0/0"})
+
+	b = newTable(t, DefaultLimits())
+	b.say(upload + "+24h")
+	b.want("ended without a file list", b.book.ended, []string{"inbox receive unknown 0/0"})
+
+	limits := DefaultLimits()
+	limits.Sessions = 1
+	b = newTable(t, limits)
+	b.say(upload + "7 receiving file list\n8 connect from localhost (127.0.0.1)")
+	b.want("made room", b.book.ended, []string{"inbox receive unknown 0/0"})
+}
+
+// The generator, pid 3097, was killed, so that the receiver, forked from it, logs for itself.
+func TestReceiverThatLogsForItself(t *testing.T) {
+	const upload = `
+		3097 connect from localhost (127.0.0.1)
+		3097 rsync allowed access on module inbox from localhost (127.0.0.1)
+		3097 rsync to inbox/ from localhost (127.0.0.1)
+		3097 receiving file list
+	`
+	for _, c := range []struct{ line, outcome string }{
+		{"3098 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "aborted"},
+		{"3098 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [generator=3.5.0]", "partial"},
+		{"3098 rsync error: syntax or usage error (code 1) at clientserver.c(843) [receiver=2.6.9]", "partial"},
+		{"3114 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "partial"},
+	} {
+		b := newTable(t, DefaultLimits())
+		b.say(upload + c.line + "\n+24h")
+		b.want(c.line, b.book.ended, []string{"inbox receive " + c.outcome + " 0/0"})
+		b.want("counted once", len(b.book.exits), 1)
+	}
+}
+
+// What a client writes into the log of its own session can't contradict what came before.
+func TestRefusalsAfterTheFileList(t *testing.T) {
+	for _, line := range []string{"ERROR: module is read only", "ERROR: module is write only", "pre-xfer exec returned failure (256)",
+		"rsync: The server is configured to refuse --delete", "Deletions stopped due to --max-delete limit (3 skipped)",
+		`rsync: [receiver] mkstemp "/.x" (in data) failed: Permission denied (13)`} {
+		b := newTable(t, DefaultLimits())
+		b.say(strings.Replace(pull, "7 send localhost [127.0.0.1] data () a.txt 6", "", 1) + "7 " + line + `
+			7 sent 75305 bytes  received 98 bytes  total size 75006
+			+2s`)
+		b.want(line, b.book.ended, []string{"data send ok 75305/98"})
+		b.want("implausible", b.book.implausible, 1)
+		b.want("rejected", b.book.rejected, []string{})
+	}
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 ERROR: daemon has excluded destination "secret"
+		7 rsync error: error selecting input/output files, dirs (code 3) at main.c(775) [Receiver=3.5.0]
+		+2s`)
+	b.want("an excluded destination", b.book.ended, []string{"inbox receive rejected 0/0"})
+}
+
 // The client's exit code is 0, and nothing is logged after that line (3.0 and later).
 func TestUploadWhoseDeletionsWereLimited(t *testing.T) {
 	const upload = `
