@@ -1,9 +1,6 @@
 package rsynclog
 
-import (
-	"bytes"
-	"slices"
-)
+import "bytes"
 
 // maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
 const maxBytes = 1 << 50
@@ -36,7 +33,7 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 	case ev.Kind == Start:
 		believed = t.start(o, s, pid, at, ev)
 	case s == nil:
-		if s = t.generatorOf(o, pid, ev); s != nil {
+		if s = t.parentOf(o, pid, ev); s != nil {
 			believed = t.line(s, at, ev)
 			break
 		}
@@ -173,9 +170,7 @@ func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
 	s := t.lists[fresh].last
 	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
-		// Before 3.2 there is no "allowed access", and only the address tells.
-		granted := s.known && beginsWith(ev.Request, s.Module) || !o.names && s.ConnectSeen
-		if s.Origin == o && granted && s.PID != pid && s.Addr == string(ev.Addr) {
+		if s.Origin == o && s.granted() && (!s.known || beginsWith(ev.Request, s.Module)) && s.PID != pid && s.Addr == string(ev.Addr) {
 			return s
 		}
 	}
@@ -188,20 +183,33 @@ func beginsWith(request []byte, module string) bool {
 	return ok && (len(rest) == 0 || rest[0] == '/' || rest[0] == ' ')
 }
 
-// generatorOf finds the upload whose receiver logs an error itself, because the generator, for which it was forked and which used to log
-// for it, is gone (io.c: send_msg). Its pid is one of the next after the generator's, as far as the system gives them out in order.
-func (t *Sessions) generatorOf(o *Origin, pid int32, ev *Event) *Session {
-	if ev.Kind != ExitError && ev.Kind != IOError || !spokenBy(ev, "receiver") || hasPrefix(ev.Version, "2.") {
-		return nil // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
+// parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a process logs first: a
+// receiver's error, when the generator, which used to log for it, is gone (io.c: send_msg), or the failed set-up of a session that
+// goes on in a new process for its post-xfer exec. A child's pid is one of the next, as far as the system gives them out in order.
+func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
+	var isParent func(*Session) bool
+	switch ev.Kind {
+	case ExitError, IOError:
+		if string(ev.Role) != "receiver" || hasPrefix(ev.Version, "2.") {
+			return nil // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
+		}
+		isParent = func(s *Session) bool { return s.goingOn() && s.Direction == Receive }
+	case SetupFailed, ExecFailed:
+		isParent = func(s *Session) bool { return s.phase == fresh && s.granted() }
+	default:
+		return nil
 	}
-	const near = 16
+	const near = 64
 	for p := pid - 1; p > 0 && p >= pid-near; p-- {
-		if s := o.sessions[p]; s != nil && s.goingOn() && s.Direction == Receive {
+		if s := o.sessions[p]; s != nil && isParent(s) {
 			return s
 		}
 	}
 	return nil
 }
+
+// granted says whether the session was let into its module. Before 3.2 there is no line that says so.
+func (s *Session) granted() bool { return s.known || !s.Origin.names && s.ConnectSeen }
 
 // unseen handles a line of a process that was never seen to connect.
 func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
@@ -317,7 +325,8 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 // fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at
 // the end of a run), and so does a download before.
 func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
-	if s.Direction == Send && spokenBy(ev, "receiver", "generator") || s.Direction == Receive && spokenBy(ev, "sender") {
+	role := string(ev.Role)
+	if s.Direction == Send && (role == "receiver" || role == "generator") || s.Direction == Receive && role == "sender" {
 		return false // the client's role, not the daemon's
 	}
 	s.fileErrors = true
@@ -329,9 +338,6 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	t.move(s, s.phase, at)
 	return true
 }
-
-// spokenBy says whether a process of one of the roles logged the line.
-func spokenBy(ev *Event, roles ...string) bool { return slices.Contains(roles, string(ev.Role)) }
 
 // maxDelete takes "Deletions stopped due to --max-delete limit", an upload's last line (generator.c: generate_files; exit code 25 isn't
 // logged since 3.0).

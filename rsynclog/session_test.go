@@ -232,12 +232,35 @@ func TestReceiverThatLogsForItself(t *testing.T) {
 		{"3098 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "aborted"},
 		{"3098 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [generator=3.5.0]", "partial"},
 		{"3098 rsync error: syntax or usage error (code 1) at clientserver.c(843) [receiver=2.6.9]", "partial"},
-		{"3114 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "partial"},
+		{"3162 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "partial"},
 	} {
 		b := newTable(t, DefaultLimits())
 		b.say(upload + c.line + "\n+24h")
 		b.want(c.line, b.book.ended, []string{"inbox receive " + c.outcome + " 0/0"})
 		b.want("counted once", len(b.book.exits), 1)
+	}
+}
+
+// With a post-xfer exec the set-up goes on under a new pid, which is seen for the first time when it fails.
+func TestSetupThatFailsUnderANewPid(t *testing.T) {
+	const failed = "rsync: [Receiver] chroot(\"/gone\") failed: No such file or directory (2)\n"
+	for _, c := range []struct {
+		line  string
+		ended []string
+	}{
+		{"31680 " + failed, []string{"postgone  rejected 0/0"}},
+		{"31743 " + failed, []string{"  rejected 0/0", "postgone  unknown 0/0"}},
+		{"31678 " + failed, []string{"postgone  rejected 0/0"}},
+	} {
+		b := newTable(t, DefaultLimits())
+		b.say(`
+			31678 connect from localhost (127.0.0.1)
+			31678 rsync allowed access on module postgone from localhost (127.0.0.1)
+			31679 connect from localhost (127.0.0.1)
+			31679 module-list request from localhost (127.0.0.1)
+		` + c.line + "+1h")
+		b.want(c.line, b.book.ended, append([]string{"  listing 0/0"}, c.ended...))
+		b.want("rejected", b.book.rejected, []string{"other"})
 	}
 }
 
