@@ -139,7 +139,8 @@ func (e *emitter) module(m *moduleTally) {
 		e.counter(descFileErrors, c.n, m.created, m.host, m.module, number(c.number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
-		if m.known || m.rejected[r] > 0 {
+		early := m.module == "" && r == rsynclog.ReasonUnknownModule
+		if m.known || early || m.rejected[r] > 0 {
 			e.counter(descRejected, m.rejected[r], m.created, m.host, m.module, r.String())
 		}
 	}
@@ -165,7 +166,8 @@ func (e *emitter) flow(f *flowTally) {
 	// saw it may have none either, and bytes.
 	directed := f.direction != rsynclog.NoDirection
 	for o, n := range f.outcomes {
-		if directed || n > 0 {
+		transferred := rsynclog.Outcome(o) == rsynclog.OK || rsynclog.Outcome(o) == rsynclog.Partial
+		if directed || !transferred || n > 0 {
 			e.counter(descSessions, n, f.created, append(l, rsynclog.Outcome(o).String())...)
 		}
 	}

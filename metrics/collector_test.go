@@ -123,6 +123,31 @@ func TestConfiguredModulesExistAtZero(t *testing.T) {
 	if n := countOf(b.registry(), "rsync_errors_total"); n != len(usualCodes) {
 		t.Errorf("%d error series, want one for each of the %d usual codes", n, len(usualCodes))
 	}
+	// Two directions with 6 outcomes each; without a direction, for the module and for none, those 4 that need none.
+	if n := countOf(b.registry(), "rsync_sessions_total"); n != 2*6+2*4 {
+		t.Errorf("%d session series, want 20", n)
+	}
+	if n := countOf(b.registry(), "rsync_rejected_total"); n != 8+1 {
+		t.Errorf("%d series of rejections, want the module's 8 reasons, and unknown_module", n)
+	}
+}
+
+// What can happen to a client before it has named a module exists at 0 from a host's first message on: the first unknown module must not
+// be lost to increase().
+func TestEarlyOutcomesExistAtZero(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: []byte("192.0.2.1")})
+	b.want(`
+# HELP rsync_rejected_total Clients that were turned away, by reason.
+# TYPE rsync_rejected_total counter
+rsync_rejected_total{host="vm",module="",reason="unknown_module"} 0
+# HELP rsync_sessions_total Sessions that ended, by outcome.
+# TYPE rsync_sessions_total counter
+rsync_sessions_total{direction="",host="vm",module="",outcome="aborted"} 0
+rsync_sessions_total{direction="",host="vm",module="",outcome="listing"} 0
+rsync_sessions_total{direction="",host="vm",module="",outcome="rejected"} 0
+rsync_sessions_total{direction="",host="vm",module="",outcome="unknown"} 0
+`, "rsync_rejected_total", "rsync_sessions_total")
 }
 
 // Beyond MAX_SERIES nothing is lost: the sum over all series is what was counted, and memory stays bounded.

@@ -158,6 +158,7 @@ func (s *Store) Local() { s.configure(s.hostNamed("", s.start), s.start) }
 func (s *Store) newHost(name string, at int64) *hostTally {
 	h := &hostTally{host: name, created: at, modules: map[string]*moduleTally{}}
 	h.unnamed = &moduleTally{host: name, created: at}
+	s.flow(h.unnamed, rsynclog.NoDirection, at)
 	return h
 }
 
@@ -189,16 +190,17 @@ func (s *Store) configure(h *hostTally, at int64) {
 			}
 			m = s.newModule(h, name, at)
 		}
-		s.flow(m, rsynclog.Send, at)
-		s.flow(m, rsynclog.Receive, at)
+		for _, d := range [...]rsynclog.Direction{rsynclog.NoDirection, rsynclog.Send, rsynclog.Receive} {
+			s.flow(m, d, at)
+		}
 	}
 }
 
 // What a label set weighs: about how many series it is served as. A kind of message weighs one more, when it is first seen. A
 // module's second direction weighs nothing, as most modules have one.
 const (
-	hostSeries   = 5 + 12
-	moduleSeries = 29
+	hostSeries   = 5 + 12 + 5
+	moduleSeries = 29 + 4
 	flowSeries   = 11 + 3 + len(bounds)
 	userSeries   = 4
 )
