@@ -82,6 +82,7 @@ func loadConfig(args []string) (*Config, *settings, error) {
 type validator struct {
 	problems []error
 	warnings []string
+	formats  map[string]string // Config.ModuleFormats
 }
 
 // problem notes that a setting can't be used: why, and what to do about it.
@@ -115,13 +116,14 @@ func (v *validator) validate(s *settings) *Config {
 		Tags:               v.globs(&s.Tags),
 		LogFormat:          v.logFormat(&s.LogFormat),
 		LineFormat:         v.lineFormat(&s.LineFormat),
+		Modules:            v.modules(&s.Modules, &s.RsyncdConf),
 		MaxSeries:          v.number(&s.MaxSeries, 1, maxMaxSeries),
 		SessionTTL:         v.duration(&s.SessionTTL, minSessionTTL, maxSessionTTL),
 		HTTPListen:         v.address(&s.HTTPListen),
 		WebConfig:          v.webConfig(&s.WebConfig),
 		LogLevel:           v.level(&s.LogLevel),
 	}
-	c.Modules, c.ModuleFormats = v.modules(&s.Modules, &s.RsyncdConf)
+	c.ModuleFormats = v.formats
 	v.together(s, c)
 	c.Warnings = v.warnings
 	return c
@@ -232,11 +234,11 @@ func (v *validator) globs(s *setting) []string {
 	return tags
 }
 
-// modules returns the names given and those of an rsyncd.conf, and the log formats that the latter gives.
-func (v *validator) modules(names, conf *setting) (modules []string, formats map[string]string) {
-	modules = names.items()
+// modules returns the names given and those of an rsyncd.conf, and notes the log formats that the latter gives.
+func (v *validator) modules(names, conf *setting) []string {
+	modules := names.items()
 	if conf.value == "" {
-		return modules, nil
+		return modules
 	}
 	found, err := readRsyncdConf(conf.value)
 	if err != nil {
@@ -245,7 +247,6 @@ func (v *validator) modules(names, conf *setting) (modules []string, formats map
 	if err == nil && len(found) == 0 {
 		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.value, conf.origin)
 	}
-	formats = map[string]string{}
 	for _, m := range found {
 		if !slices.Contains(modules, m.name) {
 			modules = append(modules, m.name)
@@ -256,14 +257,16 @@ func (v *validator) modules(names, conf *setting) (modules []string, formats map
 		warnings, err := checkLogFormat(m.logFormat)
 		if err != nil {
 			warnings = append(warnings, err.Error()+"; LOG_FORMAT is taken instead")
+		} else if v.formats == nil {
+			v.formats = map[string]string{m.name: m.logFormat}
 		} else {
-			formats[m.name] = m.logFormat
+			v.formats[m.name] = m.logFormat
 		}
 		for _, w := range warnings {
 			v.warn("RSYNCD_CONF=%q (from %s), module %s: %s", conf.value, conf.origin, printable(m.name), w)
 		}
 	}
-	return modules, formats
+	return modules
 }
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.

@@ -71,7 +71,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	dir := t.TempDir()
 	web, conf := dir+"/web.yml", dir+"/rsyncd.conf"
 	writeFile(t, web, "")
-	writeFile(t, conf, "[from conf]\n[b c]\n")
+	writeFile(t, conf, "[from conf]\nlog format = %f %l\n[b c]\n")
 	given := map[string]string{ // by variable; each differs from its default
 		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
 		"LISTEN_TCP":           "localhost:601",
@@ -107,6 +107,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		LogFormat:          "%o %f %l",
 		LineFormat:         `(?P<pid>\d+) (?P<description>.*)`,
 		Modules:            []string{"a", "b c", "from conf"},
+		ModuleFormats:      map[string]string{"from conf": "%f %l"},
 		MaxSeries:          77,
 		SessionTTL:         90 * time.Minute,
 		HTTPListen:         "127.0.0.1:9999",
