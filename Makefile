@@ -10,7 +10,7 @@ FUZZ_CPU_MINUTES ?= 10
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz graph bench clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz graph bench bench-ingest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -75,6 +75,11 @@ graph: ## take README's picture of the running demo, by Chromium
 
 bench: ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...
+
+bench-ingest: build ## what a received message costs, compared with receivers that discard and with go-syslog's server (BENCH=-rounds=9)
+	@$(say) 'measuring; leave the machine alone meanwhile'
+	@go build -o build/ingestbench ./internal/ingestbench
+	@build/ingestbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build
