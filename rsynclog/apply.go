@@ -125,6 +125,10 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s = t.adopt(o, pid, ev); s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
+	case s.phase == settling && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
+		t.end(s)
+		t.drop(s)
+		s = t.adopt(o, pid, ev)
 	case s.phase != fresh:
 		return false // one session, one start
 	}

@@ -36,7 +36,7 @@ const (
 	maxModules = 1000
 	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
 	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
-	maxReopened = 8
+	maxReopened = 32
 	pidDistance = 64
 	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
 	maxRaw = 5 * MaxLabel

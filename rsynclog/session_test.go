@@ -241,6 +241,23 @@ func TestReceiverThatLogsForItself(t *testing.T) {
 	}
 }
 
+// The new pid of a session with a post-xfer exec may be that of one that has just ended; in a backlog no time passes in between.
+func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		6 connect from localhost (127.0.0.1)
+		6 rsync allowed access on module post from localhost (127.0.0.1)
+		7 rsync on post/ from localhost (127.0.0.1)
+		7 building file list
+		7 sent 300 bytes  received 20 bytes  total size 6
+		7 rsync on post/ from localhost (127.0.0.1)
+		+1h`)
+	b.want("ended", b.book.ended, []string{"data send ok 75305/98", "post send ok 300/20"})
+	b.want("executed", b.book.executed, 2)
+	b.want("a second start is no one's", b.book.implausible, 1)
+}
+
 // With a post-xfer exec the set-up goes on under a new pid, which is seen for the first time when it fails.
 func TestSetupThatFailsUnderANewPid(t *testing.T) {
 	const failed = "rsync: [Receiver] chroot(\"/gone\") failed: No such file or directory (2)\n"
