@@ -125,7 +125,7 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s = t.adopt(o, pid, ev); s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
-	case s.phase == settling && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
+	case s.phase != fresh && t.waiting(o, pid, ev).mayHaveForked(pid): // its pid is already that of a session with a post-xfer exec
 		t.end(s)
 		t.drop(s)
 		s = t.adopt(o, pid, ev)
@@ -189,7 +189,7 @@ func beginsWith(request []byte, module string) bool {
 
 // parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a process logs first: a
 // receiver's error, when the generator, which used to log for it, is gone (io.c: send_msg), or the failed set-up of a session that
-// goes on in a new process for its post-xfer exec. A child's pid is one of the next, as far as the system gives them out in order.
+// goes on in a new process for its post-xfer exec.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	var isParent func(*Session) bool
 	switch ev.Kind {
@@ -203,13 +203,18 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	default:
 		return nil
 	}
-	const near = 64
-	for p := pid - 1; p > 0 && p >= pid-near; p-- {
+	for p := pid - 1; p > 0 && p >= pid-pidsNear; p-- {
 		if s := o.sessions[p]; s != nil && isParent(s) {
 			return s
 		}
 	}
 	return nil
+}
+
+// mayHaveForked says whether a process's pid can be that of a child of the session's: one of the next, as far as the system gives them out
+// in order. The session may be nil.
+func (s *Session) mayHaveForked(pid int32) bool {
+	return s != nil && s.PID < pid && pid-s.PID <= pidsNear
 }
 
 // granted says whether the session was let into its module. Before 3.2 there is no line that says so.

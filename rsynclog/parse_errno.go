@@ -39,6 +39,8 @@ var errnoWords = [...]struct {
 	{SetupFailed, "all", "initgroups failed", ": Operation not permitted (1)"},
 	{SetupFailed, "all", "getpwuid failed", ": No such file or directory (2)"},
 	{SetupFailed, "all", "fork failed: ", "Resource temporarily unavailable (11)"},
+	{SetupFailed, "all", "failed to open exclude file ", "/etc/rsyncd.exclude: No such file or directory (2)"}, // exclude.c
+	{SetupFailed, "all", "failed to open include file ", "/etc/rsyncd.include: No such file or directory (2)"},
 	{SetupFailed, "all", "failed to open lock file ", "/run/rsyncd.lock: Permission denied (13)"},
 	{SetupFailed, "3.0+", "Unable to set ", "user to daemon uid 65534: Operation not permitted (1)"},
 

@@ -38,6 +38,8 @@ const (
 	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
 	maxReopened = 32
 	pidDistance = 64
+	// pidsNear is how far a child's pid can be from its parent's.
+	pidsNear = 64
 	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
 	maxRaw = 5 * MaxLabel
 	// maxEnded bounds how many sessions one Tick ends, so that it doesn't take long.

@@ -258,6 +258,24 @@ func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 	b.want("a second start is no one's", b.book.implausible, 1)
 }
 
+// Sessions without a last line (a killed process, failed files before 3.2) hold their pid for long; a client's own start line finds nobody
+// waiting with a pid just below.
+func TestPostXferExecUnderAPidWhoseSessionNeverEnded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		900 connect from localhost (127.0.0.1)
+		900 rsync allowed access on module post from localhost (127.0.0.1)
+		7 rsync on post/ from localhost (127.0.0.1)
+		6 connect from localhost (127.0.0.1)
+		6 rsync allowed access on module post from localhost (127.0.0.1)
+		7 rsync on post/ from localhost (127.0.0.1)
+		7 sent 300 bytes  received 20 bytes  total size 6
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send unknown 0/0", "post send ok 300/20"})
+	b.want("executed", b.book.executed, 2)
+	b.want("implausible", b.book.implausible, 1)
+}
+
 // With a post-xfer exec the set-up goes on under a new pid, which is seen for the first time when it fails.
 func TestSetupThatFailsUnderANewPid(t *testing.T) {
 	const failed = "rsync: [Receiver] chroot(\"/gone\") failed: No such file or directory (2)\n"
