@@ -435,6 +435,9 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	if !plausible(ev) {
 		return false
 	}
+	if s.HasSummary && ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
+	}
 	if s.phase == ended {
 		t.amend(s, ev)
 		return true
@@ -457,6 +460,9 @@ func (t *Sessions) amend(s *Session, ev *Event) {
 const severityInfo = 6
 
 func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
+	if s.phase == settling && s.HasSummary && s.fileList && string(ev.Role) == "Receiver" {
+		return false // the role of a process that has not yet been asked for anything (3.1 and later): another one, or a client's text
+	}
 	if s.phase == ended {
 		if s.lateExits++; s.lateExits > 2 {
 			s.lateExits = 2

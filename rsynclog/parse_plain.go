@@ -37,8 +37,9 @@ var plainLines = [...]plainLine{
 	{WriteOnlyModule, "all", "ERROR: module is write only", ""},
 	{RefusedOption, "all", "rsync: The server is configured to refuse %s", "--delete"}, // options.c: create_refuse_error
 	{RefusedOption, "all", "rsync: on remote machine: %s", "--bogus-option: unknown option"},
-	{RefusedOption, "all", "rsync: Attempt to hack rsync thwarted!", ""},             // options.c: parse_arguments, --daemon sent to a daemon
-	{RefusedOption, "3.0+", `ERROR: daemon has excluded destination "%s"`, "secret"}, // main.c: get_local_name
+	{RefusedOption, "all", "rsync: Attempt to hack rsync thwarted!", ""},                // options.c: parse_arguments, --daemon sent to a daemon
+	{RefusedOption, "all", "rsync: Your options have been rejected by the server.", ""}, // main.c: an excluded temporary or backup directory
+	{RefusedOption, "3.0+", `ERROR: daemon has excluded destination "%s"`, "secret"},    // main.c: get_local_name
 
 	{FileVanished, "all", "file has vanished: %s", `"/f1" (in data)`}, // flist.c: send_file_name
 	{FileVanished, "3.0+", "directory has vanished: %s", `"/d" (in data)`},

@@ -276,6 +276,18 @@ func TestPostXferExecUnderAPidWhoseSessionNeverEnded(t *testing.T) {
 	b.want("implausible", b.book.implausible, 1)
 }
 
+// In a backlog no time passes, so lines of processes that never connect are found under the pid of a session that has just ended.
+func TestOtherProcessesLinesUnderASessionsPid(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		7 rsync error: syntax or usage error (code 1) at clientserver.c(1435) [Receiver=3.5.0]
+		7 sent 0 bytes  received 0 bytes  total size 0
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send ok 75305/98"})
+	b.want("implausible", b.book.implausible, 1)
+}
+
 // With a post-xfer exec the set-up goes on under a new pid, which is seen for the first time when it fails.
 func TestSetupThatFailsUnderANewPid(t *testing.T) {
 	const failed = "rsync: [Receiver] chroot(\"/gone\") failed: No such file or directory (2)\n"
