@@ -37,6 +37,7 @@ var errnoWords = [...]struct {
 	{SetupFailed, "all", "setuid ", "65534 failed: Operation not permitted (1)"},
 	{SetupFailed, "all", "setgroups failed", ": Operation not permitted (1)"},
 	{SetupFailed, "all", "initgroups failed", ": Operation not permitted (1)"},
+	{SetupFailed, "3.1+", "getgrouplist failed", ": Invalid argument (22)"}, // uidlist.c: getallgroups
 	{SetupFailed, "all", "getpwuid failed", ": No such file or directory (2)"},
 	{SetupFailed, "all", "fork failed: ", "Resource temporarily unavailable (11)"},
 	{SetupFailed, "all", "failed to open lock file ", "/run/rsyncd.lock: Permission denied (13)"},
