@@ -15,21 +15,21 @@ var plainLines = [...]plainLine{
 	{FileList, "all", "receiving file list", ""}, // flist.c: recv_file_list
 
 	{MaxConnections, "all", "max connections (%d) reached", "1"}, // clientserver.c: rsync_module
-	{SetupFailed, "all", "No path specified for module %s", "nopath"},
+	{SetupFailed, "3.0+", "No path specified for module %s", "nopath"},
 	{SetupFailed, "all", "Invalid uid %s", "no_such_user"},
 	{SetupFailed, "all", "Invalid gid %s", "no_such_group"},
-	{SetupFailed, "3.0+", "Invalid daemon uid: %s", "nobdy"},
-	{SetupFailed, "3.0+", "Invalid daemon gid: %s", "nogrp"},
-	{SetupFailed, "all", `This rsync does not support a gid of "*"`, ""},
-	{SetupFailed, "all", `This rsync cannot add groups after "*".`, ""},
+	{SetupFailed, "3.1+", "Invalid daemon uid: %s", "nobdy"},
+	{SetupFailed, "3.1+", "Invalid daemon gid: %s", "nogrp"},
+	{SetupFailed, "3.1+", `This rsync does not support a gid of "*"`, ""},
+	{SetupFailed, "3.1+", `This rsync cannot add groups after "*".`, ""},
 	{SetupFailed, "3.1.0-3.1.1", "Too many groups specified via gid parameter.", ""},
 	{SetupFailed, "3.0+", "normalize_path(%s) failed", "/srv/x"},
-	{SetupFailed, "all", "Symlink munging is %s directory exists.", "unsafe when a /rsyncd-munged/"},
+	{SetupFailed, "3.0+", "Symlink munging is %s directory exists.", "unsafe when a /rsyncd-munged/"},
 	{SetupFailed, "-3.0.9", "rsync: chdir %s failed", "/srv/x"},       // the source has a line end before the reason
 	{ExecFailed, "all", "pre-xfer exec returned failure (%s", "768)"}, // clientserver.c: finish_pre_exec
 	{ExecFailed, "3.2+", "early exec returned failure (%s", "256)"},
 	{ReadOnlyModule, "all", "ERROR: module is read only", ""}, // main.c: do_server_recv
-	{ReadOnlyModule, "3.0+", "ERROR: --remove-%s-files cannot be used with a read-only module", "source"},
+	{ReadOnlyModule, "all", "ERROR: --remove-%s-files cannot be used with a read-only module", "source"},
 	{WriteOnlyModule, "all", "ERROR: module is write only", ""},
 	{RefusedOption, "all", "rsync: The server is configured to refuse %s", "--delete"}, // options.c: create_refuse_error
 	{RefusedOption, "all", "rsync: on remote machine: %s", "--bogus-option: unknown option"},
@@ -56,7 +56,7 @@ var plainLines = [...]plainLine{
 	{RefusedOption, "all", "rsync: --%s", "append cannot be used with --whole-file"},
 	{RefusedOption, "3.2+", "Your --%s-choice value (%s) was refused by the server.", "checksum"}, // compat.c
 	{RefusedOption, "3.1+", "unknown checksum name: %s", "x"},                                     // checksum.c
-	{RefusedOption, "3.1+", "invalid checksum-choice for %s", "the --checksum option (4)"},
+	{RefusedOption, "3.1-3.1.3", "invalid checksum-choice for %s", "the --checksum option (4)"},
 	{RefusedOption, "3.2+", "Invalid checksum-choice for %s", "--checksum: none (0)"},
 	{RefusedOption, "3.2+", "unknown compress name: %s", "x"}, // compat.c
 	{RefusedOption, "3.1+", "preallocation is not supported on this %s", "Server"},
@@ -80,13 +80,13 @@ var plainLines = [...]plainLine{
 	{FileVanished, "3.0+", "directory has vanished: %s", `"/d" (in data)`},
 	{MaxDelete, "all", "Deletions stopped due to --max-delete limit (%d skipped)", "3"}, // generator.c
 
-	{Timeout, "-3.0.9", "io timeout after %d seconds -- exiting", "60"}, // io.c: check_timeout
+	{Timeout, "-2.6.9", "io timeout after %d seconds -- exiting", "60"}, // io.c: check_timeout
 	{Timeout, "3.2+", "stopping at requested limit", ""},                // code 30, too
 
 	{IOError, "all", "rsync: connection unexpectedly closed (%s", "661 bytes received so far) [receiver]"}, // io.c: whine_about_eof
 	{IOError, "all", "unexpected tag %s", "73 [sender]"},
 	{IOError, "all", "invalid multi-message %s", "9:8 [sender]"},
-	{IOError, "all", "invalid message %s", "9:8 [sender]"},
+	{IOError, "-3.0.9", "invalid message %s", "9:8 [sender]"},
 	{IOError, "-3.0.9", "unknown message %s", "9:8 [sender]"},
 	{IOError, "all", "multiplexing overflow %s", "12:16777215 [sender]"},
 	{IOError, "all", "protocol version mismatch -- is your shell clean?", ""}, // compat.c
@@ -98,23 +98,23 @@ var plainLines = [...]plainLine{
 	{IOError, "3.0+", "Overflow in read_var%s", "int()"},
 	{IOError, "all", "overflow: %s", "xflags=0x9 l1=255 l2=70000 lastname=x [receiver]"}, // flist.c
 	{IOError, "all", "Integer overflow: attempted 64-bit offset", ""},
-	{IOError, "all", "Offset overflow: attempted 64-bit file-length", ""},
-	{IOError, "3.2+", "Offset underflow: file-length is negative", ""},
+	{IOError, "3.0+", "Offset overflow: attempted 64-bit file-length", ""},
+	{IOError, "3.0+", "Offset underflow: file-length is negative", ""},
 	{IOError, "all", "Invalid file index: %s", "9 (0 - 3) [sender]"}, // rsync.c, io.c
 	{IOError, "3.0+", "Invalid dir index: %s", "9 (0 - 3) [sender]"},
 	{IOError, "all", "Invalid block %s", "length -1 [sender]"},
 	{IOError, "all", "Invalid checksum %s", "count -1 [sender]"},
 	{IOError, "all", "Invalid remainder length %s", "-1 [sender]"},
 	{IOError, "3.5+", "Invalid zero block length %s", "[sender]"},
-	{IOError, "all", "Invalid literal token %s", "with no data [receiver]"},
-	{IOError, "all", "Invalid itemized flag word: %s", "8000 [sender]"},
+	{IOError, "3.5+", "Invalid literal token %s", "with no data [receiver]"},
+	{IOError, "-2.6.9", "Invalid itemized flag word: %s", "8000 [sender]"},
 	{IOError, "all", "Invalid packet at end of run %s", "[Receiver]"},
-	{IOError, "all", "Invalid flist flag: %s", "ffff"},
-	{IOError, "all", "Invalid xattr name received %s", "(missing trailing \\0)."},
+	{IOError, "3.0+", "Invalid flist flag: %s", "ffff"},
+	{IOError, "3.1+", "Invalid xattr name received %s", "(missing trailing \\0)."},
 	{IOError, "3.5+", "wire size %s out of range: %s", "blength"},
 	{IOError, "3.5+", "wire value %s out of range: %s", "blength"},
 	{IOError, "3.5+", "checksum count*blength overflows OFF_T %s", "[sender]"},
-	{IOError, "all", "got a block match with no basis file for %s", "x [receiver]"},
+	{IOError, "3.5+", "got a block match with no basis file for %s", "x [receiver]"},
 	{IOError, "all", "got transfer request in phase 2 %s", "[sender]"},
 	{IOError, "all", "received request to transfer non-regular file: %s", "3 [sender]"},
 	{IOError, "3.0+", "File-list index %s not in %s", "9"},
@@ -122,21 +122,21 @@ var plainLines = [...]plainLine{
 	{IOError, "all", "inflate %sreturned %s", ""},
 	{IOError, "all", "inflate init failed", ""},
 	{IOError, "all", "deflate %sreturned %s", ""},
-	{IOError, "all", "uncompress failed: %s", "-3"},
+	{IOError, "3.2+", "uncompress failed: %s", "-3"},
 	{IOError, "all", "compression init failed", ""},
-	{IOError, "all", "compress returned %s", "-2"},
+	{IOError, "3.2+", "compress returned %s", "-2"},
 	{IOError, "3.2+", "ZSTD_%s", "createDStream failed"},
 	{IOError, "3.2+", "ZSTD decomp returned %s", "-20 (12 bytes)"},
-	{IOError, "all", "invalid token number in compressed stream", ""},
+	{IOError, "3.5+", "invalid token number in compressed stream", ""},
 	{IOError, "3.4.1+", "invalid uncompressed token length %s", "9 [receiver]"},
-	{IOError, "all", "Impossible error in external-zlib code (%d).", "1"},
+	{IOError, "3.1-3.1.3", "Impossible error in external-zlib code (%d).", "1"},
 	{IOError, "3.1+", "error in perform_io: %s", "no fd for input."},
 	{IOError, "3.1+", "need to read %s bytes, iobuf.in.buf is only %s bytes.", "9"},
-	{IOError, "3.1+", "overflowed %s buffer in %s", "iobuf.msg"},
-	{IOError, "all", "too many daemon arguments", ""},
+	{IOError, "3.0+", "overflowed %s buffer in %s", "iobuf.msg"},
+	{IOError, "3.5+", "too many daemon arguments", ""},
 	{IOError, "all", "receive_sums failed", ""},
-	{IOError, "3.0+", "server_recv: recv_file_list error", ""},
-	{IOError, "all", "hard-link reference out of range: %s", "9 (3)"},
+	{IOError, "all", "server_recv: recv_file_list error", ""},
+	{IOError, "3.0+", "hard-link reference out of range: %s", "9 (3)"},
 	{IOError, "3.5+", "hard-link gnum %s precedes flist start %s", "9"}, // hlink.c
 	{IOError, "3.0+", "Unable to find a hlink node for %s", "9 (x)"},
 	{IOError, "3.0+", "Hlink node data for %s", "9 is NULL (x)"},
@@ -145,42 +145,42 @@ var plainLines = [...]plainLine{
 	{IOError, "3.0+", "receive_xattr: xa index %s", "9 out of range for x"},
 	{IOError, "3.0+", "FATAL I/O ERROR: %s", "dying to avoid a --delete-during issue with a pre-3.0.7 receiver."},
 	{IOError, "all", "invalid basis_dir index: %s", "9."}, // receiver.c
-	{IOError, "all", "attempt to hack rsync failed.", ""},
+	{IOError, "-3.1.3", "attempt to hack rsync failed.", ""},
 	{IOError, "3.2+", "attempt to copy device contents without --copy-devices", ""}, // sender.c
 	{IOError, "3.0.0", "INTERNAL ERROR: unable to find flist for item %d", "9"},
-	{IOError, "all", "select exception on fd %d", "5"}, // io.c
+	{IOError, "3.0-3.4.4", "select exception on fd %d", "5"}, // io.c
 	{IOError, "3.2+", "Connection to name-converter failed.", ""},
 	{IOError, "all", "filter rules are too modern for remote rsync.", ""},
-	{IOError, "all", "invalid file mode %s", "0170000 for x [receiver]"},
+	{IOError, "3.5+", "invalid file mode %s", "0170000 for x [receiver]"},
 	{IOError, "3.5+", "xattr %s [%s]", "list exceeds per-file limit"},
-	{IOError, "all", "ABORTING due to %s", "unsafe pathname from sender: ../x"}, // flist.c
+	{IOError, "3.1+", "ABORTING due to %s", "unsafe pathname from sender: ../x"}, // flist.c
 	{IOError, "3.2+", "ERROR: rejecting %s", "unrequested file-list name: x"},
-	{FileError, "3.2+", "rsync: refusing malicious fuzzy operation for %s", "x"},
-	{IOError, "3.2+", "rsync: refusing %s", "transfer of cleared file index 3"},
+	{FileError, "3.4+", "rsync: refusing malicious fuzzy operation for %s", "x"},
+	{IOError, "3.4+", "rsync: refusing %s", "transfer of cleared file index 3"},
 
 	{FileError, "all", "symlink has no referent: %s", `"/l" (in data)`}, // flist.c, code 23 from here to "could not make way"
-	{FileError, "all", "skipping symlink with 0-length value: %s", `"/l" (in data)`},
+	{FileError, "3.0+", "skipping symlink with 0-length value: %s", `"/l" (in data)`},
 	{FileError, "3.0+", "cannot send file with empty name in %s", `"/d" (in data)`},
 	{FileError, "3.0+", "filename overflows max-path len by %s", "12: d/x"},
-	{FileError, "all", "path too long: %s", "d/x"},
+	{FileError, "3.5+", "path too long: %s", "d/x"},
 	{FileError, "all", "temporary filename too long: %s", "x"},
-	{FileError, "all", "Time value of %s truncated on receiver.", "x"},
+	{FileError, "3.0+", "Time value of %s truncated on receiver.", "x"},
 	{FileError, "3.2+", "Access time value of %s truncated on receiver.", "x"},
 	{FileError, "3.2+", "Create time value of %s truncated on receiver.", "x"},
 	{FileError, "3.0+", "uid 4294967295 (-1) is impossible to set on %s", `"/x" (in data)`},
 	{FileError, "3.0+", "gid 4294967295 (-1) is impossible to set on %s", `"/x" (in data)`},
-	{FileError, "all", "could not make way for %s", "new regular file: x"},
+	{FileError, "3.0+", "could not make way for %s", "new regular file: x"},
 	{FileError, "all", "recv_files: %s is a directory", `"/x" (in data)`},
 	{FileError, "3.0+", "failed to re-read xattr %s for %s", "user.x"},
-	{FileError, "3.1+", "no ftruncate for over-long pre-alloc: %s", "x"},
-	{FileError, "3.0+", "ERROR: Skipping sender remove %s", "of destination file: x"},
+	{FileError, "3.2+", "no ftruncate for over-long pre-alloc: %s", "x"},
+	{FileError, "3.1+", "ERROR: Skipping sender remove %s", "of destination file: x"},
 	{FileError, "3.0.0-3.0.8", "skipping daemon-excluded %s", `file "x"`},
 	{FileError, "3.0+", "ERROR: daemon refused to receive %s", `file "x"`}, // generator.c: FERROR_XFER, the transfer goes on
 	{FileError, "3.1+", "The backup-dir is not a directory: %s", "/b"},     // main.c
 	{FileError, "3.2+", "The temp-dir %s", "does not exist: /t"},
 	{FileError, "3.1+", "Failed to stat %s: %s", "/b"},
 	{FileError, "3.0+", "Unable to create partial-dir for %s -- discarding %s.", "x"},
-	{FileError, "-2.6.9", "backup filename too long", ""},
+	{FileError, "all", "backup filename too long", ""},
 	{FileError, "3.0+", "get_xattr_data: lgetxattr(%s) returned %s", `"/x" (in data),"user.x",7`},
 	{FileError, "3.0+", "Missing abbreviated xattr value, %s, for %s", "user.x"},
 	{FileError, "3.0+", "Corrupt %s xattr attached to %s", "user.rsync.%stat"},
@@ -200,23 +200,23 @@ var plainLines = [...]plainLine{
 	{ListenerError, "all", "syntax error -- %s does not take a value", "X"},
 	{ListenerError, "3.2+", "failed to %s pid file %s: %s", "create"}, // clientserver.c: create_pid_file
 	{ListenerError, "3.5+", "pid file path is too long: %s", "/run/x"},
-	{ListenerError, "3.0+", `Ignoring "log file" setting.`, ""}, // log.c
+	{ListenerError, "all", `Ignoring "log file" setting.`, ""}, // log.c
 	{ListenerError, "all", "Daemon option(s) used without --daemon.", ""},
 	{ListenerError, "all", `(Type "rsync --daemon --help" for assistance with daemon mode.)`, ""},
 
 	{ConfigWarning, "all", `Unknown Parameter encountered: "%s"`, "bogus param"}, // loadparm.c
 	{ConfigWarning, "all", `IGNORING unknown parameter "%s"`, "bogus param"},
-	{ConfigWarning, "all", `Unknown parameter "%s"`, "x"},
+	{ConfigWarning, "3.1+", `Unknown parameter "%s"`, "x"},
 	{ConfigWarning, "all", "Global parameter %s section!", "port found in module"},
 	{ConfigWarning, "all", `Badly formed boolean in configuration file: "%s".`, "perhaps"},
-	{ConfigWarning, "all", "Warning: invalid section name in configuration file: %s", "x"},
+	{ConfigWarning, "3.0+", "Warning: invalid section name in configuration file: %s", "x"},
 	{ConfigWarning, "all", "Failed to add a new %s", "module"},
-	{ConfigWarning, "3.2+", "Overflowed buf in expand_vars() %s", "trying to expand: %X%"},
+	{ConfigWarning, "3.1+", "Overflowed buf in expand_vars() %s", "trying to expand: %X%"},
 	{ConfigWarning, "3.5+", "refusing to run shell hook: %s", "%RSYNC_REQUEST% holds a shell metacharacter"},
 	{ConfigWarning, "all", "Invalid value %s", `"x" for parameter`},
-	{ConfigWarning, "3.0+", `Invalid "%s`, `incoming chmod" directive: x`}, // clientserver.c
+	{ConfigWarning, "all", `Invalid "%s`, `incoming chmod" directive: x`}, // clientserver.c
 	{ConfigWarning, "all", "params.c:%s", "pm_process() - Failed.  Error returned from params.c:parse()."},
-	{ConfigWarning, "3.0+", "Unknown directive: %s.", "&x"},
+	{ConfigWarning, "3.1+", "Unknown directive: %s.", "&x"},
 	{ConfigWarning, "all", `No match for refuse-options string "%s"`, "x"}, // options.c
 	{ConfigWarning, "3.2.7+", "chroot test failed: %s. Switching 'use chroot' from unset to false.", "Operation not permitted"},
 	{ConfigWarning, "all", "the 'temp dir' value for %s is WAY too long -- ignoring.", "data"},
@@ -238,22 +238,22 @@ var plainLines = [...]plainLine{
 
 	{Skipped, "all", "skipping %s", `non-regular file "x"`}, // generator.c, flist.c
 	{Skipped, "3.2+", "skipped diminished file: %s", `"/x" (in data)`},
-	{Skipped, "all", "cannot delete non-empty directory: %s", "d"},
+	{Skipped, "3.0+", "cannot delete non-empty directory: %s", "d"},
 	{Skipped, "3.0+", "cannot delete mount point: %s", "d"},
 	{Skipped, "3.0+", "mount point, %s, pins parent directory", "d"},
-	{Skipped, "all", "cannot send long-named file %s", "x"},
+	{Skipped, "-2.6.9", "cannot send long-named file %s", "x"},
 	{Skipped, "all", "IO error encountered -- skipping file deletion", ""},
 	{Skipped, "all", "*** Skipping %s this failed directory ***", "any contents from"},
 	{Skipped, "all", "ignoring unsafe symlink %s", `"l" -> "/etc"`},
 	{Skipped, "3.0+", "not backing up %s", `unsafe symlink "l" -> "/etc"`},
-	{Skipped, "3.0+", "not creating new %s", `file "x"`},
+	{Skipped, "all", "not creating new %s", `file "x"`},
 	{Skipped, "all", "make_bak: skipping non-regular file %s", "x"},
 
 	{OtherKnown, "all", "(see the rsync man%s", "page for an explanation)"}, // compat.c
-	{OtherKnown, "all", "out of memory%s", " at main.c(12)"},
+	{OtherKnown, "-3.1.3", "out of memory%s", " at main.c(12)"},
 	{OtherKnown, "all", "buffer overflow expanding %%%s -- exiting", "f"}, // log.c
-	{OtherKnown, "3.2+", "out of file descriptors resolving a deep path; %s", "raise the open-file limit"},
-	{OtherKnown, "3.2+", "gen_challenge: %s", "/dev/urandom unavailable, falling back to time-based challenge"},
+	{OtherKnown, "3.5+", "out of file descriptors resolving a deep path; %s", "raise the open-file limit"},
+	{OtherKnown, "3.5+", "gen_challenge: %s", "/dev/urandom unavailable, falling back to time-based challenge"},
 	{OtherKnown, "3.0+", "default_perms_for_dir: %s", "unpack_smb_acl failed, falling back on umask"},
 	{OtherKnown, "3.0+", "unpack_smb_acl: warning: %s", "duplicate MASK entry ignored"},
 	{OtherKnown, "3.0+", "got ACL-based default perms %s", "755 for directory d"},
@@ -266,7 +266,7 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "all", "merge-file name overflows: %s", "x"},
 	{OtherKnown, "all", "internal: %s", "try_dests_non() called with invalid mode (0)"},
 	{OtherKnown, "3.0+", "Internal hashtable error: %s", "illegal key supplied!"},
-	{OtherKnown, "all", "Internal error: wrong write used in receiver.", ""},
+	{OtherKnown, "-2.6.9", "Internal error: wrong write used in receiver.", ""},
 	{OtherKnown, "all", "io_printf() was too long for the buffer.", ""},
 	{OtherKnown, "all", "invalid len passed to map_ptr: %s", "-1"},
 	{OtherKnown, "all", "invalid read_size of %s in map_ptr", "-1"},
@@ -277,7 +277,7 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "3.0+", `*** Try using "--old-d" %s`, "if remote rsync is <= 2.6.3 ***"},
 	{OtherKnown, "all", "ignoring --%s-batch option sent to server", "write"},
 	{OtherKnown, "all", "Client is very old version of rsync, upgrade recommended.", ""},
-	{OtherKnown, "all", "iconv_open(%s) failed", `"x", "y"`}, // rsync.c
+	{OtherKnown, "3.0+", "iconv_open(%s) failed", `"x", "y"`}, // rsync.c
 	{OtherKnown, "3.2+", "namecvt_call() request was too large.", ""},
 	{OtherKnown, "3.5+", "invalid name-converter token: %s", "x y"},
 
@@ -301,10 +301,10 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "all", "set modtime%s", " of x to (1) now"},
 	{OtherKnown, "all", "set uid of %s", "x from 0 to 1"},
 	{OtherKnown, "all", "set gid of %s", "x from 0 to 1"},
-	{OtherKnown, "all", "process has gid %s", "0"},
+	{OtherKnown, "-3.0.9", "process has gid %s", "0"},
 	{OtherKnown, "all", "uid %s) maps to %s", "0(root"},
 	{OtherKnown, "all", "gid %s) maps to %s", "0(root"},
-	{OtherKnown, "all", "hlink for %s", "1 (x,0): virtual first"},
+	{OtherKnown, "3.1+", "hlink for %s", "1 (x,0): virtual first"},
 	{OtherKnown, "all", "recv mapped %s", "x of size 7"},
 	{OtherKnown, "all", "gen mapped %s", "x of size 7"},
 	{OtherKnown, "all", "recv_generator(%s", "x,1)"},
@@ -324,7 +324,7 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "all", "calling match_sums %s", "x"},
 	{OtherKnown, "all", "file list sent", ""},
 	{OtherKnown, "all", "delete_%s", "in_dir(d)"},
-	{OtherKnown, "all", "touch_up_dirs: %s", "d (1)"},
+	{OtherKnown, "3.0+", "touch_up_dirs: %s", "d (1)"},
 	{OtherKnown, "all", "mknod(%s", "x, 0600, [1,2])"},
 	{OtherKnown, "all", "chunk[%s", "0] of size 700 at 0 offset=0"},
 	{OtherKnown, "all", "count=%s", "1 n=700 rem=7"},
@@ -347,14 +347,14 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "3.2+", "Client list:%s", " xxh128"},
 	{OtherKnown, "3.2+", "Server%s checksum: %s", " negotiated"},
 	{OtherKnown, "3.2+", "Server%s compress: %s", " negotiated"},
-	{OtherKnown, "3.0+", "server charset: %s", "UTF-8"},
+	{OtherKnown, "3.0-3.0.9", "server charset: %s", "UTF-8"},
 	{OtherKnown, "3.1+", "msg checking %s", "charset: UTF-8"},
-	{OtherKnown, "-2.6.9", "note: iconv_open(%s", `"x", "y") succeeded.`},
+	{OtherKnown, "-3.0.9", "note: iconv_open(%s", `"x", "y") succeeded.`},
 	{OtherKnown, "all", "copying unsafe symlink %s", `"l" -> "/etc"`},
 	{OtherKnown, "3.1+", "sender file already removed: %s", "x"},
 	{OtherKnown, "3.1+", "Created backup_dir %s", "/b"},
 	{OtherKnown, "3.1+", "(new) backup_dir is %s", "/b"},
-	{OtherKnown, "all", "_exit_cleanup(%s", "code=0, file=main.c, line=1): entered"},
+	{OtherKnown, "-2.6.9", "_exit_cleanup(%s", "code=0, file=main.c, line=1): entered"},
 	{OtherKnown, "all", "(Server) Protocol versions: %s", "remote=32, negotiated=32"},
 	{OtherKnown, "all", "rsync[%s) heap statistics:", "9] (server daemon sender"}, // main.c: show_malloc_stats
 	{OtherKnown, "all", "  arena: %s", "    132   (x)"},
@@ -370,15 +370,15 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "all", "  keepcost: %s", "    132   (x)"},
 
 	// Lines that begin with the process's role.
-	{Timeout, "3.1+", "[ROLE] io timeout after %d seconds -- exiting", "3"},
+	{Timeout, "3.0+", "[ROLE] io timeout after %d seconds -- exiting", "3"},
 	{Timeout, "3.5+", "[ROLE] daemon handshake timeout -- exiting", ""},
 	{FileError, "3.0+", "[ROLE] cannot convert %s", "filename: x (Invalid argument)"},
 	{Skipped, "3.0+", "[ROLE] skipping mount-point dir %s", "d"},
-	{IOError, "3.0+", "[ROLE] file list has grown too large to expand", ""},
+	{IOError, "3.5+", "[ROLE] file list has grown too large to expand", ""},
 	{IOError, "3.0+", "[ROLE] Invalid dir index: %s", "9 (0 - 3)"},
 	{IOError, "3.0+", "[ROLE] could not find xattr %s", "#1 for x"}, // xattrs.c
 	{IOError, "3.0+", "[ROLE] internal abbrev error%s", " on x (user.x, len=7)!"},
-	{OtherKnown, "3.0+", "[ROLE] %s", "change_dir(/srv)"},
+	{OtherKnown, "all", "[ROLE] %s", "change_dir(/srv)"},
 
 	// Whatever else begins with rsync's own words: options.c alone has dozens of them.
 	{OtherKnown, "all", "rsync: %s", "internal error: x is wrong! (1 != 2)"},

@@ -148,13 +148,16 @@ func parseOther(text []byte, ev *Event) bool {
 }
 
 // verboseTails end the lines that begin with a file's name (generator.c, hlink.c, at a client's -v).
-var verboseTails = [...]string{" is uptodate", " is newer", " is over max-size", " is under min-size", " exists", " exists (type change)",
-	" exists (sum change)", " exists (file change)", " exists (attr change)", " exists (uptodate)", " is a hard link"}
+var verboseTails = [...]struct{ versions, words string }{
+	{"all", " is uptodate"}, {"all", " is newer"}, {"all", " is over max-size"}, {"all", " is under min-size"}, {"all", " exists"},
+	{"3.2+", " exists (type change)"}, {"3.2+", " exists (sum change)"}, {"3.2+", " exists (file change)"},
+	{"3.2+", " exists (attr change)"}, {"3.2+", " exists (uptodate)"}, {"-2.6.9", " is a hard link"},
+}
 
 // parseVerbose reads lines of which only the end is rsync's own.
 func parseVerbose(text []byte, ev *Event) bool {
-	for _, tail := range verboseTails {
-		if hasSuffix(text, tail) {
+	for i := range verboseTails {
+		if hasSuffix(text, verboseTails[i].words) {
 			ev.Kind = OtherKnown
 			return true
 		}

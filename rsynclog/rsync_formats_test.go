@@ -43,81 +43,94 @@ func readFormats(t testing.TB) []call {
 }
 
 var (
-	verb      = regexp.MustCompile(`%[-0]*[0-9*]*(?:\.[0-9]+)?[lhz]*[diouxcsf%]`)
+	verb      = regexp.MustCompile(`%[-0]*[0-9*]*(?:\.[0-9*]+)?[lhz]*[diouxcsf%]`)
 	cEscapes  = strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\r`, "\r", `\"`, `"`, `\\`, `\`)
 	sysErrors = []string{"Permission denied (13)", "No such file or directory (2)", "No space left on device (28)"}
 	names     = []string{"a.txt", "dir/with a space.d", "7", "No such file or directory", `"/x (y)" (in data)`, "[1] x: y", ""}
 	integers  = []string{"0", "7", "12345", "4294967295", "1", "300", "10"}
 )
 
-const variants = 7
+const variants = 12
 
-// A special gives the values of verbs that can't hold just anything: the text around the verbs, and what they stand for in the source.
+// A special gives the values of verbs that can't hold just anything: the text around the verbs, and what they stand for in the source,
+// one of several.
 var specials = []struct {
-	around string
-	values []string
+	file, around string
+	values       []string
 }{
-	{"on module %s", []string{"my data (v2)"}},
-	{"from %s@%s (%s)", []string{"alice", "mirror7.example.net", "203.0.113.7"}},
-	{"from %s (%s)", []string{"mirror7.example.net", "2001:db8::7"}},
-	{"rsync %s %s from", []string{"to", "data/x y"}},
-	{"peer %s (%s)", []string{"UNDETERMINED", "203.0.113.7"}},
-	{"%s is not a known address", []string{"203.0.113.7"}},
-	{"rsyncd version %s", []string{"3.5.0"}},
-	{"rsync error: %s", []string{"error in socket IO"}},
-	{"rsync warning: %s", []string{"some files vanished before they could be transferred"}},
-	{"(code %d)", []string{"23"}},
-	{"at %s(%d) [%s=%s]", []string{"main.c", "1234", "Receiver", "3.5.0"}},
-	{"sent %s bytes  received %s bytes  total size %s", []string{"12", "3456", "789"}},
-	{"sent %.0f bytes  received %.0f bytes  total size %.0f", []string{"12", "3456", "789"}},
-	{"[%s]", []string{"generator"}},
-	{"%s: %s failed verification", []string{"WARNING", "a.txt"}},
-	{"update %s%s.", []string{"discarded", " (will try again)"}},
-	{"%s has vanished", []string{"directory"}}, // flist.c: "file" or "directory"
-	{"%s arg does not exist", []string{"--link-dest"}},
-	{"%s arg is not a dir", []string{"--link-dest"}},
-	{"%s with --inplace", []string{"--compare-dest"}},
-	{"(%s) Protocol versions", []string{"Server"}}, // compat.c, and below: as am_server decides
-	{"%s is very old version", []string{"Client"}},
-	{"%s list: %s", []string{"Client", "md5 md4"}},
-	{"%s list:%s", []string{"Server", " xxh128"}},
-	{"%s%s checksum: %s", []string{"Server", " negotiated", "xxh128"}},
-	{"%s%s compress: %s", []string{"Server", " negotiated", "zstd"}},
-	{"%s charset", []string{"server"}},
-	{"Unknown %s item", []string{"--debug"}},
-	{"Invalid \\\"%sing chmod", []string{"incom"}},
-	{"%sid %u(%s) maps", []string{"g", "7", "staff"}},
-	{"%s exists%s", []string{"a.txt", " (attr change)"}},
-	{"%s: response family", []string{"compare_addrinfo_sockaddr"}}, // clientname.c
-	{"%s: too short sockaddr", []string{"compare_addrinfo_sockaddr"}},
+	{"", "on module %s", []string{"my data (v2)"}},
+	{"", "from %s@%s (%s)", []string{"alice", "mirror7.example.net", "203.0.113.7"}},
+	{"", "from %s (%s)", []string{"mirror7.example.net|UNDETERMINED", "2001:db8::7|203.0.113.7"}},
+	{"", "rsync %s %s from", []string{"to|on", "data/x y"}},
+	{"", "peer %s (%s)", []string{"UNDETERMINED", "203.0.113.7"}},
+	{"", "%s is not a known address", []string{"203.0.113.7"}},
+	{"", "rsyncd version %s", []string{"3.5.0"}},
+	{"", "rsync error: %s", []string{"error in socket IO"}},
+	{"", "rsync warning: %s", []string{"some files vanished before they could be transferred"}},
+	{"", "(code %d)", []string{"23"}},
+	{"", "at %s(%d) [%s=%s]", []string{"main.c", "1234", "Receiver|sender", "3.5.0"}},
+	{"", "sent %s bytes  received %s bytes  total size %s", []string{"12", "3456", "789"}},
+	{"", "sent %.0f bytes  received %.0f bytes  total size %.0f", []string{"12", "3456", "789"}},
+	{"", "[%s]", []string{"generator|Receiver"}},
+	{"", "%s: %s failed verification", []string{"WARNING|ERROR", "a.txt"}},
+	{"", "update %s%s.", []string{"discarded|put into partial-dir", " (will try again)|"}},
+	{"flist.c", "%s has vanished", []string{"directory|file"}},
+	{"main.c", "%s arg does not exist", []string{"--link-dest"}},
+	{"main.c", "%s arg is not a dir", []string{"--link-dest"}},
+	{"compat.c", "%s with --inplace", []string{"--compare-dest"}},
+	{"compat.c", "(%s) Protocol versions", []string{"Server"}}, // here and below as am_server decides
+	{"compat.c", "%s is very old version", []string{"Client"}},
+	{"compat.c", "%s list: %s", []string{"Client", "md5 md4"}},
+	{"compat.c", "%s list:%s", []string{"Server", " xxh128"}},
+	{"checksum.c", "%s%s checksum: %s", []string{"Server", " negotiated|", "xxh128"}},
+	{"compat.c", "%s%s compress: %s", []string{"Server", " negotiated|", "zstd"}},
+	{"rsync.c", "%s charset", []string{"server"}},
+	{"uidlist.c", "%sid %u(%s) maps", []string{"g|u", "7", "staff"}},
+	{"options.c", "Unknown %s item", []string{"--debug|--info"}},
+	{"options.c", "rsync: %s: %s (in", []string{"--x", "unknown option"}},
+	{"generator.c", "%s exists%s", []string{"a.txt", "| (type change)| (sum change)| (file change)| (attr change)| (uptodate)"}},
+	{"generator.c", "%s%s is uptodate", []string{"a", "/"}},
+	{"clientname.c", "%s: response family", []string{"compare_addrinfo_sockaddr"}},
+	{"clientname.c", "%s: too short sockaddr", []string{"compare_addrinfo_sockaddr"}},
+	{"clientserver.c", `Invalid \"%sing chmod`, []string{"incom|outgo"}},
+	{"clientserver.c", "%s : <", []string{"getgrouplist failed|getpwuid failed"}}, // want_all_groups
+	{"exclude.c", `%s: %s\n`, []string{"Unknown filter rule|'!' rule has trailing characters|unexpected end of filter rule|" +
+		"specified-side merge file contains specified-side filter", "x"}}, // filter_rule_err
+	{"main.c", "  %-11s%10d   ()", []string{"arena:|ordblks:|smblks:|hblks:|hblkhd:|allmem:|usmblks:|fsmblks:|uordblks:|fordblks:|keepcost:",
+		"    135168"}}, // show_malloc_stats
+	{"params.c", "%s ", []string{"params.c:pm_process() -"}},
+}
+
+// special replaces what stands around the verbs that a special is for; the rest of the format follows printf's rules.
+func (c call) special(format string, variant int) string {
+	for _, s := range specials {
+		whole := strings.HasSuffix(s.around, `\n`) || strings.HasSuffix(s.around, "<") || s.file == "params.c"
+		if s.file != "" && s.file != c.file || !strings.Contains(format, s.around) || whole && !strings.HasPrefix(format, s.around) {
+			continue
+		}
+		n := -1
+		around := verb.ReplaceAllStringFunc(s.around, func(string) string {
+			n++
+			choices := strings.Split(s.values[n], "|")
+			return choices[variant%len(choices)]
+		})
+		format = strings.ReplaceAll(format, s.around, strings.ReplaceAll(around, "%", "%%"))
+	}
+	return format
 }
 
 // instantiate writes a format as rsync's printf does, with values that differ by variant.
 func (c call) instantiate(variant int) string {
-	format, prefix, suffix := c.format, "", ""
+	format, prefix, suffix := c.special(c.format, variant), "", ""
 	if strings.HasPrefix(format, ": ") || strings.HasPrefix(format, "[%d] (") {
 		prefix = "rsync" // RSYNC_NAME, which the lists leave out
-	}
-	if c.file == "params.c" && strings.HasPrefix(format, "%s ") {
-		format = "params.c:pm_process() -" + format[len("%s"):]
 	}
 	if c.function == "rsyserr" { // log.c: rsyserr
 		format = strings.TrimSuffix(format, ` : <strerror> (<errno>)\n`)
 		prefix, suffix = "rsync: ", ": "+sysErrors[variant%len(sysErrors)]
-		if format == "%s" { // clientserver.c: want_all_groups
-			format = "getgrouplist failed"
-		}
-		if strings.HasPrefix(c.version, "3.2") || c.version > "3.3" {
+		if c.version > "3.2" {
 			prefix = "rsync: [" + []string{"sender", "receiver", "generator", "Receiver"}[variant%4] + "] "
 		}
-	}
-	for _, s := range specials {
-		if !strings.Contains(format, s.around) {
-			continue
-		}
-		around, n := s.around, -1
-		around = verb.ReplaceAllStringFunc(around, func(string) string { n++; return s.values[n] })
-		format = strings.ReplaceAll(format, s.around, strings.ReplaceAll(around, "%", "%%"))
 	}
 	n := variant
 	text := verb.ReplaceAllStringFunc(cEscapes.Replace(format), func(v string) string {
@@ -152,7 +165,9 @@ func kindsOf(p *Parser, c call) []Kind {
 
 // logged says whether a call can end up in a daemon's log: log.c: rwrite doesn't log FCLIENT, and what isn't literal is made of
 // formats that are in the lists, too, or of texts in TestLinesThatTheListsOfFormatsDoNotHold.
-func (c call) logged() bool { return c.code != "FCLIENT" && !strings.HasPrefix(c.format, "(non-literal)") }
+func (c call) logged() bool {
+	return c.code != "FCLIENT" && !strings.HasPrefix(c.format, "(non-literal)")
+}
 
 // readGolden reads lines of two columns, the second of which is the key.
 func readGolden(t *testing.T, name string) map[string]string {
@@ -212,4 +227,62 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 	if n := len(slices.DeleteFunc(slices.Collect(maps.Values(want)), func(kind string) bool { return kind != "timeout" })); n != 4 {
 		t.Errorf("%d formats tell of a time-out", n)
 	}
+}
+
+// TestVersionsOfTheRules holds the versions that a rule claims against the lists, and the scanner against the rules on all they hold.
+func TestVersionsOfTheRules(t *testing.T) {
+	o, p := newOracle(t), mustParser(t, DefaultLogFormat)
+	firstFit, seen := map[string]int{}, map[int]map[string]bool{}
+	for _, c := range readFormats(t) {
+		if !c.logged() {
+			continue
+		}
+		for v := range variants {
+			text := c.instantiate(v)
+			rule, ok := firstFit[text]
+			if !ok {
+				o.agree(t, p, text)
+				_, rule = o.parse(text, false)
+				firstFit[text] = rule
+			}
+			if rule >= 0 && seen[rule] == nil {
+				seen[rule] = map[string]bool{}
+			}
+			if rule >= 0 && !seen[rule][c.version] {
+				seen[rule][c.version] = true
+				if r := o.rules[rule]; !covers(r.Versions, c.version) {
+					t.Errorf("%q is written by %s, and its rule %s says %s", text, c.version, r.Pattern, r.Versions)
+				}
+			}
+		}
+	}
+	n := 0
+	for i, r := range o.rules {
+		if len(seen[i]) == 0 {
+			continue // a text that is no literal of a call, or of a version between
+		}
+		n++
+		for _, v := range []string{"2.6.9", "3.0.9", "3.1.3", "3.2.7", "3.4.1", "3.5.0"} {
+			if covers(r.Versions, v) && !seen[i][v] {
+				t.Errorf("%s says %s, and %s has nothing that it fits", r.Pattern, r.Versions, v)
+			}
+		}
+	}
+	if n < 300 {
+		t.Errorf("only %d rules have a format", n)
+	}
+}
+
+// covers says whether a rule's versions, "all", "3.1+", "-3.0.9" or "3.0.0-3.0.8", include one.
+func covers(versions, v string) bool {
+	from, to, between := strings.Cut(versions, "-")
+	switch {
+	case versions == "all":
+		return true
+	case strings.HasSuffix(versions, "+"):
+		return v >= strings.TrimSuffix(versions, "+")
+	case between:
+		return v >= from && v <= to
+	}
+	return v == versions
 }
