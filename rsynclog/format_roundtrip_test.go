@@ -7,22 +7,30 @@ import (
 	"testing"
 )
 
-// A moved is one file's transfer, to be logged as rsync 3.5.0 does.
+// A moved is one file's transfer, to be logged as rsync does.
 type moved struct {
 	op, path     string
 	length, wire uint64
+	rest         map[byte]string // other escapes' values, where they aren't those of value
+	old          bool            // as before 3.1: no %%, no %C, no ', and numbers padded with zeros
 }
 
 // render writes a log format with a file's values, letter by letter as log.c: log_formatted does.
 func render(format string, m moved) string {
+	const variable = "%RSYNC_USER_NAME%"
 	var out strings.Builder
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' {
 			out.WriteByte(format[i])
 			continue
 		}
+		if v := m.rest['R']; v != "" && !m.old && strings.HasPrefix(format[i:], variable) { // loadparm.c: expand_vars
+			out.WriteString(v)
+			i += len(variable) - 1
+			continue
+		}
 		j, quotes := i+1, 0
-		for ; j < len(format) && format[j] == '\''; j++ {
+		for ; !m.old && j < len(format) && format[j] == '\''; j++ {
 			quotes++
 		}
 		from := j
@@ -32,7 +40,7 @@ func render(format string, m moved) string {
 		for ; j < len(format) && '0' <= format[j] && format[j] <= '9' && j-from < 23; j++ {
 		}
 		width := format[from:j]
-		for ; j < len(format) && format[j] == '\''; j++ {
+		for ; !m.old && j < len(format) && format[j] == '\''; j++ {
 			quotes++
 		}
 		value, ok := "", j < len(format)
@@ -44,20 +52,44 @@ func render(format string, m moved) string {
 			i = j - 1
 			continue
 		}
-		pad, _ := strconv.Atoi(strings.TrimPrefix(width, "-"))
-		if strings.HasPrefix(width, "-") {
-			pad = -pad
-		}
-		if width != "" && width[0] == '0' && (format[j] == 'p' || format[j] == 'U') {
-			value = strings.Repeat("0", max(0, pad-len(value))) + value
-		}
-		fmt.Fprintf(&out, "%*s", pad, value)
+		out.WriteString(m.pad(format[j], width, value))
 		i = j
 	}
 	return out.String()
 }
 
+// pad is printf's: by bytes. Numbers have their zeros; before 3.1 %l, %b and %c were numbers, too ("%.0f").
+func (m moved) pad(letter byte, width, value string) string {
+	digits := strings.TrimPrefix(width, "-")
+	n, _ := strconv.Atoi(digits)
+	missing := max(0, n-len(value))
+	switch {
+	case letter == 'L' && width != "": // " -> " or " => " isn't part of what is padded
+		front, rest := "    ", value
+		if value != "" {
+			front, rest = value[:4], value[4:]
+		}
+		missing = max(0, n-len(rest))
+		if width[0] == '-' {
+			return front + rest + strings.Repeat(" ", missing)
+		}
+		return front + strings.Repeat(" ", missing) + rest
+	case strings.HasPrefix(width, "-"):
+		return value + strings.Repeat(" ", missing)
+	case strings.HasPrefix(width, "0") && (letter == 'p' || letter == 'U' || letter == 'G' && value != "DEFAULT" ||
+		m.old && strings.IndexByte("lbc", letter) >= 0):
+		return strings.Repeat("0", missing) + value
+	}
+	return strings.Repeat(" ", missing) + value
+}
+
 func (m moved) value(letter byte, quotes int) (string, bool) {
+	if letter == 'R' || m.old && (letter == '%' || letter == 'C') {
+		return "", false
+	}
+	if v, ok := m.rest[letter]; ok {
+		return v, true
+	}
 	switch letter {
 	case 'o':
 		return m.op, true

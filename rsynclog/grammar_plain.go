@@ -39,7 +39,7 @@ var plainLines = [...]plainLine{
 	{RefusedOption, "all", "rsync: hard links are not supported on this %s", "server"},
 	{RefusedOption, "all", "rsync: symlinks are not supported on this %s", "server"},
 	{RefusedOption, "3.2+", "rsync: This rsync lacks %s", "old-style --compress due to its external zlib.  Try -zz."},
-	{RefusedOption, "3.5+", "rsync: The server does not support %s", "--x"},
+	{RefusedOption, "3.2+", "rsync: The server does not support %s", "--x"},
 	{RefusedOption, "all", "rsync: the --%s path is WAY too long.", "temp-dir"},
 	{RefusedOption, "all", "rsync: the batch-file name must be %s", "24 characters or less."},
 	{RefusedOption, "all", "rsync: You may not %s", "combine multiple --delete-WHEN options."},
@@ -191,8 +191,8 @@ var plainLines = [...]plainLine{
 	{FileError, "all", "rsync: failed to open files-from file %s", "/x: No such file or directory"}, // options.c
 
 	{ListenerError, "all", "unable to bind any inbound sockets on port %d", "873"}, // socket.c
-	{ListenerError, "3.0+", "bind() failed: %s", "Address already in use (address-family 2)"},
-	{ListenerError, "3.0+", "socket(%s) failed: %s", "10,1,6"},
+	{ListenerError, "all", "bind() failed: %s", "Address already in use (address-family 2)"},
+	{ListenerError, "all", "socket(%s) failed: %s", "10,1,6"},
 	{ListenerError, "all", "open inbound socket%s", ": Address family not supported by protocol"},
 	{ListenerError, "all", "Try using --ipv4 or --ipv6 to avoid this listen() error.", ""},
 	{ListenerError, "all", "rsync: getaddrinfo%s", ": bind address x: Name or service not known"},
