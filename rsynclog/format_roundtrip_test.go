@@ -177,6 +177,10 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 		"%f v2%l":                    `column 6: " v2" and "%l" run into each other`,
 		"%o %''lK %f":                `column 8: "%''l" and "K " run into each other`,
 		"%'l,%'b %f":                 `column 4: "%'l" and "," run into each other`,
+		"%o %''l,K %f":               `column 8: "%''l" and ",K " run into each other`,
+		"%o %B%G %f":                 `column 6: "%B" and "%G" run into each other`,
+		"%o %M.%'l %f":               `column 6: "%M" and "." run into each other`,
+		"%t%M %f":                    `column 3: "%t" and "%M" run into each other`,
 		"%p%a":                       `column 3: "%p" and "%a" run into each other`,
 		"%9999l":                     `column 1: %9999l is wider than a line; use a width of at most 4096`,
 		"a\nb":                       `column 2: a control character`,
@@ -191,20 +195,28 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 
 func TestWarningsNameTheColumn(t *testing.T) {
 	for format, want := range map[string][]string{
-		DefaultLogFormat:     nil,
-		"%o %f %l":           nil,
-		"%i %n%L":            {"column 6: %L follows %n without anything between them"},
-		"%f %l":              {"column 1: neither %o nor %i", "column 1: %f begins the line"},
-		"%f":                 {"column 1: neither %o nor %i", "column 1: nothing but text"},
-		"%o %f%l":            {"column 6: %l stands beside or between texts"},
-		"%f %o %n":           {"column 1: nothing but text", "column 4: %o stands between texts"},
-		"%o %f,%'l":          {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
-		"%o %f %l %n":        {"column 7: %l stands beside or between texts"},
-		"%o %f 100%%o":       {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
-		"%o %h-%a %f":        {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
-		"no escapes":         {"column 1: neither %o nor %i"},
-		"%o %m%u %f %l":      {"column 6: %u follows %m"},
-		"%o %h|%a|%f|%l|%'b": nil,
+		DefaultLogFormat:         nil,
+		"%o %f %l":               nil,
+		"%i %n%L":                {"column 6: %L follows %n without anything between them"},
+		"%f %l":                  {"column 1: neither %o nor %i", "column 1: %f begins the line"},
+		"%f":                     {"column 1: neither %o nor %i", "column 1: nothing but text"},
+		"%o %f%l":                {"column 6: %l stands beside or between texts"},
+		"%f %o %n":               {"column 1: nothing but text", "column 4: %o stands between texts"},
+		"%o %f,%'l":              {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
+		"%o %f %l %n":            {"column 7: %l stands beside or between texts"},
+		"%o %f 100%%o":           {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
+		"%o %h-%a %f":            {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
+		"no escapes":             {"column 1: neither %o nor %i"},
+		"%o %m%u %f %l":          {"column 6: %u follows %m"},
+		"%o %h|%a|%f|%l|%'b":     nil,
+		"%o %m %l %f":            {"column 7: %l stands beside or between texts"}, // "backup 2" and 7, or "backup" and 2
+		"%o %m (%u) %l %f":       nil,
+		"%o %m %b/%l %f":         nil,
+		"%o %m %h (%f":           {"column 7: %h stands between texts"},
+		"%o %a:%l:%f":            {"column 4: %a can't be told from", "column 7: %l stands beside or between texts"}, // 2001:db8::7:7
+		"%o %f%M":                {"column 6: %M stands beside or between texts that may end in digits"},
+		"%o 5%%07p %f":           {"column 5: %% before \"07p\" is read as rsync 3.5.0 writes it; older versions expand %07p"},
+		"%RSYNC_REQUEST%: %o %f": {"column 1: nothing but text", "column 18: %o stands between texts"},
 	} {
 		got := mustParser(t, format).Warnings()
 		if len(got) != len(want) {
@@ -290,6 +302,27 @@ func TestRoundedNumbersAreNotBelieved(t *testing.T) {
 	}
 	if ev := parseWith(t, "%o %f %'l", "send x 1,234,567"); ev.Length != 1234567 {
 		t.Errorf("%s", show(ev))
+	}
+}
+
+// What 2.6.9 to 3.4 write differently, and values that are rare.
+func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
+	for _, c := range []struct{ format, text, want string }{
+		{"%o %010l %f", "send 0000001234 x", "1234"}, // before 3.1: "%.0f"
+		{"%o %010l %f", "send       1234 x", "1234"},
+		{"%o %010l %f", "send 00000012345 x", ""},
+		{"%o 5%% %f %l", "send 5% x 6", "6"}, // 3.5.0
+		{"%o 5%% %f %l", "send 5%% x 6", "6"},
+		{"%o %5% %f %l", "send     % x 6", "6"},
+		{"%o %5% %f %l", "send %5% x 6", "6"},
+		{"%o %M %f %l", "send 58891/03/04-05:06:07 x 6", "6"},
+		{"%o %RSYNC_USER_NAME% %f %l", "send %RSYNC_USER_NAME% x 6", "6"}, // before 3.1
+		{"%o %RSYNC_USER_NAME% %f %l", "send alice x 6", "6"},
+	} {
+		ev := parseWith(t, c.format, c.text)
+		if got := fmt.Sprint(ev.Length); ev.Kind != Transfer && c.want != "" || ev.HasLength != (c.want != "") || ev.HasLength && got != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.format, c.text, show(ev), c.want)
+		}
 	}
 }
 

@@ -117,3 +117,27 @@ func BenchmarkOwnPattern(b *testing.B) {
 		})
 	}
 }
+
+// TestATransferIsReadTenTimesAsFastAsByItsPattern measures both in turns, so that a busy machine slows both; the fastest of many counts.
+func TestATransferIsReadTenTimesAsFastAsByItsPattern(t *testing.T) {
+	o, p, text := newOracle(t), mustParser(t, DefaultLogFormat), []byte(hot[0].text)
+	_, rule := o.parse(hot[0].text, false)
+	pattern := o.patterns[rule]
+	const times = 500
+	fastest := func(old time.Duration, do func()) time.Duration {
+		start := time.Now()
+		for range times {
+			do()
+		}
+		return min(old, time.Since(start))
+	}
+	var ev Event
+	scanner, expression := time.Hour, time.Hour
+	for range 40 {
+		scanner = fastest(scanner, func() { p.Parse(text, &ev) })
+		expression = fastest(expression, func() { pattern.FindSubmatchIndex(text) })
+	}
+	if ev.Length != 11234567 || expression < 10*scanner {
+		t.Errorf("a transfer line takes %v, by its pattern %v: %s", scanner/times, expression/times, show(ev))
+	}
+}
