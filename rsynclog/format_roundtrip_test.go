@@ -214,6 +214,8 @@ func TestWarningsNameTheColumn(t *testing.T) {
 		"%o %m %b/%l %f":         nil,
 		"%o %m %h (%f":           {"column 7: %h stands between texts"},
 		"%o %a:%l:%f":            {"column 4: %a can't be told from", "column 7: %l stands beside or between texts"}, // 2001:db8::7:7
+		"%o %a%m:%l:%f":          {"column 4: %a can't be told", "column 6: %m follows %a", "column 9: %l stands beside or between texts"},
+		"%o %f:%l: %m%a":         {"column 13: %a can't be told", "column 7: %l stands beside or between texts", "column 13: %a follows %m"},
 		"%o %f%M":                {"column 6: %M stands beside or between texts that may end in digits"},
 		"%o 5%%07p %f":           {"column 5: %% before \"07p\" is read as rsync 3.5.0 writes it; older versions expand %07p"},
 		"%RSYNC_REQUEST%: %o %f": {"column 1: nothing but text", "column 18: %o stands between texts"},
@@ -305,6 +307,31 @@ func TestRoundedNumbersAreNotBelieved(t *testing.T) {
 	}
 }
 
+func TestAPathIsGivenOnlyWhereItIsAFilesName(t *testing.T) {
+	for _, c := range []struct{ format, text, want string }{
+		{"%o %f", "send a b", "a b"}, {"%o %n %l", "send a b 6", "a b"}, {"%o %RSYNC_REQUEST%", "send a b", ""}, {"%o %L", "send  -> b", ""},
+		{"%o %i%f", "recv >f.st....a.txt", ""}, // "a.txt" of 2.6.9 or "txt"
+		{"%o %f%M", "recv x20261/11/23-23:55:05", ""},
+		{"%i %f", ">f.st...... a.txt", "a.txt"},
+	} {
+		if ev := parseWith(t, c.format, c.text); ev.Kind != Transfer || string(ev.Path) != c.want {
+			t.Errorf("%q, %q: %s, want path %q", c.format, c.text, show(ev), c.want)
+		}
+	}
+}
+
+// What is read in a place where the rest then doesn't fit is forgotten.
+func TestNothingIsKeptOfAnAttempt(t *testing.T) {
+	for format, text := range map[string]string{
+		"%o %P %''b [%B %f":   "send /srv/my data 7 51.77M [rwxr-xr-x x", // 7 isn't followed by " ["
+		"%o %f [%B] %''b %m|": "send x [rwxr-xr-x] 51.77M 7 data|",
+	} {
+		if ev := parseWith(t, format, text); ev.Kind != Transfer || ev.HasWire || ev.Wire != 0 {
+			t.Errorf("%q, %q: %s", format, text, show(ev))
+		}
+	}
+}
+
 // What 2.6.9 to 3.4 write differently, and values that are rare.
 func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 	for _, c := range []struct{ format, text, want string }{
@@ -315,6 +342,10 @@ func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 		{"%o 5%% %f %l", "send 5%% x 6", "6"},
 		{"%o %5% %f %l", "send     % x 6", "6"},
 		{"%o %5% %f %l", "send %5% x 6", "6"},
+		{"%o %f|%5%|%l", "send x|%5%|6", "6"},
+		{"%o %f|%5%|%l", "send x|    %|6", "6"},
+		{"%o %M %f %l", "send 292277026596/12/04-15:30:07 x 6", "6"}, // the last year of 64 bits
+		{"%o %f", "send x", ""},
 		{"%o %M %f %l", "send 58891/03/04-05:06:07 x 6", "6"},
 		{"%o %RSYNC_USER_NAME% %f %l", "send %RSYNC_USER_NAME% x 6", "6"}, // before 3.1
 		{"%o %RSYNC_USER_NAME% %f %l", "send alice x 6", "6"},
