@@ -148,7 +148,6 @@ var plainLines = [...]plainLine{
 	{IOError, "-3.1.3", "attempt to hack rsync failed.", ""},
 	{IOError, "3.2+", "attempt to copy device contents without --copy-devices", ""}, // sender.c
 	{IOError, "3.0.0", "INTERNAL ERROR: unable to find flist for item %d", "9"},
-	{IOError, "3.0-3.4.4", "select exception on fd %d", "5"}, // io.c
 	{IOError, "3.2+", "Connection to name-converter failed.", ""},
 	{IOError, "all", "filter rules are too modern for remote rsync.", ""},
 	{IOError, "3.5+", "invalid file mode %s", "0170000 for x [receiver]"},
@@ -185,7 +184,6 @@ var plainLines = [...]plainLine{
 	{FileError, "3.0+", "Missing abbreviated xattr value, %s, for %s", "user.x"},
 	{FileError, "3.0+", "Corrupt %s xattr attached to %s", "user.rsync.%stat"},
 	{FileError, "3.0+", "pack_smb_acl: %s", "warning: system says the ACL I packed is invalid"},
-	{FileError, "3.5+", "do_chmod: no symlink-safe chmod for %s", `"x"; mode not set`},
 	{FileError, "3.5+", "failed to open %sclude file %s", "ex"}, // exclude.c
 	{FileError, "all", "cannot add local filter rules in long-named directory: %s", `"/d" (in data)`},
 	{FileError, "all", "rsync: failed to open files-from file %s", "/x: No such file or directory"}, // options.c
@@ -247,6 +245,7 @@ var plainLines = [...]plainLine{
 	{Skipped, "all", "ignoring unsafe symlink %s", `"l" -> "/etc"`},
 	{Skipped, "3.0+", "not backing up %s", `unsafe symlink "l" -> "/etc"`},
 	{Skipped, "all", "not creating new %s", `file "x"`},
+	{Skipped, "3.5+", "do_chmod: no symlink-safe chmod for %s", `"x"; mode not set`},
 	{Skipped, "all", "make_bak: skipping non-regular file %s", "x"},
 
 	{OtherKnown, "all", "(see the rsync man%s", "page for an explanation)"}, // compat.c
@@ -275,6 +274,7 @@ var plainLines = [...]plainLine{
 	{OtherKnown, "3.0+", "--%s arg is not a dir: %s", "link-dest"},
 	{OtherKnown, "all", `found ".." dir in relative path: %s`, "a/../b"}, // flist.c
 	{OtherKnown, "3.0+", `*** Try using "--old-d" %s`, "if remote rsync is <= 2.6.3 ***"},
+	{OtherKnown, "3.0-3.4.4", "select exception on fd %d", "5"}, // io.c: the transfer goes on
 	{OtherKnown, "all", "ignoring --%s-batch option sent to server", "write"},
 	{OtherKnown, "all", "Client is very old version of rsync, upgrade recommended.", ""},
 	{OtherKnown, "3.0+", "iconv_open(%s) failed", `"x", "y"`}, // rsync.c

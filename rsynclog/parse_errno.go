@@ -16,7 +16,7 @@ var errnoWords = [...]struct {
 	{IOError, "3.1+", "safe_write ", "failed to write 32 bytes to socket: Broken pipe (32)"},
 	{IOError, "-3.0.9", "writefd_unbuffered ", "failed to write 4 bytes [sender]: Broken pipe (32)"},
 	{IOError, "3.5+", "perform_io: ", "poll reported an invalid fd: Bad file descriptor (9)"},
-	{IOError, "-2.6.9", "select exception on fd ", "5: Bad file descriptor (9)"},
+	{OtherKnown, "-2.6.9", "select exception on fd ", "5: Bad file descriptor (9)"},
 	{IOError, "3.1+", "unexpected error from iconv()", ": Invalid argument (22)"},                // rsync.c
 	{IOError, "all", "getpeername on fd", "0 failed: Transport endpoint is not connected (107)"}, // clientname.c
 	{IOError, "all", "waitpid", ": No child processes (10)"},                                     // main.c
@@ -26,6 +26,9 @@ var errnoWords = [...]struct {
 	{IOError, "all", "Failed to dup/close", ": Bad file descriptor (9)"},
 	{IOError, "all", "Failed to exec ", "/bin/x: No such file or directory (2)"},
 	{IOError, "all", "Failed to close", ": Bad file descriptor (9)"},
+
+	{OtherKnown, "3.1+", "do_fallocate ", `"/x" (in inbox): Operation not supported (95)`}, // receiver.c: a warning, the file is written
+	{OtherKnown, "-2.6.9", "copy_file ", `"/a" (in m) => b: Permission denied (13)`},       // generator.c: the file is then transferred
 
 	{SetupFailed, "-3.1.3", "chroot ", "/srv/gone failed: No such file or directory (2)"}, // clientserver.c: rsync_module
 	{SetupFailed, "3.2+", `chroot("`, `/srv/gone") failed: No such file or directory (2)`},

@@ -161,6 +161,9 @@ func TestLinesWithinATransfer(t *testing.T) {
 		failed("generator", `set_acl: sys_acl_set_file(x, ACL_TYPE_ACCESS): Operation not supported (95)`, 95),
 		failed("generator", `rsync_xal_set: lsetxattr("/x" (in inbox),"user.x") failed: Operation not supported (95)`, 95),
 		{
+			{text: `rsync: [receiver] do_fallocate "/x" (in inbox): Operation not supported (95)`, kind: OtherKnown, role: "receiver"}, // FWARNING
+			{text: "rsync: select exception on fd 5: Bad file descriptor (9)", kind: OtherKnown},                                       // FINFO
+			{text: `do_chmod: no symlink-safe chmod for "x"; mode not set`, kind: Skipped},                                             // FWARNING
 			{text: `file has vanished: "/x" (in data)`, kind: FileVanished},
 			{text: `directory has vanished: "/d" (in data)`, kind: FileVanished},
 			{text: "Deletions stopped due to --max-delete limit (3 skipped)", kind: MaxDelete},
