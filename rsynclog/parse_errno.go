@@ -28,7 +28,7 @@ var errnoWords = [...]struct {
 	{IOError, "all", "Failed to close", ": Bad file descriptor (9)"},
 
 	{OtherKnown, "3.1+", "do_fallocate ", `"/x" (in inbox): Operation not supported (95)`}, // receiver.c: a warning, the file is written
-	{OtherKnown, "-2.6.9", "copy_file ", `"/a" (in m) => b: Permission denied (13)`},       // generator.c: the file is then transferred
+	{OtherKnown, "all", "copy_file ", `"/a" (in m) => b: Permission denied (13)`},          // generator.c: the file is then transferred
 
 	{SetupFailed, "-3.1.3", "chroot ", "/srv/gone failed: No such file or directory (2)"}, // clientserver.c: rsync_module
 	{SetupFailed, "3.2+", `chroot("`, `/srv/gone") failed: No such file or directory (2)`},
