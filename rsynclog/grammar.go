@@ -9,7 +9,7 @@ import (
 // kind. They aren't used to parse, tests hold the scanner against them.
 type Rule struct {
 	Kind     Kind
-	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9"; "" where it isn't rsync's
+	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9", "3.1-3.1.3"; "" where it isn't rsync's
 	// Pattern is a regular expression of package regexp for the whole text. Its groups are named after what they hold: op, host, addr,
 	// module, user, request, path, after, version, role; the numbers code, errno, length, sent, received, total, lost, repeat,
 	// which don't fit if they are too large; and inner, a text of less than 800 bytes that is
@@ -123,7 +123,7 @@ func Grammar() []Rule {
 		}
 	}
 	for _, tail := range verboseTails {
-		all = append(all, Rule{OtherKnown, "all", `.*` + regexp.QuoteMeta(tail), AnySize, "sub/x" + tail})
+		all = append(all, Rule{OtherKnown, tail.versions, `.*` + regexp.QuoteMeta(tail.words), AnySize, "sub/x" + tail.words})
 	}
 	for i := range all {
 		all[i].Pattern = `(?s)\A(?:` + all[i].Pattern + `)\z`

@@ -18,7 +18,7 @@ const (
 	MaxConnections              // max connections is reached
 	ReadOnlyModule              // a client wanted to write to a read-only module
 	WriteOnlyModule             // a client wanted to read from a write-only module
-	RefusedOption               // an option that is unknown, or that refuse options or the daemon's filter forbids
+	RefusedOption               // an option that is unknown, wrong or not supported, or that refuse options or the daemon's filter forbids
 	FileError                   // an operation on one file failed
 	IOError                     // the connection, a pipe or the protocol failed
 	FileVanished                // a file was gone when its turn came
