@@ -1,0 +1,213 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rsyncd_exporter/internal/testenv"
+)
+
+// addModules adds read-only modules without files to the daemon's configuration.
+func addModules(t *testing.T, d *testenv.Rsyncd, names ...string) {
+	t.Helper()
+	conf, err := os.OpenFile(d.Conf, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conf.Close()
+	for i, name := range names {
+		dir := d.Module(fmt.Sprintf("added-%d", i))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(conf, "\n[%s]\n\tpath = %s\n\tread only = yes\n\tmax connections = 0\n", name, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// attack is let into a module and returns the connection, over which the daemon can be made to log.
+func attack(t *testing.T, d *testenv.Rsyncd, module string) *testenv.Client {
+	t.Helper()
+	c := testenv.Dial(t, d)
+	if answer := c.AskFor(t, module); answer != "@RSYNCD: OK" {
+		t.Fatalf("module %q: the daemon says %q", module, answer)
+	}
+	c.Pull(t, module+"/")
+	return c
+}
+
+// forge has the daemon log n of the lines, in any order, and returns how many it was.
+func (h *hostile) forge(t *testing.T, c *testenv.Client, n int, lines []string) int {
+	t.Helper()
+	for range n {
+		kinds := [...]testenv.Message{testenv.MessageInfo, testenv.MessageInfo, testenv.MessageError, testenv.MessageWarning, testenv.MessageErrorXfer}
+		line := lines[h.IntN(len(lines))]
+		if h.IntN(8) == 0 {
+			line = strings.ReplaceAll(h.text(2000), "connect from", "connect  from") // see TestForgedConnectsGainEightSessions
+		}
+		c.Log(t, kinds[h.IntN(len(kinds))], line+"\n")
+	}
+	return n
+}
+
+// without returns the lines that don't hold the words.
+func without(lines []string, words string) (rest []string) {
+	for _, l := range lines {
+		if !strings.Contains(l, words) {
+			rest = append(rest, l)
+		}
+	}
+	return rest
+}
+
+// inputs are the ways from the daemon to the exporter: each starts both, and says how many messages the daemon has written, where it can.
+var hostileInputs = []struct {
+	name  string
+	start func(t *testing.T, args ...string) (*exporter, *testenv.Rsyncd, func() int)
+}{
+	{"unix socket", func(t *testing.T, args ...string) (*exporter, *testenv.Rsyncd, func() int) {
+		socket := filepath.Join(testenv.Dir(t), "log")
+		e := startExporter(t, append(args, "--listen-unixgram="+socket, "--listen-udp=off")...)
+		return e, testenv.StartRsyncd(t, socket), nil
+	}},
+	{"log file", func(t *testing.T, args ...string) (*exporter, *testenv.Rsyncd, func() int) {
+		file := filepath.Join(testenv.Dir(t), "rsyncd.log")
+		e := startExporter(t, append(args, "-p", file, "-s", "1")...)
+		return e, testenv.StartRsyncd(t, "", "--dparam=log file="+file), func() int {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return bytes.Count(b, []byte("\n"))
+		}
+	}},
+	{"rsyslog TCP", func(t *testing.T, args ...string) (*exporter, *testenv.Rsyncd, func() int) {
+		port := testenv.Port(t)
+		e := startExporter(t, append(args, fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port), "--listen-udp=off")...)
+		return e, testenv.StartRsyncd(t, testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", port).Socket), nil
+	}},
+}
+
+// Clients of read-only modules write whatever counts into the daemon's log, over and over, while others work beside them. The others'
+// numbers are exact, and each attacker is one connection and one session of its own module.
+func TestForgedLinesStayInTheirSession(t *testing.T) {
+	for _, input := range hostileInputs {
+		t.Run(input.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHostile(t)
+			e, d, written := input.start(t)
+			addModules(t, d, "quick", "slow")
+			lines := without(append(forgeries("mirror", fmt.Sprint(d.Pid())), forgeries("slow", "1")...), "connect from")
+
+			rounds, forged := 0, 0
+			var pulled, pulledUp, pushed, pushedDown int
+			innocents := func() {
+				a, b, c, d := traffic(t, d)
+				rounds, pulledUp, pulled, pushed, pushedDown = rounds+1, pulledUp+a, pulled+b, pushed+c, pushedDown+d
+			}
+			one, two := attack(t, d, "slow"), attack(t, d, "slow")
+			for range 2 {
+				forged += h.forge(t, one, 40, lines)
+				innocents()
+				forged += h.forge(t, two, 40, lines)
+			}
+			three := attack(t, d, "quick")
+			forged += h.forge(t, three, 40, lines)
+			c := 0
+			for _, l := range lines { // each at least once
+				three.Log(t, testenv.MessageInfo, l+"\n")
+				c++
+			}
+			forged += c
+			three.Log(t, testenv.MessageDeleted, "forged")
+			three.Start(t)
+			sent := three.Finish(t)
+			one.Start(t)
+			one.Finish(t)
+			two.Hangup(t)
+			innocents()
+
+			n := float64(rounds)
+			s := e.until(6*n+3, "rsync_sessions_total")
+			s = e.scrapeStrictly(map[string][]string{
+				"module": {"", "mirror", "incoming", "backup", "quick", "slow"}, "user": {"", "alice"}, "host": hosts(), "version": {"3.5.0"},
+			})
+			e.identities(s)
+			e.want(s, 6*n+3, "rsync_connections_total")
+			e.want(s, 4*n+3, "rsync_executions_total")
+			e.want(s, 2*n, "rsync_executions_total", `module="mirror"`, `direction="send"`)
+			e.want(s, n, "rsync_executions_total", `module="incoming"`, `direction="receive"`)
+			e.want(s, n, "rsync_executions_total", `module="backup"`, `direction="receive"`)
+			e.want(s, n, "rsync_sessions_total", `module="mirror"`, `outcome="ok"`)
+			e.want(s, n, "rsync_sessions_total", `module="mirror"`, `outcome="partial"`)
+			e.want(s, 2*n, "rsync_sessions_total", `module="mirror"`)
+			e.want(s, n, "rsync_sessions_total", `module="incoming"`)
+			e.want(s, n, "rsync_sessions_total", `module="incoming"`, `outcome="ok"`)
+			e.want(s, 2*n, "rsync_sessions_total", `module="backup"`)
+			e.want(s, n, "rsync_sessions_total", `module="backup"`, `outcome="rejected"`)
+			e.want(s, 2, "rsync_sessions_total", `module="slow"`)
+			e.want(s, 1, "rsync_sessions_total", `module="quick"`)
+			e.want(s, n, "rsync_rejected_total", `reason="unknown_module"`)
+			e.want(s, n, "rsync_rejected_total", `reason="auth"`)
+			e.want(s, 0, "rsync_rejected_total", `reason="hosts_deny"`)
+			e.want(s, 0, "rsync_rejected_total", `reason="max_connections"`)
+			e.want(s, 2*n, "rsync_files_total", `module="mirror"`)
+			e.want(s, 305000*n, "rsync_file_bytes_total", `module="mirror"`)
+			e.want(s, n, "rsync_file_errors_total", `module="mirror"`)
+			for _, module := range []string{"mirror", "incoming", "backup"} {
+				e.want(s, 0, "rsync_errors_total", `module="`+module+`"`)
+			}
+			e.want(s, 0, "rsync_module_list_requests_total")
+			e.want(s, 1, "rsync_daemon_starts_total")
+			e.want(s, 0, "rsync_upstream_lost_messages_total")
+			within := func(slack, want int, name string, labels ...string) {
+				t.Helper()
+				if got := total(s, name, labels...) - float64(want); got < 0 || got > float64(slack*rounds) {
+					t.Errorf("%s%q: %v more than the clients counted, want up to %d", name, labels, got, slack*rounds)
+				}
+			}
+			within(32, pushedDown, "rsync_sent_bytes_total", `module="incoming"`)
+			within(32, pushed, "rsync_received_bytes_total", `module="incoming"`)
+			within(400, pulled, "rsync_sent_bytes_total", `module="mirror"`)
+			within(100, pulledUp, "rsync_received_bytes_total", `module="mirror"`)
+
+			// The attackers' own: what they wrote last counts for nothing where the daemon's summary followed, and never more than 1 PiB.
+			if got := total(s, "rsync_sent_bytes_total", `module="quick"`); got <= 0 || got > float64(sent) {
+				t.Errorf("a client that got %d bytes is counted as having been sent %v", sent, got)
+			}
+			const most = 1 << 50
+			if got := total(s, "rsync_exchanged_bytes_total", `module="slow"`); got > 2*2*most {
+				t.Errorf("two sessions of %v bytes", got)
+			}
+			if got := total(s, "rsync_errors_total"); got > 3*4 {
+				t.Errorf("%v exit codes of three sessions", got)
+			}
+			// And every line is there, as what it is: at least those under a daemon's tag that only a forwarder could have written.
+			if got := total(s, "rsync_messages_total"); got < float64(forged) {
+				t.Errorf("%d lines were forged, and %v messages counted", forged, got)
+			}
+			if got := total(s, "rsync_messages_total", `kind="implausible"`); got < 20 {
+				t.Errorf("%v implausible messages of %d forged ones", got, forged)
+			}
+			if written != nil {
+				e.want(s, float64(written()), "rsyncd_exporter_received_total")
+			}
+		})
+	}
+}
+
+// hosts returns the host label's values: the machine's own name stands in a forwarder's header.
+func hosts() []string {
+	name, err := os.Hostname()
+	if err != nil {
+		return []string{""}
+	}
+	return []string{"", name}
+}
