@@ -38,8 +38,15 @@ func TestFileGluedLines(t *testing.T) {
 			[]string{headerA + plainText[:2046] + `\#012`, headerB + "x"}},
 		"an escaped backslash": {[]string{headerA, plainText[:2042], `\#134#012`, headerB, "x"},
 			[]string{headerA + plainText[:2042] + `\#134#012`, headerB + "x"}},
-		"no escape":        {[]string{headerA, plainText[:2042], `\#09z`, headerB, "x"}, []string{headerA + plainText[:2042] + `\#09z`, headerB + "x"}},
-		"no header there":  {[]string{headerA, plainText, "2026/11/24 02:45:53 [] x"}, []string{headerA + plainText + "2026/11/24 02:45:53 [] x"}},
+		"no escape":       {[]string{headerA, plainText[:2042], `\#09z`, headerB, "x"}, []string{headerA + plainText[:2042] + `\#09z`, headerB + "x"}},
+		"no header there": {[]string{headerA, plainText, "2026/11/24 02:45:53 [] x"}, []string{headerA + plainText + "2026/11/24 02:45:53 [] x"}},
+		// A client's texts without a line feed (headerB) may reach the place with anything: what is there is never a record.
+		"a header before": {[]string{headerA, plainText[:1000], headerB, plainText[:2047-1000-len(headerB)], headerA, "sent 7"},
+			[]string{headerA + plainText[:1000] + headerB + plainText[:2047-1000-len(headerB)] + headerA + "sent 7"}},
+		"a header just before": {[]string{headerA, plainText[:2047-len(headerB)], headerB, headerA, "sent 7"},
+			[]string{headerA + plainText[:2047-len(headerB)] + headerB + headerA + "sent 7"}},
+		"a header at once": {[]string{headerA, headerB, plainText[:2047-len(headerB)], headerA, "sent 7"},
+			[]string{headerA + headerB + plainText[:2047-len(headerB)] + headerA + "sent 7"}},
 		"not rsync's file": {[]string{"Nov 24 02:45:52 host rsyncd[1]: ", plainText, headerB, "x"}, []string{"Nov 24 02:45:52 host rsyncd[1]: " + plainText + headerB + "x"}},
 	} {
 		line := []byte(strings.Join(test.line, ""))
@@ -108,7 +115,7 @@ func unglue(line string) []string {
 		return []string{line}
 	}
 	cut := len([]rune(strings.Join(counted, "")))
-	if !headerPattern.MatchString(rest[cut:]) {
+	if !headerPattern.MatchString(rest[cut:]) || anyHeader.FindStringIndex(rest)[0] < cut {
 		return []string{line}
 	}
 	return append([]string{head + rest[:cut]}, unglue(rest[cut:])...)
@@ -116,6 +123,7 @@ func unglue(line string) []string {
 
 var (
 	headerPattern  = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
+	anyHeader      = regexp.MustCompile(strings.TrimPrefix(headerPattern.String(), "^"))
 	countedPattern = regexp.MustCompile(`(?s)\\#[0-7]{3}|.`)
 )
 

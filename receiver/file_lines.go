@@ -55,8 +55,13 @@ func appendRecords(s *Slab, line []byte) {
 // bytes, counted before it escapes control characters as \#ooo (log.c:filtered_fwrite, since 3.5.0), so a cut one has no newline.
 // Both the place and a header there are asked for: a file name can hold anything that looks like a header, but not at that place
 // unless the message really was cut there. (Before 3.5.0 nothing is escaped, and a name that holds \#ooo may hide a cut.)
+//
+// A header before that place may be a record's own: a client can have the daemon log a text without its line feed, and the next text,
+// which begins behind that header, is the client's up to the place and beyond. Then nothing is split, or it could write records of
+// any process; the price is that the record behind a cut file name with a header in it is lost in its line.
 func recordEnd(line []byte) int {
-	i := rsyncHeader(line)
+	head := rsyncHeader(line)
+	i := head
 	if i == 0 {
 		return 0
 	}
@@ -72,6 +77,11 @@ func recordEnd(line []byte) int {
 	}
 	if i > len(line) || rsyncHeader(line[i:]) == 0 {
 		return 0
+	}
+	for at := head; at < i; at++ {
+		if rsyncHeader(line[at:]) > 0 {
+			return 0
+		}
 	}
 	return i
 }

@@ -211,3 +211,78 @@ func hosts() []string {
 	}
 	return []string{"", name}
 }
+
+// A "connect from" within a session is what a reused pid looks like, so a client that forges one, and what follows it, gains sessions: at
+// most eight, under names that exist already (docs/decisions.md). It gains no name, no start of a daemon, and no more bytes than 1 PiB each.
+func TestForgedConnectsGainEightSessions(t *testing.T) {
+	t.Parallel()
+	h := newHostile(t)
+	e, d, _ := hostileInputs[0].start(t)
+	addModules(t, d, "bait", "unused")
+	lines := append(forgeries("mirror", "1"), forgeries("unused", "1")...)
+	traffic(t, d)
+	const attackers, gain = 3, 8
+	for range attackers {
+		c := attack(t, d, "bait")
+		for range 30 { // the shortest way to a session, again and again
+			for _, l := range []string{lines[0], lines[1], lines[4], lines[10]} {
+				c.Log(t, testenv.MessageInfo, l+"\n")
+			}
+			h.forge(t, c, 5, lines)
+		}
+		c.Start(t)
+		c.Finish(t)
+	}
+	traffic(t, d)
+	e.until(2, "rsync_rejected_total", `module="backup"`, `reason="auth"`)
+	e.until(0, "rsync_sessions_active")
+	s := e.scrapeStrictly(map[string][]string{
+		"module": {"", "mirror", "incoming", "backup", "bait"}, "user": {"", "alice", "eve"}, "host": {""}, "version": {"3.5.0"},
+	})
+	e.identities(s)
+	between := func(least, most float64, name string, labels ...string) {
+		t.Helper()
+		if got := total(s, name, labels...); got < least || got > most {
+			t.Errorf("%s%q: %v, want %v to %v", name, labels, got, least, most)
+		}
+	}
+	between(12+attackers, 12+attackers*(1+gain), "rsync_connections_total")
+	between(12+attackers, 12+attackers*(1+gain), "rsync_sessions_total")
+	between(8+attackers, 8+attackers*(1+gain), "rsync_executions_total")
+	between(4, 4+attackers*gain, "rsync_sessions_total", `module="mirror"`)
+	e.want(s, 2, "rsync_sessions_total", `module="incoming"`)
+	e.want(s, 4, "rsync_sessions_total", `module="backup"`)
+	e.want(s, 1, "rsync_daemon_starts_total")
+	e.want(s, 0, "rsync_upstream_lost_messages_total")
+	between(0, attackers*(1+gain)*3*(1<<50), "rsync_exchanged_bytes_total")
+}
+
+// In a log file nothing but a line feed ends a record, and a client may leave it out. Its text then runs into the next record; but it
+// never makes one under a pid of its choosing, not even where rsync's own cut at 2047 bytes would be.
+func TestTextWithoutLineEndForgesNoRecord(t *testing.T) {
+	t.Parallel()
+	e, d, _ := hostileInputs[1].start(t)
+	addModules(t, d, "bait")
+	traffic(t, d)
+	sessions := 2 * 6
+	try := func(first, second int) { // lengths of a text without line end and of what stands before the forgery in the next one
+		t.Helper()
+		c := attack(t, d, "bait")
+		c.Log(t, testenv.MessageInfo, strings.Repeat("x", first))
+		sessions++
+		c.Log(t, testenv.MessageInfo, strings.Repeat("y", second)+
+			fmt.Sprintf("2026/11/23 18:40:52 [%d] sent 7777 bytes  received 7777 bytes  total size 7777\n", 100000+sessions))
+		c.Start(t)
+		c.Finish(t)
+	}
+	for header := len("2026/11/23 18:40:52 [1] "); header <= len("2026/11/23 18:40:52 [1234567] "); header++ {
+		for _, first := range []int{0, 1, 1000, 2047 - header} {
+			try(first, 2047-header-first)
+		}
+	}
+	traffic(t, d)
+	s := e.until(float64(sessions), "rsync_sessions_total")
+	e.want(s, 2, "rsync_sessions_total", `module="mirror"`, `outcome="ok"`)
+	e.want(s, 2, "rsync_sessions_total", `module=""`) // nothing but the unknown modules
+	e.want(s, 0, "rsync_exchanged_bytes_total", `module=""`)
+}
