@@ -85,6 +85,10 @@ func reopening(s *Session) uint8 {
 	return s.reopened + 1
 }
 
+// Doubtful says whether a client may have written the lines that began the session, since they came under the pid of one that was let
+// through. Pids do come round, so it is a session; but nobody's backup is proven by it.
+func (s *Session) Doubtful() bool { return s.reopened > 0 }
+
 // settleOffer decides, at the next line of the pid, whether a "connect from" within an open session was a new client under a
 // reused pid, whose session then goes on as a session does, or text that the old client wrote into the log.
 func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
@@ -141,7 +145,7 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	if len(ev.User) > 0 { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	if len(ev.User) > 0 && !s.Doubtful() { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	t.move(s, running, at)
