@@ -78,6 +78,29 @@ func lengths(all []string) (n []int) {
 	return n
 }
 
+// Deleting a tree whose paths are all too long makes one line of any length, of which no record is lost; it need not have ended.
+func TestFileLineOfManyCutRecords(t *testing.T) {
+	const records = 3 * MaxMessage / rsyncText
+	line := strings.Repeat(headerA+plainText, records)
+	for _, end := range []string{headerB + "sent 1\n", headerB + strings.Repeat("x", MaxMessage) + "\n", ""} {
+		var s Slab
+		var skipping bool
+		n := takeLines(&s, []byte(line+end), &skipping)
+		got := messages(&s)
+		for _, m := range got[:min(len(got), 2*records/3)] {
+			if m != headerA+plainText {
+				t.Errorf("a record of %d bytes, want %d", len(m), len(headerA+plainText))
+			}
+		}
+		whole := n == len(line+end) && !skipping && s.Discarded[Oversize] == 0 && len(got) == records+1 && got[records] == headerB+"sent 1"
+		last := n == len(line+end) && !skipping && s.Discarded[Oversize] == 1 && len(got) == records
+		first := n == len(got)*len(headerA+plainText) && len(line)-n <= MaxMessage && s.Discarded[Oversize] == 0
+		if strings.HasPrefix(end, headerB+"sent") && !whole || strings.HasPrefix(end, headerB+"x") && !last || end == "" && !first {
+			t.Errorf("%d bytes of %d taken as %d records, %d oversize, skipping %t", n, len(line+end), len(got), s.Discarded[Oversize], skipping)
+		}
+	}
+}
+
 // No line of a real log is taken apart unless it is longer than one message can be.
 func TestFileCorpusLines(t *testing.T) {
 	names, err := filepath.Glob("../testdata/corpus/file/*.log")
@@ -152,8 +175,8 @@ func FuzzFileLines(f *testing.F) {
 				if at += n; n == 0 {
 					break
 				}
-				if !skipping && data[at-1] != '\n' {
-					t.Fatalf("offset %d is not the start of a line", at)
+				if !skipping && data[at-1] != '\n' && rsyncHeader(data[at:]) == 0 {
+					t.Fatalf("offset %d is not the start of a line or record", at)
 				}
 			}
 		}
@@ -162,15 +185,24 @@ func FuzzFileLines(f *testing.F) {
 		var want []string
 		tooLong := 0
 		for _, line := range whole[:len(whole)-1] {
-			if len(line) > MaxMessage {
-				tooLong++
-				continue
+			for _, record := range unglue(string(line)) {
+				if len(record) > MaxMessage {
+					tooLong++
+				} else {
+					want = append(want, record)
+				}
 			}
-			want = append(want, unglue(string(line))...)
 		}
-		if len(rest) > MaxMessage {
-			tooLong++
-		} else if !skipping && at != len(data)-len(rest) {
+		for len(rest) > MaxMessage {
+			record := unglue(string(rest))[0]
+			rest = rest[len(record):]
+			if len(record) > MaxMessage {
+				tooLong++
+				break
+			}
+			want = append(want, record)
+		}
+		if !skipping && at != len(data)-len(rest) {
 			t.Errorf("offset %d, want %d", at, len(data)-len(rest))
 		}
 		if !slices.Equal(got, want) || oversize != tooLong {

@@ -12,28 +12,38 @@ const (
 
 // takeLines appends the complete lines at the start of data to s, up to slabLines, and returns how many bytes they take: up to the
 // start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a line that is thrown away to its end and
-// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other.
+// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other. A line so long that
+// begins with a record that rsync has cut gives that record, and what is behind it is the next line: deleting a tree whose paths are
+// all too long makes one line of all its records.
 func takeLines(s *Slab, data []byte, skipping *bool) (used int) {
 	for used < len(data) && len(s.Messages) < slabLines {
-		rest := data[used:]
-		end := bytes.IndexByte(rest, '\n')
+		line, ended := data[used:], false
+		if end := bytes.IndexByte(line, '\n'); end >= 0 {
+			line, ended = line[:end:end], true
+		}
+		tooLong := len(line) > MaxMessage
 		switch {
-		case *skipping && end < 0:
+		case *skipping && !ended:
 			return len(data)
 		case *skipping:
 			*skipping = false
-		case end < 0 && len(rest) > MaxMessage:
+		case tooLong:
+			if cut := recordEnd(line); cut > 0 {
+				s.Messages = append(s.Messages, line[:cut:cut])
+				used += cut
+				continue
+			}
 			s.Discarded[Oversize]++
-			*skipping = true
-			return len(data)
-		case end < 0:
+			if !ended {
+				*skipping = true
+				return len(data)
+			}
+		case !ended:
 			return used
-		case end > MaxMessage:
-			s.Discarded[Oversize]++
 		default:
-			appendRecords(s, rest[:end:end])
+			appendRecords(s, line)
 		}
-		used += end + 1
+		used += len(line) + 1
 	}
 	return used
 }
