@@ -62,6 +62,10 @@ func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event
 			if s.offer.at != 0 { // the one before said no more
 				s.reopened++
 				t.emit(Change{Kind: Connected, Origin: o, N: 1})
+				if s.reopened >= maxReopened {
+					s.offer = offer{}
+					return false
+				}
 			}
 			s.offer = offer{at: at, addr: Label(ev.Addr)}
 			return true
@@ -122,7 +126,11 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s != nil {
 			t.drop(s)
 		}
-		if s = t.adopt(o, pid, ev); s == nil {
+		s = nil
+		if reopened == 0 { // else it may be a client, that would take another's session for its own
+			s = t.adopt(o, pid, ev)
+		}
+		if s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
 	case s.phase != fresh:

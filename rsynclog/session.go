@@ -1,6 +1,7 @@
 package rsynclog
 
 import (
+	"bytes"
 	"strings"
 	"time"
 	"unicode"
@@ -276,6 +277,11 @@ func (s *Session) relabel(module string, d Direction) {
 func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
+	}
+	if len(t.known) > 0 && bytes.Contains(name, []byte(`\#`)) { // as a log file has it
+		if m, ok := t.known[string(AppendUnescaped(nil, name[:min(len(name), maxRaw)]))]; ok {
+			return m, true
+		}
 	}
 	if m, ok := o.modules[string(name)]; ok {
 		return m, true
