@@ -84,7 +84,7 @@ func TestAForgedStartTakesNobodysSession(t *testing.T) {
 	if x := o.sessions[7]; x == nil || x.Module != "data" || !x.ConnectSeen || x.phase != running {
 		t.Errorf("the other's session is %+v", x)
 	}
-	if x := o.sessions[attackerPID]; x == nil || x.Module != "" || x.User != "" || !x.Doubtful() {
+	if x := o.sessions[attackerPID]; x == nil || x.ConnectSeen || x.User != "" || !x.Doubtful() {
 		t.Errorf("the attacker's session is %+v", x)
 	}
 }
