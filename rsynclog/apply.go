@@ -41,8 +41,11 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 }
 
 func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
-	if s := o.sessions[pid]; s != nil && !s.comeRound() {
-		return nil, false // a listener's pid isn't that of a session
+	if s := o.sessions[pid]; s != nil {
+		if !s.comeRound() {
+			return nil, false // a listener's pid isn't that of a session
+		}
+		s.serial = o.opened // a client may have waited for this; it is believed once
 	}
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return t.changes, true

@@ -8,6 +8,33 @@ import (
 	"time"
 )
 
+// A client that stays until its pid may have come round makes one daemon start, not one a line.
+func TestAForgedDaemonStartIsBelievedOnceAtMost(t *testing.T) {
+	parser := mustParser(t, DefaultLogFormat)
+	s := NewSessions(DefaultLimits(), nil)
+	o := s.Origin(0, nil)
+	starts := 0
+	say := func(pid int32, text string) {
+		ev := Event{Severity: -1}
+		parser.Parse([]byte(text), &ev)
+		changes, _ := s.Apply(o, pid, int64(time.Hour), &ev)
+		for _, c := range changes {
+			if c.Kind == DaemonStarted {
+				starts++
+			}
+		}
+	}
+	say(attackerPID, "connect from evil (10.6.6.6)")
+	say(attackerPID, "rsync on bait/ from evil (10.6.6.6)")
+	for pid := range int32(3 * pidDistance) {
+		say(attackerPID, "rsyncd version 6.6.6 starting, listening on port 873")
+		if want := int(pid) / pidDistance; starts != want {
+			t.Fatalf("%d starts while %d others connected, want %d", starts, pid, want)
+		}
+		say(1000+pid, "connect from localhost (127.0.0.1)")
+	}
+}
+
 // attackerLines are what a client that was let in can have its daemon log: every line there is, and those that would gain something.
 var attackerLines = func() (lines []string) {
 	for _, r := range Grammar() {
