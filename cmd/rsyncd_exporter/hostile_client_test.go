@@ -67,7 +67,8 @@ func without(lines []string, words string) (rest []string) {
 	return rest
 }
 
-// inputs are the ways from the daemon to the exporter: each starts both, and says how many messages the daemon has written, where it can.
+// hostileInputs are the ways from the daemon to the exporter: each starts both, and says how many messages the daemon has written, where
+// it can.
 var hostileInputs = []struct {
 	name  string
 	start func(t *testing.T, args ...string) (*exporter, *testenv.Rsyncd, func() int)
@@ -118,12 +119,10 @@ func TestForgedLinesStayInTheirSession(t *testing.T) {
 			forged += h.forge(t, two, 80, lines)
 			three := attack(t, d, "quick")
 			forged += h.forge(t, three, 40, lines)
-			c := 0
 			for _, l := range lines { // each at least once
 				three.Log(t, testenv.MessageInfo, l+"\n")
-				c++
+				forged++
 			}
-			forged += c
 			three.Log(t, testenv.MessageDeleted, "forged")
 			three.Start(t)
 			sent := three.Finish(t)

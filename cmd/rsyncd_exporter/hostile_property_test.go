@@ -4,7 +4,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,11 +29,11 @@ func hostileNames(t *testing.T) int {
 	return n
 }
 
-// oddModules are names that rsyncd.conf takes; the module's label is the same text.
+// oddModules are names that rsyncd.conf takes. A module's label is the same text, made valid UTF-8.
 var oddModules = []string{
 	"brack[et", "a b (c) d", `quo"te's`, "x from y (1.2.3.4)", "1.2.3.4", `m"} 1 rsync_x{`, "send localhost [127.0.0.1", "é☃中文", "() ()", "{}",
 	"x' tried from evil (6.6.6.6)", "rsync on mirror from x (1.2.3.4)", "sent 1 bytes received 2 bytes total size 3", "(u) x 5", "Ünïcödé", "_other",
-	strings.Repeat("long", 32), "a#012", "a: b", "a%m", "@x",
+	strings.Repeat("long", 32), "a#012", "a: b", "a%m", "@x", "\xff\xc3 \xe2\x98", "\u202e", `\`,
 }
 
 // A tree is a directory of files with hostile names, and what a daemon must log of it.
@@ -176,7 +175,7 @@ func TestHostileNames(t *testing.T) {
 
 			e.until(float64(sessions+rejected), "rsync_sessions_total")
 			s := e.scrapeStrictly(map[string][]string{
-				"module": append([]string{""}, configured...), "user": {""}, "host": hosts(), "version": {"3.5.0"},
+				"module": strings.Split(strings.ToValidUTF8(strings.Join(configured, "\n"), "\uFFFD")+"\n", "\n"), "user": {""}, "host": hosts(), "version": {"3.5.0"},
 			})
 			e.identities(s)
 			e.want(s, float64(connections), "rsync_connections_total")
@@ -197,7 +196,8 @@ func TestHostileNames(t *testing.T) {
 			e.want(s, float64(pull.bytes+push.bytes), "rsync_file_bytes_total")
 			e.want(s, float64(paths), "rsync_file_errors_total")
 			for _, m := range oddModules {
-				e.want(s, 1, "rsync_executions_total", fmt.Sprintf("module=%q", m), `direction="send"`)
+				label := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(strings.ToValidUTF8(m, "\uFFFD"))
+				e.want(s, 1, "rsync_executions_total", `module="`+label+`"`, `direction="send"`)
 			}
 			e.want(s, 0, "rsync_errors_total")
 			e.want(s, 1, "rsync_daemon_starts_total")
