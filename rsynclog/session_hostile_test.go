@@ -3,6 +3,7 @@ package rsynclog
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,10 +121,36 @@ func TestAForgedStartTakesNobodysSession(t *testing.T) {
 // go on with the innocents, the odd ones take the attacker's next line, the last ones let time pass. What is counted for the others is
 // what is counted without it; what is counted for the attacker is one session, and eight where it forges connections.
 func FuzzAttacker(f *testing.F) {
+	innocents := []byte{0, 2, 4, 6, 8, 10, 12}
+	forge := func(line int) []byte { return []byte{byte(2*(line&63) + 1), byte(line >> 6)} }
 	for i := range attackerLines {
-		f.Add([]byte{0, 0, 0, 0, 0, byte(2*(i&63) + 1), byte(i >> 6), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		var script []byte
+		for range 8 {
+			script = append(append(script, innocents...), forge(i)...)
+		}
+		f.Add(script)
 	}
-	f.Add([]byte("\x01\x91\x00\x93\x00\x95\xfe\x97\x00\x99\xff\x91\x02\x93\x02"))
+	// The ways to another session, again and again, and time for each to settle or not.
+	for _, pause := range [][]byte{nil, {0xf4}} {
+		for _, way := range [][]string{
+			{"connect from evil (10.6.6.6)", "rsync allowed access on module evil from evil (10.6.6.6)", "rsync on data/ from eve@localhost (127.0.0.1)"},
+			{"connect from evil (10.6.6.6)", "connect from evil (10.6.6.6)", "rsync on data/ from eve@localhost (127.0.0.1)"},
+			{"rsync to backup/ from alice@localhost (127.0.0.1)"},
+		} {
+			var script []byte
+			for i := range 2 * maxReopened {
+				if i == 0 { // an odd number of gained sessions, then an even one each
+					script = append(append(script, forge(slices.Index(attackerLines, way[0]))...), forge(slices.Index(attackerLines, way[len(way)-1]))...)
+				}
+				for _, l := range append(way, "sent 1125899906842624 bytes  received 1125899906842624 bytes  total size 1125899906842624") {
+					script = append(script, forge(slices.Index(attackerLines, l))...)
+				}
+				script = append(script, pause...)
+				script = append(script, innocents[:i%len(innocents)]...)
+			}
+			f.Add(script)
+		}
+	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		alone, _ := playAttack(t, script, false)
 		beside, own := playAttack(t, script, true)

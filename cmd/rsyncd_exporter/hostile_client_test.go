@@ -206,7 +206,8 @@ func hosts() []string {
 	if err != nil {
 		return []string{""}
 	}
-	return []string{"", name}
+	short, _, _ := strings.Cut(name, ".")
+	return []string{"", name, short}
 }
 
 // A "connect from" within a session is what a reused pid looks like, so a client that forges one, and what follows it, gains sessions: at
