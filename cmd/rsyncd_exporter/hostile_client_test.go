@@ -117,6 +117,13 @@ func TestForgedLinesStayInTheirSession(t *testing.T) {
 			forged += h.forge(t, one, 80, lines)
 			innocents()
 			forged += h.forge(t, two, 80, lines)
+			for _, c := range []*testenv.Client{one, two} {
+				for _, bytes := range []string{"1125899906842624", "1152921504606846976"} { // 1 PiB and 1 EiB
+					c.Log(t, testenv.MessageInfo, "sent "+bytes+" bytes  received "+bytes+" bytes  total size "+bytes+"\n")
+					forged++
+				}
+			}
+			e.until(2, "rsync_sessions_total", `module="slow"`) // as it seems
 			three := attack(t, d, "quick")
 			forged += h.forge(t, three, 40, lines)
 			for _, l := range lines { // each at least once
