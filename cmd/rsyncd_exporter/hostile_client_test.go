@@ -139,8 +139,8 @@ func TestForgedLinesStayInTheirSession(t *testing.T) {
 			innocents()
 
 			n := float64(rounds)
-			s := e.until(6*n+3, "rsync_sessions_total")
-			s = e.scrapeStrictly(map[string][]string{
+			e.until(6*n+3, "rsync_sessions_total")
+			s := e.scrapeStrictly(map[string][]string{
 				"module": {"", "mirror", "incoming", "backup", "quick", "slow"}, "user": {"", "alice"}, "host": hosts(), "version": {"3.5.0"},
 			})
 			e.identities(s)
