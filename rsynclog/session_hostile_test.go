@@ -282,3 +282,14 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 	maps.DeleteFunc(own, none)
 	return innocents, own
 }
+
+// rsync 3.5.0 writes U+2603 into its file as \xe2\#230\#203; the settings have it as it is.
+func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
+	s := NewSessions(DefaultLimits(), []string{"snow☃"})
+	o := s.Origin(1, nil)
+	for name, want := range map[string]bool{"snow☃": true, "snow\xe2\\#230\\#203": true, "snow\xe2\\#230\\#204": false, "snow": false} {
+		if m, ok := s.module(o, []byte(name), false); ok != want || ok && m != "snow☃" {
+			t.Errorf("%q is %q, %t", name, m, ok)
+		}
+	}
+}

@@ -62,6 +62,14 @@ var tricks = []string{
 	"\n<30>Nov 23 18:40:52 rsyncd[9999]: ", "2026/11/23 18:40:52 [9999] ", "\n2026/11/23 18:40:52 [9999] ", "54 <30>Nov 23 18:40:52 evil rsyncd[9999]: x",
 }
 
+// unfinished are lines to which the daemon's own words behind a name would be the end: a length, " from localhost (127.0.0.1)", an errno.
+var unfinished = []string{
+	"sent 1 bytes  received 2 bytes  total size", "wrote 1 bytes  read 2 bytes  total size", "connect", "module-list request", "rsync on mirror", "rsync to evil",
+	"rsync allowed access on module evil", "rsync denied on module mirror", "unknown module 'evil' tried", "auth failed on module mirror",
+	"send localhost [127.0.0.1] mirror () forged", "recv evil [10.6.6.6] mirror () forged", "rsync: [sender] open evil: No", "rsyncd version 6.6.6 starting, listening on port",
+	"last message repeated", "file has vanished: ", "2026/11/23 18:40:52 [9999] sent 1 bytes  received 2 bytes  total size", "\nsent 1 bytes  received 2 bytes  total size",
+}
+
 // forgeries are whole lines of a daemon that would count, about a module and under a pid.
 func forgeries(module, pid string) []string {
 	return []string{
@@ -119,10 +127,11 @@ func (h *hostile) text(most int) string {
 		}
 	}
 	s := b.String()
-	if len(s) > most {
-		s = s[:most]
+	end := ""
+	if h.IntN(4) == 0 {
+		end = unfinished[h.IntN(len(unfinished))]
 	}
-	return s
+	return s[:min(len(s), most-len(end))] + end
 }
 
 // path makes a relative path of at most 255 bytes a component; one in ten is so long that the daemon cuts its line.

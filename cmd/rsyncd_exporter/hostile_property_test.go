@@ -145,7 +145,7 @@ func TestHostileNames(t *testing.T) {
 				if answer := c.AskFor(t, "void"); answer != "@RSYNCD: OK" {
 					t.Fatalf("the daemon says %q", answer)
 				}
-				c.Pull(t, "void/"+unglued(h.path())+"/gone")
+				c.Pull(t, "void/gone/"+unglued(h.path()))
 				c.Start(t)
 				c.Finish(t)
 				paths++
