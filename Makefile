@@ -6,11 +6,12 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+HOSTILE_NAMES ?= 10000
 
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz graph bench bench-ingest clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture graph bench bench-ingest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -69,6 +70,11 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 				$(call or_fail,"$$target found something; the input is under testdata/fuzz of $$package"); \
 		done; \
 	done
+
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, and as many paths, modules and users in proportion (SEED=n)
+	@$(say) '$(HOSTILE_NAMES) hostile names'
+	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
+		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
 
 graph: ## take README's picture of the running demo, by Chromium
 	@scripts/graph.sh

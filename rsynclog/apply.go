@@ -45,8 +45,11 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 }
 
 func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
-	if s := o.sessions[pid]; s != nil && !s.comeRound() {
-		return nil, false // a listener's pid isn't that of a session
+	if s := o.sessions[pid]; s != nil {
+		if !s.comeRound() {
+			return nil, false // a listener's pid isn't that of a session
+		}
+		s.serial = o.opened // a client may have waited for this; it is believed once
 	}
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return t.changes, true
@@ -66,6 +69,10 @@ func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event
 			if s.offer.at != 0 { // the one before said no more
 				s.reopened++
 				t.emit(Change{Kind: Connected, Origin: o, N: 1})
+				if s.reopened >= maxReopened {
+					s.offer = offer{}
+					return false
+				}
 			}
 			s.offer = offer{at: at, addr: Label(ev.Addr)}
 			return true
@@ -88,6 +95,10 @@ func reopening(s *Session) uint8 {
 	}
 	return s.reopened + 1
 }
+
+// Doubtful says whether a client may have written the lines that began the session, since they came under the pid of one that was let
+// through. Pids do come round, so it is a session; but nobody's backup is proven by it.
+func (s *Session) Doubtful() bool { return s.reopened > 0 }
 
 // settleOffer decides, at the next line of the pid, whether a "connect from" within an open session was a new client under a
 // reused pid, whose session then goes on as a session does, or text that the old client wrote into the log.
@@ -122,10 +133,14 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s != nil {
 			t.drop(s)
 		}
-		if s = t.adopt(o, pid, ev); s == nil {
+		s = nil
+		if reopened == 0 { // else it may be a client, that would take another's session for its own
+			s = t.adopt(o, pid, ev)
+		}
+		if s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
-	case s.phase != fresh && t.waiting(o, pid, ev).mayHaveForked(pid): // its pid is already that of a session with a post-xfer exec
+	case s.phase != fresh && s.comeRound() && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
 		t.end(s)
 		t.drop(s)
 		s = t.adopt(o, pid, ev)
@@ -149,7 +164,7 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	if len(ev.User) > 0 { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	if len(ev.User) > 0 && !s.Doubtful() { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	t.move(s, running, at)
@@ -209,12 +224,6 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 		}
 	}
 	return nil
-}
-
-// mayHaveForked says whether a process's pid can be that of a child of the session's: one of the next, as far as the system gives them out
-// in order. The session may be nil.
-func (s *Session) mayHaveForked(pid int32) bool {
-	return s != nil && s.PID < pid && pid-s.PID <= pidsNear
 }
 
 // granted says whether the session was let into its module. Before 3.2 there is no line that says so.

@@ -1,6 +1,7 @@
 package rsynclog
 
 import (
+	"bytes"
 	"strings"
 	"time"
 	"unicode"
@@ -36,7 +37,7 @@ const (
 	maxModules = 1000
 	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
 	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
-	maxReopened = 32
+	maxReopened = 16
 	pidDistance = 64
 	// pidsNear is how far a child's pid can be from its parent's.
 	pidsNear = 64
@@ -295,6 +296,11 @@ func (s *Session) relabel(module string, d Direction) {
 func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
+	}
+	if len(t.known) > 0 && bytes.Contains(name, []byte(`\#`)) { // as a log file has it
+		if m, ok := t.known[string(AppendUnescaped(nil, name[:min(len(name), maxRaw)]))]; ok {
+			return m, true
+		}
 	}
 	if m, ok := o.modules[string(name)]; ok {
 		return m, true
