@@ -166,6 +166,17 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Ended returns a channel that is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
+// Wait waits for the process to end and returns its exit code, -1 where a signal ended it.
+func (p *Process) Wait(t testing.TB) (code int) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(2 * patience):
+		t.Fatalf("%q has not ended after %s", p.cmd.Args, 2*patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
 // Output returns what the process has written to its standard output and error so far.
 func (p *Process) Output() string { return p.output.String() }
 
