@@ -42,7 +42,7 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	}
 	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
-	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+password+"\n"), 0o600)
+	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
 	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/")
 
 	r.start(t, log, args...)
@@ -115,14 +115,14 @@ func (r *Rsyncd) Children(t testing.TB) []int {
 	return pids
 }
 
-// password is alice's, whom rsyncd.conf.example lets write to the module "backup".
-const password = "secret"
+// Password is what Rsync offers: that of alice, whom rsyncd.conf.example lets write to the module "backup".
+const Password = "secret"
 
 // StartRsync starts an rsync client, which offers every daemon the password of alice.
 func StartRsync(t testing.TB, args ...string) *Process {
 	t.Helper()
 	cmd := exec.Command(Need(t, "rsync"), args...)
-	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+password)
+	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+Password)
 	return Start(t, cmd)
 }
 
@@ -163,7 +163,7 @@ func Rsync(t testing.TB, args ...string) (code int, output string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Need(t, "rsync"), args...)
-	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+password)
+	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+Password)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
