@@ -95,16 +95,9 @@ func (s *site) refuseSecond(t *testing.T) {
 	mine := s.scratch(t)
 	first := s.start(t, "--bwlimit=2000", s.url("limited/"), mine)
 	arriving(t, mine, "f0")
-	kill(t, first, syscall.SIGSTOP)
+	kill(t, first.Pid(), syscall.SIGSTOP)
 	s.rsync(t, 5, s.url("limited/"), s.scratch(t))
 	s.book(visit{module: "limited", outcome: "rejected", reason: "max_connections"})
-	kill(t, first, syscall.SIGCONT)
+	kill(t, first.Pid(), syscall.SIGCONT)
 	s.book(counted("limited", "send", "ok", s.counts(t, first, 0)))
-}
-
-func kill(t *testing.T, p *testenv.Process, s os.Signal) {
-	t.Helper()
-	if err := p.Signal(s); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -164,8 +164,10 @@ type visit struct {
 	direction string // the daemon's: send or receive; empty where nothing was let through
 	outcome   string
 	reason    string // of a rejection
-	codes     []int  // exit codes that the daemon logs
 	errnos    []int  // of the files that failed
+
+	codes      []int // exit codes that the daemon logs
+	strayCodes []int // and those that it logs under a pid that nothing else has
 
 	files, fileBytes, deleted int
 	listedBytes               int
@@ -227,6 +229,9 @@ func expected(visits []visit) map[string]span {
 		}
 		for _, code := range v.codes {
 			add(exactly(1), "rsync_errors_total", "module", v.module, "status_code", fmt.Sprint(code))
+		}
+		for _, code := range v.strayCodes {
+			add(exactly(1), "rsync_errors_total", "module", "", "status_code", fmt.Sprint(code))
 		}
 		for _, errno := range v.errnos {
 			add(exactly(1), "rsync_file_errors_total", "module", v.module, "errno", fmt.Sprint(errno))

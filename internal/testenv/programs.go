@@ -97,24 +97,6 @@ func (r *Rsyncd) URL(user, path string) string {
 	return fmt.Sprintf("rsync://%s%s/%s", user, net.JoinHostPort(r.address, strconv.Itoa(r.Port)), path)
 }
 
-// Children returns the process ids of the daemon's children: one for each session, which has a child of its own when it receives.
-func (r *Rsyncd) Children(t testing.TB) []int {
-	t.Helper()
-	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", r.Pid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []int
-	for _, f := range strings.Fields(string(list)) {
-		pid, err := strconv.Atoi(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pids = append(pids, pid)
-	}
-	return pids
-}
-
 // Password is what Rsync offers: that of alice, whom rsyncd.conf.example lets write to the module "backup".
 const Password = "secret"
 

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -165,6 +166,26 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Ended returns a channel that is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// Children returns the ids of the processes that the process has started and that have not been waited for. An rsync daemon has one for each
+// session; the one of an upload has another for what it receives, and so has the client of a download.
+func (p *Process) Children(t testing.TB) []int {
+	t.Helper()
+	// One file for each thread (proc(5)); rsync has one.
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, f := range strings.Fields(string(list)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
 
 // Wait waits for the process to end and returns its exit code, -1 where a signal ended it.
 func (p *Process) Wait(t testing.TB) (code int) {

@@ -1,0 +1,116 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Clients that are killed in the middle of a transfer of one file.
+func TestLiveKilledClients(t *testing.T) {
+	for _, by := range []logging{unixSocket, logFile} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			s := live(t, by, "127.0.0.1", "[pull]\n[push]\n")
+			t.Run("pull", func(t *testing.T) {
+				fill(t, s.d.Module("pull"), killedSize)
+				mine := s.scratch(t)
+				client := s.start(t, "--bwlimit=1000", s.url("pull/"), mine)
+				got := arriving(t, mine, "f0")
+				receiver := client.Children(t)
+				if len(receiver) != 1 {
+					t.Fatalf("the client has the children %d, want one", receiver)
+				}
+				kill(t, client.Pid(), syscall.SIGKILL)
+				kill(t, receiver[0], syscall.SIGKILL) // it would go on without its parent
+				client.Wait(t)
+				s.book(visit{
+					module: "pull", direction: "send", outcome: "aborted", codes: []int{10}, listedBytes: killedSize,
+					sent: span{got, killedSize - 1}, received: span{1, 1000},
+				})
+			})
+			t.Run("push", func(t *testing.T) {
+				client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("push/"))
+				arriving(t, s.d.Module("push"), "f0")
+				kill(t, client.Pid(), syscall.SIGKILL)
+				client.Wait(t)
+				s.book(visit{module: "push", direction: "receive", outcome: "aborted", codes: []int{12}})
+			})
+			s.audit(t)
+		})
+	}
+}
+
+// killedSize takes a client four seconds or more, with --bwlimit=1000; it is killed when something has arrived.
+const killedSize = 4000000
+
+// Sessions of which the daemon logs no last line. They end when they have been silent for SESSION_TTL.
+func TestLiveSilentEnds(t *testing.T) {
+	t.Parallel()
+	s := live(t, unixSocket, "127.0.0.1", "[pull]\n[push]\n[denied]\n[max-delete]\n", "--session-ttl=3s")
+	t.Run("daemon's child killed during a pull", func(t *testing.T) {
+		fill(t, s.d.Module("pull"), killedSize)
+		mine := s.scratch(t)
+		client := s.start(t, "--bwlimit=1000", s.url("pull/"), mine)
+		arriving(t, mine, "f0")
+		s.killChild(t)
+		if code := client.Wait(t); code == 0 {
+			t.Fatal("the client didn't notice")
+		}
+		s.book(visit{module: "pull", direction: "send", outcome: "unknown"})
+	})
+	// The generator is the process that has been logging; its receiver notices, and logs an error under a pid that nobody knows.
+	t.Run("daemon's child killed during a push", func(t *testing.T) {
+		client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("push/"))
+		arriving(t, s.d.Module("push"), "f0")
+		s.killChild(t)
+		if code := client.Wait(t); code == 0 {
+			t.Fatal("the client didn't notice")
+		}
+		s.book(visit{module: "push", direction: "receive", outcome: "unknown", strayCodes: []int{10}})
+	})
+	t.Run("push into a directory that isn't writable", func(t *testing.T) {
+		if err := os.Chmod(s.d.Module("denied"), 0o555); err != nil {
+			t.Fatal(err)
+		}
+		s.rsync(t, 23, s.scratch(t, 100, 200), s.url("denied/"))
+		eacces := int(syscall.EACCES)
+		s.book(visit{module: "denied", direction: "receive", outcome: "partial", errnos: []int{eacces, eacces}})
+	})
+	t.Run("push that deletes more than it may", func(t *testing.T) {
+		mine := s.scratch(t, 100, 200, 300)
+		s.book(counted("max-delete", "receive", "ok", s.stats(t, 0, mine, s.url("max-delete/"))))
+		for _, name := range []string{"f0", "f1"} {
+			if err := os.Remove(filepath.Join(mine, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The daemon alone knows that this is exit code 25, and logs no last line.
+		c := s.stats(t, 0, "--delete", "--max-delete=1", mine, s.url("max-delete/"))
+		if c.Deleted != 1 {
+			t.Fatalf("want one deletion: %+v", c)
+		}
+		s.book(visit{module: "max-delete", direction: "receive", outcome: "partial", deleted: 1})
+	})
+	s.audit(t)
+}
+
+// killChild ends the daemon's only child, without a word.
+func (s *site) killChild(t *testing.T) {
+	t.Helper()
+	children := s.d.Children(t)
+	if len(children) != 1 {
+		t.Fatalf("the daemon has the children %d, want one", children)
+	}
+	kill(t, children[0], syscall.SIGKILL)
+}
+
+func kill(t *testing.T, pid int, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, s); err != nil {
+		t.Fatal(err)
+	}
+}
