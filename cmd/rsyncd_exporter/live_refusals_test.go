@@ -33,6 +33,8 @@ refuse options = delete
 hosts deny = 127.0.0.0/8
 [no-directory]
 path = DIR/nowhere
+[early]
+early exec = exit 3
 [pre-xfer]
 pre-xfer exec = exit 3
 `)
@@ -57,6 +59,8 @@ pre-xfer exec = exit 3
 					visit{module: "denied", outcome: "rejected", reason: "hosts_deny"}},
 				{"module whose directory is missing", 5, []string{s.url("no-directory/"), s.scratch(t)},
 					visit{module: "no-directory", outcome: "rejected", reason: "other"}},
+				{"failing early exec", 5, []string{s.url("early/"), s.scratch(t)},
+					visit{module: "early", outcome: "rejected", reason: "other"}},
 				{"failing pre-xfer exec before a pull", failure, []string{s.url("pre-xfer/"), s.scratch(t)},
 					visit{module: "pre-xfer", direction: "send", outcome: "rejected", reason: "other", codes: []int{4}, sent: little, received: little}},
 				{"failing pre-xfer exec before a push", failure, []string{s.scratch(t, 10), s.url("pre-xfer/")},
