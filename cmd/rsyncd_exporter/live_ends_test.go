@@ -9,43 +9,34 @@ import (
 	"testing"
 )
 
-// Clients that are killed in the middle of a transfer of one file.
-func TestLiveKilledClients(t *testing.T) {
-	for _, by := range []logging{unixSocket, logFile} {
-		t.Run(string(by), func(t *testing.T) {
-			t.Parallel()
-			s := live(t, by, "127.0.0.1", "[pull]\n[push]\n")
-			t.Run("pull", func(t *testing.T) {
-				fill(t, s.d.Module("pull"), killedSize)
-				mine := s.scratch(t)
-				client := s.start(t, "--bwlimit=1000", s.url("pull/"), mine)
-				got := arriving(t, mine, "f0")
-				receiver := client.Children(t)
-				if len(receiver) != 1 {
-					t.Fatalf("the client has the children %d, want one", receiver)
-				}
-				kill(t, client.Pid(), syscall.SIGKILL)
-				kill(t, receiver[0], syscall.SIGKILL) // it would go on without its parent
-				client.Wait(t)
-				s.book(visit{
-					module: "pull", direction: "send", outcome: "aborted", codes: []int{10}, listedBytes: killedSize,
-					sent: span{got, killedSize - 1}, received: span{1, 1000},
-				})
-			})
-			t.Run("push", func(t *testing.T) {
-				client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("push/"))
-				arriving(t, s.d.Module("push"), "f0")
-				kill(t, client.Pid(), syscall.SIGKILL)
-				client.Wait(t)
-				s.book(visit{module: "push", direction: "receive", outcome: "aborted", codes: []int{12}})
-			})
-			s.audit(t)
-		})
+// killedSize takes a client with --bwlimit=1000 two seconds; it is killed when something has arrived.
+const killedSize = 2000000
+
+func (s *site) killPull(t *testing.T) {
+	fill(t, s.d.Module("killed-pull"), killedSize)
+	mine := s.scratch(t)
+	client := s.start(t, "--bwlimit=1000", s.url("killed-pull/"), mine)
+	got := arriving(t, mine, "f0")
+	receiver := client.Children(t)
+	if len(receiver) != 1 {
+		t.Fatalf("the client has the children %d, want one", receiver)
 	}
+	kill(t, client.Pid(), syscall.SIGKILL)
+	kill(t, receiver[0], syscall.SIGKILL) // it would go on without its parent
+	client.Wait(t)
+	s.book(visit{
+		module: "killed-pull", direction: "send", outcome: "aborted", codes: []int{10}, listedBytes: killedSize,
+		sent: span{got, killedSize - 1}, received: span{1, 1000},
+	})
 }
 
-// killedSize takes a client four seconds or more, with --bwlimit=1000; it is killed when something has arrived.
-const killedSize = 4000000
+func (s *site) killPush(t *testing.T) {
+	client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("killed-push/"))
+	arriving(t, s.d.Module("killed-push"), "f0")
+	kill(t, client.Pid(), syscall.SIGKILL)
+	client.Wait(t)
+	s.book(visit{module: "killed-push", direction: "receive", outcome: "aborted", codes: []int{12}})
+}
 
 // Sessions of which the daemon logs no last line. They end when they have been silent for SESSION_TTL.
 func TestLiveSilentEnds(t *testing.T) {

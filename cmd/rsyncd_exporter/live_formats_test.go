@@ -12,16 +12,16 @@ import (
 // Transfer lines of other shapes than the default's, in both directions, with directories, a link and deletions, none of which is a file
 // transferred. File names look like fields.
 func TestLiveLogFormats(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, format string
 		by           logging
 		wire         bool // whether it has %b
 	}{
-		{"bytes on the wire", `%o %h [%a] %m (%u) %f %l %b`, unixSocket, true},
-		{"itemized", `%i %o [%a] %b %l %n%L`, unixSocket, true},
-		{"JSON", `{"op":"%o","module":"%m","user":"%u","pid":%p,"length":%l,"file":"%f"}`, unixSocket, false},
+		{"JSON", `{"op":"%o","module":"%m","user":"%u","pid":%p,"length":%l,"moved":%b,"file":"%f"}`, unixSocket, true},
+		{"itemized", `%i %o [%a] %b %l %n%L`, logFile, true},
 		{"without operation", `%f %l`, unixSocket, false},
-		{"with time and checksum", `%t %o %B %M %C %15l %f`, logFile, false},
+		{"with times and a checksum", `%t %o %B %M %C %15l %f`, logFile, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -76,30 +76,9 @@ func oddTree(t *testing.T, dir string) {
 	}
 }
 
-// A module's messages carry its tag from the transfer's start on, the daemon's before.
-func TestLiveSyslogTags(t *testing.T) {
-	t.Parallel()
-	s := live(t, unixSocket, "127.0.0.1", `
-[plain]
-[named]
-syslog tag = rsyncd.%RSYNC_MODULE_NAME%
-[words]
-syslog tag = rsyncd (the public one) [1]
-[mirror]
-syslog tag = mirror
-syslog facility = local3
-`, "--tags=rsyncd*,mirror")
-	for _, module := range []string{"plain", "named", "words", "mirror"} {
-		t.Run(module, func(t *testing.T) {
-			s.book(counted(module, "receive", "ok", s.stats(t, 0, s.scratch(t, 5000, 6000), s.url(module+"/"))))
-			s.book(counted(module, "send", "ok", s.stats(t, 0, s.url(module+"/"), s.scratch(t))))
-		})
-	}
-	s.want(s.audit(t), 0, "rsyncd_exporter_ignored_total")
-}
-
-// Clients' addresses are recognised in every line that has one.
-func TestLiveIPv6(t *testing.T) {
+// A daemon on ::1 whose modules have syslog tags of their own: their messages carry them from the transfer's start on, and the daemon's
+// before.
+func TestLiveTagsAndIPv6(t *testing.T) {
 	t.Parallel()
 	address := "::1"
 	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
@@ -108,16 +87,36 @@ func TestLiveIPv6(t *testing.T) {
 	} else {
 		l.Close()
 	}
-	s := live(t, unixSocket, address, "[open]\n[denied]\nhosts deny = *\n[auth]\nauth users = alice\nsecrets file = DIR/nowhere\n")
-	s.book(counted("open", "receive", "ok", s.stats(t, 0, s.scratch(t, 5000, 6000), s.url("open/"))))
-	s.book(counted("open", "send", "ok", s.stats(t, 0, s.url("open/"), s.scratch(t))))
-	s.rsync(t, 5, s.url("denied/"), s.scratch(t))
-	s.book(visit{module: "denied", outcome: "rejected", reason: "hosts_deny"})
-	s.rsync(t, 5, s.d.URL("alice@", "auth/"), s.scratch(t))
-	s.book(visit{module: "auth", outcome: "rejected", reason: "auth"})
-	s.rsync(t, 5, s.url("no-such-module/"), s.scratch(t))
-	s.book(visit{outcome: "rejected", reason: "unknown_module"})
-	s.rsync(t, 0, s.url(""))
-	s.book(visit{outcome: "listing"})
-	s.audit(t)
+	s := live(t, unixSocket, address, `
+[plain]
+[named]
+syslog tag = rsyncd.%RSYNC_MODULE_NAME%
+[words]
+syslog tag = rsyncd (the public one) [1]
+[mirror]
+syslog tag = mirror
+syslog facility = local3
+[denied]
+hosts deny = *
+[auth]
+auth users = alice
+secrets file = DIR/nowhere
+`, "--tags=rsyncd*,mirror")
+	for _, module := range []string{"plain", "named", "words", "mirror"} {
+		t.Run(module, func(t *testing.T) {
+			s.book(counted(module, "receive", "ok", s.stats(t, 0, s.scratch(t, 5000, 6000), s.url(module+"/"))))
+			s.book(counted(module, "send", "ok", s.stats(t, 0, s.url(module+"/"), s.scratch(t))))
+		})
+	}
+	t.Run("refusals", func(t *testing.T) {
+		s.rsync(t, 5, s.url("denied/"), s.scratch(t))
+		s.book(visit{module: "denied", outcome: "rejected", reason: "hosts_deny"})
+		s.rsync(t, 5, s.d.URL("alice@", "auth/"), s.scratch(t))
+		s.book(visit{module: "auth", outcome: "rejected", reason: "auth"})
+		s.rsync(t, 5, s.url("no-such-module/"), s.scratch(t))
+		s.book(visit{outcome: "rejected", reason: "unknown_module"})
+		s.rsync(t, 0, s.url(""))
+		s.book(visit{outcome: "listing"})
+	})
+	s.want(s.audit(t), 0, "rsyncd_exporter_ignored_total")
 }

@@ -15,6 +15,7 @@ import (
 
 // Many sessions at once, whose lines are mixed in the log.
 func TestLiveConcurrentTransfers(t *testing.T) {
+	t.Parallel()
 	for _, by := range []logging{unixSocket, logFile} {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()

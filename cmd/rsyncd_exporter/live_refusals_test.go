@@ -14,6 +14,7 @@ import (
 
 // Sessions that don't get as far as a transfer, or that want none.
 func TestLiveRefusals(t *testing.T) {
+	t.Parallel()
 	for _, by := range []logging{unixSocket, logFile} {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()

@@ -12,8 +12,9 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// Transfers that end by themselves, complete or not.
+// Transfers to their end, complete or not.
 func TestLiveTransfers(t *testing.T) {
+	t.Parallel()
 	for _, by := range []logging{unixSocket, logFile} {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
@@ -27,6 +28,8 @@ func TestLiveTransfers(t *testing.T) {
 [list-only]
 [unreadable]
 [vanishing]
+[killed-pull]
+[killed-push]
 [authenticated]
 auth users = alice
 secrets file = DIR/secrets
@@ -43,6 +46,8 @@ secrets file = DIR/secrets
 			t.Run("pull of a file that vanishes", s.pullVanishing)
 			t.Run("authenticated push", s.pushAuthenticated)
 			t.Run("pull and push in a chroot with uid and gid", s.chroot)
+			t.Run("pull by a client that is killed", s.killPull)
+			t.Run("push by a client that is killed", s.killPush)
 			got := s.audit(t)
 			at := total(got, "rsync_last_success_timestamp_seconds", `module="authenticated"`, `user="alice"`)
 			if at < float64(began.Unix()-1) || at > float64(time.Now().Unix()+1) {
