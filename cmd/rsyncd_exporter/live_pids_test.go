@@ -55,9 +55,13 @@ secrets file = DIR/nowhere
 		var clients []*testenv.Process
 		var visits []visit
 		for _, module := range []string{"hook", "hook-2"} {
-			fill(t, s.d.Module(module), 40000, 50000)
+			public := filepath.Join(s.d.Module(module), "public") // beside what is pushed, or pulls would see pushes' temporary files
+			if err := os.Mkdir(public, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			fill(t, public, 40000, 50000)
 			for i := range 3 {
-				clients = append(clients, s.start(t, s.url(module+"/"), s.scratch(t)))
+				clients = append(clients, s.start(t, s.url(module+"/public/"), s.scratch(t)))
 				visits = append(visits, visit{module: module, direction: "send"})
 				clients = append(clients, s.start(t, s.scratch(t, 3000), s.url(module+"/"+strconv.Itoa(i)+"/")))
 				visits = append(visits, visit{module: module, direction: "receive"})

@@ -276,6 +276,8 @@ func (s *site) audit(t *testing.T) map[string]float64 {
 	}
 	s.want(got, 0, "rsync_messages_total", `kind="unrecognised"`)
 	s.want(got, 0, "rsync_messages_total", `kind="implausible"`)
-	s.want(got, float64(len(s.visits)), "rsyncd_exporter_session_table_size") // none has leaked
+	if n := got["rsyncd_exporter_session_table_size"]; n > float64(len(s.visits)) {
+		t.Errorf("%v sessions in the table, want %d: it holds some that no client had", n, len(s.visits))
+	}
 	return got
 }
