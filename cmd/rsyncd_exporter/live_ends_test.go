@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // killedSize takes a client with --bwlimit=1000 two seconds; it is killed when something has arrived.
@@ -27,6 +30,31 @@ func (s *site) killPull(t *testing.T) {
 	s.book(visit{
 		module: "killed-pull", direction: "send", outcome: "aborted", codes: []int{10}, listedBytes: killedSize,
 		sent: span{got, killedSize - 1}, received: span{1, 1000},
+	})
+}
+
+// stallPull stops a client; the daemon gives up after the module's timeout.
+func (s *site) stallPull(t *testing.T) {
+	const size = 200e6 // more than fits between the two
+	file, mine := filepath.Join(s.d.Module("stalled"), "f0"), s.scratch(t)
+	put(t, file, nil)
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	client := s.start(t, s.url("stalled/"), mine)
+	got := arriving(t, mine, "f0")
+	both := append(client.Children(t), client.Pid())
+	for _, pid := range both {
+		kill(t, pid, syscall.SIGSTOP)
+	}
+	testenv.Until(t, 20*time.Second, "the daemon to give up", func() bool { return len(s.d.Children(t)) == 0 })
+	for _, pid := range both {
+		kill(t, pid, syscall.SIGKILL)
+	}
+	client.Wait(t)
+	s.book(visit{
+		module: "stalled", direction: "send", outcome: "aborted", codes: []int{30}, listedBytes: size,
+		sent: span{got, size - 1}, received: span{1, 1000},
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // Transfer lines of other shapes than the default's, in both directions, with directories, a link and deletions, none of which is a file
@@ -76,9 +78,9 @@ func oddTree(t *testing.T, dir string) {
 	}
 }
 
-// A daemon on ::1 whose modules have syslog tags of their own: their messages carry them from the transfer's start on, and the daemon's
+// A daemon on ::1, and names that are hard to tell from what is around them. Modules with a syslog tag of their own have it change: their messages carry them from the transfer's start on, and the daemon's
 // before.
-func TestLiveTagsAndIPv6(t *testing.T) {
+func TestLiveNamesAndIPv6(t *testing.T) {
 	t.Parallel()
 	address := "::1"
 	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
@@ -89,6 +91,13 @@ func TestLiveTagsAndIPv6(t *testing.T) {
 	}
 	s := live(t, unixSocket, address, `
 [plain]
+[two words (and more)]
+reverse lookup = no
+[quiet]
+transfer logging = no
+[users]
+auth users = *
+secrets file = DIR/secrets
 [named]
 syslog tag = rsyncd.%RSYNC_MODULE_NAME%
 [words]
@@ -102,12 +111,24 @@ hosts deny = *
 auth users = alice
 secrets file = DIR/nowhere
 `, "--tags=rsyncd*,mirror")
-	for _, module := range []string{"plain", "named", "words", "mirror"} {
+	for _, module := range []string{"plain", "two words (and more)", "named", "words", "mirror"} {
 		t.Run(module, func(t *testing.T) {
 			s.book(counted(module, "receive", "ok", s.stats(t, 0, s.scratch(t, 5000, 6000), s.url(module+"/"))))
 			s.book(counted(module, "send", "ok", s.stats(t, 0, s.url(module+"/"), s.scratch(t))))
 		})
 	}
+	t.Run("without transfer logging", func(t *testing.T) {
+		v := counted("quiet", "receive", "ok", s.stats(t, 0, s.scratch(t, 5000, 6000), s.url("quiet/")))
+		v.files, v.fileBytes = 0, 0
+		s.book(v)
+	})
+	users := []string{"al@ice", "mallory(10.6.6.6)"}
+	t.Run("users with odd names", func(t *testing.T) {
+		s.secrets(t, users[0]+":"+testenv.Password, users[1]+":"+testenv.Password)
+		for _, user := range users {
+			s.book(counted("users", "receive", "ok", s.stats(t, 0, s.scratch(t, 100), s.d.URL(user+"@", "users/"))))
+		}
+	})
 	t.Run("refusals", func(t *testing.T) {
 		s.rsync(t, 5, s.url("denied/"), s.scratch(t))
 		s.book(visit{module: "denied", outcome: "rejected", reason: "hosts_deny"})
@@ -118,5 +139,11 @@ secrets file = DIR/nowhere
 		s.rsync(t, 0, s.url(""))
 		s.book(visit{outcome: "listing"})
 	})
-	s.want(s.audit(t), 0, "rsyncd_exporter_ignored_total")
+	got := s.audit(t)
+	s.want(got, 0, "rsyncd_exporter_ignored_total")
+	for _, user := range users {
+		if got[seriesName("rsync_last_success_timestamp_seconds", "module", "users", "direction", "receive", "user", user)] == 0 {
+			t.Errorf("%s had no success", user)
+		}
+	}
 }

@@ -3,9 +3,6 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -81,11 +78,7 @@ pre-xfer exec = exit 3
 
 // Clients offer Password, which is alice's and not bob's.
 func (s *site) refuseUsers(t *testing.T) {
-	secrets := filepath.Join(s.dir, "secrets")
-	put(t, secrets, fmt.Appendf(nil, "alice:%s\nbob:not-%[1]s\n", testenv.Password))
-	if err := os.Chmod(secrets, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.secrets(t, "alice:"+testenv.Password, "bob:not-"+testenv.Password)
 	mine := s.scratch(t, 7000)
 	for _, user := range []string{"bob@", "mallory@", ""} {
 		s.rsync(t, 5, mine, s.d.URL(user, "auth/"))

@@ -24,6 +24,8 @@ type site struct {
 	dir string // the daemon's
 	own string // the clients'
 
+	daemon func() // starts one, in the place of d
+	starts int
 	visits []visit
 }
 
@@ -59,7 +61,11 @@ func live(t *testing.T, by logging, address, sections string, args ...string) *s
 		args, log = append(args, "-p", log, "-s", "1"), ""
 	}
 	s.exporter = startExporter(t, args...)
-	s.d = testenv.StartRsyncdConf(t, s.dir, address, log, conf+sections)
+	s.daemon = func() {
+		s.d = testenv.StartRsyncdConf(t, s.dir, address, log, conf+sections)
+		s.starts++
+	}
+	s.daemon()
 	return s
 }
 
@@ -146,6 +152,16 @@ func put(t *testing.T, file string, content []byte) {
 	}
 }
 
+// secrets writes the secrets file that sections name DIR/secrets.
+func (s *site) secrets(t *testing.T, lines ...string) {
+	t.Helper()
+	file := filepath.Join(s.dir, "secrets")
+	put(t, file, []byte(strings.Join(lines, "\n")+"\n"))
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // noise has no two blocks alike, so that delta transfer finds nothing by chance.
 func noise(size int) []byte {
 	b, x := make([]byte, size), uint32(2463534242)
@@ -201,7 +217,7 @@ func seriesName(name string, labels ...string) string {
 }
 
 // expected is what /metrics must hold of some metrics: each of their series that isn't 0.
-func expected(visits []visit) map[string]span {
+func expected(starts int, visits []visit) map[string]span {
 	all := map[string]span{}
 	add := func(n span, name string, labels ...string) {
 		if n.to > 0 {
@@ -210,7 +226,7 @@ func expected(visits []visit) map[string]span {
 		}
 	}
 	exactly := func(n int) span { return span{n, n} }
-	add(exactly(1), "rsync_daemon_starts_total")
+	add(exactly(starts), "rsync_daemon_starts_total")
 	for _, v := range visits {
 		add(exactly(1), "rsync_connections_total")
 		add(exactly(1), "rsync_sessions_total", "module", v.module, "direction", v.direction, "outcome", v.outcome)
@@ -262,7 +278,7 @@ func (s *site) audit(t *testing.T) map[string]float64 {
 	// The listener's stop line, which looks like the summary of an empty session, is the last line.
 	got := s.until(summaries+1, "rsync_messages_total", `kind="summary"`)
 
-	want := expected(s.visits)
+	want := expected(s.starts, s.visits)
 	for name, v := range got {
 		family, _, _ := strings.Cut(name, "{")
 		if _, ok := want[name]; !ok && v != 0 && slices.Contains(compared, family) {

@@ -28,6 +28,11 @@ func TestLiveTransfers(t *testing.T) {
 [list-only]
 [unreadable]
 [vanishing]
+[compressed]
+[two-paths]
+[stalled]
+timeout = 1
+[restarted]
 [killed-pull]
 [killed-push]
 [authenticated]
@@ -46,6 +51,10 @@ secrets file = DIR/secrets
 			t.Run("pull of a file that vanishes", s.pullVanishing)
 			t.Run("authenticated push", s.pushAuthenticated)
 			t.Run("pull and push in a chroot with uid and gid", s.chroot)
+			t.Run("compressed push and pull", s.compressed)
+			t.Run("pull of two paths", s.pullTwoPaths)
+			t.Run("pull by a client that stalls", s.stallPull)
+			t.Run("pull during which the daemon is restarted", s.pullAcrossRestart)
 			t.Run("pull by a client that is killed", s.killPull)
 			t.Run("push by a client that is killed", s.killPush)
 			got := s.audit(t)
@@ -156,11 +165,7 @@ func (s *site) pullVanishing(t *testing.T) {
 }
 
 func (s *site) pushAuthenticated(t *testing.T) {
-	secrets := filepath.Join(s.dir, "secrets")
-	put(t, secrets, []byte("alice:"+testenv.Password+"\n"))
-	if err := os.Chmod(secrets, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.secrets(t, "alice:"+testenv.Password)
 	s.book(counted("authenticated", "receive", "ok", s.stats(t, 0, s.scratch(t, 9000), s.d.URL("alice@", "authenticated/"))))
 }
 
@@ -196,4 +201,40 @@ func (s *site) chroot(t *testing.T) {
 		t.Fatalf("want two files of 12,000 bytes: %+v", c)
 	}
 	s.book(counted("jail", "send", "ok", c))
+}
+
+// The bytes sent and received are those on the wire.
+func (s *site) compressed(t *testing.T) {
+	mine := s.scratch(t)
+	put(t, filepath.Join(mine, "zeros"), make([]byte, 500000))
+	push := s.stats(t, 0, "-z", mine, s.url("compressed/"))
+	pull := s.stats(t, 0, "-z", s.url("compressed/"), s.scratch(t))
+	if push.Sent > 10000 || pull.Received > 10000 {
+		t.Fatalf("nothing was compressed: %+v, %+v", push, pull)
+	}
+	s.book(counted("compressed", "receive", "ok", push))
+	s.book(counted("compressed", "send", "ok", pull))
+}
+
+func (s *site) pullTwoPaths(t *testing.T) {
+	fill(t, s.d.Module("two-paths"), 1000, 2000, 4000)
+	c := s.stats(t, 0, s.url("two-paths/f0"), s.url("two-paths/f2"), s.scratch(t))
+	if c.Files != 2 || c.FileBytes != 5000 {
+		t.Fatalf("want f0 and f2: %+v", c)
+	}
+	s.book(counted("two-paths", "send", "ok", c))
+}
+
+// The daemon keeps the sessions that run when it is stopped.
+func (s *site) pullAcrossRestart(t *testing.T) {
+	fill(t, s.d.Module("restarted"), 1000000)
+	mine := s.scratch(t)
+	client := s.start(t, "--bwlimit=1000", s.url("restarted/"), mine)
+	arriving(t, mine, "f0")
+	if err := s.d.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Until(t, 20*time.Second, "nobody to listen", func() bool { return !testenv.Listening(t, s.d.Port) })
+	s.daemon()
+	s.book(counted("restarted", "send", "ok", s.counts(t, client, 0)))
 }
