@@ -54,16 +54,16 @@ secrets file = DIR/nowhere
 	t.Run("pulls and pushes", func(t *testing.T) {
 		var clients []*testenv.Process
 		var visits []visit
-		for _, module := range []string{"hook", "hook-2"} {
+		for module, size := range map[string]int{"hook": 40000, "hook-2": 3000} {
 			public := filepath.Join(s.d.Module(module), "public") // beside what is pushed, or pulls would see pushes' temporary files
 			if err := os.Mkdir(public, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			fill(t, public, 40000, 50000)
+			fill(t, public, size, size)
 			for i := range 3 {
 				clients = append(clients, s.start(t, s.url(module+"/public/"), s.scratch(t)))
 				visits = append(visits, visit{module: module, direction: "send"})
-				clients = append(clients, s.start(t, s.scratch(t, 3000), s.url(module+"/"+strconv.Itoa(i)+"/")))
+				clients = append(clients, s.start(t, s.scratch(t, 2*size), s.url(module+"/"+strconv.Itoa(i)+"/")))
 				visits = append(visits, visit{module: module, direction: "receive"})
 			}
 		}
