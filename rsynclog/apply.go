@@ -204,17 +204,17 @@ func beginsWith(request []byte, module string) bool {
 
 // parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a process logs first: a
 // receiver's error, when the generator, which used to log for it, is gone (io.c: send_msg), or the failed set-up of a session that
-// goes on in a new process for its post-xfer exec.
+// goes on in a new process for its post-xfer exec, or its end before anything was asked for.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
-	var isParent func(*Session) bool
-	switch ev.Kind {
-	case ExitError, IOError:
-		if string(ev.Role) != "receiver" || hasPrefix(ev.Version, "2.") {
-			return nil // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
-		}
+	isParent := func(s *Session) bool { return s.phase == fresh && s.granted() }
+	role, left := string(ev.Role), ev.Code == 10 || ev.Code == 12 // errcode.h: RERR_SOCKETIO, RERR_STREAMIO
+	switch {
+	case ev.Kind == SetupFailed, ev.Kind == ExecFailed:
+	case hasPrefix(ev.Version, "2."): // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
+		return nil
+	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
+	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
 		isParent = func(s *Session) bool { return s.goingOn() && s.Direction == Receive }
-	case SetupFailed, ExecFailed:
-		isParent = func(s *Session) bool { return s.phase == fresh && s.granted() }
 	default:
 		return nil
 	}
