@@ -333,6 +333,8 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		return t.fileFailed(s, at, ev)
 	case MaxDelete:
 		return t.maxDelete(s, at)
+	case DeletionSkipped:
+		return t.deletionSkipped(s, at)
 	case IOError, Timeout:
 		s.lost = true
 	}
@@ -350,6 +352,21 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	s.fileErrors = true
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
 	if s.phase == running && (s.Direction == Receive || !s.Origin.names) {
+		t.move(s, failing, at)
+		return true
+	}
+	t.move(s, s.phase, at)
+	return true
+}
+
+// deletionSkipped takes "IO error encountered -- skipping file deletion": the client of an upload has missed some of its own files, and ends
+// with code 23.
+func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
+	if s.Direction == Send {
+		return false // a download deletes nothing here
+	}
+	s.fileErrors = true
+	if s.phase == running {
 		t.move(s, failing, at)
 		return true
 	}

@@ -238,7 +238,7 @@ var plainLines = [...]plainLine{
 	{Skipped, "3.0+", "cannot delete mount point: %s", "d"},
 	{Skipped, "3.0+", "mount point, %s, pins parent directory", "d"},
 	{Skipped, "-2.6.9", "cannot send long-named file %s", "x"},
-	{Skipped, "all", "IO error encountered -- skipping file deletion", ""},
+	{DeletionSkipped, "all", "IO error encountered -- skipping file deletion", ""}, // generator.c: delete_in_dir
 	{Skipped, "all", "*** Skipping %s this failed directory ***", "any contents from"},
 	{Skipped, "all", "ignoring unsafe symlink %s", `"l" -> "/etc"`},
 	{Skipped, "3.0+", "not backing up %s", `unsafe symlink "l" -> "/etc"`},

@@ -174,7 +174,7 @@ func TestLinesWithinATransfer(t *testing.T) {
 			{text: `skipping server-excluded file "x"`, kind: Skipped},   // 2.6.9: FINFO
 			{text: `skipping non-regular file "fifo"`, kind: Skipped},
 			{text: "cannot delete non-empty directory: d", kind: Skipped},
-			{text: "IO error encountered -- skipping file deletion", kind: Skipped},
+			{text: "IO error encountered -- skipping file deletion", kind: DeletionSkipped},
 			{text: "*** Skipping any contents from this failed directory ***", kind: Skipped},
 			{text: "symlink has no referent: \"/l\" (in data)", kind: FileError},
 			{text: "[sender] cannot convert filename: x (Invalid or incomplete multibyte or wide character)", kind: FileError, role: "sender"},

@@ -220,6 +220,27 @@ func TestUploadWithoutALastLineIsPartial(t *testing.T) {
 	b.want("made room", b.book.ended, []string{"inbox receive unknown 0/0"})
 }
 
+// A client that could not read all of its own files makes the daemon delete nothing, and say so: at least that tells before the TTL is over.
+func TestUploadThatSkipsItsDeletions(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module inbox from localhost (127.0.0.1)
+		7 rsync to inbox/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 IO error encountered -- skipping file deletion
+		7 recv localhost [127.0.0.1] inbox () a.txt 6
+		+15m`)
+	b.want("ended", b.book.ended, []string{"inbox receive partial 0/0"})
+	b = newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 IO error encountered -- skipping file deletion
+		7 sent 75305 bytes  received 98 bytes  total size 75006
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send ok 75305/98"})
+	b.want("implausible", b.book.implausible, 1)
+}
+
 // The generator, pid 3097, was killed, so that the receiver, forked from it, logs for itself.
 func TestReceiverThatLogsForItself(t *testing.T) {
 	const upload = `
