@@ -101,6 +101,8 @@ const reExit = `.+ \(code (?P<code>[0-9]{1,3})\) at [^ ()]+\([0-9]+\)(?: \[(?P<r
 func Grammar() []Rule {
 	all := append([]Rule(nil), rules[:]...)
 	all = append(all, Rule{FileError, "all", `rsync: ` + reRole + `.*`, Cut, "rsync: [sender] link_stat " + tooLong})
+	all = append(all, Rule{OtherKnown, "all", `rsync: ` + reRole + oldFile + `.*` + continued + `.+ \([0-9]{1,4}\)`, Whole,
+		`rsync: [generator] failed to open "/x" (in inbox), continuing: Permission denied (13)`})
 	for _, w := range errnoWords {
 		said := regexp.QuoteMeta(w.words) + `.+`
 		if !strings.Contains(w.words, ": ") {

@@ -67,6 +67,13 @@ var errnoWords = [...]struct {
 	{SecretsFile, "-3.4.4", "stat(", "/etc/rsyncd.secrets): No such file or directory (2)"},
 }
 
+// The two ends of what generator.c: recv_generator says of an old file that it can't read; the new one is then sent whole. Only 2.6.9
+// exits with 23 for it.
+const (
+	oldFile   = "failed to open "
+	continued = ", continuing: "
+)
+
 // parseErrno reads "rsync: [ROLE] TEXT: STRERROR (ERRNO)".
 func parseErrno(text []byte, ev *Event) bool {
 	s := text[len("rsync: "):]
@@ -85,6 +92,10 @@ func parseErrno(text []byte, ev *Event) bool {
 		return false
 	}
 	ev.Kind, ev.Role, ev.Errno = FileError, role, errno
+	if hasPrefix(s, oldFile) && bytes.Contains(said[len(oldFile):len(said)-1], []byte(continued)) {
+		ev.Kind, ev.Errno = OtherKnown, 0
+		return true
+	}
 	for i := range errnoWords {
 		if w := &errnoWords[i]; w.words[0] == s[0] && hasPrefix(s, w.words) {
 			ev.Kind, ev.Errno = w.kind, 0

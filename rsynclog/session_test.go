@@ -175,6 +175,21 @@ func TestUploadThatFailsWithoutALastLine(t *testing.T) {
 	b.want("what it moved all the same", b.book.amended, []string{"35/193"})
 }
 
+// The daemon may not read the old file, so that the new one is sent whole: the client's exit code is 0 (3.2.7, 3.5.0).
+func TestAnUnreadableOldFileIsNoFailedFile(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module in from localhost (127.0.0.1)
+		7 rsync to in/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 rsync: [generator] failed to open "a" (in in), continuing: Permission denied (13)
+		7 recv localhost [127.0.0.1] in () a 10
+		7 sent 126 bytes  received 144 bytes  total size 10
+		+2s`)
+	b.want("ended", b.book.ended, []string{"in receive ok 126/144"})
+}
+
 // A pull from 3.2 and later always has a summary, so that a slow client's isn't given up for one unreadable file.
 func TestPullWithAFileErrorMayBeSilentForLong(t *testing.T) {
 	const unreadable = `
