@@ -125,7 +125,7 @@ func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
 // start handles "rsync on" and "rsync to": the gate is passed.
 func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
 	switch {
-	case s == nil || s.phase == ended: // "connect from" was lost, or carried another pid
+	case s == nil || s.over(): // "connect from" was lost, or carried another pid
 		reopened := reopening(s)
 		if reopened > maxReopened {
 			return false
@@ -464,7 +464,7 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	if s.HasSummary && ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
 		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
 	}
-	if s.phase == ended {
+	if s.over() {
 		t.amend(s, ev)
 		return true
 	}
@@ -489,7 +489,7 @@ func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
 	if s.phase == settling && s.HasSummary && s.fileList && string(ev.Role) == "Receiver" {
 		return false // the role of a process that has not yet been asked for anything (3.1 and later): another one, or a client's text
 	}
-	if s.phase == ended {
+	if s.over() {
 		if s.lateExits++; s.lateExits > 2 {
 			s.lateExits = 2
 			return false
@@ -550,7 +550,7 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
 	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
 	late := ev.Kind == RefusedOption && s.Direction == Receive
-	if s.phase == ended || s.moved || s.fileList && !late {
+	if s.over() || s.moved || s.fileList && !late {
 		return false
 	}
 	if s.reason == NoReason {

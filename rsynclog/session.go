@@ -27,7 +27,7 @@ const (
 	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
 	freshTTL = time.Hour
 	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
-	// its summary says is added.
+	// its summary says is added: it is remembered for as long as another session may be silent.
 	failingTTL = 15 * time.Minute
 	// Late lines of an ended session still find it for this long, and its process can't pass for a new one.
 	endedTTL = time.Hour
@@ -154,13 +154,13 @@ func (t *Sessions) Tick(now int64) []Change {
 	t.reset()
 	ttl := [numPhases]time.Duration{
 		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, failing: min(failingTTL, t.limits.TTL),
-		settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
+		settling: min(t.limits.Settle, t.limits.TTL), lapsed: max(endedTTL, t.limits.TTL), ended: endedTTL,
 	}
 	for p := fresh; p < numPhases; p++ {
 		n := 0
 		for s := t.lists[p].first; s != nil && n < maxEnded && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
 			n++
-			if p == ended {
+			if s.over() {
 				t.drop(s)
 				continue
 			}
@@ -203,9 +203,9 @@ func (t *Sessions) open(o *Origin, pid int32, at int64, p phase, reopened uint8)
 }
 
 func (t *Sessions) evict() {
-	for _, p := range [...]phase{ended, settling, failing, fresh, running} {
+	for _, p := range [...]phase{ended, lapsed, settling, failing, fresh, running} {
 		if s := t.lists[p].first; s != nil {
-			if p != ended {
+			if !s.over() {
 				t.evicted++
 				s.evicted = true
 				t.expire(s)
@@ -233,8 +233,12 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 
 // end closes a session's books.
 func (t *Sessions) end(s *Session) {
-	if s.phase == ended {
+	if s.over() {
 		return
+	}
+	last := ended
+	if s.phase == failing {
+		last = lapsed
 	}
 	s.Outcome = s.outcome()
 	for _, e := range s.exits {
@@ -245,8 +249,8 @@ func (t *Sessions) end(s *Session) {
 	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
 	s.offer = offer{}
 	t.lists[s.phase].remove(s)
-	s.phase = ended
-	t.lists[ended].push(s)
+	s.phase = last
+	t.lists[last].push(s)
 }
 
 // outcome judges a session by what was logged; RSYNC's daemon writes no one line that does (clientserver.c, cleanup.c).

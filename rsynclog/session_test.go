@@ -175,6 +175,26 @@ func TestUploadThatFailsWithoutALastLine(t *testing.T) {
 	b.want("what it moved all the same", b.book.amended, []string{"35/193"})
 }
 
+// A failed file, and then one that takes hours: the session is counted when it has been silent for fifteen minutes, and once.
+func TestUploadThatIsSilentForHoursAfterAFailedFile(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module backup from localhost (127.0.0.1)
+		7 rsync to backup/ from localhost (127.0.0.1)
+		7 receiving file list
+		7 rsync: [generator] recv_generator: failed to stat "/one" (in backup): Permission denied (13)
+		+15m
+		+8h
+		7 recv localhost [127.0.0.1] backup () disk.img 500000000000
+		+2h
+		7 sent 35 bytes  received 500000012345 bytes  total size 500000000000
+		+48h`)
+	b.want("ended", b.book.ended, []string{"backup receive partial 0/0"})
+	b.want("amended", b.book.amended, []string{"35/500000012345"})
+	b.want("sessions kept", b.sessions.Len(), 0)
+}
+
 // The daemon may not read the old file, so that the new one is sent whole: the client's exit code is 0 (3.2.7, 3.5.0).
 func TestAnUnreadableOldFileIsNoFailedFile(t *testing.T) {
 	b := newTable(t, DefaultLimits())
