@@ -184,16 +184,22 @@ func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
 	return s
 }
 
-// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address.
+// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address. One that
+// a client may have begun comes last.
 func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
+	var doubtful *Session
 	s := t.lists[fresh].last
 	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
-		if s.Origin == o && s.granted() && (!s.known || beginsWith(ev.Request, s.Module)) && s.PID != pid && s.Addr == string(ev.Addr) {
+		switch {
+		case s.Origin != o || !s.granted() || s.known && !beginsWith(ev.Request, s.Module) || s.PID == pid || s.Addr != string(ev.Addr):
+		case !s.Doubtful():
 			return s
+		case doubtful == nil:
+			doubtful = s
 		}
 	}
-	return nil
+	return doubtful
 }
 
 // beginsWith says whether a request is for a module, or a path in it.
@@ -514,8 +520,9 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 	if s.phase != fresh || s.known {
 		return false
 	}
-	s.Origin.names = true
-	m, ok := t.module(s.Origin, ev.Module, s.reopened == 0 && s.ConnectSeen)
+	daemons := s.reopened == 0 && s.ConnectSeen // else a client may have written it
+	s.Origin.names = s.Origin.names || daemons
+	m, ok := t.module(s.Origin, ev.Module, daemons)
 	s.known = ok
 	s.relabel(m, s.Direction)
 	if s.Addr == "" {

@@ -33,8 +33,9 @@ const (
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach.
+	// maxModules bounds the names that one host's daemons can teach, and maxTaught those of all hosts: a sender can make hosts up.
 	maxModules = 1000
+	maxTaught  = 1 << 15
 	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
 	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
 	maxReopened = 16
@@ -77,6 +78,7 @@ type Sessions struct {
 	last     *Origin
 	lists    [numPhases]sessionList
 	changes  []Change
+	taught   int // names in the origins' modules
 
 	evicted   uint64
 	overflown uint64
@@ -312,11 +314,12 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	if !teach || len(name) == 0 {
 		return "", false
 	}
-	if len(o.modules) >= maxModules || len(name) > maxRaw {
+	if len(o.modules) >= maxModules || t.taught >= maxTaught || len(name) > maxRaw {
 		return Other, true
 	}
 	m := Label(name)
 	o.modules[string(name)] = m
+	t.taught++
 	return m, true
 }
 

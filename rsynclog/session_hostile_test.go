@@ -293,3 +293,55 @@ func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
 		}
 	}
 }
+
+// Before 3.2 a module is known by its first transfer line; a forged "allowed access" doesn't make a daemon one of 3.2, which names them itself.
+func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		666 connect from evil (10.6.6.6)
+		666 rsync on bait/ from evil (10.6.6.6)
+		666 connect from evil (10.6.6.6)
+		666 rsync allowed access on module x from evil (10.6.6.6)
+		7 connect from localhost (127.0.0.1)
+		7 rsync on data/ from localhost (127.0.0.1)
+		7 send localhost [127.0.0.1] data () a.txt 6
+		7 sent 9 bytes  received 8 bytes  total size 7
+		+2s`)
+	b.want("ended", b.book.ended, []string{" send unknown 0/0", "data send ok 9/8"})
+}
+
+// A session with a post-xfer exec goes on under a new pid. A client that forges one that waits for the same keeps nobody's backup from being seen.
+func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "bait")
+	b.say(`
+		666 connect from evil (10.6.6.6)
+		666 rsync allowed access on module bait from evil (10.6.6.6)
+		666 rsync on bait/ from evil (10.6.6.6)
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module backup from localhost (127.0.0.1)
+		666 connect from localhost (127.0.0.1)
+		666 rsync allowed access on module backup from localhost (127.0.0.1)
+		8 rsync to backup/ from alice@localhost (127.0.0.1)`)
+	s := b.host.sessions[8]
+	if s == nil || s.Doubtful() || s.User != "alice" {
+		t.Errorf("the backup's session is %+v", s)
+	}
+}
+
+// However many hosts a sender makes up, the names that they teach are bounded.
+func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	for host := range 64 {
+		b.host = b.sessions.Origin(0, fmt.Appendf(nil, "vm%d", host))
+		for m := range maxModules {
+			b.say(fmt.Sprintf("7 connect from localhost (127.0.0.1)\n7 rsync denied on module m%d from localhost (127.0.0.1)", m))
+		}
+	}
+	total := 0
+	for _, o := range b.sessions.origins {
+		total += len(o.modules)
+	}
+	if total > maxTaught {
+		t.Errorf("%d names are kept", total)
+	}
+}
