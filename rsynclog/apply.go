@@ -140,7 +140,7 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
-	case s.phase != fresh && s.comeRound() && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
+	case s.left() && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
 		t.end(s)
 		t.drop(s)
 		s = t.adopt(o, pid, ev)
@@ -170,6 +170,15 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 	t.move(s, running, at)
 	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
 	return true
+}
+
+// left says whether a session may be that of a process that is gone: one that so many have followed, or, from 3.2 on, one that was not let
+// into a module and whose client can't have written a start.
+func (s *Session) left() bool {
+	if s.phase == fresh {
+		return s.Origin.names && !s.known && !s.Doubtful()
+	}
+	return s.comeRound()
 }
 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync

@@ -330,6 +330,23 @@ func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 	}
 }
 
+// So may it be that of a client that connected and asked for nothing, whose process can't have logged anything else.
+func TestPostXferExecUnderThePidOfAPortScanner(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		7 connect from scanner (192.0.2.9)
+		+50m
+		6 connect from localhost (127.0.0.1)
+		6 rsync allowed access on module post from localhost (127.0.0.1)
+		7 rsync on post/ from localhost (127.0.0.1)
+		7 building file list
+		7 sent 300 bytes  received 20 bytes  total size 6
+		+2s
+		+2h`)
+	b.want("ended", b.book.ended, []string{"  unknown 0/0", "post send ok 300/20"})
+	b.want("executed", b.book.executed, 1)
+}
+
 // In a backlog no time passes, so lines of processes that never connect are found under the pid of a session that has just ended.
 func TestOtherProcessesLinesUnderASessionsPid(t *testing.T) {
 	b := newTable(t, DefaultLimits())
