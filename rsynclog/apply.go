@@ -107,7 +107,7 @@ func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
 	s.offer.at = 0
 	switch next.Kind {
 	case Allowed, Start, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, SecretsFile:
-	case ExitError:
+	case ExitError, Timeout:
 		if string(next.Role) != "Receiver" { // the role of a process that has not yet been asked for anything (3.1 and later)
 			return s
 		}

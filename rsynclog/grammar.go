@@ -138,7 +138,7 @@ func (l plainLine) rule() Rule {
 	form, pattern := l.form, ""
 	if hasRole(l) {
 		form, pattern = strings.TrimPrefix(form, roleMark), reWho
-		if l.kind == FileError {
+		if l.kind == FileError || l.kind == Timeout {
 			pattern = strings.Replace(reWho, "?:", "?P<role>", 1)
 		}
 	}

@@ -100,7 +100,7 @@ func parsePlain(text []byte, ev *Event) bool {
 	if m == nil {
 		return false
 	}
-	if ev.Kind = m.kind; m.kind == FileError {
+	if ev.Kind = m.kind; m.kind == FileError || m.kind == Timeout {
 		ev.Role = role
 	}
 	return true

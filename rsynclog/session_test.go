@@ -297,6 +297,18 @@ func TestReceiverThatLogsForItself(t *testing.T) {
 	}
 }
 
+// A client that connects under the pid of a session that was killed, and then says nothing.
+func TestReusedPidThatTimesOutInTheHandshake(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(pull + `
+		7 connect from localhost (127.0.0.1)
+		7 [Receiver] daemon handshake timeout -- exiting
+		7 rsync error: timeout in data send/receive (code 30) at io.c(1203) [Receiver=3.5.0]
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data send unknown 0/0", "  aborted 0/0"})
+	b.want("connected", b.book.connected, 2)
+}
+
 // The new pid of a session with a post-xfer exec may be that of one that ended, as it seems, or never did: in a backlog no time passes
 // in between. It is believed once 64 other sessions have begun; before, a client could take a session that others have just begun.
 func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
