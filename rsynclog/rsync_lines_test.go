@@ -189,9 +189,9 @@ func TestLinesWithinATransfer(t *testing.T) {
 
 func TestLinesOfABrokenConnection(t *testing.T) {
 	checkSaid(t, []said{
-		{text: "[sender] io timeout after 60 seconds -- exiting", kind: Timeout},
+		{text: "[sender] io timeout after 60 seconds -- exiting", kind: Timeout, role: "sender"},
 		{text: "io timeout after 60 seconds -- exiting", kind: Timeout},
-		{text: "[Receiver] daemon handshake timeout -- exiting", kind: Timeout},
+		{text: "[Receiver] daemon handshake timeout -- exiting", kind: Timeout, role: "Receiver"},
 		{text: "stopping at requested limit", kind: Timeout},
 		{text: "rsync: connection unexpectedly closed (661 bytes received so far) [receiver]", kind: IOError},
 		{text: "rsync: [sender] write error: Broken pipe (32)", kind: IOError, role: "sender"},
