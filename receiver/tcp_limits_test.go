@@ -26,8 +26,9 @@ func TestTCPConnectionLimit(t *testing.T) {
 	for range 30 {
 		closedByPeer(t, dialTCP(t, l))
 	}
-	if l.Refused() != 30 || l.Connections() != 10 {
-		t.Errorf("%d refused, %d open; want 30, 10", l.Refused(), l.Connections())
+	wantRefused(t, l, TooMany, 30)
+	if l.Connections() != 10 {
+		t.Errorf("%d open, want 10", l.Connections())
 	}
 	for _, c := range conns {
 		send(t, c, "<30>still here\n")
