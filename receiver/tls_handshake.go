@@ -23,7 +23,17 @@ type wire struct {
 	net.Conn
 	first []byte // what peek has read, not yet given on
 	left  int    // bytes that may be read before the end of the handshake; -1 after it
+	last  []byte // the last bytes that were read until then, as many as an alert has
 	ended bool   // the peer has closed its side
+}
+
+// plainAlert is how an alert's record begins that isn't encrypted, less its two bytes: type, version and length (RFC 8446 section 5.1).
+const plainAlert = "\x15\x03\x03\x00\x02"
+
+// alerted says whether the peer's last word in the handshake was an unencrypted alert. OpenSSL, and so rsyslog and syslog-ng, sends one
+// when it doesn't trust our certificate; crypto/tls, whose keys have changed by then, finds that its MAC is bad.
+func (w *wire) alerted() bool {
+	return len(w.last) == len(plainAlert)+2 && string(w.last[:len(plainAlert)]) == plainAlert
 }
 
 // peek waits for the first bytes and says what they are, Admitted if TLS. They are read again by Read.
@@ -61,7 +71,11 @@ func (w *wire) Read(b []byte) (int, error) {
 	if w.first = w.first[n:]; n == 0 {
 		n, err = w.Conn.Read(b)
 	}
-	w.left -= min(n, max(w.left, 0))
+	if w.left > 0 {
+		w.left -= n
+		w.last = append(w.last, b[:n]...)
+		w.last = w.last[max(0, len(w.last)-len(plainAlert)-2):]
+	}
 	w.ended = w.ended || errors.Is(err, io.EOF)
 	return n, err
 }
@@ -96,9 +110,12 @@ func (t *TCP) handshake(ctx context.Context, w *wire, from *sender) (*tls.Conn, 
 	switch {
 	case ctx.Err() != nil:
 		return nil, Admitted
+	case err != nil && w.alerted():
+		return nil, RefusedByClient
 	case err != nil:
 		return nil, handshakeRefusal(err, time.Now())
 	}
+	w.last = nil
 	return conn, Admitted
 }
 
