@@ -29,8 +29,8 @@ const (
 	RefusedByClient   // the peer does not trust our certificate, or breaks off with another alert (RFC 8446 section 6.2)
 	NoCertificate     // the peer has none
 	BadCertificate    // one that can't be read, is used without its key, or breaks a rule of RFC 5280 other than those below
-	UnknownCA         // signed by nobody of TLS_CLIENT_CA, or by a CA that may not
-	Expired
+	UnknownCA         // signed by nobody that TLS_CLIENT_CA has or leads to
+	Expired           // it, or a CA's that it needs
 	NotYetValid
 	WrongUsage // has extended key usages and not clientAuth among them (RFC 5280 section 4.2.1.12)
 	Revoked    // by TLS_CRL
