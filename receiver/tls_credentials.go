@@ -70,7 +70,7 @@ type Credentials struct {
 
 	mu     sync.Mutex            // one Reload at a time; guards what follows
 	tried  [numTLSFiles][]byte   // what the files held at the last try
-	failed atomic.Pointer[error] // of the last try; nil when it went well
+	failed atomic.Pointer[error] // of the last Reload; nil when it went well
 }
 
 // tlsState is what one reading of the files gave. It never changes: crypto/tls keeps what it needs of a configuration.
@@ -93,7 +93,6 @@ func LoadCredentials(opt TLSOptions) (*Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.tried = state.files
 	c.current.Store(state)
 	return c, nil
 }

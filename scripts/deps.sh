@@ -134,6 +134,7 @@ provide() {
 	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
 	rsyslogd-tls) rsyslogd_tls ;;
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
+	openssl) unpacked openssl openssl /usr/bin/openssl ;;
 	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
@@ -153,7 +154,7 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng systemd-analyze
+[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze
 for program; do
 	provide "$program"
 done
