@@ -33,8 +33,8 @@ const (
 type TCPOptions struct {
 	MaxConnections   int           // open at the same time, 1024; more are closed at once and counted, see Refused
 	MaxPerSource     int           // likewise, from one IPv4 address or one IPv6 network of 64 bits, 128
-	IdleTimeout      time.Duration // a connection that sends nothing for so long is closed, 10 minutes
-	MessageTimeout   time.Duration // and one that takes so long for a message, from its first byte to its last, 30 s
+	IdleTimeout      time.Duration // a connection that has sent nothing for so long makes room when there are too many, 10 minutes
+	MessageTimeout   time.Duration // one that takes so long for a message, from its first byte to its last, is closed; one without any makes room; 30 s
 	HandshakeTimeout time.Duration // from accept to the end of the TLS handshake, 5 s
 	MaxHandshakes    int           // under way at the same time, 64, and a quarter of it from one source; others wait for their turn
 }
@@ -81,7 +81,7 @@ func listenStream(name, addr string, src Source, sink Sink, creds *Credentials, 
 	orDefault(&opt.MessageTimeout, defaultMessage)
 	orDefault(&opt.HandshakeTimeout, defaultHandshake)
 	return &TCP{src: src, sink: sink, opt: opt, listener: l, creds: creds,
-		gate: newGate(opt.MaxConnections, opt.MaxPerSource, opt.MaxHandshakes)}, nil
+		gate: newGate(opt)}, nil
 }
 
 func orDefault[N int | time.Duration](n *N, def N) {
@@ -126,21 +126,24 @@ func (t *TCP) Run(ctx context.Context) error {
 
 // admit starts serving conn, or closes it and counts why. It is the one place where a connection is turned away for where it comes from.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
-	from, reason := t.gate.enter(conn.RemoteAddr())
+	v, madeRoom, reason := t.gate.enter(conn, time.Now())
+	if madeRoom {
+		t.refused[Idle].Add(1)
+	}
 	if reason != Admitted {
 		t.refused[reason].Add(1)
 		conn.Close()
 		return
 	}
 	conns.Go(func() {
-		defer t.gate.leave(from)
+		defer t.gate.leave(v)
 		defer conn.Close()
 		if t.creds == nil {
-			t.read(ctx, conn, func() bool { return true })
+			t.read(ctx, v, conn, func() bool { return true })
 			return
 		}
 		w := &wire{Conn: conn, left: -1}
-		secured, reason := t.handshake(ctx, w, from)
+		secured, reason := t.handshake(ctx, w, v.from)
 		if reason != Admitted {
 			t.refused[reason].Add(1)
 		}
@@ -149,13 +152,13 @@ func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
 		}
 		defer secured.Close()
 		// Without a close_notify the end may be somebody else's doing (RFC 8446 section 6.1). crypto/tls lets that pass between records.
-		t.read(ctx, secured, func() bool { return !w.ended })
+		t.read(ctx, v, secured, func() bool { return !w.ended })
 	})
 }
 
-// read takes messages from conn until its end, until it is idle or too slow, or until ctx has ended and it is quiet. properly says of an end
-// whether the peer made it.
-func (t *TCP) read(ctx context.Context, conn net.Conn, properly func() bool) {
+// read takes messages from a visitor, whose connection conn is or lies below conn, until its end, until it is too slow, or until ctx has
+// ended and it is quiet. properly says of an end whether the peer made it.
+func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func() bool) {
 	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it below.
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -170,7 +173,7 @@ func (t *TCP) read(ctx context.Context, conn net.Conn, properly func() bool) {
 
 	var in framer
 	var slab Slab
-	due := deadlines{idle: t.opt.IdleTimeout, message: t.opt.MessageTimeout}
+	due := deadlines{message: t.opt.MessageTimeout}
 	for greeted := false; ; {
 		// Writes have it too: a TLS peer that asks for answers and doesn't read them would hold Read up.
 		_ = conn.SetDeadline(due.next(&in, time.Now()))
@@ -180,6 +183,11 @@ func (t *TCP) read(ctx context.Context, conn net.Conn, properly func() bool) {
 		n, err := conn.Read(in.space())
 		at := time.Now().UnixNano()
 		in.advance(n)
+		resting := n == 0 && due.rest && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded)
+		if resting {
+			continue
+		}
+		v.quiet.Store(at)
 		if !greeted {
 			says, more := greeting(in.uncut())
 			if says != Admitted {
@@ -193,24 +201,25 @@ func (t *TCP) read(ctx context.Context, conn net.Conn, properly func() bool) {
 		if in.deliver(&t.src, t.sink, &slab, at) != nil {
 			return
 		}
+		if in.cuts > 0 {
+			v.spoke.Store(true)
+		}
 		if err != nil {
 			in.finish(&slab, errors.Is(err, io.EOF) && properly())
 			deliverAny(&t.src, t.sink, &slab, at)
-			t.countEnd(ctx, err, &due)
+			t.countEnd(ctx, err)
 			return
 		}
 	}
 }
 
 // countEnd counts the end of a connection that needs counting.
-func (t *TCP) countEnd(ctx context.Context, err error, due *deadlines) {
+func (t *TCP) countEnd(ctx context.Context, err error) {
 	var op *net.OpError
 	switch {
 	case ctx.Err() != nil || errors.Is(err, io.EOF):
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if due.slow {
-			t.refused[TooSlow].Add(1)
-		}
+		t.refused[TooSlow].Add(1)
 	case t.creds == nil:
 	case errors.As(err, &op) && op.Op == "read": // the network's, as with plain TCP
 	default:
@@ -220,26 +229,23 @@ func (t *TCP) countEnd(ctx context.Context, err error, due *deadlines) {
 
 // deadlines says until when a connection's next read may take.
 type deadlines struct {
-	idle, message time.Duration
-	began         time.Time // when the message that has not come whole yet did begin
-	cuts          uint64    // framer.cuts at that time
-	slow          bool      // next was the message's, not that of idleness
-	end           time.Time // of reading after the input's context has ended
+	message time.Duration
+	began   time.Time // when the message that has not come whole yet did begin
+	cuts    uint64    // framer.cuts at that time
+	rest    bool      // no message has begun: when the time that next gave is over, it goes on
+	end     time.Time // of reading after the input's context has ended
 }
 
 // next is for a connection with in as its framer that has been read from, and what came has been handed over.
 func (d *deadlines) next(in *framer, now time.Time) time.Time {
-	if d.cuts != in.cuts || !in.within() {
-		d.cuts, d.began = in.cuts, time.Time{}
+	if d.rest = !in.within(); d.rest {
+		d.began = time.Time{}
+		return now.Add(goneTime)
 	}
-	if in.within() && d.began.IsZero() {
-		d.began = now
+	if d.cuts != in.cuts || d.began.IsZero() {
+		d.cuts, d.began = in.cuts, now
 	}
-	idle := now.Add(d.idle)
-	if d.slow = !d.began.IsZero() && d.began.Add(d.message).Before(idle); d.slow {
-		return d.began.Add(d.message)
-	}
-	return idle
+	return d.began.Add(d.message)
 }
 
 // last is for one that shall end when it is quiet.

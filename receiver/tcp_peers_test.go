@@ -128,19 +128,19 @@ func TestSourceOf(t *testing.T) {
 
 // Sources are forgotten when their last connection has ended, or memory would grow with each address that ever came.
 func TestGateForgetsSources(t *testing.T) {
-	g := newGate(1000, 2, 8)
-	var in []*sender
+	g := newGate(TCPOptions{MaxConnections: 1000, MaxPerSource: 2, MaxHandshakes: 8})
+	var in []*visitor
 	for i := range 100 {
 		for range 2 {
-			s, reason := g.enter(&net.TCPAddr{IP: net.IPv4(10, 0, 0, byte(i))})
+			v, _, reason := g.enter(&fakeConn{from: net.IPv4(10, 0, 0, byte(i))}, time.Unix(1, 0))
 			if reason != Admitted {
 				t.Fatal(reason)
 			}
-			in = append(in, s)
+			in = append(in, v)
 		}
 	}
-	for _, s := range in {
-		g.leave(s)
+	for _, v := range in {
+		g.leave(v)
 	}
 	if len(g.senders) != 0 || g.connections() != 0 {
 		t.Errorf("%d sources and %d connections left", len(g.senders), g.connections())
@@ -295,7 +295,7 @@ func TestManyConnections(t *testing.T) {
 	}
 	sink := newHoldSink(false)
 	most := n / 5
-	l := listenTCP(t, sink, TCPOptions{MaxConnections: most, MaxPerSource: most})
+	l := listenTCP(t, sink, TCPOptions{MaxConnections: most, MaxPerSource: most + 1})
 	start(t, l)
 	udp, err := ListenUDP("127.0.0.1:0", Source{Input: "udp", Name: "udp"}, sink, UDPOptions{})
 	if err != nil {
