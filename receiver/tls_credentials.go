@@ -210,7 +210,9 @@ func (s *tlsState) requireClients(allowed []SAN) (TLSFile, error) {
 		if err != nil {
 			return CRLFile, err
 		}
-		s.expires[CRLFile] = next
+		if !next.IsZero() {
+			s.expires[CRLFile] = next
+		}
 	}
 	pool := x509.NewCertPool()
 	for _, ca := range cas {

@@ -107,9 +107,9 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"LOG_LEVEL":            "warn",
 	}
 	want := &Config{
-		ListenUDP:          []string{":1514", "[::1]:1514"},
-		ListenTCP:          []string{"localhost:601"},
-		ListenTLS:          []string{"127.0.0.1:6514", "[::1]:6514"},
+		ListenUDP: []string{":1514", "[::1]:1514"},
+		ListenTCP: []string{"localhost:601"},
+		ListenTLS: []string{"127.0.0.1:6514", "[::1]:6514"},
 		TLS: receiver.TLSOptions{Certificate: pki + "/server.pem", Key: pki + "/server.key", ClientCA: pki + "/ca.pem",
 			CRL: pki + "/crl.pem", AllowedSANs: sans(t, "a.example.org", "192.0.2.1", "spiffe://example.org/b"), MinVersion: tls.VersionTLS12},
 		ListenUnixgram:     dir + "/log",

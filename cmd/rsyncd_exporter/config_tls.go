@@ -71,7 +71,7 @@ func (v *validator) credentials(s *settings, opt receiver.TLSOptions) {
 	}
 	now := time.Now()
 	for file := receiver.CertificateFile; file <= receiver.CRLFile; file++ {
-		if end, ok := creds.Expires()[file]; ok && !end.IsZero() && end.Before(now) {
+		if end, ok := creds.Expires()[file]; ok && end.Before(now) {
 			set := from[file]
 			v.warn("%s=%q (from %s): out of date since %s", set.name, set.value, set.origin, end.UTC().Format(time.RFC3339))
 		}
@@ -92,7 +92,7 @@ func (v *validator) keyIsPrivate(s *setting) {
 		v.warn("%s=%q (from %s): everybody on this machine may use the key (mode %04o): chmod o= it", s.name, s.value, s.origin, info.Mode()&fs.ModePerm)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
-		v.warn("%s=%q (from %s): it belongs to uid %d, who may replace it: it should be root's or %s's", s.name, s.value, s.origin, stat.Uid, user())
+		v.warn("%s=%q (from %s): it belongs to uid %d, who may replace it: it should be root's", s.name, s.value, s.origin, stat.Uid)
 	}
 }
 

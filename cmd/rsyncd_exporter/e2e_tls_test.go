@@ -1,0 +1,138 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
+)
+
+// The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
+func TestTLSFilesAreFollowed(t *testing.T) {
+	pki := testpki.Write(t)
+	address, tlsPort := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), testenv.Port(t)
+	setEnv(t)
+	cfg := load(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
+	cfg.TLS.Interval = 10 * time.Millisecond
+	var log lockedBuffer
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, cfg, newLogger(&log, cfg.LogLevel)) }()
+	defer func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	e := &exporter{t, "http://" + address}
+	testenv.Until(t, 10*time.Second, "the exporter", func() bool {
+		r, err := http.Get(e.url + "/-/ready")
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil
+	})
+	before := e.scrape()
+	const expiry = "rsyncd_exporter_tls_certificate_expiry_timestamp_seconds"
+	e.want(before, 1, "rsyncd_exporter_tls_reload_ok")
+	if left := total(before, expiry, `file="certificate"`) - float64(time.Now().Unix()); left < 23*3600 || left > 24*3600 {
+		t.Errorf("the certificate has %v s left, want 24 hours", left)
+	}
+	if n := len(before) - len(without(before, "rsyncd_exporter_refused_connections_total")); n != 23 {
+		t.Errorf("%d reasons from the start, want 23", n)
+	}
+
+	if err := os.Truncate(pki+"/server.pem", 0); err != nil {
+		t.Fatal(err)
+	}
+	e.until(0, "rsyncd_exporter_tls_reload_ok")
+	ca := testpki.NewCA(t, "new CA")
+	fresh := t.TempDir()
+	testpki.WriteTo(t, fresh, ca)
+	testpki.WritePair(t, fresh, "server", ca.Issue(t, testpki.Usage(x509.ExtKeyUsageServerAuth), testpki.Valid(-time.Hour, 48*time.Hour)))
+	for _, name := range []string{"ca.pem", "client.pem", "client.key", "server.key", "server.pem"} { // the empty one last
+		if err := os.Rename(fresh+"/"+name, pki+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := e.until(1, "rsyncd_exporter_tls_reload_ok")
+	if more := total(after, expiry, `file="certificate"`) - total(before, expiry, `file="certificate"`); more < 23*3600 {
+		t.Errorf("the certificate expires %v s later than before, want 24 hours", more)
+	}
+	client, err := tls.LoadX509KeyPair(pki+"/client.pem", pki+"/client.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tlsPort), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{client}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n"); err != nil {
+		t.Fatal(err)
+	}
+	e.until(1, "rsync_connections_total")
+	if out := log.String(); strings.Count(out, "can't be used") != 1 || strings.Count(out, "are in force") != 1 {
+		t.Errorf("the log has not one line about each change:\n%s", out)
+	}
+}
+
+// without leaves out the series of a metric.
+func without(series map[string]float64, name string) map[string]float64 {
+	rest := map[string]float64{}
+	for s, v := range series {
+		if !strings.HasPrefix(s, name+"{") {
+			rest[s] = v
+		}
+	}
+	return rest
+}
+
+// FAULTS T14, R7: a thousand refused connections show in the counter and in no line of the log.
+func TestRefusedConnectionsAreNotLogged(t *testing.T) {
+	port := testenv.Port(t)
+	var stderr lockedBuffer
+	ctx, cancel := context.WithCancel(context.Background())
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	status := make(chan int, 1)
+	go func() {
+		status <- run(ctx, []string{"--http-listen=" + address, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port)},
+			strings.NewReader(""), &stderr, &stderr)
+	}()
+	e := &exporter{t, "http://" + address}
+	testenv.Until(t, 10*time.Second, "the exporter", func() bool { return testenv.Listening(t, port) })
+	const n = 1000
+	for range n {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, c) // until the exporter closes it
+		c.Close()
+	}
+	s := e.until(n, "rsyncd_exporter_refused_connections_total", `input="tcp"`, `reason="speaks_http"`)
+	e.want(s, n, "rsyncd_exporter_refused_connections_total")
+	e.want(s, 0, "rsyncd_exporter_received_total")
+	cancel()
+	if got := <-status; got != 0 {
+		t.Errorf("exit status %d", got)
+	}
+	if lines := strings.Count(stderr.String(), "\n"); lines > 10 {
+		t.Errorf("%d lines of log:\n%s", lines, stderr.String())
+	}
+}
