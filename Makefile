@@ -10,7 +10,7 @@ FUZZ_CPU_MINUTES ?= 10
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz graph bench clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture graph bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -69,6 +69,10 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 				$(call or_fail,"$$target found something; the input is under testdata/fuzz of $$package"); \
 		done; \
 	done
+
+torture: ## the tests' long forms: thousands of connections and stalled handshakes (takes 20,000 open files)
+	@$(say) 'the long forms of tests'
+	@ulimit -n 20000; TORTURE=1 go test -count 1 -timeout 1h ./receiver -run 'ManyConnections|StalledHandshakes' $(call or_fail,'the long forms failed; see above')
 
 graph: ## take README's picture of the running demo, by Chromium
 	@scripts/graph.sh

@@ -69,7 +69,6 @@ type Credentials struct {
 	current atomic.Pointer[tlsState]
 
 	mu     sync.Mutex            // one Reload at a time; guards what follows
-	tried  [numTLSFiles][]byte   // what the files held at the last try
 	failed atomic.Pointer[error] // of the last Reload; nil when it went well
 }
 

@@ -11,12 +11,16 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver"
 )
 
 // The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
@@ -86,6 +90,61 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	e.until(1, "rsync_connections_total")
 	if out := log.String(); strings.Count(out, "can't be used") != 1 || strings.Count(out, "are in force") != 1 {
 		t.Errorf("the log has not one line about each change:\n%s", out)
+	}
+}
+
+// README's lines make certificates that the exporter and its client take.
+func TestReadmesCertificates(t *testing.T) {
+	testenv.Need(t, "openssl")
+	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(readme), "```sh\n")
+	lines, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("README.md has no block of sh")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("sh", "-ec", lines)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "PATH="+os.Getenv("PATH")+":"+filepath.Dir(testenv.Need(t, "openssl")))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	port := testenv.Port(t)
+	e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", port), "--tls-cert="+dir+"/exporter.example.org.pem",
+		"--tls-key="+dir+"/exporter.example.org.key", "--tls-client-ca="+dir+"/ca.pem", "--tls-allowed-sans=mirror1.example.org")
+	client, err := tls.LoadX509KeyPair(dir+"/mirror1.example.org.pem", dir+"/mirror1.example.org.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	ca, err := os.ReadFile(dir + "/ca.pem")
+	if err != nil || !roots.AppendCertsFromPEM(ca) {
+		t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port),
+		&tls.Config{RootCAs: roots, ServerName: "exporter.example.org", Certificates: []tls.Certificate{client}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n"); err != nil {
+		t.Fatal(err)
+	}
+	e.until(1, "rsync_connections_total")
+}
+
+// README's table has every reason.
+func TestReadmeHasEveryRefusal(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := receiver.TooMany; r < receiver.NumRefusals; r++ {
+		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(readme) {
+			t.Errorf("README.md has no row with %s", r)
+		}
 	}
 }
 
