@@ -79,7 +79,8 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tlsPort), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{client}})
+	conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", tlsPort),
+		&tls.Config{RootCAs: ca.Pool(), ServerName: "localhost", Certificates: []tls.Certificate{client}})
 	if err != nil {
 		t.Fatal(err)
 	}
