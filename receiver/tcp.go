@@ -173,7 +173,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func
 
 	var in framer
 	var slab Slab
-	due := deadlines{message: t.opt.MessageTimeout}
+	due := deadlines{message: t.opt.MessageTimeout, rest: min(t.opt.IdleTimeout, goneTime)}
 	for greeted := false; ; {
 		// Writes have it too: a TLS peer that asks for answers and doesn't read them would hold Read up.
 		_ = conn.SetDeadline(due.next(&in, time.Now()))
@@ -183,8 +183,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func
 		n, err := conn.Read(in.space())
 		at := time.Now().UnixNano()
 		in.advance(n)
-		resting := n == 0 && due.rest && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded)
-		if resting {
+		if n == 0 && due.resting && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
 		v.quiet.Store(at)
@@ -229,18 +228,19 @@ func (t *TCP) countEnd(ctx context.Context, err error) {
 
 // deadlines says until when a connection's next read may take.
 type deadlines struct {
-	message time.Duration
-	began   time.Time // when the message that has not come whole yet did begin
-	cuts    uint64    // framer.cuts at that time
-	rest    bool      // no message has begun: when the time that next gave is over, it goes on
-	end     time.Time // of reading after the input's context has ended
+	message time.Duration // that a message may take
+	rest    time.Duration // that a read may take between messages, after which there is another one
+	began   time.Time     // when the message that has not come whole yet did begin
+	cuts    uint64        // framer.cuts at that time
+	resting bool          // next was for a read between messages
+	end     time.Time     // of reading after the input's context has ended
 }
 
 // next is for a connection with in as its framer that has been read from, and what came has been handed over.
 func (d *deadlines) next(in *framer, now time.Time) time.Time {
-	if d.rest = !in.within(); d.rest {
+	if d.resting = !in.within(); d.resting {
 		d.began = time.Time{}
-		return now.Add(goneTime)
+		return now.Add(d.rest)
 	}
 	if d.cuts != in.cuts || d.began.IsZero() {
 		d.cuts, d.began = in.cuts, now

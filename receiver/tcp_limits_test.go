@@ -48,9 +48,9 @@ func TestTCPIdleConnectionMakesRoom(t *testing.T) {
 		opt   TCPOptions
 		quiet string // what the connection that goes has sent
 	}{
-		{"after its last message", TCPOptions{MaxConnections: 3, IdleTimeout: time.Nanosecond}, "<30>x\n"},
+		{"after its last message", TCPOptions{MaxConnections: 3, IdleTimeout: time.Millisecond}, "<30>x\n"},
 		{"without any", TCPOptions{MaxConnections: 3, MessageTimeout: time.Nanosecond}, ""},
-		{"of one source", TCPOptions{MaxPerSource: 3, IdleTimeout: time.Nanosecond}, "<30>x\n"},
+		{"of one source", TCPOptions{MaxPerSource: 3, IdleTimeout: time.Millisecond}, "<30>x\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sink := newHoldSink(false)
@@ -62,7 +62,7 @@ func TestTCPIdleConnectionMakesRoom(t *testing.T) {
 			for range 2 {
 				dialTCP(t, l)
 			}
-			reach(t, "all places are taken", func() bool { return l.Connections() == 3 })
+			reach(t, "all places are taken", func() bool { return l.Connections() == 3 && idleFor(l) > 2*time.Millisecond })
 			send(t, dialTCP(t, l), "<30>new\n")
 			closedByPeer(t, quiet)
 			reach(t, "the new one's message", func() bool { return sink.received() == uint64(len(c.quiet)/6)+1 })
@@ -72,6 +72,16 @@ func TestTCPIdleConnectionMakesRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// idleFor returns for how long the quietest connection has been quiet.
+func idleFor(l *TCP) (longest time.Duration) {
+	l.gate.mu.Lock()
+	defer l.gate.mu.Unlock()
+	for v := range l.gate.visitors {
+		longest = max(longest, time.Since(time.Unix(0, v.quiet.Load())))
+	}
+	return longest
 }
 
 // Those that have not been quiet for long don't make room, and those of other sources don't for one with too many.
