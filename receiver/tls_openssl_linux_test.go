@@ -42,6 +42,8 @@ func TestOpenSSL(t *testing.T) {
 		{"renegotiation", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\nR\n", func(l *TCP, s *holdSink) bool {
 			return s.received() == 1 && l.TLSErrors() == 1 && l.Connections() == 0
 		}},
+		{"no trust in us, told unencrypted", 0, []string{"-verify_return_error", "-verify_hostname", "other.example.org"}, "<30>a\n",
+			func(l *TCP, _ *holdSink) bool { return l.refused[RefusedByClient].Load() == 1 }},
 		{"new keys, ten times", 0, nil, "<30>a\n" + strings.Repeat("K\n", 10) + "<30>b\n", func(_ *TCP, s *holdSink) bool { return s.received() == 2 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
