@@ -187,6 +187,8 @@ func nameCases(t *testing.T, d *tlsDir) []certificateCase {
 		{name: "address as DNS name", want: WrongSAN, cert: dns("192.0.2.7")},
 		{name: "v4-mapped address", want: WrongSAN, cert: cert(mapped)},
 		{name: "DNS name as e-mail address", want: WrongSAN, cert: email("x@rsync1.example.org")},
+		{name: "DNS name where an e-mail address belongs", want: WrongSAN, cert: email(allowedName)},
+		{name: "DNS name where a URI belongs", want: WrongSAN, cert: uri(allowedName)},
 		{name: "e-mail address in other case", want: WrongSAN, cert: email("OPS@example.org")},
 		{name: "e-mail address as DNS name", want: WrongSAN, cert: dns("ops@example.org")},
 		{name: "longer URI", want: WrongSAN, cert: uri("spiffe://example.org/rsync1/a")},
