@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,27 +26,28 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 		name  string
 		want  Refusal
 		speak func(*net.TCPConn)
+		parts string // sent before, a byte at a time, each read by itself
 	}{
-		{"HTTP", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }},
-		{"HTTP, byte by byte", SpeaksHTTP, func(c *net.TCPConn) {
-			for _, b := range []byte("DELETE / HTTP/1.1\r\n") {
-				if _, err := c.Write([]byte{b}); err != nil {
-					return
-				}
-			}
-		}},
-		{"HTTP/2", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }},
-		{"TLS", SpeaksTLS, func(c *net.TCPConn) { _ = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake() }},
-		{"TLS, first byte first", SpeaksTLS, func(c *net.TCPConn) { send(t, c, "\x16"); send(t, c, "\x03\x01\x02\x00\n\x00\n") }},
-		{"SSH", SpeaksSSH, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }},
-		{"PROXY protocol, version 1", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }},
-		{"PROXY protocol, version 2", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }},
+		{"HTTP", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }, ""},
+		{"HTTP, byte by byte", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, " / HTTP/1.1\r\n") }, "DELETE"},
+		{"HTTP/2", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }, ""},
+		{"TLS", SpeaksTLS, func(c *net.TCPConn) { _ = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake() }, ""},
+		{"TLS, first byte first", SpeaksTLS, func(c *net.TCPConn) { send(t, c, "\x03\x01\x02\x00\n\x00\n") }, "\x16"},
+		{"PROXY protocol, version 2, byte by byte", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "\n") }, "\r\n\r\n\x00\r\nQUIT"},
+		{"SSH", SpeaksSSH, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }, ""},
+		{"PROXY protocol, version 1", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }, ""},
+		{"PROXY protocol, version 2", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sink := newHoldSink(false)
 			l := listenTCP(t, sink, TCPOptions{})
 			start(t, l)
 			conn := dialTCP(t, l)
+			for i := range len(c.parts) {
+				before := time.Now().UnixNano()
+				send(t, conn, c.parts[i:i+1])
+				reach(t, "a byte is read", func() bool { return lastRead(l) > before })
+			}
 			c.speak(conn)
 			closedByPeer(t, conn)
 			wantRefused(t, l, c.want, 1)
@@ -53,6 +56,30 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 				t.Errorf("%d messages received, want none", sink.received())
 			}
 		})
+	}
+}
+
+// lastRead returns when something was read last, in nanoseconds of the Unix epoch, on connections that are open.
+func lastRead(l *TCP) (last int64) {
+	l.gate.mu.Lock()
+	defer l.gate.mu.Unlock()
+	for v := range l.gate.visitors {
+		last = max(last, v.quiet.Load())
+	}
+	return last
+}
+
+// Each kind of input has just the reasons that it can have, from the start.
+func TestRefusalsFromTheStart(t *testing.T) {
+	plain := []string{"idle", "speaks_http", "speaks_proxy", "speaks_ssh", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
+	l := listenTCP(t, newHoldSink(false), TCPOptions{})
+	if got := slices.Sorted(maps.Keys(l.Refused())); !slices.Equal(got, plain) {
+		t.Errorf("plain: %q, want %q", got, plain)
+	}
+	d := newTLSDir(t)
+	l = startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
+	if got := l.Refused(); len(got) != int(NumRefusals)-2 { // admitted, and what speaks TLS
+		t.Errorf("TLS: %d reasons, want %d: %v", len(got), NumRefusals-2, got)
 	}
 }
 
