@@ -6,11 +6,12 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+HOSTILE_NAMES ?= 10000
 
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture graph bench clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture graph bench bench-ingest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,15 +71,24 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: ## the tests' long forms: thousands of connections and stalled handshakes (takes 20,000 open files)
-	@$(say) 'the long forms of tests'
-	@ulimit -n 20000; TORTURE=1 go test -count 1 -timeout 1h ./receiver -run 'ManyConnections|StalledHandshakes' $(call or_fail,'the long forms failed; see above')
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); 10000 connections
+	@$(say) '$(HOSTILE_NAMES) hostile names'
+	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
+		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
+	@$(say) 'thousands of connections and stalled handshakes'
+	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver -run 'ManyConnections|StalledHandshakes' \
+		$(call or_fail,'see above; it takes 20000 open files')
 
 graph: ## take README's picture of the running demo, by Chromium
 	@scripts/graph.sh
 
 bench: ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...
+
+bench-ingest: build ## what a received message costs, compared with receivers that discard and with go-syslog's server (BENCH=-rounds=9)
+	@$(say) 'measuring; leave the machine alone meanwhile'
+	@go build -o build/ingestbench ./internal/ingestbench
+	@build/ingestbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build

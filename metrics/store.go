@@ -348,7 +348,7 @@ func (s *Store) ended(c *rsynclog.Change, now, at int64) {
 		took = time.Duration(sess.LastSeen - sess.FirstSeen)
 		f.duration.observe(took.Seconds())
 	}
-	if sess.Module == "" || sess.Outcome == rsynclog.Rejected {
+	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubtful() {
 		return
 	}
 	u := s.userNamed(f, sess.User)

@@ -51,16 +51,22 @@ type connection struct {
 
 func readTruth(t *testing.T) map[string]scenario {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(corpus, "truth.json"))
+	truth := readTruthIn(t, corpus)
+	if len(truth) < 50 {
+		t.Fatalf("truth.json has %d scenarios, want at least 50", len(truth))
+	}
+	return truth
+}
+
+func readTruthIn(t *testing.T, dir string) map[string]scenario {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "truth.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var truth map[string]scenario
 	if err := json.Unmarshal(b, &truth); err != nil {
 		t.Fatal(err)
-	}
-	if len(truth) < 50 {
-		t.Fatalf("truth.json has %d scenarios, want at least 50", len(truth))
 	}
 	return truth
 }
@@ -173,9 +179,11 @@ type row struct {
 }
 
 // readTable reads truth.tsv: rows by scenario and form, "syslog" or "file".
-func readTable(t *testing.T) map[[2]string]row {
+func readTable(t *testing.T) map[[2]string]row { return readTableIn(t, "testdata/truth.tsv") }
+
+func readTableIn(t *testing.T, name string) map[[2]string]row {
 	t.Helper()
-	b, err := os.ReadFile("testdata/truth.tsv")
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,12 +194,12 @@ func readTable(t *testing.T) map[[2]string]row {
 			continue // the columns' names
 		}
 		if len(f) != 17 {
-			t.Fatalf("truth.tsv:%d: %d columns, want 17", i+1, len(f))
+			t.Fatalf("%s:%d: %d columns, want 17", name, i+1, len(f))
 		}
 		number := func(column int) int {
 			n, err := strconv.Atoi(strings.TrimPrefix(strings.Replace(f[column], "=", "0", 1), "+"))
 			if err != nil {
-				t.Fatalf("truth.tsv:%d: column %d: %v", i+1, column+1, err)
+				t.Fatalf("%s:%d: column %d: %v", name, i+1, column+1, err)
 			}
 			return n
 		}

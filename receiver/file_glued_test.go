@@ -38,8 +38,15 @@ func TestFileGluedLines(t *testing.T) {
 			[]string{headerA + plainText[:2046] + `\#012`, headerB + "x"}},
 		"an escaped backslash": {[]string{headerA, plainText[:2042], `\#134#012`, headerB, "x"},
 			[]string{headerA + plainText[:2042] + `\#134#012`, headerB + "x"}},
-		"no escape":        {[]string{headerA, plainText[:2042], `\#09z`, headerB, "x"}, []string{headerA + plainText[:2042] + `\#09z`, headerB + "x"}},
-		"no header there":  {[]string{headerA, plainText, "2026/11/24 02:45:53 [] x"}, []string{headerA + plainText + "2026/11/24 02:45:53 [] x"}},
+		"no escape":       {[]string{headerA, plainText[:2042], `\#09z`, headerB, "x"}, []string{headerA + plainText[:2042] + `\#09z`, headerB + "x"}},
+		"no header there": {[]string{headerA, plainText, "2026/11/24 02:45:53 [] x"}, []string{headerA + plainText + "2026/11/24 02:45:53 [] x"}},
+		// A client's texts without a line feed (headerB) may reach the place with anything: what is there is never a record.
+		"a header before": {[]string{headerA, plainText[:1000], headerB, plainText[:2047-1000-len(headerB)], headerA, "sent 7"},
+			[]string{headerA + plainText[:1000] + headerB + plainText[:2047-1000-len(headerB)] + headerA + "sent 7"}},
+		"a header just before": {[]string{headerA, plainText[:2047-len(headerB)], headerB, headerA, "sent 7"},
+			[]string{headerA + plainText[:2047-len(headerB)] + headerB + headerA + "sent 7"}},
+		"a header at once": {[]string{headerA, headerB, plainText[:2047-len(headerB)], headerA, "sent 7"},
+			[]string{headerA + headerB + plainText[:2047-len(headerB)] + headerA + "sent 7"}},
 		"not rsync's file": {[]string{"Nov 24 02:45:52 host rsyncd[1]: ", plainText, headerB, "x"}, []string{"Nov 24 02:45:52 host rsyncd[1]: " + plainText + headerB + "x"}},
 	} {
 		line := []byte(strings.Join(test.line, ""))
@@ -69,6 +76,29 @@ func lengths(all []string) (n []int) {
 		n = append(n, len(s))
 	}
 	return n
+}
+
+// Deleting a tree whose paths are all too long makes one line of any length, of which no record is lost; it need not have ended.
+func TestFileLineOfManyCutRecords(t *testing.T) {
+	const records = 3 * MaxMessage / rsyncText
+	line := strings.Repeat(headerA+plainText, records)
+	for _, end := range []string{headerB + "sent 1\n", headerB + strings.Repeat("x", MaxMessage) + "\n", ""} {
+		var s Slab
+		var skipping bool
+		n := takeLines(&s, []byte(line+end), &skipping)
+		got := messages(&s)
+		for _, m := range got[:min(len(got), 2*records/3)] {
+			if m != headerA+plainText {
+				t.Errorf("a record of %d bytes, want %d", len(m), len(headerA+plainText))
+			}
+		}
+		whole := n == len(line+end) && !skipping && s.Discarded[Oversize] == 0 && len(got) == records+1 && got[records] == headerB+"sent 1"
+		last := n == len(line+end) && !skipping && s.Discarded[Oversize] == 1 && len(got) == records
+		first := n == len(got)*len(headerA+plainText) && len(line)-n <= MaxMessage && s.Discarded[Oversize] == 0
+		if strings.HasPrefix(end, headerB+"sent") && !whole || strings.HasPrefix(end, headerB+"x") && !last || end == "" && !first {
+			t.Errorf("%d bytes of %d taken as %d records, %d oversize, skipping %t", n, len(line+end), len(got), s.Discarded[Oversize], skipping)
+		}
+	}
 }
 
 // No line of a real log is taken apart unless it is longer than one message can be.
@@ -108,7 +138,7 @@ func unglue(line string) []string {
 		return []string{line}
 	}
 	cut := len([]rune(strings.Join(counted, "")))
-	if !headerPattern.MatchString(rest[cut:]) {
+	if !headerPattern.MatchString(rest[cut:]) || anyHeader.FindStringIndex(rest)[0] < cut {
 		return []string{line}
 	}
 	return append([]string{head + rest[:cut]}, unglue(rest[cut:])...)
@@ -116,6 +146,7 @@ func unglue(line string) []string {
 
 var (
 	headerPattern  = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
+	anyHeader      = regexp.MustCompile(strings.TrimPrefix(headerPattern.String(), "^"))
 	countedPattern = regexp.MustCompile(`(?s)\\#[0-7]{3}|.`)
 )
 
@@ -144,8 +175,8 @@ func FuzzFileLines(f *testing.F) {
 				if at += n; n == 0 {
 					break
 				}
-				if !skipping && data[at-1] != '\n' {
-					t.Fatalf("offset %d is not the start of a line", at)
+				if !skipping && data[at-1] != '\n' && rsyncHeader(data[at:]) == 0 {
+					t.Fatalf("offset %d is not the start of a line or record", at)
 				}
 			}
 		}
@@ -154,15 +185,24 @@ func FuzzFileLines(f *testing.F) {
 		var want []string
 		tooLong := 0
 		for _, line := range whole[:len(whole)-1] {
-			if len(line) > MaxMessage {
-				tooLong++
-				continue
+			for _, record := range unglue(string(line)) {
+				if len(record) > MaxMessage {
+					tooLong++
+				} else {
+					want = append(want, record)
+				}
 			}
-			want = append(want, unglue(string(line))...)
 		}
-		if len(rest) > MaxMessage {
-			tooLong++
-		} else if !skipping && at != len(data)-len(rest) {
+		for len(rest) > MaxMessage {
+			record := unglue(string(rest))[0]
+			rest = rest[len(record):]
+			if len(record) > MaxMessage {
+				tooLong++
+				break
+			}
+			want = append(want, record)
+		}
+		if !skipping && at != len(data)-len(rest) {
 			t.Errorf("offset %d, want %d", at, len(data)-len(rest))
 		}
 		if !slices.Equal(got, want) || oversize != tooLong {

@@ -12,28 +12,38 @@ const (
 
 // takeLines appends the complete lines at the start of data to s, up to slabLines, and returns how many bytes they take: up to the
 // start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a line that is thrown away to its end and
-// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other.
+// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other. A line so long that
+// begins with a record that rsync has cut gives that record, and what is behind it is the next line: deleting a tree whose paths are
+// all too long makes one line of all its records.
 func takeLines(s *Slab, data []byte, skipping *bool) (used int) {
 	for used < len(data) && len(s.Messages) < slabLines {
-		rest := data[used:]
-		end := bytes.IndexByte(rest, '\n')
+		line, ended := data[used:], false
+		if end := bytes.IndexByte(line, '\n'); end >= 0 {
+			line, ended = line[:end:end], true
+		}
+		tooLong := len(line) > MaxMessage
 		switch {
-		case *skipping && end < 0:
+		case *skipping && !ended:
 			return len(data)
 		case *skipping:
 			*skipping = false
-		case end < 0 && len(rest) > MaxMessage:
+		case tooLong:
+			if cut := recordEnd(line); cut > 0 {
+				s.Messages = append(s.Messages, line[:cut:cut])
+				used += cut
+				continue
+			}
 			s.Discarded[Oversize]++
-			*skipping = true
-			return len(data)
-		case end < 0:
+			if !ended {
+				*skipping = true
+				return len(data)
+			}
+		case !ended:
 			return used
-		case end > MaxMessage:
-			s.Discarded[Oversize]++
 		default:
-			appendRecords(s, rest[:end:end])
+			appendRecords(s, line)
 		}
-		used += end + 1
+		used += len(line) + 1
 	}
 	return used
 }
@@ -55,8 +65,13 @@ func appendRecords(s *Slab, line []byte) {
 // bytes, counted before it escapes control characters as \#ooo (log.c:filtered_fwrite, since 3.5.0), so a cut one has no newline.
 // Both the place and a header there are asked for: a file name can hold anything that looks like a header, but not at that place
 // unless the message really was cut there. (Before 3.5.0 nothing is escaped, and a name that holds \#ooo may hide a cut.)
+//
+// A header before that place may be a record's own: a client can have the daemon log a text without its line feed, and the next text,
+// which begins behind that header, is the client's up to the place and beyond. Then nothing is split, or it could write records of
+// any process; the price is that the record behind a cut file name with a header in it is lost in its line.
 func recordEnd(line []byte) int {
-	i := rsyncHeader(line)
+	head := rsyncHeader(line)
+	i := head
 	if i == 0 {
 		return 0
 	}
@@ -72,6 +87,11 @@ func recordEnd(line []byte) int {
 	}
 	if i > len(line) || rsyncHeader(line[i:]) == 0 {
 		return 0
+	}
+	for at := head; at < i; at++ {
+		if rsyncHeader(line[at:]) > 0 {
+			return 0
+		}
 	}
 	return i
 }

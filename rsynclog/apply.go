@@ -45,8 +45,11 @@ func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []C
 }
 
 func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
-	if s := o.sessions[pid]; s != nil && !s.comeRound() {
-		return nil, false // a listener's pid isn't that of a session
+	if s := o.sessions[pid]; s != nil {
+		if !s.comeRound() {
+			return nil, false // a listener's pid isn't that of a session
+		}
+		s.serial = o.opened // a client may have waited for this; it is believed once
 	}
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return t.changes, true
@@ -66,6 +69,10 @@ func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event
 			if s.offer.at != 0 { // the one before said no more
 				s.reopened++
 				t.emit(Change{Kind: Connected, Origin: o, N: 1})
+				if s.reopened >= maxReopened {
+					s.offer = offer{}
+					return false
+				}
 			}
 			s.offer = offer{at: at, addr: Label(ev.Addr)}
 			return true
@@ -89,6 +96,10 @@ func reopening(s *Session) uint8 {
 	return s.reopened + 1
 }
 
+// Doubtful says whether a client may have written the lines that began the session, since they came under the pid of one that was let
+// through. Pids do come round, so it is a session; but nobody's backup is proven by it.
+func (s *Session) Doubtful() bool { return s.reopened > 0 }
+
 // settleOffer decides, at the next line of the pid, whether a "connect from" within an open session was a new client under a
 // reused pid, whose session then goes on as a session does, or text that the old client wrote into the log.
 func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
@@ -96,7 +107,7 @@ func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
 	s.offer.at = 0
 	switch next.Kind {
 	case Allowed, Start, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, SecretsFile:
-	case ExitError:
+	case ExitError, Timeout:
 		if string(next.Role) != "Receiver" { // the role of a process that has not yet been asked for anything (3.1 and later)
 			return s
 		}
@@ -114,7 +125,7 @@ func (t *Sessions) settleOffer(s *Session, next *Event) *Session {
 // start handles "rsync on" and "rsync to": the gate is passed.
 func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
 	switch {
-	case s == nil || s.phase == ended: // "connect from" was lost, or carried another pid
+	case s == nil || s.over(): // "connect from" was lost, or carried another pid
 		reopened := reopening(s)
 		if reopened > maxReopened {
 			return false
@@ -122,9 +133,17 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 		if s != nil {
 			t.drop(s)
 		}
-		if s = t.adopt(o, pid, ev); s == nil {
+		s = nil
+		if reopened == 0 { // else it may be a client, that would take another's session for its own
+			s = t.adopt(o, pid, ev)
+		}
+		if s == nil {
 			s = t.open(o, pid, at, fresh, reopened)
 		}
+	case s.left() && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
+		t.end(s)
+		t.drop(s)
+		s = t.adopt(o, pid, ev)
 	case s.phase != fresh:
 		return false // one session, one start
 	}
@@ -145,12 +164,21 @@ func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) 
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	if len(ev.User) > 0 { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	if len(ev.User) > 0 && !s.Doubtful() { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	t.move(s, running, at)
 	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
 	return true
+}
+
+// left says whether a session may be that of a process that is gone: one that so many have followed, or, from 3.2 on, one that was not let
+// into a module and whose client can't have written a start.
+func (s *Session) left() bool {
+	if s.phase == fresh {
+		return s.Origin.names && !s.known && !s.Doubtful()
+	}
+	return s.comeRound()
 }
 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
@@ -165,16 +193,22 @@ func (t *Sessions) adopt(o *Origin, pid int32, ev *Event) *Session {
 	return s
 }
 
-// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address.
+// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address. One that
+// a client may have begun comes last.
 func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
+	var doubtful *Session
 	s := t.lists[fresh].last
 	for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
-		if s.Origin == o && s.granted() && (!s.known || beginsWith(ev.Request, s.Module)) && s.PID != pid && s.Addr == string(ev.Addr) {
+		switch {
+		case s.Origin != o || !s.granted() || s.known && !beginsWith(ev.Request, s.Module) || s.PID == pid || s.Addr != string(ev.Addr):
+		case !s.Doubtful():
 			return s
+		case doubtful == nil:
+			doubtful = s
 		}
 	}
-	return nil
+	return doubtful
 }
 
 // beginsWith says whether a request is for a module, or a path in it.
@@ -185,22 +219,21 @@ func beginsWith(request []byte, module string) bool {
 
 // parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a process logs first: a
 // receiver's error, when the generator, which used to log for it, is gone (io.c: send_msg), or the failed set-up of a session that
-// goes on in a new process for its post-xfer exec. A child's pid is one of the next, as far as the system gives them out in order.
+// goes on in a new process for its post-xfer exec, or its end before anything was asked for.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
-	var isParent func(*Session) bool
-	switch ev.Kind {
-	case ExitError, IOError:
-		if string(ev.Role) != "receiver" || hasPrefix(ev.Version, "2.") {
-			return nil // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
-		}
+	isParent := func(s *Session) bool { return s.phase == fresh && s.granted() }
+	role, left := string(ev.Role), ev.Code == 10 || ev.Code == 12 // errcode.h: RERR_SOCKETIO, RERR_STREAMIO
+	switch {
+	case ev.Kind == SetupFailed, ev.Kind == ExecFailed:
+	case hasPrefix(ev.Version, "2."): // 2.6.9 calls every daemon a receiver that has not yet been asked for anything
+		return nil
+	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
+	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
 		isParent = func(s *Session) bool { return s.goingOn() && s.Direction == Receive }
-	case SetupFailed, ExecFailed:
-		isParent = func(s *Session) bool { return s.phase == fresh && s.granted() }
 	default:
 		return nil
 	}
-	const near = 64
-	for p := pid - 1; p > 0 && p >= pid-near; p-- {
+	for p := pid - 1; p > 0 && p >= pid-pidsNear; p-- {
 		if s := o.sessions[p]; s != nil && isParent(s) {
 			return s
 		}
@@ -315,6 +348,8 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		return t.fileFailed(s, at, ev)
 	case MaxDelete:
 		return t.maxDelete(s, at)
+	case DeletionSkipped:
+		return t.deletionSkipped(s, at)
 	case IOError, Timeout:
 		s.lost = true
 	}
@@ -332,6 +367,21 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	s.fileErrors = true
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
 	if s.phase == running && (s.Direction == Receive || !s.Origin.names) {
+		t.move(s, failing, at)
+		return true
+	}
+	t.move(s, s.phase, at)
+	return true
+}
+
+// deletionSkipped takes "IO error encountered -- skipping file deletion": the client of an upload has missed some of its own files, and ends
+// with code 23.
+func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
+	if s.Direction == Send {
+		return false // a download deletes nothing here
+	}
+	s.fileErrors = true
+	if s.phase == running {
 		t.move(s, failing, at)
 		return true
 	}
@@ -426,7 +476,10 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	if !plausible(ev) {
 		return false
 	}
-	if s.phase == ended {
+	if s.HasSummary && ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
+	}
+	if s.over() {
 		t.amend(s, ev)
 		return true
 	}
@@ -448,7 +501,10 @@ func (t *Sessions) amend(s *Session, ev *Event) {
 const severityInfo = 6
 
 func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
-	if s.phase == ended {
+	if s.phase == settling && s.HasSummary && s.fileList && string(ev.Role) == "Receiver" {
+		return false // the role of a process that has not yet been asked for anything (3.1 and later): another one, or a client's text
+	}
+	if s.over() {
 		if s.lateExits++; s.lateExits > 2 {
 			s.lateExits = 2
 			return false
@@ -473,8 +529,9 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 	if s.phase != fresh || s.known {
 		return false
 	}
-	s.Origin.names = true
-	m, ok := t.module(s.Origin, ev.Module, s.reopened == 0 && s.ConnectSeen)
+	daemons := s.reopened == 0 && s.ConnectSeen // else a client may have written it
+	s.Origin.names = s.Origin.names || daemons
+	m, ok := t.module(s.Origin, ev.Module, daemons)
 	s.known = ok
 	s.relabel(m, s.Direction)
 	if s.Addr == "" {
@@ -509,7 +566,7 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
 	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
 	late := ev.Kind == RefusedOption && s.Direction == Receive
-	if s.phase == ended || s.moved || s.fileList && !late {
+	if s.over() || s.moved || s.fileList && !late {
 		return false
 	}
 	if s.reason == NoReason {

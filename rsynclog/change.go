@@ -120,9 +120,13 @@ const (
 	running               // started
 	failing               // started; a file failed, after which no last line may come
 	settling              // a last line was seen; counted if nothing contradicts it
+	lapsed                // counted, for its silence; it may go on
 	ended                 // counted; kept for late lines
 	numPhases
 )
+
+// over says whether the session has been counted.
+func (s *Session) over() bool { return s.phase == lapsed || s.phase == ended }
 
 // comeRound says whether so many sessions have begun since this one that its pid may well be another process's.
 func (s *Session) comeRound() bool { return s.Origin.opened-s.serial >= pidDistance }

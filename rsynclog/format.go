@@ -26,8 +26,8 @@ type shape uint8
 const (
 	literal   shape = iota
 	percent         // %%: '%' from 3.5.0 on, "%%" before
-	client          // %f %n %L: text that the client chooses
-	config          // %m %u %P, %C: text that the daemon's configuration chooses
+	client          // %f %n %L, %RSYNC_REQUEST% and %RSYNC_ARG1%: text that the client chooses
+	config          // %m %u %P %C, other %RSYNC_…%: text that the daemon's configuration chooses
 	count           // %l %b %c: a number, with ' in other notations
 	digits          // %p %U
 	group           // %G: digits or DEFAULT
@@ -36,21 +36,23 @@ const (
 	operation       // %o
 	itemize         // %i
 	stamp           // %t: YYYY/MM/DD HH:MM:SS
-	modified        // %M: YYYY/MM/DD-HH:MM:SS
+	modified        // %M: YYYY/MM/DD-HH:MM:SS, the year as long as the client likes
 	perms           // %B: rwxr-xr-x
 )
 
 // A field is one escape of a log format, or the literal text between two.
 type field struct {
 	shape  shape
-	letter byte   // the escape's letter; 0 for a literal
+	letter byte   // the escape's letter; 0 for a literal, 'R' for a variable
 	text   string // a literal's bytes, or the escape as written
 	width  int    // 0: none
 	left   bool   // '-': padded on the right
+	zero   bool   // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
 	human  int    // how many ' it has
 	column int    // where it begins, from 1
 	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
 	module bool   // a %m that begins an AfterAddr
+	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
 }
 
 const (
@@ -113,7 +115,10 @@ func splitFormat(format string) ([]field, error) {
 			i++
 			continue
 		}
-		e, end := escape(format, i)
+		e, end := variable(format, i)
+		if e.letter == 0 {
+			e, end = escape(format, i)
+		}
 		if e.letter == 0 {
 			i = end
 			continue
@@ -127,6 +132,25 @@ func splitFormat(format string) ([]field, error) {
 	}
 	flush(len(format))
 	return fields, nil
+}
+
+// variable reads %RSYNC_…% at format[i], for which rsyncd.conf has the session's value (loadparm.c: expand_vars, 3.1 and later). Before 3.1,
+// and where there is no such variable, it stays as it is.
+func variable(format string, i int) (e field, end int) {
+	const mark = "%RSYNC_"
+	if !strings.HasPrefix(format[i:], mark) {
+		return field{}, 0
+	}
+	n := strings.IndexByte(format[i+1:], '%')
+	if n < 0 {
+		return field{}, 0
+	}
+	end = i + 1 + n + 1
+	e = field{shape: config, letter: 'R', text: format[i:end], column: i + 1}
+	if name := e.text[len(mark):]; strings.HasPrefix(name, "ARG") || strings.HasPrefix(name, "REQUEST") {
+		e.shape = client
+	}
+	return e, end
 }
 
 // escape reads the escape at format[i]; its letter is 0 where there is none, and then the search goes on at end.
@@ -147,6 +171,7 @@ func escape(format string, i int) (e field, end int) {
 		e.left = true
 		j++
 	}
+	e.zero = at(j) == '0' && !e.left
 	for ; isDigit(at(j)) && j-from < widthLen; j++ {
 		if e.width <= maxWidth {
 			e.width = e.width*10 + int(at(j)-'0')
@@ -170,8 +195,8 @@ func escape(format string, i int) (e field, end int) {
 func (f *logFormat) checkNeighbours(format string, fields []field) error {
 	for i := 1; i < len(fields); i++ {
 		a, b := &fields[i-1], &fields[i]
-		joined := numeric(a.shape) && startsLikeNumber(a, b) || numeric(b.shape) && endsLikeNumber(a, b)
-		if i+1 < len(fields) && separatorOnly(b) && numeric(a.shape) && numeric(fields[i+1].shape) {
+		joined := numeric(a.shape) && startsLikeNumber(a, b) || (numeric(b.shape) || b.shape == modified) && endsLikeNumber(a, b)
+		if i+1 < len(fields) && separatorOnly(b) && mayBeDigit(a.shape) && mayBeDigit(fields[i+1].shape) {
 			joined = joined || a.human > 0 || fields[i+1].human > 0 // 1,234,567: one number or two
 		}
 		if a.shape == percent && startsWithPercent(b) || b.shape == percent && endsWithPercent(a) {
@@ -189,7 +214,7 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 			continue
 		}
 		if i > 0 && endsLikeName(&fields[i-1], e.shape) || i+1 < len(fields) && startsLikeName(&fields[i+1], e.shape) {
-			e.shape = config
+			e.shape, e.joined = config, true
 			f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s can't be told from what stands beside it and isn't "+
 				"used; put a space or a bracket between them", format, e.column, e.text))
 		}
@@ -213,8 +238,8 @@ func startsLikeNumber(a, b *field) bool {
 		return mayBeDigit(b.shape)
 	}
 	c := b.text[0]
-	if rest := strings.TrimLeft(b.text, ".,"); a.human > 0 && rest != "" && rest != b.text && isDigit(rest[0]) {
-		return true
+	if rest := strings.TrimLeft(b.text, ".,"); a.human > 0 && rest != "" {
+		c = rest[0]
 	}
 	return isDigit(c) || a.human > 1 && strings.IndexByte(units, c) >= 0 || a.shape == group && strings.IndexByte(noGroup, c) >= 0
 }
@@ -222,13 +247,13 @@ func startsLikeNumber(a, b *field) bool {
 // endsLikeNumber says whether a may end with a byte that could belong to b, the number behind it.
 func endsLikeNumber(a, b *field) bool {
 	if a.shape != literal {
-		return mayBeDigit(a.shape)
+		return mayBeDigit(a.shape) || a.shape == perms && b.shape == group // T
 	}
 	c := a.text[len(a.text)-1]
-	if rest := strings.TrimRight(a.text, ".,"); b.human > 0 && rest != "" && rest != a.text && isDigit(rest[len(rest)-1]) {
-		return true
+	if rest := strings.TrimRight(a.text, ".,"); b.human > 0 && rest != "" {
+		c = rest[len(rest)-1]
 	}
-	return isDigit(c) || b.shape == group && strings.IndexByte(noGroup, c) >= 0
+	return isDigit(c) || b.human > 1 && strings.IndexByte(units, c) >= 0 || b.shape == group && strings.IndexByte(noGroup, c) >= 0
 }
 
 // mayBeDigit leaves out texts: a number beside one is in doubt.
@@ -277,18 +302,20 @@ func (f *logFormat) divide(fields []field) {
 		if e.shape.isText() {
 			texts++
 		}
-		if numeric(e.shape) || e.shape == percent {
+		if numeric(e.shape) || e.shape == percent || e.shape == modified {
 			e.doubt = besideText(fields, i, -1) || besideText(fields, i, +1)
 		}
 	}
+	doubtWeak(fields[:first], fields[last:])
 	f.left, f.middle, f.right = fields[:first], fields[first:last], fields[last:]
-	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].width == 0
+	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].letter != 'R' && f.middle[0].width == 0
 	for i := range fields {
 		between := i >= first && i < last
-		f.path = f.path && (between || !fields[i].doubt)
+		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1)) // nine bytes or eleven
+		f.path = f.path && (between || !fields[i].doubt && !short)
 		fields[i].doubt = fields[i].doubt || between
 		if s := fields[i].shape; s == operation || s == itemize {
-			f.hasOp, f.readsOp = true, f.readsOp || !between
+			f.hasOp, f.readsOp = true, f.readsOp || !fields[i].doubt
 		}
 	}
 	f.loose = texts > 0
@@ -298,6 +325,55 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	f.markModule(fields)
+}
+
+// doubtWeak marks what is searched for behind a text of the configuration, or on the right of the client's text before one, and could be found
+// within that text: in "%m %l %f" the module may be named "backup 2".
+func doubtWeak(left, right []field) {
+	joined := false // in one of the texts that follow each other
+	for i := range left {
+		if joined = left[i].shape.isText() && (joined || left[i].joined); left[i].shape.isText() {
+			doubtRun(runOf(left[i+1:]), joined)
+		}
+	}
+	joined = false
+	for i := len(right) - 1; i >= 0; i-- {
+		if joined = right[i].shape.isText() && (joined || right[i].joined); right[i].shape.isText() {
+			doubtRun(lastRunOf(right[:i]), joined)
+		}
+	}
+}
+
+// doubtRun doubts a run that could be part of a name, and a host name, as which any word will do, in one that has no address either.
+func doubtRun(run []field, joined bool) {
+	weak, addressed := joined || isWeak(run), false
+	for i := range run {
+		addressed = addressed || run[i].shape == address
+	}
+	for i := range run {
+		run[i].doubt = weak || run[i].doubt || run[i].shape == hostName && !addressed
+	}
+}
+
+// isWeak says whether a run could be part of a name: nothing but spaces is around its fields, or next to nothing around the only one. Brackets and
+// the like are taken for what ends a name.
+func isWeak(run []field) bool {
+	most, shaped := 0, 0
+	for i := range run {
+		switch run[i].shape {
+		case literal:
+			s := strings.TrimSpace(run[i].text)
+			if strings.ContainsAny(s, "()[]{}<>\"'|;:=@#!?&*+~^$`\\%") {
+				return false
+			}
+			most = max(most, len(s))
+		case itemize, stamp, modified, perms:
+			return false
+		default:
+			shaped++
+		}
+	}
+	return most == 0 || most < 3 && shaped < 2
 }
 
 // besideText says whether nothing stands between fields[i] and a text on one side, or nothing but what its thousands may hold.
@@ -340,6 +416,8 @@ func (f *logFormat) warn(format string, fields []field) {
 			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
 		case e.doubt && e.shape == percent:
 			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
+		case e.doubt && e.shape == modified:
+			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
 		case e.doubt && e.shape > group:
 			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
 		}
@@ -349,8 +427,10 @@ func (f *logFormat) warn(format string, fields []field) {
 		if before := fields[i-1]; before.shape.isText() && e.shape.isText() {
 			add(e.column, "%s follows %s without anything between them, so that neither can be told apart", e.text, before.text)
 		}
-		if before := fields[i-1]; before.shape == percent && e.shape == literal && shapes[e.text[0]] != 0 {
-			add(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %%%c", before.text, e.text[:1], e.text[0])
+		if before := fields[i-1]; before.shape == percent && e.shape == literal {
+			if old, _ := escape("%"+e.text, 0); old.letter != 0 {
+				add(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %s", before.text, old.text[1:], old.text)
+			}
 		}
 	}
 }

@@ -104,7 +104,7 @@ func runOf(fields []field) []field {
 	return fields
 }
 
-// matchRun reads fields that aren't text at pos and returns where they end, or -1.
+// matchRun reads fields that aren't text at pos and returns where they end, or -1; what it kept then means nothing.
 func matchRun(run []field, text []byte, pos int, got *found) int {
 	for i := range run {
 		n := run[i].prefix(text[pos:])
@@ -119,6 +119,7 @@ func matchRun(run []field, text []byte, pos int, got *found) int {
 
 // searchRun finds the first place from pos on where a run fits; end is -1 where there is none.
 func searchRun(run []field, text []byte, pos int, got *found) (start, end int) {
+	var tried found
 	for pos <= len(text) {
 		if run[0].shape == literal {
 			n := bytes.Index(text[pos:], []byte(run[0].text))
@@ -127,8 +128,8 @@ func searchRun(run []field, text []byte, pos int, got *found) (start, end int) {
 			}
 			pos += n
 		}
-		if end := matchRun(run, text, pos, got); end >= 0 {
-			return pos, end
+		if end := matchRun(run, text, pos, &tried); end >= 0 {
+			return pos, matchRun(run, text, pos, got)
 		}
 		pos++
 	}
@@ -147,9 +148,10 @@ func (f *logFormat) matchRight(text []byte, start int, got *found) (end int, ok 
 			if len(run) == 0 {
 				continue
 			}
+			var tried found
 			for ; pos >= start; pos-- {
-				if at := matchRunBack(run, text, start, pos, got); at >= 0 {
-					pos = at
+				if matchRunBack(run, text, start, pos, &tried) >= 0 {
+					pos = matchRunBack(run, text, start, pos, got)
 					break
 				}
 			}
@@ -176,7 +178,7 @@ func lastRunOf(fields []field) []field {
 	return fields
 }
 
-// matchRunBack reads fields that aren't text and end at pos and returns where they begin, or -1.
+// matchRunBack reads fields that aren't text and end at pos and returns where they begin, or -1; what it kept then means nothing.
 func matchRunBack(run []field, text []byte, start, pos int, got *found) int {
 	for i := len(run) - 1; i >= 0; i-- {
 		n := run[i].suffix(text[start:pos])
@@ -217,6 +219,9 @@ func (e *field) keep(s []byte, got *found) {
 	default:
 		return
 	}
+	if e.doubt {
+		return
+	}
 	if e.width > 0 {
 		s = bytes.Trim(s, " ")
 	}
@@ -240,16 +245,27 @@ func (e *field) keep(s []byte, got *found) {
 	}
 }
 
-// value returns a count's number where it is exact and believed.
+// value returns a count's number where it is exact.
 func (e *field) value(s []byte) (uint64, bool) {
-	if e.doubt || s[len(s)-1] >= 'A' { // rounded: 1.23M
+	if s[len(s)-1] >= 'A' { // rounded: 1.23M
 		return 0, false
 	}
 	if e.human == 0 {
-		return decimal(s)
+		return decimal(e.unpad(s))
 	}
 	n, _, ok := cutCount(s)
 	return n, ok
+}
+
+// unpad takes off the zeros with which a number was padded to its width.
+func (e *field) unpad(s []byte) []byte {
+	if !e.zero || len(s) != e.width {
+		return s
+	}
+	for len(s) > 1 && s[0] == '0' {
+		s = s[1:]
+	}
+	return s
 }
 
 // prefix returns how many bytes at the front of s the field has, padding included, or -1.
@@ -259,6 +275,9 @@ func (e *field) prefix(s []byte) int {
 			return len(e.text)
 		}
 		return -1
+	}
+	if e.shape == percent && hasPrefix(s, e.text) { // before 3.5
+		return len(e.text)
 	}
 	if e.width > 0 && !e.left && len(s) >= e.width && s[0] == ' ' {
 		padded := bytes.TrimLeft(s[:e.width], " ")
@@ -284,6 +303,9 @@ func (e *field) suffix(s []byte) int {
 			return len(e.text)
 		}
 		return -1
+	}
+	if e.shape == percent && hasSuffix(s, e.text) {
+		return len(e.text)
 	}
 	if n := e.coreBack(s); n >= e.width {
 		return n
@@ -355,6 +377,8 @@ func (e *field) lengths() []int {
 		return itemLengths[:]
 	case perms:
 		return permLengths[:]
+	case modified:
+		return modifiedLengths[:]
 	}
 	return stampLengths[:]
 }
@@ -365,6 +389,8 @@ var (
 	itemLengths    = [...]int{11, 9} // 9 before 3.0
 	permLengths    = [...]int{9}
 	stampLengths   = [...]int{19}
+	// A file's time has 64 bits, and so up to 12 digits of year (util.c: timestring).
+	modifiedLengths = [...]int{27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16}
 )
 
 // runs says whether a byte can stand in a field without a fixed form.
@@ -407,7 +433,8 @@ func (e *field) fits(s []byte) bool {
 	case stamp:
 		return isForm(s, "0000/00/00 00:00:00")
 	case modified:
-		return isForm(s, "0000/00/00-00:00:00")
+		n := len(s) - len("/00/00-00:00:00")
+		return allDigits(s[:n]) && isForm(s[n:], "/00/00-00:00:00")
 	}
 	for _, c := range s { // lib/permstring.c
 		if strings.IndexByte("rwxsStT-", c) < 0 {
@@ -420,7 +447,7 @@ func (e *field) fits(s []byte) bool {
 // isCount says whether s is a number in a notation of lib/compat.c: do_big_num.
 func (e *field) isCount(s []byte) bool {
 	if e.human == 0 {
-		_, ok := decimal(s)
+		_, ok := decimal(e.unpad(s))
 		return ok
 	}
 	n := len(s) - 1

@@ -7,22 +7,30 @@ import (
 	"testing"
 )
 
-// A moved is one file's transfer, to be logged as rsync 3.5.0 does.
+// A moved is one file's transfer, to be logged as rsync does.
 type moved struct {
 	op, path     string
 	length, wire uint64
+	rest         map[byte]string // other escapes' values, where they aren't those of value
+	old          bool            // as before 3.1: no %%, no %C, no ', and numbers padded with zeros
 }
 
 // render writes a log format with a file's values, letter by letter as log.c: log_formatted does.
 func render(format string, m moved) string {
+	const variable = "%RSYNC_USER_NAME%"
 	var out strings.Builder
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' {
 			out.WriteByte(format[i])
 			continue
 		}
+		if v := m.rest['R']; v != "" && !m.old && strings.HasPrefix(format[i:], variable) { // loadparm.c: expand_vars
+			out.WriteString(v)
+			i += len(variable) - 1
+			continue
+		}
 		j, quotes := i+1, 0
-		for ; j < len(format) && format[j] == '\''; j++ {
+		for ; !m.old && j < len(format) && format[j] == '\''; j++ {
 			quotes++
 		}
 		from := j
@@ -32,7 +40,7 @@ func render(format string, m moved) string {
 		for ; j < len(format) && '0' <= format[j] && format[j] <= '9' && j-from < 23; j++ {
 		}
 		width := format[from:j]
-		for ; j < len(format) && format[j] == '\''; j++ {
+		for ; !m.old && j < len(format) && format[j] == '\''; j++ {
 			quotes++
 		}
 		value, ok := "", j < len(format)
@@ -44,20 +52,44 @@ func render(format string, m moved) string {
 			i = j - 1
 			continue
 		}
-		pad, _ := strconv.Atoi(strings.TrimPrefix(width, "-"))
-		if strings.HasPrefix(width, "-") {
-			pad = -pad
-		}
-		if width != "" && width[0] == '0' && (format[j] == 'p' || format[j] == 'U') {
-			value = strings.Repeat("0", max(0, pad-len(value))) + value
-		}
-		fmt.Fprintf(&out, "%*s", pad, value)
+		out.WriteString(m.pad(format[j], width, value))
 		i = j
 	}
 	return out.String()
 }
 
+// pad is printf's: by bytes. Numbers have their zeros; before 3.1 %l, %b and %c were numbers, too ("%.0f").
+func (m moved) pad(letter byte, width, value string) string {
+	digits := strings.TrimPrefix(width, "-")
+	n, _ := strconv.Atoi(digits)
+	missing := max(0, n-len(value))
+	switch {
+	case letter == 'L' && width != "": // " -> " or " => " isn't part of what is padded
+		front, rest := "    ", value
+		if value != "" {
+			front, rest = value[:4], value[4:]
+		}
+		missing = max(0, n-len(rest))
+		if width[0] == '-' {
+			return front + rest + strings.Repeat(" ", missing)
+		}
+		return front + strings.Repeat(" ", missing) + rest
+	case strings.HasPrefix(width, "-"):
+		return value + strings.Repeat(" ", missing)
+	case strings.HasPrefix(width, "0") && (letter == 'p' || letter == 'U' || letter == 'G' && value != "DEFAULT" ||
+		m.old && strings.IndexByte("lbc", letter) >= 0):
+		return strings.Repeat("0", missing) + value
+	}
+	return strings.Repeat(" ", missing) + value
+}
+
 func (m moved) value(letter byte, quotes int) (string, bool) {
+	if letter == 'R' || m.old && (letter == '%' || letter == 'C') {
+		return "", false
+	}
+	if v, ok := m.rest[letter]; ok {
+		return v, true
+	}
 	switch letter {
 	case 'o':
 		return m.op, true
@@ -145,6 +177,10 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 		"%f v2%l":                    `column 6: " v2" and "%l" run into each other`,
 		"%o %''lK %f":                `column 8: "%''l" and "K " run into each other`,
 		"%'l,%'b %f":                 `column 4: "%'l" and "," run into each other`,
+		"%o %''l,K %f":               `column 8: "%''l" and ",K " run into each other`,
+		"%o %B%G %f":                 `column 6: "%B" and "%G" run into each other`,
+		"%o %M.%'l %f":               `column 6: "%M" and "." run into each other`,
+		"%t%M %f":                    `column 3: "%t" and "%M" run into each other`,
 		"%p%a":                       `column 3: "%p" and "%a" run into each other`,
 		"%9999l":                     `column 1: %9999l is wider than a line; use a width of at most 4096`,
 		"a\nb":                       `column 2: a control character`,
@@ -159,20 +195,30 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 
 func TestWarningsNameTheColumn(t *testing.T) {
 	for format, want := range map[string][]string{
-		DefaultLogFormat:     nil,
-		"%o %f %l":           nil,
-		"%i %n%L":            {"column 6: %L follows %n without anything between them"},
-		"%f %l":              {"column 1: neither %o nor %i", "column 1: %f begins the line"},
-		"%f":                 {"column 1: neither %o nor %i", "column 1: nothing but text"},
-		"%o %f%l":            {"column 6: %l stands beside or between texts"},
-		"%f %o %n":           {"column 1: nothing but text", "column 4: %o stands between texts"},
-		"%o %f,%'l":          {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
-		"%o %f %l %n":        {"column 7: %l stands beside or between texts"},
-		"%o %f 100%%o":       {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
-		"%o %h-%a %f":        {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
-		"no escapes":         {"column 1: neither %o nor %i"},
-		"%o %m%u %f %l":      {"column 6: %u follows %m"},
-		"%o %h|%a|%f|%l|%'b": nil,
+		DefaultLogFormat:         nil,
+		"%o %f %l":               nil,
+		"%i %n%L":                {"column 6: %L follows %n without anything between them"},
+		"%f %l":                  {"column 1: neither %o nor %i", "column 1: %f begins the line"},
+		"%f":                     {"column 1: neither %o nor %i", "column 1: nothing but text"},
+		"%o %f%l":                {"column 6: %l stands beside or between texts"},
+		"%f %o %n":               {"column 1: nothing but text", "column 4: %o stands between texts"},
+		"%o %f,%'l":              {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
+		"%o %f %l %n":            {"column 7: %l stands beside or between texts"},
+		"%o %f 100%%o":           {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
+		"%o %h-%a %f":            {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
+		"no escapes":             {"column 1: neither %o nor %i"},
+		"%o %m%u %f %l":          {"column 6: %u follows %m"},
+		"%o %h|%a|%f|%l|%'b":     nil,
+		"%o %m %l %f":            {"column 7: %l stands beside or between texts"}, // "backup 2" and 7, or "backup" and 2
+		"%o %m (%u) %l %f":       nil,
+		"%o %m %b/%l %f":         nil,
+		"%o %m %h (%f":           {"column 7: %h stands between texts"},
+		"%o %a:%l:%f":            {"column 4: %a can't be told from", "column 7: %l stands beside or between texts"}, // 2001:db8::7:7
+		"%o %a%m:%l:%f":          {"column 4: %a can't be told", "column 6: %m follows %a", "column 9: %l stands beside or between texts"},
+		"%o %f:%l: %m%a":         {"column 13: %a can't be told", "column 7: %l stands beside or between texts", "column 13: %a follows %m"},
+		"%o %f%M":                {"column 6: %M stands beside or between texts that may end in digits"},
+		"%o 5%%07p %f":           {"column 5: %% before \"07p\" is read as rsync 3.5.0 writes it; older versions expand %07p"},
+		"%RSYNC_REQUEST%: %o %f": {"column 1: nothing but text", "column 18: %o stands between texts"},
 	} {
 		got := mustParser(t, format).Warnings()
 		if len(got) != len(want) {
@@ -258,6 +304,56 @@ func TestRoundedNumbersAreNotBelieved(t *testing.T) {
 	}
 	if ev := parseWith(t, "%o %f %'l", "send x 1,234,567"); ev.Length != 1234567 {
 		t.Errorf("%s", show(ev))
+	}
+}
+
+func TestAPathIsGivenOnlyWhereItIsAFilesName(t *testing.T) {
+	for _, c := range []struct{ format, text, want string }{
+		{"%o %f", "send a b", "a b"}, {"%o %n %l", "send a b 6", "a b"}, {"%o %RSYNC_REQUEST%", "send a b", ""}, {"%o %L", "send  -> b", ""},
+		{"%o %i%f", "recv >f.st....a.txt", ""}, // "a.txt" of 2.6.9 or "txt"
+		{"%o %f%M", "recv x20261/11/23-23:55:05", ""},
+		{"%i %f", ">f.st...... a.txt", "a.txt"},
+	} {
+		if ev := parseWith(t, c.format, c.text); ev.Kind != Transfer || string(ev.Path) != c.want {
+			t.Errorf("%q, %q: %s, want path %q", c.format, c.text, show(ev), c.want)
+		}
+	}
+}
+
+// What is read in a place where the rest then doesn't fit is forgotten.
+func TestNothingIsKeptOfAnAttempt(t *testing.T) {
+	for format, text := range map[string]string{
+		"%o %P %''b [%B %f":   "send /srv/my data 7 51.77M [rwxr-xr-x x", // 7 isn't followed by " ["
+		"%o %f [%B] %''b %m|": "send x [rwxr-xr-x] 51.77M 7 data|",
+	} {
+		if ev := parseWith(t, format, text); ev.Kind != Transfer || ev.HasWire || ev.Wire != 0 {
+			t.Errorf("%q, %q: %s", format, text, show(ev))
+		}
+	}
+}
+
+// What 2.6.9 to 3.4 write differently, and values that are rare.
+func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
+	for _, c := range []struct{ format, text, want string }{
+		{"%o %010l %f", "send 0000001234 x", "1234"}, // before 3.1: "%.0f"
+		{"%o %010l %f", "send       1234 x", "1234"},
+		{"%o %010l %f", "send 00000012345 x", ""},
+		{"%o 5%% %f %l", "send 5% x 6", "6"}, // 3.5.0
+		{"%o 5%% %f %l", "send 5%% x 6", "6"},
+		{"%o %5% %f %l", "send     % x 6", "6"},
+		{"%o %5% %f %l", "send %5% x 6", "6"},
+		{"%o %f|%5%|%l", "send x|%5%|6", "6"},
+		{"%o %f|%5%|%l", "send x|    %|6", "6"},
+		{"%o %M %f %l", "send 292277026596/12/04-15:30:07 x 6", "6"}, // the last year of 64 bits
+		{"%o %f", "send x", ""},
+		{"%o %M %f %l", "send 58891/03/04-05:06:07 x 6", "6"},
+		{"%o %RSYNC_USER_NAME% %f %l", "send %RSYNC_USER_NAME% x 6", "6"}, // before 3.1
+		{"%o %RSYNC_USER_NAME% %f %l", "send alice x 6", "6"},
+	} {
+		ev := parseWith(t, c.format, c.text)
+		if got := fmt.Sprint(ev.Length); ev.Kind != Transfer && c.want != "" || ev.HasLength != (c.want != "") || ev.HasLength && got != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.format, c.text, show(ev), c.want)
+		}
 	}
 }
 

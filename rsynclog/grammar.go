@@ -9,7 +9,7 @@ import (
 // kind. They aren't used to parse, tests hold the scanner against them.
 type Rule struct {
 	Kind     Kind
-	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9"; "" where it isn't rsync's
+	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9", "3.1-3.1.3"; "" where it isn't rsync's
 	// Pattern is a regular expression of package regexp for the whole text. Its groups are named after what they hold: op, host, addr,
 	// module, user, request, path, after, version, role; the numbers code, errno, length, sent, received, total, lost, repeat,
 	// which don't fit if they are too large; and inner, a text of less than 800 bytes that is
@@ -101,6 +101,8 @@ const reExit = `.+ \(code (?P<code>[0-9]{1,3})\) at [^ ()]+\([0-9]+\)(?: \[(?P<r
 func Grammar() []Rule {
 	all := append([]Rule(nil), rules[:]...)
 	all = append(all, Rule{FileError, "all", `rsync: ` + reRole + `.*`, Cut, "rsync: [sender] link_stat " + tooLong})
+	all = append(all, Rule{OtherKnown, "all", `rsync: ` + reRole + oldFile + `.*` + continued + `.+ \([0-9]{1,4}\)`, Whole,
+		`rsync: [generator] failed to open "/x" (in inbox), continuing: Permission denied (13)`})
 	for _, w := range errnoWords {
 		said := regexp.QuoteMeta(w.words) + `.+`
 		if !strings.Contains(w.words, ": ") {
@@ -123,7 +125,7 @@ func Grammar() []Rule {
 		}
 	}
 	for _, tail := range verboseTails {
-		all = append(all, Rule{OtherKnown, "all", `.*` + regexp.QuoteMeta(tail), AnySize, "sub/x" + tail})
+		all = append(all, Rule{OtherKnown, tail.versions, `.*` + regexp.QuoteMeta(tail.words), AnySize, "sub/x" + tail.words})
 	}
 	for i := range all {
 		all[i].Pattern = `(?s)\A(?:` + all[i].Pattern + `)\z`
@@ -136,7 +138,7 @@ func (l plainLine) rule() Rule {
 	form, pattern := l.form, ""
 	if hasRole(l) {
 		form, pattern = strings.TrimPrefix(form, roleMark), reWho
-		if l.kind == FileError {
+		if l.kind == FileError || l.kind == Timeout {
 			pattern = strings.Replace(reWho, "?:", "?P<role>", 1)
 		}
 	}

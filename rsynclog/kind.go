@@ -18,7 +18,7 @@ const (
 	MaxConnections              // max connections is reached
 	ReadOnlyModule              // a client wanted to write to a read-only module
 	WriteOnlyModule             // a client wanted to read from a write-only module
-	RefusedOption               // an option that is unknown, or that refuse options or the daemon's filter forbids
+	RefusedOption               // an option that is unknown, wrong or not supported, or that refuse options or the daemon's filter forbids
 	FileError                   // an operation on one file failed
 	IOError                     // the connection, a pipe or the protocol failed
 	FileVanished                // a file was gone when its turn came
@@ -36,6 +36,7 @@ const (
 	VerifyFailed                // a file's checksum did not match after the transfer; it is sent once more
 	OtherKnown                  // a line of rsync that nothing needs: hints, memory, debug and verbose output
 	LostUpstream                // a forwarder says that it dropped messages
+	DeletionSkipped             // nothing is deleted, as the client could not read all of its own files
 	NumKinds                    // how many there are
 )
 
@@ -44,7 +45,7 @@ var kindNames = [NumKinds]string{
 	"module_list", "unknown_module", "denied", "auth_failed", "max_connections", "read_only_module", "write_only_module",
 	"refused_option", "file_error", "io_error", "file_vanished", "max_delete", "timeout", "exec_failed", "setup_failed",
 	"daemon_start", "listener_error", "config_warning", "name_lookup", "proxy_rejected", "skipped", "secrets_file",
-	"verify_failed", "other_known", "lost_upstream",
+	"verify_failed", "other_known", "lost_upstream", "deletion_skipped",
 }
 
 // String returns the kind label's value.

@@ -10,14 +10,14 @@ var errnoWords = [...]struct {
 	words    string
 	example  string // what follows the words
 }{
-	{IOError, "all", "write error: ", "Broken pipe (32)"}, // io.c
+	{IOError, "3.1+", "write error: ", "Broken pipe (32)"}, // io.c
 	{IOError, "all", "read error: ", "Connection reset by peer (104)"},
 	{IOError, "3.1+", "safe_read ", "failed to read 1 bytes: Connection reset by peer (104)"},
 	{IOError, "3.1+", "safe_write ", "failed to write 32 bytes to socket: Broken pipe (32)"},
 	{IOError, "-3.0.9", "writefd_unbuffered ", "failed to write 4 bytes [sender]: Broken pipe (32)"},
 	{IOError, "3.5+", "perform_io: ", "poll reported an invalid fd: Bad file descriptor (9)"},
-	{IOError, "all", "select exception on fd ", "5: Bad file descriptor (9)"},
-	{IOError, "all", "unexpected error from iconv()", ": Invalid argument (22)"},                 // rsync.c
+	{OtherKnown, "-2.6.9", "select exception on fd ", "5: Bad file descriptor (9)"},
+	{IOError, "3.1+", "unexpected error from iconv()", ": Invalid argument (22)"},                // rsync.c
 	{IOError, "all", "getpeername on fd", "0 failed: Transport endpoint is not connected (107)"}, // clientname.c
 	{IOError, "all", "waitpid", ": No child processes (10)"},                                     // main.c
 	{IOError, "all", "pipe", " failed in do_recv: Too many open files (24)"},                     // main.c, pipe.c
@@ -27,20 +27,26 @@ var errnoWords = [...]struct {
 	{IOError, "all", "Failed to exec ", "/bin/x: No such file or directory (2)"},
 	{IOError, "all", "Failed to close", ": Bad file descriptor (9)"},
 
-	{SetupFailed, "all", "chroot ", "/srv/gone failed: No such file or directory (2)"}, // clientserver.c: rsync_module
+	{OtherKnown, "3.1+", "do_fallocate ", `"/x" (in inbox): Operation not supported (95)`}, // receiver.c: a warning, the file is written
+	{OtherKnown, "all", "copy_file ", `"/a" (in m) => b: Permission denied (13)`},          // generator.c: the file is then transferred
+
+	{SetupFailed, "-3.1.3", "chroot ", "/srv/gone failed: No such file or directory (2)"}, // clientserver.c: rsync_module
 	{SetupFailed, "3.2+", `chroot("`, `/srv/gone") failed: No such file or directory (2)`},
 	{SetupFailed, "all", "chdir ", "/srv/gone failed: No such file or directory (2)"},
 	{SetupFailed, "3.2+", `chdir("`, `/") failed: Permission denied (13)`},
-	{SetupFailed, "3.0+", "daemon chroot", ` "/srv" failed: Operation not permitted (1)`},
-	{SetupFailed, "3.0+", "daemon chdir", `("/") failed: Permission denied (13)`},
+	{SetupFailed, "3.1+", "daemon chroot", ` "/srv" failed: Operation not permitted (1)`},
+	{SetupFailed, "3.2+", "daemon chdir", `("/") failed: Permission denied (13)`},
 	{SetupFailed, "all", "setgid ", "65534 failed: Operation not permitted (1)"},
 	{SetupFailed, "all", "setuid ", "65534 failed: Operation not permitted (1)"},
 	{SetupFailed, "all", "setgroups failed", ": Operation not permitted (1)"},
-	{SetupFailed, "all", "initgroups failed", ": Operation not permitted (1)"},
-	{SetupFailed, "all", "getpwuid failed", ": No such file or directory (2)"},
+	{SetupFailed, "3.1+", "initgroups failed", ": Operation not permitted (1)"},
+	{SetupFailed, "3.1+", "getgrouplist failed", ": Invalid argument (22)"}, // uidlist.c: getallgroups
+	{SetupFailed, "3.1+", "getpwuid failed", ": No such file or directory (2)"},
 	{SetupFailed, "all", "fork failed: ", "Resource temporarily unavailable (11)"},
+	{SetupFailed, "all", "failed to open exclude file ", "/etc/rsyncd.exclude: No such file or directory (2)"}, // exclude.c
+	{SetupFailed, "all", "failed to open include file ", "/etc/rsyncd.include: No such file or directory (2)"},
 	{SetupFailed, "all", "failed to open lock file ", "/run/rsyncd.lock: Permission denied (13)"},
-	{SetupFailed, "3.0+", "Unable to set ", "user to daemon uid 65534: Operation not permitted (1)"},
+	{SetupFailed, "3.1+", "Unable to set ", "user to daemon uid 65534: Operation not permitted (1)"},
 
 	{ExecFailed, "3.2+", "early exec ", "failed: No child processes (10)"}, // clientserver.c
 	{ExecFailed, "all", "pre-xfer exec ", "preparation failed: Cannot allocate memory (12)"},
@@ -55,11 +61,18 @@ var errnoWords = [...]struct {
 	{ListenerError, "all", "failed to set socket option ", "SO_SNDBUF: Invalid argument (22)"},
 
 	{ConfigWarning, "all", "unable to open config", ` file "/etc/rsyncd.conf": Permission denied (13)`}, // params.c
-	{ConfigWarning, "3.0+", "unable to stat config", ` file "/etc/rsyncd.d": No such file or directory (2)`},
+	{ConfigWarning, "3.1+", "unable to stat config", ` file "/etc/rsyncd.d": No such file or directory (2)`},
 
-	{SecretsFile, "all", "fstat(", "/etc/rsyncd.secrets): Permission denied (13)"}, // authenticate.c
-	{SecretsFile, "-3.0.9", "stat(", "/etc/rsyncd.secrets): No such file or directory (2)"},
+	{SecretsFile, "3.1+", "fstat(", "/etc/rsyncd.secrets): Permission denied (13)"}, // authenticate.c
+	{SecretsFile, "-3.4.4", "stat(", "/etc/rsyncd.secrets): No such file or directory (2)"},
 }
+
+// The two ends of what generator.c: recv_generator says of an old file that it can't read; the new one is then sent whole. Only 2.6.9
+// exits with 23 for it.
+const (
+	oldFile   = "failed to open "
+	continued = ", continuing: "
+)
 
 // parseErrno reads "rsync: [ROLE] TEXT: STRERROR (ERRNO)".
 func parseErrno(text []byte, ev *Event) bool {
@@ -79,6 +92,10 @@ func parseErrno(text []byte, ev *Event) bool {
 		return false
 	}
 	ev.Kind, ev.Role, ev.Errno = FileError, role, errno
+	if hasPrefix(s, oldFile) && bytes.Contains(said[len(oldFile):len(said)-1], []byte(continued)) {
+		ev.Kind, ev.Errno = OtherKnown, 0
+		return true
+	}
 	for i := range errnoWords {
 		if w := &errnoWords[i]; w.words[0] == s[0] && hasPrefix(s, w.words) {
 			ev.Kind, ev.Errno = w.kind, 0

@@ -64,7 +64,7 @@ func brief(ev Event) string {
 
 func TestNotWhatItLooksLike(t *testing.T) {
 	for _, text := range []string{
-		"", " ", "connect from", "connect from localhost", "connect from evil (10.6.6.6) 5", "connect from a b (1.2.3.4)",
+		"", " ", "connect from", "connect from localhost", "connect from evil (10.6.6.6) 5", "connect from a b (1.2.3.4)", "connect from a]b (1.2.3.4)",
 		"connect from localhost (abc)", "connect from localhost (a%eth0)", "max connections (x) reached",
 		"send localhost [127.0.0.1] data) x 6", "sent 18,446,744,073,709,551,617 bytes  received 2 bytes  total size 3",
 		"xconnect from localhost (127.0.0.1)", "connect from localhost (127.0.0.1) ",

@@ -1,6 +1,9 @@
 package rsynclog
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // The pieces that lines are made of. Each obeys the regular expression of the same name in grammar.go.
 
@@ -31,11 +34,31 @@ func isRole(s []byte) bool {
 	return len(s) > 0
 }
 
+// What a byte can be part of.
+const (
+	inHost = 1 << iota
+	inAddr
+	addrMark // an address has at least one
+)
+
+var byteClasses = func() (classes [256]uint8) {
+	for c := range classes {
+		if strings.IndexByte("@()[]", byte(c)) < 0 {
+			classes[c] |= inHost
+		}
+		if isDigit(byte(c)) || 'a' <= c|0x20 && c|0x20 <= 'f' {
+			classes[c] |= inAddr
+		}
+	}
+	classes['.'] |= inAddr | addrMark
+	classes[':'] |= inAddr | addrMark
+	return classes
+}()
+
 // isHost says whether s, which holds no space, can be a host name, UNKNOWN or UNDETERMINED.
 func isHost(s []byte) bool {
 	for _, c := range s {
-		switch c {
-		case '@', '(', ')', '[', ']':
+		if byteClasses[c]&inHost == 0 {
 			return false
 		}
 	}
@@ -44,19 +67,15 @@ func isHost(s []byte) bool {
 
 // isAddr says whether s looks like a numeric address, an IPv6 one with or without its scope (clientname.c: client_addr).
 func isAddr(s []byte) bool {
-	seen := false
+	seen := uint8(0)
 	for i, c := range s {
-		switch {
-		case c == '.' || c == ':':
-			seen = true
-		case isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f':
-		case c == '%':
-			return seen && isScope(s[i+1:])
-		default:
-			return false
+		class := byteClasses[c]
+		if class&inAddr == 0 {
+			return c == '%' && seen&addrMark != 0 && isScope(s[i+1:])
 		}
+		seen |= class
 	}
-	return seen
+	return seen&addrMark != 0
 }
 
 func isScope(s []byte) bool {

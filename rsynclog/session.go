@@ -1,6 +1,7 @@
 package rsynclog
 
 import (
+	"bytes"
 	"strings"
 	"time"
 	"unicode"
@@ -26,18 +27,21 @@ const (
 	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
 	freshTTL = time.Hour
 	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
-	// its summary says is added.
+	// its summary says is added: it is remembered for as long as another session may be silent.
 	failingTTL = 15 * time.Minute
 	// Late lines of an ended session still find it for this long, and its process can't pass for a new one.
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach.
+	// maxModules bounds the names that one host's daemons can teach, and maxTaught those of all hosts: a sender can make hosts up.
 	maxModules = 1000
+	maxTaught  = 1 << 15
 	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
 	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
-	maxReopened = 8
+	maxReopened = 16
 	pidDistance = 64
+	// pidsNear is how far a child's pid can be from its parent's.
+	pidsNear = 64
 	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
 	maxRaw = 5 * MaxLabel
 	// maxEnded bounds how many sessions one Tick ends, so that it doesn't take long.
@@ -74,6 +78,7 @@ type Sessions struct {
 	last     *Origin
 	lists    [numPhases]sessionList
 	changes  []Change
+	taught   int // names in the origins' modules
 
 	evicted   uint64
 	overflown uint64
@@ -151,13 +156,13 @@ func (t *Sessions) Tick(now int64) []Change {
 	t.reset()
 	ttl := [numPhases]time.Duration{
 		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, failing: min(failingTTL, t.limits.TTL),
-		settling: min(t.limits.Settle, t.limits.TTL), ended: endedTTL,
+		settling: min(t.limits.Settle, t.limits.TTL), lapsed: max(endedTTL, t.limits.TTL), ended: endedTTL,
 	}
 	for p := fresh; p < numPhases; p++ {
 		n := 0
 		for s := t.lists[p].first; s != nil && n < maxEnded && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
 			n++
-			if p == ended {
+			if s.over() {
 				t.drop(s)
 				continue
 			}
@@ -200,9 +205,9 @@ func (t *Sessions) open(o *Origin, pid int32, at int64, p phase, reopened uint8)
 }
 
 func (t *Sessions) evict() {
-	for _, p := range [...]phase{ended, settling, failing, fresh, running} {
+	for _, p := range [...]phase{ended, lapsed, settling, failing, fresh, running} {
 		if s := t.lists[p].first; s != nil {
-			if p != ended {
+			if !s.over() {
 				t.evicted++
 				s.evicted = true
 				t.expire(s)
@@ -230,8 +235,12 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 
 // end closes a session's books.
 func (t *Sessions) end(s *Session) {
-	if s.phase == ended {
+	if s.over() {
 		return
+	}
+	last := ended
+	if s.phase == failing {
+		last = lapsed
 	}
 	s.Outcome = s.outcome()
 	for _, e := range s.exits {
@@ -242,8 +251,8 @@ func (t *Sessions) end(s *Session) {
 	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
 	s.offer = offer{}
 	t.lists[s.phase].remove(s)
-	s.phase = ended
-	t.lists[ended].push(s)
+	s.phase = last
+	t.lists[last].push(s)
 }
 
 // outcome judges a session by what was logged; RSYNC's daemon writes no one line that does (clientserver.c, cleanup.c).
@@ -294,17 +303,23 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
 	}
+	if len(t.known) > 0 && bytes.Contains(name, []byte(`\#`)) { // as a log file has it
+		if m, ok := t.known[string(AppendUnescaped(nil, name[:min(len(name), maxRaw)]))]; ok {
+			return m, true
+		}
+	}
 	if m, ok := o.modules[string(name)]; ok {
 		return m, true
 	}
 	if !teach || len(name) == 0 {
 		return "", false
 	}
-	if len(o.modules) >= maxModules || len(name) > maxRaw {
+	if len(o.modules) >= maxModules || t.taught >= maxTaught || len(name) > maxRaw {
 		return Other, true
 	}
 	m := Label(name)
 	o.modules[string(name)] = m
+	t.taught++
 	return m, true
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,17 +75,6 @@ func names(modules []confModule) (names []string) {
 		names = append(names, m.name)
 	}
 	return names
-}
-
-// freePort returns a port of 127.0.0.1 that nobody listens at just now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // waitFor waits until the condition holds, for 10 s at most.

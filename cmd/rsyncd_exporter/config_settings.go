@@ -41,7 +41,7 @@ type settings struct {
 	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
 	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, and the modules' log formats, which then go before LOG_FORMAT"`
 	MaxSeries          setting `split_words:"true" default:"10000" meaning:"about how many series are served at most; what is beyond is counted as _other"`
-	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended, with outcome unknown"`
+	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended"`
 	HTTPListen         setting `split_words:"true" default:":8080" meaning:"address of /metrics and the health pages"`
 	WebConfig          setting `split_words:"true" meaning:"exporter-toolkit web configuration file, for TLS and basic authentication"`
 	LogLevel           setting `split_words:"true" default:"info" meaning:"least level of the exporter's own log, on stderr: debug, info, warn or error"`

@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -23,7 +25,9 @@ type Rsyncd struct {
 	*Process
 	Port int
 	Conf string // its rsyncd.conf, a copy of rsyncd.conf.example; the daemon reads it again at each connection, so it may be changed
-	dir  string
+
+	dir     string
+	address string
 }
 
 // StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log, through a /dev/log of its own. With an
@@ -32,22 +36,48 @@ type Rsyncd struct {
 func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	t.Helper()
 	dir := Dir(t)
-	r := &Rsyncd{Port: Port(t), dir: dir}
+	r := &Rsyncd{Port: Port(t), dir: dir, address: "127.0.0.1"}
 	for _, module := range []string{"mirror", "incoming", "backup"} {
-		if err := os.MkdirAll(r.Module(module), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(r.Module(module), 0o777); err != nil { // sessions are nobody's
-			t.Fatal(err)
-		}
+		makeModule(t, r.Module(module))
 	}
 	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
-	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+password+"\n"), 0o600)
+	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
 	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/")
 
-	command := []string{Need(t, "rsync"), "--daemon", "--no-detach", "--config=" + r.Conf, "--address=127.0.0.1",
-		"--port=" + strconv.Itoa(r.Port), "--dparam=lock file=" + filepath.Join(dir, "lock")}
+	r.start(t, log, args...)
+	return r
+}
+
+// StartRsyncdConf starts a daemon on the text of an rsyncd.conf that logs as StartRsyncd's does and listens on the loopback address. In the
+// text, DIR stands for the daemon's directory dir; its modules, which exist when the daemon starts and anybody may write to, lie in
+// DIR/modules.
+func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	r := &Rsyncd{Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
+	for _, section := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(text, -1) {
+		makeModule(t, r.Module(section[1]))
+	}
+	writeFile(t, r.Conf, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644)
+	r.start(t, log)
+	return r
+}
+
+func makeModule(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // sessions are nobody's
+		t.Fatal(err)
+	}
+}
+
+// start runs the daemon on r.Conf.
+func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
+	t.Helper()
+	command := []string{Need(t, "rsync"), "--daemon", "--no-detach", "--config=" + r.Conf, "--address=" + r.address,
+		"--port=" + strconv.Itoa(r.Port), "--dparam=lock file=" + filepath.Join(r.dir, "lock")}
 	if os.Geteuid() != 0 {
 		command = append(command, "--dparam=use chroot=no") // only root may
 	}
@@ -57,7 +87,6 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	command = append(command, args...)
 	r.Process = Start(t, exec.Command(command[0], command[1:]...))
 	r.Ready(t, "rsyncd to listen", func() bool { return Listening(t, r.Port) })
-	return r
 }
 
 // Module returns the directory of a module.
@@ -65,11 +94,50 @@ func (r *Rsyncd) Module(name string) string { return filepath.Join(r.dir, "modul
 
 // URL returns the URL of a path, "mirror/README", or with a user, "alice@" and "backup/".
 func (r *Rsyncd) URL(user, path string) string {
-	return fmt.Sprintf("rsync://%s127.0.0.1:%d/%s", user, r.Port, path)
+	return fmt.Sprintf("rsync://%s%s/%s", user, net.JoinHostPort(r.address, strconv.Itoa(r.Port)), path)
 }
 
-// password is alice's, whom rsyncd.conf.example lets write to the module "backup".
-const password = "secret"
+// Password is what Rsync offers: that of alice, whom rsyncd.conf.example lets write to the module "backup".
+const Password = "secret"
+
+// StartRsync starts an rsync client, which offers every daemon the password of alice.
+func StartRsync(t testing.TB, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(Need(t, "rsync"), args...)
+	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+Password)
+	return Start(t, cmd)
+}
+
+// Stats is what a client counted, from the output of --stats --no-human-readable.
+type Stats struct {
+	Files, FileBytes int // regular files transferred, and their size
+	Deleted          int // files and directories
+	ListedBytes      int // the size of all files looked at
+	Literal, Matched int // bytes of those files that went over the wire, and that did not need to
+	Sent, Received   int // bytes on the wire
+}
+
+// ParseStats finds the statistics in a client's output.
+func ParseStats(t testing.TB, output string) Stats {
+	t.Helper()
+	number := func(what string) int {
+		m := regexp.MustCompile(`(?m)^` + what + `: (\d+)`).FindStringSubmatch(output)
+		if m == nil {
+			t.Fatalf("no %q in the client's output %q", what, output)
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return Stats{
+		Files: number("Number of regular files transferred"), FileBytes: number("Total transferred file size"),
+		Deleted: number("Number of deleted files"), ListedBytes: number("Total file size"),
+		Literal: number("Literal data"), Matched: number("Matched data"),
+		Sent: number("Total bytes sent"), Received: number("Total bytes received"),
+	}
+}
 
 // Rsync runs an rsync client to its end and returns its exit code and output. It offers every daemon the password of alice.
 func Rsync(t testing.TB, args ...string) (code int, output string) {
@@ -77,7 +145,7 @@ func Rsync(t testing.TB, args ...string) (code int, output string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Need(t, "rsync"), args...)
-	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+password)
+	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+Password)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {

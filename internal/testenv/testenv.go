@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -119,6 +120,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	cmd.WaitDelay = patience // a child of its that lives on may hold the output open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -165,6 +167,37 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Ended returns a channel that is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// Children returns the ids of the processes that the process has started and that have not been waited for. An rsync daemon has one for each
+// session; the one of an upload has another for what it receives, and so has the client of a download.
+func (p *Process) Children(t testing.TB) []int {
+	t.Helper()
+	// One file for each thread (proc(5)); rsync has one.
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, f := range strings.Fields(string(list)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// Wait waits for the process to end and returns its exit code, -1 where a signal ended it.
+func (p *Process) Wait(t testing.TB) (code int) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(2 * patience):
+		t.Fatalf("%q has not ended after %s", p.cmd.Args, 2*patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
 
 // Output returns what the process has written to its standard output and error so far.
 func (p *Process) Output() string { return p.output.String() }

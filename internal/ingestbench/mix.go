@@ -1,0 +1,111 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+)
+
+// A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over it has pids of its own, so that each
+// is new sessions to the receiver: the pids are written over in place, in a field of pidDigits bytes.
+type mix struct {
+	messages [][]byte // as one datagram, or one LF-terminated line, each
+	pids     []int    // where in a message its pid's digits begin; -1: nowhere
+	sessions []int    // which of the mix's pids it is, from 0
+	distinct int      // pids
+	bytes    int      // of one pass
+}
+
+const pidDigits = 7
+
+var pidField = regexp.MustCompile(`\[(\d+)\]: `)
+
+// readMix reads what a forwarder or, for the unix socket, the daemons themselves sent.
+func readMix(corpus, transport string) (*mix, error) {
+	pattern := filepath.Join(corpus, "forwarded", "rsyslog-traditional-udp.raw")
+	if transport == "unixgram" {
+		pattern = filepath.Join(corpus, "syslog", "*.raw")
+	}
+	names, err := filepath.Glob(pattern)
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("no recorded messages at %q: run this in the repository", pattern)
+	}
+	m := &mix{}
+	seen := map[string]int{}
+	for _, name := range names {
+		dump, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		for line := range bytes.Lines(dump) {
+			_, text, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+			message := undump(text)
+			if transport == "tcp" {
+				if message = bytes.ReplaceAll(message, []byte("\n"), nil); len(message) == 0 {
+					continue
+				}
+				message = append(message, '\n')
+			}
+			m.add(message, name, seen)
+		}
+	}
+	m.distinct = len(seen)
+	return m, nil
+}
+
+// add appends a message. Equal pids of two files are two processes.
+func (m *mix) add(message []byte, file string, seen map[string]int) {
+	at, session := -1, 0
+	if loc := pidField.FindSubmatchIndex(message); loc != nil {
+		key := file + string(message[loc[2]:loc[3]])
+		number, ok := seen[key]
+		if !ok {
+			number = len(seen)
+			seen[key] = number
+		}
+		at, session = loc[2], number
+		message = append(append(bytes.Clone(message[:at]), bytes.Repeat([]byte("1"), pidDigits)...), message[loc[3]:]...)
+	}
+	m.messages = append(m.messages, message)
+	m.pids = append(m.pids, at)
+	m.sessions = append(m.sessions, session)
+	m.bytes += len(message)
+}
+
+// number writes the pids of a pass into the messages.
+func (m *mix) number(pass int) {
+	const first = 1_000_000 // so that each has pidDigits digits
+	base := first + pass*m.distinct%(9*first-m.distinct)
+	for i, at := range m.pids {
+		if at >= 0 {
+			strconv.AppendInt(m.messages[i][at:at], int64(base+m.sessions[i]), 10)
+		}
+	}
+}
+
+// undump reverses the corpus' escapes: \\ and \n and \xNN.
+func undump(text []byte) []byte {
+	var d []byte
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\':
+			d = append(d, text[i])
+		case text[i+1] == 'x':
+			n, _ := strconv.ParseUint(string(text[i+2:i+4]), 16, 8)
+			d = append(d, byte(n))
+			i += 3
+		case text[i+1] == 'n':
+			d = append(d, '\n')
+			i++
+		default:
+			d = append(d, text[i+1])
+			i++
+		}
+	}
+	return d
+}

@@ -1,0 +1,205 @@
+package rsynclog
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// randomFormat makes a log format of literals, of every escape with and without width and ', and of what is no escape.
+func randomFormat(r *rand.Rand, old bool) string {
+	var b strings.Builder
+	for range 1 + r.IntN(9) {
+		switch r.IntN(12) {
+		case 0:
+			b.WriteString(pick(r, "%x", "%5", "%-", "% ", "%", "7", "K", "D", ".", ",", "-", "é", " %RSYNC_USER_NAME%", "%%"))
+			continue
+		case 1, 2:
+			b.WriteString(pick(r, "|", ":", "/", " (", ") ", " [", "] ", "\"", "=", ", "))
+		case 3:
+		default:
+			b.WriteByte(' ')
+		}
+		quote, width := "", ""
+		if r.IntN(4) == 0 {
+			width = pick(r, "3", "10", "15", "-10", "-20", "07", "012", "-012", "0", "-", "40")
+		}
+		letter := "abBcCfGhilLmMnopPtuU"[r.IntN(20)]
+		if r.IntN(3) == 0 {
+			letter = "ofl"[r.IntN(3)]
+		}
+		if !old && r.IntN(4) == 0 {
+			quote = strings.Repeat("'", 1+r.IntN(3))
+		}
+		if r.IntN(2) == 0 {
+			b.WriteString("%" + quote + width + string(letter))
+		} else {
+			b.WriteString("%" + width + quote + string(letter))
+		}
+	}
+	return b.String()
+}
+
+func randomPath(r *rand.Rand) string {
+	if r.IntN(3) == 0 {
+		return pick(r, "a.txt", "x 99999999 6", " 7", "8 ", "send", "del. x", "a [1.2.3.4] b", "%l", "*deleting  ", "<f+++++++++ x", "x,1", "1.234")
+	}
+	var b strings.Builder
+	for range 1 + r.IntN(12) {
+		b.WriteString(pick(r, " ", "/", "%", ",", ".", "-", "[", "]", "(", ")", "1", "7", "0", "K", "a", "x", "'", `"`, `\`, ":", "é", "\xff", "\n", "=", "|"))
+	}
+	return b.String()
+}
+
+func randomMoved(r *rand.Rand, old bool) moved {
+	size := func() uint64 { return r.Uint64() % (1<<60 + 1) >> r.IntN(60) }
+	m := moved{op: pick(r, "send", "recv", "del."), path: randomPath(r), length: size(), wire: size(), old: old, rest: map[byte]string{
+		'h': pick(r, "localhost", "mirror7.example.net", "UNKNOWN", "UNDETERMINED"),
+		'a': pick(r, "127.0.0.1", "203.0.113.7", "2001:db8::7", "fe80::1%eth0"),
+		'u': pick(r, "", "alice", "a@b", "bob(7)"), 'm': pick(r, "data", "my data (v2)", "backup 7"), 'P': pick(r, "/srv/x", "/srv/my data 7"),
+		'L': pick(r, "", "", " -> a b 7", " => x/7"), 'G': pick(r, "DEFAULT", "0", "1000"), 'U': pick(r, "0", "65534"), 'p': pick(r, "9", "4194304"),
+		'M': pick(r, "2026/11/23-23:55:05", "1970/01/01-00:00:00", "58891/03/04-05:06:07"),
+		'B': pick(r, "rwxr-xr-x", "rwsr-sr-t", "---------", "rw-rwSr-T"), 'R': pick(r, "alice", "a b 7"),
+	}}
+	m.rest['i'] = pick(r, map[string][]string{"send": {"<f+++++++++", "<f.st......", ".d..t......", "cL+++++++++", "hf         "},
+		"recv": {">f+++++++++", ">fcstpogbax", "cd+++++++++", ".f...pog..."}, "del.": {"*deleting  "}}[m.op]...)
+	if old {
+		m.rest['i'] = pick(r, map[string][]string{"send": {"<f+++++++", ".d..t....", "hf       "}, "recv": {">f.st....", "cd+++++++"},
+			"del.": {"*deleting"}}[m.op]...)
+	} else {
+		m.rest['C'] = pick(r, strings.Repeat(" ", 32), strings.Repeat("0f9a", 8), strings.Repeat("7", 16))
+	}
+	return m
+}
+
+// uses says what escapes a format has, as the letter, and "exact l" where the number isn't rounded. It knows nothing of the matcher:
+// an escape is what changes a line when its value does.
+func uses(format string, m moved) func(letter byte) bool {
+	plain := render(format, m)
+	return func(letter byte) bool {
+		other := m
+		other.rest = make(map[byte]string)
+		for k, v := range m.rest {
+			other.rest[k] = v
+		}
+		v, _ := m.value(letter, 0)
+		if other.rest[letter] = v + "~"; letter == 'L' {
+			other.rest[letter] = " -> ~"
+		}
+		return render(format, other) != plain
+	}
+}
+
+// TestRandomLogFormats renders random values by random formats. What the matcher reads must be the values, and where it has no warning to
+// give, it must have read them.
+func TestRandomLogFormats(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	known := mustParser(t, "")
+	refused, clean, warned, letters := 0, 0, 0, map[byte]int{}
+	for range 20000 {
+		old := r.IntN(4) == 0
+		format := randomFormat(r, old)
+		p, err := NewParser(format)
+		if err != nil {
+			if !strings.Contains(err.Error(), ", column ") {
+				t.Errorf("%v names no column", err)
+			}
+			refused++
+			continue
+		}
+		m := randomMoved(r, old)
+		text := render(format, m)
+		var ev Event
+		if known.Parse([]byte(text), &ev); ev.Kind != Unrecognised || len(text) >= maxText || text == "" {
+			continue
+		}
+		if old && strings.Contains(text, m.rest['i']+"  ") {
+			continue // two spaces behind 2.6.9's shorter %i could be those of the longer one
+		}
+		p.Parse([]byte(text), &ev)
+		has := uses(format, m)
+		if problem := compare(ev, m, has); problem != "" {
+			t.Errorf("%q, %q: %s\n%s", format, text, problem, show(ev))
+		}
+		if len(p.Warnings()) > 0 {
+			warned++
+			continue
+		}
+		clean++
+		for _, letter := range []byte("abBcCfGhilLmMnopPtuU%") {
+			if has(letter) {
+				letters[letter]++
+			}
+		}
+		if problem := complete(format, ev, m, has); problem != "" {
+			t.Errorf("%q, %q: %s, and no warning\n%s", format, text, problem, show(ev))
+		}
+		if t.Failed() && clean > 2000 {
+			break
+		}
+	}
+	if refused < 800 || clean < 5000 || warned < 5000 {
+		t.Errorf("%d refused, %d without a warning, %d with one: the test says little", refused, clean, warned)
+	}
+	for _, letter := range []byte("abBcCfGhilLmMnopPtuU%") {
+		if letters[letter] < 20 {
+			t.Errorf("%%%c in %d formats without a warning", letter, letters[letter])
+		}
+	}
+}
+
+// compare says which value that the matcher gives is wrong.
+func compare(ev Event, m moved, has func(byte) bool) string {
+	if ev.Kind != Transfer {
+		return ""
+	}
+	switch {
+	case ev.HasLength && ev.Length != m.length:
+		return fmt.Sprintf("length isn't %d", m.length)
+	case ev.HasWire && ev.Wire != m.wire:
+		return fmt.Sprintf("wire isn't %d", m.wire)
+	case ev.Path != nil && string(ev.Path) != m.path:
+		return fmt.Sprintf("path isn't %q", m.path)
+	case ev.Host != nil && string(ev.Host) != m.rest['h']:
+		return "host isn't " + m.rest['h']
+	case ev.Addr != nil && string(ev.Addr) != m.rest['a']:
+		return "addr isn't " + m.rest['a']
+	case ev.AfterAddr != nil && !strings.HasPrefix(string(ev.AfterAddr), m.rest['m']+" ("):
+		return "the rest doesn't begin with " + m.rest['m']
+	case !ev.OpUnnamed && ev.Op != itemised(m, has('i')) && ev.Op.String() != m.op:
+		return "op isn't " + m.op
+	}
+	return ""
+}
+
+// itemised is what %i, if there is one, and %o say was done with a file.
+func itemised(m moved, hasItem bool) Op {
+	if item := m.rest['i']; hasItem && !slices.Contains([]string{"<f", ">f", "*d"}, item[:2]) {
+		return NoOp
+	}
+	return map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]
+}
+
+// complete says what the matcher should have read and did not.
+func complete(format string, ev Event, m moved, has func(byte) bool) string {
+	exact := func(letter string) bool { // not rounded anywhere
+		return has(letter[0]) && !strings.Contains(format, "''")
+	}
+	switch {
+	case ev.Kind != Transfer:
+		return "no transfer"
+	case exact("l") && !ev.HasLength:
+		return "no length"
+	case exact("b") && !ev.HasWire:
+		return "no wire"
+	case (has('o') || has('i')) && (ev.OpUnnamed || ev.Op != itemised(m, has('i'))):
+		return "op isn't read"
+	case has('h') && ev.Host == nil || has('a') && ev.Addr == nil:
+		return "host or address isn't read"
+	}
+	return ""
+}

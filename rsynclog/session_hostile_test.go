@@ -1,0 +1,347 @@
+package rsynclog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A client that stays until its pid may have come round makes one daemon start, not one a line.
+func TestAForgedDaemonStartIsBelievedOnceAtMost(t *testing.T) {
+	parser := mustParser(t, DefaultLogFormat)
+	s := NewSessions(DefaultLimits(), nil)
+	o := s.Origin(0, nil)
+	starts := 0
+	say := func(pid int32, text string) {
+		ev := Event{Severity: -1}
+		parser.Parse([]byte(text), &ev)
+		changes, _ := s.Apply(o, pid, int64(time.Hour), &ev)
+		for _, c := range changes {
+			if c.Kind == DaemonStarted {
+				starts++
+			}
+		}
+	}
+	say(attackerPID, "connect from evil (10.6.6.6)")
+	say(attackerPID, "rsync on bait/ from evil (10.6.6.6)")
+	for pid := range int32(3 * pidDistance) {
+		say(attackerPID, "rsyncd version 6.6.6 starting, listening on port 873")
+		if want := int(pid) / pidDistance; starts != want {
+			t.Fatalf("%d starts while %d others connected, want %d", starts, pid, want)
+		}
+		say(1000+pid, "connect from localhost (127.0.0.1)")
+	}
+}
+
+// attackerLines are what a client that was let in can have its daemon log: every line there is, and those that would gain something.
+var attackerLines = func() (lines []string) {
+	for _, r := range Grammar() {
+		lines = append(lines, r.Example)
+	}
+	for _, l := range []string{
+		"connect from evil (10.6.6.6)",
+		"rsync allowed access on module evil from evil (10.6.6.6)",
+		"rsync allowed access on module data from evil (10.6.6.6)",
+		"rsync on data/ from eve@localhost (127.0.0.1)",
+		"rsync to backup/ from alice@localhost (127.0.0.1)",
+		"send localhost [127.0.0.1] data () forged 999999999999",
+		"sent 1125899906842624 bytes  received 1125899906842624 bytes  total size 1125899906842624",
+		"sent 1152921504606846976 bytes  received 1152921504606846976 bytes  total size 1152921504606846976",
+		"rsync error: unexplained error (code 255) at main.c(1) [Receiver=6.6.6]",
+		"auth failed on module data from evil (10.6.6.6) for eve: password mismatch",
+		"rsyncd version 6.6.6 starting, listening on port 873",
+		"imuxsock lost 4000000 messages from pid 1 due to rate-limiting",
+	} {
+		lines = append(lines, l, "message repeated 10000 times: [ "+l+"]")
+	}
+	return lines
+}()
+
+// innocentLines are the sessions of others, by pid: pulls, pushes of which one fails, refusals, one that says nothing at its end.
+var innocentLines = [][]string{
+	{"connect from localhost (127.0.0.1)", "rsync allowed access on module data from localhost (127.0.0.1)",
+		"rsync on data/ from localhost (127.0.0.1)", "building file list", "send localhost [127.0.0.1] data () a 6",
+		"sent 10 bytes  received 20 bytes  total size 30"},
+	{"connect from localhost (127.0.0.1)", "rsync allowed access on module backup from localhost (127.0.0.1)",
+		"rsync to backup/ from alice@localhost (127.0.0.1)", "receiving file list", "recv localhost [127.0.0.1] backup (alice) b 7",
+		"del. localhost [127.0.0.1] backup (alice) c 0", "sent 11 bytes  received 21 bytes  total size 31"},
+	{"connect from localhost (127.0.0.1)", "rsync allowed access on module backup from localhost (127.0.0.1)",
+		"rsync to backup/ from bob@localhost (127.0.0.1)", "receiving file list", "recv localhost [127.0.0.1] backup (bob) b 7",
+		"rsync error: error in file IO (code 11) at receiver.c(657) [receiver=3.5.0]",
+		"rsync error: error in rsync protocol data stream (code 12) at io.c(1) [generator=3.5.0]"},
+	{"connect from localhost (127.0.0.1)", "unknown module 'x' tried from localhost (127.0.0.1)"},
+	{"connect from localhost (127.0.0.1)", "module-list request from localhost (127.0.0.1)"},
+	{"connect from localhost (127.0.0.1)", "rsync allowed access on module data from localhost (127.0.0.1)", "max connections (1) reached"},
+	{"connect from localhost (127.0.0.1)", "rsync allowed access on module data from localhost (127.0.0.1)",
+		"rsync on data/ from localhost (127.0.0.1)", "building file list", "send localhost [127.0.0.1] data () a 6"},
+}
+
+const attackerPID = 666
+
+// A client whose session has ended, as it seems, asks for what another was just granted: that one's session stays its own.
+func TestAForgedStartTakesNobodysSession(t *testing.T) {
+	parser := mustParser(t, DefaultLogFormat)
+	s := NewSessions(DefaultLimits(), nil)
+	o := s.Origin(0, nil)
+	now := int64(time.Hour)
+	for _, l := range []struct {
+		pid  int32
+		text string
+	}{
+		{attackerPID, "connect from evil (10.6.6.6)"},
+		{attackerPID, "rsync allowed access on module bait from evil (10.6.6.6)"},
+		{attackerPID, "rsync on bait/ from evil (10.6.6.6)"},
+		{attackerPID, "sent 1 bytes  received 2 bytes  total size 3"},
+		{0, "time passes"},
+		{7, "connect from localhost (127.0.0.1)"},
+		{7, "rsync allowed access on module data from localhost (127.0.0.1)"},
+		{attackerPID, "rsync on data/ from eve@localhost (127.0.0.1)"},
+		{7, "rsync on data/ from localhost (127.0.0.1)"},
+	} {
+		if l.pid == 0 {
+			now += int64(time.Minute)
+			s.Tick(now)
+			continue
+		}
+		ev := Event{Severity: -1}
+		parser.Parse([]byte(l.text), &ev)
+		s.Apply(o, l.pid, now, &ev)
+	}
+	if x := o.sessions[7]; x == nil || x.Module != "data" || !x.ConnectSeen || x.phase != running {
+		t.Errorf("the other's session is %+v", x)
+	}
+	if x := o.sessions[attackerPID]; x == nil || x.ConnectSeen || x.User != "" || !x.Doubtful() {
+		t.Errorf("the attacker's session is %+v", x)
+	}
+}
+
+// FuzzAttacker plays the sessions of innocentLines with a client's session among them that logs whatever the script says: the even bytes
+// go on with the innocents, the odd ones take the attacker's next line, the last ones let time pass. What is counted for the others is
+// what is counted without it; what is counted for the attacker is one session, and maxReopened more where it forges connections.
+func FuzzAttacker(f *testing.F) {
+	innocents := []byte{0, 2, 4, 6, 8, 10, 12}
+	forge := func(line int) []byte { return []byte{byte(2*(line&63) + 1), byte(line >> 6)} }
+	for i := range attackerLines {
+		var script []byte
+		for range 12 {
+			script = append(append(script, innocents...), forge(i)...)
+		}
+		f.Add(script)
+	}
+	// The ways to another session, again and again, and time for each to settle or not.
+	for _, pause := range [][]byte{nil, {0xf4}} {
+		for _, way := range [][]string{
+			{"connect from evil (10.6.6.6)", "rsync allowed access on module evil from evil (10.6.6.6)", "rsync on data/ from eve@localhost (127.0.0.1)"},
+			{"connect from evil (10.6.6.6)", "connect from evil (10.6.6.6)", "rsync on data/ from eve@localhost (127.0.0.1)"},
+			{"message repeated 10000 times: [ connect from evil (10.6.6.6)]", "rsync on data/ from eve@localhost (127.0.0.1)"},
+			{"rsync to backup/ from alice@localhost (127.0.0.1)"},
+		} {
+			var script []byte
+			for i := range 2 * maxReopened {
+				if i == 0 { // an odd number of gained sessions, then an even one each
+					script = append(append(script, forge(slices.Index(attackerLines, way[0]))...), forge(slices.Index(attackerLines, way[len(way)-1]))...)
+				}
+				for _, l := range append(way, "sent 1125899906842624 bytes  received 1125899906842624 bytes  total size 1125899906842624") {
+					script = append(script, forge(slices.Index(attackerLines, l))...)
+				}
+				script = append(script, pause...)
+				script = append(script, innocents[:i%len(innocents)]...)
+			}
+			f.Add(script)
+		}
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		alone, _ := playAttack(t, script, false)
+		beside, own := playAttack(t, script, true)
+		if !maps.Equal(alone, beside) {
+			for k, v := range beside {
+				if alone[k] != v {
+					t.Errorf("%s: %d beside the attacker, %d without", k, v, alone[k])
+				}
+			}
+			for k, v := range alone {
+				if beside[k] == 0 {
+					t.Errorf("%s: 0 beside the attacker, %d without", k, v)
+				}
+			}
+		}
+		gained := map[string]uint64{}
+		for k, v := range own {
+			gained[strings.Fields(k)[0]] += v
+			if strings.Contains(k, "evil") || strings.Contains(k, "eve") || strings.Contains(k, "alice") {
+				t.Errorf("a name that the attacker wrote is a label: %s", k)
+			}
+		}
+		const most, pebi = 1 + maxReopened, 1 << 50 // docs/decisions.md
+		for kind, limit := range map[string]uint64{"connected": most, "executed": most, "ended": most, "daemon": 0, "lost": 0, "listed": most,
+			"rejected": most, "exited": 4 * most, "sent": most * pebi, "received": most * pebi, "total": most * pebi, "length": most * pebi} {
+			if gained[kind] > limit {
+				t.Errorf("the attacker gains %s: %d, more than %d", kind, gained[kind], limit)
+			}
+		}
+	})
+}
+
+// playAttack returns the books of the innocents, and those of the attacker by kind, session by session only where it can't be avoided.
+func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[string]uint64) {
+	parser := mustParser(t, DefaultLogFormat)
+	s := NewSessions(DefaultLimits(), []string{"bait"})
+	o := s.Origin(0, nil)
+	now := int64(time.Hour)
+	innocents, own = map[string]uint64{}, map[string]uint64{}
+	attacker := false // whose line is played
+	count := func(changes []Change) {
+		for _, c := range changes {
+			books, who := innocents, ""
+			if c.Session == nil && attacker || c.Session != nil && c.Session.PID == attackerPID {
+				books = own
+			}
+			if c.Session != nil {
+				who = fmt.Sprintf(" %q %s", c.Session.Module, c.Session.User)
+			}
+			switch c.Kind {
+			case Connected:
+				books["connected"] += c.N
+			case Executed:
+				books["executed"+who] += c.N
+			case FileMoved:
+				books["file "+c.Op.String()+who] += c.N
+				books["length "+c.Op.String()+who] += c.Length
+			case FileFailed:
+				books[fmt.Sprintf("failed %d%s", c.Errno, who)] += c.N
+			case Exited:
+				books[fmt.Sprintf("exited %d%s", c.Code, who)] += c.N
+			case TurnedAway:
+				books["rejected "+c.Reason.String()+who] += c.N
+			case Listed:
+				books["listed"] += c.N
+			case DaemonStarted:
+				books["daemon "+c.Version] += c.N
+			case LostByRelay:
+				books["lost"] += c.N
+			case Ended, Amended:
+				if c.Kind == Ended {
+					books["ended "+c.Session.Outcome.String()+who] += c.N
+					books["took"+who] += uint64(c.Session.LastSeen - c.Session.FirstSeen)
+				}
+				books["sent"+who] += c.Sent
+				books["received"+who] += c.Received
+				books["total"+who] += c.Total
+			}
+		}
+	}
+	apply := func(pid int32, line string) {
+		ev := Event{Severity: -1}
+		parser.Parse([]byte(line), &ev)
+		if ev.Kind == LostUpstream {
+			return // the pipeline's: under a daemon's tag it is a client's
+		}
+		attacker = pid == attackerPID
+		changes, _ := s.Apply(o, pid, now, &ev)
+		count(changes)
+		attacker = false
+	}
+	if attack {
+		for _, l := range []string{"connect from localhost (127.0.0.1)", "rsync allowed access on module bait from localhost (127.0.0.1)",
+			"rsync on bait/ from localhost (127.0.0.1)"} {
+			apply(attackerPID, l)
+		}
+	}
+	at := make([]int, len(innocentLines))
+	for i := 0; i < len(script); i++ {
+		b := script[i]
+		switch {
+		case b >= 0xf0:
+			now += int64(time.Second) << ((b & 15) / 2)
+			attacker = true // a session that only expires hides no connection but a forged one
+			count(s.Tick(now))
+			attacker = false
+		case b%2 == 0:
+			n := int(b/2) % len(at)
+			if at[n] < len(innocentLines[n]) {
+				apply(int32(100+n), innocentLines[n][at[n]])
+				at[n]++
+			}
+		case attack && i+1 < len(script):
+			i++
+			apply(attackerPID, attackerLines[(int(b/2)+int(script[i])<<6)%len(attackerLines)])
+		default:
+			i++
+		}
+	}
+	for range 2 {
+		now += int64(100 * 24 * time.Hour)
+		attacker = true
+		count(s.Tick(now))
+	}
+	none := func(_ string, n uint64) bool { return n == 0 }
+	maps.DeleteFunc(innocents, none)
+	maps.DeleteFunc(own, none)
+	return innocents, own
+}
+
+// rsync 3.5.0 writes U+2603 into its file as \xe2\#230\#203; the settings have it as it is.
+func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
+	s := NewSessions(DefaultLimits(), []string{"snow☃"})
+	o := s.Origin(1, nil)
+	for name, want := range map[string]bool{"snow☃": true, "snow\xe2\\#230\\#203": true, "snow\xe2\\#230\\#204": false, "snow": false} {
+		if m, ok := s.module(o, []byte(name), false); ok != want || ok && m != "snow☃" {
+			t.Errorf("%q is %q, %t", name, m, ok)
+		}
+	}
+}
+
+// Before 3.2 a module is known by its first transfer line; a forged "allowed access" doesn't make a daemon one of 3.2, which names them itself.
+func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		666 connect from evil (10.6.6.6)
+		666 rsync on bait/ from evil (10.6.6.6)
+		666 connect from evil (10.6.6.6)
+		666 rsync allowed access on module x from evil (10.6.6.6)
+		7 connect from localhost (127.0.0.1)
+		7 rsync on data/ from localhost (127.0.0.1)
+		7 send localhost [127.0.0.1] data () a.txt 6
+		7 sent 9 bytes  received 8 bytes  total size 7
+		+2s`)
+	b.want("ended", b.book.ended, []string{" send unknown 0/0", "data send ok 9/8"})
+}
+
+// A session with a post-xfer exec goes on under a new pid. A client that forges one that waits for the same keeps nobody's backup from being seen.
+func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "bait")
+	b.say(`
+		666 connect from evil (10.6.6.6)
+		666 rsync allowed access on module bait from evil (10.6.6.6)
+		666 rsync on bait/ from evil (10.6.6.6)
+		7 connect from localhost (127.0.0.1)
+		7 rsync allowed access on module backup from localhost (127.0.0.1)
+		666 connect from localhost (127.0.0.1)
+		666 rsync allowed access on module backup from localhost (127.0.0.1)
+		8 rsync to backup/ from alice@localhost (127.0.0.1)`)
+	s := b.host.sessions[8]
+	if s == nil || s.Doubtful() || s.User != "alice" {
+		t.Errorf("the backup's session is %+v", s)
+	}
+}
+
+// However many hosts a sender makes up, the names that they teach are bounded.
+func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	for host := range 64 {
+		b.host = b.sessions.Origin(0, fmt.Appendf(nil, "vm%d", host))
+		for m := range maxModules {
+			b.say(fmt.Sprintf("7 connect from localhost (127.0.0.1)\n7 rsync denied on module m%d from localhost (127.0.0.1)", m))
+		}
+	}
+	total := 0
+	for _, o := range b.sessions.origins {
+		total += len(o.modules)
+	}
+	if total > maxTaught {
+		t.Errorf("%d names are kept", total)
+	}
+}
