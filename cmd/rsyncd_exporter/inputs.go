@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"time"
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -24,7 +25,9 @@ type inputs struct {
 	udp      []*receiver.UDP
 	unixgram []*receiver.Unixgram
 	tcp      []*receiver.TCP
+	tls      []*receiver.TCP
 	files    []*receiver.File
+	creds    *receiver.Credentials // those of tls, nil without
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
@@ -35,7 +38,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openUnixgram, in.openUDP, in.openTCP, in.openFiles} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -97,6 +100,31 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		}
 		p.Input(src.Input)
 		in.tcp = append(in.tcp, t)
+		in.tasks = append(in.tasks, t)
+	}
+	return nil
+}
+
+func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
+	if len(cfg.ListenTLS) == 0 {
+		return nil
+	}
+	creds, err := receiver.LoadCredentials(cfg.TLS)
+	if err != nil {
+		return err
+	}
+	in.creds = creds
+	for _, addr := range cfg.ListenTLS {
+		src, err := syslogSource(cfg, "tls", addr, false)
+		if err != nil {
+			return err
+		}
+		t, err := receiver.ListenTLS(addr, src, p, creds, receiver.TCPOptions{})
+		if err != nil {
+			return err
+		}
+		p.Input(src.Input)
+		in.tls = append(in.tls, t)
 		in.tasks = append(in.tasks, t)
 	}
 	return nil
@@ -168,13 +196,14 @@ func (in *inputs) live() metrics.Live {
 		l.Sockets = append(l.Sockets, s)
 	}
 	if len(in.tcp) > 0 {
-		s := metrics.Socket{Input: "tcp", Stream: true}
-		for _, t := range in.tcp {
-			s.Connections += t.Connections()
-			s.Refused += t.Refused()
-			s.Errors += t.AcceptErrors()
+		l.Sockets = append(l.Sockets, streams("tcp", in.tcp))
+	}
+	if len(in.tls) > 0 {
+		l.Sockets = append(l.Sockets, streams("tls", in.tls))
+		l.TLS = &metrics.TLS{Expires: map[string]time.Time{}, OK: in.creds.Err() == nil}
+		for file, end := range in.creds.Expires() {
+			l.TLS.Expires[file.String()] = end
 		}
-		l.Sockets = append(l.Sockets, s)
 	}
 	for _, u := range in.unixgram {
 		l.Sockets = append(l.Sockets, metrics.Socket{Input: "unixgram", Errors: u.ReadErrors()})
@@ -183,6 +212,19 @@ func (in *inputs) live() metrics.Live {
 		l.Files = append(l.Files, fileStatus(f.Status()))
 	}
 	return l
+}
+
+// streams adds up the listeners of one kind.
+func streams(input string, listeners []*receiver.TCP) metrics.Socket {
+	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
+	for _, t := range listeners {
+		s.Connections += t.Connections()
+		s.Errors += t.AcceptErrors() + t.TLSErrors()
+		for reason, n := range t.Refused() {
+			s.Refused[reason] += n
+		}
+	}
+	return s
 }
 
 func fileStatus(s receiver.FileStatus) metrics.File {

@@ -33,6 +33,13 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	cfg.TLS.Report = func(err error) {
+		if err != nil {
+			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
+			return
+		}
+		log.Info("the changed TLS files are in force")
+	}
 	in, err := openInputs(cfg, p)
 	if err != nil {
 		listener.Close()
@@ -52,7 +59,11 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		stopInputs() // without its metrics the exporter is of no use
 	}()
 
-	err = runAll(inputsCtx, append(in.tasks, ticker{p}))
+	tasks := append(in.tasks, ticker{p})
+	if in.creds != nil {
+		tasks = append(tasks, in.creds)
+	}
+	err = runAll(inputsCtx, tasks)
 	log.Info("stopping", "received", p.Snapshot().Received())
 	stopWeb()
 	return errors.Join(err, <-webDone)
