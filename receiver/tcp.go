@@ -42,19 +42,24 @@ type TCP struct {
 
 // ListenTCP binds addr as ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
 func ListenTCP(addr string, src Source, sink Sink, opt TCPOptions) (*TCP, error) {
-	if opt.MaxConnections <= 0 {
-		opt.MaxConnections = defaultConnections
-	}
-	if opt.IdleTimeout <= 0 {
-		opt.IdleTimeout = defaultIdle
-	}
 	// Peers that vanish without a FIN are found after two minutes.
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
 	l, err := lc.Listen(context.Background(), networkOf("tcp", addr), addr)
 	if err != nil {
 		return nil, bindError("tcp", addr, err)
 	}
-	return &TCP{src: src, sink: sink, opt: opt, listener: l}, nil
+	return newTCP(l, src, sink, opt), nil
+}
+
+// newTCP returns an input that accepts from l, which is its own from now on.
+func newTCP(l net.Listener, src Source, sink Sink, opt TCPOptions) *TCP {
+	if opt.MaxConnections <= 0 {
+		opt.MaxConnections = defaultConnections
+	}
+	if opt.IdleTimeout <= 0 {
+		opt.IdleTimeout = defaultIdle
+	}
+	return &TCP{src: src, sink: sink, opt: opt, listener: l}
 }
 
 // Run accepts and reads connections until ctx ends. Then it stops listening, reads what the connections have already sent (until each
