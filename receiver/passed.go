@@ -25,7 +25,7 @@ func PassedUDP(fd int, src Source, sink Sink, opt UDPOptions) (*UDP, error) {
 	if err != nil {
 		return nil, err
 	}
-	granted, err := setReceiveBuffer(fd, opt.Buffer)
+	granted, err := growReceiveBuffer(fd, opt.Buffer)
 	if err != nil {
 		return nil, fmt.Errorf("%s: receive buffer of %d bytes: %w", src.Name, opt.Buffer, err)
 	}
@@ -76,6 +76,24 @@ func PassedListener(fd int) (*net.TCPListener, error) {
 		return nil, fmt.Errorf("it listens at %s, which isn't TCP", l.Addr().Network())
 	}
 	return t, nil
+}
+
+// growReceiveBuffer is setReceiveBuffer for a socket whose buffer may have been set by somebody who may do more, as systemd does for
+// ReceiveBuffer=: asking would cut it to net.core.rmem_max. So what would be granted is tried on another socket first.
+func growReceiveBuffer(fd, size int) (granted int, err error) {
+	granted, err = setReceiveBuffer(fd, 0)
+	if err != nil || size <= granted {
+		return granted, err
+	}
+	trial, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return granted, err
+	}
+	defer unix.Close(trial)
+	if possible, err := setReceiveBuffer(trial, size); err != nil || possible <= granted {
+		return granted, nil
+	}
+	return setReceiveBuffer(fd, size)
 }
 
 // preparePassed makes a passed datagram socket one that blocks, as the reader needs it, and returns its address. Blocking is a property of

@@ -18,6 +18,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"rsyncd_exporter/internal/systemd"
 )
 
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
@@ -42,8 +44,10 @@ type Config struct {
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
 
-	Stdin    io.Reader // what the file "-" is; whoever starts serve sets it
-	Warnings []string  // what is allowed and still doubtful, for the log
+	Passed   []passedSocket // those that this process was started with; what they receive is in none of the settings above
+	Watchdog time.Duration  // how often the supervisor wants to be told that all is well; 0: never
+	Stdin    io.Reader      // what the file "-" is; whoever starts serve sets it
+	Warnings []string       // what is allowed and still doubtful, for the log
 }
 
 // Limits of settings.
@@ -62,8 +66,8 @@ const (
 
 // loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. It returns the
 // settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
-// no input.
-func loadConfig(args []string) (*Config, *settings, error) {
+// no input. sockets are those that the process was started with.
+func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
 	s := newSettings()
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
@@ -71,7 +75,7 @@ func loadConfig(args []string) (*Config, *settings, error) {
 		return nil, nil, flag.ErrHelp
 	}
 	v := &validator{problems: problems}
-	cfg := v.validate(s)
+	cfg := v.validate(s, sockets)
 	if len(v.problems) > 0 {
 		return nil, nil, errors.Join(v.problems...)
 	}
@@ -99,10 +103,11 @@ func (v *validator) warn(format string, args ...any) {
 	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
 }
 
-func (v *validator) validate(s *settings) *Config {
+func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	if len(s.legacyFiles) > 0 && s.ListenUDP.origin == "default" {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
+	passed := v.assign(sockets, s)
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
 		ListenTCP:          v.addresses(&s.ListenTCP),
@@ -122,8 +127,10 @@ func (v *validator) validate(s *settings) *Config {
 		HTTPListen:         v.address(&s.HTTPListen),
 		WebConfig:          v.webConfig(&s.WebConfig),
 		LogLevel:           v.level(&s.LogLevel),
+		Passed:             passed,
 	}
 	c.ModuleFormats = v.formats
+	v.withoutCovered(s, c)
 	v.together(s, c)
 	c.Warnings = v.warnings
 	return c
@@ -131,7 +138,7 @@ func (v *validator) validate(s *settings) *Config {
 
 // together checks what is wrong only in company.
 func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenUnixgram.off() && len(c.Files) == 0 {
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenUnixgram.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
 		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}

@@ -38,7 +38,7 @@ func startHTTP(t *testing.T, cfg Config, metrics prometheus.Gatherer, ready func
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, newHTTPServer(metrics, ready, log), &cfg, log) }()
+	go func() { done <- serveHTTP(ctx, l, newHTTPServer(metrics, ready, log), &cfg, log, fiveSeconds) }()
 	stopped := false
 	stop = func() {
 		if cancel(); stopped {
@@ -63,6 +63,8 @@ func oneCounter() *prometheus.Registry {
 }
 
 func alwaysReady() error { return nil }
+
+func fiveSeconds() time.Duration { return 5 * time.Second }
 
 // fetch makes a request and returns the answer with its body.
 func fetch(t *testing.T, client *http.Client, method, url string, header ...string) (*http.Response, string) {
@@ -414,7 +416,7 @@ func TestWebConfigThatBrokeAfterTheCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	if err := serveHTTP(context.Background(), l, newHTTPServer(oneCounter(), alwaysReady, log), cfg, log); err == nil || !strings.Contains(err.Error(), "key.pem") {
+	if err := serveHTTP(context.Background(), l, newHTTPServer(oneCounter(), alwaysReady, log), cfg, log, fiveSeconds); err == nil || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("serveHTTP: %v, want an error about key.pem", err)
 	}
 	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {
