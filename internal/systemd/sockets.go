@@ -90,7 +90,7 @@ func (s *Socket) identify() error {
 	unix.CloseOnExec(s.FD)
 	kind, err := unix.GetsockoptInt(s.FD, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
-		return fmt.Errorf("%w: only sockets can be used, so no ListenFIFO=, ListenSpecial= or ListenMessageQueue= in the socket unit", err)
+		return fmt.Errorf("%w: only sockets can be used, so no ListenFIFO=, ListenSpecial= or ListenMessageQueue= in the socket unit, and LISTEN_FDS must be their number", err)
 	}
 	local, err := unix.Getsockname(s.FD)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Socket) identify() error {
 		if kind != unix.SOCK_DGRAM {
 			return fmt.Errorf("it is a unix socket of the wrong type at %q: syslog needs datagrams, so write ListenDatagram= for ListenStream=", local.Name)
 		}
-		if local.Name == "" {
+		if local.Name == "" || local.Name == "@" {
 			return errors.New("it is a unix socket without a path, which nobody can send to: write ListenDatagram= with a path")
 		}
 		s.Kind, s.Address = Unixgram, local.Name
