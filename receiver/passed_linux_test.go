@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -196,5 +197,34 @@ func TestPassedDescriptorsThatAreWrong(t *testing.T) {
 	}
 	if _, err := PassedTCP(fd, src, sink, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
 		t.Errorf("TCP: error %v", err)
+	}
+}
+
+// At the end nothing more is read: what is queued is for the next process, who gets it at once instead of after a drain of two seconds.
+func TestPassedSocketIsNotDrained(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	held := duplicate(t, conn, err)
+	for life, want := range []uint64{0, 5} {
+		sink := newHoldSink(false)
+		u, err := PassedUDP(pass(t, held), Source{Name: "udp passed"}, sink, UDPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life == 0 {
+			for range 5 {
+				send(t, dialUDP(t, u.Addr()), "<30>x")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := u.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			start(t, u)
+			reach(t, "what the first life has left", func() bool { return sink.received() == want })
+		}
+		if got := sink.received(); got != want {
+			t.Errorf("life %d received %d messages, want %d", life, got, want)
+		}
 	}
 }

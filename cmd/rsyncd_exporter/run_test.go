@@ -34,6 +34,12 @@ func TestHelperProcess(t *testing.T) {
 		fmt.Println("cancelled")
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(99)
+	case "panic": // the program's tasks, of which one has a mistake
+		err := runAll(context.Background(), []task{
+			taskFunc(func(ctx context.Context) error { <-ctx.Done(); return nil }),
+			taskFunc(func(context.Context) error { panic("a mistake in an input") }),
+		})
+		fmt.Println("not reached", err)
 	case "run": // the program
 		var args []string
 		if given := os.Getenv(helperArgs); given != "" {
@@ -55,6 +61,12 @@ func (heldLog) Write(line []byte) (int, error) {
 	}
 	return n, err
 }
+
+// taskFunc is a task of a function.
+type taskFunc func(ctx context.Context) error
+
+func (f taskFunc) Run(ctx context.Context) error { return f(ctx) }
+func (taskFunc) String() string                  { return "task of a test" }
 
 // startHelper starts this test program as the named process.
 func startHelper(t *testing.T, name string) *exec.Cmd {

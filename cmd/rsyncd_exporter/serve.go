@@ -69,6 +69,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 const (
 	shutdownLimit = 5 * time.Second
 	leastGrace    = 500 * time.Millisecond // for HTTP, in any case
+	reserve       = time.Second            // for the machine, which may be busy
 )
 
 // An ending knows when the program began to stop.
@@ -85,7 +86,7 @@ func (e *ending) left() time.Duration {
 	if began == nil { // an input failed, and nothing else has ended yet
 		return leastGrace
 	}
-	return max(leastGrace, shutdownLimit-leastGrace-time.Since(*began))
+	return max(leastGrace, shutdownLimit-reserve-time.Since(*began))
 }
 
 // runAll runs the tasks until ctx ends or one of them fails, and waits for all. A task that returns nil before has done its work, as

@@ -152,12 +152,6 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 	}
 }
 
-// taskFunc is a task of a function.
-type taskFunc func(ctx context.Context) error
-
-func (f taskFunc) Run(ctx context.Context) error { return f(ctx) }
-func (taskFunc) String() string                  { return "task of a test" }
-
 // A supervisor that is gone is no reason to end, nor one that never was.
 func TestSupervisorCantBeTold(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
