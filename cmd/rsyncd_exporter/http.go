@@ -69,6 +69,7 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          newErrorLog(log, "HTTP connection failed"),
+		ConnState:         connState,
 	}
 	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around server.Handler just before it calls
 	// server.Serve, which calls BaseContext before it accepts anything. So this is the one place to put something around it in turn.
@@ -105,7 +106,7 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Co
 // security headers, which the web configuration may set otherwise.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", inner)
+	mux.Handle("/", newGuessLimiter(inner))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "healthy") })
 	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {

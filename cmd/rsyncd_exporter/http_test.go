@@ -161,66 +161,103 @@ func TestHeaderOf20KiBIsRefused(t *testing.T) {
 	}
 }
 
+// There are never more than 256 connections, and always room for one more: the one goes that has waited the longest.
 func TestConnectionsAreLimited(t *testing.T) {
 	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
-	dial := func() net.Conn {
+	ask := func() net.Conn {
+		t.Helper()
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
 		fmt.Fprint(conn, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("no answer: %v", err)
+		}
 		return conn
 	}
-	answered := func(conn net.Conn, patience time.Duration) bool {
-		conn.SetReadDeadline(time.Now().Add(patience))
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		return err == nil && resp.StatusCode == 200
+	closed := func(conn net.Conn, within time.Duration) bool {
+		conn.SetReadDeadline(time.Now().Add(within))
+		_, err := io.Copy(io.Discard, conn)
+		return !errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	first := dial()
-	conns := []net.Conn{first}
-	for len(conns) < 256 {
-		conns = append(conns, dial())
+	var conns []net.Conn
+	for range 256 {
+		conns = append(conns, ask())
 	}
-	for i, conn := range conns {
-		if !answered(conn, 10*time.Second) {
-			t.Fatalf("connection %d of 256 got no answer", i+1)
+	if closed(conns[0], 100*time.Millisecond) {
+		t.Fatal("the first of 256 connections was closed")
+	}
+	for range 10 {
+		ask()
+	}
+	for i, conn := range conns[:10] {
+		if !closed(conn, 10*time.Second) {
+			t.Errorf("connection %d is open beside 256 later ones", i)
 		}
 	}
-	extra := dial()
-	if answered(extra, 100*time.Millisecond) {
-		t.Error("connection 257 was served beside 256 others")
-	}
-	first.Close()
-	if !answered(extra, 10*time.Second) {
-		t.Error("connection 257 got no answer after another one was closed")
+	if closed(conns[10], 100*time.Millisecond) {
+		t.Error("more connections were closed than there was need for")
 	}
 }
 
-func TestFullServerCanStop(t *testing.T) {
+// A connection that is served makes room for none.
+func TestServedConnectionsStay(t *testing.T) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	limited := limitConnections(l, 1)
-	conn, err := net.Dial("tcp", l.Addr().String())
+	dial := func() {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	dial()
+	served, err := limited.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	accepted, err := limited.Accept()
-	if err != nil {
-		t.Fatal(err)
+	connState(served, http.StateActive)
+	dial()
+	second := make(chan net.Conn, 1)
+	go func() {
+		conn, err := limited.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		second <- conn
+	}()
+	select {
+	case <-second:
+		t.Fatal("a second connection beside one that is served")
+	case <-time.After(100 * time.Millisecond):
 	}
-	defer accepted.Close()
-	done := make(chan error, 1)
+	connState(served, http.StateIdle)
+	conn := <-second
+	if _, err := served.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the idle one: %v, want it closed", err)
+	}
+	served.Close() // net/http does, too
+	if limited.open != 1 {
+		t.Errorf("%d are open, want 1", limited.open)
+	}
+
+	connState(conn, http.StateActive)
+	dial()
+	ended := make(chan error, 1)
 	go func() {
 		_, err := limited.Accept()
-		done <- err
+		ended <- err
 	}()
 	limited.Close()
 	limited.Close() // once more does no harm
-	if err := <-done; !errors.Is(err, net.ErrClosed) {
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept: %v, want net.ErrClosed", err)
 	}
 }

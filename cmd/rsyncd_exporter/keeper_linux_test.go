@@ -205,8 +205,8 @@ type tally struct{ messages, weight uint64 }
 
 func (a tally) plus(b tally) tally { return tally{a.messages + b.messages, a.weight + b.weight} }
 
-// counted returns what a scrape says of the messages of one input, whose host is given; empty for the unix socket.
-func counted(series map[string]float64, host string) tally {
+// tallied returns what a scrape says of the messages of one input, whose host is given; empty for the unix socket.
+func tallied(series map[string]float64, host string) tally {
 	label := fmt.Sprintf("host=%q", host)
 	return tally{uint64(total(series, "rsync_files_total", label)), uint64(total(series, "rsync_file_bytes_total", label))}
 }

@@ -20,13 +20,13 @@ func TestRestartsOnPassedSocketsLoseNothing(t *testing.T) {
 	traffic := startTraffic(t, k.unix, k.udp, k.tcp)
 	var got, gotUDP, gotTCP tally
 	add := func(series map[string]float64) {
-		got, gotUDP, gotTCP = got.plus(counted(series, "")), gotUDP.plus(counted(series, "u")), gotTCP.plus(counted(series, "t"))
+		got, gotUDP, gotTCP = got.plus(tallied(series, "")), gotUDP.plus(tallied(series, "u")), gotTCP.plus(tallied(series, "t"))
 	}
 	for range tortured(10, 500) {
 		p := k.start()
 		testenv.Until(t, 20*time.Second, "messages on all sockets", func() bool {
 			s := p.scrape()
-			return counted(s, "").messages > 300 && counted(s, "u").messages > 300 && counted(s, "t").messages > 20
+			return tallied(s, "").messages > 300 && tallied(s, "u").messages > 300 && tallied(s, "t").messages > 20
 		})
 		add(p.lastScrape(p.terminate()))
 	}
@@ -35,8 +35,8 @@ func TestRestartsOnPassedSocketsLoseNothing(t *testing.T) {
 	var s map[string]float64
 	testenv.Until(t, 20*time.Second, "the last messages", func() bool {
 		s = p.scrape()
-		return got.plus(counted(s, "")).messages >= traffic.unix.sent.messages && gotTCP.plus(counted(s, "t")).messages >= traffic.tcp.sent.messages &&
-			gotUDP.plus(counted(s, "u")).messages+k.udpDrops() >= traffic.udp.sent.messages
+		return got.plus(tallied(s, "")).messages >= traffic.unix.sent.messages && gotTCP.plus(tallied(s, "t")).messages >= traffic.tcp.sent.messages &&
+			gotUDP.plus(tallied(s, "u")).messages+k.udpDrops() >= traffic.udp.sent.messages
 	})
 	add(s)
 	if got != traffic.unix.sent {
@@ -73,7 +73,7 @@ func TestKillOnPassedSocketsLosesNothingQueued(t *testing.T) {
 			testenv.Until(t, 20*time.Second, "what was sent to be counted", func() bool {
 				s := p.scrape()
 				for host := range w {
-					if counted(s, host).messages < w[host].sent.messages-before[host].messages {
+					if tallied(s, host).messages < w[host].sent.messages-before[host].messages {
 						return false
 					}
 				}
@@ -81,7 +81,7 @@ func TestKillOnPassedSocketsLosesNothingQueued(t *testing.T) {
 			})
 			s := p.scrape()
 			for host := range w {
-				if got := before[host].plus(counted(s, host)); got != w[host].sent {
+				if got := before[host].plus(tallied(s, host)); got != w[host].sent {
 					t.Errorf("host %q: %+v counted, %+v sent", host, got, w[host].sent)
 				}
 				before[host] = w[host].sent
@@ -134,11 +134,11 @@ func testChrootedSession(t *testing.T, signal unix.Signal) {
 
 	var taken tally // by all lives but the last, and only known where they ended well
 	for range 3 {
-		testenv.Until(t, 20*time.Second, "messages of the session", func() bool { return counted(p.scrape(), "").messages > 50 })
+		testenv.Until(t, 20*time.Second, "messages of the session", func() bool { return tallied(p.scrape(), "").messages > 50 })
 		if signal == unix.SIGTERM {
-			taken = taken.plus(counted(p.lastScrape(p.terminate()), ""))
+			taken = taken.plus(tallied(p.lastScrape(p.terminate()), ""))
 		} else {
-			taken = taken.plus(counted(p.scrape(), ""))
+			taken = taken.plus(tallied(p.scrape(), ""))
 			if err := p.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func testChrootedSession(t *testing.T, signal unix.Signal) {
 		t.Errorf("rsync: %v: %s", err, client.Output())
 	}
 	s := p.until(1, "rsync_messages_total", `kind="summary"`)
-	last := counted(s, "")
+	last := tallied(s, "")
 	if last.messages < 50 {
 		t.Fatalf("the session was as good as over when the last life began: the test's files are too few")
 	}

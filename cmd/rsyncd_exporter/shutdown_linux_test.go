@@ -103,7 +103,7 @@ func TestSigtermUnderFullLoad(t *testing.T) {
 		if got, want := total(series, "rsyncd_exporter_received_total", `input="unixgram"`), float64(l.traffic.unix.sent.messages); got != want {
 			t.Errorf("unix socket: %v received, %v were sent without an error", got, want)
 		}
-		if got := counted(series, "t"); got != l.traffic.tcp.sent {
+		if got := tallied(series, "t"); got != l.traffic.tcp.sent {
 			t.Errorf("TCP: %+v counted, %+v delivered", got, l.traffic.tcp.sent)
 		}
 		if _, err := os.Lstat(l.unix); !errors.Is(err, os.ErrNotExist) {
