@@ -178,28 +178,28 @@ func TestConnectionsAreLimited(t *testing.T) {
 		}
 		return conn
 	}
-	closed := func(conn net.Conn, within time.Duration) bool {
-		conn.SetReadDeadline(time.Now().Add(within))
-		_, err := io.Copy(io.Discard, conn)
-		return !errors.Is(err, os.ErrDeadlineExceeded)
+	closed := func(conns []net.Conn) (n int) {
+		for _, conn := range conns {
+			conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := io.Copy(io.Discard, conn); !errors.Is(err, os.ErrDeadlineExceeded) {
+				n++
+			}
+		}
+		return n
 	}
 	var conns []net.Conn
 	for range 256 {
 		conns = append(conns, ask())
 	}
-	if closed(conns[0], 100*time.Millisecond) {
-		t.Fatal("the first of 256 connections was closed")
+	if n := closed(conns); n != 0 {
+		t.Fatalf("%d of 256 connections were closed", n)
 	}
 	for range 10 {
-		ask()
+		conns = append(conns, ask())
 	}
-	for i, conn := range conns[:10] {
-		if !closed(conn, 10*time.Second) {
-			t.Errorf("connection %d is open beside 256 later ones", i)
-		}
-	}
-	if closed(conns[10], 100*time.Millisecond) {
-		t.Error("more connections were closed than there was need for")
+	// The server notes that a connection waits again after it has answered, so neighbours may change places.
+	if early, all := closed(conns[:20]), closed(conns); early != 10 || all != 10 {
+		t.Errorf("%d connections were closed, %d of the first 20; want 10 and 10", all, early)
 	}
 }
 

@@ -33,6 +33,12 @@ func TestRestartsOnPassedSocketsLoseNothing(t *testing.T) {
 	p := k.start() // for what is queued, and for those TCP batches that nobody has taken yet
 	traffic.stop()
 	var s map[string]float64
+	defer func() {
+		if t.Failed() {
+			t.Logf("before the last life: unix %+v of %+v, UDP %+v and %d dropped of %+v, TCP %+v of %+v; the last life: %+v, %+v, %+v", got, traffic.unix.sent,
+				gotUDP, k.udpDrops(), traffic.udp.sent, gotTCP, traffic.tcp.sent, tallied(s, ""), tallied(s, "u"), tallied(s, "t"))
+		}
+	}()
 	testenv.Until(t, 20*time.Second, "the last messages", func() bool {
 		s = p.scrape()
 		return got.plus(tallied(s, "")).messages >= traffic.unix.sent.messages && gotTCP.plus(tallied(s, "t")).messages >= traffic.tcp.sent.messages &&

@@ -103,7 +103,7 @@ func TestSigtermUnderFullLoad(t *testing.T) {
 		if got, want := total(series, "rsyncd_exporter_received_total", `input="unixgram"`), float64(l.traffic.unix.sent.messages); got != want {
 			t.Errorf("unix socket: %v received, %v were sent without an error", got, want)
 		}
-		if got := tallied(series, "t"); got != l.traffic.tcp.sent {
+		if got := tallied(series, "t"); got != l.traffic.tcp.sent && got.plus(l.traffic.tcp.last) != l.traffic.tcp.sent { // for the doubt, see sendBatch
 			t.Errorf("TCP: %+v counted, %+v delivered", got, l.traffic.tcp.sent)
 		}
 		if _, err := os.Lstat(l.unix); !errors.Is(err, os.ErrNotExist) {
@@ -164,7 +164,7 @@ func TestSigtermWithStuckPeers(t *testing.T) {
 		if _, err := io.WriteString(dial(t, "tcp", l.tcp), "<30>half a mess"); err != nil {
 			t.Fatal(err)
 		}
-		request := "GET /metrics HTTP/1.1\r\nHost: x\r\n"
+		request := "GET / HTTP/1.1\r\nHost: x\r\n"
 		if i%2 == 0 {
 			request += "\r\n" // and the answer isn't read
 		}
