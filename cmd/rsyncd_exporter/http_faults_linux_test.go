@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
@@ -290,4 +292,78 @@ func TestIdleTLSConnectionsKeepNobodyOut(t *testing.T) {
 	if resp, _ := fetch(t, client, "GET", "https://"+address+"/metrics"); resp.StatusCode != 200 {
 		t.Errorf("a scrape beside 300 idle connections: %s", resp.Status)
 	}
+}
+
+// A scrape under way is answered, however many connections come meanwhile.
+func TestScrapeUnderWaySurvivesAFlood(t *testing.T) {
+	g := heldGatherer{make(chan struct{}), make(chan struct{})}
+	address, _ := startHTTP(t, Config{}, g, alwaysReady)
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answer <- string(body)
+	}()
+	<-g.began
+	for range 600 {
+		dial(t, "tcp", address)
+	}
+	if resp, _ := fetch(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "GET", "http://"+address+"/-/healthy"); resp.StatusCode != 200 {
+		t.Errorf("beside the flood: %s", resp.Status)
+	}
+	close(g.goOn)
+	if got := <-answer; !strings.Contains(got, "\ntest_total 7\n") {
+		t.Errorf("the scrape under way got %q", got)
+	}
+}
+
+// A request that doesn't end is given up after the grace, which is what the inputs have left of five seconds.
+func TestShutdownGivesUpAScrapeThatDoesntEnd(t *testing.T) {
+	g := heldGatherer{make(chan struct{}), make(chan struct{})}
+	cfg := &Config{HTTPListen: "127.0.0.1:0"}
+	l, err := listenHTTP(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	log := slog.New(slog.DiscardHandler)
+	done := make(chan error, 1)
+	go func() {
+		done <- serveHTTP(ctx, l, newHTTPServer(g, alwaysReady, log), cfg, log, func() time.Duration { return 100 * time.Millisecond })
+	}()
+	fmt.Fprint(dial(t, "tcp", l.Addr().String()), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-g.began
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the server waits for a scrape beyond its grace")
+	}
+	close(g.goOn)
+}
+
+func TestGraceIsWhatIsLeftOfFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e ending
+		if got := e.left(); got != 500*time.Millisecond {
+			t.Errorf("an end that never began: %v", got)
+		}
+		e.begin()
+		for _, c := range []struct{ after, want time.Duration }{ // 5 s less a second for the machine
+			{0, 4 * time.Second}, {time.Second, 3 * time.Second}, {3250 * time.Millisecond, 500 * time.Millisecond},
+		} {
+			time.Sleep(c.after)
+			if got := e.left(); got != c.want {
+				t.Errorf("%v later: %v, want %v", c.after, got, c.want)
+			}
+		}
+	})
 }
