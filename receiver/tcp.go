@@ -74,14 +74,18 @@ func listenStream(name, addr string, src Source, sink Sink, creds *Credentials, 
 	if err != nil {
 		return nil, bindError(name, addr, err)
 	}
+	return newTCP(l, src, sink, creds, opt), nil
+}
+
+// newTCP returns an input that accepts from l, which is its own from now on; over TLS where creds isn't nil.
+func newTCP(l net.Listener, src Source, sink Sink, creds *Credentials, opt TCPOptions) *TCP {
 	orDefault(&opt.MaxConnections, defaultConnections)
 	orDefault(&opt.MaxPerSource, defaultPerSource)
 	orDefault(&opt.MaxHandshakes, defaultHandshakes)
 	orDefault(&opt.IdleTimeout, defaultIdle)
 	orDefault(&opt.MessageTimeout, defaultMessage)
 	orDefault(&opt.HandshakeTimeout, defaultHandshake)
-	return &TCP{src: src, sink: sink, opt: opt, listener: l, creds: creds,
-		gate: newGate(opt)}, nil
+	return &TCP{src: src, sink: sink, opt: opt, listener: l, creds: creds, gate: newGate(opt)}
 }
 
 func orDefault[N int | time.Duration](n *N, def N) {

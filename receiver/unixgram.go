@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -50,6 +51,7 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 		return nil, err
 	}
 	u.in = newDatagrams(fd, src, sink)
+	u.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
 	return u, nil
 }
 
@@ -162,6 +164,9 @@ func (u *Unixgram) Close() error {
 		return nil
 	}
 	u.closed = true
+	if u.in.passed {
+		return unix.Close(u.in.fd) // file and lock are for whoever made the socket
+	}
 	var err error
 	if u.InPlace() {
 		err = os.Remove(u.path)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/exporter-toolkit/web"
 
+	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/receiver"
 )
 
@@ -46,8 +47,10 @@ type Config struct {
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
 
-	Stdin    io.Reader // what the file "-" is; whoever starts serve sets it
-	Warnings []string  // what is allowed and still doubtful, for the log
+	Passed   []passedSocket // those that this process was started with; what they receive is in none of the settings above
+	Watchdog time.Duration  // how often the supervisor wants to be told that all is well; 0: never
+	Stdin    io.Reader      // what the file "-" is; whoever starts serve sets it
+	Warnings []string       // what is allowed and still doubtful, for the log
 }
 
 // Limits of settings.
@@ -66,8 +69,8 @@ const (
 
 // loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. It returns the
 // settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
-// no input.
-func loadConfig(args []string) (*Config, *settings, error) {
+// no input. sockets are those that the process was started with.
+func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
 	s := newSettings()
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
@@ -75,7 +78,7 @@ func loadConfig(args []string) (*Config, *settings, error) {
 		return nil, nil, flag.ErrHelp
 	}
 	v := &validator{problems: problems}
-	cfg := v.validate(s)
+	cfg := v.validate(s, sockets)
 	if len(v.problems) > 0 {
 		return nil, nil, errors.Join(v.problems...)
 	}
@@ -103,15 +106,16 @@ func (v *validator) warn(format string, args ...any) {
 	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
 }
 
-func (v *validator) validate(s *settings) *Config {
+func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	if len(s.legacyFiles) > 0 && s.ListenUDP.origin == "default" {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
+	passed := v.assign(sockets, s)
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
 		ListenTCP:          v.addresses(&s.ListenTCP),
 		ListenTLS:          v.addresses(&s.ListenTLS),
-		TLS:                v.tls(s),
+		TLS:                v.tls(s, passed),
 		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
 		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
 		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
@@ -128,8 +132,10 @@ func (v *validator) validate(s *settings) *Config {
 		HTTPListen:         v.address(&s.HTTPListen),
 		WebConfig:          v.webConfig(&s.WebConfig),
 		LogLevel:           v.level(&s.LogLevel),
+		Passed:             passed,
 	}
 	c.ModuleFormats = v.formats
+	v.withoutCovered(s, c)
 	v.together(s, c)
 	c.Warnings = v.warnings
 	return c
@@ -137,7 +143,8 @@ func (v *validator) validate(s *settings) *Config {
 
 // together checks what is wrong only in company.
 func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && len(c.Files) == 0 {
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && len(c.Files) == 0 &&
+		!takesMessages(c.Passed) {
 		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}

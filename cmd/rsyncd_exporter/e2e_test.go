@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -84,8 +85,14 @@ func (e *exporter) scrape() map[string]float64 {
 		e.t.Fatal(err)
 	}
 	defer r.Body.Close()
+	return parseSeries(e.t, r.Body)
+}
+
+// parseSeries reads the text format: every series as it is written, with its value.
+func parseSeries(t *testing.T, body io.Reader) map[string]float64 {
+	t.Helper()
 	series := map[string]float64{}
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+	for lines := bufio.NewScanner(body); lines.Scan(); {
 		line := lines.Text()
 		i := strings.LastIndexByte(line, ' ')
 		if strings.HasPrefix(line, "#") || i < 0 {
@@ -93,7 +100,7 @@ func (e *exporter) scrape() map[string]float64 {
 		}
 		v, err := strconv.ParseFloat(line[i+1:], 64)
 		if err != nil {
-			e.t.Fatalf("/metrics: %q: %v", line, err)
+			t.Fatalf("/metrics: %q: %v", line, err)
 		}
 		series[line[:i]] = v
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -38,7 +39,9 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{
+		in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles,
+	} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -50,6 +53,61 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
 	d, err := receiver.ByName(cfg.SyslogFormat, local)
 	return receiver.Source{Input: input, Name: input + " " + address, Dialect: d}, err
+}
+
+// openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.
+func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
+	for _, s := range cfg.Passed {
+		if s.role == roleHTTP {
+			continue
+		}
+		src, err := syslogSource(cfg, string(s.role), s.Address, s.role == roleUnixgram)
+		if err != nil {
+			return err
+		}
+		src.Name += " (passed)"
+		if err := in.openPassedSocket(cfg, s, src, p); err != nil {
+			return err
+		}
+		p.Input(src.Input)
+	}
+	return nil
+}
+
+func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
+	switch s.role {
+	case roleUDP:
+		u, err := receiver.PassedUDP(s.FD, src, p, receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer)})
+		if err != nil {
+			return err
+		}
+		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
+	case roleUnixgram:
+		u, err := receiver.PassedUnixgram(s.FD, src, p)
+		if err != nil {
+			return err
+		}
+		p.Local()
+		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
+	case roleTCP:
+		t, err := receiver.PassedTCP(s.FD, src, p, nil, receiver.TCPOptions{})
+		if err != nil {
+			return err
+		}
+		in.tcp, in.tasks = append(in.tcp, t), append(in.tasks, t)
+	case roleTLS:
+		if err := in.loadCredentials(cfg); err != nil {
+			return err
+		}
+		t, err := receiver.PassedTCP(s.FD, src, p, in.creds, receiver.TCPOptions{})
+		if err != nil {
+			return err
+		}
+		in.tls, in.tasks = append(in.tls, t), append(in.tasks, t)
+	default:
+		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.role)
+	}
+	return nil
 }
 
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
@@ -105,21 +163,27 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
+// loadCredentials reads the TLS files, once for all listeners.
+func (in *inputs) loadCredentials(cfg *Config) (err error) {
+	if in.creds == nil {
+		in.creds, err = receiver.LoadCredentials(cfg.TLS)
+	}
+	return err
+}
+
 func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 	if len(cfg.ListenTLS) == 0 {
 		return nil
 	}
-	creds, err := receiver.LoadCredentials(cfg.TLS)
-	if err != nil {
+	if err := in.loadCredentials(cfg); err != nil {
 		return err
 	}
-	in.creds = creds
 	for _, addr := range cfg.ListenTLS {
 		src, err := syslogSource(cfg, "tls", addr, false)
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTLS(addr, src, p, creds, receiver.TCPOptions{})
+		t, err := receiver.ListenTLS(addr, src, p, in.creds, receiver.TCPOptions{})
 		if err != nil {
 			return err
 		}
@@ -156,6 +220,17 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
+// hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.
+func (in *inputs) hearts() (hearts []heart) {
+	for _, u := range in.unixgram {
+		hearts = append(hearts, u)
+	}
+	for _, u := range in.udp {
+		hearts = append(hearts, u)
+	}
+	return hearts
+}
+
 // close releases what was opened, for the case that nothing will run.
 func (in *inputs) close() {
 	for _, t := range in.tasks {
@@ -173,7 +248,7 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 	for _, u := range in.udp {
 		if want, got := int(cfg.ReceiveBuffer), u.BufferBytes(); got < want {
 			log.Warn("the kernel granted a smaller receive buffer than asked: bursts may be dropped",
-				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want))
+				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
 	}
 	for _, f := range in.files {
@@ -205,8 +280,12 @@ func (in *inputs) live() metrics.Live {
 			l.TLS.Expires[file.String()] = end
 		}
 	}
-	for _, u := range in.unixgram {
-		l.Sockets = append(l.Sockets, metrics.Socket{Input: "unixgram", Errors: u.ReadErrors()})
+	if len(in.unixgram) > 0 {
+		s := metrics.Socket{Input: "unixgram"}
+		for _, u := range in.unixgram {
+			s.Errors += u.ReadErrors()
+		}
+		l.Sockets = append(l.Sockets, s)
 	}
 	for _, f := range in.files {
 		l.Files = append(l.Files, fileStatus(f.Status()))

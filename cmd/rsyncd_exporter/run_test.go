@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,6 +17,9 @@ import (
 
 // helperVariable makes TestHelperProcess, run as a process of its own, be something else. Its name has not the settings' prefix.
 const helperVariable = "TEST_HELPER_PROCESS"
+
+// helperArgs holds the arguments of the helper "run", one a line.
+const helperArgs = "TEST_HELPER_ARGS"
 
 // TestHelperProcess is no test but the processes that other tests start.
 func TestHelperProcess(t *testing.T) {
@@ -29,10 +34,39 @@ func TestHelperProcess(t *testing.T) {
 		fmt.Println("cancelled")
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(99)
+	case "panic": // the program's tasks, of which one has a mistake
+		err := runAll(context.Background(), []task{
+			taskFunc(func(ctx context.Context) error { <-ctx.Done(); return nil }),
+			taskFunc(func(context.Context) error { panic("a mistake in an input") }),
+		})
+		fmt.Println("not reached", err)
+	case "run": // the program
+		var args []string
+		if given := os.Getenv(helperArgs); given != "" {
+			args = strings.Split(given, "\n")
+		}
+		os.Exit(run(context.Background(), args, strings.NewReader(""), os.Stdout, heldLog{}))
 	case "serve":
 		os.Exit(run(context.Background(), []string{"--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, os.Stdin, os.Stdout, os.Stderr))
 	}
 }
+
+// heldLog is standard error, but what says "stopping" is only written at the end of standard input. Then the inputs are done and HTTP is not.
+type heldLog struct{}
+
+func (heldLog) Write(line []byte) (int, error) {
+	n, err := os.Stderr.Write(line)
+	if bytes.Contains(line, []byte(" msg=stopping ")) {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
+	return n, err
+}
+
+// taskFunc is a task of a function.
+type taskFunc func(ctx context.Context) error
+
+func (f taskFunc) Run(ctx context.Context) error { return f(ctx) }
+func (taskFunc) String() string                  { return "task of a test" }
 
 // startHelper starts this test program as the named process.
 func startHelper(t *testing.T, name string) *exec.Cmd {
