@@ -71,10 +71,13 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## the long forms of tests: 500 restarts, 200 kills, 100 shutdowns, 10,000 idle connections; HOSTILE_NAMES=10000 hostile file names through a real rsync, and as many paths, modules and users in proportion (SEED=n)
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, hundreds of restarts, kills and shutdowns
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
+	@$(say) 'thousands of connections and stalled handshakes'
+	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver -run 'ManyConnections|StalledHandshakes' \
+		$(call or_fail,'see above; it takes 20000 open files')
 	@$(say) 'restarts, kills, shutdowns and idle connections'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')

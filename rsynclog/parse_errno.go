@@ -88,6 +88,10 @@ func parseErrno(text []byte, ev *Event) bool {
 		return true
 	}
 	said, errno, ok := cutErrno(s)
+	if !ok && role != nil { // nothing but a role before the colon: then it is the text
+		role, s = nil, text[len("rsync: "):]
+		said, errno, ok = cutErrno(s)
+	}
 	if !ok {
 		return false
 	}

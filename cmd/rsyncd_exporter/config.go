@@ -20,13 +20,16 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"rsyncd_exporter/internal/systemd"
+	"rsyncd_exporter/receiver"
 )
 
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
 type Config struct {
 	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
 	ListenTCP          []string // likewise
-	ListenUnixgram     string   // path; empty: off
+	ListenTLS          []string // likewise
+	TLS                receiver.TLSOptions
+	ListenUnixgram     string // path; empty: off
 	ListenUnixgramMode fs.FileMode
 	ReceiveBuffer      ByteSize // 0: the system's default
 	Files              []string // paths, each file once; "-" is Stdin
@@ -111,6 +114,8 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
 		ListenTCP:          v.addresses(&s.ListenTCP),
+		ListenTLS:          v.addresses(&s.ListenTLS),
+		TLS:                v.tls(s),
 		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
 		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
 		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
@@ -138,13 +143,23 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 
 // together checks what is wrong only in company.
 func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenUnixgram.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
-		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: "+
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
+		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}
 	for _, a := range c.ListenTCP {
 		if overlap(a, c.HTTPListen) {
 			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
+		}
+	}
+	for _, a := range c.ListenTLS {
+		if overlap(a, c.HTTPListen) {
+			v.problemWith(&s.ListenTLS, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
+		}
+		for _, b := range c.ListenTCP {
+			if overlap(a, b) {
+				v.problemWith(&s.ListenTLS, a, fmt.Errorf("LISTEN_TCP has %q, the same port", b), "give one of them another port")
+			}
 		}
 	}
 	if len(c.Files) == 0 && s.LineFormat.origin != "default" {

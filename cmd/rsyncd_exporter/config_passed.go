@@ -44,8 +44,6 @@ func roleOf(sock systemd.Socket, s *settings) (role, error) {
 	switch want := named.kind(); {
 	case want != "" && want != sock.Kind:
 		return "", fmt.Errorf("%v: %s is for %s sockets: correct FileDescriptorName= or the socket in the unit", sock, sock.Name, want)
-	case named == roleTLS:
-		return "", fmt.Errorf("%v: syslog over TLS is not received: remove the socket from the unit", sock)
 	case want != "":
 		return named, nil
 	case sock.Kind == systemd.UDP:
@@ -56,8 +54,10 @@ func roleOf(sock systemd.Socket, s *settings) (role, error) {
 		return roleHTTP, nil
 	case slices.ContainsFunc(s.ListenTCP.items(), sock.Covers):
 		return roleTCP, nil
+	case slices.ContainsFunc(s.ListenTLS.items(), sock.Covers):
+		return roleTLS, nil
 	}
-	return "", fmt.Errorf("%v: it may be for metrics or for messages: write FileDescriptorName=http or FileDescriptorName=tcp in its unit", sock)
+	return "", fmt.Errorf("%v: it may be for metrics or for messages: write FileDescriptorName=http, =tcp or =tls in its unit", sock)
 }
 
 // assign finds the roles of the passed sockets. Where one takes messages, LISTEN_UDP's default is not meant.
@@ -71,6 +71,9 @@ func (v *validator) assign(sockets []systemd.Socket, s *settings) (passed []pass
 		if i := slices.IndexFunc(passed, func(p passedSocket) bool { return p.role == roleHTTP }); r == roleHTTP && i >= 0 {
 			v.problems = append(v.problems, fmt.Errorf("%v: %v is for HTTP already: pass one, such as ListenStream=8080, which takes IPv4 and IPv6", sock, passed[i]))
 			continue
+		}
+		if r == roleTLS && s.ListenTLS.off() { // as if it were set: the certificate is needed then
+			s.ListenTLS.value, s.ListenTLS.origin = sock.Address, "passed sockets"
 		}
 		passed = append(passed, passedSocket{sock, r})
 	}
@@ -93,6 +96,8 @@ func (v *validator) withoutCovered(s *settings, c *Config) {
 			c.ListenUDP = v.uncovered(p, &s.ListenUDP, c.ListenUDP)
 		case roleTCP:
 			c.ListenTCP = v.uncovered(p, &s.ListenTCP, c.ListenTCP)
+		case roleTLS:
+			c.ListenTLS = v.uncovered(p, &s.ListenTLS, c.ListenTLS)
 		case roleUnixgram:
 			if c.ListenUnixgram != "" && p.Covers(c.ListenUnixgram) {
 				c.ListenUnixgram = ""

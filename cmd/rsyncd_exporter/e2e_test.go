@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
 )
 
 // An exporter is the whole program, run in this process.
@@ -245,27 +246,33 @@ func TestRsyncdOverUnixSocket(t *testing.T) {
 }
 
 func TestRsyncdThroughForwarders(t *testing.T) {
+	pki := testpki.Write(t)
 	for _, c := range []struct {
 		name, option string
 		start        func(t testing.TB, port int) *testenv.Forwarder
+		more         []string
 	}{
 		{"rsyslog UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartRsyslog(t, "rsyncd_exporter-udp.conf", p)
-		}},
+		}, nil},
 		{"rsyslog TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", p)
-		}},
+		}, nil},
+		{"rsyslog TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder { return testenv.StartRsyslogTLS(t, pki, p) }, tlsArgs(pki)},
 		{"syslog-ng UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartSyslogNG(t, "rsyncd_exporter-udp.conf", p)
-		}},
+		}, nil},
 		{"syslog-ng TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartSyslogNG(t, "rsyncd_exporter-tcp.conf", p)
-		}},
+		}, nil},
+		{"syslog-ng TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
+		}, tlsArgs(pki)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			port := testenv.Port(t)
-			args := []string{fmt.Sprintf("%s=127.0.0.1:%d", c.option, port)}
+			args := append(c.more, fmt.Sprintf("%s=127.0.0.1:%d", c.option, port))
 			if c.option != "--listen-udp" {
 				args = append(args, "--listen-udp=off")
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"time"
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -25,7 +26,9 @@ type inputs struct {
 	udp      []*receiver.UDP
 	unixgram []*receiver.Unixgram
 	tcp      []*receiver.TCP
+	tls      []*receiver.TCP
 	files    []*receiver.File
+	creds    *receiver.Credentials // those of tls, nil without
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
@@ -36,7 +39,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openFiles} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -90,6 +93,15 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 			return err
 		}
 		in.tcp, in.tasks = append(in.tcp, t), append(in.tasks, t)
+	case roleTLS:
+		if err := in.loadCredentials(cfg); err != nil {
+			return err
+		}
+		t, err := receiver.PassedTLS(s.FD, src, p, in.creds, receiver.TCPOptions{})
+		if err != nil {
+			return err
+		}
+		in.tls, in.tasks = append(in.tls, t), append(in.tasks, t)
 	default:
 		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.role)
 	}
@@ -144,6 +156,37 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		}
 		p.Input(src.Input)
 		in.tcp = append(in.tcp, t)
+		in.tasks = append(in.tasks, t)
+	}
+	return nil
+}
+
+// loadCredentials loads those that all TLS inputs share, once.
+func (in *inputs) loadCredentials(cfg *Config) (err error) {
+	if in.creds == nil {
+		in.creds, err = receiver.LoadCredentials(cfg.TLS)
+	}
+	return err
+}
+
+func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
+	if len(cfg.ListenTLS) == 0 {
+		return nil
+	}
+	if err := in.loadCredentials(cfg); err != nil {
+		return err
+	}
+	for _, addr := range cfg.ListenTLS {
+		src, err := syslogSource(cfg, "tls", addr, false)
+		if err != nil {
+			return err
+		}
+		t, err := receiver.ListenTLS(addr, src, p, in.creds, receiver.TCPOptions{})
+		if err != nil {
+			return err
+		}
+		p.Input(src.Input)
+		in.tls = append(in.tls, t)
 		in.tasks = append(in.tasks, t)
 	}
 	return nil
@@ -226,13 +269,14 @@ func (in *inputs) live() metrics.Live {
 		l.Sockets = append(l.Sockets, s)
 	}
 	if len(in.tcp) > 0 {
-		s := metrics.Socket{Input: "tcp", Stream: true}
-		for _, t := range in.tcp {
-			s.Connections += t.Connections()
-			s.Refused += t.Refused()
-			s.Errors += t.AcceptErrors()
+		l.Sockets = append(l.Sockets, streams("tcp", in.tcp))
+	}
+	if len(in.tls) > 0 {
+		l.Sockets = append(l.Sockets, streams("tls", in.tls))
+		l.TLS = &metrics.TLS{Expires: map[string]time.Time{}, OK: in.creds.Err() == nil}
+		for file, end := range in.creds.Expires() {
+			l.TLS.Expires[file.String()] = end
 		}
-		l.Sockets = append(l.Sockets, s)
 	}
 	if len(in.unixgram) > 0 {
 		s := metrics.Socket{Input: "unixgram"}
@@ -245,6 +289,19 @@ func (in *inputs) live() metrics.Live {
 		l.Files = append(l.Files, fileStatus(f.Status()))
 	}
 	return l
+}
+
+// streams adds up the listeners of one kind.
+func streams(input string, listeners []*receiver.TCP) metrics.Socket {
+	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
+	for _, t := range listeners {
+		s.Connections += t.Connections()
+		s.Errors += t.AcceptErrors() + t.TLSErrors()
+		for reason, n := range t.Refused() {
+			s.Refused[reason] += n
+		}
+	}
+	return s
 }
 
 func fileStatus(s receiver.FileStatus) metrics.File {

@@ -35,6 +35,13 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	cfg.TLS.Report = func(err error) {
+		if err != nil {
+			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
+			return
+		}
+		log.Info("the changed TLS files are in force")
+	}
 	in, err := openInputs(cfg, p)
 	if err != nil {
 		listener.Close()
@@ -57,8 +64,11 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}()
 
 	tick := newTicker(p, cfg.Watchdog)
-	err = runAll(inputsCtx, append(in.tasks, tick,
-		&supervised{watchdog: cfg.Watchdog, hearts: append(in.hearts(), tick), notify: systemd.Notify, log: log}))
+	tasks := append(in.tasks, tick, &supervised{watchdog: cfg.Watchdog, hearts: append(in.hearts(), tick), notify: systemd.Notify, log: log})
+	if in.creds != nil {
+		tasks = append(tasks, in.creds)
+	}
+	err = runAll(inputsCtx, tasks)
 	log.Info("stopping", "received", p.Snapshot().Received())
 	stopWeb()
 	return errors.Join(err, <-webDone)
