@@ -79,7 +79,7 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver -run 'ManyConnections|StalledHandshakes' \
 		$(call or_fail,'see above; it takes 20000 open files')
 	@$(say) 'restarts, kills, shutdowns and idle connections'
-	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP)' ./cmd/rsyncd_exporter \
+	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')
 
 graph: ## take README's picture of the running demo, by Chromium
