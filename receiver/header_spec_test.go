@@ -21,7 +21,7 @@ var (
 	specWord   = regexp.MustCompile(`\A[^ ]*`)
 	specPlain  = regexp.MustCompile(`\A([^ \[]*):(?: |\z)`)
 	specCut    = regexp.MustCompile(`(?s)\A([^ ]*[^ :])(?: |\z)(.*)\z`) // of 32 bytes, which a pattern can't count
-	specCutPID = regexp.MustCompile(`\A(.*)\[([0-9]*)\]?\z`)
+	specCutPID = regexp.MustCompile(`(?s)\A(.*)\[([0-9]*)\]?\z`)
 	specOwn    = regexp.MustCompile(`(?s)\A[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\](?: (.*)|)\z`)
 )
 

@@ -167,6 +167,9 @@ func (t *Sessions) Tick(now int64) []Change {
 				continue
 			}
 			t.expire(s)
+			if now-s.LastSeen >= int64(ttl[s.phase]) { // behind younger ones in that list it would be kept as long as they are
+				t.drop(s)
+			}
 		}
 	}
 	return t.changes
