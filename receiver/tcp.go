@@ -25,6 +25,7 @@ const (
 type TCPOptions struct {
 	MaxConnections int           // open at the same time, 1024; more are closed at once and counted, see Refused
 	IdleTimeout    time.Duration // a connection that sends nothing for so long is closed, 10 minutes
+	AllowFrom      *AllowList    // who may connect; others are closed at once and counted, see Refused
 }
 
 // TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart). A busy Sink makes the senders
@@ -91,9 +92,9 @@ func (t *TCP) Run(ctx context.Context) error {
 	}
 }
 
-// admit starts reading conn, or closes it when there are too many.
+// admit starts reading conn, or closes it when its peer isn't allowed or there are too many.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
-	if t.open.Load() >= int64(t.opt.MaxConnections) {
+	if !t.opt.AllowFrom.allowsPeer(conn) || t.open.Load() >= int64(t.opt.MaxConnections) {
 		t.refused.Add(1)
 		conn.Close()
 		return
@@ -164,7 +165,7 @@ func (t *TCP) Close() error {
 // Connections returns how many connections are open. It may be called at any time, as may the other counts.
 func (t *TCP) Connections() int { return int(t.open.Load()) }
 
-// Refused returns how many connections were closed because there were too many.
+// Refused returns how many connections were closed because their peer was not allowed or there were too many.
 func (t *TCP) Refused() uint64 { return t.refused.Load() }
 
 // AcceptErrors returns how often a connection could not be accepted, for lack of file descriptors for example.

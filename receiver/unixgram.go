@@ -18,6 +18,9 @@ type UnixgramOptions struct {
 	// Mode is the permissions of the socket file, whatever the umask; who may write may log. 0 means 0666, as /dev/log has, since
 	// rsyncd logs as the user of the module.
 	Mode fs.FileMode
+	// Users are the numbers of the users who may log, empty for all; others' messages are discarded as NotAllowed. rsyncd logs as root and
+	// as the users of its modules. Linux only.
+	Users []uint32
 }
 
 // Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of /run/systemd/journal/syslog.
@@ -39,6 +42,9 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 	if path == "" || strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
 	}
+	if len(opt.Users) > 0 && !haveCredentials {
+		return nil, fmt.Errorf("unixgram %q: a list of users who may log needs the senders' credentials, which this system doesn't give (leave it empty)", path)
+	}
 	lock, err := lockPath(path)
 	if err != nil {
 		return nil, err
@@ -49,8 +55,26 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 		lock.Close()
 		return nil, err
 	}
-	u.in = newDatagrams(fd, src, sink)
+	u.in = newDatagrams(fd, src, sink, unixgramFilter(opt))
 	return u, nil
+}
+
+// unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
+// namespaces apart.
+func unixgramFilter(opt UnixgramOptions) filter {
+	if !haveCredentials {
+		return filter{}
+	}
+	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces()}
+}
+
+// prepareUnixgram makes a socket, before it is bound, attach credentials and no descriptors.
+func prepareUnixgram(fd int) error {
+	refuseDescriptors(fd)
+	if !haveCredentials {
+		return nil
+	}
+	return askForCredentials(fd)
 }
 
 // lockPath takes the lock that guards path. The kernel gives it back when the process ends, however it ends.
@@ -76,9 +100,13 @@ func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
 	if mode == 0 {
 		mode = 0o666
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
-		return c.Control(func(s uintptr) { _ = unix.Fchmod(int(s), uint32(mode)) })
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		cerr := c.Control(func(s uintptr) {
+			// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
+			_ = unix.Fchmod(int(s), uint32(mode))
+			err = prepareUnixgram(int(s))
+		})
+		return errors.Join(cerr, err)
 	}}
 	conn, err := lc.ListenPacket(context.Background(), "unixgram", u.path)
 	if err != nil {
@@ -91,7 +119,6 @@ func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
 	if fd, err = takeDescriptor(conn.(*net.UnixConn)); err != nil {
 		return -1, fmt.Errorf("unixgram %q: socket: %w", u.path, err)
 	}
-	refuseDescriptors(fd)
 	if u.inode, err = idOf(u.path); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
