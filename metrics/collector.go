@@ -27,7 +27,7 @@ type Socket struct {
 	Buffer      int    // bytes granted as receive buffer; of several sockets, the least
 	Stream      bool   // Connections and Refused mean something
 	Connections int
-	Refused     uint64 // connections closed because there were too many
+	Refused     uint64 // connections closed because the peer isn't allowed or there were too many
 	Errors      uint64 // failed receive and accept calls
 }
 

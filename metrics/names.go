@@ -40,7 +40,7 @@ var (
 	descOwnDrops       = own("socket_drops_total", "Datagrams that the kernel dropped because the receive buffer was full.", "input")
 	descOwnBuffer      = own("socket_receive_buffer_bytes", "Receive buffer that the kernel granted.", "input")
 	descOwnConnections = own("connections", "Open connections.", "input")
-	descOwnRefused     = own("refused_connections_total", "Connections closed at once because there were too many.", "input")
+	descOwnRefused     = own("refused_connections_total", "Connections closed at once: ALLOW_FROM doesn't have the peer, or there were too many.", "input")
 	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls.", "input")
 	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
 	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,11 +24,14 @@ import (
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
 type Config struct {
 	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
+	UDPSockets         int
 	ListenTCP          []string // likewise
 	ListenUnixgram     string   // path; empty: off
 	ListenUnixgramMode fs.FileMode
-	ReceiveBuffer      ByteSize // 0: the system's default
-	Files              []string // paths, each file once; "-" is Stdin
+	ListenUnixgramUIDs []uint32       // empty: all
+	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
+	ReceiveBuffer      ByteSize       // 0: the system's default
+	Files              []string       // paths, each file once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
 	SyslogFormat       string            // receiver.ByName takes it
@@ -55,6 +59,7 @@ const (
 	minReceiveBuffer = 4 << 10
 	maxReceiveBuffer = 1 << 30 // the kernel doubles it, in an int
 	maxMaxSeries     = 10_000_000
+	maxUDPSockets    = 64
 
 	// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too (unix(7)).
 	maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
@@ -105,9 +110,12 @@ func (v *validator) validate(s *settings) *Config {
 	}
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
+		UDPSockets:         v.number(&s.UDPSockets, 1, maxUDPSockets),
 		ListenTCP:          v.addresses(&s.ListenTCP),
 		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
 		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
+		ListenUnixgramUIDs: v.users(&s.ListenUnixgramUids),
+		AllowFrom:          v.prefixes(&s.AllowFrom),
 		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
 		Files:              v.files(&s.File, s.legacyFiles),
 		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),

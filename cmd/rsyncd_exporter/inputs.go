@@ -57,7 +57,9 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode})
+	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, receiver.UnixgramOptions{
+		Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs,
+	})
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,9 @@ func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		u, err := receiver.ListenUDP(addr, src, p, receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer)})
+		u, err := receiver.ListenUDP(addr, src, p, receiver.UDPOptions{
+			Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom),
+		})
 		if err != nil {
 			return err
 		}
@@ -91,7 +95,7 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTCP(addr, src, p, receiver.TCPOptions{})
+		t, err := receiver.ListenTCP(addr, src, p, receiver.TCPOptions{AllowFrom: receiver.NewAllowList(cfg.AllowFrom)})
 		if err != nil {
 			return err
 		}
