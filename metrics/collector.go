@@ -25,6 +25,9 @@ type Socket struct {
 	Datagram    bool   // Drops and Buffer mean something
 	Drops       uint64 // datagrams that the kernel threw away
 	Buffer      int    // bytes granted as receive buffer; of several sockets, the least
+	File        bool   // InPlace and Rebinds mean something
+	InPlace     bool   // the socket file is the exporter's
+	Rebinds     uint64 // times that it was made again
 	Stream      bool   // Connections and Refused mean something
 	Connections int
 	Refused     uint64 // connections closed because the peer isn't allowed or there were too many
@@ -226,6 +229,10 @@ func (e *emitter) live(l Live) {
 			e.counter(descOwnDrops, s.Drops, start, s.Input)
 			e.gauge(descOwnBuffer, float64(s.Buffer), s.Input)
 		}
+		if s.File {
+			e.gauge(descOwnInPlace, oneIf(s.InPlace), s.Input)
+			e.counter(descOwnRebinds, s.Rebinds, start, s.Input)
+		}
 		if s.Stream {
 			e.gauge(descOwnConnections, float64(s.Connections), s.Input)
 			e.counter(descOwnRefused, s.Refused, start, s.Input)
@@ -239,15 +246,18 @@ func (e *emitter) live(l Live) {
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
 		e.counter(descOwnRotations, f.Rotations, start, f.Path)
 		e.counter(descOwnFileErrors, f.Errors, start, f.Path)
-		up := 0.0
-		if f.OK {
-			up = 1
-		}
-		e.gauge(descOwnFileUp, up, f.Path)
+		e.gauge(descOwnFileUp, oneIf(f.OK), f.Path)
 		for reason, n := range f.Gaps {
 			e.counter(descOwnGaps, n, start, f.Path, reason)
 		}
 	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // A durationMetric is a histogram in both of Prometheus' forms. client_golang's constant histograms have either.

@@ -39,6 +39,8 @@ var (
 	descOwnLastMessage = own("last_message_timestamp_seconds", "When the last message arrived, in seconds of the Unix epoch.", "input")
 	descOwnDrops       = own("socket_drops_total", "Datagrams that the kernel dropped because the receive buffer was full.", "input")
 	descOwnBuffer      = own("socket_receive_buffer_bytes", "Receive buffer that the kernel granted.", "input")
+	descOwnInPlace     = own("socket_in_place", "1 if the socket file leads to the exporter, 0 if it is gone or somebody else's: then new senders don't reach it.", "input")
+	descOwnRebinds     = own("socket_rebinds_total", "Times that the socket file was made again, as somebody had removed it.", "input")
 	descOwnConnections = own("connections", "Open connections.", "input")
 	descOwnRefused     = own("refused_connections_total", "Connections closed at once: ALLOW_FROM doesn't have the peer, or there were too many.", "input")
 	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls.", "input")
@@ -67,7 +69,7 @@ func allDescs() []*prometheus.Desc {
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed, descSessions, descActive,
 		descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes, descFileErrors, descLists, descStarts,
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
-		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnConnections,
+		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds, descOwnConnections,
 		descOwnRefused, descOwnErrors, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
 		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}

@@ -38,7 +38,7 @@ const (
 // The ring goes first when the next batch is offered, so that order is kept. When the ring is full too, messages are thrown away and
 // counted as Overflow; the count travels with the next slab that gets through.
 type datagrams struct {
-	src     Source
+	src     *Source // whoever embeds this has it, and it outlives the sockets: a Sink may know it by its address
 	sink    Sink
 	filter  filter
 	fd      int // blocking, with SO_RCVTIMEO; used by the reader only, closed by whoever embeds this
@@ -58,7 +58,7 @@ type filter struct {
 	spaces *pidNamespaces // unix: tells pid namespaces apart; nil for no such thing
 }
 
-func newDatagrams(fd int, src Source, sink Sink, f filter) *datagrams {
+func newDatagrams(fd int, src *Source, sink Sink, f filter) *datagrams {
 	return &datagrams{
 		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.from != nil, f.creds),
 		slab: Slab{Messages: make([][]byte, 0, batchMessages)},
@@ -98,12 +98,12 @@ func (d *datagrams) receive(ctx context.Context) error {
 			d.take(n, now.UnixNano())
 		case errno == unix.EAGAIN && waited >= d.timeout/2:
 			d.trouble.repeats = 0
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 		case isFatal(errno):
 			return fmt.Errorf("%s: reading: %w", d.src.Name, errno)
 		default:
 			time.Sleep(d.trouble.pause())
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 		}
 	}
 	return nil
@@ -186,7 +186,7 @@ func hasPID(msg []byte, pid int32) bool {
 
 // handOver offers the slab, behind what is pending, or keeps a copy of it.
 func (d *datagrams) handOver() {
-	if d.pending.offer(&d.src, d.sink) && d.sink.TryDeliver(&d.src, &d.slab) {
+	if d.pending.offer(d.src, d.sink) && d.sink.TryDeliver(d.src, &d.slab) {
 		return
 	}
 	d.pending.add(&d.slab)
@@ -210,10 +210,10 @@ func (d *datagrams) drain() {
 
 // settle offers what is pending a last time, then gives it up and offers the count of what was lost.
 func (d *datagrams) settle() {
-	for end := time.Now().Add(settleLimit); !d.pending.offer(&d.src, d.sink); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(settleLimit); !d.pending.offer(d.src, d.sink); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			d.pending.giveUp()
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 			return
 		}
 	}

@@ -79,12 +79,12 @@ func BenchmarkUnixgramDatagram(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer u.Close()
-			in := u.in
+			in := u.sockets[0].in
 			if !bm.creds {
 				if err := unix.SetsockoptInt(in.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 0); err != nil {
 					b.Fatal(err)
 				}
-				in = newDatagrams(in.fd, testSource, &switchSink{}, filter{})
+				in = newDatagrams(in.fd, &testSource, &switchSink{}, filter{})
 			}
 			sender, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {

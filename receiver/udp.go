@@ -22,7 +22,7 @@ type UDPOptions struct {
 
 // UDP receives syslog over UDP (RFC 5426): one datagram is one message.
 type UDP struct {
-	name    string
+	src     Source
 	addr    net.Addr
 	sockets []*udpSocket
 }
@@ -48,13 +48,13 @@ func ListenUDP(addr string, src Source, sink Sink, opt UDPOptions) (*UDP, error)
 	if err != nil {
 		return nil, err
 	}
-	u := &UDP{name: src.Name, addr: local}
+	u := &UDP{src: src, addr: local}
 	var f filter
 	if !local.IP.IsLoopback() {
 		f.from = opt.AllowFrom
 	}
 	for _, fd := range fds {
-		u.sockets = append(u.sockets, &udpSocket{in: newDatagrams(fd, src, sink, f)})
+		u.sockets = append(u.sockets, &udpSocket{in: newDatagrams(fd, &u.src, sink, f)})
 	}
 	for _, s := range u.sockets {
 		if s.buffer, err = setReceiveBuffer(s.in.fd, opt.Buffer); err != nil {
@@ -206,7 +206,7 @@ func (u *UDP) ReadErrors() uint64 {
 func (u *UDP) Addr() net.Addr { return u.addr }
 
 // String returns the Source's name.
-func (u *UDP) String() string { return u.name }
+func (u *UDP) String() string { return u.src.Name }
 
 // networkOf returns base ("udp", "tcp") or, for a literal IPv4 address, base with a "4": package net takes 0.0.0.0 for all of IPv6 too.
 func networkOf(base, addr string) string {

@@ -201,8 +201,14 @@ func TestUDPUnusableDescriptorEndsRun(t *testing.T) {
 
 // One datagram costs no allocation: neither taken at once nor by way of the pending ring.
 func TestUDPAllocatesNothing(t *testing.T) {
+	for _, list := range []*AllowList{nil, allowList(privateNets...)} {
+		udpAllocatesNothing(t, list)
+	}
+}
+
+func udpAllocatesNothing(t *testing.T, list *AllowList) {
 	sink := &switchSink{}
-	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 1 << 20})
+	u, conn := listenUDP(t, "0.0.0.0:0", sink, UDPOptions{Buffer: 1 << 20, AllowFrom: list})
 	if err := u.sockets[0].in.adjustTimeout(); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +287,7 @@ func TestUDPReadTimeoutFollowsThePendingRing(t *testing.T) {
 		t.Errorf("time-out %v with a batch pending, want about %v", d, pendingTimeout)
 	}
 	sink.hold(false)
-	u.sockets[0].in.pending.offer(&u.sockets[0].in.src, sink)
+	u.sockets[0].in.pending.offer(u.sockets[0].in.src, sink)
 	if d := timeout(); d < 100*time.Millisecond {
 		t.Errorf("time-out %v with nothing pending any more, want about %v", d, idleTimeout)
 	}

@@ -90,29 +90,20 @@ func TestUDPDuplicatesAndReorderedCount(t *testing.T) {
 	}
 }
 
-// perSocket counts what each of several sockets delivers.
-type perSocket struct {
-	mu sync.Mutex
-	n  map[*Source]uint64
-}
-
-func (p *perSocket) Deliver(*Source, *Slab) { panic("a datagram reader must not wait") }
-func (p *perSocket) TryDeliver(src *Source, s *Slab) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.n[src] += uint64(len(s.Messages))
-	for _, n := range s.Discarded {
-		p.n[src] += uint64(n)
-	}
-	return true
-}
-
-// counts returns what each socket has delivered and what the kernel dropped at each.
-func (p *perSocket) counts(u *UDP) (received, drops []uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// perSocket gives each of several sockets a sink of its own.
+func perSocket(u *UDP) (sinks []*holdSink) {
 	for _, s := range u.sockets {
-		received = append(received, p.n[&s.in.src])
+		sink := newHoldSink(false)
+		s.in.sink = sink
+		sinks = append(sinks, sink)
+	}
+	return sinks
+}
+
+// socketCounts returns what each socket has delivered and what the kernel dropped at each.
+func socketCounts(u *UDP, sinks []*holdSink) (received, drops []uint64) {
+	for i, s := range u.sockets {
+		received = append(received, sinks[i].received())
 		drops = append(drops, s.countedDrops())
 	}
 	return received, drops
@@ -130,8 +121,8 @@ func sum(list []uint64) uint64 {
 // received + drops over all sockets, and while nobody reads the drops are exact, too.
 func TestUDPSeveralSockets(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
-		sink := &perSocket{n: map[*Source]uint64{}}
-		u, conn := listenUDP(t, addr, sink, UDPOptions{Buffer: 64 << 10, Sockets: 4, AllowFrom: allowList(privateNets...)})
+		u, conn := listenUDP(t, addr, nil, UDPOptions{Buffer: 64 << 10, Sockets: 4, AllowFrom: allowList(privateNets...)})
+		sinks := perSocket(u)
 		if len(u.sockets) != 4 {
 			t.Fatalf("%d sockets, want 4", len(u.sockets))
 		}
@@ -148,8 +139,8 @@ func TestUDPSeveralSockets(t *testing.T) {
 		}
 		reach(t, "the one socket overflows", func() bool { return u.Drops() > 0 })
 		stop := start(t, u)
-		reach(t, "sent = received + drops", func() bool { r, d := sink.counts(u); return sum(r)+sum(d) == sent })
-		r, d := sink.counts(u)
+		reach(t, "sent = received + drops", func() bool { r, d := socketCounts(u, sinks); return sum(r)+sum(d) == sent })
+		r, d := socketCounts(u, sinks)
 		slices.Sort(r)
 		slices.Sort(d)
 		if r[2] != 0 || d[2] != 0 || u.Drops() != d[3] {
@@ -165,14 +156,14 @@ func TestUDPSeveralSockets(t *testing.T) {
 			}
 			c.Close()
 		}
-		reach(t, "all received", func() bool { r, d := sink.counts(u); return sum(r)+sum(d) == sent+ports*each })
-		r, _ = sink.counts(u)
+		reach(t, "all received", func() bool { r, d := socketCounts(u, sinks); return sum(r)+sum(d) == sent+ports*each })
+		r, _ = socketCounts(u, sinks)
 		if slices.Min(r) == 0 {
 			t.Errorf("%s: %d ports' datagrams: received %d, want some at each socket", addr, ports, r)
 		}
 		drops := u.Drops()
 		stop()
-		if r, _ := sink.counts(u); u.Drops() != drops || sum(r) <= before {
+		if r, _ := socketCounts(u, sinks); u.Drops() != drops || sum(r) <= before {
 			t.Errorf("%s: drops %d after the end, %d before", addr, u.Drops(), drops)
 		}
 	}
@@ -190,8 +181,8 @@ func portOf(sa unix.Sockaddr) int {
 
 // FAULTS U14 for several sockets: what is queued in each is read before it closes.
 func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
-	sink := &perSocket{n: map[*Source]uint64{}}
-	u, _ := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 4 << 20, Sockets: 3})
+	u, _ := listenUDP(t, "127.0.0.1:0", nil, UDPOptions{Buffer: 4 << 20, Sockets: 3})
+	sinks := perSocket(u)
 	const sent = 3000
 	for range sent {
 		c := dialUDP(t, u.Addr())
@@ -199,7 +190,7 @@ func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
 		c.Close()
 	}
 	start(t, u)() // stopped before it has begun
-	if r, _ := sink.counts(u); sum(r)+u.Drops() != sent || slices.Min(r) == 0 {
+	if r, _ := socketCounts(u, sinks); sum(r)+u.Drops() != sent || slices.Min(r) == 0 {
 		t.Errorf("received %d, dropped %d; want %d in all, some at each", r, u.Drops(), sent)
 	}
 }

@@ -7,9 +7,13 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,13 +28,34 @@ type UnixgramOptions struct {
 }
 
 // Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of /run/systemd/journal/syslog.
+//
+// When somebody removes the socket file, it is made again within about a second, with another socket, since a bound one can't get another
+// file. The old one is read on: processes that are connected to it still log there, and in a chroot they can do nothing else.
 type Unixgram struct {
-	in     *datagrams
-	path   string
-	inode  fileID
-	lock   *os.File
-	closed bool
+	path string
+	opt  UnixgramOptions
+	src  Source
+	sink Sink
+	lock *os.File
+	look time.Duration // how often the socket file is looked at
+
+	mu      sync.Mutex // guards what follows; the readers don't take it while they run
+	inode   fileID     // of the newest socket's file
+	sockets []*unixSocket
+	rebinds uint64
+	errors  uint64 // failed reads of sockets that are closed
 }
+
+// A unixSocket is one of the sockets that have had the path, the newest last.
+type unixSocket struct {
+	in   *datagrams
+	stop func() // ends its reader; nil before Run
+}
+
+const (
+	maxUnixSockets = 8 // read at the same time; of more, the oldest is closed, and its senders connect anew if they can
+	lookInterval   = time.Second
+)
 
 // fileID tells a file from another one of the same name.
 type fileID struct{ dev, ino uint64 }
@@ -49,14 +74,25 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 	if err != nil {
 		return nil, err
 	}
-	u := &Unixgram{path: path, lock: lock}
-	fd, err := u.bind(opt)
-	if err != nil {
+	u := &Unixgram{path: path, opt: opt, src: src, sink: sink, lock: lock, look: lookInterval}
+	if _, err := u.open(); err != nil {
 		lock.Close()
 		return nil, err
 	}
-	u.in = newDatagrams(fd, src, sink, unixgramFilter(opt))
 	return u, nil
+}
+
+// open makes a socket at the path and puts it at the end of the list.
+func (u *Unixgram) open() (*unixSocket, error) {
+	fd, inode, err := bindUnixgram(u.path, u.opt.Mode)
+	if err != nil {
+		return nil, err
+	}
+	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt))}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.inode, u.sockets = inode, append(u.sockets, s)
+	return s, nil
 }
 
 // unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
@@ -91,13 +127,12 @@ func lockPath(path string) (*os.File, error) {
 	return lock, nil
 }
 
-// bind makes the socket and its file, with the lock held.
-func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
-	if err := removeStale(u.path); err != nil {
-		return -1, err
+// bindUnixgram makes a socket and its file, with the lock held.
+func bindUnixgram(path string, mode fs.FileMode) (fd int, inode fileID, err error) {
+	if err := removeStale(path); err != nil {
+		return -1, fileID{}, err
 	}
-	mode := opt.Mode.Perm()
-	if mode == 0 {
+	if mode = mode.Perm(); mode == 0 {
 		mode = 0o666
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
@@ -108,22 +143,22 @@ func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
 		})
 		return errors.Join(cerr, err)
 	}}
-	conn, err := lc.ListenPacket(context.Background(), "unixgram", u.path)
+	conn, err := lc.ListenPacket(context.Background(), "unixgram", path)
 	if err != nil {
-		return -1, unixBindError(u.path, err)
+		return -1, fileID{}, unixBindError(path, err)
 	}
-	if err := os.Chmod(u.path, mode); err != nil { // gives back what the umask took
+	if err := os.Chmod(path, mode); err != nil { // gives back what the umask took
 		conn.Close()
-		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
 	if fd, err = takeDescriptor(conn.(*net.UnixConn)); err != nil {
-		return -1, fmt.Errorf("unixgram %q: socket: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: socket: %w", path, err)
 	}
-	if u.inode, err = idOf(u.path); err != nil {
+	if inode, err = idOf(path); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
-	return fd, nil
+	return fd, inode, nil
 }
 
 // removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
@@ -180,34 +215,116 @@ func idOf(path string) (fileID, error) {
 
 // Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and removes its file, and offers what the
 // Sink hasn't taken yet for 2 s at most. It returns nil, or an error when the socket can't be read at all. Call it once.
-func (u *Unixgram) Run(ctx context.Context) error { return u.in.run(ctx, u.Close) }
+func (u *Unixgram) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	read := func(s *unixSocket) {
+		ctx, stop := context.WithCancel(ctx)
+		s.stop = stop
+		g.Go(func() error {
+			defer stop()
+			return s.in.run(ctx, func() error { return u.closeSocket(s) })
+		})
+	}
+	for _, s := range u.sockets {
+		read(s)
+	}
+	g.Go(func() error {
+		look := time.NewTicker(u.look)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-look.C:
+				if s := u.rebind(); s != nil {
+					read(s)
+				}
+			}
+		}
+	})
+	return g.Wait()
+}
 
-// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. Run calls it; others may only
-// when Run isn't running.
-func (u *Unixgram) Close() error {
-	if u.closed {
+// rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
+// it is a dead process's.
+func (u *Unixgram) rebind() *unixSocket {
+	if u.InPlace() {
 		return nil
 	}
-	u.closed = true
+	s, err := u.open()
+	if err != nil {
+		return nil // InPlace tells; another try follows
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.rebinds++
+	for _, old := range u.sockets[:max(0, len(u.sockets)-maxUnixSockets)] {
+		old.stop()
+	}
+	return s
+}
+
+// closeSocket releases a socket and, with the last one, the lock, after removing the file if it still is the socket's.
+func (u *Unixgram) closeSocket(s *unixSocket) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.errors += s.in.trouble.total.Load()
+	u.sockets = slices.DeleteFunc(u.sockets, func(open *unixSocket) bool { return open == s })
+	last := len(u.sockets) == 0
 	var err error
-	if u.InPlace() {
+	if last && u.inPlace() {
 		err = os.Remove(u.path)
 	}
-	return errors.Join(err, unix.Close(u.in.fd), u.lock.Close())
+	err = errors.Join(err, unix.Close(s.in.fd))
+	if last {
+		err = errors.Join(err, u.lock.Close())
+	}
+	return err
+}
+
+// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. It is for an input that never ran; Run
+// does the same at its end.
+func (u *Unixgram) Close() error {
+	var err error
+	for len(u.sockets) > 0 {
+		err = errors.Join(err, u.closeSocket(u.sockets[0]))
+	}
+	return err
 }
 
 // InPlace reports whether the path still leads to this socket. When it doesn't, somebody removed or replaced the file, and programs that
 // connect from now on don't reach us; those that are connected still do. It may be called at any time; it asks the file system.
 func (u *Unixgram) InPlace() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.inPlace()
+}
+
+func (u *Unixgram) inPlace() bool {
 	id, err := idOf(u.path)
 	return err == nil && id == u.inode
 }
 
+// Rebinds returns how often the socket file was made again. It may be called at any time.
+func (u *Unixgram) Rebinds() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.rebinds
+}
+
 // ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.
-func (u *Unixgram) ReadErrors() uint64 { return u.in.trouble.total.Load() }
+func (u *Unixgram) ReadErrors() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	total := u.errors
+	for _, s := range u.sockets {
+		total += s.in.trouble.total.Load()
+	}
+	return total
+}
 
 // Addr returns the path as an address.
 func (u *Unixgram) Addr() net.Addr { return &net.UnixAddr{Name: u.path, Net: "unixgram"} }
 
 // String returns the Source's name.
-func (u *Unixgram) String() string { return u.in.src.Name }
+func (u *Unixgram) String() string { return u.src.Name }

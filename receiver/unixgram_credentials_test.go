@@ -89,7 +89,7 @@ func TestUnixgramCredentialsLeaveNoRoomForDescriptors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = unix.SetsockoptInt(u.in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1) // as on a kernel before 6.16
+	_ = unix.SetsockoptInt(u.sockets[0].in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1) // as on a kernel before 6.16
 	start(t, u)
 	raw, err := dialUnixgram(t, u).SyscallConn()
 	if err != nil {
@@ -456,7 +456,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := int32(4711)
-	u.in.filter.spaces.known[foreign] = sender{scope: 4026532180, looked: 1}
+	u.sockets[0].in.filter.spaces.known[foreign] = sender{scope: 4026532180, looked: 1}
 	err = raw.Control(func(fd uintptr) {
 		for _, message := range [][]byte{costMessageOf(os.Getpid()), costMessageOf(505)} {
 			for _, busy := range []bool{false, true} {
@@ -466,16 +466,16 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 						_ = unix.Send(int(fd), message, unix.MSG_DONTWAIT)
 					}
 					for got, tries := 0, 0; got < 8 && tries < 100; tries++ {
-						if n, errno := u.in.batch.recv(u.in.fd, false); errno == 0 {
-							u.in.take(n, 1)
+						if n, errno := u.sockets[0].in.batch.recv(u.sockets[0].in.fd, false); errno == 0 {
+							u.sockets[0].in.take(n, 1)
 							got += n
 						}
 					}
-					u.in.slab.Reset()
-					u.in.slab.add(message, u.in.filter.spaces.scope(foreign, 1))
-					u.in.handOver()
+					u.sockets[0].in.slab.Reset()
+					u.sockets[0].in.slab.add(message, u.sockets[0].in.filter.spaces.scope(foreign, 1))
+					u.sockets[0].in.handOver()
 					sink.busy = false
-					u.in.pending.offer(&u.in.src, sink)
+					u.sockets[0].in.pending.offer(u.sockets[0].in.src, sink)
 				}
 				if n := testing.AllocsPerRun(50, round); n != 0 {
 					t.Errorf("busy=%v, %q: %v allocations for 9 messages, want 0", busy, message[:30], n)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"time"
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -181,13 +182,53 @@ func (in *inputs) live() metrics.Live {
 		l.Sockets = append(l.Sockets, s)
 	}
 	for _, u := range in.unixgram {
-		l.Sockets = append(l.Sockets, metrics.Socket{Input: "unixgram", Errors: u.ReadErrors()})
+		l.Sockets = append(l.Sockets, metrics.Socket{
+			Input: "unixgram", File: true, InPlace: u.InPlace(), Rebinds: u.Rebinds(), Errors: u.ReadErrors(),
+		})
 	}
 	for _, f := range in.files {
 		l.Files = append(l.Files, fileStatus(f.Status()))
 	}
 	return l
 }
+
+// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place again.
+type socketWatch struct {
+	sockets []*receiver.Unixgram
+	log     *slog.Logger
+}
+
+// Run implements task.
+func (w socketWatch) Run(ctx context.Context) error {
+	lost := map[*receiver.Unixgram]bool{}
+	rebinds := map[*receiver.Unixgram]uint64{}
+	look := time.NewTicker(tickInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		for _, u := range w.sockets {
+			n, inPlace := u.Rebinds(), u.InPlace()
+			switch {
+			case ctx.Err() != nil: // the file goes at the end
+				return nil
+			case n > rebinds[u]:
+				w.log.Warn("somebody removed the socket file: it has been made again, and what was logged meanwhile is lost", "input", u.String())
+			case !inPlace && !lost[u]:
+				w.log.Warn("the socket file is gone or somebody else's: programs that connect to it now don't reach the exporter",
+					"input", u.String(), "remedy", "stop the other program, or give one of them another path")
+			case inPlace && lost[u]:
+				w.log.Info("the socket file is in place again", "input", u.String())
+			}
+			rebinds[u], lost[u] = n, !inPlace
+		}
+	}
+}
+
+func (socketWatch) String() string { return "socket watch" }
 
 func fileStatus(s receiver.FileStatus) metrics.File {
 	gaps := map[string]uint64{}

@@ -52,7 +52,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		stopInputs() // without its metrics the exporter is of no use
 	}()
 
-	err = runAll(inputsCtx, append(in.tasks, ticker{p}))
+	err = runAll(inputsCtx, append(in.tasks, ticker{p}, socketWatch{in.unixgram, log}))
 	log.Info("stopping", "received", p.Snapshot().Received())
 	stopWeb()
 	return errors.Join(err, <-webDone)
