@@ -16,6 +16,9 @@ import (
 // helperVariable makes TestHelperProcess, run as a process of its own, be something else. Its name has not the settings' prefix.
 const helperVariable = "TEST_HELPER_PROCESS"
 
+// argumentsVariable has the arguments of the helper "exporter", one a line.
+const argumentsVariable = "TEST_HELPER_ARGUMENTS"
+
 // TestHelperProcess is no test but the processes that other tests start.
 func TestHelperProcess(t *testing.T) {
 	switch os.Getenv(helperVariable) {
@@ -29,6 +32,8 @@ func TestHelperProcess(t *testing.T) {
 		fmt.Println("cancelled")
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(99)
+	case "exporter": // the whole program
+		os.Exit(run(context.Background(), strings.Split(os.Getenv(argumentsVariable), "\n"), os.Stdin, os.Stdout, os.Stderr))
 	case "serve":
 		os.Exit(run(context.Background(), []string{"--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, os.Stdin, os.Stdout, os.Stderr))
 	}
