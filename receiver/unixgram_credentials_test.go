@@ -421,6 +421,7 @@ func TestPIDNamespaceOfDescendants(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	status(1, 0, "1")
 	status(500, 1, "500")
 	status(600, 500, "600\t1")
 	status(601, 600, "601\t2")
