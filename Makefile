@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+DATAGRAMS ?= 10000000
 HOSTILE_NAMES ?= 10000
 
 say = printf '==> %s\n'
@@ -71,10 +72,13 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, and as many paths, modules and users in proportion (SEED=n)
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync (SEED=n), DATAGRAMS=10000000 at UDP sockets that are too small
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
+	@$(say) '$(DATAGRAMS) datagrams'
+	@DATAGRAMS=$(DATAGRAMS) go test -count=1 -timeout 60m -v -run '^TestUDPTorture$$' ./receiver \
+		$(call or_fail,'datagrams are missing, or counted twice; see above')
 
 graph: ## take README's picture of the running demo, by Chromium
 	@scripts/graph.sh
