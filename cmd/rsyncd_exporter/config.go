@@ -148,9 +148,18 @@ func (v *validator) together(s *settings, c *Config) {
 			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
 		}
 	}
+	if uidMap, err := os.ReadFile("/proc/self/uid_map"); err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
+		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the system all look like 65534, "+
+			"and can't be told apart: run the exporter outside of it", s.ListenUnixgramUids.origin)
+	}
 	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
 		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)
 	}
+}
+
+// seesAllUsers says whether users have the numbers here that they have elsewhere, by /proc/self/uid_map (user_namespaces(7)).
+func seesAllUsers(uidMap string) bool {
+	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
 // overlap says whether two addresses, both valid, can't be listened at at once.

@@ -28,6 +28,11 @@ type exporterProcess struct {
 // startExporterProcess starts it through another program (strace …) if wrapper names one, with arguments of that.
 func startExporterProcess(t *testing.T, wrapper []string, args ...string) *exporterProcess {
 	t.Helper()
+	return startExporterProcessWith(t, nil, wrapper, args...)
+}
+
+func startExporterProcessWith(t *testing.T, attr *syscall.SysProcAttr, wrapper []string, args ...string) *exporterProcess {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +40,7 @@ func startExporterProcess(t *testing.T, wrapper []string, args ...string) *expor
 	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	command := append(wrapper, self, "-test.run=^TestHelperProcess$")
 	cmd := exec.Command(command[0], command[1:]...)
+	cmd.SysProcAttr = attr
 	cmd.Env = append(os.Environ(), helperVariable+"=exporter",
 		argumentsVariable+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
 	p := &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
@@ -400,4 +406,14 @@ func TestRsyncdInTwoPIDNamespaces(t *testing.T) {
 	e.want(s, 2*pulls, "rsync_connections_total")
 	e.want(s, 0, "rsync_messages_total", `kind="implausible"`)
 	e.want(s, 0, "rsync_messages_total", `kind="unrecognised"`)
+}
+
+// An exporter in a container beside the daemon's, as in deploy/docker-compose.yml, sees no process ids of the daemon's. It counts all the same.
+func TestRsyncdOutsideOfTheExportersPIDNamespace(t *testing.T) {
+	socket := filepath.Join(testenv.Dir(t), "log")
+	p := startExporterProcessWith(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, nil, "--listen-unixgram="+socket, "--listen-udp=off")
+	checkTraffic(t, p.exporter, testenv.StartRsyncd(t, socket))
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
 }

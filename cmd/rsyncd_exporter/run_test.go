@@ -187,8 +187,8 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 22 || lines[21] != "" { // heading, rule, 19 settings, nothing behind the last line feed
-		t.Errorf("%d lines, want 22", len(lines))
+	if len(lines) != 25 || lines[24] != "" { // heading, rule, 22 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 25", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
 	if !strings.Contains(out, "\n"+want+"\n") {
