@@ -21,6 +21,14 @@ type pidNamespaces struct {
 	proc  string // /proc, or what a test has instead
 	own   string // target of the link ns/pid of our own process; empty where /proc doesn't show our pid namespace
 	known map[int32]sender
+	base  uint32 // scope of the first of named
+	named []named
+}
+
+// A named is a namespace that goes by the name of its first process, as its number can't be read. Its scope is base and its index.
+type named struct {
+	first int32
+	used  int64 // when last, in nanoseconds of the Unix epoch
 }
 
 // A sender is what has been found out about a process.
@@ -33,13 +41,15 @@ const (
 	believed   = time.Second // how long an answer stands: process ids come round, but not so soon
 	maxSenders = 4096        // processes remembered
 	maxParents = 64          // looked at on the way to a namespace's first process
+	maxNamed   = 1024        // namespaces with a scope of their own; the longest silent makes room, as a Sink keeps every scope that it sees
 )
 
-// newPIDNamespaces returns nil where the system has no way to tell.
-func newPIDNamespaces() *pidNamespaces { return pidNamespacesIn("/proc") }
+// newPIDNamespaces is for the reader of one socket; nth tells the readers of one input apart, so that they don't name two namespaces alike.
+// It returns nil where the system has no way to tell.
+func newPIDNamespaces(nth uint64) *pidNamespaces { return pidNamespacesIn("/proc", nth) }
 
-func pidNamespacesIn(proc string) *pidNamespaces {
-	n := &pidNamespaces{proc: proc, known: map[int32]sender{}}
+func pidNamespacesIn(proc string, nth uint64) *pidNamespaces {
+	n := &pidNamespaces{proc: proc, known: map[int32]sender{}, base: ForeignScope + 1 + uint32(nth%(2*maxUnixSockets))*maxNamed}
 	// The /proc of another pid namespace, where unshare(1) was told no --mount-proc, has other processes under our numbers.
 	if self, err := os.Readlink(proc + "/self"); err == nil && self == strconv.Itoa(os.Getpid()) {
 		n.own, _ = os.Readlink(proc + "/self/ns/pid")
@@ -57,7 +67,7 @@ func (n *pidNamespaces) scope(pid int32, at int64) uint32 {
 	if ok && at >= s.looked && at-s.looked < int64(believed) {
 		return s.scope
 	}
-	if scope, found := n.look(pid); found {
+	if scope, found := n.look(pid, at); found {
 		s.scope = scope
 	} else if !ok {
 		s.scope = ForeignScope
@@ -83,7 +93,7 @@ func (n *pidNamespaces) forget(at int64) {
 
 // look asks /proc for the pid namespace of a process. Not found means that the process has ended, or that /proc shows it to others only
 // (hidepid).
-func (n *pidNamespaces) look(pid int32) (scope uint32, found bool) {
+func (n *pidNamespaces) look(pid int32, at int64) (scope uint32, found bool) {
 	link, err := os.Readlink(n.path(pid, "ns/pid"))
 	switch {
 	case err == nil && link == n.own:
@@ -93,21 +103,21 @@ func (n *pidNamespaces) look(pid int32) (scope uint32, found bool) {
 		number, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]"), 10, 32)
 		return max(uint32(number), ForeignScope), err == nil
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return n.lookAtStatus(pid) // the link is for those who may trace the process, its status for everybody
+		return n.lookAtStatus(pid, at) // the link is for those who may trace the process, its status for everybody
 	}
 	return 0, false
 }
 
 // lookAtStatus finds the first process of pid's namespace, which is as good as a name for it, among its ancestors. The scope is ForeignScope
-// plus that process's id, or alone where there is none such: whoever entered the namespace from outside has a parent there.
-func (n *pidNamespaces) lookAtStatus(pid int32) (scope uint32, found bool) {
+// where there is none such: whoever entered the namespace from outside has a parent there.
+func (n *pidNamespaces) lookAtStatus(pid int32, at int64) (scope uint32, found bool) {
 	own, parent, depth, found := n.status(pid)
 	if !found || depth == 1 {
 		return 0, found
 	}
 	for range maxParents {
 		if own == 1 {
-			return ForeignScope | uint32(pid), true
+			return n.name(pid, at), true
 		}
 		pid = parent
 		var d int
@@ -116,6 +126,26 @@ func (n *pidNamespaces) lookAtStatus(pid int32) (scope uint32, found bool) {
 		}
 	}
 	return ForeignScope, true
+}
+
+// name returns the scope of the namespace whose first process this is.
+func (n *pidNamespaces) name(first int32, at int64) uint32 {
+	oldest := 0
+	for i := range n.named {
+		if n.named[i].first == first {
+			n.named[i].used = at
+			return n.base + uint32(i)
+		}
+		if n.named[i].used < n.named[oldest].used {
+			oldest = i
+		}
+	}
+	if len(n.named) < maxNamed {
+		oldest = len(n.named)
+		n.named = append(n.named, named{})
+	}
+	n.named[oldest] = named{first, at}
+	return n.base + uint32(oldest)
 }
 
 // status reads from /proc/PID/status the process's id in its own pid namespace, its parent as seen from here, and how many namespaces deep

@@ -5,6 +5,6 @@ package receiver
 // pidNamespaces is for Linux only.
 type pidNamespaces struct{}
 
-func newPIDNamespaces() *pidNamespaces { return nil }
+func newPIDNamespaces(uint64) *pidNamespaces { return nil }
 
 func (*pidNamespaces) scope(int32, int64) uint32 { return 0 }

@@ -42,7 +42,7 @@ type Unixgram struct {
 	mu      sync.Mutex // guards what follows; the readers don't take it while they run
 	inode   fileID     // of the newest socket's file
 	sockets []*unixSocket
-	rebinds uint64
+	opened  uint64 // sockets so far
 	errors  uint64 // failed reads of sockets that are closed
 }
 
@@ -88,20 +88,21 @@ func (u *Unixgram) open() (*unixSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt))}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt, u.opened))}
+	u.opened++
 	u.inode, u.sockets = inode, append(u.sockets, s)
 	return s, nil
 }
 
 // unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
 // namespaces apart.
-func unixgramFilter(opt UnixgramOptions) filter {
+func unixgramFilter(opt UnixgramOptions, nth uint64) filter {
 	if !haveCredentials {
 		return filter{}
 	}
-	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces()}
+	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces(nth)}
 }
 
 // prepareUnixgram makes a socket, before it is bound, attach credentials and no descriptors.
@@ -257,7 +258,6 @@ func (u *Unixgram) rebind() *unixSocket {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.rebinds++
 	for _, old := range u.sockets[:max(0, len(u.sockets)-maxUnixSockets)] {
 		old.stop()
 	}
@@ -309,7 +309,7 @@ func (u *Unixgram) inPlace() bool {
 func (u *Unixgram) Rebinds() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.rebinds
+	return u.opened - 1
 }
 
 // ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.

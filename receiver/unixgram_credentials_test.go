@@ -183,7 +183,7 @@ func TestPIDNamespacesAreRemembered(t *testing.T) {
 	p.link("100/ns/pid", "pid:[4026531836]") // ours: a relay
 	p.link("200/ns/pid", "pid:[4026532180]")
 	p.link("300/ns/pid", "pid:[4026532181]")
-	n := pidNamespacesIn(p.dir)
+	n := pidNamespacesIn(p.dir, 0)
 	now := int64(time.Hour)
 	want := func(what string, pid int32, scope uint32) {
 		t.Helper()
@@ -214,7 +214,7 @@ func TestPIDNamespacesAreRemembered(t *testing.T) {
 // However many processes log, no more than some thousand are remembered, and those that log now are not forgotten for old ones.
 func TestPIDNamespacesAreBounded(t *testing.T) {
 	p := newProc(t)
-	n := pidNamespacesIn(p.dir)
+	n := pidNamespacesIn(p.dir, 0)
 	p.link("7/ns/pid", "pid:[4026532180]")
 	at := int64(time.Hour)
 	for pid := int32(1000); pid < 1000+maxSenders-1; pid++ {
@@ -245,7 +245,7 @@ func TestPIDNamespacesWithoutProc(t *testing.T) {
 	p.link("1/ns/pid", "pid:[4026531836]")
 	p.link("200/ns/pid", "pid:[4026532180]")
 	for _, dir := range []string{p.dir, filepath.Join(p.dir, "nowhere")} {
-		if got := pidNamespacesIn(dir).scope(200, 1); got != ForeignScope {
+		if got := pidNamespacesIn(dir, 0).scope(200, 1); got != ForeignScope {
 			t.Errorf("scope %d, want %d", got, ForeignScope)
 		}
 	}
@@ -390,7 +390,7 @@ func TestUnixgramPIDNamespacesWithoutPrivilege(t *testing.T) {
 	u := listenUnixgram(t, newHoldSink(false))
 	own, first, second := startHelper(t, u.path, false), startHelper(t, u.path, true), startHelper(t, u.path, true)
 	asUser(t, 65534, func() {
-		n := newPIDNamespaces()
+		n := newPIDNamespaces(0)
 		for _, h := range []*helper{own, first, second} {
 			if _, err := os.Readlink(n.path(int32(h.pid), "ns/pid")); !os.IsPermission(err) {
 				t.Errorf("the link of process %d: %v, want a refusal, or this tests nothing", h.pid, err)
@@ -399,8 +399,8 @@ func TestUnixgramPIDNamespacesWithoutPrivilege(t *testing.T) {
 		if got := n.scope(int32(own.pid), 1); got != 0 {
 			t.Errorf("scope of a process of our own namespace is %d", got)
 		}
-		for _, h := range []*helper{first, second} {
-			if got, want := n.scope(int32(h.pid), 1), ForeignScope|uint32(h.pid); got != want {
+		for i, h := range []*helper{first, second} {
+			if got, want := n.scope(int32(h.pid), 1), ForeignScope+1+uint32(i); got != want {
 				t.Errorf("scope of the first process of a namespace is %d, want %d", got, want)
 			}
 		}
@@ -429,16 +429,37 @@ func TestPIDNamespaceOfDescendants(t *testing.T) {
 	status(610, 601, "610\t4\t1")
 	status(700, 500, "700\t9") // entered
 	status(701, 700, "701\t10")
-	n := pidNamespacesIn(p.dir)
-	for pid, want := range map[int32]uint32{
-		500: 0, 600: ForeignScope | 600, 601: ForeignScope | 600, 602: ForeignScope | 600, 610: ForeignScope | 610, 700: ForeignScope, 701: ForeignScope,
-	} {
-		if got, found := n.lookAtStatus(pid); got != want || !found {
-			t.Errorf("process %d: scope %d, found %v; want %d", pid, got, found, want)
+	n := pidNamespacesIn(p.dir, 0)
+	for _, tt := range []struct {
+		pid   int32
+		scope uint32
+	}{{500, 0}, {600, ForeignScope + 1}, {601, ForeignScope + 1}, {602, ForeignScope + 1}, {610, ForeignScope + 2}, {700, ForeignScope}, {701, ForeignScope}, {602, ForeignScope + 1}} {
+		if got, found := n.lookAtStatus(tt.pid, 1); got != tt.scope || !found {
+			t.Errorf("process %d: scope %d, found %v; want %d", tt.pid, got, found, tt.scope)
 		}
 	}
-	if _, found := n.lookAtStatus(800); found {
+	if _, found := n.lookAtStatus(800, 1); found {
 		t.Error("a process that doesn't exist was found")
+	}
+}
+
+// However many containers come and go, there are no more scopes than some thousand; the one that was silent longest makes room. Two sockets'
+// scopes are different.
+func TestNamedPIDNamespacesAreBounded(t *testing.T) {
+	first, second := newPIDNamespaces(0), newPIDNamespaces(1)
+	if first.name(7, 1) == second.name(8, 1) {
+		t.Error("two readers give two namespaces one scope")
+	}
+	seen := map[uint32]bool{}
+	for pid := int32(1000); pid < 1000+3*maxNamed; pid++ {
+		seen[first.name(pid, int64(pid))] = true
+		first.name(7, int64(pid))
+	}
+	if len(seen) > maxNamed {
+		t.Errorf("%d scopes, want at most %d", len(seen), maxNamed)
+	}
+	if got, want := first.name(7, 1e6), ForeignScope+1; got != want || seen[want] {
+		t.Errorf("the namespace that logs all the time has scope %d now, want %d, and no other one has it", got, want)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -312,7 +314,7 @@ func aChildSends(pid int) bool {
 	for _, child := range strings.Fields(string(children)) {
 		call, _ := os.ReadFile("/proc/" + child + "/syscall")
 		number, _, _ := strings.Cut(string(call), " ")
-		if number == strconv.Itoa(syscall.SYS_SENDTO) {
+		if number == strconv.Itoa(unix.SYS_SENDTO) {
 			return true
 		}
 	}
