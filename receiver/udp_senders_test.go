@@ -30,6 +30,7 @@ func dialFrom(t *testing.T, from, to string, u *UDP) *net.UDPConn {
 // FAULTS U8: what a sender that isn't on the list sends is counted and not looked at; the next one's is received. IPv4 senders are IPv4 on a
 // socket for both families. A socket that only this machine reaches takes everything.
 func TestUDPSendersThatAreNotAllowed(t *testing.T) {
+	t.Parallel()
 	const each = 300
 	for _, tt := range []struct {
 		listen         string
@@ -267,7 +268,7 @@ func TestUDPOfTwoThatStartAtOnceOneGetsIn(t *testing.T) {
 func listenElsewhere(t *testing.T, addr string) (output string, err error) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestUDPHelperListens$", "-test.v")
-	cmd.Env = append(os.Environ(), "UDP_HELPER_ADDR="+addr)
+	cmd.Env = append(os.Environ(), "UDP_HELPER_ADDR="+addr, quickExit)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

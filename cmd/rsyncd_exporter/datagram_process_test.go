@@ -43,7 +43,7 @@ func startExporterProcessWith(t *testing.T, attr *syscall.SysProcAttr, wrapper [
 	command := append(wrapper, self, "-test.run=^TestHelperProcess$")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = attr
-	cmd.Env = append(os.Environ(), helperVariable+"=exporter",
+	cmd.Env = append(os.Environ(), helperVariable+"=exporter", "GORACE=atexit_sleep_ms=0", // no second of sleep at the end
 		argumentsVariable+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
 	p := &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
 	p.Ready(t, "the exporter to be ready", func() bool {
