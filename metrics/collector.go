@@ -17,6 +17,13 @@ import (
 type Live struct {
 	Sockets []Socket
 	Files   []File
+	TLS     *TLS // nil where no input has TLS
+}
+
+// TLS is the state of the files of the inputs with TLS.
+type TLS struct {
+	Expires map[string]time.Time // by what it is
+	OK      bool                 // the files hold what is in force
 }
 
 // A Socket is the state of one kind of socket input.
@@ -30,8 +37,8 @@ type Socket struct {
 	Rebinds     uint64 // times that it was made again
 	Stream      bool   // Connections and Refused mean something
 	Connections int
-	Refused     uint64 // connections closed because the peer isn't allowed or there were too many
-	Errors      uint64 // failed receive and accept calls
+	Refused     map[string]uint64 // connections closed for what their peers are or did, by reason
+	Errors      uint64            // failed receive and accept calls
 }
 
 // A File is the state of one followed log file.
@@ -235,9 +242,17 @@ func (e *emitter) live(l Live) {
 		}
 		if s.Stream {
 			e.gauge(descOwnConnections, float64(s.Connections), s.Input)
-			e.counter(descOwnRefused, s.Refused, start, s.Input)
+			for reason, n := range s.Refused {
+				e.counter(descOwnRefused, n, start, s.Input, reason)
+			}
 		}
 		e.counter(descOwnErrors, s.Errors, start, s.Input)
+	}
+	if l.TLS != nil {
+		for file, end := range l.TLS.Expires {
+			e.gauge(descOwnTLSExpiry, float64(end.Unix()), file)
+		}
+		e.gauge(descOwnTLSReload, oneIf(l.TLS.OK))
 	}
 	for _, f := range l.Files {
 		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
@@ -253,8 +268,8 @@ func (e *emitter) live(l Live) {
 	}
 }
 
-func oneIf(b bool) float64 {
-	if b {
+func oneIf(set bool) float64 {
+	if set {
 		return 1
 	}
 	return 0

@@ -60,8 +60,10 @@ func (b *books) registry() *prometheus.Registry {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(NewCollector(func() *Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() Live {
 		return Live{
-			Sockets: []Socket{{Input: "udp", Datagram: true, Drops: 3, Buffer: 4096}, {Input: "tcp", Stream: true, Connections: 2}},
-			Files:   []File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
+			Sockets: []Socket{{Input: "udp", Datagram: true, Drops: 3, Buffer: 4096}, {Input: "tls", Stream: true, Connections: 2,
+				Refused: map[string]uint64{"no_certificate": 0, "expired": 4}}},
+			TLS:   &TLS{Expires: map[string]time.Time{"certificate": time.Unix(1800000000, 0)}, OK: true},
+			Files: []File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
 		}
 	}))
 	return r
@@ -188,6 +190,26 @@ func TestInventedNumbersMakeNoSeries(t *testing.T) {
 	if got := sum(t, b.registry(), "rsync_errors_total", "", ""); got != 1000 {
 		t.Errorf("errors: %v, want 1000", got)
 	}
+}
+
+// A reason that never happened is there at 0, so that the first one is an increase.
+func TestTLSMetrics(t *testing.T) {
+	newBooks(t, Config{}).want(`
+# HELP rsyncd_exporter_connections Open connections.
+# TYPE rsyncd_exporter_connections gauge
+rsyncd_exporter_connections{input="tls"} 2
+# HELP rsyncd_exporter_refused_connections_total Connections closed for what their peers are or did, by reason.
+# TYPE rsyncd_exporter_refused_connections_total counter
+rsyncd_exporter_refused_connections_total{input="tls",reason="expired"} 4
+rsyncd_exporter_refused_connections_total{input="tls",reason="no_certificate"} 0
+# HELP rsyncd_exporter_tls_certificate_expiry_timestamp_seconds When what is in force for LISTEN_TLS expires, in seconds of the Unix epoch: certificate, client_ca, and the crl's next update.
+# TYPE rsyncd_exporter_tls_certificate_expiry_timestamp_seconds gauge
+rsyncd_exporter_tls_certificate_expiry_timestamp_seconds{file="certificate"} 1.8e+09
+# HELP rsyncd_exporter_tls_reload_ok 1 if the files of LISTEN_TLS are in force, 0 if they have changed and can't be used.
+# TYPE rsyncd_exporter_tls_reload_ok gauge
+rsyncd_exporter_tls_reload_ok 1
+`, "rsyncd_exporter_connections", "rsyncd_exporter_refused_connections_total", "rsyncd_exporter_tls_certificate_expiry_timestamp_seconds",
+		"rsyncd_exporter_tls_reload_ok")
 }
 
 func TestExpositionIsClean(t *testing.T) {

@@ -42,8 +42,10 @@ var (
 	descOwnInPlace     = own("socket_in_place", "1 if the socket file leads to the exporter, 0 if it is gone or somebody else's: then new senders don't reach it.", "input")
 	descOwnRebinds     = own("socket_rebinds_total", "Times that the socket file was made again, as somebody had removed it.", "input")
 	descOwnConnections = own("connections", "Open connections.", "input")
-	descOwnRefused     = own("refused_connections_total", "Connections closed at once: ALLOW_FROM doesn't have the peer, or there were too many.", "input")
-	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls.", "input")
+	descOwnRefused     = own("refused_connections_total", "Connections closed for what their peers are or did, by reason.", "input", "reason")
+	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls, and breaches of TLS after the handshake.", "input")
+	descOwnTLSExpiry   = own("tls_certificate_expiry_timestamp_seconds", "When what is in force for LISTEN_TLS expires, in seconds of the Unix epoch: certificate, client_ca, and the crl's next update.", "file")
+	descOwnTLSReload   = own("tls_reload_ok", "1 if the files of LISTEN_TLS are in force, 0 if they have changed and can't be used.")
 	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
 	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")
 	descOwnOverflow    = own("label_overflow_total", "Sessions and messages whose label value is counted as _other because a limit (MAX_SERIES) was reached.", "label")
@@ -69,8 +71,8 @@ func allDescs() []*prometheus.Desc {
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed, descSessions, descActive,
 		descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes, descFileErrors, descLists, descStarts,
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
-		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds, descOwnConnections,
-		descOwnRefused, descOwnErrors, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
+		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
+		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
 		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

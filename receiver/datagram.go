@@ -48,6 +48,9 @@ type datagrams struct {
 	timeout time.Duration // SO_RCVTIMEO now
 	lastEnd time.Time     // when the last read returned
 	trouble trouble
+	turns   atomic.Uint64 // see Turns
+	passed  bool          // the socket outlives this process, see PassedUDP: what is queued in it is for the next one
+	hangUp  bool          // shutdown(2) makes senders see the end of a socket before it is drained
 }
 
 // A filter says which datagrams are taken and, of those of a unix socket, in which scope. The zero value takes all.
@@ -66,12 +69,16 @@ func newDatagrams(fd int, src *Source, sink Sink, f filter) *datagrams {
 }
 
 // run reads until ctx ends or the socket is unusable, drains the socket, calls closeSocket (from here on senders get an error instead
-// of a queue that nobody reads), and then offers what is pending until it is taken or settleLimit is over.
+// of a queue that nobody reads), and then offers what is pending until it is taken or settleLimit is over. A passed socket isn't drained:
+// what is queued in it waits for the next process, and what arrived after a last read would be no different.
 func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	err := d.receive(ctx)
-	if err == nil {
+	if err == nil && !d.passed {
+		if d.hangUp {
+			_ = unix.Shutdown(d.fd, unix.SHUT_RD) // if not, what arrives between the last read and the close is lost
+		}
 		d.drain()
 	}
 	if cerr := closeSocket(); err == nil && cerr != nil {
@@ -85,6 +92,7 @@ func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 func (d *datagrams) receive(ctx context.Context) error {
 	d.lastEnd = time.Now()
 	for ctx.Err() == nil {
+		d.turns.Add(1)
 		if err := d.adjustTimeout(); err != nil {
 			return fmt.Errorf("%s: SO_RCVTIMEO: %w", d.src.Name, err)
 		}

@@ -28,12 +28,13 @@ var errBadLength = errors.New("octet count is not a number from 1 to 999999 and 
 // With lines set the stream is plain text: only LF ends a line and a digit means nothing.
 type framer struct {
 	buf      []byte
-	r, w     int  // buf[r:w] has not been cut yet
-	full     bool // the last read took all the space it was given
-	lines    bool // LF-terminated lines only
-	skip     int  // bytes left of an oversized octet-counted frame
-	skipLine bool // within an oversized line
-	lf, nul  int  // the first LF and NUL at or after r where not below r; w stands for none. -1: not looked for yet
+	r, w     int    // buf[r:w] has not been cut yet
+	full     bool   // the last read took all the space it was given
+	lines    bool   // LF-terminated lines only
+	skip     int    // bytes left of an oversized octet-counted frame
+	skipLine bool   // within an oversized line
+	cuts     uint64 // messages, skipped ones too, whose end has come
+	lf, nul  int    // the first LF and NUL at or after r where not below r; w stands for none. -1: not looked for yet
 }
 
 // space returns where the next read shall put its bytes, at least one. It takes back the memory of all messages that cut returned.
@@ -54,6 +55,12 @@ func (f *framer) advance(n int) {
 	f.lf, f.nul = -1, -1
 }
 
+// uncut returns what has been read and not been cut. It is invalidated as messages are.
+func (f *framer) uncut() []byte { return f.buf[f.r:f.w] }
+
+// within says whether a message has begun and not ended yet, one that is being skipped too.
+func (f *framer) within() bool { return f.r < f.w || f.skip > 0 || f.skipLine }
+
 // cut appends complete messages to s and counts discarded ones there. More is true when s is full and cut must be called again before
 // the next read. The messages are views that space invalidates. After an error, which s has counted, nothing more will be cut.
 func (f *framer) cut(s *Slab) (more bool, err error) {
@@ -67,7 +74,7 @@ func (f *framer) cut(s *Slab) (more bool, err error) {
 			n := min(f.skip, f.w-f.r)
 			f.skip -= n
 			f.r += n
-			whole = true
+			whole = f.skip == 0
 		case f.skipLine:
 			whole = f.cutSkipped()
 		case isDigit(c) && !f.lines:
@@ -82,6 +89,7 @@ func (f *framer) cut(s *Slab) (more bool, err error) {
 		if !whole {
 			break
 		}
+		f.cuts++
 	}
 	return false, nil
 }

@@ -20,7 +20,7 @@ import (
 type pidNamespaces struct {
 	proc  string // /proc, or what a test has instead
 	own   string // target of the link ns/pid of our own process; empty where /proc doesn't show our pid namespace
-	known map[int32]sender
+	known map[int32]process
 	base  uint32 // scope of the first of named
 	named []named
 }
@@ -31,8 +31,8 @@ type named struct {
 	used  int64 // when last, in nanoseconds of the Unix epoch
 }
 
-// A sender is what has been found out about a process.
-type sender struct {
+// A process is what has been found out about a sender.
+type process struct {
 	scope  uint32
 	looked int64 // when, in nanoseconds of the Unix epoch
 }
@@ -49,7 +49,7 @@ const (
 func newPIDNamespaces(nth uint64) *pidNamespaces { return pidNamespacesIn("/proc", nth) }
 
 func pidNamespacesIn(proc string, nth uint64) *pidNamespaces {
-	n := &pidNamespaces{proc: proc, known: map[int32]sender{}, base: ForeignScope + 1 + uint32(nth%(2*maxUnixSockets))*maxNamed}
+	n := &pidNamespaces{proc: proc, known: map[int32]process{}, base: ForeignScope + 1 + uint32(nth%(2*maxUnixSockets))*maxNamed}
 	// The /proc of another pid namespace, where unshare(1) was told no --mount-proc, has other processes under our numbers.
 	if self, err := os.Readlink(proc + "/self"); err == nil && self == strconv.Itoa(os.Getpid()) {
 		n.own, _ = os.Readlink(proc + "/self/ns/pid")
@@ -75,7 +75,7 @@ func (n *pidNamespaces) scope(pid int32, at int64) uint32 {
 	if !ok && len(n.known) >= maxSenders {
 		n.forget(at)
 	}
-	n.known[pid] = sender{s.scope, at}
+	n.known[pid] = process{s.scope, at}
 	return s.scope
 }
 

@@ -6,14 +6,22 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 const (
 	defaultConnections = 1024
+	defaultPerSource   = 128
+	defaultHandshakes  = 64
 	defaultIdle        = 10 * time.Minute
+	defaultMessage     = 30 * time.Second
+	defaultHandshake   = 5 * time.Second
+
+	goneTime = 2 * time.Minute // after which a peer is taken to have gone without a FIN
 
 	quietTime = 100 * time.Millisecond // at the end, a connection that sends nothing for so long has been read to its end
 
@@ -21,41 +29,70 @@ const (
 	maxAcceptPause = time.Second
 )
 
-// TCPOptions are the settings of a TCP input. Zero values stand for the defaults.
+// TCPOptions are the settings of a TCP or TLS input. Zero values stand for the defaults.
 type TCPOptions struct {
-	MaxConnections int           // open at the same time, 1024; more are closed at once and counted, see Refused
-	IdleTimeout    time.Duration // a connection that sends nothing for so long is closed, 10 minutes
-	AllowFrom      *AllowList    // who may connect; others are closed at once and counted, see Refused
+	MaxConnections   int           // open at the same time, 1024; more are closed at once and counted, see Refused
+	MaxPerSource     int           // likewise, from one IPv4 address or one IPv6 network of 64 bits, 128
+	IdleTimeout      time.Duration // a connection that has sent nothing for so long makes room when there are too many, 10 minutes
+	MessageTimeout   time.Duration // one that takes so long for a message, from its first byte to its last, is closed; one without any makes room; 30 s
+	HandshakeTimeout time.Duration // from accept to the end of the TLS handshake, 5 s
+	MaxHandshakes    int           // under way at the same time, 64, and a quarter of it from one source; others wait for their turn
+	AllowFrom        *AllowList    // who may connect; others are closed at once and counted, see Refused
 }
 
-// TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart). A busy Sink makes the senders
-// wait: nothing is lost as long as a connection stays open.
+// TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart), or over TLS (RFC 5425), where
+// the framing is told apart in the same way. A busy Sink makes the senders wait: nothing is lost as long as a connection stays open.
 type TCP struct {
 	src      Source
 	sink     Sink
 	opt      TCPOptions
 	listener net.Listener
+	creds    *Credentials // nil: plain TCP
+	gate     *gate
 
-	open         atomic.Int64
-	refused      atomic.Uint64
+	refused      refusals
 	acceptErrors atomic.Uint64
+	tlsErrors    atomic.Uint64
 }
 
 // ListenTCP binds addr as ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
 func ListenTCP(addr string, src Source, sink Sink, opt TCPOptions) (*TCP, error) {
-	if opt.MaxConnections <= 0 {
-		opt.MaxConnections = defaultConnections
+	return listenStream("tcp", addr, src, sink, nil, opt)
+}
+
+// ListenTLS is ListenTCP for syslog over TLS. The caller runs the Credentials too, which several inputs may share.
+func ListenTLS(addr string, src Source, sink Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
+	return listenStream("tls", addr, src, sink, creds, opt)
+}
+
+func listenStream(name, addr string, src Source, sink Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
+	// Peers that vanish without a FIN are found after goneTime: by the last of four probes, or because they don't acknowledge.
+	lc := net.ListenConfig{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: goneTime / 2, Interval: goneTime / 8, Count: 4},
+		Control:         func(_, _ string, c syscall.RawConn) error { return limitUnacknowledged(c, goneTime) },
 	}
-	if opt.IdleTimeout <= 0 {
-		opt.IdleTimeout = defaultIdle
-	}
-	// Peers that vanish without a FIN are found after two minutes.
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4}}
 	l, err := lc.Listen(context.Background(), networkOf("tcp", addr), addr)
 	if err != nil {
-		return nil, bindError("tcp", addr, err)
+		return nil, bindError(name, addr, err)
 	}
-	return &TCP{src: src, sink: sink, opt: opt, listener: l}, nil
+	return newTCP(l, src, sink, creds, opt), nil
+}
+
+// newTCP returns an input that accepts from l, which is its own from now on; over TLS where creds isn't nil.
+func newTCP(l net.Listener, src Source, sink Sink, creds *Credentials, opt TCPOptions) *TCP {
+	orDefault(&opt.MaxConnections, defaultConnections)
+	orDefault(&opt.MaxPerSource, defaultPerSource)
+	orDefault(&opt.MaxHandshakes, defaultHandshakes)
+	orDefault(&opt.IdleTimeout, defaultIdle)
+	orDefault(&opt.MessageTimeout, defaultMessage)
+	orDefault(&opt.HandshakeTimeout, defaultHandshake)
+	return &TCP{src: src, sink: sink, opt: opt, listener: l, creds: creds, gate: newGate(opt)}
+}
+
+func orDefault[N int | time.Duration](n *N, def N) {
+	if *n <= 0 {
+		*n = def
+	}
 }
 
 // Run accepts and reads connections until ctx ends. Then it stops listening, reads what the connections have already sent (until each
@@ -92,28 +129,51 @@ func (t *TCP) Run(ctx context.Context) error {
 	}
 }
 
-// admit starts reading conn, or closes it when its peer isn't allowed or there are too many.
+// admit starts serving conn, or closes it and counts why. It is the one place where a connection is turned away for where it comes from.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
-	if !t.opt.AllowFrom.allowsPeer(conn) || t.open.Load() >= int64(t.opt.MaxConnections) {
-		t.refused.Add(1)
+	if !t.opt.AllowFrom.allowsPeer(conn) {
+		t.refused[PeerNotAllowed].Add(1)
 		conn.Close()
 		return
 	}
-	t.open.Add(1)
+	v, madeRoom, reason := t.gate.enter(conn, time.Now())
+	if madeRoom {
+		t.refused[Idle].Add(1)
+	}
+	if reason != Admitted {
+		t.refused[reason].Add(1)
+		conn.Close()
+		return
+	}
 	conns.Go(func() {
-		defer t.open.Add(-1)
+		defer t.gate.leave(v)
 		defer conn.Close()
-		t.read(ctx, conn)
+		if t.creds == nil {
+			t.read(ctx, v, conn, func() bool { return true })
+			return
+		}
+		w := &wire{Conn: conn, left: -1}
+		secured, reason := t.handshake(ctx, w, v.from)
+		if reason != Admitted {
+			t.refused[reason].Add(1)
+		}
+		if secured == nil {
+			return
+		}
+		defer secured.Close()
+		// Without a close_notify the end may be somebody else's doing (RFC 8446 section 6.1). crypto/tls lets that pass between records.
+		t.read(ctx, v, secured, func() bool { return !w.ended })
 	})
 }
 
-// read takes messages from conn until its end, until it is idle for too long, or until ctx has ended and it is quiet.
-func (t *TCP) read(ctx context.Context, conn net.Conn) {
-	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it from deadline.
+// read takes messages from a visitor, whose connection conn is or lies below conn, until its end, until it is too slow, or until ctx has
+// ended and it is quiet. properly says of an end whether the peer made it.
+func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func() bool) {
+	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it below.
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
-		_ = conn.SetReadDeadline(time.Now().Add(quietTime))
+		_ = conn.SetDeadline(time.Now().Add(quietTime))
 	})
 	defer func() {
 		if !stop() {
@@ -123,28 +183,87 @@ func (t *TCP) read(ctx context.Context, conn net.Conn) {
 
 	var in framer
 	var slab Slab
-	var end time.Time // of reading after ctx has ended
-	for {
-		_ = conn.SetReadDeadline(time.Now().Add(t.opt.IdleTimeout))
+	due := deadlines{message: t.opt.MessageTimeout, rest: min(t.opt.IdleTimeout, goneTime)}
+	for greeted := false; ; {
+		// Writes have it too: a TLS peer that asks for answers and doesn't read them would hold Read up.
+		_ = conn.SetDeadline(due.next(&in, time.Now()))
 		if ctx.Err() != nil { // looked at after the deadline was set, so that the one above can't undo that of AfterFunc
-			now := time.Now()
-			if end.IsZero() {
-				end = now.Add(drainLimit)
-			}
-			_ = conn.SetReadDeadline(earlier(end, now.Add(quietTime)))
+			_ = conn.SetDeadline(due.last(time.Now()))
 		}
 		n, err := conn.Read(in.space())
 		at := time.Now().UnixNano()
 		in.advance(n)
+		if n == 0 && due.resting && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		v.quiet.Store(at)
+		if !greeted {
+			says, more := greeting(in.uncut())
+			if says != Admitted {
+				t.refused[says].Add(1)
+				return
+			}
+			if greeted = !more || err != nil; !greeted {
+				continue
+			}
+		}
 		if in.deliver(&t.src, t.sink, &slab, at) != nil {
 			return
 		}
+		if in.cuts > 0 {
+			v.spoke.Store(true)
+		}
 		if err != nil {
-			in.finish(&slab, errors.Is(err, io.EOF))
+			in.finish(&slab, errors.Is(err, io.EOF) && properly())
 			deliverAny(&t.src, t.sink, &slab, at)
+			t.countEnd(ctx, err)
 			return
 		}
 	}
+}
+
+// countEnd counts the end of a connection that needs counting.
+func (t *TCP) countEnd(ctx context.Context, err error) {
+	var op *net.OpError
+	switch {
+	case ctx.Err() != nil || errors.Is(err, io.EOF):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t.refused[TooSlow].Add(1)
+	case t.creds == nil:
+	case errors.As(err, &op) && op.Op == "read": // the network's, as with plain TCP
+	default:
+		t.tlsErrors.Add(1)
+	}
+}
+
+// deadlines says until when a connection's next read may take.
+type deadlines struct {
+	message time.Duration // that a message may take
+	rest    time.Duration // that a read may take between messages, after which there is another one
+	began   time.Time     // when the message that has not come whole yet did begin
+	cuts    uint64        // framer.cuts at that time
+	resting bool          // next was for a read between messages
+	end     time.Time     // of reading after the input's context has ended
+}
+
+// next is for a connection with in as its framer that has been read from, and what came has been handed over.
+func (d *deadlines) next(in *framer, now time.Time) time.Time {
+	if d.resting = !in.within(); d.resting {
+		d.began = time.Time{}
+		return now.Add(d.rest)
+	}
+	if d.cuts != in.cuts || d.began.IsZero() {
+		d.cuts, d.began = in.cuts, now
+	}
+	return d.began.Add(d.message)
+}
+
+// last is for one that shall end when it is quiet.
+func (d *deadlines) last(now time.Time) time.Time {
+	if d.end.IsZero() {
+		d.end = now.Add(drainLimit)
+	}
+	return earlier(d.end, now.Add(quietTime))
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -163,10 +282,14 @@ func (t *TCP) Close() error {
 }
 
 // Connections returns how many connections are open. It may be called at any time, as may the other counts.
-func (t *TCP) Connections() int { return int(t.open.Load()) }
+func (t *TCP) Connections() int { return t.gate.connections() }
 
-// Refused returns how many connections were closed because their peer was not allowed or there were too many.
-func (t *TCP) Refused() uint64 { return t.refused.Load() }
+// Refused returns how many connections were closed for what their peers are or did, by a Refusal's label value; all that can happen here
+// are there from the start.
+func (t *TCP) Refused() map[string]uint64 { return t.refused.byReason(t.creds != nil) }
+
+// TLSErrors returns how many TLS connections ended with a breach of the protocol after their handshake.
+func (t *TCP) TLSErrors() uint64 { return t.tlsErrors.Load() }
 
 // AcceptErrors returns how often a connection could not be accepted, for lack of file descriptors for example.
 func (t *TCP) AcceptErrors() uint64 { return t.acceptErrors.Load() }

@@ -37,6 +37,17 @@ func dialTCP(t *testing.T, l *TCP) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
+// wantRefused waits until so many connections were refused for the reason, and expects that none was for another one.
+func wantRefused(t *testing.T, l *TCP, reason Refusal, n uint64) {
+	t.Helper()
+	reach(t, fmt.Sprintf("%d refused as %v; so far %v", n, reason, l.Refused()), func() bool { return l.refused[reason].Load() == n })
+	for r := range NumRefusals {
+		if got := l.refused[r].Load(); r != reason && got != 0 {
+			t.Errorf("%d connections refused as %v, want none", got, r)
+		}
+	}
+}
+
 // closedByPeer waits until the other side has closed the connection.
 func closedByPeer(t *testing.T, c net.Conn) {
 	t.Helper()

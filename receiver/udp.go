@@ -25,6 +25,7 @@ type UDP struct {
 	src     Source
 	addr    net.Addr
 	sockets []*udpSocket
+	rounds  rounds // of all readers
 }
 
 // A udpSocket is one of the sockets that share an address.
@@ -49,10 +50,7 @@ func ListenUDP(addr string, src Source, sink Sink, opt UDPOptions) (*UDP, error)
 		return nil, err
 	}
 	u := &UDP{src: src, addr: local}
-	var f filter
-	if !local.IP.IsLoopback() {
-		f.from = opt.AllowFrom
-	}
+	f := udpFilter(local, opt)
 	for _, fd := range fds {
 		u.sockets = append(u.sockets, &udpSocket{in: newDatagrams(fd, &u.src, sink, f)})
 	}
@@ -63,6 +61,14 @@ func ListenUDP(addr string, src Source, sink Sink, opt UDPOptions) (*UDP, error)
 		}
 	}
 	return u, nil
+}
+
+// udpFilter has addresses looked at where others than this machine can send.
+func udpFilter(local *net.UDPAddr, opt UDPOptions) filter {
+	if local.IP.IsLoopback() {
+		return filter{}
+	}
+	return filter{from: opt.AllowFrom}
 }
 
 // bindUDP returns n sockets that are bound to addr. The first is bound without SO_REUSEPORT and shares the address only afterwards: with

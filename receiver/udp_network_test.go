@@ -179,7 +179,7 @@ func TestUDPTorture(t *testing.T) {
 			})
 		}
 		all.Wait()
-		want := sum(sent[:])
+		want := added(sent[:])
 		reach(t, "sent = received + drops", func() bool { return sink.count()+u.Drops() == want })
 		drops := u.Drops()
 		stop()
@@ -210,7 +210,7 @@ func (c *tally) TryDeliver(_ *Source, s *Slab) bool {
 func (c *tally) count() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return sum(c.n[:])
+	return added(c.n[:])
 }
 
 func (c *tally) refused() uint64 {

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dialFrom returns a socket that sends from an address of this machine to a port of another of its addresses.
-func dialFrom(t *testing.T, from, to string, u *UDP) *net.UDPConn {
+// dialUDPFrom returns a socket that sends from an address of this machine to a port of another of its addresses.
+func dialUDPFrom(t *testing.T, from, to string, u *UDP) *net.UDPConn {
 	t.Helper()
 	c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.ParseIP(to), Port: u.Addr().(*net.UDPAddr).Port})
 	if err != nil {
@@ -50,12 +50,12 @@ func TestUDPSendersThatAreNotAllowed(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := start(t, u)
-		good := dialFrom(t, tt.within[0], tt.within[1], u)
+		good := dialUDPFrom(t, tt.within[0], tt.within[1], u)
 		var want []string
 		refused := uint64(0)
 		for i := range each {
 			if tt.beyond[0] != "" {
-				bad := dialFrom(t, tt.beyond[0], tt.beyond[1], u) // from another port each time
+				bad := dialUDPFrom(t, tt.beyond[0], tt.beyond[1], u) // from another port each time
 				send(t, bad, "<30>refused")
 				send(t, bad, strings.Repeat("x", MaxMessage+1)) // refused first, whatever its length
 				bad.Close()
@@ -110,7 +110,7 @@ func socketCounts(u *UDP, sinks []*holdSink) (received, drops []uint64) {
 	return received, drops
 }
 
-func sum(list []uint64) uint64 {
+func added(list []uint64) uint64 {
 	total := uint64(0)
 	for _, n := range list {
 		total += n
@@ -140,7 +140,7 @@ func TestUDPSeveralSockets(t *testing.T) {
 		}
 		reach(t, "the one socket overflows", func() bool { return u.Drops() > 0 })
 		stop := start(t, u)
-		reach(t, "sent = received + drops", func() bool { r, d := socketCounts(u, sinks); return sum(r)+sum(d) == sent })
+		reach(t, "sent = received + drops", func() bool { r, d := socketCounts(u, sinks); return added(r)+added(d) == sent })
 		r, d := socketCounts(u, sinks)
 		slices.Sort(r)
 		slices.Sort(d)
@@ -148,7 +148,7 @@ func TestUDPSeveralSockets(t *testing.T) {
 			t.Errorf("%s: one port's datagrams: received %d, dropped %d; want one socket to have all", addr, r, d)
 		}
 
-		before := sum(r)
+		before := added(r)
 		const ports, each = 400, 10
 		for range ports {
 			c := dialUDP(t, u.Addr())
@@ -157,14 +157,14 @@ func TestUDPSeveralSockets(t *testing.T) {
 			}
 			c.Close()
 		}
-		reach(t, "all received", func() bool { r, d := socketCounts(u, sinks); return sum(r)+sum(d) == sent+ports*each })
+		reach(t, "all received", func() bool { r, d := socketCounts(u, sinks); return added(r)+added(d) == sent+ports*each })
 		r, _ = socketCounts(u, sinks)
 		if slices.Min(r) == 0 {
 			t.Errorf("%s: %d ports' datagrams: received %d, want some at each socket", addr, ports, r)
 		}
 		drops := u.Drops()
 		stop()
-		if r, _ := socketCounts(u, sinks); u.Drops() != drops || sum(r) <= before {
+		if r, _ := socketCounts(u, sinks); u.Drops() != drops || added(r) <= before {
 			t.Errorf("%s: drops %d after the end, %d before", addr, u.Drops(), drops)
 		}
 	}
@@ -191,7 +191,7 @@ func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
 		c.Close()
 	}
 	start(t, u)() // stopped before it has begun
-	if r, _ := socketCounts(u, sinks); sum(r)+u.Drops() != sent || slices.Min(r) == 0 {
+	if r, _ := socketCounts(u, sinks); added(r)+u.Drops() != sent || slices.Min(r) == 0 {
 		t.Errorf("received %d, dropped %d; want %d in all, some at each", r, u.Drops(), sent)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,7 @@ type Unixgram struct {
 	inode   fileID     // of the newest socket's file
 	sockets []*unixSocket
 	opened  uint64 // sockets so far
+	rounds  rounds // of all readers
 	errors  uint64 // failed reads of sockets that are closed
 }
 
@@ -67,8 +69,8 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 	if path == "" || strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
 	}
-	if len(opt.Users) > 0 && !haveCredentials {
-		return nil, fmt.Errorf("unixgram %q: a list of users who may log needs the senders' credentials, which this system doesn't give (leave it empty)", path)
+	if err := checkUsers(src.Name, opt); err != nil {
+		return nil, err
 	}
 	lock, err := lockPath(path)
 	if err != nil {
@@ -91,9 +93,18 @@ func (u *Unixgram) open() (*unixSocket, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt, u.opened))}
+	s.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
 	u.opened++
 	u.inode, u.sockets = inode, append(u.sockets, s)
 	return s, nil
+}
+
+// checkUsers refuses a list of users where they can't be known.
+func checkUsers(name string, opt UnixgramOptions) error {
+	if len(opt.Users) > 0 && !haveCredentials {
+		return fmt.Errorf("%s: a list of users who may log needs the senders' credentials, which this system doesn't give (leave it empty)", name)
+	}
+	return nil
 }
 
 // unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
@@ -249,7 +260,7 @@ func (u *Unixgram) Run(ctx context.Context) error {
 // rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
 // it is a dead process's.
 func (u *Unixgram) rebind() *unixSocket {
-	if u.InPlace() {
+	if u.lock == nil || u.InPlace() { // without a lock it is a passed socket's file, and for somebody else to make
 		return nil
 	}
 	s, err := u.open()
@@ -270,6 +281,9 @@ func (u *Unixgram) closeSocket(s *unixSocket) error {
 	defer u.mu.Unlock()
 	u.errors += s.in.trouble.total.Load()
 	u.sockets = slices.DeleteFunc(u.sockets, func(open *unixSocket) bool { return open == s })
+	if s.in.passed {
+		return unix.Close(s.in.fd) // file and lock are for whoever made the socket
+	}
 	last := len(u.sockets) == 0
 	var err error
 	if last && u.inPlace() {
@@ -301,6 +315,9 @@ func (u *Unixgram) InPlace() bool {
 }
 
 func (u *Unixgram) inPlace() bool {
+	if strings.HasPrefix(u.path, "@") { // a passed abstract socket has no file
+		return true
+	}
 	id, err := idOf(u.path)
 	return err == nil && id == u.inode
 }

@@ -481,7 +481,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := int32(4711)
-	u.sockets[0].in.filter.spaces.known[foreign] = sender{scope: 4026532180, looked: 1}
+	u.sockets[0].in.filter.spaces.known[foreign] = process{scope: 4026532180, looked: 1}
 	err = raw.Control(func(fd uintptr) {
 		for _, message := range [][]byte{costMessageOf(os.Getpid()), costMessageOf(505)} {
 			for _, busy := range []bool{false, true} {

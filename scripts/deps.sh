@@ -47,7 +47,7 @@ unpack() {
 	# The resolver names what is missing. The JavaScript and fonts of Prometheus' old console aren't needed.
 	debs=$(apt_private install --simulate --no-install-recommends "$package" 2>>"$log" |
 		awk '$1 == "Inst" && $2 !~ /^(libjs-|fonts-|javascript-common)/ { print $2 }') || true
-	debs=${debs:-$package}
+	case " ${debs//$'\n'/ } " in *" $package "*) ;; *) debs="$debs $package" ;; esac # it is installed
 	mkdir -p "$tools/debs" "$tools/root" "$tools/bin"
 	# shellcheck disable=SC2086 # one word for each package
 	(cd "$tools/debs" && apt_private download $debs) >>"$log" 2>&1 ||
@@ -71,6 +71,20 @@ fresh_lists() {
 	mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
 	apt_private update >>"$log" 2>&1 || true
 	lists_are_fresh=yes
+}
+
+# rsyslogd_tls provides rsyslogd with its TLS driver, which Debian packs apart. Both are unpacked, also where the machine has rsyslog: the
+# driver must be of the same build.
+rsyslogd_tls() {
+	local driver
+	! is_there rsyslogd-tls || return 0
+	begin rsyslogd-tls || return 0
+	say "unpacking Debian's rsyslog and rsyslog-openssl under build/tools (rsyslogd-tls is missing here)"
+	unpack rsyslog
+	unpack rsyslog-openssl
+	driver=$(echo "$tools"/root/usr/lib/*-linux-gnu/rsyslog/lmnsd_ossl.so)
+	[ -e "$driver" ] || fail "Debian's rsyslog-openssl has no lmnsd_ossl.so: install rsyslog with its OpenSSL driver by hand"
+	write_wrapper rsyslogd-tls /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ''
 }
 
 # write_wrapper PROGRAM PATH SETTING OPTION writes the script that runs an unpacked program with the libraries unpacked beside it.
@@ -118,7 +132,9 @@ provide() {
 		unpacked promtool prometheus /usr/bin/promtool
 		;;
 	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
+	rsyslogd-tls) rsyslogd_tls ;;
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
+	openssl) unpacked openssl openssl /usr/bin/openssl ;;
 	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
 	strace) unpacked strace strace /usr/bin/strace ;;
 	debootstrap)
@@ -139,7 +155,7 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd syslog-ng systemd-analyze strace
+[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace
 for program; do
 	provide "$program"
 done

@@ -19,6 +19,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"rsyncd_exporter/internal/systemd"
+	"rsyncd_exporter/receiver"
 )
 
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
@@ -26,7 +29,9 @@ type Config struct {
 	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
 	UDPSockets         int
 	ListenTCP          []string // likewise
-	ListenUnixgram     string   // path; empty: off
+	ListenTLS          []string // likewise
+	TLS                receiver.TLSOptions
+	ListenUnixgram     string // path; empty: off
 	ListenUnixgramMode fs.FileMode
 	ListenUnixgramUIDs []uint32       // empty: all
 	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
@@ -46,8 +51,10 @@ type Config struct {
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
 
-	Stdin    io.Reader // what the file "-" is; whoever starts serve sets it
-	Warnings []string  // what is allowed and still doubtful, for the log
+	Passed   []passedSocket // those that this process was started with; what they receive is in none of the settings above
+	Watchdog time.Duration  // how often the supervisor wants to be told that all is well; 0: never
+	Stdin    io.Reader      // what the file "-" is; whoever starts serve sets it
+	Warnings []string       // what is allowed and still doubtful, for the log
 }
 
 // Limits of settings.
@@ -67,8 +74,8 @@ const (
 
 // loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. It returns the
 // settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
-// no input.
-func loadConfig(args []string) (*Config, *settings, error) {
+// no input. sockets are those that the process was started with.
+func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
 	s := newSettings()
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
@@ -76,7 +83,7 @@ func loadConfig(args []string) (*Config, *settings, error) {
 		return nil, nil, flag.ErrHelp
 	}
 	v := &validator{problems: problems}
-	cfg := v.validate(s)
+	cfg := v.validate(s, sockets)
 	if len(v.problems) > 0 {
 		return nil, nil, errors.Join(v.problems...)
 	}
@@ -104,14 +111,17 @@ func (v *validator) warn(format string, args ...any) {
 	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
 }
 
-func (v *validator) validate(s *settings) *Config {
+func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	if len(s.legacyFiles) > 0 && s.ListenUDP.origin == "default" {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
+	passed := v.assign(sockets, s)
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
 		UDPSockets:         v.number(&s.UDPSockets, 1, maxUDPSockets),
 		ListenTCP:          v.addresses(&s.ListenTCP),
+		ListenTLS:          v.addresses(&s.ListenTLS),
+		TLS:                v.tls(s, passed),
 		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
 		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
 		ListenUnixgramUIDs: v.users(&s.ListenUnixgramUids),
@@ -130,8 +140,10 @@ func (v *validator) validate(s *settings) *Config {
 		HTTPListen:         v.address(&s.HTTPListen),
 		WebConfig:          v.webConfig(&s.WebConfig),
 		LogLevel:           v.level(&s.LogLevel),
+		Passed:             passed,
 	}
 	c.ModuleFormats = v.formats
+	v.withoutCovered(s, c)
 	v.together(s, c)
 	c.Warnings = v.warnings
 	return c
@@ -139,8 +151,9 @@ func (v *validator) validate(s *settings) *Config {
 
 // together checks what is wrong only in company.
 func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenUnixgram.off() && len(c.Files) == 0 {
-		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: "+
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && len(c.Files) == 0 &&
+		!takesMessages(c.Passed) {
+		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}
 	for _, a := range c.ListenTCP {
@@ -151,6 +164,16 @@ func (v *validator) together(s *settings, c *Config) {
 	if uidMap, err := os.ReadFile("/proc/self/uid_map"); err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
 		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the system all look like 65534, "+
 			"and can't be told apart: run the exporter outside of it", s.ListenUnixgramUids.origin)
+	}
+	for _, a := range c.ListenTLS {
+		if overlap(a, c.HTTPListen) {
+			v.problemWith(&s.ListenTLS, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
+		}
+		for _, b := range c.ListenTCP {
+			if overlap(a, b) {
+				v.problemWith(&s.ListenTLS, a, fmt.Errorf("LISTEN_TCP has %q, the same port", b), "give one of them another port")
+			}
+		}
 	}
 	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
 		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)

@@ -99,7 +99,7 @@ func TestProblemsByThemselves(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"no input", []string{"--listen-udp=off"}, "no input: LISTEN_UDP is off (from --listen-udp), and LISTEN_TCP, LISTEN_UNIXGRAM and FILE are empty: set one of them"},
+		{"no input", []string{"--listen-udp=off"}, "no input: LISTEN_UDP is off (from --listen-udp), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: set one of them"},
 		{"an abstract socket", []string{"--listen-unixgram=@log"}, `LISTEN_UNIXGRAM="@log" (from --listen-unixgram): an abstract socket has no owner and no mode: name a file`},
 		{"no tags", []string{"--tags="}, `TAGS="" (from --tags): it names no tag`},
 		{"a buffer too small", []string{"--receive-buffer=1K"}, `RECEIVE_BUFFER="1K" (from --receive-buffer): it must be 0 or from 4KiB to 1GiB`},

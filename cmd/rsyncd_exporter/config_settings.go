@@ -22,6 +22,13 @@ type settings struct {
 	ListenUDP          setting `split_words:"true" default:"127.0.0.1:5514" list:"true" meaning:"addresses to receive syslog over UDP at; off or --listen-udp= for none"`
 	UDPSockets         setting `split_words:"true" default:"1" meaning:"sockets for each of these addresses, each read on its own; a sender's datagrams stay together"`
 	ListenTCP          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"`
+	ListenTLS          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TLS at (RFC 5425)"`
+	TLSCert            setting `split_words:"true" meaning:"PEM file with the certificate for LISTEN_TLS, and those that lead to its CA; read again when it changes, as the next three are"`
+	TLSKey             setting `split_words:"true" meaning:"PEM file with its private key"`
+	TLSClientCA        setting `split_words:"true" meaning:"PEM file with the CAs of the clients' certificates; without it clients need none"`
+	TLSCrl             setting `split_words:"true" meaning:"PEM file with the revocation lists of these CAs"`
+	TLSAllowedSans     setting `split_words:"true" list:"true" meaning:"DNS names, IP addresses, URIs and e-mail addresses one of which a client's certificate must have; without it, any certificate of TLS_CLIENT_CA will do"`
+	TLSMinVersion      setting `split_words:"true" default:"1.3" meaning:"least version of TLS for LISTEN_TLS: 1.3 or 1.2"`
 	ListenUnixgram     setting `split_words:"true" meaning:"path of a unix datagram socket to receive syslog at: a private /dev/log, or /run/systemd/journal/syslog"`
 	ListenUnixgramMode setting `split_words:"true" default:"0666" meaning:"permissions of that socket, octal"`
 	ListenUnixgramUids setting `split_words:"true" list:"true" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`

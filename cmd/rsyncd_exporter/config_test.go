@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver"
 )
 
 // setEnv makes these, "NAME=value" without the prefix, the only settings in the environment until the test ends.
@@ -59,6 +63,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 	want := &Config{
 		ListenUDP:          []string{"127.0.0.1:5514"},
 		UDPSockets:         1,
+		TLS:                receiver.TLSOptions{MinVersion: tls.VersionTLS13},
 		ListenUnixgramMode: 0o666,
 		AllowFrom:          prefixes("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"),
 		ReceiveBuffer:      16777216, // 16 × 1024 × 1024
@@ -80,6 +85,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 
 func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	dir := t.TempDir()
+	pki := testpki.Write(t)
 	web, conf := dir+"/web.yml", dir+"/rsyncd.conf"
 	writeFile(t, web, "")
 	writeFile(t, conf, "[from conf]\nlog format = %f %l\n[b c]\n")
@@ -87,6 +93,13 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
 		"UDP_SOCKETS":          "4",
 		"LISTEN_TCP":           "localhost:601",
+		"LISTEN_TLS":           "127.0.0.1:6514,[::1]:6514",
+		"TLS_CERT":             pki + "/server.pem",
+		"TLS_KEY":              pki + "/server.key",
+		"TLS_CLIENT_CA":        pki + "/ca.pem",
+		"TLS_CRL":              pki + "/crl.pem",
+		"TLS_ALLOWED_SANS":     "A.example.org, 192.0.2.1,spiffe://example.org/b",
+		"TLS_MIN_VERSION":      "1.2",
 		"LISTEN_UNIXGRAM":      dir + "/log",
 		"LISTEN_UNIXGRAM_MODE": "660",
 		"LISTEN_UNIXGRAM_UIDS": "root,65534, 0",
@@ -108,9 +121,12 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"LOG_LEVEL":            "warn",
 	}
 	want := &Config{
-		ListenUDP:          []string{":1514", "[::1]:1514"},
-		UDPSockets:         4,
-		ListenTCP:          []string{"localhost:601"},
+		ListenUDP:  []string{":1514", "[::1]:1514"},
+		UDPSockets: 4,
+		ListenTCP:  []string{"localhost:601"},
+		ListenTLS:  []string{"127.0.0.1:6514", "[::1]:6514"},
+		TLS: receiver.TLSOptions{Certificate: pki + "/server.pem", Key: pki + "/server.key", ClientCA: pki + "/ca.pem",
+			CRL: pki + "/crl.pem", AllowedSANs: sans(t, "a.example.org", "192.0.2.1", "spiffe://example.org/b"), MinVersion: tls.VersionTLS12},
 		ListenUnixgram:     dir + "/log",
 		ListenUnixgramMode: 0o660,
 		ListenUnixgramUIDs: []uint32{0, 65534},
@@ -219,6 +235,18 @@ func TestWarningsOfWhatIsAllowed(t *testing.T) {
 	if got := strings.Join(load(t).Warnings, "\n"); !strings.Contains(got, "LINE_FORMAT (from RSYNCD_EXPORTER_LINE_FORMAT) is for the lines of files") {
 		t.Errorf("warnings %q, want one about LINE_FORMAT without FILE", got)
 	}
+}
+
+func sans(t *testing.T, names ...string) (sans []receiver.SAN) {
+	t.Helper()
+	for _, name := range names {
+		san, err := receiver.ParseSAN(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sans = append(sans, san)
+	}
+	return sans
 }
 
 func writeFile(t *testing.T, path, text string) {

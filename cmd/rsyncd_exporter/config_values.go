@@ -8,7 +8,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"os/user"
+	osuser "os/user"
 	"regexp"
 	"slices"
 	"strconv"
@@ -187,7 +187,7 @@ func (v *validator) users(s *setting) []uint32 {
 	var list []uint32
 	for _, item := range s.items() {
 		number := item
-		if u, err := user.Lookup(item); err == nil {
+		if u, err := osuser.Lookup(item); err == nil {
 			number = u.Uid
 		}
 		n, err := strconv.ParseUint(number, 10, 32)

@@ -43,8 +43,8 @@ func startExporterProcessWith(t *testing.T, attr *syscall.SysProcAttr, wrapper [
 	command := append(wrapper, self, "-test.run=^TestHelperProcess$")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = attr
-	cmd.Env = append(os.Environ(), helperVariable+"=exporter", "GORACE=atexit_sleep_ms=0", // no second of sleep at the end
-		argumentsVariable+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
+	cmd.Env = append(os.Environ(), helperVariable+"=run", "GORACE=atexit_sleep_ms=0", // no second of sleep at the end
+		helperArgs+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
 	p := &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
 	p.Ready(t, "the exporter to be ready", func() bool {
 		r, err := http.Get(p.url + "/-/ready")
@@ -224,7 +224,7 @@ func TestRefusedSendersAreOnlyCounted(t *testing.T) {
 	for range 20 {
 		dialDatagram(t, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	}
-	p.until(20, "rsyncd_exporter_refused_connections_total")
+	p.until(20, "rsyncd_exporter_refused_connections_total", `reason="not_allowed"`)
 	s := accounted(p.exporter, sent)
 	if refused := total(s, "rsyncd_exporter_discarded_total", `input="udp"`, `reason="not_allowed"`); refused+total(s, "rsyncd_exporter_socket_drops_total") != sent {
 		t.Errorf("%v refused, want all of %d that arrived", refused, sent)
@@ -249,8 +249,8 @@ func TestSecondProcessOnTheSameAddressIsRefused(t *testing.T) {
 	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	p := startExporterProcess(t, nil, "--listen-udp="+udp, "--udp-sockets=4")
 	for _, sockets := range []string{"1", "4"} {
-		second := startHelper(t, "exporter")
-		second.Env = append(second.Env, argumentsVariable+"=--http-listen=127.0.0.1:0\n--listen-udp="+udp+"\n--udp-sockets="+sockets)
+		second := startHelper(t, "run")
+		second.Env = append(second.Env, helperArgs+"=--http-listen=127.0.0.1:0\n--listen-udp="+udp+"\n--udp-sockets="+sockets)
 		out, _ := second.CombinedOutput()
 		if code := second.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(string(out), "another rsyncd_exporter") {
 			t.Errorf("a second one with %s sockets: status %d, want %d; %s", sockets, code, exitFailure, out)

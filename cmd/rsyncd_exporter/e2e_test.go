@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
 )
 
 // An exporter is the whole program, run in this process.
@@ -83,8 +85,14 @@ func (e *exporter) scrape() map[string]float64 {
 		e.t.Fatal(err)
 	}
 	defer r.Body.Close()
+	return parseSeries(e.t, r.Body)
+}
+
+// parseSeries reads the text format: every series as it is written, with its value.
+func parseSeries(t *testing.T, body io.Reader) map[string]float64 {
+	t.Helper()
 	series := map[string]float64{}
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+	for lines := bufio.NewScanner(body); lines.Scan(); {
 		line := lines.Text()
 		i := strings.LastIndexByte(line, ' ')
 		if strings.HasPrefix(line, "#") || i < 0 {
@@ -92,7 +100,7 @@ func (e *exporter) scrape() map[string]float64 {
 		}
 		v, err := strconv.ParseFloat(line[i+1:], 64)
 		if err != nil {
-			e.t.Fatalf("/metrics: %q: %v", line, err)
+			t.Fatalf("/metrics: %q: %v", line, err)
 		}
 		series[line[:i]] = v
 	}
@@ -238,27 +246,33 @@ func TestRsyncdOverUnixSocket(t *testing.T) {
 }
 
 func TestRsyncdThroughForwarders(t *testing.T) {
+	pki := testpki.Write(t)
 	for _, c := range []struct {
 		name, option string
 		start        func(t testing.TB, port int) *testenv.Forwarder
+		more         []string
 	}{
 		{"rsyslog UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartRsyslog(t, "rsyncd_exporter-udp.conf", p)
-		}},
+		}, nil},
 		{"rsyslog TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", p)
-		}},
+		}, nil},
+		{"rsyslog TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder { return testenv.StartRsyslogTLS(t, pki, p) }, tlsArgs(pki)},
 		{"syslog-ng UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartSyslogNG(t, "rsyncd_exporter-udp.conf", p)
-		}},
+		}, nil},
 		{"syslog-ng TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
 			return testenv.StartSyslogNG(t, "rsyncd_exporter-tcp.conf", p)
-		}},
+		}, nil},
+		{"syslog-ng TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
+		}, tlsArgs(pki)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			port := testenv.Port(t)
-			args := []string{fmt.Sprintf("%s=127.0.0.1:%d", c.option, port)}
+			args := append(c.more, fmt.Sprintf("%s=127.0.0.1:%d", c.option, port))
 			if c.option != "--listen-udp" {
 				args = append(args, "--listen-udp=off")
 			}

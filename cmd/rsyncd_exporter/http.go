@@ -15,15 +15,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"rsyncd_exporter/receiver"
 )
 
-const (
-	maxHTTPConnections = 256
-	httpGrace          = 5 * time.Second // for requests that are under way when the server stops
-)
+const maxHTTPConnections = 256
 
-// listenHTTP binds HTTP_LISTEN, for at most maxHTTPConnections at the same time. The caller hands it to serveHTTP, or closes it.
+// listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it, for at most maxHTTPConnections at the same time. The caller hands it to serveHTTP, or closes it.
 func listenHTTP(cfg *Config) (net.Listener, error) {
+	if s, ok := cfg.withRole(roleHTTP); ok {
+		l, err := receiver.PassedListener(s.FD)
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w", s, err)
+		}
+		return limitConnections(l, maxHTTPConnections), nil
+	}
 	network := "tcp"
 	host, _, _ := net.SplitHostPort(cfg.HTTPListen)
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
@@ -63,6 +69,7 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          newErrorLog(log, "HTTP connection failed"),
+		ConnState:         connState,
 	}
 	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around server.Handler just before it calls
 	// server.Serve, which calls BaseContext before it accepts anything. So this is the one place to put something around it in turn.
@@ -73,9 +80,9 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 	return server
 }
 
-// serveHTTP serves until ctx ends, then lets the requests under way finish for httpGrace at most and returns nil. It returns an error if
-// it can't serve, such as for a WEB_CONFIG that has changed since it was checked. The listener is closed in any case.
-func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Config, log *slog.Logger) error {
+// serveHTTP serves until ctx ends, then lets the requests under way finish, for as long as grace says when asked then, and returns nil. It
+// returns an error if it can't serve, such as for a WEB_CONFIG that has changed since it was checked. The listener is closed in any case.
+func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Config, log *slog.Logger, grace func() time.Duration) error {
 	defer l.Close()
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l, server, &web.FlagConfig{WebConfigFile: &cfg.WebConfig}, log) }()
@@ -84,9 +91,9 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Co
 		return fmt.Errorf("HTTP server: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
+	graceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace())
 	defer cancel()
-	if server.Shutdown(grace) != nil {
+	if server.Shutdown(graceCtx) != nil {
 		server.Close()
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
@@ -99,7 +106,7 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Co
 // security headers, which the web configuration may set otherwise.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", inner)
+	mux.Handle("/", newGuessLimiter(inner))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "healthy") })
 	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {

@@ -38,7 +38,7 @@ func startHTTP(t *testing.T, cfg Config, metrics prometheus.Gatherer, ready func
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, newHTTPServer(metrics, ready, log), &cfg, log) }()
+	go func() { done <- serveHTTP(ctx, l, newHTTPServer(metrics, ready, log), &cfg, log, fiveSeconds) }()
 	stopped := false
 	stop = func() {
 		if cancel(); stopped {
@@ -63,6 +63,8 @@ func oneCounter() *prometheus.Registry {
 }
 
 func alwaysReady() error { return nil }
+
+func fiveSeconds() time.Duration { return 5 * time.Second }
 
 // fetch makes a request and returns the answer with its body.
 func fetch(t *testing.T, client *http.Client, method, url string, header ...string) (*http.Response, string) {
@@ -159,66 +161,103 @@ func TestHeaderOf20KiBIsRefused(t *testing.T) {
 	}
 }
 
+// There are never more than 256 connections, and always room for one more: the one goes that has waited the longest.
 func TestConnectionsAreLimited(t *testing.T) {
 	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
-	dial := func() net.Conn {
+	ask := func() net.Conn {
+		t.Helper()
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
 		fmt.Fprint(conn, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("no answer: %v", err)
+		}
 		return conn
 	}
-	answered := func(conn net.Conn, patience time.Duration) bool {
-		conn.SetReadDeadline(time.Now().Add(patience))
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		return err == nil && resp.StatusCode == 200
-	}
-	first := dial()
-	conns := []net.Conn{first}
-	for len(conns) < 256 {
-		conns = append(conns, dial())
-	}
-	for i, conn := range conns {
-		if !answered(conn, 10*time.Second) {
-			t.Fatalf("connection %d of 256 got no answer", i+1)
+	closed := func(conns []net.Conn) (n int) {
+		for _, conn := range conns {
+			conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := io.Copy(io.Discard, conn); !errors.Is(err, os.ErrDeadlineExceeded) {
+				n++
+			}
 		}
+		return n
 	}
-	extra := dial()
-	if answered(extra, 100*time.Millisecond) {
-		t.Error("connection 257 was served beside 256 others")
+	var conns []net.Conn
+	for range 256 {
+		conns = append(conns, ask())
 	}
-	first.Close()
-	if !answered(extra, 10*time.Second) {
-		t.Error("connection 257 got no answer after another one was closed")
+	if n := closed(conns); n != 0 {
+		t.Fatalf("%d of 256 connections were closed", n)
+	}
+	for range 10 {
+		conns = append(conns, ask())
+	}
+	// The server notes that a connection waits again after it has answered, so neighbours may change places.
+	if early, all := closed(conns[:20]), closed(conns); early != 10 || all != 10 {
+		t.Errorf("%d connections were closed, %d of the first 20; want 10 and 10", all, early)
 	}
 }
 
-func TestFullServerCanStop(t *testing.T) {
+// A connection that is served makes room for none.
+func TestServedConnectionsStay(t *testing.T) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	limited := limitConnections(l, 1)
-	conn, err := net.Dial("tcp", l.Addr().String())
+	dial := func() {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	dial()
+	served, err := limited.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	accepted, err := limited.Accept()
-	if err != nil {
-		t.Fatal(err)
+	connState(served, http.StateActive)
+	dial()
+	second := make(chan net.Conn, 1)
+	go func() {
+		conn, err := limited.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		second <- conn
+	}()
+	select {
+	case <-second:
+		t.Fatal("a second connection beside one that is served")
+	case <-time.After(100 * time.Millisecond):
 	}
-	defer accepted.Close()
-	done := make(chan error, 1)
+	connState(served, http.StateIdle)
+	conn := <-second
+	if _, err := served.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the idle one: %v, want it closed", err)
+	}
+	served.Close() // net/http does, too
+	if limited.open != 1 {
+		t.Errorf("%d are open, want 1", limited.open)
+	}
+
+	connState(conn, http.StateActive)
+	dial()
+	ended := make(chan error, 1)
 	go func() {
 		_, err := limited.Accept()
-		done <- err
+		ended <- err
 	}()
 	limited.Close()
 	limited.Close() // once more does no harm
-	if err := <-done; !errors.Is(err, net.ErrClosed) {
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept: %v, want net.ErrClosed", err)
 	}
 }
@@ -414,7 +453,7 @@ func TestWebConfigThatBrokeAfterTheCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	if err := serveHTTP(context.Background(), l, newHTTPServer(oneCounter(), alwaysReady, log), cfg, log); err == nil || !strings.Contains(err.Error(), "key.pem") {
+	if err := serveHTTP(context.Background(), l, newHTTPServer(oneCounter(), alwaysReady, log), cfg, log, fiveSeconds); err == nil || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("serveHTTP: %v, want an error about key.pem", err)
 	}
 	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {

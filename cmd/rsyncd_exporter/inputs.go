@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -25,7 +26,9 @@ type inputs struct {
 	udp      []*receiver.UDP
 	unixgram []*receiver.Unixgram
 	tcp      []*receiver.TCP
+	tls      []*receiver.TCP
 	files    []*receiver.File
+	creds    *receiver.Credentials // those of tls, nil without
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
@@ -36,7 +39,9 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openUnixgram, in.openUDP, in.openTCP, in.openFiles} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{
+		in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles,
+	} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -50,6 +55,73 @@ func syslogSource(cfg *Config, input, address string, local bool) (receiver.Sour
 	return receiver.Source{Input: input, Name: input + " " + address, Dialect: d}, err
 }
 
+// openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.
+func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
+	for _, s := range cfg.Passed {
+		if s.role == roleHTTP {
+			continue
+		}
+		src, err := syslogSource(cfg, string(s.role), s.Address, s.role == roleUnixgram)
+		if err != nil {
+			return err
+		}
+		src.Name += " (passed)"
+		if err := in.openPassedSocket(cfg, s, src, p); err != nil {
+			return err
+		}
+		p.Input(src.Input)
+	}
+	return nil
+}
+
+func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
+	switch s.role {
+	case roleUDP:
+		u, err := receiver.PassedUDP(s.FD, src, p, udpOptions(cfg))
+		if err != nil {
+			return err
+		}
+		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
+	case roleUnixgram:
+		u, err := receiver.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
+		if err != nil {
+			return err
+		}
+		p.Local()
+		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
+	case roleTCP:
+		t, err := receiver.PassedTCP(s.FD, src, p, nil, tcpOptions(cfg))
+		if err != nil {
+			return err
+		}
+		in.tcp, in.tasks = append(in.tcp, t), append(in.tasks, t)
+	case roleTLS:
+		if err := in.loadCredentials(cfg); err != nil {
+			return err
+		}
+		t, err := receiver.PassedTCP(s.FD, src, p, in.creds, tcpOptions(cfg))
+		if err != nil {
+			return err
+		}
+		in.tls, in.tasks = append(in.tls, t), append(in.tasks, t)
+	default:
+		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.role)
+	}
+	return nil
+}
+
+func unixgramOptions(cfg *Config) receiver.UnixgramOptions {
+	return receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
+}
+
+func udpOptions(cfg *Config) receiver.UDPOptions {
+	return receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+}
+
+func tcpOptions(cfg *Config) receiver.TCPOptions {
+	return receiver.TCPOptions{AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+}
+
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if cfg.ListenUnixgram == "" {
 		return nil
@@ -58,9 +130,7 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, receiver.UnixgramOptions{
-		Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs,
-	})
+	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, unixgramOptions(cfg))
 	if err != nil {
 		return err
 	}
@@ -77,9 +147,7 @@ func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		u, err := receiver.ListenUDP(addr, src, p, receiver.UDPOptions{
-			Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom),
-		})
+		u, err := receiver.ListenUDP(addr, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -96,12 +164,43 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTCP(addr, src, p, receiver.TCPOptions{AllowFrom: receiver.NewAllowList(cfg.AllowFrom)})
+		t, err := receiver.ListenTCP(addr, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
 		p.Input(src.Input)
 		in.tcp = append(in.tcp, t)
+		in.tasks = append(in.tasks, t)
+	}
+	return nil
+}
+
+// loadCredentials reads the TLS files, once for all listeners.
+func (in *inputs) loadCredentials(cfg *Config) (err error) {
+	if in.creds == nil {
+		in.creds, err = receiver.LoadCredentials(cfg.TLS)
+	}
+	return err
+}
+
+func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
+	if len(cfg.ListenTLS) == 0 {
+		return nil
+	}
+	if err := in.loadCredentials(cfg); err != nil {
+		return err
+	}
+	for _, addr := range cfg.ListenTLS {
+		src, err := syslogSource(cfg, "tls", addr, false)
+		if err != nil {
+			return err
+		}
+		t, err := receiver.ListenTLS(addr, src, p, in.creds, tcpOptions(cfg))
+		if err != nil {
+			return err
+		}
+		p.Input(src.Input)
+		in.tls = append(in.tls, t)
 		in.tasks = append(in.tasks, t)
 	}
 	return nil
@@ -133,6 +232,17 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
+// hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.
+func (in *inputs) hearts() (hearts []heart) {
+	for _, u := range in.unixgram {
+		hearts = append(hearts, u)
+	}
+	for _, u := range in.udp {
+		hearts = append(hearts, u)
+	}
+	return hearts
+}
+
 // close releases what was opened, for the case that nothing will run.
 func (in *inputs) close() {
 	for _, t := range in.tasks {
@@ -150,7 +260,7 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 	for _, u := range in.udp {
 		if want, got := int(cfg.ReceiveBuffer), u.BufferBytes(); got < want {
 			log.Warn("the kernel granted a smaller receive buffer than asked: bursts may be dropped",
-				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want))
+				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
 	}
 	for _, f := range in.files {
@@ -173,18 +283,23 @@ func (in *inputs) live() metrics.Live {
 		l.Sockets = append(l.Sockets, s)
 	}
 	if len(in.tcp) > 0 {
-		s := metrics.Socket{Input: "tcp", Stream: true}
-		for _, t := range in.tcp {
-			s.Connections += t.Connections()
-			s.Refused += t.Refused()
-			s.Errors += t.AcceptErrors()
+		l.Sockets = append(l.Sockets, streams("tcp", in.tcp))
+	}
+	if len(in.tls) > 0 {
+		l.Sockets = append(l.Sockets, streams("tls", in.tls))
+		l.TLS = &metrics.TLS{Expires: map[string]time.Time{}, OK: in.creds.Err() == nil}
+		for file, end := range in.creds.Expires() {
+			l.TLS.Expires[file.String()] = end
+		}
+	}
+	if len(in.unixgram) > 0 {
+		s := metrics.Socket{Input: "unixgram", File: true, InPlace: true}
+		for _, u := range in.unixgram {
+			s.Errors += u.ReadErrors()
+			s.Rebinds += u.Rebinds()
+			s.InPlace = s.InPlace && u.InPlace()
 		}
 		l.Sockets = append(l.Sockets, s)
-	}
-	for _, u := range in.unixgram {
-		l.Sockets = append(l.Sockets, metrics.Socket{
-			Input: "unixgram", File: true, InPlace: u.InPlace(), Rebinds: u.Rebinds(), Errors: u.ReadErrors(),
-		})
 	}
 	for _, f := range in.files {
 		l.Files = append(l.Files, fileStatus(f.Status()))
@@ -229,6 +344,19 @@ func (w socketWatch) Run(ctx context.Context) error {
 }
 
 func (socketWatch) String() string { return "socket watch" }
+
+// streams adds up the listeners of one kind.
+func streams(input string, listeners []*receiver.TCP) metrics.Socket {
+	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
+	for _, t := range listeners {
+		s.Connections += t.Connections()
+		s.Errors += t.AcceptErrors() + t.TLSErrors()
+		for reason, n := range t.Refused() {
+			s.Refused[reason] += n
+		}
+	}
+	return s
+}
 
 func fileStatus(s receiver.FileStatus) metrics.File {
 	gaps := map[string]uint64{}

@@ -44,6 +44,32 @@ func TestTenRecordsOfAMessageASecond(t *testing.T) {
 	})
 }
 
+// FAULTS R7: a hundred thousand errors of each of three kinds in ten seconds.
+func TestFloodOfErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := newLogger(&out, slog.LevelInfo)
+		perSecond := map[string]int{}
+		for range 10 {
+			for i := range 10_000 {
+				log.Error("HTTP connection failed", "err", i)
+				log.Warn("scrape failed", "err", i)
+				log.With("input", i).Error("stuck", "err", i)
+			}
+			for _, message := range []string{`msg="HTTP connection failed"`, `msg="scrape failed"`, "msg=stuck"} {
+				perSecond[message] = max(perSecond[message], strings.Count(out.String(), message))
+			}
+			out.Reset()
+			time.Sleep(time.Second)
+		}
+		for message, n := range perSecond {
+			if n != 10 {
+				t.Errorf("%s: %d records in a second, want 10", message, n)
+			}
+		}
+	})
+}
+
 func TestMessagesToldApartAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"rsyncd_exporter/internal/systemd"
 )
 
 // Exit statuses.
@@ -69,30 +71,36 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // usageError prints the problem, or all problems of a joined error, one a line.
 func usageError(std stdio, err error) int {
-	problems := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		problems = joined.Unwrap()
+		for _, p := range joined.Unwrap() {
+			usageError(std, p)
+		}
+		return exitUsage
 	}
-	for _, p := range problems {
-		fmt.Fprintf(std.err, "rsyncd_exporter: %v\n", p)
-	}
+	fmt.Fprintf(std.err, "rsyncd_exporter: %v\n", err)
 	return exitUsage
 }
 
 // runServe receives and serves until it is told to stop.
 func runServe(ctx context.Context, args []string, std stdio) int {
-	cfg, _, err := loadConfig(args)
+	sockets, warning, serr := systemd.Sockets()
+	watchdog, werr := systemd.WatchdogInterval()
+	cfg, _, err := loadConfig(args, sockets...)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
-	if err != nil {
+	if err := errors.Join(serr, werr, err); err != nil {
 		return usageError(std, err)
 	}
-	cfg.Stdin = std.in
+	cfg.Stdin, cfg.Watchdog = std.in, watchdog
+	if warning != "" {
+		cfg.Warnings = append(cfg.Warnings, warning)
+	}
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // nobody reads the log any more: that is no reason to end
+	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is nothing that SIGHUP could have read again.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
 	log := newLogger(std.err, cfg.LogLevel)
 	for _, w := range cfg.Warnings {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -16,8 +18,8 @@ import (
 // helperVariable makes TestHelperProcess, run as a process of its own, be something else. Its name has not the settings' prefix.
 const helperVariable = "TEST_HELPER_PROCESS"
 
-// argumentsVariable has the arguments of the helper "exporter", one a line.
-const argumentsVariable = "TEST_HELPER_ARGUMENTS"
+// helperArgs holds the arguments of the helper "run", one a line.
+const helperArgs = "TEST_HELPER_ARGS"
 
 // TestHelperProcess is no test but the processes that other tests start.
 func TestHelperProcess(t *testing.T) {
@@ -32,12 +34,39 @@ func TestHelperProcess(t *testing.T) {
 		fmt.Println("cancelled")
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(99)
-	case "exporter": // the whole program
-		os.Exit(run(context.Background(), strings.Split(os.Getenv(argumentsVariable), "\n"), os.Stdin, os.Stdout, os.Stderr))
+	case "panic": // the program's tasks, of which one has a mistake
+		err := runAll(context.Background(), []task{
+			taskFunc(func(ctx context.Context) error { <-ctx.Done(); return nil }),
+			taskFunc(func(context.Context) error { panic("a mistake in an input") }),
+		})
+		fmt.Println("not reached", err)
+	case "run": // the program
+		var args []string
+		if given := os.Getenv(helperArgs); given != "" {
+			args = strings.Split(given, "\n")
+		}
+		os.Exit(run(context.Background(), args, strings.NewReader(""), os.Stdout, heldLog{}))
 	case "serve":
 		os.Exit(run(context.Background(), []string{"--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, os.Stdin, os.Stdout, os.Stderr))
 	}
 }
+
+// heldLog is standard error, but what says "stopping" is only written at the end of standard input. Then the inputs are done and HTTP is not.
+type heldLog struct{}
+
+func (heldLog) Write(line []byte) (int, error) {
+	n, err := os.Stderr.Write(line)
+	if bytes.Contains(line, []byte(" msg=stopping ")) {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
+	return n, err
+}
+
+// taskFunc is a task of a function.
+type taskFunc func(ctx context.Context) error
+
+func (f taskFunc) Run(ctx context.Context) error { return f(ctx) }
+func (taskFunc) String() string                  { return "task of a test" }
 
 // startHelper starts this test program as the named process.
 func startHelper(t *testing.T, name string) *exec.Cmd {
@@ -187,8 +216,8 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 25 || lines[24] != "" { // heading, rule, 22 settings, nothing behind the last line feed
-		t.Errorf("%d lines, want 25", len(lines))
+	if len(lines) != 32 || lines[31] != "" { // heading, rule, 29 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 32", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
 	if !strings.Contains(out, "\n"+want+"\n") {

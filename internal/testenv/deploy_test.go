@@ -8,18 +8,22 @@ import (
 	"testing"
 )
 
-// systemd takes the unit as it is, and finds it exposed no more than 1.6 of 10, so that no hardening is lost unnoticed.
-func TestSystemdUnitIsValidAndConfined(t *testing.T) {
+// systemd takes the units as they are, and finds the service exposed no more than 1.6 of 10, so that no hardening is lost unnoticed.
+func TestSystemdUnitsAreValidAndConfined(t *testing.T) {
 	analyze := Need(t, "systemd-analyze")
+	dir := Dir(t)
 	// verify looks for the program, too.
-	unit := rewrite(t, "deploy/systemd/rsyncd_exporter.service", Dir(t), "/usr/local/bin/rsyncd_exporter", Need(t, "true"),
-		"Documentation=file:///usr/share/doc/rsyncd_exporter/README.md\n", "")
+	units := []string{rewrite(t, "deploy/systemd/rsyncd_exporter.service", dir, "/usr/local/bin/rsyncd_exporter", Need(t, "true"),
+		"Documentation=file:///usr/share/doc/rsyncd_exporter/README.md\n", "")}
+	for _, socket := range []string{"rsyncd_exporter.socket", "rsyncd_exporter-http.socket", "rsyncd_exporter-tcp.socket"} {
+		units = append(units, rewrite(t, filepath.Join("deploy/systemd", socket), dir))
+	}
 	for _, args := range [][]string{
-		{"verify", "--recursive-errors=no", unit},
-		{"security", "--offline=true", "--threshold=16", unit},
+		append([]string{"verify", "--recursive-errors=no"}, units...),
+		{"security", "--offline=true", "--threshold=16", units[0]},
 	} {
 		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || args[0] == "verify" && len(out) > 0 {
-			t.Errorf("systemd-analyze %q on %s: %v\n%s", args[:len(args)-1], filepath.Base(unit), err, out)
+			t.Errorf("systemd-analyze %q: %v\n%s", args, err, out)
 		}
 	}
 }

@@ -163,16 +163,29 @@ type Forwarder struct {
 // StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf", whose target becomes 127.0.0.1:port.
 func StartRsyslog(t testing.TB, file string, port int) *Forwarder {
 	t.Helper()
+	return startRsyslog(t, "rsyslogd", file, "5514", strconv.Itoa(port))
+}
+
+// StartRsyslogTLS starts rsyslogd with deploy/rsyslog/rsyncd_exporter-tls.conf. Its certificates are those of testpki.Write in pki; the
+// server's has the name localhost.
+func StartRsyslogTLS(t testing.TB, pki string, port int) *Forwarder {
+	t.Helper()
+	return startRsyslog(t, "rsyslogd-tls", "rsyncd_exporter-tls.conf", "\"6514\"", fmt.Sprintf("%q", strconv.Itoa(port)),
+		"/etc/rsyslog.d/tls", pki, "\"exporter.example.org\"", "\"localhost\"")
+}
+
+func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwarder {
+	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	deployed := rewrite(t, filepath.Join("deploy/rsyslog", file), dir, "5514", strconv.Itoa(port))
+	deployed := rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
 	conf := filepath.Join(dir, "rsyslog.conf")
 	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
 include(file=%q mode="required")
 `, dir, f.Socket, deployed), 0o644)
-	f.Process = Start(t, exec.Command(Need(t, "rsyslogd"), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")))
+	f.Process = Start(t, exec.Command(Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")))
 	f.Ready(t, "rsyslogd's socket", func() bool { return answers(f.Socket) })
 	return f
 }
@@ -180,9 +193,28 @@ include(file=%q mode="required")
 // StartSyslogNG starts syslog-ng with one of the files in deploy/syslog-ng, whose destination becomes 127.0.0.1:port.
 func StartSyslogNG(t testing.TB, file string, port int) *Forwarder {
 	t.Helper()
+	return startSyslogNG(t, file, "5514", strconv.Itoa(port))
+}
+
+// StartSyslogNGNetwork is StartSyslogNG with rsyncd_exporter-tcp.conf and the network() driver, whose frames end with a line feed.
+func StartSyslogNGNetwork(t testing.TB, port int) *Forwarder {
+	t.Helper()
+	return startSyslogNG(t, "rsyncd_exporter-tcp.conf", "5514", strconv.Itoa(port), "    syslog(", "    network(")
+}
+
+// StartSyslogNGTLS starts syslog-ng with deploy/syslog-ng/rsyncd_exporter-tls.conf and the certificates of testpki.Write in pki. The driver
+// is "syslog", or "network", whose frames end with a line feed.
+func StartSyslogNGTLS(t testing.TB, driver, pki string, port int) *Forwarder {
+	t.Helper()
+	return startSyslogNG(t, "rsyncd_exporter-tls.conf", "port(6514)", fmt.Sprintf("port(%d)", port), "/etc/syslog-ng/tls", pki,
+		"    syslog(", "    "+driver+"(")
+}
+
+func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
+	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, "5514", strconv.Itoa(port))
+	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
 	conf := filepath.Join(dir, "syslog-ng.conf")
 	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, deployed), 0o644)
 	f.Process = Start(t, exec.Command(Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile="+conf,

@@ -1,0 +1,155 @@
+//go:build linux
+
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
+)
+
+// Every message that a forwarder takes arrives, once: of each transport, the number of messages and the sum of their weights are
+// exact. Each message's weight is its number's square, so that a lost one and a doubled one don't cancel out.
+func TestForwardersDeliverEverything(t *testing.T) {
+	const messages = 4000
+	for _, c := range []struct {
+		name, input string
+		start       func(t testing.TB, pki string, port int) *testenv.Forwarder
+	}{
+		{"rsyslog UDP", "udp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
+			return testenv.StartRsyslog(t, "rsyncd_exporter-udp.conf", p)
+		}},
+		{"rsyslog TCP", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
+			return testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", p)
+		}},
+		{"rsyslog TLS", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder { return testenv.StartRsyslogTLS(t, pki, p) }},
+		{"syslog-ng UDP", "udp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNG(t, "rsyncd_exporter-udp.conf", p)
+		}},
+		{"syslog-ng TCP, syslog()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNG(t, "rsyncd_exporter-tcp.conf", p)
+		}},
+		{"syslog-ng TCP, network()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder { return testenv.StartSyslogNGNetwork(t, p) }},
+		{"syslog-ng TLS, syslog()", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
+		}},
+		{"syslog-ng TLS, network()", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder {
+			return testenv.StartSyslogNGTLS(t, "network", pki, p)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			port := testenv.Port(t)
+			args := []string{fmt.Sprintf("--listen-%s=127.0.0.1:%d", c.input, port)}
+			if c.input != "udp" {
+				args = append(args, "--listen-udp=off")
+			}
+			pki := ""
+			if c.input == "tls" {
+				pki = testpki.Write(t)
+				args = append(args, tlsArgs(pki)...)
+			}
+			e := startExporter(t, args...)
+			want := logTransfers(t, c.start(t, pki, port).Socket, messages)
+			var s map[string]float64
+			testenv.Until(t, 30*time.Second, "every message to be received or dropped", func() bool {
+				s = e.scrape()
+				return total(s, "rsyncd_exporter_received_total")+total(s, "rsyncd_exporter_socket_drops_total") >= messages
+			})
+			e.identities(s)
+			drops := total(s, "rsyncd_exporter_socket_drops_total")
+			if c.input == "udp" && drops > 0 { // a loss that is known, on a busy machine
+				e.want(s, messages-drops, "rsyncd_exporter_received_total")
+				return
+			}
+			e.want(s, messages, "rsync_messages_total", `kind="transfer"`)
+			e.want(s, want, "rsync_file_bytes_total")
+			e.want(s, 0, "rsyncd_exporter_discarded_total")
+			e.want(s, 0, "rsyncd_exporter_refused_connections_total")
+		})
+	}
+}
+
+func tlsArgs(pki string) []string {
+	return []string{"--tls-cert=" + pki + "/server.pem", "--tls-key=" + pki + "/server.key", "--tls-client-ca=" + pki + "/ca.pem",
+		"--tls-allowed-sans=localhost"}
+}
+
+// What a real forwarder has to be told by the counter: that its certificate is another CA's, that it has another name,
+// or that it doesn't trust the exporter's. Nothing of it is counted.
+func TestForwardersThatAreNotLetIn(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		change       func(t *testing.T, mine, theirs string) // of the two directories of files, which are the same at first
+	}{
+		{"another CA's certificate", "unknown_ca", func(t *testing.T, _, theirs string) {
+			testpki.WritePair(t, theirs, "client", testpki.NewCA(t, "another").Issue(t))
+		}},
+		{"another name", "wrong_san", func(t *testing.T, mine, theirs string) {
+			ca := testpki.NewCA(t, "other names")
+			testpki.WriteTo(t, mine, ca)
+			testpki.WriteTo(t, theirs, ca)
+			testpki.WritePair(t, theirs, "client", ca.Issue(t, testpki.Names("intruder.example.org"), testpki.CommonName("localhost")))
+		}},
+		{"no trust in the exporter's certificate", "refused_by_client", func(t *testing.T, mine, _ string) {
+			testpki.WriteTo(t, mine, testpki.NewCA(t, "unknown to the forwarder"))
+		}},
+		{"another name of the exporter's", "refused_by_client", func(t *testing.T, mine, theirs string) {
+			ca := testpki.NewCA(t, "other names")
+			testpki.WriteTo(t, mine, ca)
+			testpki.WriteTo(t, theirs, ca)
+			testpki.WritePair(t, mine, "server", ca.Issue(t, testpki.Names("other.example.org"), testpki.Usage(x509.ExtKeyUsageServerAuth)))
+		}},
+	} {
+		for forwarder, start := range map[string]func(t testing.TB, pki string, port int) *testenv.Forwarder{
+			"rsyslog": testenv.StartRsyslogTLS,
+			"syslog-ng": func(t testing.TB, pki string, port int) *testenv.Forwarder {
+				return testenv.StartSyslogNGTLS(t, "syslog", pki, port)
+			},
+		} {
+			if forwarder == "rsyslog" && c.name == "another name of the exporter's" {
+				continue // it finds out after the handshake, and then only closes the connection
+			}
+			t.Run(forwarder+", "+c.name, func(t *testing.T) {
+				mine, theirs := t.TempDir(), t.TempDir()
+				ca := testpki.NewCA(t, "test CA")
+				testpki.WriteTo(t, mine, ca)
+				testpki.WriteTo(t, theirs, ca)
+				c.change(t, mine, theirs)
+				port := testenv.Port(t)
+				e := startExporter(t, append(tlsArgs(mine), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", port))...)
+				logTransfers(t, start(t, theirs, port).Socket, 10)
+				var s map[string]float64
+				testenv.Until(t, 30*time.Second, "a refusal", func() bool {
+					s = e.scrape()
+					return total(s, "rsyncd_exporter_refused_connections_total") > 0
+				})
+				e.want(s, total(s, "rsyncd_exporter_refused_connections_total"), "rsyncd_exporter_refused_connections_total",
+					`input="tls"`, fmt.Sprintf("reason=%q", c.reason))
+				e.want(s, 0, "rsyncd_exporter_received_total")
+			})
+		}
+	}
+}
+
+// logTransfers writes transfer lines to a syslog socket, and returns the sum of their lengths.
+func logTransfers(t *testing.T, socket string, n int) (sum float64) {
+	t.Helper()
+	c, err := net.Dial("unixgram", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range n {
+		// A full socket makes the writer wait, as it does rsyncd.
+		if _, err := fmt.Fprintf(c, "<30>Nov 23 18:40:52 rsyncd[505]: send localhost [127.0.0.1] data () sub/c.dat %d", i*i); err != nil {
+			t.Fatal(err)
+		}
+		sum += float64(i * i)
+	}
+	return sum
+}

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"rsyncd_exporter/internal/testenv"
+)
+
+// FAULTS H1, Q10: connections that say nothing, that stop in the middle of a request, and that don't read their answer. A scraper gets its
+// answer meanwhile, at once; datagrams are received. `make torture` opens 10,000 for 2,000.
+func TestIdleHTTPConnectionsKeepNobodyOut(t *testing.T) {
+	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	e := startExporter(t, "--listen-udp="+udp)
+	address := strings.TrimPrefix(e.url, "http://")
+	w, to := newWeigher("u"), dial(t, "udp", udp)
+	var slowest time.Duration
+	n := tortured(2000, 10_000)
+	for i := range n {
+		conn := dial(t, "tcp", address)
+		// It may have been closed to make room for later ones: no matter.
+		_, _ = io.WriteString(conn, []string{"", "GET /metr", "GET /metrics HTTP/1.1\r\nHost: x\r\nX-A: b\r\n", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"}[i%4])
+		if i%100 == 99 {
+			w.send(t, to, 20)
+			began := time.Now()
+			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			if resp, body := fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
+				t.Fatalf("after %d connections: %s", i+1, resp.Status)
+			}
+			slowest = max(slowest, time.Since(began))
+		}
+	}
+	s := e.until(float64(w.sent.messages), "rsync_files_total")
+	if got := tallied(s, "u"); got != w.sent {
+		t.Errorf("%+v counted, %+v sent", got, w.sent)
+	}
+	if open := total(s, "process_open_fds"); open > float64(n+500) { // both ends of what is open are this process'
+		t.Errorf("%v descriptors", open)
+	}
+	t.Logf("%d connections; the slowest scrape took %v", n, slowest)
+}
+
+// FAULTS H2, H5, H6, H9: requests that are too long or none at all, methods and protocols that nobody asked for. Each is refused, no series
+// comes of it, and nothing of it stays.
+func TestOddRequests(t *testing.T) {
+	e := startExporter(t, "--listen-udp=127.0.0.1:0")
+	address := strings.TrimPrefix(e.url, "http://")
+	names := func() []string { return slices.Sorted(maps.Keys(e.scrape())) }
+	names()
+	before, goroutines := names(), runtime.NumGoroutine()
+	ask := func(request string) string {
+		t.Helper()
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(conn, request) // a refusal may come before all of it is taken
+		answer, _ := io.ReadAll(io.LimitReader(conn, 12+1))
+		return strings.TrimSpace(string(answer))
+	}
+	const rest = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	for _, c := range []struct{ what, request, want string }{
+		{"a long path", "GET /" + strings.Repeat("x", 100_000) + rest, "HTTP/1.1 431"},
+		{"a long header", "GET /metrics HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", "HTTP/1.1 431"},
+		{"many headers", "GET /metrics HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X: y\r\n", 100_000) + "\r\n", "HTTP/1.1 431"},
+		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 405"},
+		{"TRACE", "TRACE /metrics" + rest, "HTTP/1.1 405"},
+		{"CONNECT", "CONNECT example.org:443" + rest, "HTTP/1.1 405"},
+		{"a body", "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\nx", "HTTP/1.1 405"},
+		{"a body with GET", "GET /-/healthy HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx", "HTTP/1.1 200"},
+		{"a range", "GET /metrics HTTP/1.1\r\nHost: x\r\nRange: bytes=0-0\r\nConnection: close\r\n\r\n", "HTTP/1.1 200"},
+		{"another host's name", "GET /metrics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", "HTTP/1.1 200"}, // nothing changes state
+		{"no host", "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 400"},
+		{"garbage", "\x00\xff\r\n\r\n", "HTTP/1.1 400"},
+		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"},
+		{"profiles", "GET /debug/pprof/" + rest, "HTTP/1.1 404"},
+		{"a heap", "GET /debug/pprof/heap" + rest, "HTTP/1.1 404"},
+		{"variables", "GET /debug/vars" + rest, "HTTP/1.1 404"},
+	} {
+		if got := ask(c.request); got != c.want {
+			t.Errorf("%s: answer %q, want %q", c.what, got, c.want)
+		}
+	}
+	for i := range 100 {
+		if got := ask(fmt.Sprintf("FOO%d /metrics%s", i, rest)); got != "HTTP/1.1 405" {
+			t.Errorf("method FOO%d: %q", i, got)
+		}
+		conn := dial(t, "tcp", address)
+		fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.Close() // before or while the answer comes
+	}
+	if _, err := (&http.Client{Timeout: 10 * time.Second}).Get("https://" + address + "/metrics"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("TLS at a plain port: %v, want an error at once", err)
+	}
+	if after := names(); !slices.Equal(after, before) {
+		t.Errorf("series have come or gone: %d before, %d after", len(before), len(after))
+	}
+	http.DefaultClient.CloseIdleConnections()
+	testenv.Until(t, 20*time.Second, "goroutines to be as many as before", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
+}
+
+// FAULTS H3: of 500 scrapes at once each is answered, by the counters or by 503.
+func TestManyScrapesAtOnce(t *testing.T) {
+	e := startExporter(t, "--listen-udp=127.0.0.1:0")
+	var scrapes sync.WaitGroup
+	var ok, busy, other atomic.Int64
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxConnsPerHost: 200}}
+	defer client.CloseIdleConnections()
+	for range 500 {
+		scrapes.Go(func() {
+			resp, err := client.Get(e.url + "/metrics")
+			if err != nil {
+				other.Add(1)
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			_, _ = io.Copy(io.Discard, resp.Body)
+			switch resp.StatusCode {
+			case 200:
+				ok.Add(1)
+			case 503:
+				busy.Add(1)
+			default:
+				other.Add(1)
+			}
+		})
+	}
+	scrapes.Wait()
+	if ok.Load() == 0 || other.Load() > 0 {
+		t.Errorf("%d answered, %d refused as too many, %d otherwise", ok.Load(), busy.Load(), other.Load())
+	}
+	e.scrape()
+}
+
+// FAULTS H7: somebody guesses passwords as fast as they can, at a hash that is as costly as users make it. Few guesses reach bcrypt, and a
+// scraper that has been let in before is let in, also from the guesser's address.
+func TestGuessingPasswordsKeepsNobodyOut(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "web.yml")
+	writeFile(t, path, fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
+	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+	login := func(user, password string) int {
+		req, err := http.NewRequest("GET", "http://"+address+"/metrics", nil)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		req.SetBasicAuth(user, password)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		return resp.StatusCode
+	}
+	if got := login("prometheus", "secret"); got != 200 {
+		t.Fatalf("the right password: %d", got)
+	}
+	var guesses, refusals, others atomic.Int64
+	began := time.Now()
+	var guessers sync.WaitGroup
+	for g := range 8 {
+		guessers.Go(func() {
+			for i := range 20 {
+				switch login([]string{"prometheus", "nobody", ""}[i%3], fmt.Sprint(g, i)) {
+				case 401:
+					guesses.Add(1)
+				case 429:
+					refusals.Add(1)
+				default:
+					others.Add(1)
+				}
+			}
+		})
+	}
+	for range 20 {
+		if got := login("prometheus", "secret"); got != 200 {
+			t.Errorf("the right password beside guesses: %d", got)
+		}
+	}
+	guessers.Wait()
+	most := int64(guessBurst + time.Since(began)/time.Second + 1)
+	if got := guesses.Load(); got < 1 || got > most || others.Load() != 0 || refusals.Load() == 0 {
+		t.Errorf("%d guesses were looked at, %d refused, %d otherwise; want 1 to %d, the rest, and none", got, refusals.Load(), others.Load(), most)
+	}
+}
+
+// Credentials that were right and aren't any more lose their privilege.
+func TestGuessLimiterForgets(t *testing.T) {
+	status := http.StatusOK
+	g := newGuessLimiter(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
+	ask := func(remote, credentials string) int {
+		r := httptest.NewRequest("GET", "/metrics", nil)
+		r.RemoteAddr = remote
+		r.Header.Set("Authorization", credentials)
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		return w.Code
+	}
+	for range 20 {
+		if got := ask("192.0.2.1:1", "right"); got != 200 {
+			t.Fatalf("right: %d", got)
+		}
+	}
+	status = http.StatusUnauthorized
+	seen := map[int]int{}
+	for range 20 {
+		seen[ask("192.0.2.1:1", "right")]++
+	}
+	if seen[401] > guessBurst+2 || seen[429] == 0 { // one by its privilege, the burst, and one for a second that may pass
+		t.Errorf("answers %v after the password was changed", seen)
+	}
+	if got := ask("192.0.2.2:1", "wrong"); got != 401 {
+		t.Errorf("another source: %d, want its own limit", got)
+	}
+	for i := range guessBurst + 1 {
+		ask(fmt.Sprintf("[2001:db8::%d]:1", i), "wrong")
+	}
+	if got := ask("[2001:db8::ffff]:1", "wrong"); got != 429 {
+		t.Errorf("an IPv6 network's next address: %d, want one limit for all of it", got)
+	}
+	for i := range 3 * guessSources {
+		ask(fmt.Sprintf("10.0.%d.%d:1", i/256, i%256), "wrong")
+	}
+	if n := len(g.sources); n > guessSources+1 {
+		t.Errorf("%d sources are remembered, want %d at most", n, guessSources+1)
+	}
+}
+
+// FAULTS H8: a web configuration that breaks while it runs lets nobody in, and works again once it is mended.
+func TestWebConfigThatBreaksWhileRunning(t *testing.T) {
+	path, client := webFiles(t, false, true, "")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+	const right = "Basic cHJvbWV0aGV1czpzZWNyZXQ=" // prometheus:secret
+	for _, c := range []struct {
+		config string
+		want   int
+	}{{string(good), 200}, {"basic_auth_users: [", 500}, {string(good), 200}} {
+		writeFile(t, path, c.config)
+		resp, body := fetch(t, client, "GET", "http://"+address+"/metrics", "Authorization", right)
+		if resp.StatusCode != c.want || c.want != 200 && strings.Contains(body, "test_total") {
+			t.Errorf("with %.30q: %s, want %d", c.config, resp.Status, c.want)
+		}
+		if resp, _ := fetch(t, client, "GET", "http://"+address+"/-/healthy"); resp.StatusCode != 200 {
+			t.Errorf("with %.30q: /-/healthy: %s", c.config, resp.Status)
+		}
+	}
+}
+
+// The connections of an encrypted server are limited as well, and idle ones make room.
+func TestIdleTLSConnectionsKeepNobodyOut(t *testing.T) {
+	path, client := webFiles(t, true, false, "")
+	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+	for i := range 300 {
+		conn := dial(t, "tcp", address)
+		if i%3 == 0 {
+			_ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake() // and then no request
+		}
+	}
+	if resp, _ := fetch(t, client, "GET", "https://"+address+"/metrics"); resp.StatusCode != 200 {
+		t.Errorf("a scrape beside 300 idle connections: %s", resp.Status)
+	}
+}
+
+// A scrape under way is answered, however many connections come meanwhile.
+func TestScrapeUnderWaySurvivesAFlood(t *testing.T) {
+	g := heldGatherer{make(chan struct{}), make(chan struct{})}
+	address, _ := startHTTP(t, Config{}, g, alwaysReady)
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answer <- string(body)
+	}()
+	<-g.began
+	for range 600 {
+		dial(t, "tcp", address)
+	}
+	if resp, _ := fetch(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "GET", "http://"+address+"/-/healthy"); resp.StatusCode != 200 {
+		t.Errorf("beside the flood: %s", resp.Status)
+	}
+	close(g.goOn)
+	if got := <-answer; !strings.Contains(got, "\ntest_total 7\n") {
+		t.Errorf("the scrape under way got %q", got)
+	}
+}
+
+// A request that doesn't end is given up after the grace, which is what the inputs have left of five seconds.
+func TestShutdownGivesUpAScrapeThatDoesntEnd(t *testing.T) {
+	g := heldGatherer{make(chan struct{}), make(chan struct{})}
+	cfg := &Config{HTTPListen: "127.0.0.1:0"}
+	l, err := listenHTTP(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	log := slog.New(slog.DiscardHandler)
+	done := make(chan error, 1)
+	go func() {
+		done <- serveHTTP(ctx, l, newHTTPServer(g, alwaysReady, log), cfg, log, func() time.Duration { return 100 * time.Millisecond })
+	}()
+	fmt.Fprint(dial(t, "tcp", l.Addr().String()), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-g.began
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the server waits for a scrape beyond its grace")
+	}
+	close(g.goOn)
+}
+
+func TestGraceIsWhatIsLeftOfFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e ending
+		if got := e.left(); got != 500*time.Millisecond {
+			t.Errorf("an end that never began: %v", got)
+		}
+		e.begin()
+		for _, c := range []struct{ after, want time.Duration }{ // 5 s less a second for the machine
+			{0, 4 * time.Second}, {time.Second, 3 * time.Second}, {3250 * time.Millisecond, 500 * time.Millisecond},
+		} {
+			time.Sleep(c.after)
+			if got := e.left(); got != c.want {
+				t.Errorf("%v later: %v, want %v", c.after, got, c.want)
+			}
+		}
+	})
+}

@@ -1,0 +1,48 @@
+package systemd
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// What Notify tells, see sd_notify(3).
+const (
+	Ready    = "READY=1"    // everything is open
+	Stopping = "STOPPING=1" // the end has begun
+	Watchdog = "WATCHDOG=1" // still alive; see WatchdogInterval
+)
+
+// Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is unset: then nobody asks.
+func Notify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"}) // package net knows that "@" stands for an abstract one
+	if err != nil {
+		return fmt.Errorf("NOTIFY_SOCKET=%q: %w: it must be the socket of a running supervisor, or unset", path, err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(state)); err != nil {
+		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
+	}
+	return nil
+}
+
+// WatchdogInterval returns how often the supervisor wants to be told Watchdog, at least; it is best told twice as often. Zero means that it
+// doesn't watch this process. See sd_watchdog_enabled(3).
+func WatchdogInterval() (time.Duration, error) {
+	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
+	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0, nil
+	}
+	const most = 1 << 53 // far beyond a lifetime, and no overflow
+	n, err := strconv.ParseUint(usec, 10, 64)
+	if err != nil || n == 0 || n > most/1000 {
+		return 0, fmt.Errorf("WATCHDOG_USEC=%q is no number of microseconds: set WatchdogSec= in the unit, or unset it", usec)
+	}
+	return time.Duration(n) * time.Microsecond, nil
+}

@@ -1,0 +1,252 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// duplicate returns another descriptor of a socket, and closes the socket's own.
+func duplicate(t *testing.T, s interface {
+	File() (*os.File, error)
+	Close() error
+}, err error) *os.File {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// pass returns one more descriptor of f, as a child process would have it.
+func pass(t *testing.T, f *os.File) int {
+	t.Helper()
+	raw, err := f.SyscallConn() // Fd would make the socket block, which is for the input to do
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := -1
+	if cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	return fd
+}
+
+// Two lives on one UDP socket: the first leaves what it hasn't read, the second reads it, and drops are counted from where each began.
+func TestPassedUDPTwoLives(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	held := duplicate(t, conn, err)
+	src := Source{Input: "udp", Name: "udp passed"}
+	open := func(sink Sink, buffer int) *UDP {
+		t.Helper()
+		u, err := PassedUDP(pass(t, held), src, sink, UDPOptions{Buffer: buffer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	first := newHoldSink(false)
+	u := open(first, 0)
+	stop := start(t, u)
+	to := dialUDP(t, u.Addr())
+	send(t, to, "<30>1")
+	reach(t, "the first message", func() bool { return first.received() == 1 })
+	stop()
+
+	limit := u.BufferBytes()
+	sent := 0
+	for ; sent*1000 < 4*limit; sent++ { // each takes more than 1000 bytes: most are dropped while nobody reads
+		send(t, to, fmt.Sprintf("<30>%0996d", sent))
+	}
+	second := newHoldSink(true)
+	u = open(second, 0)
+	if n := u.Drops(); n != 0 {
+		t.Errorf("%d drops at the start, want those before not to count", n)
+	}
+	if u.BufferBytes() != limit {
+		t.Errorf("buffer of %d bytes, want %d as before", u.BufferBytes(), limit)
+	}
+	for range 10 {
+		send(t, to, fmt.Sprintf("<30>%0996d", 0)) // as long as the others: a short one may find room
+	}
+	if n := u.Drops(); n != 10 {
+		t.Errorf("%d drops, want 10", n)
+	}
+	stop = start(t, u)
+	second.hold(false)
+	reach(t, "what was queued", func() bool { return second.received() > 0 && queued(t, u.sockets[0].in.fd) == 0 })
+	stop()
+	got, _ := second.all()
+	if len(got) == 0 || len(got) >= sent || got[0] != fmt.Sprintf("<30>%0996d", 0) {
+		t.Errorf("%d messages of %d, the first %.20q; want those that found room", len(got), sent, got)
+	}
+}
+
+// A buffer that systemd has set, for which this process lacks the privilege, isn't made smaller by asking for more.
+func TestPassedUDPKeepsALargeBuffer(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	held := duplicate(t, conn, err)
+	fd := pass(t, held)
+	large, err := setReceiveBuffer(fd, 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without CAP_NET_ADMIN asking again for as much leaves as much, which is the case that can be tested with and without it.
+	u, err := PassedUDP(fd, Source{Name: "udp passed"}, newHoldSink(false), UDPOptions{Buffer: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if now, err := setReceiveBuffer(fd, 0); err != nil || now != large || u.BufferBytes() != large {
+		t.Errorf("buffer of %d bytes (%d shown) after %d, %v", now, u.BufferBytes(), large, err)
+	}
+}
+
+// The end of the input is not that of the socket: its file stays, senders notice nothing, and what they send waits.
+func TestPassedUnixgramStaysOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	held := duplicate(t, conn, err)
+	var to *net.UnixConn
+	for life := range 3 {
+		sink := newHoldSink(false)
+		u, err := PassedUnixgram(pass(t, held), Source{Input: "unixgram", Name: "unixgram passed"}, sink, UnixgramOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Addr().String() != path || !u.InPlace() {
+			t.Errorf("address %v, in place: %v", u.Addr(), u.InPlace())
+		}
+		if to == nil {
+			to = dialUnixgram(t, u)
+		}
+		stop := start(t, u)
+		reach(t, "what was sent between two lives", func() bool { return life == 0 || sink.received() == 1 })
+		send(t, to, "<30>now")
+		reach(t, "a message", func() bool { got, _ := sink.all(); return len(got) > 0 && got[len(got)-1] == "<30>now" })
+		turns := u.Turns()
+		reach(t, "an idle reader goes around", func() bool { return u.Turns() >= turns+2 })
+		stop()
+		send(t, to, "<30>in between")
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(path + ".lock"); err == nil {
+		t.Error("a passed socket was locked")
+	}
+}
+
+// Our own unix socket ends for senders before it is read a last time: what they could send was read.
+func TestUnixgramShutdownUnderLoadLosesNothing(t *testing.T) {
+	for range 20 {
+		sink := newHoldSink(false)
+		u := listenUnixgram(t, sink)
+		stop := start(t, u)
+		to := dialUnixgram(t, u)
+		sent := make(chan uint64)
+		go func() {
+			n := uint64(0)
+			for ; ; n++ {
+				if _, err := fmt.Fprintf(to, "<30>%d", n); err != nil {
+					sent <- n
+					return
+				}
+			}
+		}()
+		reach(t, "traffic", func() bool { return sink.received() > 100 })
+		stop()
+		if n := <-sent; sink.received() != n {
+			t.Fatalf("%d received of %d that were sent without an error", sink.received(), n)
+		}
+	}
+}
+
+func TestPassedDescriptorsThatAreWrong(t *testing.T) {
+	open := func() int {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	src, sink := Source{Name: "passed"}, newHoldSink(false)
+	_, udp := PassedUDP(open(), src, sink, UDPOptions{})
+	_, gram := PassedUnixgram(open(), src, sink, UnixgramOptions{})
+	for what, err := range map[string]error{"UDP": udp, "unixgram": gram} {
+		if err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) // the listener closes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := PassedTCP(fd, src, sink, nil, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
+		t.Errorf("TCP: error %v", err)
+	}
+}
+
+// At the end nothing more is read: what is queued is for the next process, who gets it at once instead of after a drain of two seconds.
+func TestPassedSocketIsNotDrained(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	held := duplicate(t, conn, err)
+	for life, want := range []uint64{0, 5} {
+		sink := newHoldSink(false)
+		u, err := PassedUDP(pass(t, held), Source{Name: "udp passed"}, sink, UDPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life == 0 {
+			for range 5 {
+				send(t, dialUDP(t, u.Addr()), "<30>x")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := u.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			start(t, u)
+			reach(t, "what the first life has left", func() bool { return sink.received() == want })
+		}
+		if got := sink.received(); got != want {
+			t.Errorf("life %d received %d messages, want %d", life, got, want)
+		}
+	}
+}
+
+// A passed socket may be for TLS: the same who may send, life after life.
+func TestPassedTLS(t *testing.T) {
+	d := newTLSDir(t)
+	conn, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	held := duplicate(t, conn, err)
+	for life := range 2 {
+		sink := newHoldSink(false)
+		l, err := PassedTCP(pass(t, held), Source{Input: "tls", Name: "tls passed"}, sink, loadCredentials(t, d.options()), TCPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := start(t, l)
+		sayTLS(t, l, d.client(nil), "<30>nobody\n")
+		sayTLS(t, l, d.client(d.pair("client")), "<30>x\n")
+		reach(t, "the message", func() bool { return sink.received() == 1 })
+		stop()
+		if got, _ := sink.all(); len(got) != 1 || got[0] != "<30>x" {
+			t.Errorf("life %d received %q, want one message of the client that has a certificate", life, got)
+		}
+	}
+}
