@@ -72,7 +72,7 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## the long forms of tests: HOSTILE_NAMES=10000 hostile names through a real rsync (SEED=n), 10,000 connections, DATAGRAMS=10000000 over UDP, 500 restarts, 200 kills, 100 shutdowns
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
@@ -83,7 +83,7 @@ torture: deps ## the long forms of tests: HOSTILE_NAMES=10000 hostile names thro
 	@DATAGRAMS=$(DATAGRAMS) go test -count=1 -timeout 60m -v -run '^TestUDPTorture$$' ./receiver \
 		$(call or_fail,'datagrams are missing, or counted twice; see above')
 	@$(say) 'restarts, kills, shutdowns and idle connections'
-	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP)' ./cmd/rsyncd_exporter \
+	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')
 
 graph: ## take README's picture of the running demo, by Chromium

@@ -3,7 +3,7 @@
 // The flow, the same for every input:
 //
 //	constructor   ListenUDP, ListenUnixgram, ListenTCP, FollowFile, NewStdin: takes hold of the input at once or says why not, and how to mend it;
-//	              PassedUDP, PassedUnixgram, PassedTCP: the same on a socket that somebody else has opened
+//	              PassedUDP, PassedUnixgram, PassedTCP, PassedTLS: the same on a socket that somebody else has opened
 //	Run(ctx)      reads until ctx ends, then drains what has already arrived, closes, and returns nil; it awaits whatever it started
 //	read          one recvmmsg of up to 64 datagrams, one read of a stream, one block of a file
 //	framing       a datagram is one message, never split and never joined; a stream is cut as RFC 6587 says; a file at LF

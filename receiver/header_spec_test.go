@@ -20,7 +20,7 @@ var (
 	specPID    = regexp.MustCompile(`(?s)\A(.*?)\[([0-9]+)\]:`)
 	specWord   = regexp.MustCompile(`\A[^ ]*`)
 	specPlain  = regexp.MustCompile(`\A([^ \[]*):(?: |\z)`)
-	specCut    = regexp.MustCompile(`(?s)\A([^ ]{31}[^ :])(?: |\z)(.*)\z`)
+	specCut    = regexp.MustCompile(`(?s)\A([^ ]*[^ :])(?: |\z)(.*)\z`) // of 32 bytes, which a pattern can't count
 	specCutPID = regexp.MustCompile(`\A(.*)\[([0-9]*)\]?\z`)
 	specOwn    = regexp.MustCompile(`(?s)\A[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\](?: (.*)|)\z`)
 )

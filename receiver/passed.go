@@ -63,12 +63,19 @@ func PassedUnixgram(fd int, src Source, sink Sink, opt UnixgramOptions) (*Unixgr
 	return u, nil
 }
 
-// PassedTCP returns an input on a TCP socket that listens already, over TLS where creds isn't nil. fd belongs to the input from now on. The
-// caller calls Run or Close, and runs the Credentials too.
-func PassedTCP(fd int, src Source, sink Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
+// PassedTCP returns an input on a TCP socket that listens already. fd belongs to the input from now on. The caller calls Run or Close.
+func PassedTCP(fd int, src Source, sink Sink, opt TCPOptions) (*TCP, error) {
+	return PassedTLS(fd, src, sink, nil, opt)
+}
+
+// PassedTLS is PassedTCP for syslog over TLS; creds are as for ListenTLS.
+func PassedTLS(fd int, src Source, sink Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
 	l, err := PassedListener(fd)
 	if err != nil {
 		return nil, fmt.Errorf("%s: passed descriptor %d: %w", src.Name, fd, err)
+	}
+	if raw, err := l.SyscallConn(); err == nil {
+		_ = limitUnacknowledged(raw, goneTime) // MPTCP sockets have no such limit: then keepalive alone has to do
 	}
 	return newTCP(l, src, sink, creds, opt), nil
 }

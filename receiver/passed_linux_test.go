@@ -195,7 +195,7 @@ func TestPassedDescriptorsThatAreWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := PassedTCP(fd, src, sink, nil, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
+	if _, err := PassedTCP(fd, src, sink, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
 		t.Errorf("TCP: error %v", err)
 	}
 }
@@ -225,28 +225,6 @@ func TestPassedSocketIsNotDrained(t *testing.T) {
 		}
 		if got := sink.received(); got != want {
 			t.Errorf("life %d received %d messages, want %d", life, got, want)
-		}
-	}
-}
-
-// A passed socket may be for TLS: the same who may send, life after life.
-func TestPassedTLS(t *testing.T) {
-	d := newTLSDir(t)
-	conn, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	held := duplicate(t, conn, err)
-	for life := range 2 {
-		sink := newHoldSink(false)
-		l, err := PassedTCP(pass(t, held), Source{Input: "tls", Name: "tls passed"}, sink, loadCredentials(t, d.options()), TCPOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := start(t, l)
-		sayTLS(t, l, d.client(nil), "<30>nobody\n")
-		sayTLS(t, l, d.client(d.pair("client")), "<30>x\n")
-		reach(t, "the message", func() bool { return sink.received() == 1 })
-		stop()
-		if got, _ := sink.all(); len(got) != 1 || got[0] != "<30>x" {
-			t.Errorf("life %d received %q, want one message of the client that has a certificate", life, got)
 		}
 	}
 }

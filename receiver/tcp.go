@@ -78,7 +78,7 @@ func listenStream(name, addr string, src Source, sink Sink, creds *Credentials, 
 	return newTCP(l, src, sink, creds, opt), nil
 }
 
-// newTCP returns an input that accepts from l, which is its own from now on; over TLS where creds isn't nil.
+// newTCP returns an input that accepts from l, which is its own from now on. creds are nil for plain TCP.
 func newTCP(l net.Listener, src Source, sink Sink, creds *Credentials, opt TCPOptions) *TCP {
 	orDefault(&opt.MaxConnections, defaultConnections)
 	orDefault(&opt.MaxPerSource, defaultPerSource)

@@ -57,7 +57,7 @@ func roleOf(sock systemd.Socket, s *settings) (role, error) {
 	case slices.ContainsFunc(s.ListenTLS.items(), sock.Covers):
 		return roleTLS, nil
 	}
-	return "", fmt.Errorf("%v: it may be for metrics or for messages: write FileDescriptorName=http, tcp or tls in its unit", sock)
+	return "", fmt.Errorf("%v: it may be for metrics or for messages: write FileDescriptorName=http, =tcp or =tls in its unit", sock)
 }
 
 // assign finds the roles of the passed sockets. Where one takes messages, LISTEN_UDP's default is not meant.
@@ -71,6 +71,9 @@ func (v *validator) assign(sockets []systemd.Socket, s *settings) (passed []pass
 		if i := slices.IndexFunc(passed, func(p passedSocket) bool { return p.role == roleHTTP }); r == roleHTTP && i >= 0 {
 			v.problems = append(v.problems, fmt.Errorf("%v: %v is for HTTP already: pass one, such as ListenStream=8080, which takes IPv4 and IPv6", sock, passed[i]))
 			continue
+		}
+		if r == roleTLS && s.ListenTLS.off() { // as if it were set: the certificate is needed then
+			s.ListenTLS.value, s.ListenTLS.origin = sock.Address, "passed sockets"
 		}
 		passed = append(passed, passedSocket{sock, r})
 	}

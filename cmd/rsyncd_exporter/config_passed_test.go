@@ -73,14 +73,14 @@ func TestPassedSocketsThatDontFit(t *testing.T) {
 			`passed descriptor 3 (UDP 127.0.0.1:5514, name "http"): http is for TCP sockets: correct FileDescriptorName=`},
 		{"datagrams for TCP", []systemd.Socket{socket("unixgram", systemd.TCP, "127.0.0.1:601")}, nil, `unixgram is for unix datagram sockets`},
 		{"TCP for what?", []systemd.Socket{socket("x.socket", systemd.TCP, "127.0.0.1:601")}, nil,
-			`it may be for metrics or for messages: write FileDescriptorName=http, tcp or tls`},
-		{"TLS without its files", []systemd.Socket{socket("tls", systemd.TCP, "127.0.0.1:6514")}, nil, `TLS_CERT="" (from default): LISTEN_TLS needs one`},
+			`it may be for metrics or for messages: write FileDescriptorName=http, =tcp or =tls`},
 		{"two for HTTP", []systemd.Socket{socket("http", systemd.TCP, "127.0.0.1:80"), socket("http", systemd.TCP, "[::1]:80")}, nil,
 			`passed descriptor 3 (TCP [::1]:80, name "http"): passed descriptor 3 (TCP 127.0.0.1:80, name "http") is for HTTP already: pass one`},
 		{"a port within the other", []systemd.Socket{socket("udp", systemd.UDP, "127.0.0.1:5514")}, []string{"--listen-udp=:5514"},
 			`LISTEN_UDP=":5514" (from --listen-udp): passed descriptor 3 (UDP 127.0.0.1:5514, name "udp") has that port: name the same address`},
 		{"HTTP's port", []systemd.Socket{socket("http", systemd.TCP, "127.0.0.1:9000")}, []string{"--listen-tcp=:9000"},
 			`LISTEN_TCP=":9000" (from --listen-tcp): HTTP_LISTEN is "127.0.0.1:9000", the same port`},
+		{"TLS without a certificate", []systemd.Socket{socket("tls", systemd.TCP, "127.0.0.1:6514")}, nil, `TLS_CERT="" (from default): LISTEN_TLS needs one`},
 		{"no input", []systemd.Socket{socket("http", systemd.TCP, "127.0.0.1:9000")}, []string{"--listen-udp=off"}, `no input: LISTEN_UDP is off`},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
 	"rsyncd_exporter/receiver"
 )
 
-// tls returns who the listeners of LISTEN_TLS, and passed sockets for TLS, are and whom they let in. The files are read only if there are any.
-func (v *validator) tls(s *settings, passed []passedSocket) receiver.TLSOptions {
+// tls returns who the listeners of LISTEN_TLS are and whom they let in. The files are read only if there are such listeners.
+func (v *validator) tls(s *settings) receiver.TLSOptions {
 	opt := receiver.TLSOptions{
 		Certificate: s.TLSCert.value, Key: s.TLSKey.value, ClientCA: s.TLSClientCA.value, CRL: s.TLSCrl.value,
 	}
@@ -33,7 +32,7 @@ func (v *validator) tls(s *settings, passed []passedSocket) receiver.TLSOptions 
 			v.problem(set, errors.New("clients need no certificate without TLS_CLIENT_CA, and so nobody would be kept out"), "set TLS_CLIENT_CA")
 		}
 	}
-	if s.ListenTLS.off() && !slices.ContainsFunc(passed, func(p passedSocket) bool { return p.role == roleTLS }) {
+	if s.ListenTLS.off() {
 		for _, set := range []*setting{&s.TLSCert, &s.TLSKey, &s.TLSClientCA} {
 			if set.value != "" {
 				v.warn("%s (from %s) is for LISTEN_TLS, which is off", set.name, set.origin)

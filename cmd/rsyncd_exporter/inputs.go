@@ -39,9 +39,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{
-		in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles,
-	} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -90,7 +88,7 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		p.Local()
 		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
 	case roleTCP:
-		t, err := receiver.PassedTCP(s.FD, src, p, nil, tcpOptions(cfg))
+		t, err := receiver.PassedTCP(s.FD, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -99,7 +97,7 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		if err := in.loadCredentials(cfg); err != nil {
 			return err
 		}
-		t, err := receiver.PassedTCP(s.FD, src, p, in.creds, tcpOptions(cfg))
+		t, err := receiver.PassedTLS(s.FD, src, p, in.creds, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -175,7 +173,7 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-// loadCredentials reads the TLS files, once for all listeners.
+// loadCredentials loads those that all TLS inputs share, once.
 func (in *inputs) loadCredentials(cfg *Config) (err error) {
 	if in.creds == nil {
 		in.creds, err = receiver.LoadCredentials(cfg.TLS)

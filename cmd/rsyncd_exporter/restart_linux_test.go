@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
 )
 
 // FAULTS L12, X6, Q5: the program is restarted again and again while messages come in on sockets that it was passed. Over all lives, what was
@@ -173,4 +176,50 @@ func testChrootedSession(t *testing.T, signal unix.Signal) {
 		t.Errorf("the last life counted %+v, the last %d files are %+v", last, want.messages, want)
 	}
 	p.want(s, 0, "rsync_connections_total")
+}
+
+// A passed socket for TLS, with a client that needs a certificate: connections wait over a restart, here in the middle of a handshake.
+func TestPassedTLSSocket(t *testing.T) {
+	pki := testpki.Write(t)
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	k := newKeeper(t)
+	address := listener.Addr().String()
+	k.keep("tls", listener, err)
+	pair, err := tls.LoadX509KeyPair(pki+"/client.pem", pki+"/client.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWeigher("t")
+	var got tally
+	p := k.start(tlsArgs(pki)...)
+	for range 3 {
+		p.freeze()
+		conn := tls.Client(dial(t, "tcp", address), &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true})
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for range 10 {
+				line, weight := w.message()
+				if _, err := conn.Write(line); err != nil {
+					t.Error(err)
+				}
+				w.add(weight)
+			}
+			if err := conn.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := p.Signal(unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Ended()
+		p = k.start(tlsArgs(pki)...)
+		<-sent
+		testenv.Until(t, 20*time.Second, "the messages", func() bool { return tallied(p.scrape(), "t").messages == 10 })
+		got = got.plus(tallied(p.scrape(), "t"))
+	}
+	if got != w.sent {
+		t.Errorf("%+v counted, %+v sent", got, w.sent)
+	}
+	p.endsWell(p.terminate())
 }
