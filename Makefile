@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+DATAGRAMS ?= 10000000
 HOSTILE_NAMES ?= 10000
 
 say = printf '==> %s\n'
@@ -71,13 +72,16 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, hundreds of restarts, kills and shutdowns
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
 	@$(say) 'thousands of connections and stalled handshakes'
 	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver -run 'ManyConnections|StalledHandshakes' \
 		$(call or_fail,'see above; it takes 20000 open files')
+	@$(say) '$(DATAGRAMS) datagrams at UDP sockets that are too small'
+	@DATAGRAMS=$(DATAGRAMS) go test -count=1 -timeout 60m -v -run '^TestUDPTorture$$' ./receiver \
+		$(call or_fail,'datagrams are missing, or counted twice; see above')
 	@$(say) 'restarts, kills, shutdowns and idle connections'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')

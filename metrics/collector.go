@@ -32,6 +32,9 @@ type Socket struct {
 	Datagram    bool   // Drops and Buffer mean something
 	Drops       uint64 // datagrams that the kernel threw away
 	Buffer      int    // bytes granted as receive buffer; of several sockets, the least
+	File        bool   // InPlace and Rebinds mean something
+	InPlace     bool   // the socket file is the exporter's
+	Rebinds     uint64 // times that it was made again
 	Stream      bool   // Connections and Refused mean something
 	Connections int
 	Refused     map[string]uint64 // connections closed for what their peers are or did, by reason
@@ -232,6 +235,10 @@ func (e *emitter) live(l Live) {
 		if s.Datagram {
 			e.counter(descOwnDrops, s.Drops, start, s.Input)
 			e.gauge(descOwnBuffer, float64(s.Buffer), s.Input)
+		}
+		if s.File {
+			e.gauge(descOwnInPlace, oneIf(s.InPlace), s.Input)
+			e.counter(descOwnRebinds, s.Rebinds, start, s.Input)
 		}
 		if s.Stream {
 			e.gauge(descOwnConnections, float64(s.Connections), s.Input)

@@ -39,6 +39,8 @@ var (
 	descOwnLastMessage = own("last_message_timestamp_seconds", "When the last message arrived, in seconds of the Unix epoch.", "input")
 	descOwnDrops       = own("socket_drops_total", "Datagrams that the kernel dropped because the receive buffer was full.", "input")
 	descOwnBuffer      = own("socket_receive_buffer_bytes", "Receive buffer that the kernel granted.", "input")
+	descOwnInPlace     = own("socket_in_place", "1 if the socket file leads to the exporter, 0 if it is gone or somebody else's: then new senders don't reach it.", "input")
+	descOwnRebinds     = own("socket_rebinds_total", "Times that the socket file was made again, as somebody had removed it.", "input")
 	descOwnConnections = own("connections", "Open connections.", "input")
 	descOwnRefused     = own("refused_connections_total", "Connections closed for what their peers are or did, by reason.", "input", "reason")
 	descOwnErrors      = own("receive_errors_total", "Failed receive and accept calls, and breaches of TLS after the handshake.", "input")
@@ -69,8 +71,8 @@ func allDescs() []*prometheus.Desc {
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed, descSessions, descActive,
 		descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes, descFileErrors, descLists, descStarts,
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
-		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnConnections,
-		descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
+		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
+		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
 		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

@@ -148,18 +148,18 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
 	}
-	for _, raw := range slab.Messages {
+	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
 			continue
 		}
 		switch {
 		case p.isRsyncd(src):
-			origin := p.sessions.Origin(src.Scope, p.message.Host)
+			origin := p.sessions.Origin(slab.Scope(src, i), p.message.Host)
 			p.parserFor(origin).Parse(p.message.Text, &p.event)
 			p.apply(origin, p.event.Kind != rsynclog.LostUpstream, now, wall)
 		case p.isLossReport():
-			p.apply(p.sessions.Origin(src.Scope, p.message.Host), true, now, wall)
+			p.apply(p.sessions.Origin(slab.Scope(src, i), p.message.Host), true, now, wall)
 		default:
 			in.Ignored++
 		}

@@ -1,9 +1,12 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -35,8 +38,9 @@ const (
 // The ring goes first when the next batch is offered, so that order is kept. When the ring is full too, messages are thrown away and
 // counted as Overflow; the count travels with the next slab that gets through.
 type datagrams struct {
-	src     Source
+	src     *Source // whoever embeds this has it, and it outlives the sockets: a Sink may know it by its address
 	sink    Sink
+	filter  filter
 	fd      int // blocking, with SO_RCVTIMEO; used by the reader only, closed by whoever embeds this
 	batch   *recvBatch
 	slab    Slab
@@ -49,8 +53,19 @@ type datagrams struct {
 	hangUp  bool          // shutdown(2) makes senders see the end of a socket before it is drained
 }
 
-func newDatagrams(fd int, src Source, sink Sink) *datagrams {
-	return &datagrams{src: src, sink: sink, fd: fd, batch: newRecvBatch(), slab: Slab{Messages: make([][]byte, 0, batchMessages)}}
+// A filter says which datagrams are taken and, of those of a unix socket, in which scope. The zero value takes all.
+type filter struct {
+	from   *AllowList     // UDP: addresses; nil for all
+	creds  bool           // unix: ask for the senders' credentials, for what follows
+	users  []uint32       // unix: who may send; empty for all
+	spaces *pidNamespaces // unix: tells pid namespaces apart; nil for no such thing
+}
+
+func newDatagrams(fd int, src *Source, sink Sink, f filter) *datagrams {
+	return &datagrams{
+		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.from != nil, f.creds),
+		slab: Slab{Messages: make([][]byte, 0, batchMessages)},
+	}
 }
 
 // run reads until ctx ends or the socket is unusable, drains the socket, calls closeSocket (from here on senders get an error instead
@@ -91,12 +106,12 @@ func (d *datagrams) receive(ctx context.Context) error {
 			d.take(n, now.UnixNano())
 		case errno == unix.EAGAIN && waited >= d.timeout/2:
 			d.trouble.repeats = 0
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 		case isFatal(errno):
 			return fmt.Errorf("%s: reading: %w", d.src.Name, errno)
 		default:
 			time.Sleep(d.trouble.pause())
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 		}
 	}
 	return nil
@@ -121,8 +136,10 @@ func (d *datagrams) take(n int, at int64) {
 	d.slab.Reset()
 	d.slab.At = at
 	for i := range n {
-		if msg, whole := d.batch.message(i); whole {
-			d.slab.Messages = append(d.slab.Messages, msg)
+		if d.refuses(i) {
+			d.slab.Discarded[NotAllowed]++
+		} else if msg, whole := d.batch.message(i); whole {
+			d.slab.add(msg, d.scope(i, msg, at))
 		} else {
 			d.slab.Discarded[Oversize]++
 		}
@@ -130,9 +147,54 @@ func (d *datagrams) take(n int, at int64) {
 	d.handOver()
 }
 
+// refuses says whether the datagram at index i of the batch comes from somebody who may not send.
+func (d *datagrams) refuses(i int) bool {
+	if d.filter.from != nil {
+		return !d.batch.allowed(i, d.filter.from)
+	}
+	if len(d.filter.users) == 0 {
+		return false
+	}
+	_, uid, ok := d.batch.sender(i)
+	return !ok || !slices.Contains(d.filter.users, uid)
+}
+
+// scope returns the scope of the datagram at index i of the batch, which is msg. The usual message, whose process id is what the kernel says
+// too, costs a comparison.
+func (d *datagrams) scope(i int, msg []byte, at int64) uint32 {
+	if d.filter.spaces == nil {
+		return 0
+	}
+	pid, _, ok := d.batch.sender(i)
+	if !ok || hasPID(msg, pid) {
+		return 0
+	}
+	return d.filter.spaces.scope(pid, at)
+}
+
+// hasPID says whether a message's header has this process id, in the first brackets, where syslog(3) puts it. Who logs through another
+// process (a relay) or from another pid namespace has a different one.
+func hasPID(msg []byte, pid int32) bool {
+	start := bytes.IndexByte(msg, '[') + 1
+	if start == 0 || pid <= 0 {
+		return false
+	}
+	n := int64(0)
+	for i, c := range msg[start:] {
+		switch {
+		case c == ']':
+			return i > 0 && n == int64(pid)
+		case c < '0' || c > '9' || n > math.MaxInt32:
+			return false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return false
+}
+
 // handOver offers the slab, behind what is pending, or keeps a copy of it.
 func (d *datagrams) handOver() {
-	if d.pending.offer(&d.src, d.sink) && d.sink.TryDeliver(&d.src, &d.slab) {
+	if d.pending.offer(d.src, d.sink) && d.sink.TryDeliver(d.src, &d.slab) {
 		return
 	}
 	d.pending.add(&d.slab)
@@ -156,10 +218,10 @@ func (d *datagrams) drain() {
 
 // settle offers what is pending a last time, then gives it up and offers the count of what was lost.
 func (d *datagrams) settle() {
-	for end := time.Now().Add(settleLimit); !d.pending.offer(&d.src, d.sink); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(settleLimit); !d.pending.offer(d.src, d.sink); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			d.pending.giveUp()
-			d.pending.offer(&d.src, d.sink)
+			d.pending.offer(d.src, d.sink)
 			return
 		}
 	}
@@ -212,7 +274,7 @@ func (p *pendingRing) add(s *Slab) {
 	for i, n := range s.Discarded {
 		tail.Discarded[i] += n
 	}
-	for _, msg := range s.Messages {
+	for i, msg := range s.Messages {
 		if len(tail.Messages) == pendingMessages || len(tail.text)+len(msg) > pendingBytes {
 			next := p.grow(s.At)
 			if next == nil {
@@ -223,7 +285,11 @@ func (p *pendingRing) add(s *Slab) {
 		}
 		start := len(tail.text)
 		tail.text = append(tail.text, msg...)
-		tail.Messages = append(tail.Messages, tail.text[start:len(tail.text):len(tail.text)])
+		scope := uint32(0)
+		if len(s.Scopes) > 0 {
+			scope = s.Scopes[i]
+		}
+		tail.Slab.add(tail.text[start:len(tail.text):len(tail.text)], scope)
 	}
 }
 

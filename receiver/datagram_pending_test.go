@@ -59,7 +59,7 @@ func TestPendingRingKeepsWhatItsLimitsSay(t *testing.T) {
 // Random batches against a sink that is held at random: order is kept, and every message and every count comes out once or is Overflow.
 func TestPendingRingLosesNothingUncounted(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	d := newDatagrams(-1, testSource, nil)
+	d := newDatagrams(-1, &testSource, nil, filter{})
 	for round := range 4 {
 		sink := newHoldSink(false)
 		d.sink = sink
@@ -80,7 +80,7 @@ func TestPendingRingLosesNothingUncounted(t *testing.T) {
 			d.handOver()
 		}
 		sink.hold(false)
-		if !d.pending.offer(&d.src, d.sink) {
+		if !d.pending.offer(d.src, d.sink) {
 			t.Fatal("ring isn't empty after the end")
 		}
 		got, lost := sink.all()
@@ -98,7 +98,7 @@ func TestPendingRingLosesNothingUncounted(t *testing.T) {
 func TestPendingIsSettledWhenSinkBecomesFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newHoldSink(true)
-		d := newDatagrams(-1, testSource, sink)
+		d := newDatagrams(-1, &testSource, sink, filter{})
 		d.slab = *slabOf(1, "a", "b")
 		d.handOver()
 		time.AfterFunc(1500*time.Millisecond, func() { sink.hold(false) })
@@ -117,7 +117,7 @@ func TestPendingIsSettledWhenSinkBecomesFree(t *testing.T) {
 func TestPendingIsGivenUpAfterTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counter := &countsOnly{}
-		d := newDatagrams(-1, testSource, counter)
+		d := newDatagrams(-1, &testSource, counter, filter{})
 		for i := range 3000 {
 			d.slab = *slabOf(int64(i), "m")
 			d.slab.Discarded[Oversize] = 1

@@ -15,11 +15,12 @@ const (
 	BadLength           // an octet count (RFC 6587 section 3.4.1) that is no number from 1 to 999999; the connection was closed
 	Incomplete          // the stream ended within the message
 	Overflow            // thrown away by the reader because the pipeline was busy and the pending ring full
+	NotAllowed          // from an address that is not on the AllowList, or from a user that is not on the list of users
 	NumDiscards         // how many there are
 )
 
 var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority", "no_header", "bad_dialect", "oversize",
-	"bad_length", "incomplete", "overflow"}
+	"bad_length", "incomplete", "overflow", "not_allowed"}
 
 // String returns the label value.
 func (d Discard) String() string { return discardNames[d] }

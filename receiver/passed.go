@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,23 +30,36 @@ func PassedUDP(fd int, src Source, sink Sink, opt UDPOptions) (*UDP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: receive buffer of %d bytes: %w", src.Name, opt.Buffer, err)
 	}
-	u := &UDP{in: newDatagrams(fd, src, sink), addr: addr, buffer: granted}
-	u.in.passed = true
-	u.lastDrops, _ = socketDrops(fd)
+	local, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return nil, fmt.Errorf("%s: passed descriptor %d: %s is no IP address", src.Name, fd, addr)
+	}
+	u := &UDP{src: src, addr: local}
+	s := &udpSocket{in: newDatagrams(fd, &u.src, sink, udpFilter(local, opt)), buffer: granted}
+	s.in.passed = true
+	s.lastDrops, _ = socketDrops(fd)
+	u.sockets = []*udpSocket{s}
 	return u, nil
 }
 
 // PassedUnixgram returns an input on a unix datagram socket that is bound already. fd belongs to the input from now on; the socket's file
-// stays where it is. The caller calls Run or Close.
-func PassedUnixgram(fd int, src Source, sink Sink) (*Unixgram, error) {
+// stays where it is, and isn't made again. The caller calls Run or Close.
+func PassedUnixgram(fd int, src Source, sink Sink, opt UnixgramOptions) (*Unixgram, error) {
+	if err := checkUsers(src.Name, opt); err != nil {
+		return nil, err
+	}
 	addr, err := preparePassed(fd, src.Name)
 	if err != nil {
 		return nil, err
 	}
-	refuseDescriptors(fd)
-	u := &Unixgram{in: newDatagrams(fd, src, sink), path: addr.String()}
-	u.in.passed = true
-	u.inode, _ = idOf(u.path) // an abstract socket has none, nor one whose file is gone: InPlace shows it
+	if err := prepareUnixgram(fd); err != nil {
+		return nil, fmt.Errorf("%s: passed descriptor %d: credentials: %w", src.Name, fd, err)
+	}
+	u := &Unixgram{src: src, path: addr.String(), look: lookInterval, opened: 1}
+	s := &unixSocket{in: newDatagrams(fd, &u.src, sink, unixgramFilter(opt, 0))}
+	s.in.passed = true
+	u.sockets = []*unixSocket{s}
+	u.inode, _ = idOf(u.path) // one whose file is gone has none: InPlace shows it
 	return u, nil
 }
 
@@ -125,9 +139,46 @@ func preparePassed(fd int, name string) (net.Addr, error) {
 	return nil, fmt.Errorf("%s: passed descriptor %d: its address %T is neither an IP address nor a path", name, fd, local)
 }
 
-// Turns returns how often the reader has gone around its loop: at least four times a second as long as it is alive, busy or idle. It
-// may be called at any time.
-func (u *UDP) Turns() uint64 { return u.in.turns.Load() }
+// Turns counts how often all readers have gone around their loops since it was called before: each does at least four times a second as long as
+// it is alive, busy or idle. So whoever calls it now and then sees it grow, unless one of them hangs. It may be called at any time.
+func (u *UDP) Turns() uint64 {
+	var readers []*datagrams
+	for _, s := range u.sockets {
+		readers = append(readers, s.in)
+	}
+	return u.rounds.count(readers)
+}
 
 // Turns is as UDP's.
-func (u *Unixgram) Turns() uint64 { return u.in.turns.Load() }
+func (u *Unixgram) Turns() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var readers []*datagrams
+	for _, s := range u.sockets {
+		readers = append(readers, s.in)
+	}
+	return u.rounds.count(readers)
+}
+
+// rounds are what several readers do together.
+type rounds struct {
+	mu   sync.Mutex
+	n    uint64
+	last map[*datagrams]uint64
+}
+
+// count adds a round if each of the readers has gone around its loop since the round before. One that is new has.
+func (r *rounds) count(readers []*datagrams) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	turns := map[*datagrams]uint64{}
+	for _, d := range readers {
+		turns[d] = d.turns.Load()
+		if last, ok := r.last[d]; ok && last == turns[d] {
+			return r.n
+		}
+	}
+	r.n++
+	r.last = turns
+	return r.n
+}

@@ -86,7 +86,7 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	}
 	stop = start(t, u)
 	second.hold(false)
-	reach(t, "what was queued", func() bool { return second.received() > 0 && queued(t, u.in.fd) == 0 })
+	reach(t, "what was queued", func() bool { return second.received() > 0 && queued(t, u.sockets[0].in.fd) == 0 })
 	stop()
 	got, _ := second.all()
 	if len(got) == 0 || len(got) >= sent || got[0] != fmt.Sprintf("<30>%0996d", 0) {
@@ -122,7 +122,7 @@ func TestPassedUnixgramStaysOpen(t *testing.T) {
 	var to *net.UnixConn
 	for life := range 3 {
 		sink := newHoldSink(false)
-		u, err := PassedUnixgram(pass(t, held), Source{Input: "unixgram", Name: "unixgram passed"}, sink)
+		u, err := PassedUnixgram(pass(t, held), Source{Input: "unixgram", Name: "unixgram passed"}, sink, UnixgramOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestPassedDescriptorsThatAreWrong(t *testing.T) {
 	}
 	src, sink := Source{Name: "passed"}, newHoldSink(false)
 	_, udp := PassedUDP(open(), src, sink, UDPOptions{})
-	_, gram := PassedUnixgram(open(), src, sink)
+	_, gram := PassedUnixgram(open(), src, sink, UnixgramOptions{})
 	for what, err := range map[string]error{"UDP": udp, "unixgram": gram} {
 		if err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
 			t.Errorf("%s: error %v", what, err)

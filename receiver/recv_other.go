@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"errors"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -11,11 +12,14 @@ import (
 
 // A recvBatch is the memory that one read(2) fills: a batch is one datagram where there is no recvmmsg.
 type recvBatch struct {
-	area [MaxMessage + 1]byte // the byte too many tells an oversized datagram from a full one
-	len  int
+	area      [MaxMessage + 1]byte // the byte too many tells an oversized datagram from a full one
+	len       int
+	addresses bool       // ask for them
+	from      netip.Addr // where the datagram comes from
 }
 
-func newRecvBatch() *recvBatch { return new(recvBatch) }
+// newRecvBatch makes a batch that keeps the IP address of who sent the datagram, or doesn't. There are no credentials here.
+func newRecvBatch(addresses, _ bool) *recvBatch { return &recvBatch{addresses: addresses} }
 
 // recv reads one datagram. With wait it waits for it as long as SO_RCVTIMEO says. EAGAIN means that there was none.
 // The message is valid until the next call.
@@ -23,7 +27,7 @@ func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
 	if !wait { // only ever at the end of an input's life, so there is no way back
 		_ = unix.SetNonblock(fd, true)
 	}
-	n, err := unix.Read(fd, b.area[:])
+	n, err := b.read(fd)
 	if err != nil {
 		errno := syscall.EIO
 		errors.As(err, &errno)
@@ -32,6 +36,37 @@ func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
 	b.len = n
 	return 1, 0
 }
+
+// read is read(2), or recvfrom(2) where the address is asked for.
+func (b *recvBatch) read(fd int) (int, error) {
+	if !b.addresses {
+		return unix.Read(fd, b.area[:])
+	}
+	n, from, err := unix.Recvfrom(fd, b.area[:], 0)
+	b.from = netip.Addr{}
+	switch sa := from.(type) {
+	case *unix.SockaddrInet4:
+		b.from = netip.AddrFrom4(sa.Addr)
+	case *unix.SockaddrInet6:
+		b.from = netip.AddrFrom16(sa.Addr)
+	}
+	return n, err
+}
+
+// allowed says whether the datagram comes from an address on the list. The batch must keep addresses.
+func (b *recvBatch) allowed(_ int, list *AllowList) bool { return list.Allows(b.from) }
+
+// sender is for Linux only.
+func (b *recvBatch) sender(int) (pid int32, uid uint32, ok bool) { return 0, 0, false }
+
+// haveCredentials says whether senders' credentials can be had on this system.
+const haveCredentials = false
+
+// askForCredentials is for Linux only.
+func askForCredentials(int) error { return unix.ENOTSUP }
+
+// shareAddress is for Linux only: elsewhere SO_REUSEPORT doesn't spread datagrams.
+func shareAddress(int) error { return unix.ENOTSUP }
 
 // message returns the datagram, and false if it is longer than MaxMessage.
 func (b *recvBatch) message(int) (msg []byte, whole bool) {

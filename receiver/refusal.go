@@ -10,6 +10,7 @@ const (
 	Admitted          Refusal = iota
 	TooMany                   // as many connections are open as may be
 	TooManyFromSource         // likewise, from the peer's address (IPv4) or /64 (IPv6)
+	PeerNotAllowed            // its address is not on the AllowList
 	Idle                      // quiet for long, and closed to make room for another one
 	TooSlow                   // a message was not complete so long after its first byte
 
@@ -40,7 +41,7 @@ const (
 	NumRefusals // how many there are
 )
 
-var refusalNames = [NumRefusals]string{"admitted", "too_many", "too_many_from_source", "idle", "too_slow", "speaks_http", "speaks_ssh",
+var refusalNames = [NumRefusals]string{"admitted", "too_many", "too_many_from_source", "not_allowed", "idle", "too_slow", "speaks_http", "speaks_ssh",
 	"speaks_proxy", "speaks_tls", "speaks_plain", "speaks_other", "handshake_timeout", "handshakes_busy", "handshake_too_large",
 	"handshake_failed", "tls_version", "refused_by_client", "no_certificate", "bad_certificate", "unknown_ca", "expired", "not_yet_valid",
 	"wrong_usage", "revoked", "wrong_san"}

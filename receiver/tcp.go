@@ -37,6 +37,7 @@ type TCPOptions struct {
 	MessageTimeout   time.Duration // one that takes so long for a message, from its first byte to its last, is closed; one without any makes room; 30 s
 	HandshakeTimeout time.Duration // from accept to the end of the TLS handshake, 5 s
 	MaxHandshakes    int           // under way at the same time, 64, and a quarter of it from one source; others wait for their turn
+	AllowFrom        *AllowList    // who may connect; others are closed at once and counted, see Refused
 }
 
 // TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart), or over TLS (RFC 5425), where
@@ -130,6 +131,11 @@ func (t *TCP) Run(ctx context.Context) error {
 
 // admit starts serving conn, or closes it and counts why. It is the one place where a connection is turned away for where it comes from.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
+	if !t.opt.AllowFrom.allowsPeer(conn) {
+		t.refused[PeerNotAllowed].Add(1)
+		conn.Close()
+		return
+	}
 	v, madeRoom, reason := t.gate.enter(conn, time.Now())
 	if madeRoom {
 		t.refused[Idle].Add(1)

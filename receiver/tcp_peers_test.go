@@ -71,7 +71,7 @@ func lastRead(l *TCP) (last int64) {
 
 // Each kind of input has just the reasons that it can have, from the start.
 func TestRefusalsFromTheStart(t *testing.T) {
-	plain := []string{"idle", "speaks_http", "speaks_proxy", "speaks_ssh", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
+	plain := []string{"idle", "not_allowed", "speaks_http", "speaks_proxy", "speaks_ssh", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
 	l := listenTCP(t, newHoldSink(false), TCPOptions{})
 	if got := slices.Sorted(maps.Keys(l.Refused())); !slices.Equal(got, plain) {
 		t.Errorf("plain: %q, want %q", got, plain)

@@ -138,9 +138,9 @@ func TestUDPDropsWrap(t *testing.T) {
 	}
 	reach(t, "drops", func() bool { return u.Drops() > 0 })
 	dropped := u.Drops()
-	u.mu.Lock()
-	u.drops, u.lastDrops = 1<<32-1, 0xffffffff // as if the counter had been at its last value before those
-	u.mu.Unlock()
+	u.sockets[0].mu.Lock()
+	u.sockets[0].drops, u.sockets[0].lastDrops = 1<<32-1, 0xffffffff // as if the counter had been at its last value before those
+	u.sockets[0].mu.Unlock()
 	if got, want := u.Drops(), 1<<32+dropped; got != want {
 		t.Errorf("Drops() = %d, want %d", got, want)
 	}
@@ -157,7 +157,7 @@ func TestUDPGoesOnAfterConnectionRefused(t *testing.T) {
 	nobody := &unix.SockaddrInet4{Port: closed.LocalAddr().(*net.UDPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}
 	closed.Close()
 	start(t, u)
-	fd := u.in.fd
+	fd := u.sockets[0].in.fd
 	if err := unix.Connect(fd, nobody); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestUDPUnusableDescriptorEndsRun(t *testing.T) {
 	go func() { done <- u.Run(t.Context()) }()
 	send(t, conn, "<30>hello")
 	reach(t, "it reads", func() bool { return sink.received() == 1 })
-	if err := unix.Dup3(int(null.Fd()), u.in.fd, unix.O_CLOEXEC); err != nil {
+	if err := unix.Dup3(int(null.Fd()), u.sockets[0].in.fd, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -201,9 +201,15 @@ func TestUDPUnusableDescriptorEndsRun(t *testing.T) {
 
 // One datagram costs no allocation: neither taken at once nor by way of the pending ring.
 func TestUDPAllocatesNothing(t *testing.T) {
+	for _, list := range []*AllowList{nil, allowList(privateNets...)} {
+		udpAllocatesNothing(t, list)
+	}
+}
+
+func udpAllocatesNothing(t *testing.T, list *AllowList) {
 	sink := &switchSink{}
-	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{Buffer: 1 << 20})
-	if err := u.in.adjustTimeout(); err != nil {
+	u, conn := listenUDP(t, "0.0.0.0:0", sink, UDPOptions{Buffer: 1 << 20, AllowFrom: list})
+	if err := u.sockets[0].in.adjustTimeout(); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := conn.SyscallConn()
@@ -217,8 +223,8 @@ func TestUDPAllocatesNothing(t *testing.T) {
 				_, _ = unix.Write(int(fd), message)
 			}
 			for got, tries := 0, 0; got < 100 && tries < 1000; tries++ {
-				if n, errno := u.in.batch.recv(u.in.fd, true); errno == 0 {
-					u.in.take(n, 1)
+				if n, errno := u.sockets[0].in.batch.recv(u.sockets[0].in.fd, true); errno == 0 {
+					u.sockets[0].in.take(n, 1)
 					got += n
 				}
 			}
@@ -262,12 +268,12 @@ func TestUDPReadTimeoutFollowsThePendingRing(t *testing.T) {
 	sink := newHoldSink(true)
 	u, conn := listenUDP(t, "127.0.0.1:0", sink, UDPOptions{})
 	timeout := func() time.Duration {
-		if err := u.in.adjustTimeout(); err != nil {
+		if err := u.sockets[0].in.adjustTimeout(); err != nil {
 			t.Fatal(err)
 		}
 		var tv unix.Timeval
 		size := uint32(unsafe.Sizeof(tv))
-		if _, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(u.in.fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO,
+		if _, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(u.sockets[0].in.fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO,
 			uintptr(unsafe.Pointer(&tv)), uintptr(unsafe.Pointer(&size)), 0); errno != 0 {
 			t.Fatal(errno)
 		}
@@ -276,12 +282,12 @@ func TestUDPReadTimeoutFollowsThePendingRing(t *testing.T) {
 	if d := timeout(); d < 100*time.Millisecond || d > time.Second {
 		t.Errorf("time-out %v with nothing pending, want about %v", d, idleTimeout)
 	}
-	u.in.pending.add(slabOf(1, "<30>a"))
+	u.sockets[0].in.pending.add(slabOf(1, "<30>a"))
 	if d := timeout(); d > 10*time.Millisecond {
 		t.Errorf("time-out %v with a batch pending, want about %v", d, pendingTimeout)
 	}
 	sink.hold(false)
-	u.in.pending.offer(&u.in.src, sink)
+	u.sockets[0].in.pending.offer(u.sockets[0].in.src, sink)
 	if d := timeout(); d < 100*time.Millisecond {
 		t.Errorf("time-out %v with nothing pending any more, want about %v", d, idleTimeout)
 	}

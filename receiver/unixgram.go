@@ -8,9 +8,13 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,16 +23,41 @@ type UnixgramOptions struct {
 	// Mode is the permissions of the socket file, whatever the umask; who may write may log. 0 means 0666, as /dev/log has, since
 	// rsyncd logs as the user of the module.
 	Mode fs.FileMode
+	// Users are the numbers of the users who may log, empty for all; others' messages are discarded as NotAllowed. rsyncd logs as root and
+	// as the users of its modules. Linux only.
+	Users []uint32
 }
 
 // Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of /run/systemd/journal/syslog.
+//
+// When somebody removes the socket file, it is made again within about a second, with another socket, since a bound one can't get another
+// file. The old one is read on: processes that are connected to it still log there, and in a chroot they can do nothing else.
 type Unixgram struct {
-	in     *datagrams
-	path   string
-	inode  fileID
-	lock   *os.File
-	closed bool
+	path string
+	opt  UnixgramOptions
+	src  Source
+	sink Sink
+	lock *os.File
+	look time.Duration // how often the socket file is looked at
+
+	mu      sync.Mutex // guards what follows; the readers don't take it while they run
+	inode   fileID     // of the newest socket's file
+	sockets []*unixSocket
+	opened  uint64 // sockets so far
+	rounds  rounds // of all readers
+	errors  uint64 // failed reads of sockets that are closed
 }
+
+// A unixSocket is one of the sockets that have had the path, the newest last.
+type unixSocket struct {
+	in   *datagrams
+	stop func() // ends its reader; nil before Run
+}
+
+const (
+	maxUnixSockets = 8 // read at the same time; of more, the oldest is closed, and its senders connect anew if they can
+	lookInterval   = time.Second
+)
 
 // fileID tells a file from another one of the same name.
 type fileID struct{ dev, ino uint64 }
@@ -40,19 +69,60 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 	if path == "" || strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
 	}
+	if err := checkUsers(src.Name, opt); err != nil {
+		return nil, err
+	}
 	lock, err := lockPath(path)
 	if err != nil {
 		return nil, err
 	}
-	u := &Unixgram{path: path, lock: lock}
-	fd, err := u.bind(opt)
-	if err != nil {
+	u := &Unixgram{path: path, opt: opt, src: src, sink: sink, lock: lock, look: lookInterval}
+	if _, err := u.open(); err != nil {
 		lock.Close()
 		return nil, err
 	}
-	u.in = newDatagrams(fd, src, sink)
-	u.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
 	return u, nil
+}
+
+// open makes a socket at the path and puts it at the end of the list.
+func (u *Unixgram) open() (*unixSocket, error) {
+	fd, inode, err := bindUnixgram(u.path, u.opt.Mode)
+	if err != nil {
+		return nil, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt, u.opened))}
+	s.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
+	u.opened++
+	u.inode, u.sockets = inode, append(u.sockets, s)
+	return s, nil
+}
+
+// checkUsers refuses a list of users where they can't be known.
+func checkUsers(name string, opt UnixgramOptions) error {
+	if len(opt.Users) > 0 && !haveCredentials {
+		return fmt.Errorf("%s: a list of users who may log needs the senders' credentials, which this system doesn't give (leave it empty)", name)
+	}
+	return nil
+}
+
+// unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
+// namespaces apart.
+func unixgramFilter(opt UnixgramOptions, nth uint64) filter {
+	if !haveCredentials {
+		return filter{}
+	}
+	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces(nth)}
+}
+
+// prepareUnixgram makes a socket, before it is bound, attach credentials and no descriptors.
+func prepareUnixgram(fd int) error {
+	refuseDescriptors(fd)
+	if !haveCredentials {
+		return nil
+	}
+	return askForCredentials(fd)
 }
 
 // lockPath takes the lock that guards path. The kernel gives it back when the process ends, however it ends.
@@ -69,36 +139,38 @@ func lockPath(path string) (*os.File, error) {
 	return lock, nil
 }
 
-// bind makes the socket and its file, with the lock held.
-func (u *Unixgram) bind(opt UnixgramOptions) (fd int, err error) {
-	if err := removeStale(u.path); err != nil {
-		return -1, err
+// bindUnixgram makes a socket and its file, with the lock held.
+func bindUnixgram(path string, mode fs.FileMode) (fd int, inode fileID, err error) {
+	if err := removeStale(path); err != nil {
+		return -1, fileID{}, err
 	}
-	mode := opt.Mode.Perm()
-	if mode == 0 {
+	if mode = mode.Perm(); mode == 0 {
 		mode = 0o666
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
-		return c.Control(func(s uintptr) { _ = unix.Fchmod(int(s), uint32(mode)) })
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		cerr := c.Control(func(s uintptr) {
+			// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
+			_ = unix.Fchmod(int(s), uint32(mode))
+			err = prepareUnixgram(int(s))
+		})
+		return errors.Join(cerr, err)
 	}}
-	conn, err := lc.ListenPacket(context.Background(), "unixgram", u.path)
+	conn, err := lc.ListenPacket(context.Background(), "unixgram", path)
 	if err != nil {
-		return -1, unixBindError(u.path, err)
+		return -1, fileID{}, unixBindError(path, err)
 	}
-	if err := os.Chmod(u.path, mode); err != nil { // gives back what the umask took
+	if err := os.Chmod(path, mode); err != nil { // gives back what the umask took
 		conn.Close()
-		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
 	if fd, err = takeDescriptor(conn.(*net.UnixConn)); err != nil {
-		return -1, fmt.Errorf("unixgram %q: socket: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: socket: %w", path, err)
 	}
-	refuseDescriptors(fd)
-	if u.inode, err = idOf(u.path); err != nil {
+	if inode, err = idOf(path); err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("unixgram %q: %w", u.path, err)
+		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
-	return fd, nil
+	return fd, inode, nil
 }
 
 // removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
@@ -155,37 +227,121 @@ func idOf(path string) (fileID, error) {
 
 // Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and removes its file, and offers what the
 // Sink hasn't taken yet for 2 s at most. It returns nil, or an error when the socket can't be read at all. Call it once.
-func (u *Unixgram) Run(ctx context.Context) error { return u.in.run(ctx, u.Close) }
+func (u *Unixgram) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	read := func(s *unixSocket) {
+		ctx, stop := context.WithCancel(ctx)
+		s.stop = stop
+		g.Go(func() error {
+			defer stop()
+			return s.in.run(ctx, func() error { return u.closeSocket(s) })
+		})
+	}
+	for _, s := range u.sockets {
+		read(s)
+	}
+	g.Go(func() error {
+		look := time.NewTicker(u.look)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-look.C:
+				if s := u.rebind(); s != nil {
+					read(s)
+				}
+			}
+		}
+	})
+	return g.Wait()
+}
 
-// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. Run calls it; others may only
-// when Run isn't running.
-func (u *Unixgram) Close() error {
-	if u.closed {
+// rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
+// it is a dead process's.
+func (u *Unixgram) rebind() *unixSocket {
+	if u.lock == nil || u.InPlace() { // without a lock it is a passed socket's file, and for somebody else to make
 		return nil
 	}
-	u.closed = true
-	if u.in.passed {
-		return unix.Close(u.in.fd) // file and lock are for whoever made the socket
+	s, err := u.open()
+	if err != nil {
+		return nil // InPlace tells; another try follows
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, old := range u.sockets[:max(0, len(u.sockets)-maxUnixSockets)] {
+		old.stop()
+	}
+	return s
+}
+
+// closeSocket releases a socket and, with the last one, the lock, after removing the file if it still is the socket's.
+func (u *Unixgram) closeSocket(s *unixSocket) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.errors += s.in.trouble.total.Load()
+	u.sockets = slices.DeleteFunc(u.sockets, func(open *unixSocket) bool { return open == s })
+	if s.in.passed {
+		return unix.Close(s.in.fd) // file and lock are for whoever made the socket
+	}
+	last := len(u.sockets) == 0
 	var err error
-	if u.InPlace() {
+	if last && u.inPlace() {
 		err = os.Remove(u.path)
 	}
-	return errors.Join(err, unix.Close(u.in.fd), u.lock.Close())
+	err = errors.Join(err, unix.Close(s.in.fd))
+	if last {
+		err = errors.Join(err, u.lock.Close())
+	}
+	return err
+}
+
+// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. It is for an input that never ran; Run
+// does the same at its end.
+func (u *Unixgram) Close() error {
+	var err error
+	for len(u.sockets) > 0 {
+		err = errors.Join(err, u.closeSocket(u.sockets[0]))
+	}
+	return err
 }
 
 // InPlace reports whether the path still leads to this socket. When it doesn't, somebody removed or replaced the file, and programs that
 // connect from now on don't reach us; those that are connected still do. It may be called at any time; it asks the file system.
 func (u *Unixgram) InPlace() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.inPlace()
+}
+
+func (u *Unixgram) inPlace() bool {
+	if strings.HasPrefix(u.path, "@") { // a passed abstract socket has no file
+		return true
+	}
 	id, err := idOf(u.path)
 	return err == nil && id == u.inode
 }
 
+// Rebinds returns how often the socket file was made again. It may be called at any time.
+func (u *Unixgram) Rebinds() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.opened - 1
+}
+
 // ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.
-func (u *Unixgram) ReadErrors() uint64 { return u.in.trouble.total.Load() }
+func (u *Unixgram) ReadErrors() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	total := u.errors
+	for _, s := range u.sockets {
+		total += s.in.trouble.total.Load()
+	}
+	return total
+}
 
 // Addr returns the path as an address.
 func (u *Unixgram) Addr() net.Addr { return &net.UnixAddr{Name: u.path, Net: "unixgram"} }
 
 // String returns the Source's name.
-func (u *Unixgram) String() string { return u.in.src.Name }
+func (u *Unixgram) String() string { return u.src.Name }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func tryUnixgram(t *testing.T, path string, opt UnixgramOptions) (*Unixgram, error) {
@@ -152,6 +153,7 @@ func TestUnixgramMode(t *testing.T) {
 // FAULTS X5: a file that was removed or replaced is noticed, and the one that took its place isn't removed at the end.
 func TestUnixgramFileRemovedOrReplaced(t *testing.T) {
 	u := listenUnixgram(t, newHoldSink(false))
+	u.look = time.Hour
 	stop := start(t, u)
 	if !u.InPlace() {
 		t.Error("InPlace() is false at the start")
@@ -181,5 +183,77 @@ func TestUnixgramFileIsRemovedAtTheEnd(t *testing.T) {
 	start(t, u)()
 	if _, err := os.Lstat(u.path); err == nil {
 		t.Error("the socket file is still there")
+	}
+}
+
+// FAULTS X5: a socket file that was removed is made again, with the same mode; who was connected before still reaches us, who connects now
+// does too, and at the end the file goes. While another one's socket has the path, it stays.
+func TestUnixgramFileIsMadeAgain(t *testing.T) {
+	sink := newHoldSink(false)
+	path := filepath.Join(t.TempDir(), "log")
+	u, err := ListenUnixgram(path, testSource, sink, UnixgramOptions{Mode: 0o620})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, u)
+	before := dialUnixgram(t, u)
+	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + "2", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+"2", path); err != nil {
+		t.Fatal(err)
+	}
+	if u.rebind() != nil || u.InPlace() || u.Rebinds() != 0 {
+		t.Error("it has taken the path from a live socket")
+	}
+	other.Close() // its file stays, and nobody answers there
+	reach(t, "the file is made again", u.InPlace)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o620 || u.Rebinds() != 1 {
+		t.Errorf("after %d rebinds: %v, %v; want mode 0620 and 1", u.Rebinds(), info, err)
+	}
+	send(t, before, "<30>before")
+	send(t, dialUnixgram(t, u), "<30>after")
+	reach(t, "both are read", func() bool { return sink.received() == 2 })
+	stop()
+	if _, err := os.Lstat(path); err == nil {
+		t.Error("the socket file is still there at the end")
+	}
+	if _, err := before.Write([]byte("late")); err == nil {
+		t.Error("the old socket is still open at the end")
+	}
+	if again, err := tryUnixgram(t, path, UnixgramOptions{}); err != nil {
+		t.Error(err)
+	} else {
+		again.Close()
+	}
+}
+
+// Somebody who removes the file all the time costs eight sockets and not more.
+func TestUnixgramOldSocketsAreBounded(t *testing.T) {
+	sink := newHoldSink(false)
+	u := listenUnixgram(t, sink)
+	u.look = time.Millisecond
+	stop := start(t, u)
+	first := dialUnixgram(t, u)
+	send(t, first, "<30>hello")
+	reach(t, "it reads", func() bool { return sink.received() == 1 })
+	for n := range uint64(maxUnixSockets) {
+		if err := os.Remove(u.path); err != nil {
+			t.Fatal(err)
+		}
+		reach(t, "the file is made again", func() bool { return u.Rebinds() == n+1 })
+	}
+	reach(t, "the oldest is closed", func() bool { _, err := first.Write([]byte("<30>still")); return err != nil })
+	u.mu.Lock()
+	open := len(u.sockets)
+	u.mu.Unlock()
+	if open != maxUnixSockets {
+		t.Errorf("%d sockets open, want %d", open, maxUnixSockets)
+	}
+	send(t, dialUnixgram(t, u), "<30>last")
+	stop()
+	if got, _ := sink.all(); got[len(got)-1] != "<30>last" {
+		t.Errorf("last message %q", got[len(got)-1])
 	}
 }

@@ -68,7 +68,7 @@ func TestUnixgramSendersNeverWait(t *testing.T) {
 				return
 			}
 			if i%10 == 9 {
-				reach(t, "the reader empties the queue", func() bool { return queued(t, u.in.fd) == 0 })
+				reach(t, "the reader empties the queue", func() bool { return queued(t, u.sockets[0].in.fd) == 0 })
 			}
 		}
 	})
@@ -182,7 +182,7 @@ func TestUnixgramKeepsNoDescriptors(t *testing.T) {
 		}
 		return err
 	}
-	if v, err := unix.GetsockoptInt(u.in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS); err == nil && v != 0 {
+	if v, err := unix.GetsockoptInt(u.sockets[0].in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS); err == nil && v != 0 {
 		t.Error("the kernel knows SO_PASSRIGHTS, and it is on")
 	}
 	sent := uint64(0)
@@ -190,7 +190,7 @@ func TestUnixgramKeepsNoDescriptors(t *testing.T) {
 		sent++
 	} else if err != unix.EPERM {
 		t.Fatal(err)
-	} else if err := unix.SetsockoptInt(u.in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1); err != nil { // as on an older kernel
+	} else if err := unix.SetsockoptInt(u.sockets[0].in.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1); err != nil { // as on an older kernel
 		t.Fatal(err)
 	}
 	before := openDescriptors(t)

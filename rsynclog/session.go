@@ -51,7 +51,7 @@ const (
 // An Origin is where sessions with distinct pids come from: a host, or a followed file.
 type Origin struct {
 	Host  string // name in the syslog header; empty for local inputs
-	Scope uint32 // tells followed files apart; 0 for syslog
+	Scope uint32 // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
 
 	// Cookie is the consumer's.
 	Cookie any

@@ -136,6 +136,7 @@ provide() {
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
 	openssl) unpacked openssl openssl /usr/bin/openssl ;;
 	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
+	strace) unpacked strace strace /usr/bin/strace ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
@@ -154,7 +155,7 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze
+[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace
 for program; do
 	provide "$program"
 done

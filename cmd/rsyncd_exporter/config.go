@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,13 +27,16 @@ import (
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
 type Config struct {
 	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
+	UDPSockets         int
 	ListenTCP          []string // likewise
 	ListenTLS          []string // likewise
 	TLS                receiver.TLSOptions
 	ListenUnixgram     string // path; empty: off
 	ListenUnixgramMode fs.FileMode
-	ReceiveBuffer      ByteSize // 0: the system's default
-	Files              []string // paths, each file once; "-" is Stdin
+	ListenUnixgramUIDs []uint32       // empty: all
+	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
+	ReceiveBuffer      ByteSize       // 0: the system's default
+	Files              []string       // paths, each file once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
 	SyslogFormat       string            // receiver.ByName takes it
@@ -62,6 +66,7 @@ const (
 	minReceiveBuffer = 4 << 10
 	maxReceiveBuffer = 1 << 30 // the kernel doubles it, in an int
 	maxMaxSeries     = 10_000_000
+	maxUDPSockets    = 64
 
 	// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too (unix(7)).
 	maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
@@ -113,11 +118,14 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	passed := v.assign(sockets, s)
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
+		UDPSockets:         v.number(&s.UDPSockets, 1, maxUDPSockets),
 		ListenTCP:          v.addresses(&s.ListenTCP),
 		ListenTLS:          v.addresses(&s.ListenTLS),
 		TLS:                v.tls(s),
 		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
 		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
+		ListenUnixgramUIDs: v.users(&s.ListenUnixgramUids),
+		AllowFrom:          v.prefixes(&s.AllowFrom),
 		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
 		Files:              v.files(&s.File, s.legacyFiles),
 		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),
@@ -152,6 +160,10 @@ func (v *validator) together(s *settings, c *Config) {
 			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
 		}
 	}
+	if uidMap, err := os.ReadFile("/proc/self/uid_map"); err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
+		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the system all look like 65534, "+
+			"and can't be told apart: run the exporter outside of it", s.ListenUnixgramUids.origin)
+	}
 	for _, a := range c.ListenTLS {
 		if overlap(a, c.HTTPListen) {
 			v.problemWith(&s.ListenTLS, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
@@ -165,6 +177,11 @@ func (v *validator) together(s *settings, c *Config) {
 	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
 		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)
 	}
+}
+
+// seesAllUsers says whether users have the numbers here that they have elsewhere, by /proc/self/uid_map (user_namespaces(7)).
+func seesAllUsers(uidMap string) bool {
+	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
 // overlap says whether two addresses, both valid, can't be listened at at once.

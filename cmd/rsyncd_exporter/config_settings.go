@@ -20,6 +20,7 @@ const envPrefix = "RSYNCD_EXPORTER"
 // A list:"true" has its items separated by commas, and repeating its flag adds to it.
 type settings struct {
 	ListenUDP          setting `split_words:"true" default:"127.0.0.1:5514" list:"true" meaning:"addresses to receive syslog over UDP at; off or --listen-udp= for none"`
+	UDPSockets         setting `split_words:"true" default:"1" meaning:"sockets for each of these addresses, each read on its own; a sender's datagrams stay together"`
 	ListenTCP          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"`
 	ListenTLS          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TLS at (RFC 5425)"`
 	TLSCert            setting `split_words:"true" meaning:"PEM file with the certificate for LISTEN_TLS, and those that lead to its CA; read again when it changes, as the next three are"`
@@ -30,6 +31,8 @@ type settings struct {
 	TLSMinVersion      setting `split_words:"true" default:"1.3" meaning:"least version of TLS for LISTEN_TLS: 1.3 or 1.2"`
 	ListenUnixgram     setting `split_words:"true" meaning:"path of a unix datagram socket to receive syslog at: a private /dev/log, or /run/systemd/journal/syslog"`
 	ListenUnixgramMode setting `split_words:"true" default:"0666" meaning:"permissions of that socket, octal"`
+	ListenUnixgramUids setting `split_words:"true" list:"true" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`
+	AllowFrom          setting `split_words:"true" default:"127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10" list:"true" meaning:"addresses and prefixes to receive from over UDP and TCP, or any; what others send is discarded unread"`
 	ReceiveBuffer      setting `split_words:"true" default:"16MiB" meaning:"socket buffer to ask the kernel for; 0 for the system's default"`
 	File               setting `split_words:"true" list:"true" meaning:"log files to follow; - is standard input"`
 	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -49,12 +50,22 @@ func loadError(t *testing.T, args ...string) string {
 	return err.Error()
 }
 
+func prefixes(texts ...string) []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range texts {
+		list = append(list, netip.MustParsePrefix(text))
+	}
+	return list
+}
+
 func TestDefaultsAreTheDesigns(t *testing.T) {
 	setEnv(t)
 	want := &Config{
 		ListenUDP:          []string{"127.0.0.1:5514"},
+		UDPSockets:         1,
 		TLS:                receiver.TLSOptions{MinVersion: tls.VersionTLS13},
 		ListenUnixgramMode: 0o666,
+		AllowFrom:          prefixes("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"),
 		ReceiveBuffer:      16777216, // 16 × 1024 × 1024
 		FilePoll:           time.Second,
 		SyslogFormat:       "auto",
@@ -80,6 +91,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	writeFile(t, conf, "[from conf]\nlog format = %f %l\n[b c]\n")
 	given := map[string]string{ // by variable; each differs from its default
 		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
+		"UDP_SOCKETS":          "4",
 		"LISTEN_TCP":           "localhost:601",
 		"LISTEN_TLS":           "127.0.0.1:6514,[::1]:6514",
 		"TLS_CERT":             pki + "/server.pem",
@@ -90,6 +102,8 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"TLS_MIN_VERSION":      "1.2",
 		"LISTEN_UNIXGRAM":      dir + "/log",
 		"LISTEN_UNIXGRAM_MODE": "660",
+		"LISTEN_UNIXGRAM_UIDS": "root,65534, 0",
+		"ALLOW_FROM":           "192.0.2.0/24, 2001:db8::1,any",
 		"RECEIVE_BUFFER":       "64K",
 		"FILE":                 "-," + dir + "/a.log," + dir + "/./a.log",
 		"FILE_POLL":            "250ms",
@@ -107,13 +121,16 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"LOG_LEVEL":            "warn",
 	}
 	want := &Config{
-		ListenUDP: []string{":1514", "[::1]:1514"},
-		ListenTCP: []string{"localhost:601"},
-		ListenTLS: []string{"127.0.0.1:6514", "[::1]:6514"},
+		ListenUDP:  []string{":1514", "[::1]:1514"},
+		UDPSockets: 4,
+		ListenTCP:  []string{"localhost:601"},
+		ListenTLS:  []string{"127.0.0.1:6514", "[::1]:6514"},
 		TLS: receiver.TLSOptions{Certificate: pki + "/server.pem", Key: pki + "/server.key", ClientCA: pki + "/ca.pem",
 			CRL: pki + "/crl.pem", AllowedSANs: sans(t, "a.example.org", "192.0.2.1", "spiffe://example.org/b"), MinVersion: tls.VersionTLS12},
 		ListenUnixgram:     dir + "/log",
 		ListenUnixgramMode: 0o660,
+		ListenUnixgramUIDs: []uint32{0, 65534},
+		AllowFrom:          prefixes("192.0.2.0/24", "2001:db8::1/128", "0.0.0.0/0", "::/0"),
 		ReceiveBuffer:      65536,
 		Files:              []string{"-", dir + "/a.log"},
 		FilePoll:           250 * time.Millisecond,

@@ -8,7 +8,9 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	osuser "os/user"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,6 +138,68 @@ func (v *validator) address(s *setting) string {
 		v.problem(s, errors.New(reason), remedy)
 	}
 	return a
+}
+
+// prefixes returns the networks of a list of addresses, prefixes and the word any.
+func (v *validator) prefixes(s *setting) []netip.Prefix {
+	const remedy = "write prefixes such as 192.0.2.0/24 and 2001:db8::/32, addresses, or any"
+	var list []netip.Prefix
+	for _, item := range s.items() {
+		p, err := parsePrefix(item)
+		switch {
+		case item == "any":
+			list = append(list, netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+		case err != nil:
+			v.problemWith(s, item, err, remedy)
+		case p != p.Masked():
+			v.problemWith(s, item, errors.New("the address has bits outside of the prefix"), "write "+p.Masked().String()+", or "+p.Addr().String()+" for one address")
+		default:
+			list = append(list, p)
+		}
+	}
+	if len(s.items()) == 0 {
+		v.problem(s, errors.New("nobody is on the list"), remedy)
+	}
+	return list
+}
+
+// parsePrefix reads a prefix, or an address, which is a prefix of full length. IPv4-mapped ones become IPv4's.
+func parsePrefix(item string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(item); err == nil {
+		if addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("a zone can't be told apart: fe80::/10 has the link-local addresses of all interfaces")
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(item)
+	if err != nil {
+		return netip.Prefix{}, errors.New("neither an address nor a prefix")
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p, nil
+}
+
+// users returns the numbers of a list of users.
+func (v *validator) users(s *setting) []uint32 {
+	var list []uint32
+	for _, item := range s.items() {
+		number := item
+		if u, err := osuser.Lookup(item); err == nil {
+			number = u.Uid
+		}
+		n, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			v.problemWith(s, item, errors.New("no user of this machine has the name"), "write the user's number")
+			continue
+		}
+		if !slices.Contains(list, uint32(n)) {
+			list = append(list, uint32(n))
+		}
+	}
+	return list
 }
 
 // checkAddress says why an address can't be listened at, and what to write instead; the reason is empty where it can. It looks up no name.

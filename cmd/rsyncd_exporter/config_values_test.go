@@ -127,3 +127,31 @@ func TestOverlappingAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestUserNamespaces(t *testing.T) {
+	for uidMap, want := range map[string]bool{
+		"         0          0 4294967295\n": true,
+		"         0       1000          1\n": false, "         0     100000      65536\n": false,
+		"      1000       1000          1\n     65534      65534          1\n": false, "": false,
+	} {
+		if got := seesAllUsers(uidMap); got != want {
+			t.Errorf("seesAllUsers(%q) = %v", uidMap, got)
+		}
+	}
+}
+
+func TestPrefixes(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.0/24": "192.0.2.0/24", "192.0.2.1": "192.0.2.1/32", "0.0.0.0/0": "0.0.0.0/0", "2001:db8::/32": "2001:db8::/32", "::1": "::1/128",
+		"::ffff:192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.0/120": "192.0.2.0/24", "::/0": "::/0",
+	} {
+		if got, err := parsePrefix(text); err != nil || got.String() != want {
+			t.Errorf("parsePrefix(%q) = %v, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "10", "10.0.0.0/", "10.0.0.0/33", "10.0.0/8", "fe80::%eth0/10", "fe80::1%eth0", "host", "Any"} {
+		if got, err := parsePrefix(text); err == nil {
+			t.Errorf("parsePrefix(%q) = %v, want an error", text, got)
+		}
+	}
+}

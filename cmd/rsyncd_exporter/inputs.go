@@ -75,20 +75,20 @@ func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
 func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
 	switch s.role {
 	case roleUDP:
-		u, err := receiver.PassedUDP(s.FD, src, p, receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer)})
+		u, err := receiver.PassedUDP(s.FD, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
 		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
 	case roleUnixgram:
-		u, err := receiver.PassedUnixgram(s.FD, src, p)
+		u, err := receiver.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
 		if err != nil {
 			return err
 		}
 		p.Local()
 		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
 	case roleTCP:
-		t, err := receiver.PassedTCP(s.FD, src, p, receiver.TCPOptions{})
+		t, err := receiver.PassedTCP(s.FD, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		if err := in.loadCredentials(cfg); err != nil {
 			return err
 		}
-		t, err := receiver.PassedTLS(s.FD, src, p, in.creds, receiver.TCPOptions{})
+		t, err := receiver.PassedTLS(s.FD, src, p, in.creds, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -108,6 +108,18 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 	return nil
 }
 
+func unixgramOptions(cfg *Config) receiver.UnixgramOptions {
+	return receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
+}
+
+func udpOptions(cfg *Config) receiver.UDPOptions {
+	return receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+}
+
+func tcpOptions(cfg *Config) receiver.TCPOptions {
+	return receiver.TCPOptions{AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+}
+
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if cfg.ListenUnixgram == "" {
 		return nil
@@ -116,7 +128,7 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode})
+	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, unixgramOptions(cfg))
 	if err != nil {
 		return err
 	}
@@ -133,7 +145,7 @@ func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		u, err := receiver.ListenUDP(addr, src, p, receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer)})
+		u, err := receiver.ListenUDP(addr, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -150,7 +162,7 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTCP(addr, src, p, receiver.TCPOptions{})
+		t, err := receiver.ListenTCP(addr, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -181,7 +193,7 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTLS(addr, src, p, in.creds, receiver.TCPOptions{})
+		t, err := receiver.ListenTLS(addr, src, p, in.creds, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -279,9 +291,11 @@ func (in *inputs) live() metrics.Live {
 		}
 	}
 	if len(in.unixgram) > 0 {
-		s := metrics.Socket{Input: "unixgram"}
+		s := metrics.Socket{Input: "unixgram", File: true, InPlace: true}
 		for _, u := range in.unixgram {
 			s.Errors += u.ReadErrors()
+			s.Rebinds += u.Rebinds()
+			s.InPlace = s.InPlace && u.InPlace()
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
@@ -290,6 +304,44 @@ func (in *inputs) live() metrics.Live {
 	}
 	return l
 }
+
+// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place again.
+type socketWatch struct {
+	sockets []*receiver.Unixgram
+	log     *slog.Logger
+}
+
+// Run implements task.
+func (w socketWatch) Run(ctx context.Context) error {
+	lost := map[*receiver.Unixgram]bool{}
+	rebinds := map[*receiver.Unixgram]uint64{}
+	look := time.NewTicker(tickInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		for _, u := range w.sockets {
+			n, inPlace := u.Rebinds(), u.InPlace()
+			switch {
+			case ctx.Err() != nil: // the file goes at the end
+				return nil
+			case n > rebinds[u]:
+				w.log.Warn("somebody removed the socket file: it has been made again, and what was logged meanwhile is lost", "input", u.String())
+			case !inPlace && !lost[u]:
+				w.log.Warn("the socket file is gone or somebody else's: programs that connect to it now don't reach the exporter",
+					"input", u.String(), "remedy", "stop the other program, or give one of them another path")
+			case inPlace && lost[u]:
+				w.log.Info("the socket file is in place again", "input", u.String())
+			}
+			rebinds[u], lost[u] = n, !inPlace
+		}
+	}
+}
+
+func (socketWatch) String() string { return "socket watch" }
 
 // streams adds up the listeners of one kind.
 func streams(input string, listeners []*receiver.TCP) metrics.Socket {

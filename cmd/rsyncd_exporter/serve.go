@@ -64,7 +64,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	}()
 
 	tick := newTicker(p, cfg.Watchdog)
-	tasks := append(in.tasks, tick, &supervised{watchdog: cfg.Watchdog, hearts: append(in.hearts(), tick), notify: systemd.Notify, log: log})
+	tasks := append(in.tasks, tick, socketWatch{in.unixgram, log}, &supervised{watchdog: cfg.Watchdog, hearts: append(in.hearts(), tick), notify: systemd.Notify, log: log})
 	if in.creds != nil {
 		tasks = append(tasks, in.creds)
 	}

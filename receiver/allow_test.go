@@ -1,0 +1,151 @@
+//go:build linux
+
+package receiver
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func allowList(prefixes ...string) *AllowList {
+	var list []netip.Prefix
+	for _, p := range prefixes {
+		list = append(list, netip.MustParsePrefix(p))
+	}
+	return NewAllowList(list)
+}
+
+// privateNets is ALLOW_FROM's default.
+var privateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
+
+func TestAllowList(t *testing.T) {
+	for _, tt := range []struct {
+		list           []string
+		within, beyond string
+	}{
+		{privateNets, "127.0.0.1 10.255.255.255 172.31.0.1 192.168.1.1 ::1 fd00::1 fe80::1 fe80::1%eth0 ::ffff:10.0.0.1", "9.255.255.255 11.0.0.0 172.32.0.0 172.15.255.255 8.8.8.8 ::2 2001:db8::1 fec0::1 ::ffff:8.8.8.8 ::10.0.0.1"},
+		{[]string{"192.0.2.7/32"}, "192.0.2.7 ::ffff:192.0.2.7", "192.0.2.6 192.0.2.8 ::192.0.2.7 ::1"},
+		{[]string{"::ffff:192.0.2.0/120"}, "192.0.2.255 ::ffff:192.0.2.0", "192.0.3.0 ::1"},
+		{[]string{"0.0.0.0/0"}, "8.8.8.8 ::ffff:8.8.8.8", "::1 2001:db8::1"},
+		{[]string{"::/0"}, "::1 2001:db8::1 ::8.8.8.8", "8.8.8.8 ::ffff:8.8.8.8"}, // netip has it so, too: IPv4 is written 0.0.0.0/0
+		{[]string{"2001:db8:0:0:8000::/65", "2001:db8::1/128"}, "2001:db8::8000:0:0:0 2001:db8::ffff:0:0:1 2001:db8::1", "2001:db8::7fff:0:0:0 2001:db8::2 2001:db9::1"},
+	} {
+		list := allowList(tt.list...)
+		for _, a := range strings.Fields(tt.within) {
+			if !list.Allows(netip.MustParseAddr(a)) {
+				t.Errorf("%q refuses %s", tt.list, a)
+			}
+		}
+		for _, a := range strings.Fields(tt.beyond) {
+			if list.Allows(netip.MustParseAddr(a)) {
+				t.Errorf("%q allows %s", tt.list, a)
+			}
+		}
+		if list.Allows(netip.Addr{}) {
+			t.Errorf("%q allows no address", tt.list)
+		}
+	}
+	for _, all := range []*AllowList{nil, allowList(), allowList("0.0.0.0/0", "::/0"), allowList("10.0.0.0/8", "::/0", "0.0.0.0/0")} {
+		if all != nil {
+			t.Errorf("a list of everybody is %v, want none", all)
+		}
+	}
+	if (*AllowList)(nil).Allows(netip.MustParseAddr("8.8.8.8")) == false {
+		t.Error("no list refuses somebody")
+	}
+}
+
+// Against netip's own idea of what a prefix contains, with prefixes and addresses that often agree in their first bits.
+func TestAllowListAgreesWithNetip(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	base := r.Uint64()
+	address := func() netip.Addr {
+		var b [16]byte
+		for i := range b {
+			b[i] = byte(base >> (i % 8 * 8))
+			if r.IntN(6) == 0 {
+				b[i] ^= 1 << r.IntN(8)
+			}
+		}
+		switch r.IntN(3) {
+		case 0:
+			return netip.AddrFrom4([4]byte(b[:4]))
+		case 1:
+			return netip.AddrFrom16(netip.AddrFrom4([4]byte(b[:4])).As16())
+		}
+		return netip.AddrFrom16(b)
+	}
+	within := 0
+	for range 3000 {
+		var prefixes []netip.Prefix
+		for range 1 + r.IntN(4) {
+			a := address().Unmap()
+			prefixes = append(prefixes, netip.PrefixFrom(a, r.IntN(a.BitLen()+1)).Masked())
+		}
+		list := NewAllowList(prefixes)
+		for range 10 {
+			a := address()
+			want := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+			if got := list.Allows(a); got != want {
+				t.Fatalf("%v: Allows(%v) = %v, want %v", prefixes, a, got, want)
+			}
+			if want {
+				within++
+			}
+		}
+	}
+	if within < 3000 || within > 27000 {
+		t.Errorf("%d of 30000 addresses are within: too few or too many to show anything", within)
+	}
+}
+
+// The last prefix of the default, and an address that is on none.
+func BenchmarkAllowList(b *testing.B) {
+	list := allowList(privateNets...)
+	for name, addr := range map[string]string{"first": "127.0.0.1", "none4": "8.8.8.8", "none6": "2001:db8::1"} {
+		a := netip.MustParseAddr(addr)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				list.Allows(a)
+			}
+		})
+	}
+}
+
+// A connection from an address that isn't on the list is closed at once, counted and not read.
+func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
+	sink := newHoldSink(false)
+	l, err := ListenTCP("127.0.0.1:0", Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{AllowFrom: allowList("127.0.0.2/32")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, l)
+	dial := func(from string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	refused := dial("127.0.0.1")
+	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, _ = refused.Write([]byte("<30>refused\n"))
+	if n, err := refused.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Errorf("read %d bytes, %v: the connection is not closed", n, err)
+	}
+	send(t, dial("127.0.0.2"), "<30>allowed\n")
+	reach(t, "the allowed one is read", func() bool { return sink.received() == 1 })
+	if got, _ := sink.all(); !slices.Equal(got, []string{"<30>allowed"}) && !slices.Equal(got, []string{"<30>allowed\n"}) || l.Refused()["not_allowed"] != 1 {
+		t.Errorf("got %q, refused %v; want the allowed one, and 1 not_allowed", got, l.Refused())
+	}
+}
