@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,5 +157,69 @@ func TestMoreNamesThanAnybodyHas(t *testing.T) {
 			p.wantMemoryBelow(96 * mebi)
 			p.endsWell(p.terminate())
 		})
+	}
+}
+
+// FAULTS R2 to R5: little memory, one processor at low priority, few open files. Whatever is sent on the unix socket arrives, of UDP all but what
+// the kernel counts as dropped, a scrape is answered, and the threads stay few.
+func TestScarceResources(t *testing.T) {
+	for name, env := range map[string][]string{
+		"memory":     {"GOMEMLIMIT=32MiB"},
+		"processors": {"GOMAXPROCS=1"},
+		"open files": {"NOFILE=40"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
+			udp, tcp, web, unix := address(), address(), address(), filepath.Join(testenv.Dir(t), "log")
+			p := startProcess(t, web, nil, nil, env, "--listen-udp="+udp, "--listen-tcp="+tcp, "--listen-unixgram="+unix, "--http-listen="+web)
+			if err := syscall.Setpriority(syscall.PRIO_PROCESS, p.Pid(), 19); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 100 { // idle, and more than there are open files for
+				dialFrom(t, i, tcp)
+			}
+			inUDP, inUnix := newWeigher("u"), newWeigher("")
+			toUDP, toUnix := dial(t, "udp", udp), dial(t, "unixgram", unix)
+			for range 50 {
+				inUDP.send(t, toUDP, 400)
+				inUnix.send(t, toUnix, 400)
+			}
+			client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			if resp, _ := fetch(t, client, "GET", p.url+"/metrics"); resp.StatusCode != http.StatusOK {
+				t.Errorf("a scrape: %s", resp.Status)
+			}
+			var s map[string]float64
+			testenv.Until(t, 20*time.Second, "all messages to be accounted for", func() bool {
+				s = p.scrape()
+				return total(s, "rsyncd_exporter_received_total", `input="udp"`)+total(s, "rsyncd_exporter_socket_drops_total") == float64(inUDP.sent.messages) &&
+					total(s, "rsyncd_exporter_received_total", `input="unixgram"`) == float64(inUnix.sent.messages)
+			})
+			p.identities(s)
+			if got := tallied(s, ""); total(s, "rsyncd_exporter_discarded_total") == 0 && got != inUnix.sent {
+				t.Errorf("%+v counted, %+v sent on the unix socket", got, inUnix.sent)
+			}
+			if threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.Pid())); err != nil || len(threads) > 64 {
+				t.Errorf("%d threads, %v", len(threads), err)
+			}
+			p.wantMemoryBelow(96 * mebi)
+			p.endsWell(p.terminate())
+		})
+	}
+}
+
+func TestShareOfFiles(t *testing.T) {
+	for _, c := range []struct {
+		files, listeners int
+		want             share
+	}{
+		{1 << 20, 1, share{256, 1024}},
+		{2000, 2, share{256, 860}}, // (2000 - 24 - 256) / 2
+		{40, 1, share{4, 12}},
+		{10, 3, share{2, 2}},
+		{65536, 0, share{256, 1024}},
+	} {
+		if got := shareOf(c.files, c.listeners); got != c.want {
+			t.Errorf("%d files, %d listeners: %+v, want %+v", c.files, c.listeners, got, c.want)
+		}
 	}
 }

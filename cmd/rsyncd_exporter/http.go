@@ -19,16 +19,15 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-const maxHTTPConnections = 256
-
-// listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it, for at most maxHTTPConnections at the same time. The caller hands it to serveHTTP, or closes it.
+// listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it, for so many connections as shareOfFiles says. The caller hands
+// it to serveHTTP, or closes it.
 func listenHTTP(cfg *Config) (net.Listener, error) {
 	if s, ok := cfg.withRole(roleHTTP); ok {
 		l, err := receiver.PassedListener(s.FD)
 		if err != nil {
 			return nil, fmt.Errorf("%v: %w", s, err)
 		}
-		return limitConnections(l, maxHTTPConnections), nil
+		return limitConnections(l, cfg.share().http), nil
 	}
 	network := "tcp"
 	host, _, _ := net.SplitHostPort(cfg.HTTPListen)
@@ -39,7 +38,7 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: is another process listening there? choose another address", cfg.HTTPListen, err)
 	}
-	return limitConnections(l.(*net.TCPListener), maxHTTPConnections), nil
+	return limitConnections(l.(*net.TCPListener), cfg.share().http), nil
 }
 
 // newHTTPServer returns a server for serveHTTP, with all its pages:

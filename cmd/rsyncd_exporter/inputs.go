@@ -117,7 +117,7 @@ func udpOptions(cfg *Config) receiver.UDPOptions {
 }
 
 func tcpOptions(cfg *Config) receiver.TCPOptions {
-	return receiver.TCPOptions{AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+	return receiver.TCPOptions{MaxConnections: cfg.share().stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
