@@ -228,3 +228,65 @@ func TestPassedSocketIsNotDrained(t *testing.T) {
 		}
 	}
 }
+
+// Of several readers that share an input, one that hangs stops the count, however busy the others are.
+func TestTurnsOfSeveralReaders(t *testing.T) {
+	var r rounds
+	one, two := &datagrams{}, &datagrams{}
+	readers := []*datagrams{one, two}
+	before := r.count(readers)
+	for range 3 {
+		one.turns.Add(1000)
+		if n := r.count(readers); n != before {
+			t.Errorf("%d rounds with one reader that hangs, want %d", n, before)
+		}
+	}
+	two.turns.Add(1)
+	if n := r.count(readers); n != before+1 {
+		t.Errorf("%d rounds, want %d", n, before+1)
+	}
+	one.turns.Add(1)
+	two.turns.Add(1)
+	if n := r.count(append(readers, &datagrams{})); n != before+2 {
+		t.Errorf("%d rounds with a new reader, want %d", n, before+2)
+	}
+}
+
+// Who may send is looked at on passed sockets, too.
+func TestPassedSocketsHaveTheirLists(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{})
+	sink := newHoldSink(false)
+	u, err := PassedUDP(pass(t, duplicate(t, conn, err)), testSource, sink, UDPOptions{AllowFrom: allowList("127.0.0.2/32")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, u)
+	send(t, dialUDPFrom(t, "127.0.0.1", "127.0.0.1", u), "<30>refused")
+	send(t, dialUDPFrom(t, "127.0.0.2", "127.0.0.1", u), "<30>allowed")
+	reach(t, "both UDP messages", func() bool { return sink.received() == 2 })
+	if got, discarded := sink.all(); len(got) != 1 || got[0] != "<30>allowed" || discarded[NotAllowed] != 1 {
+		t.Errorf("UDP: got %q, discarded %v", got, discarded)
+	}
+
+	path := filepath.Join(t.TempDir(), "log")
+	gram, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	sink = newHoldSink(false)
+	x, err := PassedUnixgram(pass(t, duplicate(t, gram, err)), testSource, sink, UnixgramOptions{Users: []uint32{65534}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, x)
+	c := dialUnixgram(t, x)
+	send(t, c, "<30>refused")
+	asUser(t, 65534, func() { _, _ = c.Write([]byte("<30>allowed")) })
+	reach(t, "both unix messages", func() bool { return sink.received() == 2 })
+	if got, discarded := sink.all(); len(got) != 1 || got[0] != "<30>allowed" || discarded[NotAllowed] != 1 {
+		t.Errorf("unixgram: got %q, discarded %v", got, discarded)
+	}
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if x.rebind() != nil || x.Rebinds() != 0 {
+		t.Error("a passed socket's file was made again")
+	}
+}
