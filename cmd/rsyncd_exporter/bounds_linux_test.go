@@ -189,7 +189,7 @@ func TestScarceResources(t *testing.T) {
 				t.Errorf("a scrape: %s", resp.Status)
 			}
 			var s map[string]float64
-			testenv.Until(t, 20*time.Second, "all messages to be accounted for", func() bool {
+			testenv.Until(t, time.Minute, "all messages to be accounted for", func() bool {
 				s = p.scrape()
 				return total(s, "rsyncd_exporter_received_total", `input="udp"`)+total(s, "rsyncd_exporter_socket_drops_total") == float64(inUDP.sent.messages) &&
 					total(s, "rsyncd_exporter_received_total", `input="unixgram"`) == float64(inUnix.sent.messages)

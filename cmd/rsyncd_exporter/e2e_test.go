@@ -134,7 +134,7 @@ func (e *exporter) until(value float64, name string, labels ...string) map[strin
 			e.t.Logf("%s%q: %v, want %v", name, labels, total(series, name, labels...), value)
 		}
 	}()
-	testenv.Until(e.t, 20*time.Second, fmt.Sprintf("%s%q = %v", name, labels, value), func() bool {
+	testenv.Until(e.t, time.Minute, fmt.Sprintf("%s%q = %v", name, labels, value), func() bool {
 		series = e.scrape()
 		return total(series, name, labels...) == value
 	})

@@ -118,7 +118,7 @@ func TestOddRequests(t *testing.T) {
 		t.Errorf("series have come or gone: %d before, %d after", len(before), len(after))
 	}
 	http.DefaultClient.CloseIdleConnections()
-	testenv.Until(t, 20*time.Second, "goroutines to be as many as before", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
+	testenv.Until(t, time.Minute, "goroutines to be as many as before", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
 }
 
 // FAULTS H3: of 500 scrapes at once each is answered, by the counters or by 503.

@@ -47,7 +47,7 @@ func (s *site) stallPull(t *testing.T) {
 	for _, pid := range both {
 		kill(t, pid, syscall.SIGSTOP)
 	}
-	testenv.Until(t, 20*time.Second, "the daemon to give up", func() bool { return len(s.d.Children(t)) == 0 })
+	testenv.Until(t, time.Minute, "the daemon to give up", func() bool { return len(s.d.Children(t)) == 0 })
 	for _, pid := range both {
 		kill(t, pid, syscall.SIGKILL)
 	}

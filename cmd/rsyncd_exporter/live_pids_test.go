@@ -98,7 +98,7 @@ path = DIR/nowhere
 // hooks waits until a hook has run so many times.
 func (s *site) hooks(t *testing.T, hook string, times int) {
 	t.Helper()
-	testenv.Until(t, 20*time.Second, strconv.Itoa(times)+" runs of the "+hook+"-xfer exec", func() bool {
+	testenv.Until(t, time.Minute, strconv.Itoa(times)+" runs of the "+hook+"-xfer exec", func() bool {
 		runs, err := os.ReadFile(filepath.Join(s.dir, hook))
 		return err == nil && strings.Count(string(runs), "\n") == times
 	})

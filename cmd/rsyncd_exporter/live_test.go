@@ -109,7 +109,7 @@ func (s *site) counts(t *testing.T, client *testenv.Process, code int) testenv.S
 // arriving waits until a part of a file has arrived in the directory of its receiver, and returns its size.
 func arriving(t *testing.T, dir, file string) (size int) {
 	t.Helper()
-	testenv.Until(t, 20*time.Second, "a part of "+file, func() bool {
+	testenv.Until(t, time.Minute, "a part of "+file, func() bool {
 		parts, err := filepath.Glob(filepath.Join(dir, "."+file+".??????")) // receiver.c: get_tmpname
 		if err != nil {
 			t.Fatal(err)

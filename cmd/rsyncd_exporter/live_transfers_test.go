@@ -234,7 +234,7 @@ func (s *site) pullAcrossRestart(t *testing.T) {
 	if err := s.d.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Until(t, 20*time.Second, "nobody to listen", func() bool { return !testenv.Listening(t, s.d.Port) })
+	testenv.Until(t, time.Minute, "nobody to listen", func() bool { return !testenv.Listening(t, s.d.Port) })
 	s.daemon()
 	s.book(counted("restarted", "send", "ok", s.counts(t, client, 0)))
 }

@@ -79,7 +79,7 @@ func (l *loaded) writeLines(t *testing.T) {
 // busy waits until all inputs have received something.
 func (l *loaded) busy() {
 	l.t.Helper()
-	testenv.Until(l.t, 20*time.Second, "messages on all inputs", func() bool {
+	testenv.Until(l.t, time.Minute, "messages on all inputs", func() bool {
 		s := l.scrape()
 		for _, input := range []string{"unixgram", "udp", "tcp", "file"} {
 			if total(s, "rsyncd_exporter_received_total", fmt.Sprintf("input=%q", input)) < 100 {
@@ -172,7 +172,7 @@ func TestSigtermWithStuckPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testenv.Until(t, 20*time.Second, "the peers to be connected", func() bool {
+	testenv.Until(t, time.Minute, "the peers to be connected", func() bool {
 		return total(l.scrape(), "rsyncd_exporter_connections", `input="tcp"`) >= 100
 	})
 	l.freeze()

@@ -48,13 +48,13 @@ func TestSupervisorIsTold(t *testing.T) {
 	go func() {
 		status <- run(ctx, []string{"--http-listen=" + http, "--listen-udp=127.0.0.1:0"}, strings.NewReader(""), &log, &log)
 	}()
-	if got := next(20 * time.Second); got != systemd.Ready {
+	if got := next(time.Minute); got != systemd.Ready {
 		t.Fatalf("first %q, want READY=1\n%s", got, log.String())
 	}
 	began := time.Now()
 	(&exporter{t, "http://" + http}).scrape()
 	for range 3 {
-		if got := next(20 * time.Second); got != systemd.Watchdog {
+		if got := next(time.Minute); got != systemd.Watchdog {
 			t.Fatalf("%q, want WATCHDOG=1\n%s", got, log.String())
 		}
 	}
@@ -62,7 +62,7 @@ func TestSupervisorIsTold(t *testing.T) {
 		t.Errorf("three times alive within %v: the watchdog's half is a second", d)
 	}
 	cancel()
-	if got := next(20 * time.Second); got != systemd.Stopping {
+	if got := next(time.Minute); got != systemd.Stopping {
 		t.Errorf("at the end %q, want STOPPING=1", got)
 	}
 	if got := <-status; got != exitOK {
@@ -128,11 +128,11 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
 			<-b.entered
-			if got := next(20 * time.Second); got != systemd.Ready {
+			if got := next(time.Minute); got != systemd.Ready {
 				t.Errorf("first %q, want READY=1", got)
 			}
 			// One look may still find a beat from before; the second can't.
-			testenv.Until(t, 20*time.Second, "the log to name what is stuck", func() bool {
+			testenv.Until(t, time.Minute, "the log to name what is stuck", func() bool {
 				return strings.Contains(out.String(), fmt.Sprintf("what=%q", c.stuck)) || strings.Contains(out.String(), "what="+c.stuck)
 			})
 			for next(time.Millisecond) != "" { // what was said before
@@ -141,7 +141,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 				t.Errorf("%q while the %s is stuck", got, c.name)
 			}
 			close(b.release)
-			if got := next(20 * time.Second); got != systemd.Watchdog {
+			if got := next(time.Minute); got != systemd.Watchdog {
 				t.Errorf("%q after it came free, want WATCHDOG=1", got)
 			}
 			cancel()
