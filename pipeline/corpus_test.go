@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
 )
 
-const corpus = "../testdata/corpus"
+const corpusDir = "../testdata/corpus"
 
 // A scenario is what really happened, as the clients knew it (truth.json; see the corpus' README).
 type scenario struct {
@@ -51,7 +52,7 @@ type connection struct {
 
 func readTruth(t *testing.T) map[string]scenario {
 	t.Helper()
-	truth := readTruthIn(t, corpus)
+	truth := readTruthIn(t, corpusDir)
 	if len(truth) < 50 {
 		t.Fatalf("truth.json has %d scenarios, want at least 50", len(truth))
 	}
@@ -71,45 +72,14 @@ func readTruthIn(t *testing.T, dir string) map[string]scenario {
 	return truth
 }
 
-// datagrams reads a .raw file: one datagram a line as "LEN SP TEXT".
+// datagrams reads a .raw file.
 func datagrams(t *testing.T, name string) [][]byte {
 	t.Helper()
-	b, err := os.ReadFile(name)
+	all, err := corpus.Datagrams(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [][]byte
-	for line := range bytes.Lines(b) {
-		size, text, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-		d := undump(text)
-		if n, err := strconv.Atoi(string(size)); err != nil || n != len(d) {
-			t.Fatalf("%s: a datagram of %q bytes has %d", name, size, len(d))
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
-// undump reverses the dumps' escapes: \\ and \n and \xNN.
-func undump(text []byte) []byte {
-	var d []byte
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] != '\\':
-			d = append(d, text[i])
-		case text[i+1] == 'x':
-			n, _ := strconv.ParseUint(string(text[i+2:i+4]), 16, 8)
-			d = append(d, byte(n))
-			i += 3
-		case text[i+1] == 'n':
-			d = append(d, '\n')
-			i++
-		default:
-			d = append(d, text[i+1])
-			i++
-		}
-	}
-	return d
+	return all
 }
 
 // counted is what a pipeline has counted, summed over all series. Its strings are those of truth.tsv.
@@ -323,7 +293,7 @@ func exitCodes(texts [][]byte) string {
 func TestCorpusSyslog(t *testing.T) {
 	truth := readTruth(t)
 	runs(t, "syslog", func(t *testing.T, scenario string, want row) {
-		messages := datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))
+		messages := datagrams(t, filepath.Join(corpusDir, "syslog", scenario+".raw"))
 		var texts [][]byte
 		for _, m := range messages {
 			_, text, _ := bytes.Cut(bytes.TrimSuffix(m, []byte("\n")), []byte("]: "))
@@ -334,7 +304,7 @@ func TestCorpusSyslog(t *testing.T) {
 			t.Errorf("exit codes: %s, want %s", got.codes, codes)
 		}
 	})
-	got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", "download_small.raw"))))
+	got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "download_small.raw"))))
 	if got.sent != 75448 || got.received != 124 {
 		t.Errorf("download_small: %d and %d bytes, want 75448 and 124", got.sent, got.received)
 	}
@@ -344,7 +314,7 @@ func TestCorpusSyslog(t *testing.T) {
 func TestCorpusFile(t *testing.T) {
 	truth := readTruth(t)
 	runs(t, "file", func(t *testing.T, scenario string, want row) {
-		names, err := filepath.Glob(filepath.Join(corpus, "file", scenario+".*log"))
+		names, err := filepath.Glob(filepath.Join(corpusDir, "file", scenario+".*log"))
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no log: %v", err)
 		}

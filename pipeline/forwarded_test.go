@@ -43,7 +43,7 @@ func forwarded(t *testing.T, name string) [][]byte {
 // and exit codes are those of the table, as in the direct form, also where rsyslog has cut a long tag and the pid with it
 // (syslog_tag_facility). What a forwarder damages is in forwardersDamage.
 func TestForwardedLikeDirect(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(corpus, "forwarded", "order.json"))
+	b, err := os.ReadFile(filepath.Join(corpusDir, "forwarded", "order.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestForwardedLikeDirect(t *testing.T) {
 	if err := json.Unmarshal(b, &order); err != nil {
 		t.Fatal(err)
 	}
-	names, _ := filepath.Glob(filepath.Join(corpus, "forwarded", "*.raw"))
+	names, _ := filepath.Glob(filepath.Join(corpusDir, "forwarded", "*.raw"))
 	if len(names) != 6 {
 		t.Fatalf("%d forwarded streams, want 6", len(names))
 	}
@@ -70,7 +70,7 @@ func TestForwardedLikeDirect(t *testing.T) {
 				}
 				conf := truth[scenario].config()
 				got := agreeInEveryConfig(t, conf, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part, want)
-				direct := count(t, replay(t, conf, syslogSource(), datagrams(t, filepath.Join(corpus, "syslog", scenario+".raw"))))
+				direct := count(t, replay(t, conf, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", scenario+".raw"))))
 				if got != direct {
 					t.Errorf("forwarded %+v\ndirect    %+v", got, direct)
 				}

@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
 const corpusDir = "../testdata/corpus/"
@@ -34,38 +35,11 @@ func readCorpus(t testing.TB, path string) []byte {
 // readDatagrams returns the datagrams of a .raw file of the corpus that has one "LEN SP TEXT" on each line, escapes undone.
 func readDatagrams(t testing.TB, path string) [][]byte {
 	t.Helper()
-	var all [][]byte
-	for i, line := range strings.Split(strings.TrimSuffix(string(readCorpus(t, path)), "\n"), "\n") {
-		length, text, _ := strings.Cut(line, " ")
-		datagram := unescapeCorpus(text)
-		if want, err := strconv.Atoi(length); err != nil || want != len(datagram) {
-			t.Fatalf("%s:%d: datagram has %d bytes, the file says %q", path, i+1, len(datagram), length)
-		}
-		all = append(all, datagram)
+	all, err := corpus.Datagrams(path)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
-}
-
-// unescapeCorpus undoes the corpus's escapes: \\ for a backslash, \n for LF, \xNN for other bytes.
-func unescapeCorpus(s string) []byte {
-	var b []byte
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] != '\\':
-			b = append(b, s[i])
-		case strings.HasPrefix(s[i:], `\x`):
-			v, _ := strconv.ParseUint(s[i+2:i+4], 16, 8) // a wrong escape gives a wrong length, which the caller sees
-			b = append(b, byte(v))
-			i += 3
-		case strings.HasPrefix(s[i:], `\n`):
-			b = append(b, '\n')
-			i++
-		default:
-			b = append(b, '\\')
-			i++
-		}
-	}
-	return b
 }
 
 // readOctetCounted returns the messages of a stream with octet counts, RFC 6587 section 3.4.1.

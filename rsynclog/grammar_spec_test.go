@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
-const corpus = "../testdata/corpus"
+const corpusDir = "../testdata/corpus"
 
 // A corpusLine is one text of the corpus, its header cut off.
 type corpusLine struct {
@@ -27,7 +29,7 @@ var (
 // half of a name with a line end in it, is left out.
 func readCorpus(t testing.TB, form string) []corpusLine {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(corpus, form, "*"))
+	names, err := filepath.Glob(filepath.Join(corpusDir, form, "*"))
 	if err != nil || len(names) < 50 {
 		t.Fatalf("%d files of %s: %v", len(names), form, err)
 	}
@@ -44,7 +46,7 @@ func readCorpus(t testing.TB, form string) []corpusLine {
 			if strings.HasSuffix(name, ".raw") {
 				header = syslogHeader
 				_, dump, _ := strings.Cut(line, " ")
-				line = strings.TrimSuffix(undump(dump), "\n")
+				line = strings.TrimSuffix(string(corpus.Unescape([]byte(dump))), "\n")
 			}
 			if h := header.FindString(line); h != "" {
 				out = append(out, corpusLine{scenario, line[len(h):]})
@@ -52,28 +54,6 @@ func readCorpus(t testing.TB, form string) []corpusLine {
 		}
 	}
 	return out
-}
-
-// undump reverses the escapes of .raw files: \\ and \n and \xNN.
-func undump(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] != '\\':
-			b.WriteByte(s[i])
-		case s[i+1] == 'x':
-			n, _ := strconv.ParseUint(s[i+2:i+4], 16, 8)
-			b.WriteByte(byte(n))
-			i += 3
-		case s[i+1] == 'n':
-			b.WriteByte('\n')
-			i++
-		default:
-			b.WriteByte(s[i+1])
-			i++
-		}
-	}
-	return b.String()
 }
 
 func mustParser(t testing.TB, format string) *Parser {

@@ -43,7 +43,7 @@ var number = regexp.MustCompile(`[0-9a-f]{32}|\d+`)
 // parsersOf returns a parser for each log format in a scenario's rsyncd.conf, the default's first.
 func parsersOf(t *testing.T) func(scenario string) []*Parser {
 	t.Helper()
-	b, err := os.ReadFile(corpus + "/truth.json")
+	b, err := os.ReadFile(corpusDir + "/truth.json")
 	if err != nil {
 		t.Fatal(err)
 	}

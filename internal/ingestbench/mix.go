@@ -5,10 +5,11 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
 // A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over it has pids of its own, so that each
@@ -26,10 +27,10 @@ const pidDigits = 7
 var pidField = regexp.MustCompile(`\[(\d+)\]: `)
 
 // readMix reads what a forwarder or, for the unix socket, the daemons themselves sent.
-func readMix(corpus, transport string) (*mix, error) {
-	pattern := filepath.Join(corpus, "forwarded", "rsyslog-traditional-udp.raw")
+func readMix(dir, transport string) (*mix, error) {
+	pattern := filepath.Join(dir, "forwarded", "rsyslog-traditional-udp.raw")
 	if transport == "unixgram" {
-		pattern = filepath.Join(corpus, "syslog", "*.raw")
+		pattern = filepath.Join(dir, "syslog", "*.raw")
 	}
 	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
@@ -38,13 +39,11 @@ func readMix(corpus, transport string) (*mix, error) {
 	m := &mix{}
 	seen := map[string]int{}
 	for _, name := range names {
-		dump, err := os.ReadFile(name)
+		messages, err := corpus.Datagrams(name)
 		if err != nil {
 			return nil, err
 		}
-		for line := range bytes.Lines(dump) {
-			_, text, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-			message := undump(text)
+		for _, message := range messages {
 			if transport == "tcp" {
 				if message = bytes.ReplaceAll(message, []byte("\n"), nil); len(message) == 0 {
 					continue
@@ -86,26 +85,4 @@ func (m *mix) number(pass int) {
 			strconv.AppendInt(m.messages[i][at:at], int64(base+m.sessions[i]), 10)
 		}
 	}
-}
-
-// undump reverses the corpus' escapes: \\ and \n and \xNN.
-func undump(text []byte) []byte {
-	var d []byte
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] != '\\':
-			d = append(d, text[i])
-		case text[i+1] == 'x':
-			n, _ := strconv.ParseUint(string(text[i+2:i+4]), 16, 8)
-			d = append(d, byte(n))
-			i += 3
-		case text[i+1] == 'n':
-			d = append(d, '\n')
-			i++
-		default:
-			d = append(d, text[i+1])
-			i++
-		}
-	}
-	return d
 }
