@@ -80,10 +80,17 @@ func (b *lockedBuffer) String() string {
 // scrape reads /metrics: every series as it is written, with its value.
 func (e *exporter) scrape() map[string]float64 {
 	e.t.Helper()
-	r, err := http.Get(e.url + "/metrics")
-	if err != nil {
-		e.t.Fatal(err)
-	}
+	var r *http.Response
+	testenv.Until(e.t, time.Minute, "a scrape that isn't refused", func() (answered bool) { // 503: too many are under way
+		var err error
+		if r, err = http.Get(e.url + "/metrics"); err != nil {
+			e.t.Fatal(err)
+		}
+		if answered = r.StatusCode != http.StatusServiceUnavailable; !answered {
+			r.Body.Close()
+		}
+		return answered
+	})
 	defer r.Body.Close()
 	return parseSeries(e.t, r.Body)
 }
