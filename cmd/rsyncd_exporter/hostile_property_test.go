@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -158,7 +159,7 @@ func TestHostileNames(t *testing.T) {
 				paths++
 
 				name, _, _ := strings.Cut(h.text(900), "\n")
-				if name = strings.ReplaceAll(name, "\r", ""); name != "" && name[0] != '#' {
+				if name = strings.ReplaceAll(name, "\r", ""); name != "" && name[0] != '#' && !slices.Contains(modules, name) {
 					c := testenv.Dial(t, d)
 					if answer := c.AskFor(t, name); !strings.HasPrefix(answer, "@ERROR: Unknown module") {
 						t.Fatalf("module %q: the daemon says %q", name, answer)
