@@ -23,9 +23,10 @@ type Rule struct {
 type Size uint8
 
 const (
-	AnySize Size = iota
-	Whole        // shorter than 2047 bytes
-	Cut          // 2047 bytes or more
+	AnySize  Size = iota
+	Whole         // shorter than 2047 bytes
+	Cut           // 2047 bytes or more
+	MaybeCut      // 2045 bytes or more: a line end in a name, just where rsync cuts, is taken for the line's own
 )
 
 // The words of the patterns.
@@ -49,7 +50,7 @@ var rules = [...]Rule{
 	{OtherKnown, "all", `recv mapped \[.*\] .* of size ` + reNumber, Whole, "recv mapped [::1] m (u) f of size 7"},
 	{Transfer, "all", reFront + `(?P<after>.+? \(.*?\) .+ (?P<length>` + reNumber + `))`,
 		Whole, "send localhost [127.0.0.1] data () a.txt 6"},
-	{Transfer, "all", reFront + `(?P<after>.+)`, Cut, "recv localhost [127.0.0.1] inbox () " + tooLong},
+	{Transfer, "all", reFront + `(?P<after>.+)`, MaybeCut, "recv localhost [127.0.0.1] inbox () " + tooLong},
 
 	{Summary, "2.6.4+",
 		`sent (?P<sent>` + reCount + `) bytes  received (?P<received>` + reCount + `) bytes  total size (?P<total>` + reCount + `)`,

@@ -131,14 +131,27 @@ func parseTransfer(text []byte, ev *Event) bool {
 	addr := rest[:n]
 	rest = rest[n+2:]
 	if len(text) < maxText {
-		length, ok := transferLength(rest)
-		if !ok || op == OpRecv && string(host) == "mapped" && bytes.HasSuffix(rest[:bytes.LastIndexByte(rest, ' ')], []byte(" of size")) {
-			return false // the latter is receiver.c's debug line "recv mapped NAME of size N"
+		if op == OpRecv && string(host) == "mapped" && isMapped(rest) {
+			return false
 		}
-		ev.Length, ev.HasLength = length, true
+		length, ok := transferLength(rest)
+		if !ok && len(text) < maxText-len("\r\n") {
+			return false // if longer, what looked like the line's end may be a piece of a name, at which rsync has cut
+		}
+		ev.Length, ev.HasLength = length, ok
 	}
 	ev.Kind, ev.Op, ev.Host, ev.Addr, ev.AfterAddr = Transfer, op, host, addr, rest
 	return true
+}
+
+// isMapped tells the rest of receiver.c's debug line "recv mapped NAME of size N".
+func isMapped(s []byte) bool {
+	i := len(s)
+	for i > 0 && isDigit(s[i-1]) {
+		i--
+	}
+	_, ok := decimal(s[i:])
+	return ok && hasSuffix(s[:i], " of size ")
 }
 
 // transferLength reads LENGTH of "MODULE (USER) PATH LENGTH".

@@ -248,3 +248,24 @@ func TestTheDaemonsOwnLinesWinOverALooseFormat(t *testing.T) {
 		}
 	}
 }
+
+// A file's name may hold a line end just where rsync cuts, which is then taken for the line's own.
+func TestTransfersCutAtALineEndInTheName(t *testing.T) {
+	p := mustParser(t, DefaultLogFormat)
+	const front = "send localhost [127.0.0.1] data () "
+	for _, c := range []struct {
+		size   int
+		end    string
+		kind   Kind
+		length bool
+	}{
+		{2047, "x", Transfer, false}, {2046, "x", Transfer, false}, {2045, "x", Transfer, false}, {2044, "x", Unrecognised, false},
+		{2046, "x 17", Transfer, true}, {2044, "x 17", Transfer, true}, {2047, "x 17", Transfer, false},
+	} {
+		var ev Event
+		p.Parse([]byte(front+strings.Repeat("n", c.size-len(front)-len(c.end))+c.end), &ev)
+		if ev.Kind != c.kind || ev.HasLength != c.length || c.length && ev.Length != 17 || c.kind == Transfer && ev.Op != OpSend {
+			t.Errorf("%d bytes that end in %q: %s", c.size, c.end, show(ev))
+		}
+	}
+}
