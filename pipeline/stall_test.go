@@ -55,7 +55,7 @@ func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 
 	sent := 1.0 + (1+stalledPulls)*(files+2+5) // the daemon's start; connect, allowed, start, file list and summary of each pull
 	var series map[string]float64
-	testenv.Until(t, 10*time.Second, "all messages to be accounted for", func() bool {
+	testenv.Until(t, time.Minute, "all messages to be accounted for", func() bool {
 		series = gathered(t, p)
 		return total(series, "rsyncd_exporter_received_total") >= sent
 	})

@@ -85,7 +85,7 @@ func TestRsyncdHasTheSameLogFormats(t *testing.T) {
 			t.Fatalf("rsync: exit code %d, %s", code, out)
 		}
 		line := ""
-		testenv.Until(t, 10*time.Second, "the session's summary", func() bool {
+		testenv.Until(t, time.Minute, "the session's summary", func() bool {
 			after, _ := os.ReadFile(log)
 			line, _, _ = strings.Cut(string(after[len(before):]), "sent ")
 			return len(line) < len(after)-len(before)

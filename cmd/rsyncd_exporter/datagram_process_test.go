@@ -68,7 +68,7 @@ func (p *exporterProcess) signal(s syscall.Signal) {
 	}
 }
 
-const patient = 20e9 // ns
+const patient = 60e9 // ns
 
 // processState is the state in /proc/PID/stat, behind the name in parentheses (proc_pid_stat(5)).
 func processState(t *testing.T, pid int) string {
@@ -213,6 +213,8 @@ func TestUDPBufferThatIsCut(t *testing.T) {
 func TestRefusedSendersAreOnlyCounted(t *testing.T) {
 	port := testenv.Port(t)
 	p := startExporterProcess(t, nil, fmt.Sprintf("--listen-udp=0.0.0.0:%d", port), fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port), "--allow-from=127.0.0.2/31")
+	listening := func() bool { return strings.Contains(p.Output(), "TLS is disabled.") } // the last line of a start
+	testenv.Until(t, patient, "the start to be logged", listening)
 	before := p.Output()
 	c := dialDatagram(t, "udp", fmt.Sprintf("127.0.0.1:%d", port))
 	const sent = 2000

@@ -49,7 +49,7 @@ func startExporter(t *testing.T, args ...string) *exporter {
 		}
 	})
 	e := &exporter{t, "http://" + address}
-	testenv.Until(t, 10*time.Second, "the exporter to be ready", func() bool {
+	testenv.Until(t, time.Minute, "the exporter to be ready", func() bool {
 		r, err := http.Get(e.url + "/-/ready")
 		if err != nil {
 			return false
@@ -357,7 +357,7 @@ func TestUDPAccounting(t *testing.T) {
 		}
 	}
 	var s map[string]float64
-	testenv.Until(t, 10*time.Second, "every datagram to be received or dropped", func() bool {
+	testenv.Until(t, time.Minute, "every datagram to be received or dropped", func() bool {
 		s = e.scrape()
 		return total(s, "rsyncd_exporter_received_total", `input="udp"`)+total(s, "rsyncd_exporter_socket_drops_total") >= sent
 	})

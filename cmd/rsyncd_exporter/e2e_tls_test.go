@@ -41,7 +41,7 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 		}
 	}()
 	e := &exporter{t, "http://" + address}
-	testenv.Until(t, 10*time.Second, "the exporter", func() bool {
+	testenv.Until(t, time.Minute, "the exporter", func() bool {
 		r, err := http.Get(e.url + "/-/ready")
 		if err == nil {
 			r.Body.Close()
@@ -171,7 +171,7 @@ func TestRefusedConnectionsAreNotLogged(t *testing.T) {
 			strings.NewReader(""), &stderr, &stderr)
 	}()
 	e := &exporter{t, "http://" + address}
-	testenv.Until(t, 10*time.Second, "the exporter", func() bool { return testenv.Listening(t, port) })
+	testenv.Until(t, time.Minute, "the exporter", func() bool { return testenv.Listening(t, port) })
 	const n = 1000
 	for range n {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))

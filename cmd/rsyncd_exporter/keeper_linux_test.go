@@ -78,7 +78,7 @@ func startProcess(t *testing.T, http string, files []*os.File, names []string, e
 // 0, within the five seconds that it promises, counted from the signal.
 func (p *process) lastScrape(signalled time.Time) map[string]float64 {
 	p.t.Helper()
-	testenv.Until(p.t, 10*time.Second, "the inputs to be done", func() bool { return strings.Contains(p.Output(), "msg=stopping ") })
+	testenv.Until(p.t, time.Minute, "the inputs to be done", func() bool { return strings.Contains(p.Output(), "msg=stopping ") })
 	series := p.scrape()
 	p.identities(series)
 	p.endsWell(signalled)
@@ -117,7 +117,7 @@ func (p *process) freeze() {
 	if err := p.Signal(unix.SIGSTOP); err != nil {
 		p.t.Fatal(err)
 	}
-	testenv.Until(p.t, 10*time.Second, "all threads to stop", func() bool {
+	testenv.Until(p.t, time.Minute, "all threads to stop", func() bool {
 		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
 		if err != nil || len(stats) == 0 {
 			p.t.Fatalf("no threads: %v", err)

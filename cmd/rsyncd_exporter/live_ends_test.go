@@ -12,14 +12,14 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// killedSize takes a client with --bwlimit=1000 two seconds; it is killed when something has arrived.
+// killedSize takes a client with --bwlimit=200 ten seconds, time enough for a busy machine to see that something has arrived.
 const killedSize = 2000000
 
 func (s *site) killPull(t *testing.T) {
 	fill(t, s.d.Module("killed-pull"), killedSize)
 	mine := s.scratch(t)
-	client := s.start(t, "--bwlimit=1000", s.url("killed-pull/"), mine)
-	got := arriving(t, mine, "f0")
+	client := s.start(t, "--bwlimit=200", s.url("killed-pull/"), mine)
+	got := arriving(t, client, mine, "f0")
 	receiver := client.Children(t)
 	if len(receiver) != 1 {
 		t.Fatalf("the client has the children %d, want one", receiver)
@@ -33,7 +33,7 @@ func (s *site) killPull(t *testing.T) {
 	})
 }
 
-// stallPull stops a client; the daemon gives up after the module's timeout.
+// stallPull stops a client; the daemon gives up after the module's timeout, which is for the handshake too: a busy machine takes a second.
 func (s *site) stallPull(t *testing.T) {
 	const size = 200e6 // more than fits between the two
 	file, mine := filepath.Join(s.d.Module("stalled"), "f0"), s.scratch(t)
@@ -41,8 +41,8 @@ func (s *site) stallPull(t *testing.T) {
 	if err := os.Truncate(file, size); err != nil {
 		t.Fatal(err)
 	}
-	client := s.start(t, s.url("stalled/"), mine)
-	got := arriving(t, mine, "f0")
+	client := s.start(t, "--bwlimit=20000", s.url("stalled/"), mine)
+	got := arriving(t, client, mine, "f0")
 	both := append(client.Children(t), client.Pid())
 	for _, pid := range both {
 		kill(t, pid, syscall.SIGSTOP)
@@ -59,8 +59,8 @@ func (s *site) stallPull(t *testing.T) {
 }
 
 func (s *site) killPush(t *testing.T) {
-	client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("killed-push/"))
-	arriving(t, s.d.Module("killed-push"), "f0")
+	client := s.start(t, "--bwlimit=200", s.scratch(t, killedSize), s.url("killed-push/"))
+	arriving(t, client, s.d.Module("killed-push"), "f0")
 	kill(t, client.Pid(), syscall.SIGKILL)
 	client.Wait(t)
 	s.book(visit{module: "killed-push", direction: "receive", outcome: "aborted", codes: []int{12}})
@@ -69,12 +69,12 @@ func (s *site) killPush(t *testing.T) {
 // Sessions of which the daemon logs no last line. They end when they have been silent for SESSION_TTL.
 func TestLiveSilentEnds(t *testing.T) {
 	t.Parallel()
-	s := live(t, unixSocket, "127.0.0.1", "[pull]\n[push]\n[denied]\n[max-delete]\n", "--session-ttl=3s")
+	s := live(t, unixSocket, "127.0.0.1", "[pull]\n[push]\n[denied]\n[max-delete]\n", "--session-ttl=10s")
 	t.Run("daemon's child killed during a pull", func(t *testing.T) {
 		fill(t, s.d.Module("pull"), killedSize)
 		mine := s.scratch(t)
-		client := s.start(t, "--bwlimit=1000", s.url("pull/"), mine)
-		arriving(t, mine, "f0")
+		client := s.start(t, "--bwlimit=200", s.url("pull/"), mine)
+		arriving(t, client, mine, "f0")
 		s.killChild(t)
 		if code := client.Wait(t); code == 0 {
 			t.Fatal("the client didn't notice")
@@ -83,8 +83,8 @@ func TestLiveSilentEnds(t *testing.T) {
 	})
 	// The generator is the process that has been logging; its receiver notices, and logs an error under a pid of its own.
 	t.Run("daemon's child killed during a push", func(t *testing.T) {
-		client := s.start(t, "--bwlimit=1000", s.scratch(t, killedSize), s.url("push/"))
-		arriving(t, s.d.Module("push"), "f0")
+		client := s.start(t, "--bwlimit=200", s.scratch(t, killedSize), s.url("push/"))
+		arriving(t, client, s.d.Module("push"), "f0")
 		s.killChild(t)
 		if code := client.Wait(t); code == 0 {
 			t.Fatal("the client didn't notice")

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"rsyncd_exporter/internal/testenv"
 )
@@ -106,10 +105,10 @@ func (s *site) counts(t *testing.T, client *testenv.Process, code int) testenv.S
 	return testenv.ParseStats(t, client.Output())
 }
 
-// arriving waits until a part of a file has arrived in the directory of its receiver, and returns its size.
-func arriving(t *testing.T, dir, file string) (size int) {
+// arriving waits until a part of a client's file has arrived in the directory of its receiver, and returns its size.
+func arriving(t *testing.T, client *testenv.Process, dir, file string) (size int) {
 	t.Helper()
-	testenv.Until(t, time.Minute, "a part of "+file, func() bool {
+	client.Ready(t, "a part of "+file, func() bool {
 		parts, err := filepath.Glob(filepath.Join(dir, "."+file+".??????")) // receiver.c: get_tmpname
 		if err != nil {
 			t.Fatal(err)

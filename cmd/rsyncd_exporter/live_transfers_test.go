@@ -31,7 +31,7 @@ func TestLiveTransfers(t *testing.T) {
 [compressed]
 [two-paths]
 [stalled]
-timeout = 1
+timeout = 8
 [restarted]
 [killed-pull]
 [killed-push]
@@ -150,8 +150,8 @@ func (s *site) pullUnreadable(t *testing.T) {
 func (s *site) pullVanishing(t *testing.T) {
 	module, mine := s.d.Module("vanishing"), s.scratch(t)
 	fill(t, module, 4000000, 2000) // f1 is listed now, and opened after f0
-	client := s.start(t, "--bwlimit=2000", s.url("vanishing/"), mine)
-	arriving(t, mine, "f0")
+	client := s.start(t, "--bwlimit=1000", s.url("vanishing/"), mine)
+	arriving(t, client, mine, "f0")
 	if err := os.Remove(filepath.Join(module, "f1")); err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +229,8 @@ func (s *site) pullTwoPaths(t *testing.T) {
 func (s *site) pullAcrossRestart(t *testing.T) {
 	fill(t, s.d.Module("restarted"), 1000000)
 	mine := s.scratch(t)
-	client := s.start(t, "--bwlimit=1000", s.url("restarted/"), mine)
-	arriving(t, mine, "f0")
+	client := s.start(t, "--bwlimit=250", s.url("restarted/"), mine)
+	arriving(t, client, mine, "f0")
 	if err := s.d.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

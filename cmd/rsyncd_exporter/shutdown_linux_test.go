@@ -117,7 +117,7 @@ func TestSecondSignalUnderFullLoad(t *testing.T) {
 	l := startLoaded(t)
 	l.busy()
 	l.terminate()
-	testenv.Until(t, 10*time.Second, "the inputs to be done", func() bool { return strings.Contains(l.Output(), "msg=stopping ") })
+	testenv.Until(t, time.Minute, "the inputs to be done", func() bool { return strings.Contains(l.Output(), "msg=stopping ") })
 	second := l.terminate() // it is held where it stops: see heldLog
 	select {
 	case <-l.Ended():
@@ -231,7 +231,7 @@ func TestStoppedProgramLeavesNothing(t *testing.T) {
 	for range 5 {
 		once()
 	}
-	testenv.Until(t, 10*time.Second, "goroutines and descriptors to be as many as before", func() bool {
+	testenv.Until(t, time.Minute, "goroutines and descriptors to be as many as before", func() bool {
 		return descriptors() <= before+2 && runtime.NumGoroutine() <= goroutines+2
 	})
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a program may take to become ready or to end.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Root returns the repository's root directory.
 func Root(t testing.TB) string {
