@@ -87,7 +87,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 			s.note(id, leave)
 			continue
 		}
-		g, err := s.judge(f, x, adopt && !known || known && m.verdict != done)
+		g, err := s.judge(f, x, adopt && !known)
 		if g != nil {
 			taken = append(taken, g)
 		} else if err != nil {

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,20 +15,12 @@ import (
 // state directory for good.
 func caughtUp(url string, lines uint64) error {
 	var last error
-	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		r, err := http.Get(url + "/metrics")
-		if err != nil {
-			last = err
-			continue
-		}
-		series, err := counters(r.Body)
-		r.Body.Close()
-		got := series[`rsyncd_exporter_received_total{input="file"}`]
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		got, err := received(url)
 		if err == nil && got == float64(lines) {
 			return nil
 		}
-		last = fmt.Errorf("%s, %v lines received of %d: %v", r.Status, got, lines, err)
-		if got > float64(lines) {
+		if last = fmt.Errorf("%v lines are shown as received, %d were written: %v", got, lines, err); got > float64(lines) {
 			return last
 		}
 	}
@@ -37,7 +29,7 @@ func caughtUp(url string, lines uint64) error {
 
 // hasOpen waits until a process has the file open.
 func hasOpen(pid int, path string) error {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 		if err != nil {
 			return err
@@ -74,10 +66,11 @@ func TestRotationTorture(t *testing.T) {
 			w.caughtUp = func() error { return caughtUp(p.url, w.lines) }
 			w.held = func(path string) error { return hasOpen(p.Pid(), path) }
 			a, b := startScraper(t, p.url, seed), startScraper(t, p.url, seed+1)
-			if err := w.run(tortured(c.short, c.long)); err != nil {
+			began := time.Now()
+			if err := errors.Join(w.run(w.rotations(tortured(c.short, c.long))), w.end()); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%d lines in %v, %d rotations", w.lines, time.Since(w.began).Round(time.Millisecond), w.rotated)
+			t.Logf("%d lines in %v, %d rotations", w.lines, time.Since(began).Round(time.Millisecond), w.rotated)
 			a.finish(t, w.truth())
 			b.finish(t, w.truth())
 			if err := p.Stop(); err != nil {
@@ -89,5 +82,9 @@ func TestRotationTorture(t *testing.T) {
 
 // worldArgs are the settings of a program that follows a world.
 func worldArgs(w *world) []string {
-	return []string{"--file=" + w.path, "--modules=mirror,backup,pub"}
+	files := w.path
+	if w.twin != nil {
+		files += "," + w.twin.path
+	}
+	return []string{"--file=" + files, "--modules=mirror,backup,pub"}
 }

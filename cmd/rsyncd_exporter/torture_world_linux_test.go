@@ -38,9 +38,10 @@ type flow struct{ executions, sessions, files, fileBytes, sent, received, listed
 type world struct {
 	*rand.Rand
 	path    string
-	symlink bool // the path is a symbolic link, and rotation gives it another target
-	rate    int  // lines a second; 0: as many as can be written
-	every   int  // lines between two rotations, about
+	symlink bool   // the path is a symbolic link, and rotation gives it another target
+	rate    int    // lines a second; 0: as many as can be written
+	every   int    // lines between two rotations, about
+	twin    *world // another log file, which is written in turn with this one; nil without
 
 	// caughtUp waits until all that was written is counted. What has been read to its end may be deleted then.
 	caughtUp func() error
@@ -55,7 +56,6 @@ type world struct {
 	chain    []*generation
 	others   []*generation // that rotation has left behind
 	rotated  int
-	began    time.Time
 
 	lines                         uint64
 	connects, fileLists, allowed  uint64
@@ -98,7 +98,7 @@ func newWorld(path string, seed uint64) *world {
 	}
 }
 
-// A broken world is one whose file system fails; it ends the run.
+// A broken world is one whose file system fails, or whose program never catches up; it ends the run.
 type broken struct{ error }
 
 func check(err error) {
@@ -107,8 +107,59 @@ func check(err error) {
 	}
 }
 
-// run writes until there have been so many rotations, ends all sessions, and returns what stopped it before, if anything.
-func (w *world) run(rotations int) (err error) {
+// run writes until it is told to end, and leaves the sessions as they are. It returns what stopped it before, if anything.
+func (w *world) run(ended func() bool) error {
+	return tried(func() {
+		began, begun := time.Now(), w.lines
+		for !ended() {
+			w.turn()
+			if w.rate > 0 && w.lines%64 == 0 {
+				time.Sleep(time.Until(began.Add(time.Duration(w.lines-begun) * time.Second / time.Duration(w.rate))))
+			}
+		}
+	})
+}
+
+// turn does the next thing.
+func (w *world) turn() {
+	if w.twin != nil && w.IntN(2) == 0 {
+		w.twin.turn()
+		return
+	}
+	w.step()
+	if w.IntN(w.every) == 0 {
+		w.rotate()
+	}
+}
+
+// written returns how many lines there are, in all files.
+func (w *world) written() uint64 {
+	if w.twin != nil {
+		return w.lines + w.twin.written()
+	}
+	return w.lines
+}
+
+// rotations returns what ends a run after so many.
+func (w *world) rotations(n int) (ended func() bool) {
+	end := w.rotated + n
+	return func() bool { return w.rotated >= end }
+}
+
+// end ends all sessions.
+func (w *world) end() error {
+	return tried(func() {
+		for len(w.sessions) > 0 {
+			w.finish(w.sessions[0])
+		}
+		if w.twin != nil {
+			check(w.twin.end())
+		}
+	})
+}
+
+// tried returns the error that broke f off.
+func tried(f func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			b, ok := r.(broken)
@@ -118,20 +169,7 @@ func (w *world) run(rotations int) (err error) {
 			err = b.error
 		}
 	}()
-	w.began = time.Now()
-	begun := w.lines
-	for end := w.rotated + rotations; w.rotated < end; {
-		w.step()
-		if w.rate > 0 && w.lines%64 == 0 {
-			time.Sleep(time.Until(w.began.Add(time.Duration(w.lines-begun) * time.Second / time.Duration(w.rate))))
-		}
-		if w.IntN(w.every) == 0 {
-			w.rotate()
-		}
-	}
-	for len(w.sessions) > 0 {
-		w.finish(w.sessions[0])
-	}
+	f()
 	return nil
 }
 
@@ -379,6 +417,11 @@ func (w *world) truth() map[string]float64 {
 			all[seriesName("rsync_sessions_total", "module", module, "direction", direction, "outcome", "ok")] = float64(f.sessions)
 			all[seriesName("rsync_files_total", "module", module, "operation", operation)] = float64(f.files)
 			all[seriesName("rsync_file_bytes_total", "module", module, "operation", operation)] = float64(f.fileBytes)
+		}
+	}
+	if w.twin != nil {
+		for series, n := range w.twin.truth() {
+			all[series] += n
 		}
 	}
 	return all
