@@ -17,8 +17,19 @@ import (
 type Live struct {
 	Sockets []Socket
 	Files   []File
-	TLS     *TLS // nil where no input has TLS
+	TLS     *TLS   // nil where no input has TLS
+	State   *State // nil without STATE_DIR
 }
+
+// State is how the counters fare that survive restarts.
+type State struct {
+	OK    bool          // the last save succeeded
+	Age   time.Duration // of what is shown
+	Start string        // what was found when the program started, of StateStarts
+}
+
+// StateStarts are the values of the label start.
+var StateStarts = [...]string{"new", "restored", "set_aside"}
 
 // TLS is the state of the files of the inputs with TLS.
 type TLS struct {
@@ -57,12 +68,13 @@ type File struct {
 type Collector struct {
 	snapshot func() *Snapshot
 	live     func() Live
+	began    time.Time // created time of what no restart preserves
 }
 
 // NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape. Both functions are called
 // from the scrape's goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
-	return &Collector{snapshot: snapshot, live: live}
+	return &Collector{snapshot: snapshot, live: live, began: time.Now()}
 }
 
 // Describe implements prometheus.Collector.
@@ -74,7 +86,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter{ch: ch}
+	e := emitter{ch: ch, began: c.began.UnixNano()}
 	snap := c.snapshot()
 	e.start = time.Unix(0, snap.start)
 	e.own(snap)
@@ -97,6 +109,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 type emitter struct {
 	ch    chan<- prometheus.Metric
 	start time.Time
+	began int64
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
@@ -233,26 +246,33 @@ func (e *emitter) live(l Live) {
 	start := e.start.UnixNano()
 	for _, s := range l.Sockets {
 		if s.Datagram {
-			e.counter(descOwnDrops, s.Drops, start, s.Input)
+			e.counter(descOwnDrops, s.Drops, e.began, s.Input)
 			e.gauge(descOwnBuffer, float64(s.Buffer), s.Input)
 		}
 		if s.File {
 			e.gauge(descOwnInPlace, oneIf(s.InPlace), s.Input)
-			e.counter(descOwnRebinds, s.Rebinds, start, s.Input)
+			e.counter(descOwnRebinds, s.Rebinds, e.began, s.Input)
 		}
 		if s.Stream {
 			e.gauge(descOwnConnections, float64(s.Connections), s.Input)
 			for reason, n := range s.Refused {
-				e.counter(descOwnRefused, n, start, s.Input, reason)
+				e.counter(descOwnRefused, n, e.began, s.Input, reason)
 			}
 		}
-		e.counter(descOwnErrors, s.Errors, start, s.Input)
+		e.counter(descOwnErrors, s.Errors, e.began, s.Input)
 	}
 	if l.TLS != nil {
 		for file, end := range l.TLS.Expires {
 			e.gauge(descOwnTLSExpiry, float64(end.Unix()), file)
 		}
 		e.gauge(descOwnTLSReload, oneIf(l.TLS.OK))
+	}
+	if l.State != nil {
+		e.gauge(descOwnStateOK, oneIf(l.State.OK))
+		e.gauge(descOwnStateAge, l.State.Age.Seconds())
+		for _, start := range StateStarts {
+			e.gauge(descOwnStateStart, oneIf(start == l.State.Start), start)
+		}
 	}
 	for _, f := range l.Files {
 		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
