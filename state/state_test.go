@@ -14,6 +14,8 @@ import (
 	"time"
 )
 
+var fixedTime = time.Date(2026, 11, 26, 11, 22, 19, 123456789, time.UTC)
+
 // payloadOf returns a payload that says its number and that differs from others all over.
 func payloadOf(n int) []byte {
 	p := fmt.Appendf(nil, "%d ", n)
