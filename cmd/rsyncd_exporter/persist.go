@@ -114,3 +114,10 @@ func (p *persister) current() (shown view, ok bool) {
 	}
 	return p.shown, p.err == nil
 }
+
+// last returns what the last call of current may have returned, and whether the last save succeeded, without waiting.
+func (p *persister) last() (shown view, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown, p.err == nil
+}
