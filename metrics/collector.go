@@ -17,12 +17,12 @@ import (
 type Live struct {
 	Sockets []Socket
 	Files   []File
-	TLS     *TLS   // nil where no input has TLS
-	State   *State // nil without STATE_DIR
+	TLS     *TLS        // nil where no input has TLS
+	State   *Durability // nil without STATE_DIR
 }
 
-// State is how the counters fare that survive restarts.
-type State struct {
+// Durability is how the counters fare that survive restarts.
+type Durability struct {
 	OK    bool          // the last save succeeded
 	Age   time.Duration // of what is shown
 	Start string        // what was found when the program started, of StateStarts
@@ -68,13 +68,12 @@ type File struct {
 type Collector struct {
 	snapshot func() *Snapshot
 	live     func() Live
-	began    time.Time // created time of what no restart preserves
 }
 
 // NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape. Both functions are called
 // from the scrape's goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
-	return &Collector{snapshot: snapshot, live: live, began: time.Now()}
+	return &Collector{snapshot: snapshot, live: live}
 }
 
 // Describe implements prometheus.Collector.
@@ -86,9 +85,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter{ch: ch, began: c.began.UnixNano()}
+	e := emitter{ch: ch}
 	snap := c.snapshot()
-	e.start = time.Unix(0, snap.start)
 	e.own(snap)
 	for i := range snap.hosts {
 		e.host(&snap.hosts[i])
@@ -102,14 +100,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range snap.users {
 		e.user(&snap.users[i])
 	}
-	e.live(c.live())
+	e.live(snap, c.live())
 }
 
 // An emitter turns tallies into metrics.
 type emitter struct {
-	ch    chan<- prometheus.Metric
-	start time.Time
-	began int64
+	ch chan<- prometheus.Metric
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
@@ -226,40 +222,44 @@ func (e *emitter) user(u *userSample) {
 func (e *emitter) own(snap *Snapshot) {
 	for i := range snap.inputs {
 		in := &snap.inputs[i]
-		e.counter(descOwnReceived, in.Received, snap.start, in.Name)
-		e.counter(descOwnIgnored, in.Ignored, snap.start, in.Name)
+		e.counter(descOwnReceived, in.Received, in.Created, in.Name)
+		e.counter(descOwnIgnored, in.Ignored, in.Created, in.Name)
 		for r := 1; r < len(in.Discarded); r++ {
-			e.counter(descOwnDiscarded, in.Discarded[r], snap.start, in.Name, snap.reasons[r])
+			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.reasons[r])
 		}
 		if in.LastMessage != 0 {
 			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
 		}
 	}
 	for l, n := range snap.overflow {
+		if l == overflowHost {
+			n += snap.unnamed
+		}
 		e.counter(descOwnOverflow, n, snap.start, overflowNames[l])
 	}
 	e.gauge(descOwnSessions, float64(snap.sessions))
 	e.counter(descOwnEvicted, snap.evicted, snap.start)
 }
 
-func (e *emitter) live(l Live) {
-	start := e.start.UnixNano()
+// live adds what is read at each scrape. Sockets count from 0 in each process; what files count is restored with the Snapshot's.
+func (e *emitter) live(snap *Snapshot, l Live) {
+	start := snap.since
 	for _, s := range l.Sockets {
 		if s.Datagram {
-			e.counter(descOwnDrops, s.Drops, e.began, s.Input)
+			e.counter(descOwnDrops, s.Drops, start, s.Input)
 			e.gauge(descOwnBuffer, float64(s.Buffer), s.Input)
 		}
 		if s.File {
 			e.gauge(descOwnInPlace, oneIf(s.InPlace), s.Input)
-			e.counter(descOwnRebinds, s.Rebinds, e.began, s.Input)
+			e.counter(descOwnRebinds, s.Rebinds, start, s.Input)
 		}
 		if s.Stream {
 			e.gauge(descOwnConnections, float64(s.Connections), s.Input)
 			for reason, n := range s.Refused {
-				e.counter(descOwnRefused, n, e.began, s.Input, reason)
+				e.counter(descOwnRefused, n, start, s.Input, reason)
 			}
 		}
-		e.counter(descOwnErrors, s.Errors, e.began, s.Input)
+		e.counter(descOwnErrors, s.Errors, start, s.Input)
 	}
 	if l.TLS != nil {
 		for file, end := range l.TLS.Expires {
@@ -279,11 +279,11 @@ func (e *emitter) live(l Live) {
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
-		e.counter(descOwnRotations, f.Rotations, start, f.Path)
-		e.counter(descOwnFileErrors, f.Errors, start, f.Path)
+		e.counter(descOwnRotations, f.Rotations, snap.start, f.Path)
+		e.counter(descOwnFileErrors, f.Errors, snap.start, f.Path)
 		e.gauge(descOwnFileUp, oneIf(f.OK), f.Path)
 		for reason, n := range f.Gaps {
-			e.counter(descOwnGaps, n, start, f.Path, reason)
+			e.counter(descOwnGaps, n, snap.start, f.Path, reason)
 		}
 	}
 }

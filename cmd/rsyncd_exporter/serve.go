@@ -170,6 +170,9 @@ func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.pipeline.Save()
 	state.Followed = pr.in.followed(state)
+	for i, f := range pr.in.files {
+		pr.pipeline.Forget(state, f.String(), state.Followed[i].State.Positions)
+	}
 	return view{books: books, files: files, at: at}, state.Encode
 }
 
@@ -281,7 +284,7 @@ func (pr *program) registry() *prometheus.Registry {
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.last()
-	l.State = &metrics.State{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
+	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
 	for i := range l.Files {
 		f := &l.Files[i]
 		at := slices.IndexFunc(shown.files, func(s metrics.File) bool { return s.Path == f.Path })
