@@ -18,6 +18,8 @@ FROM scratch
 COPY --from=build /rsyncd_exporter /rsyncd_exporter
 # For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner from the directory.
 COPY --from=build --chown=65532:65532 /empty /run/log-socket
+# And for the state on another (STATE_DIR=/var/lib/rsyncd_exporter).
+COPY --from=build --chown=65532:65532 /empty /var/lib/rsyncd_exporter
 USER 65532:65532
 # All of the container's own addresses, since UDP from other hosts is the use. Syslog over UDP is not authenticated: publish the port to a
 # network that you trust, or not at all.

@@ -17,8 +17,19 @@ import (
 type Live struct {
 	Sockets []Socket
 	Files   []File
-	TLS     *TLS // nil where no input has TLS
+	TLS     *TLS        // nil where no input has TLS
+	State   *Durability // nil without STATE_DIR
 }
+
+// Durability is how the counters fare that survive restarts.
+type Durability struct {
+	OK    bool          // the last save succeeded
+	Age   time.Duration // of what is shown
+	Start string        // what was found when the program started, of StateStarts
+}
+
+// StateStarts are the values of the label start.
+var StateStarts = [...]string{"new", "restored", "set_aside"}
 
 // TLS is the state of the files of the inputs with TLS.
 type TLS struct {
@@ -76,7 +87,6 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter{ch: ch}
 	snap := c.snapshot()
-	e.start = time.Unix(0, snap.start)
 	e.own(snap)
 	for i := range snap.hosts {
 		e.host(&snap.hosts[i])
@@ -90,13 +100,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range snap.users {
 		e.user(&snap.users[i])
 	}
-	e.live(c.live())
+	e.live(snap, c.live())
 }
 
 // An emitter turns tallies into metrics.
 type emitter struct {
-	ch    chan<- prometheus.Metric
-	start time.Time
+	ch chan<- prometheus.Metric
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
@@ -213,24 +222,28 @@ func (e *emitter) user(u *userSample) {
 func (e *emitter) own(snap *Snapshot) {
 	for i := range snap.inputs {
 		in := &snap.inputs[i]
-		e.counter(descOwnReceived, in.Received, snap.start, in.Name)
-		e.counter(descOwnIgnored, in.Ignored, snap.start, in.Name)
+		e.counter(descOwnReceived, in.Received, in.Created, in.Name)
+		e.counter(descOwnIgnored, in.Ignored, in.Created, in.Name)
 		for r := 1; r < len(in.Discarded); r++ {
-			e.counter(descOwnDiscarded, in.Discarded[r], snap.start, in.Name, snap.reasons[r])
+			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.reasons[r])
 		}
 		if in.LastMessage != 0 {
 			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
 		}
 	}
 	for l, n := range snap.overflow {
+		if l == overflowHost {
+			n += snap.unnamed
+		}
 		e.counter(descOwnOverflow, n, snap.start, overflowNames[l])
 	}
 	e.gauge(descOwnSessions, float64(snap.sessions))
 	e.counter(descOwnEvicted, snap.evicted, snap.start)
 }
 
-func (e *emitter) live(l Live) {
-	start := e.start.UnixNano()
+// live adds what is read at each scrape. Sockets count from 0 in each process; what files count is restored with the Snapshot's.
+func (e *emitter) live(snap *Snapshot, l Live) {
+	start := snap.since
 	for _, s := range l.Sockets {
 		if s.Datagram {
 			e.counter(descOwnDrops, s.Drops, start, s.Input)
@@ -254,16 +267,23 @@ func (e *emitter) live(l Live) {
 		}
 		e.gauge(descOwnTLSReload, oneIf(l.TLS.OK))
 	}
+	if l.State != nil {
+		e.gauge(descOwnStateOK, oneIf(l.State.OK))
+		e.gauge(descOwnStateAge, l.State.Age.Seconds())
+		for _, start := range StateStarts {
+			e.gauge(descOwnStateStart, oneIf(start == l.State.Start), start)
+		}
+	}
 	for _, f := range l.Files {
 		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
-		e.counter(descOwnRotations, f.Rotations, start, f.Path)
-		e.counter(descOwnFileErrors, f.Errors, start, f.Path)
+		e.counter(descOwnRotations, f.Rotations, snap.start, f.Path)
+		e.counter(descOwnFileErrors, f.Errors, snap.start, f.Path)
 		e.gauge(descOwnFileUp, oneIf(f.OK), f.Path)
 		for reason, n := range f.Gaps {
-			e.counter(descOwnGaps, n, start, f.Path, reason)
+			e.counter(descOwnGaps, n, snap.start, f.Path, reason)
 		}
 	}
 }

@@ -49,6 +49,9 @@ var (
 	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
 	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")
 	descOwnOverflow    = own("label_overflow_total", "Sessions and messages whose label value is counted as _other because a limit (MAX_SERIES) was reached.", "label")
+	descOwnStateOK     = own("state_ok", "1 if the last save to STATE_DIR succeeded, 0 if it failed: then /metrics shows what was saved last.")
+	descOwnStateAge    = own("state_age_seconds", "How old the counters shown are: they are in STATE_DIR before they are shown.")
+	descOwnStateStart  = own("state_start", "1 for what STATE_DIR held when the exporter started: new (nothing), restored, or set_aside (nothing that could be trusted, so everything began at 0).", "start")
 	descOwnOffset      = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
 	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
@@ -72,7 +75,8 @@ func allDescs() []*prometheus.Desc {
 		descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes, descFileErrors, descLists, descStarts,
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
-		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
+		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
+		descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset, descOwnLag,
 		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

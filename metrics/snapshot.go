@@ -12,15 +12,21 @@ import (
 // A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and read without it.
 type Snapshot struct {
 	start    int64
+	since    int64 // created time of what this process counts from 0
 	reasons  []string
 	inputs   []Input
 	hosts    []hostTally
 	modules  []moduleTally
 	flows    []flowTally
 	users    []userSample
-	overflow [numOverflow]uint64
+	overflow [numOverflow]uint64 // but for the sessions' own
 	sessions int
 	evicted  uint64
+	unnamed  uint64 // messages of hosts that the sessions had no room for
+
+	// For State.
+	maxSeries, series int
+	configured        []string
 }
 
 // A userSample is a userTally with the labels of its flow.
@@ -33,8 +39,11 @@ type userSample struct {
 // Snapshot copies the books. behind is how far the clock of the sessions is behind the wall clock.
 func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Snapshot {
 	s.markActive(sessions, int64(behind))
-	snap := &Snapshot{start: s.start, reasons: s.reasons, overflow: s.overflow, sessions: sessions.Len(), evicted: sessions.Evicted()}
-	snap.overflow[overflowHost] += sessions.Overflown()
+	snap := &Snapshot{
+		start: s.start, since: s.since, reasons: s.reasons, overflow: s.overflow,
+		sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(),
+		maxSeries: s.maxSeries, series: s.series, configured: s.modules,
+	}
 	for _, in := range s.inputs {
 		c := *in
 		c.Discarded = slices.Clone(in.Discarded)

@@ -91,6 +91,7 @@ type userTally struct {
 // Input counts what arrived by one kind of input.
 type Input struct {
 	Name        string   // the input label
+	Created     int64    // created time, nanoseconds of the Unix epoch
 	Received    uint64   // messages
 	Ignored     uint64   // messages of other programs
 	Discarded   []uint64 // by the index of the reasons that the Store was made with
@@ -102,6 +103,7 @@ type Store struct {
 	maxSeries int // in series as served
 	reasons   []string
 	start     int64 // created time of what exists from the start, nanoseconds of the Unix epoch
+	since     int64 // when this process' Store was made; later than start in a restored one
 	inputs    []*Input
 	hosts     map[string]*hostTally
 	series    int // weight of the label sets in use
@@ -130,7 +132,7 @@ type Config struct {
 
 // NewStore returns books at zero.
 func NewStore(c Config) *Store {
-	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), hosts: map[string]*hostTally{}}
+	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), since: c.Start.UnixNano(), hosts: map[string]*hostTally{}}
 	for _, m := range c.Modules {
 		if m = rsynclog.Label([]byte(m)); m != "" && !slices.Contains(s.modules, m) {
 			s.modules = append(s.modules, m)
@@ -147,13 +149,13 @@ func (s *Store) Input(name string) *Input {
 			return in
 		}
 	}
-	in := &Input{Name: name, Discarded: make([]uint64, len(s.reasons))}
+	in := &Input{Name: name, Created: s.since, Discarded: make([]uint64, len(s.reasons))}
 	s.inputs = append(s.inputs, in)
 	return in
 }
 
 // Local makes the series of local inputs, which have no host name, exist from the start.
-func (s *Store) Local() { s.configure(s.hostNamed("", s.start), s.start) }
+func (s *Store) Local() { s.configure(s.hostNamed("", s.since, false), s.since) }
 
 func (s *Store) newHost(name string, at int64) *hostTally {
 	h := &hostTally{host: name, created: at, modules: map[string]*moduleTally{}}
@@ -162,12 +164,15 @@ func (s *Store) newHost(name string, at int64) *hostTally {
 	return h
 }
 
-func (s *Store) hostNamed(name string, at int64) *hostTally {
+// hostNamed returns the counters of a host. again says that its overflow, if it is one, has been counted.
+func (s *Store) hostNamed(name string, at int64, again bool) *hostTally {
 	if h := s.hosts[name]; h != nil {
 		return h
 	}
 	if name == rsynclog.Other || name != "" && !s.room(hostSeries) {
-		s.overflow[overflowHost]++
+		if !again {
+			s.overflow[overflowHost]++
+		}
 		return s.other
 	}
 	h := s.newHost(name, at)
@@ -218,12 +223,13 @@ func (s *Store) hostOf(o *rsynclog.Origin, at int64) *hostTally {
 	if h, ok := o.Cookie.(*hostTally); ok {
 		return h
 	}
-	h := s.hostNamed(o.Host, at)
+	h := s.hostNamed(o.Host, at, o.Cookie != nil)
 	o.Cookie = h
 	return h
 }
 
-func (s *Store) moduleNamed(h *hostTally, name string, at int64) *moduleTally {
+// moduleNamed returns the counters of a host's module. again says that its overflow, if it is one, has been counted.
+func (s *Store) moduleNamed(h *hostTally, name string, at int64, again bool) *moduleTally {
 	if name == "" {
 		return h.unnamed
 	}
@@ -232,7 +238,9 @@ func (s *Store) moduleNamed(h *hostTally, name string, at int64) *moduleTally {
 		return m
 	}
 	if h == s.other || !s.room(moduleSeries+flowSeries) {
-		s.overflow[overflowModule]++
+		if !again {
+			s.overflow[overflowModule]++
+		}
 		h, name = s.other, rsynclog.Other // not one for each host
 		if m := h.modules[name]; m != nil {
 			return m
@@ -262,7 +270,8 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session, at int64) *fl
 	if f, ok := sess.Cookie.(*flowTally); ok {
 		return f
 	}
-	f := s.flow(s.moduleNamed(s.hostOf(o, at), sess.Module, at), sess.Direction, at)
+	// A restored cookie is a rsynclog.Restored.
+	f := s.flow(s.moduleNamed(s.hostOf(o, at), sess.Module, at, sess.Cookie != nil), sess.Direction, at)
 	sess.Cookie = f
 	return f
 }

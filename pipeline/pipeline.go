@@ -23,6 +23,7 @@ type Config struct {
 	Modules       []string          // configured modules
 	MaxSeries     int
 	Limits        rsynclog.Limits
+	State         *State // to go on from; nil: from zero
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
@@ -38,11 +39,14 @@ type Pipeline struct {
 	event    rsynclog.Event   // scratch
 	inputs   map[*receiver.Source]*metrics.Input
 
+	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted
+	turn      uint64                                   // slabs with a position so far
+
 	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero. The error is a log format's.
+// New returns a pipeline at zero, or at Config.State. The error is a log format's, or wraps ErrState: then nothing of it is restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -59,16 +63,21 @@ func New(c Config) (*Pipeline, error) {
 	}
 	clock := newClock()
 	p := &Pipeline{
-		parser:   parser,
-		parsers:  parsers,
-		sessions: rsynclog.NewSessions(c.Limits, c.Modules),
-		tags:     tagFilter{globs: c.Tags, seen: map[string]bool{}},
-		clock:    clock,
-		inputs:   map[*receiver.Source]*metrics.Input{},
+		parser:    parser,
+		parsers:   parsers,
+		tags:      tagFilter{globs: c.Tags, seen: map[string]bool{}},
+		clock:     clock,
+		inputs:    map[*receiver.Source]*metrics.Input{},
+		delivered: map[string]map[receiver.FileID]*delivery{},
 	}
-	p.store = metrics.NewStore(metrics.Config{
-		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start,
-	})
+	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start}
+	if c.State != nil {
+		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules), metrics.NewStore(books)
 	return p, nil
 }
 
@@ -147,6 +156,9 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	in.Received += uint64(len(slab.Messages))
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
+	}
+	if slab.Position != nil {
+		p.delivers(src.Name, slab.Position)
 	}
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {

@@ -70,7 +70,7 @@ type Session struct {
 	HasSummary            bool
 	Sent, Received, Total uint64 // bytes; Total is the size of the listed files
 
-	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change.
+	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change; see also Restored.
 	Cookie any
 
 	phase      phase
@@ -91,6 +91,7 @@ type Session struct {
 	request    string // first component of the request, a candidate for Module
 	offer      offer  // a "connect from" inside this session that the next line confirms or refutes
 	reopened   uint8
+	unheard    int64 // nanoseconds since LastSeen in which nothing could be heard; see RestoreSessions
 	prev, next *Session
 }
 
@@ -124,6 +125,9 @@ const (
 	ended                 // counted; kept for late lines
 	numPhases
 )
+
+// silence returns for how long the session has said nothing, though it could have been heard, in nanoseconds.
+func (s *Session) silence(now int64) int64 { return now - s.LastSeen - s.unheard }
 
 // over says whether the session has been counted.
 func (s *Session) over() bool { return s.phase == lapsed || s.phase == ended }

@@ -53,12 +53,13 @@ type Origin struct {
 	Host  string // name in the syslog header; empty for local inputs
 	Scope uint32 // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
 
-	// Cookie is the consumer's.
+	// Cookie is the consumer's; see also Restored.
 	Cookie any
 
 	raw      string // the host as it stands in the header
 	tracked  bool
 	opened   uint64 // sessions begun here
+	index    int    // in the State that is being made
 	sessions map[int32]*Session
 	modules  map[string]string // configured modules' names, raw as logged, to label
 	names    bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
@@ -160,14 +161,14 @@ func (t *Sessions) Tick(now int64) []Change {
 	}
 	for p := fresh; p < numPhases; p++ {
 		n := 0
-		for s := t.lists[p].first; s != nil && n < maxEnded && now-s.LastSeen >= int64(ttl[p]); s = t.lists[p].first {
+		for s := t.lists[p].first; s != nil && n < maxEnded && s.silence(now) >= int64(ttl[p]); s = t.lists[p].first {
 			n++
 			if s.over() {
 				t.drop(s)
 				continue
 			}
 			t.expire(s)
-			if now-s.LastSeen >= int64(ttl[s.phase]) { // behind younger ones in that list it would be kept as long as they are
+			if s.silence(now) >= int64(ttl[s.phase]) { // behind younger ones in that list it would be kept as long as they are
 				t.drop(s)
 			}
 		}
@@ -232,7 +233,10 @@ func (t *Sessions) drop(s *Session) {
 // move puts a session at the young end of a phase's list.
 func (t *Sessions) move(s *Session, p phase, at int64) {
 	t.lists[s.phase].remove(s)
-	s.phase, s.LastSeen = p, max(at, s.LastSeen)
+	s.phase = p
+	if at >= s.LastSeen {
+		s.LastSeen, s.unheard = at, 0
+	}
 	t.lists[p].push(s)
 }
 

@@ -39,6 +39,7 @@ type Config struct {
 	Files              []string       // paths, each file once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
+	StateDir           string            // path; empty: memory only
 	SyslogFormat       string            // receiver.ByName takes it
 	Tags               []string          // globs for path.Match
 	LogFormat          string            // rsynclog.NewParser takes it
@@ -130,6 +131,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		Files:              v.files(&s.File, s.legacyFiles),
 		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),
 		FileFromStart:      v.oneOf(&s.FileStart, "end", "beginning") == "beginning",
+		StateDir:           v.stateDir(&s.StateDir),
 		SyslogFormat:       v.syslogFormat(&s.SyslogFormat),
 		Tags:               v.globs(&s.Tags),
 		LogFormat:          v.logFormat(&s.LogFormat),
@@ -306,6 +308,25 @@ func (v *validator) modules(names, conf *setting) []string {
 		}
 	}
 	return modules
+}
+
+// stateDir returns the path of a directory that need not exist yet.
+func (v *validator) stateDir(s *setting) string {
+	if s.value == "" {
+		return ""
+	}
+	dir := filepath.Clean(s.value)
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(dir)); err != nil {
+			v.problem(s, err, "make the directory, for the exporter's user alone, or have systemd make it with StateDirectory=")
+		}
+	case err != nil:
+		v.problem(s, err, "let the exporter's user enter it")
+	case !info.IsDir():
+		v.problem(s, errors.New("it is no directory"), "name one that is the exporter's alone")
+	}
+	return dir
 }
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.

@@ -37,6 +37,7 @@ type settings struct {
 	File               setting `split_words:"true" list:"true" meaning:"log files to follow; - is standard input"`
 	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`
 	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
+	StateDir           setting `split_words:"true" meaning:"directory for the counters, sessions and file positions, which then survive restarts; without it they begin anew"`
 	SyslogFormat       setting `split_words:"true" default:"auto" meaning:"header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"`
 	Tags               setting `split_words:"true" default:"rsyncd*" list:"true" meaning:"syslog tags that are rsyncd's, as globs; other messages are counted as ignored"`
 	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`

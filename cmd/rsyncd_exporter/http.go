@@ -43,7 +43,7 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 
 // newHTTPServer returns a server for serveHTTP, with all its pages:
 //
-//	/metrics    what metrics gathers
+//	/metrics    what metrics gathers, or 503 like /-/ready
 //	/-/healthy  200 as long as the process answers
 //	/-/ready    200, or 503 and the error of ready; ready may be called by many goroutines
 //	/           links to these
@@ -52,13 +52,13 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Logger) *http.Server {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
-	pages.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	pages.Handle("/metrics", whenReady(ready, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog:                            newErrorLog(log, "scrape failed"),
 		MaxRequestsInFlight:                 4,
 		Timeout:                             10 * time.Second,
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
-	}))
+	})))
 
 	server := &http.Server{
 		Handler:           pages,
@@ -107,13 +107,7 @@ func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", newGuessLimiter(inner))
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "healthy") })
-	mux.HandleFunc("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			plainText(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
-			return
-		}
-		plainText(w, http.StatusOK, "ready")
-	})
+	mux.Handle("/-/ready", whenReady(ready, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ready") })))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -125,6 +119,17 @@ func outerHandler(inner http.Handler, ready func() error) http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
+	})
+}
+
+// whenReady answers 503 and ready's error instead of the page as long as there is one.
+func whenReady(ready func() error, page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := ready(); err != nil {
+			plainText(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+			return
+		}
+		page.ServeHTTP(w, r)
 	})
 }
 

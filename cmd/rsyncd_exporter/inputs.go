@@ -28,23 +28,24 @@ type inputs struct {
 	tcp      []*receiver.TCP
 	tls      []*receiver.TCP
 	files    []*receiver.File
+	scopes   []uint32              // of files
 	creds    *receiver.Credentials // those of tls, nil without
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
-func openInputs(cfg *Config, p *pipeline.Pipeline) (in *inputs, err error) {
+func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err error) {
 	in = &inputs{}
 	defer func() {
 		if err != nil {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS, in.openFiles} {
+	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
 	}
-	return in, nil
+	return in, in.openFiles(cfg, p, k)
 }
 
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
@@ -205,13 +206,15 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 }
 
 // openFiles opens the followed files and standard input. Each is a scope of its own: equal pids in two files are two processes.
-func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline) error {
-	for i, path := range cfg.Files {
+func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
+	taken := map[uint32]bool{}
+	for _, path := range cfg.Files {
 		lines, err := receiver.ParseLineFormat(cfg.LineFormat)
 		if err != nil {
 			return err
 		}
-		src := receiver.Source{Input: "file", Name: "file " + path, Scope: uint32(i + 1), Dialect: lines}
+		scope, resume := k.followed(path, taken)
+		src := receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: lines}
 		p.Local()
 		if path == "-" {
 			src.Input, src.Name = "stdin", "stdin"
@@ -219,15 +222,43 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline) error {
 			p.Input(src.Input)
 			continue
 		}
-		f, err := receiver.FollowFile(src, receiver.FileOptions{Path: path, Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart}, p)
+		f, err := receiver.FollowFile(src, receiver.FileOptions{
+			Path: path, Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside, Resume: resume,
+		}, p)
 		if err != nil {
 			return err
 		}
 		p.Input(src.Input)
-		in.files = append(in.files, f)
+		in.files, in.scopes = append(in.files, f), append(in.scopes, scope)
 		in.tasks = append(in.tasks, f)
 	}
 	return nil
+}
+
+// caughtUp returns a channel that is closed when all that was in the files at the start has been read, unless ctx ends before.
+func (in *inputs) caughtUp(ctx context.Context) <-chan struct{} {
+	all := make(chan struct{})
+	go func() {
+		for _, f := range in.files {
+			select {
+			case <-f.CaughtUp():
+			case <-ctx.Done():
+				return
+			}
+		}
+		close(all)
+	}()
+	return all
+}
+
+// followed returns what is to be kept of the files. state is the pipeline's, of a moment ago.
+func (in *inputs) followed(state *pipeline.State) []pipeline.Followed {
+	var all []pipeline.Followed
+	for i, f := range in.files {
+		counted := func(id receiver.FileID) (receiver.FilePosition, bool) { return state.Position(f.String(), id) }
+		all = append(all, pipeline.Followed{Path: f.Status().Path, Scope: in.scopes[i], State: f.State(counted)})
+	}
+	return all
 }
 
 // hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,59 +21,159 @@ import (
 )
 
 // serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The order of both is here and nowhere
-// else: HTTP is bound first, so that a second instance stops before it takes a socket; HTTP stops last, so that a scrape is answered
-// as long as anything is received.
+// else: HTTP is bound and STATE_DIR locked first, so that a second instance stops before it takes a socket; then the sockets are opened,
+// so that what arrives waits no longer than it must; and what was logged to files meanwhile is read before anything is shown. HTTP stops
+// last, so that a scrape is answered as long as anything is received.
 func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	limits := rsynclog.DefaultLimits()
-	limits.TTL = cfg.SessionTTL
-	p, err := pipeline.New(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries,
-		Limits: limits,
-	})
-	if err != nil {
-		return err
-	}
 	listener, err := listenHTTP(cfg)
 	if err != nil {
 		return err
 	}
-	cfg.TLS.Report = func(err error) {
+	k, err := openState(cfg.StateDir, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	defer k.close()
+	limits := rsynclog.DefaultLimits()
+	limits.TTL = cfg.SessionTTL
+	p, err := newPipeline(pipeline.Config{
+		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries,
+		Limits: limits,
+	}, k, log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	cfg.TLS.Report = reportTLS(log)
+	in, err := openInputs(cfg, p, k)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	in.log(cfg, log)
+	log.Info("serving", "http", listener.Addr().String(), "state", k.start)
+	return newProgram(cfg, log, k, p, in).run(ctx, listener)
+}
+
+func reportTLS(log *slog.Logger) func(error) {
+	return func(err error) {
 		if err != nil {
 			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
 			return
 		}
 		log.Info("the changed TLS files are in force")
 	}
-	in, err := openInputs(cfg, p)
-	if err != nil {
-		listener.Close()
-		return err
-	}
-	in.log(cfg, log)
-	log.Info("serving", "http", listener.Addr().String())
+}
 
+// A program is everything, opened.
+type program struct {
+	cfg      *Config
+	log      *slog.Logger
+	kept     *kept
+	pipeline *pipeline.Pipeline
+	in       *inputs
+	persist  *persister // nil without STATE_DIR
+}
+
+func newProgram(cfg *Config, log *slog.Logger, k *kept, p *pipeline.Pipeline, in *inputs) *program {
+	pr := &program{cfg: cfg, log: log, kept: k, pipeline: p, in: in}
+	if k.dir != nil {
+		pr.persist = newPersister(pr.take, k.dir.Save, log)
+	}
+	return pr
+}
+
+// run runs all parts until ctx ends or one fails for good.
+func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()
-	server := newHTTPServer(registry(p, in), func() error { return nil }, log)
-	webDone := make(chan error, 1)
 	inputsCtx, stopInputs := context.WithCancel(ctx)
 	defer stopInputs()
 	var end ending
 	defer context.AfterFunc(inputsCtx, end.begin)()
+
+	caughtUp := pr.caughtUp(inputsCtx)
+	server := newHTTPServer(pr.registry(), pr.ready(caughtUp), pr.log)
+	webDone := make(chan error, 1)
 	go func() {
-		webDone <- serveHTTP(webCtx, listener, server, cfg, log, end.left)
+		webDone <- serveHTTP(webCtx, listener, server, pr.cfg, pr.log, end.left)
 		stopInputs() // without its metrics the exporter is of no use
 	}()
+	stopPersisting := pr.startPersisting(ctx)
 
-	tick := newTicker(p, cfg.Watchdog)
-	tasks := append(in.tasks, tick, socketWatch{in.unixgram, log}, &supervised{watchdog: cfg.Watchdog, hearts: append(in.hearts(), tick), notify: systemd.Notify, log: log})
-	if in.creds != nil {
-		tasks = append(tasks, in.creds)
+	tick := newTicker(pr.pipeline, pr.cfg.Watchdog)
+	tasks := append(pr.in.tasks, tick, socketWatch{pr.in.unixgram, pr.log}, &supervised{
+		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), notify: systemd.Notify, log: pr.log,
+	})
+	if pr.in.creds != nil {
+		tasks = append(tasks, pr.in.creds)
 	}
-	err = runAll(inputsCtx, tasks)
-	log.Info("stopping", "received", p.Snapshot().Received())
+	err := runAll(inputsCtx, tasks)
+	pr.log.Info("stopping", "received", pr.pipeline.Snapshot().Received())
+	stopPersisting(end.left())
 	stopWeb()
 	return errors.Join(err, <-webDone)
+}
+
+// caughtUp returns a channel that is closed when counters may be shown: those that were restored, when the files have been read in which
+// they go on; others at once.
+func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
+	if pr.kept.state != nil {
+		return pr.in.caughtUp(ctx)
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
+}
+
+// ready returns what /-/ready and /metrics ask.
+func (pr *program) ready(caughtUp <-chan struct{}) func() error {
+	return func() error {
+		select {
+		case <-caughtUp:
+			return nil
+		default:
+		}
+		lag := int64(0)
+		for _, f := range pr.in.live().Files {
+			lag += f.Lag
+		}
+		return fmt.Errorf("reading what was logged while the exporter was down: %d bytes to go", lag)
+	}
+}
+
+// startPersisting returns a function that saves a last time and waits for it, but not for longer than it is told: a disk that hangs must not
+// keep the program from ending, and the state of the save before is right too.
+func (pr *program) startPersisting(ctx context.Context) (stop func(patience time.Duration)) {
+	if pr.persist == nil {
+		return func(time.Duration) {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		pr.persist.run(ctx)
+	}()
+	return func(patience time.Duration) {
+		cancel()
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			pr.log.Error("the last state could not be saved in time: what came by sockets since the one before is lost")
+		}
+	}
+}
+
+// take implements persister.take.
+func (pr *program) take() (view, func() ([]byte, error)) {
+	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
+	books, state := pr.pipeline.Save()
+	state.Followed = pr.in.followed(state)
+	for i, f := range pr.in.files {
+		pr.pipeline.Forget(state, f.String(), state.Followed[i].State.Positions)
+	}
+	return view{books: books, files: files, at: at}, state.Encode
 }
 
 // shutdownLimit is how long stopping may take. Inputs are done after 4.25 s at the latest: a reader wakes up after a quarter of a second, the
@@ -154,11 +256,19 @@ func (t *ticker) Turns() uint64 { return t.turns.Load() }
 func (*ticker) String() string { return "session ticker" }
 
 // registry returns what /metrics shows.
-func registry(p *pipeline.Pipeline, in *inputs) *prometheus.Registry {
+func (pr *program) registry() *prometheus.Registry {
+	snapshot, live := pr.pipeline.Snapshot, pr.in.live
+	if pr.persist != nil {
+		snapshot = func() *metrics.Snapshot {
+			shown, _ := pr.persist.current()
+			return shown.books
+		}
+		live = pr.liveDurable
+	}
 	b := buildInfo()
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		metrics.NewCollector(p.Snapshot, in.live),
+		metrics.NewCollector(snapshot, live),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -168,4 +278,21 @@ func registry(p *pipeline.Pipeline, in *inputs) *prometheus.Registry {
 		}, func() float64 { return 1 }),
 	)
 	return r
+}
+
+// liveDurable is inputs.live with STATE_DIR: the files' counters are those that are durable.
+func (pr *program) liveDurable() metrics.Live {
+	l := pr.in.live()
+	shown, ok := pr.persist.last()
+	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
+	for i := range l.Files {
+		f := &l.Files[i]
+		at := slices.IndexFunc(shown.files, func(s metrics.File) bool { return s.Path == f.Path })
+		if at < 0 {
+			f.Rotations, f.Errors, f.Gaps = 0, 0, nil
+			continue
+		}
+		f.Rotations, f.Errors, f.Gaps = shown.files[at].Rotations, shown.files[at].Errors, shown.files[at].Gaps
+	}
+	return l
 }

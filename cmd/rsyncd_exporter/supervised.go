@@ -15,11 +15,12 @@ type heart interface {
 	String() string
 }
 
-// supervised is the task that tells the supervisor how the program is (Type=notify in a systemd unit): ready when it starts, since everything
-// is open then; stopping at the end; and in between, twice in each watchdog interval, alive. That it says only when all hearts have beaten
+// supervised is the task that tells the supervisor how the program is (Type=notify in a systemd unit): ready when everything is open and what
+// was logged while it was down has been read, and until then that it takes longer; stopping at the end; and in between, twice in each watchdog interval, alive. That it says only when all hearts have beaten
 // since the last look. So a reader that is stuck, or a pipeline whose lock nobody gets, ends in a restart.
 type supervised struct {
-	watchdog time.Duration // 0: nobody watches
+	ready    <-chan struct{} // closed when it is
+	watchdog time.Duration   // 0: nobody watches
 	hearts   []heart
 	notify   func(state string) error
 	log      *slog.Logger
@@ -27,8 +28,11 @@ type supervised struct {
 
 // Run implements task. That the supervisor can't be told is no reason to end.
 func (s *supervised) Run(ctx context.Context) error {
-	s.tell(systemd.Ready)
 	defer s.tell(systemd.Stopping)
+	if !s.awaitReady(ctx) {
+		return nil
+	}
+	s.tell(systemd.Ready)
 	if s.watchdog == 0 {
 		<-ctx.Done()
 		return nil
@@ -47,6 +51,26 @@ func (s *supervised) Run(ctx context.Context) error {
 			if s.allBeat(turns) {
 				s.tell(systemd.Watchdog)
 			}
+		}
+	}
+}
+
+// awaitReady returns false if ctx ended before.
+func (s *supervised) awaitReady(ctx context.Context) bool {
+	tick := time.NewTicker(systemd.Extension / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ready: // first: a start that is ended as soon as it is ready was ready
+			return true
+		default:
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			s.tell(systemd.ExtendTimeout)
 		}
 	}
 }

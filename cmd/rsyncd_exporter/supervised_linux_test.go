@@ -17,6 +17,12 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
+func closedChannel() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
 // listenNotify makes NOTIFY_SOCKET a socket, and returns a function that returns the next state, or "" when there is none in time.
 func listenNotify(t *testing.T) (next func(within time.Duration) string) {
 	t.Helper()
@@ -123,7 +129,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
 			tick := newTicker(p, watchdog)
 			tasks, hearts := c.block(t, b, p)
-			s := &supervised{watchdog, append(hearts, tick), systemd.Notify, newLogger(&out, slog.LevelInfo)}
+			s := &supervised{closedChannel(), watchdog, append(hearts, tick), systemd.Notify, newLogger(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
@@ -158,7 +164,7 @@ func TestSupervisorCantBeTold(t *testing.T) {
 	var out lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&supervised{notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}).Run(ctx); err != nil {
+	if err := (&supervised{ready: closedChannel(), notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}).Run(ctx); err != nil {
 		t.Error(err)
 	}
 	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 2 || !strings.Contains(got, "NOTIFY_SOCKET=") {

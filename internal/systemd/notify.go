@@ -13,7 +13,12 @@ const (
 	Ready    = "READY=1"    // everything is open
 	Stopping = "STOPPING=1" // the end has begun
 	Watchdog = "WATCHDOG=1" // still alive; see WatchdogInterval
+
+	ExtendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another Extension
 )
+
+// Extension is the time that ExtendTimeout asks for.
+const Extension = 30 * time.Second
 
 // Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is unset: then nobody asks.
 func Notify(state string) error {

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"rsyncd_exporter/metrics"
+)
+
+const (
+	// persistPatience is how long a scrape waits for what it is to show to be durable. Then it shows what was durable before.
+	persistPatience = 1500 * time.Millisecond
+	// persistInterval is how much of what came by sockets a crash can lose, when nobody scrapes.
+	persistInterval = 5 * time.Second
+)
+
+// A view is what one scrape shows and a restart must not fall behind: the counters of one moment.
+type view struct {
+	books *metrics.Snapshot
+	files []metrics.File // of whose fields the counters are shown
+	at    time.Time      // when it was taken
+}
+
+// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that falls for one that began again at zero,
+// so a restart that knows less than a scrape has shown would count everything twice. Hence a scrape asks for a save, waits for it, and
+// shows what was saved; if that fails or takes too long it shows what the last save that succeeded has made durable: old, and never wrong.
+type persister struct {
+	take func() (view, func() ([]byte, error)) // what there is to show now, and how to encode the state of the same moment
+	save func(state []byte) error              // makes it durable
+	log  *slog.Logger
+
+	asked chan struct{} // capacity 1: somebody waits for a save
+	mu    sync.Mutex
+	shown view          // durable
+	err   error         // of the last save
+	begun uint64        // saves
+	done  uint64        // the last of them that has ended
+	ended chan struct{} // closed when the next one does
+}
+
+// newPersister shows what take gives now until the first save: what was restored is durable already, and zero needs not be.
+func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
+	now, _ := take()
+	return &persister{take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{})}
+}
+
+// run saves when it is asked to, and each persistInterval, until ctx ends; then a last time.
+func (p *persister) run(ctx context.Context) {
+	timer := time.NewTimer(persistInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.persist()
+			return
+		case <-p.asked:
+		case <-timer.C:
+		}
+		p.persist()
+		timer.Reset(persistInterval)
+	}
+}
+
+func (p *persister) persist() {
+	p.mu.Lock()
+	p.begun++
+	p.mu.Unlock()
+	now, encode := p.take()
+	state, err := encode()
+	if err == nil {
+		err = p.save(state)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err != nil && p.err == nil:
+		p.log.Error("the state can't be saved: /metrics shows what was saved last until it can", "err", err)
+	case err == nil && p.err != nil:
+		p.log.Info("the state is saved again")
+	}
+	if p.err = err; err == nil {
+		p.shown = now
+	}
+	p.done = p.begun
+	close(p.ended)
+	p.ended = make(chan struct{})
+}
+
+// current returns what may be shown, and whether the last save succeeded. It is of now if it can be made durable in time.
+func (p *persister) current() (shown view, ok bool) {
+	patience := time.NewTimer(persistPatience)
+	defer patience.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for enough := p.begun + 1; p.done < enough; {
+		ended := p.ended
+		p.mu.Unlock()
+		select {
+		case p.asked <- struct{}{}:
+		default: // somebody has asked
+		}
+		timely := true
+		select {
+		case <-ended:
+		case <-patience.C:
+			timely = false
+		}
+		p.mu.Lock()
+		if !timely {
+			break
+		}
+	}
+	return p.shown, p.err == nil
+}
+
+// last returns what the last call of current may have returned, and whether the last save succeeded, without waiting.
+func (p *persister) last() (shown view, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown, p.err == nil
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rsyncd_exporter/metrics"
+)
+
+// A ledger is a persister of one number, which each take raises by one, with what its directory holds.
+type ledger struct {
+	*persister
+	number  uint64
+	log     lockedBuffer
+	mu      sync.Mutex
+	durable string
+	fail    error
+	slow    time.Duration
+	saves   int
+}
+
+func newLedger(t *testing.T) *ledger {
+	l := &ledger{}
+	l.persister = newPersister(
+		func() (view, func() ([]byte, error)) {
+			n := l.number
+			l.number++
+			return view{files: []metrics.File{{Rotations: n}}, at: time.Now()}, func() ([]byte, error) { return []byte(strconv.FormatUint(n, 10)), nil }
+		},
+		func(state []byte) error {
+			l.mu.Lock()
+			slow := l.slow
+			l.mu.Unlock()
+			time.Sleep(slow)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.fail == nil {
+				l.durable = string(state)
+			}
+			l.saves++
+			return l.fail
+		}, newLogger(&l.log, slog.LevelInfo))
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { l.run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+	return l
+}
+
+// disk changes how saves go from now on.
+func (l *ledger) disk(slow time.Duration, fail error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow, l.fail = slow, fail
+}
+
+// look is a scrape: the number that it shows, after which its directory must hold no less.
+func (l *ledger) look(t *testing.T) (uint64, bool) {
+	t.Helper()
+	shown, ok := l.current()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := shown.files[0].Rotations
+	if durable, _ := strconv.ParseUint(l.durable, 10, 64); n > durable {
+		t.Errorf("%d is shown, and %q is durable", n, l.durable)
+	}
+	return n, ok
+}
+
+func TestAScrapeShowsWhatIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		for want := uint64(1); want < 4; want++ { // 0 was taken for what is shown before the first save
+			if n, ok := l.look(t); n != want || !ok {
+				t.Errorf("%d (%v) is shown, want %d", n, ok, want)
+			}
+		}
+	})
+}
+
+// What is shown was taken after the scrape began, however many scrape at once.
+func TestScrapesAtOnceShareASave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		l.disk(time.Second, nil)
+		var scrapes sync.WaitGroup
+		for range 100 {
+			began := time.Now()
+			scrapes.Go(func() {
+				if shown, ok := l.current(); !ok || shown.at.Before(began) {
+					t.Errorf("shown is of %v, the scrape of %v", shown.at, began)
+				}
+			})
+		}
+		scrapes.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.saves > 2 {
+			t.Errorf("%d saves for 100 scrapes at once", l.saves)
+		}
+	})
+}
+
+// FAULTS D8: a disk that takes 5 s. Scrapes get what is durable before they lose patience.
+func TestASlowDiskDelaysScrapesALittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		l.look(t)
+		l.disk(5*time.Second, nil)
+		for range 3 {
+			began := time.Now()
+			n, ok := l.look(t)
+			if took := time.Since(began); took != persistPatience || n != 1 || !ok {
+				t.Errorf("%d (%v) is shown after %v, want 1 after %v", n, ok, took, persistPatience)
+			}
+		}
+		if n, _ := l.look(t); n != 2 { // the first save was under way for 4.5 s
+			t.Errorf("%d is shown after the save, want 2", n)
+		}
+	})
+}
+
+// FAULTS D1 to D3: as long as nothing can be saved, what is shown stays; then it goes on. It is logged once.
+func TestWhatCantBeSavedIsNotShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		l.look(t)
+		l.disk(0, errors.New("no space left on device"))
+		for range 3 {
+			if n, ok := l.look(t); n != 1 || ok {
+				t.Errorf("%d (%v) is shown, want 1", n, ok)
+			}
+		}
+		l.disk(0, nil)
+		if n, ok := l.look(t); n != 5 || !ok { // 2, 3 and 4 were taken in vain
+			t.Errorf("%d (%v) is shown, want 5", n, ok)
+		}
+		if n := strings.Count(l.log.String(), "no space left"); n != 1 {
+			t.Errorf("the log has %d lines about it:\n%s", n, l.log.String())
+		}
+	})
+}
+
+func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var saved []string
+		taken := 0
+		p := newPersister(func() (view, func() ([]byte, error)) {
+			taken++
+			return view{}, func() ([]byte, error) { return fmt.Append(nil, taken), nil }
+		}, func(state []byte) error { saved = append(saved, string(state)); return nil }, slog.New(slog.DiscardHandler))
+		var running sync.WaitGroup
+		running.Go(func() { p.run(ctx) })
+		time.Sleep(2*persistInterval + time.Second)
+		stop()
+		running.Wait()
+		if got := fmt.Sprint(saved); got != "[2 3 4]" { // one at each interval, one at the end
+			t.Errorf("saved %s", got)
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/state"
+)
+
+// What STATE_DIR can hold at the start, of metrics.StateStarts.
+const (
+	startNew      = "new"
+	startRestored = "restored"
+	startSetAside = "set_aside"
+)
+
+// kept is what survives a restart: STATE_DIR, and what was found in it.
+type kept struct {
+	dir   *state.Dir      // nil without STATE_DIR
+	state *pipeline.State // nil where there was none, or none that could be trusted
+	start string
+}
+
+// openState takes hold of the directory, so that no second exporter writes there, and reads what it holds. A state that can't be trusted is
+// set aside: counters are the ones that were shown or begin at zero, never something in between. That is no error, since the messages of
+// now are worth more; that the directory can't be used at all is one.
+func openState(path string, log *slog.Logger) (*kept, error) {
+	k := &kept{start: startNew}
+	if path == "" {
+		return k, nil
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil { // systemd's StateDirectory= is a link to one in /var/lib/private with DynamicUser=
+		path = real
+	}
+	dir, err := state.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("STATE_DIR: %w", err)
+	}
+	k.dir = dir
+	saved, err := dir.Load()
+	if errors.Is(err, state.ErrNone) {
+		return k, nil
+	}
+	if err == nil {
+		for _, damage := range saved.Damaged {
+			log.Warn("one copy of the state can't be used; the other is as good", "err", damage)
+		}
+		k.state, err = pipeline.DecodeState(saved.Payload)
+	}
+	if err != nil {
+		k.setAside(err, log)
+		return k, nil
+	}
+	k.start = startRestored
+	return k, nil
+}
+
+func (k *kept) setAside(reason error, log *slog.Logger) {
+	k.state, k.start = nil, startSetAside
+	err := k.dir.SetAside()
+	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends", "err", errors.Join(reason, err))
+}
+
+// followed returns what is known of a followed file, and the scope of its sessions. A path that isn't known gets one that no other has.
+func (k *kept) followed(path string, taken map[uint32]bool) (scope uint32, resume *receiver.FileState) {
+	if k.state != nil {
+		for i := range k.state.Followed {
+			if f := &k.state.Followed[i]; f.Path == path && !taken[f.Scope] {
+				taken[f.Scope] = true
+				return f.Scope, &f.State
+			}
+		}
+	}
+	for scope = 1; taken[scope] || k.knows(scope); scope++ {
+	}
+	taken[scope] = true
+	return scope, nil
+}
+
+// knows says whether sessions of the scope may be in the state.
+func (k *kept) knows(scope uint32) bool {
+	return k.state != nil && slices.ContainsFunc(k.state.Followed, func(f pipeline.Followed) bool { return f.Scope == scope })
+}
+
+func (k *kept) close() {
+	if k.dir != nil {
+		k.dir.Close()
+	}
+}
+
+// newPipeline returns a pipeline that goes on from the state, or begins at zero where there is none that fits.
+func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
+	cfg.State = k.state
+	p, err := pipeline.New(cfg)
+	if err != nil && k.state != nil {
+		k.setAside(err, log)
+		cfg.State = nil
+		p, err = pipeline.New(cfg)
+	}
+	return p, err
+}

@@ -1,0 +1,280 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// ErrState is what errors about a State wrap that can't be read or restored.
+var ErrState = errors.New("the saved state can't be used")
+
+// A State is all that a Pipeline knows at one moment, and what its caller adds about the files that it follows. It never changes but
+// for Followed.
+type State struct {
+	Saved    int64 // when, nanoseconds of the Unix epoch
+	Books    metrics.State
+	Sessions rsynclog.State
+	Followed []Followed // the caller's
+
+	// Files are the positions of everything that is counted in Books, by Source.Name. They aren't encoded: the caller asks for those
+	// that matter (Position) and puts them into Followed.
+	Files map[string][]receiver.FilePosition
+
+	turn uint64 // Pipeline.turn
+}
+
+// Followed is the state of one followed file.
+type Followed struct {
+	Path  string
+	Scope uint32 // Source.Scope, which the sessions of its lines have
+	State receiver.FileState
+}
+
+// Position returns how far a source's file had been counted; false if nothing had been delivered of it by this process.
+func (st *State) Position(source string, id receiver.FileID) (receiver.FilePosition, bool) {
+	for _, p := range st.Files[source] {
+		if p.ID == id {
+			return p, true
+		}
+	}
+	return receiver.FilePosition{}, false
+}
+
+// Save ends the sessions whose time has come and copies the books, as Snapshot does, and everything else that is needed to go on from
+// this very moment. The Snapshot and the State are of the same moment: the lock is held once.
+func (p *Pipeline) Save() (*metrics.Snapshot, *State) {
+	snap, st := p.copy()
+	st.Books = snap.State() // without the lock
+	return snap, st
+}
+
+func (p *Pipeline) copy() (*metrics.Snapshot, *State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tick()
+	snap := p.store.Snapshot(p.sessions, p.clock.behind())
+	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now()), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
+	for source, files := range p.delivered {
+		list := make([]receiver.FilePosition, 0, len(files))
+		for _, d := range files {
+			list = append(list, d.position)
+		}
+		st.Files[source] = list
+	}
+	return snap, st
+}
+
+// restore returns the sessions and the books that a State was taken of. The wall clock may have been set back since; then no time has
+// passed for all we know.
+func (st *State) restore(c Config, books metrics.Config, now int64) (*rsynclog.Sessions, *metrics.Store, error) {
+	down := time.Duration(max(0, now-st.Saved))
+	sessions, err := rsynclog.RestoreSessions(c.Limits, c.Modules, &st.Sessions, now, down)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	store, err := metrics.Restore(books, &st.Books)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return sessions, store, nil
+}
+
+// A delivery is the position that came with a file's last slab.
+type delivery struct {
+	position receiver.FilePosition
+	turn     uint64 // which slab that was
+}
+
+// maxDelivered bounds the positions of one source. Beyond it the file that has said nothing for longest is forgotten.
+const maxDelivered = 1 << 14
+
+// delivers notes how far a file is counted. The caller holds the lock.
+func (p *Pipeline) delivers(source string, at *receiver.FilePosition) {
+	files := p.delivered[source]
+	d := files[at.ID]
+	if d == nil {
+		if files == nil {
+			files = map[receiver.FileID]*delivery{}
+			p.delivered[source] = files
+		}
+		if len(files) >= maxDelivered {
+			oldest := at.ID
+			for id, d := range files {
+				if o := files[oldest]; o == nil || d.turn < o.turn {
+					oldest = id
+				}
+			}
+			delete(files, oldest)
+		}
+		d = &delivery{}
+		files[at.ID] = d
+	}
+	p.turn++
+	d.position, d.turn = *at, p.turn
+}
+
+// Forget lets go of the positions of a source's files that it doesn't know any more: known are those that it still does, asked for
+// after the State was saved. What has been delivered since stays.
+func (p *Pipeline) Forget(st *State, source string, known []receiver.FilePosition) {
+	keep := make(map[receiver.FileID]bool, len(known))
+	for i := range known {
+		keep[known[i].ID] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.delivered[source], func(id receiver.FileID, d *delivery) bool { return d.turn <= st.turn && !keep[id] })
+}
+
+// format is the version of what Encode writes. A field that is added needs no other, as gob knows fields by their names and 0 is what
+// there was before; a field whose meaning changes does.
+const format = 1
+
+// encoded is a State as gob writes it. It has no maps: gob makes one of any size that the input names.
+type encoded struct {
+	Format   int
+	Saved    int64
+	Books    metrics.State
+	Sessions rsynclog.State
+	Followed []encodedFollowed
+}
+
+// An encodedFollowed is a Followed.
+type encodedFollowed struct {
+	Path              string
+	Scope             uint32
+	Positions, Cut    []encodedPosition
+	Followed          int
+	Beside            receiver.FileSiblings
+	Start             receiver.FileID
+	StartSize         int64
+	Rotations, Errors uint64
+	Gaps              []encodedGap
+}
+
+// An encodedPosition is a receiver.FilePosition; gob writes a slice of bytes as it is.
+type encodedPosition struct {
+	ID           receiver.FileID
+	Offset       int64
+	Skipping     bool
+	Anchor, Head []byte
+}
+
+type encodedGap struct {
+	Reason string
+	N      uint64
+}
+
+// Encode writes the State as bytes that DecodeState reads.
+func (st *State) Encode() ([]byte, error) {
+	e := encoded{Format: format, Saved: st.Saved, Books: st.Books, Sessions: st.Sessions}
+	for i := range st.Followed {
+		e.Followed = append(e.Followed, st.Followed[i].encode())
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(&e); err != nil {
+		return nil, fmt.Errorf("encoding the state: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// DecodeState reads what Encode wrote. Of anything else it makes an error, which wraps ErrState, or a State; Config.State says whether
+// that can be. Its memory is bounded by a multiple of the payload's length.
+func DecodeState(payload []byte) (st *State, err error) {
+	defer func() { // gob catches its own errors, and is not hardened against other input
+		if p := recover(); p != nil {
+			st, err = nil, fmt.Errorf("%w: decoding it: %v", ErrState, p)
+		}
+	}()
+	var e encoded
+	r := bytes.NewReader(payload)
+	if err := gob.NewDecoder(r).Decode(&e); err != nil {
+		return nil, fmt.Errorf("%w: decoding it: %w", ErrState, err)
+	}
+	if e.Format != format {
+		return nil, fmt.Errorf("%w: it has format %d, and this version reads %d", ErrState, e.Format, format)
+	}
+	if r.Len() > 0 {
+		return nil, fmt.Errorf("%w: %d bytes behind its end", ErrState, r.Len())
+	}
+	st = &State{Saved: e.Saved, Books: e.Books, Sessions: e.Sessions}
+	for i := range e.Followed {
+		f, err := e.Followed[i].decode()
+		if err != nil {
+			return nil, fmt.Errorf("%w: followed file %q: %w", ErrState, e.Followed[i].Path, err)
+		}
+		st.Followed = append(st.Followed, f)
+	}
+	return st, nil
+}
+
+func (f *Followed) encode() encodedFollowed {
+	s := &f.State
+	c := encodedFollowed{
+		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed,
+		Beside: s.Beside, Start: s.Start, StartSize: s.StartSize, Rotations: s.Rotations, Errors: s.Errors,
+	}
+	for _, reason := range slices.Sorted(maps.Keys(s.Gaps)) {
+		c.Gaps = append(c.Gaps, encodedGap{reason, s.Gaps[reason]})
+	}
+	return c
+}
+
+func encodePositions(list []receiver.FilePosition) []encodedPosition {
+	var all []encodedPosition
+	for i := range list {
+		p := &list[i]
+		all = append(all, encodedPosition{p.ID, p.Offset, p.Skipping, p.Anchor[:], p.Head[:]})
+	}
+	return all
+}
+
+func (c *encodedFollowed) decode() (Followed, error) {
+	positions, err := decodePositions(c.Positions)
+	cut, cerr := decodePositions(c.Cut)
+	if err = errors.Join(err, cerr); err != nil {
+		return Followed{}, err
+	}
+	seen := map[receiver.FileID]bool{}
+	for i := range positions {
+		id := positions[i].ID
+		if seen[id] {
+			return Followed{}, fmt.Errorf("inode %d of device %d is there twice", id.Inode, id.Device)
+		}
+		seen[id] = true
+	}
+	if c.Followed < 0 || c.Followed > len(positions) {
+		return Followed{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
+	}
+	f := Followed{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
+		Positions: positions, Cut: cut, Followed: c.Followed, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
+		Rotations: c.Rotations, Errors: c.Errors, Gaps: map[string]uint64{},
+	}}
+	for _, g := range c.Gaps {
+		f.State.Gaps[g.Reason] += g.N
+	}
+	return f, nil
+}
+
+func decodePositions(list []encodedPosition) ([]receiver.FilePosition, error) {
+	var all []receiver.FilePosition
+	for i := range list {
+		e := &list[i]
+		p := receiver.FilePosition{ID: e.ID, Offset: e.Offset, Skipping: e.Skipping}
+		if e.Offset < 0 || len(e.Anchor) != len(p.Anchor) || len(e.Head) != len(p.Head) {
+			return nil, fmt.Errorf("offset %d with an anchor of %d and a head of %d bytes", e.Offset, len(e.Anchor), len(e.Head))
+		}
+		copy(p.Anchor[:], e.Anchor)
+		copy(p.Head[:], e.Head)
+		all = append(all, p)
+	}
+	return all, nil
+}
