@@ -86,5 +86,5 @@ func worldArgs(w *world) []string {
 	if w.twin != nil {
 		files += "," + w.twin.path
 	}
-	return []string{"--file=" + files, "--modules=mirror,backup,pub"}
+	return []string{"--file=" + files, "--listen-udp=off", "--modules=mirror,backup,pub"}
 }

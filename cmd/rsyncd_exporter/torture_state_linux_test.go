@@ -162,7 +162,6 @@ func TestCrashLoopLeavesTheStateAlone(t *testing.T) {
 	for _, broken := range [][]string{
 		{s.args[0]}, // its address is taken
 		{"--http-listen=127.0.0.1:0", "--listen-unixgram=" + s.state + "/no/such/directory"}, // an input can't be opened
-		{"--http-listen=127.0.0.1:0", "--web-config=" + s.state + "/no-such-file"},
 	} {
 		for range 3 {
 			runRefused(t, append(append([]string{"--state-dir=" + s.state}, broken...), worldArgs(s.w)...)...)
