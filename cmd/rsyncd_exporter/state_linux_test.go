@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/state"
@@ -203,11 +205,10 @@ func TestNothingIsShownBeforeTheBacklogIsRead(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	const sessions = 50_000
+	const sessions = 100_000
 	appendFile(t, log, strings.Repeat(pull(9, 2), sessions))
 
 	p = launchExporterProcess(t, nil, nil, args...)
-	refused := 0
 	p.Ready(t, "an answer with counters", func() bool {
 		r, err := http.Get(p.url + "/metrics")
 		if err != nil {
@@ -218,13 +219,26 @@ func TestNothingIsShownBeforeTheBacklogIsRead(t *testing.T) {
 			if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), "reading what was logged while the exporter was down") {
 				t.Errorf("the answer is %q", body)
 			}
-			refused++
 			return false
 		}
 		p.want(parseSeries(t, r.Body), sessions*2, "rsync_file_bytes_total")
 		return true
 	})
-	t.Logf("%d scrapes were told to wait", refused)
+}
+
+func TestReadyWaitsForTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pr := &program{in: &inputs{}}
+		caughtUp := make(chan struct{})
+		ready, began := pr.ready(caughtUp), time.Now()
+		if err := ready(); err == nil || !strings.Contains(err.Error(), "reading what was logged") || time.Since(began) != readyPatience {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		time.AfterFunc(readyPatience/2, func() { close(caughtUp) })
+		if err := ready(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestCheckExplainsTheState(t *testing.T) {
