@@ -54,6 +54,7 @@ var (
 	descOwnStateStart  = own("state_start", "1 for what STATE_DIR held when the exporter started: new (nothing), restored, or set_aside (nothing that could be trusted, so everything began at 0).", "start")
 	descOwnOffset      = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
 	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
+	descOwnLagTime     = own("file_lag_seconds", "How long ago all that was in the followed file, and in its older generations, had been read; 0 if it is now.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
 	descOwnRotations   = own("file_rotations_total", "Rotations of the followed file.", "file")
 	descOwnFileErrors  = own("file_errors_total", "Failed reads of the followed file, and failed looks at its path.", "file")
@@ -76,7 +77,7 @@ func allDescs() []*prometheus.Desc {
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
 		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
-		descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset, descOwnLag,
-		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
+		descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset, descOwnLag, descOwnLagTime, descOwnGenerations, descOwnRotations,
+		descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

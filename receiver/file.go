@@ -338,6 +338,7 @@ func (f *File) adopt(fresh []*generation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range fresh {
+		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,9 @@ type generation struct {
 	wake  chan struct{} // capacity 1: there may be something to read
 	letGo chan struct{} // closed by the looker: read to the end and return
 	done  chan struct{} // closed when run has returned
+
+	posMu   sync.Mutex
+	posSeen FilePosition // of show
 
 	waiting atomic.Pointer[turn]  // of the generation that follows
 	offset  atomic.Int64          // pos.Offset, for everyone
@@ -252,10 +256,24 @@ func ignoreEINTR(err error) error {
 // deliver hands over what is in s, with the position that is reached by it.
 func (g *generation) deliver(s *Slab, at int64) {
 	g.offset.Store(g.pos.Offset)
+	g.show()
 	s.Position = &g.pos
 	s.At = at
 	g.file.sink.Deliver(&g.file.src, s)
 	s.Reset()
+}
+
+// show lets the looker see how far the file has been read; shown returns it.
+func (g *generation) show() {
+	g.posMu.Lock()
+	g.posSeen = g.pos
+	g.posMu.Unlock()
+}
+
+func (g *generation) shown() FilePosition {
+	g.posMu.Lock()
+	defer g.posMu.Unlock()
+	return g.posSeen
 }
 
 // noteEnd keeps account of the file's size and of when it grew.
@@ -275,8 +293,8 @@ func (g *generation) restart(b *block) error {
 	if err := g.relocate(b); err != nil {
 		return err
 	}
-	g.deliver(&b.slab, time.Now().UnixNano())
 	g.file.noteCut(old)
+	g.deliver(&b.slab, time.Now().UnixNano())
 	return nil
 }
 

@@ -152,7 +152,9 @@ func TestDirectoryLostWhileOpen(t *testing.T) {
 		words        []string
 	}{
 		"a symbolic link is there": {
-			func(path string) error { return errors.Join(os.Rename(path, path+".moved"), os.Symlink("state.moved", path)) },
+			func(path string) error {
+				return errors.Join(os.Rename(path, path+".moved"), os.Symlink("state.moved", path))
+			},
 			os.Remove, []string{"is a symbolic link", "state.moved"}},
 		"a file is there": {
 			func(path string) error {
@@ -169,7 +171,9 @@ func TestDirectoryLostWhileOpen(t *testing.T) {
 			},
 			func(path string) error { return os.Chmod(path, 0o700) }, []string{"everybody may write to it"}},
 		"the lock is a symbolic link": {
-			func(path string) error { return errors.Join(os.Remove(path+"/lock"), os.Symlink("state.a", path+"/lock")) },
+			func(path string) error {
+				return errors.Join(os.Remove(path+"/lock"), os.Symlink("state.a", path+"/lock"))
+			},
 			func(path string) error { return os.Remove(path + "/lock") }, []string{"lock: too many levels of symbolic links"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"text/tabwriter"
+	"time"
 )
 
 // runCheck prints the settings in force, or every problem with them.
@@ -28,6 +29,9 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 			format = fmt.Sprintf(" with log format %q", f)
 		}
 		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
+	}
+	if cfg.StateDir != "" {
+		explainState(std.out, cfg.StateDir, time.Now())
 	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", w)

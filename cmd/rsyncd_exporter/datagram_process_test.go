@@ -35,6 +35,21 @@ func startExporterProcess(t *testing.T, wrapper []string, args ...string) *expor
 
 func startExporterProcessWith(t *testing.T, attr *syscall.SysProcAttr, wrapper []string, args ...string) *exporterProcess {
 	t.Helper()
+	p := launchExporterProcess(t, attr, wrapper, args...)
+	p.Ready(t, "the exporter to be ready", func() bool {
+		r, err := http.Get(p.url + "/-/ready")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// launchExporterProcess doesn't wait until it is ready.
+func launchExporterProcess(t *testing.T, attr *syscall.SysProcAttr, wrapper []string, args ...string) *exporterProcess {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -45,16 +60,7 @@ func startExporterProcessWith(t *testing.T, attr *syscall.SysProcAttr, wrapper [
 	cmd.SysProcAttr = attr
 	cmd.Env = append(os.Environ(), helperVariable+"=run", "GORACE=atexit_sleep_ms=0", // no second of sleep at the end
 		helperArgs+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
-	p := &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
-	p.Ready(t, "the exporter to be ready", func() bool {
-		r, err := http.Get(p.url + "/-/ready")
-		if err != nil {
-			return false
-		}
-		r.Body.Close()
-		return r.StatusCode == http.StatusOK
-	})
-	return p
+	return &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
 }
 
 // signal sends one, and for SIGSTOP waits until the process stands still.

@@ -127,13 +127,18 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return now
 }
 
+// readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second.
+const readyPatience = 800 * time.Millisecond
+
 // ready returns what /-/ready and /metrics ask.
 func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	return func() error {
+		soon := time.NewTimer(readyPatience)
+		defer soon.Stop()
 		select {
 		case <-caughtUp:
 			return nil
-		default:
+		case <-soon.C:
 		}
 		lag := int64(0)
 		for _, f := range pr.in.live().Files {

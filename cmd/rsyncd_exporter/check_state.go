@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/state"
+)
+
+// explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so an exporter may be running there.
+func explainState(w io.Writer, dir string, now time.Time) {
+	copies := state.Look(dir)
+	var best *state.Copy
+	for i := range copies {
+		c := &copies[i]
+		switch {
+		case errors.Is(c.Err, fs.ErrNotExist):
+			fmt.Fprintf(w, "state %s: not there\n", c.Name)
+		case c.Err != nil:
+			fmt.Fprintf(w, "state %s: %d bytes, can't be used: %v\n", c.Name, c.Size, c.Err)
+		default:
+			fmt.Fprintf(w, "state %s: %d bytes, format %d, save %d, of %s (%v ago)\n", c.Name, c.Size, c.Version, c.Sequence,
+				c.At.Format(time.RFC3339), now.Sub(c.At).Round(time.Second))
+			if best == nil || c.Sequence > best.Sequence {
+				best = c
+			}
+		}
+	}
+	if best == nil {
+		if errors.Is(copies[0].Err, fs.ErrNotExist) && errors.Is(copies[1].Err, fs.ErrNotExist) {
+			fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")
+			return
+		}
+		fmt.Fprintln(w, "state: no copy can be trusted: counters begin at 0, files are read from their ends")
+		return
+	}
+	st, err := pipeline.DecodeState(best.Payload)
+	if err != nil {
+		fmt.Fprintf(w, "state: %v: counters begin at 0, files are read from their ends\n", err)
+		return
+	}
+	explainContent(w, st)
+}
+
+func explainContent(w io.Writer, st *pipeline.State) {
+	received := uint64(0)
+	for _, in := range st.Books.Inputs {
+		received += in.Received
+	}
+	fmt.Fprintf(w, "state: %d messages received since %s, %d hosts, %d sessions running or lately ended\n", received,
+		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
+	for i := range st.Followed {
+		f := &st.Followed[i]
+		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.State.Rotations, len(f.State.Positions), f.State.Followed)
+		for _, p := range f.State.Positions[len(f.State.Positions)-f.State.Followed:] {
+			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)
+		}
+	}
+}
+
+// identity is how ls -i and stat show a file.
+func identity(id receiver.FileID) string {
+	s := fmt.Sprintf("inode %d of device %d", id.Inode, id.Device)
+	if id.Birth != 0 {
+		s += ", made " + time.Unix(0, id.Birth).Format(time.RFC3339Nano)
+	}
+	return s
+}
