@@ -117,14 +117,26 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 }
 
 // caughtUp returns a channel that is closed when counters may be shown: those that were restored, when the files have been read in which
-// they go on; others at once.
+// they go on; others at once. With STATE_DIR there has been a save then, unless it failed or takes too long: where a file was at the first
+// start must be known to the second, though nobody may have scraped in between.
 func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
-	if pr.kept.state != nil {
-		return pr.in.caughtUp(ctx)
+	all := make(chan struct{})
+	if pr.persist == nil {
+		close(all)
+		return all
 	}
-	now := make(chan struct{})
-	close(now)
-	return now
+	go func() {
+		if pr.kept.state != nil {
+			select {
+			case <-pr.in.caughtUp(ctx):
+			case <-ctx.Done():
+				return
+			}
+		}
+		pr.persist.current()
+		close(all)
+	}()
+	return all
 }
 
 // readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second.

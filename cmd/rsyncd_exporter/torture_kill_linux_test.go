@@ -172,6 +172,7 @@ func (s *siege) finish() {
 	}
 	s.counted()
 	for _, scraper := range s.scrapers {
+		scraper.deleted = s.w.deleted + s.w.twin.deleted
 		scraper.finish(s.t, s.w.truth())
 	}
 	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")

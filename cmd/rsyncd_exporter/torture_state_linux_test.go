@@ -96,11 +96,6 @@ func TestKillWithinAnAnswer(t *testing.T) {
 				t.Errorf("%s was sent as %v and is %v after the restart", name, v, now)
 			}
 		}
-		for _, scraper := range s.scrapers {
-			scraper.mu.Lock()
-			scraper.shown(shown)
-			scraper.mu.Unlock()
-		}
 	}
 	s.finish()
 }

@@ -56,6 +56,7 @@ type world struct {
 	chain    []*generation
 	others   []*generation // that rotation has left behind
 	rotated  int
+	deleted  int
 
 	lines                         uint64
 	connects, fileLists, allowed  uint64
@@ -380,6 +381,7 @@ func (w *world) purge() {
 	for _, g := range w.others {
 		if g.sessions == 0 || w.unlinks && g.lines > 0 && w.IntN(4) == 0 {
 			check(os.Remove(g.path))
+			w.deleted++
 		} else {
 			kept = append(kept, g)
 		}
