@@ -59,10 +59,14 @@ func (p *Pipeline) Save() (*metrics.Snapshot, *State) {
 
 func (p *Pipeline) copy() (*metrics.Snapshot, *State) {
 	p.mu.Lock()
+	n := p.sessions.Len()
+	p.mu.Unlock()
+	room := rsynclog.Room(n + n/8 + 64) // some more may have begun by then
+	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tick()
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
-	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now()), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
+	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now(), room), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
 	for source, files := range p.delivered {
 		list := make([]receiver.FilePosition, 0, len(files))
 		for _, d := range files {
