@@ -1,0 +1,107 @@
+package receiver
+
+import "sync"
+
+// A registry tells whose a file is where several Files are followed: each belongs to the path that held it first, as long as that holds
+// or remembers it, and all others leave it alone. So what two paths lead to, or a pattern names again after a rotation, counts once.
+type registry struct {
+	mu     sync.Mutex
+	owners map[FileID]string // paths
+	paths  []string          // that are followed, in the order in which they began
+
+	unpacking chan struct{} // capacity 1: holds a token while somebody unpacks, since a decoder takes megabytes
+}
+
+func newRegistry() *registry {
+	return &registry{owners: map[FileID]string{}, unpacking: make(chan struct{}, 1)}
+}
+
+// claim makes the file path's, unless it is another's, which it returns.
+func (r *registry) claim(id FileID, path string) (other string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if owner, claimed := r.owners[id]; claimed && owner != path {
+		return owner, false
+	}
+	r.owners[id] = path
+	return "", true
+}
+
+// release is the opposite of claim, if it is path's.
+func (r *registry) release(id FileID, path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owners[id] == path {
+		delete(r.owners, id)
+	}
+}
+
+// owner returns whose the file is, "" if nobody's.
+func (r *registry) owner(id FileID) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.owners[id]
+}
+
+// follow adds a path that is followed from now on, leave takes it away with all that is its.
+func (r *registry) follow(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.paths = append(r.paths, path)
+}
+
+func (r *registry) leave(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, p := range r.paths {
+		if p == path {
+			r.paths = append(r.paths[:i:i], r.paths[i+1:]...)
+			break
+		}
+	}
+	for id, owner := range r.owners {
+		if owner == path {
+			delete(r.owners, id)
+		}
+	}
+}
+
+// follows reports whether the path is one that is followed.
+func (r *registry) follows(path string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.paths {
+		if p == path {
+			return true
+		}
+	}
+	return false
+}
+
+// namedBefore returns the path that leads to the same file now and is followed for longer than path, "" if there is none. So a symbolic
+// link and its target, or two mounts of one directory, don't take turns after each rotation.
+func (r *registry) namedBefore(id FileID, path string) string {
+	r.mu.Lock()
+	paths := r.paths
+	r.mu.Unlock()
+	for _, p := range paths {
+		if p == path {
+			return ""
+		}
+		if info, err := statPath(p, true); err == nil && info.id == id {
+			return p
+		}
+	}
+	return ""
+}
+
+// twinOf returns the other path whose the file is, so that path has to leave it alone; "" if there is none.
+func (r *registry) twinOf(id FileID, path string) string {
+	if owner := r.owner(id); owner != "" {
+		if owner == path {
+			return ""
+		}
+		return owner
+	}
+	return r.namedBefore(id, path)
+}
