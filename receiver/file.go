@@ -35,6 +35,9 @@ type FileOptions struct {
 	// FromBeginning reads the file that is there at the start from its first line; otherwise from the line that is its last one
 	// then, if that has not ended yet. A file that appears later is always read from its first line.
 	FromBeginning bool
+	// Resume is what State gave before the restart: files that it knows are read on from there, and those that it doesn't know from
+	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
+	Resume *FileState
 
 	pollOnly bool                                           // for tests: no inotify
 	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
@@ -62,10 +65,13 @@ type FileStatus struct {
 	Offset      int64 // of the newest generation: all complete lines before it have been delivered
 	Size        int64 // of the newest generation, in bytes, as last seen
 	Lag         int64 // bytes of all generations that have not been delivered, as last seen; part of a line included
-	Rotations   uint64
-	Gaps        [NumFileGaps]uint64
-	Errors      uint64 // failed reads, and looks at the path that failed for another reason than that it doesn't exist
-	Err         error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil when all is well
+	// LagTime is how long ago all that the files held had been delivered; 0 when it is now, but for lines that haven't ended. It grows
+	// while a file can't be read or not even be opened. It is exact to one look or read, which are FileOptions.Poll apart.
+	LagTime   time.Duration
+	Rotations uint64
+	Gaps      [NumFileGaps]uint64
+	Errors    uint64 // failed reads, and looks at the path that failed for another reason than that it doesn't exist
+	Err       error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil when all is well
 }
 
 // File follows a log file through all its rotations. The kernel's events only wake it up; what it knows it knows from looking:
@@ -89,26 +95,37 @@ type File struct {
 	ending chan struct{} // closed when Run shall end: generations read to their end and return
 	over   chan struct{} // closed when there is no more time for that
 
+	behind   atomic.Int64  // generations of the start that have not been read to the ends that they had then
+	caughtUp chan struct{} // closed when there are none
+
 	errors    atomic.Uint64
 	rotations atomic.Uint64
 	gaps      [NumFileGaps]atomic.Uint64
 
 	// Of the looker.
-	looked    bool
-	startID   FileID // the file that had the name at the start, and its size
-	startSize int64
-	current   *generation // the one that has the name, nil if none
-	changed   bool        // current is not what it was at the look before
-	known     bool        // there has been a file with the name
-	refused   FileID      // the file that has the name and could not be opened, zero if none
-	siblings  siblings
+	looked     bool
+	current    *generation // the one that has the name, nil if none
+	changed    bool        // current is not what it was at the look before
+	known      bool        // there has been a file with the name
+	refused    FileID      // the file that has the name and could not be opened, zero if none
+	lookedLast int64       // when the last look began, in nanoseconds of the Unix epoch
+	sinceLook  int64       // as since, where times of birth aren't known
+	since      FileID      // no sibling that is older is new: the file that had the name at the start, or the newest of the saved state
+	resume     *FileState  // where to go on; nil once the files have been looked for
+	siblings   siblings
 
-	mu          sync.Mutex              // guards what follows, which only the looker changes, but for past
-	generations []*generation           // oldest first
-	past        map[FileID]FilePosition // of files no longer held, and of held ones before they were cut
-	pastOrder   []FileID                // its keys, oldest first
-	lookErr     error                   // what the last look met
-	offset      int64                   // of the newest generation, when none is held
+	mu          sync.Mutex          // guards what follows, which only the looker changes, but for cuts
+	generations []*generation       // oldest first
+	past        map[FileID]pastFile // no longer held
+	pastOrder   []FileID            // its keys, oldest first
+	owed        map[FileID]struct{} // those of past that were followed when the state was saved, or when this input ended
+	cuts        []FilePosition      // of files before they were cut, the latest ones; so that copies are known
+	startID     FileID              // the file that had the name at the very first start, and its size
+	startSize   int64
+	beside      FileSiblings // what State tells of siblings
+	lookErr     error        // what the last look met
+	blind       int64        // since when looks have failed, by clock; -1 if the last one didn't
+	offset      int64        // of the newest generation, when none is held
 	size        int64
 }
 
@@ -127,7 +144,8 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	opt.Path = filepath.Clean(opt.Path)
 	f := &File{
 		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), past: map[FileID]FilePosition{},
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), caughtUp: make(chan struct{}),
+		past: map[FileID]pastFile{}, owed: map[FileID]struct{}{}, blind: -1,
 		siblings: siblings{seen: map[FileID]mark{}, spare: map[FileID]mark{}},
 	}
 	f.blocks.New = newBlock
@@ -137,7 +155,12 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	if !opt.pollOnly {
 		f.notify = newNotifier(f.wake)
 	}
+	if opt.Resume != nil {
+		f.restore(opt.Resume)
+		f.restoreCounts(opt.Resume)
+	}
 	f.look()
+	f.noteBacklog()
 	return f, nil
 }
 
@@ -186,9 +209,14 @@ func (f *File) look() {
 	f.reap()
 	dir, base := f.place()
 	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
+	began := time.Now().UnixNano()
 	beside, lerr := listSiblings(dir, base)
+	saved := f.beginResume(beside)
 	found, fresh, err := f.openCurrent()
 	changed := found == nil || found != f.current
+	if saved != nil {
+		changed = f.takeBack(saved, beside, found)
+	}
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
 	if f.refused != (FileID{}) {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
@@ -199,6 +227,7 @@ func (f *File) look() {
 	f.adopt(missed)
 	f.current, f.changed = found, changed && f.looked
 	f.looked = true
+	f.publish(began)
 	f.noteLook(err, errors.Join(lerr, serr))
 	f.retire()
 }
@@ -220,7 +249,7 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 		return nil, false, err
 	}
 	if !f.looked {
-		f.startID, f.startSize, f.known = info.id, info.size, true
+		f.startID, f.startSize, f.since, f.known = info.id, info.size, info.id, true
 	}
 	if g := f.held(info.id); g != nil {
 		g.size.Store(info.size)
@@ -264,7 +293,7 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 		return g, false, nil
 	}
 	g = &generation{
-		file: f, fd: fd, id: info.id, pos: FilePosition{ID: info.id},
+		file: f, fd: fd, id: info.id, goal: -1, pos: FilePosition{ID: info.id},
 		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := f.setStart(g, info.id); err != nil {
@@ -272,19 +301,32 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	}
 	g.size.Store(info.size)
 	g.grew.Store(f.clock())
+	g.level.Store(f.clock())
+	if g.again {
+		// Its writer may be gone for long: what counts is when it last wrote. Where the clock is wrong, it is let go early and
+		// met again when it grows.
+		g.grew.Add(-max(0, time.Now().UnixNano()-info.written))
+	}
 	return g, true, nil
 }
 
 // setStart sets where reading begins: where it ended, if the file was held before; at its end, if it was there at the start; at 0.
 func (f *File) setStart(g *generation, id FileID) error {
-	if old, ok := f.pastPosition(id); ok {
-		g.pos, g.again = old, true
-		g.offset.Store(old.Offset)
+	old, ok := f.pastPosition(id)
+	switch {
+	case ok:
+		g.pos, g.begin, g.before, g.again = old.pos, old.begin, old.before, true
+		g.offset.Store(g.pos.Offset)
+		if old.saved {
+			g.checkSaved()
+		}
 		return nil
+	case id == f.startID && !f.opt.FromBeginning:
+		if err := g.startAt(f.startSize); err != nil {
+			return err
+		}
 	}
-	if id == f.startID && !f.opt.FromBeginning {
-		return g.startAt(f.startSize)
-	}
+	g.begin = g.pos
 	return nil
 }
 
@@ -305,6 +347,7 @@ func (f *File) adopt(fresh []*generation) {
 		}
 		f.known = true
 		f.generations = append(f.generations, g)
+		f.forget(g.id)
 	}
 }
 
@@ -381,7 +424,7 @@ func (f *File) release(g *generation) {
 	f.notify.unwatchFile(g.watch)
 	unix.Close(g.fd)
 	f.offset, f.size = g.offset.Load(), g.size.Load()
-	f.remember(g.pos)
+	f.remember(pastFile{pos: g.pos, begin: g.begin, before: g.before})
 	if f.current == g {
 		f.current = nil
 	}
@@ -392,7 +435,9 @@ func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range f.generations {
+		g.arrive()
 		f.release(g)
+		f.owed[g.id] = struct{}{}
 	}
 	f.generations = nil
 	f.notify.close()
@@ -415,6 +460,12 @@ func (f *File) noteLook(path, beside error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lookErr = errors.Join(all...)
+	switch {
+	case path == nil && beside == nil:
+		f.blind = -1
+	case f.blind < 0:
+		f.blind = f.clock()
+	}
 }
 
 func isMissing(err error) bool {
@@ -428,7 +479,10 @@ func (f *File) noteCut(old FilePosition) {
 	f.noteGap(GapTruncated)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.remember(old)
+	f.cuts = append(f.cuts, old)
+	if len(f.cuts) > maxCuts {
+		f.cuts = slices.Delete(f.cuts, 0, 1)
+	}
 }
 
 // clock is monotonic.
@@ -445,9 +499,16 @@ func (f *File) Status() FileStatus {
 	for i := range f.gaps {
 		s.Gaps[i] = f.gaps[i].Load()
 	}
+	now := f.clock()
+	if f.blind >= 0 {
+		s.LagTime = time.Duration(now - f.blind)
+	}
 	for _, g := range f.generations {
 		s.Offset, s.Size = g.offset.Load(), g.size.Load()
 		s.Lag += max(0, s.Size-s.Offset)
+		if g.behind.Load() || s.Size > g.ended.Load() {
+			s.LagTime = max(s.LagTime, time.Duration(now-g.level.Load()))
+		}
 		if err := g.trouble.Load(); err != nil && s.Err == nil {
 			s.Err = *err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -44,23 +45,36 @@ type generation struct {
 	file    *File
 	fd      int
 	id      FileID
+	begin   FilePosition // where reading began, for State; never changes once adopted
+	before  FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	end     int64        // where the file ended at the last read
+	goal    int64        // where it ended at the start; -1 once that has been read, or where it needn't be
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
-	again   bool         // it was held before
+	again   bool         // it was held before, or goes on where another did
 	started bool         // run is under way; of the looker, as the next one
 	leaving bool
+	cut     bool // it was cut since the state was saved
 
 	wake  chan struct{} // capacity 1: there may be something to read
 	letGo chan struct{} // closed by the looker: read to the end and return
 	done  chan struct{} // closed when run has returned
 
-	waiting atomic.Pointer[chan struct{}] // closed at the next end of file, for the generation that follows
-	offset  atomic.Int64                  // pos.Offset, for everyone
-	size    atomic.Int64                  // as last seen
-	grew    atomic.Int64                  // when it last did, by File.clock
-	trouble atomic.Pointer[error]         // why the last read failed, nil if it didn't
+	waiting atomic.Pointer[turn]  // of the generation that follows
+	offset  atomic.Int64          // pos.Offset, for everyone
+	ended   atomic.Int64          // end, for everyone
+	size    atomic.Int64          // as last seen
+	grew    atomic.Int64          // when it last did, by File.clock
+	level   atomic.Int64          // when all that it held had been delivered
+	behind  atomic.Bool           // there may be more to deliver
+	trouble atomic.Pointer[error] // why the last read failed, nil if it didn't
+}
+
+// A turn is what a generation waits for before it begins.
+type turn struct {
+	come chan struct{} // closed when size has been reached
+	size int64         // where the generation before ended when it learned of this; -1 until then; of its run goroutine
 }
 
 // A block is what one read needs. Blocks are shared by all generations of a File; an idle one holds none.
@@ -76,6 +90,7 @@ func newBlock() any {
 // run reads the file until it is let go, or File.ending is closed.
 func (g *generation) run() {
 	defer close(g.done)
+	defer g.arrive()
 	g.awaitTurn()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -115,11 +130,11 @@ func (g *generation) awaitTurn() {
 	if before == nil || before.trouble.Load() != nil {
 		return
 	}
-	turn := make(chan struct{})
-	before.waiting.Store(&turn)
+	t := &turn{come: make(chan struct{}), size: -1}
+	before.waiting.Store(t)
 	poke(before.wake)
 	select {
-	case <-turn:
+	case <-t.come:
 	case <-before.done:
 	case <-g.file.over:
 	}
@@ -130,20 +145,58 @@ func (g *generation) awaitTurn() {
 func (g *generation) drain() (err error) {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
-	turn := g.waiting.Load()
+	var began int64
 	for more := true; more && err == nil; {
 		select {
 		case <-g.file.over:
 			return nil
 		default:
 		}
+		began = g.file.clock()
+		next := g.nextTurn()
 		more, err = g.read(b)
+		if more || err != nil {
+			g.behind.Store(true)
+		}
+		atEnd := !more || err != nil
+		if atEnd || g.goal >= 0 && g.pos.Offset >= g.goal {
+			g.arrive()
+		}
+		if next != nil && (atEnd || g.pos.Offset >= next.size) {
+			g.waiting.Store(nil)
+			close(next.come)
+		}
 	}
-	if turn != nil && g.waiting.CompareAndSwap(turn, nil) {
-		close(*turn)
+	if err == nil {
+		g.level.Store(began)
+		g.behind.Store(false)
 	}
 	g.report(err)
 	return err
+}
+
+// nextTurn returns the turn that another generation waits for, or nil. What the file held when it is first seen here must be read
+// before; what is added later needn't, or a file that grows as fast as it can be read would keep the next one waiting for ever.
+func (g *generation) nextTurn() *turn {
+	t := g.waiting.Load()
+	if t != nil && t.size < 0 {
+		t.size = math.MaxInt64
+		if info, err := statFD(g.fd); err == nil {
+			t.size = info.size
+		}
+	}
+	return t
+}
+
+// arrive tells that what the file held at the start has been read, or can't be.
+func (g *generation) arrive() {
+	if g.goal < 0 {
+		return
+	}
+	g.goal = -1
+	if g.file.behind.Add(-1) == 0 {
+		close(g.file.caughtUp)
+	}
 }
 
 // report shows an error of drain, or that there is none any more.
@@ -200,23 +253,37 @@ func ignoreEINTR(err error) error {
 func (g *generation) deliver(s *Slab, at int64) {
 	g.offset.Store(g.pos.Offset)
 	s.Position = &g.pos
-	deliverAny(&g.file.src, g.file.sink, s, at)
+	s.At = at
+	g.file.sink.Deliver(&g.file.src, s)
+	s.Reset()
 }
 
 // noteEnd keeps account of the file's size and of when it grew.
 func (g *generation) noteEnd(end int64) {
 	if end != g.end {
 		g.end = end
+		g.ended.Store(end)
 		g.size.Store(end)
 		g.grew.Store(g.file.clock())
 	}
 }
 
-// restart finds where to go on in a file that has been cut (truncated) and perhaps written anew, since the bytes before the offset are
-// not what they were. Where the start of the file is another one too, everything in it is new. Where it is the same, what is left are
-// old lines, counted before: then reading goes on at the end, for nothing is counted twice. What was in between is a gap.
+// restart goes on in a file that has been cut. The Sink learns of it at once: its position from before would miss what is written from
+// now on, if this process were killed before the next line.
 func (g *generation) restart(b *block) error {
 	old := g.pos
+	if err := g.relocate(b); err != nil {
+		return err
+	}
+	g.deliver(&b.slab, time.Now().UnixNano())
+	g.file.noteCut(old)
+	return nil
+}
+
+// relocate finds where to go on in a file that has been cut (truncated) and perhaps written anew, since the bytes before the offset are
+// not what they were. Where the start of the file is another one too, everything in it is new. Where it is the same, what is left are
+// old lines, counted before: then reading goes on at the end, for nothing is counted twice. What was in between is a gap.
+func (g *generation) relocate(b *block) error {
 	cut, err := g.headIntact(b.buf[:AnchorSize])
 	if err != nil {
 		return err
@@ -233,7 +300,6 @@ func (g *generation) restart(b *block) error {
 		g.pos = FilePosition{ID: g.id}
 		g.offset.Store(0)
 	}
-	g.file.noteCut(old)
 	return nil
 }
 
@@ -267,7 +333,11 @@ func (g *generation) skipHole(b *block) error {
 	if next == g.pos.Offset {
 		return nil
 	}
-	return g.resume(next, b)
+	if err := g.resume(next, b); err != nil {
+		return err
+	}
+	g.deliver(&b.slab, time.Now().UnixNano())
+	return nil
 }
 
 // startAt sets the position of a new generation to the start of the last line before size, the one that may not have ended yet; or to

@@ -23,6 +23,8 @@ type fileInfo struct {
 	size  int64
 	links uint64
 	mode  uint32 // st_mode
+	// written is when it was last written to, in nanoseconds of the Unix epoch.
+	written int64
 }
 
 // wrongKind returns an error unless the file is a regular one.
@@ -74,6 +76,8 @@ func plainStat(call func(*unix.Stat_t) error) (fileInfo, error) {
 		size:  st.Size,
 		links: uint64(st.Nlink),
 		mode:  uint32(st.Mode),
+
+		written: st.Mtim.Nano(),
 	}, nil
 }
 

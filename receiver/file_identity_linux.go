@@ -33,6 +33,8 @@ func statx(dir int, path string, flags int) (fileInfo, error) {
 		size:  int64(st.Size),
 		links: uint64(st.Nlink),
 		mode:  uint32(st.Mode),
+
+		written: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec),
 	}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		info.id.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)

@@ -137,8 +137,9 @@ func TestFileInodeReused(t *testing.T) {
 		w.write("other, longer than before\nlines\n")
 		if birth {
 			old := f.past[f.pastOrder[0]]
-			f.past = map[FileID]FilePosition{}
-			old.ID.Birth--
+			f.forget(old.pos.ID)
+			old.pos.ID.Birth--
+			old.begin.ID.Birth--
 			f.remember(old)
 		}
 		f.look()

@@ -16,6 +16,7 @@ import (
 
 const (
 	maxPast = 1024 // positions of files no longer held that are remembered
+	maxCuts = 32   // and of files before they were cut
 	maxSeen = 4096 // siblings that are looked at
 )
 
@@ -26,7 +27,7 @@ var compressed = [...]string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".lzma
 // process was stopped. They are the files beside the followed one, called like it with ".something" or "-something" behind, that were
 // not there at the look before. A copy, or an old log brought back from elsewhere, looks the same, and nothing may be counted twice.
 // So they are taken only by a look that finds another file at the path than the look before, or none (adopt), and by the next one;
-// and never if they are older than the file that was there at the start, or hold the bytes of a generation that is known. All others
+// and never if they are older than the file that was there at the start (or the newest one of the saved state), or hold the bytes of a generation that is known. All others
 // are known from then on and not taken later.
 //
 // What is there when a directory is looked at for the first time is taken for old. A generation that came and was deleted again
@@ -101,7 +102,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		case m.absent < maxAbsent:
 			s.seen[id] = m
 		case m.verdict == retry:
-			f.noteGap(GapUnread) // it has gone before we could read it
+			f.noteGone(id) // before we could read it
 		}
 	}
 	return taken, failed
@@ -121,10 +122,11 @@ func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
 	id := x.info.id
 	old, past := f.pastPosition(id)
 	switch {
-	case past && x.info.size <= old.Offset:
+	case f.isOwed(id): // it may still be written to, and be deleted then
+	case past && x.info.size <= old.pos.Offset && !(old.saved && id.Birth == 0): // a saved one may have given its inode to another
 		s.note(id, done)
 		return nil, nil
-	case !past && (!adopt || isCompressed(x.path) || id.Birth != 0 && id.Birth < f.startID.Birth):
+	case !past && (!adopt || isCompressed(x.path) || f.isOlder(x.info)):
 		s.note(id, leave)
 		return nil, nil
 	case x.info.size == 0:
@@ -183,7 +185,11 @@ func listSiblings(dir, base string) (listing, error) {
 				continue
 			}
 			path := filepath.Join(dir, name)
-			if info, err := statPath(path, false); err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found.files) < maxSeen {
+			info, err := statPath(path, false)
+			if err != nil && !isMissing(err) {
+				return listing{}, err
+			}
+			if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found.files) < maxSeen {
 				found.files = append(found.files, sibling{path, info})
 			}
 		}
@@ -218,15 +224,13 @@ func (f *File) isCopy(g *generation, size int64) bool {
 		}
 	}
 	f.mu.Lock()
-	var alike []FilePosition
+	alike := slices.Clone(f.cuts)
 	for _, p := range f.past {
-		if p.Offset >= AnchorSize && p.Head == head {
-			alike = append(alike, p)
-		}
+		alike = append(alike, p.pos)
 	}
 	f.mu.Unlock()
 	return slices.ContainsFunc(alike, func(p FilePosition) bool {
-		return f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+		return p.Offset >= AnchorSize && p.Head == head && f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
 	})
 }
 
@@ -237,22 +241,62 @@ func (f *File) hasBytes(fd int, buf, want []byte, offset int64) bool {
 }
 
 // pastPosition returns how far a file was read that is no longer held.
-func (f *File) pastPosition(id FileID) (FilePosition, bool) {
+func (f *File) pastPosition(id FileID) (pastFile, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p, ok := f.past[id]
 	return p, ok
 }
 
+// A pastFile is a file that is no longer held, or not yet again.
+type pastFile struct {
+	pos    FilePosition // how far it has been read
+	begin  FilePosition // as generation.begin and before
+	before FilePosition
+	saved  bool // it comes from a saved state, and nobody knows what has become of it since
+}
+
 // remember keeps a position for pastPosition and isCopy, and forgets the one that has been kept for the longest time if there are too
 // many. The caller holds mu.
-func (f *File) remember(p FilePosition) {
-	if _, known := f.past[p.ID]; !known {
-		f.pastOrder = append(f.pastOrder, p.ID)
+func (f *File) remember(p pastFile) {
+	f.forget(p.pos.ID)
+	f.past[p.pos.ID] = p
+	f.pastOrder = append(f.pastOrder, p.pos.ID)
+	if len(f.pastOrder) > maxPast+len(f.owed) {
+		f.forget(f.pastOrder[0])
 	}
-	f.past[p.ID] = p
-	if len(f.pastOrder) > maxPast {
-		delete(f.past, f.pastOrder[0])
-		f.pastOrder = slices.Delete(f.pastOrder, 0, 1)
+}
+
+// forget is the opposite of remember. The caller holds mu.
+func (f *File) forget(id FileID) {
+	delete(f.owed, id)
+	if _, known := f.past[id]; known {
+		delete(f.past, id)
+		i := slices.Index(f.pastOrder, id)
+		f.pastOrder = slices.Delete(f.pastOrder, i, i+1)
 	}
+}
+
+// isOlder reports whether a file beside the followed one was there before all that is followed. Times of birth are no proof: clocks are set.
+func (f *File) isOlder(i fileInfo) bool {
+	if i.id.Birth == 0 {
+		return i.written < f.sinceLook
+	}
+	return i.id.Birth < f.since.Birth
+}
+
+// isOwed reports whether the file was followed when the state was saved, and has not been found since.
+func (f *File) isOwed(id FileID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, owed := f.owed[id]
+	return owed
+}
+
+// noteGone keeps account of a file that was to be read and is gone.
+func (f *File) noteGone(id FileID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.owed, id) // so that no later start counts it again; where it was is remembered, as it may be brought back
+	f.noteGap(GapUnread)
 }

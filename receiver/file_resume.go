@@ -1,0 +1,230 @@
+package receiver
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clockSlack is by how much a file's time may be behind the clock: by a tick, or on a network file system by what its server's differs.
+const clockSlack = time.Second
+
+// restore takes over a saved state. What has become of the files is for the first look to find out that finds their directory.
+func (f *File) restore(s *FileState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
+	f.past, f.pastOrder, f.owed = map[FileID]pastFile{}, nil, map[FileID]struct{}{}
+	for _, p := range s.Positions[len(s.Positions)-min(s.Followed, len(s.Positions)):] {
+		f.owed[p.ID] = struct{}{}
+	}
+	for _, p := range s.Positions {
+		if _, twice := f.past[p.ID]; !twice {
+			f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
+			f.pastOrder = append(f.pastOrder, p.ID)
+			f.since, f.offset, f.size = p.ID, p.Offset, p.Offset
+		}
+	}
+	f.cuts = slices.Clone(s.Cut)
+	f.startID, f.startSize = s.Start, s.StartSize
+	f.beside = s.Beside
+	f.beside.Old, f.beside.Unread, f.beside.Unsure = slices.Clone(s.Beside.Old), slices.Clone(s.Beside.Unread), slices.Clone(s.Beside.Unsure)
+	f.sinceLook = s.Beside.Looked - int64(clockSlack)
+}
+
+// restoreCounts goes on counting what a saved state has counted.
+func (f *File) restoreCounts(s *FileState) {
+	f.rotations.Store(s.Rotations)
+	f.errors.Store(s.Errors)
+	for i := range f.gaps {
+		f.gaps[i].Store(s.Gaps[FileGap(i).String()])
+	}
+}
+
+// beginResume returns the saved state, at the first look that finds the directory, and nil at all others. The siblings that the state
+// knows are known from then on.
+func (f *File) beginResume(beside listing) *FileState {
+	s := f.resume
+	if s == nil || beside.dir == (FileID{}) {
+		return nil
+	}
+	old := s.Beside.Dir
+	if old.Device != beside.dir.Device && old.Inode == beside.dir.Inode && old.Birth == beside.dir.Birth {
+		s = s.renumbered(old.Device, beside.dir.Device)
+		f.restore(s)
+	}
+	f.resume = nil
+	f.siblings.dir, f.siblings.base = beside.dir, beside.base
+	for _, p := range s.Positions {
+		if f.isOwed(p.ID) {
+			f.siblings.note(p.ID, retry)
+		}
+	}
+	if s.Beside.Dir != beside.dir || s.Beside.Base != beside.base {
+		return s
+	}
+	for v, ids := range map[verdict][]FileID{leave: s.Beside.Old, retry: s.Beside.Unread, await: s.Beside.Unsure} {
+		for _, id := range ids {
+			if _, known := f.past[id]; !known {
+				f.siblings.note(id, v)
+			}
+		}
+	}
+	return s
+}
+
+// renumbered returns a copy of the state for a file system that was mounted as device from and is mounted as device to: numbers of
+// devices depend on the order in which they are found.
+func (s *FileState) renumbered(from, to uint64) *FileState {
+	device := func(id *FileID) {
+		if id.Device == from {
+			id.Device = to
+		}
+	}
+	n := *s
+	n.Positions, n.Cut = slices.Clone(s.Positions), slices.Clone(s.Cut)
+	for _, list := range [][]FilePosition{n.Positions, n.Cut} {
+		for i := range list {
+			device(&list[i].ID)
+		}
+	}
+	for _, list := range []*[]FileID{&n.Beside.Old, &n.Beside.Unread, &n.Beside.Unsure} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			device(&(*list)[i])
+		}
+	}
+	device(&n.Beside.Dir)
+	device(&n.Beside.Named)
+	device(&n.Start)
+	return &n
+}
+
+// takeBack takes hold of the files that are known from the saved state, oldest first, wherever they are now; found, which has the name,
+// is left to the look. It reports whether there may be others beside them that have had the name in the meantime.
+//
+// Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate has made, or one that was moved to
+// this place by copying. Its bytes beyond the saved position have never been counted, so it is read on from there, in the place of the
+// file that is known.
+func (f *File) takeBack(saved *FileState, beside listing, found *generation) (changed bool) {
+	files := map[FileID]sibling{}
+	for _, x := range beside.files {
+		files[x.info.id] = x
+	}
+	var back []*generation
+	for _, p := range saved.Positions {
+		var g *generation
+		x, listed := files[p.ID]
+		switch {
+		case found != nil && found.id == p.ID:
+			g = found
+		case listed:
+			g, _ = f.siblings.judge(f, x, true) // where that fails, the scan that follows tries again
+		}
+		gone := g == nil && !listed && f.refused != p.ID && f.isOwed(p.ID)
+		if gone || g != nil && g.cut {
+			if c := f.continuation(p, beside, found); c != nil {
+				if c != found {
+					back = append(back, c)
+				}
+				if gone {
+					f.replaced(p.ID)
+				}
+			}
+		}
+		if g != nil && g != found {
+			back = append(back, g)
+		}
+	}
+	f.adopt(back)
+	switch {
+	case saved.Beside.Dir != beside.dir || saved.Beside.Base != beside.base:
+		return false // all that is there may have been there before
+	case found == nil || found.id != saved.Beside.Named || found.cut:
+		return true
+	}
+	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it
+}
+
+// continuation returns a generation, opened, that goes on where p was read to, or nil: the file that has the name if it does, or the
+// longest of those beside it, since copies may have been made at several times. It is no file that is known itself.
+//
+// A compressed file that holds what p was read from would be looked up here, where none of these does.
+func (f *File) continuation(p FilePosition, beside listing, found *generation) (best *generation) {
+	if p.Offset == 0 {
+		return nil // then it is new, like any other
+	}
+	if found != nil && !found.again && f.continues(found, p) {
+		found.goOn(p)
+		return found
+	}
+	for _, x := range beside.files {
+		id := x.info.id
+		if _, known := f.pastPosition(id); known || f.held(id) != nil || found != nil && found.id == id || isCompressed(x.path) {
+			continue
+		}
+		if x.info.size < p.Offset || best != nil && x.info.size <= best.size.Load() {
+			continue
+		}
+		g, fresh, err := f.open(x.path, x.info, false)
+		if err != nil || !fresh {
+			continue
+		}
+		if g.id != id || !f.continues(g, p) {
+			unix.Close(g.fd)
+			continue
+		}
+		if best != nil {
+			unix.Close(best.fd)
+		}
+		best = g
+	}
+	if best != nil {
+		best.goOn(p)
+	}
+	return best
+}
+
+// continues reports whether the generation holds the bytes that p knows of the file that it belongs to, in their places.
+func (f *File) continues(g *generation, p FilePosition) bool {
+	var buf [AnchorSize]byte
+	anchor := p.anchor()
+	return f.hasBytes(g.fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor))) &&
+		(p.Offset < AnchorSize || f.hasBytes(g.fd, buf[:], p.Head[:], 0))
+}
+
+// goOn makes the new generation go on where another was read to.
+func (g *generation) goOn(p FilePosition) {
+	p.ID = g.id
+	g.pos, g.begin, g.again = p, p, true
+	g.offset.Store(p.Offset)
+}
+
+// replaced forgets a file that is gone and whose bytes are read from another.
+func (f *File) replaced(id FileID) {
+	f.mu.Lock()
+	f.forget(id)
+	f.mu.Unlock()
+	f.siblings.note(id, leave)
+}
+
+// checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's position for it is then out of date, and
+// nothing has been counted of what it holds now.
+func (g *generation) checkSaved() {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	old := g.pos
+	anchor := old.anchor()
+	n, err := g.file.pread(g.fd, b.buf[:len(anchor)], old.Offset-int64(len(anchor)))
+	if err != nil || bytes.Equal(b.buf[:n], anchor) {
+		return // whoever reads on meets the error again
+	}
+	if g.relocate(b) != nil {
+		g.pos = old
+		return
+	}
+	g.before, g.begin, g.cut = old, g.pos, true
+	g.file.noteCut(old)
+}

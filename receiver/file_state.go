@@ -1,0 +1,126 @@
+package receiver
+
+import "slices"
+
+// A FileState is what has to be kept of a File for another one to go on exactly where it was, after a restart. It holds at most
+// maxOpen+maxPast positions and, of files beside the followed one, the identities of those that a look takes note of (maxSeen).
+type FileState struct {
+	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
+	Positions []FilePosition
+	Followed  int // how many of Positions, at the end, are of files that are followed; not to find one of these again is a gap
+	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
+	Cut    []FilePosition
+	Beside FileSiblings
+	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if it could not
+	// be opened yet.
+	Start     FileID
+	StartSize int64
+
+	Rotations, Errors uint64
+	Gaps              map[string]uint64 // by FileGap.String
+}
+
+// FileSiblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in Positions, has
+// come since.
+type FileSiblings struct {
+	Dir    FileID // the directory that they are in
+	Base   string // what their names begin with
+	Named  FileID // the file that had the name itself, zero if none
+	Looked int64  // no file made later was missed by the look before the last one, in nanoseconds of the Unix epoch
+	Old    []FileID
+	Unread []FileID // to be read from the first line, but they couldn't be opened yet
+	Unsure []FileID // too short to tell a copy
+}
+
+// State returns what to keep. counted tells which position came with the last slab of a file that the Sink has counted; State is called
+// after the Sink's own state has been copied, counted answers from that copy, and both are kept together. What this File has delivered
+// since is then in neither. A file of which the Sink has counted nothing is kept with the place where reading it began. The Sink must
+// not forget a position as long as State lists its file.
+//
+// It may be called at any time, and after Run has returned.
+func (f *File) State(counted func(FileID) (FilePosition, bool)) FileState {
+	s, all := f.states()
+	for i := range all {
+		p, ok := counted(all[i].begin.ID)
+		if !ok || p == all[i].before {
+			p = all[i].begin
+		}
+		s.Positions = append(s.Positions, p)
+	}
+	return s
+}
+
+// states returns a state without Positions and, in their order, the files that belong there.
+func (f *File) states() (s FileState, all []pastFile) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.pastOrder {
+		if _, owed := f.owed[id]; !owed {
+			all = append(all, f.past[id])
+		}
+	}
+	s.Followed = len(f.owed) + len(f.generations)
+	for _, id := range f.pastOrder {
+		if _, owed := f.owed[id]; owed {
+			all = append(all, f.past[id])
+		}
+	}
+	for _, g := range f.generations {
+		all = append(all, pastFile{begin: g.begin, before: g.before})
+	}
+	s.Cut = slices.Clone(f.cuts)
+	s.Beside = f.beside
+	s.Beside.Old, s.Beside.Unread, s.Beside.Unsure = slices.Clone(f.beside.Old), slices.Clone(f.beside.Unread), slices.Clone(f.beside.Unsure)
+	s.Start, s.StartSize = f.startID, f.startSize
+	s.Rotations, s.Errors, s.Gaps = f.rotations.Load(), f.errors.Load(), map[string]uint64{}
+	for i := range f.gaps {
+		s.Gaps[FileGap(i).String()] = f.gaps[i].Load()
+	}
+	return s, all
+}
+
+// publish keeps what the look that began at the time given has found out about siblings, for State.
+func (f *File) publish(began int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.resume != nil { // nothing has been found out yet
+		return
+	}
+	b := &f.beside
+	b.Dir, b.Base = f.siblings.dir, f.siblings.base
+	b.Looked, f.lookedLast = f.lookedLast, began
+	b.Named = FileID{}
+	if f.current != nil {
+		b.Named = f.current.id
+	}
+	b.Old, b.Unread, b.Unsure = b.Old[:0], b.Unread[:0], b.Unsure[:0]
+	for id, m := range f.siblings.seen {
+		_, past := f.past[id]
+		switch {
+		case past || f.held(id) != nil:
+		case m.verdict == retry:
+			b.Unread = append(b.Unread, id)
+		case m.verdict == await:
+			b.Unsure = append(b.Unsure, id)
+		default:
+			b.Old = append(b.Old, id)
+		}
+	}
+}
+
+// CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read, which
+// Status shows. It needs Run. Without a file, or where reading begins at the end, it is closed from the start.
+func (f *File) CaughtUp() <-chan struct{} { return f.caughtUp }
+
+// noteBacklog sets what CaughtUp waits for.
+func (f *File) noteBacklog() {
+	for _, g := range f.generations {
+		if (f.opt.Resume != nil || f.opt.FromBeginning) && g.offset.Load() < g.size.Load() {
+			g.goal = g.size.Load()
+			f.behind.Add(1)
+		}
+	}
+	if f.behind.Load() == 0 {
+		close(f.caughtUp)
+	}
+}
