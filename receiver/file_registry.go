@@ -1,6 +1,9 @@
 package receiver
 
-import "sync"
+import (
+	"errors"
+	"sync"
+)
 
 // A registry tells whose a file is where several Files are followed: each belongs to the path that held it first, as long as that holds
 // or remembers it, and all others leave it alone. So what two paths lead to, or a pattern names again after a rotation, counts once.
@@ -104,4 +107,27 @@ func (r *registry) twinOf(id FileID, path string) string {
 		return owner
 	}
 	return r.namedBefore(id, path)
+}
+
+var errTaken = errors.New("another path's")
+
+// isTwin looks whether the file that has the name belongs to another path, and keeps the answer.
+func (f *File) isTwin(info fileInfo) bool {
+	twin := ""
+	if f.held(info.id) == nil {
+		twin = f.shared.twinOf(info.id, f.opt.Path)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.twin = twin
+	return twin != ""
+}
+
+// isOthers reports whether a sibling is another path's, or has a name that is followed by itself.
+func (f *File) isOthers(x sibling) bool {
+	owner := f.shared.owner(x.info.id)
+	if owner != "" {
+		return owner != f.opt.Path
+	}
+	return f.shared.follows(x.path)
 }

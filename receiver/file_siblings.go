@@ -43,6 +43,12 @@ type siblings struct {
 type mark struct {
 	verdict verdict
 	absent  uint8 // scans in a row that haven't found it
+
+	// Of a compressed one that awaits its end.
+	original bool  // what it is made from is still there
+	torn     uint8 // scans in a row that found it torn and no longer than before
+	size     int64
+	since    int64 // it is new if it was written to since, in nanoseconds of the Unix epoch
 }
 
 // maxAbsent is how many scans may miss a file before it is taken for deleted: a directory that changes while it is read may not show
@@ -88,8 +94,12 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 			s.note(id, leave)
 			continue
 		}
-		g, err := s.judge(f, x, adopt && !known || known && m.verdict != done)
-		if g != nil {
+		m.original = found.hasOriginal(x.path)
+		g, err := s.judge(f, x, m, adopt && !known || known && m.verdict != done)
+		if g != nil && g.packed != nil && slices.ContainsFunc(taken, g.packedAlike) {
+			s.note(id, leave)
+			f.discard(g)
+		} else if g != nil {
 			taken = append(taken, g)
 		} else if err != nil {
 			failed = err
@@ -102,9 +112,14 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		case m.absent < maxAbsent:
 			s.seen[id] = m
 		case m.verdict == retry:
-			f.noteGone(id) // before we could read it
+			if g := f.lateContinuation(id, found, current); g != nil {
+				taken = append(taken, g)
+			} else {
+				f.noteGone(id) // before we could read it
+			}
 		}
 	}
+	slices.SortStableFunc(taken, packedFirst)
 	return taken, failed
 }
 
@@ -118,14 +133,22 @@ func (s *siblings) next() (before map[FileID]mark) {
 }
 
 // judge opens a sibling that is not held, if it is to be read; otherwise it notes why it isn't and returns nil.
-func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
+func (s *siblings) judge(f *File, x sibling, before mark, adopt bool) (*generation, error) {
 	id := x.info.id
 	old, past := f.pastPosition(id)
 	switch {
 	case f.isOwed(id): // it may still be written to, and be deleted then
+	case f.isOthers(x):
+		s.note(id, leave)
+		return nil, nil
+	case past && isCompressed(x.path): // nobody writes to these
+		s.note(id, done)
+		return nil, nil
 	case past && x.info.size <= old.pos.Offset && !(old.saved && id.Birth == 0): // a saved one may have given its inode to another
 		s.note(id, done)
 		return nil, nil
+	case !past && adopt && isCompressed(x.path):
+		return s.judgePacked(f, x, before)
 	case !past && (!adopt || isCompressed(x.path) || f.isOlder(x.info)):
 		s.note(id, leave)
 		return nil, nil
@@ -146,9 +169,9 @@ func (s *siblings) judge(f *File, x sibling, adopt bool) (*generation, error) {
 		s.note(id, retry) // if the name is another's by now, or no one's, the next scan will tell
 	}
 	if fresh {
-		unix.Close(g.fd)
+		f.discard(g)
 	}
-	if isMissing(err) || errors.Is(err, unix.ELOOP) {
+	if isMissing(err) || errors.Is(err, unix.ELOOP) || errors.Is(err, errTaken) {
 		err = nil
 	}
 	return nil, err
@@ -263,6 +286,7 @@ func (f *File) remember(p pastFile) {
 	f.past[p.pos.ID] = p
 	f.pastOrder = append(f.pastOrder, p.pos.ID)
 	if len(f.pastOrder) > maxPast+len(f.owed) {
+		f.shared.release(f.pastOrder[0], f.opt.Path)
 		f.forget(f.pastOrder[0])
 	}
 }

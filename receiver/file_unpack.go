@@ -39,6 +39,7 @@ type unpacker struct {
 	out     io.Reader
 	release func()
 	size    int64 // of what has been read
+	torn    bool  // it ended where it should not
 }
 
 // A countingReader counts the bytes that have been read through it.
@@ -88,7 +89,9 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	if u.size > bombSize && u.size/bombRatio > u.in.n {
 		return 0, errBomb
 	}
-	return n, tornAtStart(err, u.in.n)
+	err = tornAtStart(err, u.in.n)
+	u.torn = err == io.ErrUnexpectedEOF
+	return n, err
 }
 
 func (u *unpacker) close() { u.release() }
