@@ -44,8 +44,9 @@ type Socket struct {
 // A File is the state of one followed log file.
 type File struct {
 	Path        string
-	Offset      int64 // of the newest generation, bytes
-	Lag         int64 // bytes not read yet, over all generations followed
+	Offset      int64         // of the newest generation, bytes
+	Lag         int64         // bytes not read yet, over all generations followed
+	LagTime     time.Duration // how long ago all that there was had been read
 	Generations int
 	Rotations   uint64
 	Gaps        map[string]uint64 // by reason: lines may have been lost
@@ -258,6 +259,7 @@ func (e *emitter) live(l Live) {
 		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
+		e.gauge(descOwnLagTime, f.LagTime.Seconds(), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
 		e.counter(descOwnRotations, f.Rotations, start, f.Path)
 		e.counter(descOwnFileErrors, f.Errors, start, f.Path)

@@ -51,6 +51,7 @@ var (
 	descOwnOverflow    = own("label_overflow_total", "Sessions and messages whose label value is counted as _other because a limit (MAX_SERIES) was reached.", "label")
 	descOwnOffset      = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
 	descOwnLag         = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
+	descOwnLagTime     = own("file_lag_seconds", "How long ago all that was in the followed file, and in its older generations, had been read; 0 if it is now.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
 	descOwnRotations   = own("file_rotations_total", "Rotations of the followed file.", "file")
 	descOwnFileErrors  = own("file_errors_total", "Failed reads of the followed file, and failed looks at its path.", "file")
@@ -73,6 +74,6 @@ func allDescs() []*prometheus.Desc {
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
 		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow, descOwnOffset, descOwnLag,
-		descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
+		descOwnLagTime, descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}
 }

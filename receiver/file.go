@@ -336,7 +336,6 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 		}
 		return nil, false, fmt.Errorf("%q: %w", path, err)
 	}
-	g.tell()
 	g.size.Store(info.size)
 	g.grew.Store(f.clock())
 	g.level.Store(f.clock())
@@ -384,6 +383,7 @@ func (f *File) adopt(fresh []*generation) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range fresh {
+		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]

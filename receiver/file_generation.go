@@ -63,6 +63,9 @@ type generation struct {
 	letGo chan struct{} // closed by the looker: read to the end and return
 	done  chan struct{} // closed when run has returned
 
+	posMu   sync.Mutex
+	posSeen FilePosition // of show
+
 	waiting atomic.Pointer[turn]  // of the generation that follows
 	offset  atomic.Int64          // pos.Offset, for everyone
 	ended   atomic.Int64          // end, for everyone
@@ -71,16 +74,6 @@ type generation struct {
 	level   atomic.Int64          // when all that it held had been delivered
 	behind  atomic.Bool           // there may be more to deliver
 	trouble atomic.Pointer[error] // why the last read failed, nil if it didn't
-
-	toldMu sync.Mutex
-	told   FilePosition // pos, for everyone
-}
-
-// tell makes g.pos known to others.
-func (g *generation) tell() {
-	g.toldMu.Lock()
-	g.told = g.pos
-	g.toldMu.Unlock()
 }
 
 // A turn is what a generation waits for before it begins.
@@ -274,11 +267,24 @@ func ignoreEINTR(err error) error {
 // deliver hands over what is in s, with the position that is reached by it.
 func (g *generation) deliver(s *Slab, at int64) {
 	g.offset.Store(g.pos.Offset)
-	g.tell()
+	g.show()
 	s.Position = &g.pos
 	s.At = at
 	g.file.sink.Deliver(&g.file.src, s)
 	s.Reset()
+}
+
+// show lets the looker see how far the file has been read; shown returns it.
+func (g *generation) show() {
+	g.posMu.Lock()
+	g.posSeen = g.pos
+	g.posMu.Unlock()
+}
+
+func (g *generation) shown() FilePosition {
+	g.posMu.Lock()
+	defer g.posMu.Unlock()
+	return g.posSeen
 }
 
 // noteEnd keeps account of the file's size and of when it grew.
@@ -298,8 +304,8 @@ func (g *generation) restart(b *block) error {
 	if err := g.relocate(b); err != nil {
 		return err
 	}
-	g.deliver(&b.slab, time.Now().UnixNano())
 	g.file.noteCut(old)
+	g.deliver(&b.slab, time.Now().UnixNano())
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // clockSlack is by how much a file's time may be behind the clock: by a tick, or on a network file system by what its server's differs.
@@ -22,13 +24,14 @@ func (f *File) restore(s *FileState) {
 		if _, twice := f.past[p.ID]; !twice {
 			f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
 			f.pastOrder = append(f.pastOrder, p.ID)
-			f.since, f.offset, f.size = p.ID, p.Offset, p.Offset
+			f.offset, f.size = p.Offset, p.Offset
 		}
 	}
 	f.cuts = slices.Clone(s.Cut)
 	f.startID, f.startSize = s.Start, s.StartSize
 	f.beside = s.Beside
 	f.beside.Old, f.beside.Unread, f.beside.Unsure = slices.Clone(s.Beside.Old), slices.Clone(s.Beside.Unread), slices.Clone(s.Beside.Unsure)
+	f.since = s.Beside.Named
 	f.sinceLook = s.Beside.Looked - int64(clockSlack)
 }
 
@@ -124,10 +127,14 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 		gone := g == nil && !listed && f.refused != p.ID && f.isOwed(p.ID)
 		if gone || g != nil && g.cut {
 			if c := f.continuation(p, beside, found); c != nil {
-				if c != found {
+				switch {
+				case slices.ContainsFunc(back, func(g *generation) bool { return g.id == c.id }): // two that start alike
+					unix.Close(c.fd)
+					c = nil
+				case c != found:
 					back = append(back, c)
 				}
-				if gone {
+				if gone && c != nil {
 					f.replaced(p.ID)
 				}
 			}
@@ -140,7 +147,7 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 	switch {
 	case saved.Beside.Dir != beside.dir || saved.Beside.Base != beside.base:
 		return false // all that is there may have been there before
-	case found == nil || found.id != saved.Beside.Named || found.cut:
+	case saved.Beside.Moved || found == nil || found.id != saved.Beside.Named || found.cut:
 		return true
 	}
 	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it

@@ -95,13 +95,15 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 			continue
 		}
 		m.original = found.hasOriginal(x.path)
-		g, err := s.judge(f, x, m, adopt && !known || known && m.verdict != done)
-		if g != nil && g.packed != nil && slices.ContainsFunc(taken, g.packedAlike) {
+		g, err := s.judge(f, x, m, adopt && !known && (isCompressed(x.path) || !f.isOlder(x.info)) || known && m.verdict != done,
+			append(taken, current)...)
+		switch {
+		case g != nil && g.packed != nil && slices.ContainsFunc(taken, g.packedAlike):
 			s.note(id, leave)
 			f.discard(g)
-		} else if g != nil {
-			taken = append(taken, g)
-		} else if err != nil {
+		case g != nil:
+			taken = append(f.withoutCopies(taken, g), g)
+		case err != nil:
 			failed = err
 		}
 	}
@@ -133,7 +135,8 @@ func (s *siblings) next() (before map[FileID]mark) {
 }
 
 // judge opens a sibling that is not held, if it is to be read; otherwise it notes why it isn't and returns nil.
-func (s *siblings) judge(f *File, x sibling, before mark, adopt bool) (*generation, error) {
+// others are generations that are not held yet, or nil. before is what the last scan has noted.
+func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...*generation) (*generation, error) {
 	id := x.info.id
 	old, past := f.pastPosition(id)
 	switch {
@@ -149,7 +152,7 @@ func (s *siblings) judge(f *File, x sibling, before mark, adopt bool) (*generati
 		return nil, nil
 	case !past && adopt && isCompressed(x.path):
 		return s.judgePacked(f, x, before)
-	case !past && (!adopt || isCompressed(x.path) || f.isOlder(x.info)):
+	case !past && (!adopt || isCompressed(x.path)):
 		s.note(id, leave)
 		return nil, nil
 	case x.info.size == 0:
@@ -158,7 +161,7 @@ func (s *siblings) judge(f *File, x sibling, before mark, adopt bool) (*generati
 	}
 	g, fresh, err := f.open(x.path, x.info, false)
 	if fresh && g.id == id {
-		if past || !f.isCopy(g, x.info.size) {
+		if past || !f.isCopy(g, x.info.size, others) {
 			return g, nil
 		}
 		s.note(id, leave)
@@ -222,7 +225,9 @@ func listSiblings(dir, base string) (listing, error) {
 		if err != io.EOF {
 			return listing{}, err
 		}
-		slices.SortStableFunc(found.files, func(a, b sibling) int { return cmp.Compare(a.info.id.Birth, b.info.id.Birth) })
+		slices.SortStableFunc(found.files, func(a, b sibling) int {
+			return cmp.Or(cmp.Compare(a.info.id.Birth, b.info.id.Birth), cmp.Compare(a.info.written, b.info.written))
+		})
 		return found, nil
 	}
 }
@@ -231,9 +236,10 @@ func isCompressed(path string) bool {
 	return slices.ContainsFunc(compressed[:], func(end string) bool { return strings.HasSuffix(path, end) })
 }
 
-// isCopy reports whether the new generation g, of size bytes, holds what has been read elsewhere: it starts and ends with the same bytes
-// as one that is held, or it starts like one that has been read, and cut since (copytruncate) or let go, and has its anchor.
-func (f *File) isCopy(g *generation, size int64) bool {
+// isCopy reports whether the new generation g, of size bytes, holds what is read elsewhere: it starts and ends with the same bytes as one
+// that is held or about to be (others), or it starts like one that has been read and has its anchor. Where that one has been cut since
+// (copytruncate) or can't be found any more, its first bytes are enough: a copy made before it was read so far, or between two cuts, lacks the anchor.
+func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	var head, tail, other [AnchorSize]byte
 	first := head[:min(size, AnchorSize)]
 	last := tail[:len(first)]
@@ -241,19 +247,53 @@ func (f *File) isCopy(g *generation, size int64) bool {
 	if !f.hasBytes(g.fd, first, nil, 0) || !f.hasBytes(g.fd, last, nil, end) {
 		return false
 	}
+	was := func(p FilePosition, cut bool) bool {
+		if p.Offset < AnchorSize || p.Head != head {
+			return false
+		}
+		return cut || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+	}
+	holds := func(h *generation) bool {
+		return h != nil && f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end)
+	}
+	if slices.ContainsFunc(others, holds) {
+		return true
+	}
 	for _, h := range f.generations {
-		if f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end) {
+		if p := h.shown(); holds(h) || was(p, p.Offset >= AnchorSize && !f.hasBytes(h.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)) {
 			return true
 		}
 	}
 	f.mu.Lock()
-	alike := slices.Clone(f.cuts)
-	for _, p := range f.past {
-		alike = append(alike, p.pos)
+	defer f.mu.Unlock()
+	for _, p := range f.cuts {
+		if was(p, true) {
+			return true
+		}
 	}
-	f.mu.Unlock()
-	return slices.ContainsFunc(alike, func(p FilePosition) bool {
-		return p.Offset >= AnchorSize && p.Head == head && f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+	for id, p := range f.past {
+		if _, gone := f.owed[id]; was(p.pos, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutCopies closes those of the new generations that hold the beginning of g, copied from the same file earlier, and returns the rest.
+func (f *File) withoutCopies(taken []*generation, g *generation) []*generation {
+	var buf, other [AnchorSize]byte
+	return slices.DeleteFunc(taken, func(t *generation) bool {
+		size := t.size.Load()
+		n := min(size, AnchorSize)
+		same := func(offset int64) bool {
+			return f.hasBytes(t.fd, buf[:n], nil, offset) && f.hasBytes(g.fd, other[:n], buf[:n], offset)
+		}
+		if t.again || size > g.size.Load() || !same(0) || !same(size-n) {
+			return false
+		}
+		f.siblings.note(t.id, leave)
+		f.discard(t)
+		return true
 	})
 }
 

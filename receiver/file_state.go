@@ -25,7 +25,8 @@ type FileState struct {
 type FileSiblings struct {
 	Dir    FileID // the directory that they are in
 	Base   string // what their names begin with
-	Named  FileID // the file that had the name itself, zero if none
+	Named  FileID // the file that had the name itself at two looks in a row, the last time that one had
+	Moved  bool   // the last look found another, or none
 	Looked int64  // no file made later was missed by the look before the last one, in nanoseconds of the Unix epoch
 	Old    []FileID
 	Unread []FileID // to be read from the first line, but they couldn't be opened yet
@@ -89,8 +90,7 @@ func (f *File) publish(began int64) {
 	b := &f.beside
 	b.Dir, b.Base = f.siblings.dir, f.siblings.base
 	b.Looked, f.lookedLast = f.lookedLast, began
-	b.Named = FileID{}
-	if f.current != nil {
+	if b.Moved = f.changed || f.current == nil; !b.Moved {
 		b.Named = f.current.id
 	}
 	b.Old, b.Unread, b.Unsure = b.Old[:0], b.Unread[:0], b.Unsure[:0]

@@ -361,6 +361,6 @@ func fileStatus(s receiver.FileStatus) metrics.File {
 	for reason, n := range s.Gaps {
 		gaps[receiver.FileGap(reason).String()] = n
 	}
-	return metrics.File{Path: s.Path, Offset: s.Offset, Lag: s.Lag, Generations: s.Generations, Rotations: s.Rotations, Gaps: gaps,
-		Errors: s.Errors, OK: s.Err == nil}
+	return metrics.File{Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations, Rotations: s.Rotations,
+		Gaps: gaps, Errors: s.Errors, OK: s.Err == nil}
 }
