@@ -39,6 +39,7 @@ type FileOptions struct {
 	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
 	Resume *FileState
 
+	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
 	shared   *registry                                      // of a FileSet; nil for a File that is alone
 	pollOnly bool                                           // for tests: no inotify
 	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
@@ -230,7 +231,8 @@ func (f *File) look() {
 	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
 	beside, lerr := listSiblings(dir, base)
 	saved := f.beginResume(beside)
-	if !f.looked {
+	first := !f.looked
+	if first {
 		f.noteOld(beside)
 	}
 	found, fresh, err := f.openCurrent()
@@ -239,6 +241,11 @@ func (f *File) look() {
 		changed = f.takeBack(saved, beside, found)
 	}
 	changed = changed && f.twin == "" // what is beside it then is the other's
+	if first && f.opt.newSince != 0 {
+		since := f.opt.newSince - int64(clockSlack)
+		f.since, f.sinceLook = FileID{Birth: since}, since
+		changed = f.siblings.beginSince(beside, since)
+	}
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
 	if f.refused != (FileID{}) {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
@@ -268,6 +275,7 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = FileID{}
 	info, err := statPath(f.opt.Path, true)
 	if err != nil {
+		f.setTwin("")
 		return nil, false, err
 	}
 	if f.isTwin(info) {

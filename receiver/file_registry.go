@@ -1,8 +1,12 @@
 package receiver
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // A registry tells whose a file is where several Files are followed: each belongs to the path that held it first, as long as that holds
@@ -117,10 +121,14 @@ func (f *File) isTwin(info fileInfo) bool {
 	if f.held(info.id) == nil {
 		twin = f.shared.twinOf(info.id, f.opt.Path)
 	}
+	f.setTwin(twin)
+	return twin != ""
+}
+
+func (f *File) setTwin(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.twin = twin
-	return twin != ""
+	f.twin = path
 }
 
 // isOthers reports whether a sibling is another path's, or has a name that is followed by itself.
@@ -131,3 +139,71 @@ func (f *File) isOthers(x sibling) bool {
 	}
 	return f.shared.follows(x.path)
 }
+
+// twinOf returns the path whose the file is that has this one's name, too, or "".
+func (f *File) twinOf() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.twin
+}
+
+// alwaysTwin reports whether the name leads to another path's file, and never led to one that was read here.
+func (f *File) alwaysTwin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.twin != "" && !f.everHeld
+}
+
+// pastPositions returns how far the files have been read that are no longer held.
+func (f *File) pastPositions() (all []FilePosition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.pastOrder {
+		all = append(all, f.past[id].pos)
+	}
+	return all
+}
+
+// resembles reports whether the open file holds what has been read here, as far as size tells: it starts as a file that is held, or
+// has been, and has the bytes before the place up to which that was read, or is shorter.
+func (f *File) resembles(fd int, size int64) bool {
+	var head, buf [AnchorSize]byte
+	n := min(size, AnchorSize)
+	if !f.hasBytes(fd, head[:n], nil, 0) {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	is := func(p FilePosition) bool {
+		m := min(n, p.Offset)
+		start := p.Head[:]
+		if p.Offset < AnchorSize {
+			start = p.anchor()
+		}
+		if m == 0 || !bytes.Equal(start[:m], head[:m]) {
+			return false
+		}
+		anchor := p.anchor()
+		return p.Offset > size || f.hasBytes(fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor)))
+	}
+	for _, g := range f.generations {
+		if is(g.shown()) || g.packed == nil && f.hasBytes(g.fd, buf[:n], head[:n], 0) && f.sameEnd(g.fd, fd, size) {
+			return true
+		}
+	}
+	for _, p := range f.past {
+		if is(p.pos) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(f.cuts, is)
+}
+
+// sameEnd reports whether two files have the same bytes before offset.
+func (f *File) sameEnd(a, b int, offset int64) bool {
+	var one, other [AnchorSize]byte
+	n := min(offset, AnchorSize)
+	return f.hasBytes(a, one[:n], nil, offset-n) && f.hasBytes(b, other[:n], one[:n], offset-n)
+}
+
+func closeFD(fd int) { _ = unix.Close(fd) }

@@ -125,6 +125,17 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	return taken, failed
 }
 
+// beginSince makes the siblings known that are older than since, so that the scan that follows takes the others.
+func (s *siblings) beginSince(found listing, since int64) (adopt bool) {
+	s.dir, s.base = found.dir, found.base
+	for _, x := range found.files {
+		if made := x.info.id.Birth; made < since && (made != 0 || x.info.written < since) {
+			s.note(x.info.id, leave)
+		}
+	}
+	return true
+}
+
 func (s *siblings) note(id FileID, v verdict) { s.seen[id] = mark{verdict: v} }
 
 // next makes seen an empty map and returns the one before.
