@@ -51,6 +51,7 @@ type generation struct {
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	end     int64        // where the file ended at the last read
 	goal    int64        // where it ended at the start; -1 once that has been read, or where it needn't be
+	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
 	again   bool         // it was held before, or goes on where another did
@@ -95,6 +96,10 @@ func newBlock() any {
 func (g *generation) run() {
 	defer close(g.done)
 	defer g.arrive()
+	if g.packed != nil {
+		g.runPacked()
+		return
+	}
 	g.awaitTurn()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -229,21 +234,27 @@ func (g *generation) read(b *block) (more bool, err error) {
 		return true, g.restart(b)
 	}
 	g.noteEnd(base + int64(n))
-	at := time.Now().UnixNano()
 	start := len(anchor)
-	for from := start; ; start = from {
-		from += takeLines(&b.slab, data[from:], &g.pos.Skipping)
-		if from == start {
-			break
-		}
-		more = true
-		g.pos.move(data[:from], base)
-		g.deliver(&b.slab, at)
-	}
+	more = g.takeBlock(b, data, start, base) > start
 	if g.pos.Skipping && n == len(b.buf) {
 		return true, g.skipHole(b)
 	}
 	return more, nil
+}
+
+// takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
+// they end.
+func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
+	at := time.Now().UnixNano()
+	for {
+		end = start + takeLines(&b.slab, data[start:], &g.pos.Skipping)
+		if end == start {
+			return end
+		}
+		g.pos.move(data[:end], base)
+		g.deliver(&b.slab, at)
+		start = end
+	}
 }
 
 func ignoreEINTR(err error) error {
