@@ -127,7 +127,7 @@ type File struct {
 	pastOrder   []FileID            // its keys, oldest first
 	owed        map[FileID]struct{} // those of past that were followed when the state was saved, or when this input ended
 	cuts        []FilePosition      // of files before they were cut, the latest ones; so that copies are known
-	startID     FileID              // the file that had the name at the very first start, and its size
+	startID     FileID              // the file that had the name at the very first start, until it is opened, and its size then
 	startSize   int64
 	beside      FileSiblings // what State tells of siblings
 	lookErr     error        // what the last look met
@@ -344,6 +344,7 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 		}
 		return nil, false, fmt.Errorf("%q: %w", path, err)
 	}
+	g.end = info.size
 	g.size.Store(info.size)
 	g.grew.Store(f.clock())
 	g.level.Store(f.clock())
@@ -396,7 +397,10 @@ func (f *File) adopt(fresh []*generation) {
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]
 		}
-		if !g.again && g.id != f.startID && f.known {
+		switch {
+		case g.id == f.startID:
+			f.startID, f.startSize = FileID{}, 0
+		case !g.again && f.known:
 			f.rotations.Add(1)
 		}
 		f.known, f.everHeld = true, true

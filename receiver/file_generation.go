@@ -49,7 +49,7 @@ type generation struct {
 	begin   FilePosition // where reading began, for State; never changes once adopted
 	before  FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
-	end     int64        // where the file ended at the last read
+	end     int64        // where the file ended at the last read; before that, when it was opened
 	goal    int64        // where it ended at the start; -1 once that has been read, or where it needn't be
 	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
@@ -68,7 +68,7 @@ type generation struct {
 
 	waiting atomic.Pointer[turn]  // of the generation that follows
 	offset  atomic.Int64          // pos.Offset, for everyone
-	ended   atomic.Int64          // end, for everyone
+	ended   atomic.Int64          // where the last read ended
 	size    atomic.Int64          // as last seen
 	grew    atomic.Int64          // when it last did, by File.clock
 	level   atomic.Int64          // when all that it held had been delivered
@@ -233,7 +233,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 	if !bytes.HasPrefix(data, anchor) {
 		return true, g.restart(b)
 	}
-	g.noteEnd(base + int64(n))
+	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
 	more = g.takeBlock(b, data, start, base) > start
 	if g.pos.Skipping && n == len(b.buf) {
@@ -287,11 +287,14 @@ func (g *generation) shown() FilePosition {
 	return g.posSeen
 }
 
-// noteEnd keeps account of the file's size and of when it grew.
-func (g *generation) noteEnd(end int64) {
+// noteEnd keeps account of the file's size and of when it grew. There may be more behind end, where a read has ended.
+func (g *generation) noteEnd(end int64, more bool) {
+	g.ended.Store(end)
+	if more {
+		end = max(end, g.size.Load())
+	}
 	if end != g.end {
 		g.end = end
-		g.ended.Store(end)
 		g.size.Store(end)
 		g.grew.Store(g.file.clock())
 	}

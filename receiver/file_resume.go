@@ -17,14 +17,15 @@ func (f *File) restore(s *FileState) {
 	defer f.mu.Unlock()
 	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
 	f.past, f.pastOrder, f.owed = map[FileID]pastFile{}, nil, map[FileID]struct{}{}
-	for _, p := range s.Positions[len(s.Positions)-min(s.Followed, len(s.Positions)):] {
-		f.owed[p.ID] = struct{}{}
-	}
-	for _, p := range s.Positions {
-		if _, twice := f.past[p.ID]; !twice {
-			f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
-			f.pastOrder = append(f.pastOrder, p.ID)
-			f.offset, f.size = p.Offset, p.Offset
+	for i, p := range s.Positions {
+		if _, twice := f.past[p.ID]; twice || p.Offset < 0 {
+			continue
+		}
+		f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
+		f.pastOrder = append(f.pastOrder, p.ID)
+		f.offset, f.size = p.Offset, p.Offset
+		if i >= len(s.Positions)-s.Followed {
+			f.owed[p.ID] = struct{}{}
 		}
 	}
 	f.cuts = slices.Clone(s.Cut)

@@ -138,6 +138,14 @@ func (s *siblings) beginSince(found listing, since int64) (adopt bool) {
 
 func (s *siblings) note(id FileID, v verdict) { s.seen[id] = mark{verdict: v} }
 
+func (s *siblings) noteCopy(id FileID, size int64) {
+	v := leave
+	if size < AnchorSize { // too few bytes to be sure
+		v = await
+	}
+	s.note(id, v)
+}
+
 // next makes seen an empty map and returns the one before.
 func (s *siblings) next() (before map[FileID]mark) {
 	s.seen, s.spare = s.spare, s.seen
@@ -175,10 +183,7 @@ func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...
 		if past || !f.isCopy(g, x.info.size, others) {
 			return g, nil
 		}
-		s.note(id, leave)
-		if x.info.size < AnchorSize { // too few bytes to be sure
-			s.note(id, await)
-		}
+		s.noteCopy(id, x.info.size)
 	} else {
 		s.note(id, retry) // if the name is another's by now, or no one's, the next scan will tell
 	}
@@ -302,7 +307,7 @@ func (f *File) withoutCopies(taken []*generation, g *generation) []*generation {
 		if t.again || size > g.size.Load() || !same(0) || !same(size-n) {
 			return false
 		}
-		f.siblings.note(t.id, leave)
+		f.siblings.noteCopy(t.id, size)
 		f.discard(t)
 		return true
 	})
