@@ -81,6 +81,8 @@ func (f *File) packedContinuation(p FilePosition, beside listing) *generation {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b sibling) int { return cmp.Compare(b.info.written, a.info.written) })
+	var bad sibling
+	var badErr error
 	for _, x := range found {
 		g, fresh, err := f.open(x.path, x.info, false)
 		if err != nil || !fresh {
@@ -93,6 +95,12 @@ func (f *File) packedContinuation(p FilePosition, beside listing) *generation {
 			return g
 		}
 		f.discard(g)
+		if err != nil {
+			bad, badErr = x, err
+		}
+	}
+	if badErr != nil { // perhaps it was this one
+		f.showUnpackable(bad.path, 0, badErr)
 	}
 	return nil
 }
@@ -193,6 +201,11 @@ func (f *File) knowsHead(head []byte) bool {
 func (f *File) noteUnpackable(path string, offset int64, err error) {
 	f.noteGap(GapUnread)
 	f.errors.Add(1)
+	f.showUnpackable(path, offset, err)
+}
+
+// showUnpackable has Status show for a while that a compressed file can't be read.
+func (f *File) showUnpackable(path string, offset int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unpackErr = fmt.Errorf("%s: %q, at offset %d of what is compressed in it: %w; what follows there is not counted", f, path, offset, err)

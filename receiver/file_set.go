@@ -82,8 +82,7 @@ type FileSet struct {
 	waiting   map[FileID]bool   // files that were empty at the last scan, or too short to tell a copy
 	copies    map[FileID]bool   // files that hold what another held; those of the last scan
 	twinNames map[string]string // twins that patterns have found
-	running   sync.WaitGroup
-	ctx       context.Context // of Run, nil before
+	ctx       context.Context   // of Run, nil before
 
 	mu        sync.Mutex // guards what follows, which only the looker changes
 	members   []*member
