@@ -150,7 +150,7 @@ func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 		t.Error("the State knows what came after it")
 	}
 	// Its File knows inode 1 alone. Inode 3 has come since, and stays.
-	p.Forget(st, a.Name, []receiver.FilePosition{*position(1, 10)})
+	p.Forget(st, map[string][]receiver.FilePosition{a.Name: {*position(1, 10)}, b.Name: {*position(1, 11)}})
 	_, st = p.Save()
 	for inode, want := range []bool{1: true, 2: false, 3: true} {
 		if _, ok := st.Position(a.Name, position(uint64(inode), 0).ID); ok != want {
@@ -191,12 +191,12 @@ func TestNotingAPositionAllocatesNothing(t *testing.T) {
 	}
 }
 
-func followedState() []Followed {
-	return []Followed{
-		{"/var/log/rsyncd.log", 1, receiver.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
+func followedState() receiver.FileSetState {
+	return receiver.FileSetState{Files: []receiver.SavedFile{
+		{Path: "/var/log/rsyncd.log", Scope: 1, State: receiver.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
 			Gaps: map[string]uint64{"truncated": 5, "unread": 0}}},
-		{"/x\xff", 2, receiver.FileState{Gaps: map[string]uint64{}}},
-	}
+		{Path: "/x\xff", Scope: 2, State: receiver.FileState{Gaps: map[string]uint64{}}},
+	}}
 }
 
 func TestFollowedFilesAreEncoded(t *testing.T) {
@@ -250,7 +250,7 @@ func FuzzDecodeState(f *testing.F) {
 	p.Local()
 	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
 	p.Deliver(udp, slabOf(strings.Split(aPull, "\n")...))
-	for _, followed := range [][]Followed{nil, followedState()} {
+	for _, followed := range []receiver.FileSetState{{}, followedState()} {
 		_, st := p.Save()
 		st.Followed = followed
 		b, err := st.Encode()

@@ -93,7 +93,7 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	var end ending
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
-	caughtUp := pr.caughtUp(inputsCtx)
+	caughtUp := pr.caughtUp()
 	server := newHTTPServer(pr.registry(), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
@@ -118,9 +118,9 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 
 // caughtUp returns a channel that is closed when counters may be shown: those that were restored, when the files have been read in which
 // they go on; others at once.
-func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
+func (pr *program) caughtUp() <-chan struct{} {
 	if pr.kept.state != nil {
-		return pr.in.caughtUp(ctx)
+		return pr.in.caughtUp()
 	}
 	now := make(chan struct{})
 	close(now)
@@ -174,10 +174,7 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.pipeline.Save()
-	state.Followed = pr.in.followed(state)
-	for i, f := range pr.in.files {
-		pr.pipeline.Forget(state, f.String(), state.Followed[i].State.Positions)
-	}
+	pr.in.followed(state, pr.pipeline)
 	return view{books: books, files: files, at: at}, state.Encode
 }
 
