@@ -37,7 +37,6 @@ type Pipeline struct {
 	clock    clock
 	message  receiver.Message // scratch
 	event    rsynclog.Event   // scratch
-	inputs   map[*receiver.Source]*metrics.Input
 
 	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted
 	turn      uint64                                   // slabs with a position so far
@@ -67,7 +66,6 @@ func New(c Config) (*Pipeline, error) {
 		parsers:   parsers,
 		tags:      tagFilter{globs: c.Tags, seen: map[string]bool{}},
 		clock:     clock,
-		inputs:    map[*receiver.Source]*metrics.Input{},
 		delivered: map[string]map[receiver.FileID]*delivery{},
 	}
 	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start}
@@ -144,11 +142,7 @@ func (p *Pipeline) tick() {
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	now, wall := p.clock.received(slab.At)
-	in := p.inputs[src]
-	if in == nil {
-		in = p.store.Input(src.Input)
-		p.inputs[src] = in
-	}
+	in := p.store.Input(src.Input)
 	for reason, n := range slab.Discarded {
 		in.Discarded[reason] += uint64(n)
 		in.Received += uint64(n)

@@ -23,20 +23,13 @@ type State struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    metrics.State
 	Sessions rsynclog.State
-	Followed []Followed // the caller's
+	Followed receiver.FileSetState // the caller's
 
 	// Files are the positions of everything that is counted in Books, by Source.Name. They aren't encoded: the caller asks for those
 	// that matter (Position) and puts them into Followed.
 	Files map[string][]receiver.FilePosition
 
 	turn uint64 // Pipeline.turn
-}
-
-// Followed is the state of one followed file.
-type Followed struct {
-	Path  string
-	Scope uint32 // Source.Scope, which the sessions of its lines have
-	State receiver.FileState
 }
 
 // Position returns how far a source's file had been counted; false if nothing had been delivered of it by this process.
@@ -59,10 +52,14 @@ func (p *Pipeline) Save() (*metrics.Snapshot, *State) {
 
 func (p *Pipeline) copy() (*metrics.Snapshot, *State) {
 	p.mu.Lock()
+	n := p.sessions.Len()
+	p.mu.Unlock()
+	room := rsynclog.Room(n + n/8 + 64) // some more may have begun by then
+	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tick()
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
-	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now()), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
+	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now(), room), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
 	for source, files := range p.delivered {
 		list := make([]receiver.FilePosition, 0, len(files))
 		for _, d := range files {
@@ -122,16 +119,24 @@ func (p *Pipeline) delivers(source string, at *receiver.FilePosition) {
 	d.position, d.turn = *at, p.turn
 }
 
-// Forget lets go of the positions of a source's files that it doesn't know any more: known are those that it still does, asked for
-// after the State was saved. What has been delivered since stays.
-func (p *Pipeline) Forget(st *State, source string, known []receiver.FilePosition) {
-	keep := make(map[receiver.FileID]bool, len(known))
-	for i := range known {
-		keep[known[i].ID] = true
+// Forget lets go of the positions that nobody will ask for any more: known are those that are, by Source.Name, found out after the State was
+// saved. What has been delivered since stays.
+func (p *Pipeline) Forget(st *State, known map[string][]receiver.FilePosition) {
+	keep := map[string]map[receiver.FileID]bool{}
+	for source, files := range known {
+		keep[source] = make(map[receiver.FileID]bool, len(files))
+		for i := range files {
+			keep[source][files[i].ID] = true
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.delivered[source], func(id receiver.FileID, d *delivery) bool { return d.turn <= st.turn && !keep[id] })
+	for source, files := range p.delivered {
+		maps.DeleteFunc(files, func(id receiver.FileID, d *delivery) bool { return d.turn <= st.turn && !keep[source][id] })
+		if len(files) == 0 {
+			delete(p.delivered, source)
+		}
+	}
 }
 
 // format is the version of what Encode writes. A field that is added needs no other, as gob knows fields by their names and 0 is what
@@ -144,11 +149,27 @@ type encoded struct {
 	Saved    int64
 	Books    metrics.State
 	Sessions rsynclog.State
-	Followed []encodedFollowed
+	Followed encodedSet
 }
 
-// An encodedFollowed is a Followed.
-type encodedFollowed struct {
+// An encodedSet is a receiver.FileSetState.
+type encodedSet struct {
+	Paths     []string
+	Scanned   int64
+	NextScope uint32
+	Files     []encodedFile
+	Sums      []encodedSums
+	Orphans   []encodedPosition
+}
+
+type encodedSums struct {
+	Pattern           string
+	Rotations, Errors uint64
+	Gaps              []encodedGap
+}
+
+// An encodedFile is a receiver.SavedFile.
+type encodedFile struct {
 	Path              string
 	Scope             uint32
 	Positions, Cut    []encodedPosition
@@ -176,9 +197,7 @@ type encodedGap struct {
 // Encode writes the State as bytes that DecodeState reads.
 func (st *State) Encode() ([]byte, error) {
 	e := encoded{Format: format, Saved: st.Saved, Books: st.Books, Sessions: st.Sessions}
-	for i := range st.Followed {
-		e.Followed = append(e.Followed, st.Followed[i].encode())
-	}
+	e.Followed = encodeSet(&st.Followed)
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(&e); err != nil {
 		return nil, fmt.Errorf("encoding the state: %w", err)
@@ -206,19 +225,61 @@ func DecodeState(payload []byte) (st *State, err error) {
 		return nil, fmt.Errorf("%w: %d bytes behind its end", ErrState, r.Len())
 	}
 	st = &State{Saved: e.Saved, Books: e.Books, Sessions: e.Sessions}
-	for i := range e.Followed {
-		f, err := e.Followed[i].decode()
-		if err != nil {
-			return nil, fmt.Errorf("%w: followed file %q: %w", ErrState, e.Followed[i].Path, err)
-		}
-		st.Followed = append(st.Followed, f)
+	if st.Followed, err = e.Followed.decode(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return st, nil
 }
 
-func (f *Followed) encode() encodedFollowed {
+func encodeSet(s *receiver.FileSetState) encodedSet {
+	c := encodedSet{Paths: s.Paths, Scanned: s.Scanned, NextScope: s.NextScope, Orphans: encodePositions(s.Orphans)}
+	for i := range s.Files {
+		c.Files = append(c.Files, encodeFile(&s.Files[i]))
+	}
+	for _, sums := range s.Sums {
+		e := encodedSums{Pattern: sums.Pattern, Rotations: sums.Rotations, Errors: sums.Errors}
+		for i, n := range sums.Gaps {
+			e.Gaps = append(e.Gaps, encodedGap{receiver.FileGap(i).String(), n})
+		}
+		c.Sums = append(c.Sums, e)
+	}
+	return c
+}
+
+func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
+	s = receiver.FileSetState{Paths: c.Paths, Scanned: c.Scanned, NextScope: c.NextScope}
+	if s.Orphans, err = decodePositions(c.Orphans); err != nil {
+		return s, fmt.Errorf("orphans: %w", err)
+	}
+	scopes := map[uint32]bool{}
+	for i := range c.Files {
+		f, err := c.Files[i].decode()
+		if err == nil && scopes[f.Scope] {
+			err = fmt.Errorf("its scope %d is another's, too", f.Scope)
+		}
+		if err != nil {
+			return s, fmt.Errorf("followed file %q: %w", c.Files[i].Path, err)
+		}
+		scopes[f.Scope] = true
+		s.Files = append(s.Files, f)
+	}
+	for _, e := range c.Sums {
+		sums := receiver.SavedSums{Pattern: e.Pattern, Rotations: e.Rotations, Errors: e.Errors}
+		for _, g := range e.Gaps {
+			for i := range sums.Gaps { // a reason that this version doesn't have is in no sum
+				if receiver.FileGap(i).String() == g.Reason {
+					sums.Gaps[i] += g.N
+				}
+			}
+		}
+		s.Sums = append(s.Sums, sums)
+	}
+	return s, nil
+}
+
+func encodeFile(f *receiver.SavedFile) encodedFile {
 	s := &f.State
-	c := encodedFollowed{
+	c := encodedFile{
 		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed,
 		Beside: s.Beside, Start: s.Start, StartSize: s.StartSize, Rotations: s.Rotations, Errors: s.Errors,
 	}
@@ -237,24 +298,24 @@ func encodePositions(list []receiver.FilePosition) []encodedPosition {
 	return all
 }
 
-func (c *encodedFollowed) decode() (Followed, error) {
+func (c *encodedFile) decode() (receiver.SavedFile, error) {
 	positions, err := decodePositions(c.Positions)
 	cut, cerr := decodePositions(c.Cut)
 	if err = errors.Join(err, cerr); err != nil {
-		return Followed{}, err
+		return receiver.SavedFile{}, err
 	}
 	seen := map[receiver.FileID]bool{}
 	for i := range positions {
 		id := positions[i].ID
 		if seen[id] {
-			return Followed{}, fmt.Errorf("inode %d of device %d is there twice", id.Inode, id.Device)
+			return receiver.SavedFile{}, fmt.Errorf("inode %d of device %d is there twice", id.Inode, id.Device)
 		}
 		seen[id] = true
 	}
 	if c.Followed < 0 || c.Followed > len(positions) {
-		return Followed{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
+		return receiver.SavedFile{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
 	}
-	f := Followed{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
+	f := receiver.SavedFile{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
 		Positions: positions, Cut: cut, Followed: c.Followed, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
 		Rotations: c.Rotations, Errors: c.Errors, Gaps: map[string]uint64{},
 	}}

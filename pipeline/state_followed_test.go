@@ -3,8 +3,6 @@ package pipeline
 import (
 	"reflect"
 	"testing"
-
-	"rsyncd_exporter/receiver"
 )
 
 // fill gives every field below v a value of its own that isn't zero.
@@ -52,11 +50,11 @@ func TestEveryFieldOfAFollowedFileIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, st := p.Save()
-	var f receiver.FileState
 	next := uint64(0)
-	fill(reflect.ValueOf(&f).Elem(), &next)
-	f.Followed = len(f.Positions) - 1
-	st.Followed = []Followed{{Path: "/a", Scope: 3, State: f}}
+	fill(reflect.ValueOf(&st.Followed).Elem(), &next)
+	for i := range st.Followed.Files {
+		st.Followed.Files[i].State.Followed = i
+	}
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)

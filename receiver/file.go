@@ -39,6 +39,8 @@ type FileOptions struct {
 	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
 	Resume *FileState
 
+	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
+	shared   *registry                                      // of a FileSet; nil for a File that is alone
 	pollOnly bool                                           // for tests: no inotify
 	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
 }
@@ -113,6 +115,11 @@ type File struct {
 	since      FileID      // no sibling that is older is new: the file that had the name at the start, or the newest of the saved state
 	resume     *FileState  // where to go on; nil once the files have been looked for
 	siblings   siblings
+	// unseenSince is since when a compressed sibling must have been written to in order to be new, in nanoseconds of the Unix epoch.
+	unseenSince int64
+	oldHeads    [][]byte // see noteOld
+
+	shared *registry
 
 	mu          sync.Mutex          // guards what follows, which only the looker changes, but for cuts
 	generations []*generation       // oldest first
@@ -120,13 +127,17 @@ type File struct {
 	pastOrder   []FileID            // its keys, oldest first
 	owed        map[FileID]struct{} // those of past that were followed when the state was saved, or when this input ended
 	cuts        []FilePosition      // of files before they were cut, the latest ones; so that copies are known
-	startID     FileID              // the file that had the name at the very first start, and its size
+	startID     FileID              // the file that had the name at the very first start, until it is opened, and its size then
 	startSize   int64
 	beside      FileSiblings // what State tells of siblings
 	lookErr     error        // what the last look met
 	blind       int64        // since when looks have failed, by clock; -1 if the last one didn't
 	offset      int64        // of the newest generation, when none is held
 	size        int64
+	twin        string // the path whose the file is that has this name, too; "" if it is this one's
+	everHeld    bool   // a file was held, or is known from a saved state
+	unpackErr   error  // the last compressed file that could not be read, and when by clock
+	unpackErrAt int64
 }
 
 // FollowFile takes hold of the file, if it is there: what is written to it from now on will be read. Anything wrong with the file
@@ -149,6 +160,9 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 		siblings: siblings{seen: map[FileID]mark{}, spare: map[FileID]mark{}},
 	}
 	f.blocks.New = newBlock
+	if f.shared = opt.shared; f.shared == nil {
+		f.shared = newRegistry()
+	}
 	if opt.pread != nil {
 		f.pread = opt.pread
 	}
@@ -158,6 +172,10 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	if opt.Resume != nil {
 		f.restore(opt.Resume)
 		f.restoreCounts(opt.Resume)
+		f.everHeld = len(opt.Resume.Positions) > 0
+		for _, p := range opt.Resume.Positions {
+			f.shared.claim(p.ID, opt.Path)
+		}
 	}
 	f.look()
 	f.noteBacklog()
@@ -210,12 +228,23 @@ func (f *File) look() {
 	dir, base := f.place()
 	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
 	began := time.Now().UnixNano()
+	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
 	beside, lerr := listSiblings(dir, base)
 	saved := f.beginResume(beside)
+	first := !f.looked
+	if first {
+		f.noteOld(beside)
+	}
 	found, fresh, err := f.openCurrent()
 	changed := found == nil || found != f.current
 	if saved != nil {
 		changed = f.takeBack(saved, beside, found)
+	}
+	changed = changed && f.twin == "" // what is beside it then is the other's
+	if first && f.opt.newSince != 0 {
+		since := f.opt.newSince - int64(clockSlack)
+		f.since, f.sinceLook = FileID{Birth: since}, since
+		changed = f.siblings.beginSince(beside, since)
 	}
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
 	if f.refused != (FileID{}) {
@@ -246,7 +275,11 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = FileID{}
 	info, err := statPath(f.opt.Path, true)
 	if err != nil {
+		f.setTwin("")
 		return nil, false, err
+	}
+	if f.isTwin(info) {
+		return nil, false, nil
 	}
 	if !f.looked {
 		f.startID, f.startSize, f.since, f.known = info.id, info.size, info.id, true
@@ -256,6 +289,9 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 		return g, false, nil
 	}
 	g, fresh, err = f.open(f.opt.Path, info, true)
+	if errors.Is(err, errTaken) { // just now; the next look sees whose it is
+		return nil, false, nil
+	}
 	if err != nil && info.wrongKind("") == nil {
 		f.refused = info.id
 	}
@@ -292,13 +328,23 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	if g := f.held(info.id); g != nil {
 		return g, false, nil
 	}
+	if _, ok := f.shared.claim(info.id, f.opt.Path); !ok {
+		return nil, false, errTaken
+	}
 	g = &generation{
 		file: f, fd: fd, id: info.id, goal: -1, pos: FilePosition{ID: info.id},
 		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
 	}
+	if path != f.opt.Path && canUnpack(path) {
+		g.packed = &packed{path: path}
+	}
 	if err := f.setStart(g, info.id); err != nil {
+		if !g.again {
+			f.shared.release(g.id, f.opt.Path)
+		}
 		return nil, false, fmt.Errorf("%q: %w", path, err)
 	}
+	g.end = info.size
 	g.size.Store(info.size)
 	g.grew.Store(f.clock())
 	g.level.Store(f.clock())
@@ -310,6 +356,14 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	return g, true, nil
 }
 
+// discard closes a generation that open has just opened and that is not to be read.
+func (f *File) discard(g *generation) {
+	unix.Close(g.fd)
+	if _, known := f.pastPosition(g.id); !known {
+		f.shared.release(g.id, f.opt.Path)
+	}
+}
+
 // setStart sets where reading begins: where it ended, if the file was held before; at its end, if it was there at the start; at 0.
 func (f *File) setStart(g *generation, id FileID) error {
 	old, ok := f.pastPosition(id)
@@ -317,7 +371,7 @@ func (f *File) setStart(g *generation, id FileID) error {
 	case ok:
 		g.pos, g.begin, g.before, g.again = old.pos, old.begin, old.before, true
 		g.offset.Store(g.pos.Offset)
-		if old.saved {
+		if old.saved && g.packed == nil {
 			g.checkSaved()
 		}
 		return nil
@@ -343,10 +397,13 @@ func (f *File) adopt(fresh []*generation) {
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]
 		}
-		if !g.again && g.id != f.startID && f.known {
+		switch {
+		case g.id == f.startID:
+			f.startID, f.startSize = FileID{}, 0
+		case !g.again && f.known:
 			f.rotations.Add(1)
 		}
-		f.known = true
+		f.known, f.everHeld = true, true
 		f.generations = append(f.generations, g)
 		f.forget(g.id)
 	}
@@ -503,6 +560,9 @@ func (f *File) Status() FileStatus {
 	now := f.clock()
 	if f.blind >= 0 {
 		s.LagTime = time.Duration(now - f.blind)
+	}
+	if f.unpackErr != nil && now-f.unpackErrAt < int64(unpackErr) && s.Err == nil {
+		s.Err = f.unpackErr
 	}
 	for _, g := range f.generations {
 		s.Offset, s.Size = g.offset.Load(), g.size.Load()

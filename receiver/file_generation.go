@@ -49,8 +49,9 @@ type generation struct {
 	begin   FilePosition // where reading began, for State; never changes once adopted
 	before  FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
-	end     int64        // where the file ended at the last read
+	end     int64        // where the file ended at the last read; before that, when it was opened
 	goal    int64        // where it ended at the start; -1 once that has been read, or where it needn't be
+	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
 	again   bool         // it was held before, or goes on where another did
@@ -67,7 +68,7 @@ type generation struct {
 
 	waiting atomic.Pointer[turn]  // of the generation that follows
 	offset  atomic.Int64          // pos.Offset, for everyone
-	ended   atomic.Int64          // end, for everyone
+	ended   atomic.Int64          // where the last read ended
 	size    atomic.Int64          // as last seen
 	grew    atomic.Int64          // when it last did, by File.clock
 	level   atomic.Int64          // when all that it held had been delivered
@@ -95,6 +96,10 @@ func newBlock() any {
 func (g *generation) run() {
 	defer close(g.done)
 	defer g.arrive()
+	if g.packed != nil {
+		g.runPacked()
+		return
+	}
 	g.awaitTurn()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -228,22 +233,28 @@ func (g *generation) read(b *block) (more bool, err error) {
 	if !bytes.HasPrefix(data, anchor) {
 		return true, g.restart(b)
 	}
-	g.noteEnd(base + int64(n))
-	at := time.Now().UnixNano()
+	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
-	for from := start; ; start = from {
-		from += takeLines(&b.slab, data[from:], &g.pos.Skipping)
-		if from == start {
-			break
-		}
-		more = true
-		g.pos.move(data[:from], base)
-		g.deliver(&b.slab, at)
-	}
+	more = g.takeBlock(b, data, start, base) > start
 	if g.pos.Skipping && n == len(b.buf) {
 		return true, g.skipHole(b)
 	}
 	return more, nil
+}
+
+// takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
+// they end.
+func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
+	at := time.Now().UnixNano()
+	for {
+		end = start + takeLines(&b.slab, data[start:], &g.pos.Skipping)
+		if end == start {
+			return end
+		}
+		g.pos.move(data[:end], base)
+		g.deliver(&b.slab, at)
+		start = end
+	}
 }
 
 func ignoreEINTR(err error) error {
@@ -276,11 +287,14 @@ func (g *generation) shown() FilePosition {
 	return g.posSeen
 }
 
-// noteEnd keeps account of the file's size and of when it grew.
-func (g *generation) noteEnd(end int64) {
+// noteEnd keeps account of the file's size and of when it grew. There may be more behind end, where a read has ended.
+func (g *generation) noteEnd(end int64, more bool) {
+	g.ended.Store(end)
+	if more {
+		end = max(end, g.size.Load())
+	}
 	if end != g.end {
 		g.end = end
-		g.ended.Store(end)
 		g.size.Store(end)
 		g.grew.Store(g.file.clock())
 	}

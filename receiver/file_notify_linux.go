@@ -47,8 +47,8 @@ func newNotifier(look chan struct{}) *notifier {
 	}
 }
 
-// watchDirs watches the directories of these paths, for names that start like theirs, and no others. It is called at each look: a path
-// may lead to another directory by now.
+// watchDirs watches the directories of these paths, for names that start like theirs, and no others: for all names where a path ends
+// with a slash. It is called at each look: a path may lead to another directory by now.
 func (n *notifier) watchDirs(paths ...string) {
 	if n == nil {
 		return
@@ -57,11 +57,11 @@ func (n *notifier) watchDirs(paths ...string) {
 	defer n.mu.Unlock()
 	now := make(map[int32]string, len(paths))
 	for _, path := range paths {
-		wd, err := unix.InotifyAddWatch(n.fd, filepath.Dir(path), dirEvents) // the same number again for the same directory
+		dir, name := filepath.Split(path)
+		wd, err := unix.InotifyAddWatch(n.fd, dir+".", dirEvents) // the same number again for the same directory
 		if err != nil {
 			continue
 		}
-		name := filepath.Base(path)
 		if other, twice := now[int32(wd)]; twice && other != name {
 			name = ""
 		}

@@ -17,14 +17,15 @@ func (f *File) restore(s *FileState) {
 	defer f.mu.Unlock()
 	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
 	f.past, f.pastOrder, f.owed = map[FileID]pastFile{}, nil, map[FileID]struct{}{}
-	for _, p := range s.Positions[len(s.Positions)-min(s.Followed, len(s.Positions)):] {
-		f.owed[p.ID] = struct{}{}
-	}
-	for _, p := range s.Positions {
-		if _, twice := f.past[p.ID]; !twice {
-			f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
-			f.pastOrder = append(f.pastOrder, p.ID)
-			f.offset, f.size = p.Offset, p.Offset
+	for i, p := range s.Positions {
+		if _, twice := f.past[p.ID]; twice || p.Offset < 0 {
+			continue
+		}
+		f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
+		f.pastOrder = append(f.pastOrder, p.ID)
+		f.offset, f.size = p.Offset, p.Offset
+		if i >= len(s.Positions)-s.Followed {
+			f.owed[p.ID] = struct{}{}
 		}
 	}
 	f.cuts = slices.Clone(s.Cut)
@@ -122,15 +123,19 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 		case found != nil && found.id == p.ID:
 			g = found
 		case listed:
-			g, _ = f.siblings.judge(f, x, true) // where that fails, the scan that follows tries again
+			g, _ = f.siblings.judge(f, x, mark{}, true) // where that fails, the scan that follows tries again
 		}
 		gone := g == nil && !listed && f.refused != p.ID && f.isOwed(p.ID)
 		if gone || g != nil && g.cut {
 			if c := f.continuation(p, beside, found); c != nil {
-				if c != found {
+				switch {
+				case slices.ContainsFunc(back, func(g *generation) bool { return g.id == c.id }): // two that start alike
+					unix.Close(c.fd)
+					c = nil
+				case c != found:
 					back = append(back, c)
 				}
-				if gone {
+				if gone && c != nil {
 					f.replaced(p.ID)
 				}
 			}
@@ -150,9 +155,7 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 }
 
 // continuation returns a generation, opened, that goes on where p was read to, or nil: the file that has the name if it does, or the
-// longest of those beside it, since copies may have been made at several times. It is no file that is known itself.
-//
-// A compressed file that holds what p was read from would be looked up here, where none of these does.
+// longest of those beside it, since copies may have been made at several times, or a compressed one. It is no file that is known itself.
 func (f *File) continuation(p FilePosition, beside listing, found *generation) (best *generation) {
 	if p.Offset == 0 {
 		return nil // then it is new, like any other
@@ -174,18 +177,33 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 			continue
 		}
 		if g.id != id || !f.continues(g, p) {
-			unix.Close(g.fd)
+			f.discard(g)
 			continue
 		}
 		if best != nil {
-			unix.Close(best.fd)
+			f.discard(best)
 		}
 		best = g
 	}
-	if best != nil {
-		best.goOn(p)
+	if best == nil {
+		return f.packedContinuation(p, beside)
 	}
+	best.goOn(p)
 	return best
+}
+
+// lateContinuation is continuation for a file that was there at the first look and went before it could be opened.
+func (f *File) lateContinuation(id FileID, beside listing, found *generation) *generation {
+	p, known := f.pastPosition(id)
+	if !known || !f.isOwed(id) {
+		return nil
+	}
+	g := f.continuation(p.pos, beside, found)
+	if g == nil || g == found {
+		return nil
+	}
+	f.replaced(id)
+	return g
 }
 
 // continues reports whether the generation holds the bytes that p knows of the file that it belongs to, in their places.

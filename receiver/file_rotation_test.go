@@ -174,7 +174,7 @@ func TestFileThreeRotationsBetweenLooks(t *testing.T) {
 				waitForTick(t, opt.Path)
 				create(t, opt.Path).write(text(lines(r*1000, (r+1)*1000)))
 			}
-			create(t, opt.Path+".5.gz").write("compressed\n")
+			writeFile(t, opt.Path+".5.gz", gzipped(t, text(lines(0, 10)))) // a copy of what is held
 			create(t, opt.Path+"x").write("of another name\n")
 			must(t, os.Symlink(opt.Path+"x", opt.Path+".link"))
 			start(t, f)

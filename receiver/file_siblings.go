@@ -43,6 +43,12 @@ type siblings struct {
 type mark struct {
 	verdict verdict
 	absent  uint8 // scans in a row that haven't found it
+
+	// Of a compressed one that awaits its end.
+	original bool  // what it is made from is still there
+	torn     uint8 // scans in a row that found it torn and no longer than before
+	size     int64
+	since    int64 // it is new if it was written to since, in nanoseconds of the Unix epoch
 }
 
 // maxAbsent is how many scans may miss a file before it is taken for deleted: a directory that changes while it is read may not show
@@ -88,10 +94,16 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 			s.note(id, leave)
 			continue
 		}
-		g, err := s.judge(f, x, adopt && !known && !f.isOlder(x.info) || known && m.verdict != done, append(taken, current)...)
-		if g != nil {
+		m.original = found.hasOriginal(x.path)
+		g, err := s.judge(f, x, m, adopt && !known && (isCompressed(x.path) || !f.isOlder(x.info)) || known && m.verdict != done,
+			append(taken, current)...)
+		switch {
+		case g != nil && g.packed != nil && slices.ContainsFunc(taken, g.packedAlike):
+			s.note(id, leave)
+			f.discard(g)
+		case g != nil:
 			taken = append(f.withoutCopies(taken, g), g)
-		} else if err != nil {
+		case err != nil:
 			failed = err
 		}
 	}
@@ -102,13 +114,37 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		case m.absent < maxAbsent:
 			s.seen[id] = m
 		case m.verdict == retry:
-			f.noteGone(id) // before we could read it
+			if g := f.lateContinuation(id, found, current); g != nil {
+				taken = append(taken, g)
+			} else {
+				f.noteGone(id) // before we could read it
+			}
 		}
 	}
+	slices.SortStableFunc(taken, packedFirst)
 	return taken, failed
 }
 
+// beginSince makes the siblings known that are older than since, so that the scan that follows takes the others.
+func (s *siblings) beginSince(found listing, since int64) (adopt bool) {
+	s.dir, s.base = found.dir, found.base
+	for _, x := range found.files {
+		if made := x.info.id.Birth; made < since && (made != 0 || x.info.written < since) {
+			s.note(x.info.id, leave)
+		}
+	}
+	return true
+}
+
 func (s *siblings) note(id FileID, v verdict) { s.seen[id] = mark{verdict: v} }
+
+func (s *siblings) noteCopy(id FileID, size int64) {
+	v := leave
+	if size < AnchorSize { // too few bytes to be sure
+		v = await
+	}
+	s.note(id, v)
+}
 
 // next makes seen an empty map and returns the one before.
 func (s *siblings) next() (before map[FileID]mark) {
@@ -118,15 +154,23 @@ func (s *siblings) next() (before map[FileID]mark) {
 }
 
 // judge opens a sibling that is not held, if it is to be read; otherwise it notes why it isn't and returns nil.
-// others are generations that are not held yet, or nil.
-func (s *siblings) judge(f *File, x sibling, adopt bool, others ...*generation) (*generation, error) {
+// others are generations that are not held yet, or nil. before is what the last scan has noted.
+func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...*generation) (*generation, error) {
 	id := x.info.id
 	old, past := f.pastPosition(id)
 	switch {
 	case f.isOwed(id): // it may still be written to, and be deleted then
+	case f.isOthers(x):
+		s.note(id, leave)
+		return nil, nil
+	case past && isCompressed(x.path): // nobody writes to these
+		s.note(id, done)
+		return nil, nil
 	case past && x.info.size <= old.pos.Offset && !(old.saved && id.Birth == 0): // a saved one may have given its inode to another
 		s.note(id, done)
 		return nil, nil
+	case !past && adopt && isCompressed(x.path):
+		return s.judgePacked(f, x, before)
 	case !past && (!adopt || isCompressed(x.path)):
 		s.note(id, leave)
 		return nil, nil
@@ -139,17 +183,14 @@ func (s *siblings) judge(f *File, x sibling, adopt bool, others ...*generation) 
 		if past || !f.isCopy(g, x.info.size, others) {
 			return g, nil
 		}
-		s.note(id, leave)
-		if x.info.size < AnchorSize { // too few bytes to be sure
-			s.note(id, await)
-		}
+		s.noteCopy(id, x.info.size)
 	} else {
 		s.note(id, retry) // if the name is another's by now, or no one's, the next scan will tell
 	}
 	if fresh {
-		unix.Close(g.fd)
+		f.discard(g)
 	}
-	if isMissing(err) || errors.Is(err, unix.ELOOP) {
+	if isMissing(err) || errors.Is(err, unix.ELOOP) || errors.Is(err, errTaken) {
 		err = nil
 	}
 	return nil, err
@@ -266,8 +307,8 @@ func (f *File) withoutCopies(taken []*generation, g *generation) []*generation {
 		if t.again || size > g.size.Load() || !same(0) || !same(size-n) {
 			return false
 		}
-		f.siblings.note(t.id, leave)
-		unix.Close(t.fd)
+		f.siblings.noteCopy(t.id, size)
+		f.discard(t)
 		return true
 	})
 }
@@ -301,6 +342,7 @@ func (f *File) remember(p pastFile) {
 	f.past[p.pos.ID] = p
 	f.pastOrder = append(f.pastOrder, p.pos.ID)
 	if len(f.pastOrder) > maxPast+len(f.owed) {
+		f.shared.release(f.pastOrder[0], f.opt.Path)
 		f.forget(f.pastOrder[0])
 	}
 }

@@ -115,7 +115,7 @@ func (f *File) CaughtUp() <-chan struct{} { return f.caughtUp }
 // noteBacklog sets what CaughtUp waits for.
 func (f *File) noteBacklog() {
 	for _, g := range f.generations {
-		if (f.opt.Resume != nil || f.opt.FromBeginning) && g.offset.Load() < g.size.Load() {
+		if (f.opt.Resume != nil || f.opt.FromBeginning) && g.offset.Load() < g.size.Load() || g.packed != nil {
 			g.goal = g.size.Load()
 			f.behind.Add(1)
 		}

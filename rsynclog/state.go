@@ -76,11 +76,25 @@ func stateNames() StateNames {
 	}
 }
 
-// State copies everything. The time now is Apply's clock's.
-func (t *Sessions) State(now int64) State {
+// Room returns memory for the sessions of a State, which is then had without making it while others wait.
+func Room(sessions int) []SessionState {
+	room := make([]SessionState, sessions)
+	for i := range room {
+		room[i].Phase = uint8(numPhases) // a first touch makes the kernel give the page
+	}
+	return room
+}
+
+// State copies everything. The time now is Apply's clock's. room may be nil, or what Room returned, which becomes the State's.
+func (t *Sessions) State(now int64, room []SessionState) State {
 	st := State{
 		Now: now, Names: stateNames(), Noted: t.overflow.Cookie != nil, Evicted: t.evicted, Overflown: t.overflown,
-		Origins: make([]OriginState, 0, len(t.origins)), Sessions: make([]SessionState, t.Len()),
+		Origins: make([]OriginState, 0, len(t.origins)),
+	}
+	if n := t.Len(); len(room) >= n {
+		st.Sessions = room[:n]
+	} else {
+		st.Sessions = make([]SessionState, n)
 	}
 	for _, o := range t.origins {
 		o.index = len(st.Origins)

@@ -13,7 +13,7 @@ import (
 // restart replaces the table by one that is restored from it after a time in which the program was down.
 func (b *table) restart(limits Limits, down time.Duration, modules ...string) {
 	b.t.Helper()
-	st := b.sessions.State(b.now)
+	st := b.sessions.State(b.now, nil)
 	b.now += int64(down)
 	s, err := RestoreSessions(limits, modules, &st, b.now, down)
 	if err != nil {
@@ -55,7 +55,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 		s.open(o, int32(100-i), 2100, failing, 0)
 		s.open(o, int32(200-i), 2200, ended, 0)
 	}
-	st := s.State(3000)
+	st := s.State(3000, nil)
 	st.Origins = slices.Clone(st.Origins)
 	r, err := RestoreSessions(DefaultLimits(), nil, &st, 3000, 0)
 	if err != nil {
@@ -191,7 +191,7 @@ func TestClockSetBackBetween(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "data")
 	b.now = int64(20 * time.Hour)
 	b.say(upload + "\n +1m")
-	st := b.sessions.State(b.now)
+	st := b.sessions.State(b.now, nil)
 	st.Sessions[0].LastSeen += int64(time.Hour) // even if there were one in the future
 	now := int64(10 * time.Hour)
 	s, err := RestoreSessions(DefaultLimits(), []string{"data"}, &st, now, 0)
@@ -220,7 +220,7 @@ func TestFewerSessionsAllowed(t *testing.T) {
 	n := b.sessions.Len()
 	limits := DefaultLimits()
 	limits.Sessions, limits.Origins = 3, 0
-	st := b.sessions.State(b.now)
+	st := b.sessions.State(b.now, nil)
 	r, err := RestoreSessions(limits, nil, &st, b.now, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func TestNumbersAreReadByTheirNames(t *testing.T) {
 	x.serial = 0
 	o.sessions[x.PID] = x
 	s.lists[x.phase].push(x)
-	st := s.State(3000)
+	st := s.State(3000, nil)
 	c := &st.Sessions[0]
 	for _, e := range []struct {
 		names *[]string
@@ -298,7 +298,7 @@ func TestImpossibleStates(t *testing.T) {
 	} {
 		b := newTable(t, DefaultLimits(), "data")
 		b.say(upload)
-		st := b.sessions.State(b.now)
+		st := b.sessions.State(b.now, nil)
 		if _, err := RestoreSessions(DefaultLimits(), nil, &st, b.now, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ import (
 // FAULTS D1 to D3: any system call of the second of three saves fails. That save says which step, which file and what to do, both copies are
 // whole, state.tmp is gone, and the third save succeeds.
 func TestEverySystemCallFails(t *testing.T) {
-	calls, _ := record(t, filepath.Join(t.TempDir(), "state"))
+	calls, _ := record(t, "save", filepath.Join(t.TempDir(), "state"))
 	started := func(saved string) int { // the index behind the line that says so
 		return 1 + slices.IndexFunc(calls, func(c call) bool { return c.name == "write" && strings.HasPrefix(c.args, "1, "+hexed(saved)) })
 	}
@@ -58,7 +58,7 @@ func TestEverySystemCallFails(t *testing.T) {
 				break // each errno at the first call of a name, and two at the others
 			}
 			path := filepath.Join(t.TempDir(), "state")
-			calls, said := record(t, path, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", c.name, e.name, c.nth))
+			calls, said := record(t, "save", path, "-e", fmt.Sprintf("inject=%s:error=%s:when=%d", c.name, e.name, c.nth))
 			lines := strings.Split(strings.TrimSpace(said), "\n")
 			if len(lines) != 6 || lines[0] != "begin" || lines[1] != "saved 1" || lines[5] != "saved 3" {
 				t.Fatalf("%s %d, %s: %q", c.name, c.nth, e.name, said)
@@ -77,6 +77,34 @@ func TestEverySystemCallFails(t *testing.T) {
 	}
 	if want := map[string]int{"openat": 3, "write": 4, "fsync": 3, "close": 3, "renameat": 2}; fmt.Sprint(tried) != fmt.Sprint(want) {
 		t.Errorf("the second save has %v, want %v", tried, want)
+	}
+}
+
+// FAULTS D6, in the middle of a save: the process is stopped when it has synced the directory, which is removed then.
+func TestDirectoryRemovedDuringSave(t *testing.T) {
+	base := t.TempDir()
+	path, trace := filepath.Join(base, "state"), filepath.Join(base, "trace")
+	// The first sync is of the parent directory, then each save has three; the signal comes at the end of the call.
+	p := testenv.Start(t, helper(t, "save", path, testenv.Need(t, "strace"), "-f", "-qq", "-o", trace, "-e", "trace=fsync",
+		"-e", "inject=fsync:signal=STOP:when=7"))
+	p.Ready(t, "the second save to be stopped", func() bool {
+		b, err := os.ReadFile(trace)
+		return err == nil && bytes.Contains(b, []byte("stopped by SIGSTOP"))
+	})
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range p.Children(t) {
+		if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := p.Wait(t)
+	mentions(t, errors.New(p.Output()), "saved 1\nfailed 2:", "was removed or replaced while the state was saved: no such file", "\nsaved 3\n")
+	for _, c := range Look(path) {
+		if c.Err != nil || !bytes.Equal(c.Payload, payloadOf(3)) || code != 0 {
+			t.Errorf("exit code %d, %s: sequence %d, %v", code, c.Name, c.Sequence, c.Err)
+		}
 	}
 }
 
@@ -212,7 +240,7 @@ func TestPermissions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(self, read(t, exe), 0o755); err != nil {
+	if err := errors.Join(os.WriteFile(self, read(t, exe), 0o755), os.Chmod(self, 0o755)); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	path := filepath.Join(base, "state")

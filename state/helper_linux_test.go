@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "save":
 		helperSaves(os.Getenv("STATE_DIR"))
+	case "aside":
+		helperSetsAside(os.Getenv("STATE_DIR"))
 	case "hold":
 		helperHolds(os.Getenv("STATE_DIR"))
 	default:
@@ -80,6 +82,23 @@ func helperSaves(dir string) {
 	}
 }
 
+// helperSetsAside saves a state and sets it aside.
+func helperSetsAside(dir string) {
+	fmt.Println("begin")
+	d, err := Open(dir)
+	if err == nil {
+		_, err = d.Load()
+	}
+	if errors.Is(err, ErrNone) {
+		err = errors.Join(d.Save(payloadOf(1)), d.SetAside())
+	}
+	if err != nil {
+		fmt.Println("not done:", err)
+		os.Exit(1)
+	}
+	fmt.Println("set aside")
+}
+
 // helperHolds opens the directory, says so and waits to be killed, or for its input to end.
 func helperHolds(dir string) {
 	if _, err := Open(dir); err != nil {
@@ -106,10 +125,10 @@ func helper(t testing.TB, does, dir string, wrapper ...string) *exec.Cmd {
 	return cmd
 }
 
-// saves runs the helper that saves, under strace with the options, and returns what it said, and whether it was killed.
-func saves(t testing.TB, dir string, options ...string) (said string, killed bool) {
+// saves runs a helper, the one that saves or another one, under strace with the options, and returns what it said, and whether it was killed.
+func saves(t testing.TB, does, dir string, options ...string) (said string, killed bool) {
 	t.Helper()
-	cmd := helper(t, "save", dir, append([]string{testenv.Need(t, "strace"), "-f", "-qq"}, options...)...)
+	cmd := helper(t, does, dir, append([]string{testenv.Need(t, "strace"), "-f", "-qq"}, options...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -134,12 +153,12 @@ type call struct {
 	line               string
 }
 
-// record runs the helper that saves and returns its system calls from "begin" on, and what it said. The options are for strace.
-func record(t testing.TB, dir string, options ...string) (calls []call, said string) {
+// record runs a helper and returns its system calls from "begin" on, and what it said. The options are for strace.
+func record(t testing.TB, does, dir string, options ...string) (calls []call, said string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "trace")
 	// A file for each thread, so that no line is torn by another's.
-	said, killed := saves(t, dir, append([]string{"-ff", "-xx", "-s", "10000", "-o", file}, options...)...)
+	said, killed := saves(t, does, dir, append([]string{"-ff", "-xx", "-s", "10000", "-o", file}, options...)...)
 	if killed {
 		t.Fatalf("killed: %q", said)
 	}

@@ -67,7 +67,7 @@ var runtimes = []string{"futex", "madvise", "mmap", "munmap", "mprotect", "nanos
 // FAULTS L3: a process that is killed at any system call of Open, Load and Save leaves what it has shown, or newer, also if one copy is lost.
 func TestKillAtEverySystemCall(t *testing.T) {
 	testenv.Need(t, "strace")
-	calls, said := record(t, filepath.Join(t.TempDir(), "state"))
+	calls, said := record(t, "save", filepath.Join(t.TempDir(), "state"))
 	if lastSaved(t, said, 0) != 3 {
 		t.Fatalf("%q", said)
 	}
@@ -103,7 +103,7 @@ func TestKillAtEverySystemCall(t *testing.T) {
 				}
 				write(t, []byte("old"), path, tmpName)
 			}
-			said, killed := saves(t, path, "-o", os.DevNull, "-e", "trace="+name, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, nth))
+			said, killed := saves(t, "save", path, "-o", os.DevNull, "-e", "trace="+name, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, nth))
 			shown = lastSaved(t, said, shown)
 			if err := b.holds(contents(t, path), shown); err != nil {
 				t.Fatalf("killed at %s %d: %v\nit said %q", name, nth, err, said)

@@ -205,7 +205,7 @@ func TestPowerCut(t *testing.T) {
 		if fault == "unlinkat:error=EIO" { // the file that can't be removed is in the way of the next one
 			options = append(options, "-e", "inject=renameat:error=EIO:when=3")
 		}
-		calls, said := record(t, filepath.Join(base, "state"), options...)
+		calls, said := record(t, "save", filepath.Join(base, "state"), options...)
 		d := &disk{open: map[string]*node{}, root: newNode(true), base: base}
 		bench := newBench(t)
 		shown, seen := 0, map[string]bool{}
@@ -237,5 +237,25 @@ func TestPowerCut(t *testing.T) {
 	t.Logf("%d states of the disk", total)
 	if total < 50 {
 		t.Errorf("only %d states of the disk came about", total)
+	}
+}
+
+// When SetAside has returned the copies don't come back.
+func TestPowerCutAfterSetAside(t *testing.T) {
+	base := t.TempDir()
+	calls, said := record(t, "aside", filepath.Join(base, "state"))
+	d := &disk{open: map[string]*node{}, root: newNode(true), base: base}
+	for _, c := range calls {
+		d.do(t, c)
+	}
+	n := 0
+	d.states(func(files [2][]byte) {
+		n++
+		if files[0] != nil || files[1] != nil {
+			t.Errorf("after a power cut there are copies of %d and %d bytes", len(files[0]), len(files[1]))
+		}
+	})
+	if n == 0 || !strings.HasSuffix(said, "set aside\n") || d.root.now["state"].now["state.a.aside"] == nil {
+		t.Errorf("%d states, the helper said %q", n, said)
 	}
 }

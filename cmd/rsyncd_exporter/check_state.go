@@ -54,8 +54,8 @@ func explainContent(w io.Writer, st *pipeline.State) {
 	}
 	fmt.Fprintf(w, "state: %d messages received since %s, %d hosts, %d sessions running or lately ended\n", received,
 		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
-	for i := range st.Followed {
-		f := &st.Followed[i]
+	for i := range st.Followed.Files {
+		f := &st.Followed.Files[i]
 		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.State.Rotations, len(f.State.Positions), f.State.Followed)
 		for _, p := range f.State.Positions[len(f.State.Positions)-f.State.Followed:] {
 			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)

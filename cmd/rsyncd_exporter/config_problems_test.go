@@ -19,7 +19,7 @@ func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string
 	return status, out.String(), errs.String()
 }
 
-// The golden file has one line for each of the 22 problems made here. Worked out by hand: the socket's path is "/tmp/" and 103 times x, 108 bytes.
+// The golden file has one line for each of the 23 problems made here. Worked out by hand: the socket's path is "/tmp/" and 103 times x, 108 bytes.
 func TestAllProblemsAtOnce(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the golden file has Linux's limit for socket paths and its error texts")
@@ -40,6 +40,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		"RECEIVE_BUFFER=16 MB",
 		"FILE_POLL=5",
 		"FILE_START=middle",
+		"STATE_DIR=one.log",
 		"SYSLOG_FORMAT=rfc1",
 		"TAGS=rsyncd[",
 		"LINE_FORMAT=(",

@@ -158,7 +158,7 @@ func TestManyScrapesAtOnce(t *testing.T) {
 // FAULTS H7: somebody guesses passwords as fast as they can, at a hash that is as costly as users make it. Few guesses reach bcrypt, and a
 // scraper that has been let in before is let in, also from the guesser's address.
 func TestGuessingPasswordsKeepsNobodyOut(t *testing.T) {
-	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost) // the limits are those of costlier ones; the race detector makes those take seconds
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,11 @@ func TestGuessingPasswordsKeepsNobodyOut(t *testing.T) {
 	for g := range 8 {
 		guessers.Go(func() {
 			for i := range 20 {
-				switch login([]string{"prometheus", "nobody", ""}[i%3], fmt.Sprint(g, i)) {
+				user := "prometheus"
+				if g == 0 && i < 3 {
+					user = []string{"nobody", "", "somebody"}[i] // the toolkit compares with a hash of its own, of the usual cost
+				}
+				switch login(user, fmt.Sprint(g, i)) {
 				case 401:
 					guesses.Add(1)
 				case 429:

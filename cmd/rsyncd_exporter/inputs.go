@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,8 +28,7 @@ type inputs struct {
 	unixgram []*receiver.Unixgram
 	tcp      []*receiver.TCP
 	tls      []*receiver.TCP
-	files    []*receiver.File
-	scopes   []uint32              // of files
+	files    *receiver.FileSet     // nil where none are followed
 	creds    *receiver.Credentials // those of tls, nil without
 }
 
@@ -205,60 +205,66 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-// openFiles opens the followed files and standard input. Each is a scope of its own: equal pids in two files are two processes.
+// openFiles opens the followed files and standard input. Each file is a scope of its own: equal pids in two files are two processes.
 func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
-	taken := map[uint32]bool{}
-	for _, path := range cfg.Files {
-		lines, err := receiver.ParseLineFormat(cfg.LineFormat)
-		if err != nil {
-			return err
-		}
-		scope, resume := k.followed(path, taken)
-		src := receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: lines}
-		p.Local()
-		if path == "-" {
-			src.Input, src.Name = "stdin", "stdin"
-			in.tasks = append(in.tasks, receiver.NewStdin(cfg.Stdin, src, p))
-			p.Input(src.Input)
-			continue
-		}
-		f, err := receiver.FollowFile(src, receiver.FileOptions{
-			Path: path, Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside, Resume: resume,
-		}, p)
-		if err != nil {
-			return err
-		}
-		p.Input(src.Input)
-		in.files, in.scopes = append(in.files, f), append(in.scopes, scope)
-		in.tasks = append(in.tasks, f)
+	if len(cfg.Files) == 0 {
+		return nil
 	}
+	lines, err := receiver.ParseLineFormat(cfg.LineFormat)
+	if err != nil {
+		return err
+	}
+	p.Local()
+	paths := slices.Clone(cfg.Files)
+	if i := slices.Index(paths, "-"); i >= 0 {
+		paths = slices.Delete(paths, i, i+1)
+		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Dialect: lines}
+		in.tasks = append(in.tasks, receiver.NewStdin(cfg.Stdin, src, p))
+		p.Input(src.Input)
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	in.files, err = receiver.FollowFiles(receiver.FileSetOptions{
+		Paths:  paths,
+		File:   receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside},
+		Resume: k.followed(),
+		Source: func(path string, scope uint32) receiver.Source {
+			return receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Dialect: lines}
+		},
+	}, p)
+	if err != nil {
+		return err
+	}
+	p.Input("file")
+	in.tasks = append(in.tasks, in.files)
 	return nil
 }
 
-// caughtUp returns a channel that is closed when all that was in the files at the start has been read, unless ctx ends before.
-func (in *inputs) caughtUp(ctx context.Context) <-chan struct{} {
-	all := make(chan struct{})
-	go func() {
-		for _, f := range in.files {
-			select {
-			case <-f.CaughtUp():
-			case <-ctx.Done():
-				return
-			}
-		}
-		close(all)
-	}()
-	return all
+// fileSource is the Source.Name of a followed file.
+func fileSource(path string) string { return "file " + path }
+
+// caughtUp returns a channel that is closed when all that was in the files at the start has been read.
+func (in *inputs) caughtUp() <-chan struct{} {
+	if in.files != nil {
+		return in.files.CaughtUp()
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
 }
 
-// followed returns what is to be kept of the files. state is the pipeline's, of a moment ago.
-func (in *inputs) followed(state *pipeline.State) []pipeline.Followed {
-	var all []pipeline.Followed
-	for i, f := range in.files {
-		counted := func(id receiver.FileID) (receiver.FilePosition, bool) { return state.Position(f.String(), id) }
-		all = append(all, pipeline.Followed{Path: f.Status().Path, Scope: in.scopes[i], State: f.State(counted)})
+// followed adds what is to be kept of the files to the pipeline's state of a moment ago.
+func (in *inputs) followed(state *pipeline.State, p *pipeline.Pipeline) {
+	if in.files == nil {
+		return
 	}
-	return all
+	state.Followed = in.files.State(state.Position)
+	known := map[string][]receiver.FilePosition{}
+	for _, f := range state.Followed.Files {
+		known[fileSource(f.Path)] = f.State.Positions
+	}
+	p.Forget(state, known)
 }
 
 // hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.
@@ -292,10 +298,16 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
 	}
-	for _, f := range in.files {
-		if err := f.Status().Err; err != nil && !errors.Is(err, os.ErrNotExist) {
-			log.Warn("file", "from", f.String(), "err", err)
+	if in.files == nil {
+		return
+	}
+	for _, f := range in.files.Status() {
+		if f.Err != nil && !errors.Is(f.Err, os.ErrNotExist) {
+			log.Warn("file", "path", f.Path, "err", f.Err)
 		}
+	}
+	for path, other := range in.files.Twins() {
+		log.Warn("two names of one file: it is counted once", "path", path, "counted as", other)
 	}
 }
 
@@ -330,8 +342,10 @@ func (in *inputs) live() metrics.Live {
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
-	for _, f := range in.files {
-		l.Files = append(l.Files, fileStatus(f.Status()))
+	if in.files != nil {
+		for _, f := range in.files.Status() {
+			l.Files = append(l.Files, fileStatus(f))
+		}
 	}
 	return l
 }

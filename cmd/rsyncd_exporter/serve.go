@@ -128,7 +128,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	go func() {
 		if pr.kept.state != nil {
 			select {
-			case <-pr.in.caughtUp(ctx):
+			case <-pr.in.caughtUp():
 			case <-ctx.Done():
 				return
 			}
@@ -186,10 +186,7 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.pipeline.Save()
-	state.Followed = pr.in.followed(state)
-	for i, f := range pr.in.files {
-		pr.pipeline.Forget(state, f.String(), state.Followed[i].State.Positions)
-	}
+	pr.in.followed(state, pr.pipeline)
 	return view{books: books, files: files, at: at}, state.Encode
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -66,25 +65,12 @@ func (k *kept) setAside(reason error, log *slog.Logger) {
 	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends", "err", errors.Join(reason, err))
 }
 
-// followed returns what is known of a followed file, and the scope of its sessions. A path that isn't known gets one that no other has.
-func (k *kept) followed(path string, taken map[uint32]bool) (scope uint32, resume *receiver.FileState) {
-	if k.state != nil {
-		for i := range k.state.Followed {
-			if f := &k.state.Followed[i]; f.Path == path && !taken[f.Scope] {
-				taken[f.Scope] = true
-				return f.Scope, &f.State
-			}
-		}
+// followed returns what is known of the followed files, nil if nothing is.
+func (k *kept) followed() *receiver.FileSetState {
+	if k.state == nil {
+		return nil
 	}
-	for scope = 1; taken[scope] || k.knows(scope); scope++ {
-	}
-	taken[scope] = true
-	return scope, nil
-}
-
-// knows says whether sessions of the scope may be in the state.
-func (k *kept) knows(scope uint32) bool {
-	return k.state != nil && slices.ContainsFunc(k.state.Followed, func(f pipeline.Followed) bool { return f.Scope == scope })
+	return &k.state.Followed
 }
 
 func (k *kept) close() {

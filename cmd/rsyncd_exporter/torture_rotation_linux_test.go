@@ -86,5 +86,5 @@ func worldArgs(w *world) []string {
 	if w.twin != nil {
 		files += "," + w.twin.path
 	}
-	return []string{"--file=" + files, "--listen-udp=off", "--modules=mirror,backup,pub"}
+	return []string{"-p=" + files, "--modules=mirror,backup,pub"}
 }

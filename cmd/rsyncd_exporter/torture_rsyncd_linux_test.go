@@ -21,7 +21,7 @@ func besiege(t *testing.T, sections string) (*site, *victim) {
 		t.Log("not root: without chroot, and with modules that belong to the user who runs the daemon")
 		conf += "use chroot = no\n"
 	}
-	v := newVictim(t, newStateDir(t, testenv.Dir(t)), "--file="+filepath.Join(s.dir, "log"), "--listen-udp=off")
+	v := newVictim(t, newStateDir(t, testenv.Dir(t)), "-p="+filepath.Join(s.dir, "log"))
 	s.exporter = v.exporter
 	s.daemon = func() {
 		s.d = testenv.StartRsyncdConf(t, s.dir, "127.0.0.1", "", conf+sections)

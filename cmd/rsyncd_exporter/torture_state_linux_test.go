@@ -46,11 +46,13 @@ func TestKilledBeforeTheFirstScrape(t *testing.T) {
 			if err := errors.Join(w.end(), caughtUp(v.url, w.lines-uint64(before[`rsyncd_exporter_received_total{input="file"}`]))); err != nil {
 				t.Fatal(err)
 			}
+			var ended uint64 // which takes a moment
+			for i := range w.flows {
+				ended += w.flows[i][0].sessions + w.flows[i][1].sessions
+			}
+			series := v.until(float64(ended)-total(before, "rsync_sessions_total"), "rsync_sessions_total")
 			for name, want := range w.truth() {
-				if strings.HasPrefix(name, "rsync_session") {
-					continue // whose ends take a moment; TestKillTorture waits for them
-				}
-				if got := v.scrape()[name]; got != want-before[name] {
+				if got := series[name]; got != want-before[name] {
 					t.Errorf("%s: %v, want %v", name, got, want-before[name])
 				}
 			}

@@ -1,0 +1,605 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func (s *lineSink) counted(id FileID) (FilePosition, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.last[id]
+	return p, ok
+}
+
+// poll does once what Run does all the time.
+func poll(t *testing.T, f *File) {
+	t.Helper()
+	f.look()
+	for _, g := range f.generations {
+		must(t, g.drain())
+	}
+}
+
+// stopped follows opt.Path from its first line, reads all that is there, and returns the state.
+func stopped(t *testing.T, sink *lineSink, opt FileOptions) *FileState {
+	t.Helper()
+	opt.pollOnly, opt.FromBeginning = true, true
+	return stop(t, sink, follow(t, sink, opt))
+}
+
+func stop(t *testing.T, sink *lineSink, f *File) *FileState {
+	t.Helper()
+	poll(t, f)
+	must(t, f.Close())
+	s := f.State(sink.counted)
+	return &s
+}
+
+// resume goes on from a state.
+func resume(t *testing.T, sink *lineSink, opt FileOptions, s *FileState) *File {
+	t.Helper()
+	opt.pollOnly, opt.Resume = true, s
+	return follow(t, sink, opt)
+}
+
+// Rotated twice, and once more, while we were down (F5): the file that is known is found under its new name and read on, then those that
+// came and went meanwhile, oldest first, then the one that has the name. Old logs are not read: those that were there before, and one
+// that was put there meanwhile but is older. All are read by Run here, in their order.
+func TestFileResumeAfterRotations(t *testing.T) {
+	for rotations := range 4 {
+		for _, style := range []string{"%s-%d", "chain"} {
+			t.Run(fmt.Sprint(rotations, style), func(t *testing.T) {
+				opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+				must(t, os.Mkdir(filepath.Dir(opt.Path)+"/old", 0o755))
+				create(t, filepath.Dir(opt.Path)+"/old/log").write("brought back\n")
+				create(t, opt.Path+".7").write("old, from before the start\n")
+				create(t, opt.Path+".8.gz").write("compressed\n")
+				waitForTick(t, opt.Path)
+				w := create(t, opt.Path)
+				w.write(text(lines(0, 10)))
+				sink := newLineSink()
+				state := stopped(t, sink, opt)
+				n := 10
+				for r := range rotations {
+					w.write(text(lines(n, n+500)))
+					n += 500
+					if style == "chain" {
+						for i := r; i >= 0; i-- {
+							must(t, os.Rename(numbered(opt.Path, i), numbered(opt.Path, i+1)))
+						}
+					} else {
+						must(t, os.Rename(opt.Path, fmt.Sprintf(style, opt.Path, 20261120+r)))
+					}
+					waitForTick(t, opt.Path)
+					w = create(t, opt.Path)
+				}
+				w.write(text(lines(n, n+500)))
+				must(t, os.Rename(filepath.Dir(opt.Path)+"/old/log", opt.Path+".99"))
+				opt.Poll = time.Minute
+				f := resume(t, sink, opt, state)
+				end := start(t, f)
+				reachCount(t, sink, n+500)
+				end()
+				sink.check(t, true, lines(0, n+500)...)
+				if s := f.Status(); s.Rotations != uint64(rotations) || s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+					t.Errorf("status %+v, want %d rotations", s, rotations)
+				}
+			})
+		}
+	}
+}
+
+// A line whose halves are written before and after a restart is counted once (F12, F13); so is a line that is too long, and nothing of it
+// is taken for another. A file that had no line yet is read from where it began.
+func TestFileResumeWithinLine(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, after string
+		want          []string
+		oversize      uint64
+	}{
+		"half a line":         {"a\nhal", "f\nb\n", []string{"a", "half", "b"}, 0},
+		"nothing but a half":  {"hal", "f\nb\n", []string{"half", "b"}, 0},
+		"nothing":             {"", "a\n", []string{"a"}, 0},
+		"too long":            {"a\n" + strings.Repeat("x", 3*fileBlock), "y\nb\n", []string{"a", "b"}, 1},
+		"too long afterwards": {"a\n" + strings.Repeat("x", MaxMessage-1), "yy\nb\n", []string{"a", "b"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+			w := create(t, opt.Path)
+			w.write(test.before)
+			sink := newLineSink()
+			state := stopped(t, sink, opt)
+			state = stop(t, sink, resume(t, sink, opt, state))
+			w.write(test.after)
+			f := resume(t, sink, opt, state)
+			poll(t, f)
+			sink.check(t, true, test.want...)
+			if n := sink.discards(Oversize); n != test.oversize || f.Status().Gaps != [NumFileGaps]uint64{} {
+				t.Errorf("%d oversize, want %d; status %+v", n, test.oversize, f.Status())
+			}
+		})
+	}
+}
+
+// An inode that was given to a new file while we were down (F10): another time of birth, or, where there is none, other bytes.
+func TestFileResumeInodeReused(t *testing.T) {
+	for _, birth := range []bool{true, false} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 10)))
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		must(t, w.f.Truncate(0))
+		w.write(text(lines(10, 40)))
+		want := [NumFileGaps]uint64{GapTruncated: 1}
+		if birth { // what a file looks like that has been born since
+			want = [NumFileGaps]uint64{GapUnread: 1} // the known one is gone
+			state.Positions[0].ID.Birth--
+			state.Beside.Named.Birth--
+			sink.last = map[FileID]FilePosition{}
+		}
+		f := resume(t, sink, opt, state)
+		for range maxAbsent + 1 {
+			poll(t, f)
+		}
+		sink.check(t, true, lines(0, 40)...)
+		if s := f.Status(); s.Gaps != want {
+			t.Errorf("birth known %v: gaps %v, want %v", birth, s.Gaps, want)
+		}
+	}
+}
+
+// copytruncate while we were down: what the copy holds beyond our position was never counted, and is gone from the original. It is read
+// from there, before the original, and only once, however often we start. An older, shorter copy of an administrator's is not read.
+func TestFileResumeCopytruncate(t *testing.T) {
+	for _, cuts := range []int{0, 1, 2} {
+		for _, again := range []bool{false, true} {
+			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+			w := create(t, opt.Path)
+			w.write(text(lines(0, 20)))
+			sink := newLineSink()
+			state := stopped(t, sink, opt)
+			w.write(text(lines(20, 30)))
+			copyFile(t, opt.Path, opt.Path+".bak")
+			n := 30
+			for i := range cuts {
+				w.write(text(lines(n, n+10)))
+				n += 10
+				waitForTick(t, opt.Path)
+				copyFile(t, opt.Path, numbered(opt.Path, i+1))
+				must(t, w.f.Truncate(0))
+			}
+			w.write(text(lines(n, n+10)))
+			f := resume(t, sink, opt, state)
+			if again { // killed before anything was counted: what is known of the cut is in the state
+				s := f.State(sink.counted)
+				if got := s.Positions[len(s.Positions)-1].Offset; cuts > 0 && got != 0 {
+					t.Errorf("after %d cuts the state says offset %d, want 0", cuts, got)
+				}
+				f.Close()
+				f = resume(t, sink, opt, &s)
+			}
+			poll(t, f)
+			sink.check(t, true, lines(0, n+10)...)
+			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: uint64(min(cuts, 1))} || s.Errors != 0 {
+				t.Errorf("%d cuts: status %+v", cuts, s)
+			}
+			f = resume(t, sink, opt, stop(t, sink, f))
+			w.write(text(lines(n+10, n+20)))
+			poll(t, f)
+			sink.check(t, true, lines(0, n+20)...)
+		}
+	}
+}
+
+// A log that was cut while we were down, without a copy: what it holds now is new; what it held is a gap.
+func TestFileResumeTruncated(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(w writer)
+		want   []string
+		gaps   uint64
+	}{
+		"shorter":            {func(w writer) { must(t, w.f.Truncate(0)); w.write("a\n") }, []string{"a"}, 1},
+		"longer":             {func(w writer) { must(t, w.f.Truncate(0)); w.write(text(lines(100, 200))) }, lines(100, 200), 1},
+		"empty":              {func(w writer) { must(t, w.f.Truncate(0)) }, nil, 1},
+		"in part":            {func(w writer) { must(t, w.f.Truncate(int64(len(text(lines(0, 5)))))) }, nil, 1},
+		"to the same offset": {func(w writer) { w.write("x"); must(t, w.f.Truncate(int64(len(text(lines(0, 20)))))) }, nil, 0},
+	} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		test.change(w)
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		state = stop(t, sink, f)
+		f = resume(t, sink, opt, state)
+		w.write("after\n")
+		poll(t, f)
+		sink.check(t, true, append(append(lines(0, 20), test.want...), "after")...)
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: test.gaps} {
+			t.Errorf("%s: gaps %v, want %d", name, s.Gaps, test.gaps)
+		}
+	}
+}
+
+// A file that was followed and is gone is a gap, counted once; one that was let go before is none, and neither is one that is found.
+func TestFileResumeGone(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 10)))
+	sink := newLineSink()
+	f := follow(t, sink, FileOptions{Path: opt.Path, pollOnly: true, FromBeginning: true})
+	poll(t, f)
+	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	create(t, opt.Path).write(text(lines(10, 20)))
+	poll(t, f)
+	g := f.generations[0]
+	g.started = true
+	g.grew.Store(f.clock() - int64(silentLimit))
+	f.look()
+	g.finish()
+	close(g.done)
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	state := stop(t, sink, f)
+	if len(state.Positions) != 3 || state.Followed != 2 || state.Positions[0].ID != g.id {
+		t.Fatalf("state %+v, want 3 positions, the first one let go", state)
+	}
+	gaps := uint64(0)
+	for i, remove := range []string{"", ".2", ".1", "", ""} {
+		if remove != "" {
+			must(t, os.Remove(opt.Path+remove))
+		}
+		if remove == ".1" {
+			gaps = 1
+		}
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		if i == 2 { // killed, and started again: it is still to be found, or missed
+			s := f.State(sink.counted)
+			f.Close()
+			f = resume(t, sink, opt, &s)
+		}
+		for range maxAbsent + 1 {
+			poll(t, f)
+		}
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapUnread: gaps} || s.Rotations != 2 {
+			t.Errorf("start %d: status %+v, want %d gaps", i, s, gaps)
+		}
+		state = stop(t, sink, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+}
+
+// While its directory can't be found, a file isn't gone: its file system may be mounted later.
+func TestFileResumeBeforeItsDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	opt := FileOptions{Path: filepath.Join(dir, "log")}
+	must(t, os.Mkdir(dir, 0o755))
+	w := create(t, opt.Path)
+	w.write("a\n")
+	create(t, opt.Path+".1").write("old\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write("b\n")
+	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	create(t, opt.Path).write("c\n")
+	must(t, os.Rename(dir, dir+".away"))
+	f := resume(t, sink, opt, state)
+	for range 2 * maxAbsent {
+		poll(t, f)
+	}
+	s := f.State(sink.counted)
+	f.Close()
+	f = resume(t, sink, opt, &s)
+	poll(t, f)
+	must(t, os.Rename(dir+".away", dir))
+	poll(t, f)
+	sink.check(t, true, "a", "b", "c")
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 1 {
+		t.Errorf("status %+v, want a rotation and no gap", s)
+	}
+}
+
+// The state of a path at which there was nothing: whatever is there later is new.
+func TestFileResumeNothing(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path).write("a\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("b\n")
+	poll(t, resume(t, sink, opt, state))
+	sink.check(t, true, "a", "b")
+}
+
+// The device of a file system may have another number after a reboot. The directory's inode shows that it is the same.
+func TestFileResumeOtherDevice(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path+".9").write("old\n")
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	was := *state
+	state = state.renumbered(state.Beside.Dir.Device, 77)
+	if slices.Equal(state.Positions, was.Positions) {
+		t.Fatal("the state has not been changed")
+	}
+	sink.last = map[FileID]FilePosition{}
+	w.write(text(lines(10, 20)))
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
+		t.Errorf("status %+v, want no gap", s)
+	}
+}
+
+// A file that was moved away and back by copying has another identity, and goes on where it was all the same.
+func TestFileResumeMovedByCopying(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	copyFile(t, opt.Path, opt.Path+".tmp")
+	must(t, os.Rename(opt.Path+".tmp", opt.Path))
+	createMode(t, opt.Path, 0o644).write(text(lines(10, 20)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 20)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 0 {
+		t.Errorf("status %+v, want neither gaps nor rotations", s)
+	}
+}
+
+// Which file beside the followed one is older: by birth, or, where that isn't known, by when it was last written to.
+func TestFileOlder(t *testing.T) {
+	f := &File{since: FileID{Birth: 100}, sinceLook: 50}
+	for _, test := range []struct {
+		birth, written int64
+		want           bool
+	}{{99, 1000, true}, {100, 0, false}, {101, 0, false}, {0, 49, true}, {0, 50, false}} {
+		if got := f.isOlder(fileInfo{id: FileID{Birth: test.birth}, written: test.written}); got != test.want {
+			t.Errorf("%+v: older %v", test, got)
+		}
+	}
+}
+
+// Counters go on; what they are called in the state is part of its format.
+func TestFileResumeCounts(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt.Resume = &FileState{Rotations: 3, Errors: 4, Gaps: map[string]uint64{"truncated": 5, "unread": 6, "of a later version": 7}}
+	f := follow(t, newLineSink(), opt)
+	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumFileGaps]uint64{5, 6} {
+		t.Errorf("status %+v, want 3, 4, 5, 6", s)
+	}
+	if s := f.State(newLineSink().counted); s.Rotations != 3 || s.Errors != 4 || s.Gaps["truncated"] != 5 || s.Gaps["unread"] != 6 {
+		t.Errorf("state %+v, want 3, 4, 5, 6", s)
+	}
+}
+
+// A file that was there at the very first start and can be opened only after another start is read from where it ended at the first.
+func TestFileResumeNeverOpened(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	broken := opt
+	broken.pread = func(int, []byte, int64) (int, error) { return -1, unix.EIO }
+	f := follow(t, sink, broken)
+	f.Close()
+	state := f.State(sink.counted)
+	w.write(text(lines(10, 20)))
+	f = resume(t, sink, opt, &state)
+	poll(t, f)
+	sink.check(t, true, lines(10, 20)...)
+}
+
+// The state is bounded, and the positions that go first are those that were let go first.
+func TestFileStateIsBounded(t *testing.T) {
+	f := follow(t, newLineSink(), FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true})
+	for i := range maxPast + 100 {
+		f.remember(pastFile{begin: FilePosition{ID: FileID{Inode: uint64(i)}}, pos: FilePosition{ID: FileID{Inode: uint64(i)}, Offset: 1}})
+	}
+	for range maxCuts + 10 {
+		f.noteCut(FilePosition{})
+	}
+	s := f.State(func(id FileID) (FilePosition, bool) { return f.past[id].pos, id.Inode%2 == 0 })
+	if len(s.Positions) != maxPast || s.Positions[0].ID.Inode != 100 || len(s.Cut) != maxCuts || s.Followed != 0 {
+		t.Errorf("%d positions from %d on, %d cuts, %d followed", len(s.Positions), s.Positions[0].ID.Inode, len(s.Cut), s.Followed)
+	}
+	for _, p := range s.Positions {
+		if want := int64(1 - p.ID.Inode%2); p.Offset != want {
+			t.Errorf("inode %d: offset %d, want %d: what was counted, or else where reading began", p.ID.Inode, p.Offset, want)
+		}
+	}
+}
+
+type sinkFunc func(*Source, *Slab)
+
+func (f sinkFunc) TryDeliver(*Source, *Slab) bool {
+	panic("a file's reader can wait, so it uses Deliver")
+}
+
+func (f sinkFunc) Deliver(src *Source, s *Slab) { f(src, s) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// CaughtUp waits for what was there at the start and can be read, no longer, and not for the poll interval.
+func TestFileCaughtUp(t *testing.T) {
+	eio := func(int, []byte, int64) (int, error) { return -1, unix.EIO }
+	for name, test := range map[string]struct {
+		make func(path string) error
+		opt  FileOptions
+		wait bool
+	}{
+		"no file":        {func(string) error { return nil }, FileOptions{FromBeginning: true}, false},
+		"no directory":   {func(path string) error { return os.Remove(filepath.Dir(path)) }, FileOptions{FromBeginning: true}, false},
+		"from the end":   {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{}, false},
+		"a FIFO":         {func(path string) error { return unix.Mkfifo(path, 0o644) }, FileOptions{FromBeginning: true}, false},
+		"a directory":    {func(path string) error { return os.Mkdir(path, 0o755) }, FileOptions{FromBeginning: true}, false},
+		"empty":          {func(path string) error { return os.WriteFile(path, nil, 0o644) }, FileOptions{FromBeginning: true}, false},
+		"lines":          {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{FromBeginning: true}, true},
+		"from a state":   {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{Resume: &FileState{}}, true},
+		"half a line":    {func(path string) error { return os.WriteFile(path, []byte("half"), 0o644) }, FileOptions{FromBeginning: true}, true},
+		"a failing disk": {func(path string) error { return os.WriteFile(path, []byte("a\n"), 0o644) }, FileOptions{FromBeginning: true, pread: eio}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.opt.Path, test.opt.Poll, test.opt.pollOnly = filepath.Join(t.TempDir(), "d", "log"), time.Hour, true
+			must(t, os.Mkdir(filepath.Dir(test.opt.Path), 0o755))
+			must(t, test.make(test.opt.Path))
+			sink := newLineSink()
+			f := follow(t, sink, test.opt)
+			if isClosed(f.CaughtUp()) == test.wait {
+				t.Errorf("caught up before Run: %v", !test.wait)
+			}
+			end := start(t, f)
+			reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+			if name == "lines" || name == "from a state" {
+				sink.check(t, true, lines(0, 9)...)
+			}
+			end()
+		})
+	}
+}
+
+// A file that may not be opened doesn't keep it waiting, and what can be read is read.
+func TestFileCaughtUpWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour}
+	create(t, opt.Path).write("a\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path).write("b\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	w := createMode(t, opt.Path, 0)
+	w.write("c\n")
+	f := resume(t, sink, opt, state)
+	end := start(t, f)
+	reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+	sink.check(t, true, "a", "b")
+	if s := f.Status(); !errors.Is(s.Err, fs.ErrPermission) {
+		t.Errorf("status %+v, want permission denied", s)
+	}
+	reach(t, "it is behind", func() bool { return f.Status().LagTime > 0 })
+	end()
+	state = stop(t, sink, f)
+	must(t, w.f.Chmod(0o600))
+	f = resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, "a", "b", "c")
+	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumFileGaps]uint64{} {
+		t.Errorf("status %+v, want no lag and no gap", s)
+	}
+}
+
+// An older generation that grows faster than it can be read keeps neither CaughtUp waiting nor the generation that follows.
+func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
+	t.Parallel()
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
+	create(t, opt.Path).write("x\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("new\n")
+	var old atomic.Int64
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if int64(fd) != old.Load() {
+			return unix.Pread(fd, p, off)
+		}
+		for i := range p { // a file of "x\n" without end
+			p[i] = "x\n"[(off+int64(i))%2]
+		}
+		return len(p), nil
+	}
+	dir, err := statPath(filepath.Dir(opt.Path), true)
+	must(t, err)
+	opt.Resume = &FileState{Beside: FileSiblings{Dir: dir.id, Base: "log"}}
+	var counted atomic.Int64
+	f := follow(t, sinkFunc(func(_ *Source, s *Slab) {
+		if string(slices.Concat(s.Messages...)) == "new" {
+			counted.Add(1)
+		}
+	}), opt)
+	if len(f.generations) != 2 {
+		t.Fatalf("%d generations, want 2", len(f.generations))
+	}
+	old.Store(int64(f.generations[0].fd))
+	start(t, f)
+	reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+	reach(t, "the new file's line", func() bool { return counted.Load() == 1 })
+	if s := f.Status(); s.LagTime == 0 {
+		t.Errorf("status %+v, want a lag", s)
+	}
+}
+
+// How long a file has been behind, by a clock that stands: all is read, then 3 s later there is more, then that is read, then it can't.
+func TestFileLagTime(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	var broken atomic.Bool
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if broken.Load() {
+			return -1, unix.EIO
+		}
+		return unix.Pread(fd, p, off)
+	}
+	w := create(t, opt.Path)
+	w.write("a\nhalf")
+	f := follow(t, newLineSink(), opt)
+	ago := func(d time.Duration) { f.began = f.began.Add(-d) }
+	want := func(what string, from, to time.Duration) {
+		t.Helper()
+		if got := f.Status().LagTime; got < from || got > to {
+			t.Errorf("%s: behind for %v, want %v to %v", what, got, from, to)
+		}
+	}
+	ago(time.Hour)
+	want("not read yet", time.Hour, time.Hour+time.Minute)
+	poll(t, f)
+	want("read to the half line", 0, 0)
+	ago(time.Hour)
+	want("nothing new", 0, 0)
+	w.write(" and more\n")
+	f.look()
+	want("seen to have grown", time.Hour, time.Hour+time.Minute)
+	poll(t, f)
+	want("read", 0, 0)
+	broken.Store(true)
+	if err := f.generations[0].drain(); !errors.Is(err, unix.EIO) {
+		t.Fatalf("drain returned %v, want EIO", err)
+	}
+	ago(2 * time.Hour)
+	want("not to be read", 2*time.Hour, 2*time.Hour+time.Minute)
+	broken.Store(false)
+	poll(t, f)
+	want("read again", 0, 0)
+}
