@@ -385,6 +385,71 @@ func TestFileOlder(t *testing.T) {
 	}
 }
 
+// A cut that is noticed while we run reaches the Sink before the next line, so that a state knows of it that is saved in between: it says
+// where reading goes on, and a start from it counts no second gap and loses no line.
+func TestFileStateAfterCut(t *testing.T) {
+	size := int64(len(text(lines(0, 10))))
+	for _, left := range []int64{0, size} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		poll(t, f)
+		must(t, w.f.Truncate(left))
+		poll(t, f)
+		s := f.State(sink.counted)
+		f.Close()
+		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps["truncated"] != 1 {
+			t.Errorf("cut to %d: state %+v, want that offset", left, s)
+		}
+		w.write(text(lines(20, 40)))
+		f = resume(t, sink, opt, &s)
+		poll(t, f)
+		sink.check(t, true, lines(0, 40)...)
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 1} {
+			t.Errorf("status %+v, want one gap", s)
+		}
+	}
+}
+
+// A log that was cut while we were down and has got lines that end like the old ones is another: its first bytes tell.
+func TestFileResumeSameAnchor(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	end := strings.Repeat("7", AnchorSize)
+	w := create(t, opt.Path)
+	w.write("1"+end+"\n", "2"+end+"\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	must(t, w.f.Truncate(0))
+	w.write("3"+end+"\n", "4"+end+"\n")
+	poll(t, resume(t, sink, opt, state))
+	sink.check(t, true, "1"+end, "2"+end, "3"+end, "4"+end)
+}
+
+// At the end of Run all that is there is read, also what no event or poll has told of; the state knows it.
+func TestFileStateAfterRun(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write("a\n")
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	end := start(t, f)
+	reachCount(t, sink, 1)
+	w.write("b\nhalf")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write("c\n")
+	end()
+	sink.check(t, true, "a", "b", "c")
+	s := f.State(sink.counted)
+	if len(s.Positions) != 2 || s.Followed != 2 || s.Positions[0].Offset != 4 || s.Positions[1].Offset != 2 {
+		t.Fatalf("state %+v, want offsets 4 and 2", s)
+	}
+	w.write(" of it\n")
+	poll(t, resume(t, sink, opt, &s))
+	sink.check(t, true, "a", "b", "c", "half of it")
+}
+
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
