@@ -203,6 +203,62 @@ func TestFileResumeCopytruncate(t *testing.T) {
 	}
 }
 
+// What becomes of a file beside the followed one that is met after a start, where the name is still the same file's: it is new only if
+// the state says that it was to be read, or that the name had just changed hands.
+func TestFileResumeSiblings(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(s *FileSiblings)
+		read   bool
+	}{
+		"known":                 {func(*FileSiblings) {}, false},
+		"come since":            {func(s *FileSiblings) { s.Old = nil }, false},
+		"come with a rotation":  {func(s *FileSiblings) { s.Old, s.Moved = nil, true }, true},
+		"known, and a rotation": {func(s *FileSiblings) { s.Moved = true }, false},
+		"not opened yet":        {func(s *FileSiblings) { s.Old, s.Unread = nil, s.Old }, true},
+		"too short yet":         {func(s *FileSiblings) { s.Old, s.Unsure = nil, s.Old }, true},
+		"of another directory":  {func(s *FileSiblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
+		"of another name":       {func(s *FileSiblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
+	} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		create(t, opt.Path).write("a\n")
+		waitForTick(t, opt.Path)
+		create(t, opt.Path+".1").write("beside\n")
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		if len(state.Beside.Old) != 1 {
+			t.Fatalf("state %+v, want one old file", state)
+		}
+		test.change(&state.Beside)
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		want := []string{"a"}
+		if test.read {
+			want = append(want, "beside")
+		}
+		t.Log(name)
+		sink.check(t, true, want...)
+	}
+}
+
+// A copy of a followed file that is gone is no new file, however little of it was copied.
+func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path+".bak").write(text(lines(0, 12)))
+	must(t, os.Remove(opt.Path))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapUnread: 1} {
+		t.Errorf("status %+v, want one gap", s)
+	}
+}
+
 // A log that was cut while we were down, without a copy: what it holds now is new; what it held is a gap.
 func TestFileResumeTruncated(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -295,7 +351,11 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	state := stopped(t, sink, opt)
 	w.write("b\n")
 	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	waitForTick(t, opt.Path)
 	create(t, opt.Path).write("c\n")
+	must(t, os.Rename(opt.Path, opt.Path+".3"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("d\n")
 	must(t, os.Rename(dir, dir+".away"))
 	f := resume(t, sink, opt, state)
 	for range 2 * maxAbsent {
@@ -307,9 +367,9 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	poll(t, f)
 	must(t, os.Rename(dir+".away", dir))
 	poll(t, f)
-	sink.check(t, true, "a", "b", "c")
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 1 {
-		t.Errorf("status %+v, want a rotation and no gap", s)
+	sink.check(t, true, "a", "b", "c", "d")
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 2 {
+		t.Errorf("status %+v, want two rotations and no gap", s)
 	}
 }
 
@@ -341,13 +401,16 @@ func TestFileResumeOtherDevice(t *testing.T) {
 	}
 	sink.last = map[FileID]FilePosition{}
 	w.write(text(lines(10, 20)))
-	must(t, os.Rename(opt.Path, opt.Path+".1"))
-	create(t, opt.Path).write(text(lines(20, 30)))
+	for i := 2; i < 4; i++ { // the one in between is known to be new only because the directory is known
+		must(t, os.Rename(opt.Path, fmt.Sprintf("%s-%d", opt.Path, i)))
+		waitForTick(t, opt.Path)
+		create(t, opt.Path).write(text(lines(10*i, 10*i+10)))
+	}
 	f := resume(t, sink, opt, state)
 	for range maxAbsent + 1 {
 		poll(t, f)
 	}
-	sink.check(t, true, lines(0, 30)...)
+	sink.check(t, true, lines(0, 40)...)
 	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
 		t.Errorf("status %+v, want no gap", s)
 	}
@@ -585,6 +648,33 @@ func TestFileCaughtUpWithoutPermission(t *testing.T) {
 	sink.check(t, true, "a", "b", "c")
 	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumFileGaps]uint64{} {
 		t.Errorf("status %+v, want no lag and no gap", s)
+	}
+}
+
+// A known file that may not be opened at the start is not gone: a copy of it isn't read in its place.
+func TestFileResumeWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write(text(lines(10, 20)))
+	copyFile(t, opt.Path, opt.Path+".bak")
+	must(t, w.f.Chmod(0))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, lines(0, 10)...)
+	must(t, w.f.Chmod(0o600))
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 20)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Generations != 1 {
+		t.Errorf("status %+v, want one generation and no gap", s)
 	}
 }
 
