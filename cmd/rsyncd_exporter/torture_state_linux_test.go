@@ -93,9 +93,10 @@ func TestKillWithinAnAnswer(t *testing.T) {
 		}
 		s.start()
 		s.ready()
+		after := s.scrape()
 		for name, v := range shown {
-			if now := s.scrape()[name]; now < v {
-				t.Errorf("%s was sent as %v and is %v after the restart", name, v, now)
+			if after[name] < v {
+				t.Errorf("%s was sent as %v and is %v after the restart", name, v, after[name])
 			}
 		}
 	}
