@@ -513,6 +513,25 @@ func TestFileStateAfterRun(t *testing.T) {
 	sink.check(t, true, "a", "b", "c", "half of it")
 }
 
+// A file whose only line never ended is let go, and its beginning is known after a start: nothing of it is read again.
+func TestFileResumeBehindUnfinishedLine(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write(strings.Repeat("unfinished ", 10))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	poll(t, f)
+	f.generations[0].finish()
+	state := stop(t, sink, f)
+	w.write("end\nb\n")
+	f = resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, "b")
+	if n := sink.discards(Incomplete); n != 1 || f.Status().Gaps != [NumFileGaps]uint64{} {
+		t.Errorf("%d incomplete, status %+v; want 1 and no gap", n, f.Status())
+	}
+}
+
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
