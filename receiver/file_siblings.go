@@ -264,10 +264,10 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 		return false
 	}
 	was := func(p FilePosition, cut bool) bool {
-		if p.Offset < AnchorSize || p.Head != head {
+		if p.Offset < AnchorSize || !bytes.Equal(p.Head[:len(first)], first) {
 			return false
 		}
-		return cut || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+		return cut || size < AnchorSize || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
 	}
 	holds := func(h *generation) bool {
 		return h != nil && f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end)
