@@ -162,7 +162,7 @@ func (m *restartModel) finish(w *worldWriter) {
 
 // begin takes note of a line that is begun.
 func (m *restartModel) begin(w *worldWriter, n int) {
-	if w.file.glued {
+	if w.file.glued || w.file.torn != 0 {
 		w.file.glued, m.risk[n] = false, true
 	}
 }

@@ -206,12 +206,10 @@ func (f *File) lateContinuation(id FileID, beside listing, found *generation) *g
 	return g
 }
 
-// continues reports whether the generation holds the bytes that p knows of the file that it belongs to, in their places.
+// continues reports whether the generation holds the bytes that p knows of another, in their places.
 func (f *File) continues(g *generation, p FilePosition) bool {
-	var buf [AnchorSize]byte
-	anchor := p.anchor()
-	return f.hasBytes(g.fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor))) &&
-		(p.Offset < AnchorSize || f.hasBytes(g.fd, buf[:], p.Head[:], 0))
+	intact, err := g.intact(p, make([]byte, AnchorSize))
+	return err == nil && intact
 }
 
 // goOn makes the new generation go on where another was read to.
@@ -229,15 +227,26 @@ func (f *File) replaced(id FileID) {
 	f.siblings.note(id, leave)
 }
 
+// intact reports whether the file holds the bytes that p knows of it. The anchor alone may come out the same by chance: lines end alike.
+// buf is for scratch.
+func (g *generation) intact(p FilePosition, buf []byte) (bool, error) {
+	anchor := p.anchor()
+	n, err := g.file.pread(g.fd, buf[:len(anchor)], p.Offset-int64(len(anchor)))
+	if err != nil || !bytes.Equal(buf[:n], anchor) || p.Offset < AnchorSize {
+		return bytes.Equal(buf[:max(n, 0)], anchor), err
+	}
+	n, err = g.file.pread(g.fd, buf, 0)
+	return bytes.Equal(buf[:max(n, 0)], p.Head[:]), err
+}
+
 // checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's position for it is then out of date, and
 // nothing has been counted of what it holds now.
 func (g *generation) checkSaved() {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
 	old := g.pos
-	anchor := old.anchor()
-	n, err := g.file.pread(g.fd, b.buf[:len(anchor)], old.Offset-int64(len(anchor)))
-	if err != nil || bytes.Equal(b.buf[:n], anchor) {
+	intact, err := g.intact(old, b.buf[:AnchorSize])
+	if err != nil || intact {
 		return // whoever reads on meets the error again
 	}
 	if g.relocate(b) != nil {

@@ -203,6 +203,62 @@ func TestFileResumeCopytruncate(t *testing.T) {
 	}
 }
 
+// What becomes of a file beside the followed one that is met after a start, where the name is still the same file's: it is new only if
+// the state says that it was to be read, or that the name had just changed hands.
+func TestFileResumeSiblings(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(s *FileSiblings)
+		read   bool
+	}{
+		"known":                 {func(*FileSiblings) {}, false},
+		"come since":            {func(s *FileSiblings) { s.Old = nil }, false},
+		"come with a rotation":  {func(s *FileSiblings) { s.Old, s.Moved = nil, true }, true},
+		"known, and a rotation": {func(s *FileSiblings) { s.Moved = true }, false},
+		"not opened yet":        {func(s *FileSiblings) { s.Old, s.Unread = nil, s.Old }, true},
+		"too short yet":         {func(s *FileSiblings) { s.Old, s.Unsure = nil, s.Old }, true},
+		"of another directory":  {func(s *FileSiblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
+		"of another name":       {func(s *FileSiblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
+	} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		create(t, opt.Path).write("a\n")
+		waitForTick(t, opt.Path)
+		create(t, opt.Path+".1").write("beside\n")
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		if len(state.Beside.Old) != 1 {
+			t.Fatalf("state %+v, want one old file", state)
+		}
+		test.change(&state.Beside)
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		want := []string{"a"}
+		if test.read {
+			want = append(want, "beside")
+		}
+		t.Log(name)
+		sink.check(t, true, want...)
+	}
+}
+
+// A copy of a followed file that is gone is no new file, however little of it was copied.
+func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path+".bak").write(text(lines(0, 12)))
+	must(t, os.Remove(opt.Path))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapUnread: 1} {
+		t.Errorf("status %+v, want one gap", s)
+	}
+}
+
 // A log that was cut while we were down, without a copy: what it holds now is new; what it held is a gap.
 func TestFileResumeTruncated(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -295,7 +351,11 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	state := stopped(t, sink, opt)
 	w.write("b\n")
 	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	waitForTick(t, opt.Path)
 	create(t, opt.Path).write("c\n")
+	must(t, os.Rename(opt.Path, opt.Path+".3"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("d\n")
 	must(t, os.Rename(dir, dir+".away"))
 	f := resume(t, sink, opt, state)
 	for range 2 * maxAbsent {
@@ -307,9 +367,9 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	poll(t, f)
 	must(t, os.Rename(dir+".away", dir))
 	poll(t, f)
-	sink.check(t, true, "a", "b", "c")
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 1 {
-		t.Errorf("status %+v, want a rotation and no gap", s)
+	sink.check(t, true, "a", "b", "c", "d")
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 2 {
+		t.Errorf("status %+v, want two rotations and no gap", s)
 	}
 }
 
@@ -341,13 +401,16 @@ func TestFileResumeOtherDevice(t *testing.T) {
 	}
 	sink.last = map[FileID]FilePosition{}
 	w.write(text(lines(10, 20)))
-	must(t, os.Rename(opt.Path, opt.Path+".1"))
-	create(t, opt.Path).write(text(lines(20, 30)))
+	for i := 2; i < 4; i++ { // the one in between is known to be new only because the directory is known
+		must(t, os.Rename(opt.Path, fmt.Sprintf("%s-%d", opt.Path, i)))
+		waitForTick(t, opt.Path)
+		create(t, opt.Path).write(text(lines(10*i, 10*i+10)))
+	}
 	f := resume(t, sink, opt, state)
 	for range maxAbsent + 1 {
 		poll(t, f)
 	}
-	sink.check(t, true, lines(0, 30)...)
+	sink.check(t, true, lines(0, 40)...)
 	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
 		t.Errorf("status %+v, want no gap", s)
 	}
@@ -383,6 +446,71 @@ func TestFileOlder(t *testing.T) {
 			t.Errorf("%+v: older %v", test, got)
 		}
 	}
+}
+
+// A cut that is noticed while we run reaches the Sink before the next line, so that a state knows of it that is saved in between: it says
+// where reading goes on, and a start from it counts no second gap and loses no line.
+func TestFileStateAfterCut(t *testing.T) {
+	size := int64(len(text(lines(0, 10))))
+	for _, left := range []int64{0, size} {
+		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		poll(t, f)
+		must(t, w.f.Truncate(left))
+		poll(t, f)
+		s := f.State(sink.counted)
+		f.Close()
+		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps["truncated"] != 1 {
+			t.Errorf("cut to %d: state %+v, want that offset", left, s)
+		}
+		w.write(text(lines(20, 40)))
+		f = resume(t, sink, opt, &s)
+		poll(t, f)
+		sink.check(t, true, lines(0, 40)...)
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 1} {
+			t.Errorf("status %+v, want one gap", s)
+		}
+	}
+}
+
+// A log that was cut while we were down and has got lines that end like the old ones is another: its first bytes tell.
+func TestFileResumeSameAnchor(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	end := strings.Repeat("7", AnchorSize)
+	w := create(t, opt.Path)
+	w.write("1"+end+"\n", "2"+end+"\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	must(t, w.f.Truncate(0))
+	w.write("3"+end+"\n", "4"+end+"\n")
+	poll(t, resume(t, sink, opt, state))
+	sink.check(t, true, "1"+end, "2"+end, "3"+end, "4"+end)
+}
+
+// At the end of Run all that is there is read, also what no event or poll has told of; the state knows it.
+func TestFileStateAfterRun(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write("a\n")
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	end := start(t, f)
+	reachCount(t, sink, 1)
+	w.write("b\nhalf")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write("c\n")
+	end()
+	sink.check(t, true, "a", "b", "c")
+	s := f.State(sink.counted)
+	if len(s.Positions) != 2 || s.Followed != 2 || s.Positions[0].Offset != 4 || s.Positions[1].Offset != 2 {
+		t.Fatalf("state %+v, want offsets 4 and 2", s)
+	}
+	w.write(" of it\n")
+	poll(t, resume(t, sink, opt, &s))
+	sink.check(t, true, "a", "b", "c", "half of it")
 }
 
 // Counters go on; what they are called in the state is part of its format.
@@ -520,6 +648,33 @@ func TestFileCaughtUpWithoutPermission(t *testing.T) {
 	sink.check(t, true, "a", "b", "c")
 	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumFileGaps]uint64{} {
 		t.Errorf("status %+v, want no lag and no gap", s)
+	}
+}
+
+// A known file that may not be opened at the start is not gone: a copy of it isn't read in its place.
+func TestFileResumeWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write(text(lines(10, 20)))
+	copyFile(t, opt.Path, opt.Path+".bak")
+	must(t, w.f.Chmod(0))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, lines(0, 10)...)
+	must(t, w.f.Chmod(0o600))
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 20)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Generations != 1 {
+		t.Errorf("status %+v, want one generation and no gap", s)
 	}
 }
 

@@ -137,6 +137,7 @@ provide() {
 	openssl) unpacked openssl openssl /usr/bin/openssl ;;
 	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
 	strace) unpacked strace strace /usr/bin/strace ;;
+	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
@@ -155,7 +156,7 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace
+[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace logrotate
 for program; do
 	provide "$program"
 done

@@ -120,7 +120,8 @@ func helper(t testing.TB, does, dir string, wrapper ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "STATE_HELPER="+does, "STATE_DIR="+dir)
+	// Built with -race, a program waits a second at its end for races that others report.
+	cmd.Env = append(os.Environ(), "STATE_HELPER="+does, "STATE_DIR="+dir, "GORACE=atexit_sleep_ms=0")
 	cmd.WaitDelay = patience
 	return cmd
 }

@@ -93,7 +93,7 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	var end ending
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
-	caughtUp := pr.caughtUp()
+	caughtUp := pr.caughtUp(inputsCtx)
 	server := newHTTPServer(pr.registry(), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
@@ -117,14 +117,26 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 }
 
 // caughtUp returns a channel that is closed when counters may be shown: those that were restored, when the files have been read in which
-// they go on; others at once.
-func (pr *program) caughtUp() <-chan struct{} {
-	if pr.kept.state != nil {
-		return pr.in.caughtUp()
+// they go on; others at once. With STATE_DIR there has been a save then, unless it failed or takes too long: where a file was at the first
+// start must be known to the second, though nobody may have scraped in between.
+func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
+	all := make(chan struct{})
+	if pr.persist == nil {
+		close(all)
+		return all
 	}
-	now := make(chan struct{})
-	close(now)
-	return now
+	go func() {
+		if pr.kept.state != nil {
+			select {
+			case <-pr.in.caughtUp():
+			case <-ctx.Done():
+				return
+			}
+		}
+		pr.persist.current()
+		close(all)
+	}()
+	return all
 }
 
 // readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second.

@@ -45,6 +45,10 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	if errors.Is(err, state.ErrNone) {
 		return k, nil
 	}
+	if err != nil && !errors.Is(err, state.ErrUntrusted) { // it may be as good as ever, for another user, say
+		dir.Close()
+		return nil, fmt.Errorf("STATE_DIR: %w", err)
+	}
 	if err == nil {
 		for _, damage := range saved.Damaged {
 			log.Warn("one copy of the state can't be used; the other is as good", "err", damage)

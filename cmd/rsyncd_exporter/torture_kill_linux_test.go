@@ -1,0 +1,306 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+)
+
+// A victim is the program with a state directory, started again and again at one address.
+type victim struct {
+	*exporter
+	*testenv.Process
+	args    []string
+	wrapper []string // a program that starts it, where one is needed
+	lost    int      // lives that ended
+}
+
+func newVictim(t *testing.T, state string, args ...string) *victim {
+	t.Helper()
+	return newVictimWithin(t, nil, state, args...)
+}
+
+func newVictimWithin(t *testing.T, wrapper []string, state string, args ...string) *victim {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	v := &victim{
+		exporter: &exporter{t, "http://" + address}, wrapper: wrapper, args: append([]string{"--http-listen=" + address, "--state-dir=" + state}, args...),
+	}
+	v.start()
+	v.ready()
+	return v
+}
+
+// start starts the program anew, through another program where one is named, and doesn't wait until it is ready.
+func (v *victim) start(wrapper ...string) {
+	v.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	command := slices.Concat(v.wrapper, wrapper, []string{self, "-test.run=^TestHelperProcess$"})
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), "GORACE=atexit_sleep_ms=0")
+	v.Process = testenv.Start(v.t, cmd)
+}
+
+func (v *victim) isReady() bool {
+	r, err := http.Get(v.url + "/-/ready")
+	if err != nil {
+		return false
+	}
+	r.Body.Close()
+	return r.StatusCode == http.StatusOK
+}
+
+func (v *victim) ready() {
+	v.t.Helper()
+	v.Ready(v.t, "the exporter to be ready", v.isReady)
+}
+
+// kill sends SIGKILL and waits for the end.
+func (v *victim) kill() {
+	v.t.Helper()
+	if err := v.Signal(syscall.SIGKILL); err != nil {
+		v.t.Fatal(err)
+	}
+	v.wait()
+}
+
+// wait waits for the program's end and looks at what it said.
+func (v *victim) wait() {
+	v.t.Helper()
+	select {
+	case <-v.Ended():
+	case <-time.After(patient):
+		v.t.Fatalf("the program hasn't ended:\n%s", v.Output())
+	}
+	v.lost++
+	v.sound()
+}
+
+// sound fails the test if the program met a mistake of its own, or threw a state away that it wrote itself.
+func (v *victim) sound() {
+	v.t.Helper()
+	for _, bad := range []string{"panic", "DATA RACE", "fatal error", "set aside"} {
+		if out := v.Output(); strings.Contains(out, bad) {
+			v.t.Errorf("%q in the output of life %d:\n%s", bad, v.lost, out)
+		}
+	}
+}
+
+// terminate sends SIGTERM, which must end the program well.
+func (v *victim) terminate() {
+	v.t.Helper()
+	err := v.Stop()
+	v.wait()
+	if err != nil {
+		v.t.Errorf("after SIGTERM: %v\n%s", err, v.Output())
+	}
+}
+
+// A siege is a world of two log files, the program that follows it with a state directory, and two scrapers that are there from the beginning.
+type siege struct {
+	*victim
+	w        *world
+	state    string
+	scrapers [2]*scraper
+}
+
+func newSiege(t *testing.T, seed uint64, args ...string) *siege {
+	t.Helper()
+	return newSiegeWithin(t, seed, newStateDir(t, testenv.Dir(t)), nil, args...)
+}
+
+func newStateDir(t *testing.T, dir string) string {
+	t.Helper()
+	state := filepath.Join(dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func newSiegeWithin(t *testing.T, seed uint64, state string, wrapper []string, args ...string) *siege {
+	t.Helper()
+	dir := testenv.Dir(t)
+	s := &siege{w: newWorld(filepath.Join(dir, "log"), seed), state: state}
+	s.w.twin = newWorld(filepath.Join(dir, "other"), seed+1)
+	s.victim = newVictimWithin(t, wrapper, s.state, append(worldArgs(s.w), args...)...)
+	s.w.caughtUp = func() error { return caughtUp(s.url, s.w.written()) }
+	s.w.twin.caughtUp = s.w.caughtUp
+	for i := range s.scrapers {
+		s.scrapers[i] = startScraper(t, s.url, seed+uint64(i))
+	}
+	return s
+}
+
+// write writes so many lines, and rotates meanwhile.
+func (s *siege) write(lines uint64) {
+	s.t.Helper()
+	end := s.w.written() + lines
+	if err := s.w.run(func() bool { return s.w.written() >= end }); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// counted waits until the program has counted all that was written.
+func (s *siege) counted() {
+	s.t.Helper()
+	if err := s.w.caughtUp(); err != nil {
+		s.t.Fatalf("%v\n%s", err, s.Output())
+	}
+}
+
+// finish ends all sessions and compares what the scrapers have counted with what is true.
+func (s *siege) finish() {
+	s.t.Helper()
+	if err := s.w.end(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.counted()
+	for _, scraper := range s.scrapers {
+		scraper.deleted = s.w.deleted + s.w.twin.deleted
+		scraper.finish(s.t, s.w.truth())
+	}
+	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")
+	s.terminate()
+}
+
+// pause waits for a random time: for once a test wants to hit anything but a certain moment.
+func pause(r *rand.Rand, most time.Duration) { time.Sleep(time.Duration(r.Int64N(int64(most)))) }
+
+// Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written and files rotated, also while it is down.
+// Two scrapers see each line once. `make torture` does it 1,000 times.
+func TestKillTorture(t *testing.T) {
+	seed := seeded(t)
+	s := newSiege(t, seed)
+	s.w.rate, s.w.every, s.w.twin.every = tortured(3000, 10_000), tortured(150, 600), tortured(100, 500)
+	var over atomic.Bool
+	written := make(chan error, 1)
+	go func() { written <- s.w.run(over.Load) }()
+	defer over.Store(true)
+
+	random := rand.New(rand.NewPCG(seed, 3))
+	for range tortured(8, 1000) {
+		if random.IntN(3) > 0 {
+			s.ready()
+		}
+		pause(random, 250*time.Millisecond)
+		if random.IntN(5) == 0 {
+			s.terminate()
+		} else {
+			s.kill()
+		}
+		if random.IntN(2) == 0 {
+			pause(random, 150*time.Millisecond)
+		}
+		s.start()
+	}
+	s.ready()
+	over.Store(true)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d lines, %d rotations, %d lives", s.w.written(), s.w.rotated+s.w.twin.rotated, s.lost+1)
+	s.finish()
+}
+
+// persistCalls are the system calls by which a state becomes durable, as far as the machine has them. They begin the program, too.
+var persistCalls = []string{"openat", "write", "fsync", "fdatasync", "close", "rename,renameat,renameat2", "unlink,unlinkat", "flock", "ftruncate", "fchmod", "mkdirat"}
+
+// Gate Q3, FAULTS L3: the program is killed at its first, second, third … of each system call that the state takes, until it makes fewer
+// of them in its life. strace counts them by thread. `make torture` tries all; here it is a random few.
+func TestKillAtEverySyscall(t *testing.T) {
+	strace := testenv.Need(t, "strace")
+	seed := seeded(t)
+	s := newSiege(t, seed)
+	s.w.every, s.w.twin.every = 60, 60
+	random := rand.New(rand.NewPCG(seed, 3))
+	s.counted()
+	s.kill()
+	died := 0
+	round := func(calls string, n int) (survived bool) {
+		s.start(strace, "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull, "-e", "trace="+calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n))
+		s.write(uint64(50 + random.IntN(100)))
+		want := float64(s.w.written())
+		testenv.Until(t, patient, "the program to count, or to be killed", func() bool {
+			select {
+			case <-s.Ended():
+				return true
+			default:
+			}
+			got, err := received(s.url)
+			return err == nil && got == want
+		})
+		select {
+		case <-s.Ended():
+		default:
+			_ = s.Stop() // or it is killed as it saves its last state
+		}
+		survived = strings.Contains(s.Output(), "msg=stopping ") && s.Wait(t) == 0
+		s.wait()
+		if !survived {
+			died++
+		}
+		s.write(20)
+		s.start()
+		s.ready()
+		s.counted()
+		s.kill()
+		return survived
+	}
+	if short := tortured(4, 0); short > 0 {
+		for range short {
+			round(persistCalls[random.IntN(len(persistCalls))], 1+random.IntN(20))
+		}
+		round("fsync", 1+random.IntN(2)) // which happens for certain
+	} else {
+		const enough = 80 // in one thread: many saves
+		for _, calls := range persistCalls {
+			n := 1
+			for survivals := 0; survivals < 3 && n < enough; n++ {
+				if round(calls, n) {
+					survivals++ // or its threads shared the calls in another way
+				} else {
+					survivals = 0
+				}
+			}
+			t.Logf("%s: %d", calls, n)
+		}
+	}
+	if died == 0 {
+		t.Error("nothing was killed by a system call")
+	}
+	t.Logf("%d lives, %d ended by strace", s.lost, died)
+	s.start()
+	s.ready()
+	s.finish()
+}
+
+// received returns how many lines of files the program shows, and an error where it shows nothing.
+func received(url string) (float64, error) {
+	r, err := http.Get(url + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	series, err := counters(r.Body)
+	got, ok := series[`rsyncd_exporter_received_total{input="file"}`]
+	if err == nil && !ok {
+		err = errors.New(r.Status)
+	}
+	return got, err
+}
