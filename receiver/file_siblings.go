@@ -132,7 +132,8 @@ func (s *siblings) judge(f *File, x sibling, adopt bool, others ...*generation) 
 	old, past := f.pastPosition(id)
 	switch {
 	case f.isOwed(id): // it may still be written to, and be deleted then
-	case past && x.info.size <= old.pos.Offset && !(old.saved && id.Birth == 0): // a saved one may have given its inode to another
+	case past && old.saved && (x.info.size < old.pos.Offset || id.Birth == 0): // it was cut, or has given its inode to another
+	case past && x.info.size <= old.pos.Offset:
 		s.note(id, done)
 		return nil, nil
 	case !past && (!adopt || isCompressed(x.path)):
