@@ -559,6 +559,25 @@ func TestFileStateOfCutFileWithoutLines(t *testing.T) {
 	}
 }
 
+// A file that had been let go and was cut since, before the state was saved or after: what it holds now is read.
+func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	state.Followed = 0
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path)
+	must(t, w.f.Truncate(0))
+	w.write(text(lines(20, 25)))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	w.write(text(lines(25, 30)))
+	poll(t, f)
+	sink.check(t, true, lines(0, 30)...)
+}
+
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
