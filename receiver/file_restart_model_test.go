@@ -252,7 +252,7 @@ func (m *restartModel) step() {
 func (m *restartModel) read(all bool) {
 	for _, g := range m.f.generations {
 		g.started = true
-		if select1(g.done) || !all && m.r.IntN(2) == 0 {
+		if isClosed(g.done) || !all && m.r.IntN(2) == 0 {
 			continue
 		}
 		must(m.t, g.drain())
@@ -265,15 +265,6 @@ func (m *restartModel) read(all bool) {
 		for _, f := range m.files {
 			f.torn += f.torn & 1 // 1 becomes 2
 		}
-	}
-}
-
-func select1(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -534,7 +525,8 @@ func TestFileRestartModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed+uint64(i), 1))
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))
-		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), path: filepath.Join(dir, "log"), lines: []string{""}, weights: []uint64{0}, risk: map[int]bool{}}
+		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), path: filepath.Join(dir, "log"),
+			lines: []string{""}, weights: []uint64{0}, risk: map[int]bool{}}
 		m.sink = &restartSink{world: m, positions: map[FileID]FilePosition{}}
 		m.run()
 		lines += len(m.lines) - 1
