@@ -346,7 +346,7 @@ func (m *restartModel) start() {
 		return
 	}
 	m.note("start from %d positions, %d followed", len(m.saved.Positions), m.saved.Followed)
-	m.f = follow(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, Resume: &m.saved})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, Resume: &m.saved})
 }
 
 // copy is what an administrator does. The copy is born later than what it is a copy of.
@@ -439,7 +439,7 @@ func (m *restartModel) remove() {
 // run plays one case.
 func (m *restartModel) run() {
 	m.create()
-	m.f = follow(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, FromBeginning: true})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, FromBeginning: true})
 	m.save()
 	for range 10 + m.r.IntN(40) {
 		switch m.r.IntN(24) {
