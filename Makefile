@@ -12,7 +12,7 @@ HOSTILE_NAMES ?= 10000
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -72,7 +72,7 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 100,000 histories of a followed file, 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
@@ -85,6 +85,9 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@$(say) 'restarts, kills, shutdowns and idle connections'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')
+	@$(say) '100,000 random histories of a followed file, and of a pipeline that is saved and restored'
+	@TORTURE=1 go test -count=1 -timeout 120m ./receiver ./pipeline -run 'Model|RestartsChangeNothing|NoCounterFalls' \
+		$(call or_fail,'lines are missing or counted twice; see above, and play it again with the SEED that is printed')
 	@$(say) '10,000 rotations at 50,000 lines a second, with old writers alive'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^TestRotationTorture$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'lines are missing or counted twice; see above, and play it again with the SEED that is printed')
@@ -105,6 +108,11 @@ bench-ingest: build ## what a received message costs, compared with receivers th
 	@$(say) 'measuring; leave the machine alone meanwhile'
 	@go build -o build/ingestbench ./internal/ingestbench
 	@build/ingestbench $(BENCH)
+
+bench-file: ## how fast a log file of 256 MiB is caught up with, beside wc -l (BENCH=-mebibytes=5120 for the long run)
+	@$(say) 'measuring on one core; leave the machine alone meanwhile'
+	@go build -o build/filebench ./internal/filebench
+	@build/filebench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build

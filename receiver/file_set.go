@@ -609,3 +609,26 @@ func (s *FileSet) State(counted func(source string, id FileID) (FilePosition, bo
 
 // String returns "files" and the paths of the settings.
 func (s *FileSet) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
+
+// Preview tells what FollowFiles would follow now by a pattern, one of paths, and which of the names that it matches it would leave
+// alone: those of compressed and of rotated files. What is no regular file is in neither. Paths that lead to one file are all there.
+func Preview(pattern string, paths []string) (followed, left []string, err error) {
+	all := map[string]bool{}
+	for _, path := range paths {
+		found, _ := ExpandPath(path)
+		for _, name := range found {
+			all[name] = true
+		}
+	}
+	found, err := ExpandPath(pattern)
+	for _, path := range found {
+		switch info, serr := statPath(path, true); {
+		case serr != nil || info.wrongKind(path) != nil:
+		case isCompressed(path) || rotatedName(path, all):
+			left = append(left, path)
+		default:
+			followed = append(followed, path)
+		}
+	}
+	return followed, left, err
+}

@@ -238,12 +238,12 @@ func TestFileSetNamesOneFileTwice(t *testing.T) {
 		},
 		"bind mount": func(t *testing.T, old, new string) error {
 			must(t, os.Mkdir(filepath.Dir(new), 0o755))
-			if err := unix.Mount(filepath.Dir(old), filepath.Dir(new), "", unix.MS_BIND, ""); err != nil {
+			if err := bindMount(filepath.Dir(old), filepath.Dir(new)); err != nil {
 				t.Logf("no bind mount here (%v): a symbolic link in its place", err)
 				must(t, os.Remove(filepath.Dir(new)))
 				return os.Symlink(filepath.Dir(old), filepath.Dir(new))
 			}
-			t.Cleanup(func() { must(t, unix.Unmount(filepath.Dir(new), unix.MNT_DETACH)) })
+			t.Cleanup(func() { must(t, unmount(filepath.Dir(new))) })
 			return nil
 		},
 	} {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"text/tabwriter"
 	"time"
+
+	"rsyncd_exporter/receiver"
 )
 
 // runCheck prints the settings in force, or every problem with them.
@@ -33,9 +36,27 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
 	}
+	for _, path := range cfg.Files {
+		if receiver.IsPattern(path) {
+			printPattern(std.out, path, cfg.Files)
+		}
+	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", w)
 	}
 	fmt.Fprintln(std.out, "ok")
 	return exitOK
+}
+
+// printPattern prints what a pattern of files matches now.
+func printPattern(w io.Writer, pattern string, all []string) {
+	followed, _, _ := receiver.Preview(pattern, all) // its errors are among the warnings
+	fmt.Fprintf(w, "file %s: %d now\n", printable(pattern), len(followed))
+	for i, path := range followed {
+		if i == 20 {
+			fmt.Fprintf(w, "  and %d more\n", len(followed)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", printable(path))
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -60,5 +61,35 @@ func TestCheckLooksIntoTheWebConfig(t *testing.T) {
 	path, _ = webFiles(t, true, true, "")
 	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitOK {
 		t.Errorf("a good file: status %d, %q", status, errs)
+	}
+}
+
+// What a pattern matches now is shown, and what it had better not match; a file named twice is a warning; what -p names is no pattern.
+func TestCheckShowsWhatPatternsMatch(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.log", "b.log", "b.log.1", "b.log.2.gz", "odd[1]"} {
+		writeFile(t, filepath.Join(dir, name), "")
+	}
+	if err := os.Link(filepath.Join(dir, "a.log"), filepath.Join(dir, "c")); err != nil {
+		t.Fatal(err)
+	}
+	setEnv(t, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")
+	status, out, errs := runProgram(t, "check", "-p", dir+"/odd[1]")
+	if status != exitOK || errs != "" {
+		t.Fatalf("status %d, stderr %q", status, errs)
+	}
+	for _, want := range []string{
+		"file " + dir + "/?.log*: 2 now\n  " + dir + "/a.log\n  " + dir + "/b.log\n",
+		"file " + dir + "/nothing*: 0 now\n",
+		`nothing*" (from RSYNCD_EXPORTER_FILE and -p): no file matches it yet; those that come are followed`,
+		`it matches names of rotated or compressed files, "` + dir + `/b.log.1" and so on`,
+		`it is the same file as "` + dir + `/a.log", which counts once; name one of them`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "odd") && strings.Contains(out, "odd[1]\" (from -p)") {
+		t.Errorf("the file of -p is there, but taken for a pattern:\n%s", out)
 	}
 }

@@ -36,7 +36,7 @@ type Config struct {
 	ListenUnixgramUIDs []uint32       // empty: all
 	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
 	ReceiveBuffer      ByteSize       // 0: the system's default
-	Files              []string       // paths, each file once; "-" is Stdin
+	Files              []string       // paths and patterns, see receiver.FileSetOptions.Paths, each once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
 	StateDir           string            // path; empty: memory only
@@ -207,7 +207,7 @@ func (v *validator) socketPath(s *setting) string {
 	return s.value
 }
 
-// files returns the files to follow, each once.
+// files returns the files and patterns to follow, each once. What -p names is no pattern.
 func (v *validator) files(s *setting, legacy []string) []string {
 	var files []string
 	var infos []fs.FileInfo
@@ -215,7 +215,7 @@ func (v *validator) files(s *setting, legacy []string) []string {
 	for i, name := range given {
 		origin := s.origin
 		if i >= len(given)-len(legacy) {
-			origin = "-p"
+			origin, name = "-p", receiver.QuotePattern(name)
 		}
 		from := &setting{name: s.name, origin: origin}
 		if name != "-" {
@@ -227,7 +227,7 @@ func (v *validator) files(s *setting, legacy []string) []string {
 		info := v.lookAtFile(from, name)
 		for j := range infos {
 			if info != nil && infos[j] != nil && os.SameFile(info, infos[j]) {
-				v.problemWith(from, name, fmt.Errorf("it is the same file as %q, and would be counted twice", files[j]), "name one of them")
+				v.warn("%s=%q (from %s): it is the same file as %q, which counts once; name one of them", from.name, name, from.origin, files[j])
 			}
 		}
 		files, infos = append(files, name), append(infos, info)
@@ -236,15 +236,43 @@ func (v *validator) files(s *setting, legacy []string) []string {
 		s.origin = strings.TrimPrefix(s.origin+" and -p", "default and ")
 		s.value = strings.Join(files, ",")
 	}
+	for _, name := range files {
+		if receiver.IsPattern(name) {
+			v.lookAtPattern(s, name, files)
+		}
+	}
 	return files
+}
+
+// lookAtPattern reports a pattern of files that matches nothing, or more than it should.
+func (v *validator) lookAtPattern(s *setting, pattern string, all []string) {
+	if !utf8.ValidString(pattern) {
+		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
+		return
+	}
+	followed, left, err := receiver.Preview(pattern, all)
+	switch {
+	case errors.Is(err, filepath.ErrBadPattern):
+		v.problemWith(s, pattern, filepath.ErrBadPattern, `end each [ with ], and write \ before characters that stand for themselves`)
+		return
+	case err != nil:
+		v.warn("%s=%q (from %s): %v", s.name, pattern, s.origin, err)
+	case len(followed) == 0:
+		v.warn("%s=%q (from %s): no file matches it yet; those that come are followed", s.name, pattern, s.origin)
+	}
+	if len(left) > 0 {
+		v.warn("%s=%q (from %s): it matches names of rotated or compressed files, %q and so on, which are read as generations of their logs only; "+
+			"write a narrower pattern, or the path itself where it is a log of its own", s.name, pattern, s.origin, left[0])
+	}
 }
 
 // lookAtFile reports a file that can't be followed. The result is nil where there is nothing to compare with other files.
 func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
-	if name == "-" {
+	if name == "-" || receiver.IsPattern(name) {
 		return nil
 	}
-	info, err := os.Stat(name)
+	plain, _ := receiver.ExpandPath(name) // no error without a pattern
+	info, err := os.Stat(plain[0])
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		v.warn("%s=%q (from %s): it doesn't exist yet, and is followed once it does", from.name, name, from.origin)

@@ -34,7 +34,7 @@ type settings struct {
 	ListenUnixgramUids setting `split_words:"true" list:"true" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`
 	AllowFrom          setting `split_words:"true" default:"127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10" list:"true" meaning:"addresses and prefixes to receive from over UDP and TCP, or any; what others send is discarded unread"`
 	ReceiveBuffer      setting `split_words:"true" default:"16MiB" meaning:"socket buffer to ask the kernel for; 0 for the system's default"`
-	File               setting `split_words:"true" list:"true" meaning:"log files to follow; - is standard input"`
+	File               setting `split_words:"true" list:"true" meaning:"log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at each FILE_POLL; - is standard input"`
 	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`
 	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
 	StateDir           setting `split_words:"true" meaning:"directory for the counters, sessions and file positions, which then survive restarts; without it they begin anew"`

@@ -1,0 +1,199 @@
+//go:build unix
+
+// Filebench measures how fast a backlog is read: a big log file, made of lines that real daemons have written, goes through the followed
+// file and the pipeline on one core, and through wc -l in the same run. Each reader is a process of its own; the file has been read
+// before, so that no disk counts. See `make bench-file`.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"time"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+func main() {
+	corpus := flag.String("corpus", "testdata/corpus/file", "`directory` of the recorded log files")
+	size := flag.Int64("mebibytes", 256, "of the log file that is read; 5120 for the long run")
+	rounds := flag.Int("rounds", 3, "rounds; the best of each reader counts")
+	read := flag.String("read", "", "read this `file` and end; what each round does in a process of its own")
+	profile := flag.String("profile", "", "`file` for a CPU profile of the exporter's last round")
+	flag.Parse()
+	var err error
+	if *read != "" {
+		err = readFile(*read, *profile)
+	} else {
+		err = bench(*corpus, *size<<20, *rounds, *profile)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "filebench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// bench makes the file and has both read it.
+func bench(corpus string, size int64, rounds int, profile string) error {
+	dir, err := os.MkdirTemp("", "filebench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "rsyncd.log")
+	lines, err := writeLog(path, corpus, size)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d lines, %d MiB, %.0f bytes a line\n", lines, size>>20, float64(size)/float64(lines))
+	names := []string{"wc -l", "exporter"}
+	best := map[string]usage{}
+	for round := range rounds + 1 { // the first one brings the file into memory and is thrown away
+		for name, cmd := range map[string]*exec.Cmd{"wc -l": exec.Command("wc", "-l", path), "exporter": exec.Command(self, "-read", path, "-profile", profile)} {
+			u, err := measure(cmd, lines)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if b, ok := best[name]; round > 0 && (!ok || u.wall < b.wall) {
+				best[name] = u
+			}
+		}
+	}
+	fmt.Printf("%-10s %14s %14s %20s\n", "", "lines/s", "CPU ns/line", "lines/s of CPU time")
+	for _, name := range names {
+		u := best[name]
+		fmt.Printf("%-10s %14.0f %14.0f %20.0f\n", name, float64(lines)/u.wall.Seconds(), float64(u.cpu.Nanoseconds())/float64(lines),
+			float64(lines)/u.cpu.Seconds())
+	}
+	fmt.Printf("the exporter takes %.1f times as long as wc -l, and %.1f times its CPU time\n",
+		best["exporter"].wall.Seconds()/best["wc -l"].wall.Seconds(), best["exporter"].cpu.Seconds()/best["wc -l"].cpu.Seconds())
+	return nil
+}
+
+type usage struct{ wall, cpu time.Duration }
+
+// measure runs a reader on one core and checks that it has found all lines.
+func measure(cmd *exec.Cmd, lines int64) (usage, error) {
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Stderr = os.Stderr
+	began := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		return usage{}, err
+	}
+	u := usage{time.Since(began), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	first, _, _ := bytes.Cut(out, []byte(" "))
+	if n, err := strconv.ParseInt(string(bytes.TrimSpace(first)), 10, 64); err != nil || n != lines {
+		return usage{}, fmt.Errorf("it says %q, where there are %d lines", out, lines)
+	}
+	return u, nil
+}
+
+var pidField = regexp.MustCompile(`(?m)^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )\[(\d+)\] `)
+
+// writeLog writes the recorded lines again and again, until size is reached. Each pass has pids of its own, so that all sessions are new.
+func writeLog(path, corpus string, size int64) (lines int64, err error) {
+	names, err := filepath.Glob(filepath.Join(corpus, "*.log"))
+	if err != nil || len(names) == 0 {
+		return 0, fmt.Errorf("no recorded lines in %q: run this in the repository", corpus)
+	}
+	slices.Sort(names)
+	var recorded []byte
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		recorded = append(recorded, b...)
+		if !bytes.HasSuffix(b, []byte("\n")) {
+			recorded = append(recorded, '\n')
+		}
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	w := bufio.NewWriterSize(f, 1<<20)
+	for pass, written := 0, int64(0); written < size; pass++ {
+		text := pidField.ReplaceAll(recorded, fmt.Appendf(nil, "${1}[${2}%02d] ", pass%100))
+		if pass%100 == 99 || int64(len(text)) > size-written { // the last one ends with a whole line
+			text = text[:bytes.LastIndexByte(text[:min(int64(len(text)), size-written)], '\n')+1]
+		}
+		if len(text) == 0 {
+			break
+		}
+		n, err := w.Write(text)
+		if err != nil {
+			return 0, err
+		}
+		written += int64(n)
+		lines += int64(bytes.Count(text, []byte("\n")))
+	}
+	return lines, w.Flush()
+}
+
+// A counter counts the lines on their way to the pipeline.
+type counter struct {
+	receiver.Sink
+	lines int64
+}
+
+func (c *counter) Deliver(src *receiver.Source, s *receiver.Slab) {
+	c.lines += int64(len(s.Messages))
+	for _, n := range s.Discarded {
+		c.lines += int64(n)
+	}
+	c.Sink.Deliver(src, s)
+}
+
+// readFile follows the file until it is caught up with, and prints how many lines that were.
+func readFile(path, profile string) error {
+	p, err := pipeline.New(pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
+		Limits: rsynclog.DefaultLimits()})
+	if err != nil {
+		return err
+	}
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	sink := &counter{Sink: p}
+	f, err := receiver.FollowFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: receiver.Lines{}},
+		receiver.FileOptions{Path: path, FromBeginning: true}, sink)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	<-f.CaughtUp()
+	stop()
+	err = <-done
+	runtime.KeepAlive(p)
+	fmt.Println(sink.lines)
+	return err
+}
