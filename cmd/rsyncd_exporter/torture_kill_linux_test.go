@@ -230,6 +230,7 @@ func TestKillAtEverySyscall(t *testing.T) {
 	seed := seeded(t)
 	s := newSiege(t, seed)
 	s.w.every, s.w.twin.every = 60, 60
+	s.w.keeps, s.w.twin.keeps = true, true
 	random := rand.New(rand.NewPCG(seed, 3))
 	s.counted()
 	s.kill()
@@ -264,6 +265,11 @@ func TestKillAtEverySyscall(t *testing.T) {
 		s.start()
 		s.ready()
 		s.counted()
+		for _, w := range []*world{s.w, s.w.twin} {
+			if err := tried(w.purge); err != nil {
+				t.Fatal(err)
+			}
+		}
 		s.kill()
 		return survived
 	}

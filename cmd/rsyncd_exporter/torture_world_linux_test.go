@@ -45,6 +45,7 @@ type world struct {
 
 	// caughtUp waits until all that was written is counted. What has been read to its end may be deleted then.
 	caughtUp func() error
+	keeps    bool // only when told to: the program may be down for good
 	// held waits until the program has the file open. Only before that does a rotation of a symbolic link lose it for good.
 	held func(path string) error
 	// unlinks says that files are deleted while sessions write to them, which only a program that has them open can read.
@@ -337,7 +338,7 @@ func (w *world) rotateOnce() {
 		check(f.Close())
 		w.current = &generation{path: w.path}
 	}
-	if w.rotated%worldPurge == 0 {
+	if w.rotated%worldPurge == 0 && !w.keeps {
 		w.purge()
 	}
 }
