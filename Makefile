@@ -72,7 +72,7 @@ fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 100,000 histories of a followed file, 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
@@ -85,6 +85,9 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@$(say) 'restarts, kills, shutdowns and idle connections'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')
+	@$(say) '100,000 random histories of a followed file, and of a pipeline that is saved and restored'
+	@TORTURE=1 go test -count=1 -timeout 120m ./receiver ./pipeline -run 'Model|RestartsChangeNothing|NoCounterFalls' \
+		$(call or_fail,'lines are missing or counted twice; see above, and play it again with the SEED that is printed')
 	@$(say) '10,000 rotations at 50,000 lines a second, with old writers alive'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^TestRotationTorture$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'lines are missing or counted twice; see above, and play it again with the SEED that is printed')
@@ -92,7 +95,7 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@TORTURE=1 go test -count=1 -timeout 120m -v -run '^Test(Kill(Torture|AtEverySyscall|WithinAnAnswer)|StateOn.*)$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'what two scrapers counted is not the truth; see above, and play it again with the SEED that is printed')
 
-seeded-bugs: ## make 20 mistakes in copies of the code, one by one, and see each caught by a test
+seeded-bugs: ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')
 
 graph: ## take README's picture of the running demo, by Chromium

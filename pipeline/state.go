@@ -174,6 +174,7 @@ type encodedFile struct {
 	Scope             uint32
 	Positions, Cut    []encodedPosition
 	Followed          int
+	Replaced          []encodedPosition
 	Beside            receiver.FileSiblings
 	Start             receiver.FileID
 	StartSize         int64
@@ -280,7 +281,7 @@ func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
 func encodeFile(f *receiver.SavedFile) encodedFile {
 	s := &f.State
 	c := encodedFile{
-		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed,
+		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed, Replaced: encodePositions(s.Replaced),
 		Beside: s.Beside, Start: s.Start, StartSize: s.StartSize, Rotations: s.Rotations, Errors: s.Errors,
 	}
 	for _, reason := range slices.Sorted(maps.Keys(s.Gaps)) {
@@ -301,7 +302,8 @@ func encodePositions(list []receiver.FilePosition) []encodedPosition {
 func (c *encodedFile) decode() (receiver.SavedFile, error) {
 	positions, err := decodePositions(c.Positions)
 	cut, cerr := decodePositions(c.Cut)
-	if err = errors.Join(err, cerr); err != nil {
+	replaced, rerr := decodePositions(c.Replaced)
+	if err = errors.Join(err, cerr, rerr); err != nil {
 		return receiver.SavedFile{}, err
 	}
 	seen := map[receiver.FileID]bool{}
@@ -316,7 +318,7 @@ func (c *encodedFile) decode() (receiver.SavedFile, error) {
 		return receiver.SavedFile{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
 	}
 	f := receiver.SavedFile{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
-		Positions: positions, Cut: cut, Followed: c.Followed, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
+		Positions: positions, Cut: cut, Followed: c.Followed, Replaced: replaced, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
 		Rotations: c.Rotations, Errors: c.Errors, Gaps: map[string]uint64{},
 	}}
 	for _, g := range c.Gaps {

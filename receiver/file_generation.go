@@ -349,6 +349,9 @@ func (g *generation) resume(offset int64, b *block) error {
 	base := max(0, offset-AnchorSize)
 	data := b.buf[:offset-base]
 	n, err := g.file.pread(g.fd, data, base)
+	if err == nil && base > 0 {
+		_, err = g.file.pread(g.fd, g.pos.Head[:], 0) // from before the first AnchorSize bytes it is not known yet
+	}
 	if err != nil {
 		return err
 	}

@@ -252,7 +252,7 @@ func (m *restartModel) step() {
 func (m *restartModel) read(all bool) {
 	for _, g := range m.f.generations {
 		g.started = true
-		if select1(g.done) || !all && m.r.IntN(2) == 0 {
+		if isClosed(g.done) || !all && m.r.IntN(2) == 0 {
 			continue
 		}
 		must(m.t, g.drain())
@@ -265,15 +265,6 @@ func (m *restartModel) read(all bool) {
 		for _, f := range m.files {
 			f.torn += f.torn & 1 // 1 becomes 2
 		}
-	}
-}
-
-func select1(c chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 
@@ -355,7 +346,7 @@ func (m *restartModel) start() {
 		return
 	}
 	m.note("start from %d positions, %d followed", len(m.saved.Positions), m.saved.Followed)
-	m.f = follow(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, Resume: &m.saved})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, Resume: &m.saved})
 }
 
 // copy is what an administrator does. The copy is born later than what it is a copy of.
@@ -448,7 +439,7 @@ func (m *restartModel) remove() {
 // run plays one case.
 func (m *restartModel) run() {
 	m.create()
-	m.f = follow(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, FromBeginning: true})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, FromBeginning: true})
 	m.save()
 	for range 10 + m.r.IntN(40) {
 		switch m.r.IntN(24) {
@@ -534,7 +525,8 @@ func TestFileRestartModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed+uint64(i), 1))
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))
-		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), path: filepath.Join(dir, "log"), lines: []string{""}, weights: []uint64{0}, risk: map[int]bool{}}
+		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), path: filepath.Join(dir, "log"),
+			lines: []string{""}, weights: []uint64{0}, risk: map[int]bool{}}
 		m.sink = &restartSink{world: m, positions: map[FileID]FilePosition{}}
 		m.run()
 		lines += len(m.lines) - 1

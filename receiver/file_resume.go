@@ -28,6 +28,12 @@ func (f *File) restore(s *FileState) {
 			f.owed[p.ID] = struct{}{}
 		}
 	}
+	for _, p := range s.Replaced {
+		if x, known := f.past[p.ID]; known {
+			x.before = p
+			f.past[p.ID] = x
+		}
+	}
 	f.cuts = slices.Clone(s.Cut)
 	f.startID, f.startSize = s.Start, s.StartSize
 	f.beside = s.Beside
@@ -86,8 +92,8 @@ func (s *FileState) renumbered(from, to uint64) *FileState {
 		}
 	}
 	n := *s
-	n.Positions, n.Cut = slices.Clone(s.Positions), slices.Clone(s.Cut)
-	for _, list := range [][]FilePosition{n.Positions, n.Cut} {
+	n.Positions, n.Replaced, n.Cut = slices.Clone(s.Positions), slices.Clone(s.Replaced), slices.Clone(s.Cut)
+	for _, list := range [][]FilePosition{n.Positions, n.Replaced, n.Cut} {
 		for i := range list {
 			device(&list[i].ID)
 		}
@@ -253,6 +259,9 @@ func (g *generation) checkSaved() {
 		g.pos = old
 		return
 	}
-	g.before, g.begin, g.cut = old, g.pos, true
+	if g.before == (FilePosition{}) { // otherwise the Sink has not counted anything since it was cut the last time
+		g.before = old
+	}
+	g.begin, g.cut = g.pos, true
 	g.file.noteCut(old)
 }

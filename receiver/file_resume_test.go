@@ -513,6 +513,71 @@ func TestFileStateAfterRun(t *testing.T) {
 	sink.check(t, true, "a", "b", "c", "half of it")
 }
 
+// A file whose only line never ended is let go, and its beginning is known after a start: nothing of it is read again.
+func TestFileResumeBehindUnfinishedLine(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write(strings.Repeat("unfinished ", 10))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	poll(t, f)
+	f.generations[0].finish()
+	state := stop(t, sink, f)
+	w.write("end\nb\n")
+	f = resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, "b")
+	if n := sink.discards(Incomplete); n != 1 || f.Status().Gaps != [NumFileGaps]uint64{} {
+		t.Errorf("%d incomplete, status %+v; want 1 and no gap", n, f.Status())
+	}
+}
+
+// A file that was found cut at a start and has got no line since: the Sink still has its old position, and no state falls for it, however
+// often we start.
+func TestFileStateOfCutFileWithoutLines(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	must(t, w.f.Truncate(int64(len(text(lines(0, 10))))))
+	for i := range 3 {
+		state = stop(t, sink, resume(t, sink, opt, state))
+		if want := int64(len(text(lines(0, 10)))); i < 2 && state.Positions[0].Offset != want {
+			t.Errorf("start %d: offset %d, want %d", i, state.Positions[0].Offset, want)
+		}
+		if i == 1 {
+			must(t, w.f.Truncate(0))
+		}
+	}
+	w.write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 2} {
+		t.Errorf("status %+v, want two gaps", s)
+	}
+}
+
+// A file that had been let go and was cut since, before the state was saved or after: what it holds now is read.
+func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	state.Followed = 0
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path)
+	must(t, w.f.Truncate(0))
+	w.write(text(lines(20, 25)))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	w.write(text(lines(25, 30)))
+	poll(t, f)
+	sink.check(t, true, lines(0, 30)...)
+}
+
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}

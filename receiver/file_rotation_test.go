@@ -408,7 +408,7 @@ func TestFileSiblingNotListed(t *testing.T) {
 
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.
 func TestFileTooManyGenerations(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond}
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 50 * time.Millisecond}
 	sink := newLineSink()
 	f := follow(t, sink, opt)
 	start(t, f)

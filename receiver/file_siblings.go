@@ -27,8 +27,8 @@ var compressed = [...]string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".lzma
 // process was stopped. They are the files beside the followed one, called like it with ".something" or "-something" behind, that were
 // not there at the look before. A copy, or an old log brought back from elsewhere, looks the same, and nothing may be counted twice.
 // So they are taken only by a look that finds another file at the path than the look before, or none (adopt), and by the next one;
-// and never if they are older than the file that was there at the start (or the newest one of the saved state), or hold the bytes of a generation that is known. All others
-// are known from then on and not taken later.
+// and never if they are older than the file that was there at the start (or the one that had the name when the state was saved), or hold
+// the bytes of a generation that is known. All others are known from then on and not taken later.
 //
 // What is there when a directory is looked at for the first time is taken for old. A generation that came and was deleted again
 // between two looks leaves no trace, and none is found in a directory that we may not list.
@@ -166,7 +166,8 @@ func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...
 	case past && isCompressed(x.path): // nobody writes to these
 		s.note(id, done)
 		return nil, nil
-	case past && x.info.size <= old.pos.Offset && !(old.saved && id.Birth == 0): // a saved one may have given its inode to another
+	case past && old.saved && (x.info.size < old.pos.Offset || id.Birth == 0): // it was cut, or has given its inode to another
+	case past && x.info.size <= old.pos.Offset:
 		s.note(id, done)
 		return nil, nil
 	case !past && adopt && isCompressed(x.path):
@@ -254,7 +255,8 @@ func isCompressed(path string) bool {
 
 // isCopy reports whether the new generation g, of size bytes, holds what is read elsewhere: it starts and ends with the same bytes as one
 // that is held or about to be (others), or it starts like one that has been read and has its anchor. Where that one has been cut since
-// (copytruncate) or can't be found any more, its first bytes are enough: a copy made before it was read so far, or between two cuts, lacks the anchor.
+// (copytruncate) or can't be found any more, its first bytes are enough: a copy made before it was read so far, or between two cuts,
+// lacks the anchor.
 func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	var head, tail, other [AnchorSize]byte
 	first := head[:min(size, AnchorSize)]
@@ -264,10 +266,10 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 		return false
 	}
 	was := func(p FilePosition, cut bool) bool {
-		if p.Offset < AnchorSize || p.Head != head {
+		if p.Offset < AnchorSize || !bytes.Equal(p.Head[:len(first)], first) {
 			return false
 		}
-		return cut || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
+		return cut || size < AnchorSize || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
 	}
 	holds := func(h *generation) bool {
 		return h != nil && f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end)
@@ -357,7 +359,7 @@ func (f *File) forget(id FileID) {
 	}
 }
 
-// isOlder reports whether a file beside the followed one was there before all that is followed. Times of birth are no proof: clocks are set.
+// isOlder reports whether a file beside the followed one was there before all that is followed, as far as the clock can be trusted.
 func (f *File) isOlder(i fileInfo) bool {
 	if i.id.Birth == 0 {
 		return i.written < f.sinceLook

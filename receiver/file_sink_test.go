@@ -100,11 +100,18 @@ func (s *lineSink) check(t *testing.T, inOrder bool, want ...string) {
 // follow makes a File for path, which looks once, and ends it with the test.
 func follow(t *testing.T, sink Sink, opt FileOptions) *File {
 	t.Helper()
+	f := hold(t, sink, opt)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// hold is follow for a test that makes more of them than it should keep until its end.
+func hold(t *testing.T, sink Sink, opt FileOptions) *File {
+	t.Helper()
 	f, err := FollowFile(Source{Input: "file", Name: "file test", Scope: 1, Dialect: Lines{}}, opt, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
 	return f
 }
 

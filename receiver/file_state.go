@@ -8,6 +8,9 @@ type FileState struct {
 	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
 	Positions []FilePosition
 	Followed  int // how many of Positions, at the end, are of files that are followed; not to find one of these again is a gap
+	// Replaced has positions that the Sink has last counted and that are not in Positions: the files were found cut at a start, and
+	// nothing has been counted of them since.
+	Replaced []FilePosition
 	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
 	Cut    []FilePosition
 	Beside FileSiblings
@@ -43,7 +46,11 @@ func (f *File) State(counted func(FileID) (FilePosition, bool)) FileState {
 	s, all := f.states()
 	for i := range all {
 		p, ok := counted(all[i].begin.ID)
-		if !ok || p == all[i].before {
+		if ok && p == all[i].before {
+			s.Replaced = append(s.Replaced, p)
+			ok = false
+		}
+		if !ok {
 			p = all[i].begin
 		}
 		s.Positions = append(s.Positions, p)

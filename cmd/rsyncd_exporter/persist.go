@@ -18,9 +18,10 @@ const (
 
 // A view is what one scrape shows and a restart must not fall behind: the counters of one moment.
 type view struct {
-	books *metrics.Snapshot
-	files []metrics.File // of whose fields the counters are shown
-	at    time.Time      // when it was taken
+	books    *metrics.Snapshot
+	files    []metrics.File // of whose fields the counters are shown
+	received uint64         // messages: without a new one nothing can get lost
+	at       time.Time      // when it was taken
 }
 
 // A persister makes the counters durable before anybody sees them. Prometheus takes a counter that falls for one that began again at zero,
@@ -46,7 +47,7 @@ func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) 
 	return &persister{take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{})}
 }
 
-// run saves when it is asked to, and each persistInterval, until ctx ends; then a last time.
+// run saves when it is asked to, and each persistInterval if something has come, until ctx ends; then a last time.
 func (p *persister) run(ctx context.Context) {
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
@@ -56,11 +57,21 @@ func (p *persister) run(ctx context.Context) {
 			p.persist()
 			return
 		case <-p.asked:
+			p.persist()
 		case <-timer.C:
+			if p.stale() {
+				p.persist()
+			}
 		}
-		p.persist()
 		timer.Reset(persistInterval)
 	}
+}
+
+// stale reports whether a crash would lose something.
+func (p *persister) stale() bool {
+	now, _ := p.take()
+	shown, ok := p.last()
+	return !ok || now.received != shown.received
 }
 
 func (p *persister) persist() {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,17 +154,23 @@ func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var saved []string
-		taken := 0
+		var received atomic.Uint64
+		received.Store(7)
 		p := newPersister(func() (view, func() ([]byte, error)) {
-			taken++
-			return view{}, func() ([]byte, error) { return fmt.Append(nil, taken), nil }
+			n := received.Load()
+			return view{received: n}, func() ([]byte, error) { return fmt.Append(nil, n), nil }
 		}, func(state []byte) error { saved = append(saved, string(state)); return nil }, slog.New(slog.DiscardHandler))
 		var running sync.WaitGroup
 		running.Go(func() { p.run(ctx) })
-		time.Sleep(2*persistInterval + time.Second)
+		for range 3 { // 8, 9 and 10
+			received.Add(1)
+			time.Sleep(persistInterval)
+			synctest.Wait()
+		}
+		time.Sleep(100 * persistInterval) // nothing comes: the disk is left alone
 		stop()
 		running.Wait()
-		if got := fmt.Sprint(saved); got != "[2 3 4]" { // one at each interval, one at the end
+		if got := fmt.Sprint(saved); got != "[8 9 10 10]" { // one at each interval, one at the end
 			t.Errorf("saved %s", got)
 		}
 	})

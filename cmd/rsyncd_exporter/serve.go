@@ -187,7 +187,7 @@ func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.pipeline.Save()
 	pr.in.followed(state, pr.pipeline)
-	return view{books: books, files: files, at: at}, state.Encode
+	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
 }
 
 // shutdownLimit is how long stopping may take. Inputs are done after 4.25 s at the latest: a reader wakes up after a quarter of a second, the

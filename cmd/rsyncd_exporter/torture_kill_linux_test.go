@@ -138,7 +138,7 @@ func newSiegeWithin(t *testing.T, seed uint64, state string, wrapper []string, a
 	dir := testenv.Dir(t)
 	s := &siege{w: newWorld(filepath.Join(dir, "log"), seed), state: state}
 	s.w.twin = newWorld(filepath.Join(dir, "other"), seed+1)
-	s.victim = newVictimWithin(t, wrapper, s.state, append(worldArgs(s.w), args...)...)
+	s.victim = newVictimWithin(t, wrapper, s.state, worldArgs(s.w, args...)...)
 	s.w.caughtUp = func() error { return caughtUp(s.url, s.w.written()) }
 	s.w.twin.caughtUp = s.w.caughtUp
 	for i := range s.scrapers {
@@ -195,11 +195,12 @@ func TestKillTorture(t *testing.T) {
 
 	random := rand.New(rand.NewPCG(seed, 3))
 	for range tortured(8, 1000) {
-		if random.IntN(3) > 0 {
+		ready := random.IntN(3) > 0
+		if ready {
 			s.ready()
 		}
 		pause(random, 250*time.Millisecond)
-		if random.IntN(5) == 0 {
+		if ready && random.IntN(4) == 0 { // before, SIGTERM may come before the program minds it
 			s.terminate()
 		} else {
 			s.kill()
@@ -222,7 +223,8 @@ func TestKillTorture(t *testing.T) {
 var persistCalls = []string{"openat", "write", "fsync", "fdatasync", "close", "rename,renameat,renameat2", "unlink,unlinkat", "flock", "ftruncate", "fchmod", "mkdirat"}
 
 // Gate Q3, FAULTS L3: the program is killed at its first, second, third … of each system call that the state takes, until it makes fewer
-// of them in its life. strace counts them by thread. `make torture` tries all; here it is a random few.
+// of them in its life. strace counts them by thread, so the program has few, and wrongly with --seccomp-bpf (6.1). `make torture` tries all;
+// here it is a random few.
 func TestKillAtEverySyscall(t *testing.T) {
 	strace := testenv.Need(t, "strace")
 	seed := seeded(t)
@@ -233,17 +235,19 @@ func TestKillAtEverySyscall(t *testing.T) {
 	s.kill()
 	died := 0
 	round := func(calls string, n int) (survived bool) {
-		s.start(strace, "-D", "-f", "--seccomp-bpf", "-qq", "-o", os.DevNull, "-e", "trace="+calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n))
+		s.start("/usr/bin/env", "GOMAXPROCS=1", strace, "-D", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+calls, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, n))
 		s.write(uint64(50 + random.IntN(100)))
-		want := float64(s.w.written())
-		testenv.Until(t, patient, "the program to count, or to be killed", func() bool {
+		want, saves := float64(s.w.written()), 0
+		testenv.Until(t, patient, "the program to save several times, or to be killed", func() bool {
 			select {
 			case <-s.Ended():
 				return true
 			default:
 			}
-			got, err := received(s.url)
-			return err == nil && got == want
+			if got, err := received(s.url); err == nil && got == want {
+				saves++
+			}
+			return saves > n/2 // one makes several calls
 		})
 		select {
 		case <-s.Ended():
@@ -255,6 +259,7 @@ func TestKillAtEverySyscall(t *testing.T) {
 		if !survived {
 			died++
 		}
+		t.Logf("%s %d: survived %v", calls, n, survived)
 		s.write(20)
 		s.start()
 		s.ready()
@@ -264,9 +269,9 @@ func TestKillAtEverySyscall(t *testing.T) {
 	}
 	if short := tortured(4, 0); short > 0 {
 		for range short {
-			round(persistCalls[random.IntN(len(persistCalls))], 1+random.IntN(20))
+			round(persistCalls[random.IntN(len(persistCalls))], 1+random.IntN(12))
 		}
-		round("fsync", 1+random.IntN(2)) // which happens for certain
+		round("fsync", 1) // which happens for certain
 	} else {
 		const enough = 80 // in one thread: many saves
 		for _, calls := range persistCalls {

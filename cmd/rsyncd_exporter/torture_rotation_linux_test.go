@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,11 +82,15 @@ func TestRotationTorture(t *testing.T) {
 	}
 }
 
-// worldArgs are the settings of a program that follows a world.
-func worldArgs(w *world) []string {
+// worldArgs are the settings of a program that follows a world, and listens only where more tells it to.
+func worldArgs(w *world, more ...string) []string {
 	files := w.path
 	if w.twin != nil {
 		files += "," + w.twin.path
 	}
-	return []string{"-p=" + files, "--modules=mirror,backup,pub"}
+	args := append([]string{"--file=" + files, "--modules=mirror,backup,pub"}, more...)
+	if !slices.ContainsFunc(more, func(arg string) bool { return strings.HasPrefix(arg, "--listen-udp=") }) {
+		args = append(args, "--listen-udp=off")
+	}
+	return args
 }

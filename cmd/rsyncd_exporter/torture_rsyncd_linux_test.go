@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -116,9 +117,9 @@ func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
 		}
 		s.until(float64(len(s.visits)), "rsync_messages_total", `kind="summary"`)
 		if round == 1 {
-			v.again(func() { copyTruncate(t, log, log+".1") })
+			v.again(func() { copyTruncate(t, log) })
 		} else {
-			copyTruncate(t, log, log+".1")
+			copyTruncate(t, log)
 		}
 	}
 	short()
@@ -129,15 +130,20 @@ func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
 	v.terminate()
 }
 
-// copyTruncate does what logrotate's copytruncate does.
-func copyTruncate(t *testing.T, log, to string) {
+// copyTruncate does what logrotate's copytruncate does: old copies move on, and the new one is a new file.
+func copyTruncate(t *testing.T, log string) {
 	t.Helper()
+	for i := 8; i > 0; i-- {
+		if err := os.Rename(fmt.Sprintf("%s.%d", log, i), fmt.Sprintf("%s.%d", log, i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
 	in, err := os.Open(log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	out, err := os.Create(to)
+	out, err := os.Create(log + ".1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +191,9 @@ func TestRsyncdLogByLogrotate(t *testing.T) {
 		t.Fatalf("compressed: %q, %v; want 4", compressed, err)
 	}
 	got := s.audit(t)
-	s.want(got, 0, "rsyncd_exporter_file_gaps_total")
+	// The pull's file has ended behind what gzip has of it, and was gone before the restart: nobody knows what else was written to it.
+	if gaps := total(got, "rsyncd_exporter_file_gaps_total"); gaps > 1 || gaps != total(got, "rsyncd_exporter_file_gaps_total", `reason="unread"`) {
+		t.Errorf("%v gaps, want one at most, unread", gaps)
+	}
 	v.terminate()
 }

@@ -120,7 +120,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
-	cmd.WaitDelay = patience // a child of its that lives on may hold the output open
+	cmd.WaitDelay = 10 * time.Second // less than patience: a child of its that lives on may hold the output open
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
