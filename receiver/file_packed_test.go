@@ -377,6 +377,32 @@ func TestFileStillBeingCompressed(t *testing.T) {
 	}
 }
 
+// An old file that was never read is being compressed when we start: until that is done, the result has no time of its own, and then it
+// is an old one.
+func TestFileOldOneBeingCompressed(t *testing.T) {
+	r := newRestartable(t)
+	path := r.opt.Path
+	appendTo(t, path+".3", lines(9000, 9020)...)
+	waitUntilOlder(t, path+".3")
+	appendTo(t, path, lines(0, 10)...)
+	r.run(func(*File) bool { return len(r.sink.all()) == 10 }, false)
+	must(t, os.Rename(path, path+".1"))
+	appendTo(t, path, "now")
+	old, err := os.Stat(path + ".3")
+	must(t, err)
+	writeFile(t, path+".3.gz", gzipped(t, text(lines(9000, 9020))))
+	f := follow(t, r.sink, r.opt)
+	start(t, f)
+	r.sink.reach(t, 11)
+	must(t, os.Chtimes(path+".3.gz", old.ModTime(), old.ModTime()))
+	must(t, os.Remove(path+".3"))
+	must(t, os.Rename(path, path+".2"))
+	appendTo(t, path, "later")
+	r.sink.reach(t, 12)
+	reach(t, "all is read", func() bool { return f.Status().Lag == 0 })
+	r.sink.check(t, append(lines(0, 10), "now", "later")...)
+}
+
 // While running, a compressed copy of what is held is left alone, an old file compressed is, and a generation that came, went and was
 // compressed between two looks is read.
 func TestFileCompressedWhileRunning(t *testing.T) {

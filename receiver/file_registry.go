@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -207,3 +208,35 @@ func (f *File) sameEnd(a, b int, offset int64) bool {
 }
 
 func closeFD(fd int) { _ = unix.Close(fd) }
+
+// yield gives up a file that this path has held and let go, or never found again after a restart, and returns how far it was read; false
+// where there is nothing to give up: it is held, or still looked for, or has not grown. The caller knows that no look of this File's can
+// meet it.
+func (f *File) yield(id FileID, size int64) (FilePosition, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p, past := f.past[id]
+	_, owed := f.owed[id]
+	if !past || owed || f.held(id) != nil || size <= p.pos.Offset {
+		return FilePosition{}, false
+	}
+	f.forget(id)
+	f.shared.release(id, f.opt.Path)
+	return p.pos, true
+}
+
+// inherit takes over what yield has given up.
+func (f *File) inherit(p FilePosition) {
+	if _, ok := f.shared.claim(p.ID, f.opt.Path); !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remember(pastFile{pos: p, begin: p, saved: true})
+}
+
+// isSiblingName reports whether path is beside the file called base and called like it, so that looks at base take note of it.
+func isSiblingName(path, base string) bool {
+	rest, ok := strings.CutPrefix(path, base)
+	return ok && len(rest) > 1 && (rest[0] == '.' || rest[0] == '-')
+}

@@ -332,10 +332,16 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 		}
 		files++
 		if other := s.registry.twinOf(info.id, path); other != "" {
-			if now, err := statPath(other, true); err == nil && now.id == info.id { // otherwise it is a rotated one
+			if given, ok := s.yielded(path, other, info); ok {
+				s.mu.Lock()
+				s.addOrphans([]FilePosition{given})
+				s.mu.Unlock()
+			} else if now, err := statPath(other, true); err == nil && now.id == info.id { // otherwise it is a rotated one
 				s.twinNames[path] = other
+				continue
+			} else {
+				continue
 			}
-			continue
 		}
 		fresh := s.scanned || s.wasNamed(path)
 		if fresh && s.isCopy(path, info, waiting, copies) {
@@ -365,6 +371,19 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 		p.err = nil
 	}
 	return nil
+}
+
+// yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
+// it any more: then it is path's.
+func (s *FileSet) yielded(path, other string, info fileInfo) (FilePosition, bool) {
+	m := s.member(other)
+	if m == nil || isSiblingName(path, other) {
+		return FilePosition{}, false
+	}
+	if now, err := statPath(other, true); err == nil && now.id == info.id {
+		return FilePosition{}, false
+	}
+	return m.file.yield(info.id, info.size)
 }
 
 // globbed returns how many members patterns have found.
@@ -410,6 +429,8 @@ func (s *FileSet) isCopy(path string, info fileInfo, waiting, copies map[FileID]
 		if m.file.resembles(fd, info.size) {
 			if info.size >= AnchorSize {
 				s.copies[info.id] = true
+			} else {
+				s.waiting[info.id] = true
 			}
 			return true
 		}
@@ -421,9 +442,17 @@ func (s *FileSet) isCopy(path string, info fileInfo, waiting, copies map[FileID]
 func (s *FileSet) noteScan(began int64) {
 	twins := s.twinNames
 	for _, m := range s.members {
-		if other := m.file.twinOf(); other != "" {
-			twins[m.path] = other
+		other := m.file.twinOf()
+		if other == "" {
+			continue
 		}
+		if info, err := statPath(m.path, true); err == nil {
+			if given, ok := s.yielded(m.path, other, info); ok {
+				m.file.inherit(given)
+				continue
+			}
+		}
+		twins[m.path] = other
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -519,7 +548,11 @@ func (s *FileSet) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		failed = s.scan()
-		timer.Reset(s.opt.File.Poll)
+		next := s.opt.File.Poll
+		if len(s.waiting) > 0 { // no event tells when these are written to
+			next = min(next, minReadPause)
+		}
+		timer.Reset(next)
 	}
 	s.start()
 	for _, m := range s.members {
