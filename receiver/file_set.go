@@ -331,6 +331,10 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 			continue
 		}
 		files++
+		if s.globbed() >= s.opt.most && s.registry.owner(info.id) == "" { // before what costs a look at every other path
+			tooMany++
+			continue
+		}
 		if other := s.registry.twinOf(info.id, path); other != "" {
 			if given, ok := s.yielded(path, other, info); ok {
 				s.mu.Lock()
@@ -345,10 +349,6 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 		}
 		fresh := s.scanned || s.wasNamed(path)
 		if fresh && s.isCopy(path, info, waiting, copies) {
-			continue
-		}
-		if s.globbed() >= s.opt.most {
-			tooMany++
 			continue
 		}
 		if aerr := s.add(path, 0, p, s.orphansOf(path), fresh); aerr != nil {
@@ -495,8 +495,13 @@ func (s *FileSet) forgetGone() {
 	}
 }
 
-// addOrphans remembers how far files have been read that nobody follows any more.
+// addOrphans remembers how far files have been read that nobody follows any more. A file that was one before has been read on since.
 func (s *FileSet) addOrphans(positions []FilePosition) {
+	newer := map[FileID]bool{}
+	for i := range positions {
+		newer[positions[i].ID] = true
+	}
+	s.orphans = slices.DeleteFunc(s.orphans, func(p FilePosition) bool { return newer[p.ID] })
 	s.orphans = append(s.orphans, positions...)
 	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
 }

@@ -576,3 +576,28 @@ func TestExpandPath(t *testing.T) {
 		}
 	}
 }
+
+// A file that is named, is not, and is named again, twice: it is read on from where it was read to the last time, not the first.
+func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
+	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	sink := newSetSink()
+	var state *FileSetState
+	var want []string
+	for i, path := range []string{a, b, a, b, a, b} {
+		line := fmt.Sprintf("line %d", i)
+		appendTo(t, path, line)
+		want = append(want, line)
+		opt := setOptions(path)
+		opt.Resume, opt.File.FromBeginning = state, true
+		s := followSet(t, sink, opt)
+		stop := runSet(t, s)
+		sink.reach(t, len(want))
+		stop()
+		now := s.State(sink.counted)
+		state = &now
+	}
+	sink.check(t, want...)
+	if len(state.Orphans) != 2 {
+		t.Errorf("%d positions of files that are not followed, want the last one of each", len(state.Orphans))
+	}
+}
