@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,16 @@ func Look(dir string) []Copy {
 	defer unix.Close(fd)
 	copies := readCopies(fd)
 	return copies[:]
+}
+
+// Aside reports whether the directory holds copies that SetAside has renamed. If it holds no others, nothing has been saved since.
+func Aside(dir string) bool {
+	for _, name := range copyNames {
+		if _, err := os.Lstat(filepath.Join(dir, name+aside)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func readCopies(dir int) (copies [2]Copy) {

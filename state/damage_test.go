@@ -168,10 +168,16 @@ func TestSetAsideAndGoOn(t *testing.T) {
 		t.Fatalf("%v, want ErrUntrusted", err)
 	}
 	mentions(t, err, "state.a: no such file", "state.b: has format version 2")
+	if Aside(path) {
+		t.Error("set aside before SetAside")
+	}
 	for range 2 { // nothing to set aside is fine
 		if err := d.SetAside(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if !Aside(path) {
+		t.Error("not set aside after SetAside")
 	}
 	if err := d.Save(payloadOf(1)); err != nil {
 		t.Fatal(err)

@@ -20,8 +20,8 @@
 //
 // Hence any valid copy may be taken. If one is damaged the other is as new as anything shown, even where its number is the lower one, since
 // the higher one was shown only if both copies had it. Load takes the valid copy with the highest number, which loses least. That copy may
-// be the only one of its number, and its name may not be on the disk yet, so what Load returns is, like anything else, only to be shown after
-// a Save.
+// be the only one of its number, and its name may not be on the disk yet, so what Load returns is only to be shown after a Save, or
+// after Settle, which syncs the directory; it is durable once then, not twice.
 //
 // Two copies that are both damaged can't be told from a forgery, and are never used in part: the caller sets them aside and starts from
 // nothing. An old pair of copies, put back from a backup, is valid and can't be told from a new one.

@@ -88,7 +88,7 @@ func (d *Dir) Close() error {
 }
 
 // Load returns the newest valid copy. It is called before the first Save, which goes on from the sequence number found. What it returns may
-// not be durable; it may be shown after the next Save only. The error wraps ErrNone if there is no copy, and ErrUntrusted and every reason if
+// not be durable; it may be shown after the next Save or Settle only. The error wraps ErrNone if there is no copy, and ErrUntrusted and every reason if
 // there is none that is valid, when SetAside helps. With any other error the copies may be good, and can't be read.
 func (d *Dir) Load() (Saved, error) {
 	copies := readCopies(d.dir)
@@ -126,6 +126,14 @@ func (d *Dir) Load() (Saved, error) {
 	return s, nil
 }
 
+// Settle makes the names of the copies that Load has found durable, so that its payload may be shown though no Save succeeds.
+func (d *Dir) Settle() error {
+	if err := syncDirectory(d.dir); err != nil {
+		return d.wrap(fmt.Errorf("syncing the directory: %w%s", err, remedy(err)))
+	}
+	return nil
+}
+
 // SetAside renames the copies to state.a.aside and state.b.aside, for people to look at, over what was set aside before. After that there
 // is none.
 func (d *Dir) SetAside() error {
@@ -135,10 +143,7 @@ func (d *Dir) SetAside() error {
 			return d.wrap(fmt.Errorf("renaming %s to %s: %w%s", name, name+aside, err, remedy(err)))
 		}
 	}
-	if err := syncDirectory(d.dir); err != nil {
-		return d.wrap(fmt.Errorf("syncing the directory: %w%s", err, remedy(err)))
-	}
-	return nil
+	return d.Settle()
 }
 
 // Save makes the payload, at most MaxPayload bytes, durable in both copies; only when it has returned nil may the payload be shown. After an

@@ -14,6 +14,7 @@ import (
 
 // explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so an exporter may be running there.
 func explainState(w io.Writer, dir string, now time.Time) {
+	dir = realDir(dir)
 	copies := state.Look(dir)
 	var best *state.Copy
 	for i := range copies {
@@ -32,11 +33,7 @@ func explainState(w io.Writer, dir string, now time.Time) {
 		}
 	}
 	if best == nil {
-		if errors.Is(copies[0].Err, fs.ErrNotExist) && errors.Is(copies[1].Err, fs.ErrNotExist) {
-			fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")
-			return
-		}
-		fmt.Fprintln(w, "state: no copy can be trusted: counters begin at 0, files are read from their ends")
+		explainNone(w, dir, copies)
 		return
 	}
 	st, err := pipeline.DecodeState(best.Payload)
@@ -45,6 +42,21 @@ func explainState(w io.Writer, dir string, now time.Time) {
 		return
 	}
 	explainContent(w, st)
+}
+
+// explainNone says what the next start makes of a directory without a copy that can be used.
+func explainNone(w io.Writer, dir string, copies []state.Copy) {
+	missing := errors.Is(copies[0].Err, fs.ErrNotExist) && errors.Is(copies[1].Err, fs.ErrNotExist)
+	switch {
+	case errors.Is(errors.Join(copies[0].Err, copies[1].Err), fs.ErrPermission):
+		fmt.Fprintln(w, "state: this user may not read it; check as the user that the exporter runs as")
+	case missing && state.Aside(dir):
+		fmt.Fprintln(w, "state: set aside, and nothing saved since: counters begin at 0, files are read from their ends")
+	case missing:
+		fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")
+	default:
+		fmt.Fprintln(w, "state: no copy can be trusted: counters begin at 0, files are read from their ends")
+	}
 }
 
 func explainContent(w io.Writer, st *pipeline.State) {

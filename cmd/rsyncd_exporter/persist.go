@@ -41,7 +41,7 @@ type persister struct {
 	ended chan struct{} // closed when the next one does
 }
 
-// newPersister shows what take gives now until the first save: what was restored is durable already, and zero needs not be.
+// newPersister shows what take gives now until the first save: what was restored is durable already (kept), and zero needs not be.
 func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
 	now, _ := take()
 	return &persister{take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{})}

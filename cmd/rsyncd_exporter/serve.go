@@ -177,6 +177,7 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 		select {
 		case <-ended:
 		case <-time.After(patience):
+			pr.kept.dir = nil // that save still uses it; the end of the process lets go of it
 			pr.log.Error("the last state could not be saved in time: what came by sockets since the one before is lost")
 		}
 	}

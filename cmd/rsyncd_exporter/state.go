@@ -33,9 +33,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	if path == "" {
 		return k, nil
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil { // systemd's StateDirectory= is a link to one in /var/lib/private with DynamicUser=
-		path = real
-	}
+	path = realDir(path)
 	dir, err := state.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("STATE_DIR: %w", err)
@@ -43,6 +41,11 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	k.dir = dir
 	saved, err := dir.Load()
 	if errors.Is(err, state.ErrNone) {
+		if state.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
+			k.start = startSetAside
+			log.Warn("the state was set aside and nothing has been saved since: counters begin at 0, files are read from their ends",
+				"remedy", "to begin anew instead, empty "+path)
+		}
 		return k, nil
 	}
 	if err != nil && !errors.Is(err, state.ErrUntrusted) { // it may be as good as ever, for another user, say
@@ -59,8 +62,19 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		k.setAside(err, log)
 		return k, nil
 	}
+	if err := dir.Settle(); err != nil {
+		log.Warn("a power cut may cost the state that is restored, until it is saved again", "err", err)
+	}
 	k.start = startRestored
 	return k, nil
+}
+
+// realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with DynamicUser=.
+func realDir(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
 }
 
 func (k *kept) setAside(reason error, log *slog.Logger) {
@@ -87,7 +101,7 @@ func (k *kept) close() {
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
 	cfg.State = k.state
 	p, err := pipeline.New(cfg)
-	if err != nil && k.state != nil {
+	if errors.Is(err, pipeline.ErrState) {
 		k.setAside(err, log)
 		cfg.State = nil
 		p, err = pipeline.New(cfg)

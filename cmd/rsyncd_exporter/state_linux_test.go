@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -172,6 +173,37 @@ func TestStateThatMakesNoSenseIsSetAside(t *testing.T) {
 	p.want(p.scrape(), 1, "rsyncd_exporter_state_start", `start="set_aside"`)
 }
 
+// A process that sets a state aside and ends before it saves anything, as where a socket is taken, leaves to the next one what it knew: what
+// is in the file was shown before.
+func TestAStateStaysSetAsideUntilTheFirstSave(t *testing.T) {
+	dir := testenv.Dir(t)
+	log, stateDir := filepath.Join(dir, "log"), filepath.Join(dir, "state")
+	if err := os.Mkdir(stateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(stateDir, "state.b"), "nonsense")
+	appendFile(t, log, pull(1, 1))
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	args := []string{"-p", log, "--state-dir=" + stateDir, "--file-start=beginning"}
+	setEnv(t)
+	code, out, errs := runProgram(t, append([]string{"--listen-udp=" + taken.LocalAddr().String(), "--http-listen=127.0.0.1:0"}, args...)...)
+	if code == exitOK || !strings.Contains(out+errs, "address already in use") {
+		t.Fatalf("status %d: %s%s", code, out, errs)
+	}
+	if _, out, _ := runProgram(t, append([]string{"check"}, args...)...); !strings.Contains(out, "state: set aside, and nothing saved since") {
+		t.Errorf("check says\n%s", out)
+	}
+	p := startExporterProcess(t, nil, args...)
+	appendFile(t, log, pull(2, 100))
+	s := p.until(1, "rsync_connections_total")
+	p.want(s, 1, "rsyncd_exporter_state_start", `start="set_aside"`)
+	p.want(s, 100, "rsync_file_bytes_total")
+}
+
 // Sockets only: what was scraped is there after a kill, and nothing twice.
 func TestSocketCountersSurviveAKill(t *testing.T) {
 	dir := testenv.Dir(t)
@@ -245,10 +277,14 @@ func TestCheckExplainsTheState(t *testing.T) {
 	dir := testenv.Dir(t)
 	log, stateDir := filepath.Join(dir, "log"), filepath.Join(dir, "state")
 	appendFile(t, log, "")
+	link := filepath.Join(dir, "link") // as systemd makes one
+	if err := errors.Join(os.Mkdir(stateDir, 0o700), os.Symlink(stateDir, link)); err != nil {
+		t.Fatal(err)
+	}
 	setEnv(t)
 	explained := func() string {
 		t.Helper()
-		code, out, errs := runProgram(t, "check", "-p", log, "--state-dir="+stateDir)
+		code, out, errs := runProgram(t, "check", "-p", log, "--state-dir="+link)
 		if code != exitOK {
 			t.Fatalf("status %d: %s%s", code, out, errs)
 		}
