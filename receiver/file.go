@@ -406,6 +406,7 @@ func (f *File) adopt(fresh []*generation) {
 		f.known, f.everHeld = true, true
 		f.generations = append(f.generations, g)
 		f.forget(g.id)
+		f.forget(g.instead)
 	}
 }
 

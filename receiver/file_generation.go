@@ -55,6 +55,7 @@ type generation struct {
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
 	again   bool         // it was held before, or goes on where another did
+	instead FileID       // the file that is gone where this goes on, zero if none
 	started bool         // run is under way; of the looker, as the next one
 	leaving bool
 	cut     bool // it was cut since the state was saved

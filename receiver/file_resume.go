@@ -142,7 +142,7 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 					back = append(back, c)
 				}
 				if gone && c != nil {
-					f.replaced(p.ID)
+					f.replaced(p.ID, c)
 				}
 			}
 		}
@@ -166,7 +166,7 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 	if p.Offset == 0 {
 		return nil // then it is new, like any other
 	}
-	if found != nil && !found.again && f.continues(found, p) {
+	if found != nil && !found.again && !found.started && f.continues(found, p) {
 		found.goOn(p)
 		return found
 	}
@@ -208,7 +208,7 @@ func (f *File) lateContinuation(id FileID, beside listing, found *generation) *g
 	if g == nil || g == found {
 		return nil
 	}
-	f.replaced(id)
+	f.replaced(id, g)
 	return g
 }
 
@@ -225,11 +225,9 @@ func (g *generation) goOn(p FilePosition) {
 	g.offset.Store(p.Offset)
 }
 
-// replaced forgets a file that is gone and whose bytes are read from another.
-func (f *File) replaced(id FileID) {
-	f.mu.Lock()
-	f.forget(id)
-	f.mu.Unlock()
+// replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.
+func (f *File) replaced(id FileID, g *generation) {
+	g.instead = id
 	f.siblings.note(id, leave)
 }
 

@@ -823,3 +823,49 @@ func TestFileLagTime(t *testing.T) {
 	poll(t, f)
 	want("read again", 0, 0)
 }
+
+// A file that is gone and starts as the one that is being read has doesn't move the place where that is read.
+func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, lines(0, 100)...)
+	f, err := FollowFile(Source{Name: "file"}, FileOptions{Path: path, FromBeginning: true, pollOnly: true}, newSetSink())
+	must(t, err)
+	defer f.Close()
+	g := f.generations[0]
+	g.started = true // as far as the looker knows, its goroutine reads it
+	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
+	gone.move([]byte(text(lines(0, 50))), 0)
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, struct{}{}
+	f.pastOrder = append(f.pastOrder, gone.ID)
+	before := g.pos
+	if late := f.lateContinuation(gone.ID, listing{}, g); late != nil || g.pos != before || g.again {
+		t.Errorf("continued by %v; it is at %d, was at %d", late, g.pos.Offset, before.Offset)
+	}
+}
+
+// The State has a file that is gone until it has the one that is read in its place: never neither.
+func TestResumeStateHasOneOrTheOther(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "log"), filepath.Join(dir, "log.1")
+	appendTo(t, copied, lines(0, 100)...)
+	f, err := FollowFile(Source{Name: "file"}, FileOptions{Path: path, pollOnly: true}, newSetSink())
+	must(t, err)
+	defer f.Close()
+	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
+	gone.move([]byte(text(lines(0, 50))), 0)
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, struct{}{}
+	f.pastOrder = append(f.pastOrder, gone.ID)
+	beside, err := listSiblings(dir, "log")
+	must(t, err)
+	positions := func() int {
+		return len(f.State(func(FileID) (FilePosition, bool) { return FilePosition{}, false }).Positions)
+	}
+	g := f.lateContinuation(gone.ID, beside, nil)
+	if g == nil || positions() != 1 {
+		t.Fatalf("continued by %v, %d positions before it is adopted", g, positions())
+	}
+	f.adopt([]*generation{g})
+	if s := f.State(func(FileID) (FilePosition, bool) { return FilePosition{}, false }); len(s.Positions) != 1 || s.Positions[0].ID != g.id || s.Positions[0].Offset != gone.Offset {
+		t.Errorf("%+v, want the position of the copy", s.Positions)
+	}
+}
