@@ -548,6 +548,7 @@ func TestExpandPath(t *testing.T) {
 		{"b/[[]1].log", []string{"b/[1].log"}},
 		{`b/\[1].log`, []string{"b/[1].log"}},
 		{`b/\[*`, []string{"b/[1].log"}},
+		{"fif?/*", nil},
 		{"nothing/*", nil},
 		{"b/nothing*", nil},
 		{"b/missing", []string{"b/missing"}},
