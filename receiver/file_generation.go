@@ -21,6 +21,9 @@ type FilePosition struct {
 	Offset int64 // the start of a line, unless Skipping
 	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
 	Skipping bool
+	// Copy says that the file is a copy of the one that it was made from, and is read in its place. Nobody logs to it: once what was read is
+	// no longer there, it is another copy, of lines that are counted elsewhere.
+	Copy bool
 	// Anchor starts with the bytes before Offset, the last AnchorSize of them or all where there are fewer. Where they have changed,
 	// what was read is no longer there. Head is the start of the file, if Offset is AnchorSize or more.
 	Anchor, Head [AnchorSize]byte
@@ -107,8 +110,11 @@ func (g *generation) run() {
 	var pause time.Duration
 	for {
 		err := g.drain()
-		if errors.Is(err, unix.ESTALE) {
-			return // the descriptor is of no use any more; if the path still leads there, the looker opens it anew
+		switch {
+		case errors.Is(err, unix.ESTALE): // the descriptor is of no use any more; if the path still leads there, the looker opens it anew
+			return
+		case err == errOtherCopy:
+			return
 		}
 		wake := g.wake
 		if err == nil {
@@ -177,6 +183,12 @@ func (g *generation) drain() (err error) {
 			close(next.come)
 		}
 	}
+	if err == errOtherCopy {
+		if g.size.Load() > g.pos.Offset {
+			g.file.noteGap(GapTruncated)
+		}
+		return err
+	}
 	if err == nil {
 		g.level.Store(began)
 		g.behind.Store(false)
@@ -232,6 +244,9 @@ func (g *generation) read(b *block) (more bool, err error) {
 	}
 	data := b.buf[:n]
 	if !bytes.HasPrefix(data, anchor) {
+		if g.pos.Copy {
+			return false, errOtherCopy
+		}
 		return true, g.restart(b)
 	}
 	g.noteEnd(base+int64(n), n == len(b.buf))
@@ -242,6 +257,9 @@ func (g *generation) read(b *block) (more bool, err error) {
 	}
 	return more, nil
 }
+
+// errOtherCopy ends the reading of a file whose position is a Copy's.
+var errOtherCopy = errors.New("it is another copy now")
 
 // takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
 // they end.
@@ -407,6 +425,7 @@ func (g *generation) finish() {
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
+	case err == errOtherCopy:
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.file.noteGap(GapUnread)
 	case g.end > g.pos.Offset:

@@ -194,6 +194,7 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 	if best == nil {
 		return f.packedContinuation(p, beside)
 	}
+	p.Copy = true
 	best.goOn(p)
 	return best
 }
@@ -250,8 +251,8 @@ func (g *generation) checkSaved() {
 	defer g.file.blocks.Put(b)
 	old := g.pos
 	intact, err := g.intact(old, b.buf[:AnchorSize])
-	if err != nil || intact {
-		return // whoever reads on meets the error again
+	if err != nil || intact || old.Copy {
+		return // whoever reads on meets the same
 	}
 	if g.relocate(b) != nil {
 		g.pos = old

@@ -166,6 +166,9 @@ func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...
 	case past && isCompressed(x.path): // nobody writes to these
 		s.note(id, done)
 		return nil, nil
+	case past && old.pos.Copy: // nor to these
+		s.note(id, done)
+		return nil, nil
 	case past && old.saved && (x.info.size < old.pos.Offset || id.Birth == 0): // it was cut, or has given its inode to another
 	case past && x.info.size <= old.pos.Offset:
 		s.note(id, done)

@@ -107,6 +107,11 @@ func TestRsyncdLogRenamedInMidTransfer(t *testing.T) {
 // A real daemon's log is copied and truncated between transfers, once it has been counted, also over a restart: no line is lost, and none of
 // the copy counted again. That something may have been lost is said all the same.
 func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
+	t.Run("as logrotate does", func(t *testing.T) { testCopyTruncate(t, 8) })
+	t.Run("onto the same copy", func(t *testing.T) { testCopyTruncate(t, 0) }) // cp log log.1; : > log
+}
+
+func testCopyTruncate(t *testing.T, kept int) {
 	s, v := besiege(t, "[short]\n")
 	log := filepath.Join(s.dir, "log")
 	fill(t, s.d.Module("short"), 1000, 2000)
@@ -117,9 +122,9 @@ func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
 		}
 		s.until(float64(len(s.visits)), "rsync_messages_total", `kind="summary"`)
 		if round == 1 {
-			v.again(func() { copyTruncate(t, log) })
+			v.again(func() { copyTruncate(t, log, kept) })
 		} else {
-			copyTruncate(t, log)
+			copyTruncate(t, log, kept)
 		}
 	}
 	short()
@@ -130,10 +135,11 @@ func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
 	v.terminate()
 }
 
-// copyTruncate does what logrotate's copytruncate does: old copies move on, and the new one is a new file.
-func copyTruncate(t *testing.T, log string) {
+// copyTruncate does what logrotate's copytruncate does: kept old copies move on, and the new one is a new file. With none kept it is written
+// over the old one.
+func copyTruncate(t *testing.T, log string, kept int) {
 	t.Helper()
-	for i := 8; i > 0; i-- {
+	for i := kept; i > 0; i-- {
 		if err := os.Rename(fmt.Sprintf("%s.%d", log, i), fmt.Sprintf("%s.%d", log, i+1)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
 		}
