@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,33 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
 )
-
-// tortured returns a number of rounds: the first as a rule, the second where TORTURE is set, as `make torture` does.
-func tortured(short, long int) int {
-	if os.Getenv("TORTURE") != "" {
-		return long
-	}
-	return short
-}
-
-// seeded returns a generator. Its seed is printed when the test fails or is verbose; SEED=n plays it again.
-func seeded(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // exposition returns a scrape with everything that Prometheus takes: created timestamps and native histograms, too.
 func exposition(t *testing.T, p *Pipeline) []byte {
@@ -214,9 +191,9 @@ func (s *script) config() Config {
 // A pipeline that is restarted again and again, each time from the bytes of its state, shows the same as one that never was, to the last
 // bit, and goes on the same. Time is a bubble's, so that both have the same.
 func TestRestartsChangeNothing(t *testing.T) {
-	r := seeded(t)
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	s := newScript(t, r)
-	for round := range tortured(60, 10_000) {
+	for round := range testenv.Tortured(60, 10_000) {
 		synctest.Test(t, func(t *testing.T) {
 			c := s.config()
 			x, err := New(c)

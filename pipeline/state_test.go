@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
 )
@@ -74,9 +76,9 @@ func TestASessionGoesOnAfterDowntime(t *testing.T) {
 
 // No counter that was shown is less after a restart, whatever the new configuration is; and what is new is 0.
 func TestNoCounterFallsWithAnotherConfig(t *testing.T) {
-	r := seeded(t)
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	s := newScript(t, r)
-	for range tortured(30, 2000) {
+	for range testenv.Tortured(30, 2000) {
 		p := newPipeline(t, s.config())
 		for range 50 {
 			p.Deliver(s.slab())

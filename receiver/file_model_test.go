@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // weightSink counts lines and sums up the random weights that they carry: a line lost and another one counted twice don't cancel out.
@@ -187,11 +189,7 @@ func TestFileModel(t *testing.T) {
 		"polling": {FileOptions{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seed := uint64(time.Now().UnixNano())
-			if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil { // to play a failure again
-				seed = s
-			}
-			t.Logf("seed %d", seed)
+			seed := testenv.Seed(t)
 			dir := t.TempDir()
 			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))
 			test.opt.Path = filepath.Join(dir, "log")

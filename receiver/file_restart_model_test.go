@@ -10,7 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // A restartSink counts lines as the pipeline does: each file's position is recorded together with what it counts, and both are saved
@@ -514,14 +515,10 @@ func (m *restartModel) check(s FileStatus) {
 
 // The random-action model test of restarts. Each case has a seed of its own; SEED=n begins with that of a case that has failed.
 func TestFileRestartModel(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
-		seed = s
-	}
-	t.Logf("seed %d", seed)
+	seed := testenv.Seed(t)
 	base := t.TempDir()
 	lines := 0
-	for i := range torture(2000, 100_000) {
+	for i := range testenv.Tortured(2000, 100_000) {
 		r := rand.New(rand.NewPCG(seed+uint64(i), 1))
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))

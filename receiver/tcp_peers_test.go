@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // FAULTS T14, T17: what isn't syslog is named by its first bytes and closed, in whatever pieces they come, and nothing of it is a message.
@@ -343,7 +345,7 @@ func TestFloodStarvesNobody(t *testing.T) {
 // FAULTS T10, T11: many connections that are idle, slow, or too many; messages over UDP and over a connection that was there before
 // pass all the while. What a connection costs is bounded: 4 KiB of buffer and what Go and the kernel need.
 func TestManyConnections(t *testing.T) {
-	n := torture(500, 10000)
+	n := testenv.Tortured(500, 10000)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)

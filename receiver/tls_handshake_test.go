@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
 )
 
@@ -80,7 +81,7 @@ func TestSlowHandshakeHasOneDeadline(t *testing.T) {
 // FAULTS S4, L6: handshakes that stall hold up neither those of another source, nor UDP, nor the end. A long time-out shows that none of it
 // waits for theirs.
 func TestStalledHandshakesHoldUpNobody(t *testing.T) {
-	n := torture(200, 5000)
+	n := testenv.Tortured(200, 5000)
 	d := newTLSDir(t)
 	sink := newHoldSink(false)
 	l, err := ListenTLS("127.0.0.1:0", Source{Input: "tls", Name: "tls"}, sink, loadCredentials(t, d.options()),

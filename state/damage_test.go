@@ -12,20 +12,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// newRandom returns a generator whose seed is printed, and is SEED if that is set.
-func newRandom(t testing.TB) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("SEED"); s != "" {
-		if _, err := fmt.Sscan(s, &seed); err != nil {
-			t.Fatalf("SEED=%q: %v", s, err)
-		}
-	}
-	t.Logf("SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
+	"rsyncd_exporter/internal/testenv"
+)
 
 // A bench loads from two file contents without the cost of opening a directory each time.
 type bench struct {
@@ -68,7 +57,7 @@ func flip(content []byte, bit int) []byte {
 // FAULTS D4: a file of a small state cut off at any byte, and with any bit flipped; of a large one, any bit of the header and random ones of
 // the payload. One copy so: the other is used. Both copies so, in the same way or in two: none is.
 func TestEveryPrefixAndBitFlip(t *testing.T) {
-	random := newRandom(t)
+	random := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	large := make([]byte, 2<<20)
 	for i := range large {
 		large[i] = byte(random.Uint32())

@@ -89,7 +89,7 @@ func TestIdleConnectionsHoldUpNobody(t *testing.T) {
 		}
 	}()
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	n := tortured(500, 10_000)
+	n := testenv.Tortured(500, 10_000)
 	const open = 4000 // of each kind at a time, more than the program keeps; an open file is needed for each
 	var conns []net.Conn
 	for i := range n {
@@ -126,7 +126,7 @@ func TestMoreNamesThanAnybodyHas(t *testing.T) {
 			tcp, web := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 			p := startProcess(t, web, nil, nil, nil, "--listen-udp=off", "--listen-tcp="+tcp, "--http-listen="+web)
 			to := bufio.NewWriterSize(dial(t, "tcp", tcp), 1<<16)
-			n, sent, received := tortured(20_000, 1_000_000), 0, 0
+			n, sent, received := testenv.Tortured(20_000, 1_000_000), 0, 0
 			for i := range n {
 				head := fmt.Sprintf("<30>Nov 23 18:40:52 "+c.host+" rsyncd[%d]: ", i, i+1)
 				a, b := i%1000+1, i%77

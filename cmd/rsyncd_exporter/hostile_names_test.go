@@ -8,9 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -19,6 +17,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -31,15 +30,7 @@ type hostile struct {
 // newHostile returns a generator. Its seed is printed when the test fails or is verbose; SEED=n plays it again.
 func newHostile(t *testing.T) *hostile {
 	t.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("SEED=%d", seed)
+	seed := testenv.Seed(t)
 	h := &hostile{Rand: rand.New(rand.NewPCG(seed, seed))}
 	for _, r := range rsynclog.Grammar() {
 		if len(r.Example) < 1000 {

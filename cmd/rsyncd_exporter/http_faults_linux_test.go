@@ -35,7 +35,7 @@ func TestIdleHTTPConnectionsKeepNobodyOut(t *testing.T) {
 	address := strings.TrimPrefix(e.url, "http://")
 	w, to := newWeigher("u"), dial(t, "udp", udp)
 	var slowest time.Duration
-	n := tortured(2000, 10_000)
+	n := testenv.Tortured(2000, 10_000)
 	for i := range n {
 		conn := dial(t, "tcp", address)
 		// It may have been closed to make room for later ones: no matter.

@@ -21,14 +21,6 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// tortured returns a number of rounds: the first as a rule, the second where TORTURE is set, as `make torture` does.
-func tortured(short, long int) int {
-	if os.Getenv("TORTURE") != "" {
-		return long
-	}
-	return short
-}
-
 // A process is the whole program as a process of its own.
 type process struct {
 	*exporter

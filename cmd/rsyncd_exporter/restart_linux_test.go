@@ -30,7 +30,7 @@ func TestRestartsOnPassedSocketsLoseNothing(t *testing.T) {
 		got, gotUDP, gotTCP = got.plus(tallied(series, "")), gotUDP.plus(tallied(series, "u")), gotTCP.plus(tallied(series, "t"))
 		discarded, discardedUDP = discarded+overflow(series, "unixgram"), discardedUDP+overflow(series, "udp")
 	}
-	for range tortured(10, 500) {
+	for range testenv.Tortured(10, 500) {
 		p := k.start()
 		testenv.Until(t, time.Minute, "messages on all sockets", func() bool {
 			s := p.scrape()
@@ -77,7 +77,7 @@ func TestKillOnPassedSocketsLosesNothingQueued(t *testing.T) {
 	toUnix, toUDP := dial(t, "unixgram", k.unix), dial(t, "udp", k.udp)
 	before := map[string]tally{}
 	p := k.start()
-	for range tortured(3, 200) {
+	for range testenv.Tortured(3, 200) {
 		w[""].send(t, toUnix, 500)
 		w["u"].send(t, toUDP, 500)
 		toTCP := dial(t, "tcp", k.tcp)

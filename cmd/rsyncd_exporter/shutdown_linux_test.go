@@ -93,7 +93,7 @@ func (l *loaded) busy() {
 // FAULTS L1, Q17: SIGTERM under full load on every input. It ends within five seconds with status 0, and has counted what senders on the unix
 // socket and over TCP have got rid of. `make torture` does it 100 times.
 func TestSigtermUnderFullLoad(t *testing.T) {
-	for range tortured(3, 100) {
+	for range testenv.Tortured(3, 100) {
 		l := startLoaded(t)
 		l.busy()
 		series := l.lastScrape(l.terminate())

@@ -185,16 +185,16 @@ func pause(r *rand.Rand, most time.Duration) { time.Sleep(time.Duration(r.Int64N
 // Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written and files rotated, also while it is down.
 // Two scrapers see each line once. `make torture` does it 1,000 times.
 func TestKillTorture(t *testing.T) {
-	seed := seeded(t)
+	seed := testenv.Seed(t)
 	s := newSiege(t, seed)
-	s.w.rate, s.w.every, s.w.twin.every = tortured(3000, 10_000), tortured(150, 600), tortured(100, 500)
+	s.w.rate, s.w.every, s.w.twin.every = testenv.Tortured(3000, 10_000), testenv.Tortured(150, 600), testenv.Tortured(100, 500)
 	var over atomic.Bool
 	written := make(chan error, 1)
 	go func() { written <- s.w.run(over.Load) }()
 	defer over.Store(true)
 
 	random := rand.New(rand.NewPCG(seed, 3))
-	for range tortured(8, 1000) {
+	for range testenv.Tortured(8, 1000) {
 		ready := random.IntN(3) > 0
 		if ready {
 			s.ready()
@@ -227,7 +227,7 @@ var persistCalls = []string{"openat", "write", "fsync", "fdatasync", "close", "r
 // here it is a random few.
 func TestKillAtEverySyscall(t *testing.T) {
 	strace := testenv.Need(t, "strace")
-	seed := seeded(t)
+	seed := testenv.Seed(t)
 	s := newSiege(t, seed)
 	s.w.every, s.w.twin.every = 60, 60
 	s.w.keeps, s.w.twin.keeps = true, true
@@ -273,7 +273,7 @@ func TestKillAtEverySyscall(t *testing.T) {
 		s.kill()
 		return survived
 	}
-	if short := tortured(4, 0); short > 0 {
+	if short := testenv.Tortured(4, 0); short > 0 {
 		for range short {
 			round(persistCalls[random.IntN(len(persistCalls))], 1+random.IntN(12))
 		}

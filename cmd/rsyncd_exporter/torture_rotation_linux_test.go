@@ -56,20 +56,20 @@ func TestRotationTorture(t *testing.T) {
 		"symlink": {true, 50, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seed := seeded(t)
+			seed := testenv.Seed(t)
 			dir, err := filepath.EvalSymlinks(testenv.Dir(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			w := newWorld(filepath.Join(dir, "log"), seed)
 			w.symlink, w.unlinks = c.symlink, true
-			w.every, w.rate = tortured(150, 2500), tortured(0, 50_000)
+			w.every, w.rate = testenv.Tortured(150, 2500), testenv.Tortured(0, 50_000)
 			p := startExporterProcess(t, nil, worldArgs(w)...)
 			w.caughtUp = func() error { return caughtUp(p.url, w.lines) }
 			w.held = func(path string) error { return hasOpen(p.Pid(), path) }
 			a, b := startScraper(t, p.url, seed), startScraper(t, p.url, seed+1)
 			began := time.Now()
-			if err := errors.Join(w.run(w.rotations(tortured(c.short, c.long))), w.end()); err != nil {
+			if err := errors.Join(w.run(w.rotations(testenv.Tortured(c.short, c.long))), w.end()); err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%d lines in %v, %d rotations", w.lines, time.Since(began).Round(time.Millisecond), w.rotated)

@@ -23,7 +23,7 @@ func TestKilledBeforeTheFirstScrape(t *testing.T) {
 	for name, old := range map[string]uint64{"no file": 0, "a file": 300} {
 		t.Run(name, func(t *testing.T) {
 			dir := testenv.Dir(t)
-			w := newWorld(filepath.Join(dir, "log"), seeded(t))
+			w := newWorld(filepath.Join(dir, "log"), testenv.Seed(t))
 			write := func(lines uint64) {
 				t.Helper()
 				if err := w.run(func() bool { return w.lines >= lines }); err != nil {
@@ -63,9 +63,9 @@ func TestKilledBeforeTheFirstScrape(t *testing.T) {
 
 // FAULTS L4: the program is killed when half an answer has been sent. No value is ever below one that was in it.
 func TestKillWithinAnAnswer(t *testing.T) {
-	seed := seeded(t)
+	seed := testenv.Seed(t)
 	s := newSiege(t, seed)
-	for range tortured(2, 30) {
+	for range testenv.Tortured(2, 30) {
 		s.write(200)
 		s.counted()
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -117,7 +117,7 @@ func runRefused(t *testing.T, args ...string) string {
 
 // FAULTS L7: a second program on the same state directory is refused, and the first goes on.
 func TestSecondProcessOnTheSameStateIsRefused(t *testing.T) {
-	s := newSiege(t, seeded(t))
+	s := newSiege(t, testenv.Seed(t))
 	s.write(100)
 	out := runRefused(t, append([]string{"--http-listen=127.0.0.1:0", "--state-dir=" + s.state}, worldArgs(s.w)...)...)
 	if !strings.Contains(out, s.state) || !strings.Contains(out, "another") {
@@ -147,7 +147,7 @@ func hashes(t *testing.T, dir string) map[string][32]byte {
 
 // FAULTS L8: a program that can't start, again and again, leaves the state as it is.
 func TestCrashLoopLeavesTheStateAlone(t *testing.T) {
-	s := newSiege(t, seeded(t))
+	s := newSiege(t, testenv.Seed(t))
 	s.write(300)
 	s.counted()
 	s.kill()
@@ -183,7 +183,7 @@ func TestCrashLoopLeavesTheStateAlone(t *testing.T) {
 // FAULTS D7: a state that was brought back from a backup is old, but true. What has been logged since is read again, as far as it is there:
 // here all of it, so that nothing shows.
 func TestStateFromABackup(t *testing.T) {
-	s := newSiege(t, seeded(t))
+	s := newSiege(t, testenv.Seed(t))
 	s.write(500)
 	s.counted()
 	backup := filepath.Join(testenv.Dir(t), "backup")
@@ -215,7 +215,7 @@ func TestFsyncThatHangs(t *testing.T) {
 	strace := testenv.Need(t, "strace")
 	dir := testenv.Dir(t)
 	socket, udp := filepath.Join(dir, "dev-log"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-	s := newSiege(t, seeded(t), "--listen-unixgram="+socket, "--listen-udp="+udp, "--receive-buffer=32MiB")
+	s := newSiege(t, testenv.Seed(t), "--listen-unixgram="+socket, "--listen-udp="+udp, "--receive-buffer=32MiB")
 	s.write(300)
 	s.counted()
 	durable := float64(s.w.written())
@@ -330,7 +330,7 @@ func (d *smallDisk) fill() (free func()) {
 // nothing; once there is room again all is exact.
 func TestStateOnADiskThatIsFull(t *testing.T) {
 	disk := newSmallDisk(t, "512k")
-	s := newSiegeWithin(t, seeded(t), disk.path, disk.within())
+	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
 	s.write(300)
 	s.counted()
 	durable := float64(s.w.written())

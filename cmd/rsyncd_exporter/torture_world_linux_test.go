@@ -5,25 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
-	"testing"
 	"time"
 )
-
-// seeded returns the seed of a random test: SEED where that is set, to play a failure again. It is printed when the test fails or is verbose.
-func seeded(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if s := os.Getenv("SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatalf("SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("SEED=%d", seed)
-	return seed
-}
 
 // worldModules are those that sessions ask for. The program knows them, so that their series are there before the first session.
 var worldModules = []string{"mirror", "backup", "pub"}

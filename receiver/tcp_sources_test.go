@@ -2,18 +2,9 @@ package receiver
 
 import (
 	"net"
-	"os"
 	"runtime"
 	"testing"
 )
-
-// torture returns long where TORTURE is set in the environment, as by `make torture`, and short otherwise.
-func torture(short, long int) int {
-	if os.Getenv("TORTURE") != "" {
-		return long
-	}
-	return short
-}
 
 // otherSource connects from 127.0.0.2, or returns nil on systems that have no such address.
 func otherSource(t *testing.T, l *TCP) *net.TCPConn {
