@@ -24,6 +24,7 @@ type Config struct {
 	MaxSeries     int
 	Limits        rsynclog.Limits
 	State         *State // to go on from; nil: from zero
+	Resumable     bool   // note how far files are counted, for Save
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
@@ -38,7 +39,7 @@ type Pipeline struct {
 	message  receiver.Message // scratch
 	event    rsynclog.Event   // scratch
 
-	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted
+	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted; nil unless Config.Resumable
 	turn      uint64                                   // slabs with a position so far
 
 	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
@@ -62,11 +63,13 @@ func New(c Config) (*Pipeline, error) {
 	}
 	clock := newClock()
 	p := &Pipeline{
-		parser:    parser,
-		parsers:   parsers,
-		tags:      tagFilter{globs: c.Tags, seen: map[string]bool{}},
-		clock:     clock,
-		delivered: map[string]map[receiver.FileID]*delivery{},
+		parser:  parser,
+		parsers: parsers,
+		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
+		clock:   clock,
+	}
+	if c.Resumable {
+		p.delivered = map[string]map[receiver.FileID]*delivery{}
 	}
 	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start}
 	if c.State != nil {
@@ -151,7 +154,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
 	}
-	if slab.Position != nil {
+	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
 	}
 	for i, raw := range slab.Messages {

@@ -23,7 +23,7 @@ func newPipeline(t testing.TB, c Config) *Pipeline {
 	if c.Tags == nil {
 		c.Tags = []string{"rsyncd*"}
 	}
-	c.MaxSeries = 10000
+	c.MaxSeries, c.Resumable = 10000, true
 	if c.Limits == (rsynclog.Limits{}) {
 		c.Limits = rsynclog.DefaultLimits()
 	}

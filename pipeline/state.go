@@ -27,30 +27,33 @@ type State struct {
 
 	// Files are the positions of everything that is counted in Books, by Source.Name. They aren't encoded: the caller asks for those
 	// that matter (Position) and puts them into Followed.
-	Files map[string][]receiver.FilePosition
+	Files map[string]map[receiver.FileID]receiver.FilePosition
 
 	turn uint64 // Pipeline.turn
 }
 
 // Position returns how far a source's file had been counted; false if nothing had been delivered of it by this process.
 func (st *State) Position(source string, id receiver.FileID) (receiver.FilePosition, bool) {
-	for _, p := range st.Files[source] {
-		if p.ID == id {
-			return p, true
-		}
-	}
-	return receiver.FilePosition{}, false
+	p, ok := st.Files[source][id]
+	return p, ok
 }
 
 // Save ends the sessions whose time has come and copies the books, as Snapshot does, and everything else that is needed to go on from
 // this very moment. The Snapshot and the State are of the same moment: the lock is held once.
 func (p *Pipeline) Save() (*metrics.Snapshot, *State) {
-	snap, st := p.copy()
-	st.Books = snap.State() // without the lock
+	snap, st, positions := p.copy()
+	st.Books = snap.State() // without the lock, as what follows
+	for source, list := range positions {
+		files := make(map[receiver.FileID]receiver.FilePosition, len(list))
+		for i := range list {
+			files[list[i].ID] = list[i]
+		}
+		st.Files[source] = files
+	}
 	return snap, st
 }
 
-func (p *Pipeline) copy() (*metrics.Snapshot, *State) {
+func (p *Pipeline) copy() (*metrics.Snapshot, *State, map[string][]receiver.FilePosition) {
 	p.mu.Lock()
 	n := p.sessions.Len()
 	p.mu.Unlock()
@@ -59,15 +62,16 @@ func (p *Pipeline) copy() (*metrics.Snapshot, *State) {
 	defer p.mu.Unlock()
 	p.tick()
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
-	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now(), room), Files: map[string][]receiver.FilePosition{}, turn: p.turn}
+	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now(), room), Files: map[string]map[receiver.FileID]receiver.FilePosition{}, turn: p.turn}
+	positions := make(map[string][]receiver.FilePosition, len(p.delivered))
 	for source, files := range p.delivered {
 		list := make([]receiver.FilePosition, 0, len(files))
 		for _, d := range files {
 			list = append(list, d.position)
 		}
-		st.Files[source] = list
+		positions[source] = list
 	}
-	return snap, st
+	return snap, st, positions
 }
 
 // restore returns the sessions and the books that a State was taken of. The wall clock may have been set back since; then no time has

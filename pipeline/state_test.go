@@ -164,6 +164,18 @@ func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 	}
 }
 
+// Without anybody who saves, no position is kept.
+func TestPositionsWithoutAState(t *testing.T) {
+	p, err := New(Config{LogFormat: defaultFormat, MaxSeries: 100, Limits: rsynclog.DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Deliver(fileSource(), &receiver.Slab{Position: position(1, 10)})
+	if _, st := p.Save(); len(st.Files) != 0 {
+		t.Errorf("kept: %+v", st.Files)
+	}
+}
+
 func TestPositionsAreBounded(t *testing.T) {
 	p := newPipeline(t, Config{})
 	s := &receiver.Slab{}

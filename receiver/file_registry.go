@@ -74,6 +74,13 @@ func (r *registry) leave(path string) {
 	}
 }
 
+// pastLimit is how many positions each path may remember, so that what is kept for a restart stays small however many paths there are.
+func (r *registry) pastLimit() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return min(maxPast, max(minPast, maxPastAll/max(1, len(r.paths))))
+}
+
 // follows reports whether the path is one that is followed.
 func (r *registry) follows(path string) bool {
 	r.mu.Lock()

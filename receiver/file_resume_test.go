@@ -608,12 +608,24 @@ func TestFileResumeNeverOpened(t *testing.T) {
 	sink.check(t, true, lines(10, 20)...)
 }
 
-// The state is bounded, and the positions that go first are those that were let go first.
+// The state is bounded, and the positions that go first are those that were let go first, but for those that are looked for. Many Files
+// together keep no more than a few do.
 func TestFileStateIsBounded(t *testing.T) {
 	f := follow(t, newLineSink(), FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true})
-	for i := range maxPast + 100 {
-		f.remember(pastFile{begin: FilePosition{ID: FileID{Inode: uint64(i)}}, pos: FilePosition{ID: FileID{Inode: uint64(i)}, Offset: 1}})
+	const owed = 5000 // its inode
+	remember := func(inode int) {
+		id := FileID{Inode: uint64(inode)}
+		f.remember(pastFile{begin: FilePosition{ID: id}, pos: FilePosition{ID: id, Offset: 1}})
 	}
+	remember(owed)
+	f.owed[FileID{Inode: owed}] = struct{}{}
+	for i := range maxPast + 100 {
+		remember(i)
+	}
+	if _, known := f.past[FileID{Inode: owed}]; !known || len(f.past) != maxPast+1 {
+		t.Errorf("the file that is looked for is known: %v; %d positions", known, len(f.past))
+	}
+	f.forget(FileID{Inode: owed})
 	for range maxCuts + 10 {
 		f.noteCut(FilePosition{})
 	}
@@ -624,6 +636,15 @@ func TestFileStateIsBounded(t *testing.T) {
 	for _, p := range s.Positions {
 		if want := int64(1 - p.ID.Inode%2); p.Offset != want {
 			t.Errorf("inode %d: offset %d, want %d: what was counted, or else where reading began", p.ID.Inode, p.Offset, want)
+		}
+	}
+	for _, c := range []struct{ paths, positions int }{{8, 1024}, {64, 128}, {256, 32}, {1000, 32}} { // 8192/64 = 128
+		for i := len(f.shared.paths); i < c.paths; i++ {
+			f.shared.follow(fmt.Sprint(i))
+		}
+		remember(maxPast + 100)
+		if len(f.past) != c.positions {
+			t.Errorf("%d positions with %d paths, want %d", len(f.past), c.paths, c.positions)
 		}
 	}
 }

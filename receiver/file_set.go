@@ -336,10 +336,8 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 			continue
 		}
 		if other := s.registry.twinOf(info.id, path); other != "" {
-			if given, ok := s.yielded(path, other, info); ok {
-				s.mu.Lock()
-				s.addOrphans([]FilePosition{given})
-				s.mu.Unlock()
+			if _, ok := s.yielded(path, other, info); ok {
+				// path's from now on, by orphansOf
 			} else if now, err := statPath(other, true); err == nil && now.id == info.id { // otherwise it is a rotated one
 				s.twinNames[path] = other
 				continue
@@ -374,7 +372,7 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 }
 
 // yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
-// it any more: then it is path's.
+// it any more: then it is path's. Until path has taken it over it is an orphan, so that each State lists it.
 func (s *FileSet) yielded(path, other string, info fileInfo) (FilePosition, bool) {
 	m := s.member(other)
 	if m == nil || isSiblingName(path, other) {
@@ -383,7 +381,13 @@ func (s *FileSet) yielded(path, other string, info fileInfo) (FilePosition, bool
 	if now, err := statPath(other, true); err == nil && now.id == info.id {
 		return FilePosition{}, false
 	}
-	return m.file.yield(info.id, info.size)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	given, ok := m.file.yield(info.id, info.size)
+	if ok {
+		s.addOrphans([]FilePosition{given})
+	}
+	return given, ok
 }
 
 // globbed returns how many members patterns have found.
@@ -629,10 +633,13 @@ func (s *FileSet) Twins() map[string]string {
 	return twins
 }
 
-// State returns what to keep, as File.State does: counted is asked by the name of the Source and the file's identity.
-func (s *FileSet) State(counted func(source string, id FileID) (FilePosition, bool)) FileSetState {
+// State returns what to keep, as File.State does. copied is called once and copies the Sink's own state; what it returns answers from that
+// copy, by the name of the Source and the file's identity. No file changes hands meanwhile: one that was read by a path before is counted
+// to its position in the copy, whichever path lists it now.
+func (s *FileSet) State(copied func() (counted func(source string, id FileID) (FilePosition, bool))) FileSetState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	counted := copied()
 	state := FileSetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
 	for _, m := range s.members {
 		name := m.file.String()

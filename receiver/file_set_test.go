@@ -55,6 +55,9 @@ func (s *setSink) counted(name string, id FileID) (FilePosition, bool) {
 	return p, ok
 }
 
+// copied is for FileSet.State, where nothing is delivered meanwhile.
+func (s *setSink) copied() func(string, FileID) (FilePosition, bool) { return s.counted }
+
 // all returns all lines, sorted, whoever had them.
 func (s *setSink) all() (all []string) {
 	s.mu.Lock()
@@ -321,7 +324,7 @@ func TestFileSetRestart(t *testing.T) {
 	sink.reach(t, 2)
 	scans(t, s, 3)
 	stop()
-	state := s.State(sink.counted)
+	state := s.State(sink.copied)
 
 	appendTo(t, p("b.log"), "b2")
 	must(t, os.Rename(p("b.log"), p("b.log.1")))
@@ -362,7 +365,7 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	stop := runSet(t, s)
 	sink.reach(t, 20)
 	stop()
-	state := s.State(sink.counted)
+	state := s.State(sink.copied)
 	must(t, os.Rename(a, a+"~"))
 	must(t, os.Rename(b, a))
 	must(t, os.Rename(a+"~", b))
@@ -379,6 +382,12 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	if twins := s.Twins(); len(twins) != 0 {
 		t.Errorf("twins %v", twins)
 	}
+}
+
+// lists reports whether the state knows how far a file has been read.
+func lists(s *FileSetState, id FileID) bool {
+	is := func(p FilePosition) bool { return p.ID == id }
+	return slices.ContainsFunc(s.Orphans, is) || slices.ContainsFunc(s.Files, func(f SavedFile) bool { return slices.ContainsFunc(f.State.Positions, is) })
 }
 
 // A file that was let go, for it had not grown for a day, and then got another name that is followed, is read on under that.
@@ -405,8 +414,23 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		}
 		m.file.mu.Unlock()
 		reach(t, "it is let go", func() bool { return m.file.Status().Generations == 0 })
+		info, err := statPath(b, true)
+		must(t, err)
+		id := info.id
 		appendTo(t, b, "more")
-		sink.reach(t, 11)
+		reach(t, "the line under the new name", func() bool {
+			state := s.State(func() func(string, FileID) (FilePosition, bool) {
+				if s.mu.TryLock() {
+					t.Error("files may change hands while the Sink's state is copied")
+					s.mu.Unlock()
+				}
+				return sink.counted
+			})
+			if !lists(&state, id) {
+				t.Errorf("a state has lost %q: %+v", b, state)
+			}
+			return len(sink.all()) >= 11
+		})
 		scans(t, s, 3)
 		sink.check(t, append(lines(0, 10), "more")...)
 		if got := sink.of("b.log"); len(got) != 1 {
@@ -502,7 +526,7 @@ func TestFileSetForgets(t *testing.T) {
 	if sink.scopes["b.log"] != 3 {
 		t.Errorf("scope %d, want 3", sink.scopes["b.log"])
 	}
-	state := s.State(sink.counted)
+	state := s.State(sink.copied)
 	if len(state.Files) != 1 || state.Sums[0].Rotations != 5 || len(state.Orphans) != 1 {
 		t.Errorf("state %+v", state)
 	}
@@ -594,7 +618,7 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		stop := runSet(t, s)
 		sink.reach(t, len(want))
 		stop()
-		now := s.State(sink.counted)
+		now := s.State(sink.copied)
 		state = &now
 	}
 	sink.check(t, want...)

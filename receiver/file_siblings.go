@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	maxPast = 1024 // positions of files no longer held that are remembered
-	maxCuts = 32   // and of files before they were cut
-	maxSeen = 4096 // siblings that are looked at
+	maxPast    = 1024 // positions of files no longer held that a File remembers
+	minPast    = 32   // where it is one of very many in a FileSet
+	maxPastAll = 8192 // that these remember together, beyond minPast each
+	maxCuts    = 32   // positions of files before they were cut
+	maxSeen    = 4096 // siblings that are looked at
 )
 
 // compressed are the endings of names whose bytes are no lines.
@@ -340,15 +342,19 @@ type pastFile struct {
 	saved  bool // it comes from a saved state, and nobody knows what has become of it since
 }
 
-// remember keeps a position for pastPosition and isCopy, and forgets the one that has been kept for the longest time if there are too
-// many. The caller holds mu.
+// remember keeps a position for pastPosition and isCopy, and forgets those that have been kept for the longest time if there are too
+// many, but for what is still looked for. The caller holds mu.
 func (f *File) remember(p pastFile) {
 	f.forget(p.pos.ID)
 	f.past[p.pos.ID] = p
 	f.pastOrder = append(f.pastOrder, p.pos.ID)
-	if len(f.pastOrder) > maxPast+len(f.owed) {
-		f.shared.release(f.pastOrder[0], f.opt.Path)
-		f.forget(f.pastOrder[0])
+	for most := f.shared.pastLimit(); len(f.pastOrder)-len(f.owed) > most; {
+		oldest := f.pastOrder[slices.IndexFunc(f.pastOrder, func(id FileID) bool {
+			_, owed := f.owed[id]
+			return !owed
+		})]
+		f.shared.release(oldest, f.opt.Path)
+		f.forget(oldest)
 	}
 }
 

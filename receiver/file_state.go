@@ -3,7 +3,8 @@ package receiver
 import "slices"
 
 // A FileState is what has to be kept of a File for another one to go on exactly where it was, after a restart. It holds at most
-// maxOpen+maxPast positions and, of files beside the followed one, the identities of those that a look takes note of (maxSeen).
+// maxOpen+maxPast positions (fewer where many paths share a FileSet) and, of files beside the followed one, the identities of those that
+// a look takes note of (maxSeen).
 type FileState struct {
 	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
 	Positions []FilePosition

@@ -254,17 +254,24 @@ func (in *inputs) caughtUp() <-chan struct{} {
 	return now
 }
 
-// followed adds what is to be kept of the files to the pipeline's state of a moment ago.
-func (in *inputs) followed(state *pipeline.State, p *pipeline.Pipeline) {
+// save copies the pipeline's state, with what is to be kept of the files at the same moment.
+func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.State) {
 	if in.files == nil {
-		return
+		return p.Save()
 	}
-	state.Followed = in.files.State(state.Position)
+	var books *metrics.Snapshot
+	var state *pipeline.State
+	followed := in.files.State(func() func(string, receiver.FileID) (receiver.FilePosition, bool) {
+		books, state = p.Save()
+		return state.Position
+	})
+	state.Followed = followed
 	known := map[string][]receiver.FilePosition{}
-	for _, f := range state.Followed.Files {
+	for _, f := range followed.Files {
 		known[fileSource(f.Path)] = f.State.Positions
 	}
 	p.Forget(state, known)
+	return books, state
 }
 
 // hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.

@@ -39,7 +39,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	limits.TTL = cfg.SessionTTL
 	p, err := newPipeline(pipeline.Config{
 		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries,
-		Limits: limits,
+		Limits: limits, Resumable: k.dir != nil,
 	}, k, log)
 	if err != nil {
 		listener.Close()
@@ -186,8 +186,7 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 // take implements persister.take.
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
-	books, state := pr.pipeline.Save()
-	pr.in.followed(state, pr.pipeline)
+	books, state := pr.in.save(pr.pipeline)
 	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
 }
 

@@ -166,7 +166,7 @@ func (c *counter) Deliver(src *receiver.Source, s *receiver.Slab) {
 // readFile follows the file until it is caught up with, and prints how many lines that were.
 func readFile(path, profile string) error {
 	p, err := pipeline.New(pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
-		Limits: rsynclog.DefaultLimits()})
+		Limits: rsynclog.DefaultLimits(), Resumable: true})
 	if err != nil {
 		return err
 	}
