@@ -180,6 +180,8 @@ type encodedFile struct {
 	Followed          int
 	Replaced          []encodedPosition
 	Beside            receiver.FileSiblings
+	Place             string
+	Elsewhere         []receiver.FilePlace
 	Start             receiver.FileID
 	StartSize         int64
 	Rotations, Errors uint64
@@ -287,7 +289,7 @@ func encodeFile(f *receiver.SavedFile) encodedFile {
 	s := &f.State
 	c := encodedFile{
 		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed, Replaced: encodePositions(s.Replaced),
-		Beside: s.Beside, Start: s.Start, StartSize: s.StartSize, Rotations: s.Rotations, Errors: s.Errors,
+		Beside: s.Beside, Place: s.Place, Elsewhere: s.Elsewhere, Start: s.Start, StartSize: s.StartSize, Rotations: s.Rotations, Errors: s.Errors,
 	}
 	for _, reason := range slices.Sorted(maps.Keys(s.Gaps)) {
 		c.Gaps = append(c.Gaps, encodedGap{reason, s.Gaps[reason]})
@@ -324,6 +326,7 @@ func (c *encodedFile) decode() (receiver.SavedFile, error) {
 	}
 	f := receiver.SavedFile{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
 		Positions: positions, Cut: cut, Followed: c.Followed, Replaced: replaced, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
+		Place: c.Place, Elsewhere: c.Elsewhere,
 		Rotations: c.Rotations, Errors: c.Errors, Gaps: map[string]uint64{},
 	}}
 	for _, g := range c.Gaps {

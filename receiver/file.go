@@ -125,7 +125,8 @@ type File struct {
 	generations []*generation       // oldest first
 	past        map[FileID]pastFile // no longer held
 	pastOrder   []FileID            // its keys, oldest first
-	owed        map[FileID]struct{} // those of past that were followed when the state was saved, or when this input ended
+	owed        map[FileID]string   // those of past that were followed when the state was saved, or when this input ended, and their places
+	at          string              // the place where the last look took place
 	cuts        []FilePosition      // of files before they were cut, the latest ones; so that copies are known
 	startID     FileID              // the file that had the name at the very first start, until it is opened, and its size then
 	startSize   int64
@@ -156,7 +157,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	f := &File{
 		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
 		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), caughtUp: make(chan struct{}),
-		past: map[FileID]pastFile{}, owed: map[FileID]struct{}{}, blind: -1,
+		past: map[FileID]pastFile{}, owed: map[FileID]string{}, blind: -1,
 		siblings: siblings{seen: map[FileID]mark{}, spare: map[FileID]mark{}},
 	}
 	f.blocks.New = newBlock
@@ -226,11 +227,13 @@ func (f *File) start(readers *sync.WaitGroup) {
 func (f *File) look() {
 	f.reap()
 	dir, base := f.place()
+	f.setAt(filepath.Join(dir, base))
 	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
 	began := time.Now().UnixNano()
 	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
 	beside, lerr := listSiblings(dir, base)
 	saved := f.beginResume(beside)
+	beside.files = append(beside.files, f.owedElsewhere()...)
 	first := !f.looked
 	if first {
 		f.noteOld(beside)
@@ -270,6 +273,12 @@ func (f *File) place() (dir, base string) {
 	return filepath.Dir(path), filepath.Base(path)
 }
 
+func (f *File) setAt(place string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = place
+}
+
 // openCurrent returns the generation that has the name now, and whether it has just been opened.
 func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = FileID{}
@@ -294,6 +303,9 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	}
 	if err != nil && info.wrongKind("") == nil {
 		f.refused = info.id
+	}
+	if fresh {
+		g.place = filepath.Join(f.place())
 	}
 	return g, fresh, err
 }
@@ -332,7 +344,7 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 		return nil, false, errTaken
 	}
 	g = &generation{
-		file: f, fd: fd, id: info.id, goal: -1, pos: FilePosition{ID: info.id},
+		file: f, fd: fd, id: info.id, place: f.placeOf(info.id), goal: -1, pos: FilePosition{ID: info.id},
 		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
 	}
 	if path != f.opt.Path && canUnpack(path) {
@@ -496,7 +508,7 @@ func (f *File) Close() error {
 	for _, g := range f.generations {
 		g.arrive()
 		f.release(g)
-		f.owed[g.id] = struct{}{}
+		f.owed[g.id] = g.place
 	}
 	f.generations = nil
 	f.notify.close()

@@ -49,6 +49,7 @@ type generation struct {
 	file    *File
 	fd      int
 	id      FileID
+	place   string       // see File.place, when it was opened
 	begin   FilePosition // where reading began, for State; never changes once adopted
 	before  FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab

@@ -92,8 +92,9 @@ type restartModel struct {
 	t         *testing.T
 	r         *rand.Rand
 	mode      int
-	path      string
-	f         *File // nil while we are down
+	followed  string
+	path      string // followed, or what it leads to as a symbolic link
+	f         *File  // nil while we are down
 	sink      *restartSink
 	savedSink *restartSink // what was last saved, and what goes with it
 	saved     FileState
@@ -205,10 +206,42 @@ func (m *restartModel) write() {
 	}
 }
 
+func (m *restartModel) linked() bool { return m.path != m.followed }
+
+// isSaved reports whether the saved state knows the file, by which it is found wherever the link leads to.
+func (m *restartModel) isSaved(f *worldFile) bool {
+	info, err := statPath(f.name, false)
+	must(m.t, err)
+	return slices.ContainsFunc(m.saved.Positions, func(p FilePosition) bool { return p.ID == info.id })
+}
+
+// relink makes the symbolic link lead to another place, where there is nothing yet. What nobody has seen in the old one would be lost.
+func (m *restartModel) relink() {
+	if !m.linked() || !slices.ContainsFunc(m.files, m.isSaved) || slices.ContainsFunc(m.files, func(f *worldFile) bool { return !m.isSaved(f) }) {
+		return
+	}
+	m.names++
+	m.path = filepath.Join(filepath.Dir(m.followed), fmt.Sprintf("day%d", m.names))
+	if m.r.IntN(2) == 0 {
+		must(m.t, os.Mkdir(m.path, 0o755))
+		m.path = filepath.Join(m.path, "log")
+	}
+	m.link()
+	m.note("relink to %s", m.path)
+	if m.r.IntN(4) > 0 {
+		m.create()
+	}
+}
+
+func (m *restartModel) link() {
+	must(m.t, os.Symlink(m.path, m.followed+"-new"))
+	must(m.t, os.Rename(m.followed+"-new", m.followed))
+}
+
 // rotate renames, with the older ones moving on or to a name that was never there before.
 func (m *restartModel) rotate() {
 	f := m.named()
-	if f == nil {
+	if f == nil || m.linked() && !m.isSaved(f) {
 		return
 	}
 	m.names++
@@ -271,7 +304,7 @@ func (m *restartModel) read(all bool) {
 
 // letGo makes the File take a generation for silent, unless a line in it has not ended.
 func (m *restartModel) letGo() {
-	if m.f == nil || len(m.f.generations) == 0 {
+	if m.f == nil || len(m.f.generations) == 0 || m.linked() { // nobody looks at where the link led before
 		return
 	}
 	g := m.f.generations[m.r.IntN(len(m.f.generations))]
@@ -347,7 +380,7 @@ func (m *restartModel) start() {
 		return
 	}
 	m.note("start from %d positions, %d followed", len(m.saved.Positions), m.saved.Followed)
-	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, Resume: &m.saved})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.followed, pollOnly: true, Resume: &m.saved})
 }
 
 // copy is what an administrator does. The copy is born later than what it is a copy of.
@@ -439,8 +472,12 @@ func (m *restartModel) remove() {
 
 // run plays one case.
 func (m *restartModel) run() {
+	if m.mode == renames && m.r.IntN(4) == 0 {
+		m.path = filepath.Join(filepath.Dir(m.followed), "day0")
+		m.link()
+	}
 	m.create()
-	m.f = hold(m.t, m.sink, FileOptions{Path: m.path, pollOnly: true, FromBeginning: true})
+	m.f = hold(m.t, m.sink, FileOptions{Path: m.followed, pollOnly: true, FromBeginning: true})
 	m.save()
 	for range 10 + m.r.IntN(40) {
 		switch m.r.IntN(24) {
@@ -460,6 +497,7 @@ func (m *restartModel) run() {
 			m.letGo()
 		case 11:
 			m.copytruncate()
+			m.relink()
 		case 12:
 			if m.r.IntN(4) == 0 {
 				m.copy()
@@ -522,7 +560,8 @@ func TestFileRestartModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed+uint64(i), 1))
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))
-		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), path: filepath.Join(dir, "log"),
+		path := filepath.Join(dir, "log")
+		m := &restartModel{t: t, r: r, mode: r.IntN(numRestartModes), followed: path, path: path,
 			lines: []string{""}, weights: []uint64{0}, risk: map[int]bool{}}
 		m.sink = &restartSink{world: m, positions: map[FileID]FilePosition{}}
 		m.run()

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bytes"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ func (f *File) restore(s *FileState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
-	f.past, f.pastOrder, f.owed = map[FileID]pastFile{}, nil, map[FileID]struct{}{}
+	f.past, f.pastOrder, f.owed = map[FileID]pastFile{}, nil, map[FileID]string{}
 	for i, p := range s.Positions {
 		if _, twice := f.past[p.ID]; twice || p.Offset < 0 {
 			continue
@@ -25,7 +26,12 @@ func (f *File) restore(s *FileState) {
 		f.pastOrder = append(f.pastOrder, p.ID)
 		f.offset, f.size = p.Offset, p.Offset
 		if i >= len(s.Positions)-s.Followed {
-			f.owed[p.ID] = struct{}{}
+			f.owed[p.ID] = s.Place
+		}
+	}
+	for _, e := range s.Elsewhere {
+		if _, owed := f.owed[e.ID]; owed {
+			f.owed[e.ID] = e.Place
 		}
 	}
 	for _, p := range s.Replaced {
@@ -104,10 +110,52 @@ func (s *FileState) renumbered(from, to uint64) *FileState {
 			device(&(*list)[i])
 		}
 	}
+	n.Elsewhere = slices.Clone(s.Elsewhere)
+	for i := range n.Elsewhere {
+		device(&n.Elsewhere[i].ID)
+	}
 	device(&n.Beside.Dir)
 	device(&n.Beside.Named)
 	device(&n.Start)
 	return &n
+}
+
+// placeOf returns the place of a file that is opened: where it was when the state was saved, or where it is found now.
+func (f *File) placeOf(id FileID) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if place := f.owed[id]; place != "" {
+		return place
+	}
+	return f.at
+}
+
+// owedElsewhere finds files that are looked for in the places that they were in, where a symbolic link leads to another one now.
+func (f *File) owedElsewhere() (all []sibling) {
+	places := map[string]bool{}
+	f.mu.Lock()
+	for _, place := range f.owed {
+		places[place] = place != "" && place != f.at
+	}
+	f.mu.Unlock()
+	for place, elsewhere := range places {
+		if !elsewhere {
+			continue
+		}
+		found, err := listSiblings(filepath.Dir(place), filepath.Base(place))
+		if err != nil {
+			continue // the next look tries again
+		}
+		if info, err := statPath(place, false); err == nil {
+			found.files = append(found.files, sibling{place, info})
+		}
+		for _, x := range found.files {
+			if f.isOwed(x.info.id) {
+				all = append(all, x)
+			}
+		}
+	}
+	return all
 }
 
 // takeBack takes hold of the files that are known from the saved state, oldest first, wherever they are now; found, which has the name,

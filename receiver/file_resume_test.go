@@ -618,7 +618,7 @@ func TestFileStateIsBounded(t *testing.T) {
 		f.remember(pastFile{begin: FilePosition{ID: id}, pos: FilePosition{ID: id, Offset: 1}})
 	}
 	remember(owed)
-	f.owed[FileID{Inode: owed}] = struct{}{}
+	f.owed[FileID{Inode: owed}] = ""
 	for i := range maxPast + 100 {
 		remember(i)
 	}
@@ -856,11 +856,63 @@ func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
 	g.started = true // as far as the looker knows, its goroutine reads it
 	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
 	gone.move([]byte(text(lines(0, 50))), 0)
-	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, struct{}{}
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 	f.pastOrder = append(f.pastOrder, gone.ID)
 	before := g.pos
 	if late := f.lateContinuation(gone.ID, listing{}, g); late != nil || g.pos != before || g.again {
 		t.Errorf("continued by %v; it is at %d, was at %d", late, g.pos.Offset, before.Offset)
+	}
+}
+
+// A symbolic link that was switched while we were down: what it led to is read on to its end, also if it was rotated there and over another
+// restart, and what it leads to now from its first line.
+func TestResumeSymlinkSwitched(t *testing.T) {
+	for name, between := range map[string]func(dir string){
+		"at once": func(string) {},
+		"rotated": func(dir string) { must(t, os.Rename(filepath.Join(dir, "day1"), filepath.Join(dir, "day1.1"))) },
+		"elsewhere": func(dir string) {
+			must(t, os.Mkdir(filepath.Join(dir, "new"), 0o755))
+			must(t, os.Rename(filepath.Join(dir, "day2"), filepath.Join(dir, "new", "day2")))
+			must(t, os.Remove(filepath.Join(dir, "log")))
+			must(t, os.Symlink(filepath.Join(dir, "new", "day2"), filepath.Join(dir, "log")))
+		},
+		"dangling": func(dir string) {
+			must(t, os.Remove(filepath.Join(dir, "log")))
+			must(t, os.Symlink(filepath.Join(dir, "day2"), filepath.Join(dir, "log")))
+			must(t, os.Rename(filepath.Join(dir, "day2"), filepath.Join(dir, "day3")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opt := FileOptions{Path: filepath.Join(dir, "log")}
+			first := create(t, filepath.Join(dir, "day1"))
+			must(t, os.Symlink(filepath.Join(dir, "day1"), opt.Path))
+			sink := newLineSink()
+			first.write("a\n")
+			state := stopped(t, sink, opt)
+			first.write("b\n")
+			second := create(t, filepath.Join(dir, "day2"))
+			second.write("c\n")
+			must(t, os.Remove(opt.Path))
+			must(t, os.Symlink(filepath.Join(dir, "day2"), opt.Path))
+			between(dir)
+			for i := range 3 { // the second and third time neither is where the link leads to, or both were known
+				f := resume(t, sink, opt, state)
+				if name == "dangling" && i == 0 {
+					poll(t, f)
+					must(t, os.Rename(filepath.Join(dir, "day3"), filepath.Join(dir, "day2")))
+				}
+				first.write("old\n")
+				state = stop(t, sink, f)
+				first.write("old\n")
+				second.write("new\n")
+				if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
+					t.Errorf("restart %d: gaps %v", i+1, s.Gaps)
+				}
+			}
+			stop(t, sink, resume(t, sink, opt, state))
+			sink.check(t, false, "a", "b", "c", "old", "old", "old", "old", "old", "old", "new", "new", "new")
+		})
 	}
 }
 
@@ -874,7 +926,7 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	defer f.Close()
 	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
 	gone.move([]byte(text(lines(0, 50))), 0)
-	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, struct{}{}
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 	f.pastOrder = append(f.pastOrder, gone.ID)
 	beside, err := listSiblings(dir, "log")
 	must(t, err)

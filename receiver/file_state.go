@@ -15,6 +15,10 @@ type FileState struct {
 	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
 	Cut    []FilePosition
 	Beside FileSiblings
+	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has those that were in
+	// other places, where the link led to before.
+	Place     string
+	Elsewhere []FilePlace
 	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if it could not
 	// be opened yet.
 	Start     FileID
@@ -22,6 +26,12 @@ type FileState struct {
 
 	Rotations, Errors uint64
 	Gaps              map[string]uint64 // by FileGap.String
+}
+
+// A FilePlace says where a file had the name.
+type FilePlace struct {
+	ID    FileID
+	Place string // see FileState
 }
 
 // FileSiblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in Positions, has
@@ -69,13 +79,21 @@ func (f *File) states() (s FileState, all []pastFile) {
 		}
 	}
 	s.Followed = len(f.owed) + len(f.generations)
+	s.Place = f.at
+	followed := func(id FileID, place string) {
+		if place != "" && place != s.Place {
+			s.Elsewhere = append(s.Elsewhere, FilePlace{id, place})
+		}
+	}
 	for _, id := range f.pastOrder {
-		if _, owed := f.owed[id]; owed {
+		if place, owed := f.owed[id]; owed {
 			all = append(all, f.past[id])
+			followed(id, place)
 		}
 	}
 	for _, g := range f.generations {
 		all = append(all, pastFile{begin: g.begin, before: g.before})
+		followed(g.id, g.place)
 	}
 	s.Cut = slices.Clone(f.cuts)
 	s.Beside = f.beside
