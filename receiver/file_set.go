@@ -28,7 +28,8 @@ const StdinScope uint32 = 1
 type FileSetOptions struct {
 	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
 	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
-	// "." or "-" and nothing but numbers behind, as rotations name them.
+	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
+	// by the name that it has then, unless the pattern matches that, too.
 	Paths []string
 	File  FileOptions // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
