@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ const StdinScope uint32 = 1
 type FileSetOptions struct {
 	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
 	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
-	// "." or "-" and nothing but numbers behind, as rotations name them.
+	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
+	// by the name that it has then, unless the pattern matches that, too.
 	Paths []string
 	File  FileOptions // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
@@ -91,7 +93,7 @@ type FileSet struct {
 	orphans   []FilePosition
 	twins     map[string]string
 	lastScan  int64 // when it began, in nanoseconds of the Unix epoch
-	since     int64 // what was made later is new: when the scan before the last one began; 0 at the very first
+	since     int64 // what was made later is new: when the scan before the last one began, or an earlier one; 0 at the very first
 }
 
 // A member is one File of a FileSet.
@@ -150,8 +152,11 @@ func FollowFiles(opt FileSetOptions, sink Sink) (*FileSet, error) {
 
 // begin follows what the saved state knows and is still named, then what else there is.
 func (s *FileSet) begin() error {
+	s.lastScan = s.began.UnixNano()
 	if saved := s.opt.Resume; saved != nil {
-		s.known, s.since = saved.Paths, saved.Scanned
+		if s.known = saved.Paths; saved.Scanned != 0 {
+			s.since, s.lastScan = saved.Scanned, saved.Scanned
+		}
 		s.nextScope = max(s.nextScope, saved.NextScope)
 		s.orphans = slices.Clone(saved.Orphans)
 		for _, sums := range saved.Sums {
@@ -353,7 +358,11 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 			return aerr
 		}
 	}
-	if tooMany > 0 {
+	more, aerr := s.scanRotated(p, all, waiting, copies)
+	if aerr != nil {
+		return aerr
+	}
+	if tooMany += more; tooMany > 0 {
 		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit; write narrower patterns, or several instances", tooMany, s.opt.most)
 	}
 	s.mu.Lock()
@@ -369,6 +378,36 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 		p.err = nil
 	}
 	return nil
+}
+
+// scanRotated follows logs that a pattern names and that nobody has seen yet, since they were rotated away before: one that came while we
+// were down, say. They are known by what they have been rotated to; that it is compressed may be all that is new about a file. It returns
+// how many are not followed since there are too many.
+func (s *FileSet) scanRotated(p *patternSums, all map[string]bool, waiting, copies map[FileID]bool) (tooMany int, err error) {
+	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
+	for _, path := range rotated {
+		base := rotatedFrom(path, func(base string) bool { return matchesPath(p.sums.Pattern, base) })
+		if base == "" || all[base] || matchesPath(p.sums.Pattern, path) || !utf8.ValidString(base) {
+			continue
+		}
+		info, err := statPath(path, false)
+		if err != nil || info.wrongKind(path) != nil || s.registry.owner(info.id) != "" || s.isOrphan(info.id) {
+			continue
+		}
+		fresh := s.scanned || s.wasNamed(base)
+		if made := cmp.Or(info.id.Birth, info.written); !fresh || made < s.since-int64(clockSlack) || s.isCopy(path, info, waiting, copies) {
+			continue
+		}
+		if s.globbed() >= s.opt.most {
+			tooMany++
+			continue
+		}
+		if err := s.add(base, 0, p, nil, true); err != nil {
+			return tooMany, err
+		}
+		all[base] = true
+	}
+	return tooMany, nil
 }
 
 // yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
@@ -400,17 +439,22 @@ func (s *FileSet) globbed() (n int) {
 	return n
 }
 
-// rotatedName reports whether path is the name of another of these files with "." or "-" and a number or date behind: .1, -20261123,
-// -20261123-1795460000.
+// rotatedName reports whether path is what another of these files is rotated to.
 func rotatedName(path string, all map[string]bool) bool {
+	return rotatedFrom(path, func(base string) bool { return all[base] }) != ""
+}
+
+// rotatedFrom returns the name, one that is right, that path has with "." or "-" and a number or date behind: .1, -20261123,
+// -20261123-1795460000. It returns "" if there is none.
+func rotatedFrom(path string, right func(base string) bool) string {
 	i := len(path)
 	for i > 0 && strings.IndexByte("0123456789.-_:T", path[i-1]) >= 0 {
 		i--
-		if (path[i] == '.' || path[i] == '-') && i+1 < len(path) && '0' <= path[i+1] && path[i+1] <= '9' && all[path[:i]] {
-			return true
+		if (path[i] == '.' || path[i] == '-') && i+1 < len(path) && '0' <= path[i+1] && path[i+1] <= '9' && right(path[:i]) {
+			return path[:i]
 		}
 	}
-	return false
+	return ""
 }
 
 // isCopy reports whether a file that has come since the last scan holds what another holds, or has held (copytruncate makes such), or
@@ -461,7 +505,10 @@ func (s *FileSet) noteScan(began int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.twins = twins
-	s.since, s.lastScan = s.lastScan, began // an empty file is followed one scan after it was found
+	if len(s.waiting) == 0 {
+		s.since = s.lastScan // an empty file is followed one scan after it was found
+	}
+	s.since, s.lastScan = max(s.since, began-int64(s.opt.forget)), began // later than all that is forgotten was made
 }
 
 // forgetGone ends the members that a pattern had found, that are gone or another's, and of which nothing has been read for long. What
@@ -523,6 +570,11 @@ func (s *FileSet) orphansOf(path string) *FileState {
 		}
 	}
 	return nil
+}
+
+// isOrphan reports whether the file was followed by a path that is forgotten.
+func (s *FileSet) isOrphan(id FileID) bool {
+	return slices.ContainsFunc(s.orphans, func(p FilePosition) bool { return p.ID == id })
 }
 
 // Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns nil, or what a File returned. Call

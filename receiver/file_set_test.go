@@ -352,6 +352,98 @@ func TestFileSetRestart(t *testing.T) {
 	}
 }
 
+// A log that nobody has seen before it was rotated away is found by what it has been rotated to, if that is new. Otherwise its first lines
+// would be old once it is there again.
+func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
+	log := func(n int) string { return line(n) + strings.Repeat("x", AnchorSize) }
+	nothing := func(*testing.T, string, string) {}
+	for name, c := range map[string]struct {
+		down    bool
+		happens func(t *testing.T, dir, rotated string)
+		found   bool
+	}{
+		"gone":                           {false, nothing, true},
+		"gone, while we were down":       {true, nothing, true},
+		"made empty, while we were down": {true, func(t *testing.T, dir, _ string) { create(t, filepath.Join(dir, "c.log")) }, true},
+		"a copy": {false, func(t *testing.T, _, rotated string) {
+			must(t, os.WriteFile(rotated, []byte(log(1)+"\n"), 0o600))
+		}, false},
+		"compressed": {false, func(t *testing.T, _, rotated string) { must(t, os.Rename(rotated, rotated+".gz")) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			p := func(name string) string { return filepath.Join(dir, name) }
+			appendTo(t, p("b.log"), log(1))
+			appendTo(t, p("c.log.2"), log(0))
+			waitUntilOlder(t, p("c.log.2"))
+			sink := newSetSink()
+			opt := setOptions(p("*.log"))
+			opt.File.FromBeginning = true
+			s := followSet(t, sink, opt)
+			if c.down { // as soon as it was up
+				state := s.State(sink.counted)
+				must(t, s.Close())
+				opt.Resume = &state
+			} else {
+				must(t, s.scan())
+			}
+			appendTo(t, p("new"), log(2)) // so that nobody sees c.log
+			must(t, os.Rename(p("new"), p("c.log.1")))
+			c.happens(t, dir, p("c.log.1"))
+			if c.down {
+				s = followSet(t, sink, opt)
+			}
+			must(t, s.scan())
+			if c.found {
+				waitUntilOlder(t, p("c.log.1"))
+			}
+			for range 3 {
+				must(t, s.scan())
+			}
+			runSet(t, s)
+			want := []string{log(1)}
+			if c.found {
+				appendTo(t, p("c.log"), log(3))
+				want = append(want, log(2), log(3))
+			}
+			sink.reach(t, len(want))
+			scans(t, s, 3)
+			sink.check(t, want...)
+			if scope, ok := sink.scopes["c.log"]; ok != c.found || ok && scope != 3 {
+				t.Errorf("c.log has scope %d", scope)
+			}
+		})
+	}
+}
+
+// While a file is too short to be told from a copy, what it is rotated to stays new.
+func TestFileSetRotatedWhileItWaits(t *testing.T) {
+	dir := t.TempDir()
+	p := func(name string) string { return filepath.Join(dir, name) }
+	appendTo(t, p("b.log"), lines(0, 10)...)
+	sink := newSetSink()
+	s := followSet(t, sink, setOptions(p("*.log")))
+	must(t, s.scan())
+	since := s.since
+	w := create(t, p("c.log"))
+	w.write(line(0)[:20])
+	for range 5 {
+		must(t, s.scan())
+		if s.since != since {
+			t.Fatal("what was made since isn't new any more")
+		}
+	}
+	must(t, os.Rename(p("c.log"), p("c.log.1")))
+	for range 5 {
+		must(t, s.scan())
+	}
+	w.write("!\n")
+	runSet(t, s)
+	sink.reach(t, 1)
+	sink.check(t, line(0)[:20]+"!")
+}
+
 // Two logs that have changed names while we were down are still what they were.
 func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	dir := t.TempDir()

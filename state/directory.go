@@ -98,20 +98,28 @@ func syncParent(path string, made bool) error {
 
 // takeLock takes the lock of an open directory. The kernel gives it back when the process ends, however it ends. If held, a descriptor or
 // -1, has that very file locked, it is returned.
+//
+// It is open for reading, as far as that is enough: nobody can remount a file system read-only on which a file is open for writing. NFS
+// makes a byte-range lock of it, for which it must be writable, and says EBADF.
 func takeLock(dir, held int) (fd int, err error) {
-	fd, err = openat(dir, lockName, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return -1, fmt.Errorf("%s: %w%s", lockName, err, remedy(err))
-	}
-	if held >= 0 && same(dir, lockName, held) == nil {
+	for _, access := range []int{unix.O_RDONLY, unix.O_RDWR} {
+		fd, err = openat(dir, lockName, access|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return -1, fmt.Errorf("%s: %w%s", lockName, err, remedy(err))
+		}
+		if held >= 0 && same(dir, lockName, held) == nil {
+			unix.Close(fd)
+			return held, nil
+		}
+		err = retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+		if err == nil {
+			return fd, nil
+		}
 		unix.Close(fd)
-		return held, nil
+		if !errors.Is(err, unix.EBADF) {
+			break
+		}
 	}
-	err = retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if err == nil {
-		return fd, nil
-	}
-	unix.Close(fd)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return -1, fmt.Errorf("%w (stop that one, or give this one a directory of its own)", ErrLocked)
 	}

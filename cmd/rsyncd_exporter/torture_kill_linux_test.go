@@ -136,11 +136,18 @@ func newStateDir(t *testing.T, dir string) string {
 func newSiegeWithin(t *testing.T, seed uint64, state string, wrapper []string, args ...string) *siege {
 	t.Helper()
 	dir := testenv.Dir(t)
-	s := &siege{w: newWorld(filepath.Join(dir, "log"), seed), state: state}
-	s.w.twin = newWorld(filepath.Join(dir, "other"), seed+1)
-	s.victim = newVictimWithin(t, wrapper, s.state, worldArgs(s.w, args...)...)
-	s.w.caughtUp = func() error { return caughtUp(s.url, s.w.written()) }
-	s.w.twin.caughtUp = s.w.caughtUp
+	w := newWorld(filepath.Join(dir, "log"), seed)
+	w.beside = []*world{newWorld(filepath.Join(dir, "other"), seed+1)}
+	return newSiegeOf(t, w, seed, state, wrapper, args...)
+}
+
+func newSiegeOf(t *testing.T, w *world, seed uint64, state string, wrapper []string, args ...string) *siege {
+	t.Helper()
+	s := &siege{w: w, state: state, victim: newVictimWithin(t, wrapper, state, worldArgs(w, args...)...)}
+	for i, w := range s.w.all() {
+		w.minute = i
+		w.caughtUp = func() error { return caughtUp(s.url, s.w.written()) }
+	}
 	for i := range s.scrapers {
 		s.scrapers[i] = startScraper(t, s.url, seed+uint64(i))
 	}
@@ -172,7 +179,9 @@ func (s *siege) finish() {
 	}
 	s.counted()
 	for _, scraper := range s.scrapers {
-		scraper.deleted = s.w.deleted + s.w.twin.deleted
+		for _, w := range s.w.all() {
+			scraper.deleted += w.deleted
+		}
 		scraper.finish(s.t, s.w.truth())
 	}
 	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")
@@ -182,12 +191,34 @@ func (s *siege) finish() {
 // pause waits for a random time: for once a test wants to hit anything but a certain moment.
 func pause(r *rand.Rand, most time.Duration) { time.Sleep(time.Duration(r.Int64N(int64(most)))) }
 
-// Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written and files rotated, also while it is down.
-// Two scrapers see each line once. `make torture` does it 1,000 times.
+// addGuests adds log files that only patterns name, and that come and go.
+func (w *world) addGuests(t *testing.T, seed uint64) {
+	t.Helper()
+	dir := filepath.Join(filepath.Dir(w.path), guests)
+	for i, name := range []string{"modules/a.log", "modules/b.log", "modules/c.log", "hosts/a", "hosts/b"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		guest := newWorld(path, seed+uint64(10+i))
+		guest.pattern = filepath.Join(filepath.Dir(path), "*"+filepath.Ext(name))
+		guest.every, guest.mortal = testenv.Tortured(60, 500), testenv.Tortured(500, 20_000)
+		guest.shy = filepath.Ext(name) == ""
+		guest.leave()
+		w.beside = append(w.beside, guest)
+	}
+}
+
+// Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written, files rotated and others come and go,
+// also while it is down. Two scrapers see each line once. `make torture` does it 1,000 times.
 func TestKillTorture(t *testing.T) {
 	seed := testenv.Seed(t)
-	s := newSiege(t, seed)
-	s.w.rate, s.w.every, s.w.twin.every = testenv.Tortured(3000, 10_000), testenv.Tortured(150, 600), testenv.Tortured(100, 500)
+	dir := testenv.Dir(t)
+	w, other := newWorld(filepath.Join(dir, "log"), seed), newWorld(filepath.Join(dir, "other"), seed+1)
+	w.rate, w.every, other.every = testenv.Tortured(3000, 10_000), testenv.Tortured(150, 600), testenv.Tortured(100, 500)
+	w.beside = []*world{other}
+	w.addGuests(t, seed)
+	s := newSiegeOf(t, w, seed, newStateDir(t, dir), nil)
 	var over atomic.Bool
 	written := make(chan error, 1)
 	go func() { written <- s.w.run(over.Load) }()
@@ -215,7 +246,11 @@ func TestKillTorture(t *testing.T) {
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d lines, %d rotations, %d lives", s.w.written(), s.w.rotated+s.w.twin.rotated, s.lost+1)
+	rotated, vanished := 0, 0
+	for _, w := range s.w.all() {
+		rotated, vanished = rotated+w.rotated, vanished+w.vanished
+	}
+	t.Logf("%d lines, %d rotations, %d files that went for good, %d lives", s.w.written(), rotated, vanished, s.lost+1)
 	s.finish()
 }
 
@@ -229,8 +264,9 @@ func TestKillAtEverySyscall(t *testing.T) {
 	strace := testenv.Need(t, "strace")
 	seed := testenv.Seed(t)
 	s := newSiege(t, seed)
-	s.w.every, s.w.twin.every = 60, 60
-	s.w.keeps, s.w.twin.keeps = true, true
+	for _, w := range s.w.all() {
+		w.every, w.keeps = 60, true
+	}
 	random := rand.New(rand.NewPCG(seed, 3))
 	s.counted()
 	s.kill()
@@ -265,7 +301,7 @@ func TestKillAtEverySyscall(t *testing.T) {
 		s.start()
 		s.ready()
 		s.counted()
-		for _, w := range []*world{s.w, s.w.twin} {
+		for _, w := range s.w.all() {
 			if err := tried(w.purge); err != nil {
 				t.Fatal(err)
 			}

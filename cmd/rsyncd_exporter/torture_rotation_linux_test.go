@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -84,11 +85,13 @@ func TestRotationTorture(t *testing.T) {
 
 // worldArgs are the settings of a program that follows a world, and listens only where more tells it to.
 func worldArgs(w *world, more ...string) []string {
-	files := w.path
-	if w.twin != nil {
-		files += "," + w.twin.path
+	var files []string
+	for _, w := range w.all() {
+		if file := cmp.Or(w.pattern, w.path); !slices.Contains(files, file) {
+			files = append(files, file)
+		}
 	}
-	args := append([]string{"--file=" + files, "--modules=mirror,backup,pub"}, more...)
+	args := append([]string{"--file=" + strings.Join(files, ","), "--modules=mirror,backup,pub"}, more...)
 	if !slices.ContainsFunc(more, func(arg string) bool { return strings.HasPrefix(arg, "--listen-udp=") }) {
 		args = append(args, "--listen-udp=off")
 	}

@@ -303,27 +303,44 @@ func (d *smallDisk) within() []string {
 	return append(append([]string{testenv.Need(d.t, "nsenter"), "-t", d.pid}, userNamespace("--preserve-credentials")...), "-m")
 }
 
-// fill fills the disk, and returns what frees it again.
-func (d *smallDisk) fill() (free func()) {
+// fill fills the disk. A save that is under way may free some of it again.
+func (d *smallDisk) fill() {
 	d.t.Helper()
-	file := filepath.Join("/proc", d.pid, "root", d.path, "ballast")
-	f, err := os.Create(file)
+	f, err := os.OpenFile(d.ballast(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	defer f.Close()
 	out := bufio.NewWriterSize(f, 512)
-	for {
-		if _, err = out.Write(make([]byte, 512)); err != nil {
-			break
-		}
+	for err == nil {
+		_, err = out.Write(make([]byte, 512))
 	}
-	f.Close()
-	return func() {
-		d.t.Helper()
-		if err := os.Remove(file); err != nil {
-			d.t.Fatal(err)
-		}
+}
+
+// free is the opposite of fill.
+func (d *smallDisk) free() {
+	d.t.Helper()
+	if err := os.Remove(d.ballast()); err != nil {
+		d.t.Fatal(err)
 	}
+}
+
+func (d *smallDisk) ballast() string { return filepath.Join("/proc", d.pid, "root", d.path, "ballast") }
+
+// remount makes the disk read-only ("ro") or writable again ("rw"), which must not take that the program ends. While a save has a file
+// open it is busy.
+func (d *smallDisk) remount(option string) {
+	d.t.Helper()
+	command := append(d.within(), testenv.Need(d.t, "mount"), "-o", "remount,"+option, d.path)
+	var out []byte
+	testenv.Until(d.t, patient, "the disk to be remounted "+option, func() bool {
+		var err error
+		out, err = exec.Command(command[0], command[1:]...).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "busy") {
+			d.t.Fatalf("%q: %v\n%s", command, err, out)
+		}
+		return err == nil
+	})
 }
 
 // FAULTS D1: the disk is full and the state can't be written. Scrapes are answered, with what is durable, state_ok is 0, and a kill costs
@@ -334,22 +351,72 @@ func TestStateOnADiskThatIsFull(t *testing.T) {
 	s.write(300)
 	s.counted()
 	durable := float64(s.w.written())
-	free := disk.fill()
+	full := func() {
+		t.Helper()
+		testenv.Until(t, patient, "saves to fail", func() bool {
+			disk.fill()
+			return total(s.scrape(), "rsyncd_exporter_state_ok") == 0
+		})
+	}
+	full()
 	s.write(300)
-	s.until(0, "rsyncd_exporter_state_ok")
 	s.want(s.scrape(), durable, "rsyncd_exporter_received_total", `input="file"`)
 	s.kill() // it has shown nothing of what it didn't save
 	s.write(100)
-	free()
+	disk.free()
 	s.start()
 	s.ready()
 	s.counted()
-	free = disk.fill()
+	full()
 	s.write(100)
-	s.until(0, "rsyncd_exporter_state_ok")
-	free()
+	disk.free()
 	s.counted() // without a restart
 	s.kill()
+	s.start()
+	s.ready()
+	s.finish()
+}
+
+// FAULTS D3: the disk becomes read-only. It is as if it were full, and the log says once what to do. No start is possible meanwhile, as it
+// could count nothing for good; that changes nothing.
+func TestStateOnADiskThatIsReadOnly(t *testing.T) {
+	disk := newSmallDisk(t, "512k")
+	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
+	remedy := "read-only file system (the file system is read-only: mount it read-write"
+	readOnly := func() {
+		t.Helper()
+		s.write(300)
+		s.counted()
+		durable := float64(s.w.written())
+		disk.remount("ro")
+		s.write(300)
+		s.until(0, "rsyncd_exporter_state_ok")
+		for range 3 {
+			s.want(s.scrape(), durable, "rsyncd_exporter_received_total", `input="file"`)
+		}
+		if out := s.Output(); strings.Count(out, "the state can't be saved") != 1 || strings.Count(out, remedy) != 1 || !strings.Contains(out, disk.path) {
+			t.Errorf("it doesn't say once that %q can't be saved to, and what to do:\n%s", disk.path, out)
+		}
+	}
+	readOnly()
+	disk.remount("rw")
+	s.counted() // without a restart
+	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")
+	s.kill()
+	s.start()
+	s.ready()
+	readOnly()
+	s.kill()
+	s.write(100)
+	for range 2 {
+		s.start()
+		code := s.Wait(t)
+		s.wait()
+		if out := s.Output(); code != exitFailure || !strings.Contains(out, "STATE_DIR: ") || !strings.Contains(out, disk.path) || !strings.Contains(out, remedy) {
+			t.Errorf("status %d, want %d, the directory %q and the remedy:\n%s", code, exitFailure, disk.path, out)
+		}
+	}
+	disk.remount("rw")
 	s.start()
 	s.ready()
 	s.finish()

@@ -21,10 +21,19 @@ type flow struct{ executions, sessions, files, fileBytes, sent, received, listed
 type world struct {
 	*rand.Rand
 	path    string
-	symlink bool   // the path is a symbolic link, and rotation gives it another target
-	rate    int    // lines a second; 0: as many as can be written
-	every   int    // lines between two rotations, about
-	twin    *world // another log file, which is written in turn with this one; nil without
+	symlink bool     // the path is a symbolic link, and rotation gives it another target
+	rate    int      // lines a second; 0: as many as can be written
+	every   int      // lines between two rotations, about
+	beside  []*world // other log files, which are written in turn with this one, each knowing what is its own
+
+	// Of a log file that comes and goes, a guest:
+	pattern  string // names the path for the program; "" where the path does
+	mortal   int    // lines until its sessions end and it is deleted, with all that was rotated away, about; 0 for never
+	shy      bool   // the pattern matches names of rotated files, too, and only one who has seen it can tell what it was rotated to
+	unseen   bool   // it has come, and nobody may have
+	ended    bool   // its sessions have, and it isn't deleted yet
+	asleep   int    // turns until anything happens
+	vanished int
 
 	// caughtUp waits until all that was written is counted. What has been read to its end may be deleted then.
 	caughtUp func() error
@@ -35,6 +44,7 @@ type world struct {
 	unlinks bool
 
 	sessions []*session
+	minute   int // of the lines' time, by which log files differ whose sessions have the same pids
 	pid      int
 	current  *generation // the file that has the name, nil while there is none
 	chain    []*generation
@@ -75,6 +85,9 @@ const (
 	worldOld      = 150 // rotations after which a session ends. The program lets files go beyond 512.
 )
 
+// guests is the directory of log files that only patterns name.
+const guests = "guests"
+
 // newWorld makes a log file in an existing directory, empty and without sessions.
 func newWorld(path string, seed uint64) *world {
 	return &world{
@@ -107,22 +120,36 @@ func (w *world) run(ended func() bool) error {
 
 // turn does the next thing.
 func (w *world) turn() {
-	if w.twin != nil && w.IntN(2) == 0 {
-		w.twin.turn()
+	switch {
+	case len(w.beside) > 0 && w.IntN(2) == 0:
+		w.beside[w.IntN(len(w.beside))].turn()
+		return
+	case w.asleep > 0:
+		w.asleep--
+		return
+	case w.ended:
+		w.vanish()
 		return
 	}
 	w.step()
 	if w.IntN(w.every) == 0 {
 		w.rotate()
 	}
+	if w.mortal > 0 && w.IntN(w.mortal) == 0 {
+		check(w.end())
+		w.ended, w.asleep = true, w.IntN(w.every)
+	}
 }
 
+// all returns the world and those beside it.
+func (w *world) all() []*world { return append([]*world{w}, w.beside...) }
+
 // written returns how many lines there are, in all files.
-func (w *world) written() uint64 {
-	if w.twin != nil {
-		return w.lines + w.twin.written()
+func (w *world) written() (lines uint64) {
+	for _, w := range w.all() {
+		lines += w.lines
 	}
-	return w.lines
+	return lines
 }
 
 // rotations returns what ends a run after so many.
@@ -137,8 +164,8 @@ func (w *world) end() error {
 		for len(w.sessions) > 0 {
 			w.finish(w.sessions[0])
 		}
-		if w.twin != nil {
-			check(w.twin.end())
+		for _, other := range w.beside {
+			check(other.end())
 		}
 	})
 }
@@ -268,7 +295,7 @@ func (w *world) weight() uint64 { return w.Uint64N(1 << 26) }
 
 // write writes a line: most in one piece as rsync does, some in two.
 func (w *world) write(s *session, text string) {
-	line := fmt.Appendf(nil, "2026/11/26 10:00:00 [%d] %s\n", s.pid, text)
+	line := fmt.Appendf(nil, "2026/11/26 10:%02d:00 [%d] %s\n", w.minute, s.pid, text)
 	if w.IntN(40) == 0 {
 		cut := 1 + w.IntN(len(line)-1)
 		_, err := s.file.Write(line[:cut])
@@ -283,6 +310,13 @@ func (w *world) write(s *session, text string) {
 
 // rotate rotates once, or several times at once.
 func (w *world) rotate() {
+	if w.shy && w.unseen {
+		if w.current == nil {
+			w.next(w.begin())
+		}
+		check(w.caughtUp())
+		w.unseen = false
+	}
 	times := 1
 	if w.IntN(8) == 0 {
 		times += w.IntN(5)
@@ -332,7 +366,11 @@ func (w *world) rename(newest *generation) {
 		oldest := w.chain[worldChain-1]
 		w.chain = w.chain[:worldChain-1]
 		w.others = append(w.others, oldest)
-		w.move(oldest, fmt.Sprintf("%s-old-%d", w.path, w.rotated))
+		name := "%s-old-%d"
+		if w.shy { // by such a name it would be a log of its own
+			name = "%s.1%06d"
+		}
+		w.move(oldest, fmt.Sprintf(name, w.path, w.rotated))
 	}
 	for i := len(w.chain) - 1; i >= 0; i-- {
 		w.move(w.chain[i], fmt.Sprintf("%s.%d", w.path, i+2))
@@ -373,6 +411,27 @@ func (w *world) purge() {
 	w.others = kept
 }
 
+// vanish waits until all is counted, and deletes all that there is, until the log file begins anew.
+func (w *world) vanish() {
+	check(w.caughtUp())
+	all := append(w.others, w.chain...)
+	if w.current != nil {
+		all = append(all, w.current)
+	}
+	for _, g := range all {
+		check(os.Remove(g.path))
+	}
+	w.deleted += len(all)
+	w.vanished++
+	w.leave()
+}
+
+// leave makes the world one that is to begin after a while.
+func (w *world) leave() {
+	w.current, w.chain, w.others = nil, nil, nil
+	w.unseen, w.ended, w.asleep = true, false, w.IntN(2*w.every)
+}
+
 // truth returns what a Prometheus that was there from the beginning must have counted: the increase of every series of rsync's own
 // metrics that is not 0.
 func (w *world) truth() map[string]float64 {
@@ -405,8 +464,8 @@ func (w *world) truth() map[string]float64 {
 			all[seriesName("rsync_file_bytes_total", "module", module, "operation", operation)] = float64(f.fileBytes)
 		}
 	}
-	if w.twin != nil {
-		for series, n := range w.twin.truth() {
+	for _, other := range w.beside {
+		for series, n := range other.truth() {
 			all[series] += n
 		}
 	}
