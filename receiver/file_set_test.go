@@ -382,7 +382,7 @@ func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
 			opt.File.FromBeginning = true
 			s := followSet(t, sink, opt)
 			if c.down { // as soon as it was up
-				state := s.State(sink.counted)
+				state := s.State(sink.copied)
 				must(t, s.Close())
 				opt.Resume = &state
 			} else {
