@@ -12,7 +12,7 @@ HOSTILE_NAMES ?= 10000
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file clean
+.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -113,6 +113,11 @@ bench-file: ## how fast a log file of 256 MiB is caught up with, beside wc -l (B
 	@$(say) 'measuring on one core; leave the machine alone meanwhile'
 	@go build -o build/filebench ./internal/filebench
 	@build/filebench $(BENCH)
+
+bench-backlog: build ## what messages and scrapes wait for while a backlog of 256 MiB is read, beside none (BENCH=-mebibytes=5120 for the long run)
+	@$(say) 'measuring; leave the machine alone meanwhile'
+	@go build -o build/backlogbench ./internal/backlogbench
+	@build/backlogbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build

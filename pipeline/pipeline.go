@@ -5,6 +5,7 @@ package pipeline
 
 import (
 	"path"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,8 +109,10 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	return true
 }
 
-// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held go first.
+// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held go first, and before that one whose read
+// has ended and that waits for a processor: of a backlog, which never waits, the scheduler would take it away after 10 ms only.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
+	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
 	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout

@@ -1,4 +1,4 @@
-// Package corpus reads the recorded datagrams under testdata, for tests and benchmarks.
+// Package corpus reads the recorded datagrams and log lines under testdata, for tests and benchmarks.
 package corpus
 
 import (

@@ -6,7 +6,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"flag"
@@ -14,20 +13,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"time"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
 )
 
 func main() {
-	corpus := flag.String("corpus", "testdata/corpus/file", "`directory` of the recorded log files")
+	recorded := flag.String("corpus", "testdata/corpus/file", "`directory` of the recorded log files")
 	size := flag.Int64("mebibytes", 256, "of the log file that is read; 5120 for the long run")
 	rounds := flag.Int("rounds", 3, "rounds; the best of each reader counts")
 	read := flag.String("read", "", "read this `file` and end; what each round does in a process of its own")
@@ -37,7 +35,7 @@ func main() {
 	if *read != "" {
 		err = readFile(*read, *profile)
 	} else {
-		err = bench(*corpus, *size<<20, *rounds, *profile)
+		err = bench(*recorded, *size<<20, *rounds, *profile)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "filebench: %v\n", err)
@@ -46,14 +44,14 @@ func main() {
 }
 
 // bench makes the file and has both read it.
-func bench(corpus string, size int64, rounds int, profile string) error {
+func bench(recorded string, size int64, rounds int, profile string) error {
 	dir, err := os.MkdirTemp("", "filebench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "rsyncd.log")
-	lines, err := writeLog(path, corpus, size)
+	lines, err := corpus.AppendLog(path, recorded, size)
 	if err != nil {
 		return err
 	}
@@ -103,50 +101,6 @@ func measure(cmd *exec.Cmd, lines int64) (usage, error) {
 		return usage{}, fmt.Errorf("it says %q, where there are %d lines", out, lines)
 	}
 	return u, nil
-}
-
-var pidField = regexp.MustCompile(`(?m)^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )\[(\d+)\] `)
-
-// writeLog writes the recorded lines again and again, until size is reached. Each pass has pids of its own, so that all sessions are new.
-func writeLog(path, corpus string, size int64) (lines int64, err error) {
-	names, err := filepath.Glob(filepath.Join(corpus, "*.log"))
-	if err != nil || len(names) == 0 {
-		return 0, fmt.Errorf("no recorded lines in %q: run this in the repository", corpus)
-	}
-	slices.Sort(names)
-	var recorded []byte
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return 0, err
-		}
-		recorded = append(recorded, b...)
-		if !bytes.HasSuffix(b, []byte("\n")) {
-			recorded = append(recorded, '\n')
-		}
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	w := bufio.NewWriterSize(f, 1<<20)
-	for pass, written := 0, int64(0); written < size; pass++ {
-		text := pidField.ReplaceAll(recorded, fmt.Appendf(nil, "${1}[${2}%02d] ", pass%100))
-		if pass%100 == 99 || int64(len(text)) > size-written { // the last one ends with a whole line
-			text = text[:bytes.LastIndexByte(text[:min(int64(len(text)), size-written)], '\n')+1]
-		}
-		if len(text) == 0 {
-			break
-		}
-		n, err := w.Write(text)
-		if err != nil {
-			return 0, err
-		}
-		written += int64(n)
-		lines += int64(bytes.Count(text, []byte("\n")))
-	}
-	return lines, w.Flush()
 }
 
 // A counter counts the lines on their way to the pipeline.
