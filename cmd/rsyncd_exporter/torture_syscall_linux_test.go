@@ -22,7 +22,7 @@ func TestKillAtEverySyscall(t *testing.T) {
 	seed := testenv.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 3))
 	t.Run("first start", func(t *testing.T) {
-		killAtEach(t, random, 2, func(n int, lost string) *testenv.Tracer { return firstLife(t, random.Uint64(), n, lost) })
+		killAtEach(t, random, 2, 150, func(n int, lost string) *testenv.Tracer { return firstLife(t, random.Uint64(), n, lost) })
 	})
 	t.Run("restart", func(t *testing.T) {
 		socket := filepath.Join(testenv.Dir(t), "dev-log")
@@ -35,35 +35,31 @@ func TestKillAtEverySyscall(t *testing.T) {
 		}
 		s.counted()
 		s.kill()
-		killAtEach(t, random, 3, func(n int, lost string) *testenv.Tracer { return s.life(socket, n, lost) })
+		killAtEach(t, random, 3, 200, func(n int, lost string) *testenv.Tracer { return s.life(socket, n, lost) })
 		s.start()
 		s.ready()
 		s.finish()
 	})
 }
 
-// killAtEach makes lives that end at their n-th event and then lose a copy of the state, or none: so many random ones, or all with TORTURE.
-func killAtEach(t *testing.T, random *rand.Rand, short int, life func(n int, lost string) *testenv.Tracer) {
+// killAtEach makes lives that end at their n-th event and then lose a copy of the state, or none: all with TORTURE, otherwise some random ones,
+// at events that every life has; there are so many at least.
+func killAtEach(t *testing.T, random *rand.Rand, short, fewest int, life func(n int, lost string) *testenv.Tracer) {
 	t.Helper()
-	const fewest = 100 // every life has them: two saves at least, of 50
 	all := []string{"", "state.a", "state.b"}
-	died := 0
+	died, most := map[string]int{}, 0
 	one := func(n int, lost string) (killed bool) {
+		t.Logf("to be killed at event %d, and then to lose %q", n, lost)
 		tracer := life(n, lost)
-		calls := map[string]int{} // each is two events
-		for _, name := range tracer.Events {
-			calls[name]++
+		if tracer.Killed {
+			died[tracer.Events[n-1]]++
+			return true
 		}
-		switch {
-		case tracer.Killed:
-			died++
-			t.Logf("killed at event %d, in %s, and lost %q", n, tracer.Events[n-1], lost)
-		case n <= fewest:
-			t.Errorf("a life had %d events that touch the state directory, want %d at least: %v", len(tracer.Events), fewest, calls)
-		default:
-			t.Logf("not killed at event %d, since it had %d: %v", n, len(tracer.Events), calls)
+		most = max(most, len(tracer.Events))
+		if n <= fewest {
+			t.Errorf("a life had %d events that touch the state directory, want %d at least: %q", len(tracer.Events), fewest, tracer.Events)
 		}
-		return tracer.Killed
+		return false
 	}
 	if testenv.Tortured(1, 0) > 0 {
 		for range short {
@@ -80,7 +76,7 @@ func killAtEach(t *testing.T, random *rand.Rand, short int, life func(n int, los
 			}
 		}
 	}
-	t.Logf("%d lives were ended by system calls", died)
+	t.Logf("lives ended by each system call: %v; the longest of the others had %d events", died, most)
 }
 
 // startTraced starts the program, which a tracer kills at the n-th event.
@@ -162,7 +158,7 @@ func firstLife(t *testing.T, seed uint64, n int, lost string) *testenv.Tracer {
 	v.ready()
 	write(20)
 	if err := caughtUp(v.url, w.lines-before); err != nil {
-		t.Errorf("killed at event %d, ready %v, lost %q: %v\n%s", n, ready, lost, err, v.Output())
+		t.Fatalf("ready %v: %v\n%s", ready, err, v.Output())
 	}
 	v.kill()
 	return tracer
@@ -192,6 +188,9 @@ func (s *siege) life(socket string, n int, lost string) *testenv.Tracer {
 	s.ready()
 	for _, scraper := range s.scrapers {
 		scraper.scrape()
+		if len(scraper.problems) > 0 {
+			s.t.Fatalf("%q", scraper.problems)
+		}
 	}
 	s.counted()
 	for _, w := range []*world{s.w, s.w.twin} {
