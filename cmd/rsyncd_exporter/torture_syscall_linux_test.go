@@ -208,11 +208,16 @@ func send(t *testing.T, socket string) (stop func()) {
 	go func() {
 		defer close(stopped)
 		c, err := net.Dial("unixgram", socket)
-		for ; err == nil; _, err = c.Write([]byte("<30>Nov 23 18:40:52 rsyncd[505]: what no rsync says")) {
+		if err != nil {
+			return // it was killed
+		}
+		defer c.Close()
+		for err == nil {
 			select {
 			case <-done:
-				err = net.ErrClosed
+				return
 			case <-time.After(time.Millisecond):
+				_, err = c.Write([]byte("<30>Nov 23 18:40:52 rsyncd[505]: what no rsync says"))
 			}
 		}
 	}()
