@@ -107,6 +107,8 @@ func (d *datagrams) receive(ctx context.Context) error {
 		case errno == unix.EAGAIN && waited >= d.timeout/2:
 			d.trouble.repeats = 0
 			d.pending.offer(d.src, d.sink)
+		case errno == unix.EINTR: // a read with SO_RCVTIMEO isn't restarted: signal(7)
+			d.pending.offer(d.src, d.sink)
 		case isFatal(errno):
 			return fmt.Errorf("%s: reading: %w", d.src.Name, errno)
 		default:
@@ -233,7 +235,7 @@ type trouble struct {
 	repeats int // failures in a row
 }
 
-// pause counts one more failure. The first in a row costs no time: EINTR and the ICMP noise of ECONNREFUSED are over at once.
+// pause counts one more failure. The first in a row costs no time: the ICMP noise of ECONNREFUSED is over at once.
 func (t *trouble) pause() time.Duration {
 	t.total.Add(1)
 	t.repeats++
@@ -244,7 +246,7 @@ func (t *trouble) pause() time.Duration {
 }
 
 // isFatal reports whether reading can't succeed later: the descriptor is wrong, or the system call is forbidden or unknown.
-// Everything else (EINTR, ENOBUFS, ENOMEM, ECONNREFUSED, …) is worth another try.
+// Everything else (ENOBUFS, ENOMEM, ECONNREFUSED, …) is worth another try.
 func isFatal(errno syscall.Errno) bool {
 	switch errno {
 	case unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT, unix.ENOSYS, unix.EPERM:

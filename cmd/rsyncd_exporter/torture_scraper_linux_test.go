@@ -187,7 +187,10 @@ func counters(body io.Reader) (map[string]float64, error) {
 }
 
 func ofTheProcess(name string) bool {
-	for _, prefix := range []string{"go_", "process_", "promhttp_"} {
+	for _, prefix := range []string{
+		"go_", "process_", "promhttp_",
+		"rsyncd_exporter_receive_errors_total", "rsyncd_exporter_socket_", "rsyncd_exporter_refused_connections_total", // what its sockets did isn't saved
+	} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -118,6 +118,12 @@ type Process struct {
 // Start starts the command, whose output it collects. The process ends with the test, or with the test program if that dies.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
+	return start(t, cmd, func(int) {})
+}
+
+// start is Start, and lets attend run on the thread that has started the process before that waits for its end.
+func start(t testing.TB, cmd *exec.Cmd, attend func(pid int)) *Process {
+	t.Helper()
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.output, &p.output
 	cmd.WaitDelay = 10 * time.Second // less than patience: a child of its that lives on may hold the output open
@@ -133,11 +139,15 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
+			attend(cmd.Process.Pid)
 			p.err = cmd.Wait()
 			close(p.done)
 		}
 	}()
 	if err := <-started; err != nil {
+		if cmd.SysProcAttr.Ptrace && errors.Is(err, syscall.EPERM) {
+			err = fmt.Errorf("%w: this test traces it by ptrace(2), which a sandbox or kernel.yama.ptrace_scope=3 forbids here", err)
+		}
 		t.Fatalf("starting %q: %v", cmd.Args, err)
 	}
 	t.Cleanup(func() {
