@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,6 +86,16 @@ func TestAScrapeShowsWhatIsDurable(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A file that a pattern has found since the save isn't shown: after a crash it might not be found again, and its series would have gone.
+func TestFilesThatAreShownAreDurable(t *testing.T) {
+	live := []metrics.File{{Path: "a", Lag: 1, Rotations: 2}, {Path: "new", Lag: 3}, {Path: "b", Lag: 4, Errors: 5}}
+	durable := []metrics.File{{Path: "gone", Rotations: 6}, {Path: "b"}, {Path: "a", Lag: 7, Rotations: 1}}
+	want := []metrics.File{{Path: "a", Lag: 1, Rotations: 1}, {Path: "b", Lag: 4}}
+	if got := durableFiles(live, durable); !reflect.DeepEqual(got, want) {
+		t.Errorf("shown: %+v, want %+v", got, want)
+	}
 }
 
 // What is shown was taken after the scrape began, however many scrape at once.

@@ -295,19 +295,21 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// liveDurable is inputs.live with STATE_DIR: the files' counters are those that are durable.
+// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with the counters that are durable.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.last()
 	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
-	for i := range l.Files {
-		f := &l.Files[i]
-		at := slices.IndexFunc(shown.files, func(s metrics.File) bool { return s.Path == f.Path })
-		if at < 0 {
-			f.Rotations, f.Errors, f.Gaps = 0, 0, nil
-			continue
-		}
-		f.Rotations, f.Errors, f.Gaps = shown.files[at].Rotations, shown.files[at].Errors, shown.files[at].Gaps
-	}
+	l.Files = durableFiles(l.Files, shown.files)
 	return l
+}
+
+func durableFiles(live, durable []metrics.File) (files []metrics.File) {
+	for _, f := range live {
+		if at := slices.IndexFunc(durable, func(d metrics.File) bool { return d.Path == f.Path }); at >= 0 {
+			f.Rotations, f.Errors, f.Gaps = durable[at].Rotations, durable[at].Errors, durable[at].Gaps
+			files = append(files, f)
+		}
+	}
+	return files
 }
