@@ -254,6 +254,7 @@ func (f *File) look() {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
 	}
 	if fresh {
+		f.recognise(found)
 		missed = append(missed, found) // the newest of them
 	}
 	f.adopt(missed)

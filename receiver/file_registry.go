@@ -207,6 +207,9 @@ func (f *File) resembles(fd int, size int64) bool {
 	return slices.ContainsFunc(f.cuts, is)
 }
 
+// sameStart reports whether two files of AnchorSize bytes at least start with the same bytes.
+func (f *File) sameStart(a, b int) bool { return f.sameEnd(a, b, AnchorSize) }
+
 // sameEnd reports whether two files have the same bytes before offset.
 func (f *File) sameEnd(a, b int, offset int64) bool {
 	var one, other [AnchorSize]byte

@@ -274,6 +274,50 @@ func (g *generation) goOn(p FilePosition) {
 	g.offset.Store(p.Offset)
 }
 
+// recognise makes a new generation that has the name go on behind what it holds of another one: the file was put there by copying, when it
+// was moved to another disk or brought back from a backup, say. What has been read of the other, and what is still to be read of it where it
+// is held, counts there.
+func (f *File) recognise(g *generation) {
+	if g.again || g.pos.Offset > 0 {
+		return
+	}
+	b := f.blocks.Get().(*block)
+	defer f.blocks.Put(b)
+	best := FilePosition{}
+	for _, h := range f.generations {
+		info, err := statFD(h.fd)
+		size := min(info.size, g.size.Load())
+		if err != nil || h.packed != nil || size < AnchorSize || size <= best.Offset || !f.sameStart(h.fd, g.fd) || !f.sameEnd(h.fd, g.fd, size) {
+			continue
+		}
+		if g.resume(size, b) == nil {
+			best = g.pos
+		}
+	}
+	for _, p := range f.readSoFar() {
+		if p.Offset >= AnchorSize && p.Offset > best.Offset && f.continues(g, p) {
+			best = p
+		}
+	}
+	g.pos = FilePosition{ID: g.id}
+	g.offset.Store(0)
+	if best.Offset > 0 {
+		best.Copy = false // it is logged to from now on
+		g.goOn(best)
+	}
+}
+
+// readSoFar returns how far files have been read that are no longer held, and others before they were cut.
+func (f *File) readSoFar() []FilePosition {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := slices.Clone(f.cuts)
+	for _, p := range f.past {
+		all = append(all, p.pos)
+	}
+	return all
+}
+
 // replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.
 func (f *File) replaced(id FileID, g *generation) {
 	g.instead = id

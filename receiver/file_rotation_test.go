@@ -421,3 +421,64 @@ func TestFileTooManyGenerations(t *testing.T) {
 	reach(t, "as many generations as allowed", func() bool { return f.Status().Generations == maxGenerations })
 	sink.check(t, false, lines(0, files)...)
 }
+
+// A copy of the followed file that takes its place, alone or with its directory (moved to another disk, brought back from a backup), goes
+// on behind what it holds of it. What is logged to either from then on counts.
+func TestFileReplacedByItsCopy(t *testing.T) {
+	for name, test := range map[string]struct {
+		original, copied []string // written before the copy is put there
+		dir, gone        bool     // with its directory; long after the file is gone
+	}{
+		"both stay as they are": {},
+		"the original grows":    {original: lines(20, 30)},
+		"the copy grows":        {copied: lines(20, 30)},
+		"with its directory":    {dir: true},
+		"long after":            {copied: lines(20, 30), gone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opt := FileOptions{Path: filepath.Join(dir, "d", "log"), pollOnly: true, FromBeginning: true}
+			must(t, os.Mkdir(dir+"/d", 0o755))
+			must(t, os.Mkdir(dir+"/e", 0o755))
+			w := create(t, opt.Path)
+			w.write(text(lines(0, 20)))
+			sink := newLineSink()
+			f := follow(t, sink, opt)
+			poll(t, f)
+			copyFile(t, opt.Path, dir+"/e/log")
+			w.write(text(test.original))
+			copied := create(t, dir+"/e/log")
+			copied.write(text(test.copied))
+			if test.gone {
+				must(t, os.Remove(opt.Path))
+				g := f.generations[0]
+				g.started = true
+				g.grew.Store(f.clock() - int64(deletedLimit))
+				f.look()
+				g.finish()
+				close(g.done)
+				f.look()
+			}
+			if test.dir {
+				must(t, os.Rename(dir+"/d", dir+"/old"))
+				must(t, os.Rename(dir+"/e", dir+"/d"))
+			} else {
+				must(t, os.Rename(dir+"/e/log", opt.Path))
+			}
+			poll(t, f)
+			copied.write("new\n")
+			want := append(append(append(lines(0, 20), test.original...), test.copied...), "new")
+			if !test.gone {
+				w.write("old\n")
+				want = append(want, "old")
+			}
+			poll(t, f)
+			sink.check(t, false, want...)
+			if s := f.Status(); s.Rotations != 0 || s.Gaps != [NumFileGaps]uint64{} {
+				t.Errorf("status %+v, want neither gaps nor rotations", s)
+			}
+			poll(t, resume(t, sink, opt, stop(t, sink, f)))
+			sink.check(t, false, want...)
+		})
+	}
+}
