@@ -79,7 +79,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	if found.dir == (FileID{}) {
 		return nil, nil
 	}
-	if found.dir != s.dir || found.base != s.base {
+	if !found.hidden && (found.dir != s.dir || found.base != s.base) {
 		s.dir, s.base, adopt = found.dir, found.base, false
 		clear(s.seen)
 	}
@@ -110,7 +110,9 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		}
 	}
 	for id, m := range before {
-		m.absent++
+		if !found.hidden || m.verdict == retry { // what is known is still known when the directory can be listed again
+			m.absent++
+		}
 		switch {
 		case f.held(id) != nil:
 		case m.absent < maxAbsent:
@@ -207,6 +209,8 @@ type listing struct {
 	dir   FileID // zero if there is no such directory
 	base  string
 	files []sibling // oldest first
+	// hidden says that the directory may not be listed, so that files is empty.
+	hidden bool
 }
 
 // listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind. There are none in a directory that
@@ -219,6 +223,7 @@ func listSiblings(dir, base string) (listing, error) {
 	found := listing{dir: info.id, base: base}
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		found.hidden = true
 		return found, nil
 	}
 	if err != nil {

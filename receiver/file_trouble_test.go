@@ -140,6 +140,43 @@ func TestFilePermissionUntilGone(t *testing.T) {
 	}
 }
 
+// A directory that can't be searched or listed for a while hides what is beside the file: it is no new file when it shows again, whatever
+// it holds. One that was put there meanwhile is no old one.
+func TestFileDirectoryWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	for _, mode := range []os.FileMode{0, 0o300} {
+		dir := filepath.Join(t.TempDir(), "d")
+		must(t, os.Mkdir(dir, 0o755))
+		opt := FileOptions{Path: filepath.Join(dir, "log"), pollOnly: true, FromBeginning: true}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		waitForTick(t, opt.Path)
+		create(t, opt.Path+".excerpt").write(text(lines(5, 8)))
+		poll(t, f)
+		must(t, os.Chmod(dir, mode))
+		for range 2 * maxAbsent {
+			poll(t, f)
+		}
+		must(t, os.Chmod(dir, 0o755))
+		must(t, os.Rename(opt.Path, opt.Path+".2"))
+		create(t, opt.Path).write("a\n")
+		must(t, os.Rename(opt.Path, opt.Path+".1"))
+		create(t, opt.Path).write("b\n")
+		poll(t, f)
+		w.write("old\n")
+		poll(t, f)
+		sink.check(t, false, append(lines(0, 20), "a", "b", "old")...)
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+			t.Errorf("mode %v: status %+v", mode, s)
+		}
+	}
+}
+
 // runUnprivileged runs the calling test in a process of user 65534.
 func runUnprivileged(t *testing.T) {
 	dir, err := os.MkdirTemp("", "file")
