@@ -402,11 +402,13 @@ func (f *File) adopt(fresh []*generation) {
 	if len(fresh) == 0 {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, g := range fresh {
 		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range fresh {
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]
 		}

@@ -283,20 +283,30 @@ func (f *File) recognise(g *generation) {
 	}
 	b := f.blocks.Get().(*block)
 	defer f.blocks.Put(b)
+	var head, other [AnchorSize]byte
+	if !f.hasBytes(g.fd, head[:], nil, 0) {
+		return
+	}
+	starts := func(p FilePosition) bool { return p.Offset >= AnchorSize && p.Head == head }
+	known := f.positions(starts)
 	best := FilePosition{}
 	for _, h := range f.generations {
+		p := h.shown() // no read where it tells enough: there may be very many
+		if h.packed != nil || !starts(p) && (p.Offset >= AnchorSize || !f.hasBytes(h.fd, other[:], head[:], 0)) {
+			continue
+		}
 		info, err := statFD(h.fd)
 		size := min(info.size, g.size.Load())
-		if err != nil || h.packed != nil || size < AnchorSize || size <= best.Offset || !f.sameStart(h.fd, g.fd) || !f.sameEnd(h.fd, g.fd, size) {
+		if err != nil || size <= best.Offset || !f.sameEnd(h.fd, g.fd, size) {
 			continue
 		}
 		if g.resume(size, b) == nil {
 			best = g.pos
 		}
 	}
-	for _, p := range f.readSoFar() {
-		if p.Offset >= AnchorSize && p.Offset > best.Offset && f.continues(g, p) {
-			best = p
+	for _, p := range known {
+		if p.pos.Offset > best.Offset && f.continues(g, p.pos) {
+			best = p.pos
 		}
 	}
 	g.pos = FilePosition{ID: g.id}
@@ -305,17 +315,6 @@ func (f *File) recognise(g *generation) {
 		best.Copy = false // it is logged to from now on
 		g.goOn(best)
 	}
-}
-
-// readSoFar returns how far files have been read that are no longer held, and others before they were cut.
-func (f *File) readSoFar() []FilePosition {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all := slices.Clone(f.cuts)
-	for _, p := range f.past {
-		all = append(all, p.pos)
-	}
-	return all
 }
 
 // replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.

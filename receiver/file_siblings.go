@@ -275,12 +275,8 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	if !f.hasBytes(g.fd, first, nil, 0) || !f.hasBytes(g.fd, last, nil, end) {
 		return false
 	}
-	was := func(p FilePosition, cut bool) bool {
-		if p.Offset < AnchorSize || !bytes.Equal(p.Head[:len(first)], first) {
-			return false
-		}
-		return cut || size < AnchorSize || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
-	}
+	starts := func(p FilePosition) bool { return p.Offset >= AnchorSize && bytes.Equal(p.Head[:len(first)], first) }
+	anchored := func(p FilePosition) bool { return f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize) }
 	holds := func(h *generation) bool {
 		return h != nil && f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end)
 	}
@@ -288,23 +284,40 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 		return true
 	}
 	for _, h := range f.generations {
-		if p := h.shown(); holds(h) || was(p, p.Offset >= AnchorSize && !f.hasBytes(h.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)) {
+		p := h.shown()
+		if holds(h) || starts(p) && (size < AnchorSize || anchored(p) || !f.hasBytes(h.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)) {
 			return true
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, p := range f.cuts {
-		if was(p, true) {
-			return true
-		}
-	}
-	for id, p := range f.past {
-		if _, gone := f.owed[id]; was(p.pos, gone) {
+	for _, p := range f.positions(starts) { // copied, so that nobody waits for mu while a read does for a file server
+		if p.cut || size < AnchorSize || anchored(p.pos) {
 			return true
 		}
 	}
 	return false
+}
+
+// A knownPosition is how far a file was read that is no longer held, or before it was cut.
+type knownPosition struct {
+	pos FilePosition
+	cut bool // or is gone
+}
+
+// positions returns those of which like holds.
+func (f *File) positions(like func(FilePosition) bool) (all []knownPosition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.cuts {
+		if like(p) {
+			all = append(all, knownPosition{p, true})
+		}
+	}
+	for id, p := range f.past {
+		if _, gone := f.owed[id]; like(p.pos) {
+			all = append(all, knownPosition{p.pos, gone})
+		}
+	}
+	return all
 }
 
 // withoutCopies closes those of the new generations that hold the beginning of g, copied from the same file earlier, and returns the rest.

@@ -196,6 +196,60 @@ func runUnprivileged(t *testing.T) {
 	}
 }
 
+// A read may hang for ever (NFS). Whoever asks for the status meanwhile, a scrape, doesn't wait for it: no lock is held.
+func TestFileReadsWithoutLock(t *testing.T) {
+	dir := t.TempDir()
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.File.FromBeginning = true
+	var s *FileSet
+	reads := 0
+	opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
+		if s == nil { // not begun
+			return unix.Pread(fd, p, off)
+		}
+		reads++
+		for _, m := range s.members {
+			if !m.file.mu.TryLock() {
+				t.Error("a read while the lock is held")
+				continue
+			}
+			m.file.mu.Unlock()
+		}
+		return unix.Pread(fd, p, off)
+	}
+	path := filepath.Join(dir, "a.log")
+	w := create(t, path)
+	w.write(text(lines(0, 20)))
+	sink := newSetSink()
+	s = followSet(t, sink, opt)
+	defer s.Close()
+	f := s.members[0].file
+	poll(t, f)
+	must(t, w.f.Truncate(0)) // so that there is a position before a cut, and one that is no longer held
+	w.write(text(lines(20, 40)))
+	poll(t, f)
+	must(t, os.Rename(path, path+".1"))
+	f.look()
+	g := f.generations[0]
+	g.started = true
+	g.grew.Store(f.clock() - int64(silentLimit))
+	f.look()
+	g.finish()
+	close(g.done)
+	create(t, path).write(text(lines(40, 60)))
+	waitForTick(t, path+".1")
+	copyFile(t, path+".1", path+".9")
+	copyFile(t, path+".1", filepath.Join(dir, "b.log"))
+	copyFile(t, path, filepath.Join(dir, "c.log"))
+	poll(t, f)
+	before := reads
+	must(t, s.scan())
+	if len(s.members) != 1 || reads == before {
+		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.members), reads-before)
+	}
+	sink.check(t, lines(0, 60)...)
+}
+
 // Reads that fail, are interrupted or come up short lose nothing and leave the offset where it is.
 func TestFileReadErrors(t *testing.T) {
 	bothWays(t, func(t *testing.T, opt FileOptions) {
