@@ -231,7 +231,10 @@ func (f *File) look() {
 	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
 	began := time.Now().UnixNano()
 	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
-	beside, lerr := listSiblings(dir, base)
+	if f.changed {
+		f.siblings.names = nameList{} // it matters most now
+	}
+	beside, lerr := listSiblings(dir, base, &f.siblings.names)
 	saved := f.beginResume(beside)
 	beside.files = append(beside.files, f.owedElsewhere()...)
 	first := !f.looked

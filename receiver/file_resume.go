@@ -142,7 +142,7 @@ func (f *File) owedElsewhere() (all []sibling) {
 		if !elsewhere {
 			continue
 		}
-		found, err := listSiblings(filepath.Dir(place), filepath.Base(place))
+		found, err := listSiblings(filepath.Dir(place), filepath.Base(place), &nameList{})
 		if err != nil {
 			continue // the next look tries again
 		}

@@ -390,7 +390,8 @@ func TestFileLetGoRules(t *testing.T) {
 func TestFileSiblingNotListed(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	f := follow(t, newLineSink(), opt)
-	full, err := listSiblings(filepath.Split(opt.Path))
+	dir, base := filepath.Split(opt.Path)
+	full, err := listSiblings(dir, base, &nameList{})
 	must(t, err)
 	id := FileID{Device: 1, Inode: 2, Birth: 3}
 	for i, want := range []uint64{0, 0, 1} {
@@ -404,6 +405,49 @@ func TestFileSiblingNotListed(t *testing.T) {
 			t.Errorf("missed %d times: %d gaps, want %d", i+1, n, want)
 		}
 	}
+}
+
+// A directory is read again only when its names have changed, or may have; what comes then is found as ever.
+func TestFileDirectoryIsReadOnce(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	dir := filepath.Dir(opt.Path)
+	w := create(t, opt.Path)
+	w.write("a\n")
+	create(t, opt.Path+".excerpt").write("beside\n")
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	again := func() bool {
+		before := f.siblings.names.read
+		poll(t, f)
+		return before != f.siblings.names.read
+	}
+	if !again() {
+		t.Error("a directory that has just changed is not read again")
+	}
+	past := time.Now().Add(-time.Hour)
+	must(t, os.Chtimes(dir, past, past))
+	poll(t, f)
+	if again() || again() || len(f.siblings.seen) != 1 {
+		t.Errorf("a directory that has not changed is read again; %d files are known beside, want 1", len(f.siblings.seen))
+	}
+	for i := range 3 { // rotated twice between two looks, then the old one's writer goes on
+		must(t, os.Rename(opt.Path, numbered(opt.Path, 3-i)))
+		waitForTick(t, numbered(opt.Path, 3-i))
+		create(t, opt.Path).write(fmt.Sprintf("%d\n", i))
+	}
+	must(t, os.Chtimes(dir, past, past.Add(time.Second)))
+	if !again() {
+		t.Error("a directory whose names have changed is not read again")
+	}
+	w.write("b\n")
+	poll(t, f)
+	must(t, os.Chtimes(dir, past, past))
+	poll(t, f)
+	f.siblings.names.read = f.siblings.names.read.Add(-relist)
+	if !again() {
+		t.Error("a directory is not read again after a while")
+	}
+	sink.check(t, false, "a", "b", "0", "1", "2")
 }
 
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,7 @@ var compressed = [...]string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".lzma
 type siblings struct {
 	dir   FileID // what seen belongs to
 	base  string
+	names nameList // as last read
 	seen  map[FileID]mark
 	spare map[FileID]mark // the memory of the next scan's seen
 }
@@ -213,15 +215,62 @@ type listing struct {
 	hidden bool
 }
 
+// A nameList is what a look has read of a directory, for the looks that follow: reading a directory of thousands of files for each of
+// hundreds that are followed there, every second, would take half a processor.
+type nameList struct {
+	dir     FileID
+	base    string
+	changed int64     // when names in it had changed last, in nanoseconds of the Unix epoch
+	read    time.Time // when it was read
+	names   []string
+}
+
+// relist is how long a nameList is used, since not every file system tells of all changes.
+const relist = 10 * time.Second
+
+// holds reports whether the directory still has the names that were read. It may have changed in the very tick in which it was read.
+func (l *nameList) holds(dir fileInfo, base string) bool {
+	return l.dir == dir.id && l.base == base && l.changed == dir.written &&
+		dir.written < l.read.UnixNano()-int64(clockSlack) && time.Since(l.read) < relist
+}
+
+// fill reads the names of files that are called like base.
+func (l *nameList) fill(path string, dir fileInfo, base string) error {
+	now := nameList{dir: dir.id, base: base, changed: dir.written, read: time.Now()}
+	*l = nameList{}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(256)
+		for _, name := range names {
+			if isSiblingName(name, base) && len(now.names) < maxSeen {
+				now.names = append(now.names, name)
+			}
+		}
+		if err == io.EOF {
+			*l = now
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind. There are none in a directory that
-// may not be listed.
-func listSiblings(dir, base string) (listing, error) {
+// may not be listed. last is what was read of it before.
+func listSiblings(dir, base string, last *nameList) (listing, error) {
 	info, err := statPath(dir, true)
 	if err != nil {
 		return listing{}, nil // the look at the path itself meets the same
 	}
 	found := listing{dir: info.id, base: base}
-	d, err := os.Open(dir)
+	if !last.holds(info, base) {
+		err = last.fill(dir, info, base)
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		found.hidden = true
 		return found, nil
@@ -229,34 +278,20 @@ func listSiblings(dir, base string) (listing, error) {
 	if err != nil {
 		return listing{}, err
 	}
-	defer d.Close()
-	for {
-		names, err := d.Readdirnames(256)
-		for _, name := range names {
-			rest, ok := strings.CutPrefix(name, base)
-			if !ok || len(rest) < 2 || rest[0] != '.' && rest[0] != '-' {
-				continue
-			}
-			path := filepath.Join(dir, name)
-			info, err := statPath(path, false)
-			if err != nil && !isMissing(err) {
-				return listing{}, err
-			}
-			if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found.files) < maxSeen {
-				found.files = append(found.files, sibling{path, info})
-			}
-		}
-		if err == nil {
-			continue
-		}
-		if err != io.EOF {
+	for _, name := range last.names {
+		path := filepath.Join(dir, name)
+		info, err := statPath(path, false)
+		if err != nil && !isMissing(err) {
 			return listing{}, err
 		}
-		slices.SortStableFunc(found.files, func(a, b sibling) int {
-			return cmp.Or(cmp.Compare(a.info.id.Birth, b.info.id.Birth), cmp.Compare(a.info.written, b.info.written))
-		})
-		return found, nil
+		if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG {
+			found.files = append(found.files, sibling{path, info})
+		}
 	}
+	slices.SortStableFunc(found.files, func(a, b sibling) int {
+		return cmp.Or(cmp.Compare(a.info.id.Birth, b.info.id.Birth), cmp.Compare(a.info.written, b.info.written))
+	})
+	return found, nil
 }
 
 func isCompressed(path string) bool {
