@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -248,6 +249,42 @@ func TestFileReadsWithoutLock(t *testing.T) {
 		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.members), reads-before)
 	}
 	sink.check(t, lines(0, 60)...)
+}
+
+// A look that doesn't come back, since a file server hangs, is shown: nobody knows what there is to read.
+func TestFileLookThatHangs(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
+	hung, answer := make(chan struct{}), make(chan struct{})
+	var started atomic.Bool
+	hang := sync.OnceFunc(func() { close(hung); <-answer })
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if started.Load() && len(p) <= AnchorSize { // a look compares
+			hang()
+		}
+		return unix.Pread(fd, p, off)
+	}
+	create(t, opt.Path).write(text(lines(0, 20)))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	start(t, f)
+	reachCount(t, sink, 20)
+	started.Store(true)
+	create(t, opt.Path+".new").write(text(lines(20, 40)))
+	must(t, os.Rename(opt.Path+".new", opt.Path))
+	<-hung
+	if s := f.Status(); s.Err != nil || s.LagTime != 0 {
+		t.Errorf("status %+v of a look that takes a moment", s)
+	}
+	f.mu.Lock()
+	f.looking -= int64(stuckLimit) // as if that much time had passed
+	f.mu.Unlock()
+	if s := f.Status(); s.Err == nil || s.LagTime < stuckLimit {
+		t.Errorf("status %+v of a look that hangs", s)
+	}
+	close(answer)
+	reachCount(t, sink, 40)
+	reach(t, "no error", func() bool { s := f.Status(); return s.Err == nil && s.LagTime == 0 })
+	sink.check(t, true, lines(0, 40)...)
 }
 
 // Reads that fail, are interrupted or come up short lose nothing and leave the offset where it is.
