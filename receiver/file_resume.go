@@ -215,7 +215,7 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 		return nil // then it is new, like any other
 	}
 	if found != nil && !found.again && !found.started && f.continues(found, p) {
-		found.goOn(p)
+		found.goOn(f.furthest(found, p))
 		return found
 	}
 	for _, x := range beside.files {
@@ -242,9 +242,27 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 	if best == nil {
 		return f.packedContinuation(p, beside)
 	}
+	p = f.furthest(best, p)
 	p.Copy = true
 	best.goOn(p)
 	return best
+}
+
+// furthest returns p, or a position of another file that is known and further on in the same bytes: one of two files may have been a copy
+// of the other once, and gone on by itself.
+func (f *File) furthest(g *generation, p FilePosition) FilePosition {
+	further := func(q FilePosition) bool { return q.Offset > p.Offset && q.Offset >= AnchorSize }
+	for _, known := range f.positions(further) {
+		if further(known.pos) && f.continues(g, known.pos) {
+			p = known.pos
+		}
+	}
+	for _, h := range f.generations {
+		if q := h.shown(); h.packed == nil && further(q) && f.continues(g, q) {
+			p = q
+		}
+	}
+	return p
 }
 
 // lateContinuation is continuation for a file that was there at the first look and went before it could be opened.
@@ -287,12 +305,9 @@ func (f *File) recognise(g *generation) {
 	if !f.hasBytes(g.fd, head[:], nil, 0) {
 		return
 	}
-	starts := func(p FilePosition) bool { return p.Offset >= AnchorSize && p.Head == head }
-	known := f.positions(starts)
 	best := FilePosition{}
 	for _, h := range f.generations {
-		p := h.shown() // no read where it tells enough: there may be very many
-		if h.packed != nil || !starts(p) && (p.Offset >= AnchorSize || !f.hasBytes(h.fd, other[:], head[:], 0)) {
+		if h.packed != nil || !f.hasBytes(h.fd, other[:], head[:], 0) {
 			continue
 		}
 		info, err := statFD(h.fd)
@@ -304,11 +319,7 @@ func (f *File) recognise(g *generation) {
 			best = g.pos
 		}
 	}
-	for _, p := range known {
-		if p.pos.Offset > best.Offset && f.continues(g, p.pos) {
-			best = p.pos
-		}
-	}
+	best = f.furthest(g, best)
 	g.pos = FilePosition{ID: g.id}
 	g.offset.Store(0)
 	if best.Offset > 0 {
