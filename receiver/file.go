@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -23,6 +24,7 @@ const (
 	maxOpen        = 2 * maxGenerations // open at the same time, with those that are being read to their ends
 	silentLimit    = 24 * time.Hour     // a generation without the name that has not grown for so long is let go
 	deletedLimit   = 10 * time.Minute   // and one without any name
+	stuckLimit     = 10 * time.Second   // a look that takes longer is shown as trouble
 
 	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
 	maxReadPause = 5 * time.Second
@@ -133,6 +135,7 @@ type File struct {
 	beside      FileSiblings // what State tells of siblings
 	lookErr     error        // what the last look met
 	blind       int64        // since when looks have failed, by clock; -1 if the last one didn't
+	looking     int64        // since when a look is under way, by clock; notLooking if none is
 	offset      int64        // of the newest generation, when none is held
 	size        int64
 	twin        string // the path whose the file is that has this name, too; "" if it is this one's
@@ -157,7 +160,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 	f := &File{
 		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
 		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), caughtUp: make(chan struct{}),
-		past: map[FileID]pastFile{}, owed: map[FileID]string{}, blind: -1,
+		past: map[FileID]pastFile{}, owed: map[FileID]string{}, blind: -1, looking: notLooking,
 		siblings: siblings{seen: map[FileID]mark{}, spare: map[FileID]mark{}},
 	}
 	f.blocks.New = newBlock
@@ -225,13 +228,18 @@ func (f *File) start(readers *sync.WaitGroup) {
 
 // look finds out which file has the name, and which had it for a while since the last look, and takes hold of them.
 func (f *File) look() {
+	f.setLooking(f.clock())
+	defer f.setLooking(notLooking)
 	f.reap()
 	dir, base := f.place()
 	f.setAt(filepath.Join(dir, base))
 	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
 	began := time.Now().UnixNano()
 	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
-	beside, lerr := listSiblings(dir, base)
+	if f.changed {
+		f.siblings.names = nameList{} // it matters most now
+	}
+	beside, lerr := listSiblings(dir, base, &f.siblings.names)
 	saved := f.beginResume(beside)
 	beside.files = append(beside.files, f.owedElsewhere()...)
 	first := !f.looked
@@ -254,6 +262,7 @@ func (f *File) look() {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
 	}
 	if fresh {
+		f.recognise(found)
 		missed = append(missed, found) // the newest of them
 	}
 	f.adopt(missed)
@@ -277,6 +286,14 @@ func (f *File) setAt(place string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.at = place
+}
+
+const notLooking = math.MaxInt64
+
+func (f *File) setLooking(since int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looking = since
 }
 
 // openCurrent returns the generation that has the name now, and whether it has just been opened.
@@ -401,11 +418,13 @@ func (f *File) adopt(fresh []*generation) {
 	if len(fresh) == 0 {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, g := range fresh {
 		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range fresh {
 		if n := len(f.generations); n > 0 {
 			g.after = f.generations[n-1]
 		}
@@ -573,6 +592,10 @@ func (f *File) Status() FileStatus {
 	now := f.clock()
 	if f.blind >= 0 {
 		s.LagTime = time.Duration(now - f.blind)
+	}
+	if long := time.Duration(now - f.looking); long > stuckLimit {
+		s.LagTime = max(s.LagTime, long)
+		s.Err = fmt.Errorf("%s: looking at it has not come to an end for %v; does its file system (NFS?) answer?", f, long.Round(time.Second))
 	}
 	if f.unpackErr != nil && now-f.unpackErrAt < int64(unpackErr) && s.Err == nil {
 		s.Err = f.unpackErr

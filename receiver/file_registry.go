@@ -180,31 +180,52 @@ func (f *File) resembles(fd int, size int64) bool {
 	if !f.hasBytes(fd, head[:n], nil, 0) {
 		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	is := func(p FilePosition) bool {
+	like := func(p FilePosition) bool {
 		m := min(n, p.Offset)
 		start := p.Head[:]
 		if p.Offset < AnchorSize {
 			start = p.anchor()
 		}
-		if m == 0 || !bytes.Equal(start[:m], head[:m]) {
-			return false
-		}
+		return m > 0 && bytes.Equal(start[:m], head[:m])
+	}
+	is := func(p FilePosition) bool {
 		anchor := p.anchor()
 		return p.Offset > size || f.hasBytes(fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor)))
 	}
+	held, fds := f.heldFiles()
+	defer func() {
+		for _, held := range fds {
+			closeFD(held)
+		}
+	}()
+	for _, p := range held {
+		if like(p) && is(p) {
+			return true
+		}
+	}
+	for _, held := range fds {
+		if f.hasBytes(held, buf[:n], head[:n], 0) && f.sameEnd(held, fd, size) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(f.positions(like), func(p knownPosition) bool { return is(p.pos) })
+}
+
+// heldFiles returns how far the generations have been read that are held, and descriptors of those that aren't compressed, for the caller to
+// close: another goroutine than the looker may read from these alone, and must not hold mu then.
+func (f *File) heldFiles() (held []FilePosition, fds []int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, g := range f.generations {
-		if is(g.shown()) || g.packed == nil && f.hasBytes(g.fd, buf[:n], head[:n], 0) && f.sameEnd(g.fd, fd, size) {
-			return true
+		held = append(held, g.shown())
+		if g.packed != nil {
+			continue
+		}
+		if fd, err := unix.FcntlInt(uintptr(g.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			fds = append(fds, fd)
 		}
 	}
-	for _, p := range f.past {
-		if is(p.pos) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(f.cuts, is)
+	return held, fds
 }
 
 // sameEnd reports whether two files have the same bytes before offset.

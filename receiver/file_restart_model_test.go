@@ -396,6 +396,27 @@ func (m *restartModel) copy() {
 	m.note("copy-%d of %s", m.names, f.name)
 }
 
+// replace puts a copy into the place of the file, where a look finds it. Who has the original open goes on writing to that.
+func (m *restartModel) replace() {
+	f := m.named()
+	if f == nil || m.f == nil || m.mode != destruction || f.torn != 0 || f.glued {
+		return
+	}
+	m.endLines(f)
+	m.f.look()
+	waitForTick(m.t, m.path)
+	copyFile(m.t, f.name, m.path+"~")
+	must(m.t, os.Rename(m.path+"~", f.name))
+	m.note("replace %s by its copy", f.name)
+	m.atRisk(f)
+	m.files = append(m.files, &worldFile{name: f.name, copied: true})
+	f.gone, f.name = true, ""
+	w, err := os.OpenFile(m.path, os.O_WRONLY|os.O_APPEND, 0)
+	must(m.t, err)
+	m.writers = append(m.writers, &worldWriter{writer: writer{m.t, w}, file: m.files[len(m.files)-1]})
+	m.f.look()
+}
+
 func (m *restartModel) copytruncate() {
 	f := m.named()
 	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.f != nil {
@@ -506,6 +527,9 @@ func (m *restartModel) run() {
 			m.truncate()
 		case 14:
 			m.remove()
+			if m.r.IntN(2) == 0 {
+				m.replace()
+			}
 		case 15, 16, 17:
 			m.step()
 		default:

@@ -142,7 +142,7 @@ func (f *File) owedElsewhere() (all []sibling) {
 		if !elsewhere {
 			continue
 		}
-		found, err := listSiblings(filepath.Dir(place), filepath.Base(place))
+		found, err := listSiblings(filepath.Dir(place), filepath.Base(place), &nameList{})
 		if err != nil {
 			continue // the next look tries again
 		}
@@ -215,7 +215,7 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 		return nil // then it is new, like any other
 	}
 	if found != nil && !found.again && !found.started && f.continues(found, p) {
-		found.goOn(p)
+		found.goOn(f.furthest(found, p))
 		return found
 	}
 	for _, x := range beside.files {
@@ -242,9 +242,27 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 	if best == nil {
 		return f.packedContinuation(p, beside)
 	}
+	p = f.furthest(best, p)
 	p.Copy = true
 	best.goOn(p)
 	return best
+}
+
+// furthest returns p, or a position of another file that is known and further on in the same bytes: one of two files may have been a copy
+// of the other once, and gone on by itself.
+func (f *File) furthest(g *generation, p FilePosition) FilePosition {
+	further := func(q FilePosition) bool { return q.Offset > p.Offset && q.Offset >= AnchorSize }
+	for _, known := range f.positions(further) {
+		if further(known.pos) && f.continues(g, known.pos) {
+			p = known.pos
+		}
+	}
+	for _, h := range f.generations {
+		if q := h.shown(); h.packed == nil && further(q) && f.continues(g, q) {
+			p = q
+		}
+	}
+	return p
 }
 
 // lateContinuation is continuation for a file that was there at the first look and went before it could be opened.
@@ -272,6 +290,42 @@ func (g *generation) goOn(p FilePosition) {
 	p.ID = g.id
 	g.pos, g.begin, g.again = p, p, true
 	g.offset.Store(p.Offset)
+}
+
+// recognise makes a new generation that has the name go on behind what it holds of another one: the file was put there by copying, when it
+// was moved to another disk or brought back from a backup, say. What has been read of the other, and what is still to be read of it where it
+// is held, counts there.
+func (f *File) recognise(g *generation) {
+	if g.again || g.pos.Offset > 0 {
+		return
+	}
+	b := f.blocks.Get().(*block)
+	defer f.blocks.Put(b)
+	var head, other [AnchorSize]byte
+	if !f.hasBytes(g.fd, head[:], nil, 0) {
+		return
+	}
+	best := FilePosition{}
+	for _, h := range f.generations {
+		if h.packed != nil || !f.hasBytes(h.fd, other[:], head[:], 0) {
+			continue
+		}
+		info, err := statFD(h.fd)
+		size := min(info.size, g.size.Load())
+		if err != nil || size <= best.Offset || !f.sameEnd(h.fd, g.fd, size) {
+			continue
+		}
+		if g.resume(size, b) == nil {
+			best = g.pos
+		}
+	}
+	best = f.furthest(g, best)
+	g.pos = FilePosition{ID: g.id}
+	g.offset.Store(0)
+	if best.Offset > 0 {
+		best.Copy = false // it is logged to from now on
+		g.goOn(best)
+	}
 }
 
 // replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.

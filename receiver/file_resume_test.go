@@ -928,7 +928,7 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	gone.move([]byte(text(lines(0, 50))), 0)
 	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 	f.pastOrder = append(f.pastOrder, gone.ID)
-	beside, err := listSiblings(dir, "log")
+	beside, err := listSiblings(dir, "log", &nameList{})
 	must(t, err)
 	positions := func() int {
 		return len(f.State(func(FileID) (FilePosition, bool) { return FilePosition{}, false }).Positions)

@@ -390,7 +390,8 @@ func TestFileLetGoRules(t *testing.T) {
 func TestFileSiblingNotListed(t *testing.T) {
 	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	f := follow(t, newLineSink(), opt)
-	full, err := listSiblings(filepath.Split(opt.Path))
+	dir, base := filepath.Split(opt.Path)
+	full, err := listSiblings(dir, base, &nameList{})
 	must(t, err)
 	id := FileID{Device: 1, Inode: 2, Birth: 3}
 	for i, want := range []uint64{0, 0, 1} {
@@ -404,6 +405,51 @@ func TestFileSiblingNotListed(t *testing.T) {
 			t.Errorf("missed %d times: %d gaps, want %d", i+1, n, want)
 		}
 	}
+}
+
+// A directory is read again only when its names have changed, or may have; what comes then is found as ever.
+func TestFileDirectoryIsReadOnce(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	dir := filepath.Dir(opt.Path)
+	w := create(t, opt.Path)
+	w.write("a\n")
+	create(t, opt.Path+".excerpt").write("beside\n")
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	again := func() bool {
+		before := f.siblings.names.read
+		poll(t, f)
+		return before != f.siblings.names.read
+	}
+	if !again() {
+		t.Error("a directory that has just changed is not read again")
+	}
+	past := time.Now().Add(-time.Hour)
+	must(t, os.Chtimes(dir, past, past))
+	poll(t, f)
+	for range 2 {
+		if again() || len(f.siblings.seen) != 1 {
+			t.Errorf("a directory that has not changed is read again; %d files are known beside, want 1", len(f.siblings.seen))
+		}
+	}
+	for i := range 3 { // rotated twice between two looks, then the old one's writer goes on
+		must(t, os.Rename(opt.Path, numbered(opt.Path, 3-i)))
+		waitForTick(t, numbered(opt.Path, 3-i))
+		create(t, opt.Path).write(fmt.Sprintf("%d\n", i))
+	}
+	must(t, os.Chtimes(dir, past, past.Add(time.Second)))
+	if !again() {
+		t.Error("a directory whose names have changed is not read again")
+	}
+	w.write("b\n")
+	poll(t, f)
+	must(t, os.Chtimes(dir, past, past))
+	poll(t, f)
+	f.siblings.names.read = f.siblings.names.read.Add(-relist)
+	if !again() {
+		t.Error("a directory is not read again after a while")
+	}
+	sink.check(t, false, "a", "b", "0", "1", "2")
 }
 
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.
@@ -420,4 +466,65 @@ func TestFileTooManyGenerations(t *testing.T) {
 	reachCount(t, sink, files)
 	reach(t, "as many generations as allowed", func() bool { return f.Status().Generations == maxGenerations })
 	sink.check(t, false, lines(0, files)...)
+}
+
+// A copy of the followed file that takes its place, alone or with its directory (moved to another disk, brought back from a backup), goes
+// on behind what it holds of it. What is logged to either from then on counts.
+func TestFileReplacedByItsCopy(t *testing.T) {
+	for name, test := range map[string]struct {
+		original, copied []string // written before the copy is put there
+		dir, gone        bool     // with its directory; long after the file is gone
+	}{
+		"both stay as they are": {},
+		"the original grows":    {original: lines(20, 30)},
+		"the copy grows":        {copied: lines(20, 30)},
+		"with its directory":    {dir: true},
+		"long after":            {copied: lines(20, 30), gone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opt := FileOptions{Path: filepath.Join(dir, "d", "log"), pollOnly: true, FromBeginning: true}
+			must(t, os.Mkdir(dir+"/d", 0o755))
+			must(t, os.Mkdir(dir+"/e", 0o755))
+			w := create(t, opt.Path)
+			w.write(text(lines(0, 20)))
+			sink := newLineSink()
+			f := follow(t, sink, opt)
+			poll(t, f)
+			copyFile(t, opt.Path, dir+"/e/log")
+			w.write(text(test.original))
+			copied := create(t, dir+"/e/log")
+			copied.write(text(test.copied))
+			if test.gone {
+				must(t, os.Remove(opt.Path))
+				g := f.generations[0]
+				g.started = true
+				g.grew.Store(f.clock() - int64(deletedLimit))
+				f.look()
+				g.finish()
+				close(g.done)
+				f.look()
+			}
+			if test.dir {
+				must(t, os.Rename(dir+"/d", dir+"/old"))
+				must(t, os.Rename(dir+"/e", dir+"/d"))
+			} else {
+				must(t, os.Rename(dir+"/e/log", opt.Path))
+			}
+			poll(t, f)
+			copied.write("new\n")
+			want := append(append(append(lines(0, 20), test.original...), test.copied...), "new")
+			if !test.gone {
+				w.write("old\n")
+				want = append(want, "old")
+			}
+			poll(t, f)
+			sink.check(t, false, want...)
+			if s := f.Status(); s.Rotations != 0 || s.Gaps != [NumFileGaps]uint64{} {
+				t.Errorf("status %+v, want neither gaps nor rotations", s)
+			}
+			poll(t, resume(t, sink, opt, stop(t, sink, f)))
+			sink.check(t, false, want...)
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,7 @@ var compressed = [...]string{".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz", ".lzma
 type siblings struct {
 	dir   FileID // what seen belongs to
 	base  string
+	names nameList // as last read
 	seen  map[FileID]mark
 	spare map[FileID]mark // the memory of the next scan's seen
 }
@@ -79,7 +81,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	if found.dir == (FileID{}) {
 		return nil, nil
 	}
-	if found.dir != s.dir || found.base != s.base {
+	if !found.hidden && (found.dir != s.dir || found.base != s.base) {
 		s.dir, s.base, adopt = found.dir, found.base, false
 		clear(s.seen)
 	}
@@ -110,7 +112,9 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		}
 	}
 	for id, m := range before {
-		m.absent++
+		if !found.hidden || m.verdict == retry { // what is known is still known when the directory can be listed again
+			m.absent++
+		}
 		switch {
 		case f.held(id) != nil:
 		case m.absent < maxAbsent:
@@ -207,51 +211,87 @@ type listing struct {
 	dir   FileID // zero if there is no such directory
 	base  string
 	files []sibling // oldest first
+	// hidden says that the directory may not be listed, so that files is empty.
+	hidden bool
 }
 
-// listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind. There are none in a directory that
-// may not be listed.
-func listSiblings(dir, base string) (listing, error) {
-	info, err := statPath(dir, true)
+// A nameList is what a look has read of a directory, for the looks that follow: reading a directory of thousands of files for each of
+// hundreds that are followed there, every second, would take half a processor.
+type nameList struct {
+	dir     FileID
+	base    string
+	changed int64     // when names in it had changed last, in nanoseconds of the Unix epoch
+	read    time.Time // when it was read
+	names   []string
+}
+
+// relist is how long a nameList is used, since not every file system tells of all changes.
+const relist = 10 * time.Second
+
+// holds reports whether the directory still has the names that were read. It may have changed in the very tick in which it was read.
+func (l *nameList) holds(dir fileInfo, base string) bool {
+	return l.dir == dir.id && l.base == base && l.changed == dir.written &&
+		dir.written < l.read.UnixNano()-int64(clockSlack) && time.Since(l.read) < relist
+}
+
+// fill reads the names of files that are called like base.
+func (l *nameList) fill(path string, dir fileInfo, base string) error {
+	now := nameList{dir: dir.id, base: base, changed: dir.written, read: time.Now()}
+	*l = nameList{}
+	d, err := os.Open(path)
 	if err != nil {
-		return listing{}, nil // the look at the path itself meets the same
-	}
-	found := listing{dir: info.id, base: base}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
-		return found, nil
-	}
-	if err != nil {
-		return listing{}, err
+		return err
 	}
 	defer d.Close()
 	for {
 		names, err := d.Readdirnames(256)
 		for _, name := range names {
-			rest, ok := strings.CutPrefix(name, base)
-			if !ok || len(rest) < 2 || rest[0] != '.' && rest[0] != '-' {
-				continue
-			}
-			path := filepath.Join(dir, name)
-			info, err := statPath(path, false)
-			if err != nil && !isMissing(err) {
-				return listing{}, err
-			}
-			if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG && len(found.files) < maxSeen {
-				found.files = append(found.files, sibling{path, info})
+			if isSiblingName(name, base) && len(now.names) < maxSeen {
+				now.names = append(now.names, name)
 			}
 		}
-		if err == nil {
-			continue
+		if err == io.EOF {
+			*l = now
+			return nil
 		}
-		if err != io.EOF {
-			return listing{}, err
+		if err != nil {
+			return err
 		}
-		slices.SortStableFunc(found.files, func(a, b sibling) int {
-			return cmp.Or(cmp.Compare(a.info.id.Birth, b.info.id.Birth), cmp.Compare(a.info.written, b.info.written))
-		})
+	}
+}
+
+// listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind. There are none in a directory that
+// may not be listed. last is what was read of it before.
+func listSiblings(dir, base string, last *nameList) (listing, error) {
+	info, err := statPath(dir, true)
+	if err != nil {
+		return listing{}, nil // the look at the path itself meets the same
+	}
+	found := listing{dir: info.id, base: base}
+	if !last.holds(info, base) {
+		err = last.fill(dir, info, base)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		found.hidden = true
 		return found, nil
 	}
+	if err != nil {
+		return listing{}, err
+	}
+	for _, name := range last.names {
+		path := filepath.Join(dir, name)
+		info, err := statPath(path, false)
+		if err != nil && !isMissing(err) {
+			return listing{}, err
+		}
+		if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG {
+			found.files = append(found.files, sibling{path, info})
+		}
+	}
+	slices.SortStableFunc(found.files, func(a, b sibling) int {
+		return cmp.Or(cmp.Compare(a.info.id.Birth, b.info.id.Birth), cmp.Compare(a.info.written, b.info.written))
+	})
+	return found, nil
 }
 
 func isCompressed(path string) bool {
@@ -270,12 +310,8 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	if !f.hasBytes(g.fd, first, nil, 0) || !f.hasBytes(g.fd, last, nil, end) {
 		return false
 	}
-	was := func(p FilePosition, cut bool) bool {
-		if p.Offset < AnchorSize || !bytes.Equal(p.Head[:len(first)], first) {
-			return false
-		}
-		return cut || size < AnchorSize || f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)
-	}
+	starts := func(p FilePosition) bool { return p.Offset >= AnchorSize && bytes.Equal(p.Head[:len(first)], first) }
+	anchored := func(p FilePosition) bool { return f.hasBytes(g.fd, other[:], p.Anchor[:], p.Offset-AnchorSize) }
 	holds := func(h *generation) bool {
 		return h != nil && f.hasBytes(h.fd, other[:len(first)], first, 0) && f.hasBytes(h.fd, other[:len(last)], last, end)
 	}
@@ -283,23 +319,40 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 		return true
 	}
 	for _, h := range f.generations {
-		if p := h.shown(); holds(h) || was(p, p.Offset >= AnchorSize && !f.hasBytes(h.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)) {
+		p := h.shown()
+		if holds(h) || starts(p) && (size < AnchorSize || anchored(p) || !f.hasBytes(h.fd, other[:], p.Anchor[:], p.Offset-AnchorSize)) {
 			return true
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, p := range f.cuts {
-		if was(p, true) {
-			return true
-		}
-	}
-	for id, p := range f.past {
-		if _, gone := f.owed[id]; was(p.pos, gone) {
+	for _, p := range f.positions(starts) { // copied, so that nobody waits for mu while a read does for a file server
+		if p.cut || size < AnchorSize || anchored(p.pos) {
 			return true
 		}
 	}
 	return false
+}
+
+// A knownPosition is how far a file was read that is no longer held, or before it was cut.
+type knownPosition struct {
+	pos FilePosition
+	cut bool // or is gone
+}
+
+// positions returns those of which like holds.
+func (f *File) positions(like func(FilePosition) bool) (all []knownPosition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.cuts {
+		if like(p) {
+			all = append(all, knownPosition{p, true})
+		}
+	}
+	for id, p := range f.past {
+		if _, gone := f.owed[id]; like(p.pos) {
+			all = append(all, knownPosition{p.pos, gone})
+		}
+	}
+	return all
 }
 
 // withoutCopies closes those of the new generations that hold the beginning of g, copied from the same file earlier, and returns the rest.

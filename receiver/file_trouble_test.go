@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -140,6 +141,43 @@ func TestFilePermissionUntilGone(t *testing.T) {
 	}
 }
 
+// A directory that can't be searched or listed for a while hides what is beside the file: it is no new file when it shows again, whatever
+// it holds. One that was put there meanwhile is no old one.
+func TestFileDirectoryWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	for _, mode := range []os.FileMode{0, 0o300} {
+		dir := filepath.Join(t.TempDir(), "d")
+		must(t, os.Mkdir(dir, 0o755))
+		opt := FileOptions{Path: filepath.Join(dir, "log"), pollOnly: true, FromBeginning: true}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		waitForTick(t, opt.Path)
+		create(t, opt.Path+".excerpt").write(text(lines(5, 8)))
+		poll(t, f)
+		must(t, os.Chmod(dir, mode))
+		for range 2 * maxAbsent {
+			poll(t, f)
+		}
+		must(t, os.Chmod(dir, 0o755))
+		must(t, os.Rename(opt.Path, opt.Path+".2"))
+		create(t, opt.Path).write("a\n")
+		must(t, os.Rename(opt.Path, opt.Path+".1"))
+		create(t, opt.Path).write("b\n")
+		poll(t, f)
+		w.write("old\n")
+		poll(t, f)
+		sink.check(t, false, append(lines(0, 20), "a", "b", "old")...)
+		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+			t.Errorf("mode %v: status %+v", mode, s)
+		}
+	}
+}
+
 // runUnprivileged runs the calling test in a process of user 65534.
 func runUnprivileged(t *testing.T) {
 	dir, err := os.MkdirTemp("", "file")
@@ -157,6 +195,96 @@ func runUnprivileged(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Errorf("as user 65534: %v\n%s", err, out)
 	}
+}
+
+// A read may hang for ever (NFS). Whoever asks for the status meanwhile, a scrape, doesn't wait for it: no lock is held.
+func TestFileReadsWithoutLock(t *testing.T) {
+	dir := t.TempDir()
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.File.FromBeginning = true
+	var s *FileSet
+	reads := 0
+	opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
+		if s == nil { // not begun
+			return unix.Pread(fd, p, off)
+		}
+		reads++
+		for _, m := range s.members {
+			if !m.file.mu.TryLock() {
+				t.Error("a read while the lock is held")
+				continue
+			}
+			m.file.mu.Unlock()
+		}
+		return unix.Pread(fd, p, off)
+	}
+	path := filepath.Join(dir, "a.log")
+	w := create(t, path)
+	w.write(text(lines(0, 20)))
+	sink := newSetSink()
+	s = followSet(t, sink, opt)
+	defer s.Close()
+	f := s.members[0].file
+	poll(t, f)
+	must(t, w.f.Truncate(0)) // so that there is a position before a cut, and one that is no longer held
+	w.write(text(lines(20, 40)))
+	poll(t, f)
+	must(t, os.Rename(path, path+".1"))
+	f.look()
+	g := f.generations[0]
+	g.started = true
+	g.grew.Store(f.clock() - int64(silentLimit))
+	f.look()
+	g.finish()
+	close(g.done)
+	create(t, path).write(text(lines(40, 60)))
+	waitForTick(t, path+".1")
+	copyFile(t, path+".1", path+".9")
+	copyFile(t, path+".1", filepath.Join(dir, "b.log"))
+	copyFile(t, path, filepath.Join(dir, "c.log"))
+	poll(t, f)
+	before := reads
+	must(t, s.scan())
+	if len(s.members) != 1 || reads == before {
+		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.members), reads-before)
+	}
+	sink.check(t, lines(0, 60)...)
+}
+
+// A look that doesn't come back, since a file server hangs, is shown: nobody knows what there is to read.
+func TestFileLookThatHangs(t *testing.T) {
+	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
+	hung, answer := make(chan struct{}), make(chan struct{})
+	var started atomic.Bool
+	hang := sync.OnceFunc(func() { close(hung); <-answer })
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if started.Load() && len(p) <= AnchorSize { // a look compares
+			hang()
+		}
+		return unix.Pread(fd, p, off)
+	}
+	create(t, opt.Path).write(text(lines(0, 20)))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	start(t, f)
+	reachCount(t, sink, 20)
+	started.Store(true)
+	create(t, opt.Path+".new").write(text(lines(20, 40)))
+	must(t, os.Rename(opt.Path+".new", opt.Path))
+	<-hung
+	if s := f.Status(); s.Err != nil || s.LagTime != 0 {
+		t.Errorf("status %+v of a look that takes a moment", s)
+	}
+	f.mu.Lock()
+	f.looking -= int64(stuckLimit) // as if that much time had passed
+	f.mu.Unlock()
+	if s := f.Status(); s.Err == nil || s.LagTime < stuckLimit {
+		t.Errorf("status %+v of a look that hangs", s)
+	}
+	close(answer)
+	reachCount(t, sink, 40)
+	reach(t, "no error", func() bool { s := f.Status(); return s.Err == nil && s.LagTime == 0 })
+	sink.check(t, true, lines(0, 40)...)
 }
 
 // Reads that fail, are interrupted or come up short lose nothing and leave the offset where it is.
