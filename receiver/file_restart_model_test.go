@@ -68,6 +68,7 @@ type worldFile struct {
 	gone   bool
 	glued  bool // what it ends with is the beginning of a line that was cut
 	copied bool // there are copies of what it holds now
+	put    bool // it is a copy itself that was put in the place of another
 	torn   int  // it was cut to a part of what it held: 1 nobody has seen that, 2 we have, but no saved state tells, 0 one does
 }
 
@@ -383,10 +384,11 @@ func (m *restartModel) start() {
 	m.f = hold(m.t, m.sink, FileOptions{Path: m.followed, pollOnly: true, Resume: &m.saved})
 }
 
-// copy is what an administrator does. The copy is born later than what it is a copy of.
+// copy is what an administrator does. The copy is born later than what it is a copy of. A copy of a copy in the place of a file that is gone
+// goes on where that ended, and may be taken for what does.
 func (m *restartModel) copy() {
 	f := m.named()
-	if f == nil || m.f == nil || m.mode == cutsWhileDown {
+	if f == nil || f.put || m.f == nil || m.mode == cutsWhileDown {
 		return
 	}
 	m.names++
@@ -409,7 +411,7 @@ func (m *restartModel) replace() {
 	must(m.t, os.Rename(m.path+"~", f.name))
 	m.note("replace %s by its copy", f.name)
 	m.atRisk(f)
-	m.files = append(m.files, &worldFile{name: f.name, copied: true})
+	m.files = append(m.files, &worldFile{name: f.name, copied: true, put: true})
 	f.gone, f.name = true, ""
 	w, err := os.OpenFile(m.path, os.O_WRONLY|os.O_APPEND, 0)
 	must(m.t, err)
