@@ -23,7 +23,7 @@ const (
 	maxGenerations = 512                // followed at the same time; beyond it the one that has not grown for the longest time is let go
 	maxOpen        = 2 * maxGenerations // open at the same time, with those that are being read to their ends
 	silentLimit    = 24 * time.Hour     // a generation without the name that has not grown for so long is let go
-	deletedLimit   = 10 * time.Minute   // and one without any name
+	deletedLimit   = 10 * time.Minute   // and one without any name, if the disk could do with its space
 	stuckLimit     = 10 * time.Second   // a look that takes longer is shown as trouble
 
 	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
@@ -111,6 +111,7 @@ type File struct {
 	current    *generation // the one that has the name, nil if none
 	changed    bool        // current is not what it was at the look before
 	known      bool        // there has been a file with the name
+	searched   int         // looks in which owed files were searched for
 	refused    FileID      // the file that has the name and could not be opened, zero if none
 	lookedLast int64       // when the last look began, in nanoseconds of the Unix epoch
 	sinceLook  int64       // as since, where times of birth aren't known
@@ -241,7 +242,7 @@ func (f *File) look() {
 	}
 	beside, lerr := listSiblings(dir, base, &f.siblings.names)
 	saved := f.beginResume(beside)
-	beside.files = append(beside.files, f.owedElsewhere()...)
+	beside.files = append(beside.files, f.owedElsewhere(beside)...)
 	first := !f.looked
 	if first {
 		f.noteOld(beside)
@@ -258,6 +259,7 @@ func (f *File) look() {
 		changed = f.siblings.beginSince(beside, since)
 	}
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
+	f.placeHeld(beside, found)
 	if f.refused != (FileID{}) {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
 	}
@@ -465,7 +467,7 @@ func (f *File) retire() {
 		if g == f.current || !g.started {
 			continue
 		}
-		if silent := time.Duration(now - g.grew.Load()); silent >= silentLimit || silent >= deletedLimit && isDeleted(g.fd) {
+		if silent := time.Duration(now - g.grew.Load()); silent >= silentLimit || silent >= deletedLimit && isBurden(g.fd) {
 			g.dismiss()
 			excess--
 			continue
@@ -487,9 +489,16 @@ func (g *generation) dismiss() {
 	close(g.letGo)
 }
 
-func isDeleted(fd int) bool {
+// isBurden reports whether the file was deleted and the disk could do with its space, which nobody can find. Otherwise it is kept: a session
+// that transfers one big file logs nothing for hours, and its last line goes to a file that logrotate has compressed and deleted long ago.
+func isBurden(fd int) bool {
 	info, err := statFD(fd)
-	return err == nil && info.links == 0
+	if err != nil || info.links > 0 {
+		return false
+	}
+	const share = 20 // of what is free, it takes one part at least
+	var disk unix.Statfs_t
+	return unix.Fstatfs(fd, &disk) != nil || uint64(info.size) >= uint64(disk.Bavail)*uint64(disk.Bsize)/share
 }
 
 // reap closes the generations whose goroutines have returned.

@@ -1,6 +1,13 @@
 package receiver
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 func lookAtPath(path string, follow bool) (fileInfo, error) {
 	flags := 0
@@ -40,6 +47,15 @@ func statx(dir int, path string, flags int) (fileInfo, error) {
 		info.id.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
 	}
 	return info, nil
+}
+
+// pathOf returns the path that an open file has now, "" if it has none or none that this process can see.
+func pathOf(fd int) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil || !filepath.IsAbs(path) || strings.HasSuffix(path, " (deleted)") {
+		return ""
+	}
+	return path
 }
 
 // nextData returns where the data begins that follows offset, beyond a hole of a sparse file, or offset itself.

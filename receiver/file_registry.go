@@ -51,11 +51,13 @@ func (r *registry) owner(id FileID) string {
 	return r.owners[id]
 }
 
-// follow adds a path that is followed from now on, leave takes it away with all that is its.
+// follow adds a path that is followed from now on, if it isn't yet; leave takes it away with all that is its.
 func (r *registry) follow(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.paths = append(r.paths, path)
+	if !slices.Contains(r.paths, path) {
+		r.paths = append(r.paths, path)
+	}
 }
 
 func (r *registry) leave(path string) {
@@ -85,12 +87,7 @@ func (r *registry) pastLimit() int {
 func (r *registry) follows(path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.paths {
-		if p == path {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.paths, path)
 }
 
 // namedBefore returns the path that leads to the same file now and is followed for longer than path, "" if there is none. So a symbolic

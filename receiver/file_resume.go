@@ -2,6 +2,8 @@ package receiver
 
 import (
 	"bytes"
+	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -130,29 +132,95 @@ func (f *File) placeOf(id FileID) string {
 	return f.at
 }
 
-// owedElsewhere finds files that are looked for in the places that they were in, where a symbolic link leads to another one now.
-func (f *File) owedElsewhere() (all []sibling) {
-	places := map[string]bool{}
-	f.mu.Lock()
-	for _, place := range f.owed {
-		places[place] = place != "" && place != f.at
+// placeHeld notes where the files are that are held and have no name beside the followed one: rotated into a directory of their own
+// (logrotate's olddir), by names that no rotation is known by (its extension), or where a symbolic link led before.
+func (f *File) placeHeld(beside listing, current *generation) {
+	away := map[FileID]*generation{}
+	for _, g := range f.generations {
+		if g != current {
+			away[g.id] = g
+		}
 	}
+	if len(away) == 0 {
+		return
+	}
+	place := map[*generation]string{}
+	for _, x := range beside.files {
+		if g := away[x.info.id]; g != nil && isSiblingName(x.path, f.at) {
+			place[g] = f.at
+		}
+		delete(away, x.info.id)
+	}
+	for _, g := range away {
+		path := pathOf(g.fd)
+		switch {
+		case path == "" || isSiblingName(path, g.place):
+		case isSiblingName(filepath.Base(path), beside.base):
+			place[g] = filepath.Join(filepath.Dir(path), beside.base)
+		default:
+			place[g] = path
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for g, place := range place {
+		g.place = place
+	}
+}
+
+// owedElsewhere finds files that are looked for and have no name beside the followed one: in the places that they were in and, at the first
+// looks, by any name in the directories of these.
+func (f *File) owedElsewhere(beside listing) (all []sibling) {
+	if f.resume != nil {
+		return nil
+	}
+	f.mu.Lock()
+	owed := maps.Clone(f.owed)
 	f.mu.Unlock()
-	for place, elsewhere := range places {
-		if !elsewhere {
-			continue
+	for _, x := range beside.files {
+		delete(owed, x.info.id)
+	}
+	dirs := map[string][]string{} // of places
+	for id, place := range owed {
+		info, err := statPath(place, false)
+		switch there := err == nil && info.id == id; {
+		case there && place != f.at: // otherwise it is openCurrent's
+			all = append(all, sibling{place, info})
+			fallthrough
+		case there || place == "":
+			delete(owed, id)
+		default:
+			dirs[filepath.Dir(place)] = append(dirs[filepath.Dir(place)], place)
 		}
-		found, err := listSiblings(filepath.Dir(place), filepath.Base(place), &nameList{})
-		if err != nil {
-			continue // the next look tries again
-		}
-		if info, err := statPath(place, false); err == nil {
-			found.files = append(found.files, sibling{place, info})
-		}
-		for _, x := range found.files {
-			if f.isOwed(x.info.id) {
+	}
+	if f.searched++; f.searched > maxAbsent {
+		return all
+	}
+	for dir, places := range dirs {
+		for _, x := range regularFiles(dir) {
+			if place, is := owed[x.info.id]; is && slices.Contains(places, place) && !f.shared.follows(x.path) {
 				all = append(all, x)
+				if f.searched == 1 && !isSiblingName(x.path, place) {
+					f.noteGap(GapUnread) // what came and went meanwhile may have such a name, too
+				}
 			}
+		}
+	}
+	return all
+}
+
+// regularFiles returns the regular files in a directory, as many as a look takes note of.
+func regularFiles(dir string) (all []sibling) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(maxSeen)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if info, err := statPath(path, false); err == nil && info.wrongKind("") == nil {
+			all = append(all, sibling{path, info})
 		}
 	}
 	return all

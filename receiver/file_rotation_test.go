@@ -336,7 +336,7 @@ func TestFileLetGo(t *testing.T) {
 		if n := sink.discards(Incomplete); n != 1 {
 			t.Errorf("%d incomplete, want 1", n)
 		}
-		silence(held()[0], deletedLimit+time.Second) // deleted: it goes much earlier
+		silence(held()[0], silentLimit)
 		must(t, os.Remove(opt.Path))
 		reach(t, "the deleted one is let go", func() bool { poke(f.wake); return len(held()) == 0 })
 
@@ -354,24 +354,31 @@ func TestFileLetGo(t *testing.T) {
 	})
 }
 
-// Who is let go: not the file that has the name; a silent one after a day; a deleted one after ten minutes.
+// Who is let go: not the file that has the name; a silent one after a day; a deleted one after ten minutes, if it is big for its disk.
 func TestFileLetGoRules(t *testing.T) {
 	for _, test := range []struct {
 		silent          time.Duration
 		rename, deleted bool
+		big             bool // of 8 TiB, sparse
 		want            bool
 	}{
 		{silent: 2 * silentLimit, want: false},
 		{silent: silentLimit - time.Minute, rename: true, want: false},
 		{silent: silentLimit, rename: true, want: true},
-		{silent: deletedLimit - time.Minute, deleted: true, want: false},
-		{silent: deletedLimit, deleted: true, want: true},
+		{silent: deletedLimit - time.Minute, deleted: true, big: true, want: false},
+		{silent: deletedLimit, deleted: true, big: true, want: true},
+		{silent: deletedLimit, rename: true, big: true, want: false},
+		{silent: silentLimit - time.Minute, deleted: true, want: false},
+		{silent: silentLimit, deleted: true, want: true},
 	} {
 		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 		create(t, opt.Path).write("a\n")
 		f := follow(t, newLineSink(), opt)
 		g := f.generations[0]
 		g.started = true
+		if test.big {
+			must(t, os.Truncate(opt.Path, 8<<40))
+		}
 		if test.rename {
 			must(t, os.Rename(opt.Path, opt.Path+".1"))
 		}
@@ -499,7 +506,7 @@ func TestFileReplacedByItsCopy(t *testing.T) {
 				must(t, os.Remove(opt.Path))
 				g := f.generations[0]
 				g.started = true
-				g.grew.Store(f.clock() - int64(deletedLimit))
+				g.grew.Store(f.clock() - int64(silentLimit))
 				f.look()
 				g.finish()
 				close(g.done)

@@ -182,6 +182,7 @@ func (s *FileSet) beginSaved(files []SavedFile) error {
 			continue
 		}
 		still = append(still, f)
+		s.registry.follow(f.Path)
 		for _, p := range f.State.Positions {
 			s.registry.claim(p.ID, f.Path)
 		}

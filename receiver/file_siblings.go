@@ -120,10 +120,15 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		case m.absent < maxAbsent:
 			s.seen[id] = m
 		case m.verdict == retry:
-			if g := f.lateContinuation(id, found, current); g != nil {
-				taken = append(taken, g)
-			} else {
+			g := f.lateContinuation(id, found, current)
+			switch {
+			case g == nil:
 				f.noteGone(id) // before we could read it
+			case slices.ContainsFunc(taken, func(t *generation) bool { return t.id == g.id }): // in the place of two that started alike
+				closeFD(g.fd)
+				f.noLongerOwed(id)
+			default:
+				taken = append(taken, g)
 			}
 		}
 	}
@@ -439,8 +444,13 @@ func (f *File) isOwed(id FileID) bool {
 
 // noteGone keeps account of a file that was to be read and is gone.
 func (f *File) noteGone(id FileID) {
+	f.noLongerOwed(id)
+	f.noteGap(GapUnread)
+}
+
+// noLongerOwed ends the search for a file, so that no later start counts it as gone. Where it was is remembered, as it may be brought back.
+func (f *File) noLongerOwed(id FileID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.owed, id) // so that no later start counts it again; where it was is remembered, as it may be brought back
-	f.noteGap(GapUnread)
+	delete(f.owed, id)
 }
