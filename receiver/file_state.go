@@ -8,7 +8,7 @@ import "slices"
 type FileState struct {
 	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
 	Positions []FilePosition
-	Followed  int // how many of Positions, at the end, are of files that are followed; not to find one of these again is a gap
+	Followed  int // how many of Positions, at the end, are of files with lines to come; not to find one of these again is a gap
 	// Replaced has positions that the Sink has last counted and that are not in Positions: the files were found cut at a start, and
 	// nothing has been counted of them since.
 	Replaced []FilePosition
@@ -55,6 +55,8 @@ type FileSiblings struct {
 // It may be called at any time, and after Run has returned.
 func (f *File) State(counted func(FileID) (FilePosition, bool)) FileState {
 	s, all := f.states()
+	letGo := len(all) - s.Followed
+	var read, unread, followed []FilePosition
 	for i := range all {
 		p, ok := counted(all[i].begin.ID)
 		if ok && p == all[i].before {
@@ -64,8 +66,17 @@ func (f *File) State(counted func(FileID) (FilePosition, bool)) FileState {
 		if !ok {
 			p = all[i].begin
 		}
-		s.Positions = append(s.Positions, p)
+		switch {
+		case i >= letGo:
+			followed = append(followed, p)
+		case p == all[i].pos:
+			read = append(read, p)
+		default: // let go since the Sink's state was copied, so it has to be read on, whatever its name tells
+			unread = append(unread, p)
+		}
 	}
+	s.Positions = slices.Concat(read, unread, followed)
+	s.Followed += len(unread)
 	return s
 }
 
