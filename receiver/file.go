@@ -258,13 +258,15 @@ func (f *File) look() {
 		f.since, f.sinceLook = FileID{Birth: since}, since
 		changed = f.siblings.beginSince(beside, since)
 	}
+	if fresh {
+		f.recognise(found)
+	}
 	missed, serr := f.siblings.scan(f, beside, found, changed || f.changed)
 	f.placeHeld(beside, found)
 	if f.refused != (FileID{}) {
 		f.siblings.note(f.refused, retry) // so that it will be known beside the path, or missed
 	}
 	if fresh {
-		f.recognise(found)
 		missed = append(missed, found) // the newest of them
 	}
 	f.adopt(missed)

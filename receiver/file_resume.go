@@ -316,8 +316,8 @@ func (f *File) continuation(p FilePosition, beside listing, found *generation) (
 	return best
 }
 
-// furthest returns p, or a position of another file that is known and further on in the same bytes: one of two files may have been a copy
-// of the other once, and gone on by itself.
+// furthest returns p, or a place further on in the bytes of g up to which they are counted elsewhere: one of two files may have been a copy of
+// the other once, and gone on by itself. What has been read of the other counts there, and so does what is still to be read where it is held.
 func (f *File) furthest(g *generation, p FilePosition) FilePosition {
 	further := func(q FilePosition) bool { return q.Offset > p.Offset && q.Offset >= AnchorSize }
 	for _, known := range f.positions(further) {
@@ -325,11 +325,28 @@ func (f *File) furthest(g *generation, p FilePosition) FilePosition {
 			p = known.pos
 		}
 	}
+	var head, other [AnchorSize]byte
+	if !f.hasBytes(g.fd, head[:], nil, 0) {
+		return p
+	}
+	b := f.blocks.Get().(*block)
+	defer f.blocks.Put(b)
+	before, offset := g.pos, g.offset.Load()
 	for _, h := range f.generations {
-		if q := h.shown(); h.packed == nil && further(q) && f.continues(g, q) {
+		if h.id == g.id || h.packed != nil {
+			continue
+		}
+		if q := h.shown(); further(q) && f.continues(g, q) { // also where it was cut since
 			p = q
 		}
+		info, err := statFD(h.fd)
+		size := min(info.size, g.size.Load())
+		if err == nil && size > p.Offset && f.hasBytes(h.fd, other[:], head[:], 0) && f.sameEnd(h.fd, g.fd, size) && g.resume(size, b) == nil {
+			p = g.pos
+		}
 	}
+	g.pos = before
+	g.offset.Store(offset)
 	return p
 }
 
@@ -361,35 +378,12 @@ func (g *generation) goOn(p FilePosition) {
 }
 
 // recognise makes a new generation that has the name go on behind what it holds of another one: the file was put there by copying, when it
-// was moved to another disk or brought back from a backup, say. What has been read of the other, and what is still to be read of it where it
-// is held, counts there.
+// was moved to another disk or brought back from a backup, say.
 func (f *File) recognise(g *generation) {
 	if g.again || g.pos.Offset > 0 {
 		return
 	}
-	b := f.blocks.Get().(*block)
-	defer f.blocks.Put(b)
-	var head, other [AnchorSize]byte
-	if !f.hasBytes(g.fd, head[:], nil, 0) {
-		return
-	}
-	best := FilePosition{}
-	for _, h := range f.generations {
-		if h.packed != nil || !f.hasBytes(h.fd, other[:], head[:], 0) {
-			continue
-		}
-		info, err := statFD(h.fd)
-		size := min(info.size, g.size.Load())
-		if err != nil || size <= best.Offset || !f.sameEnd(h.fd, g.fd, size) {
-			continue
-		}
-		if g.resume(size, b) == nil {
-			best = g.pos
-		}
-	}
-	best = f.furthest(g, best)
-	g.pos = FilePosition{ID: g.id}
-	g.offset.Store(0)
+	best := f.furthest(g, FilePosition{})
 	if best.Offset > 0 {
 		best.Copy = false // it is logged to from now on
 		g.goOn(best)

@@ -1064,6 +1064,36 @@ func statOf(t *testing.T, path string) fileInfo {
 	return info
 }
 
+// A copy of a copy that has taken the place of a file that is gone is no continuation of that file: its lines count in the first copy,
+// which is held and still to be read.
+func TestResumeCopyOfACopy(t *testing.T) {
+	dir := t.TempDir()
+	opt := FileOptions{Path: filepath.Join(dir, "log")}
+	replace := func() writer {
+		copyFile(t, opt.Path, opt.Path+"~")
+		must(t, os.Rename(opt.Path+"~", opt.Path))
+		return create(t, opt.Path)
+	}
+	appendTo(t, opt.Path, lines(0, 20)...)
+	sink := newLineSink()
+	first := opt
+	first.pollOnly, first.FromBeginning = true, true
+	f := follow(t, sink, first)
+	poll(t, f)
+	w := replace()
+	state := stop(t, sink, f)
+	w.write(text(lines(20, 30)))
+	f = resume(t, sink, opt, state)
+	for range maxAbsent - 2 {
+		f.look()
+	}
+	w = replace()
+	w.write(text(lines(30, 40)))
+	f.look() // at this one the first file is missed for good
+	stop(t, sink, f)
+	sink.check(t, false, lines(0, 40)...)
+}
+
 // The State has a file that is gone until it has the one that is read in its place: never neither.
 func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	dir := t.TempDir()
