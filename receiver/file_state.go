@@ -16,7 +16,7 @@ type FileState struct {
 	Cut    []FilePosition
 	Beside FileSiblings
 	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has those that were in
-	// other places, where the link led to before.
+	// other places: where the link led to before, or where they were rotated to (see File.placeHeld).
 	Place     string
 	Elsewhere []FilePlace
 	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if it could not
@@ -28,7 +28,7 @@ type FileState struct {
 	Gaps              map[string]uint64 // by FileGap.String
 }
 
-// A FilePlace says where a file had the name.
+// A FilePlace says where a followed file was.
 type FilePlace struct {
 	ID    FileID
 	Place string // see FileState

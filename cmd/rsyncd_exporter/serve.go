@@ -139,8 +139,8 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return all
 }
 
-// readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second, on a machine that is busy with
-// the backlog.
+// readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second, on a machine
+// that is busy with the backlog.
 const readyPatience = 500 * time.Millisecond
 
 // ready returns what /-/ready and /metrics ask.
