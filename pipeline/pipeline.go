@@ -167,11 +167,11 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 		switch {
 		case p.isRsyncd(src):
-			origin := p.sessions.Origin(slab.Scope(src, i), p.message.Host)
+			origin := p.sessions.Origin(slab.Sender(src, i).Scope, p.message.Host)
 			p.parserFor(origin).Parse(p.message.Text, &p.event)
 			p.apply(origin, p.event.Kind != rsynclog.LostUpstream, now, wall)
 		case p.isLossReport():
-			p.apply(p.sessions.Origin(slab.Scope(src, i), p.message.Host), true, now, wall)
+			p.apply(p.sessions.Origin(slab.Sender(src, i).Scope, p.message.Host), true, now, wall)
 		default:
 			in.Ignored++
 		}

@@ -141,7 +141,7 @@ func (d *datagrams) take(n int, at int64) {
 		if d.refuses(i) {
 			d.slab.Discarded[NotAllowed]++
 		} else if msg, whole := d.batch.message(i); whole {
-			d.slab.add(msg, d.scope(i, msg, at))
+			d.slab.add(msg, Sender{Scope: d.scope(i, msg, at)})
 		} else {
 			d.slab.Discarded[Oversize]++
 		}
@@ -287,11 +287,11 @@ func (p *pendingRing) add(s *Slab) {
 		}
 		start := len(tail.text)
 		tail.text = append(tail.text, msg...)
-		scope := uint32(0)
-		if len(s.Scopes) > 0 {
-			scope = s.Scopes[i]
+		var from Sender
+		if len(s.Senders) > 0 {
+			from = s.Senders[i]
 		}
-		tail.Slab.add(tail.text[start:len(tail.text):len(tail.text)], scope)
+		tail.Slab.add(tail.text[start:len(tail.text):len(tail.text)], from)
 	}
 }
 

@@ -30,6 +30,7 @@ type Message struct {
 	Host     []byte // HOSTNAME of the header; nil where there is none, or where it is the nil value "-"
 	Tag      []byte // program name: RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
 	Text     []byte // what the daemon said, without its line end
+	Stamp    []byte // the time stamp as it stands, without spaces around it; nil where there is none. See Stamps
 	PID      int32  // process id, 0 where the header has none
 	Facility int8   // 0 to 23, or -1 where the header has no priority
 	Severity int8   // 0 to 7, or -1 where the header has no priority

@@ -1,5 +1,7 @@
 package receiver
 
+import "net/netip"
+
 // MaxMessage is the longest message, in bytes, that an input keeps whole: rsyncd cuts at 2047, a relay that escapes every byte
 // as #ooo makes 8188 of that, and RFC 5425 section 4.3.1 asks for 8192. A longer one is discarded as Oversize.
 const MaxMessage = 16 << 10
@@ -8,7 +10,7 @@ const MaxMessage = 16 << 10
 type Source struct {
 	Input   string  // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
-	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Scopes
+	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
 	Dialect Dialect // reads the header of this input's messages
 }
 
@@ -28,9 +30,14 @@ type Slab struct {
 	At int64
 	// Messages are the messages that arrived whole, without framing; a trailing LF may still be there.
 	Messages [][]byte
-	// Scopes, where it isn't empty, is as long as Messages and takes the place of Source.Scope: one for each message. A unix datagram
-	// socket has it for messages of processes in other pid namespaces. Its numbers are from ForeignScope on.
-	Scopes []uint32
+	// Peer is the address of the other machine that sent the whole batch: a stream has one peer. It is not valid for this machine's own.
+	Peer netip.Addr
+	// Senders says who sent each message. It is as long as Messages, or empty where the kernel has nothing to say beyond Peer and
+	// Source.Scope.
+	Senders []Sender
+	// Backlog says that the messages were there before their reader was: their stamps, not their arrival, say when they were written.
+	// A slab without messages and without Backlog says that the reader has caught up.
+	Backlog bool
 	// Discarded counts messages of this batch, or lost since the slab before it, that are not in Messages, by reason.
 	// They count as received.
 	Discarded [NumDiscards]uint32
@@ -38,24 +45,33 @@ type Slab struct {
 	Position *FilePosition
 }
 
+// A Sender is what the kernel says of who sent a message. The zero value is a process of this machine and pid namespace of which
+// nothing more is known.
+type Sender struct {
+	Addr    netip.Addr // of another machine; not valid for this one
+	Scope   uint32     // of the process ids: 0 for our pid namespace, from ForeignScope on for others
+	Started uint64     // when the process began that the header's pid names, in clock ticks since boot; 0: not known
+	Forged  bool       // the header's pid is not the sender's own, and the sender may not speak for others
+}
+
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
 
-// Scope returns the scope of the message at index i.
-func (s *Slab) Scope(src *Source, i int) uint32 {
-	if len(s.Scopes) == 0 {
-		return src.Scope
+// Sender returns who sent the message at index i.
+func (s *Slab) Sender(src *Source, i int) Sender {
+	if len(s.Senders) == 0 {
+		return Sender{Addr: s.Peer, Scope: src.Scope}
 	}
-	return s.Scopes[i]
+	return s.Senders[i]
 }
 
-// add appends a message. Scopes is begun with the first message whose scope isn't 0.
-func (s *Slab) add(msg []byte, scope uint32) {
-	if scope != 0 || len(s.Scopes) > 0 {
-		for len(s.Scopes) < len(s.Messages) {
-			s.Scopes = append(s.Scopes, 0)
+// add appends a message. Senders is begun with the first message whose sender isn't the zero value.
+func (s *Slab) add(msg []byte, from Sender) {
+	if len(s.Senders) > 0 || from != (Sender{}) {
+		for len(s.Senders) < len(s.Messages) {
+			s.Senders = append(s.Senders, Sender{})
 		}
-		s.Scopes = append(s.Scopes, scope)
+		s.Senders = append(s.Senders, from)
 	}
 	s.Messages = append(s.Messages, msg)
 }
@@ -64,8 +80,10 @@ func (s *Slab) add(msg []byte, scope uint32) {
 func (s *Slab) Reset() {
 	clear(s.Messages) // lets go of the memory that the old messages point into
 	s.Messages = s.Messages[:0]
-	s.Scopes = s.Scopes[:0]
+	s.Senders = s.Senders[:0]
 	s.Discarded = [NumDiscards]uint32{}
 	s.At = 0
+	s.Peer = netip.Addr{}
+	s.Backlog = false
 	s.Position = nil
 }

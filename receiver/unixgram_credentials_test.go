@@ -337,7 +337,7 @@ func (s *scopeSink) TryDeliver(src *Source, slab *Slab) bool {
 	}
 	for i, m := range slab.Messages {
 		_, text, _ := strings.Cut(string(m), "]: ")
-		s.scopes[text] = slab.Scope(src, i)
+		s.scopes[text] = slab.Sender(src, i).Scope
 	}
 	return true
 }
