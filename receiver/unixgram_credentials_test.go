@@ -497,7 +497,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 						}
 					}
 					u.sockets[0].in.slab.Reset()
-					u.sockets[0].in.slab.add(message, u.sockets[0].in.filter.spaces.scope(foreign, 1))
+					u.sockets[0].in.slab.add(message, Sender{Scope: u.sockets[0].in.filter.spaces.scope(foreign, 1)})
 					u.sockets[0].in.handOver()
 					sink.busy = false
 					u.sockets[0].in.pending.offer(u.sockets[0].in.src, sink)
