@@ -3,6 +3,7 @@ package metrics
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -32,17 +33,26 @@ func newBooks(t *testing.T, c Config) *books {
 	c.Start = time.Unix(1000, 0)
 	l := rsynclog.DefaultLimits()
 	l.Settle = 0
-	return &books{t, NewStore(c), rsynclog.NewSessions(l, c.Modules)}
+	return &books{t, NewStore(c), rsynclog.NewSessions(l, c.Modules, nil)}
 }
 
 // event applies one event of a host's process at a second of the epoch.
 func (b *books) event(host string, pid int32, second int64, ev rsynclog.Event) {
 	at := second * int64(time.Second)
-	o := b.sessions.Origin(0, []byte(host))
+	o := b.sessions.Origin(0, []byte(host), netip.Addr{}, at)
 	ev.Severity = -1
-	changes, believed := b.sessions.Apply(o, pid, at, &ev)
+	changes, believed := b.sessions.Apply(o, rsynclog.Process{PID: pid}, rsynclog.When{Arrived: at}, &ev)
 	b.store.Message(o, ev.Kind, believed, at)
 	b.store.Apply(changes, at, at)
+}
+
+// tick ends the sessions whose time has come.
+func (b *books) tick(at int64) {
+	for more := true; more; {
+		var changes []rsynclog.Change
+		changes, more = b.sessions.Tick(at, 100)
+		b.store.Apply(changes, at, at)
+	}
 }
 
 // pull is a whole session of 30 s that sends and receives the given bytes.
@@ -53,7 +63,7 @@ func (b *books) pull(host, module string, pid int32, second int64, sent, receive
 	b.event(host, pid, second, rsynclog.Event{Kind: rsynclog.Start, Direction: rsynclog.Send, Request: name, Addr: addr})
 	b.event(host, pid, second+30, rsynclog.Event{Kind: rsynclog.Summary, Sent: sent, Received: received, Total: 7})
 	end := (second + 30) * int64(time.Second)
-	b.store.Apply(b.sessions.Tick(end), end, end)
+	b.tick(end)
 }
 
 func (b *books) registry() *prometheus.Registry {
@@ -369,7 +379,7 @@ func TestAnOldSessionThatExpiresIsNotTheLast(t *testing.T) {
 	}
 	start(7, 2000)
 	b.pull("vm", "data", 8, 5000, 100, 5)
-	b.store.Apply(b.sessions.Tick(90000*int64(time.Second)), 90000*int64(time.Second), 90000*int64(time.Second))
+	b.tick(90000 * int64(time.Second))
 	if n := sum(t, b.registry(), "rsync_sessions_total", "outcome", "unknown"); n != 1 {
 		t.Fatalf("%v sessions expired, want 1", n)
 	}

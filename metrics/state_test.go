@@ -30,7 +30,7 @@ func (b *books) restart(c Config, spoil func(*State)) error {
 		return err
 	}
 	sessions := b.sessions.State(0, nil)
-	if b.sessions, err = rsynclog.RestoreSessions(rsynclog.DefaultLimits(), c.Modules, &sessions, 0, 0); err != nil {
+	if b.sessions, err = rsynclog.RestoreSessions(rsynclog.DefaultLimits(), c.Modules, nil, &sessions, rsynclog.Restart{Now: 0, Replayed: func(uint32) bool { return false }}); err != nil {
 		b.t.Fatal(err)
 	}
 	b.store = s

@@ -230,9 +230,19 @@ func replay(t *testing.T, c Config, src *receiver.Source, messages [][]byte) *Pi
 		p.Deliver(src, &receiver.Slab{Messages: messages[:n]})
 		messages = messages[n:]
 	}
-	later := p.clock.now() + int64(48*time.Hour)
-	p.store.Apply(p.sessions.Tick(later), later, p.clock.wall())
+	p.sessions.CaughtUp(src.Scope)
+	endAll(p, 48*time.Hour)
 	return p
+}
+
+// endAll ends the sessions that are over after a time in which nothing is heard.
+func endAll(p *Pipeline, after time.Duration) {
+	later := p.clock.now() + int64(after)
+	for more := true; more; {
+		var changes []rsynclog.Change
+		changes, more = p.sessions.Tick(later, portion)
+		p.store.Apply(changes, later, p.clock.wall()+int64(after))
+	}
 }
 
 const defaultFormat = "%o %h [%a] %m (%u) %f %l"

@@ -22,6 +22,7 @@ type Config struct {
 	ModuleFormats map[string]string // those of modules that have another one, by the module's name
 	Tags          []string          // globs (path.Match) of the syslog tags that are rsyncd's
 	Modules       []string          // configured modules
+	Hosts         []string          // configured hosts
 	MaxSeries     int
 	Limits        rsynclog.Limits
 	State         *State // to go on from; nil: from zero
@@ -37,6 +38,7 @@ type Pipeline struct {
 	store    *metrics.Store
 	tags     tagFilter
 	clock    clock
+	stamps   receiver.Stamps
 	message  receiver.Message // scratch
 	event    rsynclog.Event   // scratch
 
@@ -79,7 +81,7 @@ func New(c Config) (*Pipeline, error) {
 		}
 		return p, nil
 	}
-	p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules), metrics.NewStore(books)
+	p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), metrics.NewStore(books)
 	return p, nil
 }
 
@@ -127,22 +129,30 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 
 // Snapshot ends the sessions whose time has come and copies the books.
 func (p *Pipeline) Snapshot() *metrics.Snapshot {
+	p.Tick()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tick()
 	return p.store.Snapshot(p.sessions, p.clock.behind())
 }
 
-// Tick ends the sessions whose time has come. Call it about once a second.
+// portion is how many sessions end before the lock is let go, so that a datagram reader finds it free soon.
+const portion = 256
+
+// Tick ends the sessions whose time has come, in portions. Call it about once a second.
 func (p *Pipeline) Tick() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tick()
+	for now := p.clock.now(); p.tick(now); {
+		runtime.Gosched()
+	}
 }
 
-func (p *Pipeline) tick() {
-	now := p.clock.now()
-	p.store.Apply(p.sessions.Tick(now), now, p.clock.wall())
+// tick ends a portion of the sessions whose time has come and says whether there are more.
+func (p *Pipeline) tick(now int64) (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changes, more := p.sessions.Tick(now, portion)
+	at := p.clock.now()
+	p.store.Apply(changes, at, at+int64(p.clock.behind()))
+	return more
 }
 
 // handle runs a slab to completion. The caller holds the lock.
@@ -156,6 +166,8 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	in.Received += uint64(len(slab.Messages))
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
+	} else if !slab.Backlog {
+		p.sessions.CaughtUp(src.Scope)
 	}
 	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
@@ -165,17 +177,35 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			in.Discarded[d]++
 			continue
 		}
-		switch {
-		case p.isRsyncd(src):
-			origin := p.sessions.Origin(slab.Sender(src, i).Scope, p.message.Host)
-			p.parserFor(origin).Parse(p.message.Text, &p.event)
-			p.apply(origin, p.event.Kind != rsynclog.LostUpstream, now, wall)
-		case p.isLossReport():
-			p.apply(p.sessions.Origin(slab.Sender(src, i).Scope, p.message.Host), true, now, wall)
-		default:
-			in.Ignored++
+		relay := false
+		if !p.isRsyncd(src) {
+			if relay = p.isLossReport(); !relay {
+				in.Ignored++
+				continue
+			}
 		}
+		from := slab.Sender(src, i)
+		r := record{
+			origin:  p.sessions.Origin(from.Scope, p.message.Host, from.Addr, now),
+			process: rsynclog.Process{PID: p.message.PID, Started: from.Started},
+			when:    rsynclog.When{Arrived: now, Backlog: slab.Backlog},
+			wall:    wall, forged: from.Forged, relay: relay,
+		}
+		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
+			r.when.Stamp, r.when.Zoned = stamp-(wall-now), zoned
+		}
+		p.count(&r)
 	}
+}
+
+// A record is a message that concerns rsyncd, but for its header and its text.
+type record struct {
+	origin  *rsynclog.Origin
+	process rsynclog.Process
+	when    rsynclog.When
+	wall    int64 // when it arrived, by the wall clock
+	forged  bool  // its sender is not who it says
+	relay   bool  // it is a syslog daemon's own
 }
 
 // isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
@@ -200,8 +230,8 @@ func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 	return p.parser
 }
 
-// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages, and parses it. Under
-// rsyncd's tag such a line is a client's text.
+// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages. Under rsyncd's tag such a line is a
+// client's text.
 func (p *Pipeline) isLossReport() bool {
 	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng"} {
 		if string(p.message.Tag) == relay {
@@ -212,16 +242,18 @@ func (p *Pipeline) isLossReport() bool {
 	return false
 }
 
-// apply adds the event in p.event, read from p.message, to sessions and books. An implausible one is only counted.
-func (p *Pipeline) apply(origin *rsynclog.Origin, plausible bool, now, wall int64) {
+// count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
+func (p *Pipeline) count(r *record) {
 	m, ev := &p.message, &p.event
-	if plausible {
+	p.parserFor(r.origin).Parse(m.Text, ev)
+	believed := !r.forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	if believed {
 		ev.Severity = m.Severity
 		var changes []rsynclog.Change
-		changes, plausible = p.sessions.Apply(origin, m.PID, now, ev)
-		p.store.Apply(changes, now, wall)
+		changes, believed = p.sessions.Apply(r.origin, r.process, r.when, ev)
+		p.store.Apply(changes, r.when.Arrived, r.wall)
 	}
-	p.store.Message(origin, ev.Kind, plausible, wall)
+	p.store.Message(r.origin, ev.Kind, believed, r.wall)
 }
 
 // A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.

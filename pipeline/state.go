@@ -54,13 +54,13 @@ func (p *Pipeline) Save() (*metrics.Snapshot, *State) {
 }
 
 func (p *Pipeline) copy() (*metrics.Snapshot, *State, map[string][]receiver.FilePosition) {
+	p.Tick()
 	p.mu.Lock()
 	n := p.sessions.Len()
 	p.mu.Unlock()
 	room := rsynclog.Room(n + n/8 + 64) // some more may have begun by then
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tick()
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
 	st := &State{Saved: p.clock.wall(), Sessions: p.sessions.State(p.clock.now(), room), Files: map[string]map[receiver.FileID]receiver.FilePosition{}, turn: p.turn}
 	positions := make(map[string][]receiver.FilePosition, len(p.delivered))
@@ -78,7 +78,8 @@ func (p *Pipeline) copy() (*metrics.Snapshot, *State, map[string][]receiver.File
 // passed for all we know.
 func (st *State) restore(c Config, books metrics.Config, now int64) (*rsynclog.Sessions, *metrics.Store, error) {
 	down := time.Duration(max(0, now-st.Saved))
-	sessions, err := rsynclog.RestoreSessions(c.Limits, c.Modules, &st.Sessions, now, down)
+	restart := rsynclog.Restart{Now: now, Down: down, Replayed: receiver.IsFileScope}
+	sessions, err := rsynclog.RestoreSessions(c.Limits, c.Modules, c.Hosts, &st.Sessions, restart)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrState, err)
 	}

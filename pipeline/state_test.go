@@ -329,10 +329,7 @@ func filled(t testing.TB) *Pipeline {
 			say(host, pid, "rsync error: some files could not be transferred (code 23) at main.c(1) [generator=3.5.0]")
 		}
 	}
-	later := p.clock.now() + int64(3*time.Second)
-	for range 100 { // those with a summary end
-		p.store.Apply(p.sessions.Tick(later), later, p.clock.wall())
-	}
+	endAll(p, 3*time.Second) // those with a summary
 	return p
 }
 
@@ -367,7 +364,7 @@ func BenchmarkSave(b *testing.B) {
 			b.StopTimer()
 			room := rsynclog.Room(p.sessions.Len())
 			b.StartTimer()
-			p.tick()
+			p.tick(p.clock.now())
 			p.store.Snapshot(p.sessions, p.clock.behind())
 			p.sessions.State(p.clock.now(), room)
 		}

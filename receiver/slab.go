@@ -11,6 +11,7 @@ type Source struct {
 	Input   string  // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
 	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
+	Live    bool    // messages come at once, so that a stamp without a time zone says nothing that their arrival doesn't
 	Dialect Dialect // reads the header of this input's messages
 }
 
@@ -56,6 +57,9 @@ type Sender struct {
 
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
+
+// IsFileScope says whether a scope is a followed file's: what is logged to it while nobody reads is read later.
+func IsFileScope(scope uint32) bool { return scope != 0 && scope != StdinScope && scope < ForeignScope }
 
 // Sender returns who sent the message at index i.
 func (s *Slab) Sender(src *Source, i int) Sender {

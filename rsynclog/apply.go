@@ -1,166 +1,193 @@
 package rsynclog
 
-import "bytes"
-
 // maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
 const maxBytes = 1 << 50
 
-// Apply adds one event to the books of the process pid of an origin; pid 0 is an unknown one. The time at is the receive time in
-// nanoseconds of any clock that doesn't jump. The changes are valid until the next call to Apply or Tick.
+// Apply adds one event to the books of a process of an origin; pid 0 is an unknown one. The changes are valid until the next call to Apply
+// or Tick.
+//
+// Times are in nanoseconds of any clock that doesn't jump. What the event changes has the time at which it was written, by which
+// sessions of the origin may be over, too.
 //
 // believed is false when the line can't be what it looks like: it names something that the session's state rules out, so that a
 // client wrote it. Such a line changes nothing.
-func (t *Sessions) Apply(o *Origin, pid int32, at int64, ev *Event) (changes []Change, believed bool) {
+func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Change, believed bool) {
 	t.reset()
-	switch ev.Kind {
-	case LostUpstream:
-		t.emit(Change{Kind: LostByRelay, Origin: o, N: ev.Lost})
-		return t.changes, true
-	case DaemonStart:
-		return t.daemonStart(o, pid, ev)
+	if !o.tracked {
+		return t.changes, t.untracked(o, ev)
 	}
-	if pid == 0 || !o.tracked {
-		believed = t.stray(o, ev)
-		return t.changes, believed
-	}
-	s := o.sessions[pid]
-	if s != nil && s.offer.at != 0 && ev.Kind != Connect {
-		s = t.settleOffer(s, ev)
+	s := t.session(o, p.PID)
+	at := t.recordTime(o, s, w, ev.Kind == Connect)
+	if at >= o.due {
+		t.expire(o, at, maxInline)
+		if s != nil && !s.over() && at >= t.due(s) {
+			t.finish(s, t.due(s))
+		}
+		s = t.session(o, p.PID)
 	}
 	switch {
+	case ev.Kind == LostUpstream:
+		t.emit(Change{Kind: LostByRelay, Origin: o, N: ev.Lost})
+		return t.changes, true
+	case p.PID == 0:
+		believed = t.stray(o, at, ev)
+		return t.changes, believed
+	case ev.Kind == DaemonStart:
+		believed = t.daemonStart(o, s, p, at, ev)
 	case ev.Kind == Connect:
-		believed = t.connect(o, s, pid, at, ev)
+		believed = t.connect(o, s, p, at, ev)
 	case ev.Kind == Start:
-		believed = t.start(o, s, pid, at, ev)
-	case s == nil:
-		if s = t.parentOf(o, pid, ev); s != nil {
-			believed = t.line(s, at, ev)
-			break
-		}
-		believed = t.unseen(o, pid, at, ev)
+		believed = t.start(o, s, p, at, ev)
 	default:
-		believed = t.line(s, at, ev)
+		if s != nil && s.started != 0 && p.Started != 0 && s.started != p.Started {
+			t.leave(s, at)
+			s = nil // another process, whose connect was lost
+		}
+		believed = t.inside(o, s, p, at, ev)
+	}
+	if s = t.session(o, p.PID); s != nil {
+		t.hear(s, p, at)
 	}
 	return t.changes, believed
 }
 
-func (t *Sessions) daemonStart(o *Origin, pid int32, ev *Event) ([]Change, bool) {
-	if s := o.sessions[pid]; s != nil {
-		if !s.comeRound() {
-			return nil, false // a listener's pid isn't that of a session
-		}
-		s.serial = o.opened // a client may have waited for this; it is believed once
+// untracked counts what a line of a host beyond the limit says.
+func (t *Sessions) untracked(o *Origin, ev *Event) bool {
+	switch ev.Kind {
+	case LostUpstream:
+		t.emit(Change{Kind: LostByRelay, Origin: o, N: ev.Lost})
+	case DaemonStart:
+		t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
+	default:
+		return t.stray(o, 0, ev)
 	}
+	return true
+}
+
+// inside handles a line of a session, or of a process that was never seen to connect.
+func (t *Sessions) inside(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
+	if s != nil {
+		return t.line(s, at, ev)
+	}
+	if parent := t.parentOf(o, p.PID, ev); parent != nil {
+		return t.line(parent, at, ev)
+	}
+	return t.unseen(o, p, at, ev)
+}
+
+// leave ends and forgets a session whose pid is another process' now.
+func (t *Sessions) leave(s *Session, at int64) {
+	t.end(s, at)
+	t.drop(s)
+}
+
+func (t *Sessions) daemonStart(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
+	if t.admits(o, s, p, at) != believed {
+		return false // a listener's pid isn't that of a session
+	}
+	if s != nil {
+		t.leave(s, at)
+	}
+	t.orphan(o, at)
+	o.life.started(p.PID)
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
-	return t.changes, true
+	return true
 }
 
 // times is how often a line was logged that a process may repeat: about a file. Whatever happens once in a session counts once.
 func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
 
-// connect begins a session. Under the pid of one that runs it is only an offer: see settleOffer.
-func (t *Sessions) connect(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
-	reopened := reopening(s)
-	if reopened > maxReopened {
+// connect begins a session.
+func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
+	v := t.admits(o, s, p, at)
+	if v == refused {
 		return false
 	}
-	if s != nil {
-		if s.goingOn() || s.phase == settling && reopened > 0 {
-			if s.offer.at != 0 { // the one before said no more
-				s.reopened++
-				t.emit(Change{Kind: Connected, Origin: o, N: 1})
-				if s.reopened >= maxReopened {
-					s.offer = offer{}
-					return false
-				}
-			}
-			s.offer = offer{at: at, addr: Label(ev.Addr)}
-			return true
-		}
-		t.end(s)
-		t.drop(s)
+	if v == believed {
+		o.life.connected(p.PID, s != nil && s.talks)
 	}
-	s = t.open(o, pid, at, fresh, reopened)
-	s.Addr, s.ConnectSeen = Label(ev.Addr), true
+	if s != nil {
+		t.leave(s, at)
+	}
+	s = t.open(o, p, at, fresh, v)
+	if s != nil {
+		s.Addr, s.ConnectSeen = Label(ev.Addr), true
+	}
 	t.emit(Change{Kind: Connected, Origin: o, Session: s, N: 1})
 	return true
 }
 
 // start handles "rsync on" and "rsync to": the gate is passed.
-func (t *Sessions) start(o *Origin, s *Session, pid int32, at int64, ev *Event) bool {
+func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	switch {
-	case s == nil || s.over(): // "connect from" was lost, or carried another pid
-		reopened := reopening(s)
-		if reopened > maxReopened {
+	case s == nil, s.phase >= running, s.mayHaveLeft() && t.waiting(o, p.PID, ev) != nil:
+		// "connect from" was lost, or carried another pid.
+		v := t.admits(o, s, p, at)
+		if v == refused {
 			return false
 		}
 		if s != nil {
-			t.drop(s)
+			t.leave(s, at)
 		}
 		s = nil
-		if reopened == 0 { // else it may be a client, that would take another's session for its own
-			s = t.adopt(o, pid, ev)
+		if v == believed { // else it may be a client, that would take another's session for its own
+			s = t.adopt(o, p, ev)
 		}
 		if s == nil {
-			s = t.open(o, pid, at, fresh, reopened)
-		}
-	case s.left() && t.waiting(o, pid, ev) != nil: // its pid is already that of a session with a post-xfer exec
-		t.end(s)
-		t.drop(s)
-		s = t.adopt(o, pid, ev)
-	case s.phase != fresh:
-		return false // one session, one start
-	}
-	s.request = ""
-	if s.Module == "" {
-		// Before 3.2 no line but this one names the module, and here it is the client's text.
-		name := ev.Request
-		if i := bytes.IndexByte(name, '/'); i >= 0 {
-			name = name[:i]
-		}
-		if m, ok := t.module(o, name, false); ok {
-			s.relabel(m, s.Direction)
-		} else if len(name) <= MaxLabel {
-			s.request = string(name)
+			s = t.open(o, p, at, admitted, v)
 		}
 	}
-	s.relabel(s.Module, ev.Direction)
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	if len(ev.User) > 0 && !s.Doubtful() { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	if len(ev.User) > 0 && !s.doubtful { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
 		s.User, s.Cookie = Label(ev.User), nil
 	}
+	s.relabel(s.Module, ev.Direction)
 	t.move(s, running, at)
-	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
+	t.letTalk(s)
+	if s.Module == "" {
+		s.request = t.requested(o, ev.Request)
+	}
+	if s.request == "" {
+		t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
+	}
 	return true
 }
 
 // unseen handles a line of a process that was never seen to connect.
-func (t *Sessions) unseen(o *Origin, pid int32, at int64, ev *Event) bool {
-	switch ev.Kind {
-	case Summary:
-		// The listener's stop line (main.c and cleanup.c, 3.1 and later) looks like an empty session.
-		if ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
-			return true
-		}
-		if !plausible(ev) {
-			return false
-		}
-		return t.line(t.open(o, pid, at, running, 0), at, ev)
-	case Transfer, FileList: // a session that began before we did
-		if ev.Length > maxBytes || ev.Wire > maxBytes {
-			return false
-		}
-		return t.line(t.open(o, pid, at, running, 0), at, ev)
-	case Allowed, ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
-		return t.line(t.open(o, pid, at, fresh, 0), at, ev)
+func (t *Sessions) unseen(o *Origin, p Process, at int64, ev *Event) bool {
+	if ev.Kind == Summary && ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
+		return true // the listener's stop line (main.c and cleanup.c, 3.1 and later) looks like an empty session
 	}
-	return t.stray(o, ev)
+	first := fresh
+	switch ev.Kind {
+	case Summary, Transfer, FileList: // a session that began before we did
+		if ev.Kind == Summary && !plausible(ev) || ev.Length > maxBytes || ev.Wire > maxBytes {
+			return false
+		}
+		first = running
+	case Allowed:
+		first = admitted
+	case ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
+	default:
+		if t.talkers.has(o, p.PID) {
+			return false // a client that is long gone as it seems, or not
+		}
+		return t.stray(o, at, ev)
+	}
+	v := t.admits(o, nil, p, at)
+	if v == refused {
+		return false
+	}
+	if s := t.open(o, p, at, first, v); s != nil {
+		return t.line(s, at, ev)
+	}
+	return t.stray(o, at, ev)
 }
 
 // stray counts what can be counted of a line that belongs to no session. It returns false if the line can't be the daemon's.
-func (t *Sessions) stray(o *Origin, ev *Event) bool {
+func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 	c := Change{Origin: o, N: times(ev)}
 	switch ev.Kind {
 	case Connect:
@@ -182,7 +209,7 @@ func (t *Sessions) stray(o *Origin, ev *Event) bool {
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
-		s := &Session{Origin: o, Direction: ev.Direction}
+		s := &Session{Origin: o, Direction: ev.Direction, FirstSeen: at, LastSeen: at}
 		if from := t.waiting(o, 0, ev); ev.Kind == Start && from != nil { // a module's long syslog tag, in which rsyslog cut off the pid
 			s.Module = from.Module
 			t.drop(from)
@@ -222,6 +249,10 @@ func small(ev *Event) bool {
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	switch ev.Kind {
+	case Transfer, Summary, FileList, FileError, FileVanished, MaxDelete, DeletionSkipped:
+		t.letTalk(s) // also where "rsync on" was lost
+	}
+	switch ev.Kind {
 	case Transfer:
 		return t.transfer(s, at, ev)
 	case Summary:
@@ -233,7 +264,7 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	case ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
 		return t.gateClosed(s, at, ev)
 	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
-		return t.refused(s, at, ev)
+		return t.turnedDown(s, at, ev)
 	case FileList:
 		s.fileList = true
 	case FileError, FileVanished:
@@ -303,7 +334,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 		return false
 	}
 	s.moved = true
-	if s.phase == fresh { // "rsync on" was lost
+	if s.phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
 	if s.Direction == NoDirection {
@@ -314,7 +345,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 			s.relabel(s.Module, Receive)
 		}
 	}
-	t.learn(s, ev)
+	t.confirm(s, ev)
 	t.move(s, s.phase, at) // while it settles, this puts its end off
 	c := Change{Origin: s.Origin, Session: s, N: times(ev)}
 	c.fillTransfer(ev, op)
@@ -346,21 +377,6 @@ func (s *Session) fits(ev *Event, op Op) bool {
 func (c *Change) fillTransfer(ev *Event, op Op) {
 	c.Kind, c.Op = FileMoved, op
 	c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
-}
-
-// learn names the module of a daemon before 3.2, which logs no "allowed access": the request's first word is the module when
-// the transfer line, where the daemon writes the configured name, begins with it too.
-func (t *Sessions) learn(s *Session, ev *Event) {
-	if s.request == "" || ev.AfterAddr == nil || s.Origin.names || len(t.known) > 0 {
-		return
-	}
-	rest, ok := bytes.CutPrefix(ev.AfterAddr, []byte(s.request))
-	if !ok || !bytes.HasPrefix(rest, []byte(" (")) || bytes.Contains([]byte(s.request), []byte(" (")) {
-		return
-	}
-	m, _ := t.module(s.Origin, []byte(s.request), true)
-	s.relabel(m, s.Direction)
-	s.request = ""
 }
 
 // summary takes "sent … received …"; the last one of a session counts.
@@ -418,10 +434,10 @@ func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
 }
 
 func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
-	if s.phase != fresh || s.known {
+	if s.phase != fresh && s.phase != admitted || s.known {
 		return false
 	}
-	daemons := s.reopened == 0 && s.ConnectSeen // else a client may have written it
+	daemons := !s.doubtful && s.ConnectSeen // else a client may have written it
 	s.Origin.names = s.Origin.names || daemons
 	m, ok := t.module(s.Origin, ev.Module, daemons)
 	s.known = ok
@@ -429,33 +445,33 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	t.move(s, fresh, at)
+	t.move(s, admitted, at)
 	return true
 }
 
 // gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
 func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
-	if s.phase != fresh {
+	if s.phase >= running {
 		return false
 	}
-	t.move(s, fresh, at)
+	t.move(s, s.phase, at)
 	if ev.Kind == ModuleList {
 		s.listed = true
 		t.emit(Change{Kind: Listed, Origin: s.Origin, Session: s, N: 1})
 	} else {
-		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && s.reopened == 0 {
+		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && !s.doubtful {
 			m, _ := t.module(s.Origin, ev.Module, s.ConnectSeen)
 			s.relabel(m, s.Direction)
 		}
 		s.reason = ev.Reason
 		t.emit(Change{Kind: TurnedAway, Origin: s.Origin, Session: s, N: 1, Reason: ev.Reason})
 	}
-	t.end(s)
+	t.end(s, at)
 	return true
 }
 
-// refused handles a request that was logged and then turned down; "rsync error" follows.
-func (t *Sessions) refused(s *Session, at int64, ev *Event) bool {
+// turnedDown handles a request that was logged and then turned down; "rsync error" follows.
+func (t *Sessions) turnedDown(s *Session, at int64, ev *Event) bool {
 	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
 	late := ev.Kind == RefusedOption && s.Direction == Receive
 	if s.over() || s.moved || s.fileList && !late {

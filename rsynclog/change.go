@@ -61,7 +61,7 @@ type Session struct {
 	User      string // the authenticated user; empty without authentication
 	Addr      string // the client's numeric address; empty where no line named it
 
-	// FirstSeen and LastSeen are receive times of the session's lines, in nanoseconds of the clock that Apply is given.
+	// FirstSeen and LastSeen are when its first and its last line were written: see When.
 	FirstSeen, LastSeen int64
 	ConnectSeen         bool // whether FirstSeen is the session's real beginning
 
@@ -87,23 +87,29 @@ type Session struct {
 	lateExits  uint8  // exit lines after the end
 	length     uint64 // bytes of its transfer lines, %l
 	wire       uint64 // and %b
-	serial     uint64 // of Origin.opened when it began
-	request    string // first component of the request, a candidate for Module
-	offer      offer  // a "connect from" inside this session that the next line confirms or refutes
-	reopened   uint8
-	unheard    int64 // nanoseconds since LastSeen in which nothing could be heard; see RestoreSessions
-	prev, next *Session
+	request    string // the module that the request names, as long as no line has confirmed it; see confirm
+	overruled  bool   // a transfer line named another one
+	executed   bool   // its transfer was counted, after it had waited for the module's name
+	unheard    int64  // nanoseconds since LastSeen in which nothing could be heard; see RestoreSessions
+
+	// Whose pid it is: see admits.
+	born, heard uint32 // the life of the origin's pids in which it began, and in which it was heard last
+	started     uint64 // when its process began, by the kernel's word; 0: not known
+	talks       bool   // its client can have lines logged
+	doubtful    bool   // a client may have begun it
+	orphaned    int64  // when its daemon started anew and nothing was heard since; 0: it did not
+	ended       int64  // when it was over
+
+	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
+
+	entered      uint64   // which of all entries into phases was the one into its own
+	prev, next   *Session // of its phase in its origin, in the order of its last lines
+	older, newer *Session // of its phase in all origins, in the order in which they came into it
 }
 
 type exit struct {
 	role byte // first letter of the role; 0: unused
 	code int16
-}
-
-// An offer is a second "connect from" under the pid of a session that has not ended: a reused pid, or a forgery.
-type offer struct {
-	at   int64 // 0: none
-	addr string
 }
 
 // Started says whether the transfer was let through.
@@ -117,7 +123,8 @@ func (s *Session) goingOn() bool { return s.phase == running || s.phase == faili
 type phase uint8
 
 const (
-	fresh    phase = iota // connected, not yet started
+	fresh    phase = iota // connected, not yet let into a module
+	admitted              // let into a module, not yet started
 	running               // started
 	failing               // started; a file failed, after which no last line may come
 	settling              // a last line was seen; counted if nothing contradicts it
@@ -126,43 +133,9 @@ const (
 	numPhases
 )
 
-// silence returns for how long the session has said nothing, though it could have been heard, in nanoseconds.
-func (s *Session) silence(now int64) int64 { return now - s.LastSeen - s.unheard }
+// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but proves nobody's
+// backup.
+func (s *Session) Doubtful() bool { return s.doubtful }
 
 // over says whether the session has been counted.
 func (s *Session) over() bool { return s.phase == lapsed || s.phase == ended }
-
-// comeRound says whether so many sessions have begun since this one that its pid may well be another process's.
-func (s *Session) comeRound() bool { return s.Origin.opened-s.serial >= pidDistance }
-
-// A sessionList is a list of sessions in the order in which they were last moved, oldest first.
-type sessionList struct {
-	first, last *Session
-	len         int
-}
-
-func (l *sessionList) push(s *Session) {
-	s.prev, s.next = l.last, nil
-	if l.last != nil {
-		l.last.next = s
-	} else {
-		l.first = s
-	}
-	l.last = s
-	l.len++
-}
-
-func (l *sessionList) remove(s *Session) {
-	if s.prev != nil {
-		s.prev.next = s.next
-	} else {
-		l.first = s.next
-	}
-	if s.next != nil {
-		s.next.prev = s.prev
-	} else {
-		l.last = s.prev
-	}
-	s.prev, s.next = nil, nil
-	l.len--
-}

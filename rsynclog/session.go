@@ -1,7 +1,6 @@
 package rsynclog
 
 import (
-	"bytes"
 	"strings"
 	"time"
 	"unicode"
@@ -9,7 +8,7 @@ import (
 
 // Limits of a Sessions. What does not fit is counted, never kept.
 type Limits struct {
-	Sessions int           // open and lately ended sessions together; the one longest silent makes room
+	Sessions int           // open and lately ended sessions together; see makeRoom for whom they make room
 	Origins  int           // hosts; those beyond share the host name Other and their sessions aren't followed
 	TTL      time.Duration // a session silent for so long has ended
 	Settle   time.Duration // how long a last line must stand uncontradicted before the session is counted
@@ -29,113 +28,88 @@ const (
 	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
 	// its summary says is added: it is remembered for as long as another session may be silent.
 	failingTTL = 15 * time.Minute
-	// Late lines of an ended session still find it for this long, and its process can't pass for a new one.
+	// endedTTL is for how long late lines of an ended session still find it, and after which its process may have ended, too.
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach, and maxTaught those of all hosts: a sender can make hosts up.
+	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all hosts: a sender can make hosts up.
 	maxModules = 1000
-	maxTaught  = 1 << 15
-	// maxReopened bounds how often lines under the pid of a session that was let through may begin another one: a client can write
-	// such lines. Where pidDistance other sessions have begun meanwhile, the pid is believed to have come round.
-	maxReopened = 16
-	pidDistance = 64
+	maxNames   = 1 << 15
 	// pidsNear is how far a child's pid can be from its parent's.
 	pidsNear = 64
 	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
 	maxRaw = 5 * MaxLabel
-	// maxEnded bounds how many sessions one Tick ends, so that it doesn't take long.
-	maxEnded = 512
+	// maxInline bounds how many sessions of its origin one record ends. Tick ends the rest.
+	maxInline = 64
 )
-
-// An Origin is where sessions with distinct pids come from: a host, or a followed file.
-type Origin struct {
-	Host  string // name in the syslog header; empty for local inputs
-	Scope uint32 // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
-
-	// Cookie is the consumer's; see also Restored.
-	Cookie any
-
-	raw      string // the host as it stands in the header
-	tracked  bool
-	opened   uint64 // sessions begun here
-	index    int    // in the State that is being made
-	sessions map[int32]*Session
-	modules  map[string]string // configured modules' names, raw as logged, to label
-	names    bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
-}
-
-type originKey struct {
-	scope uint32
-	host  string
-}
 
 // Sessions follows the sessions of many daemons. Not safe for concurrent use.
 type Sessions struct {
 	limits   Limits
+	ttl      [numPhases]int64  // how long a session of a phase may be silent; of an ended one, how long it is remembered
 	known    map[string]string // modules from the settings, for every origin
+	hosts    map[string]bool   // hosts from the settings
 	origins  map[originKey]*Origin
+	inOrder  []*Origin // the same, as they came
+	ids      uint32    // origins so far
 	overflow *Origin
 	last     *Origin
-	lists    [numPhases]sessionList
+	table    map[tableKey]*Session // the latest session of each pid
+	ages     [numPhases]ageList
+	entries  uint64 // into phases, so far
+	talkers  talkers
 	changes  []Change
-	taught   int // names in the origins' modules
+	names    int   // in the origins' modules
+	stamp    int64 // of the record that is being applied, corrected; 0: none
+	// nobodyBefore is until when no origin can be let go of.
+	nobodyBefore int64
 
 	evicted   uint64
 	overflown uint64
 }
 
-// NewSessions returns an empty table. The modules are the names that exist by configuration; a client can't invent them.
-func NewSessions(limits Limits, modules []string) *Sessions {
-	t := &Sessions{limits: limits, known: map[string]string{}, origins: map[originKey]*Origin{}}
+type tableKey struct {
+	origin uint32
+	pid    int32
+}
+
+// NewSessions returns an empty table. The modules and hosts are the names that exist by configuration: a client can't invent these
+// modules, and these hosts always have room.
+func NewSessions(limits Limits, modules, hosts []string) *Sessions {
+	t := &Sessions{
+		limits: limits, known: map[string]string{}, hosts: map[string]bool{}, origins: map[originKey]*Origin{}, table: map[tableKey]*Session{},
+		talkers: talkers{pages: map[talkerPage]*talkerBits{}},
+	}
+	ttl := limits.TTL
+	t.ttl = [numPhases]int64{
+		fresh: int64(min(freshTTL, ttl)), admitted: int64(min(freshTTL, ttl)), running: int64(ttl), failing: int64(min(failingTTL, ttl)),
+		settling: int64(min(limits.Settle, ttl)), lapsed: int64(max(endedTTL, ttl)), ended: int64(endedTTL),
+	}
 	for _, m := range modules {
 		t.known[m] = Label([]byte(m))
+	}
+	for _, h := range hosts {
+		t.hosts[h] = true
 	}
 	t.overflow = &Origin{Host: Other, raw: Other}
 	return t
 }
 
-// Origin returns the origin of a scope and a host name as it stands in the header. The host is copied when it is new.
-func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
-	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) {
-		return o
-	}
-	if len(host) > maxRaw {
-		t.overflown++
-		return t.overflow
-	}
-	o := t.origins[originKey{scope, string(host)}]
-	if o == nil {
-		if len(t.origins) >= t.limits.Origins {
-			t.overflown++
-			return t.overflow
-		}
-		raw := string(host)
-		o = &Origin{Host: Label(host), Scope: scope, raw: raw, tracked: true, sessions: map[int32]*Session{}, modules: map[string]string{}}
-		t.origins[originKey{scope, raw}] = o
-	}
-	t.last = o
-	return o
-}
-
 // Module returns the module of a process's session; empty where there is none, or none is known.
 func (t *Sessions) Module(o *Origin, pid int32) string {
-	if s := o.sessions[pid]; s != nil {
+	if s := t.session(o, pid); s != nil {
 		return s.Module
 	}
 	return ""
 }
 
-// Len returns how many sessions are in the table, those lately ended among them.
-func (t *Sessions) Len() int {
-	n := 0
-	for i := range t.lists {
-		n += t.lists[i].len
-	}
-	return n
-}
+// session returns the latest session of a pid, or nil.
+func (t *Sessions) session(o *Origin, pid int32) *Session { return t.table[tableKey{o.id, pid}] }
 
-// Evicted returns how many unfinished sessions had to make room for newer ones.
+// Len returns how many sessions are in the table, those lately ended among them.
+func (t *Sessions) Len() int { return len(t.table) }
+
+// Evicted returns how many unfinished sessions had to make room for others, or found none.
 func (t *Sessions) Evicted() uint64 { return t.evicted }
 
 // Overflown returns how many messages came from hosts beyond the limit.
@@ -144,44 +118,11 @@ func (t *Sessions) Overflown() uint64 { return t.overflown }
 // Active calls f for each session that was let through and has not ended.
 func (t *Sessions) Active(f func(*Session)) {
 	for _, p := range [...]phase{running, failing, settling} {
-		for s := t.lists[p].first; s != nil; s = s.next {
+		for s := t.ages[p].first; s != nil; s = s.newer {
 			if s.Started() {
 				f(s)
 			}
 		}
-	}
-}
-
-// Tick ends the sessions whose time has come, some hundred at a time. The changes are valid until the next call.
-func (t *Sessions) Tick(now int64) []Change {
-	t.reset()
-	ttl := [numPhases]time.Duration{
-		fresh: min(freshTTL, t.limits.TTL), running: t.limits.TTL, failing: min(failingTTL, t.limits.TTL),
-		settling: min(t.limits.Settle, t.limits.TTL), lapsed: max(endedTTL, t.limits.TTL), ended: endedTTL,
-	}
-	for p := fresh; p < numPhases; p++ {
-		n := 0
-		for s := t.lists[p].first; s != nil && n < maxEnded && s.silence(now) >= int64(ttl[p]); s = t.lists[p].first {
-			n++
-			if s.over() {
-				t.drop(s)
-				continue
-			}
-			t.expire(s)
-			if s.silence(now) >= int64(ttl[s.phase]) { // behind younger ones in that list it would be kept as long as they are
-				t.drop(s)
-			}
-		}
-	}
-	return t.changes
-}
-
-// expire ends a session that has said nothing for too long, and counts the connection that it may have hidden.
-func (t *Sessions) expire(s *Session) {
-	offer := s.offer
-	t.end(s)
-	if offer.at != 0 {
-		t.emit(Change{Kind: Connected, Origin: s.Origin, N: 1})
 	}
 }
 
@@ -193,61 +134,90 @@ func (t *Sessions) reset() {
 	t.changes = t.changes[:0]
 }
 
-// open begins a session and makes room for it. reopened says how often lines have begun one under a pid that a client may write for;
-// such sessions are no sign that other pids are in use.
-func (t *Sessions) open(o *Origin, pid int32, at int64, p phase, reopened uint8) *Session {
-	for t.Len() >= t.limits.Sessions {
-		t.evict()
+// open begins a session of a process and makes room for it. It returns nil if there is no room for a client that only connected.
+func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) *Session {
+	if !t.makeRoom(first != fresh) {
+		return nil
 	}
-	if reopened == 0 {
-		o.opened++
+	s := &Session{
+		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
+		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
+		stamp: t.stamp,
 	}
-	s := &Session{Origin: o, PID: pid, FirstSeen: at, LastSeen: at, phase: p, serial: o.opened, reopened: reopened}
-	o.sessions[pid] = s
-	t.lists[p].push(s)
+	t.table[tableKey{o.id, p.PID}] = s
+	t.push(s)
+	t.talkers.remove(o, p.PID)
+	if first == running || v == doubtful {
+		t.letTalk(s)
+	}
 	return s
 }
 
-func (t *Sessions) evict() {
-	for _, p := range [...]phase{ended, lapsed, settling, failing, fresh, running} {
-		if s := t.lists[p].first; s != nil {
-			if !s.over() {
-				t.evicted++
-				s.evicted = true
-				t.expire(s)
-			}
-			t.drop(s)
-			return
-		}
+func (t *Sessions) push(s *Session) {
+	s.Origin.lists[s.phase].push(s)
+	t.enter(s)
+	s.Origin.wake(t.due(s))
+}
+
+// enter puts a session at the young end of all those of its phase.
+func (t *Sessions) enter(s *Session) {
+	t.entries++
+	s.entered = t.entries
+	t.ages[s.phase].push(s)
+}
+
+func (t *Sessions) unlink(s *Session) {
+	t.unlist(s)
+	t.ages[s.phase].remove(s)
+}
+
+// unlist takes a session off its origin's list. The next one, which nobody has looked at while it stood behind, may be due before.
+func (t *Sessions) unlist(s *Session) {
+	l := &s.Origin.lists[s.phase]
+	first := l.first == s
+	l.remove(s)
+	if first && l.first != nil {
+		s.Origin.wake(t.due(l.first))
 	}
 }
 
 // drop forgets a session.
 func (t *Sessions) drop(s *Session) {
-	t.lists[s.phase].remove(s)
-	if s.Origin.sessions[s.PID] == s {
-		delete(s.Origin.sessions, s.PID)
+	t.unlink(s)
+	key := tableKey{s.Origin.id, s.PID}
+	if t.table[key] == s {
+		delete(t.table, key)
 	}
 }
 
 // move puts a session at the young end of a phase's list.
 func (t *Sessions) move(s *Session, p phase, at int64) {
-	t.lists[s.phase].remove(s)
-	s.phase = p
 	if at >= s.LastSeen {
 		s.LastSeen, s.unheard = at, 0
 	}
-	t.lists[p].push(s)
+	if s.over() {
+		s.ended = max(s.ended, at)
+	}
+	o := s.Origin
+	t.unlist(s)
+	if s.phase != p {
+		t.ages[s.phase].remove(s)
+		s.phase = p
+		t.enter(s)
+	}
+	o.lists[p].push(s)
+	o.wake(t.due(s))
 }
 
-// end closes a session's books.
-func (t *Sessions) end(s *Session) {
+// end closes a session's books. The time at is the record's, or the clock's, that shows that it is over.
+func (t *Sessions) end(s *Session, at int64) {
 	if s.over() {
 		return
 	}
+	t.settleModule(s)
 	last := ended
-	if s.phase == failing {
-		last = lapsed
+	if s.phase == failing || s.orphaned != 0 && s.goingOn() {
+		last = lapsed // it may go on
 	}
 	s.Outcome = s.outcome()
 	for _, e := range s.exits {
@@ -256,13 +226,12 @@ func (t *Sessions) end(s *Session) {
 		}
 	}
 	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
-	s.offer = offer{}
-	t.lists[s.phase].remove(s)
-	s.phase = last
-	t.lists[last].push(s)
+	t.unlink(s)
+	s.phase, s.ended, s.unheard = last, max(at, s.LastSeen), 0
+	t.push(s)
 }
 
-// outcome judges a session by what was logged; RSYNC's daemon writes no one line that does (clientserver.c, cleanup.c).
+// outcome judges a session by what was logged; rsync's daemon writes no one line that does (clientserver.c, cleanup.c).
 func (s *Session) outcome() Outcome {
 	switch {
 	case s.reason != NoReason:
@@ -302,32 +271,6 @@ func (s *Session) relabel(module string, d Direction) {
 	if s.Module != module || s.Direction != d {
 		s.Module, s.Direction, s.Cookie = module, d, nil
 	}
-}
-
-// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the daemon,
-// not a client, wrote it; otherwise ok is false.
-func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
-	if m, ok := t.known[string(name)]; ok {
-		return m, true
-	}
-	if len(t.known) > 0 && bytes.Contains(name, []byte(`\#`)) { // as a log file has it
-		if m, ok := t.known[string(AppendUnescaped(nil, name[:min(len(name), maxRaw)]))]; ok {
-			return m, true
-		}
-	}
-	if m, ok := o.modules[string(name)]; ok {
-		return m, true
-	}
-	if !teach || len(name) == 0 {
-		return "", false
-	}
-	if len(o.modules) >= maxModules || t.taught >= maxTaught || len(name) > maxRaw {
-		return Other, true
-	}
-	m := Label(name)
-	o.modules[string(name)] = m
-	t.taught++
-	return m, true
 }
 
 // Label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at most MaxLabel bytes. The label

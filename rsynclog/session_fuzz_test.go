@@ -53,8 +53,8 @@ func play(t *testing.T, script []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewSessions(limits, nil)
-	o := s.Origin(0, []byte("vm"))
+	s := newSessions(limits)
+	o := s.origin(0, "vm")
 	now := int64(time.Hour)
 	var lines, connects, connected, starts, executed, summaries, ended uint64
 	add := func(changes []Change) {
@@ -78,7 +78,7 @@ func play(t *testing.T, script []byte) {
 	for _, b := range script {
 		if b >= 0xf0 {
 			now += int64(time.Second) << (b & 15)
-			add(s.Tick(now))
+			add(s.tickAll(now))
 			checkTable(t, s)
 			continue
 		}
@@ -94,11 +94,10 @@ func play(t *testing.T, script []byte) {
 		case Start:
 			starts++
 		}
-		changes, believed := s.Apply(o, pid, now, &ev)
-		if !believed && len(changes) > 0 && ev.Kind != Allowed && ev.Kind != Start {
-			// An offer that this line confirmed may have changed the books before the line itself was refused.
-			for _, c := range changes {
-				if c.Kind == FileMoved || c.Kind == TurnedAway || c.Kind == Listed {
+		changes, believed := s.apply(o, pid, now, &ev)
+		if !believed {
+			for _, c := range changes { // sessions of which time has shown that they are over end before the line is looked at
+				if c.Kind != Ended && c.Kind != Exited {
 					t.Fatalf("%q isn't believed, and counts as %d", line, c.Kind)
 				}
 			}
@@ -106,8 +105,8 @@ func play(t *testing.T, script []byte) {
 		add(changes)
 		checkTable(t, s)
 	}
-	add(s.Tick(now + int64(100*24*time.Hour)))
-	add(s.Tick(now + int64(200*24*time.Hour)))
+	add(s.tickAll(now + int64(100*24*time.Hour)))
+	add(s.tickAll(now + int64(200*24*time.Hour)))
 	checkTable(t, s)
 	if s.Len() != 0 {
 		t.Fatalf("%d sessions never end", s.Len())
@@ -117,34 +116,35 @@ func play(t *testing.T, script []byte) {
 	}
 }
 
-// checkTable asserts that lists, map and phases agree.
+// checkTable asserts that lists, map and phases agree, and that no session is due before its origin.
 func checkTable(t *testing.T, s *Sessions) {
 	t.Helper()
-	listed := 0
-	for p := range s.lists {
-		n := 0
-		for x := s.lists[p].first; x != nil; x = x.next {
-			n++
-			if x.phase != phase(p) {
-				t.Fatalf("a session of phase %d in the list of phase %d", x.phase, p)
-			}
-			if x.Origin.sessions[x.PID] != x {
-				t.Fatalf("pid %d: a session in a list that its origin doesn't know", x.PID)
-			}
-			if x.next != nil && x.next.prev != x || x.next == nil && s.lists[p].last != x {
-				t.Fatal("a list is broken")
-			}
-		}
-		if n != s.lists[p].len {
-			t.Fatalf("list %d has %d sessions and says %d", p, n, s.lists[p].len)
-		}
-		listed += n
-	}
-	known := 0
+	listed, aged := 0, 0
 	for _, o := range s.origins {
-		known += len(o.sessions)
+		for p := range o.lists {
+			for x := o.lists[p].first; x != nil; x = x.next {
+				listed++
+				if x.phase != phase(p) || x.Origin != o || s.session(o, x.PID) != x {
+					t.Fatalf("pid %d: phase %d in the list of phase %d, or not its pid's session", x.PID, x.phase, p)
+				}
+				if x.next != nil && x.next.prev != x || x.next == nil && o.lists[p].last != x {
+					t.Fatal("a list is broken")
+				}
+			}
+			if x := o.lists[p].first; x != nil && s.due(x) < o.due {
+				t.Fatalf("pid %d is due at %d, and its origin not before %d", x.PID, s.due(x), o.due)
+			}
+		}
 	}
-	if listed != known || listed > s.limits.Sessions {
-		t.Fatalf("%d sessions in lists, %d in origins, %d allowed", listed, known, s.limits.Sessions)
+	for p := range s.ages {
+		for x := s.ages[p].first; x != nil; x = x.newer {
+			aged++
+			if x.phase != phase(p) || x.newer != nil && x.newer.older != x || x.newer == nil && s.ages[p].last != x {
+				t.Fatal("a list of all origins is broken")
+			}
+		}
+	}
+	if listed != len(s.table) || aged != listed || listed > s.limits.Sessions {
+		t.Fatalf("%d sessions in origins' lists, %d in those of all, %d in the table, %d allowed", listed, aged, len(s.table), s.limits.Sessions)
 	}
 }

@@ -1,7 +1,12 @@
 package rsynclog
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"math/bits"
+	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -16,10 +21,11 @@ type State struct {
 	Now       int64 // the time by Apply's clock
 	Names     StateNames
 	Origins   []OriginState
-	Sessions  []SessionState // of each phase, the one longest silent first
+	Sessions  []SessionState // of each host and phase, the one longest silent first
 	Noted     bool           // the origin of the hosts beyond the limit has a cookie
 	Evicted   uint64
 	Overflown uint64
+	NoRoom    int64 // until when no host can be let go of
 }
 
 // StateNames are the names of a State's numbers.
@@ -30,11 +36,32 @@ type StateNames struct {
 // An OriginState is an Origin.
 type OriginState struct {
 	Host    string // as it stands in the header: any bytes
+	Addr    string // as netip.Addr.String gives it; empty for none
 	Scope   uint32
-	Opened  uint64
-	Modules []string // the modules that its daemons taught, as logged: any bytes
+	Taught  []TaughtState
 	Names   bool
 	Noted   bool // it has a cookie
+	Arrived int64
+
+	Life, Top, Floor int64
+	Connects, Laps   uint64
+	Talkers          []TalkerState
+	Forgotten        int64
+	NoName           int64
+
+	Offset, SteadyArrived, SteadyStamp, Latest int64
+}
+
+// A TaughtState is the name of a module that the origin's daemons have logged: any bytes.
+type TaughtState struct {
+	Name  string
+	Heard int64
+}
+
+// A TalkerState has one bit for each of the pids from First on whose clients can have lines logged.
+type TalkerState struct {
+	First int32
+	Bits  []uint64
 }
 
 // A SessionState is a Session; fields of the same name mean the same.
@@ -44,7 +71,7 @@ type SessionState struct {
 	PID                                       int32
 	Module, User, Addr                        string
 	Direction                                 uint8
-	FirstSeen, LastSeen                       int64
+	FirstSeen, LastSeen, End                  int64
 	Unheard                                   int64
 	ConnectSeen                               bool
 	Outcome                                   uint8
@@ -53,19 +80,23 @@ type SessionState struct {
 	Noted                                     bool // it has a cookie
 	Known, Moved, Lost, FileErrors, MaxDelete bool
 	FileList, Evicted, Listed                 bool
-	Reason, LateExits, Reopened               uint8
+	Overruled, Executed                       bool
+	Reason, LateExits                         uint8
 	ExitRoles                                 [2]uint8 // 0: unused
 	ExitCodes                                 [2]int16
-	Length, Wire, Serial                      uint64
-	Request                                   string
-	OfferAt                                   int64
-	OfferAddr                                 string
+	Length, Wire                              uint64
+	Requested                                 string
+	Born, Heard                               uint32
+	Started                                   uint64
+	Talks, Doubted                            bool
+	Orphaned, Stamp, Shift                    int64
+	Entered                                   uint64
 }
 
 // Restored is the Cookie of an origin or a session that RestoreSessions has brought back and whose consumer had made a note there.
 type Restored struct{}
 
-var phaseNames = []string{"fresh", "running", "failing", "settling", "lapsed", "ended"}
+var phaseNames = []string{"fresh", "admitted", "running", "failing", "settling", "lapsed", "ended"}
 
 func stateNames() StateNames {
 	return StateNames{
@@ -88,7 +119,7 @@ func Room(sessions int) []SessionState {
 // State copies everything. The time now is Apply's clock's. room may be nil, or what Room returned, which becomes the State's.
 func (t *Sessions) State(now int64, room []SessionState) State {
 	st := State{
-		Now: now, Names: stateNames(), Noted: t.overflow.Cookie != nil, Evicted: t.evicted, Overflown: t.overflown,
+		Now: now, Names: stateNames(), Noted: t.overflow.Cookie != nil, Evicted: t.evicted, Overflown: t.overflown, NoRoom: t.nobodyBefore,
 		Origins: make([]OriginState, 0, len(t.origins)),
 	}
 	if n := t.Len(); len(room) >= n {
@@ -96,110 +127,203 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 	} else {
 		st.Sessions = make([]SessionState, n)
 	}
-	for _, o := range t.origins {
+	for _, o := range t.inOrder {
 		o.index = len(st.Origins)
-		c := OriginState{Host: o.raw, Scope: o.Scope, Opened: o.opened, Names: o.names, Noted: o.Cookie != nil}
-		for name := range o.modules {
-			c.Modules = append(c.Modules, name)
+		st.Origins = append(st.Origins, o.state())
+	}
+	byID := make(map[uint32]int, len(t.origins))
+	for _, o := range t.inOrder {
+		byID[o.id] = o.index
+	}
+	for key, p := range t.talkers.pages {
+		if i, ok := byID[key.origin]; ok && int64(p.life) == st.Origins[i].Life {
+			st.Origins[i].Talkers = append(st.Origins[i].Talkers, TalkerState{key.first * pidsPerPage, slices.Clone(p.bits[:])})
 		}
-		st.Origins = append(st.Origins, c)
 	}
 	i := 0
-	for p := range t.lists {
-		for s := t.lists[p].first; s != nil; s = s.next {
-			st.Sessions[i].fill(s)
-			i++
+	for _, o := range t.inOrder {
+		for p := range o.lists {
+			for s := o.lists[p].first; s != nil; s = s.next {
+				st.Sessions[i].fill(s)
+				i++
+			}
 		}
 	}
 	return st
 }
 
+func (o *Origin) state() OriginState {
+	c := OriginState{
+		Host: o.raw, Scope: o.Scope, Names: o.names, Noted: o.Cookie != nil, Arrived: o.arrived,
+		Life: int64(o.life.number), Top: int64(o.life.top), Floor: int64(o.life.floor), Connects: o.life.connects, Laps: o.life.laps,
+		Forgotten: o.forgotten, NoName: o.noName,
+		Offset:    o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp, Latest: o.clock.latest,
+	}
+	if o.Addr.IsValid() {
+		c.Addr = o.Addr.String()
+	}
+	for name, m := range o.modules {
+		c.Taught = append(c.Taught, TaughtState{name, m.heard})
+	}
+	return c
+}
+
 func (c *SessionState) fill(s *Session) {
 	c.Origin, c.Phase, c.PID = s.Origin.index, uint8(s.phase), s.PID
 	c.Module, c.User, c.Addr, c.Direction = s.Module, s.User, s.Addr, uint8(s.Direction)
-	c.FirstSeen, c.LastSeen, c.Unheard, c.ConnectSeen = s.FirstSeen, s.LastSeen, s.unheard, s.ConnectSeen
+	c.FirstSeen, c.LastSeen, c.End = s.FirstSeen, s.LastSeen, s.ended
+	c.Unheard, c.ConnectSeen = s.unheard, s.ConnectSeen
 	c.Outcome, c.HasSummary = uint8(s.Outcome), s.HasSummary
 	c.Sent, c.Received, c.Total = s.Sent, s.Received, s.Total
 	c.Noted = s.Cookie != nil
 	c.Known, c.Moved, c.Lost, c.FileErrors, c.MaxDelete = s.known, s.moved, s.lost, s.fileErrors, s.maxDelete
 	c.FileList, c.Evicted, c.Listed = s.fileList, s.evicted, s.listed
-	c.Reason, c.LateExits, c.Reopened = uint8(s.reason), s.lateExits, s.reopened
+	c.Overruled, c.Executed = s.overruled, s.executed
+	c.Reason, c.LateExits = uint8(s.reason), s.lateExits
 	for i, e := range s.exits {
 		c.ExitRoles[i], c.ExitCodes[i] = e.role, e.code
 	}
-	c.Length, c.Wire, c.Serial = s.length, s.wire, s.serial
-	c.Request, c.OfferAt, c.OfferAddr = s.request, s.offer.at, s.offer.addr
+	c.Length, c.Wire, c.Requested = s.length, s.wire, s.request
+	c.Born, c.Heard, c.Started, c.Talks, c.Doubted = s.born, s.heard, s.started, s.talks, s.doubtful
+	c.Orphaned, c.Stamp, c.Shift, c.Entered = s.orphaned, s.stamp, s.shift, s.entered
 }
 
-// RestoreSessions returns the table that a State was taken of, or an error that says what can't be in it. The limits and the modules are
+// A Restart is what RestoreSessions has to know besides the State.
+type Restart struct {
+	Now  int64         // the time by the new clock
+	Down time.Duration // how long nothing was heard: since State.Now, by the wall clock; 0 where that has been set back meanwhile
+	// Replayed says of a scope that what was logged meanwhile is still to be read, from a file.
+	Replayed func(scope uint32) bool
+}
+
+// replayPatience is for how long after a restart the reading of a file may take to begin. Its sessions aren't judged by the clock before.
+const replayPatience = time.Minute
+
+// RestoreSessions returns the table that a State was taken of, or an error that says what can't be in it. The limits, modules and hosts are
 // the new ones: where more sessions are open than may be, those that are surplus make room, as ever, when the next one begins, and
 // origins beyond the limit stay, while no others come.
 //
-// The time now is that of the new clock, and down how long nothing was heard: the time since State.Now by the wall clock, 0 where that
-// has been set back meanwhile. Then State.Now is taken for now, so that nothing lies in the future. Times keep their distance from now
-// otherwise: what a session took includes the time while we were down if it went on, and a last success is as old as it is.
+// Times stay what they were, by the wall clock. Where that has been set back meanwhile, State.Now is taken for Restart.Now, so that nothing
+// lies in the future.
 //
-// Silence is another matter: nobody spoke to us while we were down, and what was written into a file then is still to be read. So
-// that time doesn't count towards any session's end, nor towards the time for which ended ones are remembered. It doesn't set back what
-// had passed before either, so that a session ends although we are restarted again and again.
-func RestoreSessions(limits Limits, modules []string, st *State, now int64, down time.Duration) (*Sessions, error) {
-	t := NewSessions(limits, modules)
-	if down < 0 || !possible(now) || !possible(st.Now) || !possible(int64(down)) {
-		return nil, fmt.Errorf("restoring sessions: times out of range: %d, then %v, now %d", st.Now, down, now)
+// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count towards the end of any session but
+// those whose lines are still to be read.
+func RestoreSessions(limits Limits, modules, hosts []string, st *State, r Restart) (*Sessions, error) {
+	t := NewSessions(limits, modules, hosts)
+	down := int64(r.Down)
+	if down < 0 || !possible(r.Now) || !possible(st.Now) || !possible(st.NoRoom) || !possible(down) {
+		return nil, fmt.Errorf("restoring sessions: times out of range: %d, then %v, now %d", st.Now, r.Down, r.Now)
 	}
 	t.evicted, t.overflown = st.Evicted, st.Overflown
 	if st.Noted {
 		t.overflow.Cookie = Restored{}
 	}
-	origins := make([]*Origin, len(st.Origins))
+	m := restorer{now: st.Now, shift: r.Now - down - st.Now, down: down, tables: st.Names.tables(), replayed: r.Replayed,
+		old: !slices.Contains(st.Names.Phases, phaseNames[admitted]), table: t.table}
+	t.nobodyBefore = m.toCome(st.NoRoom)
 	for i := range st.Origins {
-		o, err := t.restoreOrigin(&st.Origins[i])
+		o, err := t.restoreOrigin(&m, &st.Origins[i])
 		if err != nil {
 			return nil, fmt.Errorf("restoring sessions: host %q in scope %d: %w", st.Origins[i].Host, st.Origins[i].Scope, err)
 		}
-		origins[i] = o
-	}
-	r := restorer{origins: origins, now: st.Now, shift: now - int64(down) - st.Now, down: int64(down), tables: st.Names.tables()}
-	for i := range st.Sessions {
-		s, err := r.session(&st.Sessions[i])
-		if err != nil {
-			return nil, fmt.Errorf("restoring sessions: session %d of %d, pid %d: %w", i+1, len(st.Sessions), st.Sessions[i].PID, err)
+		if r.Replayed(o.Scope) {
+			o.clock.quietFrom = r.Now + int64(replayPatience)
 		}
-		s.Origin.sessions[s.PID] = s
-		t.lists[s.phase].push(s)
+		m.origins = append(m.origins, o)
+	}
+	if err := t.restoreSessions(&m, st.Sessions); err != nil {
+		return nil, fmt.Errorf("restoring sessions: %w", err)
 	}
 	return t, nil
+}
+
+func (t *Sessions) restoreSessions(r *restorer, states []SessionState) error {
+	all := make([]*Session, 0, len(states))
+	for i := range states {
+		s, err := r.session(&states[i])
+		if err != nil {
+			return fmt.Errorf("session %d of %d, pid %d: %w", i+1, len(states), states[i].PID, err)
+		}
+		t.table[tableKey{s.Origin.id, s.PID}] = s
+		s.Origin.lists[s.phase].push(s)
+		s.Origin.wake(t.due(s))
+		if s.talks && s.heard == s.Origin.life.number {
+			t.talkers.add(s.Origin, s.PID)
+		}
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, func(a, b *Session) int { return cmp.Compare(a.entered, b.entered) })
+	for _, s := range all {
+		t.enter(s)
+	}
+	return nil
 }
 
 // possible keeps times, and sums of a few of them, within an int64.
 func possible(at int64) bool { return at > -1<<60 && at < 1<<62 }
 
-func (t *Sessions) restoreOrigin(c *OriginState) (*Origin, error) {
-	key := originKey{c.Scope, c.Host}
-	t.taught += len(c.Modules)
+func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
+	key := originKey{scope: c.Scope, host: c.Host}
+	if c.Addr != "" {
+		addr, err := netip.ParseAddr(c.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("its address: %w", err)
+		}
+		key.addr = addr
+	}
+	t.names += len(c.Taught)
 	switch {
 	case t.origins[key] != nil:
 		return nil, fmt.Errorf("it is there twice")
 	case len(c.Host) > maxRaw:
 		return nil, fmt.Errorf("a name of %d bytes; the longest has %d", len(c.Host), maxRaw)
-	case len(c.Modules) > maxModules || t.taught > maxTaught:
-		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d", len(c.Modules), t.taught, maxModules, maxTaught)
+	case len(c.Taught) > maxModules || t.names > maxNames:
+		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d", len(c.Taught), t.names, maxModules, maxNames)
+	case c.Life < 0 || c.Life > math.MaxUint32 || c.Top < 0 || c.Top > math.MaxInt32 || c.Floor < 0 || c.Floor > math.MaxInt32:
+		return nil, fmt.Errorf("life %d of its pids, of which %d is the highest and %d the least", c.Life, c.Top, c.Floor)
 	}
-	o := &Origin{
-		Host: Label([]byte(c.Host)), Scope: c.Scope, raw: c.Host, tracked: true, opened: c.Opened, names: c.Names,
-		sessions: map[int32]*Session{}, modules: make(map[string]string, len(c.Modules)),
-	}
-	for _, name := range c.Modules {
-		if name == "" || len(name) > maxRaw || o.modules[name] != "" {
-			return nil, fmt.Errorf("module %q: empty, too long, or there twice", name)
+	for _, at := range [...]int64{c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest} {
+		if !possible(at) {
+			return nil, fmt.Errorf("the time %d is out of range", at)
 		}
-		o.modules[name] = Label([]byte(name))
+	}
+	o := t.newOrigin(key)
+	o.names, o.arrived, o.forgotten, o.noName = c.Names, r.time(c.Arrived), r.toCome(c.Forgotten), r.toCome(c.NoName)
+	o.life = life{uint32(c.Life), int32(c.Top), int32(c.Floor), c.Connects, c.Laps}
+	o.clock = originClock{offset: c.Offset, latest: r.time(c.Latest)}
+	if c.SteadyArrived != 0 {
+		o.clock.steadyArrived, o.clock.steadyStamp = r.time(c.SteadyArrived), c.SteadyStamp+r.shift
+	}
+	if c.Arrived == 0 { // a version that didn't note it
+		o.arrived, o.clock.latest = r.now+r.shift+r.down, r.now+r.shift
+	}
+	if len(c.Taught) > 0 {
+		o.modules = make(map[string]taught, len(c.Taught))
+	}
+	for _, m := range c.Taught {
+		if _, twice := o.modules[m.Name]; twice || m.Name == "" || len(m.Name) > maxRaw {
+			return nil, fmt.Errorf("module %q: empty, too long, or there twice", m.Name)
+		}
+		o.modules[m.Name] = taught{Label([]byte(m.Name)), r.time(m.Heard)}
 	}
 	if c.Noted {
 		o.Cookie = Restored{}
 	}
-	t.origins[key] = o
-	return o, nil
+	return o, t.restoreTalkers(o, c.Talkers)
+}
+
+func (t *Sessions) restoreTalkers(o *Origin, pages []TalkerState) error {
+	for _, c := range pages {
+		if c.First < 0 || c.First%pidsPerPage != 0 || len(c.Bits) != pidsPerPage/64 {
+			return fmt.Errorf("%d words of pids from %d on", len(c.Bits), c.First)
+		}
+		for i, word := range c.Bits {
+			for ; word != 0; word &= word - 1 {
+				t.talkers.add(o, c.First+int32(64*i+bits.TrailingZeros64(word)))
+			}
+		}
+	}
+	return nil
 }
 
 // tables translates a State's numbers into this version's.
@@ -218,7 +342,16 @@ type restorer struct {
 	origins          []*Origin
 	now, shift, down int64
 	tables           tables
+	replayed         func(scope uint32) bool
+	old              bool // the State is of a version that didn't note whose client can have lines logged
+	table            map[tableKey]*Session
 }
+
+// time returns a time by the new clock. One after the last of the old clock can't be.
+func (r *restorer) time(at int64) int64 { return min(at, r.now) + r.shift }
+
+// toCome returns a time by the new clock until when something holds: an hour after the last one of the old clock at most.
+func (r *restorer) toCome(at int64) int64 { return min(at, r.now+int64(endedTTL)) + r.shift }
 
 func (r *restorer) session(c *SessionState) (*Session, error) {
 	if err := r.check(c); err != nil {
@@ -228,9 +361,10 @@ func (r *restorer) session(c *SessionState) (*Session, error) {
 		Origin: r.origins[c.Origin], PID: c.PID, Module: c.Module, User: c.User, Addr: c.Addr, ConnectSeen: c.ConnectSeen,
 		HasSummary: c.HasSummary, Sent: c.Sent, Received: c.Received, Total: c.Total,
 		known: c.Known, moved: c.Moved, lost: c.Lost, fileErrors: c.FileErrors, maxDelete: c.MaxDelete, fileList: c.FileList,
-		evicted: c.Evicted, listed: c.Listed, lateExits: c.LateExits, reopened: c.Reopened,
+		evicted: c.Evicted, listed: c.Listed, lateExits: c.LateExits, overruled: c.Overruled, executed: c.Executed,
 		exits:  [2]exit{{c.ExitRoles[0], c.ExitCodes[0]}, {c.ExitRoles[1], c.ExitCodes[1]}},
-		length: c.Length, wire: c.Wire, serial: c.Serial, request: c.Request,
+		length: c.Length, wire: c.Wire, request: c.Requested,
+		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted, shift: c.Shift, entered: c.Entered,
 	}
 	for _, e := range [...]struct {
 		number uint8
@@ -248,14 +382,22 @@ func (r *restorer) session(c *SessionState) (*Session, error) {
 		}
 		e.set(e.table[e.number])
 	}
-	// A time after the last one of the old clock can't be.
 	last := min(c.LastSeen, r.now)
-	s.LastSeen = last + r.shift
-	s.FirstSeen = min(c.FirstSeen, last) + r.shift
-	s.unheard = min(max(c.Unheard, 0), r.now-last) + r.down
-	if c.OfferAt != 0 {
-		s.offer = offer{at: min(c.OfferAt, r.now) + r.shift, addr: c.OfferAddr}
+	s.LastSeen, s.FirstSeen = r.time(last), r.time(min(c.FirstSeen, last))
+	s.unheard = min(max(c.Unheard, 0), r.now-last)
+	if !r.replayed(s.Origin.Scope) {
+		s.unheard += r.down
 	}
+	if s.over() {
+		s.ended = r.time(max(c.End, last))
+	}
+	if c.Orphaned != 0 {
+		s.orphaned = r.time(c.Orphaned)
+	}
+	if c.Stamp != 0 {
+		s.stamp = c.Stamp + r.shift
+	}
+	s.talks = s.talks || r.old && s.Direction != NoDirection
 	if c.Noted {
 		s.Cookie = Restored{}
 	}
@@ -271,24 +413,21 @@ func (r *restorer) check(c *SessionState) error {
 	switch {
 	case c.PID == 0:
 		return fmt.Errorf("a session without a pid")
-	case o.sessions[c.PID] != nil:
+	case r.table[tableKey{o.id, c.PID}] != nil:
 		return fmt.Errorf("host %q has two sessions of this pid", o.raw)
-	case c.Serial > o.opened:
-		return fmt.Errorf("it is number %d of host %q, which has had %d", c.Serial, o.raw, o.opened)
-	case !possible(c.FirstSeen) || !possible(c.LastSeen) || !possible(c.OfferAt):
-		return fmt.Errorf("its times are out of range: %d, %d, %d", c.FirstSeen, c.LastSeen, c.OfferAt)
+	case c.PID < 0 || c.Born > o.life.number || c.Heard > o.life.number || c.Born > c.Heard:
+		return fmt.Errorf("it began in life %d of its pid and was heard in life %d; host %q is in life %d", c.Born, c.Heard, o.raw, o.life.number)
+	case !possible(c.FirstSeen) || !possible(c.LastSeen) || !possible(c.End) || !possible(c.Orphaned) || !possible(c.Stamp) || !possible(c.Shift):
+		return fmt.Errorf("its times are out of range: %d, %d, %d, %d, %d, %d", c.FirstSeen, c.LastSeen, c.End, c.Orphaned, c.Stamp, c.Shift)
 	case max(c.Sent, c.Received, c.Total, c.Length, c.Wire) > maxBytes:
 		return fmt.Errorf("more bytes than any session is believed")
-	case c.Reopened > maxReopened+1 || c.LateExits > 2:
-		return fmt.Errorf("%d sessions under its pid, %d late exits", c.Reopened, c.LateExits)
+	case c.LateExits > 2:
+		return fmt.Errorf("%d late exits", c.LateExits)
 	}
-	for _, label := range [...]string{c.Module, c.User, c.Addr, c.OfferAddr} {
+	for _, label := range [...]string{c.Module, c.User, c.Addr, c.Requested} {
 		if len(label) > MaxLabel || !utf8.ValidString(label) {
 			return fmt.Errorf("%q can't be a label", label)
 		}
-	}
-	if len(c.Request) > MaxLabel {
-		return fmt.Errorf("a request of %d bytes; the longest has %d", len(c.Request), MaxLabel)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package rsynclog
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,12 +16,12 @@ func (b *table) restart(limits Limits, down time.Duration, modules ...string) {
 	b.t.Helper()
 	st := b.sessions.State(b.now, nil)
 	b.now += int64(down)
-	s, err := RestoreSessions(limits, modules, &st, b.now, down)
+	s, err := restoreAt(limits, modules, &st, b.now, down)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	checkTable(b.t, s)
-	b.sessions, b.host = s, s.Origin(b.host.Scope, []byte(b.host.raw))
+	b.sessions, b.host = s, s.origin(b.host.Scope, b.host.raw)
 }
 
 // full returns a session of which no field is zero; a field that is added fails the test until State knows it.
@@ -30,54 +31,82 @@ func full(t *testing.T, o *Origin) *Session {
 		Origin: o, PID: 7, Module: "data", Direction: Receive, User: "alice", Addr: "192.0.2.1", FirstSeen: 1000, LastSeen: 2000, ConnectSeen: true,
 		Outcome: Partial, HasSummary: true, Sent: 3, Received: 4, Total: 5, Cookie: "a note", phase: failing, known: true, moved: true, lost: true,
 		fileErrors: true, maxDelete: true, fileList: true, evicted: true, reason: ReasonAuth, listed: true,
-		exits: [2]exit{{'s', 23}, {'g', -7}}, lateExits: 2, length: 6, wire: 8, serial: 9, request: "d\xffata", offer: offer{1500, "192.0.2.2"},
-		reopened: 10, unheard: 300, prev: &Session{}, next: &Session{},
+		exits: [2]exit{{'s', 23}, {'g', -7}}, lateExits: 2, length: 6, wire: 8, request: "data", overruled: true, executed: true,
+		unheard: 300, born: 1, heard: 2, started: 9, talks: true, doubtful: true, orphaned: 1800, ended: 1900, stamp: 1700, shift: 50, entered: 1,
+		prev: &Session{}, next: &Session{}, older: &Session{}, newer: &Session{},
 	}
 	for v, i := reflect.ValueOf(s).Elem(), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("the test doesn't set %s", v.Type().Field(i).Name)
 		}
 	}
-	s.prev, s.next = nil, nil
+	s.prev, s.next, s.older, s.newer = nil, nil, nil, nil
 	return s
 }
 
+// keep puts a session into the table.
+func (t *Sessions) keep(s *Session) {
+	t.table[tableKey{s.Origin.id, s.PID}] = s
+	t.push(s)
+}
+
 func TestEveryFieldIsRestored(t *testing.T) {
-	s := NewSessions(DefaultLimits(), nil)
+	s := newSessions(DefaultLimits())
 	s.overflow.Cookie, s.evicted, s.overflown = "a note", 11, 12
-	o := s.Origin(5, []byte("h\xc3\\#011"))
-	o.Cookie, o.opened, o.names = "a note", 20, true
+	o := s.origin(5, "h\xc3\\#011")
+	o.Cookie, o.names, o.arrived, o.forgotten = "a note", true, 1234, 1300
+	o.life = life{number: 2, top: 300, floor: 30, connects: 400, laps: 1}
+	o.clock = originClock{offset: 40, steadyArrived: 1100, steadyStamp: 1090, latest: 1200}
 	s.module(o, []byte("m\xff"), true)
-	x := full(t, o)
-	o.sessions[x.PID] = x
-	s.lists[x.phase].push(x)
-	for i := range 3 { // younger ones in the same list, and other lists
-		s.open(o, int32(100-i), 2100, failing, 0)
-		s.open(o, int32(200-i), 2200, ended, 0)
+	s.talkers.add(o, 1000)
+	s.keep(full(t, o))
+	for i := range int32(3) { // younger ones in the same list, and other lists
+		for p := range numPhases {
+			x := s.open(o, Process{PID: 100 + 10*int32(p) + i}, 2100, p, believed)
+			if x.over() {
+				x.ended = 2150
+			}
+		}
 	}
+	addressed := s.Origin(0, nil, netip.MustParseAddr("192.0.2.7"), 5)
 	st := s.State(3000, nil)
-	st.Origins = slices.Clone(st.Origins)
-	r, err := RestoreSessions(DefaultLimits(), nil, &st, 3000, 0)
+	r, err := restoreAt(DefaultLimits(), nil, &st, 3000, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkTable(t, r)
-	if r.evicted != 11 || r.overflown != 12 || r.taught != 1 || r.overflow.Cookie != (Restored{}) {
-		t.Errorf("evicted %d, overflown %d, taught %d, cookie %v", r.evicted, r.overflown, r.taught, r.overflow.Cookie)
+	if r.evicted != 11 || r.overflown != 12 || r.names != 1 || r.overflow.Cookie != (Restored{}) {
+		t.Errorf("evicted %d, overflown %d, names %d, cookie %v", r.evicted, r.overflown, r.names, r.overflow.Cookie)
 	}
-	got := r.Origin(5, []byte("h\xc3\\#011"))
-	if got.Host != o.Host || got.opened != 23+3 || !got.names || got.Cookie != (Restored{}) || !maps.Equal(got.modules, o.modules) || !got.tracked {
+	if got := r.Origin(0, nil, netip.MustParseAddr("192.0.2.7"), 5); len(r.origins) != 2 || got.arrived != addressed.arrived {
+		t.Errorf("%d origins, want two; that of an address was heard at %d", len(r.origins), got.arrived)
+	}
+	got := r.origin(5, "h\xc3\\#011")
+	if got.Host != o.Host || !got.names || got.Cookie != (Restored{}) || !maps.Equal(got.modules, o.modules) || !got.tracked ||
+		got.life != o.life || got.clock != o.clock || got.arrived != o.arrived || got.forgotten != o.forgotten {
 		t.Errorf("the origin is %+v, was %+v", got, o)
 	}
-	for p := range s.lists {
-		a, b := s.lists[p].first, r.lists[p].first
+	for _, pid := range []int32{7, 1000, 120} {
+		if !r.talkers.has(got, pid) {
+			t.Errorf("pid %d is no talker's any more", pid)
+		}
+	}
+	if r.talkers.has(got, 1001) || r.talkers.has(got, 100) {
+		t.Error("somebody is a talker who wasn't")
+	}
+	for p := range o.lists {
+		a, b := o.lists[p].first, got.lists[p].first
 		for ; a != nil && b != nil; a, b = a.next, b.next {
 			want, is := *a, *b
 			if (want.Cookie != nil) != (is.Cookie == Restored{}) {
 				t.Errorf("pid %d: the cookie is %v, was %v", a.PID, b.Cookie, a.Cookie)
 			}
-			want.Origin, want.Cookie, want.prev, want.next = nil, nil, nil, nil
-			is.Origin, is.Cookie, is.prev, is.next = nil, nil, nil, nil
+			for _, x := range []*Session{&want, &is} {
+				x.Origin, x.Cookie, x.prev, x.next, x.older, x.newer, x.entered = nil, nil, nil, nil, nil, nil, 0
+			}
+			if !a.over() {
+				want.ended, is.ended = 0, 0
+			}
 			if b.Origin != got || !reflect.DeepEqual(is, want) {
 				t.Errorf("list %d: got %+v, want %+v", p, is, want)
 			}
@@ -105,13 +134,13 @@ func TestDowntimeEndsNothing(t *testing.T) {
 	if len(b.book.ended) != 0 {
 		t.Fatalf("ended: %v", b.book.ended)
 	}
-	if s := b.host.sessions[7]; s.LastSeen != int64(time.Hour+time.Hour) {
+	if s := b.sessions.session(b.host, 7); s.LastSeen != int64(time.Hour+time.Hour) {
 		t.Errorf("its last line came at %v, want 2h0m0s", time.Duration(s.LastSeen))
 	}
 	b.say(`
 		+1m
 		7 sent 1 bytes  received 2 bytes  total size 3`)
-	if s := b.host.sessions[7]; s.LastSeen-s.FirstSeen != int64(32*time.Hour) {
+	if s := b.sessions.session(b.host, 7); s.LastSeen-s.FirstSeen != int64(32*time.Hour) {
 		t.Errorf("it took %v, want 32h0m0s", time.Duration(s.LastSeen-s.FirstSeen))
 	}
 	if len(b.book.ended) != 1 || !strings.Contains(b.book.ended[0], "unknown") { // the other one, an hour after it was heard
@@ -130,7 +159,7 @@ func TestRestartsKeepNoSessionForEver(t *testing.T) {
 	if len(b.book.ended) != 0 {
 		t.Fatalf("after 23h59m: %v", b.book.ended)
 	}
-	s := b.host.sessions[7]
+	s := b.sessions.session(b.host, 7)
 	b.say("+1m")
 	if len(b.book.ended) != 1 {
 		t.Fatalf("after 24h: %v", b.book.ended)
@@ -150,7 +179,7 @@ func TestSettlingGoesOnAfterDowntime(t *testing.T) {
 			7 sent 1 bytes  received 2 bytes  total size 3
 			+1s`)
 		b.restart(DefaultLimits(), time.Hour, "data")
-		b.add(b.sessions.Tick(b.now))
+		b.add(b.sessions.tickAll(b.now))
 		if len(b.book.ended) != 0 {
 			t.Fatalf("ended before anything could be heard: %v", b.book.ended)
 		}
@@ -163,7 +192,7 @@ func TestSettlingGoesOnAfterDowntime(t *testing.T) {
 		if len(b.book.ended) != 1 || !strings.Contains(b.book.ended[0], want) {
 			t.Fatalf("ended: %v, want %s", b.book.ended, want)
 		}
-		if s := b.host.sessions[7]; s.LastSeen-s.FirstSeen != int64(took) {
+		if s := b.sessions.session(b.host, 7); s.LastSeen-s.FirstSeen != int64(took) {
 			t.Errorf("it took %v, want %v", time.Duration(s.LastSeen-s.FirstSeen), took)
 		}
 	}
@@ -194,18 +223,18 @@ func TestClockSetBackBetween(t *testing.T) {
 	st := b.sessions.State(b.now, nil)
 	st.Sessions[0].LastSeen += int64(time.Hour) // even if there were one in the future
 	now := int64(10 * time.Hour)
-	s, err := RestoreSessions(DefaultLimits(), []string{"data"}, &st, now, 0)
+	s, err := restoreAt(DefaultLimits(), []string{"data"}, &st, now, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := s.lists[running].first
+	x := s.ages[running].first
 	if x.LastSeen != now || x.FirstSeen != now-int64(time.Minute) {
 		t.Errorf("first seen %v, last seen %v; want 9h59m0s and 10h0m0s", time.Duration(x.FirstSeen), time.Duration(x.LastSeen))
 	}
-	if c := s.Tick(now + int64(24*time.Hour) - 1); len(c) != 0 {
+	if c := s.tickAll(now + int64(24*time.Hour) - 1); len(c) != 0 {
 		t.Errorf("ended before its time: %+v", c)
 	}
-	if c := s.Tick(now + int64(24*time.Hour)); len(c) != 1 {
+	if c := s.tickAll(now + int64(24*time.Hour)); len(c) != 1 {
 		t.Errorf("a day later: %+v, want its end", c)
 	}
 }
@@ -221,29 +250,32 @@ func TestFewerSessionsAllowed(t *testing.T) {
 	limits := DefaultLimits()
 	limits.Sessions, limits.Origins = 3, 0
 	st := b.sessions.State(b.now, nil)
-	r, err := RestoreSessions(limits, nil, &st, b.now, 0)
+	r, err := restoreAt(limits, nil, &st, b.now, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.sessions, b.host = r, r.Origin(0, []byte("vm"))
+	b.sessions, b.host = r, r.origin(0, "vm")
 	b.say("77 connect from localhost (127.0.0.1)")
+	if len(b.book.ended) != 0 || r.Evicted() != 1 || r.Len() != n {
+		t.Errorf("a client that only connected made %d others end", len(b.book.ended))
+	}
+	b.say("77 rsync allowed access on module data from localhost (127.0.0.1)")
 	checkTable(t, r)
-	if len(b.book.ended) != n-2 || r.Evicted() != uint64(n-2) || r.Len() != 3 {
+	if len(b.book.ended) != n-2 || r.Evicted() != uint64(n-2+1) || r.Len() != 3 {
 		t.Errorf("%d sessions: %d ended, %d evicted, %d left; want 3 left", n, len(b.book.ended), r.Evicted(), r.Len())
 	}
-	if r.Origin(0, []byte("another")) != r.overflow {
+	if r.origin(0, "another") != r.overflow {
 		t.Error("another host got in")
 	}
 }
 
 // Another version may number its phases, directions, outcomes and reasons otherwise.
 func TestNumbersAreReadByTheirNames(t *testing.T) {
-	s := NewSessions(DefaultLimits(), nil)
-	o := s.Origin(0, []byte("vm"))
+	s := newSessions(DefaultLimits())
+	o := s.origin(0, "vm")
 	x := full(t, o)
-	x.serial = 0
-	o.sessions[x.PID] = x
-	s.lists[x.phase].push(x)
+	o.life.number = x.heard
+	s.keep(x)
 	st := s.State(3000, nil)
 	c := &st.Sessions[0]
 	for _, e := range []struct {
@@ -255,16 +287,16 @@ func TestNumbersAreReadByTheirNames(t *testing.T) {
 		slices.Reverse(*e.names)
 		*e.n = uint8(slices.Index(*e.names, name))
 	}
-	r, err := RestoreSessions(DefaultLimits(), nil, &st, 3000, 0)
+	r, err := restoreAt(DefaultLimits(), nil, &st, 3000, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := r.lists[failing].first
+	got := r.ages[failing].first
 	if got == nil || got.Direction != Receive || got.Outcome != Partial || got.reason != ReasonAuth {
 		t.Errorf("got %+v", got)
 	}
 	c.Outcome = uint8(slices.Index(st.Names.Outcomes, "what is no more"))
-	if _, err := RestoreSessions(DefaultLimits(), nil, &st, 3000, 0); err == nil {
+	if _, err := restoreAt(DefaultLimits(), nil, &st, 3000, 0); err == nil {
 		t.Error("an outcome that is no more was taken")
 	}
 }
@@ -274,9 +306,9 @@ func TestImpossibleStates(t *testing.T) {
 	for name, spoil := range map[string]func(*State){
 		"a host twice":              func(st *State) { st.Origins = append(st.Origins, st.Origins[0]) },
 		"a host's name too long":    func(st *State) { st.Origins[0].Host = strings.Repeat("x", maxRaw+1) },
-		"too many modules":          func(st *State) { st.Origins[0].Modules = make([]string, maxModules+1) },
-		"an empty module":           func(st *State) { st.Origins[0].Modules = []string{""} },
-		"a module twice":            func(st *State) { st.Origins[0].Modules = []string{"m", "m"} },
+		"too many modules":          func(st *State) { st.Origins[0].Taught = make([]TaughtState, maxModules+1) },
+		"an empty module":           func(st *State) { st.Origins[0].Taught = []TaughtState{{}} },
+		"a module twice":            func(st *State) { st.Origins[0].Taught = []TaughtState{{Name: "m"}, {Name: "m"}} },
 		"no such host":              func(st *State) { st.Sessions[0].Origin = 1 },
 		"a negative host":           func(st *State) { st.Sessions[0].Origin = -1 },
 		"a pid twice":               func(st *State) { st.Sessions = append(st.Sessions, st.Sessions[0]) },
@@ -286,24 +318,27 @@ func TestImpossibleStates(t *testing.T) {
 		"no such outcome":           func(st *State) { st.Sessions[0].Outcome = 255 },
 		"no such reason":            func(st *State) { st.Sessions[0].Reason = uint8(NumReasons) },
 		"no names":                  func(st *State) { st.Names = StateNames{} },
-		"begun after all others":    func(st *State) { st.Sessions[0].Serial = st.Origins[0].Opened + 1 },
+		"born after its host":       func(st *State) { st.Sessions[0].Heard = uint32(st.Origins[0].Life + 1) },
+		"heard before it was born":  func(st *State) { st.Origins[0].Life, st.Sessions[0].Born = 1, 1 },
+		"a life that can't be":      func(st *State) { st.Origins[0].Life = -1 },
+		"an address that is none":   func(st *State) { st.Origins[0].Addr = "x" },
+		"pids of half a page":       func(st *State) { st.Origins[0].Talkers = []TalkerState{{First: 0, Bits: make([]uint64, 1)}} },
 		"too many bytes":            func(st *State) { st.Sessions[0].Total = maxBytes + 1 },
-		"too many under a pid":      func(st *State) { st.Sessions[0].Reopened = 255 },
 		"too many late exits":       func(st *State) { st.Sessions[0].LateExits = 3 },
 		"a module that is no label": func(st *State) { st.Sessions[0].Module = "\xff" },
 		"a user too long":           func(st *State) { st.Sessions[0].User = strings.Repeat("u", MaxLabel+1) },
-		"a request too long":        func(st *State) { st.Sessions[0].Request = strings.Repeat("u", MaxLabel+1) },
+		"a request too long":        func(st *State) { st.Sessions[0].Requested = strings.Repeat("u", MaxLabel+1) },
 		"a time before all times":   func(st *State) { st.Sessions[0].FirstSeen = -1 << 63 },
 		"saved after all times":     func(st *State) { st.Now = 1<<63 - 1 },
 	} {
 		b := newTable(t, DefaultLimits(), "data")
 		b.say(upload)
 		st := b.sessions.State(b.now, nil)
-		if _, err := RestoreSessions(DefaultLimits(), nil, &st, b.now, 0); err != nil {
+		if _, err := restoreAt(DefaultLimits(), nil, &st, b.now, 0); err != nil {
 			t.Fatal(err)
 		}
 		spoil(&st)
-		if s, err := RestoreSessions(DefaultLimits(), nil, &st, b.now, 0); err == nil || s != nil {
+		if s, err := restoreAt(DefaultLimits(), nil, &st, b.now, 0); err == nil || s != nil {
 			t.Errorf("%s: restored, %v", name, err)
 		}
 	}

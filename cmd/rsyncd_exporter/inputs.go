@@ -51,7 +51,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err err
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
 func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
 	d, err := receiver.ByName(cfg.SyslogFormat, local)
-	return receiver.Source{Input: input, Name: input + " " + address, Dialect: d}, err
+	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Dialect: d}, err
 }
 
 // openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.

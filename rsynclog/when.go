@@ -1,0 +1,170 @@
+package rsynclog
+
+import "time"
+
+// When says when a record came and what its stamp says, both in nanoseconds of the same clock, one that doesn't jump.
+type When struct {
+	Arrived int64
+	Stamp   int64 // 0: it has none that could be read
+	Zoned   bool  // the stamp names its time zone
+	Backlog bool  // it was there before whoever read it: its stamp, not its arrival, says when it was made
+}
+
+const (
+	// waitedFrom is how far a stamp lies before its arrival if the record has waited somewhere, in a relay's queue say.
+	waitedFrom = time.Minute
+	// stampStep is how far two stamps of live records may differ from what passed between them: they have whole seconds.
+	stampStep = 2 * time.Second
+	// steadyFor is for how long stamps must keep pace with arrivals to prove that they came live.
+	steadyFor = time.Minute
+	// quarterHour is what time zones differ by, in whole multiples.
+	quarterHour = 15 * time.Minute
+	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
+	farthestZone = 26 * time.Hour
+	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
+	liveDelay = 3 * time.Second
+	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them is to be seen as one.
+	jumpBack, jumpAhead = 2 * time.Minute, 30 * time.Second
+	// queueQuiet is for how long nothing comes of a relay's queue if it has been emptied.
+	queueQuiet = 10 * time.Second
+)
+
+// An originClock turns the stamps of one origin into times.
+type originClock struct {
+	offset int64 // what must be added to its stamps, by its live records: time zone and the clocks' difference in one
+	// A stretch of connects whose stamps keep pace with their arrival began with these two; 0, 0: none has.
+	steadyArrived, steadyStamp int64
+	latest                     int64 // the latest time of a record
+	behind                     bool  // a backlog is being read
+	quietFrom                  int64 // a queue is being read until then, if no more of it comes
+}
+
+// time returns when the origin is. While it hands on what has waited, that is when this was written.
+func (c *originClock) time(now int64) int64 {
+	if c.behind || now < c.quietFrom {
+		return min(c.latest, now)
+	}
+	return now
+}
+
+// stamped returns the time of a record whose stamp, corrected, is given.
+func (c *originClock) stamped(w When, stamp int64) int64 {
+	at := w.Arrived
+	switch waited := w.Arrived - stamp; {
+	case waited <= 0:
+	case w.Backlog:
+		at = stamp
+	case waited >= int64(waitedFrom):
+		at = stamp
+		c.quietFrom = w.Arrived + int64(queueQuiet)
+	}
+	return at
+}
+
+// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone there. It returns
+// by how much times that were made of stamps must be moved, as the offset was wrong.
+func (c *originClock) learn(w When) (moved int64) {
+	if w.Backlog {
+		return 0
+	}
+	lag := w.Arrived - w.Stamp - c.offset
+	if k, rest := wholeQuarters(lag); !w.Zoned && k != 0 && rest < int64(liveDelay) && abs(lag) <= int64(farthestZone) {
+		return c.shift(k*int64(quarterHour), lag) // no zone is known by its name, but by such a difference
+	}
+	passed, stamped := w.Arrived-c.steadyArrived, w.Stamp-c.steadyStamp
+	if c.steadyArrived == 0 || abs(passed-stamped) > int64(stampStep) {
+		c.steadyArrived, c.steadyStamp = w.Arrived, w.Stamp
+		return 0
+	}
+	if passed < int64(steadyFor) || abs(lag) <= int64(stampStep) {
+		return 0
+	}
+	return c.shift(lag, lag)
+}
+
+// shift corrects the offset. Times were made of stamps only where these lagged far behind.
+func (c *originClock) shift(by, lag int64) (moved int64) {
+	c.offset += by
+	if lag < int64(waitedFrom) {
+		return 0
+	}
+	return by
+}
+
+// wholeQuarters returns how many whole quarter hours are in d, and what is left, which is from -stampStep on.
+func wholeQuarters(d int64) (k, rest int64) {
+	const q, slack = int64(quarterHour), int64(stampStep)
+	rest = (d + slack) % q
+	if rest < 0 {
+		rest += q
+	}
+	rest -= slack
+	return (d - rest) / q, rest
+}
+
+func abs(d int64) int64 { return max(d, -d) }
+
+// recordTime returns when a record of an origin was made, and of a session if it is one's.
+func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int64 {
+	c := &o.clock
+	c.behind = c.behind || w.Backlog
+	at := w.Arrived
+	t.stamp = 0
+	if w.Stamp != 0 {
+		if connects {
+			if by := c.learn(w); by != 0 {
+				t.moveTimes(o, by, w.Arrived)
+			}
+		}
+		stamp := w.Stamp + c.offset
+		if s != nil && !connects {
+			if !w.Zoned {
+				stamp = s.straighten(stamp)
+			}
+			s.stamp = stamp
+		}
+		t.stamp = stamp
+		at = c.stamped(w, stamp)
+	}
+	c.latest = max(c.latest, at)
+	return at
+}
+
+// straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot knows no time zone and
+// logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts.
+func (s *Session) straighten(stamp int64) int64 {
+	stamp += s.shift
+	if s.stamp == 0 {
+		return stamp
+	}
+	k, rest := wholeQuarters(stamp - s.stamp)
+	if k < 0 && rest < int64(jumpBack) || k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted) {
+		s.shift -= k * int64(quarterHour)
+		stamp -= k * int64(quarterHour)
+	}
+	return stamp
+}
+
+// moveTimes corrects the times of an origin's sessions, which were made of stamps with a wrong offset.
+func (t *Sessions) moveTimes(o *Origin, by, now int64) {
+	for p := range o.lists {
+		for s := o.lists[p].first; s != nil; s = s.next {
+			s.FirstSeen, s.LastSeen = min(s.FirstSeen+by, now), min(s.LastSeen+by, now)
+			s.ended = min(s.ended+by, now)
+			if s.stamp != 0 {
+				s.stamp += by
+			}
+		}
+	}
+	o.clock.latest = min(o.clock.latest+by, now)
+	o.due = 0 // to be found out
+}
+
+// CaughtUp says that all that was in the origins of a scope has been read: their sessions go by the clock again.
+func (t *Sessions) CaughtUp(scope uint32) {
+	for _, o := range t.inOrder {
+		if o.Scope == scope {
+			o.clock.behind, o.clock.quietFrom = false, 0
+		}
+	}
+}
