@@ -45,9 +45,6 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		}
 		believed = t.inside(o, s, p, at, ev)
 	}
-	if s = t.session(o, p.PID); s != nil {
-		t.hear(s, p, at)
-	}
 	return t.changes, believed
 }
 
@@ -67,12 +64,22 @@ func (t *Sessions) untracked(o *Origin, ev *Event) bool {
 // inside handles a line of a session, or of a process that was never seen to connect.
 func (t *Sessions) inside(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	if s != nil {
-		return t.line(s, at, ev)
+		believed := t.line(s, at, ev)
+		t.hear(s, p, at)
+		return believed
 	}
 	if parent := t.parentOf(o, p.PID, ev); parent != nil {
 		return t.line(parent, at, ev)
 	}
 	return t.unseen(o, p, at, ev)
+}
+
+// refuse takes a line for a client's text, which shows that its process lives.
+func (t *Sessions) refuse(s *Session, p Process, at int64) bool {
+	if s != nil {
+		t.hear(s, p, at)
+	}
+	return false
 }
 
 // leave ends and forgets a session whose pid is another process' now.
@@ -83,7 +90,7 @@ func (t *Sessions) leave(s *Session, at int64) {
 
 func (t *Sessions) daemonStart(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	if t.admits(o, s, p, at) != believed {
-		return false // a listener's pid isn't that of a session
+		return t.refuse(s, p, at) // a listener's pid isn't that of a session
 	}
 	if s != nil {
 		t.leave(s, at)
@@ -101,7 +108,7 @@ func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
 func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	v := t.admits(o, s, p, at)
 	if v == refused {
-		return false
+		return t.refuse(s, p, at)
 	}
 	if v == believed {
 		o.life.connected(p.PID, s != nil && s.talks)
@@ -124,7 +131,7 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 		// "connect from" was lost, or carried another pid.
 		v := t.admits(o, s, p, at)
 		if v == refused {
-			return false
+			return t.refuse(s, p, at)
 		}
 		if s != nil {
 			t.leave(s, at)
@@ -144,6 +151,7 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	s.relabel(s.Module, ev.Direction)
+	t.hear(s, p, at)
 	t.move(s, running, at)
 	t.letTalk(s)
 	if s.Module == "" {

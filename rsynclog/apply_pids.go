@@ -14,9 +14,9 @@ func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names
 func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	s := t.waiting(o, p.PID, ev)
 	if s != nil {
-		delete(t.table, tableKey{o.id, s.PID})
+		delete(t.table, keyOf(o, s.PID))
 		s.PID, s.started = p.PID, p.Started
-		t.table[tableKey{o.id, p.PID}] = s
+		t.table[keyOf(o, p.PID)] = s
 	}
 	return s
 }

@@ -68,10 +68,10 @@ type Sessions struct {
 	overflown uint64
 }
 
-type tableKey struct {
-	origin uint32
-	pid    int32
-}
+// A tableKey is an origin's id and a pid: one number, as maps find these fastest.
+type tableKey uint64
+
+func keyOf(o *Origin, pid int32) tableKey { return tableKey(o.id)<<32 | tableKey(uint32(pid)) }
 
 // NewSessions returns an empty table. The modules and hosts are the names that exist by configuration: a client can't invent these
 // modules, and these hosts always have room.
@@ -104,7 +104,7 @@ func (t *Sessions) Module(o *Origin, pid int32) string {
 }
 
 // session returns the latest session of a pid, or nil.
-func (t *Sessions) session(o *Origin, pid int32) *Session { return t.table[tableKey{o.id, pid}] }
+func (t *Sessions) session(o *Origin, pid int32) *Session { return t.table[keyOf(o, pid)] }
 
 // Len returns how many sessions are in the table, those lately ended among them.
 func (t *Sessions) Len() int { return len(t.table) }
@@ -144,7 +144,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
 		stamp: t.stamp,
 	}
-	t.table[tableKey{o.id, p.PID}] = s
+	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
 	t.talkers.remove(o, p.PID)
 	if first == running || v == doubtful {
@@ -184,7 +184,7 @@ func (t *Sessions) unlist(s *Session) {
 // drop forgets a session.
 func (t *Sessions) drop(s *Session) {
 	t.unlink(s)
-	key := tableKey{s.Origin.id, s.PID}
+	key := keyOf(s.Origin, s.PID)
 	if t.table[key] == s {
 		delete(t.table, key)
 	}

@@ -244,7 +244,7 @@ func (t *Sessions) restoreSessions(r *restorer, states []SessionState) error {
 		if err != nil {
 			return fmt.Errorf("session %d of %d, pid %d: %w", i+1, len(states), states[i].PID, err)
 		}
-		t.table[tableKey{s.Origin.id, s.PID}] = s
+		t.table[keyOf(s.Origin, s.PID)] = s
 		s.Origin.lists[s.phase].push(s)
 		s.Origin.wake(t.due(s))
 		if s.talks && s.heard == s.Origin.life.number {
@@ -413,7 +413,7 @@ func (r *restorer) check(c *SessionState) error {
 	switch {
 	case c.PID == 0:
 		return fmt.Errorf("a session without a pid")
-	case r.table[tableKey{o.id, c.PID}] != nil:
+	case r.table[keyOf(o, c.PID)] != nil:
 		return fmt.Errorf("host %q has two sessions of this pid", o.raw)
 	case c.PID < 0 || c.Born > o.life.number || c.Heard > o.life.number || c.Born > c.Heard:
 		return fmt.Errorf("it began in life %d of its pid and was heard in life %d; host %q is in life %d", c.Born, c.Heard, o.raw, o.life.number)

@@ -46,7 +46,7 @@ func full(t *testing.T, o *Origin) *Session {
 
 // keep puts a session into the table.
 func (t *Sessions) keep(s *Session) {
-	t.table[tableKey{s.Origin.id, s.PID}] = s
+	t.table[keyOf(s.Origin, s.PID)] = s
 	t.push(s)
 }
 
