@@ -112,6 +112,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 	}
 	if v == believed {
 		o.life.connected(p.PID, s != nil && s.talks)
+		o.life.newest = max(o.life.newest, p.Started)
 	}
 	if s != nil {
 		t.leave(s, at)

@@ -21,20 +21,23 @@ const (
 // A life is what is known of an origin's pids at one time.
 type life struct {
 	number   uint32 // rises when every pid may be another process from now on
+	era      uint32 // rises when pids come again
 	top      int32  // the highest pid of this lap, of a listener or a connect
 	floor    int32  // pids up to it come again only when they have wrapped, though the life is another; 0: none
 	connects uint64
 	laps     uint64 // times that pids came from far below
+	newest   uint64 // when the youngest process began that connected since we listen, by the kernel's word; 0: none known
 }
 
-// started notes a listener's start. Its children's pids are above its own, so where that is the highest of this lap, none of those that were
-// in use comes again before pids wrap.
+// started notes a listener's start. Its children's pids are above its own. So where that is the highest of this lap, none of those that were
+// in use comes again before pids wrap: whoever has one may still be the same.
 func (l *life) started(pid int32) {
-	l.floor = 0
-	if pid > l.top {
-		l.floor = pid
-	}
 	l.number++
+	l.floor = pid
+	if pid <= l.top {
+		l.era++
+		l.floor = 0
+	}
 	l.top = pid
 }
 
@@ -49,6 +52,7 @@ func (l *life) connected(pid int32, forgeable bool) {
 		l.laps++
 		if l.laps*lapConnects <= l.connects {
 			l.number++
+			l.era++
 			l.floor = 0
 		}
 		l.top = pid
@@ -72,7 +76,13 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 	case s == nil && !t.talkers.has(o, p.PID):
 		return believed
 	case s == nil:
-		if at < o.forgotten {
+		if p.Started != 0 && o.life.newest != 0 {
+			if p.Started > o.life.newest {
+				return believed
+			}
+			return refused // it is no younger than others that have connected long ago
+		}
+		if at < o.forgotten && p.PID > o.life.floor {
 			return refused
 		}
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write

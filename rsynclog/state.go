@@ -3,7 +3,6 @@ package rsynclog
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -43,11 +42,12 @@ type OriginState struct {
 	Noted   bool // it has a cookie
 	Arrived int64
 
-	Life, Top, Floor int64
-	Connects, Laps   uint64
-	Talkers          []TalkerState
-	Forgotten        int64
-	NoName           int64
+	Life, Era      uint32
+	Top, Floor     int32
+	Connects, Laps uint64
+	Talkers        []TalkerState
+	Forgotten      int64
+	NoName         int64
 
 	Offset, SteadyArrived, SteadyStamp, Latest int64
 }
@@ -136,7 +136,7 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 		byID[o.id] = o.index
 	}
 	for key, p := range t.talkers.pages {
-		if i, ok := byID[key.origin]; ok && int64(p.life) == st.Origins[i].Life {
+		if i, ok := byID[key.origin]; ok && p.era == st.Origins[i].Era {
 			st.Origins[i].Talkers = append(st.Origins[i].Talkers, TalkerState{key.first * pidsPerPage, slices.Clone(p.bits[:])})
 		}
 	}
@@ -155,9 +155,9 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 func (o *Origin) state() OriginState {
 	c := OriginState{
 		Host: o.raw, Scope: o.Scope, Names: o.names, Noted: o.Cookie != nil, Arrived: o.arrived,
-		Life: int64(o.life.number), Top: int64(o.life.top), Floor: int64(o.life.floor), Connects: o.life.connects, Laps: o.life.laps,
+		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor, Connects: o.life.connects, Laps: o.life.laps,
 		Forgotten: o.forgotten, NoName: o.noName,
-		Offset:    o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp, Latest: o.clock.latest,
+		Offset: o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp, Latest: o.clock.latest,
 	}
 	if o.Addr.IsValid() {
 		c.Addr = o.Addr.String()
@@ -279,8 +279,8 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 		return nil, fmt.Errorf("a name of %d bytes; the longest has %d", len(c.Host), maxRaw)
 	case len(c.Taught) > maxModules || t.names > maxNames:
 		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d", len(c.Taught), t.names, maxModules, maxNames)
-	case c.Life < 0 || c.Life > math.MaxUint32 || c.Top < 0 || c.Top > math.MaxInt32 || c.Floor < 0 || c.Floor > math.MaxInt32:
-		return nil, fmt.Errorf("life %d of its pids, of which %d is the highest and %d the least", c.Life, c.Top, c.Floor)
+	case c.Top < 0 || c.Floor < 0:
+		return nil, fmt.Errorf("pids of which %d is the highest and %d the least", c.Top, c.Floor)
 	}
 	for _, at := range [...]int64{c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest} {
 		if !possible(at) {
@@ -289,7 +289,7 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	}
 	o := t.newOrigin(key)
 	o.names, o.arrived, o.forgotten, o.noName = c.Names, r.time(c.Arrived), r.toCome(c.Forgotten), r.toCome(c.NoName)
-	o.life = life{uint32(c.Life), int32(c.Top), int32(c.Floor), c.Connects, c.Laps}
+	o.life = life{number: c.Life, era: c.Era, top: c.Top, floor: c.Floor, connects: c.Connects, laps: c.Laps}
 	o.clock = originClock{offset: c.Offset, latest: r.time(c.Latest)}
 	if c.SteadyArrived != 0 {
 		o.clock.steadyArrived, o.clock.steadyStamp = r.time(c.SteadyArrived), c.SteadyStamp+r.shift

@@ -55,7 +55,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 	s.overflow.Cookie, s.evicted, s.overflown = "a note", 11, 12
 	o := s.origin(5, "h\xc3\\#011")
 	o.Cookie, o.names, o.arrived, o.forgotten = "a note", true, 1234, 1300
-	o.life = life{number: 2, top: 300, floor: 30, connects: 400, laps: 1}
+	o.life = life{number: 2, era: 3, top: 300, floor: 30, connects: 400, laps: 1}
 	o.clock = originClock{offset: 40, steadyArrived: 1100, steadyStamp: 1090, latest: 1200}
 	s.module(o, []byte("m\xff"), true)
 	s.talkers.add(o, 1000)
@@ -318,9 +318,9 @@ func TestImpossibleStates(t *testing.T) {
 		"no such outcome":           func(st *State) { st.Sessions[0].Outcome = 255 },
 		"no such reason":            func(st *State) { st.Sessions[0].Reason = uint8(NumReasons) },
 		"no names":                  func(st *State) { st.Names = StateNames{} },
-		"born after its host":       func(st *State) { st.Sessions[0].Heard = uint32(st.Origins[0].Life + 1) },
+		"born after its host":       func(st *State) { st.Sessions[0].Heard = st.Origins[0].Life + 1 },
 		"heard before it was born":  func(st *State) { st.Origins[0].Life, st.Sessions[0].Born = 1, 1 },
-		"a life that can't be":      func(st *State) { st.Origins[0].Life = -1 },
+		"a pid that can't be":       func(st *State) { st.Origins[0].Top = -1 },
 		"an address that is none":   func(st *State) { st.Origins[0].Addr = "x" },
 		"pids of half a page":       func(st *State) { st.Origins[0].Talkers = []TalkerState{{First: 0, Bits: make([]uint64, 1)}} },
 		"too many bytes":            func(st *State) { st.Sessions[0].Total = maxBytes + 1 },

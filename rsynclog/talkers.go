@@ -14,7 +14,7 @@ type talkerPage struct {
 }
 
 type talkerBits struct {
-	life uint32 // of the origin; bits of an earlier one mean nothing
+	era  uint32 // of the origin; bits of an earlier one mean nothing
 	used uint64
 	bits [pidsPerPage / 64]uint64
 }
@@ -27,7 +27,7 @@ const (
 
 func (t *talkers) has(o *Origin, pid int32) bool {
 	p := t.pages[talkerPage{o.id, pid / pidsPerPage}]
-	return p != nil && p.life == o.life.number && p.bits[pid%pidsPerPage/64]&(1<<(pid%64)) != 0
+	return p != nil && p.era == o.life.era && p.bits[pid%pidsPerPage/64]&(1<<(pid%64)) != 0
 }
 
 func (t *talkers) add(o *Origin, pid int32) {
@@ -40,8 +40,8 @@ func (t *talkers) add(o *Origin, pid int32) {
 		p = &talkerBits{}
 		t.pages[key] = p
 	}
-	if p.life != o.life.number {
-		p.life, p.bits = o.life.number, [pidsPerPage / 64]uint64{}
+	if p.era != o.life.era {
+		p.era, p.bits = o.life.era, [pidsPerPage / 64]uint64{}
 	}
 	t.used++
 	p.used = t.used

@@ -1,0 +1,285 @@
+package rsynclog
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// push is a whole backup by a process.
+func push(pid int, module, user string) string {
+	return fmt.Sprintf(`
+		%[1]d connect from client (192.0.2.1)
+		%[1]d rsync allowed access on module %[2]s from client (192.0.2.1)
+		%[1]d rsync to %[2]s/ from %[3]s@client (192.0.2.1)
+		%[1]d receiving file list
+		%[1]d recv client [192.0.2.1] %[2]s (%[3]s) a 7
+		%[1]d sent 10 bytes  received 20 bytes  total size 30
+	`, pid, module, user)
+}
+
+// forged is what a client of another module writes to look like alice's backup. What it would move is named by evil.
+func forged(pid int) string {
+	return fmt.Sprintf(`
+		%[1]d connect from evil (10.6.6.6)
+		%[1]d rsync allowed access on module backup from evil (10.6.6.6)
+		%[1]d rsync to backup/ from alice@evil (10.6.6.6)
+		%[1]d receiving file list
+		%[1]d sent 1 bytes  received 2 bytes  total size 1099511627776
+	`, pid)
+}
+
+// FAULTS I1. A client that seems to have ended waits, connects as often as it likes, and writes a backup of somebody else's.
+func TestAForgedSessionGainsNothingWhateverElseTheClientDoes(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say(push(400, "backup", "alice") + strings.ReplaceAll(pull, "\t7 ", "\t500 ") + `
+		500 sent 1 bytes  received 2 bytes  total size 3
+		+2s`)
+	ended := len(b.book.ended)
+	connected := b.book.connected
+	const own = 3000 // connections that it opens and closes
+	for i := range own {
+		b.say(fmt.Sprintf("%d connect from evil (10.6.6.6)", 510+i))
+		if i%100 == 0 {
+			b.say(forged(500))
+		}
+	}
+	b.say("500 rsyncd version 6.6.6 starting, listening on port 873" + forged(500) + "+59m")
+	b.say(forged(500) + "+3s")
+	b.want("connected", b.book.connected, connected+own)
+	b.want("executed", b.book.executed, 2)
+	for _, e := range b.book.ended[ended:] {
+		if e != "  unknown 0/0" {
+			t.Errorf("a session that never was: %s", e)
+		}
+	}
+	// Each of 32 attempts: connect, access and start are refused; the file list and the summary are the ended session's own.
+	b.want("implausible", b.book.implausible, 32*3+1)
+}
+
+// The one fallback: an hour after its end a session's pid is believed to be another's, and that proves nobody's backup.
+func TestAnHourAfterItsEndAPidIsDoubtful(t *testing.T) {
+	for _, c := range []struct {
+		pause string // after the session has ended, which takes two seconds
+		want  string
+	}{{"+59m", "refused"}, {"+1h", "doubtful"}, {"+30h", "doubtful"}} {
+		b := newTable(t, DefaultLimits(), "backup")
+		b.say(push(7, "backup", "alice") + "+2s\n" + c.pause + push(7, "backup", "bob"))
+		s := b.sessions.session(b.host, 7)
+		got := "refused"
+		if b.book.connected == 2 {
+			got = map[bool]string{true: "doubtful", false: "believed"}[s.Doubtful()]
+		}
+		b.want(c.pause, got, c.want)
+		if got == "doubtful" && s.User != "" {
+			t.Errorf("%s: a doubtful session has the user %q", c.pause, s.User)
+		}
+	}
+}
+
+// Whoever keeps talking has not ended an hour ago.
+func TestAClientThatKeepsTalkingGetsNoSession(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say(push(7, "pub", "eve"))
+	for range 100 {
+		b.say("+50m" + forged(7))
+	}
+	b.want("connected", b.book.connected, 1)
+	b.want("executed", b.book.executed, 1)
+}
+
+// FAULTS I2. A container, or cron, starts a daemon in a fresh pid namespace again and again.
+func TestTheSamePidsAfterEachDaemonStart(t *testing.T) {
+	const silent = `
+		%[1]d connect from client (192.0.2.1)
+		%[1]d rsync allowed access on module backup from client (192.0.2.1)
+		%[1]d rsync to backup/ from alice@client (192.0.2.1)
+		%[1]d receiving file list
+	`
+	for name, session := range map[string]string{
+		"one":    push(9, "backup", "alice"),
+		"two":    push(9, "backup", "alice") + push(11, "backup", "bob"),
+		"silent": fmt.Sprintf(silent, 9),
+	} {
+		b := newTable(t, DefaultLimits())
+		sessions := strings.Count(session, "connect from")
+		for range 30 {
+			b.say("1 rsyncd version 3.2.7 starting, listening on port 873\n" + session + "\n1 sent 0 bytes  received 0 bytes  total size 0")
+		}
+		if s := b.sessions.session(b.host, 9); s.Doubtful() || s.User != "alice" {
+			t.Errorf("%s: the last session is %+v", name, s)
+		}
+		b.say("+16m")
+		b.want(name+": connected", b.book.connected, 30*sessions)
+		b.want(name+": executed", b.book.executed, 30*sessions)
+		b.want(name+": implausible", b.book.implausible, 0)
+		ended := 30 * sessions
+		if name == "silent" {
+			ended = 29 // the last one may be silent for a day
+		}
+		b.want(name+": ended", len(b.book.ended), ended)
+	}
+}
+
+// FAULTS I3. A push that never ended, thousands of others, with which pids wrap, and then another user's push under its pid.
+func TestPidsWrapOverASessionThatNeverEnded(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup")
+	b.say(strings.Replace(push(100, "backup", "alice"), "100 sent", "0 unsaid", 1))
+	for i := range 3000 {
+		b.say(fmt.Sprintf("%d connect from localhost (127.0.0.1)\n%[1]d module-list request from localhost (127.0.0.1)", (200+11*i)%32768))
+	}
+	b.say(push(100, "backup", "bob"))
+	s := b.sessions.session(b.host, 100)
+	if s.Doubtful() || s.User != "bob" {
+		t.Errorf("bob's session is %+v", s)
+	}
+	b.want("connected", b.book.connected, 3002)
+	b.want("the silent one", b.book.ended[len(b.book.ended)-1], "backup receive partial 0/0")
+	b.want("implausible", b.book.implausible, 0)
+}
+
+// FAULTS I4. Where pids are handed out at random, low ones prove nothing.
+func TestRandomPidsRaiseNoLife(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say(push(500, "pub", "eve") + "+2s")
+	pid := uint32(1)
+	for range 5000 {
+		pid = pid*1664525 + 1013904223 // Numerical Recipes' generator
+		b.say(fmt.Sprintf("%d connect from localhost (127.0.0.1)", 1000+pid>>16%30000))
+	}
+	executed := b.book.executed
+	b.say(forged(500))
+	b.want("executed", b.book.executed, executed)
+	if b.host.life.number > 1 {
+		t.Errorf("pids are in life %d", b.host.life.number)
+	}
+}
+
+// FAULTS I5. Fifty sessions, a power cut, and the daemon starts: the fifty are over after fifteen silent minutes.
+func TestSessionsBeforeADaemonsStart(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	for pid := range 50 {
+		b.say(strings.Replace(push(2000+pid, "backup", "alice"), fmt.Sprintf("%d sent", 2000+pid), "0 unsaid", 1))
+	}
+	b.say("+5h\n 800 rsyncd version 3.2.7 starting, listening on port 873" + push(900, "backup", "alice") + "+14m59s")
+	b.want("ended before fifteen minutes", len(b.book.ended), 1)
+	b.say("2007 recv client [192.0.2.1] backup (alice) b 7\n +1s")
+	b.want("ended after them", len(b.book.ended), 50) // one of the fifty goes on, and the new one is over
+	active := 0
+	b.sessions.Active(func(*Session) { active++ })
+	b.want("active", active, 1)
+	b.say("2007 sent 10 bytes  received 20 bytes  total size 30\n +2s")
+	b.want("the one that went on", b.book.ended[50], "backup receive ok 10/20")
+}
+
+// The daemon is started anew under a client that stays: it logs on, or says nothing until it forges a backup.
+func TestADaemonsStartFreesNoPidOfAClientThatStays(t *testing.T) {
+	for name, meanwhile := range map[string]string{"it logs on": "500 recv evil [10.6.6.6] pub (eve) a 7", "it is silent": ""} {
+		b := newTable(t, DefaultLimits(), "backup", "pub")
+		b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + strings.Replace(push(500, "pub", "eve"), "500 sent", "0 unsaid", 1))
+		b.say("600 rsyncd version 3.5.0 starting, listening on port 873\n" + meanwhile + forged(500))
+		s := b.sessions.session(b.host, 500)
+		if s.Module == "backup" && !s.Doubtful() || s.User == "alice" {
+			t.Errorf("%s: its session is %+v", name, s)
+		}
+		if meanwhile != "" {
+			b.want(name+": connected", b.book.connected, 1)
+		}
+	}
+}
+
+// FAULTS I1, with the kernel's word: it knows each process, whatever its pid was before.
+func TestTheKernelKnowsProcesses(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	say := func(started uint64, script string) {
+		for line := range strings.Lines(script) {
+			if line = strings.TrimSpace(line); line != "" {
+				pid, text, _ := strings.Cut(line, " ")
+				ev := parsed(t, text)
+				p := Process{Started: started}
+				fmt.Sscan(pid, &p.PID)
+				changes, believed := b.sessions.Apply(b.host, p, When{Arrived: b.now}, &ev)
+				if !believed {
+					b.book.implausible++
+				}
+				b.add(changes)
+			}
+		}
+	}
+	say(1000, push(9, "pub", "eve"))
+	b.say("+30h")
+	say(1000, forged(9))
+	b.want("the same process, a day later", b.book.connected, 1)
+	say(2000, push(9, "backup", "alice"))
+	b.want("another process", b.book.connected, 2)
+	if s := b.sessions.session(b.host, 9); s.Doubtful() || s.User != "alice" {
+		t.Errorf("its session is %+v", s)
+	}
+	say(3000, "9 sent 10 bytes  received 20 bytes  total size 30")
+	b.say("+2s")
+	b.want("a third one, whose connect was lost", len(b.book.ended), 3)
+}
+
+// FAULTS I11. Those who only connected make no room by pushing out whom the daemon has let in.
+func TestAConnectFloodPushesNobodyOut(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Sessions = 1000
+	b := newTable(t, limits)
+	b.say(`
+		7 connect from client (192.0.2.1)
+		7 rsync allowed access on module backup from client (192.0.2.1)
+		7 rsync to backup/ from alice@client (192.0.2.1)
+		7 receiving file list
+		7 rsync: [receiver] mkstemp "/.x" (in backup) failed: Permission denied (13)`)
+	for i := range 3000 {
+		b.say(fmt.Sprintf("%d connect from evil (10.6.6.6)", 1000+i))
+	}
+	b.say("7 recv client [192.0.2.1] backup (alice) b 7\n 7 sent 10 bytes  received 20 bytes  total size 30\n +2s")
+	b.want("its session", b.book.ended[len(b.book.ended)-1], "backup receive partial 10/20")
+	b.want("evicted", b.sessions.Evicted(), 2001)
+}
+
+// A client pushes the memory of its own session out, by as many others as it takes, and then forges one: no pid of a client is forgotten.
+func TestNoNumberOfSessionsMakesAPidForgotten(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Sessions = 100
+	b := newTable(t, limits, "backup", "pub")
+	b.say(push(500, "pub", "eve"))
+	for i := range 1000 {
+		b.say(push(510+i, "pub", "eve"))
+	}
+	if b.sessions.session(b.host, 500) != nil {
+		t.Fatal("its session is still remembered")
+	}
+	b.say(forged(500) + "500 rsyncd version 6.6.6 starting, listening on port 873")
+	b.want("connected", b.book.connected, 1001)
+	b.want("implausible", b.book.implausible, 6)
+	b.say("+61m" + forged(500) + "+2s")
+	if s := b.sessions.session(b.host, 500); s == nil || !s.Doubtful() {
+		t.Errorf("an hour later its session is %+v, want a doubtful one", s)
+	}
+}
+
+// Sessions in all phases are counted when they end by the thousand, and none is evicted that has had its last line.
+func TestEndsKeepUp(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	const sessions = 60_000
+	for i := range sessions {
+		pid := 1000 + i
+		b.say(fmt.Sprintf("%d connect from localhost (127.0.0.1)\n%[1]d rsync on data/ from localhost (127.0.0.1)\n%[1]d sent 1 bytes  received 2 bytes  total size 3", pid))
+		if i%1000 == 0 {
+			b.now += int64(100 * time.Millisecond)
+		}
+	}
+	b.say("+2s")
+	sent := 0
+	for _, e := range b.book.ended {
+		if !strings.HasSuffix(e, "ok 1/2") {
+			t.Fatal(e)
+		}
+		sent++
+	}
+	b.want("ended", sent, sessions)
+	b.want("evicted", b.sessions.Evicted(), 0)
+}

@@ -1,0 +1,221 @@
+package rsynclog
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+)
+
+// A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The kernel gives out pids in
+// ascending order, with strides for what else starts.
+type world struct {
+	r      *rand.Rand
+	parser *Parser
+	steps  []step
+	next   int32 // pid
+	held   []int32
+	long   bool // hours may pass, and the daemon may be started anew
+}
+
+// A step is a line, or time that passes.
+type step struct {
+	pid    int32
+	text   string
+	forged bool
+	pause  time.Duration
+}
+
+func (w *world) fork() int32 {
+	w.next += 1 + w.r.Int32N(4)
+	return w.next
+}
+
+func (w *world) log(pid int32, lines ...string) {
+	for _, l := range lines {
+		w.steps = append(w.steps, step{pid: pid, text: l})
+	}
+}
+
+// innocent plays somebody's session, as it goes, or broken off.
+func (w *world) innocent() {
+	pid := w.fork()
+	lines := innocentLines[w.r.IntN(len(innocentLines))]
+	if w.r.IntN(4) == 0 {
+		lines = lines[:1+w.r.IntN(len(lines))]
+	}
+	w.log(pid, lines...)
+}
+
+// open begins a session of the attacker's, in the module that anybody may use.
+func (w *world) open() {
+	pid := w.fork()
+	way := "on"
+	if w.r.IntN(2) == 0 {
+		way = "to"
+	}
+	w.log(pid, "connect from evil (10.6.6.6)", "rsync allowed access on module pub from evil (10.6.6.6)", "rsync "+way+" pub/ from evil (10.6.6.6)")
+	w.held = append(w.held, pid)
+}
+
+// close ends one of them.
+func (w *world) close() {
+	i := w.r.IntN(len(w.held))
+	if w.r.IntN(3) > 0 {
+		w.log(w.held[i], "sent 5 bytes  received 6 bytes  total size 7")
+	}
+	w.held = slices.Delete(w.held, i, i+1)
+}
+
+// forge writes a line, or a whole session, in the name of one of the attacker's processes.
+func (w *world) forge() {
+	pid := w.held[w.r.IntN(len(w.held))]
+	lines := []string{attackerLines[w.r.IntN(len(attackerLines))]}
+	if w.r.IntN(3) == 0 {
+		lines = []string{
+			"connect from evil (10.6.6.6)", "rsync allowed access on module backup from evil (10.6.6.6)", "rsync to backup/ from alice@evil (10.6.6.6)",
+			"receiving file list", "recv evil [10.6.6.6] backup (alice) x 7", "sent 1 bytes  received 2 bytes  total size 1099511627776",
+		}[w.r.IntN(3):]
+	}
+	for _, l := range lines {
+		w.steps = append(w.steps, step{pid: pid, text: l, forged: true})
+	}
+}
+
+// restart starts the daemon anew under its clients.
+func (w *world) restart() {
+	w.log(w.next-100, "sent 0 bytes  received 0 bytes  total size 0")
+	w.log(w.fork(), "rsyncd version 3.5.0 starting, listening on port 873")
+}
+
+func (w *world) pause() {
+	longest := time.Minute // of 40 pauses: less than an hour in all
+	if w.long {
+		longest = 5 * time.Hour
+	}
+	w.steps = append(w.steps, step{pause: time.Duration(w.r.Float64() * float64(longest))})
+}
+
+// play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in its own sessions is left out.
+func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges map[string]string) {
+	s := newSessions(DefaultLimits(), "pub")
+	o := s.origin(0, "")
+	now := int64(time.Hour)
+	books, gauges = map[string]int64{}, map[string]string{}
+	count := func(changes []Change) {
+		for _, c := range changes {
+			name := ""
+			if c.Session != nil {
+				name = fmt.Sprintf("%q %q", c.Session.Module, c.Session.User)
+			}
+			own := c.Session == nil || c.Session.Module == "pub"
+			switch c.Kind {
+			case Connected, DaemonStarted, LostByRelay, Executed, Listed:
+				books[fmt.Sprint(c.Kind, name)] += int64(c.N)
+			case Ended:
+				books["ended "+name] += int64(c.N)
+				if !own {
+					books["bytes "+name] += int64(c.Sent + 3*c.Received + 5*c.Total)
+					books["outcome "+c.Session.Outcome.String()+name] += int64(c.N)
+				}
+				if x := c.Session; x.Module != "" && x.Module != "pub" && !x.Doubtful() && x.Direction != NoDirection {
+					gauges[name+x.Direction.String()] = fmt.Sprint(x.LastSeen, x.Outcome, x.Total)
+				}
+			default:
+				if !own {
+					books[fmt.Sprint(c.Kind, name, c.Op, c.Code, c.Errno, c.Reason)] += int64(c.N + 7*c.Length)
+				}
+			}
+		}
+	}
+	for _, step := range w.steps {
+		switch {
+		case step.pause > 0:
+			now += int64(step.pause)
+			count(s.tickAll(now))
+		case attack || !step.forged:
+			ev := Event{Severity: -1}
+			w.parser.Parse([]byte(step.text), &ev)
+			if ev.Kind == LostUpstream {
+				continue // the pipeline's: under a daemon's tag it is a client's
+			}
+			changes, _ := s.apply(o, step.pid, now, &ev)
+			count(changes)
+		}
+	}
+	for range 2 {
+		now += int64(100 * time.Hour)
+		count(s.tickAll(now))
+	}
+	return books, gauges
+}
+
+func newWorld(r *rand.Rand, parser *Parser) *world {
+	w := &world{r: r, parser: parser, next: 300 + r.Int32N(3000), long: r.IntN(3) == 0}
+	w.log(w.fork(), "rsyncd version 3.5.0 starting, listening on port 873")
+	w.innocent()
+	w.open()
+	for range 10 + r.IntN(80) {
+		switch n := r.IntN(20); {
+		case n < 4:
+			w.innocent()
+		case n < 6 && len(w.held) < 4:
+			w.open()
+		case n < 7 && len(w.held) > 1:
+			w.close()
+		case n < 8: // connections that it only opens and closes
+			for range r.IntN(30) {
+				w.log(w.fork(), "connect from evil (10.6.6.6)")
+			}
+		case n < 9 && w.long && r.IntN(4) == 0:
+			w.restart()
+		case n < 11 && (w.long || r.IntN(2) == 0):
+			w.pause()
+		default:
+			w.forge()
+		}
+	}
+	return w
+}
+
+// A client finds no way to a session, a module's or a user's name, a daemon's start or the freshness of a backup that is not its own, in any order
+// of what it can write and of the connections that it can make, while others come and go. Where hours pass it may gain sessions,
+// which are doubtful and move no gauge. Not played: a client that makes so many connections that all pids come round under it.
+func TestNoWayForAClient(t *testing.T) {
+	parser := mustParser(t, DefaultLogFormat)
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))
+	for n := range testenv.Tortured(3000, 100_000) {
+		w := newWorld(r, parser)
+		alone, truth := w.play(t, false)
+		beside, gauges := w.play(t, true)
+		if !maps.Equal(truth, gauges) {
+			t.Errorf("case %d: freshness %v, want %v", n, gauges, truth)
+		}
+		for name, v := range beside {
+			want, known := alone[name]
+			switch {
+			case w.long && strings.Contains(name, `""`): // a session without a module, which may be its own
+			case !known:
+				t.Errorf("case %d: %s is new: %d", n, name, v)
+			case v != want && !w.long:
+				t.Errorf("case %d: %s is %d, want %d", n, name, v, want)
+			}
+		}
+		for name, want := range alone {
+			if v := beside[name]; v < want && !(w.long && strings.Contains(name, `""`)) {
+				t.Errorf("case %d: %s is %d, want %d", n, name, v, want)
+			}
+		}
+		if t.Failed() {
+			for _, s := range w.steps {
+				t.Logf("%+v", s)
+			}
+			return
+		}
+	}
+}
