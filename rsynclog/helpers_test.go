@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// zeroAddr is no address: messages of this machine.
+var zeroAddr netip.Addr
+
 // newSessions returns an empty table without configured hosts.
 func newSessions(limits Limits, modules ...string) *Sessions {
 	return NewSessions(limits, modules, nil)

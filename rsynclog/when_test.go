@@ -1,0 +1,258 @@
+package rsynclog
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A feed hands lines over with their arrival and their stamp.
+type feed struct {
+	*table
+	zone    time.Duration // of the stamps, against the clock of the one who reads
+	backlog bool
+	zoned   bool
+}
+
+// at says what a process logs, in lines, some time after the feed's begin, and reads it when it arrives, later.
+func (f *feed) at(written, arrived time.Duration, pid int32, lines ...string) {
+	f.t.Helper()
+	for _, l := range lines {
+		ev := parsed(f.t, l)
+		w := When{Arrived: f.now + int64(arrived), Stamp: f.now + int64(written-f.zone), Zoned: f.zoned, Backlog: f.backlog}
+		changes, believed := f.sessions.Apply(f.host, Process{PID: pid}, w, &ev)
+		if !believed {
+			f.book.implausible++
+		}
+		f.add(changes)
+	}
+}
+
+func newFeed(t *testing.T) *feed {
+	f := &feed{table: newTable(t, DefaultLimits(), "data")}
+	f.now = int64(1000 * time.Hour)
+	return f
+}
+
+// times returns when the session of a pid began and was heard last, since the feed's begin.
+func (f *feed) times(pid int32) string {
+	s := f.sessions.session(f.host, pid)
+	if s == nil {
+		return "none"
+	}
+	return fmt.Sprint(time.Duration(s.FirstSeen-f.now), " ", time.Duration(s.LastSeen-f.now))
+}
+
+const (
+	connects = "connect from localhost (127.0.0.1)"
+	allows   = "rsync allowed access on module data from localhost (127.0.0.1)"
+	starts   = "rsync on data/ from localhost (127.0.0.1)"
+	sums     = "sent 10 bytes  received 20 bytes  total size 30"
+)
+
+// A log of a week ago that is read now: its session began at 01:00 and took six hours.
+func TestABacklogHasTheTimesOfItsLines(t *testing.T) {
+	for _, backlog := range []bool{true, false} {
+		f := newFeed(t)
+		f.backlog = backlog
+		f.at(time.Hour, 200*time.Hour, 7, connects, allows, starts)
+		f.at(7*time.Hour, 200*time.Hour, 7, sums)
+		f.want("times", f.times(7), "1h0m0s 7h0m0s")
+	}
+}
+
+// A session of 2 s whose summary was written while nobody read, and was read 25 s later.
+func TestWhatWasLoggedWhileNobodyReadIsNotLate(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 7, connects, allows, starts)
+	f.backlog = true
+	f.at(2*time.Second, 27*time.Second, 7, sums)
+	f.want("times", f.times(7), "0s 2s")
+}
+
+// A live record is as late as it is: by less than a minute, a stamp of whole seconds says nothing.
+func TestLiveRecordsHaveTheirArrival(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 300*time.Millisecond, 7, connects, allows, starts)
+	f.at(10*time.Second, 69*time.Second, 7, "building file list")
+	f.want("times", f.times(7), "300ms 1m9s")
+	f.at(80*time.Second, 70*time.Second, 7, sums) // its clock is ahead
+	f.want("times", f.times(7), "300ms 1m10s")
+}
+
+// A relay's queue was held up for an hour, and is handed on within seconds.
+func TestARelaysQueueHasTheTimesOfItsLines(t *testing.T) {
+	f := newFeed(t)
+	f.zoned = true
+	f.at(0, 0, 5, connects) // before
+	f.at(time.Minute, 61*time.Minute, 7, connects, allows, starts)
+	f.at(3*time.Minute, 61*time.Minute+time.Second, 7, sums)
+	f.want("times", f.times(7), "1m0s 3m0s")
+	f.add(f.sessions.tickAll(f.now + int64(61*time.Minute+2*time.Second)))
+	f.want("ended while the queue is read", f.book.ended, []string{})
+	f.at(4*time.Minute, 61*time.Minute+3*time.Second, 8, connects)
+	f.want("ended by the next one's time", f.book.ended, []string{"data send ok 10/20"})
+	f.at(62*time.Minute, 62*time.Minute, 9, connects, allows, starts, sums)
+	f.add(f.sessions.tickAll(f.now + int64(62*time.Minute+12*time.Second)))
+	f.want("ended by the clock", len(f.book.ended), 3) // with the first one, which only connected
+}
+
+// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is one whose clock is wrong, after
+// it has kept pace for a minute.
+func TestOffsetsAreLearnt(t *testing.T) {
+	for _, zone := range []time.Duration{-5 * time.Hour, 5*time.Hour + 45*time.Minute, 14 * time.Hour, -12 * time.Hour, 0} {
+		f := newFeed(t)
+		f.zone = zone
+		f.at(0, time.Second, 7, connects, allows, starts)
+		f.at(10*time.Second, 10*time.Second, 7, sums)
+		f.want(zone.String(), f.times(7), "1s 10s")
+		f.backlog = true // and then something of an hour before
+		f.at(-time.Hour, 11*time.Second, 8, connects, allows, starts, sums)
+		f.want(zone.String()+", waited", f.times(8), "-1h0m0s -1h0m0s")
+	}
+	for _, skew := range []time.Duration{400 * time.Second, -100 * time.Second} {
+		f := newFeed(t)
+		f.zone = skew
+		f.at(0, 0, 6, connects)
+		f.at(61*time.Second, 61*time.Second, 7, connects, allows, starts)
+		f.at(70*time.Second, 70*time.Second, 7, sums)
+		f.want(skew.String(), f.times(7), "1m1s 1m10s")
+		f.at(100*time.Second, time.Hour, 8, "max connections (1) reached")
+		f.want(skew.String()+", waited", f.times(8), "1m40s 1m40s")
+	}
+}
+
+// Records that were made with a wrong offset are moved when it becomes known.
+func TestTimesAreMovedWithTheOffset(t *testing.T) {
+	f := newFeed(t)
+	f.zone = 400 * time.Second
+	f.at(0, 0, 7, connects, allows, starts)
+	f.want("before", f.times(7), "-6m40s -6m40s")
+	f.at(61*time.Second, 61*time.Second, 8, connects)
+	f.at(70*time.Second, 70*time.Second, 7, sums)
+	f.want("after", f.times(7), "0s 1m10s")
+}
+
+// Before rsync 3.4.2 a daemon logs in UTC once it is in its chroot: RSYNCD.md, FACTS §2.6.
+func TestAChrootsJumpOfTimeIsUndone(t *testing.T) {
+	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour, 5*time.Hour + 30*time.Minute} {
+		for _, late := range []time.Duration{0, 300 * time.Hour} {
+			f := newFeed(t)
+			f.backlog = late != 0
+			f.at(0, late, 7, connects, allows)
+			f.at(time.Second-zone, late+time.Second, 7, starts)
+			f.at(2*time.Second, late+2*time.Second, 8, connects) // another one's, which knows its zone
+			f.at(40*time.Minute-zone, late+40*time.Minute, 7, "building file list")
+			f.at(42*time.Minute-zone, late+42*time.Minute, 7, sums)
+			f.want(fmt.Sprintf("%v, %v late", zone, late), f.times(7), "0s 42m0s")
+		}
+	}
+}
+
+// A session that is silent for a quarter of an hour has not jumped.
+func TestSilenceIsNoJump(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects, allows, starts)
+	f.at(15*time.Minute, 300*time.Hour, 7, "send localhost [127.0.0.1] data () big.iso 600000000")
+	f.at(45*time.Minute+time.Second, 300*time.Hour, 7, sums)
+	f.want("times", f.times(7), "0s 45m1s")
+}
+
+// A log goes on for two days after its session's last line: when it has been read, the session is over, at its time.
+func TestSilenceIsJudgedByTheLogsTime(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects, allows, starts, "send localhost [127.0.0.1] data () a 6")
+	f.at(23*time.Hour, 300*time.Hour, 8, connects)
+	f.add(f.sessions.tickAll(f.now + int64(300*time.Hour)))
+	f.want("while the log may go on", len(f.book.ended), 0)
+	f.at(48*time.Hour, 300*time.Hour, 9, connects)
+	f.want("behind it", f.book.ended, []string{"  unknown 0/0", "data send unknown 0/0"})
+	f.sessions.CaughtUp(0)
+	f.add(f.sessions.tickAll(f.now + int64(300*time.Hour)))
+	f.want("at its end", len(f.book.ended), 3)
+}
+
+// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged by a time in which nobody listened.
+func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
+	for _, replayed := range []bool{true, false} {
+		f := newFeed(t)
+		f.at(0, 0, 7, connects, allows, starts)
+		st := f.sessions.State(f.now, nil)
+		down := 30 * time.Hour
+		s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + int64(down), Down: down,
+			Replayed: func(uint32) bool { return replayed }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.sessions, f.host = s, s.origin(0, "vm")
+		f.add(s.tickAll(f.now + int64(down+30*time.Second)))
+		f.want("at once", len(f.book.ended), 0)
+		f.backlog = true
+		if replayed {
+			f.at(2*time.Second, down, 7, sums)
+			f.want("times", f.times(7), "0s 2s")
+		}
+		f.sessions.CaughtUp(0)
+		f.add(s.tickAll(f.now + int64(down+time.Minute)))
+		if replayed {
+			f.want("read to the end", f.book.ended, []string{"data send ok 10/20"})
+			continue
+		}
+		f.want("a minute later", len(f.book.ended), 0)
+		f.add(s.tickAll(f.now + int64(down+24*time.Hour)))
+		f.want("a day later", f.book.ended, []string{"data send unknown 0/0"})
+	}
+}
+
+// A file that isn't read after all, since nobody follows it any more, keeps no session for ever.
+func TestASessionOfAFileThatIsGoneEnds(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 7, connects, allows, starts, sums)
+	st := f.sessions.State(f.now, nil)
+	s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + 1, Down: 1, Replayed: func(uint32) bool { return true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sessions = s
+	f.add(s.tickAll(f.now + int64(59*time.Second)))
+	f.want("within a minute", len(f.book.ended), 0)
+	f.add(s.tickAll(f.now + int64(61*time.Second)))
+	f.want("after it", len(f.book.ended), 1)
+}
+
+// Hosts, and what they taught, make room when they have been silent for a day; those of the settings always have some.
+func TestHostsThatAreSilentMakeRoom(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Origins = 10
+	s := NewSessions(limits, nil, []string{"nas"})
+	at := int64(1000 * time.Hour)
+	hosts := func(prefix string, n int) (others int) {
+		for i := range n {
+			if s.Origin(0, []byte(fmt.Sprint(prefix, i)), zeroAddr, at).Host == Other {
+				others++
+			}
+		}
+		return others
+	}
+	if n := hosts("invented", 30); n != 20 {
+		t.Errorf("%d of 30 hosts had no room, want 20", n)
+	}
+	if s.Origin(0, []byte("nas"), zeroAddr, at).Host != "nas" {
+		t.Error("a host of the settings has no room")
+	}
+	at += int64(23 * time.Hour)
+	hosts("invented", 5) // these go on
+	if n := hosts("real", 5); n != 5 {
+		t.Errorf("%d of 5 had no room before a day, want 5", n)
+	}
+	at += int64(2 * time.Hour)
+	if n := hosts("real", 10); n != 5 { // 10 and nas less 5
+		t.Errorf("%d of 10 had no room after a day, want 5", n)
+	}
+	if !strings.HasPrefix(s.Origin(0, []byte("invented3"), zeroAddr, at).Host, "invented") {
+		t.Error("one that was heard has made room")
+	}
+}
