@@ -2,6 +2,7 @@ package rsynclog
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -282,4 +283,37 @@ func TestEndsKeepUp(t *testing.T) {
 	}
 	b.want("ended", sent, sessions)
 	b.want("evicted", b.sessions.Evicted(), 0)
+}
+
+// FAULTS I13. Many hosts, each with many processes that are long gone: the table's memory is that of the sessions that it may hold.
+func TestManyPidsOfManyHosts(t *testing.T) {
+	const hosts, pids, most = 64, 8000, 12 << 20
+	limits := DefaultLimits()
+	limits.Sessions = 8192
+	s := newSessions(limits)
+	connect, start := parsed(t, "connect from localhost (127.0.0.1)"), parsed(t, "rsync on data/ from localhost (127.0.0.1)")
+	before := heap()
+	for h := range hosts {
+		o := s.origin(0, fmt.Sprint("host", h))
+		for pid := range int32(pids) {
+			s.apply(o, 300+pid, int64(time.Hour), &connect)
+			s.apply(o, 300+pid, int64(time.Hour), &start)
+		}
+	}
+	if grown := int64(heap() - before); grown > most {
+		t.Errorf("%d hosts with %d pids each take %d bytes, more than %d", hosts, pids, grown, most)
+	}
+	for h := range hosts {
+		if o := s.origin(0, fmt.Sprint("host", h)); !s.talkers.has(o, 300) || !s.talkers.has(o, 300+pids-1) || s.talkers.has(o, 300+pids) {
+			t.Fatalf("host %d: it isn't known whose clients could write", h)
+		}
+	}
+}
+
+// heap returns how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

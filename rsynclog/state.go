@@ -3,7 +3,6 @@ package rsynclog
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"net/netip"
 	"slices"
 	"time"
@@ -131,15 +130,7 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 		o.index = len(st.Origins)
 		st.Origins = append(st.Origins, o.state())
 	}
-	byID := make(map[uint32]int, len(t.origins))
-	for _, o := range t.inOrder {
-		byID[o.id] = o.index
-	}
-	for key, p := range t.talkers.pages {
-		if i, ok := byID[key.origin]; ok && p.era == st.Origins[i].Era {
-			st.Origins[i].Talkers = append(st.Origins[i].Talkers, TalkerState{key.first * pidsPerPage, slices.Clone(p.bits[:])})
-		}
-	}
+	t.talkers.state(st.Origins, t.inOrder)
 	i := 0
 	for _, o := range t.inOrder {
 		for p := range o.lists {
@@ -309,21 +300,7 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	if c.Noted {
 		o.Cookie = Restored{}
 	}
-	return o, t.restoreTalkers(o, c.Talkers)
-}
-
-func (t *Sessions) restoreTalkers(o *Origin, pages []TalkerState) error {
-	for _, c := range pages {
-		if c.First < 0 || c.First%pidsPerPage != 0 || len(c.Bits) != pidsPerPage/64 {
-			return fmt.Errorf("%d words of pids from %d on", len(c.Bits), c.First)
-		}
-		for i, word := range c.Bits {
-			for ; word != 0; word &= word - 1 {
-				t.talkers.add(o, c.First+int32(64*i+bits.TrailingZeros64(word)))
-			}
-		}
-	}
-	return nil
+	return o, t.talkers.restore(o, c.Talkers)
 }
 
 // tables translates a State's numbers into this version's.

@@ -1,5 +1,10 @@
 package rsynclog
 
+import (
+	"fmt"
+	"math/bits"
+)
+
 // talkers is the set of the processes whose clients can have lines logged. It must remember them for as long as they may live,
 // however many sessions come meanwhile, so it has one bit for each: a host that used each of Linux's 4 million pids takes 0.6 MB.
 type talkers struct {
@@ -65,4 +70,36 @@ func (t *talkers) forget() {
 		}
 	}
 	t.pages = half
+}
+
+// state copies what is set of the origins' present eras.
+func (t *talkers) state(states []OriginState, origins []*Origin) {
+	byID := make(map[uint32]*Origin, len(origins))
+	for _, o := range origins {
+		byID[o.id] = o
+	}
+	words := make([]uint64, 0, len(t.pages)*len(talkerBits{}.bits)) // one piece of memory, as others wait meanwhile
+	for key, p := range t.pages {
+		if o := byID[key.origin]; o != nil && p.era == o.life.era {
+			from := len(words)
+			words = append(words, p.bits[:]...)
+			c := &states[o.index]
+			c.Talkers = append(c.Talkers, TalkerState{key.first * pidsPerPage, words[from:len(words):len(words)]})
+		}
+	}
+}
+
+// restore sets what state copied.
+func (t *talkers) restore(o *Origin, pages []TalkerState) error {
+	for _, c := range pages {
+		if c.First < 0 || c.First%pidsPerPage != 0 || len(c.Bits) != pidsPerPage/64 {
+			return fmt.Errorf("%d words of pids from %d on", len(c.Bits), c.First)
+		}
+		for i, word := range c.Bits {
+			for ; word != 0; word &= word - 1 {
+				t.add(o, c.First+int32(64*i+bits.TrailingZeros64(word)))
+			}
+		}
+	}
+	return nil
 }
