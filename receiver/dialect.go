@@ -48,7 +48,8 @@ func ByName(name string, local bool) (Dialect, error) {
 	return &plugged{format: f, local: local}, nil
 }
 
-// plugged is one of go-syslog's formats as a Dialect. The slices that it sets are copies, but for the stamp, which points into raw.
+// plugged is one of go-syslog's formats as a Dialect. The slices that it sets are copies, but for the stamp, which
+// points into raw.
 type plugged struct {
 	format format.Format
 	local  bool
@@ -82,7 +83,7 @@ func (p *plugged) Scan(raw []byte, m *Message) (d Discard) {
 	} else {
 		d = fromRFC3164(parts, line, m)
 	}
-	m.Stamp = stampIn(header[:stampLength(header)]) // what the parsers make of it is another time: without the year, or zone, that it lacks
+	m.Stamp = stampIn(header[:stampLength(header)]) // the parsers make up a year and a zone where it has none
 	if p.local && !rfc5424 {
 		m.Host = nil
 	}

@@ -18,9 +18,9 @@ const (
 //	2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text         RFC 3164 with RFC 3339's stamp: rsyslog's ForwardFormat
 //	1 2026-11-23T18:40:52Z host rsyncd 505 - - text                 RFC 5424
 //
-// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and not read as
-// times, which Stamps does: February 30 is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends the message and is not text; any other
-// LF is.
+// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and not
+// read as times, which Stamps does: February 30 is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends
+// the message and is not text; any other LF is.
 //
 // The tag runs up to the first "[digits]:", wherever that is in the first word or the first 80 bytes, because rsyncd's "syslog
 // tag" may hold spaces and brackets. Where the first word ends in a plain ':' the tag ends there and has no pid, and where it was

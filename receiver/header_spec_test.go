@@ -70,8 +70,9 @@ func (s spec) scan(raw []byte) string {
 }
 
 var (
-	specOwnStamp  = regexp.MustCompile(`\A([0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) \[`)
-	specAnyStamp  = regexp.MustCompile(`\A(?:<[0-9]+>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?|` + specISO + `)(?:[ \n\r\x00]|\z)`)
+	specOwnStamp = regexp.MustCompile(`\A([0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) \[`)
+	specAnyStamp = regexp.MustCompile(`\A(?:<[0-9]+>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}` +
+		`(?:\.[0-9]+)?|` + specISO + `)(?:[ \n\r\x00]|\z)`)
 	spec5424Stamp = regexp.MustCompile(`\A(?:<[0-9]+>)?1 (` + specISO + `) `)
 )
 

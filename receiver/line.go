@@ -31,7 +31,8 @@ func (Lines) Scan(raw []byte, m *Message) Discard {
 	if end == open || end == len(line) || line[end] != ']' || end+1 < len(line) && line[end+1] != ' ' {
 		return NoHeader
 	}
-	*m = Message{Facility: -1, Severity: -1, Stamp: line[:open-len(" [")], PID: parsePID(line[open:end]), Text: cutSpace(line[end+1:])}
+	*m = Message{Facility: -1, Severity: -1, PID: parsePID(line[open:end]), Text: cutSpace(line[end+1:])}
+	m.Stamp = line[:open-len(" [")]
 	return keptIfText(m)
 }
 
@@ -61,8 +62,8 @@ func (p *linePattern) Scan(raw []byte, m *Message) Discard {
 	return keptIfText(m)
 }
 
-// stamp returns what the groups date and timestamp matched: both with the one byte in between, where timestamp follows date behind a
-// space or a 'T', or the one that took part.
+// stamp returns what the groups date and timestamp matched: both with the one byte in between, where timestamp
+// follows date behind a space or a 'T', or the one that took part.
 func (p *linePattern) stamp(line []byte, at []int) []byte {
 	date, timestamp := submatch(line, at, p.date), submatch(line, at, p.timestamp)
 	switch {
@@ -96,10 +97,11 @@ func submatch(line []byte, at []int, group int) []byte {
 
 // ParseLineFormat makes the dialect that LINE_FORMAT names: "auto" is Lines; anything else is a regular expression that matches a
 // line from its start, as Python's re.match does. Its group "description" is the daemon's text and must be there; its group "pid" is
-// the process id, without which sessions can't be told apart. "date" and "timestamp" are when the line was written: the stamp is both,
-// if timestamp follows date behind one space or 'T', or the only one of them that takes part. One in another shape than those that
-// Stamps.Time reads is not read as a time; the line then has the time of its arrival. All other groups are allowed and not looked at.
-// The error of a refused expression says where it is wrong and what to write instead.
+// the process id, without which sessions can't be told apart. "date" and "timestamp" are when the line was written:
+// the stamp is both, if timestamp follows date behind one space or 'T', or the only one of them that takes part. One
+// in another shape than those that Stamps.Time reads is not read as a time; the line then has the time of its
+// arrival. All other groups are allowed and not looked at. The error of a refused expression says where it is wrong
+// and what to write instead.
 func ParseLineFormat(s string) (Dialect, error) {
 	if s == "auto" {
 		return Lines{}, nil

@@ -18,8 +18,9 @@ type Stamps struct {
 	arrived int64
 	result  stampTime
 
-	// from and to are the times in seconds between which offset is surely local's, in seconds east of UTC. Both are more than a day away
-	// from any change, so that a day's stamps without a zone are read as time.Date reads them, whatever was read before.
+	// from and to are the times in seconds between which offset is surely local's, in seconds east of UTC. Both are
+	// more than a day away from any change, so that a day's stamps without a zone are read as time.Date reads them,
+	// whatever was read before.
 	from, to, offset int64
 }
 
@@ -30,10 +31,10 @@ type stampTime struct {
 	yearless  bool // it depends on when the stamp arrived
 }
 
-// Time returns the time that a Message.Stamp says, in nanoseconds of the Unix epoch. arrived is when the message was received, in the
-// same unit. zoned says that the stamp names its own time zone; without one it is taken for this machine's. A stamp without a year gets
-// the year that brings it closest to arrived: the one of arrived (UTC), the one before, or the one after. ok is false for no stamp, and
-// for one that is no time. It does not allocate.
+// Time returns the time that a Message.Stamp says, in nanoseconds of the Unix epoch. arrived is when the message was
+// received, in the same unit. zoned says that the stamp names its own time zone; without one it is taken for this
+// machine's. A stamp without a year gets the year that brings it closest to arrived: the one of arrived (UTC), the
+// one before, or the one after. ok is false for no stamp, and for one that is no time. It does not allocate.
 //
 // These shapes are read, any other is no time:
 //
@@ -41,9 +42,9 @@ type stampTime struct {
 //	Nov 23 18:40:52                      RFC 3164 section 4.1.2; a day below 10 is padded with a space or a 0
 //	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also with a space for the T, and without a zone
 //
-// each with or without a fraction of a second, of which nanoseconds are kept. Second 60 is the one after 59. Years that don't fit into
-// an int64 (before 1678, after 2261) are no times. In the hour that the end of daylight saving time repeats, and in the one that its
-// start leaves out, the reading is time.Date's.
+// each with or without a fraction of a second, of which nanoseconds are kept. Second 60 is the one after 59. Years
+// that don't fit into an int64 (before 1678, after 2261) are no times. In the hour that the end of daylight saving
+// time repeats, and in the one that its start leaves out, the reading is time.Date's.
 func (s *Stamps) Time(stamp []byte, arrived int64) (at int64, zoned, ok bool) {
 	if len(stamp) == 0 {
 		return 0, false, false
@@ -102,7 +103,8 @@ func (s *Stamps) inClosestYear(c civil, arrived int64) stampTime {
 
 func distance(a, b int64) uint64 { return uint64(max(a, b)) - uint64(min(a, b)) }
 
-// unix returns the time of a date, in nanoseconds of the Unix epoch. It is false for a date that the calendar doesn't have.
+// unix returns the time of a date, in nanoseconds of the Unix epoch. It is false for a date that the calendar doesn't
+// have.
 func (s *Stamps) unix(c civil, zoned bool) (at int64, ok bool) {
 	if c.month < 1 || c.month > 12 || c.day < 1 || c.day > daysIn(c.month, c.year) {
 		return 0, false
@@ -172,7 +174,8 @@ func (c *civil) readClock(b []byte) {
 	c.hour, c.minute, c.second = twoDigits(b), twoDigits(b[3:]), twoDigits(b[6:])
 }
 
-// readFraction reads the fraction of a second at b[n:], if there is one, and returns where it ends; 0 for a '.' without digits.
+// readFraction reads the fraction of a second at b[n:], if there is one, and returns where it ends; 0 for a '.'
+// without digits.
 func (c *civil) readFraction(b []byte, n int) (end int) {
 	end = fractionEnd(b, n)
 	unit := int64(time.Second / 10)
