@@ -48,7 +48,8 @@ func ByName(name string, local bool) (Dialect, error) {
 	return &plugged{format: f, local: local}, nil
 }
 
-// plugged is one of go-syslog's formats as a Dialect. The slices that it sets are copies.
+// plugged is one of go-syslog's formats as a Dialect. The slices that it sets are copies, but for the stamp, which
+// points into raw.
 type plugged struct {
 	format format.Format
 	local  bool
@@ -66,7 +67,8 @@ func (p *plugged) Scan(raw []byte, m *Message) (d Discard) {
 		}
 	}()
 	*m = Message{Facility: -1, Severity: -1}
-	if _, d = scanPriority(line, m); d != Kept { // by us: the parsers take <999>, and make up a priority where there is none
+	header, d := scanPriority(line, m) // by us: the parsers take <999>, and make up a priority where there is none
+	if d != Kept {
 		return d
 	}
 	parser := p.format.GetParser(line)
@@ -76,10 +78,12 @@ func (p *plugged) Scan(raw []byte, m *Message) (d Discard) {
 	parts := parser.Dump()
 	text, rfc5424 := parts["message"].(string)
 	if rfc5424 {
+		header = bytes.TrimPrefix(header, []byte("1 "))
 		d = fromRFC5424(parts, text, m)
 	} else {
 		d = fromRFC3164(parts, line, m)
 	}
+	m.Stamp = stampIn(header[:stampLength(header)]) // the parsers make up a year and a zone where it has none
 	if p.local && !rfc5424 {
 		m.Host = nil
 	}

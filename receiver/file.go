@@ -99,8 +99,8 @@ type File struct {
 	ending chan struct{} // closed when Run shall end: generations read to their end and return
 	over   chan struct{} // closed when there is no more time for that
 
-	behind   atomic.Int64  // generations of the start that have not been read to the ends that they had then
-	caughtUp chan struct{} // closed when there are none
+	behind   atomic.Int64  // generations that CaughtUp waits for, and 1 until Run begins
+	caughtUp chan struct{} // closed when this is 0 and the Sink has been told
 
 	errors    atomic.Uint64
 	rotations atomic.Uint64
@@ -197,6 +197,7 @@ func (f *File) Run(ctx context.Context) error {
 	defer events.Wait()
 	defer stopEvents()
 
+	f.arrived()
 	timer := time.NewTimer(f.opt.Poll)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -425,6 +426,9 @@ func (f *File) adopt(fresh []*generation) {
 	for _, g := range fresh {
 		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
+		if size := g.size.Load(); g.packed != nil || g.offset.Load() < size {
+			g.goal = size
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -536,7 +540,6 @@ func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range f.generations {
-		g.arrive()
 		f.release(g)
 		f.owed[g.id] = g.place
 	}

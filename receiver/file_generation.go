@@ -54,7 +54,8 @@ type generation struct {
 	before  FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	end     int64        // where the file ended at the last read; before that, when it was opened
-	goal    int64        // where it ended at the start; -1 once that has been read, or where it needn't be
+	goal    int64        // where it ended when it was opened: lines before that are backlog; -1 if none are left
+	awaited bool         // CaughtUp waits for the goal
 	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
@@ -100,7 +101,6 @@ func newBlock() any {
 // run reads the file until it is let go, or File.ending is closed.
 func (g *generation) run() {
 	defer close(g.done)
-	defer g.arrive()
 	if g.packed != nil {
 		g.runPacked()
 		return
@@ -179,6 +179,9 @@ func (g *generation) drain() (err error) {
 		if atEnd || g.goal >= 0 && g.pos.Offset >= g.goal {
 			g.arrive()
 		}
+		if atEnd && err == nil {
+			g.goal = -1 // part of a line may be left, whose rest is new
+		}
 		if next != nil && (atEnd || g.pos.Offset >= next.size) {
 			g.waiting.Store(nil)
 			close(next.come)
@@ -213,12 +216,9 @@ func (g *generation) nextTurn() *turn {
 
 // arrive tells that what the file held at the start has been read, or can't be.
 func (g *generation) arrive() {
-	if g.goal < 0 {
-		return
-	}
-	g.goal = -1
-	if g.file.behind.Add(-1) == 0 {
-		close(g.file.caughtUp)
+	if g.awaited {
+		g.awaited = false
+		g.file.arrived()
 	}
 }
 
@@ -286,6 +286,7 @@ func ignoreEINTR(err error) error {
 
 // deliver hands over what is in s, with the position that is reached by it.
 func (g *generation) deliver(s *Slab, at int64) {
+	s.Backlog = g.packed != nil || g.offset.Load() < g.goal // where s begins
 	g.offset.Store(g.pos.Offset)
 	g.show()
 	s.Position = &g.pos
@@ -327,6 +328,7 @@ func (g *generation) restart(b *block) error {
 	if err := g.relocate(b); err != nil {
 		return err
 	}
+	g.goal = -1 // what it holds from now on is new
 	g.file.noteCut(old)
 	g.deliver(&b.slab, time.Now().UnixNano())
 	return nil

@@ -247,6 +247,7 @@ func (g *generation) runPacked() {
 		g.behind.Store(false)
 		g.size.Store(g.pos.Offset)
 		g.ended.Store(g.pos.Offset)
+		g.arrive()
 		return
 	}
 }

@@ -28,6 +28,9 @@ func (s *restartSink) TryDeliver(*Source, *Slab) bool {
 }
 
 func (s *restartSink) Deliver(_ *Source, slab *Slab) {
+	if isCaughtUp(slab) {
+		return
+	}
 	for _, m := range slab.Messages {
 		var n int
 		var weight uint64

@@ -667,24 +667,32 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// CaughtUp waits for what was there at the start and can be read, no longer, and not for the poll interval.
+// CaughtUp waits for Run and for what was there at the start and can be read, no longer, and not for the poll
+// interval. The Sink is told before it, once, behind all lines that were there.
 func TestFileCaughtUp(t *testing.T) {
 	eio := func(int, []byte, int64) (int, error) { return -1, unix.EIO }
+	nothing := func(string) error { return nil }
+	noDirectory := func(path string) error { return os.Remove(filepath.Dir(path)) }
+	fifo := func(path string) error { return unix.Mkfifo(path, 0o644) }
+	directory := func(path string) error { return os.Mkdir(path, 0o755) }
+	holding := func(text string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o644) }
+	}
 	for name, test := range map[string]struct {
 		make func(path string) error
 		opt  FileOptions
-		wait bool
+		want []string
 	}{
-		"no file":        {func(string) error { return nil }, FileOptions{FromBeginning: true}, false},
-		"no directory":   {func(path string) error { return os.Remove(filepath.Dir(path)) }, FileOptions{FromBeginning: true}, false},
-		"from the end":   {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{}, false},
-		"a FIFO":         {func(path string) error { return unix.Mkfifo(path, 0o644) }, FileOptions{FromBeginning: true}, false},
-		"a directory":    {func(path string) error { return os.Mkdir(path, 0o755) }, FileOptions{FromBeginning: true}, false},
-		"empty":          {func(path string) error { return os.WriteFile(path, nil, 0o644) }, FileOptions{FromBeginning: true}, false},
-		"lines":          {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{FromBeginning: true}, true},
-		"from a state":   {func(path string) error { return os.WriteFile(path, []byte(text(lines(0, 9))), 0o644) }, FileOptions{Resume: &FileState{}}, true},
-		"half a line":    {func(path string) error { return os.WriteFile(path, []byte("half"), 0o644) }, FileOptions{FromBeginning: true}, true},
-		"a failing disk": {func(path string) error { return os.WriteFile(path, []byte("a\n"), 0o644) }, FileOptions{FromBeginning: true, pread: eio}, true},
+		"no file":        {nothing, FileOptions{FromBeginning: true}, nil},
+		"no directory":   {noDirectory, FileOptions{FromBeginning: true}, nil},
+		"from the end":   {holding(text(lines(0, 9))), FileOptions{}, nil},
+		"a FIFO":         {fifo, FileOptions{FromBeginning: true}, nil},
+		"a directory":    {directory, FileOptions{FromBeginning: true}, nil},
+		"empty":          {holding(""), FileOptions{FromBeginning: true}, nil},
+		"lines":          {holding(text(lines(0, 9))), FileOptions{FromBeginning: true}, lines(0, 9)},
+		"from a state":   {holding(text(lines(0, 9))), FileOptions{Resume: &FileState{}}, lines(0, 9)},
+		"half a line":    {holding("half"), FileOptions{FromBeginning: true}, nil},
+		"a failing disk": {holding("a\n"), FileOptions{FromBeginning: true, pread: eio}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.opt.Path, test.opt.Poll, test.opt.pollOnly = filepath.Join(t.TempDir(), "d", "log"), time.Hour, true
@@ -692,15 +700,19 @@ func TestFileCaughtUp(t *testing.T) {
 			must(t, test.make(test.opt.Path))
 			sink := newLineSink()
 			f := follow(t, sink, test.opt)
-			if isClosed(f.CaughtUp()) == test.wait {
-				t.Errorf("caught up before Run: %v", !test.wait)
+			if isClosed(f.CaughtUp()) {
+				t.Error("caught up before Run")
 			}
 			end := start(t, f)
 			reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
-			if name == "lines" || name == "from a state" {
-				sink.check(t, true, lines(0, 9)...)
+			if want := []int{len(test.want)}; !slices.Equal(sink.toldAt(), want) {
+				t.Errorf("told after %v lines, want %v", sink.toldAt(), want)
 			}
 			end()
+			sink.check(t, true, test.want...)
+			if n := len(sink.toldAt()); n != 1 {
+				t.Errorf("told %d times, want once", n)
+			}
 		})
 	}
 }

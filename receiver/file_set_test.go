@@ -24,10 +24,14 @@ type setSink struct {
 	scopes    map[string]uint32
 	positions map[string]map[FileID]FilePosition
 	discarded [NumDiscards]uint64
+	told      map[string][]int // as lineSink's, by Source.Name
 }
 
 func newSetSink() *setSink {
-	return &setSink{lines: map[string][]string{}, scopes: map[string]uint32{}, positions: map[string]map[FileID]FilePosition{}}
+	return &setSink{
+		lines: map[string][]string{}, scopes: map[string]uint32{}, told: map[string][]int{},
+		positions: map[string]map[FileID]FilePosition{},
+	}
 }
 
 func (s *setSink) TryDeliver(*Source, *Slab) bool { panic("a file's reader can wait") }
@@ -35,6 +39,10 @@ func (s *setSink) TryDeliver(*Source, *Slab) bool { panic("a file's reader can w
 func (s *setSink) Deliver(src *Source, slab *Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if isCaughtUp(slab) {
+		s.told[src.Name] = append(s.told[src.Name], len(s.lines[src.Name]))
+		return
+	}
 	for _, m := range slab.Messages {
 		s.lines[src.Name] = append(s.lines[src.Name], string(m))
 	}

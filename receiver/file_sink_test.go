@@ -17,6 +17,8 @@ type lineSink struct {
 	lines     []string
 	from      []FileID
 	discarded [NumDiscards]uint64
+	backlog   []bool // of each line, whether its slab said that it was there before
+	told      []int  // how many lines had come when a slab said that the file has caught up
 	last      map[FileID]FilePosition
 	wrong     []string
 }
@@ -30,6 +32,10 @@ func (s *lineSink) TryDeliver(*Source, *Slab) bool {
 func (s *lineSink) Deliver(src *Source, slab *Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if isCaughtUp(slab) {
+		s.told = append(s.told, len(s.lines))
+		return
+	}
 	if src.Name != "file test" || slab.At == 0 || slab.Position == nil {
 		s.wrong = append(s.wrong, fmt.Sprintf("slab from %q at %d with position %v", src.Name, slab.At, slab.Position))
 		return
@@ -39,6 +45,7 @@ func (s *lineSink) Deliver(src *Source, slab *Slab) {
 	for _, m := range slab.Messages {
 		s.lines = append(s.lines, string(m))
 		s.from = append(s.from, p.ID)
+		s.backlog = append(s.backlog, slab.Backlog)
 		size += int64(len(m)) + 1
 	}
 	for i, n := range slab.Discarded {
@@ -58,10 +65,22 @@ func (s *lineSink) Deliver(src *Source, slab *Slab) {
 	s.last[p.ID] = p
 }
 
+// isCaughtUp reports whether the slab says nothing but that the file has caught up.
+func isCaughtUp(s *Slab) bool {
+	empty := len(s.Messages) == 0 && len(s.Senders) == 0 && s.Discarded == [NumDiscards]uint32{}
+	return empty && s.Position == nil && !s.Backlog && s.At != 0
+}
+
 func (s *lineSink) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.lines)
+}
+
+func (s *lineSink) toldAt() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.told)
 }
 
 func (s *lineSink) count() int {

@@ -1,6 +1,9 @@
 package receiver
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A FileState is what has to be kept of a File for another one to go on exactly where it was, after a restart. It holds at most
 // maxOpen+maxPast positions (fewer where many paths share a FileSet) and, of files beside the followed one, the identities of those that
@@ -146,18 +149,29 @@ func (f *File) publish(began int64) {
 }
 
 // CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read, which
-// Status shows. It needs Run. Without a file, or where reading begins at the end, it is closed from the start.
+// Status shows, and the Sink knows it by the empty slab that follows them. It needs Run, which closes it at once if
+// there is no file, or reading begins at the end. It stays open if Run is ended before.
 func (f *File) CaughtUp() <-chan struct{} { return f.caughtUp }
 
-// noteBacklog sets what CaughtUp waits for.
+// noteBacklog sets what CaughtUp waits for: Run, and what the first look has found.
 func (f *File) noteBacklog() {
+	f.behind.Store(1)
 	for _, g := range f.generations {
-		if (f.opt.Resume != nil || f.opt.FromBeginning) && g.offset.Load() < g.size.Load() || g.packed != nil {
-			g.goal = g.size.Load()
+		if f.opt.Resume == nil && !f.opt.FromBeginning && g.packed == nil {
+			g.goal = -1 // where reading begins at the end, part of a line may be there
+		}
+		if g.goal >= 0 {
+			g.awaited = true
 			f.behind.Add(1)
 		}
 	}
-	if f.behind.Load() == 0 {
+}
+
+// arrived takes one off what CaughtUp waits for. After the last one the Sink is told first, so that whoever waits for
+// CaughtUp finds it informed.
+func (f *File) arrived() {
+	if f.behind.Add(-1) == 0 {
+		f.sink.Deliver(&f.src, &Slab{At: time.Now().UnixNano()})
 		close(f.caughtUp)
 	}
 }

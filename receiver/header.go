@@ -18,9 +18,9 @@ const (
 //	2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text         RFC 3164 with RFC 3339's stamp: rsyslog's ForwardFormat
 //	1 2026-11-23T18:40:52Z host rsyncd 505 - - text                 RFC 5424
 //
-// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and never read as
-// times: February 30 is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends the message and is not text; any other
-// LF is.
+// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and not
+// read as times, which Stamps does: February 30 is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends
+// the message and is not text; any other LF is.
 //
 // The tag runs up to the first "[digits]:", wherever that is in the first word or the first 80 bytes, because rsyncd's "syslog
 // tag" may hold spaces and brackets. Where the first word ends in a plain ':' the tag ends there and has no pid, and where it was
@@ -55,6 +55,7 @@ func scanSyslog(raw []byte, m *Message, local, needStamp bool) Discard {
 		return scanRFC5424(rest[2:], m)
 	}
 	n := stampLength(rest)
+	m.Stamp = stampIn(rest[:n])
 	switch {
 	case n > 0 && local:
 		return scanTag(rest[n:], m, true)
@@ -132,6 +133,17 @@ func stampLength(b []byte) int {
 		return n + 1
 	}
 	return 0
+}
+
+// stampIn returns the stamp that stampLength has found at the start of b, of that length; nil where there is none.
+func stampIn(b []byte) []byte {
+	switch n := len(b); {
+	case n == 0:
+		return nil
+	case b[n-1] == ' ':
+		return b[:n-1]
+	}
+	return b
 }
 
 // shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a space, A and a
@@ -262,6 +274,7 @@ func scanRFC5424(b []byte, m *Message) Discard {
 	if n == 0 {
 		return NoHeader
 	}
+	m.Stamp = valueOrNil(stampIn(b[:n]))
 	b = b[n:]
 	var fields [4][]byte
 	for i := range fields {

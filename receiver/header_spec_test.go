@@ -69,6 +69,39 @@ func (s spec) scan(raw []byte) string {
 	return specScanTag(specSpace(b), m, false)
 }
 
+var (
+	specOwnStamp = regexp.MustCompile(`\A([0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) \[`)
+	specAnyStamp = regexp.MustCompile(`\A(?:<[0-9]+>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}` +
+		`(?:\.[0-9]+)?|` + specISO + `)(?:[ \n\r\x00]|\z)`)
+	spec5424Stamp = regexp.MustCompile(`\A(?:<[0-9]+>)?1 (` + specISO + `) `)
+)
+
+// stamp is the Stamp of a message that scan keeps.
+func (s spec) stamp(raw []byte) []byte {
+	shapes := []*regexp.Regexp{specAnyStamp, spec5424Stamp}
+	if s.ownLines {
+		shapes = append(shapes, specOwnStamp)
+	}
+	for _, shape := range shapes {
+		if m := shape.FindSubmatch(raw); m != nil {
+			return m[1]
+		}
+	}
+	return nil
+}
+
+// checkStamp compares the stamp of a message that is kept with the one that the expressions above find.
+func (s spec) checkStamp(t *testing.T, d Dialect, raw []byte) {
+	t.Helper()
+	var m Message
+	if d.Scan(raw, &m) != Kept {
+		return
+	}
+	if want := s.stamp(raw); string(m.Stamp) != string(want) || (m.Stamp == nil) != (want == nil) {
+		t.Errorf("%q: stamp %q, want %q", raw, m.Stamp, want)
+	}
+}
+
 func specScanTag(b []byte, m Message, stamped bool) string {
 	if len(b) == 0 {
 		return NoText.String()
@@ -167,6 +200,7 @@ func FuzzHeader(f *testing.F) {
 			if got, want := scanned(Auto{Local: local}, raw), (spec{local: local}).scan(raw); got != want {
 				t.Errorf("local %v: %q\n got %s\nwant %s", local, raw, got, want)
 			}
+			spec{local: local}.checkStamp(t, Auto{Local: local}, raw)
 		}
 		parser := Auto{}.GetParser(raw)
 		if err, want := parser.Parse(), scanned(Auto{}, raw); (err == nil) != (Auto{}.Scan(raw, new(Message)) == Kept) {
@@ -188,6 +222,7 @@ func FuzzLine(f *testing.F) {
 		if got, want := scanned(Lines{}, raw), (spec{needStamp: true, ownLines: true}).scan(raw); got != want {
 			t.Errorf("%q\n got %s\nwant %s", raw, got, want)
 		}
+		spec{needStamp: true, ownLines: true}.checkStamp(t, Lines{}, raw)
 		var m Message
 		if d := pattern.Scan(raw, &m); d == Kept && len(m.Text) == 0 || d >= NumDiscards {
 			t.Errorf("%q: %v, text %q", raw, d, m.Text)

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -31,6 +32,7 @@ func (Lines) Scan(raw []byte, m *Message) Discard {
 		return NoHeader
 	}
 	*m = Message{Facility: -1, Severity: -1, PID: parsePID(line[open:end]), Text: cutSpace(line[end+1:])}
+	m.Stamp = line[:open-len(" [")]
 	return keptIfText(m)
 }
 
@@ -39,6 +41,8 @@ type linePattern struct {
 	re          *regexp.Regexp
 	description int // index of that group
 	pid         int // index of that group, or -1
+	date        int // as pid
+	timestamp   int // as pid
 }
 
 // Scan implements Dialect: a line that the expression does not match is NoHeader.
@@ -51,11 +55,36 @@ func (p *linePattern) Scan(raw []byte, m *Message) Discard {
 	if at == nil {
 		return NoHeader
 	}
-	*m = Message{Facility: -1, Severity: -1, Text: submatch(line, at, p.description)}
+	*m = Message{Facility: -1, Severity: -1, Stamp: p.stamp(line, at), Text: submatch(line, at, p.description)}
 	if pid := submatch(line, at, p.pid); digitsEnd(pid, 0) == len(pid) {
 		m.PID = parsePID(pid)
 	}
 	return keptIfText(m)
+}
+
+// stamp returns what the groups date and timestamp matched: both with the one byte in between, where timestamp
+// follows date behind a space or a 'T', or the one that took part.
+func (p *linePattern) stamp(line []byte, at []int) []byte {
+	date, timestamp := submatch(line, at, p.date), submatch(line, at, p.timestamp)
+	switch {
+	case date == nil:
+		return trimStamp(timestamp)
+	case timestamp == nil:
+		return trimStamp(date)
+	}
+	end, start := at[2*p.date+1], at[2*p.timestamp]
+	if start != end+1 || line[end] != ' ' && line[end] != 'T' {
+		return nil
+	}
+	return trimStamp(line[at[2*p.date]:at[2*p.timestamp+1]])
+}
+
+// trimStamp takes the spaces around a stamp off, and returns nil if nothing is left.
+func trimStamp(b []byte) []byte {
+	if b = bytes.Trim(b, " "); len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 // submatch returns what a group matched, or nil if it has no index or took no part in the match.
@@ -68,8 +97,11 @@ func submatch(line []byte, at []int, group int) []byte {
 
 // ParseLineFormat makes the dialect that LINE_FORMAT names: "auto" is Lines; anything else is a regular expression that matches a
 // line from its start, as Python's re.match does. Its group "description" is the daemon's text and must be there; its group "pid" is
-// the process id, without which sessions can't be told apart; "date", "timestamp" and all others are allowed and not looked at.
-// The error of a refused expression says where it is wrong and what to write instead.
+// the process id, without which sessions can't be told apart. "date" and "timestamp" are when the line was written:
+// the stamp is both, if timestamp follows date behind one space or 'T', or the only one of them that takes part. One
+// in another shape than those that Stamps.Time reads is not read as a time; the line then has the time of its
+// arrival. All other groups are allowed and not looked at. The error of a refused expression says where it is wrong
+// and what to write instead.
 func ParseLineFormat(s string) (Dialect, error) {
 	if s == "auto" {
 		return Lines{}, nil
@@ -84,7 +116,10 @@ func ParseLineFormat(s string) (Dialect, error) {
 	if err != nil {
 		return nil, fmt.Errorf("line format %q: %w", s, err)
 	}
-	p := &linePattern{re: re, description: re.SubexpIndex("description"), pid: re.SubexpIndex("pid")}
+	p := &linePattern{
+		re: re, description: re.SubexpIndex("description"), pid: re.SubexpIndex("pid"),
+		date: re.SubexpIndex("date"), timestamp: re.SubexpIndex("timestamp"),
+	}
 	if p.description < 0 {
 		return nil, fmt.Errorf("line format %q: no group (?P<description>...); put one around the part of a line that is the daemon's "+
 			"text, or use \"auto\"", s)

@@ -37,7 +37,10 @@ type Slab struct {
 	// Source.Scope.
 	Senders []Sender
 	// Backlog says that the messages were there before their reader was: their stamps, not their arrival, say when they were written.
-	// A slab without messages and without Backlog says that the reader has caught up.
+	// It is set for the lines that a followed file held when it was opened, at the start or after a rotation; the
+	// slab that holds the last of them may hold later ones, too. Once those of the start have been read, or can't be
+	// read, or if there are none, one slab of the file's Source that holds nothing but At says that the reader has
+	// caught up with the file.
 	Backlog bool
 	// Discarded counts messages of this batch, or lost since the slab before it, that are not in Messages, by reason.
 	// They count as received.
