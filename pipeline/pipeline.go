@@ -172,25 +172,23 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
 	}
+	r := record{when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope}}
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
 			continue
 		}
-		relay := false
+		r.relay = false
 		if !p.isRsyncd(src) {
-			if relay = p.isLossReport(); !relay {
+			if r.relay = p.isLossReport(); !r.relay {
 				in.Ignored++
 				continue
 			}
 		}
-		from := slab.Sender(src, i)
-		r := record{
-			origin:  p.sessions.Origin(from.Scope, p.message.Host, from.Addr, now),
-			process: rsynclog.Process{PID: p.message.PID, Started: from.Started},
-			when:    rsynclog.When{Arrived: now, Backlog: slab.Backlog},
-			wall:    wall, forged: from.Forged, relay: relay,
+		if len(slab.Senders) > 0 {
+			r.from = slab.Senders[i]
 		}
+		r.when.Stamp = 0
 		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
 			r.when.Stamp, r.when.Zoned = stamp-(wall-now), zoned
 		}
@@ -198,14 +196,12 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	}
 }
 
-// A record is a message that concerns rsyncd, but for its header and its text.
+// A record is what is known of p.message besides its header and its text.
 type record struct {
-	origin  *rsynclog.Origin
-	process rsynclog.Process
-	when    rsynclog.When
-	wall    int64 // when it arrived, by the wall clock
-	forged  bool  // its sender is not who it says
-	relay   bool  // it is a syslog daemon's own
+	from  receiver.Sender
+	when  rsynclog.When
+	wall  int64 // when it arrived, by the wall clock
+	relay bool  // it is a syslog daemon's own
 }
 
 // isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
@@ -245,15 +241,16 @@ func (p *Pipeline) isLossReport() bool {
 // count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
 func (p *Pipeline) count(r *record) {
 	m, ev := &p.message, &p.event
-	p.parserFor(r.origin).Parse(m.Text, ev)
-	believed := !r.forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	origin := p.sessions.Origin(r.from.Scope, m.Host, r.from.Addr, r.when.Arrived)
+	p.parserFor(origin).Parse(m.Text, ev)
+	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
 	if believed {
 		ev.Severity = m.Severity
 		var changes []rsynclog.Change
-		changes, believed = p.sessions.Apply(r.origin, r.process, r.when, ev)
+		changes, believed = p.sessions.Apply(origin, rsynclog.Process{PID: m.PID, Started: r.from.Started}, r.when, ev)
 		p.store.Apply(changes, r.when.Arrived, r.wall)
 	}
-	p.store.Message(r.origin, ev.Kind, believed, r.wall)
+	p.store.Message(origin, ev.Kind, believed, r.wall)
 }
 
 // A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.

@@ -54,7 +54,7 @@ func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) 
 	if len(host) > 0 {
 		addr = netip.Addr{} // it may be anybody who passes messages on
 	}
-	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) && o.Addr == addr {
+	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) && (len(host) > 0 || o.Addr == addr) {
 		o.arrived = max(o.arrived, at)
 		return o
 	}

@@ -48,7 +48,9 @@ type OriginState struct {
 	Forgotten      int64
 	NoName         int64
 
-	Offset, SteadyArrived, SteadyStamp, Latest int64
+	Offset, SteadyArrived, SteadyStamp int64
+	Latest, QuietFrom                  int64
+	Behind                             bool
 }
 
 // A TaughtState is the name of a module that the origin's daemons have logged: any bytes.
@@ -148,7 +150,8 @@ func (o *Origin) state() OriginState {
 		Host: o.raw, Scope: o.Scope, Names: o.names, Noted: o.Cookie != nil, Arrived: o.arrived,
 		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor, Connects: o.life.connects, Laps: o.life.laps,
 		Forgotten: o.forgotten, NoName: o.noName,
-		Offset: o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp, Latest: o.clock.latest,
+		Offset: o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp,
+		Latest: o.clock.latest, QuietFrom: o.clock.quietFrom, Behind: o.clock.behind,
 	}
 	if o.Addr.IsValid() {
 		c.Addr = o.Addr.String()
@@ -219,6 +222,8 @@ func RestoreSessions(limits Limits, modules, hosts []string, st *State, r Restar
 		}
 		if r.Replayed(o.Scope) {
 			o.clock.quietFrom = r.Now + int64(replayPatience)
+		} else {
+			o.clock.behind = st.Origins[i].Behind // nobody else says when it has been read
 		}
 		m.origins = append(m.origins, o)
 	}
@@ -273,7 +278,7 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	case c.Top < 0 || c.Floor < 0:
 		return nil, fmt.Errorf("pids of which %d is the highest and %d the least", c.Top, c.Floor)
 	}
-	for _, at := range [...]int64{c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest} {
+	for _, at := range [...]int64{c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest, c.QuietFrom} {
 		if !possible(at) {
 			return nil, fmt.Errorf("the time %d is out of range", at)
 		}
@@ -281,7 +286,7 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	o := t.newOrigin(key)
 	o.names, o.arrived, o.forgotten, o.noName = c.Names, r.time(c.Arrived), r.toCome(c.Forgotten), r.toCome(c.NoName)
 	o.life = life{number: c.Life, era: c.Era, top: c.Top, floor: c.Floor, connects: c.Connects, laps: c.Laps}
-	o.clock = originClock{offset: c.Offset, latest: r.time(c.Latest)}
+	o.clock = originClock{offset: c.Offset, latest: r.time(c.Latest), quietFrom: r.toCome(c.QuietFrom)}
 	if c.SteadyArrived != 0 {
 		o.clock.steadyArrived, o.clock.steadyStamp = r.time(c.SteadyArrived), c.SteadyStamp+r.shift
 	}

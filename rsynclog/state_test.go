@@ -56,7 +56,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 	o := s.origin(5, "h\xc3\\#011")
 	o.Cookie, o.names, o.arrived, o.forgotten = "a note", true, 1234, 1300
 	o.life = life{number: 2, era: 3, top: 300, floor: 30, connects: 400, laps: 1}
-	o.clock = originClock{offset: 40, steadyArrived: 1100, steadyStamp: 1090, latest: 1200}
+	o.clock = originClock{offset: 40, steadyArrived: 1100, steadyStamp: 1090, latest: 1200, behind: true, quietFrom: 3100}
 	s.module(o, []byte("m\xff"), true)
 	s.talkers.add(o, 1000)
 	s.keep(full(t, o))

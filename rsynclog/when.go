@@ -134,7 +134,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 // logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts.
 func (s *Session) straighten(stamp int64) int64 {
 	stamp += s.shift
-	if s.stamp == 0 {
+	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
 		return stamp
 	}
 	k, rest := wholeQuarters(stamp - s.stamp)
