@@ -183,6 +183,10 @@ func (s *site) nothingForged(t *testing.T, before, after map[string]float64, imp
 	}
 }
 
+// heldSize is more than fits between the daemon and a client that stands still, so that its session stands, too. A client with
+// --bwlimit=20000 takes two seconds for it.
+const heldSize = 40e6
+
 // FAULTS I11: a flood of connections, more than the table of sessions holds, pushes out none that was let in. An upload and a download of
 // which a file failed, and that end after it, are one session each, whose bytes are their module's.
 func TestConnectFloodBesideFailingSessions(t *testing.T) {
@@ -191,10 +195,10 @@ func TestConnectFloodBesideFailingSessions(t *testing.T) {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
 			s := live(t, by, "127.0.0.1", "[down]\n[up]\n")
-			const size = 2000000 // more than what is under way between the two, so that much is left when they stand still
-			s.failFirst(t, "down", size)
+			const size = 2000000
+			s.failFirst(t, "down", heldSize)
 			pulled := s.scratch(t)
-			pull := s.start(t, "--bwlimit=500", s.url("down/"), pulled)
+			pull := s.start(t, "--bwlimit=20000", s.url("down/"), pulled)
 			pushed := s.scratch(t, 10, size)
 			if err := os.MkdirAll(filepath.Join(s.d.Module("up"), "f0", "full"), 0o755); err != nil { // where f0 is to go
 				t.Fatal(err)
@@ -216,8 +220,8 @@ func TestConnectFloodBesideFailingSessions(t *testing.T) {
 			s.counts(t, push, 23)
 			got := s.until(size, "rsync_file_bytes_total", `operation="recv"`)
 			s.want(got, size, "rsync_file_bytes_total", `operation="recv"`, `module="up"`)
-			got = s.until(size, "rsync_file_bytes_total", `operation="send"`)
-			s.want(got, size, "rsync_file_bytes_total", `operation="send"`, `module="down"`)
+			got = s.until(heldSize, "rsync_file_bytes_total", `operation="send"`)
+			s.want(got, heldSize, "rsync_file_bytes_total", `operation="send"`, `module="down"`)
 			got = s.until(1, "rsync_sessions_total", `direction="send"`, `outcome="partial"`)
 			s.near(got, c.Received, "rsync_sent_bytes_total", `module="down"`)
 			s.want(got, 1, "rsync_executions_total", `module="up"`)
@@ -362,7 +366,7 @@ func TestKilledContainersInTurnOnOneFile(t *testing.T) {
 	s.secrets(t, "alice:"+testenv.Password)
 	const killed = 30
 	for i := range killed {
-		client := s.start(t, "--bwlimit=200", s.scratch(t, killedSize), s.d.URL("alice@", "backup/"+strconv.Itoa(i)+"/"))
+		client := s.start(t, "--bwlimit=2000", s.scratch(t, 5*killedSize), s.d.URL("alice@", "backup/"+strconv.Itoa(i)+"/"))
 		arriving(t, client, filepath.Join(s.d.Module("backup"), strconv.Itoa(i)), "f0")
 		kill(t, s.d.Pid(), syscall.SIGKILL)
 		if code := client.Wait(t); code == 0 {
@@ -398,9 +402,9 @@ func TestAnotherUserOnTheSocket(t *testing.T) {
 	s := live(t, unixSocket, "127.0.0.1", identityConf)
 	s.secrets(t, "alice:"+testenv.Password)
 	s.pushAlice(t, 1000)
-	fill(t, s.d.Module("pub"), killedSize)
+	fill(t, s.d.Module("pub"), heldSize)
 	mine := s.scratch(t)
-	client := s.start(t, "--bwlimit=1000", s.url("pub/"), mine)
+	client := s.start(t, "--bwlimit=20000", s.url("pub/"), mine)
 	arriving(t, client, mine, "f0")
 	kill(t, client.Pid(), syscall.SIGSTOP)
 	running := s.d.Children(t)
@@ -419,15 +423,16 @@ func TestAnotherUserOnTheSocket(t *testing.T) {
 		t.Errorf("another user's lines moved %s", m)
 	}
 	s.want(after, float64(2*len(forgedBackup)), "rsync_messages_total", `kind="implausible"`)
-	s.sayAsNobody(t, "-i", "connect from localhost (127.0.0.1)")
-	s.until(3, "rsync_connections_total")
+	s.sayAsNobody(t, "-i", "connect from localhost (127.0.0.1)", "a word that no daemon says")
+	after = s.until(2, "rsync_messages_total", `kind="unrecognised"`)
+	s.want(after, 3, "rsync_connections_total")
 
 	kill(t, client.Pid(), syscall.SIGCONT)
 	c := s.counts(t, client, 0)
 	after = s.until(1, "rsync_sessions_total", `module="pub"`)
 	s.want(after, 1, "rsync_sessions_total", `module="pub"`, `outcome="ok"`)
 	s.near(after, c.Received, "rsync_sent_bytes_total", `module="pub"`)
-	s.want(after, killedSize, "rsync_listed_bytes_total", `module="pub"`)
+	s.want(after, heldSize, "rsync_listed_bytes_total", `module="pub"`)
 	s.want(after, 1000, "rsync_last_session_listed_bytes", `module="backup"`)
 }
 
