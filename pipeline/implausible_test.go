@@ -12,14 +12,14 @@ import (
 // dishonest lists the scenarios in whose logs clients write what a daemon would, and how.
 var dishonest = map[string]string{
 	"malicious.v3_5_0":       "clients that send lines of the daemon as messages (MSG_INFO, MSG_ERROR)",
-	"hostile_names.v3_0_9":   "names that hold line feeds and whole lines of a daemon, which before 3.5.0 stand raw in the log",
+	"hostile_names.v3_0_9":   "names that hold line feeds and whole lines of a daemon, raw before 3.5.0",
 	"hostile_names.v3_5_0":   "the same names: a datagram holds them raw in every version",
 	"hostile_names_download": "names with line feeds and forged lines",
 }
 
-// No line of an honest log is implausible: what a daemon and its sessions write is believed, whatever clients come, break off or are
-// refused, and whatever pids the sessions have. By hand: the corpus has 102 logs of 52 scenarios, the captures have 33, and six of
-// them are dishonest.
+// No line of an honest log is implausible: what a daemon and its sessions write is believed, whatever clients
+// come, break off or are refused, and whatever pids the sessions have. By hand: the corpus has 102 logs of 52
+// scenarios, the captures have 33, and six of them are dishonest.
 func TestHonestLogsHoldNothingImplausible(t *testing.T) {
 	honest, skipped := 0, 0
 	each := func(table, dir string) {

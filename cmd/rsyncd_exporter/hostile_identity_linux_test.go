@@ -32,8 +32,8 @@ secrets file = DIR/secrets
 
 // gauges are the freshness gauges of backups.
 var gauges = []string{
-	"rsync_last_success_timestamp_seconds", "rsync_last_attempt_timestamp_seconds", "rsync_last_session_duration_seconds",
-	"rsync_last_session_listed_bytes",
+	"rsync_last_success_timestamp_seconds", "rsync_last_attempt_timestamp_seconds",
+	"rsync_last_session_duration_seconds", "rsync_last_session_listed_bytes",
 }
 
 // pushAlice pushes one file of the given size to alice's module.
@@ -42,8 +42,8 @@ func (s *site) pushAlice(t *testing.T, size int) {
 	s.rsync(t, 0, s.scratch(t, size), s.d.URL("alice@", "backup/"))
 }
 
-// caughtUp waits until the exporter has read all that the daemon and its sessions have logged, and returns that scrape. The client says
-// a line that counts for nothing; so far it has said n of them.
+// caughtUp waits until the exporter has read all that the daemon and its sessions have logged, and returns that
+// scrape. The client says a line that counts for nothing; so far it has said n of them.
 func (s *site) caughtUp(t *testing.T, c *testenv.Client, n int) map[string]float64 {
 	t.Helper()
 	testenv.Until(t, time.Minute, "the other sessions to end", func() bool { return len(s.d.Children(t)) <= 1 })
@@ -51,7 +51,8 @@ func (s *site) caughtUp(t *testing.T, c *testenv.Client, n int) map[string]float
 	return s.until(float64(n), "rsync_messages_total", `kind="unrecognised"`)
 }
 
-// connectOnly opens connections one after another, and closes each when the daemon has greeted, which comes after its "connect from".
+// connectOnly opens connections one after another, and closes each when the daemon has greeted, which comes
+// after its "connect from".
 func connectOnly(t *testing.T, d *testenv.Rsyncd, n int) {
 	t.Helper()
 	for range n {
@@ -59,20 +60,21 @@ func connectOnly(t *testing.T, d *testenv.Rsyncd, n int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := bufio.NewReader(c).ReadString('\n'); err != nil { // the whole: with a rest unread it would be a reset, which is logged
+		// The whole greeting: with a rest unread the end would be a reset, which is logged.
+		if _, err := bufio.NewReader(c).ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
 		c.Close()
 	}
 }
 
-// moved returns the rsync_ series that differ between two scrapes, each as "series: before -> after". Those that hold one of the words are
-// left out.
+// moved returns the rsync_ series that differ between two scrapes, each as "series: before -> after". Those
+// that hold one of the words are left out.
 func moved(before, after map[string]float64, besides ...string) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		excepted := slices.ContainsFunc(besides, func(word string) bool { return strings.Contains(name, word) })
-		if old, known := before[name]; strings.HasPrefix(name, "rsync_") && !excepted && (!known && after[name] != 0 || old != after[name]) {
-			all = append(all, fmt.Sprintf("%s: %v -> %v", name, old, after[name]))
+		if was, is := before[name], after[name]; strings.HasPrefix(name, "rsync_") && !excepted && was != is {
+			all = append(all, fmt.Sprintf("%s: %v -> %v", name, was, is))
 		}
 	}
 	return all
@@ -87,9 +89,9 @@ var forgedBackup = []string{
 	"sent 1 bytes  received 2 bytes  total size 1099511627776",
 }
 
-// FAULTS I1: a client of a public module seems to have ended, makes as many connections as he likes, and then writes a push of alice's into
-// the log. He gains nothing by it, not with a forged start of a daemon, and not across a real one, as long as he has spoken since: his
-// process lives, so none other has its pid.
+// FAULTS I1: a client of a public module seems to have ended, makes as many connections as he likes, and then
+// writes a push of alice's into the log. He gains nothing by it, not with a forged start of a daemon, and not
+// across a real one, as long as he has spoken since: his process lives, so none other has its pid.
 func TestClientForgesNoBackup(t *testing.T) {
 	t.Parallel()
 	const forgedStart = "rsyncd version 6.6.6 starting, listening on port 873"
@@ -148,7 +150,8 @@ func TestClientForgesNoBackup(t *testing.T) {
 					return total(series, "rsync_last_success_timestamp_seconds", `module="backup"`, `user="alice"`)
 				}
 				if success(after) <= success(before) {
-					t.Errorf("alice's last backup was at %v before her second push, and is at %v after it", success(before), success(after))
+					t.Errorf("alice's last backup is at %v, and was at %v before her second push",
+						success(after), success(before))
 				}
 			})
 		}
@@ -165,8 +168,8 @@ func (s *site) restart(t *testing.T) {
 	s.daemon()
 }
 
-// nothingForged holds that between two scrapes a client of pub has moved nothing but his own module's series, and that so many of his lines
-// at least are implausible.
+// nothingForged holds that between two scrapes a client of pub has moved nothing but his own module's series,
+// and that so many of his lines at least are implausible.
 func (s *site) nothingForged(t *testing.T, before, after map[string]float64, implausible int) {
 	t.Helper()
 	for _, m := range moved(before, after, "rsync_messages_total{", `module="pub"`) {
@@ -177,18 +180,22 @@ func (s *site) nothingForged(t *testing.T, before, after map[string]float64, imp
 			t.Errorf("a client's lines moved %s of his own module from %v to %v", name, was, is)
 		}
 	}
-	got := total(after, "rsync_messages_total", `kind="implausible"`) - total(before, "rsync_messages_total", `kind="implausible"`)
+	doubted := func(series map[string]float64) float64 {
+		return total(series, "rsync_messages_total", `kind="implausible"`)
+	}
+	got := doubted(after) - doubted(before)
 	if most := float64(implausible + 2); got < float64(implausible) || got > most {
 		t.Errorf("%v implausible lines, want %d to %v: a connect, an access, a start at least", got, implausible, most)
 	}
 }
 
-// heldSize is more than fits between the daemon and a client that stands still, so that its session stands, too. A client with
-// --bwlimit=20000 takes two seconds for it.
+// heldSize is more than fits between the daemon and a client that stands still, so that its session stands,
+// too. A client with --bwlimit=20000 takes two seconds for it.
 const heldSize = 40e6
 
-// FAULTS I11: a flood of connections, more than the table of sessions holds, pushes out none that was let in. An upload and a download of
-// which a file failed, and that end after it, are one session each, whose bytes are their module's.
+// FAULTS I11: a flood of connections, more than the table of sessions holds, pushes out none that was let in.
+// An upload and a download of which a file failed, and that end after it, are one session each, whose bytes are
+// their module's.
 func TestConnectFloodBesideFailingSessions(t *testing.T) {
 	t.Parallel()
 	for _, by := range []logging{unixSocket, logFile} {
@@ -200,7 +207,8 @@ func TestConnectFloodBesideFailingSessions(t *testing.T) {
 			pulled := s.scratch(t)
 			pull := s.start(t, "--bwlimit=20000", s.url("down/"), pulled)
 			pushed := s.scratch(t, 10, size)
-			if err := os.MkdirAll(filepath.Join(s.d.Module("up"), "f0", "full"), 0o755); err != nil { // where f0 is to go
+			inTheWay := filepath.Join(s.d.Module("up"), "f0", "full") // f0 is to be a file
+			if err := os.MkdirAll(inTheWay, 0o755); err != nil {
 				t.Fatal(err)
 			}
 			push := s.start(t, "--bwlimit=500", pushed, s.url("up/"))
@@ -245,8 +253,8 @@ func (s *site) failFirst(t *testing.T, module string, size int) {
 	}
 }
 
-// flood logs connections under pids that nobody has. A real daemon takes minutes for so many, so their lines are written for it, to the
-// socket by root, who may speak for others.
+// flood logs connections under pids that nobody has. A real daemon takes minutes for so many, so their lines
+// are written for it, to the socket by root, who may speak for others.
 func (s *site) flood(t *testing.T, by logging, n int) {
 	t.Helper()
 	var write func(pid int)
@@ -255,7 +263,8 @@ func (s *site) flood(t *testing.T, by logging, n int) {
 		c := dialDatagram(t, "unixgram", filepath.Join(s.dir, "log"))
 		stamp := time.Now().Format(time.Stamp)
 		write = func(pid int) {
-			if _, err := fmt.Fprintf(c, "<30>%s rsyncd[%d]: connect from localhost (127.0.0.1)\n", stamp, pid); err != nil {
+			_, err := fmt.Fprintf(c, "<30>%s rsyncd[%d]: connect from localhost (127.0.0.1)\n", stamp, pid)
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -278,8 +287,8 @@ func (s *site) flood(t *testing.T, by logging, n int) {
 	}
 }
 
-// FAULTS I6: containers after one another log into one socket. The kernel gives each pid namespace the number of one that has gone, and the
-// daemon gives each session the same pid; every session counts.
+// FAULTS I6: containers after one another log into one socket. The kernel gives each pid namespace the number
+// of one that has gone, and the daemon gives each session the same pid; every session counts.
 func TestContainersInTurnOnOneSocket(t *testing.T) {
 	t.Parallel()
 	s := liveWith(t, testenv.StartContainedRsyncd, unixSocket, "127.0.0.1", identityConf)
@@ -287,8 +296,8 @@ func TestContainersInTurnOnOneSocket(t *testing.T) {
 	s.pushesInTurn(t, 24)
 }
 
-// FAULTS I2: a daemon that is process 1 of its container, started again and again, logs into one file. Its sessions have the same pid each
-// time, and every one counts.
+// FAULTS I2: a daemon that is process 1 of its container, started again and again, logs into one file. Its
+// sessions have the same pid each time, and every one counts.
 func TestContainersInTurnOnOneFile(t *testing.T) {
 	t.Parallel()
 	s := liveWith(t, testenv.StartContainedRsyncd, logFile, "127.0.0.1", identityConf)
@@ -299,7 +308,8 @@ func TestContainersInTurnOnOneFile(t *testing.T) {
 	}
 }
 
-// pushesInTurn has alice push a file of 1,000 bytes once to each of n daemons, of which the first runs, and 1,000 more each time.
+// pushesInTurn has alice push a file of 1,000 bytes once to each of n daemons, of which the first runs, and
+// 1,000 more each time.
 func (s *site) pushesInTurn(t *testing.T, n int) {
 	t.Helper()
 	var began time.Time
@@ -351,22 +361,24 @@ func (s *site) connectPIDs(t *testing.T) (pids []string) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(log)) {
-		if head, _, ok := strings.Cut(line, " connect from "); ok && !slices.Contains(pids, head[len("2006/01/02 15:04:05 "):]) {
-			pids = append(pids, head[len("2006/01/02 15:04:05 "):])
+		head, _, connects := strings.Cut(line, " connect from ")
+		if pid := head[strings.LastIndexByte(head, ' ')+1:]; connects && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-// FAULTS I2: the same with pushes that end without a word, since the whole container is killed. Each ends at the latest when the next one
-// has its pid; the last push is whole, and the only one that makes anything fresh.
+// FAULTS I2: the same with pushes that end without a word, since the whole container is killed. Each ends at
+// the latest when the next one has its pid; the last push is whole, and the only one that makes anything fresh.
 func TestKilledContainersInTurnOnOneFile(t *testing.T) {
 	t.Parallel()
 	s := liveWith(t, testenv.StartContainedRsyncd, logFile, "127.0.0.1", identityConf)
 	s.secrets(t, "alice:"+testenv.Password)
 	const killed = 30
 	for i := range killed {
-		client := s.start(t, "--bwlimit=2000", s.scratch(t, 5*killedSize), s.d.URL("alice@", "backup/"+strconv.Itoa(i)+"/"))
+		to := s.d.URL("alice@", "backup/"+strconv.Itoa(i)+"/")
+		client := s.start(t, "--bwlimit=2000", s.scratch(t, 5*killedSize), to)
 		arriving(t, client, filepath.Join(s.d.Module("backup"), strconv.Itoa(i)), "f0")
 		kill(t, s.d.Pid(), syscall.SIGKILL)
 		if code := client.Wait(t); code == 0 {
@@ -395,8 +407,9 @@ func TestKilledContainersInTurnOnOneFile(t *testing.T) {
 	}
 }
 
-// FAULTS I8: who isn't root speaks for his own process only. He writes a push of alice's under the pid of a session that runs, and under one
-// that nobody has; the session is what it was. Under his own pid he is heard, as sessions are, which aren't root's either.
+// FAULTS I8: who isn't root speaks for his own process only. He writes a push of alice's under the pid of a
+// session that runs, and under one that nobody has; the session is what it was. Under his own pid he is heard,
+// as sessions are, which aren't root's either.
 func TestAnotherUserOnTheSocket(t *testing.T) {
 	t.Parallel()
 	s := live(t, unixSocket, "127.0.0.1", identityConf)
@@ -436,11 +449,12 @@ func TestAnotherUserOnTheSocket(t *testing.T) {
 	s.want(after, 1000, "rsync_last_session_listed_bytes", `module="backup"`)
 }
 
-// sayAsNobody has logger(1), run as the user 65534, write lines to the exporter's socket under rsyncd's tag. The option says under which pid:
-// --id=N, or -i for its own.
+// sayAsNobody has logger(1), run as the user 65534, write lines to the exporter's socket under rsyncd's tag.
+// The option says under which pid: --id=N, or -i for its own.
 func (s *site) sayAsNobody(t *testing.T, option string, lines ...string) {
 	t.Helper()
-	cmd := exec.Command(testenv.Need(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", testenv.Need(t, "logger"),
+	cmd := exec.Command(testenv.Need(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups",
+		testenv.Need(t, "logger"),
 		"--socket="+filepath.Join(s.dir, "log"), "--socket-errors=on", "--tag=rsyncd", "--priority=daemon.info", option)
 	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -448,8 +462,8 @@ func (s *site) sayAsNobody(t *testing.T, option string, lines ...string) {
 	}
 }
 
-// FAULTS I7: two machines send messages without a host, and their sessions have one pid at the same time. One's backup isn't the other's
-// failure.
+// FAULTS I7: two machines send messages without a host, and their sessions have one pid at the same time. One's
+// backup isn't the other's failure.
 func TestTwoSendersWithoutHostAndOnePID(t *testing.T) {
 	t.Parallel()
 	port := testenv.Port(t)
@@ -465,7 +479,8 @@ func TestTwoSendersWithoutHostAndOnePID(t *testing.T) {
 		e.until(float64(sent), "rsyncd_exporter_received_total", `input="udp"`) // so that their order is this one
 	}
 	both := func(module string) [4]string {
-		return [4]string{"connect from localhost (127.0.0.1)", "rsync allowed access on module " + module + " from localhost (127.0.0.1)",
+		return [4]string{"connect from localhost (127.0.0.1)",
+			"rsync allowed access on module " + module + " from localhost (127.0.0.1)",
 			"rsync to " + module + "/ from alice@localhost (127.0.0.1)", "receiving file list"}
 	}
 	kept, lost := both("kept"), both("lost")
