@@ -46,6 +46,13 @@ read only = no
 // live starts a site on the sections of an rsyncd.conf, in which DIR stands for its directory.
 func live(t *testing.T, by logging, address, sections string, args ...string) *site {
 	t.Helper()
+	return liveWith(t, testenv.StartRsyncdConf, by, address, sections, args...)
+}
+
+// liveWith is live with another way to start a daemon: one of testenv's StartRsyncd… functions.
+func liveWith(t *testing.T, start func(t testing.TB, dir, address, log, text string) *testenv.Rsyncd,
+	by logging, address, sections string, args ...string) *site {
+	t.Helper()
 	s := &site{dir: testenv.Dir(t), own: testenv.Dir(t)}
 	conf, log := liveConf, filepath.Join(s.dir, "log")
 	if os.Geteuid() != 0 {
@@ -61,7 +68,7 @@ func live(t *testing.T, by logging, address, sections string, args ...string) *s
 	}
 	s.exporter = startExporter(t, args...)
 	s.daemon = func() {
-		s.d = testenv.StartRsyncdConf(t, s.dir, address, log, conf+sections)
+		s.d = start(t, s.dir, address, log, conf+sections)
 		s.starts++
 	}
 	s.daemon()

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -28,6 +29,7 @@ type Rsyncd struct {
 
 	dir     string
 	address string
+	attr    *syscall.SysProcAttr // of the daemon's process; nil: nothing particular
 }
 
 // StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log, through a /dev/log of its own. With an
@@ -54,7 +56,19 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 // DIR/modules.
 func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	r := &Rsyncd{Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
+	return startRsyncdConf(t, nil, dir, address, log, text)
+}
+
+// StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its own, as in a container. It logs the
+// namespace's process ids, which are the same at each start, and its sessions die with it.
+func StartContainedRsyncd(t testing.TB, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	return startRsyncdConf(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, dir, address, log, text)
+}
+
+func startRsyncdConf(t testing.TB, attr *syscall.SysProcAttr, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	r := &Rsyncd{attr: attr, Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
 	for _, section := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(text, -1) {
 		makeModule(t, r.Module(section[1]))
 	}
@@ -85,7 +99,9 @@ func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
 		command = append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), log}, command...)
 	}
 	command = append(command, args...)
-	r.Process = Start(t, exec.Command(command[0], command[1:]...))
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.SysProcAttr = r.attr
+	r.Process = Start(t, cmd)
 	r.Ready(t, "rsyncd to listen", func() bool { return Listening(t, r.Port) })
 }
 
