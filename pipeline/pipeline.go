@@ -166,7 +166,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	in.Received += uint64(len(slab.Messages))
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
-	} else if !slab.Backlog {
+	} else if slab.CaughtUp() {
 		p.sessions.CaughtUp(src.Scope)
 	}
 	if slab.Position != nil && p.delivered != nil {

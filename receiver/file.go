@@ -427,7 +427,7 @@ func (f *File) adopt(fresh []*generation) {
 		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
 		if size := g.size.Load(); g.packed != nil || g.offset.Load() < size {
-			g.goal = size
+			g.goal, g.late = size, true
 		}
 	}
 	f.mu.Lock()

@@ -56,6 +56,7 @@ type generation struct {
 	end     int64        // where the file ended at the last read; before that, when it was opened
 	goal    int64        // where it ended when it was opened: lines before that are backlog; -1 if none are left
 	awaited bool         // CaughtUp waits for the goal
+	late    bool         // it doesn't, as the generation came later
 	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
 	after   *generation  // the one to be read to its end first
@@ -180,7 +181,7 @@ func (g *generation) drain() (err error) {
 			g.arrive()
 		}
 		if atEnd && err == nil {
-			g.goal = -1 // part of a line may be left, whose rest is new
+			g.caughtUp() // part of a line may be left, whose rest is new
 		}
 		if next != nil && (atEnd || g.pos.Offset >= next.size) {
 			g.waiting.Store(nil)
@@ -199,6 +200,14 @@ func (g *generation) drain() (err error) {
 	}
 	g.report(err)
 	return err
+}
+
+// caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came later.
+func (g *generation) caughtUp() {
+	if g.goal >= 0 && g.late {
+		g.file.tellCaughtUp()
+	}
+	g.goal = -1
 }
 
 // nextTurn returns the turn that another generation waits for, or nil. What the file held when it is first seen here must be read

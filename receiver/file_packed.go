@@ -248,6 +248,7 @@ func (g *generation) runPacked() {
 		g.size.Store(g.pos.Offset)
 		g.ended.Store(g.pos.Offset)
 		g.arrive()
+		g.caughtUp()
 		return
 	}
 }

@@ -161,7 +161,7 @@ func (f *File) noteBacklog() {
 			g.goal = -1 // where reading begins at the end, part of a line may be there
 		}
 		if g.goal >= 0 {
-			g.awaited = true
+			g.awaited, g.late = true, false
 			f.behind.Add(1)
 		}
 	}
@@ -171,7 +171,10 @@ func (f *File) noteBacklog() {
 // CaughtUp finds it informed.
 func (f *File) arrived() {
 	if f.behind.Add(-1) == 0 {
-		f.sink.Deliver(&f.src, &Slab{At: time.Now().UnixNano()})
+		f.tellCaughtUp()
 		close(f.caughtUp)
 	}
 }
+
+// tellCaughtUp lets the Sink know that what it gets from now on was written while the file was read.
+func (f *File) tellCaughtUp() { f.sink.Deliver(&f.src, &Slab{At: time.Now().UnixNano()}) }

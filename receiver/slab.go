@@ -72,6 +72,11 @@ func (s *Slab) Sender(src *Source, i int) Sender {
 	return s.Senders[i]
 }
 
+// CaughtUp says that the slab is empty: its reader has handed over all that was there before it.
+func (s *Slab) CaughtUp() bool {
+	return len(s.Messages) == 0 && !s.Backlog && s.Position == nil && s.Discarded == [NumDiscards]uint32{}
+}
+
 // add appends a message. Senders is begun with the first message whose sender isn't the zero value.
 func (s *Slab) add(msg []byte, from Sender) {
 	if len(s.Senders) > 0 || from != (Sender{}) {
