@@ -28,6 +28,10 @@ func add(list []count, number int16, n uint64) []count {
 type hostTally struct {
 	host                       string
 	created                    int64
+	heard                      int64 // when its last message came, or a session of it ran
+	fixed                      bool  // it never goes, and has no weight
+	stale                      bool  // a cookie that leads here is looked up again: it has gone, or stands for hosts without room
+	told                       bool  // MixedHosts has told of it, or will
 	connections, lists, starts uint64
 	lost                       uint64
 	version                    string
@@ -35,6 +39,7 @@ type hostTally struct {
 	configured                 bool                // its configured modules exist
 	modules                    map[string]*moduleTally
 	unnamed                    *moduleTally // module ""
+	addresses                  []address    // of other machines, the one heard last first
 }
 
 // What a message can be besides a rsynclog.Kind.
@@ -48,7 +53,10 @@ const (
 type moduleTally struct {
 	host, module string
 	created      int64
-	known        bool // a configured module: its series exist at 0
+	known        bool  // it has a name: its series exist at 0
+	configured   bool  // the name is from the settings: it goes with its host only
+	fixed        bool  // it never goes, and has no weight
+	heard        int64 // when something was counted here, or a session of it ran
 	exits        []count
 	fileErrors   []count
 	rejected     [rsynclog.NumReasons]uint64
@@ -73,12 +81,14 @@ type flowTally struct {
 	outcomes               [rsynclog.NumOutcomes]uint64
 	duration               histogram
 	users                  map[string]*userTally
-	active                 int // set by Snapshot
+	active                 int  // set by Snapshot
+	stale                  bool // see hostTally
 }
 
 // A userTally holds the last session of a user with a module: the freshness of a backup.
 type userTally struct {
 	user                     string
+	heard                    int64         // when a session ended last, or ran
 	lastSuccess, lastAttempt int64         // when the session's last line came, nanoseconds of the Unix epoch; 0: none yet
 	lastDuration             time.Duration // -1: not known
 	lastListed               int64         // bytes; -1: not known

@@ -22,6 +22,7 @@ type Config struct {
 	ModuleFormats map[string]string // those of modules that have another one, by the module's name
 	Tags          []string          // globs (path.Match) of the syslog tags that are rsyncd's
 	Modules       []string          // configured modules
+	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
 	State         *State // to go on from; nil: from zero
@@ -72,14 +73,17 @@ func New(c Config) (*Pipeline, error) {
 	if c.Resumable {
 		p.delivered = map[string]map[receiver.FileID]*delivery{}
 	}
-	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start}
+	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts, Start: clock.start}
 	if c.State != nil {
 		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
 		}
-		return p, nil
+	} else {
+		p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules), metrics.NewStore(books)
 	}
-	p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules), metrics.NewStore(books)
+	for _, host := range c.Hosts { // before senders can use up Limits.Origins
+		p.sessions.Origin(0, []byte(host))
+	}
 	return p, nil
 }
 
@@ -88,6 +92,13 @@ func (p *Pipeline) Local() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.Local()
+}
+
+// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+func (p *Pipeline) MixedHosts(n int) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.MixedHosts(n)
 }
 
 // Input makes the series of one kind of input exist from the start.
@@ -167,7 +178,11 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 		switch {
 		case p.isRsyncd(src):
-			origin := p.sessions.Origin(slab.Sender(src, i).Scope, p.message.Host)
+			sender := slab.Sender(src, i)
+			origin := p.sessions.Origin(sender.Scope, p.message.Host)
+			if sender.Addr.IsValid() && len(p.message.Host) > 0 {
+				p.store.HostAddress(origin, sender.Addr, wall)
+			}
 			p.parserFor(origin).Parse(p.message.Text, &p.event)
 			p.apply(origin, p.event.Kind != rsynclog.LostUpstream, now, wall)
 		case p.isLossReport():
