@@ -81,9 +81,7 @@ func New(c Config) (*Pipeline, error) {
 	} else {
 		p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules), metrics.NewStore(books)
 	}
-	for _, host := range c.Hosts { // before senders can use up Limits.Origins
-		p.sessions.Origin(0, []byte(host))
-	}
+	p.sessions.Reserve(c.Hosts)
 	return p, nil
 }
 

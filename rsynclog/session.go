@@ -75,6 +75,7 @@ type Sessions struct {
 	limits   Limits
 	known    map[string]string // modules from the settings, for every origin
 	origins  map[originKey]*Origin
+	reserved map[string]bool // hosts from the settings
 	overflow *Origin
 	last     *Origin
 	lists    [numPhases]sessionList
@@ -95,6 +96,14 @@ func NewSessions(limits Limits, modules []string) *Sessions {
 	return t
 }
 
+// Reserve lets hosts, named as in the header, have origins beyond the limit. Names that senders invent don't keep them out.
+func (t *Sessions) Reserve(hosts []string) {
+	t.reserved = make(map[string]bool, len(hosts))
+	for _, h := range hosts {
+		t.reserved[h] = true
+	}
+}
+
 // Origin returns the origin of a scope and a host name as it stands in the header. The host is copied when it is new.
 func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
 	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) {
@@ -106,7 +115,7 @@ func (t *Sessions) Origin(scope uint32, host []byte) *Origin {
 	}
 	o := t.origins[originKey{scope, string(host)}]
 	if o == nil {
-		if len(t.origins) >= t.limits.Origins {
+		if len(t.origins) >= t.limits.Origins && !t.reserved[string(host)] {
 			t.overflown++
 			return t.overflow
 		}
