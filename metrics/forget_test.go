@@ -173,6 +173,10 @@ func TestASessionWhoseModuleHasGone(t *testing.T) {
 	if n, there := b.executions("new"); n != 1 || !there {
 		t.Fatalf("%v executions of the new module, want 1", n)
 	}
+	// Its gauge has no place of its own, and doesn't take any.
+	if got := b.activeIn(rsynclog.Other); got != 1 || b.activeIn("new") != 1 {
+		t.Errorf("%v sessions active under _other and %v in the new module, want 1 and 1", got, b.activeIn("new"))
+	}
 	b.event("vm", 1, 2000+day+120, moved) // for which there is no room now
 	r := b.registry()
 	if got := sum(t, r, "rsync_file_bytes_total", "", ""); got != 5 {
@@ -218,7 +222,7 @@ func TestLookingForRoomIsAmortised(t *testing.T) {
 	for i := range 20 {
 		b.connect(fmt.Sprint("first", i), 1, 2000)
 	}
-	b.store.hosts["first0"].heard = 0
+	b.store.hosts["first0"].heard = -2 * day * int64(time.Second)
 	for i := range 1000 {
 		b.connect(fmt.Sprint("flood", i), 1, 2000+int64(i))
 	}
@@ -280,4 +284,70 @@ func TestForgettingAfterARestart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// activeIn returns how many sessions are active in a module.
+func (b *books) activeIn(module string) (n float64) {
+	for _, m := range family(b.t, b.registry(), "rsync_sessions_active").GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "module" && l.GetValue() == module {
+				n += m.GetGauge().GetValue()
+			}
+		}
+	}
+	return n
+}
+
+// A module doesn't make room for its own second direction, whose sessions are counted under _other instead.
+func TestAModuleDoesNotMakeRoomForItself(t *testing.T) {
+	const most = 10 + hostSeries + moduleSeries + directedSeries + userSeries
+	b := newBooks(t, Config{MaxSeries: most})
+	b.pull("vm", "data", 1, 2000, 100, 5)
+	b.start("vm", "data", "", 2, 2000+2*day)
+	if n, there := b.executions("data"); n != 1 || !there {
+		t.Errorf("%v executions of the module (there: %v), want its 1", n, there)
+	}
+	if n, _ := b.executions(rsynclog.Other); n != 1 {
+		t.Errorf("%v executions under _other, want 1", n)
+	}
+}
+
+// A silent host whose last module makes room goes along.
+func TestASilentHostGoesWithItsLastModule(t *testing.T) {
+	const most = 20 + 2*hostSeries + moduleSeries + directedSeries + userSeries
+	b := newBooks(t, Config{MaxSeries: most})
+	b.pull("gone", "data", 1, 2000, 100, 5)
+	b.connect("vm", 1, 2000)
+	b.start("vm", "new", "", 2, 2000+2*day)
+	b.wantConnections("a module came", "gone", 0)
+	b.wantConnections("a module came", "vm", 2)
+	if n, _ := b.executions("new"); n != 1 {
+		t.Errorf("%v executions of the new module, want 1", n)
+	}
+	b.checkMessages("a module came", 8) // four of the pull, one connect, three of the start
+}
+
+// A user whose session runs stays, though none of his has ended for long.
+func TestAUserWithARunningSessionStays(t *testing.T) {
+	const most = 10 + hostSeries + moduleSeries + directedSeries + 40
+	b := newBooks(t, Config{MaxSeries: most})
+	b.connect("vm", 1, 2000)
+	for i := range 60 {
+		b.endOf("data", fmt.Sprint("u", i), 2000)
+	}
+	b.start("vm", "data", "u0", 100, 2000)
+	b.event("vm", 100, 2000+day/2, rsynclog.Event{Kind: rsynclog.FileList})
+	b.store.Snapshot(b.sessions, 0)
+	for i := range 5 {
+		b.endOf("data", fmt.Sprint("new", i), 2000+day+120)
+	}
+	users := b.store.hosts["vm"].modules["data"].flows[rsynclog.Receive].users
+	if users["u0"] == nil || users["new4"] == nil || users["u1"] != nil {
+		t.Errorf("u0, whose session runs: %v; new4: %v; u1, who was silent: %v", users["u0"], users["new4"], users["u1"])
+	}
+}
+
+// endOf ends a push of a user on the host vm.
+func (b *books) endOf(module, user string, second int64) {
+	b.change("vm", module, user, rsynclog.Receive, second, rsynclog.Change{Kind: rsynclog.Ended}, rsynclog.OK)
 }

@@ -26,10 +26,13 @@ const (
 	userSeries     = 4
 )
 
-// flowSeries is the weight of a module's direction.
-func flowSeries(d rsynclog.Direction) int {
-	if d == rsynclog.NoDirection {
+// flowSeries is the weight of a module's direction. Without a module there are no users.
+func flowSeries(module string, d rsynclog.Direction) int {
+	switch {
+	case d == rsynclog.NoDirection:
 		return undirectedSeries
+	case module == "":
+		return directedSeries - userSeries
 	}
 	return directedSeries
 }
@@ -76,7 +79,7 @@ func (m *moduleTally) weight() int {
 			continue
 		}
 		if !m.paid(rsynclog.Direction(d)) {
-			n += flowSeries(f.direction)
+			n += flowSeries(m.module, f.direction)
 		}
 		for name := range f.users {
 			if name != rsynclog.Other {
@@ -118,14 +121,14 @@ func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direct
 		if !s.fixedModule(h, name) {
 			need = moduleSeries
 			for _, d := range directions {
-				need += flowSeries(d)
+				need += flowSeries(name, d)
 			}
 		}
 	} else {
 		m.heard = s.at // it must not make room for itself
 		for _, d := range directions {
 			if m.flows[d] == nil && !m.paid(d) {
-				need += flowSeries(d)
+				need += flowSeries(name, d)
 			}
 		}
 	}

@@ -189,3 +189,44 @@ func TestOverflowKeepsTheSums(t *testing.T) {
 	}
 	b.checkBound(Config{MaxSeries: 400}, "at the end")
 }
+
+// A host with everything that there can be is served as exactly what it weighs, with the gauge of its addresses.
+func TestWeightsAreExact(t *testing.T) {
+	c := Config{MaxSeries: 1 << 20}
+	b := newBooks(t, c)
+	apply := func(module, user string, d rsynclog.Direction, ch rsynclog.Change, o rsynclog.Outcome) {
+		b.change("vm", module, user, d, 2000, ch, o)
+	}
+	everything := func(module string) {
+		for d := rsynclog.NoDirection; d <= rsynclog.Receive; d++ {
+			for o := range rsynclog.NumOutcomes {
+				apply(module, "alice", d, rsynclog.Change{Kind: rsynclog.Ended, Sent: 1}, o)
+				apply(module, rsynclog.Other, d, rsynclog.Change{Kind: rsynclog.Ended, Sent: 1}, o)
+			}
+		}
+		for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
+			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.TurnedAway, Reason: r}, 0)
+		}
+		for n := range int16(200) {
+			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.Exited, Code: n}, 0)
+			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.FileFailed, Errno: n}, 0)
+		}
+		for op := range numOps {
+			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.FileMoved, Op: rsynclog.Op(op), Wire: 1}, 0)
+		}
+	}
+	everything("data")
+	everything("")
+	apply("", "", rsynclog.NoDirection, rsynclog.Change{Kind: rsynclog.DaemonStarted, Version: "3.5.0"}, 0)
+	b.from("vm", 2000, 1)
+	for kind := range rsynclog.NumKinds {
+		b.store.Message(&rsynclog.Origin{Host: "vm"}, kind, true, 2000)
+	}
+	b.store.maxSeries = 0
+	b.store.Message(&rsynclog.Origin{Host: "vm"}, rsynclog.Connect, false, 2000) // there is no room for implausible ones any more
+	vm := b.store.hosts["vm"]
+	const addresses, oldest = 1, 2 // two modules in which no session runs now
+	if n := b.served() + addresses + oldest; n != vm.weight() || n != b.store.series {
+		t.Errorf("%d series of a host that weighs %d, and took %d", n, vm.weight(), b.store.series)
+	}
+}
