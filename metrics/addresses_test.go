@@ -56,6 +56,8 @@ func TestAddressesOfAHost(t *testing.T) {
 func TestMixedHosts(t *testing.T) {
 	b := newBooks(t, Config{})
 	b.from("alone", 2000, 1, 1)
+	b.from("moved", 2000-2*day, 1)
+	b.from("moved", 2000, 2)
 	for i := range byte(30) {
 		b.from(string([]byte{'h', 'A' + i}), 2000, 1, 2, 3)
 	}
@@ -77,7 +79,7 @@ func TestMixedHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wantAddresses("after a restart", "hA", 4)
-	if got := b.store.MixedHosts(100); len(got) != maxMixed || slices.Contains(got, "alone") {
+	if got := b.store.MixedHosts(100); len(got) != maxMixed || slices.Contains(got, "alone") || slices.Contains(got, "moved") {
 		t.Errorf("after a restart %v, want %d of those that are mixed up", got, maxMixed)
 	}
 	spoil := func(st *State) {

@@ -207,13 +207,13 @@ func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, aga
 }
 
 // flowOf returns the counters of a session's series, by its cookie after the first time. Something happens there now.
-func (s *Store) flowOf(h *hostTally, sess *rsynclog.Session) *flowTally {
+func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	if sess == nil {
-		return h.unnamed.flows[rsynclog.NoDirection]
+		return s.hostOf(o).unnamed.flows[rsynclog.NoDirection]
 	}
 	f, ok := sess.Cookie.(*flowTally)
 	if !ok || f.stale {
-		f = s.flowNamed(h, sess.Module, sess.Direction, sess.Cookie != nil)
+		f = s.flowNamed(s.hostOf(o), sess.Module, sess.Direction, sess.Cookie != nil)
 		sess.Cookie = f
 	}
 	f.tally.heard = s.at
@@ -252,30 +252,32 @@ func grow(counter *uint64, n uint64) {
 }
 
 func (s *Store) apply(c *rsynclog.Change, now int64) {
-	h := s.hostOf(c.Origin)
-	switch c.Kind {
-	case rsynclog.FileMoved:
-		m := s.flowOf(h, c.Session).tally
+	if c.Kind == rsynclog.FileMoved { // by far the most frequent
+		m := s.flowOf(c.Origin, c.Session).tally
 		m.files[c.Op] += c.N
 		grow(&m.fileBytes[c.Op], c.Length)
 		grow(&m.wireBytes[c.Op], c.Wire)
 		m.hasWire = m.hasWire || c.Wire > 0
+		return
+	}
+	h := s.hostOf(c.Origin) // it has been heard of before anything needs room, and so doesn't make room for itself
+	switch c.Kind {
 	case rsynclog.Connected:
 		h.connections += c.N
 	case rsynclog.Executed:
-		s.flowOf(h, c.Session).executions += c.N
+		s.flowOf(c.Origin, c.Session).executions += c.N
 	case rsynclog.Ended:
-		s.ended(s.flowOf(h, c.Session), c, now)
+		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
-		s.flowOf(h, c.Session).addBytes(c)
+		s.flowOf(c.Origin, c.Session).addBytes(c)
 	case rsynclog.Exited:
-		m, code := s.flowOf(h, c.Session).tally, exitCode(c.Code)
+		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
 		m.exits = s.number(m.exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
-		m, e := s.flowOf(h, c.Session).tally, errno(c.Errno)
+		m, e := s.flowOf(c.Origin, c.Session).tally, errno(c.Errno)
 		m.fileErrors = s.number(m.fileErrors, e, c.N, e == otherNumber, overflowErrno)
 	case rsynclog.TurnedAway:
-		s.flowOf(h, c.Session).tally.rejected[c.Reason] += c.N
+		s.flowOf(c.Origin, c.Session).tally.rejected[c.Reason] += c.N
 	case rsynclog.Listed:
 		h.lists += c.N
 	case rsynclog.LostByRelay:

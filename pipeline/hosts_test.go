@@ -37,6 +37,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 				say("known")
 				want("at once", `rsync_connections_total{host="known"}`, 1)
 				want("never heard", `rsync_connections_total{host="silent"}`, 0)
+				want("never heard", `rsync_messages_total{host="silent",kind="summary"}`, 0)
 				want("never heard", `rsync_executions_total{direction="receive",host="silent",module="data"}`, 0)
 				_, st := p.Save()
 				p = again(t, st, c)
