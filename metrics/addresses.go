@@ -16,8 +16,8 @@ type address struct {
 // maxAddresses bounds the addresses that are remembered for a host; those heard last stay.
 const maxAddresses = 16
 
-// HostAddress notes that a message of this origin came from another machine's address, at a time in nanoseconds of the Unix
-// epoch. Origins without a host name, and hosts that have no room, have no addresses.
+// HostAddress notes that a message of this origin came from another machine's address, at a time in nanoseconds of
+// the Unix epoch. Origins without a host name, and hosts that have no room, have no addresses.
 func (s *Store) HostAddress(o *rsynclog.Origin, addr netip.Addr, at int64) {
 	s.at = at
 	h := s.hostOf(o)
@@ -46,8 +46,8 @@ func (h *hostTally) addAddress(addr netip.Addr, at int64) {
 	h.addresses[0] = address{addr, at}
 }
 
-// forgetAddresses lets go of the addresses that have been silent for longAgo. A time in the future is that of a clock that was
-// ahead.
+// forgetAddresses lets go of the addresses that have been silent for longAgo. A time in the future is that of a clock
+// that was ahead.
 func (h *hostTally) forgetAddresses(at int64) {
 	h.addresses = slices.DeleteFunc(h.addresses, func(a address) bool { return a.heard <= at-int64(longAgo) || a.heard > at+int64(grain) })
 }
@@ -63,8 +63,8 @@ func (s *Store) noteMixed(h *hostTally) {
 	}
 }
 
-// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once. The
-// caller owns the slice.
+// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+// The caller owns the slice.
 func (s *Store) MixedHosts(n int) []string {
 	n = min(n, len(s.mixed))
 	if n <= 0 {

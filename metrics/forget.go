@@ -8,13 +8,13 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// What has been silent for longAgo makes room for what is new: the one that has been silent longest first. A host speaks with
-// each message, a module with each session that begins or ends and each line counted there, a user with each session that ends;
-// and a session that runs when a Snapshot is taken speaks for all three.
+// What has been silent for longAgo makes room for what is new: the one that has been silent longest first. A host
+// speaks with each message, a module with each session that begins or ends and each line counted there, a user with
+// each session that ends; and a session that runs when a Snapshot is taken speaks for all three.
 const longAgo = 24 * time.Hour
 
-// grain is how precisely silence is measured. What has become old enough is looked for once in so long at most: a flood of
-// invented names doesn't cost a look at all series for each.
+// grain is how precisely silence is measured. What has become old enough is looked for once in so long at most: a
+// flood of invented names doesn't cost a look at all series for each.
 const grain = time.Minute
 
 // A pool is a kind of thing that can make room.
@@ -50,7 +50,8 @@ type victimPool struct {
 	next    int64    // nothing else is, before then
 }
 
-// letGo lets go of the member of a pool that has been silent longest. It returns false if none has been for long enough.
+// letGo lets go of the member of a pool that has been silent longest. It returns false if none has been for long
+// enough.
 func (s *Store) letGo(p pool) bool {
 	q := &s.pools[p]
 	for {
@@ -155,7 +156,8 @@ func (v victim) lastHeard() *int64 {
 	return &v.host.heard
 }
 
-// compare puts the one that has been silent longest first. Names decide between equals, so that a restart changes nothing.
+// compare puts the one that has been silent longest first. Names decide between equals, so that a restart changes
+// nothing.
 func (v victim) compare(w victim) int {
 	c := cmp.Or(cmp.Compare(v.heard, w.heard), cmp.Compare(v.host.host, w.host.host))
 	if c == 0 && v.module != nil {
@@ -167,8 +169,8 @@ func (v victim) compare(w victim) int {
 	return c
 }
 
-// retire lets go of what has been silent: it leaves /metrics, and if it comes back, it begins at 0. Cookies that lead there
-// notice it by stale.
+// retire lets go of what has been silent: it leaves /metrics, and if it comes back, it begins at 0. Cookies that lead
+// there notice it by stale.
 func (s *Store) retire(v victim) {
 	switch {
 	case v.user != nil:
@@ -193,7 +195,8 @@ func (s *Store) retire(v victim) {
 	}
 }
 
-// bared looks at a host that has lost a module. Without any it belongs to another pool, and goes as well if it is silent.
+// bared looks at a host that has lost a module. Without any it belongs to another pool, and goes as well if it is
+// silent.
 func (s *Store) bared(h *hostTally) {
 	switch {
 	case h.fixed || len(h.modules) > 0:

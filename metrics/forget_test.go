@@ -43,9 +43,9 @@ func (b *books) checkMessages(when string, want float64) {
 	}
 }
 
-// 450 datagrams with invented hosts take all the room that there is. A host of HOSTS has room at once. Another one is counted as _other,
-// and under its own name when the first of the invented have been silent for a day: by hand, from 2000 s on they are old enough at
-// 88400 s, and at the next whole minute, 88440 s, it is noticed.
+// 450 datagrams with invented hosts take all the room that there is. A host of HOSTS has room at once. Another one is
+// counted as _other, and under its own name when the first of the invented have been silent for a day: by hand, from
+// 2000 s on they are old enough at 88400 s, and at the next whole minute, 88440 s, it is noticed.
 func TestInventedHostsMakeRoomAfterADay(t *testing.T) {
 	b := newBooks(t, Config{MaxSeries: 1000, Hosts: []string{"known"}})
 	for i := range 450 {
@@ -140,8 +140,8 @@ func (b *books) executions(module string) (n float64, there bool) {
 	return n, there
 }
 
-// Of the modules the one that has been silent longest makes room, but none of the settings', and none in which a session runs. That
-// one is noticed when the gauges of running sessions are made, at the latest a day before.
+// Of the modules the one that has been silent longest makes room, but none of the settings', and none in which a
+// session runs. That one is noticed when the gauges of running sessions are made, at the latest a day before.
 func TestModulesMakeRoom(t *testing.T) {
 	const most = hostSeries + 10 + 4*(moduleSeries+directedSeries+userSeries) + undirectedSeries + directedSeries
 	b := newBooks(t, Config{MaxSeries: most, Modules: []string{"settings"}})
@@ -161,7 +161,8 @@ func TestModulesMakeRoom(t *testing.T) {
 	b.checkBound(Config{MaxSeries: most, Modules: []string{"settings"}}, "at the end")
 }
 
-// A session that runs on while its module is let go is counted in a new one: what came before has left, what comes is there.
+// A session that runs on while its module is let go is counted in a new one: what came before has left, what comes is
+// there.
 func TestASessionWhoseModuleHasGone(t *testing.T) {
 	const most = hostSeries + 10 + moduleSeries + directedSeries + userSeries
 	b := newBooks(t, Config{MaxSeries: most})
@@ -215,8 +216,8 @@ func TestUsersMakeRoom(t *testing.T) {
 	}
 }
 
-// A flood of invented names doesn't look at all hosts for each: what was found, or not found, is remembered. So a host that becomes old
-// enough behind the Store's back isn't noticed before its time.
+// A flood of invented names doesn't look at all hosts for each: what was found, or not found, is remembered. So a
+// host that becomes old enough behind the Store's back isn't noticed before its time.
 func TestLookingForRoomIsAmortised(t *testing.T) {
 	b := newBooks(t, Config{MaxSeries: 400})
 	for i := range 20 {
@@ -247,7 +248,8 @@ func TestRoomIsMadeAfterAClockThatWasAhead(t *testing.T) {
 	b.wantConnections("a day later", "now", 1)
 }
 
-// What was heard when, and what has gone, survives a restart. A state of a version that didn't note it has all hosts heard at the restart.
+// What was heard when, and what has gone, survives a restart. A state of a version that didn't note it has all hosts
+// heard at the restart.
 func TestForgettingAfterARestart(t *testing.T) {
 	for name, old := range map[string]bool{"": false, "of an old version": true} {
 		t.Run(name, func(t *testing.T) {

@@ -6,16 +6,16 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// MAX_SERIES bounds the series that are served, buckets of histograms among them. A label set takes room when it appears: as
-// much as it can ever be served as, without the parts that have a weight of their own. What overflows into _other within a
-// host or module was paid with it. The exceptions have no weight, since a sender can't make more of them: the host that
-// stands for those without room, and the names from the settings, among them the local host.
+// MAX_SERIES bounds the series that are served, buckets of histograms among them. A label set takes room when it
+// appears: as much as it can ever be served as, without the parts that have a weight of their own. What overflows
+// into _other within a host or module was paid with it. The exceptions have no weight, since a sender can't make more
+// of them: the host that stands for those without room, and the names from the settings, among them the local host.
 const (
-	// A host is served as four counters, its version, how many addresses it has, and messages of the kind _other; and there is
-	// what belongs to no module: codes and errnos that are _other, and what every module has.
+	// A host is served as four counters, its version, how many addresses it has, and messages of the kind _other; and
+	// there is what belongs to no module: codes and errnos that are _other, and what every module has.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each of three operations, and when
-	// the oldest session began.
+	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each of three
+	// operations, and when the oldest session began.
 	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
 	// A module also has the usual codes from the start, at 0.
 	moduleSeries = unnamedSeries + len(usualCodes)
@@ -37,8 +37,8 @@ func flowSeries(module string, d rsynclog.Direction) int {
 	return directedSeries
 }
 
-// room takes n series from what MAX_SERIES leaves, if it leaves so many, or if that many can be had by letting go of what has
-// been silent for long. What may go for it says victims.
+// room takes n series from what MAX_SERIES leaves, if it leaves so many, or if that many can be had by letting go of
+// what has been silent for long. What may go for it says victims.
 func (s *Store) room(n int, victims []pool) bool {
 	for _, p := range victims {
 		for s.series+n > s.maxSeries && s.letGo(p) {
@@ -149,7 +149,8 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 	return h == s.other || h.fixed && slices.Contains(s.modules, name)
 }
 
-// number counts n of an exit code or errno of a module. Its label overflows if it is new, has to be paid for, and has no room.
+// number counts n of an exit code or errno of a module. Its label overflows if it is new, has to be paid for, and has
+// no room.
 func (s *Store) number(list []count, number int16, n uint64, paid bool, label int) []count {
 	for i := range list {
 		if list[i].number == number {

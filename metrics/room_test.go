@@ -10,7 +10,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// served counts the rsync series of a scrape as Prometheus does: a histogram is its buckets, the one of +Inf, sum and count.
+// served counts the rsync series of a scrape as Prometheus does: a histogram is its buckets, the one of +Inf, sum and
+// count.
 func (b *books) served() int {
 	b.t.Helper()
 	families, err := b.registry().Gather()
@@ -32,10 +33,10 @@ func (b *books) served() int {
 	return n
 }
 
-// always returns how many series may be there whatever MAX_SERIES is: what the local host, the one for those without room and the
-// settings' hosts have apart from modules is bounded by 4 counters, a version, all kinds of messages, and the weight of what
-// belongs to no module; there is a whole module of the one for those without room, with directions that belong to none; and the
-// settings' modules on the local host and the settings' hosts.
+// always returns how many series may be there whatever MAX_SERIES is: what the local host, the one for those without
+// room and the settings' hosts have apart from modules is bounded by 4 counters, a version, all kinds of messages,
+// and the weight of what belongs to no module; there is a whole module of the one for those without room, with
+// directions that belong to none; and the settings' modules on the local host and the settings' hosts.
 func always(c Config) int {
 	bare := 4 + 1 + numMessages + unnamedSeries + undirectedSeries
 	whole := moduleSeries + undirectedSeries + 2*directedSeries

@@ -97,8 +97,8 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, without making room for any: those of hosts and modules without room if
-// its own have gone.
+// running returns the counters of a session that runs, without making room for any: those of hosts and modules
+// without room if its own have gone.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {

@@ -201,10 +201,10 @@ func (f *flowTally) state() FlowState {
 	}
 }
 
-// Restore returns the books that a State was taken of, or an error that says what can't be in it. Config takes precedence over the
-// saved settings; its Start is the created time of what begins to exist now: modules that are newly configured have it, in all hosts
-// that had the others, and so have hosts that are. Everything else keeps its counts and its created time, also inputs, modules and
-// hosts that aren't configured any more.
+// Restore returns the books that a State was taken of, or an error that says what can't be in it. Config takes
+// precedence over the saved settings; its Start is the created time of what begins to exist now: modules that are
+// newly configured have it, in all hosts that had the others, and so have hosts that are. Everything else keeps its
+// counts and its created time, also inputs, modules and hosts that aren't configured any more.
 //
 // A count whose name this version doesn't have is an error, since leaving it out would make a sum fall; but for kinds of messages, which
 // are counted as rsynclog.Other. So is a histogram with other buckets.

@@ -145,8 +145,8 @@ func (s *Store) hostNamed(name string, again bool) *hostTally {
 	return h
 }
 
-// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a sender's word gets
-// them with its first session in a module.
+// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a
+// sender's word gets them with its first session in a module.
 func (s *Store) configure(h *hostTally) {
 	if h.configured || h == s.other {
 		return
@@ -189,7 +189,8 @@ func (s *Store) flow(m *moduleTally, d rsynclog.Direction, created int64) *flowT
 	return m.flows[d]
 }
 
-// flowNamed returns the counters of a host's module and direction. again says that its overflow, if it is one, has been counted.
+// flowNamed returns the counters of a host's module and direction. again says that its overflow, if it is one, has
+// been counted.
 func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, again bool) *flowTally {
 	if module != "" {
 		s.configure(h)
@@ -220,8 +221,8 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	return f
 }
 
-// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. The time at is the wall clock's,
-// in nanoseconds of the Unix epoch: when the message came, not when it was written.
+// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. The time at is the wall
+// clock's, in nanoseconds of the Unix epoch: when the message came, not when it was written.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
 	s.at = at
 	k := int(kind)
@@ -235,8 +236,8 @@ func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, a
 	h.messages[k]++
 }
 
-// Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the same moment by
-// the sessions' clock.
+// Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the
+// same moment by the sessions' clock.
 func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	s.at = at
 	for i := range changes {
@@ -318,8 +319,8 @@ func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
 }
 
-// ended takes a session for the last one unless another ended after it. at is the present: no session ended later, and what is
-// stored of a later time came from a clock that was ahead.
+// ended takes a session for the last one unless another ended after it. at is the present: no session ended later,
+// and what is stored of a later time came from a clock that was ahead.
 func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
 	u.heard = at
 	u.lastSuccess = min(u.lastSuccess, at)

@@ -11,8 +11,9 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// Whoever may send datagrams can invent hosts. Those of HOSTS have room all the same, and others have it when the invented ones have been
-// silent for a day: also after a restart, and whatever the sessions' own limit is (4096 origins).
+// Whoever may send datagrams can invent hosts. Those of HOSTS have room all the same, and others have it when the
+// invented ones have been silent for a day: also after a restart, and whatever the sessions' own limit is (4096
+// origins).
 func TestInventedHostsKeepNobodyOut(t *testing.T) {
 	for _, n := range []int{450, 5000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

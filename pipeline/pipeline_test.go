@@ -76,8 +76,8 @@ func total(series map[string]float64, name string) float64 {
 	return sum
 }
 
-// checkIdentities asserts what holds at every scrape, from /metrics alone (DESIGN: received = discarded + ignored + messages +
-// retired, exchanged = sent + received).
+// checkIdentities asserts what holds at every scrape, from /metrics alone (DESIGN: received = discarded + ignored +
+// messages + retired, exchanged = sent + received).
 func checkIdentities(t *testing.T, series map[string]float64) {
 	t.Helper()
 	received := total(series, "rsyncd_exporter_received_total")

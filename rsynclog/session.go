@@ -96,7 +96,8 @@ func NewSessions(limits Limits, modules []string) *Sessions {
 	return t
 }
 
-// Reserve lets hosts, named as in the header, have origins beyond the limit. Names that senders invent don't keep them out.
+// Reserve lets hosts, named as in the header, have origins beyond the limit. Names that senders invent don't keep
+// them out.
 func (t *Sessions) Reserve(hosts []string) {
 	t.reserved = make(map[string]bool, len(hosts))
 	for _, h := range hosts {

@@ -13,8 +13,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Senders choose host names: a flood of those that come from several addresses is 16 lines a day, and those that had no place are told of
-// when they come from yet another address later.
+// Senders choose host names: a flood of those that come from several addresses is 16 lines a day, and those that had
+// no place are told of when they come from yet another address later.
 func TestMixedHostsAreWarnedOf(t *testing.T) {
 	p, err := pipeline.New(pipeline.Config{LogFormat: "%o %f %l", Tags: []string{"rsyncd"}, MaxSeries: 10000, Limits: rsynclog.DefaultLimits()})
 	if err != nil {
