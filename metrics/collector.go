@@ -127,8 +127,11 @@ func (e *emitter) host(h *hostTally) {
 	if h.version != "" {
 		e.gauge(descInfo, 1, h.host, h.version)
 	}
+	if len(h.addresses) > 0 {
+		e.gauge(descOwnAddresses, float64(len(h.addresses)), h.host)
+	}
 	for kind, n := range h.messages {
-		if n == 0 && h.host != "" {
+		if n == 0 && (!h.fixed || h.host == rsynclog.Other) {
 			continue
 		}
 		name := rsynclog.Other
@@ -240,6 +243,7 @@ func (e *emitter) own(snap *Snapshot) {
 	}
 	e.gauge(descOwnSessions, float64(snap.sessions))
 	e.counter(descOwnEvicted, snap.evicted, snap.start)
+	e.counter(descOwnRetired, snap.retired, snap.start)
 }
 
 // live adds what is read at each scrape. Sockets count from 0 in each process; what files count is restored with the Snapshot's.

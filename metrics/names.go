@@ -49,6 +49,8 @@ var (
 	descOwnSessions    = own("session_table_size", "Sessions in the table, those lately ended among them.")
 	descOwnEvicted     = own("sessions_evicted_total", "Unfinished sessions that made room for newer ones.")
 	descOwnOverflow    = own("label_overflow_total", "Sessions and messages whose label value is counted as _other because a limit (MAX_SERIES) was reached.", "label")
+	descOwnRetired     = own("retired_messages_total", "Messages of hosts that had been silent for a day and made room for others (MAX_SERIES): rsync_messages_total has them no more.")
+	descOwnAddresses   = own("host_addresses", "Addresses, at most 16, from which messages with this host name came within a day. With more than one, sessions of several machines may be mixed up.", "host")
 	descOwnStateOK     = own("state_ok", "1 if the last save to STATE_DIR succeeded, 0 if it failed: then /metrics shows what was saved last.")
 	descOwnStateAge    = own("state_age_seconds", "How old the counters shown are: they are in STATE_DIR before they are shown.")
 	descOwnStateStart  = own("state_start", "1 for what STATE_DIR held when the exporter started: new (nothing), restored, or set_aside (nothing that could be trusted, so everything began at 0).", "start")
@@ -77,6 +79,7 @@ func allDescs() []*prometheus.Desc {
 		descInfo, descLost, descMessages, descLastSuccess, descLastAttempt, descLastDuration, descLastListed,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage, descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds,
 		descOwnConnections, descOwnRefused, descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
+		descOwnRetired, descOwnAddresses,
 		descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset, descOwnLag, descOwnLagTime, descOwnGenerations, descOwnRotations,
 		descOwnFileErrors, descOwnFileUp, descOwnGaps,
 	}

@@ -23,6 +23,7 @@ type Snapshot struct {
 	sessions int
 	evicted  uint64
 	unnamed  uint64 // messages of hosts that the sessions had no room for
+	retired  uint64 // messages of hosts that have made room
 
 	// For State.
 	maxSeries, series int
@@ -41,7 +42,7 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	s.markActive(sessions, int64(behind))
 	snap := &Snapshot{
 		start: s.start, since: s.since, reasons: s.reasons, overflow: s.overflow,
-		sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(),
+		sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(), retired: s.retired,
 		maxSeries: s.maxSeries, series: s.series, configured: s.modules,
 	}
 	for _, in := range s.inputs {
@@ -50,8 +51,9 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 		snap.inputs = append(snap.inputs, c)
 	}
 	s.eachHost(func(h *hostTally) {
+		h.forgetAddresses(s.at)
 		c := *h
-		c.modules, c.unnamed = nil, nil
+		c.modules, c.unnamed, c.addresses = nil, nil, slices.Clone(h.addresses)
 		snap.hosts = append(snap.hosts, c)
 		h.eachModule(func(m *moduleTally) {
 			c := *m
@@ -78,12 +80,12 @@ func (snap *Snapshot) addFlow(f *flowTally) {
 	}
 }
 
-// eachHost visits the hosts, the overflow host last and only when something was counted there.
+// eachHost visits the hosts, and last the one for those without room, if something was counted there.
 func (s *Store) eachHost(f func(*hostTally)) {
 	for _, h := range s.hosts {
 		f(h)
 	}
-	if s.overflow[overflowHost]+s.overflow[overflowModule] > 0 {
+	if s.spilled {
 		f(s.other)
 	}
 }
@@ -93,6 +95,26 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	for _, m := range h.modules {
 		f(m)
 	}
+}
+
+// running returns the counters of a session that runs, without making room for any: those of hosts and modules
+// without room if its own have gone.
+func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
+	h, known := sess.Origin.Cookie.(*hostTally)
+	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {
+		return h, f
+	}
+	if h := s.hosts[sess.Origin.Host]; h != nil {
+		m := h.unnamed
+		if sess.Module != "" {
+			m = h.modules[sess.Module]
+		}
+		if m != nil && m.flows[sess.Direction] != nil {
+			return h, m.flows[sess.Direction]
+		}
+	}
+	s.spilled = true
+	return s.other, s.provide(s.other, rsynclog.Other, sess.Direction).flows[sess.Direction]
 }
 
 // markActive sets the gauges of the sessions that run.
@@ -109,8 +131,12 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
 		began := sess.FirstSeen + behind
-		f := s.flowOf(sess.Origin, sess, began)
+		h, f := s.running(sess)
 		f.active++
+		h.heard, f.tally.heard = s.at, s.at
+		if u := f.users[sess.User]; u != nil {
+			u.heard = s.at
+		}
 		if f.tally.oldest == 0 || began < f.tally.oldest {
 			f.tally.oldest = began
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -21,9 +22,10 @@ type State struct {
 	Start     int64 // created time of what existed from the start
 	Names     StateNames
 	MaxSeries int
-	Series    int      // weight of the label sets in use
+	Series    int      // weight of the label sets in use; Restore weighs them again
 	Modules   []string // configured ones
 	Overflow  []uint64 // by Names.Overflow
+	Retired   uint64   // messages of hosts that have made room
 	Inputs    []InputState
 	Hosts     []HostState // rsynclog.Other last, if anything is counted there
 }
@@ -49,17 +51,25 @@ type InputState struct {
 type HostState struct {
 	Host                             string
 	Created                          int64
+	Heard                            int64 // when it was heard last; 0, here and below: not noted, by versions that didn't
 	Connections, Lists, Starts, Lost uint64
 	Version                          string
-	Messages                         []uint64 // by Names.Messages
-	Configured                       bool     // it has the configured modules
+	Messages                         []uint64       // by Names.Messages
+	Configured                       bool           // it has the configured modules
+	Addresses                        []AddressState // the one heard last first
 	Modules                          []ModuleState
+}
+
+// An AddressState is from where a host's messages came.
+type AddressState struct {
+	Addr  string // as netip.Addr.String has it
+	Heard int64
 }
 
 // A ModuleState holds the counters of a host's module.
 type ModuleState struct {
 	Module                      string
-	Created                     int64
+	Created, Heard              int64
 	Exits, FileErrors           []NumberState
 	Rejected                    []uint64 // by Names.Reasons
 	Files, FileBytes, WireBytes []uint64 // by Names.Ops
@@ -102,6 +112,7 @@ type NativeState struct {
 // A UserState is a userTally; fields of the same name mean the same.
 type UserState struct {
 	User                                               string
+	Heard                                              int64
 	LastSuccess, LastAttempt, LastDuration, LastListed int64
 }
 
@@ -120,7 +131,7 @@ func stateNames(discards []string) StateNames {
 func (snap *Snapshot) State() State {
 	st := State{
 		Start: snap.start, Names: stateNames(snap.reasons), MaxSeries: snap.maxSeries, Series: snap.series, Modules: snap.configured,
-		Overflow: snap.overflow[:],
+		Overflow: snap.overflow[:], Retired: snap.retired,
 	}
 	for i := range snap.inputs {
 		in := &snap.inputs[i]
@@ -130,14 +141,14 @@ func (snap *Snapshot) State() State {
 	modules, flows, users := snap.modules, snap.flows, snap.users
 	for i := range snap.hosts {
 		h := &snap.hosts[i]
-		c := HostState{h.host, h.created, h.connections, h.lists, h.starts, h.lost, h.version, h.messages[:], h.configured, nil}
+		c := h.state()
 		for ; len(modules) > 0 && modules[0].host == h.host; modules = modules[1:] {
 			m := modules[0].state()
 			for ; len(flows) > 0 && flows[0].host == h.host && flows[0].module == m.Module; flows = flows[1:] {
 				f := flows[0].state()
 				for ; len(users) > 0 && users[0].host == h.host && users[0].module == m.Module && users[0].direction == flows[0].direction; users = users[1:] {
 					u := &users[0]
-					f.Users = append(f.Users, UserState{u.user, u.lastSuccess, u.lastAttempt, int64(u.lastDuration), u.lastListed})
+					f.Users = append(f.Users, UserState{u.user, u.heard, u.lastSuccess, u.lastAttempt, int64(u.lastDuration), u.lastListed})
 				}
 				m.Flows = append(m.Flows, f)
 			}
@@ -148,9 +159,21 @@ func (snap *Snapshot) State() State {
 	return st
 }
 
+// state leaves out the modules.
+func (h *hostTally) state() HostState {
+	c := HostState{
+		Host: h.host, Created: h.created, Heard: h.heard, Connections: h.connections, Lists: h.lists, Starts: h.starts, Lost: h.lost,
+		Version: h.version, Messages: h.messages[:], Configured: h.configured,
+	}
+	for _, a := range h.addresses {
+		c.Addresses = append(c.Addresses, AddressState{a.addr.String(), a.heard})
+	}
+	return c
+}
+
 func (m *moduleTally) state() ModuleState {
 	return ModuleState{
-		Module: m.module, Created: m.created, Exits: numberStates(m.exits), FileErrors: numberStates(m.fileErrors),
+		Module: m.module, Created: m.created, Heard: m.heard, Exits: numberStates(m.exits), FileErrors: numberStates(m.fileErrors),
 		Rejected: m.rejected[:], Files: m.files[:], FileBytes: m.fileBytes[:], WireBytes: m.wireBytes[:], HasWire: m.hasWire,
 	}
 }
@@ -178,22 +201,28 @@ func (f *flowTally) state() FlowState {
 	}
 }
 
-// Restore returns the books that a State was taken of, or an error that says what can't be in it. What Config says is the new; its Start
-// is the created time of what begins to exist now: modules that are newly configured have it, in all hosts that had the others.
-// Everything else keeps its counts and its created time, also inputs and modules that aren't configured any more.
+// Restore returns the books that a State was taken of, or an error that says what can't be in it. Config takes
+// precedence over the saved settings; its Start is the created time of what begins to exist now: modules that are
+// newly configured have it, in all hosts that had the others, and so have hosts that are. Everything else keeps its
+// counts and its created time, also inputs, modules and hosts that aren't configured any more.
 //
 // A count whose name this version doesn't have is an error, since leaving it out would make a sum fall; but for kinds of messages, which
 // are counted as rsynclog.Other. So is a histogram with other buckets.
 func Restore(c Config, st *State) (*Store, error) {
-	s := NewStore(c)
+	s := newStore(c)
 	if err := s.restore(st); err != nil {
 		return nil, fmt.Errorf("restoring counters: %w", err)
 	}
+	for _, h := range s.hosts {
+		s.series += h.weight()
+	}
+	s.series += s.other.weight()
+	s.addFixed()
 	if !slices.Equal(st.Modules, s.modules) || st.MaxSeries != s.maxSeries {
 		for _, name := range slices.Sorted(maps.Keys(s.hosts)) {
 			if h := s.hosts[name]; h.configured {
 				h.configured = false
-				s.configure(h, s.since)
+				s.configure(h)
 			}
 		}
 	}
@@ -208,7 +237,7 @@ func (s *Store) restore(st *State) error {
 	if st.Series < 0 || st.Series > math.MaxInt32 {
 		return fmt.Errorf("a weight of %d series", st.Series)
 	}
-	s.start, s.series = st.Start, st.Series
+	s.start, s.retired = st.Start, st.Retired
 	s.other = s.newHost(rsynclog.Other, s.start)
 	r.counts(s.overflow[:], st.Overflow, r.overflow, "label overflow")
 	for i := range st.Inputs {
@@ -290,14 +319,16 @@ func (r *bookRestorer) host(s *Store, c *HostState) {
 		if r.others > 1 {
 			r.fail("it is there twice")
 		}
-		s.other = h
+		s.other, s.spilled = h, true
 	case s.hosts[c.Host] != nil:
 		r.fail("it is there twice")
 	default:
 		s.hosts[c.Host] = h
 	}
 	h.connections, h.lists, h.starts, h.lost = c.Connections, c.Lists, c.Starts, c.Lost
-	h.version, h.configured = c.Version, c.Configured
+	h.version, h.configured, h.heard = c.Version, c.Configured, heard(c.Heard, s.at)
+	r.addresses(h, c.Addresses)
+	s.noteMixed(h)
 	for i, n := range c.Messages {
 		to := otherKind
 		if i < len(r.messages) && r.messages[i] >= 0 {
@@ -314,6 +345,27 @@ func (r *bookRestorer) host(s *Store, c *HostState) {
 	}
 }
 
+// heard is when something was heard of last: now, if that wasn't noted.
+func heard(at, now int64) int64 {
+	if at == 0 {
+		return now
+	}
+	return at
+}
+
+func (r *bookRestorer) addresses(h *hostTally, list []AddressState) {
+	for _, c := range list {
+		addr, err := netip.ParseAddr(c.Addr)
+		if err != nil {
+			r.fail("address: %w", err)
+		}
+		h.addresses = append(h.addresses, address{addr, c.Heard})
+	}
+	if len(list) > maxAddresses {
+		r.fail("%d addresses; the most are %d", len(list), maxAddresses)
+	}
+}
+
 func (r *bookRestorer) module(s *Store, h *hostTally, c *ModuleState, first bool) {
 	r.label(c.Module)
 	m := h.unnamed
@@ -323,7 +375,7 @@ func (r *bookRestorer) module(s *Store, h *hostTally, c *ModuleState, first bool
 		}
 		m = s.newModule(h, c.Module, c.Created)
 	}
-	m.created, m.hasWire = c.Created, c.HasWire
+	m.created, m.hasWire, m.heard = c.Created, c.HasWire, heard(c.Heard, s.at)
 	m.exits, m.fileErrors = r.numbers(c.Exits, exitCode), r.numbers(c.FileErrors, errno)
 	r.counts(m.rejected[:], c.Rejected, r.reasons, "reason for rejecting")
 	r.counts(m.files[:], c.Files, r.ops, "operation")
@@ -337,7 +389,7 @@ func (r *bookRestorer) module(s *Store, h *hostTally, c *ModuleState, first bool
 			return
 		}
 		seen[r.directions[d]] = true
-		r.flow(s.flow(m, rsynclog.Direction(r.directions[d]), c.Created), &c.Flows[i])
+		r.flow(s.flow(m, rsynclog.Direction(r.directions[d]), c.Created), &c.Flows[i], s.at)
 	}
 }
 
@@ -353,7 +405,7 @@ func (r *bookRestorer) numbers(states []NumberState, allowed func(int16) int16) 
 	return list
 }
 
-func (r *bookRestorer) flow(f *flowTally, c *FlowState) {
+func (r *bookRestorer) flow(f *flowTally, c *FlowState, now int64) {
 	f.created, f.executions, f.sent, f.received, f.listed = c.Created, c.Executions, c.Sent, c.Received, c.Listed
 	r.counts(f.outcomes[:], c.Outcomes, r.outcomes, "outcome")
 	if err := f.duration.restore(&c.Duration); err != nil {
@@ -368,7 +420,9 @@ func (r *bookRestorer) flow(f *flowTally, c *FlowState) {
 		if f.users == nil {
 			f.users = map[string]*userTally{}
 		}
-		f.users[u.User] = &userTally{u.User, u.LastSuccess, u.LastAttempt, time.Duration(u.LastDuration), u.LastListed}
+		f.users[u.User] = &userTally{
+			u.User, heard(u.Heard, now), u.LastSuccess, u.LastAttempt, time.Duration(u.LastDuration), u.LastListed,
+		}
 	}
 }
 

@@ -5,88 +5,10 @@ package metrics
 import (
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
 )
-
-// A count is how often a number (an exit code, an errno) was seen.
-type count struct {
-	number int16
-	n      uint64
-}
-
-// add finds the number's count; the lists are short and their frequent members come first.
-func add(list []count, number int16, n uint64) []count {
-	for i := range list {
-		if list[i].number == number {
-			list[i].n += n
-			return list
-		}
-	}
-	return append(list, count{number, n})
-}
-
-// A hostTally holds the counters whose only rsync label is host.
-type hostTally struct {
-	host                       string
-	created                    int64
-	connections, lists, starts uint64
-	lost                       uint64
-	version                    string
-	messages                   [numMessages]uint64 // by kind, then implausible and otherKind
-	configured                 bool                // its configured modules exist
-	modules                    map[string]*moduleTally
-	unnamed                    *moduleTally // module ""
-}
-
-// What a message can be besides a rsynclog.Kind.
-const (
-	implausible = int(rsynclog.NumKinds) + iota // it can't be what it looks like
-	otherKind                                   // the kind is not served, for MAX_SERIES
-	numMessages
-)
-
-// A moduleTally holds the counters labelled host and module.
-type moduleTally struct {
-	host, module string
-	created      int64
-	known        bool // a configured module: its series exist at 0
-	exits        []count
-	fileErrors   []count
-	rejected     [rsynclog.NumReasons]uint64
-	files        [numOps]uint64
-	fileBytes    [numOps]uint64 // %l
-	wireBytes    [numOps]uint64 // %b
-	hasWire      bool
-	flows        [3]*flowTally // by direction
-	oldest       int64         // set by Snapshot: when the oldest running session began, nanoseconds of the Unix epoch; 0: none runs
-}
-
-const numOps = int(rsynclog.OpDel) + 1
-
-// A flowTally holds the counters labelled host, module and direction.
-type flowTally struct {
-	host, module           string
-	tally                  *moduleTally // of the same host and module; nil in a Snapshot
-	direction              rsynclog.Direction
-	created                int64
-	executions             uint64
-	sent, received, listed uint64
-	outcomes               [rsynclog.NumOutcomes]uint64
-	duration               histogram
-	users                  map[string]*userTally
-	active                 int // set by Snapshot
-}
-
-// A userTally holds the last session of a user with a module: the freshness of a backup.
-type userTally struct {
-	user                     string
-	lastSuccess, lastAttempt int64         // when the session's last line came, nanoseconds of the Unix epoch; 0: none yet
-	lastDuration             time.Duration // -1: not known
-	lastListed               int64         // bytes; -1: not known
-}
 
 // Input counts what arrived by one kind of input.
 type Input struct {
@@ -104,12 +26,18 @@ type Store struct {
 	reasons   []string
 	start     int64 // created time of what exists from the start, nanoseconds of the Unix epoch
 	since     int64 // when this process' Store was made; later than start in a restored one
+	at        int64 // the last time that Apply, Message or HostAddress were given
 	inputs    []*Input
 	hosts     map[string]*hostTally
 	series    int // weight of the label sets in use
 	other     *hostTally
+	spilled   bool // something was counted in other
 	overflow  [numOverflow]uint64
+	retired   uint64 // messages of hosts that have made room
+	pools     [numPools]victimPool
+	mixed     []string // for MixedHosts
 	modules   []string
+	fixed     []string // hosts of the settings
 }
 
 // The labels whose values may overflow into rsynclog.Other.
@@ -117,29 +45,61 @@ const (
 	overflowHost = iota
 	overflowModule
 	overflowUser
+	overflowErrno
+	overflowCode
 	numOverflow
 )
 
-var overflowNames = [numOverflow]string{"host", "module", "user"}
+var overflowNames = [numOverflow]string{"host", "module", "user", "errno", "status_code"}
 
 // Config is what a Store is made of.
 type Config struct {
-	MaxSeries int       // series, by the weights of their label sets; what is beyond is counted under rsynclog.Other
+	MaxSeries int       // series, but for those that always exist; what is beyond is counted under rsynclog.Other
 	Reasons   []string  // discarded_total's reasons, in the order of Input.Discarded; the first is not served
-	Modules   []string  // modules whose series exist from the start
+	Modules   []string  // modules whose series exist from the start: in Hosts and the local host, and in others with their first session
+	Hosts     []string  // hosts whose series exist from the start, named as in the syslog header
 	Start     time.Time // created time of the series that exist from the start
 }
 
 // NewStore returns books at zero.
 func NewStore(c Config) *Store {
-	s := &Store{maxSeries: c.MaxSeries, reasons: c.Reasons, start: c.Start.UnixNano(), since: c.Start.UnixNano(), hosts: map[string]*hostTally{}}
-	for _, m := range c.Modules {
-		if m = rsynclog.Label([]byte(m)); m != "" && !slices.Contains(s.modules, m) {
-			s.modules = append(s.modules, m)
-		}
+	s := newStore(c)
+	s.addFixed()
+	return s
+}
+
+// newStore leaves out the hosts of the settings.
+func newStore(c Config) *Store {
+	at := c.Start.UnixNano()
+	s := &Store{
+		maxSeries: c.MaxSeries, reasons: c.Reasons, start: at, since: at, at: at, hosts: map[string]*hostTally{},
+		modules: labels(c.Modules), fixed: labels(c.Hosts),
 	}
 	s.other = s.newHost(rsynclog.Other, s.start)
 	return s
+}
+
+// labels returns names as they are served, each once.
+func labels(names []string) (list []string) {
+	for _, n := range names {
+		if n = rsynclog.Label([]byte(n)); n != "" && n != rsynclog.Other && !slices.Contains(list, n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// addFixed makes the series of the hosts of the settings exist.
+func (s *Store) addFixed() {
+	for _, name := range s.fixed {
+		h := s.hosts[name]
+		if h == nil {
+			h = s.newHost(name, s.at)
+			s.hosts[name] = h
+		}
+		h.configured = false // by other settings, perhaps
+		s.configure(h)
+	}
 }
 
 // Input returns the counters of one kind of input, which exist from now on.
@@ -155,144 +115,133 @@ func (s *Store) Input(name string) *Input {
 }
 
 // Local makes the series of local inputs, which have no host name, exist from the start.
-func (s *Store) Local() { s.configure(s.hostNamed("", s.since, false), s.since) }
+func (s *Store) Local() { s.configure(s.hostNamed("", false)) }
 
-func (s *Store) newHost(name string, at int64) *hostTally {
-	h := &hostTally{host: name, created: at, modules: map[string]*moduleTally{}}
-	h.unnamed = &moduleTally{host: name, created: at}
-	s.flow(h.unnamed, rsynclog.NoDirection, at)
+func (s *Store) newHost(name string, created int64) *hostTally {
+	other := name == rsynclog.Other
+	h := &hostTally{
+		host: name, created: created, heard: s.at, stale: other, modules: map[string]*moduleTally{},
+		fixed: other || name == "" || slices.Contains(s.fixed, name),
+	}
+	h.unnamed = &moduleTally{host: name, created: created, heard: s.at, fixed: other}
+	s.flow(h.unnamed, rsynclog.NoDirection, created)
 	return h
 }
 
 // hostNamed returns the counters of a host. again says that its overflow, if it is one, has been counted.
-func (s *Store) hostNamed(name string, at int64, again bool) *hostTally {
+func (s *Store) hostNamed(name string, again bool) *hostTally {
 	if h := s.hosts[name]; h != nil {
 		return h
 	}
-	if name == rsynclog.Other || name != "" && !s.room(hostSeries) {
+	if name == rsynclog.Other || name != "" && !s.room(hostSeries, forHost) {
 		if !again {
 			s.overflow[overflowHost]++
 		}
+		s.spilled = true
 		return s.other
 	}
-	h := s.newHost(name, at)
+	h := s.newHost(name, s.at)
 	s.hosts[name] = h
 	return h
 }
 
-// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a sender's word gets them
-// with its first session in a module.
-func (s *Store) configure(h *hostTally, at int64) {
+// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a
+// sender's word gets them with its first session in a module.
+func (s *Store) configure(h *hostTally) {
 	if h.configured || h == s.other {
 		return
 	}
 	h.configured = true
 	for _, name := range s.modules {
-		m := h.modules[name]
-		if m == nil {
-			if h.host != "" && !s.room(moduleSeries+2*flowSeries) {
-				return
-			}
-			m = s.newModule(h, name, at)
-		}
-		for _, d := range [...]rsynclog.Direction{rsynclog.NoDirection, rsynclog.Send, rsynclog.Receive} {
-			s.flow(m, d, at)
+		if s.provide(h, name, rsynclog.NoDirection, rsynclog.Send, rsynclog.Receive) == nil {
+			return
 		}
 	}
 }
 
-// What a label set weighs: about how many series it is served as. A kind of message weighs one more, when it is first seen. A
-// module's second direction weighs nothing, as most modules have one.
-const (
-	hostSeries   = 5 + 12 + 5
-	moduleSeries = 29 + 4
-	flowSeries   = 11 + 3 + len(bounds)
-	userSeries   = 4
-)
-
-// room takes n series from what MAX_SERIES leaves, if it leaves so many.
-func (s *Store) room(n int) bool {
-	if s.series+n > s.maxSeries {
-		return false
+// hostOf returns the counters of an origin's host, which has been heard of.
+func (s *Store) hostOf(o *rsynclog.Origin) *hostTally {
+	h, ok := o.Cookie.(*hostTally)
+	if !ok || h.stale { // a restored cookie is a rsynclog.Restored
+		h = s.hostNamed(o.Host, o.Cookie != nil)
+		o.Cookie = h
 	}
-	s.series += n
-	return true
-}
-
-func (s *Store) hostOf(o *rsynclog.Origin, at int64) *hostTally {
-	if h, ok := o.Cookie.(*hostTally); ok {
-		return h
-	}
-	h := s.hostNamed(o.Host, at, o.Cookie != nil)
-	o.Cookie = h
+	h.heard = s.at
 	return h
 }
 
-// moduleNamed returns the counters of a host's module. again says that its overflow, if it is one, has been counted.
-func (s *Store) moduleNamed(h *hostTally, name string, at int64, again bool) *moduleTally {
-	if name == "" {
-		return h.unnamed
+func (s *Store) newModule(h *hostTally, name string, created int64) *moduleTally {
+	m := &moduleTally{
+		host: h.host, module: name, created: created, heard: s.at, known: true,
+		configured: slices.Contains(s.modules, name), fixed: s.fixedModule(h, name),
 	}
-	s.configure(h, at)
-	if m := h.modules[name]; m != nil {
-		return m
-	}
-	if h == s.other || !s.room(moduleSeries+flowSeries) {
-		if !again {
-			s.overflow[overflowModule]++
-		}
-		h, name = s.other, rsynclog.Other // not one for each host
-		if m := h.modules[name]; m != nil {
-			return m
-		}
-	}
-	return s.newModule(h, name, at)
-}
-
-func (s *Store) newModule(h *hostTally, name string, at int64) *moduleTally {
-	m := &moduleTally{host: h.host, module: name, created: at, known: true}
 	h.modules[name] = m
 	return m
 }
 
-func (s *Store) flow(m *moduleTally, d rsynclog.Direction, at int64) *flowTally {
+// flow returns the counters of a module's direction, whose room has been taken.
+func (s *Store) flow(m *moduleTally, d rsynclog.Direction, created int64) *flowTally {
 	if m.flows[d] == nil {
-		m.flows[d] = &flowTally{host: m.host, module: m.module, tally: m, direction: d, created: at}
+		m.flows[d] = &flowTally{
+			host: m.host, module: m.module, tally: m, direction: d, created: created, stale: m.host == rsynclog.Other,
+		}
 	}
 	return m.flows[d]
 }
 
-// flowOf returns the counters of a session's series, by its cookie after the first time.
-func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session, at int64) *flowTally {
+// flowNamed returns the counters of a host's module and direction. again says that its overflow, if it is one, has
+// been counted.
+func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, again bool) *flowTally {
+	if module != "" {
+		s.configure(h)
+	}
+	if h != s.other || module == "" {
+		if m := s.provide(h, module, d); m != nil {
+			return m.flows[d]
+		}
+	}
+	if !again {
+		s.overflow[overflowModule]++
+	}
+	s.spilled = true
+	return s.provide(s.other, rsynclog.Other, d).flows[d] // not one for each host
+}
+
+// flowOf returns the counters of a session's series, by its cookie after the first time. Something happens there now.
+func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	if sess == nil {
-		return s.flow(s.hostOf(o, at).unnamed, rsynclog.NoDirection, at)
+		return s.hostOf(o).unnamed.flows[rsynclog.NoDirection]
 	}
-	if f, ok := sess.Cookie.(*flowTally); ok {
-		return f
+	f, ok := sess.Cookie.(*flowTally)
+	if !ok || f.stale {
+		f = s.flowNamed(s.hostOf(o), sess.Module, sess.Direction, sess.Cookie != nil)
+		sess.Cookie = f
 	}
-	// A restored cookie is a rsynclog.Restored.
-	f := s.flow(s.moduleNamed(s.hostOf(o, at), sess.Module, at, sess.Cookie != nil), sess.Direction, at)
-	sess.Cookie = f
+	f.tally.heard = s.at
 	return f
 }
 
-// Message counts one message of a host by its kind. believed is what Sessions.Apply returned.
+// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. The time at is the wall
+// clock's, in nanoseconds of the Unix epoch: when the message came, not when it was written.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
+	s.at = at
 	k := int(kind)
 	if !believed {
 		k = implausible
 	}
-	h := s.hostOf(o, at)
-	if h.messages[k] == 0 && h.host != "" && h != s.other && !s.room(1) {
+	h := s.hostOf(o)
+	if h.messages[k] == 0 && !h.fixed && !s.room(1, forHost) {
 		k = otherKind
 	}
 	h.messages[k]++
 }
 
-// Apply adds changes to the books. The time at is in nanoseconds of the Unix epoch, and now the same moment by the sessions' clock.
+// Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the
+// same moment by the sessions' clock.
 func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
+	s.at = at
 	for i := range changes {
-		s.apply(&changes[i], now, at)
+		s.apply(&changes[i], now)
 	}
 }
 
@@ -303,36 +252,38 @@ func grow(counter *uint64, n uint64) {
 	}
 }
 
-func (s *Store) apply(c *rsynclog.Change, now, at int64) {
-	switch c.Kind {
-	case rsynclog.FileMoved:
-		m := s.flowOf(c.Origin, c.Session, at).tally
+func (s *Store) apply(c *rsynclog.Change, now int64) {
+	if c.Kind == rsynclog.FileMoved { // by far the most frequent
+		m := s.flowOf(c.Origin, c.Session).tally
 		m.files[c.Op] += c.N
 		grow(&m.fileBytes[c.Op], c.Length)
 		grow(&m.wireBytes[c.Op], c.Wire)
 		m.hasWire = m.hasWire || c.Wire > 0
+		return
+	}
+	h := s.hostOf(c.Origin) // it has been heard of before anything needs room, and so doesn't make room for itself
+	switch c.Kind {
 	case rsynclog.Connected:
-		s.hostOf(c.Origin, at).connections += c.N
+		h.connections += c.N
 	case rsynclog.Executed:
-		s.flowOf(c.Origin, c.Session, at).executions += c.N
+		s.flowOf(c.Origin, c.Session).executions += c.N
 	case rsynclog.Ended:
-		s.ended(c, now, at)
+		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
-		s.flowOf(c.Origin, c.Session, at).addBytes(c)
+		s.flowOf(c.Origin, c.Session).addBytes(c)
 	case rsynclog.Exited:
-		m := s.flowOf(c.Origin, c.Session, at).tally
-		m.exits = add(m.exits, exitCode(c.Code), c.N)
+		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
+		m.exits = s.number(m.exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
-		m := s.flowOf(c.Origin, c.Session, at).tally
-		m.fileErrors = add(m.fileErrors, errno(c.Errno), c.N)
+		m, e := s.flowOf(c.Origin, c.Session).tally, errno(c.Errno)
+		m.fileErrors = s.number(m.fileErrors, e, c.N, e == otherNumber, overflowErrno)
 	case rsynclog.TurnedAway:
-		s.flowOf(c.Origin, c.Session, at).tally.rejected[c.Reason] += c.N
+		s.flowOf(c.Origin, c.Session).tally.rejected[c.Reason] += c.N
 	case rsynclog.Listed:
-		s.hostOf(c.Origin, at).lists += c.N
+		h.lists += c.N
 	case rsynclog.LostByRelay:
-		s.hostOf(c.Origin, at).lost += c.N
+		h.lost += c.N
 	case rsynclog.DaemonStarted:
-		h := s.hostOf(c.Origin, at)
 		h.starts += c.N
 		h.version = c.Version
 	}
@@ -344,9 +295,9 @@ func (f *flowTally) addBytes(c *rsynclog.Change) {
 	grow(&f.listed, c.Total)
 }
 
-func (s *Store) ended(c *rsynclog.Change, now, at int64) {
+// ended counts a session that is over, in its series f.
+func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	sess := c.Session
-	f := s.flowOf(c.Origin, sess, at)
 	f.outcomes[sess.Outcome] += c.N
 	f.addBytes(c)
 	if sess.Direction == rsynclog.NoDirection {
@@ -360,25 +311,35 @@ func (s *Store) ended(c *rsynclog.Change, now, at int64) {
 	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubtful() {
 		return
 	}
-	u := s.userNamed(f, sess.User)
-	last := at - (now - sess.LastSeen) // it may have been silent for long before it was taken for ended
-	if last < u.lastAttempt {
+	listed := int64(-1)
+	if sess.HasSummary {
+		listed = int64(c.Total)
+	}
+	last := s.at - (now - sess.LastSeen) // it may have been silent for long before it was taken for ended
+	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
+}
+
+// ended takes a session for the last one unless another ended after it. at is the present: no session ended later,
+// and what is stored of a later time came from a clock that was ahead.
+func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
+	u.heard = at
+	u.lastSuccess = min(u.lastSuccess, at)
+	last = min(last, at)
+	if last < u.lastAttempt && u.lastAttempt <= at {
 		return
 	}
-	u.lastAttempt, u.lastDuration, u.lastListed = last, took, -1
-	if sess.HasSummary {
-		u.lastListed = int64(c.Total)
-	}
-	if sess.Outcome == rsynclog.OK {
+	u.lastAttempt, u.lastDuration, u.lastListed = last, took, listed
+	if ok {
 		u.lastSuccess = last
 	}
 }
 
+// userNamed returns what is known of a user of these series.
 func (s *Store) userNamed(f *flowTally, name string) *userTally {
 	if u := f.users[name]; u != nil {
 		return u
 	}
-	if !s.room(userSeries) {
+	if name != rsynclog.Other && !s.room(userSeries, forUser) {
 		s.overflow[overflowUser]++
 		name = rsynclog.Other
 		if u := f.users[name]; u != nil {
@@ -388,71 +349,7 @@ func (s *Store) userNamed(f *flowTally, name string) *userTally {
 	if f.users == nil {
 		f.users = map[string]*userTally{}
 	}
-	u := &userTally{user: name, lastDuration: -1, lastListed: -1}
+	u := &userTally{user: name, heard: s.at, lastDuration: -1, lastListed: -1}
 	f.users[name] = u
 	return u
-}
-
-// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a first full backup.
-var bounds = [...]float64{0.1, 1, 10, 60, 300, 900, 3600, 10800, 43200, 86400}
-
-// A histogram is a session duration histogram, classic and native.
-type histogram struct {
-	count  uint64
-	sum    float64
-	bucket [len(bounds)]uint64 // not cumulative; what is longer is only in count
-	zero   uint64              // native: at most nativeZero
-	native map[int]uint64      // native: by bucket index
-}
-
-// Native buckets grow by 2^(1/2^nativeSchema), about 19 % each; 3 s and 3.5 s are told apart.
-const (
-	nativeSchema = 2
-	nativeZero   = 1e-3 // seconds: below a log's and a scheduler's precision
-)
-
-func (h *histogram) observe(v float64) {
-	h.count++
-	h.sum += v
-	for i, b := range bounds {
-		if v <= b {
-			h.bucket[i]++
-			break
-		}
-	}
-	if v <= nativeZero {
-		h.zero++
-		return
-	}
-	if h.native == nil {
-		h.native = map[int]uint64{}
-	}
-	h.native[int(math.Ceil(math.Log2(v)*(1<<nativeSchema)))]++
-}
-
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into the log.
-const otherNumber = -1
-
-func number(n int16) string {
-	if n == otherNumber {
-		return rsynclog.Other
-	}
-	return strconv.Itoa(int(n))
-}
-
-// exitCode returns a code of rsync's errcode.h (2.6.9 to 3.5.0) or otherNumber.
-func exitCode(n int16) int16 {
-	switch {
-	case n >= 1 && n <= 5, n >= 10 && n <= 16, n >= 19 && n <= 25, n == 30, n == 35, n >= 124 && n <= 127:
-		return n
-	}
-	return otherNumber
-}
-
-// errno returns an errno of Linux, which has 1 to 133, or 0 for none, or otherNumber.
-func errno(n int16) int16 {
-	if n >= 0 && n <= 133 {
-		return n
-	}
-	return otherNumber
 }

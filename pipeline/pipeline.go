@@ -22,7 +22,7 @@ type Config struct {
 	ModuleFormats map[string]string // those of modules that have another one, by the module's name
 	Tags          []string          // globs (path.Match) of the syslog tags that are rsyncd's
 	Modules       []string          // configured modules
-	Hosts         []string          // configured hosts
+	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
 	State         *State // to go on from; nil: from zero
@@ -74,14 +74,14 @@ func New(c Config) (*Pipeline, error) {
 	if c.Resumable {
 		p.delivered = map[string]map[receiver.FileID]*delivery{}
 	}
-	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Start: clock.start}
+	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts, Start: clock.start}
 	if c.State != nil {
 		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
 		}
-		return p, nil
+	} else {
+		p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), metrics.NewStore(books)
 	}
-	p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), metrics.NewStore(books)
 	return p, nil
 }
 
@@ -90,6 +90,13 @@ func (p *Pipeline) Local() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.Local()
+}
+
+// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+func (p *Pipeline) MixedHosts(n int) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.MixedHosts(n)
 }
 
 // Input makes the series of one kind of input exist from the start.
@@ -242,6 +249,9 @@ func (p *Pipeline) isLossReport() bool {
 func (p *Pipeline) count(r *record) {
 	m, ev := &p.message, &p.event
 	origin := p.sessions.Origin(r.from.Scope, m.Host, r.from.Addr, r.when.Arrived)
+	if r.from.Addr.IsValid() && len(m.Host) > 0 {
+		p.store.HostAddress(origin, r.from.Addr, r.wall)
+	}
 	p.parserFor(origin).Parse(m.Text, ev)
 	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
 	if believed {

@@ -76,14 +76,15 @@ func total(series map[string]float64, name string) float64 {
 	return sum
 }
 
-// checkIdentities asserts what holds at every scrape, from /metrics alone (DESIGN: received = discarded + ignored + messages,
-// exchanged = sent + received).
+// checkIdentities asserts what holds at every scrape, from /metrics alone (DESIGN: received = discarded + ignored +
+// messages + retired, exchanged = sent + received).
 func checkIdentities(t *testing.T, series map[string]float64) {
 	t.Helper()
 	received := total(series, "rsyncd_exporter_received_total")
-	rest := total(series, "rsyncd_exporter_discarded_total") + total(series, "rsyncd_exporter_ignored_total") + total(series, "rsync_messages_total")
+	rest := total(series, "rsyncd_exporter_discarded_total") + total(series, "rsyncd_exporter_ignored_total") +
+		total(series, "rsync_messages_total") + total(series, "rsyncd_exporter_retired_messages_total")
 	if received != rest {
-		t.Errorf("received %v, but discarded + ignored + messages %v", received, rest)
+		t.Errorf("received %v, but discarded + ignored + messages + retired %v", received, rest)
 	}
 	exchanged := total(series, "rsync_exchanged_bytes_total")
 	if sum := total(series, "rsync_sent_bytes_total") + total(series, "rsync_received_bytes_total"); exchanged != sum {

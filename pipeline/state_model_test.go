@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,6 +163,7 @@ func (s *script) slab() (*receiver.Source, *receiver.Slab) {
 			m = fmt.Sprintf("2026/11/23 18:40:52 [%d] %s", pid, text)
 		case src.Input == "udp":
 			m = fmt.Sprintf("<30>Nov 23 18:40:52 h\xff%d rsyncd[%d]: %s", s.r.IntN(1+s.r.IntN(60)), pid, text)
+			slab.Peer = netip.AddrFrom4([4]byte{192, 0, 2, byte(s.r.IntN(1 + s.r.IntN(30)))})
 		case s.r.IntN(30) == 0:
 			m = "<30>Nov 23 18:40:52 cron[1]: not rsyncd's"
 		}
@@ -182,6 +184,9 @@ func (s *script) config() Config {
 	limits := rsynclog.DefaultLimits()
 	limits.Sessions, limits.Origins = pick(3, 30, 32768), pick(2, 20, 4096)
 	c := Config{LogFormat: defaultFormat, Tags: []string{"*"}, MaxSeries: pick(0, 150, 700, 3000, 100000), Limits: limits}
+	for i := range pick(0, 0, 1, 4) {
+		c.Hosts = append(c.Hosts, fmt.Sprintf("h\xff%d", 5*i))
+	}
 	for i := range pick(0, 0, 3, 9) {
 		c.Modules = append(c.Modules, fmt.Sprintf("m%d", 3*i))
 	}
@@ -193,6 +198,7 @@ func (s *script) config() Config {
 func TestRestartsChangeNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
 	s := newScript(t, r)
+	retired := 0.0
 	for round := range testenv.Tortured(60, 10_000) {
 		synctest.Test(t, func(t *testing.T) {
 			c := s.config()
@@ -242,9 +248,15 @@ func TestRestartsChangeNothing(t *testing.T) {
 				y.Tick()
 			}
 			sameExposition(t, y, x, fmt.Sprintf("round %d, at the end", round))
+			series := gathered(t, y)
+			checkIdentities(t, series)
+			retired += total(series, "rsyncd_exporter_retired_messages_total")
 		})
 		if t.Failed() {
 			return
 		}
+	}
+	if retired == 0 {
+		t.Error("no host ever made room: the script is too tame")
 	}
 }

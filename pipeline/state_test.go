@@ -99,7 +99,8 @@ func TestNoCounterFallsWithAnotherConfig(t *testing.T) {
 		after := gathered(t, n)
 		checkIdentities(t, after)
 		for name, was := range before {
-			if is, ok := after[name]; strings.Contains(name, "_total") && (!ok || is < was) {
+			// The zeros of a host that isn't configured any more go.
+			if is, ok := after[name]; strings.Contains(name, "_total") && (!ok && was > 0 || is < was) {
 				t.Errorf("%s was %v and is %v (there: %v)", name, was, is, ok)
 			}
 		}

@@ -45,6 +45,7 @@ type Config struct {
 	LogFormat          string            // rsynclog.NewParser takes it
 	LineFormat         string            // receiver.ParseLineFormat takes it
 	Modules            []string          // MODULES, and those of RSYNCD_CONF; each once
+	Hosts              []string          // as they stand in the syslog header; each once
 	ModuleFormats      map[string]string // by module, the log formats that RSYNCD_CONF gives; rsynclog.NewParser takes them
 	MaxSeries          int
 	SessionTTL         time.Duration
@@ -137,6 +138,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		LogFormat:          v.logFormat(&s.LogFormat),
 		LineFormat:         v.lineFormat(&s.LineFormat),
 		Modules:            v.modules(&s.Modules, &s.RsyncdConf),
+		Hosts:              s.Hosts.items(),
 		MaxSeries:          v.number(&s.MaxSeries, 1, maxMaxSeries),
 		SessionTTL:         v.duration(&s.SessionTTL, minSessionTTL, maxSessionTTL),
 		HTTPListen:         v.address(&s.HTTPListen),

@@ -44,7 +44,8 @@ type settings struct {
 	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`
 	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
 	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, and the modules' log formats, which then go before LOG_FORMAT"`
-	MaxSeries          setting `split_words:"true" default:"10000" meaning:"about how many series are served at most; what is beyond is counted as _other"`
+	Hosts              setting `split_words:"true" list:"true" meaning:"names of hosts, as they stand in the syslog header, whose series exist from the start, at 0, and always have room; others make room once silent for a day"`
+	MaxSeries          setting `split_words:"true" default:"10000" meaning:"how many series are served at most besides those of MODULES and HOSTS; what is beyond is counted as _other"`
 	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended"`
 	HTTPListen         setting `split_words:"true" default:":8080" meaning:"address of /metrics and the health pages"`
 	WebConfig          setting `split_words:"true" meaning:"exporter-toolkit web configuration file, for TLS and basic authentication"`

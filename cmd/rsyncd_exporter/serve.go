@@ -38,8 +38,8 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL
 	p, err := newPipeline(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, MaxSeries: cfg.MaxSeries,
-		Limits: limits, Resumable: k.dir != nil,
+		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, Hosts: cfg.Hosts,
+		MaxSeries: cfg.MaxSeries, Limits: limits, Resumable: k.dir != nil,
 	}, k, log)
 	if err != nil {
 		listener.Close()
@@ -102,7 +102,7 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	}()
 	stopPersisting := pr.startPersisting(ctx)
 
-	tick := newTicker(pr.pipeline, pr.cfg.Watchdog)
+	tick := newTicker(pr.pipeline, pr.cfg.Watchdog, pr.log)
 	tasks := append(pr.in.tasks, tick, socketWatch{pr.in.unixgram, pr.log}, &supervised{
 		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), notify: systemd.Notify, log: pr.log,
 	})
@@ -234,16 +234,18 @@ func runAll(ctx context.Context, tasks []task) error {
 // tickInterval is how often the sessions are looked at that only time ends.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come. It is the pipeline's heart: each tick proves that the lock could be had.
+// A ticker ends sessions whose time has come, and warns of host names that several machines have. It is the
+// pipeline's heart: each tick proves that the lock could be had.
 type ticker struct {
 	p        *pipeline.Pipeline
+	mixed    mixedHosts
 	interval time.Duration
 	turns    atomic.Uint64
 }
 
 // newTicker returns a ticker that goes around often enough for a watchdog, if there is one.
-func newTicker(p *pipeline.Pipeline, watchdog time.Duration) *ticker {
-	t := &ticker{p: p, interval: tickInterval}
+func newTicker(p *pipeline.Pipeline, watchdog time.Duration, log *slog.Logger) *ticker {
+	t := &ticker{p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval}
 	if watchdog > 0 {
 		t.interval = min(t.interval, watchdog/8)
 	}
@@ -258,8 +260,9 @@ func (t *ticker) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case now := <-tick.C:
 			t.p.Tick()
+			t.mixed.warn(now)
 			t.turns.Add(1)
 		}
 	}

@@ -1,0 +1,76 @@
+package metrics
+
+import (
+	"net/netip"
+	"slices"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// An address is where messages with a host's name came from.
+type address struct {
+	addr  netip.Addr
+	heard int64 // nanoseconds of the Unix epoch
+}
+
+// maxAddresses bounds the addresses that are remembered for a host; those heard last stay.
+const maxAddresses = 16
+
+// HostAddress notes that a message of this origin came from another machine's address, at a time in nanoseconds of
+// the Unix epoch. Origins without a host name, and hosts that have no room, have no addresses.
+func (s *Store) HostAddress(o *rsynclog.Origin, addr netip.Addr, at int64) {
+	s.at = at
+	h := s.hostOf(o)
+	if len(h.addresses) > 0 && h.addresses[0].addr == addr {
+		h.addresses[0].heard = at
+		return
+	}
+	if h.host == "" || h == s.other {
+		return
+	}
+	h.addAddress(addr, at)
+	s.noteMixed(h)
+}
+
+// addAddress puts an address at the front of the list, which is in the order of the last messages.
+func (h *hostTally) addAddress(addr netip.Addr, at int64) {
+	i := slices.IndexFunc(h.addresses, func(a address) bool { return a.addr == addr })
+	if i < 0 {
+		h.forgetAddresses(at)
+		if len(h.addresses) < maxAddresses {
+			h.addresses = append(h.addresses, address{})
+		}
+		i = len(h.addresses) - 1
+	}
+	copy(h.addresses[1:i+1], h.addresses[:i])
+	h.addresses[0] = address{addr, at}
+}
+
+// forgetAddresses lets go of the addresses that have been silent for longAgo. A time in the future is that of a clock
+// that was ahead.
+func (h *hostTally) forgetAddresses(at int64) {
+	h.addresses = slices.DeleteFunc(h.addresses, func(a address) bool { return a.heard <= at-int64(longAgo) || a.heard > at+int64(grain) })
+}
+
+// maxMixed bounds the hosts that MixedHosts is yet to tell.
+const maxMixed = 16
+
+// noteMixed remembers a host that has several addresses, for MixedHosts.
+func (s *Store) noteMixed(h *hostTally) {
+	if len(h.addresses) > 1 && !h.told && len(s.mixed) < maxMixed {
+		h.told = true
+		s.mixed = append(s.mixed, h.host)
+	}
+}
+
+// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+// The caller owns the slice.
+func (s *Store) MixedHosts(n int) []string {
+	n = min(n, len(s.mixed))
+	if n <= 0 {
+		return nil
+	}
+	told := slices.Clone(s.mixed[:n])
+	s.mixed = slices.Delete(s.mixed, 0, n)
+	return told
+}

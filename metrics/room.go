@@ -1,0 +1,166 @@
+package metrics
+
+import (
+	"slices"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// MAX_SERIES bounds the series that are served, buckets of histograms among them. A label set takes room when it
+// appears: as much as it can ever be served as, without the parts that have a weight of their own. What overflows
+// into _other within a host or module was paid with it. The exceptions have no weight, since a sender can't make more
+// of them: the host that stands for those without room, and the names from the settings, among them the local host.
+const (
+	// A host is served as four counters, its version, how many addresses it has, and messages of the kind _other; and
+	// there is what belongs to no module: codes and errnos that are _other, and what every module has.
+	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
+	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each of three
+	// operations, and when the oldest session began.
+	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
+	// A module also has the usual codes from the start, at 0.
+	moduleSeries = unnamedSeries + len(usualCodes)
+	// Sessions without a direction have outcomes and four counters of bytes.
+	undirectedSeries = int(rsynclog.NumOutcomes) + 4
+	// Those with one also have executions, a gauge, a histogram with +Inf, sum and count, and the user _other.
+	directedSeries = undirectedSeries + 2 + len(bounds) + 3 + userSeries
+	userSeries     = 4
+)
+
+// flowSeries is the weight of a module's direction. Without a module there are no users.
+func flowSeries(module string, d rsynclog.Direction) int {
+	switch {
+	case d == rsynclog.NoDirection:
+		return undirectedSeries
+	case module == "":
+		return directedSeries - userSeries
+	}
+	return directedSeries
+}
+
+// room takes n series from what MAX_SERIES leaves, if it leaves so many, or if that many can be had by letting go of
+// what has been silent for long. What may go for it says victims.
+func (s *Store) room(n int, victims []pool) bool {
+	for _, p := range victims {
+		for s.series+n > s.maxSeries && s.letGo(p) {
+		}
+	}
+	if s.series+n > s.maxSeries {
+		return false
+	}
+	s.series += n
+	return true
+}
+
+// weight returns what the host has taken: room gives so much back when it goes.
+func (h *hostTally) weight() int {
+	n := 0
+	if !h.fixed {
+		n = hostSeries
+		for kind, seen := range h.messages {
+			if seen > 0 && kind != otherKind {
+				n++
+			}
+		}
+	}
+	n += h.unnamed.weight()
+	for _, m := range h.modules {
+		n += m.weight()
+	}
+	return n
+}
+
+func (m *moduleTally) weight() int {
+	n := 0
+	if m.module != "" && !m.fixed {
+		n = moduleSeries
+	}
+	for d, f := range m.flows {
+		if f == nil {
+			continue
+		}
+		if !m.paid(rsynclog.Direction(d)) {
+			n += flowSeries(m.module, f.direction)
+		}
+		for name := range f.users {
+			if name != rsynclog.Other {
+				n += userSeries
+			}
+		}
+	}
+	for _, c := range m.exits {
+		if !m.paidCode(c.number) {
+			n++
+		}
+	}
+	for _, c := range m.fileErrors {
+		if c.number != otherNumber {
+			n++
+		}
+	}
+	return n
+}
+
+// paid says whether the series of a direction have no weight of their own.
+func (m *moduleTally) paid(d rsynclog.Direction) bool {
+	return m.fixed || m.module == "" && d == rsynclog.NoDirection
+}
+
+// paidCode says the same of an exit code.
+func (m *moduleTally) paidCode(code int16) bool {
+	return code == otherNumber || m.module != "" && slices.Contains(usualCodes[:], code)
+}
+
+// provide returns a host's module that has these directions, or nil if there is no room for what is missing.
+func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direction) *moduleTally {
+	m := h.unnamed
+	if name != "" {
+		m = h.modules[name]
+	}
+	need := 0
+	if m == nil {
+		if !s.fixedModule(h, name) {
+			need = moduleSeries
+			for _, d := range directions {
+				need += flowSeries(name, d)
+			}
+		}
+	} else {
+		m.heard = s.at // it must not make room for itself
+		for _, d := range directions {
+			if m.flows[d] == nil && !m.paid(d) {
+				need += flowSeries(name, d)
+			}
+		}
+	}
+	if need > 0 && !s.room(need, forModule) {
+		return nil
+	}
+	if m == nil {
+		m = s.newModule(h, name, s.at)
+	}
+	for _, d := range directions {
+		s.flow(m, d, s.at)
+	}
+	return m
+}
+
+// fixedModule says whether a module has room whatever MAX_SERIES leaves.
+func (s *Store) fixedModule(h *hostTally, name string) bool {
+	return h == s.other || h.fixed && slices.Contains(s.modules, name)
+}
+
+// number counts n of an exit code or errno of a module. Its label overflows if it is new, has to be paid for, and has
+// no room.
+func (s *Store) number(list []count, number int16, n uint64, paid bool, label int) []count {
+	for i := range list {
+		if list[i].number == number {
+			list[i].n += n
+			return list
+		}
+	}
+	if !paid && !s.room(1, forModule) {
+		s.overflow[label] += n
+		return add(list, otherNumber, n)
+	}
+	return append(list, count{number, n})
+}
