@@ -100,7 +100,7 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return believed
 	case !s.over():
 		return refused
-	case s.born != o.life.number: // it went on in this life and ended, so that its pid may have come round since
+	case s.born != o.life.number && p.PID > o.life.floor: // it went on in this life and ended: its pid may have come round since
 		return doubtful
 	case at-s.ended >= int64(endedTTL):
 		return doubtful
@@ -116,6 +116,9 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 		t.move(s, s.phase, s.LastSeen) // it is over later than those that stand beside it
 	case s.over() && at > s.ended:
 		t.move(s, s.phase, at) // whatever it said, it has not ended an hour ago
+	}
+	if s.over() {
+		s.born = s.Origin.life.number // its process has outlived its end
 	}
 	if s.started == 0 {
 		s.started = p.Started
