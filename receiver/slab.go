@@ -11,7 +11,7 @@ type Source struct {
 	Input   string  // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
 	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
-	Dialect Dialect // reads the header of this input's messages
+	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
 }
 
 // A Sink takes the slabs of all inputs and handles them one at a time. When a call returns, the slab is the caller's again.
@@ -56,6 +56,15 @@ type Sender struct {
 
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
+
+// elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
+// a loopback address, which is this machine.
+func elsewhere(addr netip.Addr) netip.Addr {
+	if addr = addr.Unmap().WithZone(""); addr.IsLoopback() {
+		return netip.Addr{}
+	}
+	return addr
+}
 
 // Sender returns who sent the message at index i.
 func (s *Slab) Sender(src *Source, i int) Sender {
