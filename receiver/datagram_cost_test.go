@@ -142,13 +142,3 @@ func threadTime(b *testing.B) time.Duration {
 func costMessageOf(pid int) []byte {
 	return []byte(strings.Replace(costMessage, "505", strconv.Itoa(pid), 1))
 }
-
-// BenchmarkHasPID is the comparison that the usual message of a unix socket costs.
-func BenchmarkHasPID(b *testing.B) {
-	message := []byte(costMessage)
-	for b.Loop() {
-		if !hasPID(message, 505) {
-			b.Fatal("not found")
-		}
-	}
-}
