@@ -46,12 +46,12 @@ type Slab struct {
 }
 
 // A Sender is what the kernel says of who sent a message. The zero value is a process of this machine and pid namespace of which
-// nothing more is known.
+// nothing more is known. Root of another user namespace looks like any user here.
 type Sender struct {
 	Addr    netip.Addr // of another machine; not valid for this one
 	Scope   uint32     // of the process ids: 0 for our pid namespace, from ForeignScope on for others
 	Started uint64     // when the process began that the header's pid names, in clock ticks since boot; 0: not known
-	Forged  bool       // the header's pid is not the sender's own, and the sender may not speak for others
+	Forged  bool       // the header's pid is not the sender's own, and the sender isn't root, who may speak for others.
 }
 
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.

@@ -146,6 +146,9 @@ func TestSendersAreRemembered(t *testing.T) {
 	want("another process has its id", 100, 100, Sender{Started: 1500})
 	p.process(200, 1, 0, 3000, 200, 1)
 	now += int64(believed) + 1
+	if scopeOf(200, 3000) == container.Scope {
+		t.Error("two namespaces whose first processes had one id have one scope")
+	}
 	want("another container has the id", 200, 1, Sender{Scope: scopeOf(200, 3000), Started: 3000})
 	p.process(100, 1, 0, 4000, 100, 7)
 	now -= int64(time.Minute) // the clock was set
