@@ -91,6 +91,13 @@ func inNetworkOfMachines(t *testing.T, f func()) {
 			if errno != 0 {
 				t.Fatal(errno)
 			}
+			reach(t, "the address is there", func() bool { // duplicate address detection has nothing to do here, but does it later
+				c, err := net.ListenUDP("udp", &net.UDPAddr{IP: addr.AsSlice()})
+				if err == nil {
+					c.Close()
+				}
+				return err == nil
+			})
 		}
 		f()
 	})

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,21 +23,15 @@ import (
 // asUser runs f on a thread that belongs to another user, and throws the thread away.
 func asUser(t *testing.T, uid int, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	onThrownThread(func() {
 		// The raw call changes one thread; package syscall's changes all.
 		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
 		if errno != 0 {
-			done <- errno
+			t.Error(errno)
 			return
 		}
 		f()
-		done <- nil
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // FAULTS X9: who isn't on the list of users can't log; that is counted.
