@@ -1,10 +1,8 @@
 package receiver
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -44,6 +42,7 @@ type datagrams struct {
 	fd      int // blocking, with SO_RCVTIMEO; used by the reader only, closed by whoever embeds this
 	batch   *recvBatch
 	slab    Slab
+	header  Message // of the message that was looked at last
 	pending pendingRing
 	timeout time.Duration // SO_RCVTIMEO now
 	lastEnd time.Time     // when the last read returned
@@ -53,17 +52,18 @@ type datagrams struct {
 	hangUp  bool          // shutdown(2) makes senders see the end of a socket before it is drained
 }
 
-// A filter says which datagrams are taken and, of those of a unix socket, in which scope. The zero value takes all.
+// A filter says which datagrams are taken, and what is asked about their senders. The zero value takes all and asks nothing.
 type filter struct {
-	from   *AllowList     // UDP: addresses; nil for all
-	creds  bool           // unix: ask for the senders' credentials, for what follows
-	users  []uint32       // unix: who may send; empty for all
-	spaces *pidNamespaces // unix: tells pid namespaces apart; nil for no such thing
+	addresses bool           // UDP: ask for the senders' addresses
+	from      *AllowList     // UDP: who may send, which takes addresses; nil for all
+	creds     bool           // unix: ask for the senders' credentials, for what follows
+	users     []uint32       // unix: who may send; empty for all
+	spaces    *pidNamespaces // unix: knows the senders' processes; nil for no such thing
 }
 
 func newDatagrams(fd int, src *Source, sink Sink, f filter) *datagrams {
 	return &datagrams{
-		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.from != nil, f.creds),
+		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.addresses, f.creds),
 		slab: Slab{Messages: make([][]byte, 0, batchMessages)},
 	}
 }
@@ -141,7 +141,7 @@ func (d *datagrams) take(n int, at int64) {
 		if d.refuses(i) {
 			d.slab.Discarded[NotAllowed]++
 		} else if msg, whole := d.batch.message(i); whole {
-			d.slab.add(msg, Sender{Scope: d.scope(i, msg, at)})
+			d.slab.add(msg, d.sender(i, msg, at))
 		} else {
 			d.slab.Discarded[Oversize]++
 		}
@@ -161,37 +161,20 @@ func (d *datagrams) refuses(i int) bool {
 	return !ok || !slices.Contains(d.filter.users, uid)
 }
 
-// scope returns the scope of the datagram at index i of the batch, which is msg. The usual message, whose process id is what the kernel says
-// too, costs a comparison.
-func (d *datagrams) scope(i int, msg []byte, at int64) uint32 {
+// sender returns who sent the datagram at index i of the batch, which is msg. Behind a unix socket the process id in the header counts
+// as the Sink will read it, so the input's own dialect is asked. A message without a header will be discarded: its sender doesn't matter.
+func (d *datagrams) sender(i int, msg []byte, at int64) Sender {
+	if d.filter.addresses {
+		return Sender{Addr: d.batch.address(i)}
+	}
 	if d.filter.spaces == nil {
-		return 0
+		return Sender{}
 	}
-	pid, _, ok := d.batch.sender(i)
-	if !ok || hasPID(msg, pid) {
-		return 0
+	pid, uid, ok := d.batch.sender(i)
+	if !ok || d.src.Dialect.Scan(msg, &d.header) != Kept {
+		return Sender{}
 	}
-	return d.filter.spaces.scope(pid, at)
-}
-
-// hasPID says whether a message's header has this process id, in the first brackets, where syslog(3) puts it. Who logs through another
-// process (a relay) or from another pid namespace has a different one.
-func hasPID(msg []byte, pid int32) bool {
-	start := bytes.IndexByte(msg, '[') + 1
-	if start == 0 || pid <= 0 {
-		return false
-	}
-	n := int64(0)
-	for i, c := range msg[start:] {
-		switch {
-		case c == ']':
-			return i > 0 && n == int64(pid)
-		case c < '0' || c > '9' || n > math.MaxInt32:
-			return false
-		}
-		n = 10*n + int64(c-'0')
-	}
-	return false
+	return d.filter.spaces.sender(pid, uid, d.header.PID, at)
 }
 
 // handOver offers the slab, behind what is pending, or keeps a copy of it.

@@ -143,12 +143,31 @@ func costMessageOf(pid int) []byte {
 	return []byte(strings.Replace(costMessage, "505", strconv.Itoa(pid), 1))
 }
 
-// BenchmarkHasPID is the comparison that the usual message of a unix socket costs.
-func BenchmarkHasPID(b *testing.B) {
-	message := []byte(costMessage)
-	for b.Loop() {
-		if !hasPID(message, 505) {
-			b.Fatal("not found")
-		}
+// BenchmarkUnixgramSender is what a message's sender costs beyond its datagram: one that was looked at within the last second, one that is looked at
+// for its own id, and one that is also looked for in its pid namespace.
+func BenchmarkUnixgramSender(b *testing.B) {
+	me := int32(unix.Getpid())
+	for _, bm := range []struct {
+		name  string
+		names int32
+		step  int64
+		fresh bool
+	}{{"known", me, 0, false}, {"look", me, int64(believed) + 1, false}, {"look and place", 505, 0, true}} {
+		b.Run(bm.name, func(b *testing.B) {
+			in := newDatagrams(-1, &testSource, nil, filter{creds: true, spaces: newPIDNamespaces()})
+			c := &in.batch.control[0]
+			c.header.Level, c.header.Type = unix.SOL_SOCKET, unix.SCM_CREDENTIALS
+			c.ucred = unix.Ucred{Pid: me}
+			message := costMessageOf(int(bm.names))
+			b.ReportAllocs()
+			for at := int64(1); b.Loop(); at += bm.step {
+				if bm.fresh {
+					clear(in.filter.spaces.known)
+				}
+				if got := in.sender(0, message, at); got.Started == 0 && bm.names == me {
+					b.Fatal("nothing known of ourselves")
+				}
+			}
+		})
 	}
 }

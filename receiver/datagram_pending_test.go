@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var testSource = Source{Input: "udp", Name: "test"}
+var testSource = Source{Input: "udp", Name: "test", Dialect: Auto{Local: true}}
 
 func slabOf(at int64, messages ...string) *Slab {
 	s := &Slab{At: at}

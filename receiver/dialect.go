@@ -11,7 +11,7 @@ import (
 )
 
 // ByName returns the dialect that SYSLOG_FORMAT names; local is Auto.Local and matters to "auto" and to the host that go-syslog's
-// parsers make up. The error for any other name says what is allowed.
+// parsers make up. The error for any other name says what is allowed. The dialects are safe for concurrent use.
 //
 //	auto       Auto, ours
 //	rfc3164    go-syslog's parsers behind the same interface: each call is behind recover, and a message that a parser refuses

@@ -3,6 +3,7 @@ package receiver
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 )
 
 const (
@@ -27,6 +28,7 @@ var errBadLength = errors.New("octet count is not a number from 1 to 999999 and 
 // Longer messages than MaxMessage are skipped to their end and counted once. An empty line is a message, so that it is counted too.
 // With lines set the stream is plain text: only LF ends a line and a digit means nothing.
 type framer struct {
+	peer     netip.Addr // Slab.Peer of all its slabs
 	buf      []byte
 	r, w     int    // buf[r:w] has not been cut yet
 	full     bool   // the last read took all the space it was given
@@ -199,7 +201,7 @@ func (f *framer) find(c byte) int {
 func (f *framer) deliver(src *Source, sink Sink, s *Slab, at int64) error {
 	for {
 		more, err := f.cut(s)
-		deliverAny(src, sink, s, at)
+		f.deliverAny(src, sink, s, at)
 		if err != nil || !more {
 			return err
 		}
@@ -207,11 +209,11 @@ func (f *framer) deliver(src *Source, sink Sink, s *Slab, at int64) error {
 }
 
 // deliverAny hands s over if there is anything in it, and empties it.
-func deliverAny(src *Source, sink Sink, s *Slab, at int64) {
+func (f *framer) deliverAny(src *Source, sink Sink, s *Slab, at int64) {
 	if len(s.Messages) == 0 && s.Discarded == [NumDiscards]uint32{} {
 		return
 	}
-	s.At = at
+	s.At, s.Peer = at, f.peer
 	sink.Deliver(src, s)
 	s.Reset()
 }

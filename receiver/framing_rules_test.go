@@ -61,7 +61,7 @@ func cutAll(t testing.TB, stream string, lines, clean bool, next func() int) *cu
 		t.Fatalf("buffer grew to %d bytes, want at most %d", len(f.buf), framerMax)
 	}
 	f.finish(&slab, clean)
-	deliverAny(nil, &got, &slab, 1)
+	f.deliverAny(nil, &got, &slab, 1)
 	return &got
 }
 

@@ -39,7 +39,7 @@ type Message struct {
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
 type Dialect interface {
 	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).
-	// It does not allocate where the header is well formed. Not safe for concurrent use.
+	// It does not allocate where the header is well formed. Not safe for concurrent use, except for the dialects of ByName.
 	Scan(raw []byte, m *Message) Discard
 }
 

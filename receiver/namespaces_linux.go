@@ -2,174 +2,293 @@ package receiver
 
 import (
 	"bytes"
-	"errors"
+	"encoding/binary"
+	"hash/fnv"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// pidNamespaces tells the pid namespaces of those who log into one unix datagram socket apart.
+// pidNamespaces knows the processes that log into one unix datagram socket: in which pid namespace each is, when it started,
+// and whether it speaks for itself.
 //
-// SCM_CREDENTIALS has a sender's process id as it is in our pid namespace; what stands in its message is the sender's own view. Where both
-// are equal nothing need be known: that id is the sender's alone. Where they differ the sender either passes on what others log (a relay
-// such as rsyslogd), or is in another pid namespace, such as a container's, whose ids mean nothing here. /proc tells which.
+// SCM_CREDENTIALS gives a sender's user, and its process id as seen from our pid namespace. The id in its message is the sender's
+// own view. Where both are equal the sender speaks for itself. Where they differ, either it passes on what others log (a relay
+// such as rsyslogd), or it lives in another pid namespace such as a container's, or it lies. /proc tells which.
 //
-// It belongs to one reader. A look at /proc is two system calls that wait for nothing; its answer is believed for a second.
+// It belongs to one reader. A look at /proc waits for nothing: stat and status take no lock that a process holds while it sleeps
+// or reads from a disk. What a look has found is believed for a second, and kept for a process that has ended since.
 type pidNamespaces struct {
 	proc  string // /proc, or what a test has instead
-	own   string // target of the link ns/pid of our own process; empty where /proc doesn't show our pid namespace
-	known map[int32]process
-	base  uint32 // scope of the first of named
-	named []named
-}
-
-// A named is a namespace that goes by the name of its first process, as its number can't be read. Its scope is base and its index.
-type named struct {
-	first int32
-	used  int64 // when last, in nanoseconds of the Unix epoch
+	own   string // target of the link ns/pid of our own process; empty where /proc can't tell who the senders are
+	known map[int32]*process
+	text  []byte // of the last file read
 }
 
 // A process is what has been found out about a sender.
 type process struct {
-	scope  uint32
-	looked int64 // when, in nanoseconds of the Unix epoch
+	started uint64 // in clock ticks since boot; 0 where /proc has never shown it
+	looked  int64  // when, in nanoseconds of the Unix epoch
+	placed  bool   // place has been looked up, or can't be before the next look
+	place   place
+	spoke   bool   // it has logged under its own id
+	user    uint32 // and as whom it did so last
+}
+
+// A place is where a process lives. It never changes.
+type place struct {
+	scope   uint32
+	own     int32 // its id in its own pid namespace; 0 where that is not known
+	root    bool  // its real user is root
+	unclear bool  // it exists, but this /proc doesn't have its own id
 }
 
 const (
 	believed   = time.Second // how long an answer stands: process ids come round, but not so soon
 	maxSenders = 4096        // processes remembered
-	maxParents = 64          // looked at on the way to a namespace's first process
-	maxNamed   = 1024        // namespaces with a scope of their own; the longest silent makes room, as a Sink keeps every scope that it sees
+	maxParents = 16          // looked at on the way to a namespace's first process
+
+	maxKeptText = 64 << 10 // bytes of buffer kept: a process with very many groups has a long status
 )
 
-// newPIDNamespaces is for the reader of one socket; nth tells the readers of one input apart, so that they don't name two namespaces alike.
-// It returns nil where the system has no way to tell.
-func newPIDNamespaces(nth uint64) *pidNamespaces { return pidNamespacesIn("/proc", nth) }
+// newPIDNamespaces is for the reader of one socket.
+func newPIDNamespaces() *pidNamespaces { return pidNamespacesIn("/proc") }
 
-func pidNamespacesIn(proc string, nth uint64) *pidNamespaces {
-	n := &pidNamespaces{proc: proc, known: map[int32]process{}, base: ForeignScope + 1 + uint32(nth%(2*maxUnixSockets))*maxNamed}
+func pidNamespacesIn(proc string) *pidNamespaces {
+	n := &pidNamespaces{proc: proc, known: map[int32]*process{}}
 	// The /proc of another pid namespace, where unshare(1) was told no --mount-proc, has other processes under our numbers.
-	if self, err := os.Readlink(proc + "/self"); err == nil && self == strconv.Itoa(os.Getpid()) {
+	self, err := os.Readlink(proc + "/self")
+	if err != nil || self != strconv.Itoa(os.Getpid()) {
+		return n
+	}
+	// With hidepid (proc(5)) a process that is hidden looks like one that has ended. Process 1 always exists.
+	if _, found := n.started(1); found {
 		n.own, _ = os.Readlink(proc + "/self/ns/pid")
 	}
 	return n
 }
 
-// scope returns the scope of what a process logs under another process id than pid, which is its own as seen from here: 0 in our pid
-// namespace, and a number from ForeignScope on in another one. A process that has ended keeps the scope that it had.
-func (n *pidNamespaces) scope(pid int32, at int64) uint32 {
+// sender says who sent a message whose header names the process id names, 0 for none. pid and uid are the kernel's; pid is 0 for a
+// process that can't be seen from our pid namespace.
+func (n *pidNamespaces) sender(pid int32, uid uint32, names int32, at int64) Sender {
+	itself := pid > 0 && names == pid
 	if pid <= 0 || n.own == "" {
-		return ForeignScope // it isn't below our pid namespace
+		if itself {
+			return Sender{}
+		}
+		return Sender{Scope: ForeignScope}
 	}
-	s, ok := n.known[pid]
-	if ok && at >= s.looked && at-s.looked < int64(believed) {
-		return s.scope
+	p := n.process(pid, at)
+	s := Sender{}
+	if !itself {
+		if !p.placed {
+			p.place, p.placed = n.placeOf(pid), true
+		}
+		if s.Scope = p.place.scope; p.place.own == 0 && s.Scope == 0 {
+			s.Scope = ForeignScope
+		}
+		itself = names > 0 && names == p.place.own
 	}
-	if scope, found := n.look(pid, at); found {
-		s.scope = scope
-	} else if !ok {
-		s.scope = ForeignScope
+	switch {
+	case itself:
+		s.Started = p.started
+		p.spoke, p.user = true, uid
+	case uid != 0 && names > 0:
+		s.Forged = !p.place.unclear && !n.relays(p, uid, names)
 	}
-	if !ok && len(n.known) >= maxSenders {
-		n.forget(at)
-	}
-	n.known[pid] = process{s.scope, at}
-	return s.scope
+	return s
 }
 
-// forget makes room: those go that have not logged for a minute, and all if that isn't enough.
-func (n *pidNamespaces) forget(at int64) {
-	for pid, s := range n.known {
-		if at-s.looked > int64(time.Minute) {
-			delete(n.known, pid)
-		}
+// relays says whether the sender p is root and hands on what process names has logged as user uid. systemd-journald sends with the
+// credentials of whoever logged; of a process that has ended it can give the user only, beside its own process id
+// (journald-syslog.c:forward_syslog_iovec). That is believed of a process that was heard as this user before.
+func (n *pidNamespaces) relays(p *process, uid uint32, names int32) bool {
+	q := n.known[names]
+	return p.place.root && p.place.own > 0 && p.place.scope == 0 && q != nil && q.spoke && q.user == uid
+}
+
+// process returns what is known of a process, after a look at it unless the last one is still believed.
+func (n *pidNamespaces) process(pid int32, at int64) *process {
+	p := n.known[pid]
+	if p != nil && at >= p.looked && at-p.looked < int64(believed) {
+		return p
 	}
-	if len(n.known) >= maxSenders {
+	if p == nil {
+		if len(n.known) >= maxSenders {
+			n.forget(at)
+		}
+		p = &process{}
+		n.known[pid] = p
+	}
+	if started, found := n.started(pid); found && started != p.started {
+		*p = process{started: started} // another process has the id now
+	}
+	p.looked = at
+	p.placed = p.place.own > 0
+	return p
+}
+
+// forget makes room: processes go that have been silent for a minute and have ended, and all if that isn't enough.
+func (n *pidNamespaces) forget(at int64) {
+	maps.DeleteFunc(n.known, func(pid int32, p *process) bool {
+		return at-p.looked > int64(time.Minute) && unix.Kill(int(pid), 0) == unix.ESRCH
+	})
+	if len(n.known) > maxSenders/2 {
 		clear(n.known)
 	}
 }
 
-// look asks /proc for the pid namespace of a process. Not found means that the process has ended, or that /proc shows it to others only
-// (hidepid).
-func (n *pidNamespaces) look(pid int32, at int64) (scope uint32, found bool) {
-	link, err := os.Readlink(n.path(pid, "ns/pid"))
+// placeOf asks /proc where a process lives. The zero value means that it has ended.
+func (n *pidNamespaces) placeOf(pid int32) place {
+	st, found := n.status(pid)
 	switch {
-	case err == nil && link == n.own:
-		return 0, true
-	case err == nil:
-		// "pid:[4026532180]", namespaces(7). The kernel's numbers begin at 0xeffffffc (linux/proc_ns.h), above all other scopes.
-		number, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]"), 10, 32)
-		return max(uint32(number), ForeignScope), err == nil
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return n.lookAtStatus(pid, at) // the link is for those who may trace the process, its status for everybody
+	case !found:
+		return place{}
+	case st.depth == 1:
+		return place{own: pid, root: st.root}
 	}
-	return 0, false
+	inode := uint64(0)
+	// The link is for those who may trace the process only, its status for everybody.
+	if link, err := os.Readlink(n.path(pid, "ns/pid")); err == nil && link == n.own {
+		return place{own: pid, root: st.root}
+	} else if err == nil { // "pid:[4026532180]", namespaces(7)
+		inode, _ = strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(link, "pid:["), "]"), 10, 64)
+	}
+	p := place{scope: ForeignScope, own: st.own, root: st.root, unclear: st.own == 0}
+	if first, started, found := n.first(pid, st); found {
+		p.scope = scopeOf(uint64(first), started)
+	} else if inode != 0 {
+		p.scope = scopeOf(inode)
+	}
+	return p
 }
 
-// lookAtStatus finds the first process of pid's namespace, which is as good as a name for it, among its ancestors. The scope is ForeignScope
-// where there is none such: whoever entered the namespace from outside has a parent there.
-func (n *pidNamespaces) lookAtStatus(pid int32, at int64) (scope uint32, found bool) {
-	own, parent, depth, found := n.status(pid)
-	if !found || depth == 1 {
-		return 0, found
-	}
+// first looks among the ancestors of process pid for the first process of its namespace, and returns its id as seen from here and its
+// start time. There is none for whoever entered the namespace from outside (nsenter, docker exec) and has its parent there.
+func (n *pidNamespaces) first(pid int32, st status) (first int32, started uint64, found bool) {
+	depth := st.depth // a parent of the same depth is in the same namespace: what it could enter lies deeper
 	for range maxParents {
-		if own == 1 {
-			return n.name(pid, at), true
+		if st.own == 1 {
+			started, found = n.started(pid)
+			return pid, started, found
 		}
-		pid = parent
-		var d int
-		if own, parent, d, found = n.status(pid); !found || d != depth {
+		pid = st.parent
+		if st, found = n.status(pid); !found || st.depth != depth {
 			break
 		}
 	}
-	return ForeignScope, true
+	return 0, 0, false
 }
 
-// name returns the scope of the namespace whose first process this is.
-func (n *pidNamespaces) name(first int32, at int64) uint32 {
-	oldest := 0
-	for i := range n.named {
-		if n.named[i].first == first {
-			n.named[i].used = at
-			return n.base + uint32(i)
-		}
-		if n.named[i].used < n.named[oldest].used {
-			oldest = i
-		}
-	}
-	if len(n.named) < maxNamed {
-		oldest = len(n.named)
-		n.named = append(n.named, named{})
-	}
-	n.named[oldest] = named{first, at}
-	return n.base + uint32(oldest)
+// scopeOf makes a scope of what tells a pid namespace from all others: the id of its first process and when that started, or its inode
+// number. The kernel hands out inode numbers again at once. The scope of a namespace is the same for each run of the exporter.
+func scopeOf(numbers ...uint64) uint32 {
+	h := fnv.New64a()
+	_ = binary.Write(h, binary.LittleEndian, numbers)
+	sum := h.Sum64()
+	return ForeignScope + max(1, uint32(sum^sum>>32)&^ForeignScope)
 }
 
-// status reads from /proc/PID/status the process's id in its own pid namespace, its parent as seen from here, and how many namespaces deep
-// it is: 1 in ours, proc_pid_status(5).
-func (n *pidNamespaces) status(pid int32) (own, parent int32, depth int, found bool) {
-	text, err := os.ReadFile(n.path(pid, "status"))
-	if err != nil {
-		return 0, 0, 0, false
+// A status is what /proc/PID/status has of a process, proc_pid_status(5).
+type status struct {
+	own    int32 // its id in its own pid namespace
+	parent int32 // its parent's id, as seen from here
+	depth  int   // how many namespaces deep it is, 1 in ours; 0 on a system that doesn't say
+	root   bool  // its real user is root
+}
+
+// status returns false for a process that has ended.
+func (n *pidNamespaces) status(pid int32) (status, bool) {
+	text, ok := n.read(n.path(pid, "status"))
+	if !ok {
+		return status{}, false
 	}
-	for line := range bytes.Lines(text) {
-		name, value, _ := strings.Cut(string(line), ":")
-		fields := strings.Fields(value)
-		if len(fields) == 0 {
-			continue
-		}
-		last, _ := strconv.ParseInt(fields[len(fields)-1], 10, 32)
-		switch name {
+	return parseStatus(text), true
+}
+
+func parseStatus(text []byte) (st status) {
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte("\n")) // in a process's name it is escaped
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
 		case "PPid":
-			parent = int32(last)
-		case "NSpid":
-			own, depth = int32(last), len(fields)
+			st.parent = parseID(bytes.TrimSpace(value))
+		case "Uid": // real, effective, saved, file system
+			user, _, _ := bytes.Cut(bytes.TrimSpace(value), []byte("\t"))
+			st.root = string(user) == "0"
+		case "NSpid": // from our namespace to its own
+			value = bytes.TrimSpace(value)
+			st.depth = bytes.Count(value, []byte("\t")) + 1
+			st.own = parseID(value[bytes.LastIndexByte(value, '\t')+1:])
 		}
 	}
-	return own, parent, depth, depth > 0
+	return st
+}
+
+// parseID returns 0 for what is no process id.
+func parseID(digits []byte) int32 {
+	if digitsEnd(digits, 0) < len(digits) {
+		return 0
+	}
+	return parsePID(digits)
+}
+
+// started returns when a process started, in clock ticks since boot, and false for one that has ended.
+func (n *pidNamespaces) started(pid int32) (ticks uint64, found bool) {
+	text, ok := n.read(n.path(pid, "stat"))
+	if !ok {
+		return 0, false
+	}
+	return parseStarted(text)
+}
+
+// parseStarted returns field 22 of /proc/PID/stat, proc_pid_stat(5). The second field is the program's name in parentheses, which may
+// hold spaces, parentheses and digits; no field behind it does.
+func parseStarted(text []byte) (ticks uint64, ok bool) {
+	name := bytes.LastIndexByte(text, ')')
+	if name < 0 {
+		return 0, false
+	}
+	rest := text[name+1:]
+	for range 22 - 3 { // the fields before it, each behind a space
+		rest = cutSpace(rest)
+		rest = rest[wordEnd(rest):]
+	}
+	rest = cutSpace(rest)
+	ticks, err := strconv.ParseUint(string(rest[:wordEnd(rest)]), 10, 64)
+	return ticks, err == nil
+}
+
+// read returns the whole of a file of /proc, valid until the next call.
+func (n *pidNamespaces) read(path string) ([]byte, bool) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, false
+	}
+	defer unix.Close(fd)
+	if n.text = n.text[:0]; cap(n.text) > maxKeptText {
+		n.text = nil
+	}
+	for {
+		if cap(n.text)-len(n.text) < 1024 {
+			n.text = append(make([]byte, 0, 2*cap(n.text)+4096), n.text...)
+		}
+		got, err := unix.Read(fd, n.text[len(n.text):cap(n.text)])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, false
+		case got == 0:
+			return n.text, true
+		default:
+			n.text = n.text[:len(n.text)+got]
+		}
+	}
 }
 
 func (n *pidNamespaces) path(pid int32, file string) string {

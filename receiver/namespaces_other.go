@@ -5,6 +5,6 @@ package receiver
 // pidNamespaces is for Linux only.
 type pidNamespaces struct{}
 
-func newPIDNamespaces(uint64) *pidNamespaces { return nil }
+func newPIDNamespaces() *pidNamespaces { return nil }
 
-func (*pidNamespaces) scope(int32, int64) uint32 { return 0 }
+func (*pidNamespaces) sender(int32, uint32, int32, int64) Sender { return Sender{} }

@@ -56,7 +56,7 @@ func PassedUnixgram(fd int, src Source, sink Sink, opt UnixgramOptions) (*Unixgr
 		return nil, fmt.Errorf("%s: passed descriptor %d: credentials: %w", src.Name, fd, err)
 	}
 	u := &Unixgram{src: src, path: addr.String(), look: lookInterval, opened: 1}
-	s := &unixSocket{in: newDatagrams(fd, &u.src, sink, unixgramFilter(opt, 0))}
+	s := &unixSocket{in: newDatagrams(fd, &u.src, sink, unixgramFilter(opt))}
 	s.in.passed = true
 	u.sockets = []*unixSocket{s}
 	u.inode, _ = idOf(u.path) // one whose file is gone has none: InPlace shows it

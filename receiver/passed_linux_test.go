@@ -122,7 +122,7 @@ func TestPassedUnixgramStaysOpen(t *testing.T) {
 	var to *net.UnixConn
 	for life := range 3 {
 		sink := newHoldSink(false)
-		u, err := PassedUnixgram(pass(t, held), Source{Input: "unixgram", Name: "unixgram passed"}, sink, UnixgramOptions{})
+		u, err := PassedUnixgram(pass(t, held), Source{Input: "unixgram", Name: "unixgram passed", Dialect: Auto{Local: true}}, sink, UnixgramOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

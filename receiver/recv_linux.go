@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"syscall"
 	"unsafe"
 
@@ -104,6 +105,18 @@ func (b *recvBatch) allowed(i int, list *AllowList) bool {
 		return list.allows16(sa.Addr)
 	}
 	return false
+}
+
+// address returns where the datagram at index i of the last batch comes from, as a Sender has it. The batch must keep addresses.
+func (b *recvBatch) address(i int) netip.Addr {
+	switch sa := &b.senders[i]; sa.Family {
+	case unix.AF_INET:
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return elsewhere(netip.AddrFrom4(four.Addr))
+	case unix.AF_INET6:
+		return elsewhere(netip.AddrFrom16(sa.Addr))
+	}
+	return netip.Addr{}
 }
 
 // sender returns who sent the datagram at index i of the last batch: the user's number, and the process id as it is in our pid namespace, 0 for

@@ -56,6 +56,9 @@ func (b *recvBatch) read(fd int) (int, error) {
 // allowed says whether the datagram comes from an address on the list. The batch must keep addresses.
 func (b *recvBatch) allowed(_ int, list *AllowList) bool { return list.Allows(b.from) }
 
+// address returns where the datagram comes from, as a Sender has it. The batch must keep addresses.
+func (b *recvBatch) address(int) netip.Addr { return elsewhere(b.from) }
+
 // sender is for Linux only.
 func (b *recvBatch) sender(int) (pid int32, uid uint32, ok bool) { return 0, 0, false }
 

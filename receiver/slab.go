@@ -12,7 +12,7 @@ type Source struct {
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
 	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
 	Live    bool    // messages come at once, so that a stamp without a time zone says nothing that their arrival doesn't
-	Dialect Dialect // reads the header of this input's messages
+	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
 }
 
 // A Sink takes the slabs of all inputs and handles them one at a time. When a call returns, the slab is the caller's again.
@@ -50,12 +50,12 @@ type Slab struct {
 }
 
 // A Sender is what the kernel says of who sent a message. The zero value is a process of this machine and pid namespace of which
-// nothing more is known.
+// nothing more is known. Root of another user namespace looks like any user here.
 type Sender struct {
 	Addr    netip.Addr // of another machine; not valid for this one
 	Scope   uint32     // of the process ids: 0 for our pid namespace, from ForeignScope on for others
 	Started uint64     // when the process began that the header's pid names, in clock ticks since boot; 0: not known
-	Forged  bool       // the header's pid is not the sender's own, and the sender may not speak for others
+	Forged  bool       // the header's pid is not the sender's own, and the sender isn't root, who may speak for others.
 }
 
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
@@ -63,6 +63,15 @@ const ForeignScope uint32 = 1 << 31
 
 // IsFileScope says whether a scope is a followed file's: what is logged to it while nobody reads is read later.
 func IsFileScope(scope uint32) bool { return scope != 0 && scope != StdinScope && scope < ForeignScope }
+
+// elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
+// a loopback address, which is this machine.
+func elsewhere(addr netip.Addr) netip.Addr {
+	if addr = addr.Unmap().WithZone(""); addr.IsLoopback() {
+		return netip.Addr{}
+	}
+	return addr
+}
 
 // Sender returns who sent the message at index i.
 func (s *Slab) Sender(src *Source, i int) Sender {

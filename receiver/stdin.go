@@ -40,7 +40,7 @@ func (s *Stdin) Run(ctx context.Context) error {
 			continue
 		}
 		in.finish(&slab, errors.Is(err, io.EOF))
-		deliverAny(&s.src, s.sink, &slab, at)
+		in.deliverAny(&s.src, s.sink, &slab, at)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}

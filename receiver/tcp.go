@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -181,7 +182,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func
 		}
 	}()
 
-	var in framer
+	in := framer{peer: peerOf(conn)}
 	var slab Slab
 	due := deadlines{message: t.opt.MessageTimeout, rest: min(t.opt.IdleTimeout, goneTime)}
 	for greeted := false; ; {
@@ -215,11 +216,20 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func
 		}
 		if err != nil {
 			in.finish(&slab, errors.Is(err, io.EOF) && properly())
-			deliverAny(&t.src, t.sink, &slab, at)
+			in.deliverAny(&t.src, t.sink, &slab, at)
 			t.countEnd(ctx, err)
 			return
 		}
 	}
+}
+
+// peerOf returns Slab.Peer for what comes through a connection.
+func peerOf(conn net.Conn) netip.Addr {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return elsewhere(tcp.AddrPort().Addr())
 }
 
 // countEnd counts the end of a connection that needs counting.

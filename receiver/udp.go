@@ -63,12 +63,12 @@ func ListenUDP(addr string, src Source, sink Sink, opt UDPOptions) (*UDP, error)
 	return u, nil
 }
 
-// udpFilter has addresses looked at where others than this machine can send.
+// udpFilter checks and keeps sender addresses, unless the socket is bound to loopback.
 func udpFilter(local *net.UDPAddr, opt UDPOptions) filter {
 	if local.IP.IsLoopback() {
 		return filter{}
 	}
-	return filter{from: opt.AllowFrom}
+	return filter{addresses: true, from: opt.AllowFrom}
 }
 
 // bindUDP returns n sockets that are bound to addr. The first is bound without SO_REUSEPORT and shares the address only afterwards: with

@@ -22,10 +22,7 @@ import (
 // makes stays in that network, also when other threads use it.
 func inNetwork(t *testing.T, mtu uint32, f func()) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done) // also when f ends by t.Fatal
-		runtime.LockOSThread()
+	onThrownThread(func() {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			t.Errorf("a network namespace (this test needs root, or CAP_SYS_ADMIN): %v", err)
 			return
@@ -33,6 +30,21 @@ func inNetwork(t *testing.T, mtu uint32, f func()) {
 		setInterface(t, "lo", unix.SIOCSIFMTU, func(ifr *unix.Ifreq) { ifr.SetUint32(mtu) })
 		setInterface(t, "lo", unix.SIOCSIFFLAGS, func(ifr *unix.Ifreq) { ifr.SetUint16(unix.IFF_UP) })
 		f()
+	})
+}
+
+// onThrownThread runs f on a thread that ends with it, and waits. It is not the first thread, which doesn't end, and is what /proc/self shows.
+func onThrownThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done) // also when f ends by t.Fatal
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			onThrownThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		f() // the thread is never unlocked
 	}()
 	<-done
 }

@@ -92,7 +92,7 @@ func (u *Unixgram) open() (*unixSocket, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt, u.opened))}
+	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt))}
 	s.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
 	u.opened++
 	u.inode, u.sockets = inode, append(u.sockets, s)
@@ -107,13 +107,13 @@ func checkUsers(name string, opt UnixgramOptions) error {
 	return nil
 }
 
-// unixgramFilter has credentials asked for wherever there are any: to know who may log, and to keep equal process ids of different pid
-// namespaces apart.
-func unixgramFilter(opt UnixgramOptions, nth uint64) filter {
+// unixgramFilter asks for credentials wherever there are any: they say who may log and under which process ids, and they keep equal ids
+// of different pid namespaces apart.
+func unixgramFilter(opt UnixgramOptions) filter {
 	if !haveCredentials {
 		return filter{}
 	}
-	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces(nth)}
+	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces()}
 }
 
 // prepareUnixgram makes a socket, before it is bound, attach credentials and no descriptors.

@@ -16,7 +16,7 @@ import (
 
 func tryUnixgram(t *testing.T, path string, opt UnixgramOptions) (*Unixgram, error) {
 	t.Helper()
-	u, err := ListenUnixgram(path, Source{Input: "unixgram", Name: "unixgram " + path}, newHoldSink(false), opt)
+	u, err := ListenUnixgram(path, Source{Input: "unixgram", Name: "unixgram " + path, Dialect: Auto{Local: true}}, newHoldSink(false), opt)
 	if err == nil {
 		t.Cleanup(func() { u.Close() })
 	}

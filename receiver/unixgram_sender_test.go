@@ -21,7 +21,7 @@ import (
 func listenUnixgram(t *testing.T, sink Sink) *Unixgram {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	u, err := ListenUnixgram(path, Source{Input: "unixgram", Name: "unixgram " + path}, sink, UnixgramOptions{})
+	u, err := ListenUnixgram(path, Source{Input: "unixgram", Name: "unixgram " + path, Dialect: Auto{Local: true}}, sink, UnixgramOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
