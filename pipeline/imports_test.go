@@ -2,7 +2,10 @@ package pipeline
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -45,5 +48,33 @@ func TestImportWalls(t *testing.T) {
 	}
 	if checked != len(walls) {
 		t.Errorf("go list showed %d of the %d packages with walls", checked, len(walls))
+	}
+}
+
+// The sessions and the books are told the time: a log that is read later gives what it would have given then.
+func TestNobodyBehindThePipelineAsksAClock(t *testing.T) {
+	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
+	files := 0
+	for _, dir := range []string{"../rsynclog", "../metrics"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			files++
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if call := clock.Find(text); call != nil {
+				t.Errorf("%s calls %s)", name, call)
+			}
+		}
+	}
+	if files < 20 {
+		t.Errorf("%d files, want at least 20", files)
 	}
 }
