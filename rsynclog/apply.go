@@ -39,9 +39,9 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 	case ev.Kind == Start:
 		believed = t.start(o, s, p, at, ev)
 	default:
-		if s != nil && s.started != 0 && p.Started != 0 && s.started != p.Started {
+		if s != nil && s.isOther(p) {
 			t.leave(s, at)
-			s = nil // another process, whose connect was lost
+			s = nil // the other's connect was lost
 		}
 		believed = t.inside(o, s, p, at, ev)
 	}
@@ -128,7 +128,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 // start handles "rsync on" and "rsync to": the gate is passed.
 func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	switch {
-	case s == nil, s.phase >= running, s.mayHaveLeft() && t.waiting(o, p.PID, ev) != nil:
+	case s == nil, s.phase >= running, s.isOther(p), s.mayHaveLeft() && t.waiting(o, p.PID, ev) != nil:
 		// "connect from" was lost, or carried another pid.
 		v := t.admits(o, s, p, at)
 		if v == refused {

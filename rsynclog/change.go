@@ -101,6 +101,7 @@ type Session struct {
 	ended       int64  // when it was over
 
 	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
+	waited       bool  // a time of it was made of a stamp
 
 	entered      uint64   // which of all entries into phases was the one into its own
 	prev, next   *Session // of its phase in its origin, in the order of its last lines

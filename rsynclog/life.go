@@ -88,11 +88,10 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
 	case !s.talks:
 		return believed
-	case s.started != 0 && p.Started != 0:
-		if s.started == p.Started {
-			return refused
-		}
+	case s.isOther(p):
 		return believed
+	case s.started != 0 && p.Started != 0:
+		return refused // the very same
 	case s.heard != o.life.number:
 		if p.PID <= o.life.floor {
 			return doubtful // it may have been silent since the daemon started
@@ -106,6 +105,11 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return doubtful
 	}
 	return refused
+}
+
+// isOther says whether a session's pid is another process' now, by the kernel's word.
+func (s *Session) isOther(p Process) bool {
+	return s.started != 0 && p.Started != 0 && s.started != p.Started
 }
 
 // hear notes that a session's process lives.

@@ -89,7 +89,7 @@ type SessionState struct {
 	Requested                                 string
 	Born, Heard                               uint32
 	Started                                   uint64
-	Talks, Doubted                            bool
+	Talks, Doubted, Waited                    bool
 	Orphaned, Stamp, Shift                    int64
 	Entered                                   uint64
 }
@@ -179,7 +179,7 @@ func (c *SessionState) fill(s *Session) {
 	}
 	c.Length, c.Wire, c.Requested = s.length, s.wire, s.request
 	c.Born, c.Heard, c.Started, c.Talks, c.Doubted = s.born, s.heard, s.started, s.talks, s.doubtful
-	c.Orphaned, c.Stamp, c.Shift, c.Entered = s.orphaned, s.stamp, s.shift, s.entered
+	c.Orphaned, c.Stamp, c.Shift, c.Waited, c.Entered = s.orphaned, s.stamp, s.shift, s.waited, s.entered
 }
 
 // A Restart is what RestoreSessions has to know besides the State.
@@ -346,7 +346,8 @@ func (r *restorer) session(c *SessionState) (*Session, error) {
 		evicted: c.Evicted, listed: c.Listed, lateExits: c.LateExits, overruled: c.Overruled, executed: c.Executed,
 		exits:  [2]exit{{c.ExitRoles[0], c.ExitCodes[0]}, {c.ExitRoles[1], c.ExitCodes[1]}},
 		length: c.Length, wire: c.Wire, request: c.Requested,
-		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted, shift: c.Shift, entered: c.Entered,
+		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted, shift: c.Shift, waited: c.Waited,
+		entered: c.Entered,
 	}
 	for _, e := range [...]struct {
 		number uint8

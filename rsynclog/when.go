@@ -109,7 +109,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
-	t.stamp = 0
+	t.stamp, t.waited = 0, false
 	if w.Stamp != 0 {
 		if connects {
 			if by := c.learn(w); by != 0 {
@@ -123,8 +123,11 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 			}
 			s.stamp = stamp
 		}
-		t.stamp = stamp
 		at = c.stamped(w, stamp)
+		t.stamp, t.waited = stamp, at != w.Arrived
+		if s != nil && t.waited {
+			s.waited = true
+		}
 	}
 	c.latest = max(c.latest, at)
 	return at
@@ -149,6 +152,9 @@ func (s *Session) straighten(stamp int64) int64 {
 func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 	for p := range o.lists {
 		for s := o.lists[p].first; s != nil; s = s.next {
+			if !s.waited {
+				continue // it has the times of its arrival
+			}
 			s.FirstSeen, s.LastSeen = min(s.FirstSeen+by, now), min(s.LastSeen+by, now)
 			s.ended = min(s.ended+by, now)
 			if s.stamp != 0 {

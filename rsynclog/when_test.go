@@ -134,6 +134,15 @@ func TestTimesAreMovedWithTheOffset(t *testing.T) {
 	f.want("after", f.times(7), "0s 1m10s")
 }
 
+// Who came live has the time of its arrival, whatever becomes known of stamps, or whoever may have written them.
+func TestNoOffsetMovesWhatCameLive(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 7, connects, allows, starts)
+	f.at(-2*time.Hour, time.Minute, 8, connects) // another zone, or somebody who says so
+	f.at(70*time.Second, 70*time.Second, 7, sums)
+	f.want("times", f.times(7), "0s 1m10s")
+}
+
 // Before rsync 3.4.2 a daemon logs in UTC once it is in its chroot: RSYNCD.md, FACTS §2.6.
 func TestAChrootsJumpOfTimeIsUndone(t *testing.T) {
 	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour, 5*time.Hour + 30*time.Minute} {
