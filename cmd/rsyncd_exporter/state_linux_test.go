@@ -88,15 +88,15 @@ func TestCountersSurviveARestart(t *testing.T) {
 	}
 
 	appendFile(t, log, all[half:])
-	for _, step := range [][2]string{{"log.1", "log.2"}, {"log", "log.1"}} {
+	for i, step := range [][2]string{{"log.1", "log.2"}, {"log", "log.1"}} {
 		if err := os.Rename(filepath.Join(dir, step[0]), filepath.Join(dir, step[1])); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		appendFile(t, log, pull(8, 11))
+		appendFile(t, log, pull(8+i, 11))
 	}
 	p = startExporterProcess(t, nil, args...)
 	s = p.scrape() // ready: all of it has been read
-	// 6, 7 and two sessions of pid 8 with 3, 5, 11 and 11 bytes.
+	// 6, 7, 8 and 9 with 3, 5, 11 and 11 bytes.
 	for name, want := range map[string]float64{
 		"rsync_messages_total": 4 * pullLines, "rsync_connections_total": 4, "rsync_file_bytes_total": 3 + 5 + 11 + 11, "rsync_executions_total": 4,
 		"rsync_sent_bytes_total": 4 * 200,

@@ -44,7 +44,7 @@ type world struct {
 	unlinks bool
 
 	sessions []*session
-	minute   int // of the lines' time, by which log files differ whose sessions have the same pids
+	minute   int // by which its clock is behind; so log files differ whose sessions have the same pids
 	pid      int
 	current  *generation // the file that has the name, nil while there is none
 	chain    []*generation
@@ -295,7 +295,8 @@ func (w *world) weight() uint64 { return w.Uint64N(1 << 26) }
 
 // write writes a line: most in one piece as rsync does, some in two.
 func (w *world) write(s *session, text string) {
-	line := fmt.Appendf(nil, "2026/11/26 10:%02d:00 [%d] %s\n", w.minute, s.pid, text)
+	line := time.Now().Add(-time.Duration(w.minute) * time.Minute).AppendFormat(nil, "2006/01/02 15:04:05")
+	line = fmt.Appendf(line, " [%d] %s\n", s.pid, text)
 	if w.IntN(40) == 0 {
 		cut := 1 + w.IntN(len(line)-1)
 		_, err := s.file.Write(line[:cut])
