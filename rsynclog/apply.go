@@ -111,7 +111,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 		return t.refuse(s, p, at)
 	}
 	if v == believed {
-		o.life.connected(p.PID, s != nil && s.talks)
+		o.life.connected(p.PID, s != nil && s.mayTalk())
 		o.life.newest = max(o.life.newest, p.Started)
 	}
 	if s != nil {
@@ -455,6 +455,7 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 		s.Addr = Label(ev.Addr)
 	}
 	t.move(s, admitted, at)
+	t.letTalk(s) // one that asks for no path has no "rsync on" line (clientserver.c: read_args)
 	return true
 }
 

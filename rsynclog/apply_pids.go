@@ -15,6 +15,8 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	s := t.waiting(o, p.PID, ev)
 	if s != nil {
 		delete(t.table, keyOf(o, s.PID))
+		t.talkers.remove(o, s.PID)
+		s.talks = false // see start: the new process is its client's
 		s.PID, s.started = p.PID, p.Started
 		t.table[keyOf(o, p.PID)] = s
 	}

@@ -86,7 +86,7 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 			return refused
 		}
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
-	case !s.talks:
+	case !s.mayTalk():
 		return believed
 	case s.started != 0 && p.Started != 0:
 		if s.started == p.Started {
@@ -127,6 +127,9 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 		}
 	}
 }
+
+// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in.
+func (s *Session) mayTalk() bool { return s.talks || s.phase == fresh && !s.Origin.names }
 
 // letTalk notes that a session's client can have lines logged from now on.
 func (t *Sessions) letTalk(s *Session) {

@@ -31,6 +31,28 @@ func forged(pid int) string {
 	`, pid)
 }
 
+// A client that asks for no path is let in, but no "rsync on" says so; it can write before its file list. Before 3.2 no line says that it was let in.
+func TestAClientThatAsksForNothingForgesNothing(t *testing.T) {
+	for name, begin := range map[string]string{
+		"let in":     "666 connect from evil (10.6.6.6)\n666 rsync allowed access on module pub from evil (10.6.6.6)\n",
+		"before 3.2": "666 connect from evil (10.6.6.6)\n",
+	} {
+		b := newTable(t, DefaultLimits(), "backup", "pub")
+		if name == "let in" {
+			b.say(push(7, "pub", "eve"))
+		}
+		b.say(begin)
+		connected := b.book.connected
+		for range 3 {
+			b.say("666 connect from evil (10.6.6.6)\n666 rsyncd version 6.6.6 starting, listening on port 873\n+3s")
+		}
+		b.want(name+": connected", b.book.connected, connected)
+		b.want(name+": implausible", b.book.implausible, 6)
+		b.say("666 module-list request from evil (10.6.6.6)\n+59m\n666 connect from evil (10.6.6.6)")
+		b.want(name+": connected after its end", b.book.connected, connected)
+	}
+}
+
 // FAULTS I1. A client that seems to have ended waits, connects as often as it likes, and writes a backup of somebody else's.
 func TestAForgedSessionGainsNothingWhateverElseTheClientDoes(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "backup", "pub")

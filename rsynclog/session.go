@@ -215,6 +215,9 @@ func (t *Sessions) end(s *Session, at int64) {
 		return
 	}
 	t.settleModule(s)
+	if s.mayTalk() {
+		t.letTalk(s)
+	}
 	last := ended
 	if s.phase == failing || s.orphaned != 0 && s.goingOn() {
 		last = lapsed // it may go on
