@@ -100,7 +100,7 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return believed
 	case !s.over():
 		return refused
-	case s.born != o.life.number: // it went on in this life and ended, so that its pid may have come round since
+	case s.born != o.life.number && p.PID > o.life.floor: // it went on in this life and ended, so that its pid may have come round since
 		return doubtful
 	case at-s.ended >= int64(endedTTL):
 		return doubtful

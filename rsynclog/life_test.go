@@ -339,3 +339,14 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// A client whose process lives across a daemon's restart, and speaks after it, gains nothing at once: the new daemon's children have
+// higher pids than its.
+func TestARestartOfTheDaemonFreesNoPidBelowIts(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + push(500, "pub", "eve") +
+		"+2s\n 600 rsyncd version 3.5.0 starting, listening on port 873\n 500 a word that no daemon says\n")
+	b.say(forged(500))
+	b.want("connected", b.book.connected, 1)
+	b.want("implausible", b.book.implausible, 3)
+}
