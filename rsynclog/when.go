@@ -21,6 +21,8 @@ const (
 	quarterHour = 15 * time.Minute
 	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
 	farthestZone = 26 * time.Hour
+	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times stay within possible.
+	farthestStamp = 30 * 365 * 24 * time.Hour
 	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
 	liveDelay = 3 * time.Second
 	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them is to be seen as one.
@@ -110,7 +112,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
 	t.stamp = 0
-	if w.Stamp != 0 {
+	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
 		if connects {
 			if by := c.learn(w); by != 0 {
 				t.moveTimes(o, by, w.Arrived)
@@ -138,9 +140,11 @@ func (s *Session) straighten(stamp int64) int64 {
 		return stamp
 	}
 	k, rest := wholeQuarters(stamp - s.stamp)
-	if k < 0 && rest < int64(jumpBack) || k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted) {
-		s.shift -= k * int64(quarterHour)
-		stamp -= k * int64(quarterHour)
+	back := k < 0 && rest < int64(jumpBack)
+	ahead := k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted)
+	if by := -k * int64(quarterHour); (back || ahead) && abs(s.shift+by) <= int64(farthestZone) {
+		s.shift += by
+		stamp += by
 	}
 	return stamp
 }

@@ -256,3 +256,25 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 		t.Error("one that was heard has made room")
 	}
 }
+
+// A stamp of another age, which any sender can write, is none: no time is kept that a State can't hold.
+func TestStampsOfAnotherAge(t *testing.T) {
+	for _, year := range []int{1678, 1700, 1900, 1930, 1970, 2000, 2040, 2080, 2160, 2261} {
+		for _, step := range []time.Duration{0, time.Minute, -26 * time.Hour, 14 * time.Minute} {
+			f := newFeed(t)
+			f.now = time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC).UnixNano()
+			stamp, arrived := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).UnixNano(), f.now
+			for i := range int32(200) {
+				for _, l := range []string{connects, allows, starts, "building file list"} {
+					ev := parsed(t, l)
+					f.sessions.Apply(f.host, Process{PID: 7 + i%5}, When{Arrived: arrived, Stamp: stamp, Zoned: i%2 == 0}, &ev)
+				}
+				arrived, stamp = arrived+int64(61*time.Second), stamp+int64(step)
+			}
+			st := f.sessions.State(arrived, nil)
+			if _, err := restoreAt(DefaultLimits(), nil, &st, arrived, 0); err != nil {
+				t.Errorf("%d, by steps of %v: %v", year, step, err)
+			}
+		}
+	}
+}
