@@ -62,9 +62,15 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 		return nil
 	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
 	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
-		isParent = func(s *Session) bool { return s.goingOn() && s.Direction == Receive }
+		// The next one below it, of which the generator may have logged the same error before.
+		isParent = func(s *Session) bool {
+			return s.Direction == Receive && (s.goingOn() || s.phase == settling && !s.HasSummary)
+		}
 	default:
 		return nil
+	}
+	if t.talkers.has(o, pid) {
+		return nil // a client's text, whose session is forgotten
 	}
 	for p := pid - 1; p > 0 && p >= pid-pidsNear; p-- {
 		if s := t.session(o, p); s != nil && isParent(s) {

@@ -337,3 +337,20 @@ func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
 		t.Errorf("%d names are kept", total)
 	}
 }
+
+// A client whose session is forgotten writes a receiver's error: no upload with a lower pid fails by it.
+func TestAForgottenClientFailsNobodysUpload(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		90 connect from localhost (127.0.0.1)
+		90 rsync allowed access on module backup from localhost (127.0.0.1)
+		90 rsync to backup/ from alice@localhost (127.0.0.1)
+		90 receiving file list` + push(100, "pub", "eve") + `
+		+2s
+		+2h
+		100 rsync error: error in socket IO (code 10) at io.c(949) [receiver=3.5.0]
+		+2s
+		90 sent 1 bytes  received 2 bytes  total size 3
+		+2s`)
+	b.want("ended", b.book.ended, []string{"pub receive ok 10/20", "backup receive ok 1/2"})
+}
