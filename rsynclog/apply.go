@@ -17,7 +17,8 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
-	at := t.recordTime(o, s, w, ev.Kind == Connect)
+	connects := ev.Kind == Connect
+	at := t.recordTime(o, s, w, connects, connects && !t.mayForge(o, s, p))
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {

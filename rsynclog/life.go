@@ -131,6 +131,14 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 // mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in.
 func (s *Session) mayTalk() bool { return s.talks || s.phase == fresh && !s.Origin.names }
 
+// mayForge says whether a line of a process may be a client's text. s is the latest session of the pid, nil if none is remembered.
+func (t *Sessions) mayForge(o *Origin, s *Session, p Process) bool {
+	if s != nil {
+		return s.mayTalk()
+	}
+	return t.talkers.has(o, p.PID)
+}
+
 // letTalk notes that a session's client can have lines logged from now on.
 func (t *Sessions) letTalk(s *Session) {
 	if !s.talks {

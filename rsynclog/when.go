@@ -58,7 +58,9 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 		at = stamp
 	case waited >= int64(waitedFrom):
 		at = stamp
-		c.quietFrom = w.Arrived + int64(queueQuiet)
+		if stamp >= c.latest-int64(waitedFrom) { // else it is no queue's, whose records follow what came before
+			c.quietFrom = w.Arrived + int64(queueQuiet)
+		}
 	}
 	return at
 }
@@ -106,14 +108,15 @@ func wholeQuarters(d int64) (k, rest int64) {
 
 func abs(d int64) int64 { return max(d, -d) }
 
-// recordTime returns when a record of an origin was made, and of a session if it is one's.
-func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int64 {
+// recordTime returns when a record of an origin was made, and of a session if it is one's. connects says that it is a "connect from", and teaches
+// that no client can have written that, whose process may have lost its time zone.
+func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches bool) int64 {
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
 	t.stamp = 0
 	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
-		if connects {
+		if teaches {
 			if by := c.learn(w); by != 0 {
 				t.moveTimes(o, by, w.Arrived)
 			}

@@ -278,3 +278,29 @@ func TestStampsOfAnotherAge(t *testing.T) {
 		}
 	}
 }
+
+// A daemon before 3.4.2 logs in UTC once it is in its chroot, and so it does what its client writes. A forged connect there teaches no time zone.
+func TestAForgedConnectMovesNobodysTimes(t *testing.T) {
+	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour} {
+		f := newFeed(t)
+		f.at(0, 0, 7, connects, allows, starts)
+		f.at(time.Hour, time.Hour, 8, connects, allows)
+		f.at(time.Hour-zone, time.Hour, 8, starts)
+		f.at(time.Hour+time.Minute-zone, time.Hour+time.Minute, 8, connects)
+		f.at(time.Hour+2*time.Minute, time.Hour+2*time.Minute, 7, sums)
+		f.want(zone.String(), f.times(7), "0s 1h2m0s")
+	}
+}
+
+// Nor does it, where the jump of its stamps can't be undone, hold up the ends of others' sessions for as long as it writes.
+func TestStampsOfLongAgoStopNoClock(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 8, connects, allows)
+	f.at(125*time.Second-2*time.Hour, 125*time.Second, 8, starts)
+	f.at(130*time.Second, 130*time.Second, 7, connects, allows, starts, sums)
+	for d := 131 * time.Second; d < 140*time.Second; d += time.Second {
+		f.at(d-2*time.Hour, d, 8, "a word that no daemon says")
+		f.add(f.sessions.tickAll(f.now + int64(d)))
+	}
+	f.want("ended", f.book.ended, []string{"data send ok 10/20"})
+}
