@@ -100,6 +100,9 @@ type Session struct {
 	orphaned    int64  // when its daemon started anew and nothing was heard since; 0: it did not
 	ended       int64  // when it was over
 
+	// Whether FirstSeen and LastSeen are stamps' times, not arrivals: see moveTimes.
+	firstWaited, lastWaited bool
+
 	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
 
 	entered      uint64   // which of all entries into phases was the one into its own

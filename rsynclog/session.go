@@ -61,6 +61,7 @@ type Sessions struct {
 	changes  []Change
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
+	waited   bool  // whether that is its time
 	// nobodyBefore is until when no origin can be let go of.
 	nobodyBefore int64
 
@@ -142,7 +143,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 	s := &Session{
 		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
 		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
-		stamp: t.stamp,
+		stamp: t.stamp, firstWaited: t.waited, lastWaited: t.waited,
 	}
 	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
@@ -192,6 +193,9 @@ func (t *Sessions) drop(s *Session) {
 
 // move puts a session at the young end of a phase's list.
 func (t *Sessions) move(s *Session, p phase, at int64) {
+	if at > s.LastSeen {
+		s.lastWaited = t.waited
+	}
 	if at >= s.LastSeen {
 		s.LastSeen, s.unheard = at, 0
 	}

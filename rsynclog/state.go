@@ -91,6 +91,7 @@ type SessionState struct {
 	Started                                   uint64
 	Talks, Doubted                            bool
 	Orphaned, Stamp, Shift                    int64
+	FirstWaited, LastWaited                   bool
 	Entered                                   uint64
 }
 
@@ -180,6 +181,7 @@ func (c *SessionState) fill(s *Session) {
 	c.Length, c.Wire, c.Requested = s.length, s.wire, s.request
 	c.Born, c.Heard, c.Started, c.Talks, c.Doubted = s.born, s.heard, s.started, s.talks, s.doubtful
 	c.Orphaned, c.Stamp, c.Shift, c.Entered = s.orphaned, s.stamp, s.shift, s.entered
+	c.FirstWaited, c.LastWaited = s.firstWaited, s.lastWaited
 }
 
 // A Restart is what RestoreSessions has to know besides the State.
@@ -347,6 +349,7 @@ func (r *restorer) session(c *SessionState) (*Session, error) {
 		exits:  [2]exit{{c.ExitRoles[0], c.ExitCodes[0]}, {c.ExitRoles[1], c.ExitCodes[1]}},
 		length: c.Length, wire: c.Wire, request: c.Requested,
 		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted, shift: c.Shift, entered: c.Entered,
+		firstWaited: c.FirstWaited, lastWaited: c.LastWaited,
 	}
 	for _, e := range [...]struct {
 		number uint8

@@ -114,7 +114,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
-	t.stamp = 0
+	t.stamp, t.waited = 0, false
 	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
 		if teaches {
 			if by := c.learn(w); by != 0 {
@@ -130,6 +130,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 		}
 		t.stamp = stamp
 		at = c.stamped(w, stamp)
+		t.waited = at != w.Arrived
 	}
 	c.latest = max(c.latest, at)
 	return at
@@ -152,14 +153,19 @@ func (s *Session) straighten(stamp int64) int64 {
 	return stamp
 }
 
-// moveTimes corrects the times of an origin's sessions, which were made of stamps with a wrong offset.
+// moveTimes corrects the times of an origin's sessions that were made of stamps with a wrong offset.
 func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 	for p := range o.lists {
 		for s := o.lists[p].first; s != nil; s = s.next {
-			s.FirstSeen, s.LastSeen = min(s.FirstSeen+by, now), min(s.LastSeen+by, now)
-			s.ended = min(s.ended+by, now)
-			if s.stamp != 0 {
+			if s.stamp != 0 && (s.lastWaited || s.stamp <= s.LastSeen-int64(waitedFrom)) {
 				s.stamp += by
+			}
+			if s.lastWaited {
+				s.LastSeen = min(s.LastSeen+by, now)
+				s.ended = min(s.ended+by, now)
+			}
+			if s.firstWaited {
+				s.FirstSeen = min(s.FirstSeen+by, s.LastSeen)
 			}
 		}
 	}

@@ -304,3 +304,26 @@ func TestStampsOfLongAgoStopNoClock(t *testing.T) {
 	}
 	f.want("ended", f.book.ended, []string{"data send ok 10/20"})
 }
+
+// The clock of a host is set back, or its summer time ends, while its sessions run. Their times are arrivals, and stay.
+func TestAClockThatIsSetBackMovesNoArrival(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, 400 * time.Second} {
+		f := newFeed(t)
+		f.at(0, 0, 7, connects, allows, starts)
+		f.at(10*time.Minute, 10*time.Minute, 6, connects, allows, starts, sums)
+		f.at(59*time.Minute+50*time.Second, 59*time.Minute+50*time.Second, 5, connects, allows, starts)
+		f.zone = by
+		for m := 60 * time.Minute; m <= 61*time.Minute; m += 30 * time.Second {
+			f.at(m, m, 8+int32(m/time.Second), connects)
+		}
+		f.at(61*time.Minute+30*time.Second, 61*time.Minute+30*time.Second, 5, sums)
+		f.want(by.String(), f.times(5), "59m50s 1h1m30s")
+		if by == time.Hour && f.sessions.session(f.host, 5).shift != 0 {
+			t.Error("its stamps seem to have jumped, too")
+		}
+		f.want(by.String(), f.times(7), "0s 0s")
+		f.want(by.String(), f.times(6), "10m0s 10m0s")
+		f.at(2*time.Hour, 2*time.Hour, 7, sums)
+		f.want(by.String(), f.times(7), "0s 2h0m0s")
+	}
+}
