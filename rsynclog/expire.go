@@ -9,7 +9,7 @@ func (t *Sessions) due(s *Session) int64 {
 	}
 	due := s.LastSeen + s.unheard + t.ttl[s.phase]
 	if s.orphaned != 0 {
-		due = min(due, s.orphaned+orphanTTL)
+		due = min(due, s.orphaned+s.unheard+orphanTTL)
 	}
 	return due
 }

@@ -340,6 +340,18 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
+// Where the exporter was down after a daemon's start, nobody could be heard: its sessions have their quarter of an hour all the same.
+func TestTimeWithoutAnExporterEndsNoSessionOfAnotherDaemon(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873\n500 connect from a (10.0.0.1)\n500 rsync on data/ from a (10.0.0.1)\n" +
+		"600 rsyncd version 3.5.0 starting, listening on port 873\n+5m")
+	b.restart(DefaultLimits(), time.Hour)
+	b.say("+9m")
+	b.want("ended", b.book.ended, []string{})
+	b.say("+2m")
+	b.want("ended in the end", len(b.book.ended), 1)
+}
+
 // A client whose process lives across a daemon's restart, and speaks after it, gains nothing at once: the new daemon's children have
 // higher pids than its.
 func TestARestartOfTheDaemonFreesNoPidBelowIts(t *testing.T) {
