@@ -14,6 +14,8 @@ const (
 	lapDrop = 1024
 	// lapConnects is how many connects there are to a lap, at least. Where laps are shorter, pids are handed out at random.
 	lapConnects = 100
+	// reserved is the least pid after the first lap (kernel/pid.c: RESERVED_PIDS).
+	reserved = 300
 	// orphanTTL is how long a session from before a daemon's start may be silent: its process may be gone.
 	orphanTTL = 15 * 60 * int64(1e9)
 )
@@ -33,11 +35,13 @@ type life struct {
 // in use comes again before pids wrap: whoever has one may still be the same.
 func (l *life) started(pid int32) {
 	l.number++
-	l.floor = pid
-	if pid <= l.top {
-		l.era++
-		l.floor = 0
+	if pid > l.top || pid >= reserved && pid > l.top-pidsNear { // another daemon's children, forked after it, may have logged before
+		l.top = max(l.top, pid)
+		l.floor = l.top
+		return
 	}
+	l.era++
+	l.floor = 0
 	l.top = pid
 }
 

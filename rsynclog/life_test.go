@@ -362,3 +362,14 @@ func TestARestartOfTheDaemonFreesNoPidBelowIts(t *testing.T) {
 	b.want("connected", b.book.connected, 1)
 	b.want("implausible", b.book.implausible, 3)
 }
+
+// Beside one daemon another one starts, and a client of the first connects before that has logged its start: the pids are those of one machine still.
+func TestAnotherDaemonsStartThatIsLoggedLate(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + push(5000, "pub", "eve") +
+		"+2s\n 8002 connect from evil (10.6.6.6)\n 8001 rsyncd version 3.5.0 starting, listening on port 8730\n")
+	b.say(forged(5000))
+	if s := b.sessions.session(b.host, 5000); s == nil || !s.Doubtful() {
+		t.Errorf("the forged session is %+v, want a doubtful one", s)
+	}
+}
