@@ -327,3 +327,18 @@ func TestAClockThatIsSetBackMovesNoArrival(t *testing.T) {
 		f.want(by.String(), f.times(7), "0s 2h0m0s")
 	}
 }
+
+// Connects of one host come in turn with the stamps of two time zones: its times are not moved for each.
+func TestTwoZonesOfOneHostAlternate(t *testing.T) {
+	f := newFeed(t)
+	moved := 0
+	for i := range int32(1000) {
+		f.zone = time.Duration(i%2) * time.Hour
+		before := f.host.clock.offset
+		f.at(time.Duration(i)*time.Millisecond, time.Duration(i)*time.Millisecond, 300+i, connects)
+		if f.host.clock.offset != before {
+			moved++
+		}
+	}
+	f.want("corrections of the offset", moved, 1)
+}
