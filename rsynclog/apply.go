@@ -462,8 +462,11 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 
 // gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
 func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
-	if s.phase >= running {
+	switch {
+	case s.phase >= running:
 		return false
+	case s.phase == admitted && (ev.Kind == ModuleList || ev.Kind == UnknownModule || ev.Kind == Denied || ev.Kind == ProxyRejected):
+		return false // these come before "allowed access": a client that asks for nothing has written it
 	}
 	t.move(s, s.phase, at)
 	if ev.Kind == ModuleList {

@@ -354,3 +354,16 @@ func TestAForgottenClientFailsNobodysUpload(t *testing.T) {
 		+2s`)
 	b.want("ended", b.book.ended, []string{"pub receive ok 10/20", "backup receive ok 1/2"})
 }
+
+// A client that was let in and asks for nothing writes what a daemon logs before it lets anybody in.
+func TestNobodyIsTurnedAwayThatWasLetIn(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say("666 connect from evil (10.6.6.6)\n666 rsync allowed access on module pub from evil (10.6.6.6)")
+	for _, l := range []string{
+		"module-list request from evil (10.6.6.6)", "unknown module 'x' tried from evil (10.6.6.6)", "rsync denied on module pub from evil (10.6.6.6)",
+	} {
+		b.say("666 " + l)
+	}
+	b.want("implausible", b.book.implausible, 3)
+	b.want("ended", b.book.ended, []string{})
+}
