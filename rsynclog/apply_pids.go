@@ -62,9 +62,9 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 		return nil
 	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
 	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
-		// The next one below it, of which the generator may have logged the same error before.
+		// The next one below it. Its generator may have logged an error before, so that it is over, as it seems.
 		isParent = func(s *Session) bool {
-			return s.Direction == Receive && (s.goingOn() || s.phase == settling && !s.HasSummary)
+			return s.Direction == Receive && (s.goingOn() || s.phase >= settling && !s.HasSummary)
 		}
 	default:
 		return nil

@@ -826,8 +826,10 @@ func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
 		100 rsync error: error in socket IO (code 10) at io.c(949) [generator=3.5.0]
 		101 rsync error: error in rsync protocol data stream (code 12) at io.c(1) [receiver=3.5.0]
 		+2s
+		101 rsync error: error in rsync protocol data stream (code 12) at io.c(1) [receiver=3.5.0]
+		+2s
 		90 sent 1 bytes  received 2 bytes  total size 3
 		+2s`)
 	b.want("ended", b.book.ended, []string{"data receive aborted 0/0", "backup receive ok 1/2"})
-	b.want("exits", len(b.book.exits), 2)
+	b.want("exits", len(b.book.exits), 3)
 }
