@@ -85,6 +85,9 @@ func (w *world) innocent() {
 func (w *world) goOn(i, lines int) {
 	s := w.under[i]
 	n := min(lines, len(s))
+	if n < len(s) && strings.Contains(s[n].text, "[receiver=") && strings.Contains(s[n-1].text, "[generator=") {
+		n++ // within seconds
+	}
 	w.steps = append(w.steps, s[:n]...)
 	if w.under[i] = s[n:]; len(s) == n {
 		w.under = slices.Delete(w.under, i, i+1)
