@@ -5,8 +5,8 @@ import "bytes"
 // Whose line is it? A session goes on under another pid where its module has a
 // post-xfer exec, or where the process that logged for it is gone.
 
-// mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2 on, one that was not let
-// into a module and whose client can't have written a start.
+// mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2
+// on, one that was not let into a module and whose client can't have written a start.
 func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
@@ -33,7 +33,8 @@ func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 		s := o.lists[p].last
 		for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
 			switch {
-			case !s.granted() || s.known && !beginsWith(ev.Request, s.Module) || s.PID == pid || s.Addr != string(ev.Addr):
+			case !s.granted() || s.known && !beginsWith(ev.Request, s.Module):
+			case s.PID == pid || s.Addr != string(ev.Addr):
 			case !s.doubtful:
 				return s
 			case second == nil:

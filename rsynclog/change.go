@@ -136,8 +136,8 @@ const (
 	numPhases
 )
 
-// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but proves nobody's
-// backup.
+// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but
+// proves nobody's backup.
 func (s *Session) Doubtful() bool { return s.doubtful }
 
 // over says whether the session has been counted.

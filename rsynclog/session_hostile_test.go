@@ -286,7 +286,8 @@ func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
 	}
 }
 
-// Before 3.2 a module is known by the request; a forged "allowed access" doesn't make a daemon one of 3.2, which names them itself.
+// Before 3.2 a module is known by the request; a forged "allowed access" doesn't make a daemon one of 3.2, which
+// names them itself.
 func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "data")
 	b.say(`

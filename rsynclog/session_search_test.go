@@ -12,19 +12,20 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The kernel gives out pids in
-// ascending order, with strides for what else starts.
+// A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The
+// kernel gives out pids in ascending order, with strides for what else starts.
 type world struct {
-	r       *rand.Rand
-	parser  *Parser
-	steps   []step
-	next    int32 // pid
-	held    []int32
-	under   [][]step // what sessions of others that go on are yet to log
-	long    bool     // hours may pass, and the daemon may be started anew
-	kernel  bool     // it says when processes began
-	old     bool     // the daemon is one before rsync 3.2, which logs nothing about access
-	unasked bool     // the attacker has been let in without asking for anything: its session's start may be its own text
+	r      *rand.Rand
+	parser *Parser
+	steps  []step
+	next   int32 // pid
+	held   []int32
+	under  [][]step // what sessions of others that go on are yet to log
+	long   bool     // hours may pass, and the daemon may be started anew
+	kernel bool     // it says when processes began
+	old    bool     // the daemon is one before rsync 3.2, which logs nothing about access
+	// the attacker has been let in without asking for anything: its session's start may be its own text
+	unasked bool
 }
 
 // A step is a line, or time that passes.
@@ -46,8 +47,8 @@ func (w *world) log(pid int32, lines ...string) {
 	}
 }
 
-// innocent begins somebody's session, which then goes as it goes, or is broken off. A module with a post-xfer exec has it go on in a new process; a failed
-// upload's receiver may log for itself, in its own.
+// innocent begins somebody's session, which then goes as it goes, or is broken off. A module with a post-xfer exec
+// has it go on in a new process; a failed upload's receiver may log for itself, in its own.
 func (w *world) innocent() {
 	pid := w.fork()
 	other, from := pid, len(innocentLines)
@@ -154,7 +155,8 @@ func (w *world) pause() {
 	w.steps = append(w.steps, step{pause: time.Duration(w.r.Float64() * float64(longest))})
 }
 
-// play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in its own sessions is left out.
+// play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in
+// its own sessions is left out.
 func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges map[string]string) {
 	s := newSessions(DefaultLimits(), "pub")
 	if w.old {
@@ -224,7 +226,10 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 }
 
 func newWorld(r *rand.Rand, parser *Parser) *world {
-	w := &world{r: r, parser: parser, next: 300 + r.Int32N(3000), long: r.IntN(3) == 0, kernel: r.IntN(4) == 0, old: r.IntN(4) == 0}
+	w := &world{
+		r: r, parser: parser, next: 300 + r.Int32N(3000),
+		long: r.IntN(3) == 0, kernel: r.IntN(4) == 0, old: r.IntN(4) == 0,
+	}
 	w.log(w.fork(), "rsyncd version 3.5.0 starting, listening on port 873")
 	w.innocent()
 	w.open()
@@ -253,9 +258,10 @@ func newWorld(r *rand.Rand, parser *Parser) *world {
 	return w
 }
 
-// A client finds no way to a session, a module's or a user's name, a daemon's start or the freshness of a backup that is not its own, in any order
-// of what it can write and of the connections that it can make, while others come and go. Where hours pass it may gain sessions,
-// which are doubtful and move no gauge. Not played: a client that makes so many connections that all pids come round under it.
+// A client finds no way to a session, a module's or a user's name, a daemon's start or the freshness of a backup that
+// is not its own, in any order of what it can write and of the connections that it can make, while others come and
+// go. Where hours pass it may gain sessions, which are doubtful and move no gauge. Not played: a client that makes so
+// many connections that all pids come round under it.
 func TestNoWayForAClient(t *testing.T) {
 	parser := mustParser(t, DefaultLogFormat)
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))

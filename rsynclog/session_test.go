@@ -313,8 +313,8 @@ func TestReusedPidThatTimesOutInTheHandshake(t *testing.T) {
 	b.want("connected", b.book.connected, 2)
 }
 
-// The new pid of a session with a post-xfer exec may be that of one that ended, as it seems, or never did. It is believed in another life of the
-// pid only; else a client could take a session that others have just begun.
+// The new pid of a session with a post-xfer exec may be that of one that ended, as it seems, or never did. It is
+// believed in another life of the pid only; else a client could take a session that others have just begun.
 func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 	const post = `
 		6 connect from localhost (127.0.0.1)
@@ -812,7 +812,8 @@ func TestHostsThatLookAlikeOnlyWhenCleaned(t *testing.T) {
 	}
 }
 
-// An upload is killed. Its generator logs an error, and then its receiver does, under its own pid. The upload beside it goes on.
+// An upload is killed. Its generator logs an error, and then its receiver does, under its own pid. The upload beside
+// it goes on.
 func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
 	b := newTable(t, DefaultLimits())
 	b.say(`

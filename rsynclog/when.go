@@ -13,7 +13,8 @@ type When struct {
 const (
 	// waitedFrom is how far a stamp lies before its arrival if the record has waited somewhere, in a relay's queue say.
 	waitedFrom = time.Minute
-	// stampStep is how far two stamps of live records may differ from what passed between them: they have whole seconds.
+	// stampStep is how far two stamps of live records may differ from what passed between them: they have whole
+	// seconds.
 	stampStep = 2 * time.Second
 	// steadyFor is for how long stamps must keep pace with arrivals to prove that they came live.
 	steadyFor = time.Minute
@@ -21,11 +22,13 @@ const (
 	quarterHour = 15 * time.Minute
 	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
 	farthestZone = 26 * time.Hour
-	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times stay within possible.
+	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times stay within
+	// possible.
 	farthestStamp = 30 * 365 * 24 * time.Hour
 	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
 	liveDelay = 3 * time.Second
-	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them is to be seen as one.
+	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them
+	// is to be seen as one.
 	jumpBack, jumpAhead = 2 * time.Minute, 30 * time.Second
 	// shiftPause is the least time between two corrections of an offset.
 	shiftPause = time.Second
@@ -68,10 +71,11 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 	return at
 }
 
-// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone there. It returns
-// by how much times that were made of stamps must be moved, as the offset was wrong.
+// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone
+// there. It returns by how much times that were made of stamps must be moved, as the offset was wrong.
 func (c *originClock) learn(w When) (moved int64) {
-	if w.Backlog || w.Arrived-c.shifted < int64(shiftPause) { // who alternates between two zones costs no look at all sessions for each message
+	// who alternates between two zones costs no look at all sessions for each message
+	if w.Backlog || w.Arrived-c.shifted < int64(shiftPause) {
 		return 0
 	}
 	lag := w.Arrived - w.Stamp - c.offset
@@ -112,8 +116,8 @@ func wholeQuarters(d int64) (k, rest int64) {
 
 func abs(d int64) int64 { return max(d, -d) }
 
-// recordTime returns when a record of an origin was made, and of a session if it is one's. connects says that it is a "connect from", and teaches
-// that no client can have written that, whose process may have lost its time zone.
+// recordTime returns when a record of an origin was made, and of a session if it is one's. connects says that it is a
+// "connect from", and teaches that no client can have written that, whose process may have lost its time zone.
 func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches bool) int64 {
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
@@ -140,8 +144,9 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 	return at
 }
 
-// straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot knows no time zone and
-// logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts.
+// straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot
+// knows no time zone and logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the
+// chroot: before the transfer starts.
 func (s *Session) straighten(stamp int64) int64 {
 	stamp += s.shift
 	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {

@@ -98,8 +98,8 @@ func TestARelaysQueueHasTheTimesOfItsLines(t *testing.T) {
 	f.want("ended by the clock", len(f.book.ended), 3) // with the first one, which only connected
 }
 
-// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is one whose clock is wrong, after
-// it has kept pace for a minute.
+// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is
+// one whose clock is wrong, after it has kept pace for a minute.
 func TestOffsetsAreLearnt(t *testing.T) {
 	for _, zone := range []time.Duration{-5 * time.Hour, 5*time.Hour + 45*time.Minute, 14 * time.Hour, -12 * time.Hour, 0} {
 		f := newFeed(t)
@@ -175,7 +175,8 @@ func TestSilenceIsJudgedByTheLogsTime(t *testing.T) {
 	f.want("at its end", len(f.book.ended), 3)
 }
 
-// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged by a time in which nobody listened.
+// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged
+// by a time in which nobody listened.
 func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 	for _, replayed := range []bool{true, false} {
 		f := newFeed(t)
@@ -279,7 +280,8 @@ func TestStampsOfAnotherAge(t *testing.T) {
 	}
 }
 
-// A daemon before 3.4.2 logs in UTC once it is in its chroot, and so it does what its client writes. A forged connect there teaches no time zone.
+// A daemon before 3.4.2 logs in UTC once it is in its chroot, and so it does what its client writes. A forged connect
+// there teaches no time zone.
 func TestAForgedConnectMovesNobodysTimes(t *testing.T) {
 	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour} {
 		f := newFeed(t)
@@ -292,7 +294,8 @@ func TestAForgedConnectMovesNobodysTimes(t *testing.T) {
 	}
 }
 
-// Nor does it, where the jump of its stamps can't be undone, hold up the ends of others' sessions for as long as it writes.
+// Nor does it, where the jump of its stamps can't be undone, hold up the ends of others' sessions for as long as it
+// writes.
 func TestStampsOfLongAgoStopNoClock(t *testing.T) {
 	f := newFeed(t)
 	f.at(0, 0, 8, connects, allows)
