@@ -22,7 +22,8 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 				c := Config{Hosts: []string{"known", "silent"}, Modules: []string{"data"}}
 				p := newPipeline(t, c)
 				say := func(host string) {
-					p.Deliver(src, slabOf(fmt.Sprintf("<30>Nov 23 18:40:52 %s rsyncd[505]: connect from localhost (127.0.0.1)", host)))
+					p.Deliver(src, slabOf(fmt.Sprintf(
+						"<30>Nov 23 18:40:52 %s rsyncd[505]: connect from localhost (127.0.0.1)", host)))
 				}
 				want := func(when, name string, want float64) {
 					t.Helper()

@@ -74,7 +74,10 @@ func New(c Config) (*Pipeline, error) {
 	if c.Resumable {
 		p.delivered = map[string]map[receiver.FileID]*delivery{}
 	}
-	books := metrics.Config{MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts, Start: clock.start}
+	books := metrics.Config{
+		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts,
+		Start: clock.start,
+	}
 	if c.State != nil {
 		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
@@ -179,7 +182,10 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
 	}
-	r := record{when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope}}
+	r := record{
+		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall,
+		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
+	}
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
@@ -233,8 +239,8 @@ func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 	return p.parser
 }
 
-// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages. Under rsyncd's tag such a line is a
-// client's text.
+// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages. Under
+// rsyncd's tag such a line is a client's text.
 func (p *Pipeline) isLossReport() bool {
 	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng"} {
 		if string(p.message.Tag) == relay {

@@ -187,11 +187,11 @@ func TestEverythingAtOnce(t *testing.T) {
 		src := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: receiver.Auto{}}
 		senderGroup.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 1))
-			for range slabs {
+			for n := range slabs {
 				s := &receiver.Slab{}
-				for range each {
+				for m := range each {
 					s.Messages = append(s.Messages, fmt.Appendf(nil, "<30>Nov 23 18:40:52 vm%d rsyncd[%d]: connect from h (192.0.2.%d)",
-						i, 1+r.IntN(30000), r.IntN(255)))
+						i, 300+n*each+m, r.IntN(255)))
 				}
 				if r.IntN(2) == 0 || !p.TryDeliver(src, s) {
 					p.Deliver(src, s)

@@ -233,7 +233,8 @@ func TestRestartsChangeNothing(t *testing.T) {
 					x.Save()
 					y = restarted(t, y, c)
 					begin(y)
-					for _, p := range []*Pipeline{x, y} { // what was logged meanwhile to the files has been read: nothing
+					// what was logged meanwhile to the files has been read: nothing
+					for _, p := range []*Pipeline{x, y} {
 						p.Deliver(s.sources[2], &receiver.Slab{})
 					}
 					if r.IntN(3) == 0 {

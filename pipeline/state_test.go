@@ -52,7 +52,8 @@ func TestASessionGoesOnAfterDowntime(t *testing.T) {
 				p = again(t, st, Config{})
 				p.Tick()
 				time.Sleep(20 * time.Second)
-				p.Deliver(src, slabOf("<30>Jan  1 01:00:30 vm rsyncd[505]: sent 100 bytes  received 11 bytes  total size 3"))
+				p.Deliver(src, slabOf(
+					"<30>Jan  1 01:00:30 vm rsyncd[505]: sent 100 bytes  received 11 bytes  total size 3"))
 				time.Sleep(3 * time.Second)
 				series := gathered(t, p)
 				checkIdentities(t, series)

@@ -3,11 +3,11 @@ package rsynclog
 // maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
 const maxBytes = 1 << 50
 
-// Apply adds one event to the books of a process of an origin; pid 0 is an unknown one. The changes are valid until the next call to Apply
-// or Tick.
+// Apply adds one event to the books of a process of an origin; pid 0 is an unknown one. The changes are valid until
+// the next call to Apply or Tick.
 //
-// Times are in nanoseconds of any clock that doesn't jump. What the event changes has the time at which it was written, by which
-// sessions of the origin may be over, too.
+// Times are in nanoseconds of any clock that doesn't jump. What the event changes has the time at which it was
+// written, by which sessions of the origin may be over, too.
 //
 // believed is false when the line can't be what it looks like: it names something that the session's state rules out, so that a
 // client wrote it. Such a line changes nothing.
@@ -17,7 +17,8 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
-	at := t.recordTime(o, s, w, ev.Kind == Connect)
+	connects := ev.Kind == Connect
+	at := t.recordTime(o, s, w, connects, connects && !t.mayForge(o, s, p))
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {
@@ -111,7 +112,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 		return t.refuse(s, p, at)
 	}
 	if v == believed {
-		o.life.connected(p.PID, s != nil && s.talks)
+		o.life.connected(p.PID, s != nil && s.mayTalk())
 		o.life.newest = max(o.life.newest, p.Started)
 	}
 	if s != nil {
@@ -148,7 +149,8 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
-	if len(ev.User) > 0 && !s.doubtful { // logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	// logged here only when the user has been authenticated (clientserver.c: rsync_module)
+	if len(ev.User) > 0 && !s.doubtful {
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	s.relabel(s.Module, ev.Direction)
@@ -455,13 +457,18 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 		s.Addr = Label(ev.Addr)
 	}
 	t.move(s, admitted, at)
+	t.letTalk(s) // one that asks for no path has no "rsync on" line (clientserver.c: read_args)
 	return true
 }
 
 // gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
 func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
-	if s.phase >= running {
+	switch {
+	case s.phase >= running:
 		return false
+	case s.phase == admitted &&
+		(ev.Kind == ModuleList || ev.Kind == UnknownModule || ev.Kind == Denied || ev.Kind == ProxyRejected):
+		return false // these come before "allowed access": a client that asks for nothing has written it
 	}
 	t.move(s, s.phase, at)
 	if ev.Kind == ModuleList {

@@ -5,8 +5,8 @@ import "bytes"
 // Whose line is it? A session goes on under another pid where its module has a
 // post-xfer exec, or where the process that logged for it is gone.
 
-// mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2 on, one that was not let
-// into a module and whose client can't have written a start.
+// mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2
+// on, one that was not let into a module and whose client can't have written a start.
 func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
@@ -15,6 +15,8 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	s := t.waiting(o, p.PID, ev)
 	if s != nil {
 		delete(t.table, keyOf(o, s.PID))
+		t.talkers.remove(o, s.PID)
+		s.talks = false // see start: the new process is its client's
 		s.PID, s.started = p.PID, p.Started
 		t.table[keyOf(o, p.PID)] = s
 	}
@@ -31,7 +33,8 @@ func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 		s := o.lists[p].last
 		for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
 			switch {
-			case !s.granted() || s.known && !beginsWith(ev.Request, s.Module) || s.PID == pid || s.Addr != string(ev.Addr):
+			case !s.granted() || s.known && !beginsWith(ev.Request, s.Module):
+			case s.PID == pid || s.Addr != string(ev.Addr):
 			case !s.doubtful:
 				return s
 			case second == nil:
@@ -60,9 +63,15 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 		return nil
 	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
 	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
-		isParent = func(s *Session) bool { return s.goingOn() && s.Direction == Receive }
+		// The next one below it. Its generator may have logged an error before, so that it is over, as it seems.
+		isParent = func(s *Session) bool {
+			return s.Direction == Receive && (s.goingOn() || s.phase >= settling && !s.HasSummary)
+		}
 	default:
 		return nil
+	}
+	if t.talkers.has(o, pid) {
+		return nil // a client's text, whose session is forgotten
 	}
 	for p := pid - 1; p > 0 && p >= pid-pidsNear; p-- {
 		if s := t.session(o, p); s != nil && isParent(s) {

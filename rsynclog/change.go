@@ -100,8 +100,10 @@ type Session struct {
 	orphaned    int64  // when its daemon started anew and nothing was heard since; 0: it did not
 	ended       int64  // when it was over
 
+	// Whether FirstSeen and LastSeen are stamps' times, not arrivals: see moveTimes.
+	firstWaited, lastWaited bool
+
 	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
-	waited       bool  // a time of it was made of a stamp
 
 	entered      uint64   // which of all entries into phases was the one into its own
 	prev, next   *Session // of its phase in its origin, in the order of its last lines
@@ -134,8 +136,8 @@ const (
 	numPhases
 )
 
-// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but proves nobody's
-// backup.
+// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but
+// proves nobody's backup.
 func (s *Session) Doubtful() bool { return s.doubtful }
 
 // over says whether the session has been counted.

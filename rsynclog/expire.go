@@ -9,13 +9,14 @@ func (t *Sessions) due(s *Session) int64 {
 	}
 	due := s.LastSeen + s.unheard + t.ttl[s.phase]
 	if s.orphaned != 0 {
-		due = min(due, s.orphaned+orphanTTL)
+		due = min(due, s.orphaned+s.unheard+orphanTTL)
 	}
 	return due
 }
 
-// Tick ends the sessions whose time has come, at most as many as it is told, and says whether there are more. now is the time by the clock that
-// Apply is given; an origin whose backlog or queue is being read is not there yet. The changes are valid until the next call.
+// Tick ends the sessions whose time has come, at most as many as it is told, and says whether there are more. now is
+// the time by the clock that Apply is given; an origin whose backlog or queue is being read is not there yet. The
+// changes are valid until the next call.
 func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	t.reset()
 	for _, o := range t.inOrder {
@@ -52,7 +53,8 @@ func (t *Sessions) expire(o *Origin, now int64, most int) (n int) {
 	return n
 }
 
-// finish ends a session at its time, or forgets it if it is over. An ended one stands in a later list, which is looked at afterwards.
+// finish ends a session at its time, or forgets it if it is over. An ended one stands in a later list, which is
+// looked at afterwards.
 func (t *Sessions) finish(s *Session, due int64) {
 	if s.over() {
 		t.drop(s)
@@ -61,8 +63,9 @@ func (t *Sessions) finish(s *Session, due int64) {
 	t.end(s, due)
 }
 
-// makeRoom lets one more session be kept. Those that are over go first, then those whose last line has been seen, then clients that only
-// connected. Who was let in makes room only for others who were; it returns false if there is nobody else.
+// makeRoom lets one more session be kept. Those that are over go first, then those whose last line has been seen,
+// then clients that only connected. Who was let in makes room only for others who were; it returns false if there is
+// nobody else.
 func (t *Sessions) makeRoom(letIn bool) bool {
 	for len(t.table) >= t.limits.Sessions {
 		s := t.dispensable(letIn)

@@ -37,7 +37,8 @@ func (t *Sessions) tickAll(now int64) (all []Change) {
 
 // restoreAt restores sessions of whose origins nothing is read again.
 func restoreAt(limits Limits, modules []string, st *State, now int64, down time.Duration) (*Sessions, error) {
-	return RestoreSessions(limits, modules, nil, st, Restart{Now: now, Down: down, Replayed: func(uint32) bool { return false }})
+	return RestoreSessions(limits, modules, nil, st,
+		Restart{Now: now, Down: down, Replayed: func(uint32) bool { return false }})
 }
 
 // parsed returns what a line says.

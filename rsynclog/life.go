@@ -1,7 +1,8 @@
 package rsynclog
 
-// A process is known by where it runs, its pid, and the life of that pid: the same number is another process' later. A client can
-// have its own process log whatever it likes, for as long as that lives; so a life begins only on evidence that no client can make.
+// A process is known by where it runs, its pid, and the life of that pid: the same number is another process' later.
+// A client can have its own process log whatever it likes, for as long as that lives; so a life begins only on
+// evidence that no client can make.
 
 // A Process is whose line it is.
 type Process struct {
@@ -10,10 +11,14 @@ type Process struct {
 }
 
 const (
-	// lapDrop is how far below the highest pid of its lap one is that shows that pids have wrapped: forks log out of order by dozens.
+	// lapDrop is how far below the highest pid of its lap one is that shows that pids have wrapped: forks log out of
+	// order by dozens.
 	lapDrop = 1024
-	// lapConnects is how many connects there are to a lap, at least. Where laps are shorter, pids are handed out at random.
+	// lapConnects is how many connects there are to a lap, at least. Where laps are shorter, pids are handed out at
+	// random.
 	lapConnects = 100
+	// reserved is the least pid after the first lap (kernel/pid.c: RESERVED_PIDS).
+	reserved = 300
 	// orphanTTL is how long a session from before a daemon's start may be silent: its process may be gone.
 	orphanTTL = 15 * 60 * int64(1e9)
 )
@@ -26,23 +31,27 @@ type life struct {
 	floor    int32  // pids up to it come again only when they have wrapped, though the life is another; 0: none
 	connects uint64
 	laps     uint64 // times that pids came from far below
-	newest   uint64 // when the youngest process began that connected since we listen, by the kernel's word; 0: none known
+	// when the youngest process began that connected since we listen, by the kernel's word; 0: none known
+	newest uint64
 }
 
-// started notes a listener's start. Its children's pids are above its own. So where that is the highest of this lap, none of those that were
-// in use comes again before pids wrap: whoever has one may still be the same.
+// started notes a listener's start. Its children's pids are above its own. So where that is the highest of this lap,
+// none of those that were in use comes again before pids wrap: whoever has one may still be the same.
 func (l *life) started(pid int32) {
 	l.number++
-	l.floor = pid
-	if pid <= l.top {
-		l.era++
-		l.floor = 0
+	// another daemon's children, forked after it, may have logged before
+	if pid > l.top || pid >= reserved && pid > l.top-pidsNear {
+		l.top = max(l.top, pid)
+		l.floor = l.top
+		return
 	}
+	l.era++
+	l.floor = 0
 	l.top = pid
 }
 
-// connected notes the pid of a connect that is believed. forgeable says that a client may have written it for all that is remembered: then
-// its pid proves nothing.
+// connected notes the pid of a connect that is believed. forgeable says that a client may have written it for all
+// that is remembered: then its pid proves nothing.
 func (l *life) connected(pid int32, forgeable bool) {
 	l.connects++
 	if forgeable {
@@ -69,8 +78,8 @@ const (
 	believed
 )
 
-// admits judges a line that would begin a session of a process, or that is a listener's. s is the latest session of the pid, nil if none
-// is remembered.
+// admits judges a line that would begin a session of a process, or that is a listener's. s is the latest session of
+// the pid, nil if none is remembered.
 func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 	switch {
 	case s == nil && !t.talkers.has(o, p.PID):
@@ -86,7 +95,7 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 			return refused
 		}
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
-	case !s.talks:
+	case !s.mayTalk():
 		return believed
 	case s.isOther(p):
 		return believed
@@ -99,7 +108,8 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return believed
 	case !s.over():
 		return refused
-	case s.born != o.life.number && p.PID > o.life.floor: // it went on in this life and ended: its pid may have come round since
+	// it went on in this life and ended, so that its pid may have come round since
+	case s.born != o.life.number && p.PID > o.life.floor:
 		return doubtful
 	case at-s.ended >= int64(endedTTL):
 		return doubtful
@@ -133,6 +143,18 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 			t.talkers.add(s.Origin, s.PID)
 		}
 	}
+}
+
+// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in.
+func (s *Session) mayTalk() bool { return s.talks || s.phase == fresh && !s.Origin.names }
+
+// mayForge says whether a line of a process may be a client's text. s is the latest session of the pid, nil if none
+// is remembered.
+func (t *Sessions) mayForge(o *Origin, s *Session, p Process) bool {
+	if s != nil {
+		return s.mayTalk()
+	}
+	return t.talkers.has(o, p.PID)
 }
 
 // letTalk notes that a session's client can have lines logged from now on.

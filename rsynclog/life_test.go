@@ -31,7 +31,31 @@ func forged(pid int) string {
 	`, pid)
 }
 
-// FAULTS I1. A client that seems to have ended waits, connects as often as it likes, and writes a backup of somebody else's.
+// A client that asks for no path is let in, but no "rsync on" says so; it can write before its file list. Before 3.2
+// no line says that it was let in.
+func TestAClientThatAsksForNothingForgesNothing(t *testing.T) {
+	for name, begin := range map[string]string{
+		"let in":     "666 connect from evil (10.6.6.6)\n666 rsync allowed access on module pub from evil (10.6.6.6)\n",
+		"before 3.2": "666 connect from evil (10.6.6.6)\n",
+	} {
+		b := newTable(t, DefaultLimits(), "backup", "pub")
+		if name == "let in" {
+			b.say(push(7, "pub", "eve"))
+		}
+		b.say(begin)
+		connected := b.book.connected
+		for range 3 {
+			b.say("666 connect from evil (10.6.6.6)\n666 rsyncd version 6.6.6 starting, listening on port 873\n+3s")
+		}
+		b.want(name+": connected", b.book.connected, connected)
+		b.want(name+": implausible", b.book.implausible, 6)
+		b.say("666 module-list request from evil (10.6.6.6)\n+59m\n666 connect from evil (10.6.6.6)")
+		b.want(name+": connected after its end", b.book.connected, connected)
+	}
+}
+
+// FAULTS I1. A client that seems to have ended waits, connects as often as it likes, and writes a backup of somebody
+// else's.
 func TestAForgedSessionGainsNothingWhateverElseTheClientDoes(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "backup", "pub")
 	b.say(push(400, "backup", "alice") + strings.ReplaceAll(pull, "\t7 ", "\t500 ") + `
@@ -55,7 +79,8 @@ func TestAForgedSessionGainsNothingWhateverElseTheClientDoes(t *testing.T) {
 			t.Errorf("a session that never was: %s", e)
 		}
 	}
-	// Each of 32 attempts: connect, access and start are refused; the file list and the summary are the ended session's own.
+	// Each of 32 attempts: connect, access and start are refused; the file list and the summary are the ended
+	// session's own.
 	b.want("implausible", b.book.implausible, 32*3+1)
 }
 
@@ -123,7 +148,8 @@ func TestTheSamePidsAfterEachDaemonStart(t *testing.T) {
 	}
 }
 
-// FAULTS I3. A push that never ended, thousands of others, with which pids wrap, and then another user's push under its pid.
+// FAULTS I3. A push that never ended, thousands of others, with which pids wrap, and then another user's push under
+// its pid.
 func TestPidsWrapOverASessionThatNeverEnded(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "backup")
 	b.say(strings.Replace(push(100, "backup", "alice"), "100 sent", "0 unsaid", 1))
@@ -241,7 +267,8 @@ func TestAConnectFloodPushesNobodyOut(t *testing.T) {
 	b.want("evicted", b.sessions.Evicted(), 2001)
 }
 
-// A client pushes the memory of its own session out, by as many others as it takes, and then forges one: no pid of a client is forgotten.
+// A client pushes the memory of its own session out, by as many others as it takes, and then forges one: no pid of a
+// client is forgotten.
 func TestNoNumberOfSessionsMakesAPidForgotten(t *testing.T) {
 	limits := DefaultLimits()
 	limits.Sessions = 100
@@ -285,7 +312,8 @@ func TestEndsKeepUp(t *testing.T) {
 	b.want("evicted", b.sessions.Evicted(), 0)
 }
 
-// FAULTS I13. Many hosts, each with many processes that are long gone: the table's memory is that of the sessions that it may hold.
+// FAULTS I13. Many hosts, each with many processes that are long gone: the table's memory is that of the sessions
+// that it may hold.
 func TestManyPidsOfManyHosts(t *testing.T) {
 	const hosts, pids, most = 64, 8000, 12 << 20
 	limits := DefaultLimits()
@@ -316,4 +344,40 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// Where the exporter was down after a daemon's start, nobody could be heard: its sessions have their quarter of an
+// hour all the same.
+func TestTimeWithoutAnExporterEndsNoSessionOfAnotherDaemon(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873\n500 connect from a (10.0.0.1)\n500 rsync on data/ from a (10.0.0.1)\n" +
+		"600 rsyncd version 3.5.0 starting, listening on port 873\n+5m")
+	b.restart(DefaultLimits(), time.Hour)
+	b.say("+9m")
+	b.want("ended", b.book.ended, []string{})
+	b.say("+2m")
+	b.want("ended in the end", len(b.book.ended), 1)
+}
+
+// A client whose process lives across a daemon's restart, and speaks after it, gains nothing at once: the new
+// daemon's children have higher pids than its.
+func TestARestartOfTheDaemonFreesNoPidBelowIts(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + push(500, "pub", "eve") +
+		"+2s\n 600 rsyncd version 3.5.0 starting, listening on port 873\n 500 a word that no daemon says\n")
+	b.say(forged(500))
+	b.want("connected", b.book.connected, 1)
+	b.want("implausible", b.book.implausible, 3)
+}
+
+// Beside one daemon another one starts, and a client of the first connects before that has logged its start: the pids
+// are those of one machine still.
+func TestAnotherDaemonsStartThatIsLoggedLate(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + push(5000, "pub", "eve") +
+		"+2s\n 8002 connect from evil (10.6.6.6)\n 8001 rsyncd version 3.5.0 starting, listening on port 8730\n")
+	b.say(forged(5000))
+	if s := b.sessions.session(b.host, 5000); s == nil || !s.Doubtful() {
+		t.Errorf("the forged session is %+v, want a doubtful one", s)
+	}
 }

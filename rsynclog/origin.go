@@ -25,12 +25,14 @@ type Origin struct {
 	arrived int64 // when the last of its messages came
 	due     int64 // no session of it is over before
 	lists   [numPhases]sessionList
-	// forgotten is until when a session of which nothing is remembered can't have ended an hour ago: some had to make room before.
+	// forgotten is until when a session of which nothing is remembered can't have ended an hour ago: some had to make
+	// room before.
 	forgotten int64
 	modules   map[string]taught // configured modules' names, raw as logged
 	noName    int64             // until when there is no room for another one
-	names     bool              // "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
-	index     int               // in the State that is being made
+	// "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
+	names bool
+	index int // in the State that is being made
 }
 
 // A taught is a module's name that an origin's daemons have logged.
@@ -48,8 +50,8 @@ type originKey struct {
 // forgetAfter is how long something must have been silent before it makes room for something new.
 const forgetAfter = 24 * time.Hour
 
-// Origin returns the origin of a scope and a host name as it stands in the header, or of a machine's address where there is no name. The time at
-// is that of the message's arrival. The host is copied when it is new.
+// Origin returns the origin of a scope and a host name as it stands in the header, or of a machine's address where
+// there is no name. The time at is that of the message's arrival. The host is copied when it is new.
 func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) *Origin {
 	if len(host) > 0 {
 		addr = netip.Addr{} // it may be anybody who passes messages on
@@ -64,7 +66,8 @@ func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) 
 	}
 	o := t.origins[originKey{scope, string(host), addr}]
 	if o == nil {
-		if _, configured := t.hosts[string(host)]; !configured && len(t.origins) >= t.limits.Origins && !t.forgetOrigin(at) {
+		full := !t.hosts[string(host)] && len(t.origins) >= t.limits.Origins
+		if full && !t.forgetOrigin(at) {
 			t.overflown++
 			return t.overflow
 		}
@@ -77,21 +80,24 @@ func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) 
 
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
-	o := &Origin{Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr, raw: key.host, id: t.ids, tracked: true, due: math.MaxInt64}
+	o := &Origin{
+		Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr,
+		raw: key.host, id: t.ids, tracked: true, due: math.MaxInt64,
+	}
 	t.origins[key] = o
 	t.inOrder = append(t.inOrder, o)
 	return o
 }
 
-// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of its sessions is open.
+// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of its sessions is
+// open.
 func (t *Sessions) forgetOrigin(now int64) bool {
 	if now < t.nobodyBefore {
 		return false
 	}
 	var oldest *Origin
 	for _, o := range t.inOrder {
-		_, configured := t.hosts[o.raw]
-		if !configured && !o.busy() && (oldest == nil || o.arrived < oldest.arrived) {
+		if !t.hosts[o.raw] && !o.busy() && (oldest == nil || o.arrived < oldest.arrived) {
 			oldest = o
 		}
 	}
@@ -126,8 +132,8 @@ func (o *Origin) busy() bool {
 // wake makes the origin be looked at when a session may be over.
 func (o *Origin) wake(due int64) { o.due = min(o.due, due) }
 
-// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the daemon,
-// not a client, wrote it; otherwise ok is false.
+// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the
+// daemon, not a client, wrote it; otherwise ok is false.
 func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
@@ -158,7 +164,8 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	return m, true
 }
 
-// roomForName says whether an origin may learn another module's name, and lets go of one that has not been heard for a day if need be.
+// roomForName says whether an origin may learn another module's name, and lets go of one that has not been heard for
+// a day if need be.
 func (t *Sessions) roomForName(o *Origin) bool {
 	if t.names >= maxNames {
 		t.forgetOrigin(o.arrived)

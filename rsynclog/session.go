@@ -28,11 +28,13 @@ const (
 	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
 	// its summary says is added: it is remembered for as long as another session may be silent.
 	failingTTL = 15 * time.Minute
-	// endedTTL is for how long late lines of an ended session still find it, and after which its process may have ended, too.
+	// endedTTL is for how long late lines of an ended session still find it, and after which its process may have
+	// ended, too.
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all hosts: a sender can make hosts up.
+	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all hosts: a sender can
+	// make hosts up.
 	maxModules = 1000
 	maxNames   = 1 << 15
 	// pidsNear is how far a child's pid can be from its parent's.
@@ -46,7 +48,7 @@ const (
 // Sessions follows the sessions of many daemons. Not safe for concurrent use.
 type Sessions struct {
 	limits   Limits
-	ttl      [numPhases]int64  // how long a session of a phase may be silent; of an ended one, how long it is remembered
+	ttl      [numPhases]int64  // how long a session of a phase may be silent, or is remembered if it is over
 	known    map[string]string // modules from the settings, for every origin
 	hosts    map[string]bool   // hosts from the settings
 	origins  map[originKey]*Origin
@@ -61,7 +63,7 @@ type Sessions struct {
 	changes  []Change
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
-	waited   bool  // and whether it says when it was made
+	waited   bool  // whether that is its time
 	// nobodyBefore is until when no origin can be let go of.
 	nobodyBefore int64
 
@@ -74,16 +76,18 @@ type tableKey uint64
 
 func keyOf(o *Origin, pid int32) tableKey { return tableKey(o.id)<<32 | tableKey(uint32(pid)) }
 
-// NewSessions returns an empty table. The modules and hosts are the names that exist by configuration: a client can't invent these
-// modules, and these hosts always have room.
+// NewSessions returns an empty table. The modules and hosts are the names that exist by configuration: a client can't
+// invent these modules, and these hosts always have room.
 func NewSessions(limits Limits, modules, hosts []string) *Sessions {
 	t := &Sessions{
-		limits: limits, known: map[string]string{}, hosts: map[string]bool{}, origins: map[originKey]*Origin{}, table: map[tableKey]*Session{},
+		limits: limits, known: map[string]string{}, hosts: map[string]bool{},
+		origins: map[originKey]*Origin{}, table: map[tableKey]*Session{},
 		talkers: talkers{pages: map[talkerPage]*talkerBits{}},
 	}
 	ttl := limits.TTL
 	t.ttl = [numPhases]int64{
-		fresh: int64(min(freshTTL, ttl)), admitted: int64(min(freshTTL, ttl)), running: int64(ttl), failing: int64(min(failingTTL, ttl)),
+		fresh: int64(min(freshTTL, ttl)), admitted: int64(min(freshTTL, ttl)),
+		running: int64(ttl), failing: int64(min(failingTTL, ttl)),
 		settling: int64(min(limits.Settle, ttl)), lapsed: int64(max(endedTTL, ttl)), ended: int64(endedTTL),
 	}
 	for _, m := range modules {
@@ -135,7 +139,8 @@ func (t *Sessions) reset() {
 	t.changes = t.changes[:0]
 }
 
-// open begins a session of a process and makes room for it. It returns nil if there is no room for a client that only connected.
+// open begins a session of a process and makes room for it. It returns nil if there is no room for a client that only
+// connected.
 func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) *Session {
 	if !t.makeRoom(first != fresh) {
 		return nil
@@ -143,7 +148,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 	s := &Session{
 		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
 		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
-		stamp: t.stamp, waited: t.waited,
+		stamp: t.stamp, firstWaited: t.waited, lastWaited: t.waited,
 	}
 	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
@@ -172,7 +177,8 @@ func (t *Sessions) unlink(s *Session) {
 	t.ages[s.phase].remove(s)
 }
 
-// unlist takes a session off its origin's list. The next one, which nobody has looked at while it stood behind, may be due before.
+// unlist takes a session off its origin's list. The next one, which nobody has looked at while it stood behind, may
+// be due before.
 func (t *Sessions) unlist(s *Session) {
 	l := &s.Origin.lists[s.phase]
 	first := l.first == s
@@ -193,6 +199,9 @@ func (t *Sessions) drop(s *Session) {
 
 // move puts a session at the young end of a phase's list.
 func (t *Sessions) move(s *Session, p phase, at int64) {
+	if at > s.LastSeen {
+		s.lastWaited = t.waited
+	}
 	if at >= s.LastSeen {
 		s.LastSeen, s.unheard = at, 0
 	}
@@ -216,6 +225,9 @@ func (t *Sessions) end(s *Session, at int64) {
 		return
 	}
 	t.settleModule(s)
+	if s.mayTalk() {
+		t.letTalk(s)
+	}
 	last := ended
 	if s.phase == failing || s.orphaned != 0 && s.goingOn() {
 		last = lapsed // it may go on

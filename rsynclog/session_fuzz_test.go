@@ -96,7 +96,8 @@ func play(t *testing.T, script []byte) {
 		}
 		changes, believed := s.apply(o, pid, now, &ev)
 		if !believed {
-			for _, c := range changes { // sessions of which time has shown that they are over end before the line is looked at
+			// sessions of which time has shown that they are over end before the line is looked at
+			for _, c := range changes {
 				if c.Kind != Ended && c.Kind != Exited {
 					t.Fatalf("%q isn't believed, and counts as %d", line, c.Kind)
 				}

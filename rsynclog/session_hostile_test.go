@@ -286,7 +286,8 @@ func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
 	}
 }
 
-// Before 3.2 a module is known by the request; a forged "allowed access" doesn't make a daemon one of 3.2, which names them itself.
+// Before 3.2 a module is known by the request; a forged "allowed access" doesn't make a daemon one of 3.2, which
+// names them itself.
 func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "data")
 	b.say(`
@@ -336,4 +337,34 @@ func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
 	if total > maxNames {
 		t.Errorf("%d names are kept", total)
 	}
+}
+
+// A client whose session is forgotten writes a receiver's error: no upload with a lower pid fails by it.
+func TestAForgottenClientFailsNobodysUpload(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		90 connect from localhost (127.0.0.1)
+		90 rsync allowed access on module backup from localhost (127.0.0.1)
+		90 rsync to backup/ from alice@localhost (127.0.0.1)
+		90 receiving file list` + push(100, "pub", "eve") + `
+		+2s
+		+2h
+		100 rsync error: error in socket IO (code 10) at io.c(949) [receiver=3.5.0]
+		+2s
+		90 sent 1 bytes  received 2 bytes  total size 3
+		+2s`)
+	b.want("ended", b.book.ended, []string{"pub receive ok 10/20", "backup receive ok 1/2"})
+}
+
+// A client that was let in and asks for nothing writes what a daemon logs before it lets anybody in.
+func TestNobodyIsTurnedAwayThatWasLetIn(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say("666 connect from evil (10.6.6.6)\n666 rsync allowed access on module pub from evil (10.6.6.6)")
+	for _, l := range []string{
+		"module-list request from evil (10.6.6.6)", "unknown module 'x' tried from evil (10.6.6.6)", "rsync denied on module pub from evil (10.6.6.6)",
+	} {
+		b.say("666 " + l)
+	}
+	b.want("implausible", b.book.implausible, 3)
+	b.want("ended", b.book.ended, []string{})
 }

@@ -12,15 +12,20 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The kernel gives out pids in
-// ascending order, with strides for what else starts.
+// A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The
+// kernel gives out pids in ascending order, with strides for what else starts.
 type world struct {
 	r      *rand.Rand
 	parser *Parser
 	steps  []step
 	next   int32 // pid
 	held   []int32
-	long   bool // hours may pass, and the daemon may be started anew
+	under  [][]step // what sessions of others that go on are yet to log
+	long   bool     // hours may pass, and the daemon may be started anew
+	kernel bool     // it says when processes began
+	old    bool     // the daemon is one before rsync 3.2, which logs nothing about access
+	// the attacker has been let in without asking for anything: its session's start may be its own text
+	unasked bool
 }
 
 // A step is a line, or time that passes.
@@ -42,14 +47,52 @@ func (w *world) log(pid int32, lines ...string) {
 	}
 }
 
-// innocent plays somebody's session, as it goes, or broken off.
+// innocent begins somebody's session, which then goes as it goes, or is broken off. A module with a post-xfer exec
+// has it go on in a new process; a failed upload's receiver may log for itself, in its own.
 func (w *world) innocent() {
 	pid := w.fork()
+	other, from := pid, len(innocentLines)
 	lines := innocentLines[w.r.IntN(len(innocentLines))]
-	if w.r.IntN(4) == 0 {
+	switch {
+	case w.r.IntN(4) == 0:
 		lines = lines[:1+w.r.IntN(len(lines))]
+	case len(lines) > 3 && w.r.IntN(6) == 0 && !w.old:
+		other, from = w.fork(), 2
+	case strings.Contains(lines[len(lines)-1], "generator") && w.r.IntN(2) == 0:
+		lines = slices.Clone(lines)
+		n := len(lines)
+		lines[n-2], lines[n-1] = lines[n-1], lines[n-2]
+		other, from = w.fork(), n-1
 	}
-	w.log(pid, lines...)
+	var steps []step
+	for i, l := range lines {
+		if w.old && strings.Contains(l, "allowed access") {
+			continue
+		}
+		if i >= from {
+			pid = other
+		}
+		steps = append(steps, step{pid: pid, text: l})
+	}
+	w.under = append(w.under, steps)
+	if w.r.IntN(3) > 0 || w.old { // at once
+		w.goOn(len(w.under)-1, len(steps))
+	} else {
+		w.goOn(len(w.under)-1, 1)
+	}
+}
+
+// goOn lets a session of somebody's log some more.
+func (w *world) goOn(i, lines int) {
+	s := w.under[i]
+	n := min(lines, len(s))
+	if n < len(s) && strings.Contains(s[n].text, "[receiver=") && strings.Contains(s[n-1].text, "[generator=") {
+		n++ // within seconds
+	}
+	w.steps = append(w.steps, s[:n]...)
+	if w.under[i] = s[n:]; len(s) == n {
+		w.under = slices.Delete(w.under, i, i+1)
+	}
 }
 
 // open begins a session of the attacker's, in the module that anybody may use.
@@ -59,7 +102,15 @@ func (w *world) open() {
 	if w.r.IntN(2) == 0 {
 		way = "to"
 	}
-	w.log(pid, "connect from evil (10.6.6.6)", "rsync allowed access on module pub from evil (10.6.6.6)", "rsync "+way+" pub/ from evil (10.6.6.6)")
+	w.log(pid, "connect from evil (10.6.6.6)")
+	if !w.old {
+		w.log(pid, "rsync allowed access on module pub from evil (10.6.6.6)")
+	}
+	if w.old || w.r.IntN(4) > 0 {
+		w.log(pid, "rsync "+way+" pub/ from evil (10.6.6.6)")
+	} else {
+		w.unasked = true
+	}
 	w.held = append(w.held, pid)
 }
 
@@ -82,6 +133,9 @@ func (w *world) forge() {
 			"receiving file list", "recv evil [10.6.6.6] backup (alice) x 7", "sent 1 bytes  received 2 bytes  total size 1099511627776",
 		}[w.r.IntN(3):]
 	}
+	if w.old { // there a transfer line may name any module that is known
+		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "[10.6.6.6]") })
+	}
 	for _, l := range lines {
 		w.steps = append(w.steps, step{pid: pid, text: l, forged: true})
 	}
@@ -101,9 +155,13 @@ func (w *world) pause() {
 	w.steps = append(w.steps, step{pause: time.Duration(w.r.Float64() * float64(longest))})
 }
 
-// play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in its own sessions is left out.
+// play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in
+// its own sessions is left out.
 func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges map[string]string) {
 	s := newSessions(DefaultLimits(), "pub")
+	if w.old {
+		s = newSessions(DefaultLimits(), "pub", "data", "backup")
+	}
 	o := s.origin(0, "")
 	now := int64(time.Hour)
 	books, gauges = map[string]int64{}, map[string]string{}
@@ -112,8 +170,16 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 			name := ""
 			if c.Session != nil {
 				name = fmt.Sprintf("%q %q", c.Session.Module, c.Session.User)
+				if w.unasked && c.Session.Module == "pub" {
+					if name = `"pub"`; c.Kind == Executed {
+						continue
+					}
+				}
 			}
 			own := c.Session == nil || c.Session.Module == "pub"
+			if w.old && !own && c.Session.Module == "" && c.Session.Addr == "10.6.6.6" {
+				own, name = true, `"pub" ""` // its module is yet to be confirmed
+			}
 			switch c.Kind {
 			case Connected, DaemonStarted, LostByRelay, Executed, Listed:
 				books[fmt.Sprint(c.Kind, name)] += int64(c.N)
@@ -144,7 +210,11 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 			if ev.Kind == LostUpstream {
 				continue // the pipeline's: under a daemon's tag it is a client's
 			}
-			changes, _ := s.apply(o, step.pid, now, &ev)
+			p := Process{PID: step.pid}
+			if w.kernel {
+				p.Started = 1000 + uint64(step.pid)/8 // some begin in the same tick
+			}
+			changes, _ := s.Apply(o, p, When{Arrived: now}, &ev)
 			count(changes)
 		}
 	}
@@ -156,14 +226,19 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 }
 
 func newWorld(r *rand.Rand, parser *Parser) *world {
-	w := &world{r: r, parser: parser, next: 300 + r.Int32N(3000), long: r.IntN(3) == 0}
+	w := &world{
+		r: r, parser: parser, next: 300 + r.Int32N(3000),
+		long: r.IntN(3) == 0, kernel: r.IntN(4) == 0, old: r.IntN(4) == 0,
+	}
 	w.log(w.fork(), "rsyncd version 3.5.0 starting, listening on port 873")
 	w.innocent()
 	w.open()
 	for range 10 + r.IntN(80) {
 		switch n := r.IntN(20); {
-		case n < 4:
+		case n < 3:
 			w.innocent()
+		case n < 4 && len(w.under) > 0:
+			w.goOn(w.r.IntN(len(w.under)), 1+w.r.IntN(3))
 		case n < 6 && len(w.held) < 4:
 			w.open()
 		case n < 7 && len(w.held) > 1:
@@ -183,9 +258,10 @@ func newWorld(r *rand.Rand, parser *Parser) *world {
 	return w
 }
 
-// A client finds no way to a session, a module's or a user's name, a daemon's start or the freshness of a backup that is not its own, in any order
-// of what it can write and of the connections that it can make, while others come and go. Where hours pass it may gain sessions,
-// which are doubtful and move no gauge. Not played: a client that makes so many connections that all pids come round under it.
+// A client finds no way to a session, a module's or a user's name, a daemon's start or the freshness of a backup that
+// is not its own, in any order of what it can write and of the connections that it can make, while others come and
+// go. Where hours pass it may gain sessions, which are doubtful and move no gauge. Not played: a client that makes so
+// many connections that all pids come round under it.
 func TestNoWayForAClient(t *testing.T) {
 	parser := mustParser(t, DefaultLogFormat)
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))

@@ -313,8 +313,8 @@ func TestReusedPidThatTimesOutInTheHandshake(t *testing.T) {
 	b.want("connected", b.book.connected, 2)
 }
 
-// The new pid of a session with a post-xfer exec may be that of one that ended, as it seems, or never did. It is believed in another life of the
-// pid only; else a client could take a session that others have just begun.
+// The new pid of a session with a post-xfer exec may be that of one that ended, as it seems, or never did. It is
+// believed in another life of the pid only; else a client could take a session that others have just begun.
 func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 	const post = `
 		6 connect from localhost (127.0.0.1)
@@ -810,4 +810,27 @@ func TestHostsThatLookAlikeOnlyWhenCleaned(t *testing.T) {
 	if b := s.origin(0, "\uFFFD"); a == b || b != s.origin(0, "\uFFFD") {
 		t.Error("two hosts are one origin, or one host is two")
 	}
+}
+
+// An upload is killed. Its generator logs an error, and then its receiver does, under its own pid. The upload beside
+// it goes on.
+func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	b.say(`
+		90 connect from localhost (127.0.0.1)
+		90 rsync allowed access on module backup from localhost (127.0.0.1)
+		90 rsync to backup/ from alice@localhost (127.0.0.1)
+		90 receiving file list
+		100 connect from localhost (127.0.0.1)
+		100 rsync allowed access on module data from localhost (127.0.0.1)
+		100 rsync to data/ from localhost (127.0.0.1)
+		100 rsync error: error in socket IO (code 10) at io.c(949) [generator=3.5.0]
+		101 rsync error: error in rsync protocol data stream (code 12) at io.c(1) [receiver=3.5.0]
+		+2s
+		101 rsync error: error in rsync protocol data stream (code 12) at io.c(1) [receiver=3.5.0]
+		+2s
+		90 sent 1 bytes  received 2 bytes  total size 3
+		+2s`)
+	b.want("ended", b.book.ended, []string{"data receive aborted 0/0", "backup receive ok 1/2"})
+	b.want("exits", len(b.book.exits), 3)
 }

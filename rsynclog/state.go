@@ -89,8 +89,9 @@ type SessionState struct {
 	Requested                                 string
 	Born, Heard                               uint32
 	Started                                   uint64
-	Talks, Doubted, Waited                    bool
+	Talks, Doubted                            bool
 	Orphaned, Stamp, Shift                    int64
+	FirstWaited, LastWaited                   bool
 	Entered                                   uint64
 }
 
@@ -120,7 +121,8 @@ func Room(sessions int) []SessionState {
 // State copies everything. The time now is Apply's clock's. room may be nil, or what Room returned, which becomes the State's.
 func (t *Sessions) State(now int64, room []SessionState) State {
 	st := State{
-		Now: now, Names: stateNames(), Noted: t.overflow.Cookie != nil, Evicted: t.evicted, Overflown: t.overflown, NoRoom: t.nobodyBefore,
+		Now: now, Names: stateNames(), Noted: t.overflow.Cookie != nil,
+		Evicted: t.evicted, Overflown: t.overflown, NoRoom: t.nobodyBefore,
 		Origins: make([]OriginState, 0, len(t.origins)),
 	}
 	if n := t.Len(); len(room) >= n {
@@ -148,7 +150,8 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 func (o *Origin) state() OriginState {
 	c := OriginState{
 		Host: o.raw, Scope: o.Scope, Names: o.names, Noted: o.Cookie != nil, Arrived: o.arrived,
-		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor, Connects: o.life.connects, Laps: o.life.laps,
+		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor,
+		Connects: o.life.connects, Laps: o.life.laps,
 		Forgotten: o.forgotten, NoName: o.noName,
 		Offset: o.clock.offset, SteadyArrived: o.clock.steadyArrived, SteadyStamp: o.clock.steadyStamp,
 		Latest: o.clock.latest, QuietFrom: o.clock.quietFrom, Behind: o.clock.behind,
@@ -179,29 +182,32 @@ func (c *SessionState) fill(s *Session) {
 	}
 	c.Length, c.Wire, c.Requested = s.length, s.wire, s.request
 	c.Born, c.Heard, c.Started, c.Talks, c.Doubted = s.born, s.heard, s.started, s.talks, s.doubtful
-	c.Orphaned, c.Stamp, c.Shift, c.Waited, c.Entered = s.orphaned, s.stamp, s.shift, s.waited, s.entered
+	c.Orphaned, c.Stamp, c.Shift, c.Entered = s.orphaned, s.stamp, s.shift, s.entered
+	c.FirstWaited, c.LastWaited = s.firstWaited, s.lastWaited
 }
 
 // A Restart is what RestoreSessions has to know besides the State.
 type Restart struct {
-	Now  int64         // the time by the new clock
-	Down time.Duration // how long nothing was heard: since State.Now, by the wall clock; 0 where that has been set back meanwhile
+	Now int64 // the time by the new clock
+	// how long nothing was heard: since State.Now, by the wall clock; 0 where that has been set back meanwhile
+	Down time.Duration
 	// Replayed says of a scope that what was logged meanwhile is still to be read, from a file.
 	Replayed func(scope uint32) bool
 }
 
-// replayPatience is for how long after a restart the reading of a file may take to begin. Its sessions aren't judged by the clock before.
+// replayPatience is for how long after a restart the reading of a file may take to begin. Its sessions aren't judged
+// by the clock before.
 const replayPatience = time.Minute
 
-// RestoreSessions returns the table that a State was taken of, or an error that says what can't be in it. The limits, modules and hosts are
-// the new ones: where more sessions are open than may be, those that are surplus make room, as ever, when the next one begins, and
-// origins beyond the limit stay, while no others come.
+// RestoreSessions returns the table that a State was taken of, or an error that says what can't be in it. The limits,
+// modules and hosts are the new ones: where more sessions are open than may be, those that are surplus make room, as
+// ever, when the next one begins, and origins beyond the limit stay, while no others come.
 //
-// Times stay what they were, by the wall clock. Where that has been set back meanwhile, State.Now is taken for Restart.Now, so that nothing
-// lies in the future.
+// Times stay what they were, by the wall clock. Where that has been set back meanwhile, State.Now is taken for
+// Restart.Now, so that nothing lies in the future.
 //
-// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count towards the end of any session but
-// those whose lines are still to be read.
+// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count towards the end of any
+// session but those whose lines are still to be read.
 func RestoreSessions(limits Limits, modules, hosts []string, st *State, r Restart) (*Sessions, error) {
 	t := NewSessions(limits, modules, hosts)
 	down := int64(r.Down)
@@ -212,8 +218,10 @@ func RestoreSessions(limits Limits, modules, hosts []string, st *State, r Restar
 	if st.Noted {
 		t.overflow.Cookie = Restored{}
 	}
-	m := restorer{now: st.Now, shift: r.Now - down - st.Now, down: down, tables: st.Names.tables(), replayed: r.Replayed,
-		old: !slices.Contains(st.Names.Phases, phaseNames[admitted]), table: t.table}
+	m := restorer{
+		now: st.Now, shift: r.Now - down - st.Now, down: down, tables: st.Names.tables(), replayed: r.Replayed,
+		old: !slices.Contains(st.Names.Phases, phaseNames[admitted]), table: t.table,
+	}
 	t.nobodyBefore = m.toCome(st.NoRoom)
 	for i := range st.Origins {
 		o, err := t.restoreOrigin(&m, &st.Origins[i])
@@ -274,11 +282,14 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	case len(c.Host) > maxRaw:
 		return nil, fmt.Errorf("a name of %d bytes; the longest has %d", len(c.Host), maxRaw)
 	case len(c.Taught) > maxModules || t.names > maxNames:
-		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d", len(c.Taught), t.names, maxModules, maxNames)
+		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d",
+			len(c.Taught), t.names, maxModules, maxNames)
 	case c.Top < 0 || c.Floor < 0:
 		return nil, fmt.Errorf("pids of which %d is the highest and %d the least", c.Top, c.Floor)
 	}
-	for _, at := range [...]int64{c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest, c.QuietFrom} {
+	for _, at := range [...]int64{
+		c.Arrived, c.Forgotten, c.NoName, c.Offset, c.SteadyArrived, c.SteadyStamp, c.Latest, c.QuietFrom,
+	} {
 		if !possible(at) {
 			return nil, fmt.Errorf("the time %d is out of range", at)
 		}
@@ -332,7 +343,8 @@ type restorer struct {
 // time returns a time by the new clock. One after the last of the old clock can't be.
 func (r *restorer) time(at int64) int64 { return min(at, r.now) + r.shift }
 
-// toCome returns a time by the new clock until when something holds: an hour after the last one of the old clock at most.
+// toCome returns a time by the new clock until when something holds: an hour after the last one of the old clock at
+// most.
 func (r *restorer) toCome(at int64) int64 { return min(at, r.now+int64(endedTTL)) + r.shift }
 
 func (r *restorer) session(c *SessionState) (*Session, error) {
@@ -346,8 +358,9 @@ func (r *restorer) session(c *SessionState) (*Session, error) {
 		evicted: c.Evicted, listed: c.Listed, lateExits: c.LateExits, overruled: c.Overruled, executed: c.Executed,
 		exits:  [2]exit{{c.ExitRoles[0], c.ExitCodes[0]}, {c.ExitRoles[1], c.ExitCodes[1]}},
 		length: c.Length, wire: c.Wire, request: c.Requested,
-		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted, shift: c.Shift, waited: c.Waited,
-		entered: c.Entered,
+		born: c.Born, heard: c.Heard, started: c.Started, talks: c.Talks, doubtful: c.Doubted,
+		shift: c.Shift, entered: c.Entered,
+		firstWaited: c.FirstWaited, lastWaited: c.LastWaited,
 	}
 	for _, e := range [...]struct {
 		number uint8
@@ -399,9 +412,12 @@ func (r *restorer) check(c *SessionState) error {
 	case r.table[keyOf(o, c.PID)] != nil:
 		return fmt.Errorf("host %q has two sessions of this pid", o.raw)
 	case c.PID < 0 || c.Born > o.life.number || c.Heard > o.life.number || c.Born > c.Heard:
-		return fmt.Errorf("it began in life %d of its pid and was heard in life %d; host %q is in life %d", c.Born, c.Heard, o.raw, o.life.number)
-	case !possible(c.FirstSeen) || !possible(c.LastSeen) || !possible(c.End) || !possible(c.Orphaned) || !possible(c.Stamp) || !possible(c.Shift):
-		return fmt.Errorf("its times are out of range: %d, %d, %d, %d, %d, %d", c.FirstSeen, c.LastSeen, c.End, c.Orphaned, c.Stamp, c.Shift)
+		return fmt.Errorf("it began in life %d of its pid and was heard in life %d; host %q is in life %d",
+			c.Born, c.Heard, o.raw, o.life.number)
+	case !possible(c.FirstSeen) || !possible(c.LastSeen) || !possible(c.End),
+		!possible(c.Orphaned) || !possible(c.Stamp) || !possible(c.Shift):
+		return fmt.Errorf("its times are out of range: %d, %d, %d, %d, %d, %d",
+			c.FirstSeen, c.LastSeen, c.End, c.Orphaned, c.Stamp, c.Shift)
 	case max(c.Sent, c.Received, c.Total, c.Length, c.Wire) > maxBytes:
 		return fmt.Errorf("more bytes than any session is believed")
 	case c.LateExits > 2:

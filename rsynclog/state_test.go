@@ -32,7 +32,9 @@ func full(t *testing.T, o *Origin) *Session {
 		Outcome: Partial, HasSummary: true, Sent: 3, Received: 4, Total: 5, Cookie: "a note", phase: failing, known: true, moved: true, lost: true,
 		fileErrors: true, maxDelete: true, fileList: true, evicted: true, reason: ReasonAuth, listed: true,
 		exits: [2]exit{{'s', 23}, {'g', -7}}, lateExits: 2, length: 6, wire: 8, request: "data", overruled: true, executed: true,
-		unheard: 300, born: 1, heard: 2, started: 9, talks: true, doubtful: true, orphaned: 1800, ended: 1900, stamp: 1700, shift: 50, waited: true, entered: 1,
+		unheard: 300, born: 1, heard: 2, started: 9, talks: true, doubtful: true, orphaned: 1800,
+		ended: 1900, firstWaited: true, lastWaited: true, stamp: 1700,
+		shift: 50, entered: 1,
 		prev: &Session{}, next: &Session{}, older: &Session{}, newer: &Session{},
 	}
 	for v, i := reflect.ValueOf(s).Elem(), 0; i < v.NumField(); i++ {

@@ -5,8 +5,9 @@ import (
 	"math/bits"
 )
 
-// talkers is the set of the processes whose clients can have lines logged. It must remember them for as long as they may live,
-// however many sessions come meanwhile, so it has one bit for each: a host that used each of Linux's 4 million pids takes 0.6 MB.
+// talkers is the set of the processes whose clients can have lines logged. It must remember them for as long as they
+// may live, however many sessions come meanwhile, so it has one bit for each: a host that used each of Linux's 4
+// million pids takes 0.6 MB.
 type talkers struct {
 	pages map[talkerPage]*talkerBits
 	used  uint64 // counts up: which page was used last
@@ -60,8 +61,8 @@ func (t *talkers) remove(o *Origin, pid int32) {
 	}
 }
 
-// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the set, as Linux has 8192 pages of pids; who
-// sends datagrams in the name of many hosts can.
+// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the set, as Linux has
+// 8192 pages of pids; who sends datagrams in the name of many hosts can.
 func (t *talkers) forget() {
 	half := make(map[talkerPage]*talkerBits, maxTalkerPages/2)
 	for key, p := range t.pages {

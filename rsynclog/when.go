@@ -13,7 +13,8 @@ type When struct {
 const (
 	// waitedFrom is how far a stamp lies before its arrival if the record has waited somewhere, in a relay's queue say.
 	waitedFrom = time.Minute
-	// stampStep is how far two stamps of live records may differ from what passed between them: they have whole seconds.
+	// stampStep is how far two stamps of live records may differ from what passed between them: they have whole
+	// seconds.
 	stampStep = 2 * time.Second
 	// steadyFor is for how long stamps must keep pace with arrivals to prove that they came live.
 	steadyFor = time.Minute
@@ -21,10 +22,16 @@ const (
 	quarterHour = 15 * time.Minute
 	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
 	farthestZone = 26 * time.Hour
+	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times stay within
+	// possible.
+	farthestStamp = 30 * 365 * 24 * time.Hour
 	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
 	liveDelay = 3 * time.Second
-	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them is to be seen as one.
+	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them
+	// is to be seen as one.
 	jumpBack, jumpAhead = 2 * time.Minute, 30 * time.Second
+	// shiftPause is the least time between two corrections of an offset.
+	shiftPause = time.Second
 	// queueQuiet is for how long nothing comes of a relay's queue if it has been emptied.
 	queueQuiet = 10 * time.Second
 )
@@ -36,6 +43,7 @@ type originClock struct {
 	steadyArrived, steadyStamp int64
 	latest                     int64 // the latest time of a record
 	behind                     bool  // a backlog is being read
+	shifted                    int64 // when the offset was corrected last
 	quietFrom                  int64 // a queue is being read until then, if no more of it comes
 }
 
@@ -56,20 +64,23 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 		at = stamp
 	case waited >= int64(waitedFrom):
 		at = stamp
-		c.quietFrom = w.Arrived + int64(queueQuiet)
+		if stamp >= c.latest-int64(waitedFrom) { // else it is no queue's, whose records follow what came before
+			c.quietFrom = w.Arrived + int64(queueQuiet)
+		}
 	}
 	return at
 }
 
-// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone there. It returns
-// by how much times that were made of stamps must be moved, as the offset was wrong.
+// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone
+// there. It returns by how much times that were made of stamps must be moved, as the offset was wrong.
 func (c *originClock) learn(w When) (moved int64) {
-	if w.Backlog {
+	// who alternates between two zones costs no look at all sessions for each message
+	if w.Backlog || w.Arrived-c.shifted < int64(shiftPause) {
 		return 0
 	}
 	lag := w.Arrived - w.Stamp - c.offset
 	if k, rest := wholeQuarters(lag); !w.Zoned && k != 0 && rest < int64(liveDelay) && abs(lag) <= int64(farthestZone) {
-		return c.shift(k*int64(quarterHour), lag) // no zone is known by its name, but by such a difference
+		return c.shift(w, k*int64(quarterHour), lag) // no zone is known by its name, but by such a difference
 	}
 	passed, stamped := w.Arrived-c.steadyArrived, w.Stamp-c.steadyStamp
 	if c.steadyArrived == 0 || abs(passed-stamped) > int64(stampStep) {
@@ -79,12 +90,13 @@ func (c *originClock) learn(w When) (moved int64) {
 	if passed < int64(steadyFor) || abs(lag) <= int64(stampStep) {
 		return 0
 	}
-	return c.shift(lag, lag)
+	return c.shift(w, lag, lag)
 }
 
 // shift corrects the offset. Times were made of stamps only where these lagged far behind.
-func (c *originClock) shift(by, lag int64) (moved int64) {
+func (c *originClock) shift(w When, by, lag int64) (moved int64) {
 	c.offset += by
+	c.shifted = w.Arrived
 	if lag < int64(waitedFrom) {
 		return 0
 	}
@@ -104,14 +116,15 @@ func wholeQuarters(d int64) (k, rest int64) {
 
 func abs(d int64) int64 { return max(d, -d) }
 
-// recordTime returns when a record of an origin was made, and of a session if it is one's.
-func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int64 {
+// recordTime returns when a record of an origin was made, and of a session if it is one's. connects says that it is a
+// "connect from", and teaches that no client can have written that, whose process may have lost its time zone.
+func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches bool) int64 {
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
 	t.stamp, t.waited = 0, false
-	if w.Stamp != 0 {
-		if connects {
+	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
+		if teaches {
 			if by := c.learn(w); by != 0 {
 				t.moveTimes(o, by, w.Arrived)
 			}
@@ -124,41 +137,43 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 			s.stamp = stamp
 		}
 		at = c.stamped(w, stamp)
-		t.stamp, t.waited = stamp, at != w.Arrived
-		if s != nil && t.waited {
-			s.waited = true
-		}
+		t.waited = at != w.Arrived
 	}
 	c.latest = max(c.latest, at)
 	return at
 }
 
-// straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot knows no time zone and
-// logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts.
+// straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot
+// knows no time zone and logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the
+// chroot: before the transfer starts.
 func (s *Session) straighten(stamp int64) int64 {
 	stamp += s.shift
 	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
 		return stamp
 	}
 	k, rest := wholeQuarters(stamp - s.stamp)
-	if k < 0 && rest < int64(jumpBack) || k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted) {
-		s.shift -= k * int64(quarterHour)
-		stamp -= k * int64(quarterHour)
+	back := k < 0 && rest < int64(jumpBack)
+	ahead := k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted)
+	if by := -k * int64(quarterHour); (back || ahead) && abs(s.shift+by) <= int64(farthestZone) {
+		s.shift += by
+		stamp += by
 	}
 	return stamp
 }
 
-// moveTimes corrects the times of an origin's sessions, which were made of stamps with a wrong offset.
+// moveTimes corrects the times of an origin's sessions that were made of stamps with a wrong offset.
 func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 	for p := range o.lists {
 		for s := o.lists[p].first; s != nil; s = s.next {
-			if !s.waited {
-				continue // it has the times of its arrival
-			}
-			s.FirstSeen, s.LastSeen = min(s.FirstSeen+by, now), min(s.LastSeen+by, now)
-			s.ended = min(s.ended+by, now)
-			if s.stamp != 0 {
+			if s.stamp != 0 && (s.lastWaited || s.stamp <= s.LastSeen-int64(waitedFrom)) {
 				s.stamp += by
+			}
+			if s.lastWaited {
+				s.LastSeen = min(s.LastSeen+by, now)
+				s.ended = min(s.ended+by, now)
+			}
+			if s.firstWaited {
+				s.FirstSeen = min(s.FirstSeen+by, s.LastSeen)
 			}
 		}
 	}

@@ -98,8 +98,8 @@ func TestARelaysQueueHasTheTimesOfItsLines(t *testing.T) {
 	f.want("ended by the clock", len(f.book.ended), 3) // with the first one, which only connected
 }
 
-// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is one whose clock is wrong, after
-// it has kept pace for a minute.
+// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is
+// one whose clock is wrong, after it has kept pace for a minute.
 func TestOffsetsAreLearnt(t *testing.T) {
 	for _, zone := range []time.Duration{-5 * time.Hour, 5*time.Hour + 45*time.Minute, 14 * time.Hour, -12 * time.Hour, 0} {
 		f := newFeed(t)
@@ -184,7 +184,8 @@ func TestSilenceIsJudgedByTheLogsTime(t *testing.T) {
 	f.want("at its end", len(f.book.ended), 3)
 }
 
-// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged by a time in which nobody listened.
+// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged
+// by a time in which nobody listened.
 func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 	for _, replayed := range []bool{true, false} {
 		f := newFeed(t)
@@ -264,4 +265,92 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	if !strings.HasPrefix(s.Origin(0, []byte("invented3"), zeroAddr, at).Host, "invented") {
 		t.Error("one that was heard has made room")
 	}
+}
+
+// A stamp of another age, which any sender can write, is none: no time is kept that a State can't hold.
+func TestStampsOfAnotherAge(t *testing.T) {
+	for _, year := range []int{1678, 1700, 1900, 1930, 1970, 2000, 2040, 2080, 2160, 2261} {
+		for _, step := range []time.Duration{0, time.Minute, -26 * time.Hour, 14 * time.Minute} {
+			f := newFeed(t)
+			f.now = time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC).UnixNano()
+			stamp, arrived := time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC).UnixNano(), f.now
+			for i := range int32(200) {
+				for _, l := range []string{connects, allows, starts, "building file list"} {
+					ev := parsed(t, l)
+					f.sessions.Apply(f.host, Process{PID: 7 + i%5}, When{Arrived: arrived, Stamp: stamp, Zoned: i%2 == 0}, &ev)
+				}
+				arrived, stamp = arrived+int64(61*time.Second), stamp+int64(step)
+			}
+			st := f.sessions.State(arrived, nil)
+			if _, err := restoreAt(DefaultLimits(), nil, &st, arrived, 0); err != nil {
+				t.Errorf("%d, by steps of %v: %v", year, step, err)
+			}
+		}
+	}
+}
+
+// A daemon before 3.4.2 logs in UTC once it is in its chroot, and so it does what its client writes. A forged connect
+// there teaches no time zone.
+func TestAForgedConnectMovesNobodysTimes(t *testing.T) {
+	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour} {
+		f := newFeed(t)
+		f.at(0, 0, 7, connects, allows, starts)
+		f.at(time.Hour, time.Hour, 8, connects, allows)
+		f.at(time.Hour-zone, time.Hour, 8, starts)
+		f.at(time.Hour+time.Minute-zone, time.Hour+time.Minute, 8, connects)
+		f.at(time.Hour+2*time.Minute, time.Hour+2*time.Minute, 7, sums)
+		f.want(zone.String(), f.times(7), "0s 1h2m0s")
+	}
+}
+
+// Nor does it, where the jump of its stamps can't be undone, hold up the ends of others' sessions for as long as it
+// writes.
+func TestStampsOfLongAgoStopNoClock(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 8, connects, allows)
+	f.at(125*time.Second-2*time.Hour, 125*time.Second, 8, starts)
+	f.at(130*time.Second, 130*time.Second, 7, connects, allows, starts, sums)
+	for d := 131 * time.Second; d < 140*time.Second; d += time.Second {
+		f.at(d-2*time.Hour, d, 8, "a word that no daemon says")
+		f.add(f.sessions.tickAll(f.now + int64(d)))
+	}
+	f.want("ended", f.book.ended, []string{"data send ok 10/20"})
+}
+
+// The clock of a host is set back, or its summer time ends, while its sessions run. Their times are arrivals, and stay.
+func TestAClockThatIsSetBackMovesNoArrival(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, 400 * time.Second} {
+		f := newFeed(t)
+		f.at(0, 0, 7, connects, allows, starts)
+		f.at(10*time.Minute, 10*time.Minute, 6, connects, allows, starts, sums)
+		f.at(59*time.Minute+50*time.Second, 59*time.Minute+50*time.Second, 5, connects, allows, starts)
+		f.zone = by
+		for m := 60 * time.Minute; m <= 61*time.Minute; m += 30 * time.Second {
+			f.at(m, m, 8+int32(m/time.Second), connects)
+		}
+		f.at(61*time.Minute+30*time.Second, 61*time.Minute+30*time.Second, 5, sums)
+		f.want(by.String(), f.times(5), "59m50s 1h1m30s")
+		if by == time.Hour && f.sessions.session(f.host, 5).shift != 0 {
+			t.Error("its stamps seem to have jumped, too")
+		}
+		f.want(by.String(), f.times(7), "0s 0s")
+		f.want(by.String(), f.times(6), "10m0s 10m0s")
+		f.at(2*time.Hour, 2*time.Hour, 7, sums)
+		f.want(by.String(), f.times(7), "0s 2h0m0s")
+	}
+}
+
+// Connects of one host come in turn with the stamps of two time zones: its times are not moved for each.
+func TestTwoZonesOfOneHostAlternate(t *testing.T) {
+	f := newFeed(t)
+	moved := 0
+	for i := range int32(1000) {
+		f.zone = time.Duration(i%2) * time.Hour
+		before := f.host.clock.offset
+		f.at(time.Duration(i)*time.Millisecond, time.Duration(i)*time.Millisecond, 300+i, connects)
+		if f.host.clock.offset != before {
+			moved++
+		}
+	}
+	f.want("corrections of the offset", moved, 1)
 }

@@ -158,6 +158,31 @@ func TestClientForgesNoBackup(t *testing.T) {
 	}
 }
 
+// A client of a public module that asks for no path is let in, but no "rsync on" is logged for it, and it can write
+// before its file list.
+func TestClientWithoutARequestForgesNoBackup(t *testing.T) {
+	t.Parallel()
+	s := live(t, logFile, "127.0.0.1", identityConf)
+	s.secrets(t, "alice:"+testenv.Password)
+	s.pushAlice(t, 1000)
+	before := s.until(1, "rsync_sessions_total", `module="backup"`, `outcome="ok"`)
+	client := testenv.Dial(t, s.d)
+	if answer := client.AskFor(t, "pub"); answer != "@RSYNCD: OK" {
+		t.Fatal(answer)
+	}
+	client.Send(t, "--server\x00--sender\x00-re.\x00.\x00\x00")
+	for _, line := range forgedBackup {
+		client.Log(t, testenv.MessageInfo, line+"\n")
+	}
+	s.until(1, "rsync_sessions_total", `module="pub"`)
+	after := s.caughtUp(t, client, 1)
+	for _, m := range moved(before, after, "rsync_messages_total{", `module="pub"`, "rsync_connections_total") {
+		t.Errorf("a client's lines moved %s", m)
+	}
+	s.want(after, 2, "rsync_connections_total")
+	s.want(after, 2, "rsync_messages_total", `kind="implausible"`)
+}
+
 // restart stops the daemon, whose sessions go on, and starts another one.
 func (s *site) restart(t *testing.T) {
 	t.Helper()
