@@ -97,6 +97,8 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
 	case !s.mayTalk():
 		return believed
+	case !s.talks:
+		return doubtful // before rsync 3.2 nothing says whether it was let in; it has not said a word
 	case s.isOther(p):
 		return believed
 	case s.started != 0 && p.Started != 0:
