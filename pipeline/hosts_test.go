@@ -21,9 +21,11 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
 				c := Config{Hosts: []string{"known", "silent"}, Modules: []string{"data"}}
 				p := newPipeline(t, c)
+				pid := 505
 				say := func(host string) {
+					pid++
 					p.Deliver(src, slabOf(fmt.Sprintf(
-						"<30>Nov 23 18:40:52 %s rsyncd[505]: connect from localhost (127.0.0.1)", host)))
+						"<30>Nov 23 18:40:52 %s rsyncd[%d]: connect from localhost (127.0.0.1)", host, pid)))
 				}
 				want := func(when, name string, want float64) {
 					t.Helper()

@@ -75,7 +75,7 @@ func (w *world) innocent() {
 		steps = append(steps, step{pid: pid, text: l})
 	}
 	w.under = append(w.under, steps)
-	if w.r.IntN(3) > 0 || w.old { // at once
+	if w.r.IntN(3) > 0 || w.old || w.long { // at once, as no session goes on for hours between two lines
 		w.goOn(len(w.under)-1, len(steps))
 	} else {
 		w.goOn(len(w.under)-1, 1)
