@@ -82,10 +82,11 @@ func TestSendersWithoutANameAreToldApart(t *testing.T) {
 	from := func(host, addr string) *Origin {
 		return b.sessions.Origin(0, []byte(host), netip.MustParseAddr(addr), b.now)
 	}
-	if from("vm", "192.0.2.1") != from("vm", "2001:db8::2") {
+	vm := from("vm", "192.0.2.1")
+	one, other := from("", "192.0.2.1"), from("", "192.0.2.2")
+	if from("vm", "2001:db8::2") != vm {
 		t.Error("one host from two addresses is two origins")
 	}
-	one, other := from("", "192.0.2.1"), from("", "192.0.2.2")
 	const failed = "rsync error: error in socket IO (code 10) at io.c(949) [receiver=3.5.0]"
 	good, bad := push(1234, "backup", "alice"), strings.Replace(push(1234, "backup", "bob"), sums, failed, 1)
 	goodLines, badLines := strings.Split(good, "\n"), strings.Split(bad, "\n")
@@ -101,5 +102,21 @@ func TestSendersWithoutANameAreToldApart(t *testing.T) {
 	b.want("ended", b.book.ended, []string{"backup receive ok 10/20", "backup receive aborted 0/0"})
 	if from("", "192.0.2.1") != one || from("", "192.0.2.2") != other {
 		t.Error("an address has another origin than before")
+	}
+}
+
+// What a client may have written teaches no module: neither a session that it may have begun, nor one that nobody saw
+// begin.
+func TestWhatAClientMayHaveBegunTeachesNoModule(t *testing.T) {
+	for name, script := range map[string]string{
+		"doubtful":    push(7, "pub", "eve") + "+2s\n +1h\n" + push(7, "evil", "eve"),
+		"never begun": strings.Replace(push(7, "evil", "eve"), "7 connect", "0 connect", 1),
+	} {
+		b := newTable(t, DefaultLimits(), "pub")
+		b.say(script)
+		if s := b.sessions.session(b.host, 7); s == nil || s.Module != "" {
+			t.Errorf("%s: its session is %+v", name, s)
+		}
+		b.want(name+": names", len(b.host.modules), 0)
 	}
 }
