@@ -156,3 +156,27 @@ func TestStampsOfALiveInputAreNotBelieved(t *testing.T) {
 		})
 	})
 }
+
+// What was logged to a file while nobody ran is read after a restart, and shows which of its sessions are over by then.
+func TestAFilesSessionsEndByItsLinesAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, src := newPipeline(t, Config{}), fileSource()
+		src.Scope = receiver.StdinScope + 1
+		say := func(at time.Time, pid int, lines ...string) {
+			s := &receiver.Slab{Backlog: true}
+			for _, l := range lines {
+				s.Messages = append(s.Messages, fmt.Appendf(nil, "%s [%d] %s", at.Format("2006/01/02 15:04:05"), pid, l))
+			}
+			p.Deliver(src, s)
+		}
+		begun := time.Now()
+		say(begun, 9, aPush("alice")...)
+		_, st := p.Save()
+		time.Sleep(time.Hour)
+		p = again(t, st, Config{})
+		name := `rsync_sessions_total{direction="receive",module="data",outcome="ok"}`
+		wantSeries(t, p, "before its file is read", map[string]float64{name: 0})
+		say(begun.Add(30*time.Minute), 10, "connect from client (192.0.2.1)")
+		wantSeries(t, p, "half an hour of it read", map[string]float64{name: 1})
+	})
+}
