@@ -63,3 +63,18 @@ func TestASessionStampedInTheFuture(t *testing.T) {
 	b.endAt(5010, 5010, 5010, rsynclog.OK)
 	b.wantFreshness("the next one", 5010, 5010)
 }
+
+// A session that a client may have begun counts, and proves nobody's backup. An hour after its end the pid of
+// the first one may be another process', or not.
+func TestADoubtfulSessionIsNobodysBackup(t *testing.T) {
+	b := newBooks(t, Config{Modules: []string{"data"}})
+	b.pull("vm", "data", 7, 2000, 1, 2)
+	b.wantFreshness("the first", 2030, 2030)
+	b.pull("vm", "data", 7, 9000, 4, 8)
+	b.wantFreshness("a doubtful one", 2030, 2030)
+	if n := sum(t, b.registry(), "rsync_sessions_total", "outcome", "ok"); n != 2 {
+		t.Errorf("%v sessions are counted, want 2", n)
+	}
+	b.pull("vm", "data", 8, 9000, 1, 2)
+	b.wantFreshness("another process", 9030, 9030)
+}

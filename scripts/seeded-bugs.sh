@@ -2,7 +2,7 @@
 # usage: scripts/seeded-bugs.sh [NAME...]
 #
 # Tests the tests: applies each patch of testdata/seeded-bugs, or those named, to a copy of the tree, runs the test that the patch says catches
-# it, and expects that test to fail. Each patch is one mistake that would lose or double what is counted, and begins with two lines:
+# it, and expects that test to fail. Each patch is one mistake, and begins with two lines:
 #
 #	Bug: what it does
 #	Caught-by: PACKAGE TEST
