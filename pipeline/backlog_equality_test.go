@@ -1,0 +1,415 @@
+package pipeline
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// A log that is read late gives what live reading gave. A bubble's clock shows the time at which each line was written, 26 years after its
+// start, while a pipeline gets it; another one gets all of them later. Three moments are compared:
+//
+//   - when the last line has come, and all lines have been read. Who has not been told that it has caught up shows the log's time, so that the
+//     same sessions are active as were then;
+//   - after the time that lies between, when it has been told: the clock has ended what it had ended;
+//   - when everything has ended.
+//
+// At each of them everything that tells of rsync is the same, times within sameTime. Created times differ, and so does what tells of the
+// exporter itself, except for its counts of messages, of evicted sessions and of labels without room.
+
+// sameTime is how far the same time in two expositions may differ: stamps have whole seconds.
+const sameTime = 2.0
+
+// A history is what was written to one or more logs, in order.
+type history struct {
+	config Config
+	lines  []arrival
+	late   time.Duration // after the last line the log is read
+	slab   int           // lines a slab
+	queue  bool          // a relay hands it on late; else they are files
+	stops  []int         // the exporter that reads late was stopped before these lines; before the first one it read live
+	// oneClock says that one host wrote to one log. Of others, it is not known how late it is behind their last line.
+	oneClock bool
+}
+
+// An arrival is a line with the time at which it was written.
+type arrival struct {
+	at  time.Time
+	src *receiver.Source
+	raw []byte
+}
+
+// A reading is an exposition: histograms as their counts and sums.
+type reading map[string]float64
+
+// read returns what must be the same.
+func read(t *testing.T, p *Pipeline) reading {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(metrics.NewCollector(p.Snapshot, func() metrics.Live { return metrics.Live{} }))
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := reading{}
+	for _, f := range families {
+		name := f.GetName()
+		if own, is := strings.CutPrefix(name, "rsyncd_exporter_"); is && !slices.Contains([]string{
+			"received_total", "ignored_total", "discarded_total", "sessions_evicted_total", "label_overflow_total", "retired_messages_total"}, own) {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			series := "{" + strings.Join(labels, ",") + "}"
+			if f.GetType() == dto.MetricType_HISTOGRAM {
+				all[name+"_count"+series] = float64(m.GetHistogram().GetSampleCount())
+				all[name+"_sum"+series] = m.GetHistogram().GetSampleSum()
+				continue
+			}
+			all[name+series] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return all
+}
+
+// tolerance returns by how much a series may differ.
+func (r reading) tolerance(series string) float64 {
+	name, labels, _ := strings.Cut(series, "{")
+	switch {
+	case strings.HasSuffix(name, "_timestamp_seconds"), name == "rsync_last_session_duration_seconds":
+		return sameTime
+	case strings.HasSuffix(name, "_duration_seconds_sum"):
+		return sameTime * r[strings.TrimSuffix(name, "_sum")+"_count{"+labels]
+	}
+	return 0
+}
+
+// sameReading compares with what was read live.
+func sameReading(t *testing.T, got, want reading, when string) {
+	t.Helper()
+	var different []string
+	for series := range want {
+		if v, ok := got[series]; !ok || math.Abs(v-want[series]) > want.tolerance(series) {
+			different = append(different, fmt.Sprintf("%s = %.3f, live %.3f", series, v, want[series]))
+		}
+	}
+	for series, v := range got {
+		if _, ok := want[series]; !ok {
+			different = append(different, fmt.Sprintf("%s = %.3f, live there is none", series, v))
+		}
+	}
+	slices.Sort(different)
+	if len(different) > 0 {
+		different = different[:min(len(different), 12)]
+		t.Errorf("%s:\n\t%s", when, strings.Join(different, "\n\t"))
+	}
+}
+
+// pass lets time pass until a moment. What ends meanwhile does so as if somebody looked once a second: an end has the time at which it
+// was due, whenever that is found out. So it is enough to look where something new may be due: after a session has settled, after a
+// silent quarter of an hour, an hour and a day.
+func pass(until time.Time, pipelines ...*Pipeline) {
+	from := time.Now()
+	for _, d := range [...]time.Duration{
+		time.Second, 3 * time.Second, 16 * time.Minute, 61 * time.Minute, 25 * time.Hour, 26 * time.Hour, 50 * time.Hour} {
+		if at := from.Add(d); at.Before(until) {
+			time.Sleep(time.Until(at))
+			for _, p := range pipelines {
+				p.Tick()
+			}
+		}
+	}
+	time.Sleep(time.Until(until))
+}
+
+func (h *history) start(t *testing.T, saved []byte) *Pipeline {
+	t.Helper()
+	c := h.config
+	c.LogFormat, c.Tags, c.Limits, c.MaxSeries = cmp.Or(c.LogFormat, defaultFormat), []string{"*"}, rsynclog.DefaultLimits(), 1_000_000
+	if saved != nil {
+		st, err := DecodeState(saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.State = st
+	}
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// save returns the bytes of a pipeline's state.
+func save(t *testing.T, p *Pipeline) []byte {
+	t.Helper()
+	_, st := p.Save()
+	b, err := st.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sources returns those of the lines, each once.
+func (h *history) sources() (all []*receiver.Source) {
+	for _, l := range h.lines {
+		if !slices.Contains(all, l.src) {
+			all = append(all, l.src)
+		}
+	}
+	return all
+}
+
+// deliver hands lines over as they are read late: files one after the other, a queue in its order.
+func (h *history) deliver(p *Pipeline, lines []arrival) {
+	for _, src := range h.sources() {
+		s := &receiver.Slab{Backlog: !h.queue}
+		for _, l := range lines {
+			if l.src != src {
+				continue
+			}
+			if s.Messages = append(s.Messages, l.raw); len(s.Messages) == h.slab {
+				p.Deliver(src, s)
+				s.Messages = nil
+			}
+		}
+		if len(s.Messages) > 0 {
+			p.Deliver(src, s)
+		}
+	}
+}
+
+// caughtUp says that there is nothing more to be read. Nobody says so of a queue: it is quiet.
+func (h *history) caughtUp(p *Pipeline) {
+	if h.queue {
+		time.Sleep(11 * time.Second)
+		return
+	}
+	for _, src := range h.sources() {
+		p.Deliver(src, &receiver.Slab{})
+	}
+}
+
+// check compares reading late with reading live.
+func (h *history) check(t *testing.T) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Logf("%d lines, stops %v, slabs of %d, %v late", len(h.lines), h.stops, h.slab, h.late)
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(h.lines[0].at.Add(-time.Minute)))
+		live := h.start(t, nil)
+		both := []*Pipeline{live}
+		if len(h.stops) > 0 {
+			both = append(both, h.start(t, nil))
+		}
+		var saved []byte
+		for i, l := range h.lines {
+			if len(h.stops) > 0 && i == h.stops[0] {
+				saved, both = save(t, both[1]), both[:1]
+			}
+			pass(l.at, both...)
+			for _, p := range both {
+				p.Deliver(l.src, &receiver.Slab{Messages: [][]byte{l.raw}})
+			}
+		}
+		atEnd := read(t, live)
+
+		pass(time.Now().Add(h.late), live)
+		late := h.start(t, saved)
+		parts := append(slices.Clone(h.stops), len(h.lines))
+		if len(h.stops) == 0 {
+			parts = []int{0, len(h.lines)}
+		}
+		for i, from := range parts[:len(parts)-1] {
+			if i > 0 {
+				saved = save(t, late)
+				time.Sleep(time.Minute)
+				late = h.start(t, saved)
+			}
+			h.deliver(late, h.lines[from:parts[i+1]])
+		}
+		if h.oneClock {
+			sameReading(t, read(t, late), atEnd, "when all has been read")
+		}
+		h.caughtUp(late)
+		sameReading(t, read(t, late), read(t, live), "when that is known")
+		pass(time.Now().Add(60*time.Hour), live, late)
+		end := read(t, live)
+		sameReading(t, read(t, late), end, "at the end")
+		for series, v := range end {
+			if strings.HasPrefix(series, "rsync_sessions_active{") && v != 0 {
+				t.Errorf("at the end: %s = %v", series, v)
+			}
+		}
+		checkIdentities(t, gathered(t, late))
+	})
+}
+
+// stampIn reads a line's stamp, independently of the receiver.
+func stampIn(t *testing.T, raw []byte) (at time.Time, ok bool) {
+	t.Helper()
+	_, header, found := bytes.Cut(raw, []byte(">"))
+	if !found || raw[0] != '<' {
+		header = raw
+	}
+	header = bytes.TrimPrefix(header, []byte("1 "))
+	word, _, _ := bytes.Cut(header, []byte(" "))
+	for _, form := range []string{"2006/01/02 15:04:05", "2006 Jan _2 15:04:05", time.RFC3339Nano} {
+		text := string(header[:min(len(header), 19)])
+		switch form {
+		case time.RFC3339Nano:
+			text = string(word)
+		case "2006 Jan _2 15:04:05":
+			text = "2026 " + string(header[:min(len(header), 15)])
+		}
+		if at, err := time.ParseInLocation(form, text, time.Local); err == nil {
+			return at, true
+		}
+	}
+	return at, false
+}
+
+// written returns a source's lines with their times; a line without a stamp was written with the one before.
+func written(t *testing.T, src *receiver.Source, messages [][]byte) (lines []arrival) {
+	t.Helper()
+	var last time.Time
+	stamps := 0
+	for _, raw := range messages {
+		if at, ok := stampIn(t, raw); ok {
+			stamps++
+			if at.After(last) {
+				last = at
+			}
+		}
+		lines = append(lines, arrival{last, src, raw})
+	}
+	if stamps < len(messages)/2 || last.Year() != 2026 || len(lines) > 0 && lines[0].at.IsZero() {
+		t.Fatalf("%d of %d lines have a stamp; the last is %v", stamps, len(messages), last)
+	}
+	return lines
+}
+
+// merged puts the lines of several sources in the order of their times.
+func merged(parts ...[]arrival) (lines []arrival) {
+	lines = slices.Concat(parts...)
+	slices.SortStableFunc(lines, func(a, b arrival) int { return a.at.Compare(b.at) })
+	return lines
+}
+
+// Every log file of the corpus and of the captures, read a day late. A scenario with several log files has several sources.
+func TestRecordedFilesReadLate(t *testing.T) {
+	for _, dir := range []string{corpusDir, captures} {
+		truth := readTruthIn(t, dir)
+		names, _ := filepath.Glob(filepath.Join(dir, "file", "*log"))
+		logs := map[string][][]arrival{}
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scenario := scenarioOf(filepath.Base(name), truth)
+			src := &receiver.Source{Input: "file", Name: name, Scope: receiver.StdinScope + 1 + uint32(len(logs[scenario])), Dialect: receiver.Lines{}}
+			logs[scenario] = append(logs[scenario], written(t, src, bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))))
+		}
+		if want := map[string]int{corpusDir: 50, captures: 9}[dir]; len(logs) < want {
+			t.Errorf("%s: logs of %d scenarios, want %d at least", dir, len(logs), want)
+		}
+		for scenario, parts := range logs {
+			t.Run(scenario, func(t *testing.T) {
+				for _, c := range []Config{truth[scenario].config(), {}} {
+					for _, slab := range []int{64, 2048} {
+						h := history{config: c, lines: merged(parts...), late: 24 * time.Hour, slab: slab, oneClock: len(parts) == 1}
+						h.check(t)
+					}
+					h := history{config: c, lines: merged(parts...), late: 100 * time.Second, slab: 7, oneClock: len(parts) == 1}
+					h.stops = []int{len(h.lines) / 2, len(h.lines) * 3 / 4}
+					h.check(t)
+				}
+			})
+		}
+	}
+}
+
+// scenarioOf returns the name of the scenario that a file belongs to.
+func scenarioOf(file string, truth map[string]scenario) string {
+	for name := strings.TrimSuffix(file, filepath.Ext(file)); name != ""; name = strings.TrimSuffix(name, filepath.Ext(name)) {
+		if _, ok := truth[name]; ok || filepath.Ext(name) == "" {
+			return name
+		}
+	}
+	return file
+}
+
+// queueDelay is how long relays hold up the recorded messages. No difference of time zones looks like that.
+const queueDelay = 4*time.Hour + 7*time.Minute
+
+// Every datagram of the corpus and of the captures, whose stamps have no time zone, out of a relay's queue.
+func TestRecordedDatagramsOfAQueue(t *testing.T) {
+	for _, dir := range []string{corpusDir, captures} {
+		truth := readTruthIn(t, dir)
+		names, _ := filepath.Glob(filepath.Join(dir, "syslog", "*.raw"))
+		if want := map[string]int{corpusDir: 50, captures: 24}[dir]; len(names) < want {
+			t.Errorf("%s: %d dumps, want %d at least", dir, len(names), want)
+		}
+		for _, name := range names {
+			scenario := strings.TrimSuffix(filepath.Base(name), ".raw")
+			t.Run(scenario, func(t *testing.T) {
+				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{Local: true}}
+				h := history{config: truth[scenario].config(), lines: written(t, src, datagrams(t, name)), late: queueDelay, slab: 64, queue: true, oneClock: true}
+				h.check(t)
+			})
+		}
+	}
+}
+
+// Every scenario as six forwarders passed it on, out of a queue: stamps of RFC 3164, RFC 3339 and RFC 5424.
+func TestForwardedMessagesOfAQueue(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(corpusDir, "forwarded", "order.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order [][2]any
+	if err := json.Unmarshal(b, &order); err != nil {
+		t.Fatal(err)
+	}
+	truth := readTruth(t)
+	names, _ := filepath.Glob(filepath.Join(corpusDir, "forwarded", "*.raw"))
+	if len(names) != 6 {
+		t.Fatalf("%d forwarded streams, want 6", len(names))
+	}
+	for _, name := range names {
+		messages := forwarded(t, name)
+		src := &receiver.Source{Input: "tcp", Name: filepath.Base(name), Dialect: receiver.Auto{}}
+		for _, o := range order {
+			scenario, n := o[0].(string), int(o[1].(float64))
+			t.Run(src.Name+"/"+scenario, func(t *testing.T) {
+				h := history{config: truth[scenario].config(), lines: written(t, src, messages[:n]), late: queueDelay, slab: 64, queue: true, oneClock: true}
+				h.check(t)
+			})
+			messages = messages[n:]
+		}
+	}
+}
