@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -214,8 +216,14 @@ func (h *history) caughtUp(p *Pipeline) {
 func (h *history) check(t *testing.T) {
 	t.Helper()
 	defer func() {
-		if t.Failed() {
-			t.Logf("%d lines, stops %v, slabs of %d, %v late", len(h.lines), h.stops, h.slab, h.late)
+		if !t.Failed() {
+			return
+		}
+		t.Logf("%d lines, stops %v, slabs of %d, %v late", len(h.lines), h.stops, h.slab, h.late)
+		for i, l := range h.lines {
+			if i < 200 {
+				t.Logf("%3d %s %s %.200s", i, l.at.Format("02 15:04:05.000"), l.src.Name, l.raw)
+			}
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
@@ -410,6 +418,342 @@ func TestForwardedMessagesOfAQueue(t *testing.T) {
 				h.check(t)
 			})
 			messages = messages[n:]
+		}
+	}
+}
+
+// A plot makes up histories: what the processes of daemons on some hosts log, each line with the time at which it is written, of which a
+// stamp has the whole seconds.
+type plot struct {
+	r     *rand.Rand
+	form  form
+	lines []plotted
+	west  time.Duration // daemons in a chroot log so much later than it is: UTC, in a zone west of it; 0: none
+	zone  time.Duration // all stamps are so much later than here
+	named bool          // "allowed access" lines are logged: rsync 3.2 and later
+}
+
+// A form is how lines are written, and how they get to the exporter.
+type form uint8
+
+const (
+	logFiles form = iota // rsync's own log files, of one daemon each
+	rfc3164              // stamps without a zone, by a relay
+	rfc5424              // with one, and fractions of a second
+	numForms
+)
+
+// A plotted is a line of a process: of a host, or a file.
+type plotted struct {
+	at     time.Time
+	host   int
+	pid    int
+	shift  time.Duration // of its stamp
+	text   string
+	starts bool // it is a daemon's first
+	last   bool // it is its session's last
+}
+
+// raw writes the line in its form.
+func (p *plot) raw(l plotted) []byte {
+	at := l.at.Add(l.shift + p.zone)
+	switch p.form {
+	case logFiles:
+		return fmt.Appendf(nil, "%s [%d] %s", at.Format("2006/01/02 15:04:05"), l.pid, l.text)
+	case rfc3164:
+		return fmt.Appendf(nil, "<30>%s h%d rsyncd[%d]: %s", at.Format(time.Stamp), l.host, l.pid, l.text)
+	}
+	return fmt.Appendf(nil, "<30>1 %s h%d rsyncd %d - - %s", at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), l.host, l.pid, l.text)
+}
+
+// gap returns how long a process is silent: mostly less than some seconds, at times until it is taken for ended.
+func (p *plot) gap() time.Duration {
+	longest := [...]time.Duration{
+		0, 0, time.Second, time.Second, time.Second, 10 * time.Second, 10 * time.Second, time.Minute, 14 * time.Minute, 40 * time.Minute, 3 * time.Hour, 30 * time.Hour}
+	return time.Duration(p.r.Float64() * float64(longest[p.r.IntN(len(longest))]))
+}
+
+// shortGap is one during which no stamp that jumps can be taken for another jump.
+func (p *plot) shortGap() time.Duration {
+	return time.Duration(p.r.Float64() * float64(12*time.Second))
+}
+
+// say adds lines of a process, and returns when the last one was written.
+func (p *plot) say(at time.Time, l plotted, gap func() time.Duration, texts ...string) time.Time {
+	for _, text := range texts {
+		at = at.Add(gap())
+		l.at, l.text = at, text
+		p.lines = append(p.lines, l)
+	}
+	return at
+}
+
+// session adds a session that begins at a time, and returns when its last line was written.
+func (p *plot) session(at time.Time, host, pid int) time.Time {
+	module := fmt.Sprintf("m%d", p.r.IntN(3))
+	from := "localhost (127.0.0.1)"
+	l := plotted{host: host, pid: pid}
+	early := p.gap
+	if p.west != 0 {
+		early = p.shortGap
+	}
+	at = p.say(at, l, early, "connect from "+from)
+	switch p.r.IntN(12) {
+	case 0:
+		return at // a port scan
+	case 1:
+		return p.say(at, l, early, "module-list request from "+from)
+	case 2:
+		return p.say(at, l, early, "unknown module 'x' tried from "+from)
+	case 3:
+		return p.say(at, l, early, "auth failed on module "+module+" from "+from+" for alice: password mismatch")
+	case 4:
+		return p.say(at, l, early, "rsync allowed access on module "+module+" from "+from, "max connections (1) reached")
+	}
+	if p.named {
+		at = p.say(at, l, early, "rsync allowed access on module "+module+" from "+from)
+	}
+	if p.r.IntN(2) == 0 {
+		at = p.say(at, l, early, "rsync on "+module+"/ from "+from)
+		at = p.say(at, l, p.gap, "building file list")
+		for range p.r.IntN(4) {
+			at = p.say(at, l, p.gap, fmt.Sprintf("send localhost [127.0.0.1] %s () a %d", module, p.r.IntN(1000)))
+		}
+	} else {
+		at = p.say(at, l, early, "rsync to "+module+"/ from "+[...]string{"", "alice@"}[p.r.IntN(2)]+from)
+		at = p.say(at, l, p.gap, "receiving file list")
+		for range p.r.IntN(4) {
+			at = p.say(at, l, p.gap, fmt.Sprintf("recv localhost [127.0.0.1] %s () a %d", module, p.r.IntN(1000)))
+		}
+		if p.r.IntN(3) == 0 {
+			at = p.say(at, l, p.gap, `rsync: [receiver] mkstemp "/x" (in `+module+`) failed: Permission denied (13)`)
+		}
+	}
+	summary := fmt.Sprintf("sent %d bytes  received %d bytes  total size %d", 1+p.r.IntN(1000), 1+p.r.IntN(1000), p.r.IntN(1000))
+	failure := "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.2.7]"
+	switch p.r.IntN(8) {
+	case 0: // it ends without a word
+	case 1:
+		at = p.say(at, l, p.gap, failure)
+	case 2:
+		at = p.say(at, l, p.gap, summary, failure)
+	case 3:
+		at = p.say(at, l, p.gap, summary, summary)
+	default:
+		at = p.say(at, l, p.gap, summary)
+	}
+	return at
+}
+
+// daemon adds what one host's daemon and its sessions log: several at a time, under pids that come again, with restarts.
+func (p *plot) daemon(at time.Time, host int) {
+	pid, first := 0, 2+p.r.IntN(20)
+	free := map[int]time.Time{}
+	start := func() {
+		at = p.say(at, plotted{host: host, pid: 1 + p.r.IntN(2)*p.r.IntN(2000), starts: true}, p.shortGap, "rsyncd version 3.2.7 starting, listening on port 873")
+		pid = first
+	}
+	if p.r.IntN(2) == 0 {
+		start()
+	}
+	pid = first
+	for range 1 + p.r.IntN(25) {
+		at = at.Add(p.gap())
+		switch p.r.IntN(12) {
+		case 0:
+			at = at.Add(p.gap())
+			start()
+			continue
+		case 1:
+			if p.west == 0 {
+				pid = first + p.r.IntN(3000) // others have had those between
+			}
+		}
+		pid += 1 + p.r.IntN(3)
+		if free[pid].After(at) {
+			continue // it runs
+		}
+		free[pid] = p.session(at, host, pid)
+	}
+}
+
+// ages are those at which something ends: a last line has stood uncontradicted, a session of a stopped daemon or with file errors, one that
+// only connected, one that ran, and what is remembered of them.
+var ages = [...]time.Duration{2 * time.Second, 15 * time.Minute, time.Hour, 75 * time.Minute, 24 * time.Hour, 25 * time.Hour}
+
+// blur is by how much what stamps say of the time between two lines may be wrong, and more.
+const blur = 2200 * time.Millisecond
+
+// sharp says whether it takes more than stamps of whole seconds to tell what two lines mean, a before b: whether a process was silent, or a
+// daemon stopped, for a bit less or more than an age; whether a pause that looks like a difference of time zones was one; and which of two
+// sessions in different files was the last.
+func (p *plot) sharp(a, b plotted) bool {
+	d := b.at.Sub(a.at)
+	if a.host != b.host {
+		return p.form == logFiles && a.last && b.last && d < blur
+	}
+	if a.pid != b.pid && !a.starts {
+		return false
+	}
+	for _, age := range ages {
+		if d > age-blur && d < age+blur {
+			return true
+		}
+	}
+	const jump = 32 * time.Second
+	return a.pid == b.pid && (d+blur)%(15*time.Minute) < jump+blur && d > jump
+}
+
+// blunt puts off lines, and all that come after them, until none is sharp.
+func (p *plot) blunt() {
+	if p.form == rfc5424 {
+		return
+	}
+	for i := 1; i < len(p.lines); i++ {
+		if !slices.ContainsFunc(p.lines[:i], func(a plotted) bool { return p.sharp(a, p.lines[i]) }) {
+			continue
+		}
+		for j := i; j < len(p.lines); j++ {
+			p.lines[j].at = p.lines[j].at.Add(2 * blur)
+		}
+		i--
+	}
+}
+
+// order sorts the lines and finds the last ones of sessions. Some of the others bear the second before, for which others have been logged
+// already, as a process takes the time before it writes.
+func (p *plot) order() {
+	slices.SortStableFunc(p.lines, func(a, b plotted) int { return a.at.Compare(b.at) })
+	type process struct{ host, pid int }
+	next := map[process]string{}
+	for i := range slices.Backward(p.lines) {
+		l := &p.lines[i]
+		after := next[process{l.host, l.pid}]
+		l.last = after == "" || strings.HasPrefix(after, "connect")
+		if !l.last && p.form != rfc5424 && p.r.IntN(10) == 0 {
+			l.shift -= time.Second
+		}
+		next[process{l.host, l.pid}] = l.text
+	}
+}
+
+// newPlot returns a random one.
+func newPlot(r *rand.Rand) *plot {
+	p := &plot{r: r, form: form(r.IntN(int(numForms))), named: r.IntN(4) > 0}
+	if p.form != rfc5424 && r.IntN(3) == 0 {
+		p.west = time.Duration(r.IntN(26*4+1)-12*4) * 15 * time.Minute
+	}
+	// No zone changes its time within these days.
+	start := time.Date(2027, 1, 10, 0, 0, 0, 0, time.Local).Add(time.Duration(r.Int64N(int64(24 * time.Hour))))
+	for host := range 1 + r.IntN(3)*r.IntN(2) {
+		p.daemon(start.Add(time.Duration(r.Int64N(int64(time.Hour)))), host)
+	}
+	p.order()
+	p.blunt()
+	p.chroot()
+	return p
+}
+
+// chroot makes sessions go into a chroot before they start, unless they then are silent for longer than it is known of what has ended.
+func (p *plot) chroot() {
+	if p.west == 0 {
+		return
+	}
+	type process struct{ host, pid int }
+	sessions := map[process][]*plotted{}
+	var all [][]*plotted
+	for i := range p.lines {
+		l := &p.lines[i]
+		of := process{l.host, l.pid}
+		sessions[of] = append(sessions[of], l)
+		if l.last {
+			all = append(all, sessions[of])
+			delete(sessions, of)
+		}
+	}
+	for _, lines := range all {
+		start := slices.IndexFunc(lines, func(l *plotted) bool {
+			return strings.HasPrefix(l.text, "rsync on ") || strings.HasPrefix(l.text, "rsync to ")
+		})
+		if start < 1 || lines[start].at.Sub(lines[start-1].at) > 25*time.Second {
+			continue // its jump is not to be told from a pause
+		}
+		longest := time.Duration(0)
+		for i := range lines[1:] {
+			longest = max(longest, lines[i+1].at.Sub(lines[i].at))
+		}
+		if longest < 50*time.Minute {
+			for _, l := range lines[start:] {
+				l.shift += p.west
+			}
+		}
+	}
+}
+
+// history makes lines of the plot.
+func (p *plot) history() *history {
+	h := &history{late: time.Duration(p.r.Int64N(int64(300*time.Hour)) + int64(62*time.Second)), slab: [...]int{1, 64, 2048}[p.r.IntN(3)], queue: p.form != logFiles}
+	if p.r.IntN(2) == 0 {
+		h.config.Modules = []string{"m0", "m1", "m2"}
+	}
+	h.oneClock = !slices.ContainsFunc(p.lines, func(l plotted) bool { return l.host != p.lines[0].host })
+	if n := p.r.IntN(3); !h.queue && n > 0 {
+		for range n {
+			h.stops = append(h.stops, p.r.IntN(len(p.lines)))
+		}
+		slices.Sort(h.stops)
+		first := slices.IndexFunc(p.lines, func(l plotted) bool { return strings.HasPrefix(l.text, "connect") })
+		if h.oneClock && first >= 0 && first < h.stops[0] && p.r.IntN(2) == 0 { // the daemon is in another zone, as has been seen
+			p.zone = time.Duration(p.r.IntN(26*4+1)-12*4) * 15 * time.Minute
+		}
+	}
+	one := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: receiver.Auto{}}
+	files := map[int]*receiver.Source{}
+	for _, l := range p.lines {
+		src := one
+		if p.form == logFiles {
+			if src = files[l.host]; src == nil {
+				scope := receiver.StdinScope + 1 + uint32(l.host)
+				src = &receiver.Source{Input: "file", Name: fmt.Sprint("file ", l.host), Scope: scope, Dialect: receiver.Lines{}}
+				files[l.host] = src
+			}
+		}
+		h.lines = append(h.lines, arrival{l.at, src, p.raw(l)})
+	}
+	if p.form == rfc3164 {
+		p.settleDelay(h)
+	}
+	return h
+}
+
+// settleDelay makes a relay's delay one that is no difference of time zones for any connect.
+func (p *plot) settleDelay(h *history) {
+	last := h.lines[len(h.lines)-1].at
+	for again := true; again; {
+		again = false
+		for _, l := range p.lines {
+			rest := (last.Sub(l.at) + h.late) % (15 * time.Minute)
+			if strings.HasPrefix(l.text, "connect") && (rest < 5*time.Second || rest > 15*time.Minute-5*time.Second) {
+				h.late += 7 * time.Second
+				again = true
+			}
+		}
+	}
+}
+
+// Random logs, whole or in pieces between which the exporter was stopped, and random queues.
+func TestRandomLogsReadLate(t *testing.T) {
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
+	forms := [numForms]int{}
+	for range testenv.Tortured(60, 1000) {
+		p := newPlot(r)
+		h := p.history()
+		forms[p.form]++
+		h.check(t) // which fails the test at once
+	}
+	for f, n := range forms {
+		if n == 0 {
+			t.Errorf("no history of form %d", f)
 		}
 	}
 }

@@ -190,13 +190,14 @@ func (t *Sessions) drop(s *Session) {
 	}
 }
 
-// move puts a session at the young end of a phase's list.
+// move puts a session at the young end of a phase's list. One that is over keeps its last line, by which it was counted or, if the line that
+// shows that it is over is its own, will be in a moment.
 func (t *Sessions) move(s *Session, p phase, at int64) {
-	if at >= s.LastSeen {
-		s.LastSeen, s.unheard = at, 0
-	}
-	if s.over() {
+	switch {
+	case s.over():
 		s.ended = max(s.ended, at)
+	case at >= s.LastSeen:
+		s.LastSeen, s.unheard = at, 0
 	}
 	o := s.Origin
 	t.unlist(s)

@@ -47,9 +47,13 @@ func (c *originClock) time(now int64) int64 {
 	return now
 }
 
-// stamped returns the time of a record whose stamp, corrected, is given.
+// stamped returns the time of a record whose stamp, corrected, is given. Of those that have waited and have the same second, each is later than
+// the one before.
 func (c *originClock) stamped(w When, stamp int64) int64 {
 	at := w.Arrived
+	if stamp <= c.latest && c.latest < stamp+int64(time.Second) {
+		stamp = c.latest + 1
+	}
 	switch waited := w.Arrived - stamp; {
 	case waited <= 0:
 	case w.Backlog:
