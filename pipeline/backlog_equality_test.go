@@ -430,6 +430,7 @@ type plot struct {
 	lines []plotted
 	west  time.Duration // daemons in a chroot log so much later than it is: UTC, in a zone west of it; 0: none
 	zone  time.Duration // all stamps are so much later than here
+	count int           // of sessions
 	named bool          // "allowed access" lines are logged: rsync 3.2 and later
 }
 
@@ -452,6 +453,8 @@ type plotted struct {
 	text   string
 	starts bool // it is a daemon's first
 	last   bool // it is its session's last
+
+	session int // which one, from 1 on; 0: a daemon's
 }
 
 // raw writes the line in its form.
@@ -492,7 +495,8 @@ func (p *plot) say(at time.Time, l plotted, gap func() time.Duration, texts ...s
 func (p *plot) session(at time.Time, host, pid int) time.Time {
 	module := fmt.Sprintf("m%d", p.r.IntN(3))
 	from := "localhost (127.0.0.1)"
-	l := plotted{host: host, pid: pid}
+	p.count++
+	l := plotted{host: host, pid: pid, session: p.count}
 	early := p.gap
 	if p.west != 0 {
 		early = p.shortGap
@@ -507,11 +511,15 @@ func (p *plot) session(at time.Time, host, pid int) time.Time {
 		return p.say(at, l, early, "unknown module 'x' tried from "+from)
 	case 3:
 		return p.say(at, l, early, "auth failed on module "+module+" from "+from+" for alice: password mismatch")
-	case 4:
-		return p.say(at, l, early, "rsync allowed access on module "+module+" from "+from, "max connections (1) reached")
 	}
 	if p.named {
 		at = p.say(at, l, early, "rsync allowed access on module "+module+" from "+from)
+		switch p.r.IntN(10) {
+		case 0:
+			return p.say(at, l, early, "max connections (1) reached")
+		case 1:
+			l.pid += 1000 // it goes on in another process, for a post-xfer exec
+		}
 	}
 	if p.r.IntN(2) == 0 {
 		at = p.say(at, l, early, "rsync on "+module+"/ from "+from)
@@ -592,7 +600,7 @@ func (p *plot) sharp(a, b plotted) bool {
 	if a.host != b.host {
 		return p.form == logFiles && a.last && b.last && d < blur
 	}
-	if a.pid != b.pid && !a.starts {
+	if a.session != b.session && a.pid != b.pid && !a.starts {
 		return false
 	}
 	for _, age := range ages {
@@ -601,7 +609,7 @@ func (p *plot) sharp(a, b plotted) bool {
 		}
 	}
 	const jump = 32 * time.Second
-	return a.pid == b.pid && (d+blur)%(15*time.Minute) < jump+blur && d > jump
+	return a.session == b.session && (d+blur)%(15*time.Minute) < jump+blur && d > jump
 }
 
 // blunt puts off lines, and all that come after them, until none is sharp.
@@ -624,16 +632,14 @@ func (p *plot) blunt() {
 // already, as a process takes the time before it writes.
 func (p *plot) order() {
 	slices.SortStableFunc(p.lines, func(a, b plotted) int { return a.at.Compare(b.at) })
-	type process struct{ host, pid int }
-	next := map[process]string{}
+	goesOn := map[int]bool{}
 	for i := range slices.Backward(p.lines) {
 		l := &p.lines[i]
-		after := next[process{l.host, l.pid}]
-		l.last = after == "" || strings.HasPrefix(after, "connect")
+		l.last = !goesOn[l.session]
 		if !l.last && p.form != rfc5424 && p.r.IntN(10) == 0 {
 			l.shift -= time.Second
 		}
-		next[process{l.host, l.pid}] = l.text
+		goesOn[l.session] = true
 	}
 }
 
@@ -659,16 +665,10 @@ func (p *plot) chroot() {
 	if p.west == 0 {
 		return
 	}
-	type process struct{ host, pid int }
-	sessions := map[process][]*plotted{}
-	var all [][]*plotted
+	all := make([][]*plotted, p.count)
 	for i := range p.lines {
-		l := &p.lines[i]
-		of := process{l.host, l.pid}
-		sessions[of] = append(sessions[of], l)
-		if l.last {
-			all = append(all, sessions[of])
-			delete(sessions, of)
+		if l := &p.lines[i]; l.session > 0 {
+			all[l.session-1] = append(all[l.session-1], l)
 		}
 	}
 	for _, lines := range all {

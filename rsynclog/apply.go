@@ -17,7 +17,7 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
-	at := t.recordTime(o, s, w, ev.Kind == Connect)
+	at := t.recordTime(o, t.speaker(o, s, p, ev), w, ev.Kind == Connect)
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {

@@ -41,7 +41,8 @@ func (f *feed) times(pid int32) string {
 	if s == nil {
 		return "none"
 	}
-	return fmt.Sprint(time.Duration(s.FirstSeen-f.now), " ", time.Duration(s.LastSeen-f.now))
+	since := func(at int64) time.Duration { return time.Duration(at - f.now).Round(time.Microsecond) } // lines of one second follow one another
+	return fmt.Sprint(since(s.FirstSeen), " ", since(s.LastSeen))
 }
 
 const (
