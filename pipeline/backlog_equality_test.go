@@ -457,6 +457,11 @@ type plotted struct {
 	session int // which one, from 1 on; 0: a daemon's
 }
 
+// begins says whether the line is the one with which a transfer starts.
+func (l *plotted) begins() bool {
+	return strings.HasPrefix(l.text, "rsync on ") || strings.HasPrefix(l.text, "rsync to ")
+}
+
 // raw writes the line in its form.
 func (p *plot) raw(l plotted) []byte {
 	at := l.at.Add(l.shift + p.zone)
@@ -518,7 +523,9 @@ func (p *plot) session(at time.Time, host, pid int) time.Time {
 		case 0:
 			return p.say(at, l, early, "max connections (1) reached")
 		case 1:
-			l.pid += 1000 // it goes on in another process, for a post-xfer exec
+			if p.west == 0 { // which of several goes on there is a guess, and so is which one's stamps have jumped
+				l.pid += 1000 // it goes on in another process, for a post-xfer exec
+			}
 		}
 	}
 	if p.r.IntN(2) == 0 {
@@ -600,7 +607,9 @@ func (p *plot) sharp(a, b plotted) bool {
 	if a.host != b.host {
 		return p.form == logFiles && a.last && b.last && d < blur
 	}
-	if a.session != b.session && a.pid != b.pid && !a.starts {
+	waits := strings.HasPrefix(a.text, "connect") || strings.HasPrefix(a.text, "rsync allowed")
+	adopts := waits && b.begins() // as far as is known, the start may be that one's
+	if a.session != b.session && a.pid != b.pid && !a.starts && !adopts {
 		return false
 	}
 	for _, age := range ages {
@@ -609,7 +618,7 @@ func (p *plot) sharp(a, b plotted) bool {
 		}
 	}
 	const jump = 32 * time.Second
-	return a.session == b.session && (d+blur)%(15*time.Minute) < jump+blur && d > jump
+	return (a.session == b.session || adopts) && (d+2*blur)%(15*time.Minute) < jump+2*blur && d > jump
 }
 
 // blunt puts off lines, and all that come after them, until none is sharp.

@@ -13,7 +13,7 @@ func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names
 // that began it. Its stamps may have jumped between these two.
 func (t *Sessions) speaker(o *Origin, s *Session, p Process, ev *Event) *Session {
 	switch {
-	case ev.Kind == Start && (s == nil && !t.talkers.has(o, p.PID) || s != nil && s.mayHaveLeft()):
+	case ev.Kind == Start && (s == nil || s.over() || s.mayHaveLeft()):
 		if from := t.waiting(o, p.PID, ev); from != nil {
 			return from
 		}

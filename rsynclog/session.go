@@ -61,6 +61,7 @@ type Sessions struct {
 	changes  []Change
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
+	shift    int64 // what it was corrected by, for its session's jumps
 	// nobodyBefore is until when no origin can be let go of.
 	nobodyBefore int64
 
@@ -142,7 +143,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 	s := &Session{
 		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
 		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
-		stamp: t.stamp,
+		stamp: t.stamp, shift: t.shift,
 	}
 	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
@@ -194,8 +195,9 @@ func (t *Sessions) drop(s *Session) {
 // shows that it is over is its own, will be in a moment.
 func (t *Sessions) move(s *Session, p phase, at int64) {
 	switch {
+	case s.over() && at >= s.ended:
+		s.ended, s.unheard = at, 0
 	case s.over():
-		s.ended = max(s.ended, at)
 	case at >= s.LastSeen:
 		s.LastSeen, s.unheard = at, 0
 	}

@@ -113,7 +113,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
-	t.stamp = 0
+	t.stamp, t.shift = 0, 0
 	if w.Stamp != 0 {
 		if connects {
 			if by := c.learn(w); by != 0 {
@@ -123,9 +123,10 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 		stamp := w.Stamp + c.offset
 		if s != nil && !connects {
 			if !w.Zoned {
-				stamp = s.straighten(stamp)
+				stamp = s.straighten(w, stamp)
 			}
 			s.stamp = stamp
+			t.shift = s.shift
 		}
 		t.stamp = stamp
 		at = c.stamped(w, stamp)
@@ -135,10 +136,14 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects bool) int6
 }
 
 // straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot knows no time zone and
-// logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts.
-func (s *Session) straighten(stamp int64) int64 {
+// logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the chroot: before the transfer starts. One that is
+// live has not jumped if its stamp is that of its arrival, however long the session was silent.
+func (s *Session) straighten(w When, stamp int64) int64 {
 	stamp += s.shift
 	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
+		return stamp
+	}
+	if !w.Backlog && abs(w.Arrived-stamp) < int64(waitedFrom) {
 		return stamp
 	}
 	k, rest := wholeQuarters(stamp - s.stamp)
