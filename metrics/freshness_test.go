@@ -63,3 +63,13 @@ func TestASessionStampedInTheFuture(t *testing.T) {
 	b.endAt(5010, 5010, 5010, rsynclog.OK)
 	b.wantFreshness("the next one", 5010, 5010)
 }
+
+// Of two files, read one after the other, the one with the failure came first.
+func TestASuccessThatComesToLightBehindALaterFailure(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.endAt(2000, 9000, 9000, rsynclog.Aborted)
+	b.endAt(1000, 9000, 9000, rsynclog.OK)
+	b.wantFreshness("in the wrong order", 1000, 2000)
+	b.endAt(500, 9000, 9000, rsynclog.OK)
+	b.wantFreshness("an earlier one", 1000, 2000)
+}

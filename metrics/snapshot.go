@@ -97,19 +97,17 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, without making room for any. One whose module has yet to be
-// confirmed may have none of its direction: it is shown without one. Where its own have gone, they are those of hosts
-// and modules without room.
+// running returns the counters of a session that runs, without making room for any: those of hosts and modules
+// without room if its own have gone.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {
 		return h, f
 	}
 	if h := s.hosts[sess.Origin.Host]; h != nil {
-		m := h.modules[sess.Module]
-		if sess.Module == "" {
-			m = h.unnamed
-			return h, cmp.Or(m.flows[sess.Direction], m.flows[rsynclog.NoDirection])
+		m := h.unnamed
+		if sess.Module != "" {
+			m = h.modules[sess.Module]
 		}
 		if m != nil && m.flows[sess.Direction] != nil {
 			return h, m.flows[sess.Direction]
