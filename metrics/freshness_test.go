@@ -78,3 +78,13 @@ func TestADoubtfulSessionIsNobodysBackup(t *testing.T) {
 	b.pull("vm", "data", 8, 9000, 1, 2)
 	b.wantFreshness("another process", 9030, 9030)
 }
+
+// Of two files, read one after the other, the one with the failure came first.
+func TestASuccessThatComesToLightBehindALaterFailure(t *testing.T) {
+	b := newBooks(t, Config{})
+	b.endAt(2000, 9000, 9000, rsynclog.Aborted)
+	b.endAt(1000, 9000, 9000, rsynclog.OK)
+	b.wantFreshness("in the wrong order", 1000, 2000)
+	b.endAt(500, 9000, 9000, rsynclog.OK)
+	b.wantFreshness("an earlier one", 1000, 2000)
+}

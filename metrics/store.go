@@ -319,19 +319,20 @@ func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
 }
 
-// ended takes a session for the last one unless another ended after it. at is the present: no session ended later,
-// and what is stored of a later time came from a clock that was ahead.
+// ended takes a session for the last one unless another ended after it, and for the last good one likewise: a bad one
+// may come to light first, in another file. at is the present: no session ended later, and what is stored of a later
+// time came from a clock that was ahead.
 func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
 	u.heard = at
 	u.lastSuccess = min(u.lastSuccess, at)
 	last = min(last, at)
+	if ok {
+		u.lastSuccess = max(u.lastSuccess, last)
+	}
 	if last < u.lastAttempt && u.lastAttempt <= at {
 		return
 	}
 	u.lastAttempt, u.lastDuration, u.lastListed = last, took, listed
-	if ok {
-		u.lastSuccess = last
-	}
 }
 
 // userNamed returns what is known of a user of these series.

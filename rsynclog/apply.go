@@ -18,7 +18,7 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 	}
 	s := t.session(o, p.PID)
 	connects := ev.Kind == Connect
-	at := t.recordTime(o, s, w, connects, connects && !t.mayForge(o, s, p))
+	at := t.recordTime(o, t.speaker(o, s, p, ev), w, connects, connects && !t.mayForge(o, s, p))
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {

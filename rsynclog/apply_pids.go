@@ -9,6 +9,20 @@ import "bytes"
 // on, one that was not let into a module and whose client can't have written a start.
 func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
 
+// speaker returns the session whose line it is, for its time: s, that of the pid, or the one that goes on in another process than the one
+// that began it. Its stamps may have jumped between these two.
+func (t *Sessions) speaker(o *Origin, s *Session, p Process, ev *Event) *Session {
+	switch {
+	case ev.Kind == Start && (s == nil || s.over() || s.mayHaveLeft()):
+		if from := t.waiting(o, p.PID, ev); from != nil {
+			return from
+		}
+	case s == nil && ev.Kind != Start:
+		return t.parentOf(o, p.PID, ev)
+	}
+	return s
+}
+
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
 // allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
 func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {

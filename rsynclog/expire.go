@@ -31,30 +31,32 @@ func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	return t.changes, false
 }
 
-// expire ends an origin's sessions that are due, at most so many, and returns how many there were.
+// expire ends an origin's sessions that are due, at most so many, and returns how many there were. They end in the order in which a clock
+// would have ended them, so that the same session is the last one however late that is.
 func (t *Sessions) expire(o *Origin, now int64, most int) (n int) {
-	next := int64(math.MaxInt64)
-	for p := fresh; p < numPhases; p++ {
-		for s := o.lists[p].first; s != nil; s = o.lists[p].first {
-			due := t.due(s)
-			if now < due {
-				next = min(next, due)
-				break
-			}
-			if n >= most {
-				o.due = min(next, due)
-				return n
-			}
-			n++
-			t.finish(s, due)
+	for ; ; n++ {
+		s, due := t.nextDue(o)
+		if o.due = due; now < due || n >= most {
+			return n
 		}
+		t.finish(s, due)
 	}
-	o.due = next
-	return n
 }
 
-// finish ends a session at its time, or forgets it if it is over. An ended one stands in a later list, which is
-// looked at afterwards.
+// nextDue returns the session of an origin that is due before all others, and when.
+func (t *Sessions) nextDue(o *Origin) (next *Session, due int64) {
+	due = math.MaxInt64
+	for p := fresh; p < numPhases; p++ {
+		if s := o.lists[p].first; s != nil {
+			if at := t.due(s); at < due {
+				next, due = s, at
+			}
+		}
+	}
+	return next, due
+}
+
+// finish ends a session at its time, or forgets it if it is over.
 func (t *Sessions) finish(s *Session, due int64) {
 	if s.over() {
 		t.drop(s)

@@ -64,6 +64,7 @@ type Sessions struct {
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
 	waited   bool  // whether that is its time
+	shift    int64 // what it was corrected by, for its session's jumps
 	// nobodyBefore is until when no origin can be let go of.
 	nobodyBefore int64
 
@@ -148,7 +149,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 	s := &Session{
 		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
 		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
-		stamp: t.stamp, firstWaited: t.waited, lastWaited: t.waited,
+		stamp: t.stamp, shift: t.shift, firstWaited: t.waited, lastWaited: t.waited,
 	}
 	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
@@ -197,16 +198,16 @@ func (t *Sessions) drop(s *Session) {
 	}
 }
 
-// move puts a session at the young end of a phase's list.
+// move puts a session at the young end of a phase's list. One that is over keeps its last line, by which it was counted or, if the line that
+// shows that it is over is its own, will be in a moment.
 func (t *Sessions) move(s *Session, p phase, at int64) {
-	if at > s.LastSeen {
-		s.lastWaited = t.waited
-	}
-	if at >= s.LastSeen {
+	switch {
+	case s.over() && at >= s.ended:
+		s.ended, s.unheard = at, 0
+	case s.over():
+	case at >= s.LastSeen:
+		s.lastWaited = t.waited && (s.lastWaited || at > s.LastSeen)
 		s.LastSeen, s.unheard = at, 0
-	}
-	if s.over() {
-		s.ended = max(s.ended, at)
 	}
 	o := s.Origin
 	t.unlist(s)

@@ -55,9 +55,13 @@ func (c *originClock) time(now int64) int64 {
 	return now
 }
 
-// stamped returns the time of a record whose stamp, corrected, is given.
+// stamped returns the time of a record whose stamp, corrected, is given. Of those that have waited and have the same second, each is later than
+// the one before.
 func (c *originClock) stamped(w When, stamp int64) int64 {
 	at := w.Arrived
+	if stamp <= c.latest && c.latest < stamp+int64(time.Second) {
+		stamp = c.latest + 1
+	}
 	switch waited := w.Arrived - stamp; {
 	case waited <= 0:
 	case w.Backlog:
@@ -122,7 +126,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
-	t.stamp, t.waited = 0, false
+	t.stamp, t.shift, t.waited = 0, 0, false
 	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
 		if teaches {
 			if by := c.learn(w); by != 0 {
@@ -132,9 +136,10 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 		stamp := w.Stamp + c.offset
 		if s != nil && !connects {
 			if !w.Zoned {
-				stamp = s.straighten(stamp)
+				stamp = s.straighten(w, stamp)
 			}
 			s.stamp = stamp
+			t.shift = s.shift
 		}
 		at = c.stamped(w, stamp)
 		t.waited = at != w.Arrived
@@ -145,10 +150,14 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 
 // straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a daemon in a chroot
 // knows no time zone and logs in UTC. Back, no process' stamps go otherwise; ahead they jump where it goes into the
-// chroot: before the transfer starts.
-func (s *Session) straighten(stamp int64) int64 {
+// chroot: before the transfer starts. A live one has not jumped if its stamp is that of its arrival, however long the
+// session was silent.
+func (s *Session) straighten(w When, stamp int64) int64 {
 	stamp += s.shift
 	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
+		return stamp
+	}
+	if !w.Backlog && abs(w.Arrived-stamp) < int64(waitedFrom) {
 		return stamp
 	}
 	k, rest := wholeQuarters(stamp - s.stamp)

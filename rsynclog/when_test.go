@@ -41,7 +41,8 @@ func (f *feed) times(pid int32) string {
 	if s == nil {
 		return "none"
 	}
-	return fmt.Sprint(time.Duration(s.FirstSeen-f.now), " ", time.Duration(s.LastSeen-f.now))
+	since := func(at int64) time.Duration { return time.Duration(at - f.now).Round(time.Microsecond) } // lines of one second follow one another
+	return fmt.Sprint(since(s.FirstSeen), " ", since(s.LastSeen))
 }
 
 const (
@@ -353,4 +354,63 @@ func TestTwoZonesOfOneHostAlternate(t *testing.T) {
 		}
 	}
 	f.want("corrections of the offset", moved, 1)
+}
+
+// A log goes on an hour after two sessions: the one that failed in silence has ended after the one with a summary, as it would have live.
+func TestSessionsEndInTheOrderOfTheirTimes(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects, allows, "rsync to data/ from localhost (127.0.0.1)",
+		`rsync: [receiver] mkstemp "/x" (in data) failed: Permission denied (13)`)
+	f.at(0, 300*time.Hour, 8, connects, allows, starts, sums)
+	f.at(time.Hour, 300*time.Hour, 9, connects)
+	f.want("ended", f.book.ended, []string{"data send ok 10/20", "data receive partial 0/0"})
+}
+
+// The line that shows that a session has ended is its own: it is not the session's last one, which has been counted.
+func TestALateLineIsNotTheLast(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects, allows, starts, sums)
+	f.at(30*time.Minute, 300*time.Hour, 7, "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]")
+	f.want("ended", f.book.ended, []string{"data send ok 10/20"})
+	f.want("times", f.times(7), "0s 0s")
+}
+
+// Two sessions of one second end in the order of their lines, though one of them ends a quarter of an hour later.
+func TestLinesOfOneSecondFollowOneAnother(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects, allows, starts)
+	f.at(0, 300*time.Hour, 8, connects, allows, starts)
+	a, b := f.sessions.session(f.host, 7), f.sessions.session(f.host, 8)
+	if a.LastSeen >= b.LastSeen || b.LastSeen-a.LastSeen >= int64(time.Second) {
+		t.Errorf("last lines at %d and %d, want one a bit later", a.LastSeen, b.LastSeen)
+	}
+	f.at(time.Second, 300*time.Hour, 8, sums)
+	f.want("times", f.times(8), "0s 1s")
+}
+
+// A session goes on in another process, for a post-xfer exec, and its stamps have jumped meanwhile.
+func TestAChrootsJumpOfTimeWithAnotherPID(t *testing.T) {
+	for _, zone := range []time.Duration{2 * time.Hour, -5 * time.Hour} {
+		for _, late := range []time.Duration{0, 300 * time.Hour} {
+			f := newFeed(t)
+			f.backlog = late != 0
+			f.at(0, late, 7, connects, allows)
+			f.at(time.Second-zone, late+time.Second, 9, starts)
+			f.at(10*time.Minute-zone, late+10*time.Minute, 9, "building file list")
+			f.at(42*time.Minute-zone, late+42*time.Minute, 9, sums)
+			f.want(fmt.Sprintf("%v, %v late", zone, late), f.times(9), "0s 42m0s")
+		}
+	}
+}
+
+// A pre-xfer exec takes a quarter of an hour and a bit. Its stamps are live, and so it was silent.
+func TestALivePauseIsNoJump(t *testing.T) {
+	f := newFeed(t)
+	f.at(0, 0, 7, connects, allows)
+	f.at(15*time.Minute+5*time.Second, 15*time.Minute+5*time.Second, 7, starts)
+	f.at(16*time.Minute, 16*time.Minute, 7, sums)
+	f.want("times", f.times(7), "0s 16m0s")
 }
