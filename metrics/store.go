@@ -270,7 +270,11 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 	case rsynclog.Ended:
 		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
-		s.flowOf(c.Origin, c.Session).addBytes(c)
+		f := s.flowOf(c.Origin, c.Session)
+		f.addBytes(c)
+		if c.Resumed && c.Session.Direction != rsynclog.NoDirection {
+			s.last(f, c.Session, tookBy(c.Session), now)
+		}
 	case rsynclog.Exited:
 		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
 		m.exits = s.number(m.exits, code, c.N, m.paidCode(code), overflowCode)
@@ -303,17 +307,29 @@ func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	if sess.Direction == rsynclog.NoDirection {
 		return
 	}
-	took := time.Duration(-1)
-	if sess.ConnectSeen {
-		took = time.Duration(sess.LastSeen - sess.FirstSeen)
+	took := tookBy(sess)
+	if took >= 0 {
 		f.duration.observe(took.Seconds())
 	}
+	s.last(f, sess, took, now)
+}
+
+// tookBy returns how long a session took, or -1 if its begin wasn't seen.
+func tookBy(sess *rsynclog.Session) time.Duration {
+	if !sess.ConnectSeen {
+		return -1
+	}
+	return time.Duration(max(0, sess.LastSeen-sess.FirstSeen))
+}
+
+// last takes a session that has ended for its user's last one, unless a client may have begun it.
+func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, now int64) {
 	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubtful() {
 		return
 	}
 	listed := int64(-1)
 	if sess.HasSummary {
-		listed = int64(c.Total)
+		listed = int64(sess.Total)
 	}
 	last := s.at - (now - sess.LastSeen) // it may have been silent for long before it was taken for ended
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)

@@ -76,9 +76,11 @@ func (t *Sessions) inside(o *Origin, s *Session, p Process, at int64, ev *Event)
 }
 
 // refuse takes a line for a client's text, which shows that its process lives.
-func (t *Sessions) refuse(s *Session, p Process, at int64) bool {
+func (t *Sessions) refuse(o *Origin, s *Session, p Process, at int64) bool {
 	if s != nil {
 		t.hear(s, p, at)
+	} else {
+		t.talkers.add(o, p.PID)
 	}
 	return false
 }
@@ -91,7 +93,7 @@ func (t *Sessions) leave(s *Session, at int64) {
 
 func (t *Sessions) daemonStart(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	if t.admits(o, s, p, at) != believed {
-		return t.refuse(s, p, at) // a listener's pid isn't that of a session
+		return t.refuse(o, s, p, at) // a listener's pid isn't that of a session
 	}
 	if s != nil {
 		t.leave(s, at)
@@ -109,7 +111,7 @@ func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
 func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	v := t.admits(o, s, p, at)
 	if v == refused {
-		return t.refuse(s, p, at)
+		return t.refuse(o, s, p, at)
 	}
 	if v == believed {
 		o.life.connected(p.PID, s != nil && s.mayTalk())
@@ -133,7 +135,7 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 		// "connect from" was lost, or carried another pid.
 		v := t.admits(o, s, p, at)
 		if v == refused {
-			return t.refuse(s, p, at)
+			return t.refuse(o, s, p, at)
 		}
 		if s != nil {
 			t.leave(s, at)
@@ -182,14 +184,14 @@ func (t *Sessions) unseen(o *Origin, p Process, at int64, ev *Event) bool {
 		first = admitted
 	case ModuleList, UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected:
 	default:
-		if t.talkers.has(o, p.PID) {
-			return false // a client that is long gone as it seems, or not
+		if t.talkers.has(o, p.PID) { // a client that is long gone as it seems, or not
+			return t.refuse(o, nil, p, at)
 		}
 		return t.stray(o, at, ev)
 	}
 	v := t.admits(o, nil, p, at)
 	if v == refused {
-		return false
+		return t.refuse(o, nil, p, at)
 	}
 	if s := t.open(o, p, at, first, v); s != nil {
 		return t.line(s, at, ev)
@@ -399,7 +401,14 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
 	}
 	if s.over() {
-		t.amend(s, ev)
+		resumed := s.phase == lapsed && !s.HasSummary
+		if resumed { // it was only silent
+			s.HasSummary, s.LastSeen = true, max(s.LastSeen, at)
+			if !s.fileErrors && !s.lost {
+				s.Outcome = OK
+			}
+		}
+		t.amend(s, ev, resumed)
 		return true
 	}
 	s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
@@ -409,8 +418,8 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 }
 
 // amend adds what a summary says beyond the one that was counted: that one was the client's, and the session went on.
-func (t *Sessions) amend(s *Session, ev *Event) {
-	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1,
+func (t *Sessions) amend(s *Session, ev *Event, resumed bool) {
+	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1, Resumed: resumed,
 		Sent: ev.Sent - min(ev.Sent, s.Sent), Received: ev.Received - min(ev.Received, s.Received), Total: ev.Total - min(ev.Total, s.Total)}
 	s.Sent, s.Received, s.Total = s.Sent+c.Sent, s.Received+c.Received, s.Total+c.Total
 	t.emit(c)

@@ -49,6 +49,7 @@ type Change struct {
 	Version      string
 
 	Sent, Received, Total uint64 // bytes
+	Resumed               bool   // Amended: it had gone on in silence, and has ended now; its Outcome is what it would have been then
 }
 
 // A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles

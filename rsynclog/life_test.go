@@ -211,6 +211,45 @@ func TestSessionsBeforeADaemonsStart(t *testing.T) {
 	b.want("the one that went on", b.book.ended[50], "backup receive ok 10/20")
 }
 
+// A silent upload goes on across its daemon's restart, and is over after a quarter of an hour, as it seems. Its last line
+// still says that the backup came.
+func TestASilentUploadAcrossADaemonsRestart(t *testing.T) {
+	b := newTable(t, DefaultLimits(), "backup")
+	b.say(`
+		90 connect from client (192.0.2.1)
+		90 rsync allowed access on module backup from client (192.0.2.1)
+		90 rsync to backup/ from alice@client (192.0.2.1)
+		90 receiving file list
+		+20m
+		100 rsyncd version 3.5.0 starting, listening on port 873
+		+16m`)
+	b.want("ended", b.book.ended, []string{"backup receive partial 0/0"})
+	b.say("90 sent 10 bytes  received 20 bytes  total size 30")
+	b.want("amended", b.book.amended, []string{"10/20"})
+	if s := b.sessions.session(b.host, 90); s.Outcome != OK || s.LastSeen-s.FirstSeen != int64(36*time.Minute) {
+		t.Errorf("its session is %+v", s)
+	}
+}
+
+// Of a client that says nothing for two weeks its pid is forgotten; not of one that goes on.
+func TestASilentClientsPidIsForgottenInTheEnd(t *testing.T) {
+	for pause, doubted := range map[string]bool{"+160h": true, "+340h": false} {
+		b := newTable(t, DefaultLimits(), "backup", "pub")
+		b.say(push(500, "pub", "eve") + "+2h\n +2h\n" + pause + push(510, "pub", "eve") + "+1h" + push(500, "backup", "bob"))
+		if s := b.sessions.session(b.host, 500); s.Doubtful() != doubted {
+			t.Errorf("after %s its session is %+v", pause, s)
+		}
+	}
+	b := newTable(t, DefaultLimits(), "backup", "pub")
+	b.say(push(500, "pub", "eve"))
+	for range 10 {
+		b.say("+100h\n 500 rsync error: unexplained error (code 255) at main.c(1) [sender=3.5.0]")
+	}
+	if !b.sessions.talkers.has(b.host, 500) {
+		t.Error("it is forgotten, though it goes on")
+	}
+}
+
 // The daemon is started anew under a client that stays: it logs on, or says nothing until it forges a backup.
 func TestADaemonsStartFreesNoPidOfAClientThatStays(t *testing.T) {
 	for name, meanwhile := range map[string]string{"it logs on": "500 recv evil [10.6.6.6] pub (eve) a 7", "it is silent": ""} {

@@ -227,7 +227,8 @@ func (t *Sessions) end(s *Session, at int64) {
 	}
 	t.settleModule(s)
 	if s.mayTalk() {
-		t.letTalk(s)
+		s.talks = true
+		t.talkers.add(s.Origin, s.PID) // for a week at least
 	}
 	last := ended
 	if s.phase == failing || s.orphaned != 0 && s.goingOn() {

@@ -59,9 +59,11 @@ type TaughtState struct {
 	Heard int64
 }
 
-// A TalkerState has one bit for each of the pids from First on whose clients can have lines logged.
+// A TalkerState has one bit for each of the pids from First on whose clients can have lines logged: who did in a week, and behind those who did in
+// the week before.
 type TalkerState struct {
 	First int32
+	Week  int64
 	Bits  []uint64
 }
 

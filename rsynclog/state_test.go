@@ -324,7 +324,7 @@ func TestImpossibleStates(t *testing.T) {
 		"heard before it was born":  func(st *State) { st.Origins[0].Life, st.Sessions[0].Born = 1, 1 },
 		"a pid that can't be":       func(st *State) { st.Origins[0].Top = -1 },
 		"an address that is none":   func(st *State) { st.Origins[0].Addr = "x" },
-		"pids of half a page":       func(st *State) { st.Origins[0].Talkers = []TalkerState{{First: 0, Bits: make([]uint64, 1)}} },
+		"pids of half a page":       func(st *State) { st.Origins[0].Talkers = []TalkerState{{First: 0, Bits: make([]uint64, 8)}} },
 		"too many bytes":            func(st *State) { st.Sessions[0].Total = maxBytes + 1 },
 		"too many late exits":       func(st *State) { st.Sessions[0].LateExits = 3 },
 		"a module that is no label": func(st *State) { st.Sessions[0].Module = "\xff" },
