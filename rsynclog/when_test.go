@@ -99,8 +99,8 @@ func TestARelaysQueueHasTheTimesOfItsLines(t *testing.T) {
 	f.want("ended by the clock", len(f.book.ended), 3) // with the first one, which only connected
 }
 
-// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is one whose clock is wrong, after
-// it has kept pace for a minute.
+// FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and
+// so is one whose clock is wrong, after it has kept pace for a minute.
 func TestOffsetsAreLearnt(t *testing.T) {
 	for _, zone := range []time.Duration{-5 * time.Hour, 5*time.Hour + 45*time.Minute, 14 * time.Hour, -12 * time.Hour, 0} {
 		f := newFeed(t)
@@ -176,7 +176,8 @@ func TestSilenceIsJudgedByTheLogsTime(t *testing.T) {
 	f.want("at its end", len(f.book.ended), 3)
 }
 
-// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't judged by a time in which nobody listened.
+// After a restart a file is read on before its sessions are judged by the clock, and those of sockets aren't
+// judged by a time in which nobody listened.
 func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 	for _, replayed := range []bool{true, false} {
 		f := newFeed(t)
@@ -258,7 +259,8 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	}
 }
 
-// A log goes on an hour after two sessions: the one that failed in silence has ended after the one with a summary, as it would have live.
+// A log goes on an hour after two sessions: the one that failed in silence has ended after the one with a
+// summary, as it would have live.
 func TestSessionsEndInTheOrderOfTheirTimes(t *testing.T) {
 	f := newFeed(t)
 	f.backlog = true
