@@ -24,16 +24,19 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A log that is read late gives what live reading gave. A bubble's clock shows the time at which each line was written, 26 years after its
-// start, while a pipeline gets it; another one gets all of them later. Three moments are compared:
+// A log that is read late gives what live reading gave. A bubble's clock shows the time at which each line was
+// written, 26 years after its start, while a pipeline gets it; another one gets all of them later. Three
+// moments are compared:
 //
-//   - when the last line has come, and all lines have been read. Who has not been told that it has caught up shows the log's time, so that the
-//     same sessions are active as were then;
+//   - when the last line has come, and all lines have been read. A pipeline that has not been told that it has caught
+//     up shows the log's time, so that the same sessions are active as were then. That is so for one host and one
+//     file: of others it is not known how long they have been silent by then;
 //   - after the time that lies between, when it has been told: the clock has ended what it had ended;
 //   - when everything has ended.
 //
-// At each of them everything that tells of rsync is the same, times within sameTime. Created times differ, and so does what tells of the
-// exporter itself, except for its counts of messages, of evicted sessions and of labels without room.
+// At each of them everything that tells of rsync is the same, times within sameTime. Created times differ, and
+// so does what tells of the exporter itself, except for its counts of messages, of evicted sessions and of
+// labels without room.
 
 // sameTime is how far the same time in two expositions may differ: stamps have whole seconds.
 const sameTime = 2.0
@@ -45,7 +48,7 @@ type history struct {
 	late   time.Duration // after the last line the log is read
 	slab   int           // lines a slab
 	queue  bool          // a relay hands it on late; else they are files
-	stops  []int         // the exporter that reads late was stopped before these lines; before the first one it read live
+	stops  []int         // the late reader was stopped before these lines; before the first one it read live
 	// oneClock says that one host wrote to one log. Of others, it is not known how late it is behind their last line.
 	oneClock bool
 }
@@ -73,7 +76,8 @@ func read(t *testing.T, p *Pipeline) reading {
 	for _, f := range families {
 		name := f.GetName()
 		if own, is := strings.CutPrefix(name, "rsyncd_exporter_"); is && !slices.Contains([]string{
-			"received_total", "ignored_total", "discarded_total", "sessions_evicted_total", "label_overflow_total", "retired_messages_total"}, own) {
+			"received_total", "ignored_total", "discarded_total", "sessions_evicted_total", "label_overflow_total",
+			"retired_messages_total"}, own) {
 			continue
 		}
 		for _, m := range f.GetMetric() {
@@ -133,9 +137,9 @@ func sameReading(t *testing.T, got, want reading, when string) {
 	}
 }
 
-// pass lets time pass until a moment. What ends meanwhile does so as if somebody looked once a second: an end has the time at which it
-// was due, whenever that is found out. So it is enough to look where something new may be due: after a session has settled, after a
-// silent quarter of an hour, an hour and a day.
+// pass lets time pass until a moment. What ends meanwhile does so as if somebody looked once a second: an end
+// has the time at which it was due, whenever that is found out. So it is enough to look where something new may
+// be due: after a session has settled, after a silent quarter of an hour, an hour and a day.
 func pass(until time.Time, pipelines ...*Pipeline) {
 	from := time.Now()
 	for _, d := range [...]time.Duration{
@@ -153,7 +157,8 @@ func pass(until time.Time, pipelines ...*Pipeline) {
 func (h *history) start(t *testing.T, saved []byte) *Pipeline {
 	t.Helper()
 	c := h.config
-	c.LogFormat, c.Tags, c.Limits, c.MaxSeries = cmp.Or(c.LogFormat, defaultFormat), []string{"*"}, rsynclog.DefaultLimits(), 1_000_000
+	c.LogFormat, c.Tags = cmp.Or(c.LogFormat, defaultFormat), []string{"*"}
+	c.Limits, c.MaxSeries = rsynclog.DefaultLimits(), 1_000_000
 	if saved != nil {
 		st, err := DecodeState(saved)
 		if err != nil {
@@ -307,7 +312,8 @@ func stampIn(t *testing.T, raw []byte) (at time.Time, ok bool) {
 	return at, false
 }
 
-// written returns a source's lines with their times; a line without a stamp was written with the one before.
+// written returns a source's lines with their times. Those of one second follow one another, and a line without
+// a stamp was written with the one before.
 func written(t *testing.T, src *receiver.Source, messages [][]byte) (lines []arrival) {
 	t.Helper()
 	var last time.Time
@@ -315,6 +321,7 @@ func written(t *testing.T, src *receiver.Source, messages [][]byte) (lines []arr
 	for _, raw := range messages {
 		if at, ok := stampIn(t, raw); ok {
 			stamps++
+			last = last.Add(time.Microsecond)
 			if at.After(last) {
 				last = at
 			}
@@ -334,7 +341,8 @@ func merged(parts ...[]arrival) (lines []arrival) {
 	return lines
 }
 
-// Every log file of the corpus and of the captures, read a day late. A scenario with several log files has several sources.
+// Every log file of the corpus and of the captures, read a day late. A scenario with several log files has
+// several sources.
 func TestRecordedFilesReadLate(t *testing.T) {
 	for _, dir := range []string{corpusDir, captures} {
 		truth := readTruthIn(t, dir)
@@ -346,8 +354,10 @@ func TestRecordedFilesReadLate(t *testing.T) {
 				t.Fatal(err)
 			}
 			scenario := scenarioOf(filepath.Base(name), truth)
-			src := &receiver.Source{Input: "file", Name: name, Scope: receiver.StdinScope + 1 + uint32(len(logs[scenario])), Dialect: receiver.Lines{}}
-			logs[scenario] = append(logs[scenario], written(t, src, bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))))
+			scope := receiver.StdinScope + 1 + uint32(len(logs[scenario]))
+			src := &receiver.Source{Input: "file", Name: name, Scope: scope, Dialect: receiver.Lines{}}
+			lines := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
+			logs[scenario] = append(logs[scenario], written(t, src, lines))
 		}
 		if want := map[string]int{corpusDir: 50, captures: 9}[dir]; len(logs) < want {
 			t.Errorf("%s: logs of %d scenarios, want %d at least", dir, len(logs), want)
@@ -370,16 +380,23 @@ func TestRecordedFilesReadLate(t *testing.T) {
 
 // scenarioOf returns the name of the scenario that a file belongs to.
 func scenarioOf(file string, truth map[string]scenario) string {
-	for name := strings.TrimSuffix(file, filepath.Ext(file)); name != ""; name = strings.TrimSuffix(name, filepath.Ext(name)) {
+	for name := file; ; {
+		name = strings.TrimSuffix(name, filepath.Ext(name))
 		if _, ok := truth[name]; ok || filepath.Ext(name) == "" {
 			return name
 		}
 	}
-	return file
 }
 
 // queueDelay is how long relays hold up the recorded messages. No difference of time zones looks like that.
 const queueDelay = 4*time.Hour + 7*time.Minute
+
+// checkQueue compares reading lines out of a relay's queue with reading them live.
+func checkQueue(t *testing.T, c Config, lines []arrival) {
+	t.Helper()
+	h := history{config: c, lines: lines, late: queueDelay, slab: 64, queue: true, oneClock: true}
+	h.check(t)
+}
 
 // Every datagram of the corpus and of the captures, whose stamps have no time zone, out of a relay's queue.
 func TestRecordedDatagramsOfAQueue(t *testing.T) {
@@ -393,8 +410,7 @@ func TestRecordedDatagramsOfAQueue(t *testing.T) {
 			scenario := strings.TrimSuffix(filepath.Base(name), ".raw")
 			t.Run(scenario, func(t *testing.T) {
 				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{Local: true}}
-				h := history{config: truth[scenario].config(), lines: written(t, src, datagrams(t, name)), late: queueDelay, slab: 64, queue: true, oneClock: true}
-				h.check(t)
+				checkQueue(t, truth[scenario].config(), written(t, src, datagrams(t, name)))
 			})
 		}
 	}
@@ -421,16 +437,15 @@ func TestForwardedMessagesOfAQueue(t *testing.T) {
 		for _, o := range order {
 			scenario, n := o[0].(string), int(o[1].(float64))
 			t.Run(src.Name+"/"+scenario, func(t *testing.T) {
-				h := history{config: truth[scenario].config(), lines: written(t, src, messages[:n]), late: queueDelay, slab: 64, queue: true, oneClock: true}
-				h.check(t)
+				checkQueue(t, truth[scenario].config(), written(t, src, messages[:n]))
 			})
 			messages = messages[n:]
 		}
 	}
 }
 
-// A plot makes up histories: what the processes of daemons on some hosts log, each line with the time at which it is written, of which a
-// stamp has the whole seconds.
+// A plot makes up histories: what the processes of daemons on some hosts log, each line with the time at which
+// it is written, of which a stamp has the whole seconds.
 type plot struct {
 	r     *rand.Rand
 	form  form
@@ -478,13 +493,15 @@ func (p *plot) raw(l plotted) []byte {
 	case rfc3164:
 		return fmt.Appendf(nil, "<30>%s h%d rsyncd[%d]: %s", at.Format(time.Stamp), l.host, l.pid, l.text)
 	}
-	return fmt.Appendf(nil, "<30>1 %s h%d rsyncd %d - - %s", at.UTC().Format("2006-01-02T15:04:05.000Z07:00"), l.host, l.pid, l.text)
+	stamp := at.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	return fmt.Appendf(nil, "<30>1 %s h%d rsyncd %d - - %s", stamp, l.host, l.pid, l.text)
 }
 
 // gap returns how long a process is silent: mostly less than some seconds, at times until it is taken for ended.
 func (p *plot) gap() time.Duration {
 	longest := [...]time.Duration{
-		0, 0, time.Second, time.Second, time.Second, 10 * time.Second, 10 * time.Second, time.Minute, 14 * time.Minute, 40 * time.Minute, 3 * time.Hour, 30 * time.Hour}
+		0, 0, time.Second, time.Second, time.Second, 10 * time.Second, 10 * time.Second,
+		time.Minute, 14 * time.Minute, 40 * time.Minute, 3 * time.Hour, 30 * time.Hour}
 	return time.Duration(p.r.Float64() * float64(longest[p.r.IntN(len(longest))]))
 }
 
@@ -551,7 +568,8 @@ func (p *plot) session(at time.Time, host, pid int) time.Time {
 			at = p.say(at, l, p.gap, `rsync: [receiver] mkstemp "/x" (in `+module+`) failed: Permission denied (13)`)
 		}
 	}
-	summary := fmt.Sprintf("sent %d bytes  received %d bytes  total size %d", 1+p.r.IntN(1000), 1+p.r.IntN(1000), p.r.IntN(1000))
+	size := func() int { return 1 + p.r.IntN(1000) }
+	summary := fmt.Sprintf("sent %d bytes  received %d bytes  total size %d", size(), size(), size())
 	failure := "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.2.7]"
 	switch p.r.IntN(8) {
 	case 0: // it ends without a word
@@ -567,12 +585,14 @@ func (p *plot) session(at time.Time, host, pid int) time.Time {
 	return at
 }
 
-// daemon adds what one host's daemon and its sessions log: several at a time, under pids that come again, with restarts.
+// daemon adds what one host's daemon and its sessions log: several at a time, under pids that come again, with
+// restarts.
 func (p *plot) daemon(at time.Time, host int) {
 	pid, first := 0, 2+p.r.IntN(20)
 	free := map[int]time.Time{}
 	start := func() {
-		at = p.say(at, plotted{host: host, pid: 1 + p.r.IntN(2)*p.r.IntN(2000), starts: true}, p.shortGap, "rsyncd version 3.2.7 starting, listening on port 873")
+		l := plotted{host: host, pid: 1 + p.r.IntN(2)*p.r.IntN(2000), starts: true}
+		at = p.say(at, l, p.shortGap, "rsyncd version 3.2.7 starting, listening on port 873")
 		if p.west == 0 { // whose stamps have jumped is known where a pid is one process'
 			pid = first
 		}
@@ -601,16 +621,17 @@ func (p *plot) daemon(at time.Time, host int) {
 	}
 }
 
-// ages are those at which something ends: a last line has stood uncontradicted, a session of a stopped daemon or with file errors, one that
-// only connected, one that ran, and what is remembered of them.
-var ages = [...]time.Duration{2 * time.Second, 15 * time.Minute, time.Hour, 75 * time.Minute, 24 * time.Hour, 25 * time.Hour}
+// ages are those at which something ends: a last line has stood uncontradicted, a session of a stopped daemon
+// or with file errors, one that only connected, one that ran, and what is remembered of them.
+var ages = [...]time.Duration{
+	2 * time.Second, 15 * time.Minute, time.Hour, 75 * time.Minute, 24 * time.Hour, 25 * time.Hour}
 
 // blur is by how much what stamps say of the time between two lines may be wrong, and more.
 const blur = 2200 * time.Millisecond
 
-// sharp says whether it takes more than stamps of whole seconds to tell what two lines mean, a before b: whether a process was silent, or a
-// daemon stopped, for a bit less or more than an age; whether a pause that looks like a difference of time zones was one; and which of two
-// sessions in different files was the last.
+// sharp says whether it takes more than stamps of whole seconds to tell what two lines mean, a before b:
+// whether a process was silent, or a daemon stopped, for a bit less or more than an age; whether a pause that
+// looks like a difference of time zones was one; and which of two sessions in different files was the last.
 func (p *plot) sharp(a, b plotted) bool {
 	d := b.at.Sub(a.at)
 	if a.host != b.host {
@@ -646,8 +667,8 @@ func (p *plot) blunt() {
 	}
 }
 
-// order sorts the lines and finds the last ones of sessions. Some of the others bear the second before, for which others have been logged
-// already, as a process takes the time before it writes.
+// order sorts the lines and finds the last ones of sessions. Some of the others bear the second before, for
+// which others have been logged already, as a process takes the time before it writes.
 func (p *plot) order() {
 	slices.SortStableFunc(p.lines, func(a, b plotted) int { return a.at.Compare(b.at) })
 	goesOn := map[int]bool{}
@@ -678,7 +699,8 @@ func newPlot(r *rand.Rand) *plot {
 	return p
 }
 
-// chroot makes sessions go into a chroot before they start, unless they then are silent for longer than it is known of what has ended.
+// chroot makes sessions go into a chroot before they start, unless they then are silent for longer than it is
+// known of what has ended.
 func (p *plot) chroot() {
 	if p.west == 0 {
 		return
@@ -710,7 +732,11 @@ func (p *plot) chroot() {
 
 // history makes lines of the plot.
 func (p *plot) history() *history {
-	h := &history{late: time.Duration(p.r.Int64N(int64(300*time.Hour)) + int64(62*time.Second)), slab: [...]int{1, 64, 2048}[p.r.IntN(3)], queue: p.form != logFiles}
+	h := &history{
+		late:  62*time.Second + time.Duration(p.r.Int64N(int64(300*time.Hour))),
+		slab:  [...]int{1, 64, 2048}[p.r.IntN(3)],
+		queue: p.form != logFiles,
+	}
 	if p.r.IntN(2) == 0 {
 		h.config.Modules = []string{"m0", "m1", "m2"}
 	}
@@ -721,7 +747,8 @@ func (p *plot) history() *history {
 		}
 		slices.Sort(h.stops)
 		first := slices.IndexFunc(p.lines, func(l plotted) bool { return strings.HasPrefix(l.text, "connect") })
-		if h.oneClock && first >= 0 && first < h.stops[0] && p.r.IntN(2) == 0 { // the daemon is in another zone, as has been seen
+		seen := h.oneClock && first >= 0 && first < h.stops[0]
+		if seen && p.r.IntN(2) == 0 { // the daemon is in another zone
 			p.zone = time.Duration(p.r.IntN(26*4+1)-12*4) * 15 * time.Minute
 		}
 	}

@@ -9,8 +9,8 @@ import "bytes"
 // on, one that was not let into a module and whose client can't have written a start.
 func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
 
-// speaker returns the session whose line it is, for its time: s, that of the pid, or the one that goes on in another process than the one
-// that began it. Its stamps may have jumped between these two.
+// speaker returns the session whose line it is, for its time: s, that of the pid, or the one that goes on in
+// another process than the one that began it. Its stamps may have jumped between these two.
 func (t *Sessions) speaker(o *Origin, s *Session, p Process, ev *Event) *Session {
 	switch {
 	case ev.Kind == Start && (s == nil || s.over() || s.mayHaveLeft()):
@@ -23,8 +23,8 @@ func (t *Sessions) speaker(o *Origin, s *Session, p Process, ev *Event) *Session
 	return s
 }
 
-// adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from" and "rsync
-// allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
+// adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from"
+// and "rsync allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
 func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	s := t.waiting(o, p.PID, ev)
 	if s != nil {
@@ -37,8 +37,8 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	return s
 }
 
-// waiting returns the youngest session of another pid that was let into the module that a request is for, from the same address. One that
-// a client may have begun comes last.
+// waiting returns the youngest session of another pid that was let into the module that a request is for, from
+// the same address. One that a client may have begun comes last.
 func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	const lookBack = 256 // younger sessions that may stand between
 	var second *Session
@@ -65,9 +65,10 @@ func beginsWith(request []byte, module string) bool {
 	return ok && (len(rest) == 0 || rest[0] == '/' || rest[0] == ' ')
 }
 
-// parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a process logs first: a
-// receiver's error, when the generator, which used to log for it, is gone (io.c: send_msg), or the failed set-up of a session that
-// goes on in a new process for its post-xfer exec, or its end before anything was asked for.
+// parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a
+// process logs first: a receiver's error, when the generator, which used to log for it, is gone (io.c:
+// send_msg), or the failed set-up of a session that goes on in a new process for its post-xfer exec, or its end
+// before anything was asked for.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	isParent := func(s *Session) bool { return s.phase < running && s.granted() }
 	role, left := string(ev.Role), ev.Code == 10 || ev.Code == 12 // errcode.h: RERR_SOCKETIO, RERR_STREAMIO

@@ -31,8 +31,9 @@ func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	return t.changes, false
 }
 
-// expire ends an origin's sessions that are due, at most so many, and returns how many there were. They end in the order in which a clock
-// would have ended them, so that the same session is the last one however late that is.
+// expire ends an origin's sessions that are due, at most so many, and returns how many there were. They end in
+// the order in which a clock would have ended them, so that the same session is the last one however late that
+// is.
 func (t *Sessions) expire(o *Origin, now int64, most int) (n int) {
 	for ; ; n++ {
 		s, due := t.nextDue(o)

@@ -33,8 +33,8 @@ func (e *exporter) within(series map[string]float64, want, tolerance float64, na
 	}
 }
 
-// A log of last week: a backup of six hours, eight days ago, and another one that fell silent two days before the log ends. Both are over when the
-// log has been read, at the times of their lines.
+// A log of last week: a backup of six hours, eight days ago, and another one that fell silent two days before
+// the log ends. Both are over when the log has been read, at the times of their lines.
 func TestALogOfLastWeek(t *testing.T) {
 	log := filepath.Join(testenv.Dir(t), "log")
 	began := time.Now().Add(-8 * 24 * time.Hour).Truncate(time.Second)
@@ -56,8 +56,8 @@ func TestALogOfLastWeek(t *testing.T) {
 	e.identities(s)
 }
 
-// A backup of two seconds is written half before the exporter stops, and half while it is down; it comes back 25 s after the first half, by what the
-// lines say.
+// A backup of two seconds is written half before the exporter stops, and half while it is down; it comes back
+// 25 s after the first half, by what the lines say.
 func TestASessionOfTwoSecondsThroughDowntime(t *testing.T) {
 	dir := testenv.Dir(t)
 	log := filepath.Join(dir, "log")
@@ -83,16 +83,18 @@ func TestARelaysQueueOverTCP(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	e := startExporter(t, "--listen-udp=off", "--listen-tcp="+address)
 	began := time.Now().Add(-time.Hour).Truncate(time.Second)
-	send := func(at time.Time, lines string) (all string) {
+	syslog := func(at time.Time, lines string) (all string) {
 		for line := range strings.Lines(lines) {
 			_, text, _ := strings.Cut(line, "[")
-			all += fmt.Sprintf("<30>%s nas rsyncd[%s", at.Format("2006-01-02T15:04:05.000000Z07:00"), strings.Replace(text, "] ", "]: ", 1))
+			stamp := at.Format("2006-01-02T15:04:05.000000Z07:00")
+			all += fmt.Sprintf("<30>%s nas rsyncd[%s", stamp, strings.Replace(text, "] ", "]: ", 1))
 		}
 		return all
 	}
 	conn := dial(t, "tcp", address)
 	defer conn.Close()
-	queue := send(began, begun(began, 7)) + send(began.Add(20*time.Minute), stamped(began, 7, summedUp)) + send(began.Add(50*time.Minute), begun(began, 9))
+	queue := syslog(began, begun(began, 7)) + syslog(began.Add(20*time.Minute), stamped(began, 7, summedUp)) +
+		syslog(began.Add(50*time.Minute), begun(began, 9))
 	if _, err := conn.Write([]byte(queue)); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +105,7 @@ func TestARelaysQueueOverTCP(t *testing.T) {
 	e.within(s, float64(began.Unix()+50*60), 2, "rsync_oldest_session_start_timestamp_seconds", `host="nas"`)
 
 	now := time.Now()
-	if _, err := conn.Write([]byte(send(now, stamped(now, 9, summedUp)))); err != nil {
+	if _, err := conn.Write([]byte(syslog(now, stamped(now, 9, summedUp)))); err != nil {
 		t.Fatal(err)
 	}
 	s = e.until(2, "rsync_sessions_total", `outcome="ok"`, `host="nas"`)
@@ -112,8 +114,9 @@ func TestARelaysQueueOverTCP(t *testing.T) {
 	e.want(s, 0, "rsync_sessions_active", `host="nas"`)
 }
 
-// FAULTS I14. 60,000 sessions of one day, more than the table holds, many of them in the same second: each has ended with its bytes when the log has been
-// read, none is taken for running, and none had to make room before its end.
+// FAULTS I14. 60,000 sessions of one day, more than the table holds, many of them in the same second: each has
+// ended with its bytes when the log has been read, none is taken for running, and none had to make room before
+// its end.
 func TestSixtyThousandSessionsInABacklog(t *testing.T) {
 	const n = 60_000
 	log := filepath.Join(testenv.Dir(t), "log")
