@@ -270,10 +270,10 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 	case rsynclog.Ended:
 		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
-		f := s.flowOf(c.Origin, c.Session)
-		f.addBytes(c)
-		if c.Resumed && c.Session.Direction != rsynclog.NoDirection {
-			s.last(f, c.Session, tookBy(c.Session), now)
+		s.flowOf(c.Origin, c.Session).addBytes(c)
+	case rsynclog.Resumed:
+		if c.Session.Direction != rsynclog.NoDirection {
+			s.last(s.flowOf(c.Origin, c.Session), c.Session, tookBy(c.Session), now)
 		}
 	case rsynclog.Exited:
 		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)

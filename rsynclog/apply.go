@@ -402,13 +402,11 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	}
 	if s.over() {
 		resumed := s.phase == lapsed && !s.HasSummary
+		s.HasSummary = true
+		t.amend(s, ev)
 		if resumed { // it was only silent
-			s.HasSummary, s.LastSeen = true, max(s.LastSeen, at)
-			if !s.fileErrors && !s.lost {
-				s.Outcome = OK
-			}
+			t.resume(s, at)
 		}
-		t.amend(s, ev, resumed)
 		return true
 	}
 	s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
@@ -418,11 +416,24 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 }
 
 // amend adds what a summary says beyond the one that was counted: that one was the client's, and the session went on.
-func (t *Sessions) amend(s *Session, ev *Event, resumed bool) {
-	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1, Resumed: resumed,
-		Sent: ev.Sent - min(ev.Sent, s.Sent), Received: ev.Received - min(ev.Received, s.Received), Total: ev.Total - min(ev.Total, s.Total)}
+func (t *Sessions) amend(s *Session, ev *Event) {
+	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1,
+		Sent:     ev.Sent - min(ev.Sent, s.Sent),
+		Received: ev.Received - min(ev.Received, s.Received),
+		Total:    ev.Total - min(ev.Total, s.Total)}
 	s.Sent, s.Received, s.Total = s.Sent+c.Sent, s.Received+c.Received, s.Total+c.Total
 	t.emit(c)
+}
+
+// resume tells how a session ended that was taken for over in its silence. It tells of a copy: the session itself may have been counted by this
+// very line, with what was known of it before.
+func (t *Sessions) resume(s *Session, at int64) {
+	r := *s
+	r.LastSeen = max(s.LastSeen, at)
+	if !r.fileErrors && !r.lost {
+		r.Outcome = OK
+	}
+	t.emit(Change{Kind: Resumed, Origin: s.Origin, Session: &r, N: 1})
 }
 
 // severityInfo is LOG_INFO, which log.c: logit gives to FINFO and FLOG.

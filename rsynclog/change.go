@@ -33,6 +33,7 @@ const (
 	LostByRelay                     // a forwarder said that it dropped messages: N of them
 	Ended                           // the session is over: Outcome is in Session; Sent, Received and Total are its summary's
 	Amended                         // a later summary of a session that has ended: Sent, Received and Total are what it says more
+	Resumed                         // a session that was over for its silence has gone on and ended now, as Session says; its Ended has been counted
 )
 
 // A Change is one thing that an event added to the books. It is valid until the next call to the Sessions that returned it.
@@ -49,7 +50,6 @@ type Change struct {
 	Version      string
 
 	Sent, Received, Total uint64 // bytes
-	Resumed               bool   // Amended: it had gone on in silence, and has ended now; its Outcome is what it would have been then
 }
 
 // A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles

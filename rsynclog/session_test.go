@@ -15,6 +15,7 @@ type book struct {
 	rejected                           []string
 	ended                              []string // "module direction outcome sent/received"
 	amended                            []string // "sent/received"
+	resumed                            []string // "module direction outcome after duration"
 	implausible                        int
 }
 
@@ -87,6 +88,10 @@ func (b *table) add(changes []Change) {
 			b.book.rejected = append(b.book.rejected, c.Reason.String())
 		case Amended:
 			b.book.amended = append(b.book.amended, fmt.Sprintf("%d/%d", c.Sent, c.Received))
+		case Resumed:
+			s := c.Session
+			b.book.resumed = append(b.book.resumed,
+				fmt.Sprintf("%s %s %s after %v", s.Module, s.Direction, s.Outcome, time.Duration(s.LastSeen-s.FirstSeen)))
 		case Ended:
 			s := c.Session
 			b.book.ended = append(b.book.ended,
