@@ -350,7 +350,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	if s.phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
-	if s.Direction == NoDirection {
+	if s.Direction == NoDirection && !s.over() { // one that is over has been counted by its labels, or will be in a moment
 		switch op {
 		case OpSend:
 			s.relabel(s.Module, Send)
