@@ -142,7 +142,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 			t.shift = s.shift
 		}
 		at = c.stamped(w, stamp)
-		t.waited = at != w.Arrived
+		t.stamp, t.waited = stamp, at != w.Arrived
 	}
 	c.latest = max(c.latest, at)
 	return at

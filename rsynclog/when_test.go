@@ -160,6 +160,16 @@ func TestAChrootsJumpOfTimeIsUndone(t *testing.T) {
 	}
 }
 
+// Before 3.2 the jump comes right behind the connect.
+func TestAChrootsJumpBehindTheConnect(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 300*time.Hour, 7, connects)
+	f.at(time.Second-2*time.Hour, 300*time.Hour, 7, starts)
+	f.at(time.Minute-2*time.Hour, 300*time.Hour, 7, sums)
+	f.want("times", f.times(7), "0s 1m0s")
+}
+
 // A session that is silent for a quarter of an hour has not jumped.
 func TestSilenceIsNoJump(t *testing.T) {
 	f := newFeed(t)
