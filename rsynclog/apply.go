@@ -18,7 +18,11 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 	}
 	s := t.session(o, p.PID)
 	connects := ev.Kind == Connect
-	at := t.recordTime(o, t.speaker(o, s, p, ev), w, connects, connects && !t.mayForge(o, s, p))
+	speaker := s
+	if s == nil || ev.Kind == Start {
+		speaker = t.speaker(o, s, p, ev)
+	}
+	at := t.recordTime(o, speaker, w, connects, connects && !t.mayForge(o, s, p))
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {
@@ -259,10 +263,18 @@ func small(ev *Event) bool {
 	return ev.Length <= most && ev.Wire <= most
 }
 
+// isClients says of a line whether it is logged only of a client that was let in.
+func (k Kind) isClients() bool {
+	switch k {
+	case Transfer, Summary, FileList, FileError, FileVanished, MaxDelete, DeletionSkipped:
+		return true
+	}
+	return false
+}
+
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
-	switch ev.Kind {
-	case Transfer, Summary, FileList, FileError, FileVanished, MaxDelete, DeletionSkipped:
+	if !s.talks && ev.Kind.isClients() {
 		t.letTalk(s) // also where "rsync on" was lost
 	}
 	switch ev.Kind {

@@ -210,6 +210,10 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 		s.LastSeen, s.unheard = at, 0
 	}
 	o := s.Origin
+	if s.phase == p && o.lists[p].last == s { // as in a burst of its lines: it stands there already
+		o.wake(t.due(s))
+		return
+	}
 	t.unlist(s)
 	if s.phase != p {
 		t.ages[s.phase].remove(s)

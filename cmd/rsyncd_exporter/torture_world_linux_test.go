@@ -295,7 +295,7 @@ func (w *world) weight() uint64 { return w.Uint64N(1 << 26) }
 
 // write writes a line: most in one piece as rsync does, some in two.
 func (w *world) write(s *session, text string) {
-	line := time.Now().Add(-time.Duration(w.minute) * time.Minute).AppendFormat(nil, "2006/01/02 15:04:05")
+	line := time.Now().Add(-time.Duration(w.minute)*time.Minute).AppendFormat(nil, "2006/01/02 15:04:05")
 	line = fmt.Appendf(line, " [%d] %s\n", s.pid, text)
 	if w.IntN(40) == 0 {
 		cut := 1 + w.IntN(len(line)-1)
