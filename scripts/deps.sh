@@ -125,6 +125,7 @@ provide() {
 		;;
 	gcc) installed gcc build-essential ;;
 	git) installed git git ca-certificates ;;
+	ip) installed ip iproute2 ;;
 	modules) modules ;;
 	rsync) unpacked rsync rsync /usr/bin/rsync ;;
 	prometheus | promtool)
@@ -156,7 +157,7 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace logrotate
+[ $# -gt 0 ] || set -- go gcc git ip modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace logrotate
 for program; do
 	provide "$program"
 done
