@@ -421,3 +421,11 @@ func TestServedSeriesAreBounded(t *testing.T) {
 		t.Errorf("sent bytes over all series: %v, want %v", got, 1000*100)
 	}
 }
+
+// A session of a second, whose lines were read late and have some nanoseconds between them, took a second.
+func TestADurationOfWholeSeconds(t *testing.T) {
+	sess := &rsynclog.Session{FirstSeen: 3, LastSeen: int64(time.Second) + 7, ConnectSeen: true}
+	if took := tookBy(sess); took != time.Second {
+		t.Errorf("it took %v, want 1s", took)
+	}
+}

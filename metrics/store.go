@@ -314,12 +314,13 @@ func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	s.last(f, sess, took, now)
 }
 
-// tookBy returns how long a session took, or -1 if its begin wasn't seen.
+// tookBy returns how long a session took, or -1 if its begin wasn't seen. Lines of one second that waited have times some nanoseconds
+// apart, which must not put a second into the bucket above it.
 func tookBy(sess *rsynclog.Session) time.Duration {
 	if !sess.ConnectSeen {
 		return -1
 	}
-	return time.Duration(max(0, sess.LastSeen-sess.FirstSeen))
+	return time.Duration(max(0, sess.LastSeen-sess.FirstSeen)).Round(time.Millisecond)
 }
 
 // last takes a session that has ended for its user's last one, unless a client may have begun it.

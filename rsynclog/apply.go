@@ -160,6 +160,7 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	s.relabel(s.Module, ev.Direction)
+	o.serves = true
 	t.hear(s, p, at)
 	t.move(s, running, at)
 	t.letTalk(s)

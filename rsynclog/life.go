@@ -97,8 +97,6 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
 	case !s.mayTalk():
 		return believed
-	case !s.talks:
-		return doubtful // before rsync 3.2 nothing says whether it was let in; it has not said a word
 	case s.isOther(p):
 		return believed
 	case s.started != 0 && p.Started != 0:
@@ -147,8 +145,11 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 	}
 }
 
-// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in.
-func (s *Session) mayTalk() bool { return s.talks || s.phase == fresh && !s.Origin.names }
+// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in;
+// a daemon that has let somebody in without such a line is one of these.
+func (s *Session) mayTalk() bool {
+	return s.talks || s.phase == fresh && s.Origin.serves && !s.Origin.names
+}
 
 // mayForge says whether a line of a process may be a client's text. s is the latest session of the pid, nil if none
 // is remembered.

@@ -38,6 +38,7 @@ type OriginState struct {
 	Scope   uint32
 	Taught  []TaughtState
 	Names   bool
+	Serves  bool
 	Noted   bool // it has a cookie
 	Arrived int64
 
@@ -151,7 +152,7 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 
 func (o *Origin) state() OriginState {
 	c := OriginState{
-		Host: o.raw, Scope: o.Scope, Names: o.names, Noted: o.Cookie != nil, Arrived: o.arrived,
+		Host: o.raw, Scope: o.Scope, Names: o.names, Serves: o.serves, Noted: o.Cookie != nil, Arrived: o.arrived,
 		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor,
 		Connects: o.life.connects, Laps: o.life.laps,
 		Forgotten: o.forgotten, NoName: o.noName,
@@ -297,7 +298,7 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 		}
 	}
 	o := t.newOrigin(key)
-	o.names, o.arrived, o.forgotten, o.noName = c.Names, r.time(c.Arrived), r.toCome(c.Forgotten), r.toCome(c.NoName)
+	o.names, o.serves, o.arrived, o.forgotten, o.noName = c.Names, c.Serves, r.time(c.Arrived), r.toCome(c.Forgotten), r.toCome(c.NoName)
 	o.life = life{number: c.Life, era: c.Era, top: c.Top, floor: c.Floor, connects: c.Connects, laps: c.Laps}
 	o.clock = originClock{offset: c.Offset, latest: r.time(c.Latest), quietFrom: r.toCome(c.QuietFrom)}
 	if c.SteadyArrived != 0 {

@@ -56,7 +56,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 	s := newSessions(DefaultLimits())
 	s.overflow.Cookie, s.evicted, s.overflown = "a note", 11, 12
 	o := s.origin(5, "h\xc3\\#011")
-	o.Cookie, o.names, o.arrived, o.forgotten = "a note", true, 1234, 1300
+	o.Cookie, o.names, o.serves, o.arrived, o.forgotten = "a note", true, true, 1234, 1300
 	o.life = life{number: 2, era: 3, top: 300, floor: 30, connects: 400, laps: 1}
 	o.clock = originClock{offset: 40, steadyArrived: 1100, steadyStamp: 1090, latest: 1200, behind: true, quietFrom: 3100}
 	s.module(o, []byte("m\xff"), true)
@@ -84,7 +84,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 		t.Errorf("%d origins, want two; that of an address was heard at %d", len(r.origins), got.arrived)
 	}
 	got := r.origin(5, "h\xc3\\#011")
-	if got.Host != o.Host || !got.names || got.Cookie != (Restored{}) || !maps.Equal(got.modules, o.modules) || !got.tracked ||
+	if got.Host != o.Host || !got.names || !got.serves || got.Cookie != (Restored{}) || !maps.Equal(got.modules, o.modules) || !got.tracked ||
 		got.life != o.life || got.clock != o.clock || got.arrived != o.arrived || got.forgotten != o.forgotten {
 		t.Errorf("the origin is %+v, was %+v", got, o)
 	}
