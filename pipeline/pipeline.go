@@ -68,7 +68,7 @@ func New(c Config) (*Pipeline, error) {
 	p := &Pipeline{
 		parser:  parser,
 		parsers: parsers,
-		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
+		tags:    tagFilter{globs: c.Tags, seen: map[string]answer{}},
 		clock:   clock,
 	}
 	if c.Resumable {
@@ -272,7 +272,14 @@ func (p *Pipeline) count(r *record) {
 // A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.
 type tagFilter struct {
 	globs []string
-	seen  map[string]bool
+	seen  map[string]answer
+	last  answer // to the message before
+}
+
+// An answer says whether a tag is rsyncd's.
+type answer struct {
+	tag string
+	is  bool
 }
 
 // Bounds of the answers remembered; senders choose tags.
@@ -282,8 +289,12 @@ const (
 )
 
 func (f *tagFilter) match(tag []byte) bool {
-	if ok, seen := f.seen[string(tag)]; seen {
-		return ok
+	if len(tag) > 0 && f.last.tag == string(tag) {
+		return f.last.is
+	}
+	if a, seen := f.seen[string(tag)]; seen {
+		f.last = a
+		return a.is
 	}
 	ok := false
 	for _, g := range f.globs {
@@ -294,7 +305,8 @@ func (f *tagFilter) match(tag []byte) bool {
 		}
 	}
 	if len(f.seen) < maxTags && len(tag) <= maxTagLen {
-		f.seen[string(tag)] = ok
+		a := answer{string(tag), ok}
+		f.seen[a.tag] = a
 	}
 	return ok
 }

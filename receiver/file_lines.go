@@ -98,7 +98,7 @@ func recordEnd(line []byte) int {
 
 // rsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit), or 0.
 func rsyncHeader(b []byte) int {
-	open := shapeLength(b, "0000/00/00 00:00:00 [")
+	open := rsyncStampLength(b)
 	if open == 0 {
 		return 0
 	}

@@ -119,10 +119,10 @@ func stampLength(b []byte) int {
 		}
 		n = zoneEnd(b, fractionEnd(b, n))
 	default:
-		if n = shapeLength(b, "Aaa _0 00:00:00"); n == 0 { // RFC 3164 section 4.1.2
+		if !isBSDStamp(b) {
 			return 0
 		}
-		n = fractionEnd(b, n)
+		n = fractionEnd(b, bsdStamp)
 	}
 	switch {
 	case n == 0:
@@ -144,6 +144,38 @@ func stampIn(b []byte) []byte {
 		return b[:n-1]
 	}
 	return b
+}
+
+// bsdStamp is the length of "Nov 23 18:40:52".
+const bsdStamp = 15
+
+// isBSDStamp says whether b starts with the shape "Aaa _0 00:00:00", RFC 3164 section 4.1.2. It is shapeLength unrolled,
+// since nearly every message begins so.
+func isBSDStamp(b []byte) bool {
+	if len(b) < bsdStamp {
+		return false
+	}
+	b = b[:bsdStamp]
+	return b[3] == ' ' && b[6] == ' ' && b[9] == ':' && b[12] == ':' &&
+		b[0]-'A' < 26 && b[1]-'a' < 26 && b[2]-'a' < 26 && (isDigit(b[4]) || b[4] == ' ') && isDigit(b[5]) &&
+		isDigit(b[7]) && isDigit(b[8]) && isDigit(b[10]) && isDigit(b[11]) && isDigit(b[13]) && isDigit(b[14])
+}
+
+// rsyncStampLength returns the length of "2026/11/23 18:40:52 [" if b starts so, else 0: rsync log.c:logit, timestring and
+// "[%d] ". Unrolled for the same reason.
+func rsyncStampLength(b []byte) int {
+	const n = len("0000/00/00 00:00:00 [")
+	if len(b) < n {
+		return 0
+	}
+	b = b[:n]
+	if b[4] == '/' && b[7] == '/' && b[10] == ' ' && b[13] == ':' && b[16] == ':' && b[19] == ' ' && b[20] == '[' &&
+		isDigit(b[0]) && isDigit(b[1]) && isDigit(b[2]) && isDigit(b[3]) && isDigit(b[5]) && isDigit(b[6]) &&
+		isDigit(b[8]) && isDigit(b[9]) && isDigit(b[11]) && isDigit(b[12]) && isDigit(b[14]) && isDigit(b[15]) &&
+		isDigit(b[17]) && isDigit(b[18]) {
+		return n
+	}
+	return 0
 }
 
 // shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a space, A and a

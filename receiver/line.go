@@ -18,8 +18,7 @@ type Lines struct{}
 
 // Scan implements Dialect. The slices that it sets point into raw, which may end in its LF or not. It is safe for concurrent use.
 func (Lines) Scan(raw []byte, m *Message) Discard {
-	const stamp = "0000/00/00 00:00:00 [" // rsync log.c:logit, timestring and "[%d] "
-	open := shapeLength(raw, stamp)
+	open := rsyncStampLength(raw)
 	if open == 0 {
 		return scanSyslog(raw, m, false, true)
 	}
