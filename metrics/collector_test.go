@@ -429,3 +429,23 @@ func TestADurationOfWholeSeconds(t *testing.T) {
 		t.Errorf("it took %v, want 1s", took)
 	}
 }
+
+// Before rsync 3.2 a session may run while its module isn't known for certain: it is shown, on its host, without one.
+func TestARunningSessionWhoseModuleIsNotKnownYet(t *testing.T) {
+	b := newBooks(t, Config{Modules: []string{"data"}})
+	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: []byte("192.0.2.1")})
+	b.event("vm", 7, 2000, rsynclog.Event{
+		Kind: rsynclog.Start, Direction: rsynclog.Send, Request: []byte("data/"), Addr: []byte("192.0.2.1")})
+	for _, m := range family(t, b.registry(), "rsync_sessions_active").GetMetric() {
+		want := 0.0
+		if host, module := m.GetLabel()[1].GetValue(), m.GetLabel()[2].GetValue(); host == "vm" && module == "" {
+			want = 1
+		}
+		if m.GetGauge().GetValue() != want {
+			t.Errorf("%v, want %v", m, want)
+		}
+	}
+	if n := sum(t, b.registry(), "rsync_executions_total", "host", "vm"); n != 0 {
+		t.Errorf("%v executions before the module is known, want 0", n)
+	}
+}

@@ -167,9 +167,11 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 	if s.Module == "" {
 		s.request = t.requested(o, ev.Request)
 	}
-	if s.request == "" {
-		t.emit(Change{Kind: Executed, Origin: o, Session: s, N: 1})
+	n := uint64(1)
+	if s.request != "" {
+		n = 0 // it is counted once its module is known, see confirm, but runs already
 	}
+	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: n})
 	return true
 }
 
