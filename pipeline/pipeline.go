@@ -186,6 +186,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall,
 		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
 	}
+	behind := int64(p.clock.behind())
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
@@ -203,7 +204,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 		r.when.Stamp = 0
 		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
-			r.when.Stamp, r.when.Zoned = stamp-(wall-now), zoned
+			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
 		}
 		p.count(&r)
 	}
@@ -333,5 +334,8 @@ func (c clock) received(at int64) (now, wall int64) {
 	return now, wall
 }
 
-// behind returns what must be added to a time of this clock to have the wall clock's.
-func (c clock) behind() time.Duration { return time.Duration(c.wall() - c.now()) }
+// behind returns what must be added to a time of this clock to have the wall clock's. The two are read one after the other; what
+// passes in between must not show in times that stay the same.
+func (c clock) behind() time.Duration {
+	return time.Duration(c.wall() - c.now()).Round(time.Millisecond)
+}
