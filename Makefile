@@ -35,7 +35,7 @@ lint: ## formatting, go vet, staticcheck
 
 unit: ## go test -race on every package, with real rsync and syslog daemons
 	@$(say) 'go test -race ./...'
-	@go test -race -timeout 14m ./... $(call or_fail,'tests failed; see above')
+	@go test -race -timeout 17m ./... $(call or_fail,'tests failed; see above')
 
 cross: ## build for the other systems
 	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \
