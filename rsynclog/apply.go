@@ -416,10 +416,10 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
 	}
 	if s.over() {
-		resumed := s.phase == lapsed && !s.HasSummary
-		s.HasSummary = true
+		resumed := s.phase == lapsed && !s.HasSummary // it was only silent
 		t.amend(s, ev)
-		if resumed { // it was only silent
+		if resumed {
+			s.HasSummary = true
 			t.resume(s, at)
 		}
 		return true
