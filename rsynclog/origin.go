@@ -30,10 +30,9 @@ type Origin struct {
 	forgotten int64
 	modules   map[string]taught // configured modules' names, raw as logged
 	noName    int64             // until when there is no room for another one
-	// "allowed access" lines are logged here (rsync 3.2 and later): nothing else teaches a module
-	serves bool // somebody was let in
-	names  bool
-	index  int // in the State that is being made
+	serves    bool              // somebody was let in
+	names     bool              // "allowed access" lines are logged (rsync 3.2 and later): nothing else teaches a module
+	index     int               // in the State that is being made
 }
 
 // A taught is a module's name that an origin's daemons have logged.
