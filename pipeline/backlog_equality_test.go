@@ -771,14 +771,17 @@ func (p *plot) history() *history {
 	return h
 }
 
-// settleDelay makes a relay's delay one that is no difference of time zones for any connect.
+// settleDelay makes a relay's delay one that is no difference of time zones for the first connect of any host.
 func (p *plot) settleDelay(h *history) {
-	last := h.lines[len(h.lines)-1].at
-	for again := true; again; {
+	last, seen := h.lines[len(h.lines)-1].at, map[int]bool{}
+	for again := true; again; clear(seen) {
 		again = false
 		for _, l := range p.lines {
-			rest := (last.Sub(l.at) + h.late) % (15 * time.Minute)
-			if strings.HasPrefix(l.text, "connect") && (rest < 5*time.Second || rest > 15*time.Minute-5*time.Second) {
+			if seen[l.host] || !strings.HasPrefix(l.text, "connect") {
+				continue
+			}
+			seen[l.host] = true
+			if rest := (last.Sub(l.at) + h.late) % (15 * time.Minute); rest < 5*time.Second || rest > 15*time.Minute-5*time.Second {
 				h.late += 7 * time.Second
 				again = true
 			}

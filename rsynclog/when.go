@@ -30,8 +30,6 @@ const (
 	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its stamps between them
 	// is to be seen as one.
 	jumpBack, jumpAhead = 2 * time.Minute, 30 * time.Second
-	// shiftPause is the least time between two corrections of an offset.
-	shiftPause = time.Second
 	// queueQuiet is for how long nothing comes of a relay's queue if it has been emptied.
 	queueQuiet = 10 * time.Second
 )
@@ -43,7 +41,6 @@ type originClock struct {
 	steadyArrived, steadyStamp int64
 	latest                     int64 // the latest time of a record
 	behind                     bool  // a backlog is being read
-	shifted                    int64 // when the offset was corrected last
 	quietFrom                  int64 // a queue is being read until then, if no more of it comes
 }
 
@@ -77,32 +74,28 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 
 // learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and loses its time zone
 // there. It returns by how much times that were made of stamps must be moved, as the offset was wrong.
-func (c *originClock) learn(w When) (moved int64) {
-	// who alternates between two zones costs no look at all sessions for each message
-	if w.Backlog || w.Arrived-c.shifted < int64(shiftPause) {
+func (c *originClock) learn(w When) (by int64) {
+	if w.Backlog {
 		return 0
 	}
 	lag := w.Arrived - w.Stamp - c.offset
-	if k, rest := wholeQuarters(lag); !w.Zoned && k != 0 && rest < int64(liveDelay) && abs(lag) <= int64(farthestZone) {
-		return c.shift(w, k*int64(quarterHour), lag) // no zone is known by its name, but by such a difference
-	}
 	passed, stamped := w.Arrived-c.steadyArrived, w.Stamp-c.steadyStamp
-	if c.steadyArrived == 0 || abs(passed-stamped) > int64(stampStep) {
-		c.steadyArrived, c.steadyStamp = w.Arrived, w.Stamp
-		return 0
+	// Connects of a queue arrive at once, and now and then one of them is whole quarter hours late.
+	alone := c.steadyArrived == 0 || passed >= int64(steadyFor)
+	k, rest := wholeQuarters(lag)
+	switch {
+	case alone && !w.Zoned && k != 0 && rest < int64(liveDelay) && abs(lag) <= int64(farthestZone):
+		by = k * int64(quarterHour) // no zone is known by its name, but by such a difference
+	case c.steadyArrived != 0 && abs(passed-stamped) <= int64(stampStep):
+		if !alone || abs(lag) <= int64(stampStep) {
+			return 0
+		}
+		by = lag
 	}
-	if passed < int64(steadyFor) || abs(lag) <= int64(stampStep) {
-		return 0
-	}
-	return c.shift(w, lag, lag)
-}
-
-// shift corrects the offset. Times were made of stamps only where these lagged far behind.
-func (c *originClock) shift(w When, by, lag int64) (moved int64) {
+	c.steadyArrived, c.steadyStamp = w.Arrived, w.Stamp
 	c.offset += by
-	c.shifted = w.Arrived
 	if lag < int64(waitedFrom) {
-		return 0
+		return 0 // times are made of stamps only where these lag far behind
 	}
 	return by
 }
