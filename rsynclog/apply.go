@@ -20,7 +20,7 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 	connects := ev.Kind == Connect
 	speaker := s
 	if s == nil || ev.Kind == Start {
-		speaker = t.speaker(o, s, p, ev)
+		speaker = t.speaker(o, s, p, w.Arrived, ev)
 	}
 	at := t.recordTime(o, speaker, w, connects, connects && !t.mayForge(o, s, p))
 	if at >= o.due {
@@ -145,7 +145,7 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 			t.leave(s, at)
 		}
 		s = nil
-		if v == believed { // else it may be a client, that would take another's session for its own
+		if v == believed { // see speaker
 			s = t.adopt(o, p, ev)
 		}
 		if s == nil {

@@ -11,11 +11,14 @@ func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names
 
 // speaker returns the session whose line it is, for its time: s, that of the pid, or the one that goes on in
 // another process than the one that began it. Its stamps may have jumped between these two.
-func (t *Sessions) speaker(o *Origin, s *Session, p Process, ev *Event) *Session {
+func (t *Sessions) speaker(o *Origin, s *Session, p Process, arrived int64, ev *Event) *Session {
 	switch {
 	case ev.Kind == Start && (s == nil || s.over() || s.mayHaveLeft()):
-		if from := t.waiting(o, p.PID, ev); from != nil {
-			return from
+		// A client, if it may be one, would take another's session for its own.
+		if t.admits(o, s, p, arrived) == believed {
+			if from := t.waiting(o, p.PID, ev); from != nil {
+				return from
+			}
 		}
 	case s == nil && ev.Kind != Start:
 		return t.parentOf(o, p.PID, ev)

@@ -447,3 +447,15 @@ func TestALivePauseIsNoJump(t *testing.T) {
 	f.at(16*time.Minute, 16*time.Minute, 7, sums)
 	f.want("times", f.times(7), "0s 16m0s")
 }
+
+// A client whose session is over writes what another one, that has been let in, will log a quarter of an hour later. It
+// isn't that one's line, and so no jump of its stamps. SEED=8616025007646560136 of TestRandomLogsReadLate.
+func TestAnothersStartMovesNobodysTimes(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	f.at(0, 20*time.Hour, 7, connects, allows, starts, sums)
+	f.at(time.Minute, 20*time.Hour, 8, connects, allows)
+	f.at(2*time.Minute, 20*time.Hour, 7, starts)
+	f.at(17*time.Minute+5*time.Second, 20*time.Hour, 8, starts, sums)
+	f.want("times", f.times(8), "1m0s 17m5s")
+}
