@@ -2,10 +2,13 @@ package rsynclog
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // push is a whole backup by a process.
@@ -179,6 +182,27 @@ func TestPidsWrapOverASessionThatNeverEnded(t *testing.T) {
 	b.want("connected", b.book.connected, 3002)
 	b.want("the silent one", b.book.ended[len(b.book.ended)-1], "backup receive partial 0/0")
 	b.want("implausible", b.book.implausible, 0)
+}
+
+// A NAS with few pids, of which rsyncd has one for each of thirty pushes a day: that they wrap can't be seen. A push is
+// doubtful if its pid was another's a week or two before.
+func TestAYearOfWrappingPidsLeavesFewDoubts(t *testing.T) {
+	const perDay, days, pids = 30, 365, 32768 - reserved
+	r, f := rand.New(rand.NewPCG(testenv.Seed(t), 0)), newFeed(t)
+	doubted := 0
+	for i := range perDay * days {
+		pid, at := reserved+r.Int32N(pids), time.Duration(i)*24*time.Hour/perDay
+		f.at(at, at, pid, connects, allows, starts, sums)
+		if i >= perDay*(days-73) && f.sessions.session(f.host, pid).doubtful {
+			doubted++
+		}
+	}
+	// One to two weeks' sessions, 210 to 420, have a bit of 32,468: about 1 %. For ever, it was a quarter.
+	const last = perDay * 73
+	t.Logf("of the last %d sessions, %d are doubtful", last, doubted)
+	if doubted == 0 || doubted > last*3/100 {
+		t.Error("they should be about 1 %")
+	}
 }
 
 // FAULTS I4. Where pids are handed out at random, low ones prove nothing.
