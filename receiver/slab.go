@@ -73,14 +73,6 @@ func elsewhere(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// Sender returns who sent the message at index i.
-func (s *Slab) Sender(src *Source, i int) Sender {
-	if len(s.Senders) == 0 {
-		return Sender{Addr: s.Peer, Scope: src.Scope}
-	}
-	return s.Senders[i]
-}
-
 // CaughtUp says that the slab is empty: its reader has handed over all that was there before it.
 func (s *Slab) CaughtUp() bool {
 	return len(s.Messages) == 0 && !s.Backlog && s.Position == nil && s.Discarded == [NumDiscards]uint32{}

@@ -236,7 +236,7 @@ func (s *senderSink) TryDeliver(src *Source, slab *Slab) bool {
 	}
 	for i, m := range slab.Messages {
 		_, text, _ := strings.Cut(string(m), ": ")
-		s.senders[text] = slab.Sender(src, i)
+		s.senders[text] = senderOf(src, slab, i)
 	}
 	return true
 }
