@@ -17,12 +17,11 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
-	connects := ev.Kind == Connect
-	speaker := s
-	if s == nil || ev.Kind == Start {
-		speaker = t.speaker(o, s, p, w.Arrived, ev)
+	speaker, daemons := t.speaker(o, s, p, w.Arrived, ev)
+	if !daemons {
+		w.Stamp = 0
 	}
-	at := t.recordTime(o, speaker, w, connects, connects && !t.mayForge(o, s, p))
+	at := t.recordTime(o, speaker, w, ev.Kind == Connect && !t.mayForge(o, s, p))
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {

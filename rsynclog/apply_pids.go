@@ -9,21 +9,29 @@ import "bytes"
 // on, one that was not let into a module and whose client can't have written a start.
 func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
 
-// speaker returns the session whose line it is, for its time: s, that of the pid, or the one that goes on in
-// another process than the one that began it. Its stamps may have jumped between these two.
-func (t *Sessions) speaker(o *Origin, s *Session, p Process, arrived int64, ev *Event) *Session {
+// speaker returns the session whose line it is, for its time: s, that of the pid; or the one that goes on in
+// another process than the one that began it; or none, if another process has the pid now. Stamps may have jumped
+// between any two of these. A start that will be refused, since a client may have written it, is not the daemon's:
+// it is not known whose clock its stamp is of.
+func (t *Sessions) speaker(o *Origin, s *Session, p Process, arrived int64, ev *Event) (from *Session, daemons bool) {
 	switch {
+	case ev.Kind == Connect:
+		return nil, true
+	case ev.Kind == DaemonStart:
+		return nil, t.admits(o, s, p, arrived) == believed
 	case ev.Kind == Start && (s == nil || s.over() || s.mayHaveLeft()):
-		// A client, if it may be one, would take another's session for its own.
-		if t.admits(o, s, p, arrived) == believed {
-			if from := t.waiting(o, p.PID, ev); from != nil {
-				return from
-			}
+		v := t.admits(o, s, p, arrived)
+		if v == believed { // else it may be a client, that would take another's session for its own
+			from = t.waiting(o, p.PID, ev)
 		}
-	case s == nil && ev.Kind != Start:
-		return t.parentOf(o, p.PID, ev)
+		if from == nil && s != nil && !s.over() {
+			from = s
+		}
+		return from, v != refused
+	case s == nil:
+		return t.parentOf(o, p.PID, ev), true
 	}
-	return s
+	return s, true
 }
 
 // adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from"

@@ -113,12 +113,15 @@ func wholeQuarters(d int64) (k, rest int64) {
 
 func abs(d int64) int64 { return max(d, -d) }
 
-// recordTime returns when a record of an origin was made, and of a session if it is one's. connects says that it is a
-// "connect from", and teaches that no client can have written that, whose process may have lost its time zone.
-func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches bool) int64 {
+// recordTime returns when a record of an origin was made, and of a session if it is one's. teaches says that it is a
+// "connect from" which no client can have written, whose process may have lost its time zone.
+func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64 {
 	c := &o.clock
 	c.behind = c.behind || w.Backlog
 	at := w.Arrived
+	if c.latest != 0 {
+		at = c.time(w.Arrived) // what says no time was written with what stands before it
+	}
 	t.stamp, t.shift, t.waited = 0, 0, false
 	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
 		if teaches {
@@ -127,7 +130,7 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, connects, teaches b
 			}
 		}
 		stamp := w.Stamp + c.offset
-		if s != nil && !connects {
+		if s != nil {
 			if !w.Zoned {
 				stamp = s.straighten(w, stamp)
 			}

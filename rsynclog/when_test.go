@@ -49,6 +49,7 @@ const (
 	connects = "connect from localhost (127.0.0.1)"
 	allows   = "rsync allowed access on module data from localhost (127.0.0.1)"
 	starts   = "rsync on data/ from localhost (127.0.0.1)"
+	listens  = "rsyncd version 3.4.1 starting, listening on port 873"
 	sums     = "sent 10 bytes  received 20 bytes  total size 30"
 )
 
@@ -458,4 +459,19 @@ func TestAnothersStartMovesNobodysTimes(t *testing.T) {
 	f.at(2*time.Minute, 20*time.Hour, 7, starts)
 	f.at(17*time.Minute+5*time.Second, 20*time.Hour, 8, starts, sums)
 	f.want("times", f.times(8), "1m0s 17m5s")
+}
+
+// A daemon is started under the pid of a session that is over, and whose stamps had jumped into UTC. Its own have not.
+// SEED=7497198405200692385 of TestRandomLogsReadLate.
+func TestADaemonsStartHasNoSessionsStamps(t *testing.T) {
+	f := newFeed(t)
+	f.backlog = true
+	const east, late = 11 * time.Hour, 200 * time.Hour
+	f.at(0, late, 300, listens)
+	f.at(time.Minute, late, 332, connects)
+	f.at(time.Minute-east, late, 332, "module-list request from localhost (127.0.0.1)")
+	f.at(2*time.Minute, late, 340, connects)
+	f.at(3*time.Minute, late, 332, listens)
+	f.at(4*time.Minute, late, 340, allows, starts, sums)
+	f.want("times", f.times(340), "2m0s 4m0s")
 }
