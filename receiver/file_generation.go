@@ -262,7 +262,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
 	more = g.takeBlock(b, data, start, base) > start
-	if g.pos.Skipping && n == len(b.buf) {
+	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
 		return true, g.skipHole(b)
 	}
 	return more, nil
@@ -276,7 +276,7 @@ var errOtherCopy = errors.New("it is another copy now")
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
 	at := time.Now().UnixNano()
 	for {
-		end = start + takeLines(&b.slab, data[start:], &g.pos.Skipping)
+		end = start + takeLines(&b.slab, data, start, &g.pos.Skipping)
 		if end == start {
 			return end
 		}
@@ -393,15 +393,17 @@ func (g *generation) resume(offset int64, b *block) error {
 	return nil
 }
 
-// skipHole moves on to the next data of a sparse file, within a line that is skipped.
+// skipHole moves on to the next data of a sparse file, within a line that is skipped or before one.
 func (g *generation) skipHole(b *block) error {
 	next := nextData(g.fd, g.pos.Offset)
 	if next == g.pos.Offset {
 		return nil
 	}
+	skipping := g.pos.Skipping
 	if err := g.resume(next, b); err != nil {
 		return err
 	}
+	g.pos.Skipping = skipping
 	g.deliver(&b.slab, time.Now().UnixNano())
 	return nil
 }
@@ -420,7 +422,9 @@ func (g *generation) startAt(size int64) error {
 	if err != nil || n < len(data) {
 		return err // shorter: it has been cut, so everything is new
 	}
-	switch line := bytes.LastIndexByte(data, '\n') + 1; {
+	line := bytes.LastIndexByte(data, '\n') + 1
+	line += nulsEnd(data[line:])
+	switch {
 	case len(data)-line <= MaxMessage:
 		g.pos.move(data[:line], base)
 	default:

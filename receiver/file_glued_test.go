@@ -52,7 +52,7 @@ func TestFileGluedLines(t *testing.T) {
 		line := []byte(strings.Join(test.line, ""))
 		var s Slab
 		var skipping bool
-		if n := takeLines(&s, append(line, '\n'), &skipping); n != len(line)+1 {
+		if n := takeLines(&s, append(line, '\n'), 0, &skipping); n != len(line)+1 {
 			t.Errorf("%s: %d bytes taken, want %d", name, n, len(line)+1)
 		}
 		if got := messages(&s); !slices.Equal(got, test.want) {
@@ -85,7 +85,7 @@ func TestFileLineOfManyCutRecords(t *testing.T) {
 	for _, end := range []string{headerB + "sent 1\n", headerB + strings.Repeat("x", MaxMessage) + "\n", ""} {
 		var s Slab
 		var skipping bool
-		n := takeLines(&s, []byte(line+end), &skipping)
+		n := takeLines(&s, []byte(line+end), 0, &skipping)
 		got := messages(&s)
 		for _, m := range got[:min(len(got), 2*records/3)] {
 			if m != headerA+plainText {
@@ -156,6 +156,7 @@ func FuzzFileLines(f *testing.F) {
 	f.Add([]byte(headerA+plainText+headerB+escapedText+headerA+"x\n"), 2100)
 	f.Add([]byte(headerA+escapedText+headerB+"y\n"+strings.Repeat("z", MaxMessage+1)+"\nw\n"), 20000)
 	f.Add(bytes.Repeat([]byte{0}, 2*MaxMessage), MaxMessage+1)
+	f.Add([]byte("\x00\x00a\n"+strings.Repeat("\x00", MaxMessage+1)+"b\x00c\n"), MaxMessage)
 	f.Add(bytes.Repeat([]byte{'\n'}, slabLines+1), 1)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		if len(data) > 1<<20 {
@@ -168,19 +169,22 @@ func FuzzFileLines(f *testing.F) {
 		oversize, at := 0, 0
 		for _, end := range []int{cut, len(data)} {
 			for {
-				n := takeLines(&s, data[at:end], &skipping)
+				n := takeLines(&s, data[:end], at, &skipping)
 				got = append(got, messages(&s)...)
 				oversize += int(s.Discarded[Oversize])
 				s.Reset()
 				if at += n; n == 0 {
 					break
 				}
-				if !skipping && data[at-1] != '\n' && rsyncHeader(data[at:]) == 0 {
+				if !skipping && data[at-1] != '\n' && data[at-1] != 0 && rsyncHeader(data[at:]) == 0 {
 					t.Fatalf("offset %d is not the start of a line or record", at)
 				}
 			}
 		}
 		whole := bytes.Split(data, []byte("\n"))
+		for i := range whole {
+			whole[i] = bytes.TrimLeft(whole[i], "\x00")
+		}
 		rest := whole[len(whole)-1]
 		var want []string
 		tooLong := 0

@@ -143,7 +143,8 @@ func TestFileOverlongLines(t *testing.T) {
 	})
 }
 
-// A hole of 1 TiB, as copytruncate leaves before a writer without O_APPEND, takes no time to read and is one line.
+// A hole of 1 TiB, as copytruncate leaves before a writer without O_APPEND, takes no time to read,
+// and the line behind it counts.
 func TestFileHole(t *testing.T) {
 	if nextDataIsMissing(t) {
 		return
@@ -157,10 +158,31 @@ func TestFileHole(t *testing.T) {
 	start(t, f)
 	reach(t, "the end of the hole", func() bool { return f.Status().Offset == 1<<40 })
 	w.write("rest\nb\n")
-	reachCount(t, sink, 2)
-	sink.check(t, true, "a", "b")
-	if n := sink.discards(Oversize); n != 1 {
-		t.Errorf("%d oversize, want 1", n)
+	reachCount(t, sink, 3)
+	sink.check(t, true, "a", "rest", "b")
+	if n := sink.discards(Oversize); n != 0 {
+		t.Errorf("%d oversize, want 0", n)
+	}
+}
+
+// The end of a file, where reading begins, may be such a hole, or a line that has not ended behind one.
+func TestFileStartsBehindAHole(t *testing.T) {
+	for name, half := range map[string]string{"a hole": "", "half a line": "ha"} {
+		for _, size := range []int64{1000, 1 << 20} {
+			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}
+			w := create(t, opt.Path)
+			w.write("a\n")
+			must(t, w.f.Truncate(size))
+			w.write(half)
+			sink := newLineSink()
+			start(t, follow(t, sink, opt))
+			w.write("lf\nb\n")
+			reachCount(t, sink, 2)
+			if got := sink.discards(Oversize); got != 0 {
+				t.Errorf("%s, %d bytes: %d oversize, want 0", name, size, got)
+			}
+			sink.check(t, true, half+"lf", "b")
+		}
 	}
 }
 

@@ -16,23 +16,34 @@ const (
 // errBadLength says that a stream can't be followed any further: its place in the next frame is lost.
 var errBadLength = errors.New("octet count is not a number from 1 to 999999 and a space")
 
-// A framer cuts a byte stream into messages. How the bytes were spread over reads makes no difference to what comes out.
+// A framing is one of the two ways in which RFC 6587 has messages framed.
+type framing uint8
+
+const (
+	undecided framing = iota // no byte has come yet
+	byCounts                 // octet counting, section 3.4.1: "LEN SP MSG"
+	byLines                  // non-transparent framing, section 3.4.2: ended by LF or NUL
+)
+
+// A framer cuts the byte stream of one connection into messages. How the bytes were spread over reads makes no
+// difference to what comes out.
 //
-// Each message of a syslog stream is framed in one of the two ways of RFC 6587, told apart by its first byte:
+// The first byte of a connection decides its framing, for its life. Nothing that a message holds can change it: in
+// lines of syslog-ng the line feeds of file names stand raw, so that whoever uploads a file writes whole lines.
 //
-//   - a digit: octet counting (section 3.4.1), "LEN SP MSG". LF within MSG is data. LEN has no leading zero and at most six digits.
-//     Anything else that starts with a digit is a BadLength and ends the stream, a line of text too: a syslog message starts with '<'.
-//   - any other byte: non-transparent framing (section 3.4.2), ended by LF, or by NUL, which that section names as seen in the field
-//     (and which can be no part of a file name or of a syslog(3) message).
+//   - a digit: octet counts. LF within MSG is data. LEN has no leading zero and at most six digits; anything else
+//     there is a BadLength and ends the stream. Line ends between two messages are skipped: some senders add them.
+//   - any other byte: lines, whatever they begin with. Besides LF a NUL ends them, which section 3.4.2 names as seen
+//     in the field (and which can be no part of a file name or of a syslog(3) message).
 //
-// Longer messages than MaxMessage are skipped to their end and counted once. An empty line is a message, so that it is counted too.
-// With lines set the stream is plain text: only LF ends a line and a digit means nothing.
+// Longer messages than MaxMessage are skipped to their end and counted once. An empty line is a message, so that it is
+// counted too.
 type framer struct {
 	peer     netip.Addr // Slab.Peer of all its slabs
 	buf      []byte
-	r, w     int    // buf[r:w] has not been cut yet
-	full     bool   // the last read took all the space it was given
-	lines    bool   // LF-terminated lines only
+	r, w     int  // buf[r:w] has not been cut yet
+	full     bool // the last read took all the space it was given
+	framing  framing
 	skip     int    // bytes left of an oversized octet-counted frame
 	skipLine bool   // within an oversized line
 	cuts     uint64 // messages, skipped ones too, whose end has come
@@ -66,12 +77,17 @@ func (f *framer) within() bool { return f.r < f.w || f.skip > 0 || f.skipLine }
 // cut appends complete messages to s and counts discarded ones there. More is true when s is full and cut must be called again before
 // the next read. The messages are views that space invalidates. After an error, which s has counted, nothing more will be cut.
 func (f *framer) cut(s *Slab) (more bool, err error) {
+	if f.framing == undecided && f.r < f.w {
+		if f.framing = byLines; isDigit(f.buf[f.r]) {
+			f.framing = byCounts
+		}
+	}
 	for f.r < f.w {
 		if len(s.Messages) >= framerBatch {
 			return true, nil
 		}
 		var whole bool
-		switch c := f.buf[f.r]; {
+		switch {
 		case f.skip > 0:
 			n := min(f.skip, f.w-f.r)
 			f.skip -= n
@@ -79,14 +95,17 @@ func (f *framer) cut(s *Slab) (more bool, err error) {
 			whole = f.skip == 0
 		case f.skipLine:
 			whole = f.cutSkipped()
-		case isDigit(c) && !f.lines:
+		case f.framing == byLines:
+			whole = f.cutLine(s)
+		case isLineEnd(f.buf[f.r]):
+			f.r++
+			continue
+		default:
 			if whole, err = f.cutCounted(s); err != nil {
 				f.r = f.w
 				s.Discarded[BadLength]++
 				return false, err
 			}
-		default:
-			whole = f.cutLine(s)
 		}
 		if !whole {
 			break
@@ -96,24 +115,22 @@ func (f *framer) cut(s *Slab) (more bool, err error) {
 	return false, nil
 }
 
-// finish accounts for what is left when no more will be read. A line without its end is a message if the sender closed the stream
-// properly, and Incomplete if the connection broke or was given up; a frame without its end always is.
-func (f *framer) finish(s *Slab, clean bool) {
-	rest := f.buf[f.r:f.w]
-	f.r = f.w
-	switch {
-	case len(rest) == 0: // so it is within a skipped message too, which has been counted
-	case clean && (f.lines || !isDigit(rest[0])):
-		s.Messages = append(s.Messages, rest)
-	default:
+// isLineEnd says whether c ends a line, or stands in a line end.
+func isLineEnd(c byte) bool { return c == '\n' || c == '\r' || c == 0 }
+
+// finish accounts for what is left when no more will be read: a message whose end never came is Incomplete, also where
+// the sender closed the stream properly. A relay that ends within a line has cut it.
+func (f *framer) finish(s *Slab) {
+	if f.r < f.w { // else it may be within a skipped message, which has been counted
 		s.Discarded[Incomplete]++
 	}
+	f.r = f.w
 }
 
 // cutCounted cuts one octet-counted frame. It returns false where the buffer doesn't hold all of it.
 func (f *framer) cutCounted(s *Slab) (whole bool, err error) {
 	rest := f.buf[f.r:f.w]
-	if rest[0] == '0' { // MSG-LEN = NONZERO-DIGIT *DIGIT, RFC 6587 section 3.4.1
+	if rest[0] == '0' || !isDigit(rest[0]) { // MSG-LEN = NONZERO-DIGIT *DIGIT, RFC 6587 section 3.4.1
 		return false, errBadLength
 	}
 	n, i := 0, 0
@@ -178,9 +195,6 @@ func (f *framer) cutSkipped() (whole bool) {
 func (f *framer) lineEnd() int {
 	if f.lf < f.r {
 		f.lf = f.find('\n')
-	}
-	if f.lines {
-		return f.lf
 	}
 	if f.nul < f.r {
 		f.nul = f.find(0)

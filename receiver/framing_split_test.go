@@ -10,42 +10,49 @@ import (
 )
 
 // cutByTheBook frames a whole stream the slow way, straight from the rules in framer's comment: the oracle of FuzzFraming.
-func cutByTheBook(stream []byte, lines, clean bool) *cutResult {
+func cutByTheBook(stream []byte) *cutResult {
+	if len(stream) > 0 && '0' <= stream[0] && stream[0] <= '9' {
+		return countedByTheBook(stream)
+	}
 	var c cutResult
 	for len(stream) > 0 {
-		if lines || stream[0] < '0' || stream[0] > '9' {
-			ends := "\n\x00"
-			if lines {
-				ends = "\n"
-			}
-			end := bytes.IndexAny(stream, ends)
-			line := stream
-			if end >= 0 {
-				line = stream[:end]
-			}
-			switch {
-			case len(line) > MaxMessage:
-				c.discarded[Oversize]++
-			case end >= 0 || clean:
-				c.messages = append(c.messages, string(line))
-			default:
-				c.discarded[Incomplete]++
-			}
-			if end < 0 {
-				break
-			}
-			stream = stream[end+1:]
-			continue
+		end := bytes.IndexAny(stream, "\n\x00")
+		line := stream
+		if end >= 0 {
+			line = stream[:end]
+		}
+		switch {
+		case len(line) > MaxMessage:
+			c.discarded[Oversize]++
+		case end >= 0:
+			c.messages = append(c.messages, string(line))
+		default:
+			c.discarded[Incomplete]++
+		}
+		if end < 0 {
+			break
+		}
+		stream = stream[end+1:]
+	}
+	return &c
+}
+
+// countedByTheBook is cutByTheBook of a stream that begins with a digit.
+func countedByTheBook(stream []byte) *cutResult {
+	var c cutResult
+	for {
+		if stream = bytes.TrimLeft(stream, "\r\n\x00"); len(stream) == 0 {
+			return &c
 		}
 		digits := len(stream) - len(bytes.TrimLeft(stream, "0123456789"))
-		if stream[0] == '0' || digits > 6 || digits < len(stream) && stream[digits] != ' ' {
+		if digits == 0 || stream[0] == '0' || digits > 6 || digits < len(stream) && stream[digits] != ' ' {
 			c.discarded[BadLength]++
 			c.broken = true
-			break
+			return &c
 		}
 		if digits == len(stream) {
 			c.discarded[Incomplete]++
-			break
+			return &c
 		}
 		n := 0
 		for _, d := range stream[:digits] {
@@ -62,7 +69,6 @@ func cutByTheBook(stream []byte, lines, clean bool) *cutResult {
 		}
 		stream = stream[min(n, len(stream)):]
 	}
-	return &c
 }
 
 func randomSizes(seed uint64, most int) func() int {
@@ -81,18 +87,17 @@ func FuzzFraming(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(stream[:3000], uint64(i), false, true)
+		f.Add(stream[:3000], uint64(i))
 	}
-	for _, s := range []string{"5 <30>a\n16385 ", "0", "999999 ", "1234567", "\n\n\x00", "<30>a\n<30>b", "12 a"} {
-		f.Add([]byte(s), uint64(1), false, true)
-		f.Add([]byte(s), uint64(2), true, false)
+	for _, s := range []string{"5 <30>a\n16385 ", "0", "999999 ", "1234567", "\n\n\x00", "<30>a\n<30>b", "12 a", "<30>x\n9999 y\n0 \n", "5 <30>a\r\n5 <30>b\x00<30>c\n"} {
+		f.Add([]byte(s), uint64(1))
 	}
-	f.Add([]byte(strings.Repeat("x", MaxMessage+1)+"\n3 abc"), uint64(3), false, false)
-	f.Add([]byte(strings.Repeat("\n", 2*framerBatch)), uint64(4), false, true)
-	f.Fuzz(func(t *testing.T, stream []byte, seed uint64, lines, clean bool) {
-		want := cutByTheBook(stream, lines, clean)
+	f.Add([]byte(strings.Repeat("x", MaxMessage+1)+"\n3 abc"), uint64(3))
+	f.Add([]byte(strings.Repeat("\n", 2*framerBatch)), uint64(4))
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
+		want := cutByTheBook(stream)
 		for name, next := range map[string]func() int{"at once": atOnce, "small": randomSizes(seed, 9), "large": randomSizes(seed, 20000)} {
-			if got := cutAll(t, string(stream), lines, clean, next); !got.equal(want) {
+			if got := cutAll(t, string(stream), next); !got.equal(want) {
 				t.Errorf("reads %s: %q %v broken=%v, want %q %v broken=%v", name, clip(got.messages), got.discarded, got.broken,
 					clip(want.messages), want.discarded, want.broken)
 			}
@@ -102,20 +107,28 @@ func FuzzFraming(f *testing.F) {
 
 // The same with long random mixes of everything, which a fuzzer takes long to find.
 func TestFramingSplitAnywhere(t *testing.T) {
-	pieces := []string{"<30>a line\n", "12 <30>counted\n", "5 <30>x", "\n", "\x00", "16384 " + strings.Repeat("y", 16384), "16385 " + strings.Repeat("4 \n", 5462)[:16385],
-		strings.Repeat("z", 16384) + "\n", strings.Repeat("z", 16385) + "\n", strings.Repeat("w", 70000) + "\x00", "\r\n", "20000 " + strings.Repeat("\n", 20000)}
+	byLines := []string{"<30>a line\n", "12 <30>digits\n", "0\n", "9999 x\n", "\n", "\x00", "\r\n",
+		strings.Repeat("z", 16384) + "\n", strings.Repeat("z", 16385) + "\n", strings.Repeat("w", 70000) + "\x00"}
+	byCounts := []string{"12 <30>counted\n", "5 <30>x", "16384 " + strings.Repeat("y", 16384), "16385 " + strings.Repeat("4 \n", 5462)[:16385],
+		"\n", "\r\n", "\x00", "20000 " + strings.Repeat("\n", 20000)}
 	last := []string{"", "<30>cut", "7 cut", "77", "0", "1234567", "9\n", strings.Repeat("z", 17000)}
 	r := rand.New(rand.NewPCG(7, 7))
 	for round := range 12 {
 		var b strings.Builder
+		pieces := byLines
+		if round%2 == 0 {
+			pieces = byCounts
+			b.WriteString("1 x")
+		} else {
+			b.WriteString("<")
+		}
 		for range 30 {
 			b.WriteString(pieces[r.IntN(len(pieces))])
 		}
 		stream := b.String() + last[r.IntN(len(last))]
-		clean := round%2 == 0
-		want := cutByTheBook([]byte(stream), false, clean)
+		want := cutByTheBook([]byte(stream))
 		for _, most := range []int{1 << 20, 20000, 1000, 50} {
-			if got := cutAll(t, stream, false, clean, randomSizes(uint64(round), most)); !got.equal(want) {
+			if got := cutAll(t, stream, randomSizes(uint64(round), most)); !got.equal(want) {
 				t.Fatalf("round %d, reads up to %d: %d messages %v, want %d %v", round, most, len(got.messages), got.discarded, len(want.messages), want.discarded)
 			}
 		}

@@ -67,8 +67,10 @@ func scanSyslog(raw []byte, m *Message, local, needStamp bool) Discard {
 	return scanTag(cutSpace(rest), m, false)
 }
 
-// trimMessage takes the line end off, or says why there is no message to look at. RFC 6587 section 3.4.2 lists the line ends that
-// are met; old C libraries send the string's NUL along.
+// trimMessage takes the line end off, and NULs that stand before the message, or says why there is no message to look
+// at. It is the one place that knows line ends: RFC 6587 section 3.4.2 lists those that are met, old C libraries send
+// the string's NUL along, and where whoever cut the message has taken the LF off, the CR of CRLF is left. NULs come
+// before a line of a file that was truncated under its writer.
 func trimMessage(raw []byte) ([]byte, Discard) {
 	if len(raw) > MaxMessage {
 		return nil, Oversize
@@ -77,13 +79,12 @@ func trimMessage(raw []byte) ([]byte, Discard) {
 		return nil, Empty
 	}
 	b := raw
-	if b[len(b)-1] == 0 {
-		b = b[:len(b)-1]
+	if b[0] == 0 {
+		b = b[nulsEnd(b):]
 	}
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		b = b[:n-1]
-		if n > 1 && b[n-2] == '\r' {
-			b = b[:n-2]
+	for _, end := range [...]byte{0, '\n', '\r'} {
+		if n := len(b); b[n-1] == end {
+			b = b[:n-1]
 		}
 	}
 	return b, Kept

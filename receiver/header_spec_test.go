@@ -9,7 +9,7 @@ import (
 
 // What a header is, in regular expressions. The hand-written scanner is held against them.
 var (
-	specEnds     = regexp.MustCompile(`(?s)\A(.*?)(?:\r?\n)?\x00?\z`)
+	specEnds     = regexp.MustCompile(`(?s)\A\x00*(.*?)\r?\n?\x00?\z`)
 	specEmpty    = regexp.MustCompile(`\A[\r\n\x00]*\z`)
 	specPriority = regexp.MustCompile(`\A<(0|[1-9][0-9]?|1[0-8][0-9]|19[01])>`)
 	specStamp    = regexp.MustCompile(`\A(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?|` + specISO + `)(?: |\z)`)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stdin reads lines from a stream that ends by itself, for the file name "-". A line ends at LF, the last one also at the end of the
-// stream; longer ones than MaxMessage are skipped and counted.
+// Stdin reads lines from a stream that ends by itself, for the file name "-". They are cut into messages as those of a
+// followed file are (takeLines); the last line may end at the end of the stream.
 type Stdin struct {
 	src  Source
 	sink Sink
@@ -25,26 +25,74 @@ func NewStdin(r io.Reader, src Source, sink Sink) *Stdin { return &Stdin{src: sr
 // Run reads to the end of the stream and returns nil, or an error if a read fails. It also returns nil when ctx ends, at once if r is an
 // *os.File, otherwise after the read that is under way; a line that has not ended then is Incomplete. Call it once.
 func (s *Stdin) Run(ctx context.Context) error {
-	in := framer{lines: true}
-	var slab Slab
+	in := lineReader{buf: make([]byte, fileBlock)}
 	for {
 		err := s.ready(ctx)
-		n := 0
 		if err == nil {
-			n, err = s.r.Read(in.space())
-			in.advance(n)
+			err = in.read(s.r)
 		}
 		at := time.Now().UnixNano()
-		_ = in.deliver(&s.src, s.sink, &slab, at) // lines have no octet count that could be wrong
+		for in.take() {
+			s.deliver(&in.slab, at)
+		}
 		if err == nil {
 			continue
 		}
-		in.finish(&slab, errors.Is(err, io.EOF))
-		in.deliverAny(&s.src, s.sink, &slab, at)
+		in.finish(errors.Is(err, io.EOF))
+		s.deliver(&in.slab, at)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("%s: %w", s, err)
+	}
+}
+
+// deliver hands over what is in slab, if anything is, and empties it.
+func (s *Stdin) deliver(slab *Slab, at int64) {
+	if len(slab.Messages) > 0 || slab.Discarded != [NumDiscards]uint32{} {
+		slab.At = at
+		s.sink.Deliver(&s.src, slab)
+	}
+	slab.Reset()
+}
+
+// A lineReader cuts a stream that can be read once into messages.
+type lineReader struct {
+	buf      []byte // longer than any line that is kept
+	r, w     int    // buf[r:w] has not been cut yet
+	skipping bool   // see takeLines
+	slab     Slab
+}
+
+// read adds to buf what one read of r gives.
+func (l *lineReader) read(r io.Reader) error {
+	// What has been cut goes, but for the byte that tells takeLines whether a line begins behind it.
+	kept := l.buf[max(0, l.r-1):l.w]
+	l.r = min(l.r, 1)
+	l.w = copy(l.buf, kept)
+	n, err := r.Read(l.buf[l.w:])
+	l.w += n
+	return err
+}
+
+// take fills the slab with complete lines, and says whether there were any. A line that fills buf is none: it is thrown
+// away, as takeLines does it with those that are too long.
+func (l *lineReader) take() bool {
+	n := takeLines(&l.slab, l.buf[:l.w], l.r, &l.skipping)
+	l.r += n
+	return n > 0
+}
+
+// finish takes the last line, which has no LF: a message where the stream ended behind it, else Incomplete.
+func (l *lineReader) finish(ended bool) {
+	switch {
+	case l.r == l.w || l.skipping: // the rest of one that has been counted
+	case ended && l.w < len(l.buf):
+		l.buf[l.w] = '\n'
+		l.w++
+		l.take()
+	default:
+		l.slab.Discarded[Incomplete]++
 	}
 }
 

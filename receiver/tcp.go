@@ -150,7 +150,7 @@ func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
 		defer t.gate.leave(v)
 		defer conn.Close()
 		if t.creds == nil {
-			t.read(ctx, v, conn, func() bool { return true })
+			t.read(ctx, v, conn)
 			return
 		}
 		w := &wire{Conn: conn, left: -1}
@@ -162,14 +162,13 @@ func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
 			return
 		}
 		defer secured.Close()
-		// Without a close_notify the end may be somebody else's doing (RFC 8446 section 6.1). crypto/tls lets that pass between records.
-		t.read(ctx, v, secured, func() bool { return !w.ended })
+		t.read(ctx, v, secured)
 	})
 }
 
-// read takes messages from a visitor, whose connection conn is or lies below conn, until its end, until it is too slow, or until ctx has
-// ended and it is quiet. properly says of an end whether the peer made it.
-func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func() bool) {
+// read takes messages from a visitor, whose connection conn is or lies below conn, until its end, until it is too slow,
+// or until ctx has ended and it is quiet.
+func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it below.
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -215,7 +214,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn, properly func
 			v.spoke.Store(true)
 		}
 		if err != nil {
-			in.finish(&slab, errors.Is(err, io.EOF) && properly())
+			in.finish(&slab)
 			in.deliverAny(&t.src, t.sink, &slab, at)
 			t.countEnd(ctx, err)
 			return

@@ -226,10 +226,10 @@ func TestDeadlines(t *testing.T) {
 		{30 * time.Second, "ning\n<30>nex", 60 * time.Second},
 		{59 * time.Second, "t\n<30>third", 89 * time.Second},
 		{80 * time.Second, "\n", 140 * time.Second},
-		{139 * time.Second, "20000 ", 169 * time.Second},
+		{139 * time.Second, strings.Repeat("x", MaxMessage+1), 169 * time.Second},
 		{150 * time.Second, strings.Repeat("x", 19999), 169 * time.Second},
-		{160 * time.Second, "x12", 190 * time.Second}, // the skipped frame's last byte, and the next one's first
-		{180 * time.Second, " <30>message.", 240 * time.Second},
+		{160 * time.Second, "x\n<3", 190 * time.Second}, // the skipped line's last byte, and the next one's first
+		{180 * time.Second, "0>message.\n", 240 * time.Second},
 	} {
 		for rest := c.bytes; rest != ""; {
 			n := copy(in.space(), rest)

@@ -24,7 +24,6 @@ type wire struct {
 	first []byte // what peek has read, not yet given on
 	left  int    // bytes that may be read before the end of the handshake; -1 after it
 	last  []byte // the last bytes that were read until then, as many as an alert has
-	ended bool   // the peer has closed its side
 }
 
 // plainAlert is how an alert's record begins that isn't encrypted, less its two bytes: type, version and length (RFC 8446 section 5.1).
@@ -76,7 +75,6 @@ func (w *wire) Read(b []byte) (int, error) {
 		w.last = append(w.last, b[:n]...)
 		w.last = w.last[max(0, len(w.last)-len(plainAlert)-2):]
 	}
-	w.ended = w.ended || errors.Is(err, io.EOF)
 	return n, err
 }
 

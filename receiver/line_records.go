@@ -10,43 +10,53 @@ const (
 	rsyncText = 2047
 )
 
-// takeLines appends the complete lines at the start of data to s, up to slabLines, and returns how many bytes they take: up to the
-// start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a line that is thrown away to its end and
-// has been counted: one that exceeds MaxMessage, so that an endless line needs no more memory than any other. A line so long that
-// begins with a record that rsync has cut gives that record, and what is behind it is the next line: deleting a tree whose paths are
-// all too long makes one line of all its records.
-func takeLines(s *Slab, data []byte, skipping *bool) (used int) {
-	for used < len(data) && len(s.Messages) < slabLines {
-		line, ended := data[used:], false
+// takeLines appends the complete lines of data that begin at data[from] to s, up to slabLines, and returns how many
+// bytes they take: up to the start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a
+// line that is thrown away to its end and has been counted: one that exceeds MaxMessage, so that an endless line needs
+// no more memory than any other. A line so long that begins with a record that rsync has cut gives that record, and
+// what is behind it is the next line: deleting a tree whose paths are all too long makes one line of all its records.
+//
+// NULs before a line are no part of it: a log file that was truncated under a writer without O_APPEND has a hole there.
+func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
+	at := from
+	for at < len(data) && len(s.Messages) < slabLines {
+		if data[at] == 0 && !*skipping {
+			at += nulsEnd(data[at:])
+			continue
+		}
+		line, ended := data[at:], false
 		if end := bytes.IndexByte(line, '\n'); end >= 0 {
 			line, ended = line[:end:end], true
 		}
 		tooLong := len(line) > MaxMessage
 		switch {
 		case *skipping && !ended:
-			return len(data)
+			return len(data) - from
 		case *skipping:
 			*skipping = false
 		case tooLong:
 			if cut := recordEnd(line); cut > 0 {
 				s.Messages = append(s.Messages, line[:cut:cut])
-				used += cut
+				at += cut
 				continue
 			}
 			s.Discarded[Oversize]++
 			if !ended {
 				*skipping = true
-				return len(data)
+				return len(data) - from
 			}
 		case !ended:
-			return used
+			return at - from
 		default:
 			appendRecords(s, line)
 		}
-		used += len(line) + 1
+		at += len(line) + 1
 	}
-	return used
+	return at - from
 }
+
+// nulsEnd returns how many NULs b begins with.
+func nulsEnd(b []byte) int { return len(b) - len(bytes.TrimLeft(b, "\x00")) }
 
 // appendRecords appends the messages of one line: one, or several where rsync has left the newlines between them out.
 func appendRecords(s *Slab, line []byte) {
