@@ -36,35 +36,41 @@ type Auto struct {
 }
 
 // Scan implements Dialect. The slices that it sets point into raw. It is safe for concurrent use.
-func (a Auto) Scan(raw []byte, m *Message) Discard { return scanSyslog(raw, m, a.Local, false) }
-
-// scanSyslog is Auto.Scan; with needStamp a message that has no stamp is NoHeader even behind a priority.
-func scanSyslog(raw []byte, m *Message, local, needStamp bool) Discard {
+func (a Auto) Scan(raw []byte, m *Message) Discard {
 	rest, d := trimMessage(raw)
 	if d != Kept {
 		return d
 	}
-	*m = Message{Facility: -1, Severity: -1}
+	m.reset()
 	if rest, d = scanPriority(rest, m); d != Kept {
 		return d
 	}
-	if len(rest) == 0 {
+	switch {
+	case len(rest) == 0:
 		return NoText
-	}
-	if len(rest) > 1 && rest[0] == '1' && rest[1] == ' ' { // VERSION, RFC 5424 section 6.2.2
+	case isRFC5424(rest):
 		return scanRFC5424(rest[2:], m)
 	}
-	n := stampLength(rest)
-	m.Stamp = stampIn(rest[:n])
-	switch {
-	case n > 0 && local:
-		return scanTag(rest[n:], m, true)
-	case n > 0:
-		return scanTag(scanHost(rest[n:], m), m, true)
-	case m.Severity < 0 || needStamp:
+	if n := stampLength(rest); n > 0 {
+		return scanStamped(rest, n, m, a.Local)
+	}
+	if m.Severity < 0 {
 		return NoHeader
 	}
 	return scanTag(cutSpace(rest), m, false)
+}
+
+// isRFC5424 says whether b starts with the VERSION of RFC 5424 section 6.2.2.
+func isRFC5424(b []byte) bool { return len(b) > 1 && b[0] == '1' && b[1] == ' ' }
+
+// scanStamped reads a header that begins with a stamp of n bytes, the space behind it included. Behind it stands the
+// tag, where the message is local, or else what a syslog daemon tells of where it comes from.
+func scanStamped(b []byte, n int, m *Message, local bool) Discard {
+	m.Stamp = stampIn(b[:n])
+	if b = b[n:]; !local {
+		b = scanHost(cutUptime(scanLevel(b, m)), m)
+	}
+	return scanTag(b, m, true)
 }
 
 // trimMessage takes the line end off, and NULs that stand before the message, or says why there is no message to look
@@ -107,16 +113,94 @@ func scanPriority(b []byte, m *Message) ([]byte, Discard) {
 	return b[i+1:], Kept
 }
 
+// cutLevel returns what follows "daemon.info " at the start of b, whose first word ends at end: busybox, OpenWrt and AIX
+// write it before the tag. It is nil for any other word.
+func cutLevel(b []byte, end int, m *Message) []byte {
+	if end+1 >= len(b) {
+		return nil
+	}
+	facility, severity, ok := levelByName(b[:end])
+	if !ok {
+		return nil
+	}
+	m.setLevel(facility, severity)
+	return b[end+1:]
+}
+
+// scanLevel reads "<3.6> " or "<daemon.info> ", which FreeBSD's syslogd -v and -vv write behind the stamp, and returns
+// what follows.
+func scanLevel(b []byte, m *Message) []byte {
+	if len(b) == 0 || b[0] != '<' {
+		return b
+	}
+	end := wordEnd(b)
+	if end == len(b) || b[end-1] != '>' {
+		return b
+	}
+	facility, severity, ok := levelByNumber(b[1 : end-1])
+	if !ok {
+		facility, severity, ok = levelByName(b[1 : end-1])
+	}
+	if !ok {
+		return b
+	}
+	m.setLevel(facility, severity)
+	return b[end+1:]
+}
+
+// cutUptime takes "[1795459252.520] " off, which OpenWrt's logread and logd -t write behind the stamp.
+func cutUptime(b []byte) []byte {
+	if len(b) == 0 || b[0] != '[' {
+		return b
+	}
+	seconds := digitsEnd(b, 1)
+	end := fractionEnd(b, seconds)
+	if seconds == 1 || end <= seconds || b[seconds] != '.' || end+1 >= len(b) || b[end] != ']' || b[end+1] != ' ' {
+		return b
+	}
+	return b[end+2:]
+}
+
 // scanHost reads the HOSTNAME of RFC 3164 section 4.1.2 and returns what follows. A word that holds '[' or ends in ':' is no host
 // but already the tag: the sender is rsyncd itself, not a relay. An IPv6 address, with colons inside, is a host.
+//
+// A relay of AIX writes "Message forwarded from HOST: " behind its own name or in its place, and one of FreeBSD
+// "Forwarded from HOST: " for it; the host is that one. OpenWrt's logread, whose stamp is ctime(3)'s, has no host.
 func scanHost(b []byte, m *Message) []byte {
+	if rest := scanForwarded(b, m); rest != nil {
+		return rest
+	}
 	end := wordEnd(b)
 	word := b[:end]
-	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) {
+	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) || isCtime(m.Stamp) && isLevel(word) {
 		return b
 	}
 	m.Host = valueOrNil(word)
-	return cutSpace(b[end:])
+	b = cutSpace(b[end:])
+	if rest := scanForwarded(b, m); rest != nil {
+		return rest
+	}
+	return b
+}
+
+// isCtime says whether a stamp begins with a weekday and a month.
+func isCtime(stamp []byte) bool { return len(stamp) > 4 && stamp[4]-'A' < 26 }
+
+// scanForwarded reads "Message forwarded from HOST: " and returns what follows, nil if b starts with anything else.
+func scanForwarded(b []byte, m *Message) []byte {
+	if len(b) == 0 || b[0] != 'M' && b[0] != 'F' {
+		return nil
+	}
+	host, ok := bytes.CutPrefix(b, []byte("Message forwarded from "))
+	if !ok {
+		host, ok = bytes.CutPrefix(b, []byte("Forwarded from "))
+	}
+	end := wordEnd(host)
+	if !ok || end < 2 || end == len(host) || host[end-1] != ':' {
+		return nil
+	}
+	m.Host = valueOrNil(host[:end-1])
+	return host[end+1:]
 }
 
 // scanTag reads "TAG[PID]: text" up to the end of the message. Behind a stamp the first word is the tag where nothing marks the tag's
@@ -127,6 +211,12 @@ func scanTag(b []byte, m *Message, stamped bool) Discard {
 	}
 	end := wordEnd(b)
 	open, after := findPID(b[:end])
+	if open < 0 && stamped {
+		if rest := cutLevel(b, end, m); rest != nil {
+			b, end = rest, wordEnd(rest)
+			open, after = findPID(b[:end])
+		}
+	}
 	plain := end > 0 && b[end-1] == ':' && bytes.IndexByte(b[:end], '[') < 0 // RFC 3164 section 5.3's "TAG:" without a pid
 	if open < 0 && !plain {
 		if stamped && end == tagCutLength && b[end-1] != ':' {
@@ -144,8 +234,31 @@ func scanTag(b []byte, m *Message, stamped bool) Discard {
 	default:
 		m.Tag, m.Text = b[:end], b[end:]
 	}
-	m.Text = cutSpace(m.Text)
+	m.Text = cutMessageID(cutSpace(m.Text), m)
 	return keptIfText(m)
+}
+
+// cutMessageID takes "[ID 702911 daemon.info] " off, which Solaris' syslog(3) puts before the text (msgid(1M)).
+func cutMessageID(text []byte, m *Message) []byte {
+	const start = "[ID "
+	if len(text) < len(start) || text[0] != '[' || string(text[:len(start)]) != start {
+		return text
+	}
+	end := digitsEnd(text, len(start))
+	if end == len(start) || end == len(text) || text[end] != ' ' {
+		return text
+	}
+	level := text[end+1:]
+	end = wordEnd(level)
+	if end == len(level) || level[end-1] != ']' {
+		return text
+	}
+	facility, severity, ok := levelByName(level[:end-1])
+	if !ok {
+		return text
+	}
+	m.setLevel(facility, severity)
+	return level[end+1:]
 }
 
 // scanCutTag splits a tag that rsyslog has cut at 32 bytes. If the cut went through the colon the pid is still whole; if it went
@@ -170,7 +283,7 @@ func scanRFC5424(b []byte, m *Message) Discard {
 	switch {
 	case len(b) > 1 && b[0] == '-' && b[1] == ' ': // NILVALUE
 		n = 2
-	case len(b) > 0 && isDigit(b[0]):
+	case len(b) > isoStamp && b[10] == 'T': // section 6.2.3
 		n = stampLength(b)
 	}
 	if n == 0 {

@@ -148,5 +148,9 @@ func show(m Message, d Discard) string {
 	if m.Tag != nil {
 		tag = fmt.Sprintf("tag %q", m.Tag)
 	}
-	return fmt.Sprintf("%s %s pid %d pri %d.%d text %q", host, tag, m.PID, m.Facility, m.Severity, m.Text)
+	shown := fmt.Sprintf("%s %s pid %d pri %d.%d text %q", host, tag, m.PID, m.Facility, m.Severity, m.Text)
+	if m.Container != nil {
+		shown += fmt.Sprintf(" container %q", m.Container)
+	}
+	return shown
 }

@@ -1,9 +1,11 @@
 package receiver
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -12,77 +14,133 @@ var (
 	specEnds     = regexp.MustCompile(`(?s)\A\x00*(.*?)\r?\n?\x00?\z`)
 	specEmpty    = regexp.MustCompile(`\A[\r\n\x00]*\z`)
 	specPriority = regexp.MustCompile(`\A<(0|[1-9][0-9]?|1[0-8][0-9]|19[01])>`)
-	specStamp    = regexp.MustCompile(`\A(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?|` + specISO + `)(?: |\z)`)
-	specISO      = `[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[-+][0-9]{2}:[0-9]{2})`
-	specHost     = regexp.MustCompile(`\A((?:[^ \[]*[^ \[:])?)(?: |\z)`)
-	specRFC5424  = regexp.MustCompile(`(?s)\A1 (?:-|` + specISO + `) ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ ` +
+	specClock    = `[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?`
+	specDay      = `[A-Z][a-z]{2} (?:[ 0-9][0-9]|[0-9])`
+	specYear     = ` (?:19|20)[0-9]{2}`
+	specISO      = `[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]` + specClock
+	specZoned    = specISO + `(?:Z|[-+][0-9]{2}:?[0-9]{2})?`
+	specShapes   = specDay + ` ` + specClock + `(?:` + specYear + `)?|` + specDay + ` [0-9]{4} ` + specClock + `|[0-9]{4} ` + specDay + ` ` + specClock +
+		`|[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] ` + specClock + specYear + `|` + specZoned + `|[A-Z][a-z]{2} ` + specISO + ` [-+A-Z0-9]{3,6}`
+	specStamp     = regexp.MustCompile(`\A(` + specShapes + `)(?: |\z)`)
+	specFacility  = `(kern|user|mail|daemon|auth|security|syslog|lpr|news|uucp|cron|authpriv|ftp|ntp|audit|console|alert|solaris-cron|clock|local[0-7])`
+	specSeverity  = `(emerg|panic|alert|crit|err|error|warning|warn|notice|info|debug)`
+	specLevel     = regexp.MustCompile(`\A` + specFacility + `[.:]` + specSeverity + `(?: |\z)`)
+	specBracketed = regexp.MustCompile(`\A<(?:` + specFacility + `[.:]` + specSeverity + `|([0-9]|[01][0-9]|2[0-3])\.([0-7]))> `)
+	specMessageID = regexp.MustCompile(`\A\[ID [0-9]+ ` + specFacility + `[.:]` + specSeverity + `\] `)
+	specUptime    = regexp.MustCompile(`\A\[[0-9]+\.[0-9]+\] `)
+	specForwarded = regexp.MustCompile(`\A(?:Message f|F)orwarded from ([^ ]+): `)
+	specCtime     = regexp.MustCompile(`\A[A-Z][a-z]{2} [A-Z]`)
+	specHost      = regexp.MustCompile(`\A((?:[^ \[]*[^ \[:])?)(?: |\z)`)
+	specRFC5424   = regexp.MustCompile(`(?s)\A1 (?:-|` + spec5424ISO + `) ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ ` +
 		`(?:-|(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+)(?: (?:\x{feff})? ?(.*))?\z`)
-	specPID    = regexp.MustCompile(`(?s)\A(.*?)\[([0-9]+)\]:`)
-	specWord   = regexp.MustCompile(`\A[^ ]*`)
-	specPlain  = regexp.MustCompile(`\A([^ \[]*):(?: |\z)`)
-	specCut    = regexp.MustCompile(`(?s)\A([^ ]*[^ :])(?: |\z)(.*)\z`) // of 32 bytes, which a pattern can't count
-	specCutPID = regexp.MustCompile(`(?s)\A(.*)\[([0-9]*)\]?\z`)
-	specOwn    = regexp.MustCompile(`(?s)\A[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\](?: (.*)|)\z`)
+	spec5424ISO = strings.Replace(specZoned, "[T ]", "T", 1)
+	specPID     = regexp.MustCompile(`(?s)\A(.*?)\[([0-9]+)\]:`)
+	specWord    = regexp.MustCompile(`\A[^ ]*`)
+	specPlain   = regexp.MustCompile(`\A([^ \[]*):(?: |\z)`)
+	specCut     = regexp.MustCompile(`(?s)\A([^ ]*[^ :])(?: |\z)(.*)\z`) // of 32 bytes, which a pattern can't count
+	specCutPID  = regexp.MustCompile(`(?s)\A(.*)\[([0-9]*)\]?\z`)
 )
 
-// spec is Scan as the expressions above define it.
-type spec struct{ local, needStamp, ownLines bool }
+// spec is Auto.Scan as the expressions above define it.
+type spec struct{ local bool }
 
 func (s spec) scan(raw []byte) string {
+	b, m, reason := specStart(raw)
+	switch {
+	case reason != Kept:
+		return reason.String()
+	case len(b) > 1 && string(b[:2]) == "1 ":
+		return specScan5424(b, m)
+	case specStamp.Match(b):
+		return s.scanStamped(b, m)
+	case m.Severity < 0:
+		return NoHeader.String()
+	}
+	return specScanTag(specSpace(b), m, false)
+}
+
+// specStart reads what all messages begin with.
+func specStart(raw []byte) (b []byte, m Message, reason Discard) {
+	m = Message{Facility: -1, Severity: -1}
 	if len(raw) > MaxMessage {
-		return Oversize.String()
+		return nil, m, Oversize
 	}
 	if specEmpty.Match(raw) {
-		return Empty.String()
+		return nil, m, Empty
 	}
-	b := specEnds.FindSubmatch(raw)[1]
-	m := Message{Facility: -1, Severity: -1}
-	if own := specOwn.FindSubmatch(b); s.ownLines && own != nil {
-		m.PID, m.Text = specNumber(own[1]), own[2]
-		return specShow(m)
-	}
+	b = specEnds.FindSubmatch(raw)[1]
 	if b[0] == '<' {
 		p := specPriority.FindSubmatch(b)
 		if p == nil {
-			return BadPriority.String()
+			return nil, m, BadPriority
 		}
 		v := specNumber(p[1])
 		m.Facility, m.Severity = int8(v/8), int8(v%8)
 		b = b[len(p[0]):]
 	}
 	if len(b) == 0 {
-		return NoText.String()
+		return nil, m, NoText
 	}
-	if len(b) > 1 && string(b[:2]) == "1 " {
-		return specScan5424(b, m)
-	}
-	if stamp := specStamp.Find(b); stamp != nil {
-		b = b[len(stamp):]
-		if host := specHost.FindSubmatch(b); !s.local && host != nil {
-			m.Host, b = specValue(host[1]), b[len(host[0]):]
-		}
+	return b, m, Kept
+}
+
+func (s spec) scanStamped(b []byte, m Message) string {
+	ctime := specCtime.Match(b)
+	b = b[len(specStamp.Find(b)):]
+	if s.local {
 		return specScanTag(b, m, true)
 	}
-	if m.Severity < 0 || s.needStamp {
-		return NoHeader.String()
+	return specScanHost(b, m, ctime)
+}
+
+func specScanHost(b []byte, m Message, ctime bool) string {
+	if level := specBracketed.FindSubmatch(b); level != nil {
+		specSetLevel(&m, level[1:])
+		b = b[len(level[0]):]
 	}
-	return specScanTag(specSpace(b), m, false)
+	b = b[len(specUptime.Find(b)):]
+	forwarded := specForwarded.FindSubmatch(b)
+	if host := specHost.FindSubmatch(b); forwarded == nil && host != nil && !(ctime && specLevel.Match(b)) {
+		m.Host, b = specValue(host[1]), b[len(host[0]):]
+		forwarded = specForwarded.FindSubmatch(b)
+	}
+	if forwarded != nil {
+		m.Host, b = specValue(forwarded[1]), b[len(forwarded[0]):]
+	}
+	return specScanTag(b, m, true)
+}
+
+// specSetLevel takes a facility and a severity, by name or, in the third and fourth place, by number.
+func specSetLevel(m *Message, level [][]byte) {
+	if m.Severity >= 0 {
+		return
+	}
+	if len(level) == 4 && len(level[0]) == 0 {
+		m.Facility, m.Severity = int8(specNumber(level[2])), int8(specNumber(level[3]))
+		return
+	}
+	facilities := map[string]int8{"kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "security": 4, "syslog": 5, "lpr": 6, "news": 7,
+		"uucp": 8, "cron": 9, "authpriv": 10, "ftp": 11, "ntp": 12, "audit": 13, "console": 14, "alert": 14, "solaris-cron": 15, "clock": 15}
+	severities := map[string]int8{"emerg": 0, "panic": 0, "alert": 1, "crit": 2, "err": 3, "error": 3, "warning": 4, "warn": 4, "notice": 5,
+		"info": 6, "debug": 7}
+	facility := string(level[0])
+	if local, ok := strings.CutPrefix(facility, "local"); ok {
+		m.Facility = 16 + int8(specNumber([]byte(local)))
+	} else {
+		m.Facility = facilities[facility]
+	}
+	m.Severity = severities[string(level[1])]
 }
 
 var (
-	specOwnStamp = regexp.MustCompile(`\A([0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) \[`)
-	specAnyStamp = regexp.MustCompile(`\A(?:<[0-9]+>)?([A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}` +
-		`(?:\.[0-9]+)?|` + specISO + `)(?:[ \n\r\x00]|\z)`)
-	spec5424Stamp = regexp.MustCompile(`\A(?:<[0-9]+>)?1 (` + specISO + `) `)
+	specAnyStamp  = regexp.MustCompile(`\A(?:<[0-9]+>)?(` + specShapes + `)(?:[ \n\r\x00]|\z)`)
+	spec5424Stamp = regexp.MustCompile(`\A(?:<[0-9]+>)?1 (` + spec5424ISO + `) `)
 )
 
 // stamp is the Stamp of a message that scan keeps.
-func (s spec) stamp(raw []byte) []byte {
-	shapes := []*regexp.Regexp{specAnyStamp, spec5424Stamp}
-	if s.ownLines {
-		shapes = append(shapes, specOwnStamp)
-	}
-	for _, shape := range shapes {
+func (spec) stamp(raw []byte) []byte {
+	raw = bytes.TrimLeft(raw, "\x00")
+	for _, shape := range []*regexp.Regexp{specAnyStamp, spec5424Stamp} {
 		if m := shape.FindSubmatch(raw); m != nil {
 			return m[1]
 		}
@@ -90,14 +148,14 @@ func (s spec) stamp(raw []byte) []byte {
 	return nil
 }
 
-// checkStamp compares the stamp of a message that is kept with the one that the expressions above find.
-func (s spec) checkStamp(t *testing.T, d Dialect, raw []byte) {
+// checkStamp compares the stamp of a message that is kept with the one that the expressions find.
+func checkStamp(t *testing.T, d Dialect, raw, want []byte) {
 	t.Helper()
 	var m Message
 	if d.Scan(raw, &m) != Kept {
 		return
 	}
-	if want := s.stamp(raw); string(m.Stamp) != string(want) || (m.Stamp == nil) != (want == nil) {
+	if string(m.Stamp) != string(want) || (m.Stamp == nil) != (want == nil) {
 		t.Errorf("%q: stamp %q, want %q", raw, m.Stamp, want)
 	}
 }
@@ -105,6 +163,10 @@ func (s spec) checkStamp(t *testing.T, d Dialect, raw []byte) {
 func specScanTag(b []byte, m Message, stamped bool) string {
 	if len(b) == 0 {
 		return NoText.String()
+	}
+	if level := specLevel.FindSubmatch(b); stamped && level != nil && len(b) > len(level[0]) {
+		specSetLevel(&m, level[1:])
+		b = b[len(level[0]):]
 	}
 	word := specWord.Find(b)
 	window := b[:min(len(b), max(80, len(word)))]
@@ -129,6 +191,10 @@ func specScanTag(b []byte, m Message, stamped bool) string {
 		return NoHeader.String()
 	}
 	m.Text = specSpace(m.Text)
+	if id := specMessageID.FindSubmatch(m.Text); id != nil {
+		specSetLevel(&m, id[1:])
+		m.Text = m.Text[len(id[0]):]
+	}
 	return specShow(m)
 }
 
@@ -188,6 +254,11 @@ func seeds(f *testing.F) {
 	for _, raw := range []string{"", "\n", "\x00", "<34>", "-1 x", "<30>Nov 23 23:14:00 m", "<30", "<030>a", "<999>a: b",
 		`<30>1 - vm a m3 - [a b="\"]\\"][c] ` + "\ufeff x[7]: hi", "<30>Nov  3 18:40:52.1 2001:db8::1 my tag[2147483648]: hi\r\n\x00",
 		"<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTT[4420] hi", "<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTTTTT[44 x[9]: hi",
+		"Nov 23 18:40:52 2026 vm rsyncd[1]: hi", "2026 Nov  3 18:40:52,5 vm rsyncd[1]: hi", "<30>Nov 3 2026 18:40:52 vm rsyncd[1]: hi",
+		"Mon 2026-11-23 18:40:52 CET vm rsyncd[1]: hi", "Mon Nov 23 18:40:52 2026 [12.5] daemon.info rsyncd[1]: hi",
+		"Nov 23 18:40:52 <3.6> vm rsyncd[1]: hi", "<30>Nov 23 18:40:52 <daemon.err> vm rsyncd[1]: hi", "Nov 23 18:40:52 vm local7.warn rsyncd[1]: hi",
+		"<30>Nov 23 18:40:52 Message forwarded from vm: rsyncd[1]: hi", "Nov 23 18:40:52 relay Forwarded from vm: rsyncd[1]: hi",
+		"<30>Nov 23 18:40:52 vm rsyncd[1]: [ID 702911 daemon.info] hi", "2026-11-23T18:40:52+0100 vm rsyncd[1]: hi",
 		"2026/11/23 18:40:52 [0] hi", "2026/11/23 18:40:52 [12]", "2026/11/23 18:40:52 [12]x"} {
 		f.Add([]byte(raw))
 	}
@@ -200,7 +271,7 @@ func FuzzHeader(f *testing.F) {
 			if got, want := scanned(Auto{Local: local}, raw), (spec{local: local}).scan(raw); got != want {
 				t.Errorf("local %v: %q\n got %s\nwant %s", local, raw, got, want)
 			}
-			spec{local: local}.checkStamp(t, Auto{Local: local}, raw)
+			checkStamp(t, Auto{Local: local}, raw, spec{}.stamp(raw))
 		}
 		parser := Auto{}.GetParser(raw)
 		if err, want := parser.Parse(), scanned(Auto{}, raw); (err == nil) != (Auto{}.Scan(raw, new(Message)) == Kept) {
@@ -208,24 +279,6 @@ func FuzzHeader(f *testing.F) {
 		}
 		if content, ok := parser.Dump()["content"].(string); !ok || len(content) > len(raw) {
 			t.Errorf("Dump: %s", fmt.Sprint(parser.Dump()))
-		}
-	})
-}
-
-func FuzzLine(f *testing.F) {
-	seeds(f)
-	pattern, err := ParseLineFormat(`(?P<date>\S+) (?P<timestamp>\S+) \[(?P<pid>\d+)\](?: (?P<description>.*))?`)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		if got, want := scanned(Lines{}, raw), (spec{needStamp: true, ownLines: true}).scan(raw); got != want {
-			t.Errorf("%q\n got %s\nwant %s", raw, got, want)
-		}
-		spec{needStamp: true, ownLines: true}.checkStamp(t, Lines{}, raw)
-		var m Message
-		if d := pattern.Scan(raw, &m); d == Kept && len(m.Text) == 0 || d >= NumDiscards {
-			t.Errorf("%q: %v, text %q", raw, d, m.Text)
 		}
 	})
 }

@@ -28,12 +28,23 @@ func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
 		if end := bytes.IndexByte(line, '\n'); end >= 0 {
 			line, ended = line[:end:end], true
 		}
+		parts := ended && mayBePart(line)
 		tooLong := len(line) > MaxMessage
 		switch {
 		case *skipping && !ended:
 			return len(data) - from
+		case *skipping && parts && data[at-1] == '\n': // the parts of a line that takeParts has given up
+			p, ok := readPart(line)
+			*skipping = ok && p.more
 		case *skipping:
 			*skipping = false
+		case parts && isPart(line):
+			n := 0
+			if n, *skipping = takeParts(s, data[at:]); n == 0 {
+				return at - from
+			}
+			at += n
+			continue
 		case tooLong:
 			if cut := recordEnd(line); cut > 0 {
 				s.Messages = append(s.Messages, line[:cut:cut])
@@ -59,16 +70,42 @@ func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
 func nulsEnd(b []byte) int { return len(b) - len(bytes.TrimLeft(b, "\x00")) }
 
 // appendRecords appends the messages of one line: one, or several where rsync has left the newlines between them out.
-func appendRecords(s *Slab, line []byte) {
-	for len(line) > rsyncText {
-		cut := recordEnd(line)
-		if cut == 0 {
-			break
-		}
-		s.Messages = append(s.Messages, line[:cut:cut])
-		line = line[cut:]
+// What a container's log has before the first one is put before each.
+func appendRecords(s *Slab, line []byte) { s.Messages = append(s.Messages, appendWhole(s, line)) }
+
+// appendWhole is appendRecords without the last record, which it returns.
+func appendWhole(s *Slab, line []byte) (last []byte) {
+	if len(line) <= rsyncText {
+		return line
 	}
-	s.Messages = append(s.Messages, line)
+	prefix := line[:ownStart(line)]
+	for {
+		cut := recordEnd(line[len(prefix):])
+		if cut == 0 {
+			return line
+		}
+		cut += len(prefix)
+		s.Messages = append(s.Messages, line[:cut:cut])
+		if line = line[cut:]; len(prefix) > 0 {
+			line = append(prefix[:len(prefix):len(prefix)], line...)
+		}
+	}
+}
+
+// ownStart returns where a line of rsync's own log begins that a container's log has, 0 if the line is none.
+func ownStart(line []byte) int {
+	if len(line) == 0 || rsyncStampLength(line) > 0 {
+		return 0
+	}
+	var m Message
+	body := cutCompose(line, &m)
+	if n := stampLength(line); body == nil && n > 0 {
+		body = cutContainerStamp(line, n, &m)
+	}
+	if body == nil {
+		return 0
+	}
+	return len(line) - len(body)
 }
 
 // recordEnd returns where the next record is glued to the first one of the line, or 0. rsync cuts the text of a message at rsyncText

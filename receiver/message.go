@@ -25,16 +25,23 @@ var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority
 // String returns the label value.
 func (d Discard) String() string { return discardNames[d] }
 
-// A Message is one syslog message or log file line, its header read. The slices are views into the raw message.
+// A Message is one syslog message or log file line, its header read. The slices are views into the raw message, or into
+// memory of the Message that its next Scan uses again.
 type Message struct {
-	Host     []byte // HOSTNAME of the header; nil where there is none, or where it is the nil value "-"
-	Tag      []byte // program name: RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
-	Text     []byte // what the daemon said, without its line end
-	Stamp    []byte // the time stamp as it stands, without spaces around it; nil where there is none. See Stamps
-	PID      int32  // process id, 0 where the header has none
-	Facility int8   // 0 to 23, or -1 where the header has no priority
-	Severity int8   // 0 to 7, or -1 where the header has no priority
+	Host      []byte // HOSTNAME of the header; nil where there is none, or where it is the nil value "-"
+	Tag       []byte // program name: RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
+	Container []byte // name of the container, or other unit, that has process ids of its own; nil where nothing says so
+	Text      []byte // what the daemon said, without its line end
+	Stamp     []byte // the time stamp as it stands, without spaces around it; nil where there is none. See Stamps
+	PID       int32  // process id, 0 where the header has none
+	Facility  int8   // 0 to 23, or -1 where nothing tells
+	Severity  int8   // 0 to 7, or -1 where nothing tells
+
+	unescaped []byte // memory for texts that don't stand in the raw message as they are
 }
+
+// reset empties a Message for the next Scan.
+func (m *Message) reset() { *m = Message{Facility: -1, Severity: -1, unescaped: m.unescaped[:0]} }
 
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
 type Dialect interface {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// stampKept is how long a stamp may be for Stamps to remember it: RFC 3339's longest with nanoseconds has 35 bytes.
-const stampKept = 40
+// stampKept is how long a stamp may be for Stamps to remember it: the longest with nanoseconds, journalctl's short-full, has 40 bytes.
+const stampKept = 44
 
 // Stamps reads time stamps as they stand in headers. It remembers the last one, as most lines bear the one of the line before.
 // Not safe for concurrent use. The zero value is usable.
@@ -39,8 +39,12 @@ type stampTime struct {
 // These shapes are read, any other is no time:
 //
 //	2026/11/23 18:40:52                  rsync's own log file (log.c:timestring)
-//	Nov 23 18:40:52                      RFC 3164 section 4.1.2; a day below 10 is padded with a space or a 0
-//	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also with a space for the T, and without a zone
+//	Nov 23 18:40:52                      RFC 3164 section 4.1.2; a day below 10 may be padded with a space or a 0
+//	2026 Nov 23 18:40:52                 the same with a year: first, third or last
+//	Mon Nov 23 18:40:52 2026             ctime(3)
+//	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also with a space for the T, "+0100", or without a zone
+//	Mon 2026-11-23 18:40:52 UTC          journalctl -o short-full; of the zones that have names only UTC and GMT are read
+//	1795459252.123456, 1795459252123456  journalctl -o short-unix, and __REALTIME_TIMESTAMP: of the Unix epoch
 //
 // each with or without a fraction of a second, of which nanoseconds are kept. Second 60 is the one after 59. Years
 // that don't fit into an int64 (before 1678, after 2261) are no times. In the hour that the end of daylight saving
@@ -66,16 +70,31 @@ const (
 
 // read is Time without a memory of the last stamp.
 func (s *Stamps) read(stamp []byte, arrived int64) stampTime {
+	if t := unixStamp(stamp); t.ok {
+		return t
+	}
+	weekday := shapeLength(stamp, "Aaa ")
+	if weekday > 0 && !isBSDStamp(stamp[weekday:]) && !isISOStamp(stamp[weekday:]) {
+		weekday = 0
+	}
+	stamp = stamp[weekday:]
 	var c civil
 	n := c.readDate(stamp)
 	if n > 0 {
 		n = c.readFraction(stamp, n)
 	}
 	zoned := false
-	if zone := zoneEnd(stamp, n); zone > 0 && c.year >= 0 && c.readZone(stamp[n:zone]) {
-		n, zoned = zone, true
+	switch {
+	case n == 0:
+		return stampTime{}
+	case c.year < 0:
+		n = c.readYear(stamp, n)
+	case weekday > 0:
+		n, zoned = c.readZoneName(stamp, n)
+	default:
+		n, zoned = c.readZone(stamp, n)
 	}
-	if n != len(stamp) || c.hour > 23 || c.minute > 59 || c.second > 60 {
+	if n != len(stamp) || c.hour > 23 || c.minute > 59 || c.second > 60 || weekday > 0 && c.year < 0 {
 		return stampTime{}
 	}
 	if c.year < 0 {
@@ -83,6 +102,28 @@ func (s *Stamps) read(stamp []byte, arrived int64) stampTime {
 	}
 	at, ok := s.unix(c, zoned)
 	return stampTime{at: at, zoned: zoned && ok, ok: ok}
+}
+
+// unixStamp reads seconds or microseconds of the Unix epoch: sixteen digits, or ten, a point and six. It is not ok for
+// another shape, and for more than an int64 of nanoseconds holds.
+func unixStamp(b []byte) stampTime {
+	const digits, point = 16, 10
+	if len(b) != digits && (len(b) != digits+1 || b[point] != '.') {
+		return stampTime{}
+	}
+	micros := int64(0)
+	for i, c := range b {
+		switch {
+		case isDigit(c):
+			micros = micros*10 + int64(number(c))
+		case i != point || len(b) == digits:
+			return stampTime{}
+		}
+	}
+	if micros > math.MaxInt64/int64(time.Microsecond) {
+		return stampTime{}
+	}
+	return stampTime{at: micros * int64(time.Microsecond), zoned: true, ok: true}
 }
 
 // inClosestYear reads a stamp that has no year.
@@ -154,20 +195,53 @@ type civil struct {
 	east                                   int64 // of UTC, in seconds, where the stamp has a zone
 }
 
+// dateShapes are the shapes of dates with the name of a month, and where in them the parts begin; year is -1 where there
+// is none, or where it stands behind.
+var dateShapes = [...]struct {
+	shape                   string
+	year, month, day, clock int
+}{
+	{"Aaa _0 00:00:00", -1, 0, 4, 7},
+	{"Aaa 0 00:00:00", -1, 0, 4, 6},
+	{"Aaa _0 0000 00:00:00", 7, 0, 4, 12},
+	{"Aaa 0 0000 00:00:00", 6, 0, 4, 11},
+	{"0000 Aaa _0 00:00:00", 0, 5, 9, 12},
+	{"0000 Aaa 0 00:00:00", 0, 5, 9, 11},
+}
+
 // readDate reads the date and time of day at the start of b and returns where they end, 0 if there are none.
 func (c *civil) readDate(b []byte) (end int) {
 	for _, shape := range [...]string{"0000/00/00 00:00:00", "0000-00-00T00:00:00", "0000-00-00 00:00:00"} {
 		if end = shapeLength(b, shape); end > 0 {
-			c.year, c.month, c.day = twoDigits(b)*100+twoDigits(b[2:]), twoDigits(b[5:]), twoDigits(b[8:])
+			c.year, c.month, c.day = fourDigits(b), twoDigits(b[5:]), twoDigits(b[8:])
 			c.readClock(b[11:])
 			return end
 		}
 	}
-	if end = shapeLength(b, "Aaa _0 00:00:00"); end > 0 {
-		c.year, c.month, c.day = -1, monthByName(b[:3]), twoDigits(b[4:])
-		c.readClock(b[7:])
+	for _, s := range &dateShapes {
+		if end = shapeLength(b, s.shape); end == 0 {
+			continue
+		}
+		if c.year = -1; s.year >= 0 {
+			c.year = fourDigits(b[s.year:])
+		}
+		if c.day = twoDigits(b[s.day:]); b[s.day+1] == ' ' {
+			c.day = number(b[s.day])
+		}
+		c.month = monthByName(b[s.month : s.month+3])
+		c.readClock(b[s.clock:])
+		return end
 	}
-	return end
+	return 0
+}
+
+// readYear reads a year behind a date that has none, at b[n:], and returns where it ends; n if there is none.
+func (c *civil) readYear(b []byte, n int) (end int) {
+	length := yearBehind(b[n:])
+	if length > 0 {
+		c.year = fourDigits(b[n+1:])
+	}
+	return n + length
 }
 
 func (c *civil) readClock(b []byte) {
@@ -186,17 +260,48 @@ func (c *civil) readFraction(b []byte, n int) (end int) {
 	return end
 }
 
-// readZone reads "Z" or "+hh:mm", and reports whether RFC 3339 section 5.6 allows it.
-func (c *civil) readZone(zone []byte) bool {
-	if zone[0] == 'Z' {
-		return true
+// readZone reads "Z", "+hh:mm" or "+hhmm" at b[n:], and returns where it ends; n, and not ok, if there is none, or none
+// that RFC 3339 section 5.6 allows.
+func (c *civil) readZone(b []byte, n int) (end int, ok bool) {
+	end = zoneEnd(b, n)
+	if end == n || b[n] == 'Z' {
+		return end, end > n
 	}
-	hours, minutes := twoDigits(zone[1:]), twoDigits(zone[4:])
+	hours, minutes := twoDigits(b[n+1:]), twoDigits(b[end-2:])
+	if hours > 23 || minutes > 59 {
+		return n, false
+	}
+	c.setZone(b[n], hours, minutes)
+	return end, true
+}
+
+func (c *civil) setZone(sign byte, hours, minutes int) {
 	c.east = int64(hours*3600 + minutes*60)
-	if zone[0] == '-' {
+	if sign == '-' {
 		c.east = -c.east
 	}
-	return hours <= 23 && minutes <= 59
+}
+
+// readZoneName reads the zone at b[n:] as strftime's %Z writes it, behind a space, and returns where it ends, n if there
+// is none. It is not ok for a name that more than one zone has, as most are: the stamp is this machine's then.
+func (c *civil) readZoneName(b []byte, n int) (end int, ok bool) {
+	end = n + zoneName(b[n:])
+	if end == n {
+		return n, false
+	}
+	name := b[n+1 : end]
+	digits := len(name) > 0 && (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name)
+	switch {
+	case string(name) == "UTC" || string(name) == "GMT":
+		return end, true
+	case digits && len(name) == len("+01") && twoDigits(name[1:]) <= 23:
+		c.setZone(name[0], twoDigits(name[1:]), 0)
+		return end, true
+	case digits && len(name) == len("+0130") && twoDigits(name[1:]) <= 23 && twoDigits(name[3:]) <= 59:
+		c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
+		return end, true
+	}
+	return end, false
 }
 
 // days returns how many days after 1970-01-01 the date is.
@@ -231,6 +336,9 @@ func monthByName(name []byte) int {
 }
 
 func number(digit byte) int { return int(digit - '0') }
+
+// fourDigits reads a number of four digits.
+func fourDigits(b []byte) int { return twoDigits(b)*100 + twoDigits(b[2:]) }
 
 // twoDigits reads a number of two digits, or of one behind a space.
 func twoDigits(b []byte) int {

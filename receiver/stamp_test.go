@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,34 @@ func TestStamps(t *testing.T) {
 		{"Feb 29 12:00:00", "2026-03-01T00:00:00Z", ""}, // neither 2025 nor 2026 nor 2027 has one
 		{"Feb 29 12:00:00", "2100-03-01T00:00:00Z", ""},
 
+		// A year; a day without padding; a comma; a zone without a colon.
+		{"Nov 23 18:40:52 2024", "", "2024-11-23T17:40:52Z"},
+		{"Nov 23 18:40:52.5 2024", "", "2024-11-23T17:40:52.5Z"},
+		{"Nov 23 2024 18:40:52", "", "2024-11-23T17:40:52Z"},
+		{"2024 Nov 23 18:40:52.25", "", "2024-11-23T17:40:52.25Z"},
+		{"Nov 3 18:40:52", "2026-11-23T17:40:53Z", "2026-11-03T17:40:52Z"},
+		{"Nov 3 18:40:52 2024", "", "2024-11-03T17:40:52Z"},
+		{"Nov 3 2024 18:40:52", "", "2024-11-03T17:40:52Z"},
+		{"2024 Nov 3 18:40:52", "", "2024-11-03T17:40:52Z"},
+		{"2024 Nov  3 18:40:52", "", "2024-11-03T17:40:52Z"},
+		{"Mon Nov 23 18:40:52 2026", "", "2026-11-23T17:40:52Z"},
+		{"2026-11-23 18:40:52,123", "", "2026-11-23T17:40:52.123Z"},
+		{"2026-11-23T18:40:52.5+0130", "", "zoned 2026-11-23T17:10:52.5Z"},
+		{"Feb 29 12:00:00 2026", "", ""}, {"Nov 23 18:40:52 1826", "", ""}, {"2026 Nov 23 18:40:52 2026", "", ""},
+
+		// journalctl -o short-full, whose zone is a name; short-unix; json.
+		{"Mon 2026-11-23 18:40:52 CET", "", "2026-11-23T17:40:52Z"},
+		{"Mon 2026-11-23 18:40:52.25 UTC", "", "zoned 2026-11-23T18:40:52.25Z"},
+		{"Mon 2026-11-23 18:40:52 GMT", "", "zoned 2026-11-23T18:40:52Z"},
+		{"Mon 2026-11-23 18:40:52 -03", "", "zoned 2026-11-23T21:40:52Z"},
+		{"Mon 2026-11-23 18:40:52 +0545", "", "zoned 2026-11-23T12:55:52Z"},
+		{"Mon 2026-11-23 18:40:52 +99", "", "2026-11-23T17:40:52Z"},
+		{"Mon Nov 23 18:40:52", "2026-11-23T17:40:53Z", ""}, {"Mon 2026/11/23 18:40:52", "", ""},
+		{"1795459252.123456", "", "zoned 2026-11-23T18:40:52.123456Z"}, // the golden number above
+		{"1795459252123456", "", "zoned 2026-11-23T18:40:52.123456Z"},
+		{"9223372036854775", "", "zoned 2262-04-11T23:47:16.854775Z"}, {"9223372036854776", "", ""},
+		{"1795459252", "", ""}, {"1795459252.12345", "", ""}, {"179545925212345x", "", ""}, {"17954592521234567", "", ""},
+
 		// A second more than there are.
 		{"2016-12-31T23:59:60Z", "", "zoned 2017-01-01T00:00:00Z"},
 		{"2016-12-31T23:59:60.5Z", "", "zoned 2017-01-01T00:00:00.5Z"},
@@ -78,7 +107,7 @@ func TestStamps(t *testing.T) {
 		{"Nov 23 18:40:52Z", "2026-11-23T00:00:00Z", ""}, {"2026/11/23 18:40:52 ", "", ""},
 		{" 2026/11/23 18:40:52", "", ""}, {"2026/11/23 18:40:52.", "", ""}, {"2026/11-23 18:40:52", "", ""},
 		{"2026-11-23T18:40:52+24:00", "", ""}, {"2026-11-23T18:40:52+01:60", "", ""},
-		{"2026-11-23T18:40:52+0100", "", ""}, {"2026-11-23T18:40:52ZZ", "", ""},
+		{"2026-11-23T18:40:52ZZ", "", ""},
 		{"1677/01/01 00:00:00", "", ""}, {"9999-12-31T23:59:59Z", "", ""}, {"0000-01-01T00:00:00Z", "", ""},
 	} {
 		s := Stamps{local: location(t, "Europe/Berlin")}
@@ -212,16 +241,62 @@ func BenchmarkStamps(b *testing.B) {
 
 var (
 	specDate = regexp.MustCompile(`\A(?:[0-9]{4}/[0-9]{2}/[0-9]{2} |[0-9]{4}-[0-9]{2}-[0-9]{2}[ T])` +
-		`([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?(Z|[-+](?:[01][0-9]|2[0-3]):[0-5][0-9])?\z`)
-	specYearless = regexp.MustCompile(`\A[A-Z][a-z]{2} [ 0-9][0-9] ([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?\z`)
+		`([0-9]{2}:[0-9]{2}:[0-9]{2})([.,][0-9]+)?(Z|[-+](?:[01][0-9]|2[0-3]):?[0-5][0-9])?\z`)
+	specYearless = regexp.MustCompile(`\A[A-Z][a-z]{2} (?:[ 0-9][0-9]|[0-9]) ([0-9]{2}:[0-9]{2}:[0-9]{2})([.,][0-9]+)?\z`)
+	specYears    = regexp.MustCompile(`\A(?:[A-Z][a-z]{2} ([A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}(?:[.,][0-9]+)?) ((?:19|20)[0-9]{2})` + // ctime
+		`|([A-Z][a-z]{2} (?:[ 0-9][0-9]|[0-9]) [0-9:]{8}(?:[.,][0-9]+)?) ((?:19|20)[0-9]{2})` + // last
+		`|([A-Z][a-z]{2} (?:[ 0-9][0-9]|[0-9]) )([0-9]{4}) ([0-9:]{8}(?:[.,][0-9]+)?)` + // third
+		`|([0-9]{4}) ([A-Z][a-z]{2} (?:[ 0-9][0-9]|[0-9]) [0-9:]{8}(?:[.,][0-9]+)?))\z`) // first
+	specFull = regexp.MustCompile(`\A[A-Z][a-z]{2} ([0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:]{8}(?:[.,][0-9]+)?)(?: ([A-Z0-9+-]{3,6}))?\z`)
+	specZone = regexp.MustCompile(`\A([-+])([01][0-9]|2[0-3])([0-5][0-9])?\z`)
+	specUnix = regexp.MustCompile(`\A([0-9]{10})\.?([0-9]{6})\z`)
 )
+
+// specRewritten returns a stamp in one of the shapes that have a year or a weekday in another place as one of the
+// others; with the number it stands for, where it is one.
+func specRewritten(stamp string) (same, number string) {
+	if m := specUnix.FindStringSubmatch(stamp); m != nil {
+		micros, err := strconv.ParseInt(m[1]+m[2], 10, 64)
+		if err != nil || micros > math.MaxInt64/1000 {
+			return "", ""
+		}
+		return "", fmt.Sprint(micros*1000, " ", true)
+	}
+	if m := specFull.FindStringSubmatch(stamp); m != nil {
+		zone := m[2]
+		if z := specZone.FindStringSubmatch(zone); z != nil {
+			zone = z[1] + z[2] + ":" + (z[3] + "00")[:2]
+		} else if zone == "UTC" || zone == "GMT" {
+			zone = "Z"
+		} else {
+			zone = ""
+		}
+		return m[1] + zone, ""
+	}
+	if m := specYears.FindStringSubmatch(stamp); m != nil {
+		return m[2] + m[4] + m[6] + m[8] + " " + m[1] + m[3] + m[5] + m[7] + m[9], ""
+	}
+	return stamp, ""
+}
 
 // specTime is what package time makes of a stamp.
 func specTime(stamp string, arrived int64, zone *time.Location) string {
+	stamp, number := specRewritten(stamp)
+	if number != "" {
+		return number
+	}
+	stamp = strings.Replace(stamp, ",", ".", 1)
 	layout, prefixes := "2006-01-02T15:04:05", []string{""}
 	m := specDate.FindStringSubmatch(stamp)
+	yearly := len(stamp) > 5 && stamp[4] == ' ' && specYearless.MatchString(stamp[5:])
 	switch {
+	case yearly:
+		m = append(specYearless.FindStringSubmatch(stamp[5:]), "")
+		layout = "2006 Jan _2 15:04:05"
 	case m != nil:
+		if zone := m[3]; len(zone) == 5 {
+			stamp = stamp[:len(stamp)-2] + ":" + zone[3:]
+		}
 		stamp = stamp[:4] + "-" + stamp[5:7] + "-" + stamp[8:10] + "T" + stamp[11:]
 		if m[3] != "" {
 			layout += "Z07:00"
@@ -259,7 +334,8 @@ func FuzzStamps(f *testing.F) {
 	for _, s := range []string{
 		"2026/11/23 18:40:52", "Nov 23 18:40:52.5", "Nov  3 18:40:60", "2026-11-23T18:40:52.123456789+01:00",
 		"1700-02-28 00:00:00Z", "2026-10-25 02:30:00", "2026-03-29 02:30:00", "Feb 29 00:00:00", "2011-12-30 12:00:00", "1960/01/01 00:00:00",
-		"2300/01/01 00:00:00", "-", "",
+		"2300/01/01 00:00:00", "-", "", "Nov 3 18:40:52.5 2024", "2024 Nov  3 18:40:52,5", "Nov 23 2024 18:40:52", "Mon Nov 23 18:40:52 2026",
+		"Mon 2026-11-23 18:40:52 CET", "Mon 2026-11-23 18:40:52.25 +0545", "1795459252.123456", "1795459252123456", "2026-11-23T18:40:52+0100",
 	} {
 		f.Add(s, now, "2026/06/01 00:00:00")
 		f.Add("2026/11/23 18:40:52", -now, s)

@@ -90,7 +90,9 @@ func (l *lineReader) finish(ended bool) {
 	case ended && l.w < len(l.buf):
 		l.buf[l.w] = '\n'
 		l.w++
-		l.take()
+		if l.take(); l.r < l.w { // a part whose rest hasn't come
+			l.slab.Discarded[Incomplete]++
+		}
 	default:
 		l.slab.Discarded[Incomplete]++
 	}
