@@ -97,7 +97,7 @@ lines("solaris.log", "session.raw", solaris)
 lines("freebsd-v.log", "session.raw", lambda n, pri, day, time, pid, text:
       "Nov %s %s <3.%d> nas rsyncd[%s]: %s" % (day, time, int(pri) % 8, pid, text))
 lines("freebsd-vv.log", "session.raw", lambda n, pri, day, time, pid, text:
-      "Nov %s %s <daemon.%s> nas rsyncd[%s]: %s" % (day, time, severities[pri], pid, text))
+      "Nov %s %s <daemon.%s> nas rsyncd[%s]: %s" % (day, time, {"28": "warn"}.get(pri, "info"), pid, text))
 lines("openwrt.log", "session.raw", openwrt)
 lines("openwrt-t.log", "session.raw", lambda n, pri, day, time, pid, text: openwrt(n, pri, day, time, pid, text).replace(
       "2026 ", "2026 [%d.%s] " % (1795455600 + int(time[3:5]) * 60 - 2400 + int(time[6:]), fraction(n)[:3]), 1))
