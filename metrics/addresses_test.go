@@ -11,7 +11,7 @@ import (
 
 // from notes messages of a host that came from addresses of 192.0.2.0/24 at a second.
 func (b *books) from(host string, second int64, last ...byte) {
-	o := b.sessions.Origin(0, []byte(host), netip.Addr{}, 0)
+	o := b.sessions.Origin(rsynclog.Where{Host: []byte(host)}, 0)
 	for _, n := range last {
 		b.store.HostAddress(o, netip.AddrFrom4([4]byte{192, 0, 2, n}), second*int64(time.Second))
 	}
@@ -99,7 +99,7 @@ func TestMixedHosts(t *testing.T) {
 func TestTheUsualAddressAllocatesNothing(t *testing.T) {
 	b := newBooks(t, Config{})
 	b.from("vm", 2000, 1, 2)
-	o := b.sessions.Origin(0, []byte("vm"), netip.Addr{}, 0)
+	o := b.sessions.Origin(rsynclog.Where{Host: []byte("vm")}, 0)
 	usual, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	if n := testing.AllocsPerRun(100, func() { b.store.HostAddress(o, usual, 1); b.store.HostAddress(o, other, 1) }); n != 0 {
 		t.Errorf("%v allocations for two addresses in turns", n)

@@ -3,7 +3,6 @@ package metrics
 import (
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -39,7 +38,7 @@ func newBooks(t *testing.T, c Config) *books {
 // event applies one event of a host's process at a second of the epoch.
 func (b *books) event(host string, pid int32, second int64, ev rsynclog.Event) {
 	at := second * int64(time.Second)
-	o := b.sessions.Origin(0, []byte(host), netip.Addr{}, at)
+	o := b.sessions.Origin(rsynclog.Where{Host: []byte(host)}, at)
 	ev.Severity = -1
 	changes, believed := b.sessions.Apply(o, rsynclog.Process{PID: pid}, rsynclog.When{Arrived: at}, &ev)
 	b.store.Message(o, ev.Kind, believed, at)

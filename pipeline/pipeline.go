@@ -255,7 +255,9 @@ func (p *Pipeline) isLossReport() bool {
 // count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
 func (p *Pipeline) count(r *record) {
 	m, ev := &p.message, &p.event
-	origin := p.sessions.Origin(r.from.Scope, m.Host, r.from.Addr, r.when.Arrived)
+	origin := p.sessions.Origin(rsynclog.Where{
+		Scope: r.from.Scope, Host: m.Host, Container: m.Container, Addr: r.from.Addr,
+	}, r.when.Arrived)
 	if r.from.Addr.IsValid() && len(m.Host) > 0 {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}

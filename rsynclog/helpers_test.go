@@ -1,14 +1,10 @@
 package rsynclog
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
 )
-
-// zeroAddr is no address: messages of this machine.
-var zeroAddr netip.Addr
 
 // newSessions returns an empty table without configured hosts.
 func newSessions(limits Limits, modules ...string) *Sessions {
@@ -17,7 +13,7 @@ func newSessions(limits Limits, modules ...string) *Sessions {
 
 // origin returns the origin of a host that was heard long ago.
 func (t *Sessions) origin(scope uint32, host string) *Origin {
-	return t.Origin(scope, []byte(host), netip.Addr{}, 0)
+	return t.Origin(Where{Scope: scope, Host: []byte(host)}, 0)
 }
 
 // apply adds an event that arrives when it was written.

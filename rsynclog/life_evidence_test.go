@@ -80,7 +80,7 @@ func TestTheKernelTellsTheNextProcessAtOnce(t *testing.T) {
 func TestSendersWithoutANameAreToldApart(t *testing.T) {
 	b := newTable(t, DefaultLimits(), "backup")
 	from := func(host, addr string) *Origin {
-		return b.sessions.Origin(0, []byte(host), netip.MustParseAddr(addr), b.now)
+		return b.sessions.Origin(Where{Host: []byte(host), Addr: netip.MustParseAddr(addr)}, b.now)
 	}
 	vm := from("vm", "192.0.2.1")
 	one, other := from("", "192.0.2.1"), from("", "192.0.2.2")

@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-// An Origin is where sessions with distinct pids come from: a host, or a followed file.
+// An Origin is where sessions with distinct pids come from: a host, a container of it, or a followed file.
 type Origin struct {
 	Host  string     // name in the syslog header; empty for local inputs
 	Scope uint32     // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
 	Addr  netip.Addr // tells other machines apart that don't say their names; not valid otherwise
+
+	container string // tells containers of one host apart; empty otherwise
 
 	// Cookie is the consumer's; see also Restored.
 	Cookie any
@@ -42,36 +44,45 @@ type taught struct {
 }
 
 type originKey struct {
-	scope uint32
-	host  string
-	addr  netip.Addr
+	scope           uint32
+	host, container string
+	addr            netip.Addr
+}
+
+// A Where is what a message tells of its origin.
+type Where struct {
+	Scope     uint32     // see Origin.Scope
+	Host      []byte     // name as it stands in the header; nil for none
+	Container []byte     // name of the container, whose pids are its own; nil for none
+	Addr      netip.Addr // of the machine that sent it; matters only without a Host
 }
 
 // forgetAfter is how long something must have been silent before it makes room for something new.
 const forgetAfter = 24 * time.Hour
 
-// Origin returns the origin of a scope and a host name as it stands in the header, or of a machine's address where
-// there is no name. The time at is that of the message's arrival. The host is copied when it is new.
-func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) *Origin {
-	if len(host) > 0 {
-		addr = netip.Addr{} // it may be anybody who passes messages on
+// Origin returns the origin that a message tells. The time at is that of its arrival. What names it is copied when it
+// is new.
+func (t *Sessions) Origin(w Where, at int64) *Origin {
+	if len(w.Host) > 0 {
+		w.Addr = netip.Addr{} // it may be anybody who passes messages on
 	}
-	if o := t.last; o != nil && o.Scope == scope && o.raw == string(host) && (len(host) > 0 || o.Addr == addr) {
+	if o := t.last; o != nil && o.Scope == w.Scope && o.raw == string(w.Host) && o.container == string(w.Container) &&
+		(len(w.Host) > 0 || o.Addr == w.Addr) {
 		o.arrived = max(o.arrived, at)
 		return o
 	}
-	if len(host) > maxRaw {
+	if len(w.Host) > maxRaw || len(w.Container) > maxRaw {
 		t.overflown++
 		return t.overflow
 	}
-	o := t.origins[originKey{scope, string(host), addr}]
+	o := t.origins[originKey{w.Scope, string(w.Host), string(w.Container), w.Addr}]
 	if o == nil {
-		full := !t.hosts[string(host)] && len(t.origins) >= t.limits.Origins
+		full := !t.hosts[string(w.Host)] && len(t.origins) >= t.limits.Origins
 		if full && !t.forgetOrigin(at) {
 			t.overflown++
 			return t.overflow
 		}
-		o = t.newOrigin(originKey{scope, string(host), addr})
+		o = t.newOrigin(originKey{w.Scope, string(w.Host), string(w.Container), w.Addr})
 	}
 	o.arrived = max(o.arrived, at)
 	t.last = o
@@ -81,7 +92,7 @@ func (t *Sessions) Origin(scope uint32, host []byte, addr netip.Addr, at int64) 
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
-		Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr,
+		Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr, container: key.container,
 		raw: key.host, id: t.ids, tracked: true, due: math.MaxInt64,
 	}
 	t.origins[key] = o
@@ -111,7 +122,7 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 		}
 	}
 	t.names -= len(oldest.modules)
-	delete(t.origins, originKey{oldest.Scope, oldest.raw, oldest.Addr})
+	delete(t.origins, originKey{oldest.Scope, oldest.raw, oldest.container, oldest.Addr})
 	t.inOrder = slices.DeleteFunc(t.inOrder, func(o *Origin) bool { return o == oldest })
 	if t.last == oldest {
 		t.last = nil

@@ -33,14 +33,16 @@ type StateNames struct {
 
 // An OriginState is an Origin.
 type OriginState struct {
-	Host    string // as it stands in the header: any bytes
-	Addr    string // as netip.Addr.String gives it; empty for none
-	Scope   uint32
-	Taught  []TaughtState
-	Names   bool
-	Serves  bool
-	Noted   bool // it has a cookie
-	Arrived int64
+	Host string // as it stands in the header: any bytes
+	// Container is one of the host's, likewise; none in states of versions before.
+	Container string
+	Addr      string // as netip.Addr.String gives it; empty for none
+	Scope     uint32
+	Taught    []TaughtState
+	Names     bool
+	Serves    bool
+	Noted     bool // it has a cookie
+	Arrived   int64
 
 	Life, Era      uint32
 	Top, Floor     int32
@@ -152,7 +154,7 @@ func (t *Sessions) State(now int64, room []SessionState) State {
 
 func (o *Origin) state() OriginState {
 	c := OriginState{
-		Host: o.raw, Scope: o.Scope, Names: o.names, Serves: o.serves, Noted: o.Cookie != nil, Arrived: o.arrived,
+		Host: o.raw, Container: o.container, Scope: o.Scope, Names: o.names, Serves: o.serves, Noted: o.Cookie != nil, Arrived: o.arrived,
 		Life: o.life.number, Era: o.life.era, Top: o.life.top, Floor: o.life.floor,
 		Connects: o.life.connects, Laps: o.life.laps,
 		Forgotten: o.forgotten, NoName: o.noName,
@@ -270,7 +272,7 @@ func (t *Sessions) restoreSessions(r *restorer, states []SessionState) error {
 func possible(at int64) bool { return at > -1<<60 && at < 1<<62 }
 
 func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
-	key := originKey{scope: c.Scope, host: c.Host}
+	key := originKey{scope: c.Scope, host: c.Host, container: c.Container}
 	if c.Addr != "" {
 		addr, err := netip.ParseAddr(c.Addr)
 		if err != nil {
@@ -282,8 +284,8 @@ func (t *Sessions) restoreOrigin(r *restorer, c *OriginState) (*Origin, error) {
 	switch {
 	case t.origins[key] != nil:
 		return nil, fmt.Errorf("it is there twice")
-	case len(c.Host) > maxRaw:
-		return nil, fmt.Errorf("a name of %d bytes; the longest has %d", len(c.Host), maxRaw)
+	case max(len(c.Host), len(c.Container)) > maxRaw:
+		return nil, fmt.Errorf("names of %d and %d bytes; the longest has %d", len(c.Host), len(c.Container), maxRaw)
 	case len(c.Taught) > maxModules || t.names > maxNames:
 		return nil, fmt.Errorf("%d modules, with other hosts' %d; the most are %d and %d",
 			len(c.Taught), t.names, maxModules, maxNames)

@@ -70,7 +70,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 			}
 		}
 	}
-	addressed := s.Origin(0, nil, netip.MustParseAddr("192.0.2.7"), 5)
+	addressed := s.Origin(Where{Addr: netip.MustParseAddr("192.0.2.7")}, 5)
 	st := s.State(3000, nil)
 	r, err := restoreAt(DefaultLimits(), nil, &st, 3000, 0)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 	if r.evicted != 11 || r.overflown != 12 || r.names != 1 || r.overflow.Cookie != (Restored{}) {
 		t.Errorf("evicted %d, overflown %d, names %d, cookie %v", r.evicted, r.overflown, r.names, r.overflow.Cookie)
 	}
-	if got := r.Origin(0, nil, netip.MustParseAddr("192.0.2.7"), 5); len(r.origins) != 2 || got.arrived != addressed.arrived {
+	if got := r.Origin(Where{Addr: netip.MustParseAddr("192.0.2.7")}, 5); len(r.origins) != 2 || got.arrived != addressed.arrived {
 		t.Errorf("%d origins, want two; that of an address was heard at %d", len(r.origins), got.arrived)
 	}
 	got := r.origin(5, "h\xc3\\#011")

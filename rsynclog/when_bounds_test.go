@@ -65,18 +65,18 @@ func TestAHostWhoseSessionRunsStays(t *testing.T) {
 	limits.Origins, limits.TTL = 1, 72*time.Hour
 	s := newSessions(limits)
 	at := int64(1000 * time.Hour)
-	o := s.Origin(0, []byte("nas"), zeroAddr, at)
+	o := s.Origin(Where{Host: []byte("nas")}, at)
 	for _, l := range []string{connects, allows, starts} {
 		ev := parsed(t, l)
 		s.apply(o, 7, at, &ev)
 	}
 	at += int64(30 * time.Hour)
 	s.tickAll(at)
-	if name := s.Origin(0, []byte("other"), zeroAddr, at).Host; name != Other {
+	if name := s.Origin(Where{Host: []byte("other")}, at).Host; name != Other {
 		t.Errorf("%s has room while nas' session runs", name)
 	}
 	ev := parsed(t, sums)
-	if changes, _ := s.apply(s.Origin(0, []byte("nas"), zeroAddr, at), 7, at, &ev); len(changes) != 0 {
+	if changes, _ := s.apply(s.Origin(Where{Host: []byte("nas")}, at), 7, at, &ev); len(changes) != 0 {
 		t.Errorf("its last line changes %+v", changes)
 	}
 	if ended := s.tickAll(at + int64(2*time.Second)); len(ended) != 1 || ended[0].Session.Outcome != OK {
@@ -84,7 +84,7 @@ func TestAHostWhoseSessionRunsStays(t *testing.T) {
 	}
 	at += int64(25 * time.Hour)
 	s.tickAll(at)
-	if name := s.Origin(0, []byte("other"), zeroAddr, at).Host; name != "other" {
+	if name := s.Origin(Where{Host: []byte("other")}, at).Host; name != "other" {
 		t.Errorf("%s has the room that nas left", name)
 	}
 }

@@ -276,7 +276,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	at := int64(1000 * time.Hour)
 	hosts := func(prefix string, n int) (others int) {
 		for i := range n {
-			if s.Origin(0, []byte(fmt.Sprint(prefix, i)), zeroAddr, at).Host == Other {
+			if s.Origin(Where{Host: []byte(fmt.Sprint(prefix, i))}, at).Host == Other {
 				others++
 			}
 		}
@@ -285,7 +285,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	if n := hosts("invented", 30); n != 20 {
 		t.Errorf("%d of 30 hosts had no room, want 20", n)
 	}
-	if s.Origin(0, []byte("nas"), zeroAddr, at).Host != "nas" {
+	if s.Origin(Where{Host: []byte("nas")}, at).Host != "nas" {
 		t.Error("a host of the settings has no room")
 	}
 	at += int64(23 * time.Hour)
@@ -297,7 +297,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	if n := hosts("real", 10); n != 5 { // 10 and nas less 5
 		t.Errorf("%d of 10 had no room after a day, want 5", n)
 	}
-	if !strings.HasPrefix(s.Origin(0, []byte("invented3"), zeroAddr, at).Host, "invented") {
+	if !strings.HasPrefix(s.Origin(Where{Host: []byte("invented3")}, at).Host, "invented") {
 		t.Error("one that was heard has made room")
 	}
 }
