@@ -202,6 +202,13 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		if len(slab.Senders) > 0 {
 			r.from = slab.Senders[i]
 		}
+		if src.Wrapped && !r.relay && p.message.Tag != nil {
+			if !p.message.Unwrap() {
+				in.Discarded[receiver.NoHeader]++
+				continue
+			}
+			r.from.Started = 0 // of the process that has passed the line on
+		}
 		r.when.Stamp = 0
 		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
 			r.when.Stamp, r.when.Zoned = stamp-behind, zoned

@@ -43,6 +43,20 @@ type Message struct {
 // reset empties a Message for the next Scan.
 func (m *Message) reset() { *m = Message{Facility: -1, Severity: -1, unescaped: m.unescaped[:0]} }
 
+// Unwrap takes the text for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
+// send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
+// severity are the sender's own choice and told of no line. It returns false and changes nothing if the text is no such
+// line.
+func (m *Message) Unwrap() bool {
+	inner := Message{unescaped: m.unescaped}
+	if scanOwn(m.Text, &inner) != Kept {
+		return false
+	}
+	m.Container, m.PID, m.Stamp, m.Text = m.Tag, inner.PID, inner.Stamp, inner.Text
+	m.Facility, m.Severity = -1, -1
+	return true
+}
+
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
 type Dialect interface {
 	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).

@@ -12,6 +12,7 @@ type Source struct {
 	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
 	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
 	Live    bool    // messages come at once, so that a stamp without a time zone says nothing that their arrival doesn't
+	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see Message.Unwrap
 	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
 }
 

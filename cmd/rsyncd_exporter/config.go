@@ -41,6 +41,7 @@ type Config struct {
 	FileFromStart      bool              // FILE_START=beginning
 	StateDir           string            // path; empty: memory only
 	SyslogFormat       string            // receiver.ByName takes it
+	SyslogLogLines     bool              // receiver.Source.Wrapped
 	Tags               []string          // globs for path.Match
 	LogFormat          string            // rsynclog.NewParser takes it
 	LineFormat         string            // receiver.ParseLineFormat takes it
@@ -134,6 +135,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		FileFromStart:      v.oneOf(&s.FileStart, "end", "beginning") == "beginning",
 		StateDir:           v.stateDir(&s.StateDir),
 		SyslogFormat:       v.syslogFormat(&s.SyslogFormat),
+		SyslogLogLines:     v.oneOf(&s.SyslogLogLines, "no", "yes") == "yes",
 		Tags:               v.globs(&s.Tags),
 		LogFormat:          v.logFormat(&s.LogFormat),
 		LineFormat:         v.lineFormat(&s.LineFormat),

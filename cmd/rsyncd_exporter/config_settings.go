@@ -39,6 +39,7 @@ type settings struct {
 	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
 	StateDir           setting `split_words:"true" meaning:"directory for the counters, sessions and file positions, which then survive restarts; without it they begin anew"`
 	SyslogFormat       setting `split_words:"true" default:"auto" meaning:"header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"`
+	SyslogLogLines     setting `split_words:"true" default:"no" meaning:"yes if the text of each syslog message is a whole line of rsyncd's log file, as docker's syslog driver, imfile and logger send it: the pid is that line's, the tag names the container. Such a text is taken at its word, so leave it at no for messages that rsyncd sends"`
 	Tags               setting `split_words:"true" default:"rsyncd*" list:"true" meaning:"syslog tags that are rsyncd's, as globs; other messages are counted as ignored"`
 	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`
 	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`

@@ -51,7 +51,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err err
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
 func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
 	d, err := receiver.ByName(cfg.SyslogFormat, local)
-	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Dialect: d}, err
+	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Wrapped: cfg.SyslogLogLines, Dialect: d}, err
 }
 
 // openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.
@@ -218,7 +218,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	paths := slices.Clone(cfg.Files)
 	if i := slices.Index(paths, "-"); i >= 0 {
 		paths = slices.Delete(paths, i, i+1)
-		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Dialect: lines}
+		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 		in.tasks = append(in.tasks, receiver.NewStdin(cfg.Stdin, src, p))
 		p.Input(src.Input)
 	}
@@ -230,7 +230,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 		File:   receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
-			return receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Dialect: lines}
+			return receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 		},
 	}, p)
 	if err != nil {
