@@ -293,7 +293,7 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
 		return t.turnedDown(s, at, ev)
 	case FileList:
-		s.fileList = true
+		t.fileListed(s, ev)
 	case FileError, FileVanished:
 		return t.fileFailed(s, at, ev)
 	case MaxDelete:
@@ -305,6 +305,16 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	}
 	t.move(s, s.phase, at)
 	return true
+}
+
+// fileListed takes "building file list" and "receiving file list". They give the direction of a session whose start was missed. The
+// first one does: a client may write the other, into its own session only. It may do so before the daemon's, too, if it asks for no
+// path. Then the direction of its own bytes is wrong, as a forged transfer line can make it, and nothing else is.
+func (t *Sessions) fileListed(s *Session, ev *Event) {
+	s.fileList = true
+	if s.Direction == NoDirection && !s.over() { // one that is over was counted without
+		s.relabel(s.Module, ev.Direction)
+	}
 }
 
 // fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at

@@ -58,7 +58,7 @@ type Event struct {
 	// Severity is set by whoever has the header: 0 to 7, or -1 where it is not known. Parse leaves it alone.
 	Severity int8
 
-	Direction Direction // Start
+	Direction Direction // Start, FileList
 	Op        Op        // Transfer
 	Reason    Reason    // every kind that rejects
 	Code      int16     // ExitError, ExitWarning: rsync's exit code

@@ -39,7 +39,7 @@ const (
 	reCount  = `(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3})+)|0|[1-9][0-9]*)`
 	reRole   = `(?:\[(?P<role>[A-Za-z]+)\] )?`
 	reWho    = `\[(?:sender|receiver|generator|Receiver|server|client)\] `
-	reAuth   = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:: missing secret for user "(?P<user>.*)"|: .+|`
+	reAuth   = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:|: missing secret for user "(?P<user>.*)"|: .+|`
 	reVerify = `(?P<path>.*) failed verification -- update .*\.`
 	reStart  = `rsync (?P<direction>on|to) (?P<request>.*)`
 	reFront  = `(?P<op>send|recv|del\.) ` + reHost + ` \[(?P<addr>` + reAddr + `)\] `
@@ -146,6 +146,10 @@ func (l plainLine) rule() Rule {
 	parts := strings.Split(strings.ReplaceAll(form, "%d", "%s"), "%s")
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(strings.ReplaceAll(parts[i], "%%", "%"))
+	}
+	if l.kind == FileList {
+		parts[0] = strings.Replace(parts[0], "ing", "ing)", 1)
+		pattern = `(?P<direction>`
 	}
 	verb := `.*`
 	switch {

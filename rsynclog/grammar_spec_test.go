@@ -116,7 +116,7 @@ func (o *oracle) event(r Rule, names []string, m []int, text string, nested bool
 		case "op":
 			ev.Op = map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[value]
 		case "direction":
-			ev.Direction = map[string]Direction{"on": Send, "to": Receive}[value]
+			ev.Direction = map[string]Direction{"on": Send, "building": Send, "to": Receive, "receiving": Receive}[value]
 		case "host":
 			ev.Host = []byte(value)
 		case "addr":

@@ -325,7 +325,8 @@ func parseProxyRejected(text []byte, ev *Event) bool {
 
 // parseAuthFailed reads "auth failed on module NAME from HOST (ADDR): REASON" and, from 3.1.0 on, "… (ADDR) for USER: REASON"
 // (authenticate.c: auth_server). The user is the client's text, the name is not: so the first client that fits is the daemon's,
-// and the reason is behind the last colon. A user so long that the line was cut leaves no reason.
+// and the reason is behind the last colon. A user so long that the line was cut leaves no reason. Up to 2.6.4 no line has one
+// (clientserver.c: rsync_module).
 func parseAuthFailed(text []byte, ev *Event) bool {
 	const head, from = len("auth failed on module "), " from "
 	if !hasPrefix(text, "auth failed on module ") {
@@ -345,6 +346,7 @@ func parseAuthFailed(text []byte, ev *Event) bool {
 		}
 		var user []byte
 		switch {
+		case tail == len(text):
 		case hasPrefix(text[tail:], ": ") && len(text) > tail+2:
 			const missing = ": missing secret for user \""
 			if reason := text[tail:]; hasPrefix(reason, missing) && len(reason) > len(missing) && hasSuffix(reason, "\"") {

@@ -26,8 +26,12 @@ func TestClientsTextIsReadFromTheSafeSide(t *testing.T) {
 		"rsync allowed access on module from host (1.2.3.4) from localhost (127.0.0.1)":                       "allowed 127.0.0.1 module=from host (1.2.3.4)",
 		"auth failed on module priv from localhost (127.0.0.1) for bob: from x (6.6.6.6) for y: no such user": "auth_failed auth 127.0.0.1 user=bob: from x (6.6.6.6) for y module=priv",
 		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1) for : no matching rule":         "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
-		`auth failed on module priv from localhost (127.0.0.1): missing secret for user "bob"`:                "auth_failed auth 127.0.0.1 user=bob module=priv",
-		"message repeated 2 times: [ max connections (1) reached]":                                            "max_connections max_connections x2",
+		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1)":                                "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
+		"auth failed on module priv from localhost (127.0.0.1)":                                               "auth_failed auth 127.0.0.1 module=priv",
+		"building file list":  "file_list send",
+		"receiving file list": "file_list receive",
+		`auth failed on module priv from localhost (127.0.0.1): missing secret for user "bob"`: "auth_failed auth 127.0.0.1 user=bob module=priv",
+		"message repeated 2 times: [ max connections (1) reached]":                             "max_connections max_connections x2",
 	} {
 		if got := brief(parseWith(t, DefaultLogFormat, text)); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
