@@ -67,7 +67,7 @@ type Event struct {
 	Lost      uint64    // LostUpstream: messages that a forwarder says it dropped
 
 	Module  []byte // a configured module name: Allowed, Denied, AuthFailed. The client's text: UnknownModule
-	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED)
+	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED); nil where only its address is
 	Addr    []byte // the client's numeric address
 	User    []byte // Start, AuthFailed: the client's text; nil where the line has none
 	Request []byte // Start: the client's text

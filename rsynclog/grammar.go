@@ -12,7 +12,7 @@ type Rule struct {
 	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9", "3.1-3.1.3"; "" where it isn't rsync's
 	// Pattern is a regular expression of package regexp for the whole text. Its groups are named after what they hold: op, host, addr,
 	// module, user, request, path, after, version, role; the numbers code, errno, length, sent, received, total, lost, repeat,
-	// which don't fit if they are too large; and inner, a text of less than 800 bytes that is
+	// which don't fit if they are too large; bare, an address, which doesn't fit unless netip.ParseAddr accepts it; and inner, a text of less than 800 bytes that is
 	// parsed in its turn, without a space at its front, and gives the kind.
 	Pattern string
 	Size    Size
@@ -26,6 +26,7 @@ const (
 	AnySize  Size = iota
 	Whole         // shorter than 2047 bytes
 	Cut           // 2047 bytes or more
+	Short         // less than 2045 bytes: the end isn't cut, nor a line end in a name just where rsync cuts
 	MaybeCut      // 2045 bytes or more: a line end in a name, just where rsync cuts, is taken for the line's own
 )
 
@@ -34,6 +35,7 @@ const (
 	reHost   = `(?P<host>[^ @()\[\]]+)`
 	reAddr   = `[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]*(?:%[0-9A-Za-z_.-]+)?`
 	reClient = reHost + ` \((?P<addr>` + reAddr + `)\)`
+	reBare   = `(?P<bare>` + reAddr + `)`
 	reNumber = `(?:0|[1-9][0-9]*)`
 	// reCount may have thousands separators, as 3.1.0 writes it.
 	reCount  = `(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3})+)|0|[1-9][0-9]*)`
@@ -128,6 +130,9 @@ func Grammar() []Rule {
 	for _, tail := range verboseTails {
 		all = append(all, Rule{OtherKnown, tail.versions, `.*` + regexp.QuoteMeta(tail.words), AnySize, "sub/x" + tail.words})
 	}
+	all = append(all,
+		Rule{Connect, "", `connect from ` + reBare, AnySize, "connect from 2001:db8:4f8:191:1056::2"},
+		Rule{Start, "", reStart + ` from (?:(?P<user>[^ ]*)@)?` + reBare, Short, "rsync on sources/ from 192.0.2.46"})
 	for i := range all {
 		all[i].Pattern = `(?s)\A(?:` + all[i].Pattern + `)\z`
 	}

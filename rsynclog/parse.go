@@ -38,7 +38,7 @@ func (p *Parser) Warnings() []string { return append([]string(nil), p.format.war
 //
 // A line of the daemon's own wins over the log format, where both fit: with a format such as "%f %l" almost any line could be a
 // transfer. Only DefaultLogFormat, which no other line resembles, comes first. Debug lines (OtherKnown), which are rare and may
-// begin with any word, come after a format that asks for more than free text.
+// begin with any word, come after a format that asks for more than free text. Lines with an address alone come last.
 func (p *Parser) Parse(text []byte, ev *Event) {
 	*ev = Event{Severity: ev.Severity, Repeat: 1}
 	if !p.parse(text, ev) {
@@ -47,9 +47,15 @@ func (p *Parser) Parse(text []byte, ev *Event) {
 }
 
 func (p *Parser) parse(text []byte, ev *Event) bool {
-	switch {
-	case len(text) == 0:
+	if len(text) == 0 {
 		return false
+	}
+	return p.parseOwn(text, ev) || parseBare(text, ev)
+}
+
+// parseOwn reads the lines that rsync writes.
+func (p *Parser) parseOwn(text []byte, ev *Event) bool {
+	switch {
 	case p.standard:
 		return parseTransfer(text, ev) || p.parseDaemon(text, ev) || parseOther(text, ev) || parseVerbose(text, ev)
 	case p.format.loose:
