@@ -50,7 +50,7 @@ func (p *Parser) parse(text []byte, ev *Event) bool {
 	if len(text) == 0 {
 		return false
 	}
-	return p.parseOwn(text, ev) || parseBare(text, ev)
+	return p.parseOwn(text, ev) || parseBare(text, ev) || text[0] == 'm' && parseFolded(text, ev)
 }
 
 // parseOwn reads the lines that rsync writes.

@@ -92,7 +92,8 @@ func TestNotWhatItLooksLike(t *testing.T) {
 		"message repeated 0 times: [ max connections (1) reached]", "message repeated 10001 times: [ max connections (1) reached]",
 		"message repeated 2 times: [ send localhost [127.0.0.1] data () x 1152921504606846976]", // 2 EiB
 		"message repeated 2 times: [ send localhost [127.0.0.1] data () " + strings.Repeat("x", 800) + " 6]",
-		"last message repeated 4294967296 times",
+		"last message repeated 4294967296 times", "last message repeated 2 time", "last message repeated 1 time ", "message repeated 1 timex",
+		"message repeated x times", "message repeated 01 times", "message repeated 2 times:", "last last message repeated 2 times",
 	} {
 		if ev := parseWith(t, DefaultLogFormat, text); ev.Kind != Unrecognised || show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
@@ -199,6 +200,9 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 			// module's name is the client's and may hold the end of such a line; neither becomes a number.
 			if ev.Kind == UnknownModule && whole.Kind == UnknownModule {
 				continue
+			}
+			if ev.Kind == LostUpstream && whole.Repeat > 1 {
+				continue // without what was repeated it is a syslogd's report, which under rsyncd's tag nobody believes
 			}
 			if ev.Kind != whole.Kind || ev.Code != whole.Code || ev.Sent != whole.Sent || ev.Received != whole.Received || ev.Op != whole.Op ||
 				string(ev.Addr) != string(whole.Addr) && !(whole.Host == nil && strings.HasPrefix(string(whole.Addr), string(ev.Addr))) || string(ev.Module) != string(whole.Module) ||
