@@ -414,6 +414,8 @@ func (f *logFormat) warn(format string, fields []field) {
 		switch {
 		case e.doubt && numeric(e.shape):
 			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
+		case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
+			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c", e.text, e.letter)
 		case e.doubt && e.shape == percent:
 			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
 		case e.doubt && e.shape == modified:

@@ -219,7 +219,7 @@ func (e *field) keep(s []byte, got *found) {
 	default:
 		return
 	}
-	if e.doubt {
+	if e.doubt || e.isRounded() {
 		return
 	}
 	if e.width > 0 {
@@ -245,11 +245,12 @@ func (e *field) keep(s []byte, got *found) {
 	}
 }
 
-// value returns a count's number where it is exact.
+// isRounded says whether a field is a number with units, 1.23M (lib/compat.c: do_big_num), which is no byte count. The smallest are exact,
+// but a sum of those alone would mislead.
+func (e *field) isRounded() bool { return e.human > 1 }
+
+// value returns a count's number.
 func (e *field) value(s []byte) (uint64, bool) {
-	if s[len(s)-1] >= 'A' { // rounded: 1.23M
-		return 0, false
-	}
 	if e.human == 0 {
 		return decimal(e.unpad(s))
 	}
