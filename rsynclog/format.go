@@ -14,6 +14,7 @@ type logFormat struct {
 	left, middle, right []field
 	hasOp               bool // has %o or %i, so that deletions follow the format, too
 	readsOp             bool // has one of them where it can be read
+	ops                 opPlace
 	loose               bool // nothing but spaces around its texts: any line fits
 	never               bool // the empty format: transfers aren't logged
 	path                bool // its only text is one %f or %n
@@ -325,6 +326,9 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	f.markModule(fields)
+	if f.hasOp && !f.readsOp {
+		f.ops = placeOfOp(fields)
+	}
 }
 
 // doubtWeak marks what is searched for behind a text of the configuration, or on the right of the client's text before one, and could be found
@@ -420,6 +424,9 @@ func (f *logFormat) warn(format string, fields []field) {
 			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
 		case e.doubt && e.shape == modified:
 			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
+		case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
+			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two ways count as operation %q; "+
+				"put it at the beginning", e.text, OpUnknown)
 		case e.doubt && e.shape > group:
 			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
 		}

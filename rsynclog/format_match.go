@@ -36,12 +36,11 @@ func (f *logFormat) match(text []byte, ev *Event) bool {
 	} else if len(f.middle) == 0 || f.loose || len(f.left) == 0 {
 		return false
 	}
+	if !f.readOp(text, &got, ev) {
+		return false
+	}
 	ev.Kind, ev.Host, ev.Addr = Transfer, got.host, got.addr
 	ev.Length, ev.HasLength, ev.Wire, ev.HasWire = got.length, got.hasLen, got.wire, got.hasWr
-	ev.Op, ev.OpUnnamed = got.op, !f.readsOp
-	if got.item != nil {
-		ev.Op = itemOp(got.item) // of a directory, %o says send or recv, too
-	}
 	if got.module >= 0 {
 		ev.AfterAddr = text[got.module:]
 	}

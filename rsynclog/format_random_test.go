@@ -180,7 +180,9 @@ func compare(format string, ev Event, m moved, has func(byte) bool) string {
 		return "addr isn't " + m.rest['a']
 	case ev.AfterAddr != nil && !strings.HasPrefix(string(ev.AfterAddr), m.rest['m']+" ("):
 		return "the rest doesn't begin with " + m.rest['m']
-	case !ev.OpUnnamed && ev.Op != itemised(m, has('i')) && ev.Op.String() != m.op:
+	case ev.OpUnnamed && (has('o') || has('i')):
+		return "op isn't looked for"
+	case !ev.OpUnnamed && !(setOf(ev.Op) | ev.Ops).Has(itemised(m, has('i'))) && !(setOf(ev.Op) | ev.Ops).Has(itemised(m, false)):
 		return "op isn't " + m.op
 	}
 	return ""
@@ -204,7 +206,7 @@ func complete(format string, ev Event, m moved, has func(byte) bool) string {
 		return "no length"
 	case exact("b") && !ev.HasWire:
 		return "no wire"
-	case (has('o') || has('i')) && (ev.OpUnnamed || ev.Op != itemised(m, has('i'))):
+	case (has('o') || has('i')) && (ev.Ops != 0 || ev.Op != itemised(m, has('i'))):
 		return "op isn't read"
 	case has('h') && ev.Host == nil || has('a') && ev.Addr == nil:
 		return "host or address isn't read"
