@@ -15,9 +15,10 @@ type logFormat struct {
 	hasOp               bool // has %o or %i, so that deletions follow the format, too
 	readsOp             bool // has one of them where it can be read
 	ops                 opPlace
-	loose               bool // nothing but spaces around its texts: any line fits
-	never               bool // the empty format: transfers aren't logged
-	path                bool // its only text is one %f or %n
+	escaped             *logFormat // as rsync 3.5.0 writes its literals into a log file; nil where it writes them as they are
+	loose               bool       // nothing but spaces around its texts: any line fits
+	never               bool       // the empty format: transfers aren't logged
+	path                bool       // its only text is one %f or %n
 	warnings            []string
 }
 
@@ -53,6 +54,7 @@ type field struct {
 	column int    // where it begins, from 1
 	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
 	module bool   // a %m that begins an AfterAddr
+	after  int    // digits at the end of the literal before it, that aren't its own
 	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
 }
 
@@ -98,6 +100,7 @@ func compileFormat(format string) (logFormat, error) {
 		return f, err
 	}
 	f.divide(fields)
+	f.escaped = f.withEscapes(fields)
 	f.warn(format, fields)
 	return f, nil
 }

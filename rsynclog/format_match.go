@@ -15,8 +15,13 @@ type found struct {
 	module        int // where a marked %m begins; -1: none
 }
 
-// match reads a whole line that the log format wrote. A line that rsync has cut at its end is read up to the client's text.
+// match reads a whole line that the log format wrote, as it stands or with its literals escaped.
 func (f *logFormat) match(text []byte, ev *Event) bool {
+	return f.matchForm(text, ev) || f.escaped != nil && f.escaped.matchForm(text, ev)
+}
+
+// matchForm reads one form. A line that rsync has cut at its end is read up to the client's text.
+func (f *logFormat) matchForm(text []byte, ev *Event) bool {
 	if f.never {
 		return false
 	}
@@ -348,7 +353,7 @@ func (e *field) coreBack(s []byte) int {
 	case percent, operation, itemize, stamp, modified, perms:
 		for _, n := range e.lengths() {
 			if n <= len(s) && e.fits(s[len(s)-n:]) {
-				return n
+				return n - e.after
 			}
 		}
 		return -1
@@ -357,10 +362,11 @@ func (e *field) coreBack(s []byte) int {
 	for n < len(s) && n < limit && e.runs(s[len(s)-1-n]) {
 		n++
 	}
+	n -= e.after
 	for e.human > 0 && n > 0 && !isDigit(s[len(s)-n]) {
 		n--
 	}
-	if n == 0 || !e.fits(s[len(s)-n:]) {
+	if n <= 0 || !e.fits(s[len(s)-n:]) {
 		return -1
 	}
 	return n

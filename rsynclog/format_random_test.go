@@ -17,7 +17,7 @@ func randomFormat(r *rand.Rand, old bool) string {
 	for range 1 + r.IntN(9) {
 		switch r.IntN(12) {
 		case 0:
-			b.WriteString(pick(r, "%x", "%5", "%-", "% ", "%", "7", "K", "D", ".", ",", "-", "é", " %RSYNC_USER_NAME%", "%%"))
+			b.WriteString(pick(r, "%x", "%5", "%-", "% ", "%", "7", "K", "D", ".", ",", "-", "é", "→", "“", "\x9f", "\\#123", " %RSYNC_USER_NAME%", "%%"))
 			continue
 		case 1, 2:
 			b.WriteString(pick(r, "|", ":", "/", " (", ") ", " [", "] ", "\"", "=", ", "))
@@ -77,6 +77,30 @@ func randomMoved(r *rand.Rand, old bool) moved {
 	return m
 }
 
+// toEscape are the bytes that rsync 3.5.0 writes as \#ooo into its log file (log.c: filtered_fwrite).
+var toEscape = regexp.MustCompile(`\\#[0-9]{3}|(?s:.)`)
+
+// escaped writes a line as rsync 3.5.0 does into its log file.
+func escaped(s string) string {
+	b := make([]rune, 0, len(s))
+	for i := range len(s) {
+		b = append(b, rune(s[i])) // a byte is a rune here, as regexp doesn't match single bytes
+	}
+	out := toEscape.ReplaceAllStringFunc(string(b), func(s string) string {
+		c := []rune(s)[0]
+		if len(s) > 4 || c < ' ' && c != '\t' || c >= 0x80 && c <= 0x9f {
+			return fmt.Sprintf("\\#%03o", c) + strings.TrimPrefix(s, string(c))
+		}
+		return s
+	})
+	b = []rune(out)
+	line := make([]byte, len(b))
+	for i, c := range b {
+		line[i] = byte(c)
+	}
+	return string(line)
+}
+
 // uses says what escapes a format has, as the letter. It knows nothing of the matcher:
 // an escape is what changes a line when its value does.
 func uses(format string, m moved) func(letter byte) bool {
@@ -100,7 +124,7 @@ func uses(format string, m moved) func(letter byte) bool {
 func TestRandomLogFormats(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	known := mustParser(t, "")
-	refused, clean, warned, letters := 0, 0, 0, map[byte]int{}
+	refused, clean, warned, escapes, letters := 0, 0, 0, 0, map[byte]int{}
 	for range 20000 {
 		old := r.IntN(4) == 0
 		format := randomFormat(r, old)
@@ -114,6 +138,10 @@ func TestRandomLogFormats(t *testing.T) {
 		}
 		m := randomMoved(r, old)
 		text := render(format, m)
+		if !old && r.IntN(3) == 0 { // 3.5.0's own log file
+			text, m.path = escaped(text), escaped(m.path)
+			escapes++
+		}
 		var ev Event
 		if known.Parse([]byte(text), &ev); ev.Kind != Unrecognised || len(text) >= maxText || text == "" {
 			continue
@@ -143,8 +171,8 @@ func TestRandomLogFormats(t *testing.T) {
 			break
 		}
 	}
-	if refused < 800 || clean < 5000 || warned < 5000 {
-		t.Errorf("%d refused, %d without a warning, %d with one: the test says little", refused, clean, warned)
+	if refused < 800 || clean < 5000 || warned < 5000 || escapes < 3000 {
+		t.Errorf("%d refused, %d without a warning, %d with one, %d escaped: the test says little", refused, clean, warned, escapes)
 	}
 	for _, letter := range []byte("abBcCfGhilLmMnopPtuU%") {
 		if letters[letter] < 20 {

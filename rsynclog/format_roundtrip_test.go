@@ -360,6 +360,44 @@ func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 	}
 }
 
+// rsync 3.5.0 escapes the literals of a log format, too, byte by byte; only into its own log file, not to syslog.
+func TestLiteralsThatRsync35Escapes(t *testing.T) {
+	for format, want := range map[string]string{
+		"%o → %f %l":            `send \xe2\#206\#222 x 6`,
+		"%o “%f” %l":            `send \xe2\#200\#234x\xe2\#200\#235 6`,
+		"%o %f→%l":              `send x\xe2\#206\#2226`,
+		"%o %f→%'l":             `send x\xe2\#206\#2226`,
+		"%o %f→%3l":             `send x\xe2\#206\#222  6`,
+		"%o %f→%-3l|":           `send x\xe2\#206\#2226  |`,
+		"%o %f →%M %l":          `send x \xe2\#206\#2222026/11/23-23:55:05 6`,
+		"%o %f →%G %l":          `send x \xe2\#206\#222DEFAULT 6`,
+		"%o\x01%a\x1f %f\x02%l": `send\#001fe80::1%eth0\#037 x\#0026`,
+		"%o é %f %l":            "send é x 6",
+		`%o \#123 %f %l`:        `send \#134#123 x 6`,
+		"%f→%o→%n→%l":           `x\xe2\#206\#222send\xe2\#206\#222x\xe2\#206\#2226`,
+	} {
+		raw := render(format, moved{op: "send", path: "x", length: 6})
+		line := escaped(raw)
+		if got := strings.ReplaceAll(line, "\xe2", `\xe2`); got != want && format[3:5] != "é" {
+			t.Errorf("%q is written as %s, want %s", format, got, want)
+		}
+		for _, text := range []string{raw, line} {
+			ev := parseWith(t, format, text)
+			if ev.Kind != Transfer || ev.Op != OpSend || !ev.HasLength || ev.Length != 6 || ev.Path != nil && string(ev.Path) != "x" {
+				t.Errorf("%q, %q: %s", format, text, show(ev))
+			}
+		}
+	}
+	// A name may hold both forms of a literal.
+	for _, name := range []string{"a→b", `a\xe2\#206\#222b`, "→", `\#222`} {
+		for _, text := range []string{"send→" + name + "→7", escaped("send→" + name + "→7")} {
+			if ev := parseWith(t, "%o→%f→%l", text); ev.Op != OpSend || ev.Length != 7 || len(ev.Path) < len(name) {
+				t.Errorf("%q: %s", text, show(ev))
+			}
+		}
+	}
+}
+
 // The compiled matcher and the scanner of the default format are two implementations of one thing.
 func TestCompiledDefaultFormatAgreesWithItsScanner(t *testing.T) {
 	compiled, err := compileFormat(DefaultLogFormat)
