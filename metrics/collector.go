@@ -168,8 +168,8 @@ func (e *emitter) module(m *moduleTally) {
 		}
 	}
 	for op := range m.files {
-		if op == int(rsynclog.NoOp) || !m.known && m.files[op] == 0 {
-			continue // NoOp: directories, links and changed attributes, logged with %i
+		if op == int(rsynclog.NoOp) || m.files[op] == 0 && (!m.known || op == int(rsynclog.OpUnknown)) {
+			continue // NoOp: directories, links and changed attributes, logged with %i. Few log formats leave an operation unknown
 		}
 		name := rsynclog.Op(op).String()
 		e.counter(descFiles, m.files[op], m.created, m.host, m.module, name)

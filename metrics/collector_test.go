@@ -143,6 +143,20 @@ func TestConfiguredModulesExistAtZero(t *testing.T) {
 	}
 }
 
+// An operation that a log format doesn't tell has series where there is such a file, and none before: few formats leave it unknown.
+func TestUnknownOperationsHaveNoSeriesBeforeTheFirst(t *testing.T) {
+	b := newBooks(t, Config{Modules: []string{"data"}})
+	b.store.Local()
+	if n := countOf(b.registry(), "rsync_files_total"); n != 3 {
+		t.Errorf("%d operations of a configured module, want 3", n)
+	}
+	b.change("vm", "data", "", rsynclog.Receive, 2000, rsynclog.Change{Kind: rsynclog.FileMoved, Op: rsynclog.OpUnknown, Length: 70}, 0)
+	r := b.registry()
+	if n, bytes := sum(t, r, "rsync_files_total", "operation", "unknown"), sum(t, r, "rsync_file_bytes_total", "operation", "unknown"); n != 1 || bytes != 70 {
+		t.Errorf("%v files and %v bytes of unknown operations, want 1 and 70", n, bytes)
+	}
+}
+
 // What can happen to a client before it has named a module exists at 0 from a host's first message on: the first unknown module must not
 // be lost to increase().
 func TestEarlyOutcomesExistAtZero(t *testing.T) {

@@ -18,7 +18,7 @@ var (
 	descOldest      = rsync("oldest_session_start_timestamp_seconds", "When the oldest running session began, in seconds of the Unix epoch.", "host", "module")
 	descDuration    = rsync("session_duration_seconds", "Time from a session's connect to its last line, by the receive clock.", "host", "module", "direction")
 	descRejected    = rsync("rejected_total", "Clients that were turned away, by reason.", "host", "module", "reason")
-	descFiles       = rsync("files_total", "Transfer lines: files sent (send), received (recv) and files and directories deleted (del.).", "host", "module", "operation")
+	descFiles       = rsync("files_total", "Transfer lines: files sent (send), received (recv), files and directories deleted (del.), and what the log format doesn't tell (unknown).", "host", "module", "operation")
 	descFileBytes   = rsync("file_bytes_total", "Length of the files in transfer lines (%l); not traffic.", "host", "module", "operation")
 	descWireBytes   = rsync("file_transferred_bytes_total", "Bytes on the wire for the files in transfer lines, where the log format has %b.", "host", "module", "operation")
 	descFileErrors  = rsync("file_errors_total", "Files that could not be transferred, by errno; 0 for vanished files and errors without one.", "host", "module", "errno")

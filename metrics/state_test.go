@@ -181,6 +181,30 @@ func rsyncLines(scrape string) string {
 	return strings.Join(slices.DeleteFunc(strings.Split(scrape, "\n"), func(l string) bool { return strings.HasPrefix(l, "rsyncd_exporter_") }), "\n")
 }
 
+// A state of a version that knew no unknown operation has all its files.
+func TestAStateWithoutUnknownOperations(t *testing.T) {
+	b := busyBooks(t)
+	before := rsyncLines(b.scrape())
+	if err := b.restart(Config{Modules: []string{"data"}}, func(st *State) {
+		last := len(st.Names.Ops) - 1
+		if st.Names.Ops[last] != "unknown" {
+			t.Fatalf("operations %q", st.Names.Ops)
+		}
+		st.Names.Ops = st.Names.Ops[:last]
+		for h := range st.Hosts {
+			for m := range st.Hosts[h].Modules {
+				m := &st.Hosts[h].Modules[m]
+				m.Files, m.FileBytes, m.WireBytes = m.Files[:last], m.FileBytes[:last], m.WireBytes[:last]
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if after := rsyncLines(b.scrape()); after != before {
+		t.Errorf("got\n%s\nwant\n%s", after, before)
+	}
+}
+
 // A kind of message that this version doesn't have is counted as _other, so that messages still come to what was received.
 func TestAKindThatIsNoMore(t *testing.T) {
 	b := busyBooks(t)

@@ -68,7 +68,7 @@ type moduleTally struct {
 	oldest       int64         // set by Snapshot: when the oldest running session began, nanoseconds of the Unix epoch; 0: none runs
 }
 
-const numOps = int(rsynclog.OpDel) + 1
+const numOps = int(rsynclog.OpUnknown) + 1
 
 // A flowTally holds the counters labelled host, module and direction.
 type flowTally struct {

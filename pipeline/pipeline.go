@@ -4,6 +4,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"path"
 	"runtime"
 	"strings"
@@ -248,10 +249,14 @@ func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 }
 
 // isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages. Under
-// rsyncd's tag such a line is a client's text.
+// rsyncd's tag such a line is a client's text. BSD's and Solaris' syslogd write "last message repeated N times" without
+// a tag, and its first word takes the tag's place.
 func (p *Pipeline) isLossReport() bool {
-	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng"} {
+	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng", "last"} {
 		if string(p.message.Tag) == relay {
+			if relay == "last" && (p.message.PID != 0 || !bytes.HasPrefix(p.message.Text, []byte("message repeated "))) {
+				return false
+			}
 			p.parser.Parse(p.message.Text, &p.event)
 			return p.event.Kind == rsynclog.LostUpstream
 		}

@@ -162,6 +162,39 @@ func TestLossesThatAForwarderReports(t *testing.T) {
 	}
 }
 
+// BSD's and Solaris' syslogd write "last message repeated N times" behind the stamp and the host, without a tag: its first word takes the
+// tag's place. By hand: 2 + 1 of nas, 7 of vm. Nothing else counts as such a report, least of all under rsyncd's tag, where it is a client's.
+func TestRepeatsThatASyslogdFolded(t *testing.T) {
+	p := newPipeline(t, Config{})
+	src := &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: receiver.Lines{}}
+	p.Deliver(src, slabOf(
+		"Nov 23 18:40:52 nas rsyncd[505]: connect from localhost (127.0.0.1)",
+		"Nov 23 18:40:52 nas last message repeated 2 times",
+		"Nov 23 18:40:53 nas last message repeated 1 time",
+		"<46>Nov 23 18:40:53 vm last message repeated 7 times",
+		"Nov 23 18:40:53 nas rsyncd[505]: last message repeated 1000 times",
+		"Nov 23 18:40:53 nas rsyncd[505]: message repeated 1000 times",
+		"Nov 23 18:40:54 nas last message repeated many times",
+		"Nov 23 18:40:54 nas last message repeated 1000 times: [ connect from localhost (127.0.0.1)]",
+		"Nov 23 18:40:54 nas last imuxsock lost 1000 messages from pid 505 due to rate-limiting",
+		"Nov 23 18:40:54 nas last[505]: message repeated 1000 times",
+		"Nov 23 18:40:54 nas lastly message repeated 1000 times"))
+	series := gathered(t, p)
+	checkIdentities(t, series)
+	for name, want := range map[string]float64{
+		`rsync_upstream_lost_messages_total{host="nas"}`:        3,
+		`rsync_upstream_lost_messages_total{host="vm"}`:         7,
+		`rsync_messages_total{host="nas",kind="lost_upstream"}`: 2,
+		`rsync_messages_total{host="nas",kind="implausible"}`:   2,
+		`rsync_messages_total{host="nas",kind="connect"}`:       1,
+		`rsyncd_exporter_ignored_total{input="file"}`:           5,
+	} {
+		if series[name] != want {
+			t.Errorf("%s = %v, want %v", name, series[name], want)
+		}
+	}
+}
+
 func TestTryDeliverNeverWaits(t *testing.T) {
 	p := newPipeline(t, Config{})
 	src := syslogSource()

@@ -224,7 +224,7 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		if !small(ev) {
 			return false
 		}
-		c.fillTransfer(ev, ev.Op)
+		c.fillTransfer(ev, NoDirection.narrow(ev).only())
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
@@ -293,7 +293,7 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	case ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
 		return t.turnedDown(s, at, ev)
 	case FileList:
-		s.fileList = true
+		t.fileListed(s, ev)
 	case FileError, FileVanished:
 		return t.fileFailed(s, at, ev)
 	case MaxDelete:
@@ -305,6 +305,16 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	}
 	t.move(s, s.phase, at)
 	return true
+}
+
+// fileListed takes "building file list" and "receiving file list". They give the direction of a session whose start was missed. The
+// first one does: a client may write the other, into its own session only. It may do so before the daemon's, too, if it asks for no
+// path. Then the direction of its own bytes is wrong, as a forged transfer line can make it, and nothing else is.
+func (t *Sessions) fileListed(s *Session, ev *Event) {
+	s.fileList = true
+	if s.Direction == NoDirection && !s.over() { // one that is over was counted without
+		s.relabel(s.Module, ev.Direction)
+	}
 }
 
 // fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at
@@ -353,11 +363,9 @@ func (t *Sessions) maxDelete(s *Session, at int64) bool {
 }
 
 func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
-	op := ev.Op
-	if ev.OpUnnamed {
-		op = s.Direction.op()
-	}
-	if !s.fits(ev, op) {
+	ops := s.Direction.narrow(ev)
+	op := ops.only()
+	if ops == 0 || !s.fits(ev) {
 		return false
 	}
 	s.moved = true
@@ -365,10 +373,10 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 		t.move(s, running, at)
 	}
 	if s.Direction == NoDirection && !s.over() { // one that is over has been counted by its labels, or will be in a moment
-		switch op {
-		case OpSend:
+		switch ops {
+		case setOf(OpSend):
 			s.relabel(s.Module, Send)
-		case OpRecv, OpDel:
+		case setOf(OpRecv), setOf(OpDel), setOf(OpRecv, OpDel):
 			s.relabel(s.Module, Receive)
 		}
 	}
@@ -380,16 +388,29 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// op returns what a file's transfer is to a daemon whose log format doesn't say.
-func (d Direction) op() Op { return [...]Op{NoOp, OpSend, OpRecv}[d] }
-
-// fits says whether a transfer line can be the session's own: its direction, the client's address where the format has it, and its
-// size, which it then adds to the session's.
-func (s *Session) fits(ev *Event, op Op) bool {
+// narrow returns what a transfer line can have done in a session of this direction. It is empty for a line that can't be the daemon's:
+// MSG_DELETED lets a client write "del." lines into a download.
+func (d Direction) narrow(ev *Event) OpSet {
+	ops := setOf(ev.Op)
 	switch {
-	case s.Direction == Send && (op == OpRecv || op == OpDel), s.Direction == Receive && op == OpSend:
-		return false // MSG_DELETED lets a client write "del." lines into a download
-	case ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr):
+	case ev.OpUnnamed: // deletions are logged otherwise then
+		return [...]OpSet{setOf(OpSend, OpRecv), setOf(OpSend), setOf(OpRecv)}[d]
+	case ev.Op == OpUnknown:
+		ops = ev.Ops
+	}
+	switch d {
+	case Send:
+		return ops & setOf(NoOp, OpSend)
+	case Receive:
+		return ops & setOf(NoOp, OpRecv, OpDel)
+	}
+	return ops
+}
+
+// fits says whether a transfer line can be the session's own: the client's address where the format has it, and its size, which it then adds to
+// the session's.
+func (s *Session) fits(ev *Event) bool {
+	if ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr) {
 		return false
 	}
 	// A session moves no more than it may sum up.

@@ -49,8 +49,12 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 }
 
 // waiting returns the youngest session of another pid that was let into the module that a request is for, from
-// the same address. One that a client may have begun comes last.
+// the same address. One that a client may have begun comes last. An address without a name finds none: rsync doesn't
+// write it so, and where a relay has cut the line it is the client's.
 func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
+	if len(ev.Host) == 0 {
+		return nil
+	}
 	const lookBack = 256 // younger sessions that may stand between
 	var second *Session
 	phases := [...]phase{admitted, fresh} // of the latter, those of daemons before 3.2

@@ -21,14 +21,39 @@ func (d Direction) String() string { return [...]string{"", "send", "receive"}[d
 type Op uint8
 
 const (
-	NoOp   Op = iota
-	OpSend    // send: the daemon sent a file
-	OpRecv    // recv: the daemon received a file
-	OpDel     // del.: a file or directory was deleted
+	NoOp      Op = iota
+	OpSend       // send: the daemon sent a file
+	OpRecv       // recv: the daemon received a file
+	OpDel        // del.: a file or directory was deleted
+	OpUnknown    // a file was handled; the line can be read as several of the others, or says nothing and neither does its session
+	numOps
 )
 
 // String returns the operation label's value, as rsync's %o writes it; empty for NoOp.
-func (o Op) String() string { return [...]string{"", "send", "recv", "del."}[o] }
+func (o Op) String() string { return [...]string{"", "send", "recv", "del.", "unknown"}[o] }
+
+// An OpSet is a set of Ops.
+type OpSet uint8
+
+// Has says whether the set holds an Op.
+func (s OpSet) Has(o Op) bool { return s&(1<<o) != 0 }
+
+func setOf(ops ...Op) (s OpSet) {
+	for _, o := range ops {
+		s |= 1 << o
+	}
+	return s
+}
+
+// only returns the Op of a set of one, OpUnknown for several.
+func (s OpSet) only() Op {
+	for o := range numOps {
+		if s == 1<<o {
+			return o
+		}
+	}
+	return OpUnknown
+}
 
 // A Reason says why a daemon turned a client away.
 type Reason uint8
@@ -58,8 +83,9 @@ type Event struct {
 	// Severity is set by whoever has the header: 0 to 7, or -1 where it is not known. Parse leaves it alone.
 	Severity int8
 
-	Direction Direction // Start
+	Direction Direction // Start, FileList
 	Op        Op        // Transfer
+	Ops       OpSet     // Transfer with OpUnknown: what the line may say was done
 	Reason    Reason    // every kind that rejects
 	Code      int16     // ExitError, ExitWarning: rsync's exit code
 	Errno     int16     // FileError: errno; 0 where the line has none
@@ -67,7 +93,7 @@ type Event struct {
 	Lost      uint64    // LostUpstream: messages that a forwarder says it dropped
 
 	Module  []byte // a configured module name: Allowed, Denied, AuthFailed. The client's text: UnknownModule
-	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED)
+	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED); nil where only its address is
 	Addr    []byte // the client's numeric address
 	User    []byte // Start, AuthFailed: the client's text; nil where the line has none
 	Request []byte // Start: the client's text
@@ -80,8 +106,9 @@ type Event struct {
 
 	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
 	HasLength, HasWire bool
-	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i where it could be read: Op is NoOp, and the session's
-	// direction says what was done. Otherwise NoOp means that no file was moved: %i tells of a directory, a link, or changed attributes.
+	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the session's direction says what was
+	// done, as deletions are logged otherwise (log.c: log_delete). Without it NoOp means that no file was moved: %i tells of a
+	// directory, a link, or changed attributes.
 	OpUnnamed             bool
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
 }

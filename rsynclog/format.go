@@ -14,9 +14,11 @@ type logFormat struct {
 	left, middle, right []field
 	hasOp               bool // has %o or %i, so that deletions follow the format, too
 	readsOp             bool // has one of them where it can be read
-	loose               bool // nothing but spaces around its texts: any line fits
-	never               bool // the empty format: transfers aren't logged
-	path                bool // its only text is one %f or %n
+	ops                 opPlace
+	escaped             *logFormat // as rsync 3.5.0 writes its literals into a log file; nil where it writes them as they are
+	loose               bool       // nothing but spaces around its texts: any line fits
+	never               bool       // the empty format: transfers aren't logged
+	path                bool       // its only text is one %f or %n
 	warnings            []string
 }
 
@@ -52,6 +54,7 @@ type field struct {
 	column int    // where it begins, from 1
 	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
 	module bool   // a %m that begins an AfterAddr
+	after  int    // digits at the end of the literal before it, that aren't its own
 	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
 }
 
@@ -97,6 +100,7 @@ func compileFormat(format string) (logFormat, error) {
 		return f, err
 	}
 	f.divide(fields)
+	f.escaped = f.withEscapes(fields)
 	f.warn(format, fields)
 	return f, nil
 }
@@ -325,6 +329,9 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	f.markModule(fields)
+	if f.hasOp && !f.readsOp {
+		f.ops = placeOfOp(fields)
+	}
 }
 
 // doubtWeak marks what is searched for behind a text of the configuration, or on the right of the client's text before one, and could be found
@@ -414,10 +421,15 @@ func (f *logFormat) warn(format string, fields []field) {
 		switch {
 		case e.doubt && numeric(e.shape):
 			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
+		case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
+			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c", e.text, e.letter)
 		case e.doubt && e.shape == percent:
 			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
 		case e.doubt && e.shape == modified:
 			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
+		case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
+			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two ways count as operation %q; "+
+				"put it at the beginning", e.text, OpUnknown)
 		case e.doubt && e.shape > group:
 			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
 		}

@@ -15,8 +15,13 @@ type found struct {
 	module        int // where a marked %m begins; -1: none
 }
 
-// match reads a whole line that the log format wrote. A line that rsync has cut at its end is read up to the client's text.
+// match reads a whole line that the log format wrote, as it stands or with its literals escaped.
 func (f *logFormat) match(text []byte, ev *Event) bool {
+	return f.matchForm(text, ev) || f.escaped != nil && f.escaped.matchForm(text, ev)
+}
+
+// matchForm reads one form. A line that rsync has cut at its end is read up to the client's text.
+func (f *logFormat) matchForm(text []byte, ev *Event) bool {
 	if f.never {
 		return false
 	}
@@ -36,12 +41,11 @@ func (f *logFormat) match(text []byte, ev *Event) bool {
 	} else if len(f.middle) == 0 || f.loose || len(f.left) == 0 {
 		return false
 	}
+	if !f.readOp(text, &got, ev) {
+		return false
+	}
 	ev.Kind, ev.Host, ev.Addr = Transfer, got.host, got.addr
 	ev.Length, ev.HasLength, ev.Wire, ev.HasWire = got.length, got.hasLen, got.wire, got.hasWr
-	ev.Op, ev.OpUnnamed = got.op, !f.readsOp
-	if got.item != nil {
-		ev.Op = itemOp(got.item) // of a directory, %o says send or recv, too
-	}
 	if got.module >= 0 {
 		ev.AfterAddr = text[got.module:]
 	}
@@ -219,7 +223,7 @@ func (e *field) keep(s []byte, got *found) {
 	default:
 		return
 	}
-	if e.doubt {
+	if e.doubt || e.isRounded() {
 		return
 	}
 	if e.width > 0 {
@@ -245,11 +249,12 @@ func (e *field) keep(s []byte, got *found) {
 	}
 }
 
-// value returns a count's number where it is exact.
+// isRounded says whether a field is a number with units, 1.23M (lib/compat.c: do_big_num), which is no byte count. The smallest are exact,
+// but a sum of those alone would mislead.
+func (e *field) isRounded() bool { return e.human > 1 }
+
+// value returns a count's number.
 func (e *field) value(s []byte) (uint64, bool) {
-	if s[len(s)-1] >= 'A' { // rounded: 1.23M
-		return 0, false
-	}
 	if e.human == 0 {
 		return decimal(e.unpad(s))
 	}
@@ -348,7 +353,7 @@ func (e *field) coreBack(s []byte) int {
 	case percent, operation, itemize, stamp, modified, perms:
 		for _, n := range e.lengths() {
 			if n <= len(s) && e.fits(s[len(s)-n:]) {
-				return n
+				return n - e.after
 			}
 		}
 		return -1
@@ -357,10 +362,11 @@ func (e *field) coreBack(s []byte) int {
 	for n < len(s) && n < limit && e.runs(s[len(s)-1-n]) {
 		n++
 	}
+	n -= e.after
 	for e.human > 0 && n > 0 && !isDigit(s[len(s)-n]) {
 		n--
 	}
-	if n == 0 || !e.fits(s[len(s)-n:]) {
+	if n <= 0 || !e.fits(s[len(s)-n:]) {
 		return -1
 	}
 	return n

@@ -161,7 +161,8 @@ func FuzzLogFormat(f *testing.F) {
 			}
 			return
 		}
-		if ev.Op.String() != m.op && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
+		ops := setOf(ev.Op) | ev.Ops
+		if !ops.Has(map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]) && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
 			t.Errorf("%q, %q is %s, want %+v", format, text, show(ev), m)
 		}
 		if ev.Path != nil && string(ev.Path) != path {
@@ -195,30 +196,34 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 
 func TestWarningsNameTheColumn(t *testing.T) {
 	for format, want := range map[string][]string{
-		DefaultLogFormat:         nil,
-		"%o %f %l":               nil,
-		"%i %n%L":                {"column 6: %L follows %n without anything between them"},
-		"%f %l":                  {"column 1: neither %o nor %i", "column 1: %f begins the line"},
-		"%f":                     {"column 1: neither %o nor %i", "column 1: nothing but text"},
-		"%o %f%l":                {"column 6: %l stands beside or between texts"},
-		"%f %o %n":               {"column 1: nothing but text", "column 4: %o stands between texts"},
-		"%o %f,%'l":              {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
-		"%o %f %l %n":            {"column 7: %l stands beside or between texts"},
-		"%o %f 100%%o":           {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
-		"%o %h-%a %f":            {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
-		"no escapes":             {"column 1: neither %o nor %i"},
-		"%o %m%u %f %l":          {"column 6: %u follows %m"},
-		"%o %h|%a|%f|%l|%'b":     nil,
-		"%o %m %l %f":            {"column 7: %l stands beside or between texts"}, // "backup 2" and 7, or "backup" and 2
-		"%o %m (%u) %l %f":       nil,
-		"%o %m %b/%l %f":         nil,
-		"%o %m %h (%f":           {"column 7: %h stands between texts"},
-		"%o %a:%l:%f":            {"column 4: %a can't be told from", "column 7: %l stands beside or between texts"}, // 2001:db8::7:7
-		"%o %a%m:%l:%f":          {"column 4: %a can't be told", "column 6: %m follows %a", "column 9: %l stands beside or between texts"},
-		"%o %f:%l: %m%a":         {"column 13: %a can't be told", "column 7: %l stands beside or between texts", "column 13: %a follows %m"},
-		"%o %f%M":                {"column 6: %M stands beside or between texts that may end in digits"},
-		"%o 5%%07p %f":           {"column 5: %% before \"07p\" is read as rsync 3.5.0 writes it; older versions expand %07p"},
-		"%RSYNC_REQUEST%: %o %f": {"column 1: nothing but text", "column 18: %o stands between texts"},
+		DefaultLogFormat:             nil,
+		"%o %f %l":                   nil,
+		"%i %n%L":                    {"column 6: %L follows %n without anything between them"},
+		"%f %l":                      {"column 1: neither %o nor %i", "column 1: %f begins the line"},
+		"%f":                         {"column 1: neither %o nor %i", "column 1: nothing but text"},
+		"%o %f%l":                    {"column 6: %l stands beside or between texts"},
+		"%f %o %n":                   {"column 1: nothing but text", "column 4: %o stands between texts"},
+		"%o %f,%'l":                  {"column 7: %'l stands beside"}, // "y,1,234" is y,1 and 234, or y and 1,234
+		"%o %f %l %n":                {"column 7: %l stands beside or between texts"},
+		"%o %f 100%%o":               {"column 10: %% before \"o\" is read as rsync 3.5.0 writes it; older versions expand %o"},
+		"%o %f %''l":                 {"column 7: %''l is rounded to a unit (1.00K), which is no byte count, and isn't used; write %l"},
+		"%o %''b %'''10l %c %''c %f": {"column 4: %''b is rounded to a unit", "column 9: %'''10l is rounded to a unit"},
+		"%o %''l %f %n":              {"column 4: %''l is rounded to a unit"},
+		"%o %f %''l %n":              {"column 7: %''l stands beside or between texts"},
+		"%o %h-%a %f":                {"column 4: %h can't be told from what stands beside it", "column 7: %a can't be told"},
+		"no escapes":                 {"column 1: neither %o nor %i"},
+		"%o %m%u %f %l":              {"column 6: %u follows %m"},
+		"%o %h|%a|%f|%l|%'b":         nil,
+		"%o %m %l %f":                {"column 7: %l stands beside or between texts"}, // "backup 2" and 7, or "backup" and 2
+		"%o %m (%u) %l %f":           nil,
+		"%o %m %b/%l %f":             nil,
+		"%o %m %h (%f":               {"column 7: %h stands between texts"},
+		"%o %a:%l:%f":                {"column 4: %a can't be told from", "column 7: %l stands beside or between texts"}, // 2001:db8::7:7
+		"%o %a%m:%l:%f":              {"column 4: %a can't be told", "column 6: %m follows %a", "column 9: %l stands beside or between texts"},
+		"%o %f:%l: %m%a":             {"column 13: %a can't be told", "column 7: %l stands beside or between texts", "column 13: %a follows %m"},
+		"%o %f%M":                    {"column 6: %M stands beside or between texts that may end in digits"},
+		"%o 5%%07p %f":               {"column 5: %% before \"07p\" is read as rsync 3.5.0 writes it; older versions expand %07p"},
+		"%RSYNC_REQUEST%: %o %f":     {"column 1: nothing but text", "column 18: %o stands between texts"},
 	} {
 		got := mustParser(t, format).Warnings()
 		if len(got) != len(want) {
@@ -289,17 +294,15 @@ func TestLinesThatAFormatDidNotWrite(t *testing.T) {
 	}
 }
 
-func TestOpBetweenTextsIsNotRead(t *testing.T) {
-	if ev := parseWith(t, "%f %o %n", "x del. y send y"); ev.Kind != Transfer || ev.Op != NoOp || !ev.OpUnnamed {
-		t.Errorf("%s", show(ev))
-	}
-}
-
-func TestRoundedNumbersAreNotBelieved(t *testing.T) {
-	for text, want := range map[string]string{"send x 1.23M": "", "send x 999": "999", "send x 1,23K": ""} {
-		ev := parseWith(t, "%o %f %''l", text)
-		if got := strings.TrimSuffix(fmt.Sprint(ev.Length), "0"); ev.Kind != Transfer || got != want || ev.HasLength != (want != "") {
-			t.Errorf("%q: %s", text, show(ev))
+// A number with two or three ' has units of 1000 or 1024: rounded, but for the smallest. A sum of the smallest files' lengths would be none of all.
+func TestNumbersWithUnitsAreNoByteCounts(t *testing.T) {
+	for _, quotes := range []string{"''", "'''", "''''"} {
+		for _, number := range []string{"1.23M", "999", "0", "1.00K", "1,23K"} {
+			format := "%o %f %" + quotes + "l|%" + quotes + "b"
+			ev := parseWith(t, format, "send x "+number+"|"+number)
+			if ev.Kind != Transfer || ev.HasLength || ev.HasWire || ev.Length != 0 || ev.Wire != 0 {
+				t.Errorf("%s, %q: %s", format, number, show(ev))
+			}
 		}
 	}
 	if ev := parseWith(t, "%o %f %'l", "send x 1,234,567"); ev.Length != 1234567 {
@@ -353,6 +356,44 @@ func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 		ev := parseWith(t, c.format, c.text)
 		if got := fmt.Sprint(ev.Length); ev.Kind != Transfer && c.want != "" || ev.HasLength != (c.want != "") || ev.HasLength && got != c.want {
 			t.Errorf("%q, %q: %s, want %s", c.format, c.text, show(ev), c.want)
+		}
+	}
+}
+
+// rsync 3.5.0 escapes the literals of a log format, too, byte by byte; only into its own log file, not to syslog.
+func TestLiteralsThatRsync35Escapes(t *testing.T) {
+	for format, want := range map[string]string{
+		"%o → %f %l":            `send \xe2\#206\#222 x 6`,
+		"%o “%f” %l":            `send \xe2\#200\#234x\xe2\#200\#235 6`,
+		"%o %f→%l":              `send x\xe2\#206\#2226`,
+		"%o %f→%'l":             `send x\xe2\#206\#2226`,
+		"%o %f→%3l":             `send x\xe2\#206\#222  6`,
+		"%o %f→%-3l|":           `send x\xe2\#206\#2226  |`,
+		"%o %f →%M %l":          `send x \xe2\#206\#2222026/11/23-23:55:05 6`,
+		"%o %f →%G %l":          `send x \xe2\#206\#222DEFAULT 6`,
+		"%o\x01%a\x1f %f\x02%l": `send\#001fe80::1%eth0\#037 x\#0026`,
+		"%o é %f %l":            "send é x 6",
+		`%o \#123 %f %l`:        `send \#134#123 x 6`,
+		"%f→%o→%n→%l":           `x\xe2\#206\#222send\xe2\#206\#222x\xe2\#206\#2226`,
+	} {
+		raw := render(format, moved{op: "send", path: "x", length: 6})
+		line := escaped(raw)
+		if got := strings.ReplaceAll(line, "\xe2", `\xe2`); got != want && format[3:5] != "é" {
+			t.Errorf("%q is written as %s, want %s", format, got, want)
+		}
+		for _, text := range []string{raw, line} {
+			ev := parseWith(t, format, text)
+			if ev.Kind != Transfer || ev.Op != OpSend || !ev.HasLength || ev.Length != 6 || ev.Path != nil && string(ev.Path) != "x" {
+				t.Errorf("%q, %q: %s", format, text, show(ev))
+			}
+		}
+	}
+	// A name may hold both forms of a literal.
+	for _, name := range []string{"a→b", `a\xe2\#206\#222b`, "→", `\#222`} {
+		for _, text := range []string{"send→" + name + "→7", escaped("send→" + name + "→7")} {
+			if ev := parseWith(t, "%o→%f→%l", text); ev.Op != OpSend || ev.Length != 7 || len(ev.Path) < len(name) {
+				t.Errorf("%q: %s", text, show(ev))
+			}
 		}
 	}
 }

@@ -12,7 +12,7 @@ type Rule struct {
 	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9", "3.1-3.1.3"; "" where it isn't rsync's
 	// Pattern is a regular expression of package regexp for the whole text. Its groups are named after what they hold: op, host, addr,
 	// module, user, request, path, after, version, role; the numbers code, errno, length, sent, received, total, lost, repeat,
-	// which don't fit if they are too large; and inner, a text of less than 800 bytes that is
+	// which don't fit if they are too large; bare, an address, which doesn't fit unless netip.ParseAddr accepts it; and inner, a text of less than 800 bytes that is
 	// parsed in its turn, without a space at its front, and gives the kind.
 	Pattern string
 	Size    Size
@@ -26,6 +26,7 @@ const (
 	AnySize  Size = iota
 	Whole         // shorter than 2047 bytes
 	Cut           // 2047 bytes or more
+	Short         // less than 2045 bytes: the end isn't cut, nor a line end in a name just where rsync cuts
 	MaybeCut      // 2045 bytes or more: a line end in a name, just where rsync cuts, is taken for the line's own
 )
 
@@ -34,12 +35,13 @@ const (
 	reHost   = `(?P<host>[^ @()\[\]]+)`
 	reAddr   = `[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]*(?:%[0-9A-Za-z_.-]+)?`
 	reClient = reHost + ` \((?P<addr>` + reAddr + `)\)`
+	reBare   = `(?P<bare>` + reAddr + `)`
 	reNumber = `(?:0|[1-9][0-9]*)`
 	// reCount may have thousands separators, as 3.1.0 writes it.
 	reCount  = `(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\.[0-9]{3})+)|0|[1-9][0-9]*)`
 	reRole   = `(?:\[(?P<role>[A-Za-z]+)\] )?`
 	reWho    = `\[(?:sender|receiver|generator|Receiver|server|client)\] `
-	reAuth   = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:: missing secret for user "(?P<user>.*)"|: .+|`
+	reAuth   = `auth failed on module (?P<module>.+?) from ` + reClient + `(?:|: missing secret for user "(?P<user>.*)"|: .+|`
 	reVerify = `(?P<path>.*) failed verification -- update .*\.`
 	reStart  = `rsync (?P<direction>on|to) (?P<request>.*)`
 	reFront  = `(?P<op>send|recv|del\.) ` + reHost + ` \[(?P<addr>` + reAddr + `)\] `
@@ -88,7 +90,8 @@ var rules = [...]Rule{
 	{LostUpstream, "", `im.*: (?P<lost>` + reNumber + `) messages lost due to rate-limiting(?: \([^()]*\))?`, AnySize,
 		"imuxsock[pid: 9, name: rsync]: 12 messages lost due to rate-limiting (200 allowed within 5 seconds)"},
 	{LostUpstream, "", `Suppressed (?P<lost>` + reNumber + `) messages from .+`, AnySize, "Suppressed 12 messages from rsync.service"},
-	{LostUpstream, "", `last message repeated (?P<lost>` + reNumber + `) times`, AnySize, "last message repeated 3 times"},
+	{LostUpstream, "", `(?:last )?message repeated (?P<lost>` + reNumber + `) times`, AnySize, "last message repeated 3 times"},
+	{LostUpstream, "", `(?:last )?message repeated (?P<lost>1) time`, AnySize, "message repeated 1 time"},
 	{LostUpstream, "", `Last message '.*' repeated (?P<lost>` + reNumber + `) times, suppressed by syslog-ng on [^ ]+`, AnySize,
 		"Last message 'connect from localhos' repeated 3 times, suppressed by syslog-ng on vm"},
 	{Transfer, "", `message repeated (?P<repeat>` + reNumber + `) times: \[(?P<inner>.*)\]`, AnySize,
@@ -128,6 +131,9 @@ func Grammar() []Rule {
 	for _, tail := range verboseTails {
 		all = append(all, Rule{OtherKnown, tail.versions, `.*` + regexp.QuoteMeta(tail.words), AnySize, "sub/x" + tail.words})
 	}
+	all = append(all,
+		Rule{Connect, "", `connect from ` + reBare, AnySize, "connect from 2001:db8:4f8:191:1056::2"},
+		Rule{Start, "", reStart + ` from (?:(?P<user>[^ ]*)@)?` + reBare, Short, "rsync on sources/ from 192.0.2.46"})
 	for i := range all {
 		all[i].Pattern = `(?s)\A(?:` + all[i].Pattern + `)\z`
 	}
@@ -146,6 +152,10 @@ func (l plainLine) rule() Rule {
 	parts := strings.Split(strings.ReplaceAll(form, "%d", "%s"), "%s")
 	for i := range parts {
 		parts[i] = regexp.QuoteMeta(strings.ReplaceAll(parts[i], "%%", "%"))
+	}
+	if l.kind == FileList {
+		parts[0] = strings.Replace(parts[0], "ing", "ing)", 1)
+		pattern = `(?P<direction>`
 	}
 	verb := `.*`
 	switch {

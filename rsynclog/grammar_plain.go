@@ -11,10 +11,11 @@ type plainLine struct {
 
 // plainLines are tried in this order, those of OtherKnown last, after all lines with a scanner of their own.
 var plainLines = [...]plainLine{
-	{FileList, "all", "building file list", ""},  // flist.c: send_file_list
+	{FileList, "all", "building file list", ""},  // flist.c: send_file_list; here and below see listDirection
 	{FileList, "all", "receiving file list", ""}, // flist.c: recv_file_list
 
 	{MaxConnections, "all", "max connections (%d) reached", "1"}, // clientserver.c: rsync_module
+	{SetupFailed, "-2.6.2", "failed to open lock file %s : %s", "/var/run/rsyncd.lock"},
 	{SetupFailed, "3.0+", "No path specified for module %s", "nopath"},
 	{SetupFailed, "all", "Invalid uid %s", "no_such_user"},
 	{SetupFailed, "all", "Invalid gid %s", "no_such_group"},

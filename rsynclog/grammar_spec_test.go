@@ -2,6 +2,7 @@ package rsynclog
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -87,7 +88,8 @@ func newOracle(t testing.TB) *oracle {
 // parse returns the event that the rules give and the number of the rule, -1 for none.
 func (o *oracle) parse(text string, nested bool) (Event, int) {
 	for i, r := range o.rules {
-		if r.Size == Whole && len(text) >= 2047 || r.Size == Cut && len(text) < 2047 || r.Size == MaybeCut && len(text) < 2045 {
+		if r.Size == Whole && len(text) >= 2047 || r.Size == Cut && len(text) < 2047 || r.Size == MaybeCut && len(text) < 2045 ||
+			r.Size == Short && len(text) >= 2045 {
 			continue
 		}
 		m := o.patterns[i].FindStringSubmatchIndex(text)
@@ -116,10 +118,15 @@ func (o *oracle) event(r Rule, names []string, m []int, text string, nested bool
 		case "op":
 			ev.Op = map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[value]
 		case "direction":
-			ev.Direction = map[string]Direction{"on": Send, "to": Receive}[value]
+			ev.Direction = map[string]Direction{"on": Send, "building": Send, "to": Receive, "receiving": Receive}[value]
 		case "host":
 			ev.Host = []byte(value)
 		case "addr":
+			ev.Addr = []byte(value)
+		case "bare":
+			if _, err := netip.ParseAddr(value); err != nil {
+				return ev, false
+			}
 			ev.Addr = []byte(value)
 		case "module":
 			ev.Module = []byte(value)

@@ -38,7 +38,7 @@ func (p *Parser) Warnings() []string { return append([]string(nil), p.format.war
 //
 // A line of the daemon's own wins over the log format, where both fit: with a format such as "%f %l" almost any line could be a
 // transfer. Only DefaultLogFormat, which no other line resembles, comes first. Debug lines (OtherKnown), which are rare and may
-// begin with any word, come after a format that asks for more than free text.
+// begin with any word, come after a format that asks for more than free text. Lines with an address alone come last.
 func (p *Parser) Parse(text []byte, ev *Event) {
 	*ev = Event{Severity: ev.Severity, Repeat: 1}
 	if !p.parse(text, ev) {
@@ -47,9 +47,15 @@ func (p *Parser) Parse(text []byte, ev *Event) {
 }
 
 func (p *Parser) parse(text []byte, ev *Event) bool {
-	switch {
-	case len(text) == 0:
+	if len(text) == 0 {
 		return false
+	}
+	return p.parseOwn(text, ev) || parseBare(text, ev) || text[0] == 'm' && parseFolded(text, ev)
+}
+
+// parseOwn reads the lines that rsync writes.
+func (p *Parser) parseOwn(text []byte, ev *Event) bool {
+	switch {
 	case p.standard:
 		return parseTransfer(text, ev) || p.parseDaemon(text, ev) || parseOther(text, ev) || parseVerbose(text, ev)
 	case p.format.loose:
@@ -325,7 +331,8 @@ func parseProxyRejected(text []byte, ev *Event) bool {
 
 // parseAuthFailed reads "auth failed on module NAME from HOST (ADDR): REASON" and, from 3.1.0 on, "… (ADDR) for USER: REASON"
 // (authenticate.c: auth_server). The user is the client's text, the name is not: so the first client that fits is the daemon's,
-// and the reason is behind the last colon. A user so long that the line was cut leaves no reason.
+// and the reason is behind the last colon. A user so long that the line was cut leaves no reason. Up to 2.6.4 no line has one
+// (clientserver.c: rsync_module).
 func parseAuthFailed(text []byte, ev *Event) bool {
 	const head, from = len("auth failed on module "), " from "
 	if !hasPrefix(text, "auth failed on module ") {
@@ -345,6 +352,7 @@ func parseAuthFailed(text []byte, ev *Event) bool {
 		}
 		var user []byte
 		switch {
+		case tail == len(text):
 		case hasPrefix(text[tail:], ": ") && len(text) > tail+2:
 			const missing = ": missing secret for user \""
 			if reason := text[tail:]; hasPrefix(reason, missing) && len(reason) > len(missing) && hasSuffix(reason, "\"") {

@@ -33,7 +33,7 @@ func TestParseDoesNotAllocate(t *testing.T) {
 			texts = append(texts, l.text)
 		}
 	}
-	formats := []string{DefaultLogFormat}
+	formats := []string{DefaultLogFormat, "%f %o %n", "%m %i%f"}
 	for _, c := range corpusFormats {
 		formats = append(formats, c.format)
 	}
@@ -53,10 +53,10 @@ func TestParseDoesNotAllocate(t *testing.T) {
 // times as long, and three times that when the machine is busy; were the scanner quadratic it would take 64 times as long.
 func TestHostileTextsTakeLinearTime(t *testing.T) {
 	pieces := []string{" from a (1.1.1.1) for ", " (", ") ", "1", "1,", " 1/2 ", "[", "\"", ": ", " failed verification -- update ", "' repeated ",
-		"<f+++++++++ ", "%", " ", "a.", "rsync: [a] ", "f:", "deleting "}
+		"<f+++++++++ ", " send ", "recv", "%", " ", "a.", "rsync: [a] ", "f:", "deleting "}
 	fronts := []string{"", "auth failed on module x", "rsync: [sender] ", "rsync error: ", "send localhost [::1] ", "unknown module '",
 		"Last message '", "imuxsock: ", "sent ", "message repeated 2 times: [ ", "ERROR: ", "inflate "}
-	formats := []string{DefaultLogFormat, "%o %h [%a] %m (%u) %b/%l %i %f", "%m%i%n%L %b%f %300l"}
+	formats := []string{DefaultLogFormat, "%o %h [%a] %m (%u) %b/%l %i %f", "%m%i%n%L %b%f %300l", "%f %o %n", "%m%o%f %'l%n"}
 	took := func(p *Parser, text string) time.Duration {
 		b := []byte(text)
 		var ev Event

@@ -26,8 +26,12 @@ func TestClientsTextIsReadFromTheSafeSide(t *testing.T) {
 		"rsync allowed access on module from host (1.2.3.4) from localhost (127.0.0.1)":                       "allowed 127.0.0.1 module=from host (1.2.3.4)",
 		"auth failed on module priv from localhost (127.0.0.1) for bob: from x (6.6.6.6) for y: no such user": "auth_failed auth 127.0.0.1 user=bob: from x (6.6.6.6) for y module=priv",
 		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1) for : no matching rule":         "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
-		`auth failed on module priv from localhost (127.0.0.1): missing secret for user "bob"`:                "auth_failed auth 127.0.0.1 user=bob module=priv",
-		"message repeated 2 times: [ max connections (1) reached]":                                            "max_connections max_connections x2",
+		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1)":                                "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
+		"auth failed on module priv from localhost (127.0.0.1)":                                               "auth_failed auth 127.0.0.1 module=priv",
+		"building file list":  "file_list send",
+		"receiving file list": "file_list receive",
+		`auth failed on module priv from localhost (127.0.0.1): missing secret for user "bob"`: "auth_failed auth 127.0.0.1 user=bob module=priv",
+		"message repeated 2 times: [ max connections (1) reached]":                             "max_connections max_connections x2",
 	} {
 		if got := brief(parseWith(t, DefaultLogFormat, text)); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
@@ -88,7 +92,8 @@ func TestNotWhatItLooksLike(t *testing.T) {
 		"message repeated 0 times: [ max connections (1) reached]", "message repeated 10001 times: [ max connections (1) reached]",
 		"message repeated 2 times: [ send localhost [127.0.0.1] data () x 1152921504606846976]", // 2 EiB
 		"message repeated 2 times: [ send localhost [127.0.0.1] data () " + strings.Repeat("x", 800) + " 6]",
-		"last message repeated 4294967296 times",
+		"last message repeated 4294967296 times", "last message repeated 2 time", "last message repeated 1 time ", "message repeated 1 timex",
+		"message repeated x times", "message repeated 01 times", "message repeated 2 times:", "last last message repeated 2 times",
 	} {
 		if ev := parseWith(t, DefaultLogFormat, text); ev.Kind != Unrecognised || show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
@@ -191,13 +196,16 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 			if !counting[ev.Kind] {
 				continue
 			}
-			// A number at the very end may lose digits; nothing else may differ, and what is left of it is a beginning of it. An unknown
+			// A number at the very end may lose digits, and so may an address that stands there by itself; nothing else may differ, and what is left of it is a beginning of it. An unknown
 			// module's name is the client's and may hold the end of such a line; neither becomes a number.
 			if ev.Kind == UnknownModule && whole.Kind == UnknownModule {
 				continue
 			}
+			if ev.Kind == LostUpstream && whole.Repeat > 1 {
+				continue // without what was repeated it is a syslogd's report, which under rsyncd's tag nobody believes
+			}
 			if ev.Kind != whole.Kind || ev.Code != whole.Code || ev.Sent != whole.Sent || ev.Received != whole.Received || ev.Op != whole.Op ||
-				string(ev.Addr) != string(whole.Addr) || string(ev.Module) != string(whole.Module) ||
+				string(ev.Addr) != string(whole.Addr) && !(whole.Host == nil && strings.HasPrefix(string(whole.Addr), string(ev.Addr))) || string(ev.Module) != string(whole.Module) ||
 				!begins(whole.Total, ev.Total) || ev.HasLength && !begins(whole.Length, ev.Length) ||
 				ev.Repeat != whole.Repeat || ev.Lost != whole.Lost {
 				t.Errorf("%q is %s, whole it is %s", text[:n], show(ev), show(whole))

@@ -89,7 +89,9 @@ func (m *plainMatcher) match(s []byte) bool {
 // parsePlain reads plainLines other than those of OtherKnown.
 func parsePlain(text []byte, ev *Event) bool {
 	if m := plainMatchers.find(text); m != nil {
-		ev.Kind, ev.Reason = m.kind, plainReason(m.kind)
+		if ev.Kind, ev.Reason = m.kind, plainReason(m.kind); m.kind == FileList {
+			ev.Direction = listDirection(text)
+		}
 		return true
 	}
 	role, rest, ok := cutRole(text)
@@ -104,6 +106,14 @@ func parsePlain(text []byte, ev *Event) bool {
 		ev.Role = role
 	}
 	return true
+}
+
+// listDirection returns the direction of a transfer whose file list is built here, or received.
+func listDirection(text []byte) Direction {
+	if text[0] == 'b' {
+		return Send
+	}
+	return Receive
 }
 
 // cutRole cuts "[ROLE] " off the front.

@@ -57,8 +57,7 @@ func parseLost(text []byte, ev *Event) bool {
 		n, rest, ok = countBetween(text, "Suppressed ", " messages from ")
 		ok = ok && len(rest) > 0
 	case 'l': // BSD's syslogd and rsyslog before 5
-		n, rest, ok = countBetween(text, "last message repeated ", " times")
-		ok = ok && len(rest) == 0
+		return hasPrefix(text, "last ") && parseFolded(text[len("last "):], ev)
 	case 'L': // syslog-ng: log_writer_emit_suppress_summary shows only 20 bytes of the message
 		const head, middle = "Last message '", "' repeated "
 		if i := bytes.LastIndex(text, []byte(middle)); i >= len(head) && hasPrefix(text, head) {
@@ -67,6 +66,17 @@ func parseLost(text []byte, ev *Event) bool {
 		}
 	}
 	if !ok || n > math.MaxUint32 { // their counters have 32 bits
+		return false
+	}
+	ev.Kind, ev.Lost = LostUpstream, n
+	return true
+}
+
+// parseFolded reads "message repeated N times" without the message: BSD's and Solaris' syslogd write "HOST last message repeated N times"
+// without a tag, where "last" is taken for one. FreeBSD, NetBSD and OpenBSD write "1 time".
+func parseFolded(text []byte, ev *Event) bool {
+	n, rest, ok := countBetween(text, "message repeated ", " time")
+	if !ok || n > math.MaxUint32 || string(rest) != "s" && (len(rest) > 0 || n != 1) {
 		return false
 	}
 	ev.Kind, ev.Lost = LostUpstream, n

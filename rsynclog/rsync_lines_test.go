@@ -71,6 +71,8 @@ func TestLinesBeforeTheStart(t *testing.T) {
 		{text: "auth failed on module priv from localhost (127.0.0.1) for bob: password mismatch", kind: AuthFailed, reason: ReasonAuth},
 		{text: "auth failed on module priv from localhost (127.0.0.1): negotiated auth digest md4 is weaker than the required 'auth digest = sha512'",
 			kind: AuthFailed, reason: ReasonAuth},
+		{text: "auth failed on module my priv (v2) from localhost (127.0.0.1)", kind: AuthFailed, reason: ReasonAuth}, // 2.6.4
+		{text: "failed to open lock file /var/run/l : Permission denied", kind: SetupFailed, reason: OtherReason},     // 2.6.2
 		{text: "secrets file must not be other-accessible (see strict modes option)", kind: SecretsFile},
 		{text: "rsync: [Receiver] fstat(/etc/rsyncd.secrets): Permission denied (13)", kind: SecretsFile, role: "Receiver"},
 		{text: "Invalid uid nobdy", kind: SetupFailed, reason: OtherReason},

@@ -29,6 +29,8 @@ var attackerLines = func() (lines []string) {
 	}
 	for _, l := range []string{
 		"connect from evil (10.6.6.6)",
+		"connect from 127.0.0.1",
+		"rsync to backup/ from alice@127.0.0.1",
 		"rsync allowed access on module evil from evil (10.6.6.6)",
 		"rsync allowed access on module data from evil (10.6.6.6)",
 		"rsync on data/ from eve@localhost (127.0.0.1)",

@@ -839,3 +839,28 @@ func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
 	b.want("ended", b.book.ended, []string{"data receive aborted 0/0", "backup receive ok 1/2"})
 	b.want("exits", len(b.book.exits), 3)
 }
+
+// Whose start was missed still has a direction: that of its file list. The first one counts, and it counts no execution. A start that comes
+// late, as over UDP, corrects it.
+func TestAFileListTellsTheDirectionWhereTheStartWasMissed(t *testing.T) {
+	const let = "7 connect from localhost (127.0.0.1)\n7 rsync allowed access on module inbox from localhost (127.0.0.1)\n"
+	const summary = "7 sent 5 bytes  received 6 bytes  total size 1\n+3s"
+	for script, want := range map[string]string{
+		let + "7 receiving file list\n" + summary:                                                     "inbox receive ok 5/6",
+		let + "7 building file list\n" + summary:                                                      "inbox send ok 5/6",
+		"7 receiving file list\n" + summary:                                                           " receive ok 5/6",
+		let + "7 receiving file list\n7 building file list\n" + summary:                               "inbox receive ok 5/6",
+		let + "7 receiving file list\n7 send localhost [127.0.0.1] inbox () a 6\n" + summary:          "inbox receive ok 5/6",
+		let + "7 building file list\n7 rsync to inbox/ from localhost (127.0.0.1)\n" + summary:        "inbox receive ok 5/6",
+		let + "7 rsync to inbox/ from localhost (127.0.0.1)\n7 building file list\n" + summary:        "inbox receive ok 5/6",
+		let + summary + "\n7 building file list\n":                                                    "inbox  ok 5/6",
+		let + "7 recv localhost [127.0.0.1] inbox () a 6\n7 building file list\n" + summary:           "inbox receive ok 5/6",
+		let + "7 receiving file list\n7 rsync: [sender] mkstemp \"/a\" failed: Busy (16)\n" + summary: "inbox receive ok 5/6",
+	} {
+		b := newTable(t, DefaultLimits())
+		b.say(script)
+		b.want(script+"ended", b.book.ended, []string{want})
+		starts := strings.Count(script, "rsync to ")
+		b.want(script+"executed", b.book.executed, starts)
+	}
+}

@@ -10,7 +10,7 @@ import (
 func TestCheckShowsTheSettingsInForce(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "rsyncd.conf")
-	writeFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n")
+	writeFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n[units]\nlog format = %o %f %''l\n")
 	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500")
 	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
 	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
@@ -35,6 +35,8 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 			"run into each other, so that a number can't be told from its neighbour; put a space between them; LOG_FORMAT is taken instead",
 		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module doubtful: log format "%f %l", column 1: ` +
 			"%f begins the line, so that a file's name can look like another line; put %o at the beginning",
+		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module units: log format "%o %f %''l", column 7: ` +
+			"%''l is rounded to a unit (1.00K), which is no byte count, and isn't used; write %l",
 		`warning: FILE="/var/log/nothing.log" (from -p): it doesn't exist yet, and is followed once it does`,
 	} {
 		if !strings.Contains("\n"+all+"\n", "\n"+want+"\n") {

@@ -23,6 +23,8 @@ func TestLiveLogFormats(t *testing.T) {
 		{"JSON", `{"op":"%o","module":"%m","user":"%u","pid":%p,"length":%l,"moved":%b,"file":"%f"}`, unixSocket, true},
 		{"itemized", `%i %o [%a] %b %l %n%L`, logFile, true},
 		{"without operation", `%f %l`, unixSocket, false},
+		{"escaped literals", `%o → “%f” %b→%l`, logFile, true},
+		{"the same literals in syslog", `%o → “%f” %b→%l`, unixSocket, true},
 		{"with times and a checksum", `%t %o %B %M %15l %C %f`, logFile, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,6 +64,32 @@ func TestLiveLogFormats(t *testing.T) {
 			}
 		})
 	}
+}
+
+// With the operation between two names a line may be read in two ways: then it counts as unknown, as no direction can tell a file that was
+// received from one that was deleted. By hand: six files are pushed. That of "x del. y" is unknown. Then all six go, of which one that
+// is named "a recv b" and one "send a recv b" may have been received.
+func TestLiveOperationBetweenNames(t *testing.T) {
+	t.Parallel()
+	const format = `%f %o %n (%l)`
+	s := live(t, unixSocket, "127.0.0.1", "log format = "+format+"\n[pull]\n[push]\n", "--log-format="+format)
+	sizes := map[string]int{"plain": 1000, "send": 2000, "del.": 3000, "a recv b": 4000, "send a recv b": 5000, "x del. y": 6000}
+	tree := func(dir string) {
+		for name, size := range sizes {
+			put(t, filepath.Join(dir, name), noise(size))
+		}
+	}
+	mine := s.scratch(t)
+	tree(mine)
+	push := counted("push", "receive", "ok", s.stats(t, 0, mine, s.url("push/")))
+	push.files, push.fileBytes, push.unknown, push.unknownBytes = push.files-1, push.fileBytes-6000, 1, 6000
+	s.book(push)
+	again := counted("push", "receive", "ok", s.stats(t, 0, "--delete", s.scratch(t), s.url("push/")))
+	again.deleted, again.unknown = again.deleted-2, 2
+	s.book(again)
+	tree(s.d.Module("pull"))
+	s.book(counted("pull", "send", "ok", s.stats(t, 0, s.url("pull/"), s.scratch(t))))
+	s.audit(t)
 }
 
 // oddTree makes two files whose names look like fields, one of them empty, a directory and a link, as far as they are not there.

@@ -190,6 +190,7 @@ type visit struct {
 	codes     []int  // exit codes that the daemon logs
 
 	files, fileBytes, deleted int
+	unknown, unknownBytes     int // files whose operation the log format doesn't tell for certain
 	listedBytes               int
 	sent, received            span // the daemon's
 }
@@ -238,6 +239,8 @@ func expected(starts int, visits []visit) map[string]span {
 		add(exactly(v.files), "rsync_files_total", "module", v.module, "operation", operation)
 		add(exactly(v.fileBytes), "rsync_file_bytes_total", "module", v.module, "operation", operation)
 		add(exactly(v.deleted), "rsync_files_total", "module", v.module, "operation", "del.")
+		add(exactly(v.unknown), "rsync_files_total", "module", v.module, "operation", "unknown")
+		add(exactly(v.unknownBytes), "rsync_file_bytes_total", "module", v.module, "operation", "unknown")
 		if v.direction != "" {
 			add(exactly(1), "rsync_executions_total", "module", v.module, "direction", v.direction)
 		}
