@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -72,6 +73,44 @@ func TestForwardersDeliverEverything(t *testing.T) {
 			e.want(s, 0, "rsyncd_exporter_refused_connections_total")
 		})
 	}
+}
+
+// syslog-ng's network() ends messages with line feeds and leaves those in names of files, so that whoever uploads a file
+// writes whole lines of the stream. None of them is an octet count: the connection stays, and every session counts.
+func TestNamesDoNotChangeTheFraming(t *testing.T) {
+	port := testenv.Port(t)
+	e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port))
+	d := testenv.StartRsyncd(t, testenv.StartSyslogNGNetwork(t, port).Socket)
+	sent, received, sessions := 0, 0, 0
+	push := func(name string) {
+		t.Helper()
+		dir := testenv.Dir(t)
+		put(t, filepath.Join(dir, name), []byte("content"))
+		code, out := testenv.Rsync(t, "-r", "--stats", "--no-h", dir+"/", d.URL("", "incoming/"))
+		if code != 0 {
+			t.Fatalf("pushing %q: exit code %d:\n%s", name, code, out)
+		}
+		s, r := stats(t, out)
+		sent, received, sessions = sent+r, received+s, sessions+1 // the client's view is the other one
+	}
+	for i, name := range []string{"x\n9999 y", "x\n0 ", "x\n99999999999 z", "x\n70 <30>Nov 23 18:40:52 rsyncd[9]: connect from evil (10.6.6.6)", "x\n5", "x\n\n"} {
+		push(name)
+		for j := range 3 {
+			push(fmt.Sprintf("honest%d-%d", i, j))
+		}
+	}
+	s := e.until(float64(sessions), "rsync_sessions_total", `outcome="ok"`)
+	e.want(s, float64(sessions), "rsync_connections_total")
+	e.want(s, float64(sessions), "rsync_executions_total", `direction="receive"`)
+	for name, want := range map[string]int{"rsync_sent_bytes_total": sent, "rsync_received_bytes_total": received} {
+		if more := int(total(s, name)) - want; more < 0 || more > 32*sessions { // what the clients don't count of each session
+			t.Errorf("%s: %d more than the clients counted, %d", name, more, want)
+		}
+	}
+	e.want(s, 0, "rsyncd_exporter_discarded_total", `reason="bad_length"`)
+	e.want(s, 0, "rsyncd_exporter_discarded_total", `reason="incomplete"`)
+	e.want(s, 1, "rsyncd_exporter_connections", `input="tcp"`)
+	e.identities(s)
 }
 
 func tlsArgs(pki string) []string {
