@@ -96,7 +96,7 @@ func takeParts(s *Slab, data []byte) (used int, skipping bool) {
 		switch {
 		case joined == nil:
 			first = p
-			joined = append(append(joined, p.stamp...), ' ')
+			joined = append(append(joined, p.stamp...), " stdout F "...) // CRI's form, also for docker's
 		case !ok || !bytes.Equal(p.stream, first.stream):
 			others = append(others, line)
 			continue

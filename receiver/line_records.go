@@ -28,17 +28,23 @@ func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
 		if end := bytes.IndexByte(line, '\n'); end >= 0 {
 			line, ended = line[:end:end], true
 		}
-		parts := ended && mayBePart(line)
-		tooLong := len(line) > MaxMessage
+		container := mayBePart(line)
+		tooLong := len(line) > MaxMessage && (!container || len(line) > partsLimit)
 		switch {
+		case *skipping && at > 0 && data[at-1] == '\n' && len(line) <= partsLimit: // parts of a line that takeParts gave up
+			if !ended {
+				return at - from
+			}
+			p, ok := part{}, false
+			if container {
+				p, ok = readPart(line)
+			}
+			*skipping = ok && p.more
 		case *skipping && !ended:
 			return len(data) - from
-		case *skipping && parts && data[at-1] == '\n': // the parts of a line that takeParts has given up
-			p, ok := readPart(line)
-			*skipping = ok && p.more
 		case *skipping:
 			*skipping = false
-		case parts && isPart(line):
+		case container && ended && isPart(line):
 			n := 0
 			if n, *skipping = takeParts(s, data[at:]); n == 0 {
 				return at - from
