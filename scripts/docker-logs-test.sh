@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# usage: scripts/docker-logs-test.sh
+#
+# A container runs rsync with "log file = /dev/stdout", as most images do. Two exporters read what reaches the host: one follows docker's
+# json-file, the other has "docker logs -f -t" at its standard input. Both must count what the clients did, over a restart of the container,
+# after which rsyncd's processes have the ids that those before it had. Container and image are removed however it ends.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+name=rsyncd_exporter_logs_test_$$
+scratch=$(mktemp -d)
+started=() # processes to stop
+
+tear_down() {
+	local status=$? pid
+	trap '' INT TERM
+	if [ "$status" != 0 ]; then
+		docker logs "$name" 2>&1 | tail -n 40 >&2 || true
+		tail -n 5 "$scratch"/*.said >&2 || true
+	fi
+	for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+	docker rm -f "$name" >/dev/null 2>&1 || true
+	docker image rm "$name" >/dev/null 2>&1 || true
+	rm -rf "$scratch"
+	exit "$status"
+}
+
+# free_port NUMBER prints the first free port from it on.
+free_port() {
+	local port=$1
+	while listening "$port"; do port=$((port + 1)); done
+	echo "$port"
+}
+
+# in_container COMMAND... runs a client, and adds what its --stats say to the sums.
+sent=0 received=0
+transfer() {
+	docker exec -e RSYNC_PASSWORD=demo "$name" rsync -a --stats --no-h --timeout=20 "$@" >"$scratch/stats" ||
+		fail "a client ended with code $?: rsync $*"
+	# The client's view is the other one.
+	sent=$((sent + $(sed -n 's/^Total bytes received: //p' "$scratch/stats")))
+	received=$((received + $(sed -n 's/^Total bytes sent: //p' "$scratch/stats")))
+}
+
+# sessions makes five that succeed and one that doesn't.
+sessions() {
+	wait_until 20 docker exec "$name" grep -q ':0369 0*:0000 0A' /proc/net/tcp || fail "rsyncd doesn't listen in the container"
+	docker exec "$name" rm -rf /tmp/a /tmp/b /tmp/c
+	transfer rsync://localhost/mirror/ /tmp/a
+	transfer rsync://localhost/mirror/ /tmp/b
+	transfer rsync://localhost/mirror/README /tmp/c
+	transfer "/tmp/a/README" rsync://localhost/incoming/
+	transfer "/tmp/a/release.iso" rsync://alice@localhost/backup/
+	! docker exec "$name" rsync -q rsync://localhost/no-such-module/ /tmp/d 2>/dev/null || fail "a module that isn't there was let be pulled"
+}
+
+# exporter PORT ARGUMENT... starts one, whose standard input is the script's.
+exporter() {
+	local port=$1
+	shift
+	bin/rsyncd_exporter --http-listen="127.0.0.1:$port" --listen-udp=off "$@" 2>"$scratch/$port.said"
+}
+
+# value PORT METRIC LABEL prints the sum of the series of a metric that have a label.
+value() {
+	http_get 127.0.0.1 "$1" /metrics | awk -v metric="$2" -v label="$3" \
+		'index($0, metric) == 1 && index($0, label) && /^[^#]/ { sum += $NF } END { printf "%.0f\n", sum }'
+}
+has() { [ "$(value "$1" "$2" "$3")" = "$4" ]; }
+
+# check PORT NAME compares one exporter with what the clients did.
+check() {
+	local port=$1 what=$2 more
+	wait_until 60 has "$port" rsync_sessions_total 'outcome="ok"' 10 ||
+		fail "$what: $(value "$port" rsync_sessions_total 'outcome="ok"') sessions are ok after a minute, want 10"
+	has "$port" rsync_connections_total '' 12 || fail "$what: $(value "$port" rsync_connections_total '') connections, want 12"
+	has "$port" rsync_executions_total '' 10 || fail "$what: $(value "$port" rsync_executions_total '') executions, want 10"
+	has "$port" rsync_daemon_starts_total '' 2 || fail "$what: $(value "$port" rsync_daemon_starts_total '') starts of the daemon, want 2"
+	has "$port" rsync_rejected_total 'reason="unknown_module"' 2 || fail "$what: the unknown modules aren't counted"
+	for direction in sent received; do
+		more=$(($(value "$port" "rsync_${direction}_bytes_total" '') - ${!direction}))
+		# A client doesn't count up to 32 bytes of each session.
+		[ "$more" -ge 0 ] && [ "$more" -le 320 ] || fail "$what: $more bytes $direction more than the clients counted, ${!direction}"
+	done
+	say "$what: 12 connections, 10 executions, $(value "$port" rsync_sent_bytes_total '') bytes sent"
+}
+
+docker info >/dev/null 2>&1 || fail "no Docker engine answers \"docker info\": start one, or leave the Docker test out"
+[ -x bin/rsyncd_exporter ] || fail "bin/rsyncd_exporter is not there: run make build first"
+scripts/docker-images.sh
+trap tear_down EXIT
+trap 'exit 130' INT TERM
+say "starting rsyncd in a container, with /dev/stdout for its log file"
+docker build -q -t "$name" -f deploy/rsyncd/Dockerfile . >/dev/null || fail "deploy/rsyncd/Dockerfile can't be built"
+docker run -d --name "$name" --log-driver json-file "$name" sh -c 'head -c 300000 /dev/urandom >/srv/rsync/mirror/release.iso
+	head -c 5000 /dev/urandom >/srv/rsync/mirror/README
+	exec rsync --daemon --no-detach --log-file=/dev/stdout' >/dev/null
+file_port=$(free_port 18280)
+log=$(docker inspect --format '{{.LogPath}}' "$name")
+if [ -r "$log" ]; then
+	exporter "$file_port" -p "$log" --file-start=beginning &
+	started+=($!)
+else
+	say "NOT TESTED: docker's json-file, as $log is not for this user"
+fi
+sleep 0.1 # so that the ports differ
+stdin_port=$(free_port $((file_port + 1)))
+mkfifo "$scratch/logs"
+exporter "$stdin_port" -p - <"$scratch/logs" &
+started+=($!)
+# A restart ends "docker logs -f", which goes on where it was, as a supervisor would have it.
+(
+	docker logs -f -t "$name" 2>&1
+	docker logs -f -t --since "$(cat "$scratch/restarted")" "$name" 2>&1
+) >"$scratch/logs" &
+started+=($!)
+sessions
+date -u +%Y-%m-%dT%H:%M:%S.%NZ >"$scratch/restarted.new"
+docker stop -t 5 "$name" >/dev/null
+date -u +%Y-%m-%dT%H:%M:%S.%NZ >"$scratch/restarted"
+docker start "$name" >/dev/null
+sessions
+[ ! -r "$log" ] || check "$file_port" "docker's json-file"
+check "$stdin_port" "docker logs -f -t"
