@@ -95,3 +95,22 @@ func FuzzAddressAlone(f *testing.F) {
 		}
 	})
 }
+
+// No line of a real daemon, 2.6.9 to 3.5.0, is read for an address alone, wherever somebody cuts it.
+func TestNoLineOfRsyncsHasAnAddressAlone(t *testing.T) {
+	n := 0
+	for _, form := range []string{"file", "syslog"} {
+		for _, l := range readCorpus(t, form) {
+			for end := range min(len(l.text), 300) {
+				var ev Event
+				if text := l.text[:end+1]; parseBare([]byte(text), &ev) {
+					t.Errorf("%s: %q is %s", l.scenario, text, show(ev))
+				}
+			}
+			n++
+		}
+	}
+	if n < 2000 {
+		t.Errorf("only %d lines", n)
+	}
+}
