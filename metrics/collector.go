@@ -169,7 +169,9 @@ func (e *emitter) module(m *moduleTally) {
 	}
 	for op := range m.files {
 		if op == int(rsynclog.NoOp) || m.files[op] == 0 && (!m.known || op == int(rsynclog.OpUnknown)) {
-			continue // NoOp: directories, links and changed attributes, logged with %i. Few log formats leave an operation unknown
+			// NoOp: directories, links and changed attributes, logged with %i. Few log formats leave an
+			// operation unknown.
+			continue
 		}
 		name := rsynclog.Op(op).String()
 		e.counter(descFiles, m.files[op], m.created, m.host, m.module, name)

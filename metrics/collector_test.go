@@ -143,7 +143,8 @@ func TestConfiguredModulesExistAtZero(t *testing.T) {
 	}
 }
 
-// An operation that a log format doesn't tell has series where there is such a file, and none before: few formats leave it unknown.
+// An operation that a log format doesn't tell has series where there is such a file, and none
+// before: few formats leave it unknown.
 func TestUnknownOperationsHaveNoSeriesBeforeTheFirst(t *testing.T) {
 	b := newBooks(t, Config{Modules: []string{"data"}})
 	b.store.Local()

@@ -14,8 +14,8 @@ const (
 	// A host is served as four counters, its version, how many addresses it has, and messages of the kind _other; and
 	// there is what belongs to no module: codes and errnos that are _other, and what every module has.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each of four
-	// operations, and when the oldest session began.
+	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each
+	// of four operations, and when the oldest session began.
 	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
 	// A module also has the usual codes from the start, at 0.
 	moduleSeries = unnamedSeries + len(usualCodes)

@@ -69,7 +69,8 @@ func (b *books) checkBound(c Config, when string) {
 	}
 }
 
-// By hand: 170 modules with 134 errnos and 26 codes each come to 27,200 series, with MAX_SERIES=10050.
+// By hand: 170 modules with 134 errnos and 26 codes each come to 27,200 series, with
+// MAX_SERIES=10050.
 func TestErrnosAndCodesAreBounded(t *testing.T) {
 	c := Config{MaxSeries: 10050}
 	b := newBooks(t, c)

@@ -248,20 +248,23 @@ func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 	return p.parser
 }
 
-// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded messages. Under
-// rsyncd's tag such a line is a client's text. BSD's and Solaris' syslogd write "last message repeated N times" without
-// a tag, and its first word takes the tag's place.
+// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded
+// messages. Under rsyncd's tag such a line is a client's text.
 func (p *Pipeline) isLossReport() bool {
-	for _, relay := range [...]string{"rsyslogd", "systemd-journald", "syslog-ng", "last"} {
-		if string(p.message.Tag) == relay {
-			if relay == "last" && (p.message.PID != 0 || !bytes.HasPrefix(p.message.Text, []byte("message repeated "))) {
-				return false
-			}
-			p.parser.Parse(p.message.Text, &p.event)
-			return p.event.Kind == rsynclog.LostUpstream
+	m := &p.message
+	switch string(m.Tag) {
+	case "rsyslogd", "systemd-journald", "syslog-ng":
+	case "last":
+		// BSD's and Solaris' syslogd write "last message repeated N times" without a tag. The first
+		// word takes its place.
+		if m.PID != 0 || !bytes.HasPrefix(m.Text, []byte("message repeated ")) {
+			return false
 		}
+	default:
+		return false
 	}
-	return false
+	p.parser.Parse(m.Text, &p.event)
+	return p.event.Kind == rsynclog.LostUpstream
 }
 
 // count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.

@@ -162,8 +162,9 @@ func TestLossesThatAForwarderReports(t *testing.T) {
 	}
 }
 
-// BSD's and Solaris' syslogd write "last message repeated N times" behind the stamp and the host, without a tag: its first word takes the
-// tag's place. By hand: 2 + 1 of nas, 7 of vm. Nothing else counts as such a report, least of all under rsyncd's tag, where it is a client's.
+// BSD's and Solaris' syslogd write "last message repeated N times" behind the stamp and the host,
+// without a tag: its first word takes the tag's place. By hand: 2 + 1 of nas, 7 of vm. Nothing else
+// counts as such a report, least of all under rsyncd's tag, where it is a client's.
 func TestRepeatsThatASyslogdFolded(t *testing.T) {
 	p := newPipeline(t, Config{})
 	src := &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: receiver.Lines{}}

@@ -307,9 +307,10 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// fileListed takes "building file list" and "receiving file list". They give the direction of a session whose start was missed. The
-// first one does: a client may write the other, into its own session only. It may do so before the daemon's, too, if it asks for no
-// path. Then the direction of its own bytes is wrong, as a forged transfer line can make it, and nothing else is.
+// fileListed takes "building file list" and "receiving file list". They give the direction of a
+// session whose start was missed. The first one does: a client may write the other, into its own
+// session only. It may do so before the daemon's, too, if it asks for no path. Then the direction
+// of its own bytes is wrong, as a forged transfer line can make it, and nothing else is.
 func (t *Sessions) fileListed(s *Session, ev *Event) {
 	s.fileList = true
 	if s.Direction == NoDirection && !s.over() { // one that is over was counted without
@@ -388,8 +389,8 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// narrow returns what a transfer line can have done in a session of this direction. It is empty for a line that can't be the daemon's:
-// MSG_DELETED lets a client write "del." lines into a download.
+// narrow returns what a transfer line can have done in a session of this direction. It is empty for
+// a line that can't be the daemon's: MSG_DELETED lets a client write "del." lines into a download.
 func (d Direction) narrow(ev *Event) OpSet {
 	ops := setOf(ev.Op)
 	switch {
@@ -407,8 +408,8 @@ func (d Direction) narrow(ev *Event) OpSet {
 	return ops
 }
 
-// fits says whether a transfer line can be the session's own: the client's address where the format has it, and its size, which it then adds to
-// the session's.
+// fits says whether a transfer line can be the session's own: the client's address where the format
+// has it, and its size, which it then adds to the session's.
 func (s *Session) fits(ev *Event) bool {
 	if ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr) {
 		return false

@@ -48,9 +48,10 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	return s
 }
 
-// waiting returns the youngest session of another pid that was let into the module that a request is for, from
-// the same address. One that a client may have begun comes last. An address without a name finds none: rsync doesn't
-// write it so, and where a relay has cut the line it is the client's.
+// waiting returns the youngest session of another pid that was let into the module that a request
+// is for, from the same address. One that a client may have begun comes last. An address without a
+// name finds none: rsync doesn't write it so, and where a relay has cut the line it is the
+// client's.
 func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 	if len(ev.Host) == 0 {
 		return nil

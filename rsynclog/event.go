@@ -25,7 +25,7 @@ const (
 	OpSend       // send: the daemon sent a file
 	OpRecv       // recv: the daemon received a file
 	OpDel        // del.: a file or directory was deleted
-	OpUnknown    // a file was handled; the line can be read as several of the others, or says nothing and neither does its session
+	OpUnknown    // the line can be read as several of the others, or neither it nor its session tells
 	numOps
 )
 
@@ -93,7 +93,7 @@ type Event struct {
 	Lost      uint64    // LostUpstream: messages that a forwarder says it dropped
 
 	Module  []byte // a configured module name: Allowed, Denied, AuthFailed. The client's text: UnknownModule
-	Host    []byte // the client's host name as the daemon logs it (a PTR name, UNKNOWN or UNDETERMINED); nil where only its address is
+	Host    []byte // the client's host name as logged: a PTR name, UNKNOWN or UNDETERMINED; nil where only its address stands
 	Addr    []byte // the client's numeric address
 	User    []byte // Start, AuthFailed: the client's text; nil where the line has none
 	Request []byte // Start: the client's text
@@ -106,9 +106,10 @@ type Event struct {
 
 	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
 	HasLength, HasWire bool
-	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the session's direction says what was
-	// done, as deletions are logged otherwise (log.c: log_delete). Without it NoOp means that no file was moved: %i tells of a
-	// directory, a link, or changed attributes.
+	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the
+	// session's direction says what was done, as deletions are logged otherwise (log.c:
+	// log_delete). Without it NoOp means that no file was moved: %i tells of a directory, a link,
+	// or changed attributes.
 	OpUnnamed             bool
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
 }

@@ -15,7 +15,7 @@ type logFormat struct {
 	hasOp               bool // has %o or %i, so that deletions follow the format, too
 	readsOp             bool // has one of them where it can be read
 	ops                 opPlace
-	escaped             *logFormat // as rsync 3.5.0 writes its literals into a log file; nil where it writes them as they are
+	escaped             *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
 	loose               bool       // nothing but spaces around its texts: any line fits
 	never               bool       // the empty format: transfers aren't logged
 	path                bool       // its only text is one %f or %n
@@ -422,14 +422,15 @@ func (f *logFormat) warn(format string, fields []field) {
 		case e.doubt && numeric(e.shape):
 			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
 		case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
-			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c", e.text, e.letter)
+			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c",
+				e.text, e.letter)
 		case e.doubt && e.shape == percent:
 			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
 		case e.doubt && e.shape == modified:
 			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
 		case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
-			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two ways count as operation %q; "+
-				"put it at the beginning", e.text, OpUnknown)
+			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two "+
+				"ways count as operation %q; put it at the beginning", e.text, OpUnknown)
 		case e.doubt && e.shape > group:
 			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
 		}

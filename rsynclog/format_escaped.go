@@ -5,11 +5,13 @@ import (
 	"slices"
 )
 
-// rsync 3.5.0 escapes whole lines in its log file, the literals of log format included (log.c: filtered_fwrite): a UTF-8 arrow arrives as
-// \xe2\#206\#222. Older versions don't, and no version does to syslog. So such a format has two forms, and the one that stands in the
-// settings is tried first.
+// rsync 3.5.0 escapes whole lines in its log file, the literals of log format included (log.c:
+// filtered_fwrite): a UTF-8 arrow arrives as \xe2\#206\#222. Older versions don't, and no version
+// does to syslog. So such a format has two forms, and the one that stands in the settings is tried
+// first.
 
-// withEscapes returns the format with its literals escaped, or nil if they stay as they are. Its fields are as certain as the format's own.
+// withEscapes returns the format with its literals escaped, or nil if they stay as they are. Its
+// fields are as certain as the format's own.
 func (f *logFormat) withEscapes(fields []field) *logFormat {
 	escaped, differs := slices.Clone(fields), false
 	for i := range escaped {
@@ -35,7 +37,8 @@ func (f *logFormat) withEscapes(fields []field) *logFormat {
 	return &e
 }
 
-// escapeLiteral escapes control characters but the tab, 0x80 to 0x9f, and the backslash of what looks like an escape.
+// escapeLiteral escapes control characters but the tab, 0x80 to 0x9f, and the backslash of what
+// looks like an escape.
 func escapeLiteral(s string) string {
 	var out []byte
 	for i := range len(s) {
@@ -50,7 +53,8 @@ func escapeLiteral(s string) string {
 	return string(out)
 }
 
-// digitsAtEnd returns how many digits of an escape at a literal's end look as if they belonged to the field behind it, read from the right.
+// digitsAtEnd returns how many digits of an escape at a literal's end look as if they belonged to
+// the field behind it, read from the right.
 func digitsAtEnd(text string, e *field) (n int) {
 	if e.shape == modified || e.shape >= count && e.shape <= hostName {
 		for n < len(text) && isDigit(text[len(text)-1-n]) {

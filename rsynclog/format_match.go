@@ -249,8 +249,8 @@ func (e *field) keep(s []byte, got *found) {
 	}
 }
 
-// isRounded says whether a field is a number with units, 1.23M (lib/compat.c: do_big_num), which is no byte count. The smallest are exact,
-// but a sum of those alone would mislead.
+// isRounded says whether a field is a number with units, 1.23M (lib/compat.c: do_big_num), which is
+// no byte count. The smallest are exact, but a sum of those alone would mislead.
 func (e *field) isRounded() bool { return e.human > 1 }
 
 // value returns a count's number.

@@ -2,8 +2,9 @@ package rsynclog
 
 import "bytes"
 
-// An opPlace is where a log format has an operation between texts. The line is then looked through for all places in which the operation,
-// with what stands around it, can be: before them the fields in front must fit, behind them the fields that follow.
+// An opPlace is where a log format has an operation between texts. The line is then looked through
+// for all places in which the operation, with what stands around it, can be: before them the fields
+// in front must fit, behind them the fields that follow.
 type opPlace struct {
 	before, run, after []field // run holds the operation; it has no text, and before ends and after begins with one
 	at                 int     // the operation's place in the run
@@ -120,7 +121,8 @@ func (e *field) op(s []byte) Op {
 // isName says whether a text is a file's name, which is never empty.
 func (e *field) isName() bool { return e.letter == 'f' || e.letter == 'n' }
 
-// earliest returns the first place at which fields that end in a text can end, or -1 if they don't fit. Every text takes as little as it can.
+// earliest returns the first place at which fields that end in a text can end, or -1 if they don't
+// fit. Every text takes as little as it can.
 func earliest(fields []field, text []byte) int {
 	pos := 0
 	for len(fields) > 0 {
@@ -159,8 +161,8 @@ func earliest(fields []field, text []byte) int {
 	return pos
 }
 
-// runEnd returns where a run that begins at pos and that a text follows ends, or -1. Where it ends in a number, only the first of its bytes is
-// surely its own.
+// runEnd returns where a run that begins at pos and that a text follows ends, or -1. Where it ends
+// in a number, only the first of its bytes is surely its own.
 func runEnd(run []field, text []byte, pos int) int {
 	for i := range run {
 		n := run[i].prefix(text[pos:])
@@ -175,7 +177,8 @@ func runEnd(run []field, text []byte, pos int) int {
 	return pos
 }
 
-// latest returns the last place at which fields that begin with a text can begin, or -1 if they don't fit.
+// latest returns the last place at which fields that begin with a text can begin, or -1 if they
+// don't fit.
 func latest(fields []field, text []byte) int {
 	pos := len(text)
 	for len(fields) > 0 {
@@ -208,8 +211,8 @@ func latest(fields []field, text []byte) int {
 	return pos
 }
 
-// runBegin returns where a run that ends at pos and that follows a text begins, or -1. Where it begins with a number, only the last of its
-// bytes is surely its own.
+// runBegin returns where a run that ends at pos and that follows a text begins, or -1. Where it
+// begins with a number, only the last of its bytes is surely its own.
 func runBegin(run []field, text []byte, pos int) int {
 	for i := len(run) - 1; i >= 0; i-- {
 		n := run[i].suffix(text[:pos])
@@ -224,7 +227,8 @@ func runBegin(run []field, text []byte, pos int) int {
 	return pos
 }
 
-// endsSurely says of a field before a text whether its end shows: it isn't taken for longer than it is when the text goes on like it.
+// endsSurely says of a field before a text whether its end shows: it isn't taken for longer than it
+// is when the text goes on like it.
 func (e *field) endsSurely() bool {
 	switch e.shape {
 	case literal, operation, stamp, modified, perms:

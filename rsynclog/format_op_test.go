@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// An operation between texts, each of which may hold what looks like it, is read where the line can be read in one way only.
+// An operation between texts, each of which may hold what looks like it, is read where the line can
+// be read in one way only.
 func TestAnOperationBetweenTexts(t *testing.T) {
 	sr, rd := setOf(OpSend, OpRecv), setOf(OpRecv, OpDel)
 	for _, c := range []struct {
@@ -53,7 +54,11 @@ func TestAnOperationBetweenTexts(t *testing.T) {
 // A line that is cut before its operation may say anything.
 func TestAnOperationThatWasCutOff(t *testing.T) {
 	long := strings.Repeat("x", 2100)
-	for format, want := range map[string]OpSet{"%h [%a] %f %o %l": setOf(OpSend, OpRecv, OpDel), "%h [%a] %f %i": setOf(NoOp, OpSend, OpRecv, OpDel), "%h [%a] %f": 0} {
+	for format, want := range map[string]OpSet{
+		"%h [%a] %f %o %l": setOf(OpSend, OpRecv, OpDel),
+		"%h [%a] %f %i":    setOf(NoOp, OpSend, OpRecv, OpDel),
+		"%h [%a] %f":       0,
+	} {
 		ev := parseWith(t, format, "localhost [::1] "+long)
 		if ev.Kind != Transfer || ev.Ops != want || ev.OpUnnamed != (want == 0) || (ev.Op == OpUnknown) != (want != 0) {
 			t.Errorf("%q: %s", format, show(ev))
@@ -62,11 +67,14 @@ func TestAnOperationThatWasCutOff(t *testing.T) {
 }
 
 // opPatterns are what the escapes of TestRandomOperations can be: independent of the matcher.
-var opPatterns = map[byte]string{'f': `.+`, 'n': `.+`, 'm': `.*`, 'u': `.*`, 'L': `.*`, 'o': `(?:send|recv|del\.)`, 'l': `(?:0|[1-9][0-9]*)`, 'p': `[0-9]+`,
-	'a': reAddr, 't': `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, 'B': `[-rwxsStT]{9}`}
+var opPatterns = map[byte]string{
+	'f': `.+`, 'n': `.+`, 'm': `.*`, 'u': `.*`, 'L': `.*`,
+	'o': `(?:send|recv|del\.)`, 'l': `(?:0|[1-9][0-9]*)`, 'p': `[0-9]+`, 'a': reAddr,
+	't': `\d{4}/\d\d/\d\d \d\d:\d\d:\d\d`, 'B': `[-rwxsStT]{9}`,
+}
 
-// waysOf returns which operations a line of a format may have in its first %o: those with which the format, as a regular expression,
-// still fits the whole line.
+// waysOf returns which operations a line of a format may have in its first %o: those with which the
+// format, as a regular expression, still fits the whole line.
 func waysOf(format, text string) (set OpSet) {
 	for op := OpSend; op <= OpDel; op++ {
 		var pattern strings.Builder
@@ -91,7 +99,8 @@ func waysOf(format, text string) (set OpSet) {
 	return set
 }
 
-// TestRandomOperations holds what the matcher makes of %o between texts against all ways in which a regular expression can read the line.
+// TestRandomOperations holds what the matcher makes of %o between texts against all ways in which a
+// regular expression can read the line.
 func TestRandomOperations(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	word := func() string {
@@ -127,7 +136,8 @@ func TestRandomOperations(t *testing.T) {
 		if got.Kind == Transfer && got.Op != OpUnknown {
 			has = setOf(got.Op)
 		}
-		// Next to a text a number's or an address' end can't be seen; then a line may seem to have more ways than it has.
+		// Next to a text a number's or an address' end can't be seen; then a line may seem to have
+		// more ways than it has.
 		exact := separator != "" && !strings.Contains(f, "%a")
 		if exact && has != want || got.Kind == Transfer && (has&want != want || got.OpUnnamed) {
 			t.Errorf("%q, %q: %03b, want %03b\n%s", f, text, has>>1, want>>1, show(got))

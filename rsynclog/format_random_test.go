@@ -77,7 +77,8 @@ func randomMoved(r *rand.Rand, old bool) moved {
 	return m
 }
 
-// toEscape are the bytes that rsync 3.5.0 writes as \#ooo into its log file (log.c: filtered_fwrite).
+// toEscape are the bytes that rsync 3.5.0 writes as \#ooo into its log file (log.c:
+// filtered_fwrite).
 var toEscape = regexp.MustCompile(`\\#[0-9]{3}|(?s:.)`)
 
 // escaped writes a line as rsync 3.5.0 does into its log file.

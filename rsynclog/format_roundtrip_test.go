@@ -161,8 +161,8 @@ func FuzzLogFormat(f *testing.F) {
 			}
 			return
 		}
-		ops := setOf(ev.Op) | ev.Ops
-		if !ops.Has(map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]) && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
+		ops, done := setOf(ev.Op)|ev.Ops, map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]
+		if !ops.Has(done) && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
 			t.Errorf("%q, %q is %s, want %+v", format, text, show(ev), m)
 		}
 		if ev.Path != nil && string(ev.Path) != path {
@@ -294,7 +294,8 @@ func TestLinesThatAFormatDidNotWrite(t *testing.T) {
 	}
 }
 
-// A number with two or three ' has units of 1000 or 1024: rounded, but for the smallest. A sum of the smallest files' lengths would be none of all.
+// A number with two or three ' has units of 1000 or 1024: rounded, but for the smallest. A sum of
+// the smallest files' lengths would be none of all.
 func TestNumbersWithUnitsAreNoByteCounts(t *testing.T) {
 	for _, quotes := range []string{"''", "'''", "''''"} {
 		for _, number := range []string{"1.23M", "999", "0", "1.00K", "1,23K"} {
@@ -360,7 +361,8 @@ func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 	}
 }
 
-// rsync 3.5.0 escapes the literals of a log format, too, byte by byte; only into its own log file, not to syslog.
+// rsync 3.5.0 escapes the literals of a log format, too, byte by byte; only into its own log file,
+// not to syslog.
 func TestLiteralsThatRsync35Escapes(t *testing.T) {
 	for format, want := range map[string]string{
 		"%o → %f %l":            `send \xe2\#206\#222 x 6`,

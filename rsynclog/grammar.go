@@ -10,10 +10,12 @@ import (
 type Rule struct {
 	Kind     Kind
 	Versions string // of rsync that write it: "all" is 2.6.9 to 3.5.0; "3.1+", "-3.0.9", "3.1-3.1.3"; "" where it isn't rsync's
-	// Pattern is a regular expression of package regexp for the whole text. Its groups are named after what they hold: op, host, addr,
-	// module, user, request, path, after, version, role; the numbers code, errno, length, sent, received, total, lost, repeat,
-	// which don't fit if they are too large; bare, an address, which doesn't fit unless netip.ParseAddr accepts it; and inner, a text of less than 800 bytes that is
-	// parsed in its turn, without a space at its front, and gives the kind.
+	// Pattern is a regular expression of package regexp for the whole text. Its groups are named
+	// after what they hold: op, host, addr, module, user, request, path, after, version, role; the
+	// numbers code, errno, length, sent, received, total, lost, repeat, which don't fit if they are
+	// too large; bare, an address, which doesn't fit unless netip.ParseAddr accepts it; and inner,
+	// a text of less than 800 bytes that is parsed in its turn, without a space at its front, and
+	// gives the kind.
 	Pattern string
 	Size    Size
 	Example string

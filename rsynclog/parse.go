@@ -36,9 +36,10 @@ func (p *Parser) Warnings() []string { return append([]string(nil), p.format.war
 // Parse reads one line's text, without header and line end, into *ev. It never fails: what is no line of rsync's is
 // Unrecognised. The event's slices point into text. The time is linear in the length, and nothing is allocated.
 //
-// A line of the daemon's own wins over the log format, where both fit: with a format such as "%f %l" almost any line could be a
-// transfer. Only DefaultLogFormat, which no other line resembles, comes first. Debug lines (OtherKnown), which are rare and may
-// begin with any word, come after a format that asks for more than free text. Lines with an address alone come last.
+// A line of the daemon's own wins over the log format, where both fit: with a format such as "%f
+// %l" almost any line could be a transfer. Only DefaultLogFormat, which no other line resembles,
+// comes first. Debug lines (OtherKnown), which are rare and may begin with any word, come after a
+// format that asks for more than free text. Lines with an address alone come last.
 func (p *Parser) Parse(text []byte, ev *Event) {
 	*ev = Event{Severity: ev.Severity, Repeat: 1}
 	if !p.parse(text, ev) {
@@ -329,9 +330,10 @@ func parseProxyRejected(text []byte, ev *Event) bool {
 	return true
 }
 
-// parseAuthFailed reads "auth failed on module NAME from HOST (ADDR): REASON" and, from 3.1.0 on, "… (ADDR) for USER: REASON"
-// (authenticate.c: auth_server). The user is the client's text, the name is not: so the first client that fits is the daemon's,
-// and the reason is behind the last colon. A user so long that the line was cut leaves no reason. Up to 2.6.4 no line has one
+// parseAuthFailed reads "auth failed on module NAME from HOST (ADDR): REASON" and, from 3.1.0 on,
+// "… (ADDR) for USER: REASON" (authenticate.c: auth_server). The user is the client's text, the
+// name is not: so the first client that fits is the daemon's, and the reason is behind the last
+// colon. A user so long that the line was cut leaves no reason. Up to 2.6.4 no line has one
 // (clientserver.c: rsync_module).
 func parseAuthFailed(text []byte, ev *Event) bool {
 	const head, from = len("auth failed on module "), " from "

@@ -2,9 +2,10 @@ package rsynclog
 
 import "bytes"
 
-// An anonymised log, and the sample log of the program that this one replaces, have "from ADDR" where rsync writes "from HOST (ADDR)".
-// A real line ends in a parenthesis, or was cut. So these lines are read last of all, when nothing else fits: they never change the
-// reading of a line that rsync writes.
+// An anonymised log, and the sample log of the program that this one replaces, have "from ADDR"
+// where rsync writes "from HOST (ADDR)". A real line ends in a parenthesis, or was cut. So these
+// lines are read last of all, when nothing else fits: they never change the reading of a line that
+// rsync writes.
 
 // parseBare reads "connect from ADDR" and "rsync on REQUEST from [USER@]ADDR".
 func parseBare(text []byte, ev *Event) bool {
@@ -26,9 +27,10 @@ func parseBareConnect(text []byte, ev *Event) bool {
 	return true
 }
 
-// parseBareStart reads the request from the right, as parseStart does. What may have been cut at 2047 bytes (log.c: rwrite), a line end
-// included, ends in the client's text: an address there would be its invention. A relay that cuts shorter, as classic syslogd does at
-// 1024 bytes, leaves such an address. It names a session of the client's own only; see waiting.
+// parseBareStart reads the request from the right, as parseStart does. What may have been cut at
+// 2047 bytes (log.c: rwrite), a line end included, ends in the client's text: an address there
+// would be its invention. A relay that cuts shorter, as classic syslogd does at 1024 bytes, leaves
+// such an address. It names a session of the client's own only; see waiting.
 func parseBareStart(text []byte, ev *Event) bool {
 	const head = len("rsync on ")
 	direction := Send
@@ -54,8 +56,8 @@ func parseBareStart(text []byte, ev *Event) bool {
 	return true
 }
 
-// isExactAddr says whether s is an IPv4 or IPv6 address, an IPv6 one with or without its scope: what netip.ParseAddr accepts. Unlike
-// that, it doesn't allocate.
+// isExactAddr says whether s is an IPv4 or IPv6 address, an IPv6 one with or without its scope:
+// what netip.ParseAddr accepts. Unlike that, it doesn't allocate.
 func isExactAddr(s []byte) bool {
 	if scope := bytes.IndexByte(s, '%'); scope >= 0 {
 		return isScope(s[scope+1:]) && isIPv6(s[:scope])
@@ -84,8 +86,8 @@ func isIPv4(s []byte) bool {
 	return len(s) == 0
 }
 
-// isIPv6 says whether s is eight groups (RFC 4291 section 2.2), the last two as an IPv4 address if it likes; "::" stands for at least
-// one.
+// isIPv6 says whether s is eight groups (RFC 4291 section 2.2), the last two as an IPv4 address if
+// it likes; "::" stands for at least one.
 func isIPv6(s []byte) bool {
 	groups, gap := 0, false
 	if hasPrefix(s, "::") {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The sample log of the program that this one replaces, and anonymised logs, have an address where rsync writes a name and, in
-// parentheses, an address.
+// The sample log of the program that this one replaces, and anonymised logs, have an address where
+// rsync writes a name and, in parentheses, an address.
 func TestLinesWithAnAddressAlone(t *testing.T) {
 	for text, want := range map[string]string{
 		"connect from 192.0.2.46":                              "connect 192.0.2.46",
@@ -32,7 +32,8 @@ func TestLinesWithAnAddressAlone(t *testing.T) {
 	}
 }
 
-// Whatever isn't exactly an address at the very end is no such line: it may be one of rsync's own, cut by a relay.
+// Whatever isn't exactly an address at the very end is no such line: it may be one of rsync's own,
+// cut by a relay.
 func TestNoAddressAlone(t *testing.T) {
 	for _, text := range []string{
 		"connect from localhost", "connect from UNKNOWN", "connect from 192.0.2", "connect from 192.0.2.256", "connect from 192.0.2.046",
@@ -50,7 +51,8 @@ func TestNoAddressAlone(t *testing.T) {
 	}
 }
 
-// A request that is cut at 2047 bytes may end as its client likes; it may have a line end there, which is then taken for the line's own.
+// A request that is cut at 2047 bytes may end as its client likes; it may have a line end there,
+// which is then taken for the line's own.
 func TestAnAddressWhereRsyncCutsIsTheClients(t *testing.T) {
 	for size := 2040; size <= 2060; size++ {
 		const front, end = "rsync on ", " from 6.6.6.6"
@@ -92,4 +94,23 @@ func FuzzAddressAlone(f *testing.F) {
 			t.Errorf("%q: %v, netip says %v", s, got, want)
 		}
 	})
+}
+
+// No line of a real daemon, 2.6.9 to 3.5.0, is read for an address alone, wherever somebody cuts it.
+func TestNoLineOfRsyncsHasAnAddressAlone(t *testing.T) {
+	n := 0
+	for _, form := range []string{"file", "syslog"} {
+		for _, l := range readCorpus(t, form) {
+			for end := range min(len(l.text), 300) {
+				var ev Event
+				if text := l.text[:end+1]; parseBare([]byte(text), &ev) {
+					t.Errorf("%s: %q is %s", l.scenario, text, show(ev))
+				}
+			}
+			n++
+		}
+	}
+	if n < 2000 {
+		t.Errorf("only %d lines", n)
+	}
 }

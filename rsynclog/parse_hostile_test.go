@@ -196,8 +196,10 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 			if !counting[ev.Kind] {
 				continue
 			}
-			// A number at the very end may lose digits, and so may an address that stands there by itself; nothing else may differ, and what is left of it is a beginning of it. An unknown
-			// module's name is the client's and may hold the end of such a line; neither becomes a number.
+			// A number at the very end may lose digits, and so may an address that stands there by
+			// itself; nothing else may differ, and what is left of it is a beginning of it. An
+			// unknown module's name is the client's and may hold the end of such a line; neither
+			// becomes a number.
 			if ev.Kind == UnknownModule && whole.Kind == UnknownModule {
 				continue
 			}
@@ -205,7 +207,8 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 				continue // without what was repeated it is a syslogd's report, which under rsyncd's tag nobody believes
 			}
 			if ev.Kind != whole.Kind || ev.Code != whole.Code || ev.Sent != whole.Sent || ev.Received != whole.Received || ev.Op != whole.Op ||
-				string(ev.Addr) != string(whole.Addr) && !(whole.Host == nil && strings.HasPrefix(string(whole.Addr), string(ev.Addr))) || string(ev.Module) != string(whole.Module) ||
+				string(ev.Addr) != string(whole.Addr) &&
+					!(whole.Host == nil && strings.HasPrefix(string(whole.Addr), string(ev.Addr))) || string(ev.Module) != string(whole.Module) ||
 				!begins(whole.Total, ev.Total) || ev.HasLength && !begins(whole.Length, ev.Length) ||
 				ev.Repeat != whole.Repeat || ev.Lost != whole.Lost {
 				t.Errorf("%q is %s, whole it is %s", text[:n], show(ev), show(whole))

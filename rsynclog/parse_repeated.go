@@ -72,8 +72,9 @@ func parseLost(text []byte, ev *Event) bool {
 	return true
 }
 
-// parseFolded reads "message repeated N times" without the message: BSD's and Solaris' syslogd write "HOST last message repeated N times"
-// without a tag, where "last" is taken for one. FreeBSD, NetBSD and OpenBSD write "1 time".
+// parseFolded reads "message repeated N times" without the message: BSD's and Solaris' syslogd
+// write "HOST last message repeated N times" without a tag, where "last" is taken for one. FreeBSD,
+// NetBSD and OpenBSD write "1 time".
 func parseFolded(text []byte, ev *Event) bool {
 	n, rest, ok := countBetween(text, "message repeated ", " time")
 	if !ok || n > math.MaxUint32 || string(rest) != "s" && (len(rest) > 0 || n != 1) {

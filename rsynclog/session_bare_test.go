@@ -11,8 +11,8 @@ func inFull(script string) string {
 	return regexp.MustCompile(`(connect|rsync on .*|rsync to .*) from (\S*@)?([0-9.:]+)\n`).ReplaceAllString(script, "$1 from ${2}localhost ($3)\n")
 }
 
-// A session whose lines have an address alone goes as one whose lines have the name, too. Whatever a client forges in this form is
-// refused as it is in the other.
+// A session whose lines have an address alone goes as one whose lines have the name, too. Whatever
+// a client forges in this form is refused as it is in the other.
 func TestAnAddressAloneIsAsGoodAsWithAName(t *testing.T) {
 	const sample = `
 		17161 connect from 2001:db8:4f8:191:1056::2
@@ -54,8 +54,9 @@ func TestAnAddressAloneNamesTheSession(t *testing.T) {
 	}
 }
 
-// Where a relay has cut a request its client can have it end in an address. It doesn't go on in another's session for that, as a start
-// that names its client does under the pid of a post-xfer exec's transfer.
+// Where a relay has cut a request its client can have it end in an address. It doesn't go on in
+// another's session for that, as a start that names its client does under the pid of a post-xfer
+// exec's transfer.
 func TestAnAddressAloneTakesNobodysSession(t *testing.T) {
 	const waits = `
 		7 connect from localhost (127.0.0.1)

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// movedBy returns what a session with a log format moves: "operation" for each transfer, "-" for one that isn't believed.
+// movedBy returns what a session with a log format moves: "operation" for each transfer, "-" for
+// one that isn't believed.
 func movedBy(t *testing.T, format, start string, texts ...string) string {
 	t.Helper()
 	b := newTable(t, DefaultLimits())
@@ -32,8 +33,8 @@ func movedBy(t *testing.T, format, start string, texts ...string) string {
 	return strings.Join(got, " ")
 }
 
-// The session's direction says what a line was that may have been several operations, and what it can't have been. A deletion is never
-// counted as a receive.
+// The session's direction says what a line was that may have been several operations, and what it
+// can't have been. A deletion is never counted as a receive.
 func TestTheDirectionNarrowsAnOperation(t *testing.T) {
 	const between, either, item = "a send b recv c", "a recv b del. c", "a cd+++++++++ a <f+++++++++ b"
 	for _, c := range []struct{ format, start, text, want string }{

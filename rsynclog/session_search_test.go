@@ -133,6 +133,13 @@ func (w *world) forge() {
 			"receiving file list", "recv evil [10.6.6.6] backup (alice) x 7", "sent 1 bytes  received 2 bytes  total size 1099511627776",
 		}[w.r.IntN(3):]
 	}
+	if w.r.IntN(4) == 0 { // with addresses alone
+		for i, l := range lines {
+			if strings.HasPrefix(l, "connect from ") || strings.HasPrefix(l, "rsync to ") {
+				lines[i] = strings.Replace(l, "evil (10.6.6.6)", "10.6.6.6", 1)
+			}
+		}
+	}
 	if w.old { // there a transfer line may name any module that is known
 		lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, "[10.6.6.6]") })
 	}

@@ -840,8 +840,8 @@ func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
 	b.want("exits", len(b.book.exits), 3)
 }
 
-// Whose start was missed still has a direction: that of its file list. The first one counts, and it counts no execution. A start that comes
-// late, as over UDP, corrects it.
+// Whose start was missed still has a direction: that of its file list. The first one counts, and it
+// counts no execution. A start that comes late, as over UDP, corrects it.
 func TestAFileListTellsTheDirectionWhereTheStartWasMissed(t *testing.T) {
 	const let = "7 connect from localhost (127.0.0.1)\n7 rsync allowed access on module inbox from localhost (127.0.0.1)\n"
 	const summary = "7 sent 5 bytes  received 6 bytes  total size 1\n+3s"

@@ -9,10 +9,12 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// legacyFormat is the format file that came with the replaced program: a regular expression of Python's.
+// legacyFormat is the format file that came with the replaced program: a regular expression of
+// Python's.
 const legacyFormat = `(?P<date>\d{4}/\d{2}/\d{2}) (?P<timestamp>\d{2}:\d{2}:\d{2}) \[(?P<pid>\d+)\] (?P<description>.*)` + "\n"
 
-// legacySample is what its sample log looks like: clients are addresses, without names and parentheses.
+// legacySample is what its sample log looks like: clients are addresses, without names and
+// parentheses.
 const legacySample = `2017/09/01 03:10:16 [17161] connect from 2001:db8:4f8:191:1056::2
 2017/09/01 03:10:16 [17161] rsync on sources/ from 2001:db8:4f8:191:1056::2
 2017/09/01 03:10:17 [17161] building file list
@@ -29,8 +31,9 @@ const legacySample = `2017/09/01 03:10:16 [17161] connect from 2001:db8:4f8:191:
 2017/09/01 03:12:09 [17177] sent 97 bytes  received 3021 bytes  total size 2940
 `
 
-// The replaced program's flags, format file and log, in the real program: -p FILE -f FORMAT -s 1 -x PORT. By hand: four lines connect, three
-// start, the two summaries sum to 6092862 + 97 = 6092959 and 55750 + 3021 = 58771 bytes, and one error has code 12.
+// The replaced program's flags, format file and log, in the real program: -p FILE -f FORMAT -s 1 -x
+// PORT. By hand: four lines connect, three start, the two summaries sum to 6092862 + 97 = 6092959
+// and 55750 + 3021 = 58771 bytes, and one error has code 12.
 func TestTheReplacedProgramsSampleLog(t *testing.T) {
 	t.Parallel()
 	dir := testenv.Dir(t)

@@ -66,9 +66,10 @@ func TestLiveLogFormats(t *testing.T) {
 	}
 }
 
-// With the operation between two names a line may be read in two ways: then it counts as unknown, as no direction can tell a file that was
-// received from one that was deleted. By hand: six files are pushed. That of "x del. y" is unknown. Then all six go, of which one that
-// is named "a recv b" and one "send a recv b" may have been received.
+// With the operation between two names a line may be read in two ways: then it counts as unknown,
+// as no direction can tell a file that was received from one that was deleted. By hand: six files
+// are pushed. That of "x del. y" is unknown. Then all six go, of which one that is named "a recv b"
+// and one "send a recv b" may have been received.
 func TestLiveOperationBetweenNames(t *testing.T) {
 	t.Parallel()
 	const format = `%f %o %n (%l)`
