@@ -134,7 +134,13 @@ func Grammar() []Rule {
 		all = append(all, Rule{OtherKnown, tail.versions, `.*` + regexp.QuoteMeta(tail.words), AnySize, "sub/x" + tail.words})
 	}
 	all = append(all,
-		Rule{Connect, "", `connect from ` + reBare, AnySize, "connect from 2001:db8:4f8:191:1056::2"},
+		Rule{Connect, "", `connect from ` + reBare, Short, "connect from 2001:db8:4f8:191:1056::2"},
+		Rule{ModuleList, "", `module-list request from ` + reBare, Short, "module-list request from 192.0.2.46"},
+		Rule{Allowed, "", `rsync allowed access on module (?P<module>.+) from ` + reBare, Short,
+			"rsync allowed access on module my module from 192.0.2.46"},
+		Rule{Denied, "", `rsync denied on module (?P<module>.+) from ` + reBare, Short, "rsync denied on module closed from fe80::1%eth0"},
+		Rule{UnknownModule, "", `unknown module '(?P<module>.*)' tried from ` + reBare, Short,
+			"unknown module 'x' tried from y' tried from 192.0.2.46"},
 		Rule{Start, "", reStart + ` from (?:(?P<user>[^ ]*)@)?` + reBare, Short, "rsync on sources/ from 192.0.2.46"})
 	for i := range all {
 		all[i].Pattern = `(?s)\A(?:` + all[i].Pattern + `)\z`

@@ -7,44 +7,70 @@ import "bytes"
 // lines are read last of all, when nothing else fits: they never change the reading of a line that
 // rsync writes.
 
-// parseBare reads "connect from ADDR" and "rsync on REQUEST from [USER@]ADDR".
+// bareLines are the lines that end so, but for starts: what stands before " from ADDR", with a module's name between
+// head and tail where one is named.
+var bareLines = [...]struct {
+	kind       Kind
+	reason     Reason
+	head, tail string
+	named      bool
+}{
+	{kind: Connect, head: "connect"},
+	{kind: ModuleList, head: "module-list request"},
+	{kind: Allowed, head: "rsync allowed access on module ", named: true},
+	{kind: Denied, reason: ReasonHostsDeny, head: "rsync denied on module ", named: true},
+	{kind: UnknownModule, reason: ReasonUnknownModule, head: "unknown module '", tail: "' tried", named: true},
+}
+
+// parseBare reads the lines that end in " from ADDR". What may have been cut at 2047 bytes (log.c: rwrite), a line end
+// included, ends in the client's text: an address there would be its invention. A relay that cuts shorter, as classic
+// syslogd does at 1024 bytes, leaves such an address. It names a session of the client's own only; see waiting.
 func parseBare(text []byte, ev *Event) bool {
-	switch text[0] {
-	case 'c':
-		return parseBareConnect(text, ev)
-	case 'r':
-		return parseBareStart(text, ev)
+	if c := text[0]; c != 'c' && c != 'm' && c != 'r' && c != 'u' || len(text) >= maxText-len("\r\n") {
+		return false
+	}
+	space := bytes.LastIndexByte(text, ' ')
+	if space < 0 {
+		return false
+	}
+	rest, ok := bytes.CutSuffix(text[:space], []byte(" from"))
+	if !ok {
+		return false
+	}
+	addr := text[space+1:]
+	if hasPrefix(text, "rsync on ") || hasPrefix(text, "rsync to ") {
+		return parseBareStart(rest, addr, ev)
+	}
+	if !isExactAddr(addr) {
+		return false
+	}
+	for i := range bareLines {
+		l := &bareLines[i]
+		name := len(rest) - len(l.head) - len(l.tail)
+		if name < 0 || !hasPrefix(rest, l.head) || !hasSuffix(rest, l.tail) || !l.named && name > 0 ||
+			name == 0 && l.named && l.kind != UnknownModule { // whose name is the client's, and may be empty
+			continue
+		}
+		ev.Kind, ev.Reason, ev.Addr = l.kind, l.reason, addr
+		if l.named {
+			ev.Module = rest[len(l.head) : len(l.head)+name]
+		}
+		return true
 	}
 	return false
 }
 
-func parseBareConnect(text []byte, ev *Event) bool {
-	const head = "connect from "
-	if !hasPrefix(text, head) || !isExactAddr(text[len(head):]) {
-		return false
-	}
-	ev.Kind, ev.Addr = Connect, text[len(head):]
-	return true
-}
-
-// parseBareStart reads the request from the right, as parseStart does. What may have been cut at
-// 2047 bytes (log.c: rwrite), a line end included, ends in the client's text: an address there
-// would be its invention. A relay that cuts shorter, as classic syslogd does at 1024 bytes, leaves
-// such an address. It names a session of the client's own only; see waiting.
-func parseBareStart(text []byte, ev *Event) bool {
+// parseBareStart reads "rsync on REQUEST" and "[USER@]ADDR", of which the line was made, from the right as parseStart
+// does.
+func parseBareStart(rest, addr []byte, ev *Event) bool {
 	const head = len("rsync on ")
+	if len(rest) < head {
+		return false
+	}
 	direction := Send
-	if hasPrefix(text, "rsync to ") {
+	if rest[head-2] == 'o' {
 		direction = Receive
-	} else if !hasPrefix(text, "rsync on ") {
-		return false
 	}
-	space := bytes.LastIndexByte(text, ' ')
-	rest, ok := bytes.CutSuffix(text[:space], []byte(" from"))
-	if !ok || len(rest) < head || len(text) >= maxText-len("\r\n") {
-		return false
-	}
-	addr := text[space+1:]
 	var user []byte
 	if at := bytes.LastIndexByte(addr, '@'); at >= 0 {
 		user, addr = addr[:at], addr[at+1:]

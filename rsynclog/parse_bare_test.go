@@ -23,6 +23,11 @@ func TestLinesWithAnAddressAlone(t *testing.T) {
 		"rsync on a from u@1.2.3.4 from localhost (::1)":       "start send ::1 request=a from u@1.2.3.4",
 		"rsync on  from 192.0.2.46":                            "start send 192.0.2.46",
 		"rsync on \nconnect from 1.2.3.4\n from 192.0.2.46":    "start send 192.0.2.46 request=\nconnect from 1.2.3.4\n",
+		"module-list request from 192.0.2.46":                  "module_list 192.0.2.46",
+		"rsync allowed access on module a from b from ::1":     "allowed ::1 module=a from b",
+		"rsync denied on module closed from 192.0.2.46":        "denied hosts_deny 192.0.2.46 module=closed",
+		"unknown module 'x' tried from y' tried from ::1":      "unknown_module unknown_module ::1 module=x' tried from y",
+		"unknown module '' tried from ::1":                     "unknown_module unknown_module ::1",
 		"message repeated 2 times: [ connect from 192.0.2.46]": "connect 192.0.2.46 x2",
 	} {
 		ev := parseWith(t, DefaultLogFormat, text)
@@ -43,7 +48,8 @@ func TestNoAddressAlone(t *testing.T) {
 		"connect from u@192.0.2.46", "connect from a 192.0.2.46", "connect from  192.0.2.46", "xconnect from 192.0.2.46", "connect from 192.0.2.46 (1.2.3.4",
 		"rsync on sources/", "rsync on sources/ from", "rsync on from 192.0.2.46", "rsync in sources/ from 192.0.2.46",
 		"rsync on sources/ from mirror", "rsync on sources/ from 192.0.2.46 (", "rsync on sources/ from 192.0.2.46)", "rsync on sources/ from a@",
-		"module-list request from 192.0.2.46", "rsync allowed access on module m from 192.0.2.46",
+		"module-list request  from 192.0.2.46", "rsync allowed access on module  from 192.0.2.46", "rsync allowed access on module from 192.0.2.46",
+		"rsync denied on module m from mirror", "unknown module 'x tried from 192.0.2.46", "unknown module ' tried from 192.0.2.46",
 	} {
 		if ev := parseWith(t, DefaultLogFormat, text); show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
