@@ -32,7 +32,7 @@ func (t Trouble) String() string {
 
 const (
 	maxTallied  = 64     // sources that are judged one by one; those beyond share one tally for each kind of input
-	maxSample   = 256    // bytes kept of a message
+	MaxSample   = 256    // bytes kept of a message
 	maxExamined = 10_000 // messages of other programs, of each source, whose text is looked at
 	leastOther  = 10     // transfer lines of another format before LOG_FORMAT is doubted
 )
@@ -48,6 +48,7 @@ type Understanding struct {
 	Samples    [NumTroubles]string       // the begin of the first of each, without its header from Unrecognised on; empty: none kept
 	Tag        string                    // of the first message of another program
 	OtherTag   string                    // of the first that is OtherTag
+	Wrapped    bool                      // the text of that one is a whole line of a rsync log file
 }
 
 // Judge returns the most frequent trouble if less than half of the messages was understood. Other programs' messages are
@@ -94,7 +95,7 @@ type tally struct {
 // note counts a message that was not understood, and copies the first of its kind.
 func (t *tally) note(why Trouble, message []byte) {
 	if t.Samples[why] == "" {
-		t.Samples[why] = string(message[:min(len(message), maxSample)])
+		t.Samples[why] = string(message[:min(len(message), MaxSample)])
 	}
 	t.Troubles[why]++
 }
@@ -133,15 +134,15 @@ func (ts *tallies) of(src *receiver.Source) *tally {
 	return t
 }
 
-// enough is how many messages a source must have received before it is judged.
-const enough = 100
+// Enough is how many messages a source must have received before Misunderstood judges it.
+const Enough = 100
 
 // look puts a tally that may be worth a warning on the list for Misunderstood.
 func (ts *tallies) look(t *tally) {
 	if t.due || t.told {
 		return
 	}
-	if _, bad := t.Judge(enough); bad || !t.hinted && t.OnlyOthers(enough) {
+	if _, bad := t.Judge(Enough); bad || !t.hinted && t.OnlyOthers(Enough) {
 		t.due = true
 		ts.due = append(ts.due, t)
 	}
@@ -154,10 +155,10 @@ func (p *Pipeline) Misunderstood() (list []Understanding) {
 	defer p.mu.Unlock()
 	for _, t := range p.tallies.due {
 		t.due = false
-		if _, bad := t.Judge(enough); bad {
+		if _, bad := t.Judge(Enough); bad {
 			t.told = true
 			list = append(list, t.Understanding)
-		} else if t.OnlyOthers(enough) && !t.hinted {
+		} else if t.OnlyOthers(Enough) && !t.hinted {
 			t.hinted = true
 			list = append(list, t.Understanding)
 		}
@@ -180,9 +181,9 @@ func (p *Pipeline) Understanding(source string) Understanding {
 func (p *Pipeline) ignored(t *tally, raw []byte) {
 	if t.examined < maxExamined {
 		t.examined++
-		if p.looksLikeRsyncd() {
+		if looks, wrapped := p.looksLikeRsyncd(); looks {
 			if t.Troubles[OtherTag] == 0 {
-				t.OtherTag = tagOf(p.message.Tag)
+				t.OtherTag, t.Wrapped = tagOf(p.message.Tag), wrapped
 			}
 			t.note(OtherTag, raw)
 			return
@@ -199,24 +200,25 @@ func tagOf(tag []byte) string { return string(tag[:min(len(tag), maxTagLen)]) }
 
 // looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of rsyncd's. "connect from host
 // (address)" is libwrap's text, too, and "rsync error:" a client's: they count only where the tag speaks of rsync.
-func (p *Pipeline) looksLikeRsyncd() bool {
+// wrapped says that the text has the header of rsync's own log file.
+func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	m, ev := &p.message, &p.event
 	if string(m.Tag) == ownTag {
-		return false
+		return false, false
 	}
 	text := m.Text
 	var inner receiver.Message
 	if (receiver.Lines{}).Scan(text, &inner) == receiver.Kept && inner.Tag == nil && inner.Host == nil {
-		text = inner.Text // a line of rsync's own log file, in a container's log
+		text, wrapped = inner.Text, true // as in a container's log
 	}
 	p.parser.Parse(text, ev)
 	switch ev.Kind {
 	case rsynclog.Start, rsynclog.Allowed, rsynclog.Summary, rsynclog.Denied, rsynclog.AuthFailed, rsynclog.UnknownModule, rsynclog.DaemonStart:
-		return true
+		return true, wrapped
 	case rsynclog.Unrecognised, rsynclog.OtherKnown:
-		return false
+		return false, false
 	}
-	return bytes.Contains(m.Tag, []byte("rsync"))
+	return bytes.Contains(m.Tag, []byte("rsync")), wrapped
 }
 
 // counted notes what became of p.message, which is rsyncd's.

@@ -72,7 +72,7 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 			var u Understanding
 			for range 2 { // the second time nothing is new
 				for _, u = range p.Misunderstood() {
-					if why, bad := u.Judge(enough); bad {
+					if why, bad := u.Judge(Enough); bad {
 						got = append(got, why.String())
 						if !strings.HasPrefix(u.Samples[why], strings.SplitN(c.sample, "%d", 2)[0]) || u.Source != "udp x" {
 							t.Errorf("source %q, sample %q, want %q", u.Source, u.Samples[why], c.sample)
@@ -93,7 +93,7 @@ func TestOtherProgramsOnly(t *testing.T) {
 	src := &receiver.Source{Input: "unixgram", Name: "unixgram x", Dialect: receiver.Auto{}}
 	p.Deliver(src, slabOf(join(times(100, sshdLine), times(1, cronLine))...))
 	list := p.Misunderstood()
-	if len(list) != 1 || !list[0].OnlyOthers(enough) || list[0].Tag != "sshd" {
+	if len(list) != 1 || !list[0].OnlyOthers(Enough) || list[0].Tag != "sshd" {
 		t.Fatalf("%+v, want one source with sshd's messages only", list)
 	}
 	p.Deliver(src, slabOf(times(100, sshdLine)...))
@@ -132,7 +132,7 @@ func TestWhatReadersDiscard(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("%+v", list)
 	}
-	if why, bad := list[0].Judge(enough); !bad || why.String() != "not_allowed" || list[0].Samples[why] != "" {
+	if why, bad := list[0].Judge(Enough); !bad || why.String() != "not_allowed" || list[0].Samples[why] != "" {
 		t.Errorf("%v, sample %q; want not_allowed", why, list[0].Samples[why])
 	}
 }
@@ -150,7 +150,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 	}
 	for _, tl := range p.tallies.bySource {
 		for why, s := range tl.Samples {
-			if len(s) > maxSample {
+			if len(s) > MaxSample {
 				t.Errorf("%v: a sample of %d bytes", Trouble(why), len(s))
 			}
 		}

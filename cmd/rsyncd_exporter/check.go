@@ -12,14 +12,19 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// runCheck prints the settings in force, or every problem with them.
+// runCheck prints the settings in force, or every problem with them. With files, it says how much of these would be understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
-	cfg, s, err := loadConfig(args)
+	s := newSettings()
+	s.takesFiles = true
+	cfg, s, err := loadSettings(s, args, nil)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
 	if err != nil {
 		return usageError(std, err)
+	}
+	if len(s.files) > 0 {
+		return checkFiles(ctx, cfg, s.files, std)
 	}
 	tab := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, set := range s.all() {

@@ -78,7 +78,11 @@ const (
 // settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
 // no input. sockets are those that the process was started with.
 func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
-	s := newSettings()
+	return loadSettings(newSettings(), args, sockets)
+}
+
+// loadSettings is loadConfig for settings that are at their defaults.
+func loadSettings(s *settings, args []string, sockets []systemd.Socket) (*Config, *settings, error) {
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
 	if slices.Contains(problems, flag.ErrHelp) {
@@ -178,7 +182,7 @@ func (v *validator) together(s *settings, c *Config) {
 			}
 		}
 	}
-	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
+	if len(c.Files) == 0 && len(s.files) == 0 && s.LineFormat.origin != "default" {
 		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)
 	}
 }

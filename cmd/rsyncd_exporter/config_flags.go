@@ -54,6 +54,17 @@ func (s *settings) parseFlags(args []string, extra func(*flag.FlagSet)) (problem
 	for {
 		err := fs.Parse(args)
 		rest := fs.Args()
+		if err == nil && s.takesFiles && len(rest) > 0 {
+			if rest[0] == "" {
+				problems = append(problems, errors.New(`"": no file named`))
+			}
+			if before := len(args) - len(rest) - 1; before >= 0 && args[before] == "--" {
+				s.files = append(s.files, rest...)
+				return problems
+			}
+			s.files, args = append(s.files, rest[0]), rest[1:]
+			continue
+		}
 		if err == nil {
 			if len(rest) > 0 {
 				problems = append(problems, fmt.Errorf("unexpected argument %q: settings are given as --name=value, and a command comes first", rest[0]))
