@@ -106,7 +106,7 @@ func TestProblemsByThemselves(t *testing.T) {
 		{"a mode with setuid", []string{"--listen-unixgram-mode=4755"}, `LISTEN_UNIXGRAM_MODE="4755"`},
 		{"a poll too slow", []string{"--file-poll=2h"}, `FILE_POLL="2h" (from --file-poll): it must be from 10ms to 1h0m0s`},
 		{"too many series", []string{"--max-series=10000001"}, `MAX_SERIES="10000001" (from --max-series): it must be a whole number from 1 to 10000000: the default is 10000`},
-		{"no HTTP", []string{"--http-listen=off"}, `HTTP_LISTEN="off" (from --http-listen): missing port in address: write `},
+		{"no HTTP", []string{"--http-listen=off"}, `HTTP_LISTEN="off" (from --http-listen): it can't be switched off: write 127.0.0.1:8080 `},
 		{"nobody may send", []string{"--allow-from="}, `ALLOW_FROM="" (from --allow-from): nobody is on the list: write prefixes`},
 		{"no prefix", []string{"--allow-from=10.0.0.0/33"}, `ALLOW_FROM="10.0.0.0/33" (from --allow-from): neither an address nor a prefix: write prefixes such as`},
 		{"a name for a prefix", []string{"--allow-from=localhost"}, `ALLOW_FROM="localhost" (from --allow-from): neither an address nor a prefix`},
