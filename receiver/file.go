@@ -175,7 +175,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 		f.pread = opt.pread
 	}
 	if !opt.pollOnly {
-		f.notify = newNotifier(f.wake)
+		f.notify = newNotifier(f.wake, f.opt.Descriptors)
 	}
 	if opt.Resume != nil {
 		f.restore(opt.Resume)
