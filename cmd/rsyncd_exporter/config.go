@@ -213,7 +213,7 @@ func (v *validator) socketPath(s *setting) string {
 	return s.value
 }
 
-// files returns the files and patterns to follow, each once. What -p names is no pattern.
+// files returns the files and patterns to follow, each once.
 func (v *validator) files(s *setting, legacy []string) []string {
 	var files []string
 	var infos []fs.FileInfo
@@ -221,7 +221,7 @@ func (v *validator) files(s *setting, legacy []string) []string {
 	for i, name := range given {
 		origin := s.origin
 		if i >= len(given)-len(legacy) {
-			origin, name = "-p", receiver.QuotePattern(name)
+			origin, name = "-p", legacyPath(name)
 		}
 		from := &setting{name: s.name, origin: origin}
 		if name != "-" {
@@ -248,6 +248,18 @@ func (v *validator) files(s *setting, legacy []string) []string {
 		}
 	}
 	return files
+}
+
+// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it is one. The script
+// that this program replaces knew no patterns, but who quotes one for the shell means it.
+func legacyPath(name string) string {
+	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
+		return receiver.QuotePattern(name)
+	}
+	if _, err := filepath.Match(name, ""); err != nil {
+		return receiver.QuotePattern(name)
+	}
+	return name
 }
 
 // lookAtPattern reports a pattern of files that matches nothing, or more than it should.
