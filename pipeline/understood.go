@@ -13,11 +13,13 @@ type Trouble uint8
 // The troubles of messages whose header could be read.
 const (
 	OtherProgram Trouble = Trouble(receiver.NumDiscards) + iota // its tag isn't rsyncd's, and its text isn't either
-	OtherTag                                                    // its tag isn't rsyncd's, but its text looks like rsyncd's
-	Unrecognised                                                // a text of rsyncd's that no rule knows
-	OtherFormat                                                 // such a text that looks like a transfer line of another log format
-	Implausible                                                 // a line that can't be the daemon's own
-	NumTroubles                                                 // how many there are
+	// its tag isn't rsyncd's, but its text looks like rsyncd's
+	OtherTag
+	Unrecognised // a text of rsyncd's that no rule knows
+	// such a text that looks like a transfer line of another log format
+	OtherFormat
+	Implausible // a line that can't be the daemon's own
+	NumTroubles // how many there are
 )
 
 var troubleNames = [...]string{"other_program", "other_tag", "unrecognised", "other_log_format", "implausible"}
@@ -45,16 +47,17 @@ type Understanding struct {
 	Understood uint64
 	Kinds      [rsynclog.NumKinds]uint64 // of those that were understood
 	Troubles   [NumTroubles]uint64       // of the others
-	Samples    [NumTroubles]string       // the begin of the first of each, without its header from Unrecognised on; empty: none kept
-	Tag        string                    // of the first message of another program
-	OtherTag   string                    // of the first that is OtherTag
-	Wrapped    bool                      // the text of that one is a whole line of a rsync log file
+	// the begin of the first of each, without its header from Unrecognised on; empty: none kept
+	Samples  [NumTroubles]string
+	Tag      string // of the first message of another program
+	OtherTag string // of the first that is OtherTag
+	Wrapped  bool   // the text of that one is a whole line of a rsync log file
 }
 
-// Judge returns the most frequent trouble if less than half of the messages was understood. Other programs' messages are
-// left out: where a machine's whole log arrives, few messages are rsyncd's. They matter only where some look like rsyncd's.
-// If a log format fits none of the transfer lines, that is the trouble, however much of the rest was understood. No verdict
-// rests on fewer messages than enough.
+// Judge returns the most frequent trouble if less than half of the messages was understood. Other programs' messages
+// are left out: where a machine's whole log arrives, few messages are rsyncd's. They matter only where some look like
+// rsyncd's. If a log format fits none of the transfer lines, that is the trouble, however much of the rest was
+// understood. No verdict rests on fewer messages than enough.
 func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	ours := u.Received - u.Troubles[OtherProgram]
 	switch {
@@ -62,7 +65,8 @@ func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 		return u.worst(), true
 	case u.Received >= enough && u.Understood == 0 && u.Troubles[OtherTag] > 0:
 		return OtherTag, true
-	case u.Troubles[OtherFormat] >= min(enough, leastOther) && u.Troubles[OtherFormat] > 0 && u.Kinds[rsynclog.Transfer] == 0:
+	case u.Troubles[OtherFormat] >= min(enough, leastOther) && u.Troubles[OtherFormat] > 0 &&
+		u.Kinds[rsynclog.Transfer] == 0:
 		return OtherFormat, true
 	}
 	return 0, false
@@ -148,8 +152,8 @@ func (ts *tallies) look(t *tally) {
 	}
 }
 
-// Misunderstood returns the sources of which little is understood, each once, and those that have delivered other programs'
-// messages only, each once too.
+// Misunderstood returns the sources of which little is understood, each once, and those that have delivered other
+// programs' messages only, each once too.
 func (p *Pipeline) Misunderstood() (list []Understanding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -198,9 +202,9 @@ func (p *Pipeline) ignored(t *tally, raw []byte) {
 // tagOf returns a tag as it is kept, cut where it is longer than any program's.
 func tagOf(tag []byte) string { return string(tag[:min(len(tag), maxTagLen)]) }
 
-// looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of rsyncd's. "connect from host
-// (address)" is libwrap's text, too, and "rsync error:" a client's: they count only where the tag speaks of rsync.
-// wrapped says that the text has the header of rsync's own log file.
+// looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of rsyncd's. "connect
+// from host (address)" is libwrap's text, too, and "rsync error:" a client's: they count only where the tag speaks of
+// rsync. wrapped says that the text has the header of rsync's own log file.
 func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	m, ev := &p.message, &p.event
 	if string(m.Tag) == ownTag {
@@ -213,7 +217,8 @@ func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	}
 	p.parser.Parse(text, ev)
 	switch ev.Kind {
-	case rsynclog.Start, rsynclog.Allowed, rsynclog.Summary, rsynclog.Denied, rsynclog.AuthFailed, rsynclog.UnknownModule, rsynclog.DaemonStart:
+	case rsynclog.Start, rsynclog.Allowed, rsynclog.Summary, rsynclog.Denied, rsynclog.AuthFailed,
+		rsynclog.UnknownModule, rsynclog.DaemonStart:
 		return true, wrapped
 	case rsynclog.Unrecognised, rsynclog.OtherKnown:
 		return false, false

@@ -48,19 +48,23 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 		{"100 that are not", times(100, "nonsense"), "no_header", "nonsense"},
 		{"half and one more understood", join(times(100, "nonsense"), times(101, goodLine)), none, ""},
 		{"less than half", join(times(101, "nonsense"), times(100, goodLine)), "no_header", "nonsense"},
-		{"a bad priority is the more frequent", join(times(40, "nonsense"), times(60, "<999>x%d")), "bad_priority", "<999>x1000"},
+		{"a bad priority is the more frequent", join(times(40, "nonsense"), times(60, "<999>x%d")), "bad_priority",
+			"<999>x1000"},
 		{"a machine's whole log", join(times(5000, sshdLine), times(3, goodLine)), none, ""},
 		{"a machine's whole log and a few odd ones", join(times(5000, sshdLine), times(9, odderLine)), none, ""},
 		{"another tag", join(times(99, sshdLine), times(1, startLine)), "other_tag", startLine[:40]},
 		{"another tag of a module", join(times(1, goodLine), times(100, startLine)), "other_tag", startLine[:40]},
-		{"a tag that speaks of rsync", times(100, strings.Replace(goodLine, "rsyncd", "rsync", 1)), "other_tag", "<30>Nov"},
+		{"a tag that speaks of rsync", times(100, strings.Replace(goodLine, "rsyncd", "rsync", 1)), "other_tag",
+			"<30>Nov"},
 		{"libwrap's connects", times(100, strings.Replace(goodLine, "rsyncd", "in.ftpd", 1)), none, ""},
 		{"our own log", times(100, strings.Replace(goodLine, "rsyncd", "rsyncd_exporter", 1)), none, ""},
 		{"a container's log", times(100, dockerLine), "other_tag", "<30>Nov"},
 		{"texts that nobody knows", times(100, odderLine), "unrecognised", "what a script says"},
-		{"another log format, among others", join(times(500, goodLine), times(10, otherLine)), "other_log_format", "send a [192.0.2.1] m pool/a 1 2"},
+		{"another log format, among others", join(times(500, goodLine), times(10, otherLine)), "other_log_format",
+			"send a [192.0.2.1] m pool/a 1 2"},
 		{"few of another log format", join(times(500, goodLine), times(9, otherLine)), none, ""},
-		{"some of another log format", join(times(1, otherLine[:len(otherLine)-len("m pool/a 1 2")]+"m (u) f 1"), times(300, goodLine), times(50, otherLine)), none, ""},
+		{"some of another log format", join(times(1, otherLine[:len(otherLine)-len("m pool/a 1 2")]+"m (u) f 1"),
+			times(300, goodLine), times(50, otherLine)), none, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPipeline(t, Config{})
@@ -70,11 +74,15 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 				p.Deliver(src, slabOf(m))
 			}
 			var u Understanding
-			for range 2 { // the second time nothing is new
+			for range 2 { // the second time it is known
+				if len(got) > 0 {
+					p.Deliver(src, slabOf(c.messages...))
+				}
 				for _, u = range p.Misunderstood() {
 					if why, bad := u.Judge(Enough); bad {
 						got = append(got, why.String())
-						if !strings.HasPrefix(u.Samples[why], strings.SplitN(c.sample, "%d", 2)[0]) || u.Source != "udp x" {
+						if !strings.HasPrefix(u.Samples[why], strings.SplitN(c.sample, "%d", 2)[0]) ||
+							u.Source != "udp x" {
 							t.Errorf("source %q, sample %q, want %q", u.Source, u.Samples[why], c.sample)
 						}
 					}
@@ -142,7 +150,8 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 	p := newPipeline(t, Config{})
 	long := "<30>Nov 23 18:40:52 h " + strings.Repeat("t", 5000) + "[1]: x"
 	for i := range 1000 {
-		src := &receiver.Source{Input: "file", Name: fmt.Sprint("file ", i), Scope: uint32(i + 1), Dialect: receiver.Lines{}}
+		src := &receiver.Source{Input: "file", Name: fmt.Sprint("file ", i), Scope: uint32(i + 1),
+			Dialect: receiver.Lines{}}
 		p.Deliver(src, slabOf(join(times(100, strings.Repeat("x", 5000)), []string{long[4:]})...))
 	}
 	if list := p.Misunderstood(); len(list) != maxTallied+1 {
@@ -169,7 +178,8 @@ func TestUnderstandingByKind(t *testing.T) {
 	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
 	p.Deliver(src, slabOf(join(times(3, goodLine), times(2, sshdLine), times(1, odderLine), []string{""})...))
 	u := p.Understanding("udp x")
-	if u.Received != 7 || u.Understood != 3 || u.Kinds[rsynclog.Connect] != 3 || u.Troubles[OtherProgram] != 2 || u.Troubles[Unrecognised] != 1 ||
+	if u.Received != 7 || u.Understood != 3 || u.Kinds[rsynclog.Connect] != 3 || u.Troubles[OtherProgram] != 2 ||
+		u.Troubles[Unrecognised] != 1 ||
 		u.Troubles[receiver.Empty] != 1 {
 		t.Errorf("%+v", u)
 	}

@@ -40,8 +40,9 @@ type FileOptions struct {
 	// Resume is what State gave before the restart: files that it knows are read on from there, and those that it doesn't know from
 	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
 	Resume *FileState
-	// Descriptors is the limit on the files that stay open: none has a descriptor of that number or a higher one. Since a new descriptor is
-	// the lowest that is free, those above are left for others. 0: no limit but the system's.
+	// Descriptors is the limit on the files that stay open: none has a descriptor of that number or a higher one.
+	// Since a new descriptor is the lowest that is free, those above are left for others. 0: no limit but the
+	// system's.
 	Descriptors int
 
 	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
@@ -336,7 +337,8 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 }
 
 // errDescriptors says that the descriptors which are left are others'.
-var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or ulimit -n", unix.EMFILE)
+var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or "+
+	"ulimit -n", unix.EMFILE)
 
 // open opens the regular file at path, which stat has shown as info, and returns it as a generation. If it turns out to be one that
 // is held already, that is returned.

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check returns why Open or Load would refuse the directory now, or nil; ErrLocked is wrapped where another process has it open. It makes
-// and changes nothing. Where no process has the lock, it is held for a moment, shared with other checks.
+// Check returns why Open or Load would refuse the directory now, or nil; ErrLocked is wrapped where another process
+// has it open. It makes and changes nothing. Where no process has the lock, it is held for a moment, shared with
+// other checks.
 func Check(dir string) error {
 	d := &Dir{path: clean(dir), dir: -1, lock: -1}
 	if err := d.check(); err != nil {
@@ -55,7 +56,8 @@ func checkLock(dir int) error {
 		return fmt.Errorf("%s: %w%s", lockName, err, remedy(err))
 	}
 	defer unix.Close(fd) // lets go of the lock
-	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); errors.Is(err, unix.EWOULDBLOCK) {
+	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); errors.Is(err,
+		unix.EWOULDBLOCK) {
 		return ErrLocked
 	}
 	return nil // of other errors Open knows more

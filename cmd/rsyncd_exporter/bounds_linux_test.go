@@ -225,7 +225,8 @@ func TestShareOfFiles(t *testing.T) {
 		{10, 1, 3, true, share{2, 2, 1}},
 	} {
 		if got := shareOf(c.files, c.sockets, c.listeners, c.follows); got != c.want {
-			t.Errorf("%d files, %d sockets, %d listeners, %v: %+v, want %+v", c.files, c.sockets, c.listeners, c.follows, got, c.want)
+			t.Errorf("%d files, %d sockets, %d listeners, %v: %+v, want %+v", c.files, c.sockets, c.listeners,
+				c.follows, got, c.want)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 	"rsyncd_exporter/state"
 )
 
-// runCheck prints the settings in force, or every problem with them. With files, it says how much of these would be understood.
+// runCheck prints the settings in force, or every problem with them. With files, it says how much of these would be
+// understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
 	s := newSettings()
 	s.takesFiles = true
@@ -61,8 +62,8 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	return status
 }
 
-// checkState says why serve would refuse STATE_DIR now. That an exporter is running there is no failure: who changes its settings checks
-// them beside it.
+// checkState says why serve would refuse STATE_DIR now. That an exporter is running there is no failure: who changes
+// its settings checks them beside it.
 func checkState(dir string, std stdio) (status int) {
 	err := state.Check(realDir(dir))
 	switch {

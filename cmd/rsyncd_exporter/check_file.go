@@ -14,14 +14,15 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkedLines is how many lines of each file are read, and checkedBytes how much where lines are longer than any log's.
+// checkedLines is how many lines of each file are read, and checkedBytes how much where lines are longer than any
+// log's.
 const (
 	checkedLines = 1000
 	checkedBytes = 16 << 20
 )
 
-// checkFiles says of each file how much of its first lines would be understood with these settings. The status is exitOK if that
-// is enough of each, see printUnderstanding.
+// checkFiles says of each file how much of its first lines would be understood with these settings. The status is
+// exitOK if that is enough of each, see printUnderstanding.
 func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", w)
@@ -48,8 +49,8 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 		return none, err
 	}
 	p, err := pipeline.New(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, Hosts: cfg.Hosts,
-		MaxSeries: cfg.MaxSeries, Limits: rsynclog.DefaultLimits(),
+		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules,
+		Hosts: cfg.Hosts, MaxSeries: cfg.MaxSeries, Limits: rsynclog.DefaultLimits(),
 	})
 	if err != nil {
 		return none, err
@@ -104,8 +105,9 @@ func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	o.Pipeline.Deliver(src, slab)
 }
 
-// printUnderstanding prints what was understood of a file and why not the rest. It returns whether that is enough: a line of an
-// rsync daemon, at least half of the lines that aren't other programs', and a log format that fits one of the transfer lines.
+// printUnderstanding prints what was understood of a file and why not the rest. It returns whether that is enough: a
+// line of an rsync daemon, at least half of the lines that aren't other programs', and a log format that fits one of
+// the transfer lines.
 func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Understanding) (enough bool) {
 	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", printable(path), u.Received, u.Understood)
 	var kinds []rsynclog.Kind
@@ -124,7 +126,8 @@ func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Under
 			troubles = append(troubles, pipeline.Trouble(t))
 		}
 	}
-	slices.SortStableFunc(troubles, func(a, b pipeline.Trouble) int { return cmp.Compare(u.Troubles[b], u.Troubles[a]) })
+	byCount := func(a, b pipeline.Trouble) int { return cmp.Compare(u.Troubles[b], u.Troubles[a]) }
+	slices.SortStableFunc(troubles, byCount)
 	for _, t := range troubles {
 		fmt.Fprintf(w, "  %6d not understood: %s", u.Troubles[t], troubleText(t))
 		if s := u.Samples[t]; s != "" {
@@ -141,7 +144,8 @@ func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Under
 		fmt.Fprintf(w, "  no line is an rsync daemon's: %s\n", remedyFor(cfg, u, pipeline.OtherProgram))
 		return false
 	case bad && why == pipeline.OtherFormat && u.Kinds[rsynclog.Transfer] == 0:
-		fmt.Fprintf(w, "  LOG_FORMAT=%q fits none of the lines that look like transfers: %s\n", cfg.LogFormat, remedyFor(cfg, u, why))
+		fmt.Fprintf(w, "  LOG_FORMAT=%q fits none of the lines that look like transfers: %s\n", cfg.LogFormat,
+			remedyFor(cfg, u, why))
 		return false
 	case bad:
 		fmt.Fprintf(w, "  less than half is understood: %s\n", remedyFor(cfg, u, why))

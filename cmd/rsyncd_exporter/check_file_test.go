@@ -36,24 +36,34 @@ func TestCheckFile(t *testing.T) {
 		status     int
 		want       string
 	}{
-		{"understood", connected + fileLine + "building file list\n", nil, exitOK, "FILE: 2 lines read, 2 understood\n       1 connect\n       1 file_list\n"},
+		{"understood", connected + fileLine + "building file list\n", nil, exitOK,
+			"FILE: 2 lines read, 2 understood\n       1 connect\n       1 file_list\n"},
 		{"half of it", connected + "nonsense\n", nil, exitOK,
-			"FILE: 2 lines read, 1 understood\n       1 connect\n       1 not understood: no header (discarded), such as \"nonsense\"\n"},
+			"FILE: 2 lines read, 1 understood\n       1 connect\n       1 not understood: no header (discarded), " +
+				"such as \"nonsense\"\n"},
 		{"less than half", connected + "\x1bnonsense\n\x1bnonsense\n", nil, exitFailure,
-			"       2 not understood: no header (discarded), such as \"\\x1bnonsense\"\n  less than half is understood: set LINE_FORMAT to a regular"},
+			"       2 not understood: no header (discarded), such as \"\\x1bnonsense\"\n  less than half is " +
+				"understood: set LINE_FORMAT to a regular"},
 		{"a setting helps", connected + "x connect from a (192.0.2.1)\nx connect from a (192.0.2.1)\n",
-			[]string{`--line-format=.*(?P<pid>\d?)\s(?P<description>connect from.*)`}, exitOK, "FILE: 3 lines read, 3 understood\n"},
-		{"a whole machine's log", strings.Repeat(sshd, 900) + "Nov 23 18:40:52 h rsyncd[9]: connect from a (192.0.2.1)\n", nil, exitOK,
+			[]string{`--line-format=.*(?P<pid>\d?)\s(?P<description>connect from.*)`}, exitOK,
+			"FILE: 3 lines read, 3 understood\n"},
+		{"a whole machine's log", strings.Repeat(sshd, 900) +
+			"Nov 23 18:40:52 h rsyncd[9]: connect from a (192.0.2.1)\n", nil, exitOK,
 			"     900 not understood: other programs' lines (ignored), such as \"Nov 23 18:40:52 h sshd[7]: hello\"\n"},
-		{"other programs' only", sshd, nil, exitFailure, "  no line is an rsync daemon's: if an rsync daemon logs here, add its syslog tag to TAGS=rsyncd*"},
-		{"another tag", "Nov 23 18:40:52 h mirror[9]: rsync on a/b from a (192.0.2.1)\n", nil, exitFailure, "add the tag: TAGS=rsyncd*,mirror\n"},
-		{"that tag", "Nov 23 18:40:52 h mirror[9]: connect from a (192.0.2.1)\n", []string{"--tags=mirror"}, exitOK, "1 lines read, 1 understood\n"},
+		{"other programs' only", sshd, nil, exitFailure,
+			"  no line is an rsync daemon's: if an rsync daemon logs here, add its syslog tag to TAGS=rsyncd*"},
+		{"another tag", "Nov 23 18:40:52 h mirror[9]: rsync on a/b from a (192.0.2.1)\n", nil, exitFailure,
+			"add the tag: TAGS=rsyncd*,mirror\n"},
+		{"that tag", "Nov 23 18:40:52 h mirror[9]: connect from a (192.0.2.1)\n", []string{"--tags=mirror"}, exitOK,
+			"1 lines read, 1 understood\n"},
 		{"another log format", connected + fileLine + "send a [192.0.2.1] m pool/a 1 2\n", nil, exitFailure,
 			`  LOG_FORMAT="%o %h [%a] %m (%u) %f %l" fits none of the lines that look like transfers: set LOG_FORMAT`},
-		{"that log format", connected + fileLine + "send a [192.0.2.1] m pool/a 1 2\n", []string{"--log-format=%o %h [%a] %m %f %l %b"}, exitOK,
+		{"that log format", connected + fileLine + "send a [192.0.2.1] m pool/a 1 2\n",
+			[]string{"--log-format=%o %h [%a] %m %f %l %b"}, exitOK,
 			"       1 connect\n       1 transfer\n"},
 		{"empty", "", nil, exitFailure, "FILE: 0 lines read, 0 understood\n  it is empty"},
-		{"more than a thousand lines", strings.Repeat(fileLine+"building file list\n", 1000) + strings.Repeat("nonsense\n", 5000), nil, exitOK,
+		{"more than a thousand lines", strings.Repeat(fileLine+"building file list\n", 1000) +
+			strings.Repeat("nonsense\n", 5000), nil, exitOK,
 			"FILE: 1000 lines read, 1000 understood\n"},
 		{"no line end", strings.Repeat("x", 40<<20), nil, exitFailure, "1 not understood: oversize (discarded)\n"},
 	} {
@@ -80,8 +90,10 @@ func TestCheckTakesFilesAnywhere(t *testing.T) {
 	z.Close()
 	writeFile(t, "old.gz", packed.String())
 	var out, errs bytes.Buffer
-	status := run(context.Background(), []string{"check", "good", "--tags=x", "-", "old.gz", "--", "-bad"}, strings.NewReader(connected+connected), &out, &errs)
-	want := []string{"good: 1 lines read, 1 understood", "-: 2 lines read,", "old.gz: 3 lines read,", "-bad: 1 lines read, 0 understood"}
+	status := run(context.Background(), []string{"check", "good", "--tags=x", "-", "old.gz", "--", "-bad"},
+		strings.NewReader(connected+connected), &out, &errs)
+	want := []string{"good: 1 lines read, 1 understood", "-: 2 lines read,", "old.gz: 3 lines read,",
+		"-bad: 1 lines read, 0 understood"}
 	at := 0
 	for _, w := range want {
 		n := strings.Index(out.String()[at:], w)
@@ -93,10 +105,12 @@ func TestCheckTakesFilesAnywhere(t *testing.T) {
 	if status != exitFailure {
 		t.Errorf("status %d, want %d", status, exitFailure)
 	}
-	if status, _, errs := runProgram(t, "check", "good", "--nosuch=1"); status != exitUsage || !strings.Contains(errs, "--nosuch=1 is unknown") {
+	if status, _, errs := runProgram(t, "check", "good", "--nosuch=1"); status != exitUsage || !strings.Contains(errs,
+		"--nosuch=1 is unknown") {
 		t.Errorf("a bad flag behind a file: status %d, %q", status, errs)
 	}
-	if status, _, errs := runProgram(t, "serve", "good"); status != exitUsage || !strings.Contains(errs, `unexpected argument "good"`) {
+	if status, _, errs := runProgram(t, "serve", "good"); status != exitUsage || !strings.Contains(errs,
+		`unexpected argument "good"`) {
 		t.Errorf("serve with a file: status %d, %q", status, errs)
 	}
 }
@@ -108,10 +122,14 @@ func TestCheckFilesThatCantBeRead(t *testing.T) {
 	writeFile(t, dir+"/good", connected)
 	writeFile(t, dir+"/torn.gz", "\x1f\x8b\x08")
 	for path, want := range map[string]string{
-		dir: "it is a directory: name the log file in it", dir + "/no": "no such file", dir + "/torn.gz": "EOF", "/dev/null": "it is no regular file",
+		dir:              "it is a directory: name the log file in it",
+		dir + "/no":      "no such file",
+		dir + "/torn.gz": "EOF",
+		"/dev/null":      "it is no regular file",
 	} {
 		status, out, errs := runProgram(t, "check", path, dir+"/good")
-		if status != exitFailure || !strings.Contains(errs, want) || !strings.Contains(errs, path) || !strings.Contains(out, "good: 1 lines") {
+		if status != exitFailure || !strings.Contains(errs, want) || !strings.Contains(errs, path) ||
+			!strings.Contains(out, "good: 1 lines") {
 			t.Errorf("%s: status %d, %q, %q", path, status, errs, out)
 		}
 	}
@@ -136,10 +154,12 @@ func TestCheckARealLog(t *testing.T) {
 		_, out, _ = runProgram(t, "check", log)
 		return strings.Contains(out, " summary\n")
 	})
-	if status, out, _ := runProgram(t, "check", log); status != exitFailure || !strings.Contains(out, `LOG_FORMAT="%o %a %f %l %b" fits the example`) {
+	if status, out, _ := runProgram(t, "check", log); status != exitFailure || !strings.Contains(out,
+		`LOG_FORMAT="%o %a %f %l %b" fits the example`) {
 		t.Errorf("status %d:\n%s", status, out)
 	}
-	if status, out, _ := runProgram(t, "check", log, "--log-format=%o %a %f %l %b"); status != exitOK || strings.Contains(out, "not understood") {
+	if status, out, _ := runProgram(t, "check", log, "--log-format=%o %a %f %l %b"); status != exitOK ||
+		strings.Contains(out, "not understood") {
 		t.Errorf("with its format: status %d:\n%s", status, out)
 	}
 }

@@ -62,11 +62,13 @@ func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
 	}
 	for path, want := range map[string]string{mine: "permission denied (user ", open: "everybody may write to it"} {
 		status, out, errs := runAsNobody(t, "check", "--state-dir="+path)
-		if status != exitFailure || !strings.Contains(errs, "STATE_DIR: state directory \""+path+"\": "+want) || strings.HasSuffix(out, "\nok\n") {
+		if status != exitFailure || !strings.Contains(errs, "STATE_DIR: state directory \""+path+"\": "+want) ||
+			strings.HasSuffix(out, "\nok\n") {
 			t.Errorf("check of %s: status %d, %q, %q", path, status, out, errs)
 		}
 		refused := "\"STATE_DIR: state directory \\\"" + path + "\\\": " + want
-		if status, _, errs := runAsNobody(t, "serve", "--state-dir="+path, "--http-listen=127.0.0.1:0", "--listen-udp=127.0.0.1:0"); status != exitFailure ||
+		if status, _, errs := runAsNobody(t, "serve", "--state-dir="+path, "--http-listen=127.0.0.1:0",
+			"--listen-udp=127.0.0.1:0"); status != exitFailure ||
 			!strings.Contains(errs, refused) {
 			t.Errorf("serve with %s: status %d, %q; want that it refuses", path, status, errs)
 		}
@@ -79,11 +81,13 @@ func TestCheckBesideARunningExporter(t *testing.T) {
 	dir := testenv.Dir(t)
 	e := startExporter(t, "--state-dir="+dir, "--listen-udp=127.0.0.1:0")
 	status, out, errs := runProgram(t, "check", "--state-dir="+dir)
-	if status != exitOK || errs != "" || !strings.Contains(out, "another rsyncd_exporter uses it: serve would refuse to start before that one has stopped\n") {
+	if status != exitOK || errs != "" || !strings.Contains(out,
+		"another rsyncd_exporter uses it: serve would refuse to start before that one has stopped\n") {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 	e.scrape()
-	if status, out, _ := runProgram(t, "check", "--state-dir="+testenv.Dir(t)); status != exitOK || strings.Contains(out, "another rsyncd_exporter") {
+	if status, out, _ := runProgram(t, "check", "--state-dir="+testenv.Dir(t)); status != exitOK ||
+		strings.Contains(out, "another rsyncd_exporter") {
 		t.Errorf("a directory of nobody's: status %d, %q", status, out)
 	}
 }
@@ -103,12 +107,14 @@ func TestCheckWarnsOfLogsThatCantBeRead(t *testing.T) {
 		}
 	}
 	status, out, errs := runAsNobody(t, "check", "--file="+dir+"/a.log,"+dir+"/good.log,"+dir+"/[b]*.log")
-	if status != exitOK || errs != "" || strings.Count(out, "can't be read: open ") != 2 || strings.Contains(out, "good.log\" can't") ||
+	if status != exitOK || errs != "" || strings.Count(out, "can't be read: open ") != 2 || strings.Contains(out,
+		"good.log\" can't") ||
 		!strings.Contains(out, "b.log: permission denied; let the exporter's user read it") {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 	status, out, errs = runAsNobody(t, "check", dir+"/a.log", dir+"/good.log")
-	if status != exitFailure || !strings.Contains(errs, "a.log: permission denied") || !strings.Contains(out, "good.log: 1 lines") {
+	if status != exitFailure || !strings.Contains(errs, "a.log: permission denied") || !strings.Contains(out,
+		"good.log: 1 lines") {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 }
@@ -121,13 +127,15 @@ func TestPatternsOfP(t *testing.T) {
 	writeFile(t, dir+"/b.log", "")
 	writeFile(t, dir+"/odd[1]", "")
 	for given, want := range map[string]string{
-		dir + "/*.log": dir + "/*.log", dir + "/odd[1]": dir + `/odd\[1]`, dir + "/odd[": dir + `/odd\[`, dir + "/new?": dir + "/new?", dir + "/plain": dir + "/plain",
+		"/*.log": "/*.log", "/odd[1]": `/odd\[1]`, "/odd[": `/odd\[`, "/new?": "/new?", "/plain": "/plain",
 	} {
+		given, want = dir+given, dir+want
 		if got := load(t, "-p", given).Files; len(got) != 1 || got[0] != want {
 			t.Errorf("-p %s: %q, want %q", given, got, want)
 		}
 	}
-	if status, out, _ := runProgram(t, "check", "-p", dir+"/*.log"); status != exitOK || !strings.Contains(out, "*.log: 2 now\n  "+dir+"/a.log\n  "+dir+"/b.log\n") {
+	if status, out, _ := runProgram(t, "check", "-p", dir+"/*.log"); status != exitOK || !strings.Contains(out,
+		"*.log: 2 now\n  "+dir+"/a.log\n  "+dir+"/b.log\n") {
 		t.Errorf("status %d, %q", status, out)
 	}
 }

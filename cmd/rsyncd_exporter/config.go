@@ -250,8 +250,8 @@ func (v *validator) files(s *setting, legacy []string) []string {
 	return files
 }
 
-// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it is one. The script
-// that this program replaces knew no patterns, but who quotes one for the shell means it.
+// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it
+// is one. The script that this program replaces knew no patterns, but who quotes one for the shell means it.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
 		return receiver.QuotePattern(name)

@@ -21,7 +21,8 @@ type legacyFlag struct {
 // legacyFlags returns them all.
 func legacyFlags() []legacyFlag {
 	return []legacyFlag{
-		{"p", "FILE", "adds FILE, a path or a quoted pattern, to the files to follow; LISTEN_UDP is off then unless it is set", setLegacyFile},
+		{"p", "FILE", "adds FILE, a path or a quoted pattern, to the files to follow; LISTEN_UDP is off then unless " +
+			"it is set", setLegacyFile},
 		{"f", "FILE", "the first line of FILE is the LINE_FORMAT, if it has a named group such as (?P<pid>…), otherwise the LOG_FORMAT", setLegacyFormat},
 		{"s", "SECONDS", "FILE_POLL", setLegacySeconds},
 		{"x", "PORT", "HTTP_LISTEN=:PORT", setLegacyPort},

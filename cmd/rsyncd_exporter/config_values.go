@@ -146,7 +146,8 @@ func usualPort(s *setting) string {
 func (v *validator) address(s *setting) string {
 	a := strings.TrimSpace(s.value)
 	if s.off() {
-		v.problem(s, errors.New("it can't be switched off"), "write 127.0.0.1:"+usualPort(s)+" to be asked by this machine only")
+		v.problem(s, errors.New("it can't be switched off"),
+			"write 127.0.0.1:"+usualPort(s)+" to be asked by this machine only")
 		return a
 	}
 	if reason, remedy := checkAddress(a, usualPort(s)); reason != "" {
@@ -217,8 +218,8 @@ func (v *validator) users(s *setting) []uint32 {
 	return list
 }
 
-// checkAddress says why an address can't be listened at, and what to write instead, with the usual port; the reason is empty where it can.
-// It looks up no name.
+// checkAddress says why an address can't be listened at, and what to write instead, with the usual port; the reason
+// is empty where it can. It looks up no name.
 func checkAddress(a, usual string) (reason, remedy string) {
 	example := fmt.Sprintf("write 127.0.0.1:%s, [::1]:%[1]s, or :%[1]s for all addresses", usual)
 	host, port, err := net.SplitHostPort(a)

@@ -52,12 +52,13 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Logger) *http.Server {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
-	pages.Handle("/metrics", whenReady(ready, inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog:                            newErrorLog(log, "scrape failed"),
 		Timeout:                             10 * time.Second,
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
-	}))))
+	})
+	pages.Handle("/metrics", whenReady(ready, inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)))
 
 	server := &http.Server{
 		Handler:           pages,

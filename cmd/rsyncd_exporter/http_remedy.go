@@ -11,11 +11,14 @@ func listenRemedy(err error) string {
 	var lookup *net.DNSError
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process, perhaps another rsyncd_exporter, listens there (ss -ltnp shows which): stop it or choose another port"
+		return "another process, perhaps another rsyncd_exporter, listens there (ss -ltnp shows which): stop it or " +
+			"choose another port"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return "this user may not use the port: choose one from 1024 on, or give the program the right (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+		return "this user may not use the port: choose one from 1024 on, or give the program the right (systemd: " +
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE)"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no interface of this machine has that address (ip addr shows those that there are): choose one, or :PORT for all"
+		return "no interface of this machine has that address (ip addr shows those that there are): choose one, or " +
+			":PORT for all"
 	case errors.As(err, &lookup):
 		return "the name has no address: write the address itself"
 	case errors.Is(err, syscall.EAFNOSUPPORT):

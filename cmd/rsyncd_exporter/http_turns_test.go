@@ -56,7 +56,8 @@ func TestScrapesDontWaitForEver(t *testing.T) {
 		began := time.Now()
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || time.Since(began) != 8*time.Second {
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" ||
+			time.Since(began) != 8*time.Second {
 			t.Errorf("status %d after %v, want 503 after 8 s", w.Code, time.Since(began))
 		}
 		gone, leave := context.WithCancel(t.Context())

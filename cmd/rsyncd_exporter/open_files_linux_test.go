@@ -13,7 +13,8 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// With few open files, a pattern that names 200 logs and senders that open as many connections as they can leave HTTP its share.
+// With few open files, a pattern that names 200 logs and senders that open as many connections as they can leave HTTP
+// its share.
 func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
 	for _, limit := range []string{"32", "64"} {
 		t.Run(limit, func(t *testing.T) {
@@ -23,9 +24,11 @@ func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
 				writeFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")
 			}
 			web, tcp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-			p := startProcess(t, web, nil, nil, []string{"NOFILE=" + limit}, "--http-listen="+web, "--listen-tcp="+tcp, "--listen-udp=off",
+			p := startProcess(t, web, nil, nil, []string{"NOFILE=" + limit}, "--http-listen="+web,
+				"--listen-tcp="+tcp, "--listen-udp=off",
 				"--file="+dir+"/*.log", "--file-start=beginning", "--file-poll=100ms", "--state-dir="+testenv.Dir(t))
-			testenv.Until(t, time.Minute, "a log that is not opened", func() bool { return strings.Contains(p.Output(), "what is left is for scrapers") })
+			testenv.Until(t, time.Minute, "a log that is not opened",
+				func() bool { return strings.Contains(p.Output(), "what is left is for scrapers") })
 			for range 40 {
 				conn, err := net.Dial("tcp", tcp)
 				if err != nil {

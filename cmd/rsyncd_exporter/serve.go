@@ -234,8 +234,8 @@ func runAll(ctx context.Context, tasks []task) error {
 // tickInterval is how often the sessions are looked at that only time ends.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come, and warns of host names that several machines have and of inputs that are not
-// understood. It is the pipeline's heart: each tick proves that the lock could be had.
+// A ticker ends sessions whose time has come, and warns of host names that several machines have and of inputs that
+// are not understood. It is the pipeline's heart: each tick proves that the lock could be had.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts

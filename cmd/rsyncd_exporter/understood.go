@@ -46,7 +46,8 @@ func (m *misunderstood) warn() {
 		written[key] = true
 		if m.told++; m.told > maxMisunderstood {
 			m.log.Warn("more inputs are not understood: no further warnings are written",
-				"remedy", "run rsyncd_exporter check FILE, and see rsync_messages_total and rsyncd_exporter_discarded_total")
+				"remedy", "run rsyncd_exporter check FILE, and see rsync_messages_total and "+
+					"rsyncd_exporter_discarded_total")
 			continue
 		}
 		m.write(u, why, countAlike(list[i+1:], u.Input, why))
@@ -75,7 +76,8 @@ func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, a
 	case u.Understood == 0:
 		message = "none of an input's messages is understood"
 	}
-	attrs := []any{"input", u.Source, "received", u.Received, "understood", u.Understood, "reason", why.String(), "messages", u.Troubles[why]}
+	attrs := []any{"input", u.Source, "received", u.Received, "understood", u.Understood, "reason", why.String(),
+		"messages", u.Troubles[why]}
 	if s := u.Samples[why]; s != "" {
 		attrs = append(attrs, "example", shorten(s)) // the log's handler escapes it
 	}
@@ -99,11 +101,13 @@ func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 	case pipeline.OtherProgram, pipeline.OtherTag:
 		return tagRemedy(cfg, u, why)
 	case pipeline.Unrecognised:
-		return "TAGS=" + strings.Join(cfg.Tags, ",") + " should match rsync daemons only, whose texts are in English; a client's own log is not read"
+		return "TAGS=" + strings.Join(cfg.Tags, ",") +
+			" should match rsync daemons only, whose texts are in English; a client's own log is not read"
 	case pipeline.OtherFormat:
 		return formatRemedy(cfg, u)
 	case pipeline.Implausible:
-		return "give each message its process id, [PID] behind the tag: without it, or under others' ids, sessions can't be told apart"
+		return "give each message its process id, [PID] behind the tag: without it, or under others' ids, sessions " +
+			"can't be told apart"
 	}
 	return discardRemedy(cfg, u, receiver.Discard(why))
 }
@@ -119,9 +123,11 @@ func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 	case tag == "":
 		return "have the sender keep the program's name in the header, which TAGS is compared with"
 	case why == pipeline.OtherProgram:
-		return fmt.Sprintf("if an rsync daemon logs here, add its syslog tag to TAGS=%s; the first message came from %q", tags, tag)
+		return fmt.Sprintf("if an rsync daemon logs here, add its syslog tag to TAGS=%s; the first message came "+
+			"from %q", tags, tag)
 	case u.Wrapped:
-		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: take \"log file\" out of rsyncd.conf, so that rsyncd logs to syslog, "+
+		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: take \"log file\" out of "+
+			"rsyncd.conf, so that rsyncd logs to syslog, "+
 			"or follow that log with FILE", tag)
 	}
 	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
@@ -145,9 +151,12 @@ func formatRemedy(cfg *Config, u *pipeline.Understanding) string {
 func suggestLogFormat(text string) string {
 	for _, format := range [...]string{
 		rsynclog.DefaultLogFormat,
-		"%o %h [%a] %m (%u) %f %l %b", "%o %h [%a] %m (%u) %f %b %l", "%t %o %h [%a] %m (%u) %f %l", "%t [%p] %o %h [%a] %m (%u) %f %l",
-		"%h [%a] %o %m (%u) %f %l", "%a %o %m (%u) %f %l", "%a %o %f %l %b", "%a %o %f %l", "%o %a %f %l %b", "%o %a %f %l",
-		"%i %o %h [%a] %m (%u) %f %l", "%i %h [%a] %m (%u) %f %l", "%i %f %l", "%i %n%L", "%o %f %l %b", "%o %f %l", "%o %f",
+		"%o %h [%a] %m (%u) %f %l %b", "%o %h [%a] %m (%u) %f %b %l",
+		"%t %o %h [%a] %m (%u) %f %l", "%t [%p] %o %h [%a] %m (%u) %f %l",
+		"%h [%a] %o %m (%u) %f %l", "%a %o %m (%u) %f %l",
+		"%a %o %f %l %b", "%a %o %f %l", "%o %a %f %l %b", "%o %a %f %l",
+		"%i %o %h [%a] %m (%u) %f %l", "%i %h [%a] %m (%u) %f %l", "%i %f %l", "%i %n%L",
+		"%o %f %l %b", "%o %f %l", "%o %f",
 	} {
 		parser, err := rsynclog.NewParser(format)
 		if err != nil {
@@ -170,19 +179,24 @@ func discardRemedy(cfg *Config, u *pipeline.Understanding, why receiver.Discard)
 		case lines && cfg.LineFormat != "auto":
 			return "LINE_FORMAT doesn't match these lines: correct it, or set LINE_FORMAT=auto"
 		case lines:
-			return "set LINE_FORMAT to a regular expression for these lines, with the groups (?P<pid>…) and (?P<description>…)"
+			return "set LINE_FORMAT to a regular expression for these lines, with the groups (?P<pid>…) and " +
+				"(?P<description>…)"
 		case cfg.SyslogFormat != "auto":
 			return "set SYSLOG_FORMAT=auto: the messages are not " + cfg.SyslogFormat
 		}
-		return "have the sender use the format of RFC 3164 or RFC 5424, or name the parser that reads it with SYSLOG_FORMAT"
+		return "have the sender use the format of RFC 3164 or RFC 5424, or name the parser that reads it with " +
+			"SYSLOG_FORMAT"
 	case receiver.Empty, receiver.NoText:
 		return "correct the sender's template: it writes no text"
 	case receiver.Oversize:
-		return fmt.Sprintf("no message of rsyncd's is longer than %d bytes: is it a log, and does a line feed end each line?", receiver.MaxMessage)
+		return fmt.Sprintf("no message of rsyncd's is longer than %d bytes: is it a log, and does a line feed end "+
+			"each line?", receiver.MaxMessage)
 	case receiver.BadLength, receiver.Incomplete:
-		return "have the sender frame messages by line feeds or octet counts (RFC 6587), and send TLS to LISTEN_TLS only"
+		return "have the sender frame messages by line feeds or octet counts (RFC 6587), and send TLS to LISTEN_TLS " +
+			"only"
 	case receiver.Overflow:
-		return "more arrives than this machine can read: have the relay send rsyncd's messages only, or give the exporter more processors"
+		return "more arrives than this machine can read: have the relay send rsyncd's messages only, or give the " +
+			"exporter more processors"
 	case receiver.NotAllowed:
 		if u.Input == "unixgram" {
 			return "add the users that log to LISTEN_UNIXGRAM_UIDS"

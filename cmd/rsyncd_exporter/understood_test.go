@@ -28,12 +28,14 @@ func newWarned(t *testing.T, args ...string) *warned {
 	t.Helper()
 	setEnv(t)
 	cfg := load(t, args...)
-	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000, Limits: rsynclog.DefaultLimits()})
+	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000,
+		Limits: rsynclog.DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &warned{t: t, p: p}
-	w.m = misunderstood{list: p.Misunderstood, cfg: cfg, log: slog.New(slog.NewTextHandler(&w.out, nil)), none: map[string]bool{}}
+	w.m = misunderstood{list: p.Misunderstood, cfg: cfg, log: slog.New(slog.NewTextHandler(&w.out, nil)),
+		none: map[string]bool{}}
 	return w
 }
 
@@ -64,17 +66,24 @@ func TestWhyNothingCounts(t *testing.T) {
 		{"a file of another form", "file", "a\x1b[31m\xfe \"quoted\" " + strings.Repeat("x", 200), nil, []string{
 			"level=WARN", "none of an input's messages is understood", "input=x ", "received=119", "reason=no_header",
 			`example="a\x1b[31m\xfe \"quoted\" ` + strings.Repeat("x", 80-17) + `…"`, "set LINE_FORMAT to a regular"}},
-		{"a line format that doesn't match", "file", "nonsense", []string{`--line-format=(?P<description>\d+)`}, []string{"LINE_FORMAT doesn't match"}},
+		{"a line format that doesn't match", "file", "nonsense", []string{`--line-format=(?P<description>\d+)`},
+			[]string{"LINE_FORMAT doesn't match"}},
 		{"no header", "udp", "nonsense", nil, []string{"reason=no_header", "RFC 3164 or RFC 5424", "SYSLOG_FORMAT"}},
 		{"another dialect", "udp", "nonsense", []string{"--syslog-format=rfc5424"}, []string{"set SYSLOG_FORMAT=auto"}},
-		{"another tag", "udp", stamp + "mirror[7]: rsync on pool/a from a (192.0.2.1)", nil, []string{"reason=other_tag", "add the tag: TAGS=rsyncd*,mirror"}},
-		{"no tag", "udp", stamp + ": rsync on pool/a from a (192.0.2.1)", nil, []string{"have the sender keep the program's name"}},
-		{"a container", "udp", stamp + "8f3e1a[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil, []string{`\"8f3e1a\": take \"log file\" out`}},
+		{"another tag", "udp", stamp + "mirror[7]: rsync on pool/a from a (192.0.2.1)", nil,
+			[]string{"reason=other_tag", "add the tag: TAGS=rsyncd*,mirror"}},
+		{"no tag", "udp", stamp + ": rsync on pool/a from a (192.0.2.1)", nil,
+			[]string{"have the sender keep the program's name"}},
+		{"a container", "udp", stamp + "8f3e1a[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil,
+			[]string{`\"8f3e1a\": take \"log file\" out`}},
 		{"another log format", "udp", stamp + "rsyncd[7]: send a [192.0.2.1] m pool/a 1 2", nil, []string{
 			"transfer lines don't fit LOG_FORMAT", `example="send a [192.0.2.1] m pool/a 1 2"`, "set LOG_FORMAT to the"}},
-		{"another log format that is known", "udp", stamp + "rsyncd[7]: >f+++++++++ pool/a", nil, []string{`LOG_FORMAT=\"%i %n%L\" fits the example`}},
-		{"nothing known", "udp", stamp + "rsyncd[7]: hello", nil, []string{"reason=unrecognised", "TAGS=rsyncd* should match"}},
-		{"only others", "udp", stamp + "sshd[7]: hello", nil, []string{"level=INFO", "nothing of an rsync daemon", `first message came from \"sshd\"`}},
+		{"another log format that is known", "udp", stamp + "rsyncd[7]: >f+++++++++ pool/a", nil,
+			[]string{`LOG_FORMAT=\"%i %n%L\" fits the example`}},
+		{"nothing known", "udp", stamp + "rsyncd[7]: hello", nil, []string{"reason=unrecognised",
+			"TAGS=rsyncd* should match"}},
+		{"only others", "udp", stamp + "sshd[7]: hello", nil, []string{"level=INFO", "nothing of an rsync daemon",
+			`first message came from \"sshd\"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWarned(t, c.args...)
@@ -109,7 +118,8 @@ func TestManyInputsMakeFewWarnings(t *testing.T) {
 		w.receive(100, "file", fmt.Sprint("together", i), "nonsense")
 	}
 	w.m.warn()
-	if got := w.out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "input=together0 ") || !strings.Contains(got, "inputs_alike=49") {
+	if got := w.out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "input=together0 ") ||
+		!strings.Contains(got, "inputs_alike=49") {
 		t.Errorf("%s", got)
 	}
 	w = newWarned(t)
@@ -117,7 +127,8 @@ func TestManyInputsMakeFewWarnings(t *testing.T) {
 		w.receive(100, "file", fmt.Sprint("alone", i), "nonsense")
 		w.m.warn()
 	}
-	if got := w.out.String(); strings.Count(got, "\n") != maxMisunderstood+1 || !strings.Contains(got, "no further warnings") {
+	if got := w.out.String(); strings.Count(got, "\n") != maxMisunderstood+1 || !strings.Contains(got,
+		"no further warnings") {
 		t.Errorf("%s", got)
 	}
 	w = newWarned(t)
@@ -136,13 +147,17 @@ func TestManyInputsMakeFewWarnings(t *testing.T) {
 func TestServeSaysWhyNothingCounts(t *testing.T) {
 	setEnv(t)
 	port := testenv.Port(t)
-	args := []string{fmt.Sprintf("--listen-udp=127.0.0.1:%d", port), fmt.Sprintf("--http-listen=127.0.0.1:%d", testenv.Port(t)), "--tags=mirror"}
+	args := []string{fmt.Sprintf("--listen-udp=127.0.0.1:%d", port), fmt.Sprintf("--http-listen=127.0.0.1:%d",
+		testenv.Port(t)), "--tags=mirror"}
 	var out lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, &out) }()
 	defer func() { cancel(); <-ended }()
-	testenv.Until(t, time.Minute, "the exporter to serve", func() bool { return strings.Contains(out.String(), "msg=serving") })
+	testenv.Until(t, time.Minute, "the exporter to serve", func() bool {
+		return strings.Contains(out.String(),
+			"msg=serving")
+	})
 	conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
@@ -154,5 +169,8 @@ func TestServeSaysWhyNothingCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testenv.Until(t, time.Minute, "the warning", func() bool { return strings.Contains(out.String(), "add the tag: TAGS=mirror,rsyncd") })
+	testenv.Until(t, time.Minute, "the warning", func() bool {
+		return strings.Contains(out.String(),
+			"add the tag: TAGS=mirror,rsyncd")
+	})
 }
