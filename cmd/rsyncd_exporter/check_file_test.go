@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"rsyncd_exporter/internal/testenv"
 )
 
 // checkText runs check with a file that holds the text.
@@ -132,34 +128,5 @@ func TestCheckFilesThatCantBeRead(t *testing.T) {
 			!strings.Contains(out, "good: 1 lines") {
 			t.Errorf("%s: status %d, %q, %q", path, status, errs, out)
 		}
-	}
-}
-
-// A real daemon's log with a log format of its own: check names the setting, and with it all is understood.
-func TestCheckARealLog(t *testing.T) {
-	setEnv(t)
-	dir := testenv.Dir(t)
-	log := filepath.Join(dir, "rsyncd.log")
-	d := testenv.StartRsyncdConf(t, dir, "127.0.0.1", "",
-		"log file = DIR/rsyncd.log\nlog format = %o %a %f %l %b\ntransfer logging = yes\n[m]\npath = DIR/modules/m\n")
-	writeFile(t, filepath.Join(d.Module("m"), "a"), "hello")
-	if err := os.Chmod(filepath.Join(d.Module("m"), "a"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if code, out := testenv.Rsync(t, "-a", d.URL("", "m/"), t.TempDir()); code != 0 {
-		t.Fatalf("rsync: %d, %s", code, out)
-	}
-	var out string
-	testenv.Until(t, time.Minute, "the daemon to log its summary", func() bool {
-		_, out, _ = runProgram(t, "check", log)
-		return strings.Contains(out, " summary\n")
-	})
-	if status, out, _ := runProgram(t, "check", log); status != exitFailure || !strings.Contains(out,
-		`LOG_FORMAT="%o %a %f %l %b" fits the example`) {
-		t.Errorf("status %d:\n%s", status, out)
-	}
-	if status, out, _ := runProgram(t, "check", log, "--log-format=%o %a %f %l %b"); status != exitOK ||
-		strings.Contains(out, "not understood") {
-		t.Errorf("with its format: status %d:\n%s", status, out)
 	}
 }

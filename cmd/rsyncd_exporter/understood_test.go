@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
-	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -141,36 +136,4 @@ func TestManyInputsMakeFewWarnings(t *testing.T) {
 	if got := w.out.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "input=bad ") {
 		t.Errorf("%s", got)
 	}
-}
-
-// The whole program, sent what another program logs over UDP, says so on its log.
-func TestServeSaysWhyNothingCounts(t *testing.T) {
-	setEnv(t)
-	port := testenv.Port(t)
-	args := []string{fmt.Sprintf("--listen-udp=127.0.0.1:%d", port), fmt.Sprintf("--http-listen=127.0.0.1:%d",
-		testenv.Port(t)), "--tags=mirror"}
-	var out lockedBuffer
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, args, strings.NewReader(""), io.Discard, &out) }()
-	defer func() { cancel(); <-ended }()
-	testenv.Until(t, time.Minute, "the exporter to serve", func() bool {
-		return strings.Contains(out.String(),
-			"msg=serving")
-	})
-	conn, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	message := []byte("<30>Nov 23 18:40:52 h rsyncd[7]: connect from a (192.0.2.1)")
-	for range 100 {
-		if _, err := conn.Write(message); err != nil {
-			t.Fatal(err)
-		}
-	}
-	testenv.Until(t, time.Minute, "the warning", func() bool {
-		return strings.Contains(out.String(),
-			"add the tag: TAGS=mirror,rsyncd")
-	})
 }
