@@ -38,6 +38,7 @@ type Pipeline struct {
 	sessions *rsynclog.Sessions
 	store    *metrics.Store
 	tags     tagFilter
+	tallies  tallies
 	clock    clock
 	stamps   receiver.Stamps
 	message  receiver.Message // scratch
@@ -70,6 +71,7 @@ func New(c Config) (*Pipeline, error) {
 		parser:  parser,
 		parsers: parsers,
 		tags:    tagFilter{globs: c.Tags, seen: map[string]answer{}},
+		tallies: newTallies(),
 		clock:   clock,
 	}
 	if c.Resumable {
@@ -169,12 +171,15 @@ func (p *Pipeline) tick(now int64) (more bool) {
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	now, wall := p.clock.received(slab.At)
-	in := p.store.Input(src.Input)
+	in, tally := p.store.Input(src.Input), p.tallies.of(src)
+	received := uint64(len(slab.Messages))
 	for reason, n := range slab.Discarded {
 		in.Discarded[reason] += uint64(n)
-		in.Received += uint64(n)
+		tally.Troubles[reason] += uint64(n)
+		received += uint64(n)
 	}
-	in.Received += uint64(len(slab.Messages))
+	in.Received += received
+	tally.Received += received
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
 	} else if slab.CaughtUp() {
@@ -191,12 +196,14 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
+			tally.note(Trouble(d), raw)
 			continue
 		}
 		r.relay = false
 		if !p.isRsyncd(src) {
 			if r.relay = p.isLossReport(); !r.relay {
 				in.Ignored++
+				p.ignored(tally, raw)
 				continue
 			}
 		}
@@ -214,8 +221,10 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
 			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
 		}
-		p.count(&r)
+		kind, believed := p.count(&r)
+		p.counted(tally, kind, believed)
 	}
+	p.tallies.look(tally)
 }
 
 // A record is what is known of p.message besides its header and its text.
@@ -226,13 +235,16 @@ type record struct {
 	relay bool  // it is a syslog daemon's own
 }
 
+// ownTag is our own log's, which rsyncd* would match.
+const ownTag = "rsyncd_exporter"
+
 // isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
 // program name isn't.
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
 		return p.message.Tag == nil && src.Scope != 0
-	case "rsyncd_exporter": // our own log, which rsyncd* would match
+	case ownTag:
 		return false
 	}
 	return p.tags.match(p.message.Tag)
@@ -268,7 +280,8 @@ func (p *Pipeline) isLossReport() bool {
 }
 
 // count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
-func (p *Pipeline) count(r *record) {
+// It returns what the text is, and whether it can be the daemon's own.
+func (p *Pipeline) count(r *record) (kind rsynclog.Kind, believed bool) {
 	m, ev := &p.message, &p.event
 	origin := p.sessions.Origin(rsynclog.Where{
 		Scope: r.from.Scope, Host: m.Host, Container: m.Container, Addr: r.from.Addr,
@@ -277,7 +290,7 @@ func (p *Pipeline) count(r *record) {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
 	p.parserFor(origin).Parse(m.Text, ev)
-	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	believed = !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
 	if believed {
 		ev.Severity = m.Severity
 		var changes []rsynclog.Change
@@ -285,6 +298,7 @@ func (p *Pipeline) count(r *record) {
 		p.store.Apply(changes, r.when.Arrived, r.wall)
 	}
 	p.store.Message(origin, ev.Kind, believed, r.wall)
+	return ev.Kind, believed
 }
 
 // A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.

@@ -40,6 +40,10 @@ type FileOptions struct {
 	// Resume is what State gave before the restart: files that it knows are read on from there, and those that it doesn't know from
 	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
 	Resume *FileState
+	// Descriptors is the limit on the files that stay open: none has a descriptor of that number or a higher one.
+	// Since a new descriptor is the lowest that is free, those above are left for others. 0: no limit but the
+	// system's.
+	Descriptors int
 
 	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
 	shared   *registry                                      // of a FileSet; nil for a File that is alone
@@ -172,7 +176,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 		f.pread = opt.pread
 	}
 	if !opt.pollOnly {
-		f.notify = newNotifier(f.wake)
+		f.notify = newNotifier(f.wake, f.opt.Descriptors)
 	}
 	if opt.Resume != nil {
 		f.restore(opt.Resume)
@@ -332,6 +336,10 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	return g, fresh, err
 }
 
+// errDescriptors says that the descriptors which are left are others'.
+var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or "+
+	"ulimit -n", unix.EMFILE)
+
 // open opens the regular file at path, which stat has shown as info, and returns it as a generation. If it turns out to be one that
 // is held already, that is returned.
 func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fresh bool, err error) {
@@ -353,6 +361,9 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 			unix.Close(fd)
 		}
 	}()
+	if f.opt.Descriptors > 0 && fd >= f.opt.Descriptors {
+		return nil, false, &fs.PathError{Op: "open", Path: path, Err: errDescriptors}
+	}
 	if info, err = statFD(fd); err != nil {
 		return nil, false, err
 	}

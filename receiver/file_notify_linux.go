@@ -35,10 +35,15 @@ type notifier struct {
 	files map[int32]chan struct{} // whom to wake, by watch descriptor
 }
 
-// newNotifier returns nil where inotify isn't to be had. The looker is woken through look.
-func newNotifier(look chan struct{}) *notifier {
+// newNotifier returns nil where inotify isn't to be had. The looker is woken through look. descriptors is
+// FileOptions.Descriptors; where half of them are in use, logs need the rest more than their events.
+func newNotifier(look chan struct{}, descriptors int) *notifier {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
+		return nil
+	}
+	if descriptors > 0 && fd >= descriptors/2 {
+		unix.Close(fd)
 		return nil
 	}
 	return &notifier{

@@ -7,7 +7,7 @@ import "context"
 // A notifier is for Linux only. Elsewhere files are polled.
 type notifier struct{}
 
-func newNotifier(chan struct{}) *notifier { return nil }
+func newNotifier(chan struct{}, int) *notifier { return nil }
 
 func (*notifier) watchDirs(...string) {}
 

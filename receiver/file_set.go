@@ -138,7 +138,7 @@ func FollowFiles(opt FileSetOptions, sink Sink) (*FileSet, error) {
 		}
 	}
 	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
-		s.notify = newNotifier(s.wake)
+		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
 	}
 	if err := s.begin(); err != nil {
 		s.Close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -266,9 +267,9 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(path string) string {
+	as := func(does, path string) string {
 		t.Helper()
-		cmd := helper(t, "save", path)
+		cmd := helper(t, does, path)
 		cmd.Path = self
 		if os.Geteuid() == 0 {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
@@ -279,6 +280,22 @@ func TestPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 		return string(out)
+	}
+	run := func(path string) string {
+		t.Helper()
+		_, err := os.Stat(path)
+		checked, said := as("check", path), as("save", path)
+		if _, now := os.Stat(path); err != nil && now == nil && strings.Contains(said, "not opened") {
+			t.Errorf("Check has made %s", path)
+		}
+		want := "<nil>" // Check knows what Open and Load will say
+		if m := regexp.MustCompile(`not (?:opened|loaded): (.*)`).FindStringSubmatch(said); m != nil {
+			want = m[1]
+		}
+		if checked != "check: "+want+"\n" {
+			t.Errorf("%q, want the error %q", checked, want)
+		}
+		return said
 	}
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "save":
 		helperSaves(os.Getenv("STATE_DIR"))
+	case "check":
+		fmt.Printf("check: %v\n", Check(os.Getenv("STATE_DIR")))
+		os.Exit(0)
 	case "aside":
 		helperSetsAside(os.Getenv("STATE_DIR"))
 	case "hold":

@@ -209,17 +209,24 @@ func TestScarceResources(t *testing.T) {
 
 func TestShareOfFiles(t *testing.T) {
 	for _, c := range []struct {
-		files, listeners int
-		want             share
+		files, sockets, listeners int
+		follows                   bool
+		want                      share
 	}{
-		{1 << 20, 1, share{256, 1024}},
-		{2000, 2, share{256, 860}}, // (2000 - 24 - 256) / 2
-		{40, 1, share{4, 12}},
-		{10, 3, share{2, 2}},
-		{65536, 0, share{256, 1024}},
+		{1 << 20, 1, 1, false, share{256, 1024, 0}},
+		{2000, 1, 2, false, share{256, 860, 0}}, // (2000 - 24 - 256) / 2
+		{40, 1, 1, false, share{4, 12, 0}},
+		{10, 1, 3, false, share{2, 2, 0}},
+		{65536, 1, 0, false, share{256, 1024, 0}},
+		{1000, 64, 1, false, share{214, 642, 0}},     // (1000 - 24 - 2*60) / 4
+		{65536, 1, 1, true, share{256, 1024, 64248}}, // 65536 - 256 - 1024 - 8
+		{64, 1, 2, true, share{10, 7, 32}},           // 40 / 4; 30 / 2 / 2; 64 - 10 - 14 - 8
+		{24, 1, 3, true, share{2, 2, 8}},
+		{10, 1, 3, true, share{2, 2, 1}},
 	} {
-		if got := shareOf(c.files, c.listeners); got != c.want {
-			t.Errorf("%d files, %d listeners: %+v, want %+v", c.files, c.listeners, got, c.want)
+		if got := shareOf(c.files, c.sockets, c.listeners, c.follows); got != c.want {
+			t.Errorf("%d files, %d sockets, %d listeners, %v: %+v, want %+v", c.files, c.sockets, c.listeners,
+				c.follows, got, c.want)
 		}
 	}
 }

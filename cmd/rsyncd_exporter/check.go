@@ -6,20 +6,29 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"text/tabwriter"
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/state"
 )
 
-// runCheck prints the settings in force, or every problem with them.
+// runCheck prints the settings in force, or every problem with them. With files, it says how much of these would be
+// understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
-	cfg, s, err := loadConfig(args)
+	s := newSettings()
+	s.takesFiles = true
+	cfg, s, err := loadSettings(s, args, nil)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
 	if err != nil {
 		return usageError(std, err)
+	}
+	if len(s.files) > 0 {
+		return checkFiles(ctx, cfg, s.files, std)
 	}
 	tab := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, set := range s.all() {
@@ -33,8 +42,10 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		}
 		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
 	}
+	status := exitOK
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
+		status = checkState(cfg.StateDir, std)
 	}
 	for _, path := range cfg.Files {
 		if receiver.IsPattern(path) {
@@ -44,8 +55,59 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", w)
 	}
-	fmt.Fprintln(std.out, "ok")
+	warnOfUnreadable(std.out, cfg.Files)
+	if status == exitOK {
+		fmt.Fprintln(std.out, "ok")
+	}
+	return status
+}
+
+// checkState says why serve would refuse STATE_DIR now. That an exporter is running there is no failure: who changes
+// its settings checks them beside it.
+func checkState(dir string, std stdio) (status int) {
+	err := state.Check(realDir(dir))
+	switch {
+	case errors.Is(err, state.ErrLocked):
+		fmt.Fprintf(std.out, "warning: STATE_DIR: %v: serve would refuse to start before that one has stopped\n", err)
+	case err != nil:
+		fmt.Fprintf(std.err, "rsyncd_exporter: STATE_DIR: %v: serve would refuse to start\n", err)
+		return exitFailure
+	}
 	return exitOK
+}
+
+// warnOfUnreadable warns of logs that are there and can't be read: serve starts all the same, and tries again.
+func warnOfUnreadable(w io.Writer, files []string) {
+	const most = 20
+	told := 0
+	for _, path := range files {
+		if path == "-" {
+			continue
+		}
+		found, _ := receiver.ExpandPath(path) // its errors are among the other warnings
+		if receiver.IsPattern(path) {
+			found, _, _ = receiver.Preview(path, files)
+		}
+		for _, name := range found {
+			if _, err := os.Stat(name); err != nil || told > most {
+				continue // there is a warning already
+			}
+			log, err := receiver.OpenLog(name)
+			if err == nil {
+				log.Close()
+				continue
+			}
+			if told++; told > most {
+				fmt.Fprintln(w, "warning: FILE: further files can't be read")
+				continue
+			}
+			remedy := ""
+			if errors.Is(err, fs.ErrPermission) {
+				remedy = `; let the exporter's user read it (group adm, or "create 0640 root adm" in logrotate's settings)`
+			}
+			fmt.Fprintf(w, "warning: FILE=%q can't be read: %v%s\n", name, err, remedy)
+		}
+	}
 }
 
 // printPattern prints what a pattern of files matches now.

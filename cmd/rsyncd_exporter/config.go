@@ -79,7 +79,11 @@ const (
 // settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
 // no input. sockets are those that the process was started with.
 func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
-	s := newSettings()
+	return loadSettings(newSettings(), args, sockets)
+}
+
+// loadSettings is loadConfig for settings that are at their defaults.
+func loadSettings(s *settings, args []string, sockets []systemd.Socket) (*Config, *settings, error) {
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
 	if slices.Contains(problems, flag.ErrHelp) {
@@ -180,7 +184,7 @@ func (v *validator) together(s *settings, c *Config) {
 			}
 		}
 	}
-	if len(c.Files) == 0 && s.LineFormat.origin != "default" {
+	if len(c.Files) == 0 && len(s.files) == 0 && s.LineFormat.origin != "default" {
 		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.origin)
 	}
 }
@@ -211,7 +215,7 @@ func (v *validator) socketPath(s *setting) string {
 	return s.value
 }
 
-// files returns the files and patterns to follow, each once. What -p names is no pattern.
+// files returns the files and patterns to follow, each once.
 func (v *validator) files(s *setting, legacy []string) []string {
 	var files []string
 	var infos []fs.FileInfo
@@ -219,7 +223,7 @@ func (v *validator) files(s *setting, legacy []string) []string {
 	for i, name := range given {
 		origin := s.origin
 		if i >= len(given)-len(legacy) {
-			origin, name = "-p", receiver.QuotePattern(name)
+			origin, name = "-p", legacyPath(name)
 		}
 		from := &setting{name: s.name, origin: origin}
 		if name != "-" {
@@ -246,6 +250,18 @@ func (v *validator) files(s *setting, legacy []string) []string {
 		}
 	}
 	return files
+}
+
+// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it
+// is one. The script that this program replaces knew no patterns, but who quotes one for the shell means it.
+func legacyPath(name string) string {
+	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
+		return receiver.QuotePattern(name)
+	}
+	if _, err := filepath.Match(name, ""); err != nil {
+		return receiver.QuotePattern(name)
+	}
+	return name
 }
 
 // lookAtPattern reports a pattern of files that matches nothing, or more than it should.

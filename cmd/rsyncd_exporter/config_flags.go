@@ -21,7 +21,8 @@ type legacyFlag struct {
 // legacyFlags returns them all.
 func legacyFlags() []legacyFlag {
 	return []legacyFlag{
-		{"p", "FILE", "adds FILE to the files to follow; LISTEN_UDP is off then unless it is set", setLegacyFile},
+		{"p", "FILE", "adds FILE, a path or a quoted pattern, to the files to follow; LISTEN_UDP is off then unless " +
+			"it is set", setLegacyFile},
 		{"f", "FILE", "the first line of FILE is the LINE_FORMAT, if it has a named group such as (?P<pid>…), otherwise the LOG_FORMAT", setLegacyFormat},
 		{"s", "SECONDS", "FILE_POLL", setLegacySeconds},
 		{"x", "PORT", "HTTP_LISTEN=:PORT", setLegacyPort},
@@ -54,6 +55,17 @@ func (s *settings) parseFlags(args []string, extra func(*flag.FlagSet)) (problem
 	for {
 		err := fs.Parse(args)
 		rest := fs.Args()
+		if err == nil && s.takesFiles && len(rest) > 0 {
+			if rest[0] == "" {
+				problems = append(problems, errors.New(`"": no file named`))
+			}
+			if before := len(args) - len(rest) - 1; before >= 0 && args[before] == "--" {
+				s.files = append(s.files, rest...)
+				return problems
+			}
+			s.files, args = append(s.files, rest[0]), rest[1:]
+			continue
+		}
 		if err == nil {
 			if len(rest) > 0 {
 				problems = append(problems, fmt.Errorf("unexpected argument %q: settings are given as --name=value, and a command comes first", rest[0]))

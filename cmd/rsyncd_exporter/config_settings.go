@@ -53,6 +53,8 @@ type settings struct {
 	LogLevel           setting `split_words:"true" default:"info" meaning:"least level of the exporter's own log, on stderr: debug, info, warn or error"`
 
 	legacyFiles []string // paths given with -p
+	takesFiles  bool     // arguments that aren't flags are files
+	files       []string // those
 }
 
 // A setting is one setting as given: its text and where that came from.

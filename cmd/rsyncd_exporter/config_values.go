@@ -124,17 +124,33 @@ func (v *validator) addresses(s *setting) []string {
 	}
 	items := s.items()
 	for _, a := range items {
-		if reason, remedy := checkAddress(a); reason != "" {
+		if reason, remedy := checkAddress(a, usualPort(s)); reason != "" {
 			v.problemWith(s, a, errors.New(reason), remedy)
 		}
 	}
 	return items
 }
 
+// usualPort returns the port that hints about an address have.
+func usualPort(s *setting) string {
+	if _, port, err := net.SplitHostPort(s.def); err == nil {
+		return port
+	}
+	if s.name == "LISTEN_TLS" {
+		return "6514" // RFC 5425 section 4.1
+	}
+	return "5514"
+}
+
 // address returns a single address.
 func (v *validator) address(s *setting) string {
 	a := strings.TrimSpace(s.value)
-	if reason, remedy := checkAddress(a); reason != "" {
+	if s.off() {
+		v.problem(s, errors.New("it can't be switched off"),
+			"write 127.0.0.1:"+usualPort(s)+" to be asked by this machine only")
+		return a
+	}
+	if reason, remedy := checkAddress(a, usualPort(s)); reason != "" {
 		v.problem(s, errors.New(reason), remedy)
 	}
 	return a
@@ -202,16 +218,29 @@ func (v *validator) users(s *setting) []uint32 {
 	return list
 }
 
-// checkAddress says why an address can't be listened at, and what to write instead; the reason is empty where it can. It looks up no name.
-func checkAddress(a string) (reason, remedy string) {
-	const example = "write 127.0.0.1:5514, [::1]:5514, or :5514 for all addresses"
+// checkAddress says why an address can't be listened at, and what to write instead, with the usual port; the reason
+// is empty where it can. It looks up no name.
+func checkAddress(a, usual string) (reason, remedy string) {
+	example := fmt.Sprintf("write 127.0.0.1:%s, [::1]:%[1]s, or :%[1]s for all addresses", usual)
 	host, port, err := net.SplitHostPort(a)
 	if err != nil {
+		if _, rest, ok := strings.Cut(a, "://"); ok {
+			return "it is a URL", "write the address alone, such as " + strings.TrimRight(rest, "/")
+		}
 		if _, err := strconv.ParseUint(a, 10, 16); err == nil {
 			return "it has no colon", "write :" + a + " for all addresses, or 127.0.0.1:" + a
 		}
 		if ip, err := netip.ParseAddr(a); err == nil {
-			return "it has no port", "write " + net.JoinHostPort(ip.String(), "5514")
+			remedy := "write " + net.JoinHostPort(ip.String(), usual)
+			if i := strings.LastIndexByte(a, ':'); i > 0 {
+				if front, err := netip.ParseAddr(a[:i]); err == nil { // ::1:8080
+					remedy += ", or " + net.JoinHostPort(front.String(), a[i+1:])
+				}
+			}
+			return "it has no port", remedy
+		}
+		if isHostName(a) && a != "off" {
+			return "it has no port", "write " + a + ":" + usual
 		}
 		var addrErr *net.AddrError
 		if errors.As(err, &addrErr) {
@@ -223,6 +252,9 @@ func checkAddress(a string) (reason, remedy string) {
 		return fmt.Sprintf("%q is no port from 0 to 65535", port), example
 	}
 	if _, err := netip.ParseAddr(host); host != "" && err != nil && !isHostName(host) {
+		if host == "*" {
+			example = "write :" + port + " for all addresses"
+		}
 		return fmt.Sprintf("%q is neither an IP address nor a host name", host), example
 	}
 	return "", ""

@@ -52,14 +52,14 @@ func FuzzByteSize(f *testing.F) {
 func TestAddresses(t *testing.T) {
 	for _, good := range []string{":5514", "0.0.0.0:514", "127.0.0.1:0", "[::]:5514", "[::1]:65535", "[fe80::1%eth0]:514", "localhost:5514",
 		"log-host.example.org:5514", "log_host:1", "a.b.:1", "1host:1", "[localhost]:1"} {
-		if reason, remedy := checkAddress(good); reason != "" {
+		if reason, remedy := checkAddress(good, "5514"); reason != "" {
 			t.Errorf("checkAddress(%q) = %q, %q; want none", good, reason, remedy)
 		}
 	}
 	for bad, want := range map[string]string{
 		"":                 "missing port in address",
 		"5514":             "it has no colon",
-		"localhost":        "missing port in address",
+		"localhost":        "it has no port",
 		"127.0.0.1":        "it has no port",
 		"::1":              "it has no port",
 		"::1:5514":         "it has no port", // which is a whole address too
@@ -74,10 +74,10 @@ func TestAddresses(t *testing.T) {
 		"10.1:1":           `"10.1" is neither an IP address nor a host name`,
 		"*:1":              `"*" is neither an IP address nor a host name`,
 		"a b:1":            `"a b" is neither an IP address nor a host name`,
-		"udp://a:1":        "too many colons in address",
+		"udp://a:1":        "it is a URL",
 		"a\n:1":            `"a\n" is neither an IP address nor a host name`,
 	} {
-		if reason, remedy := checkAddress(bad); reason != want || remedy == "" {
+		if reason, remedy := checkAddress(bad, "5514"); reason != want || remedy == "" {
 			t.Errorf("checkAddress(%q) = %q, %q; want %q and a remedy", bad, reason, remedy, want)
 		}
 	}
@@ -89,7 +89,7 @@ func FuzzAddress(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		reason, remedy := checkAddress(text)
+		reason, remedy := checkAddress(text, "5514")
 		if reason != "" && remedy == "" {
 			t.Fatalf("checkAddress(%q) = %q without a remedy", text, reason)
 		}

@@ -36,7 +36,7 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 	}
 	l, err := net.Listen(network, cfg.HTTPListen)
 	if err != nil {
-		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: is another process listening there? choose another address", cfg.HTTPListen, err)
+		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: %s", cfg.HTTPListen, err, listenRemedy(err))
 	}
 	return limitConnections(l.(*net.TCPListener), cfg.share().http), nil
 }
@@ -52,13 +52,13 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Logger) *http.Server {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
-	pages.Handle("/metrics", whenReady(ready, promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog:                            newErrorLog(log, "scrape failed"),
-		MaxRequestsInFlight:                 4,
 		Timeout:                             10 * time.Second,
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
-	})))
+	})
+	pages.Handle("/metrics", whenReady(ready, inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)))
 
 	server := &http.Server{
 		Handler:           pages,

@@ -226,8 +226,9 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 		return nil
 	}
 	in.files, err = receiver.FollowFiles(receiver.FileSetOptions{
-		Paths:  paths,
-		File:   receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside},
+		Paths: paths,
+		File: receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
+			Descriptors: cfg.share().logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Wrapped: cfg.SyslogLogLines, Dialect: lines}

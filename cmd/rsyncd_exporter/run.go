@@ -37,7 +37,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "receives and serves (the default)", runServe},
-		{"check", "checks the settings and shows them", runCheck},
+		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first 1,000 lines", runCheck},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere", runHealthcheck},
 		{"version", "prints the version", runVersion},
 		{"help", "prints this; --markdown prints the table of settings as Markdown", runHelp},

@@ -102,7 +102,7 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	}()
 	stopPersisting := pr.startPersisting(ctx)
 
-	tick := newTicker(pr.pipeline, pr.cfg.Watchdog, pr.log)
+	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
 	tasks := append(pr.in.tasks, tick, socketWatch{pr.in.unixgram, pr.log}, &supervised{
 		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), notify: systemd.Notify, log: pr.log,
 	})
@@ -234,20 +234,24 @@ func runAll(ctx context.Context, tasks []task) error {
 // tickInterval is how often the sessions are looked at that only time ends.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come, and warns of host names that several machines have. It is the
-// pipeline's heart: each tick proves that the lock could be had.
+// A ticker ends sessions whose time has come, and warns of host names that several machines have and of inputs that
+// are not understood. It is the pipeline's heart: each tick proves that the lock could be had.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
+	foreign  misunderstood
 	interval time.Duration
 	turns    atomic.Uint64
 }
 
-// newTicker returns a ticker that goes around often enough for a watchdog, if there is one.
-func newTicker(p *pipeline.Pipeline, watchdog time.Duration, log *slog.Logger) *ticker {
-	t := &ticker{p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval}
-	if watchdog > 0 {
-		t.interval = min(t.interval, watchdog/8)
+// newTicker returns a ticker that goes around often enough for the watchdog, if there is one.
+func newTicker(p *pipeline.Pipeline, cfg *Config, log *slog.Logger) *ticker {
+	t := &ticker{
+		p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval,
+		foreign: misunderstood{list: p.Misunderstood, cfg: cfg, log: log, none: map[string]bool{}},
+	}
+	if cfg.Watchdog > 0 {
+		t.interval = min(t.interval, cfg.Watchdog/8)
 	}
 	return t
 }
@@ -263,6 +267,7 @@ func (t *ticker) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			t.p.Tick()
 			t.mixed.warn(now)
+			t.foreign.warn()
 			t.turns.Add(1)
 		}
 	}

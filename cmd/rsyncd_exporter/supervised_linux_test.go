@@ -127,7 +127,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			}
 			const watchdog = time.Second
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
-			tick := newTicker(p, watchdog, slog.New(slog.DiscardHandler))
+			tick := newTicker(p, &Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
 			tasks, hearts := c.block(t, b, p)
 			s := &supervised{closedChannel(), watchdog, append(hearts, tick), systemd.Notify, newLogger(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())

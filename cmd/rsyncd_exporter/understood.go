@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name thousands of files.
+const maxMisunderstood = 16
+
+// maxExample is how many bytes of a message a warning shows.
+const maxExample = 80
+
+// misunderstood warns of inputs of whose messages little or nothing is understood: each input once, those with the same
+// trouble at the same time in one warning.
+type misunderstood struct {
+	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
+	cfg  *Config
+	log  *slog.Logger
+	told int
+	none map[string]bool // kinds of inputs of which it was said that one has received nothing of rsyncd's
+}
+
+// warn writes the warnings that are due.
+func (m *misunderstood) warn() {
+	list := m.list()
+	written := map[string]bool{}
+	for i := range list {
+		u := &list[i]
+		why, bad := u.Judge(pipeline.Enough)
+		key := u.Input + " " + why.String()
+		switch {
+		case !bad && !m.none[u.Input]:
+			m.none[u.Input] = true
+			m.write(u, pipeline.OtherProgram, 0)
+			continue
+		case !bad || written[key] || m.told > maxMisunderstood:
+			continue
+		}
+		written[key] = true
+		if m.told++; m.told > maxMisunderstood {
+			m.log.Warn("more inputs are not understood: no further warnings are written",
+				"remedy", "run rsyncd_exporter check FILE, and see rsync_messages_total and "+
+					"rsyncd_exporter_discarded_total")
+			continue
+		}
+		m.write(u, why, countAlike(list[i+1:], u.Input, why))
+	}
+}
+
+// countAlike returns how many of the inputs have the same trouble.
+func countAlike(list []pipeline.Understanding, input string, why pipeline.Trouble) (n int) {
+	for i := range list {
+		other, bad := list[i].Judge(pipeline.Enough)
+		if list[i].Input == input && bad && other == why {
+			n++
+		}
+	}
+	return n
+}
+
+// write writes one warning, or a mere note where all messages are other programs': that may well be meant.
+func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, alike int) {
+	level, message := slog.LevelWarn, "few of an input's messages are understood"
+	switch {
+	case why == pipeline.OtherProgram:
+		level, message = slog.LevelInfo, "an input has received nothing of an rsync daemon so far"
+	case why == pipeline.OtherFormat:
+		message = "transfer lines don't fit LOG_FORMAT: no file is counted"
+	case u.Understood == 0:
+		message = "none of an input's messages is understood"
+	}
+	attrs := []any{"input", u.Source, "received", u.Received, "understood", u.Understood, "reason", why.String(),
+		"messages", u.Troubles[why]}
+	if s := u.Samples[why]; s != "" {
+		attrs = append(attrs, "example", shorten(s)) // the log's handler escapes it
+	}
+	if alike > 0 {
+		attrs = append(attrs, "inputs_alike", alike)
+	}
+	m.log.Log(context.Background(), level, message, append(attrs, "remedy", remedyFor(m.cfg, u, why))...)
+}
+
+// shorten cuts an example to what is shown.
+func shorten(s string) string {
+	if len(s) > maxExample {
+		return s[:maxExample] + "…"
+	}
+	return s
+}
+
+// remedyFor says which setting, or what else, would help against a trouble.
+func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+	switch why {
+	case pipeline.OtherProgram, pipeline.OtherTag:
+		return tagRemedy(cfg, u, why)
+	case pipeline.Unrecognised:
+		return "TAGS=" + strings.Join(cfg.Tags, ",") +
+			" should match rsync daemons only, whose texts are in English; a client's own log is not read"
+	case pipeline.OtherFormat:
+		return formatRemedy(cfg, u)
+	case pipeline.Implausible:
+		return "give each message its process id, [PID] behind the tag: without it, or under others' ids, sessions " +
+			"can't be told apart"
+	}
+	return discardRemedy(cfg, u, receiver.Discard(why))
+}
+
+// tagRemedy is for messages whose tag isn't in TAGS.
+func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+	tag := u.Tag
+	if why == pipeline.OtherTag {
+		tag = u.OtherTag
+	}
+	tags := strings.Join(cfg.Tags, ",")
+	switch {
+	case tag == "":
+		return "have the sender keep the program's name in the header, which TAGS is compared with"
+	case why == pipeline.OtherProgram:
+		return fmt.Sprintf("if an rsync daemon logs here, add its syslog tag to TAGS=%s; the first message came "+
+			"from %q", tags, tag)
+	case u.Wrapped:
+		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: take \"log file\" out of "+
+			"rsyncd.conf, so that rsyncd logs to syslog, "+
+			"or follow that log with FILE", tag)
+	}
+	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
+}
+
+// formatRemedy is for transfer lines that LOG_FORMAT doesn't fit.
+func formatRemedy(cfg *Config, u *pipeline.Understanding) string {
+	remedy := "set LOG_FORMAT to the \"log format\" of rsyncd.conf"
+	if len(cfg.ModuleFormats) > 0 {
+		remedy += ", and see that RSYNCD_CONF names the file that the daemon reads"
+	}
+	if s := u.Samples[pipeline.OtherFormat]; len(s) < pipeline.MaxSample {
+		if format := suggestLogFormat(s); format != "" {
+			remedy += fmt.Sprintf("; LOG_FORMAT=\"%s\" fits the example", format)
+		}
+	}
+	return remedy
+}
+
+// suggestLogFormat returns a log format in use that fits a transfer line, or nothing.
+func suggestLogFormat(text string) string {
+	for _, format := range [...]string{
+		rsynclog.DefaultLogFormat,
+		"%o %h [%a] %m (%u) %f %l %b", "%o %h [%a] %m (%u) %f %b %l",
+		"%t %o %h [%a] %m (%u) %f %l", "%t [%p] %o %h [%a] %m (%u) %f %l",
+		"%h [%a] %o %m (%u) %f %l", "%a %o %m (%u) %f %l",
+		"%a %o %f %l %b", "%a %o %f %l", "%o %a %f %l %b", "%o %a %f %l",
+		"%i %o %h [%a] %m (%u) %f %l", "%i %h [%a] %m (%u) %f %l", "%i %f %l", "%i %n%L",
+		"%o %f %l %b", "%o %f %l", "%o %f",
+	} {
+		parser, err := rsynclog.NewParser(format)
+		if err != nil {
+			continue
+		}
+		var ev rsynclog.Event
+		if parser.Parse([]byte(text), &ev); ev.Kind == rsynclog.Transfer {
+			return format
+		}
+	}
+	return ""
+}
+
+// discardRemedy is for messages that were discarded.
+func discardRemedy(cfg *Config, u *pipeline.Understanding, why receiver.Discard) string {
+	lines := u.Input == "file" || u.Input == "stdin"
+	switch why {
+	case receiver.NoHeader, receiver.BadPriority, receiver.BadDialect:
+		switch {
+		case lines && cfg.LineFormat != "auto":
+			return "LINE_FORMAT doesn't match these lines: correct it, or set LINE_FORMAT=auto"
+		case lines:
+			return "set LINE_FORMAT to a regular expression for these lines, with the groups (?P<pid>…) and " +
+				"(?P<description>…)"
+		case cfg.SyslogFormat != "auto":
+			return "set SYSLOG_FORMAT=auto: the messages are not " + cfg.SyslogFormat
+		}
+		return "have the sender use the format of RFC 3164 or RFC 5424, or name the parser that reads it with " +
+			"SYSLOG_FORMAT"
+	case receiver.Empty, receiver.NoText:
+		return "correct the sender's template: it writes no text"
+	case receiver.Oversize:
+		return fmt.Sprintf("no message of rsyncd's is longer than %d bytes: is it a log, and does a line feed end "+
+			"each line?", receiver.MaxMessage)
+	case receiver.BadLength, receiver.Incomplete:
+		return "have the sender frame messages by line feeds or octet counts (RFC 6587), and send TLS to LISTEN_TLS " +
+			"only"
+	case receiver.Overflow:
+		return "more arrives than this machine can read: have the relay send rsyncd's messages only, or give the " +
+			"exporter more processors"
+	case receiver.NotAllowed:
+		if u.Input == "unixgram" {
+			return "add the users that log to LISTEN_UNIXGRAM_UIDS"
+		}
+		return "add the senders' networks to ALLOW_FROM"
+	}
+	return "see rsyncd_exporter_discarded_total"
+}
