@@ -32,7 +32,7 @@ free_port() {
 	echo "$port"
 }
 
-# in_container COMMAND... runs a client, and adds what its --stats say to the sums.
+# transfer ARGUMENT... runs a client, and adds what its --stats say to the sums.
 sent=0 received=0
 transfer() {
 	docker exec -e RSYNC_PASSWORD=demo "$name" rsync -a --stats --no-h --timeout=20 "$@" >"$scratch/stats" ||
@@ -54,11 +54,11 @@ sessions() {
 	! docker exec "$name" rsync -q rsync://localhost/no-such-module/ /tmp/d 2>/dev/null || fail "a module that isn't there was let be pulled"
 }
 
-# exporter PORT ARGUMENT... starts one, whose standard input is the script's.
+# exporter PORT ARGUMENT... becomes one, for a job in the background.
 exporter() {
 	local port=$1
 	shift
-	bin/rsyncd_exporter --http-listen="127.0.0.1:$port" --listen-udp=off "$@" 2>"$scratch/$port.said"
+	exec bin/rsyncd_exporter --http-listen="127.0.0.1:$port" --listen-udp=off "$@" 2>"$scratch/$port.said"
 }
 
 # value PORT METRIC LABEL prints the sum of the series of a metric that have a label.
@@ -94,7 +94,8 @@ say "starting rsyncd in a container, with /dev/stdout for its log file"
 docker build -q -t "$name" -f deploy/rsyncd/Dockerfile . >/dev/null || fail "deploy/rsyncd/Dockerfile can't be built"
 docker run -d --name "$name" --log-driver json-file "$name" sh -c 'head -c 300000 /dev/urandom >/srv/rsync/mirror/release.iso
 	head -c 5000 /dev/urandom >/srv/rsync/mirror/README
-	exec rsync --daemon --no-detach --log-file=/dev/stdout' >/dev/null
+	sed -i "1i log file = /dev/stdout" /etc/rsyncd.conf # --log-file would be that of the global part alone
+	exec rsync --daemon --no-detach' >/dev/null
 file_port=$(free_port 18280)
 log=$(docker inspect --format '{{.LogPath}}' "$name")
 if [ -r "$log" ]; then
@@ -103,8 +104,7 @@ if [ -r "$log" ]; then
 else
 	say "NOT TESTED: docker's json-file, as $log is not for this user"
 fi
-sleep 0.1 # so that the ports differ
-stdin_port=$(free_port $((file_port + 1)))
+stdin_port=$(free_port $((file_port + 1))) # the first may not listen yet
 mkfifo "$scratch/logs"
 exporter "$stdin_port" -p - <"$scratch/logs" &
 started+=($!)
