@@ -40,6 +40,7 @@ type Pipeline struct {
 	clock    clock
 	stamps   receiver.Stamps
 	message  receiver.Message // scratch
+	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
 	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted; nil unless Config.Resumable
@@ -177,7 +178,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
 	} else if slab.CaughtUp() {
-		p.sessions.CaughtUp(src.Scope)
+		p.caughtUp(src)
 	}
 	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
@@ -202,12 +203,29 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		if len(slab.Senders) > 0 {
 			r.from = slab.Senders[i]
 		}
+		if src.Host != "" {
+			p.host = append(p.host[:0], src.Host...)
+			p.message.Host = p.host
+		}
 		r.when.Stamp = 0
+		if src.Joins && !slab.Backlog {
+			p.count(&r) // those that arrive as syslog have no such stamps to compare with
+			continue
+		}
 		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
 			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
 		}
 		p.count(&r)
 	}
+}
+
+// caughtUp lets the sessions of a source go by the clock again.
+func (p *Pipeline) caughtUp(src *receiver.Source) {
+	if src.Joins {
+		p.sessions.HostCaughtUp(src.Scope, src.Host)
+		return
+	}
+	p.sessions.CaughtUp(src.Scope)
 }
 
 // A record is what is known of p.message besides its header and its text.
@@ -223,7 +241,7 @@ type record struct {
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
-		return p.message.Tag == nil && src.Scope != 0
+		return p.message.Tag == nil && src.IsFile()
 	case "rsyncd_exporter": // our own log, which rsyncd* would match
 		return false
 	}
