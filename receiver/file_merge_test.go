@@ -305,13 +305,13 @@ func TestMergeLive(t *testing.T) {
 			stop := runSet(t, s)
 			reach(t, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
 			var log []splitLine
-			rotations := 0
-			writeSplit(random, testenv.Tortured(500, 20_000), len(files.paths), true, time.Now, func(l splitLine) {
+			rotations, since := 0, map[int]int{} // lines since the last one: nobody rotates what has just been made
+			writeSplit(random, testenv.Tortured(500, 20_000), len(files.paths), false, time.Now, func(l splitLine) {
 				files.write([]splitLine{l})
 				log = append(log, l)
-				if random.IntN(300) == 0 && rotations < 8 {
+				if since[l.file]++; random.IntN(200) == 0 && rotations < 8 && since[l.file] > 50 {
 					files.rotate(l.file, false)
-					rotations++
+					rotations, since[l.file] = rotations+1, 0
 				}
 			})
 			reach(t, "all lines", func() bool { return sink.count() >= len(log) })
@@ -326,7 +326,7 @@ func TestMergeOfCompressedFiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(testenv.Seed(t), 3))
 	files := newSplitFiles(t, 3)
 	clock := then(random)
-	log := splitLog(random, 100, 3, true, clock)
+	log := splitLog(random, 100, 3, false, clock)
 	files.write(log)
 	sink := newMergeSink()
 	for range 4 {
@@ -340,7 +340,7 @@ func TestMergeOfCompressedFiles(t *testing.T) {
 			for range 40 {
 				clock() // no pid is in use any more
 			}
-			more := splitLog(random, 200, 3, true, clock)
+			more := splitLog(random, 200, 3, false, clock)
 			files.write(more)
 			log = append(log, more...)
 			for i := range files.paths {
@@ -382,7 +382,7 @@ func TestMergeGoesOnWithout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			files := newSplitFiles(t, 3)
 			random := rand.New(rand.NewPCG(4, 4))
-			log := splitLog(random, 50, 3, true, then(random))
+			log := splitLog(random, 50, 3, false, then(random))
 			files.write(log)
 			info, err := statPath(files.paths[1], true)
 			must(t, err)
@@ -429,7 +429,7 @@ func TestMergeOfAnotherZone(t *testing.T) {
 		t.Run(ahead.String(), func(t *testing.T) {
 			files := newSplitFiles(t, 2)
 			clock := then(random)
-			log := splitLog(random, 2000, 2, true, clock)
+			log := splitLog(random, 2000, 2, false, clock)
 			for i, l := range log {
 				if l.file == 1 {
 					at, err := time.ParseInLocation("2006/01/02 15:04:05", l.text[:19], time.Local)
