@@ -24,17 +24,16 @@ func (v *validator) withAuto(s *setting) []string {
 		return items
 	}
 	var found []string
-	switch {
-	case v.conf == nil:
+	if v.conf == nil {
 		v.problemWith(s, autoFiles, errors.New("no rsyncd.conf says which files these are"),
 			"set RSYNCD_CONF to one that can be read, name the files, or write ./auto for a file of that name")
-	default:
+	} else {
 		for _, f := range v.conf.logFiles() {
 			if reason, remedy := cannotFollow(f.path); reason != "" {
 				v.warn("%s=%q (from %s): %s logs to %q, which is not followed: %s: %s", s.name, autoFiles, s.origin, f.whose, f.path, reason, remedy)
 				continue
 			}
-			found = append(found, receiver.QuotePattern(filepath.Clean(f.path)))
+			found = append(found, receiver.QuotePattern(f.path))
 		}
 		if len(found) == 0 {
 			v.problemWith(s, autoFiles, errors.New("RSYNCD_CONF names no log file that can be followed"),
@@ -50,6 +49,9 @@ type confLog struct{ path, whose string }
 // logFiles returns the log files that an rsyncd.conf names, each once: the daemon's own first, where sessions begin.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
+		if filepath.IsAbs(path) {
+			path = filepath.Clean(path)
+		}
 		if path != "" && !slices.ContainsFunc(all, func(l confLog) bool { return l.path == path }) {
 			all = append(all, confLog{path, whose})
 		}
@@ -90,7 +92,7 @@ func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
 	}
 	for _, f := range v.conf.logFiles() {
 		if reason, _ := cannotFollow(f.path); reason == "" {
-			d.Paths = append(d.Paths, filepath.Clean(f.path))
+			d.Paths = append(d.Paths, f.path)
 		}
 	}
 	followed := slices.ContainsFunc(c.Files, func(path string) bool {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rsyncd_exporter/internal/testenv"
 )
@@ -36,18 +37,23 @@ hosts deny = *
 log file = DIR/secret.log
 `
 
-// splitSite makes a site whose daemon logs to several files. The configuration is there before the daemon, for an exporter that reads it.
-func splitSite(t *testing.T, global, sections string) *site {
+// splitSite makes a site whose daemon logs to several files, or its own part to a unix socket in its directory. The configuration is there
+// before the daemon, for an exporter that reads it.
+func splitSite(t *testing.T, by logging) *site {
 	t.Helper()
 	s := &site{dir: testenv.Dir(t), own: testenv.Dir(t)}
+	global, socket := "log file = DIR/log\n", ""
+	if by == unixSocket {
+		global, socket = "", s.socket()
+	}
 	conf := liveConf
 	if os.Geteuid() != 0 {
 		conf += "use chroot = no\n"
 	}
-	conf += global + sections
+	conf += global + splitConf
 	put(t, s.conf(), []byte(strings.ReplaceAll(conf, "DIR", s.dir)))
 	s.daemon = func() {
-		s.d = testenv.StartRsyncdConf(t, s.dir, "127.0.0.1", "", conf)
+		s.d = testenv.StartRsyncdConf(t, s.dir, "127.0.0.1", socket, conf)
 		s.starts++
 	}
 	return s
@@ -55,6 +61,9 @@ func splitSite(t *testing.T, global, sections string) *site {
 
 // conf is the path of the daemon's rsyncd.conf.
 func (s *site) conf() string { return filepath.Join(s.dir, "rsyncd.conf") }
+
+// socket is the path of the unix socket that the daemon may log to.
+func (s *site) socket() string { return filepath.Join(s.dir, "socket") }
 
 // following are the arguments of an exporter that follows all files of the daemon.
 func (s *site) following(args ...string) []string {
@@ -115,7 +124,7 @@ func (s *site) visitSplit(t *testing.T, rounds int) {
 // FACTS §2.12: a session that is split over two files counts once, and as its client counted it. Live.
 func TestLiveSplitOverFiles(t *testing.T) {
 	t.Parallel()
-	s := splitSite(t, "log file = DIR/log\n", splitConf)
+	s := splitSite(t, logFile)
 	s.exporter = startExporter(t, s.following("--file-poll=1s")...)
 	s.daemon()
 	s.fillSplit(t)
@@ -126,7 +135,7 @@ func TestLiveSplitOverFiles(t *testing.T) {
 // The same, while all files but one are rotated again and again.
 func TestLiveSplitOverFilesThatAreRotated(t *testing.T) {
 	t.Parallel()
-	s := splitSite(t, "log file = DIR/log\n", splitConf)
+	s := splitSite(t, logFile)
 	s.exporter = startExporter(t, s.following("--file-poll=50ms")...)
 	s.daemon()
 	s.fillSplit(t)
@@ -147,7 +156,7 @@ func TestLiveSplitOverFilesThatAreRotated(t *testing.T) {
 // it all.
 func TestLiveSplitOverFilesAndARestart(t *testing.T) {
 	t.Parallel()
-	s := splitSite(t, "log file = DIR/log\n", splitConf)
+	s := splitSite(t, logFile)
 	args := s.following("--state-dir="+filepath.Join(s.dir, "state"), "--file-poll=1s")
 	p := startExporterProcess(t, nil, args...)
 	s.daemon()
@@ -170,7 +179,7 @@ func TestLiveSplitOverFilesAndARestart(t *testing.T) {
 // The same as a backlog: everything is in the files before the exporter starts.
 func TestBacklogSplitOverFiles(t *testing.T) {
 	t.Parallel()
-	s := splitSite(t, "log file = DIR/log\n", splitConf)
+	s := splitSite(t, logFile)
 	s.daemon()
 	s.fillSplit(t)
 	client := s.start(t, "--bwlimit=250", s.url("slow/"), s.scratch(t))
@@ -178,4 +187,36 @@ func TestBacklogSplitOverFiles(t *testing.T) {
 	s.book(counted("slow", "send", "ok", s.counts(t, client, 0)))
 	s.exporter = startExporter(t, s.following("--file-start=beginning")...)
 	s.audit(t)
+}
+
+// The daemon's own part goes to syslog, as that of one module does, and those of the others to files.
+func TestLiveSplitOverSyslogAndFiles(t *testing.T) {
+	t.Parallel()
+	s := splitSite(t, unixSocket)
+	s.exporter = startExporter(t, s.following("--listen-unixgram="+s.socket(), "--file-poll=1s")...)
+	s.daemon()
+	s.fillSplit(t)
+	s.visitSplit(t, 3)
+	s.audit(t)
+}
+
+// FILE_HOST: the directory of a file names the host of its lines; what it doesn't match has none.
+func TestFileHost(t *testing.T) {
+	dir := testenv.Dir(t)
+	for name, pid := range map[string]int{"nas/rsyncd.log": 7, "mirror/rsyncd.log": 7, "rsyncd.log": 8} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-time.Minute)
+		appendFile(t, path, begun(at, pid)+stamped(at, pid, summedUp))
+	}
+	e := startExporter(t, "--file="+dir+"/*/rsyncd.log,"+dir+"/rsyncd.log", "--file-host="+dir+"/(?P<host>[^/]+)/", "--listen-udp=off",
+		"--file-start=beginning")
+	s := e.until(3, "rsync_sessions_total", `outcome="ok"`)
+	for _, host := range []string{"nas", "mirror", ""} {
+		e.want(s, 1, "rsync_sessions_total", `outcome="ok"`, `host="`+host+`"`)
+		e.want(s, 1, "rsync_connections_total", `host="`+host+`"`)
+	}
+	e.identities(s)
 }
