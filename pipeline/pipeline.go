@@ -188,6 +188,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
 	}
 	behind := int64(p.clock.behind())
+	live := src.Live || src.Joins && !slab.Backlog // what it joins has no stamps to compare with
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
@@ -208,11 +209,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			p.message.Host = p.host
 		}
 		r.when.Stamp = 0
-		if src.Joins && !slab.Backlog {
-			p.count(&r) // those that arrive as syslog have no such stamps to compare with
-			continue
-		}
-		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
+		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !live) {
 			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
 		}
 		p.count(&r)
