@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// A Daemon names the files that one rsync daemon logs to: its own, where sessions begin, and those of its modules, where they go on. Its
-// processes have one pid space, so a session is one wherever its lines are.
+// A Daemon names the files that one rsync daemon logs to: its own, where sessions begin, and those
+// of its modules, where they go on. Its processes have one pid space, so a session is one wherever
+// its lines are.
 type Daemon struct {
-	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one Source.Scope, and their lines come in
-	// the order in which they were written.
+	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one
+	// Source.Scope, and their lines come in the order in which they were written.
 	Paths []string
-	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as there, and Source must say which host
-	// it is there (Source.Host) and set Source.Joins.
+	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as
+	// there, and Source must say which host it is there (Source.Host) and set Source.Joins.
 	Syslog bool
 }
 
-// Rank returns where a path is among the daemon's, false if it isn't one of them. A symbolic link is what it leads to.
+// Rank returns where a path is among the daemon's, false if it isn't one of them. A symbolic link
+// is what it leads to.
 func (d *Daemon) Rank(path string) (rank int, ok bool) {
 	path = filepath.Clean(path)
 	if rank = slices.IndexFunc(d.Paths, func(p string) bool { return filepath.Clean(p) == path }); rank >= 0 {
@@ -34,7 +36,8 @@ func (d *Daemon) Rank(path string) (rank int, ok bool) {
 	return rank, rank >= 0
 }
 
-// syslogDelay is how long lines of a file wait for what their daemon sent as syslog before: a relay may pass it on.
+// syslogDelay is how long lines of a file wait for what their daemon sent as syslog before: a relay
+// may pass it on.
 const syslogDelay = time.Second
 
 // daemonFiles are the files of a FileSet's Daemon. A nil one has none.
@@ -68,7 +71,8 @@ func (d *daemonFiles) rank(path string) (rank int, ok bool) {
 	return d.Rank(path)
 }
 
-// resume takes over the scope that the daemon's files had before a restart: of several, that of the file where sessions begin.
+// resume takes over the scope that the daemon's files had before a restart: of several, that of the
+// file where sessions begin.
 func (d *daemonFiles) resume(saved []SavedFile) {
 	if d == nil || d.Syslog {
 		return
@@ -81,8 +85,9 @@ func (d *daemonFiles) resume(saved []SavedFile) {
 	}
 }
 
-// scopeFor returns the scope of a file that is to be followed. saved is the one that it had before a restart, 0 if none: it stays so unless the
-// file has been joined with others since, or parted from them.
+// scopeFor returns the scope of a file that is to be followed. saved is the one that it had before
+// a restart, 0 if none: it stays so unless the file has been joined with others since, or parted
+// from them.
 func (s *FileSet) scopeFor(path string, saved uint32) uint32 {
 	_, joined := s.daemon.rank(path)
 	switch {

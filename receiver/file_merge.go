@@ -8,22 +8,27 @@ import (
 	"time"
 )
 
-// mergePatience is how long the files of a daemon wait for one whose reader doesn't answer, because its disk hangs, say. After that they
-// go on without it until it answers.
+// mergePatience is how long the files of a daemon wait for one whose reader doesn't answer, because
+// its disk hangs, say. After that they go on without it until it answers.
 const mergePatience = 5 * time.Second
 
-// A merge puts the lines of all files of one daemon into the order in which they were written: a session begins in one file and goes on in
-// another. Each file keeps its own readers. Before a reader hands lines over, it waits here until no older line can come from elsewhere:
+// A merge puts the lines of all files of one daemon into the order in which they were written: a
+// session begins in one file and goes on in another. Each file keeps its own readers. Before a
+// reader hands lines over, it waits here until no older line can come from elsewhere:
 //
 //   - What the files hold already is ordered by stamp: the reader whose next line is the oldest goes first.
-//   - A reader that has reached the end of its file holds nobody up if it got there after the waiting line was read: what it may find later
-//     was written later. If it got there before, it is asked to look again. So live lines wait for one more read of the other files.
+//   - A reader that has reached the end of its file holds nobody up if it got there after the waiting
+//     line was read: what it may find later was written later. If it got there before, it is asked to
+//     look again. So live lines wait for one more read of the other files.
 //   - A file that can't be read, is gone, or doesn't answer for mergePatience isn't waited for.
 //
-// Nothing is copied or split: a reader takes no more lines out of what it has read than may go now, so that positions stay exact.
+// Nothing is copied or split: a reader takes no more lines out of what it has read than may go now,
+// so that positions stay exact.
 type merge struct {
 	began time.Time
-	delay time.Duration // how long lines wait for what their daemon sends as syslog, since they were first seen; 0 if it sends none
+	// delay is how long lines wait, from when they were first seen, for what their daemon sends as
+	// syslog; 0 if it sends none.
+	delay time.Duration
 
 	patience time.Duration // mergePatience, but for tests
 
@@ -150,8 +155,8 @@ func (f *mergeFile) noteLook(began int64) {
 	f.merge.changed()
 }
 
-// settled says that one backlog has come to its end, and reports whether that was the last one of all files: their sessions go by the clock
-// again only then.
+// settled says that one backlog has come to its end, and reports whether that was the last one of
+// all files: their sessions go by the clock again only then.
 func (f *mergeFile) settled() bool {
 	if f == nil {
 		return true
@@ -162,12 +167,16 @@ func (f *mergeFile) settled() bool {
 	return f.merge.owed == 0
 }
 
-// add adds a generation, which is read after the one before it. late says that it has a backlog of its own to tell the end of.
+// add adds a generation, which is read after the one before it. late says that it has a backlog of
+// its own to tell the end of.
 func (f *mergeFile) add(g *generation, late bool) *stream {
 	if f == nil {
 		return nil
 	}
-	s := &stream{file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late, clock: lineClock{dialect: g.file.src.Dialect}}
+	s := &stream{
+		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late,
+		clock: lineClock{dialect: g.file.src.Dialect},
+	}
 	f.merge.mu.Lock()
 	defer f.merge.mu.Unlock()
 	if n := len(f.streams); n > 0 {
@@ -181,7 +190,8 @@ func (f *mergeFile) add(g *generation, late bool) *stream {
 	return s
 }
 
-// leave takes a generation out, which is read no more. It reports whether the Sink is to be told that a backlog has come to its end.
+// leave takes a generation out, which is read no more. It reports whether the Sink is to be told
+// that a backlog has come to its end.
 func (s *stream) leave() (tell bool) {
 	if s == nil {
 		return false
@@ -265,15 +275,16 @@ func (s *stream) become(state streamState, read int64) {
 	s.after, s.asked, s.late, s.data, s.stamp = nil, false, false, nil, nil
 }
 
-// A share says which lines a stream may hand over now, besides its next one: those older than the time before, and of those as old as
-// that the ones that follow directly, up to a connect, if it may.
+// A share says which lines a stream may hand over now, besides its next one: those older than the
+// time before, and of those as old as that the ones that follow directly, up to a connect, if it
+// may.
 type share struct {
 	before int64
 	equal  bool
 }
 
-// await waits until the stream may hand over its next line, the first of data, written at the time key and read at the time read. It returns false if over is closed
-// before that.
+// await waits until the stream may hand over its next line, the first of data, written at the time
+// key and read at the time read. It returns false if over is closed before that.
 func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-chan struct{}) (share, bool) {
 	m := s.file.merge
 	m.mu.Lock()
@@ -324,8 +335,9 @@ func (m *merge) changed() {
 	}
 }
 
-// first returns the waiting stream that is next, nil if none waits: the one with the oldest line, and of several the one of the file with
-// the least rank. But a session that ends comes before the connect of another process with its pid, though that is logged elsewhere.
+// first returns the waiting stream that is next, nil if none waits: the one with the oldest line,
+// and of several the one of the file with the least rank. But a session that ends comes before the
+// connect of another process with its pid, though that is logged elsewhere.
 func (m *merge) first() (next *stream) {
 	for _, f := range m.files {
 		for _, s := range f.streams {
@@ -352,8 +364,8 @@ func (m *merge) first() (next *stream) {
 	return next
 }
 
-// permits returns 0 if nothing older than the next line of s can come from elsewhere, or until when to wait for others to say so. s is the
-// first one.
+// permits returns 0 if nothing older than the next line of s can come from elsewhere, or until when
+// to wait for others to say so. s is the first one.
 func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	now := m.now()
 	if now < notBefore {
@@ -385,7 +397,8 @@ func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	return again
 }
 
-// holdsUp says whether something older than the next line of s may still come from o, and until when to wait for o to say.
+// holdsUp says whether something older than the next line of s may still come from o, and until
+// when to wait for o to say.
 func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	switch {
 	case o == s || o.late || o.state == streamFailed || o.state == streamWaiting:
@@ -406,8 +419,9 @@ func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	return until, true
 }
 
-// share returns what s, which is first and may go, may hand over: what is older than all others' next lines, and of what is as old as one of
-// these the lines up to the next connect if s would be first again. The caller holds the lock.
+// share returns what s, which is first and may go, may hand over: what is older than all others'
+// next lines, and of what is as old as one of these the lines up to the next connect if s would be
+// first again. The caller holds the lock.
 func (m *merge) share(s *stream) share {
 	mine := share{before: math.MaxInt64}
 	for _, f := range m.files {
@@ -425,8 +439,8 @@ func (m *merge) share(s *stream) share {
 	return mine
 }
 
-// allowed returns how many bytes of data, which begins with a line that may go, may go with it: whole lines, at most as many as fit into a
-// slab. next is where the clock stands behind them.
+// allowed returns how many bytes of data, which begins with a line that may go, may go with it:
+// whole lines, at most as many as fit into a slab. next is where the clock stands behind them.
 func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n int, next lineTime) {
 	next = first
 	for lines := 0; lines < slabLines; lines++ {
@@ -450,9 +464,10 @@ func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n i
 	return n, next
 }
 
-// turn waits until lines of data may be handed over, and returns how many bytes of them; all where it is no question of order, as without a
-// merge, or where data holds no whole line. end is where data ends in the file; at is when it was read, by the wall clock and by the
-// merge's. It returns false if the File is over before that.
+// turn waits until lines of data may be handed over, and returns how many bytes of them; all where
+// it is no question of order, as without a merge, or where data holds no whole line. end is where
+// data ends in the file; at is when it was read, by the wall clock and by the merge's. It returns
+// false if the File is over before that.
 func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	s := g.stream
 	if s == nil {
@@ -481,7 +496,8 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	return n, true
 }
 
-// notBefore returns when data that ends at end may go: when all that the daemon sent as syslog before it was written has come.
+// notBefore returns when data that ends at end may go: when all that the daemon sent as syslog
+// before it was written has come.
 func (s *stream) notBefore(g *generation, end int64) int64 {
 	delay := int64(s.file.merge.delay)
 	if delay == 0 {

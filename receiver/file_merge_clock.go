@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A lineZone says how the stamps of a file without a zone are to be read. Before rsync 3.4.2 a daemon in a chroot knows no time zone: what it
-// logs to its module's file is in UTC, while its connects are not. The zero value is the machine's zone.
+// A lineZone says how the stamps of a file without a zone are to be read. Before rsync 3.4.2 a
+// daemon in a chroot knows no time zone: what it logs to its module's file is in UTC, while its
+// connects are not. The zero value is the machine's zone.
 type lineZone struct {
 	known bool
 	utc   bool
@@ -47,8 +48,8 @@ func (c *lineClock) stamp(line []byte) []byte {
 	return c.message.Stamp
 }
 
-// read returns when a line was written that follows one of the time given; a line without a stamp was written with that one. at is when it
-// was read, by the wall clock.
+// read returns when a line was written that follows one of the time given; a line without a stamp
+// was written with that one. at is when it was read, by the wall clock.
 func (c *lineClock) read(line []byte, after lineTime, at int64) lineTime {
 	stamp, zoned, ok := c.local.Time(c.stamp(line), at)
 	if !ok {
@@ -83,7 +84,8 @@ func (c *lineClock) inZone(z lineZone, local, at int64) int64 {
 	return local - z.east
 }
 
-// learn finds out the zone of a line that was written at the time given, late by as much at most. It returns false where the two don't show it.
+// learn finds out the zone of a line that was written at the time given, late by as much at most.
+// It returns false where the two don't show it.
 func (c *lineClock) learn(line []byte, written int64, late time.Duration) (lineZone, bool) {
 	local, zoned, ok := c.local.Time(c.stamp(line), written)
 	if !ok || zoned {
@@ -117,7 +119,8 @@ func (c *lineClock) connects(data []byte) int32 {
 	return m.PID
 }
 
-// ends reports whether a session of the pid sums up in one of the first lines of data, those with the stamp given, before another one starts.
+// ends reports whether a session of the pid sums up in one of the first lines of data, those with
+// the stamp given, before another one starts.
 func (c *lineClock) ends(data, stamp []byte, pid int32) bool {
 	const most = 1024 // lines of one second
 	for range most {
@@ -165,7 +168,8 @@ func (s *stream) setZone(z lineZone) {
 	s.file.zone = z
 }
 
-// learn sees to it that the zone of the line that comes next is known, by the time at which it was read if it is a live one.
+// learn sees to it that the zone of the line that comes next is known, by the time at which it was
+// read if it is a live one.
 func (s *stream) learn(g *generation, line []byte, at int64, live bool) {
 	c := &s.clock
 	if !c.zone.known {

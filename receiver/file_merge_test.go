@@ -23,9 +23,9 @@ type splitLine struct {
 	text string // the whole line
 }
 
-// splitLog makes what a daemon logs of n sessions, some at a time, to its own file and to those of its modules. Its pids come round soon: within
-// the second in which a session ends if it shall, though not within the one in which it starts. at says when a line is written, and lets
-// time pass.
+// splitLog makes what a daemon logs of n sessions, some at a time, to its own file and to those of
+// its modules. Its pids come round soon: within the second in which a session ends if it shall,
+// though not within the one in which it starts. at says when a line is written, and lets time pass.
 func splitLog(random *rand.Rand, n, files int, soon bool, at func() time.Time) (all []splitLine) {
 	writeSplit(random, n, files, soon, at, func(l splitLine) { all = append(all, l) })
 	return all
@@ -90,7 +90,8 @@ func then(random *rand.Rand) func() time.Time {
 	}
 }
 
-// A mergeSink keeps all lines in the order in which they come, and how far each file is counted. It counts no more once it is killed.
+// A mergeSink keeps all lines in the order in which they come, and how far each file is counted. It
+// counts no more once it is killed.
 type mergeSink struct {
 	mu     sync.Mutex
 	lines  []string
@@ -169,8 +170,9 @@ func (s *mergeSink) check(t *testing.T, written []splitLine) {
 	for pid, lines := range all {
 		for i := range max(len(lines), len(got[pid])) {
 			if i >= len(lines) || i >= len(got[pid]) || lines[i] != got[pid][i] {
-				t.Errorf("process %s: %d lines, want %d; from line %d on %q, want %q", pid, len(got[pid]), len(lines), i,
-					clip(got[pid][min(i, len(got[pid])):min(i+4, len(got[pid]))]), clip(lines[min(i, len(lines)):min(i+4, len(lines))]))
+				from := func(all []string) []string { return clip(all[min(i, len(all)):min(i+4, len(all))]) }
+				t.Errorf("process %s: %d lines, want %d; from line %d on %q, want %q",
+					pid, len(got[pid]), len(lines), i, from(got[pid]), from(lines))
 				break
 			}
 		}
@@ -249,8 +251,8 @@ func short(random *rand.Rand) func(int, []byte, int64) (int, error) {
 	}
 }
 
-// A backlog in several files comes in the order in which it was written, however it is read, and whenever the program is killed in the middle
-// of it. The end of it is told once, after all of it.
+// A backlog in several files comes in the order in which it was written, however it is read, and
+// whenever the program is killed in the middle of it. The end of it is told once, after all of it.
 func TestMergeOfABacklog(t *testing.T) {
 	random := rand.New(rand.NewPCG(testenv.Seed(t), 1))
 	for round := range testenv.Tortured(12, 500) {
@@ -290,7 +292,8 @@ func TestMergeOfABacklog(t *testing.T) {
 	}
 }
 
-// What is written while the files are followed comes in its order, though each file has a reader of its own, and is rotated at times of its own.
+// What is written while the files are followed comes in its order, though each file has a reader of
+// its own, and is rotated at times of its own.
 func TestMergeLive(t *testing.T) {
 	for _, pollOnly := range []bool{false, true} {
 		t.Run(fmt.Sprintf("polling %v", pollOnly), func(t *testing.T) {
@@ -321,7 +324,8 @@ func TestMergeLive(t *testing.T) {
 	}
 }
 
-// After a restart, what was written meanwhile is in files that were rotated and compressed. Several have to be unpacked at the same time.
+// After a restart, what was written meanwhile is in files that were rotated and compressed. Several
+// have to be unpacked at the same time.
 func TestMergeOfCompressedFiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(testenv.Seed(t), 3))
 	files := newSplitFiles(t, 3)
@@ -362,7 +366,8 @@ func TestMergeOfCompressedFiles(t *testing.T) {
 	sink.check(t, log)
 }
 
-// A file that can't be read isn't waited for, and one whose disk hangs not for long. Once they can be read, their lines come.
+// A file that can't be read isn't waited for, and one whose disk hangs not for long. Once they can
+// be read, their lines come.
 func TestMergeGoesOnWithout(t *testing.T) {
 	for name, test := range map[string]struct {
 		patience time.Duration
@@ -391,7 +396,8 @@ func TestMergeGoesOnWithout(t *testing.T) {
 			t.Cleanup(free)
 			files.opt.patience = test.patience
 			files.opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
-				if it, err := statFD(fd); err == nil && it.id == info.id && off == 0 && len(p) > 1<<17 { // a block, not what a look reads
+				const block = 1 << 17 // a look reads less
+				if it, err := statFD(fd); err == nil && it.id == info.id && off == 0 && len(p) > block {
 					if err := test.read(release); err != nil {
 						return -1, err
 					}
@@ -421,8 +427,8 @@ func TestMergeGoesOnWithout(t *testing.T) {
 	}
 }
 
-// A module whose daemon knows no time zone in its chroot (rsync before 3.4.2) logs hours ahead of its connects, or behind. When the
-// file was last written to says so.
+// A module whose daemon knows no time zone in its chroot (rsync before 3.4.2) logs hours ahead of
+// its connects, or behind. When the file was last written to says so.
 func TestMergeOfAnotherZone(t *testing.T) {
 	random := rand.New(rand.NewPCG(testenv.Seed(t), 5))
 	for _, ahead := range []time.Duration{5 * time.Hour, -9*time.Hour - 30*time.Minute} {
@@ -451,7 +457,8 @@ func TestMergeOfAnotherZone(t *testing.T) {
 	}
 }
 
-// Files that are joined have one scope, from the next start on where they were not before, and have each their own again when they are parted.
+// Files that are joined have one scope, from the next start on where they were not before, and have
+// each their own again when they are parted.
 func TestScopesOfJoinedFiles(t *testing.T) {
 	files := newSplitFiles(t, 3)
 	scopes := func(joined bool, resume *FileSetState) (*FileSetState, []uint32) {

@@ -30,7 +30,8 @@ func (v *validator) withAuto(s *setting) []string {
 	} else {
 		for _, f := range v.conf.logFiles() {
 			if reason, remedy := cannotFollow(f.path); reason != "" {
-				v.warn("%s=%q (from %s): %s logs to %q, which is not followed: %s: %s", s.name, autoFiles, s.origin, f.whose, f.path, reason, remedy)
+				v.warn("%s=%q (from %s): %s logs to %q, which is not followed: %s: %s",
+					s.name, autoFiles, s.origin, f.whose, f.path, reason, remedy)
 				continue
 			}
 			found = append(found, receiver.QuotePattern(f.path))
@@ -46,7 +47,8 @@ func (v *validator) withAuto(s *setting) []string {
 // A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
-// logFiles returns the log files that an rsyncd.conf names, each once: the daemon's own first, where sessions begin.
+// logFiles returns the log files that an rsyncd.conf names, each once: the daemon's own first,
+// where sessions begin.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
 		if filepath.IsAbs(path) {
@@ -63,7 +65,8 @@ func (r *confReader) logFiles() (all []confLog) {
 	return all
 }
 
-// logsToSyslog says whether a part of what the daemon logs goes to syslog: its own messages, or those of a module.
+// logsToSyslog says whether a part of what the daemon logs goes to syslog: its own messages, or
+// those of a module.
 func (r *confReader) logsToSyslog() bool {
 	return r.defaults.logFile == "" || slices.ContainsFunc(r.modules, func(m confModule) bool { return m.logFile == "" })
 }
@@ -71,7 +74,8 @@ func (r *confReader) logsToSyslog() bool {
 // confVariable is one that rsyncd puts a value in the place of (loadparm.c: expand_vars).
 var confVariable = regexp.MustCompile(`%[A-Za-z_][A-Za-z0-9_]*%`)
 
-// cannotFollow says why a log file of rsyncd.conf can't be followed by its name, and what to do; the reason is empty where it can.
+// cannotFollow says why a log file of rsyncd.conf can't be followed by its name, and what to do;
+// the reason is empty where it can.
 func cannotFollow(path string) (reason, remedy string) {
 	if name := confVariable.FindString(path); name != "" {
 		return "only rsyncd knows the value of " + name, "name these files in FILE, as a pattern"
@@ -80,7 +84,8 @@ func cannotFollow(path string) (reason, remedy string) {
 		return "it is relative to where rsyncd was started", "write the whole path in rsyncd.conf, or name the file in FILE"
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return "it is no regular file", "have rsyncd log to a file or to syslog, or give the exporter the other end as its standard input"
+		return "it is no regular file",
+			"have rsyncd log to a file or to syslog, or give the exporter the other end as its standard input"
 	}
 	return "", ""
 }
@@ -98,15 +103,17 @@ func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
 	followed := slices.ContainsFunc(c.Files, func(path string) bool {
 		return slices.ContainsFunc(expand(path), func(p string) bool { _, ok := d.Rank(p); return ok })
 	})
-	local := c.ListenUnixgram != "" || slices.ContainsFunc(c.Passed, func(p passedSocket) bool { return p.role == roleUnixgram })
+	isUnix := func(p passedSocket) bool { return p.role == roleUnixgram }
+	local := c.ListenUnixgram != "" || slices.ContainsFunc(c.Passed, isUnix)
 	remote := len(c.ListenUDP)+len(c.ListenTCP)+len(c.ListenTLS) > 0 || takesMessages(c.Passed)
 	if !followed || !v.conf.logsToSyslog() || !local && !remote {
 		return d
 	}
 	d.Syslog = true
 	if !local && c.FileHost == nil {
-		v.warn("RSYNCD_CONF=%q (from %s): sessions log to files and to syslog, whose messages come from a relay: have FILE_HOST give the files the host "+
-			"name that these bear, or sessions are not whole", s.RsyncdConf.value, s.RsyncdConf.origin)
+		v.warn("RSYNCD_CONF=%q (from %s): sessions log to files and to syslog, whose messages come from a relay: "+
+			"have FILE_HOST give the files the host name that these bear, or sessions are not whole",
+			s.RsyncdConf.value, s.RsyncdConf.origin)
 	}
 	return d
 }
@@ -137,8 +144,8 @@ func (v *validator) fileHost(s *setting) *regexp.Regexp {
 	return re
 }
 
-// hostOf returns the host of a followed file's lines, empty where they say it themselves. All files of one daemon have the host of the first
-// that has one.
+// hostOf returns the host of a followed file's lines, empty where they say it themselves. All files
+// of one daemon have the host of the first that has one.
 func (c *Config) hostOf(path string) string {
 	if c.FileHost == nil {
 		return ""

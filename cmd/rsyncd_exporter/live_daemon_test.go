@@ -14,7 +14,8 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// splitConf is of a daemon whose sessions begin in one log file and go on in another, that of their module. Two modules share one.
+// splitConf is of a daemon whose sessions begin in one log file and go on in another, that of their
+// module. Two modules share one.
 const splitConf = `
 [one]
 log file = DIR/one.log
@@ -37,8 +38,8 @@ hosts deny = *
 log file = DIR/secret.log
 `
 
-// splitSite makes a site whose daemon logs to several files, or its own part to a unix socket in its directory. The configuration is there
-// before the daemon, for an exporter that reads it.
+// splitSite makes a site whose daemon logs to several files, or its own part to a unix socket in
+// its directory. The configuration is there before the daemon, for an exporter that reads it.
 func splitSite(t *testing.T, by logging) *site {
 	t.Helper()
 	s := &site{dir: testenv.Dir(t), own: testenv.Dir(t)}
@@ -152,8 +153,8 @@ func TestLiveSplitOverFilesThatAreRotated(t *testing.T) {
 	s.audit(t)
 }
 
-// The same, read by an exporter that was stopped and started again: what was logged meanwhile is in all files, and a session goes on over
-// it all.
+// The same, read by an exporter that was stopped and started again: what was logged meanwhile is in
+// all files, and a session goes on over it all.
 func TestLiveSplitOverFilesAndARestart(t *testing.T) {
 	t.Parallel()
 	s := splitSite(t, logFile)
