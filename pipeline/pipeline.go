@@ -42,6 +42,7 @@ type Pipeline struct {
 	clock    clock
 	stamps   receiver.Stamps
 	message  receiver.Message // scratch
+	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
 	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted; nil unless Config.Resumable
@@ -183,7 +184,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	if len(slab.Messages) > 0 {
 		in.LastMessage = wall
 	} else if slab.CaughtUp() {
-		p.sessions.CaughtUp(src.Scope)
+		p.caughtUp(src)
 	}
 	if slab.Position != nil && p.delivered != nil {
 		p.delivers(src.Name, slab.Position)
@@ -193,6 +194,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
 	}
 	behind := int64(p.clock.behind())
+	live := src.Live || src.Joins && !slab.Backlog // what it joins has no stamps to compare with
 	for i, raw := range slab.Messages {
 		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
 			in.Discarded[d]++
@@ -213,18 +215,32 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		if src.Wrapped && !r.relay && p.message.Tag != nil {
 			if !p.message.Unwrap() {
 				in.Discarded[receiver.NoHeader]++
+				tally.note(Trouble(receiver.NoHeader), raw)
 				continue
 			}
 			r.from.Started = 0 // of the process that has passed the line on
 		}
+		if src.Host != "" {
+			p.host = append(p.host[:0], src.Host...)
+			p.message.Host = p.host
+		}
 		r.when.Stamp = 0
-		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !src.Live) {
+		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !live) {
 			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
 		}
 		kind, believed := p.count(&r)
 		p.counted(tally, kind, believed)
 	}
 	p.tallies.look(tally)
+}
+
+// caughtUp lets the sessions of a source go by the clock again.
+func (p *Pipeline) caughtUp(src *receiver.Source) {
+	if src.Joins {
+		p.sessions.HostCaughtUp(src.Scope, src.Host)
+		return
+	}
+	p.sessions.CaughtUp(src.Scope)
 }
 
 // A record is what is known of p.message besides its header and its text.
@@ -243,7 +259,7 @@ const ownTag = "rsyncd_exporter"
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
-		return p.message.Tag == nil && src.Scope != 0
+		return p.message.Tag == nil && src.IsFile()
 	case ownTag:
 		return false
 	}

@@ -260,16 +260,11 @@ func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
 	if s.Orphans, err = decodePositions(c.Orphans); err != nil {
 		return s, fmt.Errorf("orphans: %w", err)
 	}
-	scopes := map[uint32]bool{}
 	for i := range c.Files {
 		f, err := c.Files[i].decode()
-		if err == nil && scopes[f.Scope] {
-			err = fmt.Errorf("its scope %d is another's, too", f.Scope)
-		}
 		if err != nil {
 			return s, fmt.Errorf("followed file %q: %w", c.Files[i].Path, err)
 		}
-		scopes[f.Scope] = true
 		s.Files = append(s.Files, f)
 	}
 	for _, e := range c.Sums {

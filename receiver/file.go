@@ -47,6 +47,8 @@ type FileOptions struct {
 
 	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
 	shared   *registry                                      // of a FileSet; nil for a File that is alone
+	merge    *merge                                         // of the files of one daemon; nil for a file that has one to itself
+	rank     int                                            // in merge, see mergeFile
 	pollOnly bool                                           // for tests: no inotify
 	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
 }
@@ -127,6 +129,7 @@ type File struct {
 	oldHeads    [][]byte // see noteOld
 
 	shared *registry
+	merged *mergeFile // nil where opt.merge is
 
 	mu          sync.Mutex          // guards what follows, which only the looker changes, but for cuts
 	generations []*generation       // oldest first
@@ -186,6 +189,7 @@ func FollowFile(src Source, opt FileOptions, sink Sink) (*File, error) {
 			f.shared.claim(p.ID, opt.Path)
 		}
 	}
+	f.merged = opt.merge.join(opt.rank)
 	f.look()
 	f.noteBacklog()
 	return f, nil
@@ -210,10 +214,16 @@ func (f *File) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-f.wake:
 		case <-timer.C:
+		case <-f.merged.checks():
+			if began := f.merged.now(); f.asBefore() {
+				f.merged.noteLook(began)
+				continue
+			}
 		}
 		f.look()
 		timer.Reset(f.opt.Poll)
 	}
+	f.merged.closing()
 	f.start(&readers)
 	close(f.ending)
 	last := time.AfterFunc(drainLimit, func() { close(f.over) })
@@ -236,6 +246,7 @@ func (f *File) start(readers *sync.WaitGroup) {
 func (f *File) look() {
 	f.setLooking(f.clock())
 	defer f.setLooking(notLooking)
+	defer f.merged.noteLook(f.merged.now())
 	f.reap()
 	dir, base := f.place()
 	f.setAt(filepath.Join(dir, base))
@@ -280,6 +291,18 @@ func (f *File) look() {
 	f.publish(began)
 	f.noteLook(err, errors.Join(lerr, serr))
 	f.retire()
+}
+
+// asBefore reports whether the path still leads where the last look found it leading, so that another look would find no other file there.
+func (f *File) asBefore() bool {
+	info, err := statPath(f.opt.Path, true)
+	switch {
+	case err != nil:
+		return f.current == nil
+	case f.current != nil:
+		return info.id == f.current.id
+	}
+	return info.id == f.refused || f.twin != "" || info.wrongKind("") != nil
 }
 
 // place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it.
@@ -440,6 +463,8 @@ func (f *File) adopt(fresh []*generation) {
 		if size := g.size.Load(); g.packed != nil || g.offset.Load() < size {
 			g.goal, g.late = size, true
 		}
+		g.stream = f.merged.add(g, g.late)
+		g.stream.learnZone(g, g.size.Load())
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -538,6 +563,7 @@ func (f *File) reap() {
 // release closes a generation that nobody reads any more and remembers how far it was read. The caller holds mu.
 func (f *File) release(g *generation) {
 	f.notify.unwatchFile(g.watch)
+	g.stream.leave()
 	unix.Close(g.fd)
 	f.offset, f.size = g.offset.Load(), g.size.Load()
 	f.remember(pastFile{pos: g.pos, begin: g.begin, before: g.before})
@@ -555,6 +581,7 @@ func (f *File) Close() error {
 		f.owed[g.id] = g.place
 	}
 	f.generations = nil
+	f.merged.leave()
 	f.notify.close()
 	return nil
 }

@@ -59,6 +59,7 @@ type generation struct {
 	late    bool         // it doesn't, as the generation came later
 	packed  *packed      // how to read it, if it is compressed; nil otherwise
 	watch   int32        // of the notifier
+	stream  *stream      // its place among the files of its daemon; nil if there are no others
 	after   *generation  // the one to be read to its end first
 	again   bool         // it was held before, or goes on where another did
 	instead FileID       // the file that is gone where this goes on, zero if none
@@ -102,6 +103,7 @@ func newBlock() any {
 // run reads the file until it is let go, or File.ending is closed.
 func (g *generation) run() {
 	defer close(g.done)
+	defer g.leaveMerge()
 	if g.packed != nil {
 		g.runPacked()
 		return
@@ -145,6 +147,7 @@ func (g *generation) run() {
 func (g *generation) awaitTurn() {
 	before := g.after
 	g.after = nil
+	defer g.stream.begin()
 	if before == nil || before.trouble.Load() != nil {
 		return
 	}
@@ -171,6 +174,7 @@ func (g *generation) drain() (err error) {
 		default:
 		}
 		began = g.file.clock()
+		merged := g.stream.now()
 		next := g.nextTurn()
 		more, err = g.read(b)
 		if more || err != nil {
@@ -182,6 +186,7 @@ func (g *generation) drain() (err error) {
 		}
 		if atEnd && err == nil {
 			g.caughtUp() // part of a line may be left, whose rest is new
+			g.stream.ended(merged)
 		}
 		if next != nil && (atEnd || g.pos.Offset >= next.size) {
 			g.waiting.Store(nil)
@@ -198,13 +203,24 @@ func (g *generation) drain() (err error) {
 		g.level.Store(began)
 		g.behind.Store(false)
 	}
+	if err != nil {
+		g.stream.failed()
+	}
 	g.report(err)
 	return err
+}
+
+// leaveMerge lets the files of the same daemon go on without this one, which is read no more.
+func (g *generation) leaveMerge() {
+	if tell := g.stream.leave(); tell && !g.stopped() {
+		g.file.sink.Deliver(&g.file.src, &Slab{At: time.Now().UnixNano()})
+	}
 }
 
 // caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came later.
 func (g *generation) caughtUp() {
 	if g.goal >= 0 && g.late {
+		g.stream.toldEnd()
 		g.file.tellCaughtUp()
 	}
 	g.goal = -1
@@ -265,18 +281,22 @@ func (g *generation) read(b *block) (more bool, err error) {
 	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
 		return true, g.skipHole(b)
 	}
-	return more, nil
+	return more || g.isOver(), nil
 }
 
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
 // takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
-// they end.
+// they end: at start, too, if there is no more time for them.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
-	at := time.Now().UnixNano()
+	at, merged := time.Now().UnixNano(), g.stream.now()
 	for {
-		end = start + takeLines(&b.slab, data, start, &g.pos.Skipping)
+		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
+		if !ok {
+			return start
+		}
+		end = start + takeLines(&b.slab, data[:start+may], start, &g.pos.Skipping)
 		if end == start {
 			return end
 		}
@@ -442,6 +462,7 @@ func (g *generation) finish() {
 	info, serr := statFD(g.fd)
 	switch {
 	case err == errOtherCopy:
+	case g.isOver(): // what is left is for the next start
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.file.noteGap(GapUnread)
 	case g.end > g.pos.Offset:

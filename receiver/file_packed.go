@@ -216,12 +216,14 @@ func (f *File) showUnpackable(path string, offset int64, err error) {
 func (g *generation) runPacked() {
 	f := g.file
 	g.awaitTurn()
-	select {
-	case f.shared.unpacking <- struct{}{}:
-	case <-f.ending:
-		return
+	if g.stream == nil { // the files of one daemon have to be read at the same time
+		select {
+		case f.shared.unpacking <- struct{}{}:
+		case <-f.ending:
+			return
+		}
+		defer func() { <-f.shared.unpacking }()
 	}
-	defer func() { <-f.shared.unpacking }()
 	g.behind.Store(true)
 	for torn, size := 0, int64(-1); ; torn++ {
 		err := g.unpack()

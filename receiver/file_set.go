@@ -31,10 +31,13 @@ type FileSetOptions struct {
 	File  FileOptions // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
 	Source func(path string, scope uint32) Source
+	Daemon Daemon
 	// Resume is what State gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
 	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
 	// its first line.
 	Resume *FileSetState
+
+	patience time.Duration // for tests, in place of mergePatience
 
 	most   int           // for tests, in place of maxSetFiles
 	forget time.Duration // for tests, in place of forgetLimit
@@ -75,6 +78,7 @@ type FileSet struct {
 	caughtUp chan struct{}
 	began    time.Time
 	known    []string // paths and patterns that a saved state was made with
+	daemon   *daemonFiles
 
 	// Of the looker.
 	scanned   bool
@@ -137,6 +141,7 @@ func FollowFiles(opt FileSetOptions, sink Sink) (*FileSet, error) {
 			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
 		}
 	}
+	s.daemon = newDaemonFiles(&s.opt)
 	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
 		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
 	}
@@ -184,6 +189,7 @@ func (s *FileSet) beginSaved(files []SavedFile) error {
 			s.registry.claim(p.ID, f.Path)
 		}
 	}
+	s.daemon.resume(still)
 	for i := range still {
 		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false); err != nil {
 			return err
@@ -225,8 +231,9 @@ func (s *FileSet) add(path string, scope uint32, pattern *patternSums, saved *Fi
 		opt.FromBeginning, opt.newSince = true, s.since
 	}
 	opt.pollOnly = opt.pollOnly || len(s.members) >= maxNotified
-	if scope == 0 {
-		scope = s.nextScope
+	scope = s.scopeFor(path, scope)
+	if rank, ok := s.daemon.rank(path); ok {
+		opt.merge, opt.rank = s.daemon.merge, rank
 	}
 	s.registry.follow(path)
 	f, err := FollowFile(s.opt.Source(path, scope), opt, s.sink)

@@ -157,6 +157,7 @@ func (f *File) CaughtUp() <-chan struct{} { return f.caughtUp }
 func (f *File) noteBacklog() {
 	f.behind.Store(1)
 	for _, g := range f.generations {
+		g.stream.waive()
 		if f.opt.Resume == nil && !f.opt.FromBeginning && g.packed == nil {
 			g.goal = -1 // where reading begins at the end, part of a line may be there
 		}
@@ -176,5 +177,10 @@ func (f *File) arrived() {
 	}
 }
 
-// tellCaughtUp lets the Sink know that what it gets from now on was written while the file was read.
-func (f *File) tellCaughtUp() { f.sink.Deliver(&f.src, &Slab{At: time.Now().UnixNano()}) }
+// tellCaughtUp lets the Sink know that what it gets from now on was written while the file was read. Of the files of one daemon the last one
+// to get there tells.
+func (f *File) tellCaughtUp() {
+	if f.merged.settled() {
+		f.sink.Deliver(&f.src, &Slab{At: time.Now().UnixNano()})
+	}
+}

@@ -8,10 +8,15 @@ const MaxMessage = 16 << 10
 
 // A Source describes one input to whoever handles its slabs. It is made once, before the input runs, and never changes.
 type Source struct {
-	Input   string  // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
-	Name    string  // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
-	Scope   uint32  // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file and stdin; see Slab.Senders
-	Live    bool    // messages come at once, so that a stamp without a time zone says nothing that their arrival doesn't
+	Input string // value of the metrics' input label: udp, tcp, tls, unixgram, file, stdin
+	Name  string // for logs and errors: "udp 127.0.0.1:5514", "file /var/log/rsyncd.log"
+	Scope uint32 // keeps equal pids apart: 0 for everything that arrives as syslog, a number of its own for each followed file, or daemon's files, and stdin; see Slab.Senders
+	Live  bool   // messages come at once, so that a stamp without a time zone says nothing that their arrival doesn't
+	// Host is the host of this input's messages, whatever their headers say; empty where these say it.
+	Host string
+	// Joins says of a followed file that its lines go on where what arrives as syslog from the same host leaves off: one daemon sends both.
+	// Its Scope is 0 then.
+	Joins   bool
 	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see Message.Unwrap
 	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
 }
@@ -61,6 +66,9 @@ type Sender struct {
 
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
+
+// IsFile says whether the source is a log file, or standard input: a line without a syslog tag is rsync's own there.
+func (s *Source) IsFile() bool { return s.Scope != 0 || s.Joins }
 
 // IsFileScope says whether a scope is a followed file's: what is logged to it while nobody reads is read later.
 func IsFileScope(scope uint32) bool { return scope != 0 && scope != StdinScope && scope < ForeignScope }

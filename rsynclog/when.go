@@ -194,3 +194,10 @@ func (t *Sessions) CaughtUp(scope uint32) {
 		}
 	}
 }
+
+// HostCaughtUp is CaughtUp for one host of a scope: others have queues of their own.
+func (t *Sessions) HostCaughtUp(scope uint32, host string) {
+	if o := t.origins[originKey{scope: scope, host: host}]; o != nil {
+		o.clock.behind, o.clock.quietFrom = false, 0
+	}
+}

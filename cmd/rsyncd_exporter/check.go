@@ -42,6 +42,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		}
 		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
 	}
+	printDaemon(std.out, cfg.Daemon)
 	status := exitOK
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())

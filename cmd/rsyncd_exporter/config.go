@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -39,6 +40,8 @@ type Config struct {
 	Files              []string       // paths and patterns, see receiver.FileSetOptions.Paths, each once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
+	FileHost           *regexp.Regexp    // has a group "host"; nil: lines have the host that they name themselves
+	Daemon             receiver.Daemon   // those of Files that RSYNCD_CONF makes one daemon's
 	StateDir           string            // path; empty: memory only
 	SyslogFormat       string            // receiver.ByName takes it
 	SyslogLogLines     bool              // receiver.Source.Wrapped
@@ -102,6 +105,7 @@ type validator struct {
 	problems []error
 	warnings []string
 	formats  map[string]string // Config.ModuleFormats
+	conf     *confReader       // what RSYNCD_CONF holds; nil where it is not set or can't be read
 }
 
 // problem notes that a setting can't be used: why, and what to do about it.
@@ -123,6 +127,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
 	passed := v.assign(sockets, s)
+	v.readConf(&s.RsyncdConf)
 	c := &Config{
 		ListenUDP:          v.addresses(&s.ListenUDP),
 		UDPSockets:         v.number(&s.UDPSockets, 1, maxUDPSockets),
@@ -137,6 +142,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		Files:              v.files(&s.File, s.legacyFiles),
 		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),
 		FileFromStart:      v.oneOf(&s.FileStart, "end", "beginning") == "beginning",
+		FileHost:           v.fileHost(&s.FileHost),
 		StateDir:           v.stateDir(&s.StateDir),
 		SyslogFormat:       v.syslogFormat(&s.SyslogFormat),
 		SyslogLogLines:     v.oneOf(&s.SyslogLogLines, "no", "yes") == "yes",
@@ -153,6 +159,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		Passed:             passed,
 	}
 	c.ModuleFormats = v.formats
+	c.Daemon = v.daemon(s, c)
 	v.withoutCovered(s, c)
 	v.together(s, c)
 	c.Warnings = v.warnings
@@ -219,7 +226,7 @@ func (v *validator) socketPath(s *setting) string {
 func (v *validator) files(s *setting, legacy []string) []string {
 	var files []string
 	var infos []fs.FileInfo
-	given := append(s.items(), legacy...)
+	given := append(v.withAuto(s), legacy...)
 	for i, name := range given {
 		origin := s.origin
 		if i >= len(given)-len(legacy) {
@@ -323,17 +330,27 @@ func (v *validator) globs(s *setting) []string {
 	return tags
 }
 
+// readConf reads RSYNCD_CONF, where that is set.
+func (v *validator) readConf(s *setting) {
+	if s.value == "" {
+		return
+	}
+	conf, err := loadRsyncdConf(s.value)
+	if err != nil {
+		v.problem(s, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
+		return
+	}
+	v.conf = conf
+}
+
 // modules returns the names given and those of an rsyncd.conf, and notes the log formats that the latter gives.
 func (v *validator) modules(names, conf *setting) []string {
 	modules := names.items()
-	if conf.value == "" {
+	if v.conf == nil {
 		return modules
 	}
-	found, err := readRsyncdConf(conf.value)
-	if err != nil {
-		v.problem(conf, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
-	}
-	if err == nil && len(found) == 0 {
+	found := v.conf.modules
+	if len(found) == 0 {
 		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.value, conf.origin)
 	}
 	for _, m := range found {

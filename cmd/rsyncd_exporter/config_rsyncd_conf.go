@@ -21,9 +21,10 @@ type confModule struct {
 	name      string
 	logFormat string
 	formatted bool // the file says what logFormat is, if only for all modules
+	logFile   string
 }
 
-// confReader reads modules out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
+// confReader reads modules and log files out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
 type confReader struct {
 	modules  []confModule
 	seen     map[string]int // by foldSection, where in modules
@@ -34,14 +35,14 @@ type confReader struct {
 
 const global = -1
 
-// readRsyncdConf returns the modules that an rsyncd.conf defines, itself or through &include and &merge, in their order.
-// The error is for files that can't be read and for sections that rsyncd would refuse too, with file and line.
-func readRsyncdConf(path string) (modules []confModule, err error) {
+// loadRsyncdConf returns what an rsyncd.conf says, itself or through &include and &merge: the modules in their order, and in defaults what
+// holds outside of any. The error is for files that can't be read and for sections that rsyncd would refuse too, with file and line.
+func loadRsyncdConf(path string) (*confReader, error) {
 	r := newConfReader()
 	if err := r.file(path, 0); err != nil {
 		return nil, err
 	}
-	return r.modules, nil
+	return r, nil
 }
 
 func newConfReader() *confReader {
@@ -144,18 +145,24 @@ func (r *confReader) begin(header string) error {
 	return nil
 }
 
-// parameter takes "log format = FORMAT"; before the first module, or in [global], it is for the modules that follow (loadparm.c:
-// do_parameter).
+// parameter takes "log format = FORMAT" and "log file = PATH"; before the first module, or in [global], they are for the modules that follow
+// (loadparm.c: do_parameter).
 func (r *confReader) parameter(line string) {
 	name, value, ok := strings.Cut(line, "=")
-	if !ok || foldSection(name) != "LOGFORMAT" {
+	if !ok {
 		return
 	}
 	m := &r.defaults
 	if r.section != global {
 		m = &r.modules[r.section]
 	}
-	m.logFormat, m.formatted = strings.Trim(value, confSpace), true
+	value = strings.Trim(value, confSpace)
+	switch foldSection(name) {
+	case "LOGFORMAT":
+		m.logFormat, m.formatted = value, true
+	case "LOGFILE":
+		m.logFile = value
+	}
 }
 
 // foldSection returns what names of the same section have in common: case and spaces don't count (loadparm.c:strwiEQ).

@@ -70,6 +70,15 @@ func TestModulesOfRsyncdConf(t *testing.T) {
 	}
 }
 
+// readRsyncdConf returns the modules of an rsyncd.conf.
+func readRsyncdConf(path string) ([]confModule, error) {
+	r, err := loadRsyncdConf(path)
+	if err != nil {
+		return nil, err
+	}
+	return r.modules, nil
+}
+
 func names(modules []confModule) (names []string) {
 	for _, m := range modules {
 		names = append(names, m.name)

@@ -34,9 +34,10 @@ type settings struct {
 	ListenUnixgramUids setting `split_words:"true" list:"true" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`
 	AllowFrom          setting `split_words:"true" default:"127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10" list:"true" meaning:"addresses and prefixes to receive from over UDP and TCP, or any; what others send is discarded unread"`
 	ReceiveBuffer      setting `split_words:"true" default:"16MiB" meaning:"socket buffer to ask the kernel for; 0 for the system's default"`
-	File               setting `split_words:"true" list:"true" meaning:"log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at each FILE_POLL; - is standard input"`
+	File               setting `split_words:"true" list:"true" meaning:"log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at each FILE_POLL; auto is all log files that RSYNCD_CONF names; - is standard input"`
 	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`
 	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
+	FileHost           setting `split_words:"true" meaning:"regular expression on a followed file's path whose group host names the host of its lines: /var/log/remote/(?P<host>[^/]+)/"`
 	StateDir           setting `split_words:"true" meaning:"directory for the counters, sessions and file positions, which then survive restarts; without it they begin anew"`
 	SyslogFormat       setting `split_words:"true" default:"auto" meaning:"header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"`
 	SyslogLogLines     setting `split_words:"true" default:"no" meaning:"yes if the text of each syslog message is a whole line of rsyncd's log file, as docker's syslog driver, imfile and logger send it: the pid is that line's, the tag names the container. Such a text is taken at its word, so leave it at no for messages that rsyncd sends"`
@@ -44,7 +45,7 @@ type settings struct {
 	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`
 	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`
 	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
-	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, and the modules' log formats, which then go before LOG_FORMAT"`
+	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, the modules' log formats, which then go before LOG_FORMAT, and the log files: those that are followed are one daemon's"`
 	Hosts              setting `split_words:"true" list:"true" meaning:"names of hosts, as they stand in the syslog header, whose series exist from the start, at 0, and always have room; others make room once silent for a day"`
 	MaxSeries          setting `split_words:"true" default:"10000" meaning:"how many series are served at most besides those of MODULES and HOSTS; what is beyond is counted as _other"`
 	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended"`

@@ -205,7 +205,8 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-// openFiles opens the followed files and standard input. Each file is a scope of its own: equal pids in two files are two processes.
+// openFiles opens the followed files and standard input. Each file is a scope of its own: equal pids in two files are two processes, unless
+// RSYNCD_CONF says that one daemon writes them.
 func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	if len(cfg.Files) == 0 {
 		return nil
@@ -231,8 +232,12 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 			Descriptors: cfg.share().logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
-			return receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Wrapped: cfg.SyslogLogLines, Dialect: lines}
+			src := receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Host: cfg.hostOf(path), Wrapped: cfg.SyslogLogLines, Dialect: lines}
+			_, joined := cfg.Daemon.Rank(path)
+			src.Joins = joined && cfg.Daemon.Syslog
+			return src
 		},
+		Daemon: cfg.Daemon,
 	}, p)
 	if err != nil {
 		return err

@@ -277,11 +277,22 @@ func (s *site) audit(t *testing.T) map[string]float64 {
 	if t.Failed() {
 		t.FailNow() // what the clients know is incomplete
 	}
+	defer func() {
+		if t.Failed() {
+			s.compare(t, s.scrape()) // tells which are missing
+		}
+	}()
 	summaries := total(s.until(float64(len(s.visits)), "rsync_sessions_total"), "rsync_messages_total", `kind="summary"`)
 	_ = s.d.Stop() // it ends as SIGTERM makes it
 	// The listener's stop line, which looks like the summary of an empty session, is the last line.
 	got := s.until(summaries+1, "rsync_messages_total", `kind="summary"`)
+	s.compare(t, got)
+	return got
+}
 
+// compare compares a scrape with the books.
+func (s *site) compare(t *testing.T, got map[string]float64) {
+	t.Helper()
 	want := expected(s.starts, s.visits)
 	for name, v := range got {
 		family, _, _ := strings.Cut(name, "{")
@@ -299,5 +310,4 @@ func (s *site) audit(t *testing.T) map[string]float64 {
 	if n := got["rsyncd_exporter_session_table_size"]; n > float64(len(s.visits)) {
 		t.Errorf("%v sessions in the table, want %d: it holds some that no client had", n, len(s.visits))
 	}
-	return got
 }

@@ -216,8 +216,8 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 34 || lines[33] != "" { // heading, rule, 31 settings, nothing behind the last line feed
-		t.Errorf("%d lines, want 34", len(lines))
+	if len(lines) != 35 || lines[34] != "" { // heading, rule, 32 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 35", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
 	if !strings.Contains(out, "\n"+want+"\n") {
