@@ -152,7 +152,7 @@ show_counters() {
 show_urls() {
 	cat <<-URLS
 		metrics     http://127.0.0.1:$exporter_port/metrics
-		Prometheus  http://127.0.0.1:$prometheus_port/graph?g0.expr=sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))&g0.tab=0&g0.range_input=5m
+		Prometheus  $(graph_url "$prometheus_port" 'sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))')
 		rsyncd      rsync rsync://127.0.0.1:$rsync_port/
 	URLS
 }
