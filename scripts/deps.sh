@@ -153,9 +153,7 @@ apt_install() { DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-instal
 
 provide() {
 	case $1 in
-	go)
-		is_there go || fail "Go is missing: get 1.26 or later from https://go.dev/dl/ and put its bin directory in PATH"
-		;;
+	go) new_enough_go ;;
 	gcc) installed gcc build-essential ;;
 	git) installed git git ca-certificates ;;
 	ip) installed ip iproute2 ;;
@@ -179,6 +177,30 @@ provide() {
 		;;
 	*) fail "$1: not a program that this script knows" ;;
 	esac
+}
+
+# new_enough_go looks whether Go is there and is what go.mod asks for. Where it is older but may fetch the right one (GOTOOLCHAIN=auto), it does.
+new_enough_go() {
+	local want have get="get it from https://go.dev/dl/ and put its bin directory first in PATH"
+	want=$(sed -n 's/^go //p' go.mod)
+	is_there go || fail "Go ${want%.0} or later is missing: $get"
+	have=$(GOTOOLCHAIN=local go env GOVERSION) || fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
+	case $have in go[1-9]*) ;; *) return 0 ;; esac # a development version
+	have=${have#go}
+	[ "$(printf '%s\n' "$want" "$have" | sort -V | head -n 1)" != "$want" ] || return 0
+	case $(cd / && go env GOTOOLCHAIN) in
+	auto* | path* | *+auto)
+		GOPROXY=off go version >/dev/null 2>&1 || say "go.mod asks for Go $want and Go $have is here: it fetches that one (GOTOOLCHAIN=auto)"
+		go version >/dev/null ||
+			fail "Go ${want%.0} or later is needed, Go $have is here and can't fetch it (above is why): $get, or look at the network and GOPROXY"
+		;;
+	*) fail "Go ${want%.0} or later is needed and Go $have is here: $get$(may_fetch "$have")" ;;
+	esac
+}
+
+# may_fetch VERSION prints what else can be done with a Go that could fetch a newer one and isn't allowed to.
+may_fetch() {
+	[ "$(printf '%s\n' 1.21 "$1" | sort -V | head -n 1)" != 1.21 ] || echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
 }
 
 # modules fetches the Go modules that go.mod names, those of the tools among them.

@@ -94,8 +94,11 @@ func (b *Browser) Open(t testing.TB, url string) {
 	if err != nil {
 		t.Fatalf("opening %s: %v; what went wrong on the page: %q", url, err, b.Faults())
 	}
-	if response == nil || response.Status != http.StatusOK {
-		t.Fatalf("opening %s: the answer is %+v, want status 200", url, response)
+	if response == nil {
+		t.Fatalf("opening %s: no answer", url)
+	}
+	if response.Status != http.StatusOK {
+		t.Fatalf("opening %s: the answer has status %d, want 200", url, response.Status)
 	}
 }
 
