@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
+STARTED := $(shell date +%s)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
 DATAGRAMS ?= 10000000
@@ -12,7 +13,7 @@ HOSTILE_NAMES ?= 10000
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps go build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
+.PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,8 +29,11 @@ build: go ## build bin/rsyncd_exporter, static
 	@$(say) 'building bin/rsyncd_exporter $(VERSION)'
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/rsyncd_exporter ./cmd/rsyncd_exporter
 
-test: deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
-	@$(say) 'all tests passed'
+test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
+	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
+
+test-starts:
+	@$(say) 'everything that is tested: fifteen to twenty minutes on two cores, and some to fetch what is missing the first time'
 
 lint: go ## formatting, go vet, staticcheck
 	@$(say) 'gofmt, go vet, staticcheck'
@@ -38,8 +42,8 @@ lint: go ## formatting, go vet, staticcheck
 	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
 
 unit: go ## go test -race on every package, with real rsync and syslog daemons
-	@$(say) 'go test -race ./...'
-	@go test -race -timeout 17m ./... $(call or_fail,'tests failed; see above')
+	@$(say) 'go test -race ./...: the long part, ten to fifteen minutes on two cores; what has passed is not run again'
+	@go test -race -timeout 17m -json ./... | go run ./internal/testprogress $(call or_fail,'tests failed; see above')
 
 cross: go ## build for the other systems
 	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \

@@ -88,7 +88,7 @@ choose_log() {
 	log=$dir/log
 	if ! why=$(scripts/own-mounts true 2>&1); then
 		[ "$(id -u)" != 0 ] || fail "$why"
-		say "the daemon logs to a file, as $(id -un) can't give it a private /dev/log here, as in a chroot (${why#*: })"
+		say "the daemon logs to a file, as only root can give it a private /dev/log here (in a chroot, or without user namespaces)"
 		log=$dir/rsyncd.log
 	fi
 }

@@ -84,14 +84,14 @@ fresh_lists() {
 prometheus_with_pages() {
 	local wrapper=$tools/bin/prometheus pages=/usr/share/prometheus/web
 	[ ! -e "$wrapper" ] || grep -q web.local-assets "$wrapper" || rm -f "$wrapper"
+	if ! is_there prometheus && begin prometheus; then
+		say "unpacking Debian's prometheus with its pages under build/tools (prometheus is missing here)"
+		unpack prometheus '^(libjs|fonts)-'
+		[ -x "$tools/root/usr/bin/prometheus" ] && [ -e "$tools/root$pages/static/rickshaw/rickshaw.min.js" ] ||
+			fail "Debian's prometheus lacks its program or its pages: install Prometheus by hand (https://prometheus.io/download/)"
+		write_wrapper prometheus /usr/bin/prometheus '' "--web.local-assets=\"\$root$pages\""
+	fi
 	unpacked promtool prometheus /usr/bin/promtool
-	! is_there prometheus || return 0
-	begin prometheus || return 0
-	say "unpacking Debian's prometheus with its pages under build/tools (prometheus is missing here)"
-	unpack prometheus '^(libjs|fonts)-'
-	[ -x "$tools/root/usr/bin/prometheus" ] && [ -e "$tools/root$pages/static/rickshaw/rickshaw.min.js" ] ||
-		fail "Debian's prometheus lacks its program or its pages: install Prometheus by hand (https://prometheus.io/download/)"
-	write_wrapper prometheus /usr/bin/prometheus '' "--web.local-assets=\"\$root$pages\""
 }
 
 # chromium_with_fonts provides Chromium with the fonts that its pages are written in, also where the machine has others.
