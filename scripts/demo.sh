@@ -97,7 +97,7 @@ start_exporter() {
 	local exporter=${EXPORTER:-} input=LISTEN_UNIXGRAM
 	[ "$log" = "$dir/log" ] || input=FILE
 	if [ -z "$exporter" ]; then
-		say "building the exporter"
+		say "building the exporter (the first time takes a minute or more)"
 		exporter=$dir/rsyncd_exporter
 		go build -buildvcs=false -o "$exporter" ./cmd/rsyncd_exporter || fail "the exporter can't be built; above is why"
 	fi
