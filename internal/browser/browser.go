@@ -36,7 +36,6 @@ func Start(t testing.TB, width, height int) *Browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(testenv.Need(t, "chromium")),
-		chromedp.UserDataDir(testenv.Dir(t)),
 		chromedp.WindowSize(width, height),
 		chromedp.NoSandbox, // root has none, and a chroot allows none; the pages are our own
 		chromedp.DisableGPU,
