@@ -2,6 +2,9 @@ module rsyncd_exporter
 
 go 1.26.0
 
+// Programs that scripts/deps.sh has unpacked; some come with examples in Go.
+ignore ./build
+
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
