@@ -13,7 +13,8 @@ HOSTILE_NAMES ?= 10000
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
+.PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
+.PHONY: fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,7 +34,7 @@ test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everyt
 	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
 
 test-starts:
-	@$(say) 'everything that is tested: fifteen to twenty minutes on two cores, and some to fetch what is missing the first time'
+	@$(say) 'everything: 15 to 20 minutes on two cores, and some to fetch what is missing the first time'
 
 lint: go ## formatting, go vet, staticcheck
 	@$(say) 'gofmt, go vet, staticcheck'

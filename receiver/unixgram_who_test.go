@@ -431,7 +431,8 @@ func TestUnixgramContainersAfterOneAnother(t *testing.T) {
 
 // A process id that the kernel hands out again has another start time. It takes a pid namespace to choose the id of the next process.
 func TestUnixgramProcessIDsComeRound(t *testing.T) {
-	command := testenv.OwnMounts(t, "/bin/sh", "-c", "mount -t proc proc /proc && exec "+os.Args[0]+" -test.run='^TestUnixgramHelperReusesIDs$' -test.v")
+	command := testenv.OwnMounts(t, "/bin/sh", "-c", `mount -t proc proc /proc && exec "$@"`, "sh",
+		os.Args[0], "-test.run=^TestUnixgramHelperReusesIDs$", "-test.v")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "UNIXGRAM_HELPER_IDS=1", quickExit)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}

@@ -88,7 +88,7 @@ choose_log() {
 	log=$dir/log
 	if ! why=$(scripts/own-mounts true 2>&1); then
 		[ "$(id -u)" != 0 ] || fail "$why"
-		say "the daemon logs to a file, as only root can give it a private /dev/log here (in a chroot, or without user namespaces)"
+		say "the daemon logs to a file: only root can give it a private /dev/log here (a chroot, or no user namespaces)"
 		log=$dir/rsyncd.log
 	fi
 }
@@ -169,14 +169,19 @@ await_rate() {
 }
 
 # sum NAME prints the sum of a metric's series.
-sum() { http_get 127.0.0.1 "$exporter_port" /metrics | awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $NF } END { print sum + 0 }'; }
+sum() {
+	http_get 127.0.0.1 "$exporter_port" /metrics |
+		awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $NF } END { print sum + 0 }'
+}
 
 all_settled() { [ "$(sum rsync_sessions_total)" = "$made" ]; }
 
 # show_counters waits until all sessions are over for the exporter, too: after its last line it gives each two seconds.
 show_counters() {
-	wait_until 60 all_settled || fail "the exporter counts $(sum rsync_sessions_total) sessions a minute after the last of $made"
-	[ "$(sum rsync_connections_total)" = "$made" ] || fail "the exporter counts $(sum rsync_connections_total) connections; $made were made"
+	wait_until 60 all_settled ||
+		fail "the exporter counts $(sum rsync_sessions_total) sessions a minute after the last of $made"
+	[ "$(sum rsync_connections_total)" = "$made" ] ||
+		fail "the exporter counts $(sum rsync_connections_total) connections; $made were made"
 	say "what the exporter counted of $made sessions"
 	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' | grep -vE '^rsync_messages_total| 0$' || true
 }

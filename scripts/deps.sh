@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # usage: scripts/deps.sh [PROGRAM...]
 #
-# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker. What the machine has is used.
-# Programs whose packages bring services (rsync, prometheus, rsyslog, syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under
-# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng, which exclude each other as packages,
-# stand side by side. That works without root, too. Only the compiler, git and docker-compose are installed, which takes root.
+# Provides the programs that the scripts and tests run: those named, or all but the ones for
+# Docker. What the machine has is used. Programs whose packages bring services (rsync, prometheus,
+# rsyslog, syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under
+# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng,
+# which exclude each other as packages, stand side by side. That works without root, too. Only the
+# compiler, git and docker-compose are installed, which takes root.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -40,12 +42,14 @@ unpacked() {
 	write_wrapper "$program" "$path" "$setting" "$option"
 }
 
-# unpack PACKAGE [PATTERN] downloads and unpacks it and what it depends on that the machine lacks, or whose name matches the pattern.
+# unpack PACKAGE [PATTERN] downloads and unpacks it and what it depends on that the machine lacks,
+# or whose name matches the pattern.
 unpack() {
 	local package=$1 pattern=${2:-} debs deb
 	fresh_lists
 	debs=$(would_install "$package") || true
-	[ -z "$pattern" ] || debs="$debs $(would_install "$package" -o Dir::State::status=/dev/null | grep -E "$pattern")" || true
+	[ -z "$pattern" ] ||
+		debs="$debs $(would_install "$package" -o Dir::State::status=/dev/null | grep -E "$pattern")" || true
 	debs=$(printf '%s\n' $debs "$package" | sort -u) # the package itself may be installed
 	mkdir -p "$tools/debs" "$tools/root" "$tools/bin"
 	# shellcheck disable=SC2086 # one word for each package
@@ -79,8 +83,8 @@ fresh_lists() {
 	lists_are_fresh=yes
 }
 
-# prometheus_with_pages provides Prometheus with its console, whose JavaScript and fonts it looks for beside its pages. What earlier runs of
-# this script unpacked had neither, and is replaced.
+# prometheus_with_pages provides Prometheus with its console, whose JavaScript and fonts it looks
+# for beside its pages. What earlier runs of this script unpacked had neither, and is replaced.
 prometheus_with_pages() {
 	local wrapper=$tools/bin/prometheus pages=/usr/share/prometheus/web
 	[ ! -e "$wrapper" ] || grep -q web.local-assets "$wrapper" || rm -f "$wrapper"
@@ -88,7 +92,7 @@ prometheus_with_pages() {
 		say "unpacking Debian's prometheus with its pages under build/tools (prometheus is missing here)"
 		unpack prometheus '^(libjs|fonts)-'
 		[ -x "$tools/root/usr/bin/prometheus" ] && [ -e "$tools/root$pages/static/rickshaw/rickshaw.min.js" ] ||
-			fail "Debian's prometheus lacks its program or its pages: install Prometheus by hand (https://prometheus.io/download/)"
+			fail "Debian's prometheus lacks its program or pages: install it by hand (https://prometheus.io/download/)"
 		write_wrapper prometheus /usr/bin/prometheus '' "--web.local-assets=\"\$root$pages\""
 	fi
 	unpacked promtool prometheus /usr/bin/promtool
@@ -98,7 +102,7 @@ prometheus_with_pages() {
 chromium_with_fonts() {
 	! is_there chromium || return 0
 	begin chromium || return 0
-	say "unpacking Debian's chromium and fonts under build/tools (chromium is missing here; 120 MB to fetch, 500 MB unpacked)"
+	say "unpacking Debian's chromium and fonts under build/tools (it is missing here; 120 MB, 500 MB unpacked)"
 	unpack chromium '^(fontconfig-config|fonts-dejavu)'
 	[ -x "$tools/root/usr/lib/chromium/chromium" ] && [ -e "$tools/root/etc/fonts/fonts.conf" ] ||
 		fail "Debian's chromium lacks its program or fonts: install chromium by hand"
@@ -179,20 +183,23 @@ provide() {
 	esac
 }
 
-# new_enough_go looks whether Go is there and is what go.mod asks for. Where it is older but may fetch the right one (GOTOOLCHAIN=auto), it does.
+# new_enough_go looks whether Go is there and is what go.mod asks for. Where it is older but may
+# fetch the right one (GOTOOLCHAIN=auto), it does.
 new_enough_go() {
 	local want have get="get it from https://go.dev/dl/ and put its bin directory first in PATH"
 	want=$(sed -n 's/^go //p' go.mod)
 	is_there go || fail "Go ${want%.0} or later is missing: $get"
-	have=$(GOTOOLCHAIN=local go env GOVERSION) || fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
+	have=$(GOTOOLCHAIN=local go env GOVERSION) ||
+		fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
 	case $have in go[1-9]*) ;; *) return 0 ;; esac # a development version
 	have=${have#go}
 	[ "$(printf '%s\n' "$want" "$have" | sort -V | head -n 1)" != "$want" ] || return 0
 	case $(cd / && go env GOTOOLCHAIN) in
 	auto* | path* | *+auto)
-		GOPROXY=off go version >/dev/null 2>&1 || say "go.mod asks for Go $want and Go $have is here: it fetches that one (GOTOOLCHAIN=auto)"
-		go version >/dev/null ||
-			fail "Go ${want%.0} or later is needed, Go $have is here and can't fetch it (above is why): $get, or look at the network and GOPROXY"
+		GOPROXY=off go version >/dev/null 2>&1 ||
+			say "go.mod asks for Go $want and Go $have is here: it fetches that one (GOTOOLCHAIN=auto)"
+		go version >/dev/null || fail "Go ${want%.0} or later is needed, Go $have is here and can't fetch it" \
+			"(above is why): $get, or look at the network and GOPROXY"
 		;;
 	*) fail "Go ${want%.0} or later is needed and Go $have is here: $get$(may_fetch "$have")" ;;
 	esac
@@ -200,7 +207,8 @@ new_enough_go() {
 
 # may_fetch VERSION prints what else can be done with a Go that could fetch a newer one and isn't allowed to.
 may_fetch() {
-	[ "$(printf '%s\n' 1.21 "$1" | sort -V | head -n 1)" != 1.21 ] || echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
+	[ "$(printf '%s\n' 1.21 "$1" | sort -V | head -n 1)" != 1.21 ] ||
+		echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
 }
 
 # modules fetches the Go modules that go.mod names, those of the tools among them.
@@ -210,8 +218,8 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git ip modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace logrotate \
-	chromium
+[ $# -gt 0 ] || set -- go gcc git ip modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl \
+	systemd-analyze strace logrotate chromium
 for program; do
 	provide "$program"
 done

@@ -96,7 +96,8 @@ prometheus_stand_in() {
 	DOCKERFILE
 }
 
-# copy_pages DIRECTORY copies the templates, scripts and fonts of Debian's Prometheus, which its links lead to. Others have them within the program.
+# copy_pages DIRECTORY copies the templates, scripts and fonts of Debian's Prometheus, which its
+# links lead to. Others have them within the program.
 copy_pages() {
 	local root
 	mkdir "$1"

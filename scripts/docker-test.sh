@@ -80,7 +80,9 @@ check_loopback() {
 	local service ports
 	for service in app rsyncd prometheus; do
 		ports=$(docker port "$(container "$service")" | awk '{ print $3 }')
-		[[ $ports == 127.0.0.1:* ]] && ! grep -qv '^127\.0\.0\.1:' <<<"$ports" || fail "$service is published on \"$ports\", not on loopback only"
+		if [ -z "$ports" ] || grep -qv '^127\.0\.0\.1:' <<<"$ports"; then
+			fail "$service is published on \"$ports\", not on loopback only"
+		fi
 	done
 }
 

@@ -36,8 +36,9 @@ http_get() {
 	[ "$status" = 200 ]
 }
 
-# graph_url PORT EXPRESSION prints where the Prometheus on 127.0.0.1 draws the expression, which is URL-encoded, over the last five minutes.
-# Debian's has the old console only, under /classic, and from 2.53 on answers 404 for /graph.
+# graph_url PORT EXPRESSION prints where the Prometheus on 127.0.0.1 draws the expression, which is
+# URL-encoded, over the last five minutes. Debian's has the old console only, under /classic, and
+# from 2.53 on answers 404 for /graph.
 graph_url() {
 	local page=/graph
 	! http_get 127.0.0.1 "$1" /classic/graph >/dev/null || page=/classic/graph

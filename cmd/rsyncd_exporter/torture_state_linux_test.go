@@ -291,7 +291,8 @@ func newSmallDisk(t *testing.T, size string) *smallDisk {
 	return d
 }
 
-// within is a wrapper that starts a program there. The root directory is named, as the namespace's own isn't that of a chroot.
+// within is a wrapper that starts a program there. The root directory is named, as the namespace's
+// own isn't that of a chroot.
 func (d *smallDisk) within() []string {
 	d.t.Helper()
 	command := []string{testenv.Need(d.t, "nsenter"), "-t", d.pid}

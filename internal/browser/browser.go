@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package browser opens pages in a real Chromium, for tests. Chromium is the machine's, or the one that `make deps` has unpacked.
+// Package browser opens pages in a real Chromium, for tests. Chromium is the machine's, or the one
+// that `make deps` has unpacked.
 package browser
 
 import (
@@ -20,7 +21,8 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// patience is how long a page may take for what a test waits for. A cold start of Chromium on a busy machine takes many seconds.
+// patience is how long a page may take for what a test waits for. A cold start of Chromium on a
+// busy machine takes many seconds.
 const patience = 2 * time.Minute
 
 // Browser is a running Chromium with one page. It ends with the test.
@@ -86,7 +88,8 @@ func (b *Browser) Faults() []string {
 	return append([]string(nil), b.faults...)
 }
 
-// Open goes to a page, which must answer with status 200, and waits until its own scripts and pictures have been loaded.
+// Open goes to a page, which must answer with status 200, and waits until its own scripts and
+// pictures have been loaded.
 func (b *Browser) Open(t testing.TB, url string) {
 	t.Helper()
 	response, err := chromedp.Run(b.ctx, chromedp.NavigateResponse(url))
@@ -119,8 +122,8 @@ func (b *Browser) Strings(t testing.TB, expression string) []string {
 	return values
 }
 
-// Screenshot writes what the window shows as a PNG file, into SCREENSHOTS if that is set and into the test's directory otherwise, and returns
-// its bytes.
+// Screenshot writes what the window shows as a PNG file, into SCREENSHOTS if that is set and into
+// the test's directory otherwise, and returns its bytes.
 func (b *Browser) Screenshot(t testing.TB, name string) []byte {
 	t.Helper()
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())

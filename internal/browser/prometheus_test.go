@@ -17,8 +17,9 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// The page whose address `make demo` prints shows the graph: everything it consists of loads, a line is drawn for each series, and the legend names
-// them. Debian's Prometheus keeps templates, scripts and fonts apart from the program, and they must have been unpacked with it.
+// The page whose address `make demo` prints shows the graph: everything it consists of loads, a
+// line is drawn for each series, and the legend names them. Debian's Prometheus keeps templates,
+// scripts and fonts apart from the program, and they must have been unpacked with it.
 func TestPrometheusDrawsTheGraph(t *testing.T) {
 	var scrapes atomic.Int64
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -28,7 +29,8 @@ func TestPrometheusDrawsTheGraph(t *testing.T) {
 	}))
 	defer target.Close()
 	p := testenv.StartPrometheus(t, target.Listener.Addr().String())
-	// Two scrapes give a rate. A line needs two points, which are more than a second apart in a graph of five minutes: so there are more scrapes.
+	// Two scrapes give a rate. A line needs two points, which are more than a second apart in a
+	// graph of five minutes: so there are more scrapes.
 	testenv.Until(t, patience, "five scrapes and a rate", func() bool {
 		rate, _ := p.Query(t, `sum(rate(rsync_executions_total[1m]))`)
 		return rate > 0 && scrapes.Load() >= 5
@@ -37,7 +39,8 @@ func TestPrometheusDrawsTheGraph(t *testing.T) {
 	b := Start(t, 1100, 900)
 	b.Open(t, graphURL(t, p.URL))
 	// Rickshaw draws one path for each series; an L in it is a second point.
-	const lines = `[...document.querySelectorAll(".graph_area svg path")].map(p => p.getAttribute("d") || "").filter(d => d.includes("L"))`
+	const lines = `[...document.querySelectorAll(".graph_area svg path")]
+		.map(p => p.getAttribute("d") || "").filter(d => d.includes("L"))`
 	b.Wait(t, "two lines", lines+".length == 2")
 	legend := strings.Join(b.Strings(t, `[...document.querySelectorAll(".legend .line")].map(l => l.innerText)`), "\n")
 	for _, want := range []string{"mirror", "backup"} {
@@ -48,7 +51,8 @@ func TestPrometheusDrawsTheGraph(t *testing.T) {
 	if faults := b.Faults(); len(faults) > 0 {
 		t.Errorf("of the page didn't load, or failed:\n%s", strings.Join(faults, "\n"))
 	}
-	if size, err := png.DecodeConfig(bytes.NewReader(b.Screenshot(t, "prometheus-graph"))); err != nil || size.Width != 1100 {
+	picture := bytes.NewReader(b.Screenshot(t, "prometheus-graph"))
+	if size, err := png.DecodeConfig(picture); err != nil || size.Width != 1100 {
 		t.Errorf("the screenshot is %d pixels wide, %v", size.Width, err)
 	}
 }
@@ -57,8 +61,9 @@ func TestPrometheusDrawsTheGraph(t *testing.T) {
 func graphURL(t *testing.T, prometheus string) string {
 	t.Helper()
 	port := prometheus[strings.LastIndexByte(prometheus, ':')+1:]
+	const expression = "sum%20by%20(module)%20(rate(rsync_executions_total%5B1m%5D))"
 	out, err := exec.Command("/bin/bash", "-euo", "pipefail", "-c", `. "$1"; graph_url "$2" "$3"`, "bash",
-		filepath.Join(testenv.Root(t), "scripts/lib.sh"), port, "sum%20by%20(module)%20(rate(rsync_executions_total%5B1m%5D))").CombinedOutput()
+		filepath.Join(testenv.Root(t), "scripts/lib.sh"), port, expression).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

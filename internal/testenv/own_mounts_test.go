@@ -13,7 +13,8 @@ import (
 // What a command mounts in a mount namespace of its own is there for itself and for nobody else.
 func TestOwnMountsAreNobodyElses(t *testing.T) {
 	dir := Dir(t)
-	command := OwnMounts(t, "/bin/sh", "-euc", `mount -t tmpfs tmpfs "$1" && echo within >"$1/file" && cat "$1/file" && pwd`, "sh", dir)
+	const mount = `mount -t tmpfs tmpfs "$1" && echo within >"$1/file" && cat "$1/file" && pwd`
+	command := OwnMounts(t, "/bin/sh", "-euc", mount, "sh", dir)
 	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 	here, _ := os.Getwd()
 	if err != nil || string(out) != "within\n"+here+"\n" {
@@ -39,7 +40,8 @@ for dir in bin sbin lib lib64 usr proc dev scripts; do
 	[ "$dir" = scripts ] && mount --bind "$2" "$1/root/scripts" || mount --rbind "/$dir" "$1/root/$dir"
 done
 mkdir "$1/root/mnt"
-chroot "$1/root" /scripts/own-mounts /bin/sh -euc 'mount -t tmpfs tmpfs /mnt && echo within >/mnt/file && cat /mnt/file && [ -e /proc/self/status ]'
+chroot "$1/root" /scripts/own-mounts /bin/sh -euc '
+	mount -t tmpfs tmpfs /mnt && echo within >/mnt/file && cat /mnt/file && [ -e /proc/self/status ]'
 [ -e "$1/root/mnt/file" ] && echo leaked || echo nothing outside
 `
 	command := OwnMounts(t, "/bin/sh", "-euc", chroot, "sh", Dir(t), filepath.Join(Root(t), "scripts"))

@@ -59,8 +59,9 @@ func Need(t testing.TB, program string) string {
 	return ""
 }
 
-// OwnMounts returns the command that runs the given one in a mount namespace of its own (scripts/own-mounts). It skips the test for users who
-// can't have one because they are in a chroot.
+// OwnMounts returns the command that runs the given one in a mount namespace of its own
+// (scripts/own-mounts). It skips the test for users who can't have one because they are in a
+// chroot.
 func OwnMounts(t testing.TB, command ...string) []string {
 	t.Helper()
 	script := filepath.Join(Root(t), "scripts/own-mounts")

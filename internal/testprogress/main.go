@@ -1,6 +1,8 @@
-// Command testprogress reads what `go test -json` writes and shows it as it happens: packages that have passed, tests that fail, and, where
-// nothing else happens for a while, which test is running. Without -json, go test shows a package only when all before it are done, which
-// leaves minutes of silence. At the end it lists the tests that were skipped, with their reasons. It exits 1 if something failed.
+// Command testprogress reads what `go test -json` writes and shows it as it happens: packages that
+// have passed, tests that fail, and, where nothing else happens for a while, which test is running.
+// Without -json, go test shows a package only when all before it are done, which leaves minutes of
+// silence. At the end it lists the tests that were skipped, with their reasons. It exits 1 if
+// something failed.
 package main
 
 import (
@@ -168,7 +170,8 @@ func (p *progress) packageEvent(e event, now time.Time) {
 	delete(p.running, e.Package)
 }
 
-// rest returns what is left to say when a package fails: what tests that haven't ended said, and what was said outside of tests.
+// rest returns what is left to say when a package fails: what tests that haven't ended said, and
+// what was said outside of tests.
 func (k *pkg) rest() string {
 	var all strings.Builder
 	names := make([]string, 0, len(k.running))
@@ -251,7 +254,8 @@ func (p *progress) end(now time.Time) bool {
 	for _, s := range p.skipped {
 		p.show(now, "skip  %s", s)
 	}
-	p.show(now, "%d tests in %d packages, %s; %d skipped, %d failed", p.tests, p.done, now.Sub(p.began).Round(time.Second), len(p.skipped), len(p.failed))
+	took := now.Sub(p.began).Round(time.Second)
+	p.show(now, "%d tests in %d packages, %s; %d skipped, %d failed", p.tests, p.done, took, len(p.skipped), len(p.failed))
 	for _, f := range p.failed {
 		p.show(now, "FAIL  %s", f)
 	}

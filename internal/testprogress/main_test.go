@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// after feeds the lines to a progress, one a second, with a tick after each, and returns what it shows and whether all is well.
+// after feeds the lines to a progress, one a second, with a tick after each, and returns what it
+// shows and whether all is well.
 func after(t *testing.T, lines ...string) (shown string, ok bool) {
 	t.Helper()
 	var out strings.Builder
@@ -35,7 +36,8 @@ func TestPassed(t *testing.T) {
 		`{"Action":"pass","Package":"m/a","Test":"TestOne"}`,
 		`{"Action":"output","Package":"m/a","Output":"ok  \tm/a\t1.200s\n"}`,
 		`{"Action":"pass","Package":"m/a","Elapsed":1.2}`)
-	want := "ok    m/a                                             1 tests        1 s\n1 tests in 1 packages, 9s; 0 skipped, 0 failed\n"
+	want := "ok    m/a                                             1 tests        1 s\n" +
+		"1 tests in 1 packages, 9s; 0 skipped, 0 failed\n"
 	if shown != want || !ok {
 		t.Errorf("%t, and shows\n%swant\n%s", ok, shown, want)
 	}
@@ -56,7 +58,9 @@ func TestFailed(t *testing.T) {
 	if ok || strings.Contains(shown, "talk") {
 		t.Errorf("ok is %t, and it shows\n%s", ok, shown)
 	}
-	for _, want := range []string{"got 1, want 2\n", "panic: test timed out\nFAIL  m/a, 3 s\n", "\nFAIL  m/a TestBad\n", "2 failed\n"} {
+	for _, want := range []string{
+		"got 1, want 2\n", "panic: test timed out\nFAIL  m/a, 3 s\n", "\nFAIL  m/a TestBad\n", "2 failed\n",
+	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in\n%s", want, shown)
 		}
@@ -82,12 +86,18 @@ func TestSkipped(t *testing.T) {
 
 // After twenty quiet seconds it says which test has been running the longest.
 func TestSilenceIsBroken(t *testing.T) {
-	lines := []string{`{"Action":"run","Package":"m/a","Test":"TestLong"}`, `{"Action":"run","Package":"m/b","Test":"TestOther"}`}
+	lines := []string{
+		`{"Action":"run","Package":"m/a","Test":"TestLong"}`,
+		`{"Action":"run","Package":"m/b","Test":"TestOther"}`,
+	}
 	for range 40 {
 		lines = append(lines, `{"Action":"output","Package":"m/a","Test":"TestLong","Output":"talk\n"}`)
 	}
 	shown, _ := after(t, lines...)
-	for _, want := range []string{"...   20s: 0 packages done, 0 tests; m/a TestLong runs for 20s\n", "...   40s: 0 packages done, 0 tests; m/a TestLong runs for 40s\n"} {
+	for _, want := range []string{
+		"...   20s: 0 packages done, 0 tests; m/a TestLong runs for 20s\n",
+		"...   40s: 0 packages done, 0 tests; m/a TestLong runs for 40s\n",
+	} {
 		if strings.Count(shown, want) != 1 {
 			t.Errorf("%q is missing in\n%s", want, shown)
 		}
