@@ -102,7 +102,7 @@ prometheus_with_pages() {
 chromium_with_fonts() {
 	! is_there chromium || return 0
 	begin chromium || return 0
-	say "unpacking Debian's chromium and fonts under build/tools (it is missing here; 120 MB, 500 MB unpacked)"
+	say "unpacking Debian's chromium and fonts under build/tools (it is missing here; 210 MB at most, 800 MB unpacked)"
 	unpack chromium '^(fontconfig-config|fonts-dejavu)'
 	[ -x "$tools/root/usr/lib/chromium/chromium" ] && [ -e "$tools/root/etc/fonts/fonts.conf" ] ||
 		fail "Debian's chromium lacks its program or fonts: install chromium by hand"
