@@ -161,6 +161,7 @@ provide() {
 	gcc) installed gcc build-essential ;;
 	git) installed git git ca-certificates ;;
 	ip) installed ip iproute2 ;;
+	localhost) name_of_loopback ;;
 	modules) modules ;;
 	rsync) unpacked rsync rsync /usr/bin/rsync ;;
 	prometheus | promtool) prometheus_with_pages ;;
@@ -211,6 +212,18 @@ may_fetch() {
 		echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
 }
 
+# name_of_loopback looks whether 127.0.0.1 is called localhost, which tests expect of what daemons log. debootstrap
+# makes no /etc/hosts, and without it the address has no name.
+name_of_loopback() {
+	local name
+	name=$(getent hosts 127.0.0.1 | awk '{ print $2 }') || true
+	[ "$name" != localhost ] || return 0
+	[ "$(id -u)" = 0 ] && [ ! -e /etc/hosts ] ||
+		fail "127.0.0.1 is called \"$name\" here, and tests expect localhost: let /etc/hosts begin with \"127.0.0.1 localhost\""
+	say "writing /etc/hosts, which is missing here"
+	printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >/etc/hosts
+}
+
 # modules fetches the Go modules that go.mod names, those of the tools among them.
 modules() {
 	GOPROXY=off go mod download >/dev/null 2>&1 && return 0
@@ -218,8 +231,8 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git ip modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl \
-	systemd-analyze strace logrotate chromium
+[ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
+	openssl systemd-analyze strace logrotate chromium
 for program; do
 	provide "$program"
 done

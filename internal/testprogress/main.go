@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -174,23 +175,23 @@ func (p *progress) packageEvent(e event, now time.Time) {
 // what was said outside of tests.
 func (k *pkg) rest() string {
 	var all strings.Builder
-	names := make([]string, 0, len(k.running))
-	for name := range k.running {
-		names = append(names, name)
+	for _, name := range slices.Sorted(maps.Keys(k.output)) {
+		if name != "" {
+			all.WriteString(k.said(name))
+		}
 	}
-	slices.Sort(names)
-	for _, name := range append(names, "") {
-		all.WriteString(k.said(name))
-	}
-	return all.String()
+	return all.String() + k.said("")
 }
 
 // testEvent takes an event of a test or subtest.
 func (p *progress) testEvent(e event, now time.Time) {
 	k := p.of(e.Package)
 	switch e.Action {
-	case "run":
+	case "run", "cont":
 		k.running[e.Test] = now
+		return
+	case "pause": // until the tests that aren't parallel have ended
+		delete(k.running, e.Test)
 		return
 	case "output":
 		k.say(e.Test, e.Output)
@@ -202,7 +203,7 @@ func (p *progress) testEvent(e event, now time.Time) {
 	case "fail":
 		p.show(now, "%s", strings.TrimSuffix(k.said(e.Test), "\n"))
 		p.failed = append(p.failed, e.Package+" "+e.Test)
-	default: // pause, cont
+	default:
 		return
 	}
 	delete(k.running, e.Test)

@@ -104,6 +104,23 @@ func TestSilenceIsBroken(t *testing.T) {
 	}
 }
 
+// A parallel test that waits for its turn isn't running, but what it said is shown when its package fails.
+func TestPausedTestsDoNotRun(t *testing.T) {
+	lines := []string{
+		`{"Action":"run","Package":"m/a","Test":"TestParallel"}`,
+		`{"Action":"output","Package":"m/a","Test":"TestParallel","Output":"talk\n"}`,
+		`{"Action":"pause","Package":"m/a","Test":"TestParallel"}`,
+		`{"Action":"run","Package":"m/a","Test":"TestOther"}`,
+	}
+	for range 16 {
+		lines = append(lines, `{"Action":"output","Package":"m/a","Test":"TestOther","Output":"more\n"}`)
+	}
+	shown, _ := after(t, append(lines, `{"Action":"fail","Package":"m/a","Elapsed":20}`)...)
+	if !strings.Contains(shown, "m/a TestOther runs for 17s\n") || !strings.Contains(shown, "talk\nFAIL  m/a, 20 s\n") {
+		t.Errorf("it shows\n%s", shown)
+	}
+}
+
 // What doesn't build is a failure, as is a run without any test; a line that is no event is shown.
 func TestNothingIsNotWell(t *testing.T) {
 	shown, ok := after(t,
