@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
+STARTED := $(shell date +%s)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
 DATAGRAMS ?= 10000000
@@ -12,7 +13,8 @@ HOSTILE_NAMES ?= 10000
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
-.PHONY: help deps build test lint unit cross demo demo-once docker-test docker-test-if-engine fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
+.PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
+.PHONY: fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,24 +22,31 @@ help: ## list the targets
 deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
 	@scripts/deps.sh
 
-build: ## build bin/rsyncd_exporter, static
+# Every target that needs Go looks first whether it is there and new enough.
+go:
+	@scripts/deps.sh go
+
+build: go ## build bin/rsyncd_exporter, static
 	@$(say) 'building bin/rsyncd_exporter $(VERSION)'
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/rsyncd_exporter ./cmd/rsyncd_exporter
 
-test: deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
-	@$(say) 'all tests passed'
+test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
+	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
 
-lint: ## formatting, go vet, staticcheck
+test-starts:
+	@$(say) 'everything: 15 to 20 minutes on two cores, and some to fetch what is missing the first time'
+
+lint: go ## formatting, go vet, staticcheck
 	@$(say) 'gofmt, go vet, staticcheck'
 	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...)); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
 	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
 
-unit: ## go test -race on every package, with real rsync and syslog daemons
-	@$(say) 'go test -race ./...'
-	@go test -race -timeout 17m ./... $(call or_fail,'tests failed; see above')
+unit: go ## go test -race on every package, with real rsync and syslog daemons
+	@$(say) 'go test -race ./...: the long part, ten to fifteen minutes on two cores; what has passed is not run again'
+	@go test -race -timeout 17m -json ./... | go run ./internal/testprogress $(call or_fail,'tests failed; see above')
 
-cross: ## build for the other systems
+cross: go ## build for the other systems
 	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \
 		$(say) "building for $$platform"; \
 		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./... $(call or_fail,"it doesn't build for $$platform; see above"); \
@@ -62,7 +71,7 @@ docker-test-if-engine:
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
 
-fuzz: ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
+fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
 	for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
@@ -95,13 +104,13 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@TORTURE=1 go test -count=1 -timeout 120m -v -run '^Test(Kill(Torture|AtEverySyscall|WithinAnAnswer)|StateOn.*)$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'what two scrapers counted is not the truth; see above, and play it again with the SEED that is printed')
 
-seeded-bugs: ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
+seeded-bugs: go ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')
 
 graph: ## take README's picture of the running demo, by Chromium
 	@scripts/graph.sh
 
-bench: ## run every benchmark
+bench: go ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...
 
 bench-ingest: build ## what a received message costs, compared with receivers that discard and with go-syslog's server (BENCH=-rounds=9)
@@ -109,7 +118,7 @@ bench-ingest: build ## what a received message costs, compared with receivers th
 	@go build -o build/ingestbench ./internal/ingestbench
 	@build/ingestbench $(BENCH)
 
-bench-file: ## how fast a log file of 256 MiB is caught up with, beside wc -l (BENCH=-mebibytes=5120 for the long run)
+bench-file: go ## how fast a log file of 256 MiB is caught up with, beside wc -l (BENCH=-mebibytes=5120 for the long run)
 	@$(say) 'measuring on one core; leave the machine alone meanwhile'
 	@go build -o build/filebench ./internal/filebench
 	@build/filebench $(BENCH)

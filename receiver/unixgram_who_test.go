@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 const nobody = 65534
@@ -429,9 +431,11 @@ func TestUnixgramContainersAfterOneAnother(t *testing.T) {
 
 // A process id that the kernel hands out again has another start time. It takes a pid namespace to choose the id of the next process.
 func TestUnixgramProcessIDsComeRound(t *testing.T) {
-	cmd := exec.Command("/bin/sh", "-c", "mount -t proc proc /proc && exec "+os.Args[0]+" -test.run='^TestUnixgramHelperReusesIDs$' -test.v")
+	command := testenv.OwnMounts(t, "/bin/sh", "-c", `mount -t proc proc /proc && exec "$@"`, "sh",
+		os.Args[0], "-test.run=^TestUnixgramHelperReusesIDs$", "-test.v")
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "UNIXGRAM_HELPER_IDS=1", quickExit)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Unshareflags: unix.CLONE_NEWNS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
 	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestUnixgramHelperReusesIDs")) {
 		t.Errorf("%v\n%s", err, out)
 	}

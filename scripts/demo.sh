@@ -14,7 +14,9 @@ prometheus_port=${PROMETHEUS_PORT:-9090}
 rsync_port=${RSYNC_PORT:-8730}
 rate='sum(rate(rsync_executions_total[1m]))'
 
-dir= # the temporary directory
+dir=   # the temporary directory
+log=   # where the daemon logs and the exporter reads: a unix socket, or a file
+made=0 # sessions that traffic has made
 declare -A pid=()
 started=()
 
@@ -80,18 +82,30 @@ make_files() {
 		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"
 }
 
+# choose_log decides for the unix socket, or for a file where a user can't give the daemon a /dev/log of its own.
+choose_log() {
+	local why
+	log=$dir/log
+	if ! why=$(scripts/own-mounts true 2>&1); then
+		[ "$(id -u)" != 0 ] || fail "$why"
+		say "the daemon logs to a file: only root can give it a private /dev/log here (a chroot, or no user namespaces)"
+		log=$dir/rsyncd.log
+	fi
+}
+
 start_exporter() {
-	local exporter=${EXPORTER:-}
+	local exporter=${EXPORTER:-} input=LISTEN_UNIXGRAM
+	[ "$log" = "$dir/log" ] || input=FILE
 	if [ -z "$exporter" ]; then
-		say "building the exporter"
+		say "building the exporter (the first time takes a minute or more)"
 		exporter=$dir/rsyncd_exporter
 		go build -buildvcs=false -o "$exporter" ./cmd/rsyncd_exporter || fail "the exporter can't be built; above is why"
 	fi
-	say "starting the exporter: syslog from the unix socket $dir/log, metrics on port $exporter_port"
+	say "starting the exporter: it reads $log and serves metrics on port $exporter_port"
 	# An empty environment, since a setting that happens to be around would change the demo.
 	start exporter env -i PATH="$PATH" \
 		RSYNCD_EXPORTER_LISTEN_UDP=off \
-		RSYNCD_EXPORTER_LISTEN_UNIXGRAM="$dir/log" \
+		RSYNCD_EXPORTER_"$input"="$log" \
 		RSYNCD_EXPORTER_RSYNCD_CONF="$dir/rsyncd.conf" \
 		RSYNCD_EXPORTER_HTTP_LISTEN="127.0.0.1:$exporter_port" \
 		"$exporter"
@@ -99,10 +113,16 @@ start_exporter() {
 }
 
 start_rsyncd() {
-	local overrides=(--dparam="lock file=$dir/rsyncd.lock")
+	local overrides=(--dparam="lock file=$dir/rsyncd.lock") wrapper=(scripts/with-dev-log "$log")
 	[ "$(id -u)" = 0 ] || overrides+=(--dparam="use chroot=no") # only root may
-	say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example; its own private /dev/log leads to that socket"
-	start rsyncd scripts/with-dev-log "$dir/log" \
+	if [ "$log" = "$dir/log" ]; then
+		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example; its own private /dev/log leads to that socket"
+	else
+		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example, and that file as its log"
+		wrapper=()
+		overrides+=(--dparam="log file=$log")
+	fi
+	start rsyncd "${wrapper[@]}" \
 		rsync --daemon --no-detach --config="$dir/rsyncd.conf" --address=127.0.0.1 --port="$rsync_port" "${overrides[@]}"
 	ready rsyncd listening "$rsync_port"
 }
@@ -128,7 +148,11 @@ traffic() {
 	! transfer -a "$url/no-such-module/" "$dir/client/" 2>/dev/null || fail "a module that doesn't exist worked"
 }
 
-transfer() { rsync --timeout=20 --contimeout=10 "$@"; }
+# transfer runs an rsync client, which makes one session.
+transfer() {
+	made=$((made + 1))
+	rsync --timeout=20 --contimeout=10 "$@"
+}
 
 # rate_shows succeeds when Prometheus' answer to the rate of sessions is above 0.
 rate_shows() { promtool query instant "http://127.0.0.1:$prometheus_port" "$rate > 0" | grep -q '=>'; }
@@ -144,15 +168,28 @@ await_rate() {
 	promtool query instant "http://127.0.0.1:$prometheus_port" "$rate"
 }
 
+# sum NAME prints the sum of a metric's series.
+sum() {
+	http_get 127.0.0.1 "$exporter_port" /metrics |
+		awk -v name="$1" '$1 ~ "^" name "({|$)" { sum += $NF } END { print sum + 0 }'
+}
+
+all_settled() { [ "$(sum rsync_sessions_total)" = "$made" ]; }
+
+# show_counters waits until all sessions are over for the exporter, too: after its last line it gives each two seconds.
 show_counters() {
-	say "what the exporter counted"
+	wait_until 60 all_settled ||
+		fail "the exporter counts $(sum rsync_sessions_total) sessions a minute after the last of $made"
+	[ "$(sum rsync_connections_total)" = "$made" ] ||
+		fail "the exporter counts $(sum rsync_connections_total) connections; $made were made"
+	say "what the exporter counted of $made sessions"
 	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' | grep -vE '^rsync_messages_total| 0$' || true
 }
 
 show_urls() {
 	cat <<-URLS
 		metrics     http://127.0.0.1:$exporter_port/metrics
-		Prometheus  http://127.0.0.1:$prometheus_port/graph?g0.expr=sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))&g0.tab=0&g0.range_input=5m
+		Prometheus  $(graph_url "$prometheus_port" 'sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))')
 		rsyncd      rsync rsync://127.0.0.1:$rsync_port/
 	URLS
 }
@@ -162,6 +199,7 @@ scripts/deps.sh go modules rsync prometheus
 trap stop_all EXIT
 trap 'exit 0' INT TERM # the usual end of a demo
 make_files
+choose_log
 start_exporter
 start_rsyncd
 start_prometheus

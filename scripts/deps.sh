@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # usage: scripts/deps.sh [PROGRAM...]
 #
-# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker. What the machine has is used.
-# Programs whose packages bring services (rsync, prometheus, rsyslog, syslog-ng, systemd) are unpacked from Debian's packages under
-# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng, which exclude each other as packages,
-# stand side by side. That works without root, too. Only the compiler, git and docker-compose are installed, which takes root.
+# Provides the programs that the scripts and tests run: those named, or all but the ones for
+# Docker. What the machine has is used. Programs whose packages bring services (rsync, prometheus,
+# rsyslog, syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under
+# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng,
+# which exclude each other as packages, stand side by side. That works without root, too. Only the
+# compiler, git and docker-compose are installed, which takes root.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -40,14 +42,15 @@ unpacked() {
 	write_wrapper "$program" "$path" "$setting" "$option"
 }
 
-# unpack PACKAGE downloads and unpacks it and what it depends on.
+# unpack PACKAGE [PATTERN] downloads and unpacks it and what it depends on that the machine lacks,
+# or whose name matches the pattern.
 unpack() {
-	local package=$1 debs deb
+	local package=$1 pattern=${2:-} debs deb
 	fresh_lists
-	# The resolver names what is missing. The JavaScript and fonts of Prometheus' old console aren't needed.
-	debs=$(apt_private install --simulate --no-install-recommends "$package" 2>>"$log" |
-		awk '$1 == "Inst" && $2 !~ /^(libjs-|fonts-|javascript-common)/ { print $2 }') || true
-	case " ${debs//$'\n'/ } " in *" $package "*) ;; *) debs="$debs $package" ;; esac # it is installed
+	debs=$(would_install "$package") || true
+	[ -z "$pattern" ] ||
+		debs="$debs $(would_install "$package" -o Dir::State::status=/dev/null | grep -E "$pattern")" || true
+	debs=$(printf '%s\n' $debs "$package" | sort -u) # the package itself may be installed
 	mkdir -p "$tools/debs" "$tools/root" "$tools/bin"
 	# shellcheck disable=SC2086 # one word for each package
 	(cd "$tools/debs" && apt_private download $debs) >>"$log" 2>&1 ||
@@ -56,6 +59,13 @@ unpack() {
 		dpkg-deb -x "$deb" "$tools/root"
 		rm "$deb"
 	done
+}
+
+# would_install PACKAGE [OPTION...] prints the names of the packages that installing one would install.
+would_install() {
+	local package=$1
+	shift
+	apt_private "$@" install --simulate --no-install-recommends "$package" 2>>"$log" | awk '$1 == "Inst" { print $2 }'
 }
 
 # apt_private ARGUMENT... is apt-get with package lists of its own under build/, so that it takes no root and changes nothing.
@@ -71,6 +81,32 @@ fresh_lists() {
 	mkdir -p "$tools/apt/lists/partial" "$tools/apt/cache/archives/partial"
 	apt_private update >>"$log" 2>&1 || true
 	lists_are_fresh=yes
+}
+
+# prometheus_with_pages provides Prometheus with its console, whose JavaScript and fonts it looks
+# for beside its pages. What earlier runs of this script unpacked had neither, and is replaced.
+prometheus_with_pages() {
+	local wrapper=$tools/bin/prometheus pages=/usr/share/prometheus/web
+	[ ! -e "$wrapper" ] || grep -q web.local-assets "$wrapper" || rm -f "$wrapper"
+	if ! is_there prometheus && begin prometheus; then
+		say "unpacking Debian's prometheus with its pages under build/tools (prometheus is missing here)"
+		unpack prometheus '^(libjs|fonts)-'
+		[ -x "$tools/root/usr/bin/prometheus" ] && [ -e "$tools/root$pages/static/rickshaw/rickshaw.min.js" ] ||
+			fail "Debian's prometheus lacks its program or pages: install it by hand (https://prometheus.io/download/)"
+		write_wrapper prometheus /usr/bin/prometheus '' "--web.local-assets=\"\$root$pages\""
+	fi
+	unpacked promtool prometheus /usr/bin/promtool
+}
+
+# chromium_with_fonts provides Chromium with the fonts that its pages are written in, also where the machine has others.
+chromium_with_fonts() {
+	! is_there chromium || return 0
+	begin chromium || return 0
+	say "unpacking Debian's chromium and fonts under build/tools (it is missing here; 210 MB at most, 800 MB unpacked)"
+	unpack chromium '^(fontconfig-config|fonts-dejavu)'
+	[ -x "$tools/root/usr/lib/chromium/chromium" ] && [ -e "$tools/root/etc/fonts/fonts.conf" ] ||
+		fail "Debian's chromium lacks its program or fonts: install chromium by hand"
+	write_wrapper chromium /usr/lib/chromium/chromium 'FONTCONFIG_SYSROOT="$root"' ''
 }
 
 # rsyslogd_tls provides rsyslogd with its TLS driver, which Debian packs apart. Both are unpacked, also where the machine has rsyslog: the
@@ -94,7 +130,8 @@ write_wrapper() {
 		# Written by scripts/deps.sh: runs an unpacked program with the libraries unpacked beside it.
 		bin=\$(dirname "\$(readlink -f "\$0")")
 		root=\$(dirname "\$bin")/root
-		for dir in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu/systemd "\$root"/usr/lib/syslog-ng; do
+		for dir in "\$root"/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu "\$root"/usr/lib/*-linux-gnu/systemd \
+			"\$root"/usr/lib/*-linux-gnu/pulseaudio "\$root"/usr/lib/syslog-ng; do
 			LD_LIBRARY_PATH=\$dir\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 		done
 		PATH=\$PATH:\$bin
@@ -120,18 +157,15 @@ apt_install() { DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-instal
 
 provide() {
 	case $1 in
-	go)
-		is_there go || fail "Go is missing: get 1.26 or later from https://go.dev/dl/ and put its bin directory in PATH"
-		;;
+	go) new_enough_go ;;
 	gcc) installed gcc build-essential ;;
 	git) installed git git ca-certificates ;;
 	ip) installed ip iproute2 ;;
+	localhost) name_of_loopback ;;
 	modules) modules ;;
 	rsync) unpacked rsync rsync /usr/bin/rsync ;;
-	prometheus | promtool)
-		unpacked prometheus prometheus /usr/bin/prometheus
-		unpacked promtool prometheus /usr/bin/promtool
-		;;
+	prometheus | promtool) prometheus_with_pages ;;
+	chromium) chromium_with_fonts ;;
 	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
 	rsyslogd-tls) rsyslogd_tls ;;
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
@@ -150,6 +184,46 @@ provide() {
 	esac
 }
 
+# new_enough_go looks whether Go is there and is what go.mod asks for. Where it is older but may
+# fetch the right one (GOTOOLCHAIN=auto), it does.
+new_enough_go() {
+	local want have get="get it from https://go.dev/dl/ and put its bin directory first in PATH"
+	want=$(sed -n 's/^go //p' go.mod)
+	is_there go || fail "Go ${want%.0} or later is missing: $get"
+	have=$(GOTOOLCHAIN=local go env GOVERSION) ||
+		fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
+	case $have in go[1-9]*) ;; *) return 0 ;; esac # a development version
+	have=${have#go}
+	[ "$(printf '%s\n' "$want" "$have" | sort -V | head -n 1)" != "$want" ] || return 0
+	case $(cd / && go env GOTOOLCHAIN) in
+	auto* | path* | *+auto)
+		GOPROXY=off go version >/dev/null 2>&1 ||
+			say "go.mod asks for Go $want and Go $have is here: it fetches that one (GOTOOLCHAIN=auto)"
+		go version >/dev/null || fail "Go ${want%.0} or later is needed, Go $have is here and can't fetch it" \
+			"(above is why): $get, or look at the network and GOPROXY"
+		;;
+	*) fail "Go ${want%.0} or later is needed and Go $have is here: $get$(may_fetch "$have")" ;;
+	esac
+}
+
+# may_fetch VERSION prints what else can be done with a Go that could fetch a newer one and isn't allowed to.
+may_fetch() {
+	[ "$(printf '%s\n' 1.21 "$1" | sort -V | head -n 1)" != 1.21 ] ||
+		echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
+}
+
+# name_of_loopback looks whether 127.0.0.1 is called localhost, which tests expect of what daemons log. debootstrap
+# makes no /etc/hosts, and without it the address has no name.
+name_of_loopback() {
+	local name
+	name=$(getent hosts 127.0.0.1 | awk '{ print $2 }') || true
+	[ "$name" != localhost ] || return 0
+	[ "$(id -u)" = 0 ] && [ ! -e /etc/hosts ] ||
+		fail "127.0.0.1 is called \"$name\" here, and tests expect localhost: let /etc/hosts begin with \"127.0.0.1 localhost\""
+	say "writing /etc/hosts, which is missing here"
+	printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >/etc/hosts
+}
+
 # modules fetches the Go modules that go.mod names, those of the tools among them.
 modules() {
 	GOPROXY=off go mod download >/dev/null 2>&1 && return 0
@@ -157,7 +231,8 @@ modules() {
 	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
 
-[ $# -gt 0 ] || set -- go gcc git ip modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng openssl systemd-analyze strace logrotate
+[ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
+	openssl systemd-analyze strace logrotate chromium
 for program; do
 	provide "$program"
 done

@@ -77,14 +77,16 @@ golang_stand_in() {
 prometheus_stand_in() {
 	local version
 	scripts/deps.sh prometheus
-	version=$(promtool --version 2>&1 | head -n 1 | awk '{ print $3 }')
+	version=$(promtool --version 2>&1 | head -n 1 | awk '{ print $3 }')+pages
 	wanted "$prometheus" "$version" || return 0
 	cp -L "$(program_file prometheus)" "$context/files/prometheus"
 	cp -L "$(program_file promtool)" "$context/files/promtool"
+	copy_pages "$context/files/web"
 	# The user, the directories and the command line of the real one.
 	build "$prometheus" "$version" <<-DOCKERFILE
 		FROM $debian
 		COPY prometheus promtool /bin/
+		COPY web /usr/share/prometheus/web/
 		RUN mkdir -p /etc/prometheus /prometheus && chown 65534:65534 /prometheus
 		USER nobody
 		WORKDIR /prometheus
@@ -92,6 +94,19 @@ prometheus_stand_in() {
 		ENTRYPOINT ["/bin/prometheus"]
 		CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
 	DOCKERFILE
+}
+
+# copy_pages DIRECTORY copies the templates, scripts and fonts of Debian's Prometheus, which its
+# links lead to. Others have them within the program.
+copy_pages() {
+	local root
+	mkdir "$1"
+	for root in "$repo/build/tools/root" ""; do
+		if [ -d "$root/usr/share/prometheus/web" ]; then
+			cp -rL "$root/usr/share/prometheus/web/." "$1/"
+			return
+		fi
+	done
 }
 
 # program_file PROGRAM prints the path of the program itself where PATH leads to a wrapper that deps.sh has written.

@@ -67,6 +67,25 @@ check_metrics() {
 	rm build/docker-metrics
 }
 
+# check_page looks whether Prometheus' page opens: the old console's or that of Prometheus 3.
+check_page() {
+	local page
+	for page in /classic/graph /query; do
+		! http_get 127.0.0.1 "$PROMETHEUS_PORT" "$page" >/dev/null || { say "Prometheus shows $page"; return 0; }
+	done
+	fail "Prometheus answers neither /classic/graph nor /query on the published port $PROMETHEUS_PORT"
+}
+
+check_loopback() {
+	local service ports
+	for service in app rsyncd prometheus; do
+		ports=$(docker port "$(container "$service")" | awk '{ print $3 }')
+		if [ -z "$ports" ] || grep -qv '^127\.0\.0\.1:' <<<"$ports"; then
+			fail "$service is published on \"$ports\", not on loopback only"
+		fi
+	done
+}
+
 check_confinement() {
 	local id uids
 	id=$(container app)
@@ -106,6 +125,8 @@ compose up -d >/dev/null 2>build/docker-up.log || {
 }
 check_health
 check_rate
+check_page
 check_metrics
+check_loopback
 check_confinement
 check_stop

@@ -36,6 +36,15 @@ http_get() {
 	[ "$status" = 200 ]
 }
 
+# graph_url PORT EXPRESSION prints where the Prometheus on 127.0.0.1 draws the expression, which is
+# URL-encoded, over the last five minutes. Debian's has the old console only, under /classic, and
+# from 2.53 on answers 404 for /graph.
+graph_url() {
+	local page=/graph
+	! http_get 127.0.0.1 "$1" /classic/graph >/dev/null || page=/classic/graph
+	echo "http://127.0.0.1:$1$page?g0.expr=$2&g0.tab=0&g0.range_input=5m"
+}
+
 # wait_until SECONDS COMMAND... polls the command until it succeeds; fails after so many seconds.
 wait_until() {
 	local end=$((SECONDS + $1))

@@ -153,23 +153,15 @@ func noSyncTwice(t *testing.T, calls []call) {
 // its own, where it may mount a tmpfs.
 func TestRealDisk(t *testing.T) {
 	if os.Getenv("STATE_NAMESPACE") == "" {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealDisk$", "-test.v")
+		command := testenv.OwnMounts(t, os.Args[0], "-test.run=^TestRealDisk$", "-test.v")
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "STATE_NAMESPACE=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-		if os.Geteuid() != 0 {
-			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		}
 		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestRealDisk")) {
 			t.Fatalf("in a mount namespace: %v\n%s", err, out)
 		}
 		return
 	}
 	disk := t.TempDir()
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m,mode=0700"); err != nil {
 		t.Fatal(err)
 	}

@@ -283,24 +283,23 @@ type smallDisk struct {
 func newSmallDisk(t *testing.T, size string) *smallDisk {
 	t.Helper()
 	d := &smallDisk{t: t, path: testenv.Dir(t)}
-	holder := testenv.Start(t, exec.Command(testenv.Need(t, "unshare"), append(userNamespace("-r"), "-m", "--propagation=private", "/bin/sh", "-c",
-		`mount -t tmpfs -o mode=700,size="$2" none "$1" && echo mounted && exec sleep 86400`, "sh", d.path, size)...))
+	command := testenv.OwnMounts(t, "/bin/sh", "-c",
+		`mount -t tmpfs -o mode=700,size="$2" none "$1" && echo mounted && exec sleep 86400`, "sh", d.path, size)
+	holder := testenv.Start(t, exec.Command(command[0], command[1:]...))
 	d.pid = fmt.Sprint(holder.Pid())
 	holder.Ready(t, "a small disk", func() bool { return strings.Contains(holder.Output(), "mounted") })
 	return d
 }
 
-// userNamespace is what unshare and nsenter need beside, if the user isn't root.
-func userNamespace(more ...string) []string {
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	return append([]string{"-U"}, more...)
-}
-
-// within is a wrapper that starts a program there.
+// within is a wrapper that starts a program there. The root directory is named, as the namespace's
+// own isn't that of a chroot.
 func (d *smallDisk) within() []string {
-	return append(append([]string{testenv.Need(d.t, "nsenter"), "-t", d.pid}, userNamespace("--preserve-credentials")...), "-m")
+	d.t.Helper()
+	command := []string{testenv.Need(d.t, "nsenter"), "-t", d.pid}
+	if os.Geteuid() != 0 {
+		command = append(command, "-U", "--preserve-credentials")
+	}
+	return append(command, "--mount", "--root", "--wd")
 }
 
 // fill fills the disk. A save that is under way may free some of it again.

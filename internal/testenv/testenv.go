@@ -59,6 +59,35 @@ func Need(t testing.TB, program string) string {
 	return ""
 }
 
+// OwnMounts returns the command that runs the given one in a mount namespace of its own
+// (scripts/own-mounts). It skips the test for users who can't have one because they are in a
+// chroot.
+func OwnMounts(t testing.TB, command ...string) []string {
+	t.Helper()
+	script := filepath.Join(Root(t), "scripts/own-mounts")
+	if os.Geteuid() != 0 && inChroot(t) {
+		if why, err := exec.Command(script, "true").CombinedOutput(); err != nil {
+			t.Skipf("not a fault, but the chroot: only root can have mounts of its own there: %s", why)
+		}
+	}
+	return append([]string{script}, command...)
+}
+
+// inChroot reports whether the root directory is no mount point, as in a chroot.
+func inChroot(t testing.TB) bool {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" { // the mount point, proc_pid_mountinfo(5)
+			return false
+		}
+	}
+	return true
+}
+
 // Dir returns a new directory that everybody may enter. Its path is short enough for sockets, which t.TempDir's may not be.
 func Dir(t testing.TB) string {
 	t.Helper()
