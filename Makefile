@@ -60,13 +60,16 @@ demo-once:
 	@$(say) 'the demo, once'
 	@ONCE=1 EXPORTER_PORT=18080 PROMETHEUS_PORT=19090 RSYNC_PORT=18730 scripts/demo.sh $(call or_fail,'the demo failed; see above')
 
-docker-test: ## build the image, run deploy/docker-compose.yml until Prometheus shows a rate, remove it
+docker-test: build ## build the image, run deploy/docker-compose.yml until Prometheus shows a rate, read a container's log; remove all of it
 	@scripts/docker-test.sh
+	@scripts/docker-logs-test.sh
 
 docker-test-if-engine:
 	@if docker info >/dev/null 2>&1; then \
 		$(say) 'the image and the compose stack'; \
 		scripts/docker-test.sh $(call or_fail,'the Docker test failed; see above'); \
+		$(MAKE) --no-print-directory build; \
+		scripts/docker-logs-test.sh $(call or_fail,'what is read of a container is not what its clients did; see above'); \
 	else \
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
