@@ -83,7 +83,8 @@ func TestLiveSilentEnds(t *testing.T) {
 	})
 	// The generator is the process that has been logging; its receiver notices, and logs an error under a pid of its own.
 	t.Run("daemon's child killed during a push", func(t *testing.T) {
-		client := s.start(t, "--bwlimit=200", s.scratch(t, killedSize), s.url("push/"))
+		// Five seconds: its receiver notices when all has come, which must be before the session expires.
+		client := s.start(t, "--bwlimit=400", s.scratch(t, killedSize), s.url("push/"))
 		arriving(t, client, s.d.Module("push"), "f0")
 		s.killChild(t)
 		if code := client.Wait(t); code == 0 {
