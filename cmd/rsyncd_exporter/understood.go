@@ -97,6 +97,9 @@ func shorten(s string) string {
 
 // remedyFor says which setting, or what else, would help against a trouble.
 func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+	if (why == pipeline.Unrecognised || why == pipeline.OtherFormat) && isLogLine(u.Samples[why]) {
+		return "set SYSLOG_LOG_LINES=yes: the texts of these messages are lines of a rsync log file"
+	}
 	switch why {
 	case pipeline.OtherProgram, pipeline.OtherTag:
 		return tagRemedy(cfg, u, why)
@@ -110,6 +113,12 @@ func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 			"can't be told apart"
 	}
 	return discardRemedy(cfg, u, receiver.Discard(why))
+}
+
+// isLogLine says whether a text is a line of rsync's own log file.
+func isLogLine(text string) bool {
+	m := receiver.Message{Text: []byte(text)}
+	return m.Unwrap()
 }
 
 // tagRemedy is for messages whose tag isn't in TAGS.
@@ -126,9 +135,8 @@ func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 		return fmt.Sprintf("if an rsync daemon logs here, add its syslog tag to TAGS=%s; the first message came "+
 			"from %q", tags, tag)
 	case u.Wrapped:
-		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: take \"log file\" out of "+
-			"rsyncd.conf, so that rsyncd logs to syslog, "+
-			"or follow that log with FILE", tag)
+		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: set SYSLOG_LOG_LINES=yes and add "+
+			"the tag: TAGS=%s,%s", tag, tags, printable(tag))
 	}
 	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
 }

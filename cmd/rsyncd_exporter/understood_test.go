@@ -70,7 +70,11 @@ func TestWhyNothingCounts(t *testing.T) {
 		{"no tag", "udp", stamp + ": rsync on pool/a from a (192.0.2.1)", nil,
 			[]string{"have the sender keep the program's name"}},
 		{"a container", "udp", stamp + "8f3e1a[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil,
-			[]string{`\"8f3e1a\": take \"log file\" out`}},
+			[]string{`\"8f3e1a\": set SYSLOG_LOG_LINES=yes and add the tag: TAGS=rsyncd*,8f3e1a`}},
+		{"a log file by imfile", "udp", stamp + "rsyncd[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil,
+			[]string{"reason=unrecognised", "set SYSLOG_LOG_LINES=yes: "}},
+		{"another log format, by imfile", "udp", stamp + "rsyncd[7]: 2026/11/23 18:40:52 [9] send a [192.0.2.1] m () pool/a 1", nil,
+			[]string{"set SYSLOG_LOG_LINES=yes: "}},
 		{"another log format", "udp", stamp + "rsyncd[7]: send a [192.0.2.1] m pool/a 1 2", nil, []string{
 			"transfer lines don't fit LOG_FORMAT", `example="send a [192.0.2.1] m pool/a 1 2"`, "set LOG_FORMAT to the"}},
 		{"another log format that is known", "udp", stamp + "rsyncd[7]: >f+++++++++ pool/a", nil,
@@ -83,7 +87,7 @@ func TestWhyNothingCounts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWarned(t, c.args...)
 			w.receive(99, c.input, "x", c.message)
-			if c.name == "another log format" || c.name == "another log format that is known" {
+			if strings.HasPrefix(c.name, "another log format") {
 				w = newWarned(t, c.args...)
 				w.receive(99, c.input, "x", stamp+"rsyncd[7]: building file list")
 			}
