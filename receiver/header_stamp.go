@@ -152,8 +152,8 @@ func stampIn(b []byte) []byte {
 // bsdStamp is the length of "Nov 23 18:40:52".
 const bsdStamp = 15
 
-// isBSDStamp says whether b starts with the shape "Aaa _0 00:00:00", RFC 3164 section 4.1.2. It is shapeLength unrolled,
-// since nearly every message begins so.
+// isBSDStamp says whether b starts with the shape "Aaa _0 00:00:00", RFC 3164 section 4.1.2. It is shapeLength
+// unrolled, since nearly every message begins so.
 func isBSDStamp(b []byte) bool {
 	if len(b) < bsdStamp {
 		return false
@@ -179,8 +179,8 @@ func isISOStamp(b []byte) bool {
 		isDigit(b[17]) && isDigit(b[18])
 }
 
-// rsyncStampLength returns the length of "2026/11/23 18:40:52 [" if b starts so, else 0: rsync log.c:logit, timestring and
-// "[%d] ". Unrolled for the same reason.
+// rsyncStampLength returns the length of "2026/11/23 18:40:52 [" if b starts so, else 0: rsync log.c:logit, timestring
+// and "[%d] ". Unrolled for the same reason.
 func rsyncStampLength(b []byte) int {
 	const n = len("0000/00/00 00:00:00 [")
 	if len(b) < n {
@@ -196,8 +196,8 @@ func rsyncStampLength(b []byte) int {
 	return 0
 }
 
-// shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a space, A and a
-// for an ASCII letter of that case, and any other byte for itself.
+// shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a
+// space, A and a for an ASCII letter of that case, and any other byte for itself.
 func shapeLength(b []byte, shape string) int {
 	if len(b) < len(shape) {
 		return 0

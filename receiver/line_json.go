@@ -149,8 +149,8 @@ func scanJSON(line []byte, m *Message) Discard {
 	return keptIfText(m)
 }
 
-// unescape returns the bytes that a JSON string, or an array of numbers, stands for; nil for anything else. An LF at the
-// end of a string is left out where it is all that is escaped. Where nothing else is, the bytes are a view of the
+// unescape returns the bytes that a JSON string, or an array of numbers, stands for; nil for anything else. An LF at
+// the end of a string is left out where it is all that is escaped. Where nothing else is, the bytes are a view of the
 // string; otherwise they are in m.unescaped.
 func (m *Message) unescape(value []byte) []byte {
 	switch {

@@ -4,7 +4,7 @@ import "bytes"
 
 // What containers log is kept in pieces: one line of theirs may be several of the file, a part each. rsync's own lines
 // are short enough for one, but records that it has cut are glued to the next, and a client that sends texts without
-// a line feed glues as many as it likes. What a part holds begins anywhere within a line, so it must not be read as one.
+// a line feed glues as many as it likes. What a part holds begins anywhere within a line, and is not read as one.
 
 const (
 	// dockerPart is how long the parts are into which docker cuts a line (daemon/logger/copier.go: defaultBufSize). Its
