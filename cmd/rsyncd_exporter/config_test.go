@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -108,8 +109,10 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"FILE":                 "-," + dir + "/a.log," + dir + "/./a.log",
 		"FILE_POLL":            "250ms",
 		"FILE_START":           "beginning",
+		"FILE_HOST":            "/(?P<host>[^/]+)/rsyncd",
 		"STATE_DIR":            dir + "/./state/",
 		"SYSLOG_FORMAT":        "rfc5424",
+		"SYSLOG_LOG_LINES":     "yes",
 		"TAGS":                 "rsyncd,backup-?",
 		"LOG_FORMAT":           "%o %f %l",
 		"LINE_FORMAT":          `(?P<pid>\d+) (?P<description>.*)`,
@@ -137,8 +140,10 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		Files:              []string{"-", dir + "/a.log"},
 		FilePoll:           250 * time.Millisecond,
 		FileFromStart:      true,
+		FileHost:           regexp.MustCompile("/(?P<host>[^/]+)/rsyncd"),
 		StateDir:           dir + "/state",
 		SyslogFormat:       "rfc5424",
+		SyslogLogLines:     true,
 		Tags:               []string{"rsyncd", "backup-?"},
 		LogFormat:          "%o %f %l",
 		LineFormat:         `(?P<pid>\d+) (?P<description>.*)`,

@@ -216,8 +216,8 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 35 || lines[34] != "" { // heading, rule, 32 settings, nothing behind the last line feed
-		t.Errorf("%d lines, want 35", len(lines))
+	if len(lines) != 36 || lines[35] != "" { // heading, rule, 33 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 36", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
 	if !strings.Contains(out, "\n"+want+"\n") {
