@@ -196,6 +196,7 @@ type encodedPosition struct {
 	Skipping     bool
 	Copy         bool
 	Anchor, Head []byte
+	Parts        byte
 }
 
 type encodedGap struct {
@@ -297,7 +298,7 @@ func encodePositions(list []receiver.FilePosition) []encodedPosition {
 	var all []encodedPosition
 	for i := range list {
 		p := &list[i]
-		all = append(all, encodedPosition{p.ID, p.Offset, p.Skipping, p.Copy, p.Anchor[:], p.Head[:]})
+		all = append(all, encodedPosition{p.ID, p.Offset, p.Skipping, p.Copy, p.Anchor[:], p.Head[:], p.Parts})
 	}
 	return all
 }
@@ -335,7 +336,7 @@ func decodePositions(list []encodedPosition) ([]receiver.FilePosition, error) {
 	var all []receiver.FilePosition
 	for i := range list {
 		e := &list[i]
-		p := receiver.FilePosition{ID: e.ID, Offset: e.Offset, Skipping: e.Skipping, Copy: e.Copy}
+		p := receiver.FilePosition{ID: e.ID, Offset: e.Offset, Skipping: e.Skipping, Copy: e.Copy, Parts: e.Parts}
 		if e.Offset < 0 || len(e.Anchor) != len(p.Anchor) || len(e.Head) != len(p.Head) {
 			return nil, fmt.Errorf("offset %d with an anchor of %d and a head of %d bytes", e.Offset, len(e.Anchor), len(e.Head))
 		}

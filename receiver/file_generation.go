@@ -21,6 +21,9 @@ type FilePosition struct {
 	Offset int64 // the start of a line, unless Skipping
 	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
 	Skipping bool
+	// Parts says in which streams of a container the parts that come next are not to be read, to the last one of a
+	// line, as they are counted already. See skipped.
+	Parts byte
 	// Copy says that the file is a copy of the one that it was made from, and is read in its place. Nobody logs to it: once what was read is
 	// no longer there, it is another copy, of lines that are counted elsewhere.
 	Copy bool
@@ -279,7 +282,8 @@ func (g *generation) read(b *block) (more bool, err error) {
 	start := len(anchor)
 	more = g.takeBlock(b, data, start, base) > start
 	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
-		return true, g.skipHole(b)
+		moved, err := g.skipHole(b)
+		return more || moved, err
 	}
 	return more || g.isOver(), nil
 }
@@ -296,7 +300,12 @@ func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (en
 		if !ok {
 			return start
 		}
-		end = start + takeLines(&b.slab, data[:start+may], start, &g.pos.Skipping)
+		skip := skipped{rest: g.pos.Skipping, parts: g.pos.Parts}
+		end = start + takeLines(&b.slab, data[:start+may], start, &skip)
+		if end == start && start+may < len(data) { // the first line has more parts than may go
+			end = start + takeLines(&b.slab, data, start, &skip)
+		}
+		g.pos.Skipping, g.pos.Parts = skip.rest, skip.parts
 		if end == start {
 			return end
 		}
@@ -408,24 +417,24 @@ func (g *generation) resume(offset int64, b *block) error {
 	}
 	data = data[:n] // shorter if the file has just been cut again
 	g.pos.move(data, base)
-	g.pos.Skipping = n > 0 && data[n-1] != '\n'
+	g.pos.Skipping, g.pos.Parts = n > 0 && data[n-1] != '\n', 0
 	g.offset.Store(g.pos.Offset)
 	return nil
 }
 
 // skipHole moves on to the next data of a sparse file, within a line that is skipped or before one.
-func (g *generation) skipHole(b *block) error {
+func (g *generation) skipHole(b *block) (moved bool, err error) {
 	next := nextData(g.fd, g.pos.Offset)
 	if next == g.pos.Offset {
-		return nil
+		return false, nil
 	}
-	skipping := g.pos.Skipping
+	skipping, parts := g.pos.Skipping, g.pos.Parts
 	if err := g.resume(next, b); err != nil {
-		return err
+		return false, err
 	}
-	g.pos.Skipping = skipping
+	g.pos.Skipping, g.pos.Parts = skipping, parts
 	g.deliver(&b.slab, time.Now().UnixNano())
-	return nil
+	return true, nil
 }
 
 // startAt sets the position of a new generation to the start of the last line before size, the one that may not have ended yet; or to

@@ -51,8 +51,8 @@ func TestFileGluedLines(t *testing.T) {
 	} {
 		line := []byte(strings.Join(test.line, ""))
 		var s Slab
-		var skipping bool
-		if n := takeLines(&s, append(line, '\n'), 0, &skipping); n != len(line)+1 {
+		var skip skipped
+		if n := takeLines(&s, append(line, '\n'), 0, &skip); n != len(line)+1 {
 			t.Errorf("%s: %d bytes taken, want %d", name, n, len(line)+1)
 		}
 		if got := messages(&s); !slices.Equal(got, test.want) {
@@ -84,19 +84,19 @@ func TestFileLineOfManyCutRecords(t *testing.T) {
 	line := strings.Repeat(headerA+plainText, records)
 	for _, end := range []string{headerB + "sent 1\n", headerB + strings.Repeat("x", MaxMessage) + "\n", ""} {
 		var s Slab
-		var skipping bool
-		n := takeLines(&s, []byte(line+end), 0, &skipping)
+		var skip skipped
+		n := takeLines(&s, []byte(line+end), 0, &skip)
 		got := messages(&s)
 		for _, m := range got[:min(len(got), 2*records/3)] {
 			if m != headerA+plainText {
 				t.Errorf("a record of %d bytes, want %d", len(m), len(headerA+plainText))
 			}
 		}
-		whole := n == len(line+end) && !skipping && s.Discarded[Oversize] == 0 && len(got) == records+1 && got[records] == headerB+"sent 1"
-		last := n == len(line+end) && !skipping && s.Discarded[Oversize] == 1 && len(got) == records
+		whole := n == len(line+end) && !skip.rest && s.Discarded[Oversize] == 0 && len(got) == records+1 && got[records] == headerB+"sent 1"
+		last := n == len(line+end) && !skip.rest && s.Discarded[Oversize] == 1 && len(got) == records
 		first := n == len(got)*len(headerA+plainText) && len(line)-n <= MaxMessage && s.Discarded[Oversize] == 0
 		if strings.HasPrefix(end, headerB+"sent") && !whole || strings.HasPrefix(end, headerB+"x") && !last || end == "" && !first {
-			t.Errorf("%d bytes of %d taken as %d records, %d oversize, skipping %t", n, len(line+end), len(got), s.Discarded[Oversize], skipping)
+			t.Errorf("%d bytes of %d taken as %d records, %d oversize, skip.rest %t", n, len(line+end), len(got), s.Discarded[Oversize], skip.rest)
 		}
 	}
 }
@@ -165,18 +165,18 @@ func FuzzFileLines(f *testing.F) {
 		cut = min(max(cut, 0), len(data))
 		var s Slab
 		var got []string
-		var skipping bool
+		var skip skipped
 		oversize, at := 0, 0
 		for _, end := range []int{cut, len(data)} {
 			for {
-				n := takeLines(&s, data[:end], at, &skipping)
+				n := takeLines(&s, data[:end], at, &skip)
 				got = append(got, messages(&s)...)
 				oversize += int(s.Discarded[Oversize])
 				s.Reset()
 				if at += n; n == 0 {
 					break
 				}
-				if !skipping && data[at-1] != '\n' && data[at-1] != 0 && rsyncHeader(data[at:]) == 0 {
+				if !skip.rest && data[at-1] != '\n' && data[at-1] != 0 && rsyncHeader(data[at:]) == 0 {
 					t.Fatalf("offset %d is not the start of a line or record", at)
 				}
 			}
@@ -206,7 +206,7 @@ func FuzzFileLines(f *testing.F) {
 			}
 			want = append(want, record)
 		}
-		if !skipping && at != len(data)-len(rest) {
+		if !skip.rest && at != len(data)-len(rest) {
 			t.Errorf("offset %d, want %d", at, len(data)-len(rest))
 		}
 		if !slices.Equal(got, want) || oversize != tooLong {

@@ -17,10 +17,17 @@ const (
 
 // A part is one line of a container's log.
 type part struct {
-	stamp, stream []byte
-	body          []byte // what the container wrote, without its LF
-	more          bool   // the line goes on in the next part
+	stamp  []byte
+	stream byte   // onStdout or onStderr
+	body   []byte // what the container wrote, without its LF
+	more   bool   // the line goes on in the next part
 }
+
+// The streams that a container writes to, each a bit.
+const (
+	onStdout byte = 1 << iota
+	onStderr
+)
 
 // mayBePart says whether a line may be a part that needs takeParts: a CRI line or one of docker's json-file.
 func mayBePart(line []byte) bool {
@@ -48,7 +55,10 @@ func readPart(line []byte) (p part, ok bool) {
 			return part{}, false
 		}
 		const stream = len("stdout")
-		p = part{stamp: stampIn(line[:n]), stream: line[n : n+stream], body: line[n+length:]}
+		p = part{stamp: stampIn(line[:n]), stream: onStdout, body: line[n+length:]}
+		if line[n+len("std")] == 'e' {
+			p.stream = onStderr
+		}
 		p.more = line[n+stream+1] == 'P'
 		return p, true
 	}
@@ -60,7 +70,9 @@ func readPart(line []byte) (p part, ok bool) {
 		case "log":
 			log = value
 		case "stream":
-			p.stream = value
+			if p.stream = onStdout; string(value) == `"stderr"` {
+				p.stream = onStderr
+			}
 		case "time":
 			at = value
 		}
@@ -74,45 +86,42 @@ func readPart(line []byte) (p part, ok bool) {
 	return p, true
 }
 
-// takeParts puts the line together whose first part begins at the start of data, and appends its records to s, and any
-// lines of another stream that stand between its parts. It returns how many bytes they take. Those are 0 if the last
-// part isn't there yet. If there are too many, what is there of the line is taken and its last record, which isn't
-// whole, counted as Oversize; skipping says that the parts that follow are to be thrown away.
-func takeParts(s *Slab, data []byte) (used int, skipping bool) {
+// takeParts puts the line together whose first part begins at the start of data and whose other parts follow directly,
+// and appends its records to s. It returns how many bytes they take: 0 if its end has yet to come. Where there will be
+// none, since another line follows a part, the line is Incomplete; where there are more than partsLimit bytes of it, the
+// records in front that are whole are appended, and the rest is Oversize. Then the parts that are still to come must not
+// be read as lines: it returns the stream that they are in.
+func takeParts(s *Slab, data []byte) (used int, parts byte) {
 	var joined []byte
-	var others [][]byte
-	var first part
-	for used < len(data) {
+	for {
 		end := bytes.IndexByte(data[used:], '\n')
-		if end < 0 {
-			break
+		if end < 0 && len(data) <= partsLimit {
+			return 0, 0
 		}
-		line := data[used : used+end : used+end]
 		p, ok := part{}, false
-		if mayBePart(line) {
+		if line := data[used : used+max(end, 0)]; mayBePart(line) {
 			p, ok = readPart(line)
 		}
-		used += end + 1
 		switch {
 		case joined == nil:
-			first = p
+			parts = p.stream
 			joined = append(append(joined, p.stamp...), " stdout F "...) // CRI's form, also for docker's
-		case !ok || !bytes.Equal(p.stream, first.stream):
-			others = append(others, line)
-			continue
+		case end < 0 || used > partsLimit:
+			appendWhole(s, joined)
+			s.Discarded[Oversize]++
+			return used, parts
+		case !ok: // no container's log: what looks like a part was a client's text, or a machine's name
+			s.Discarded[Incomplete]++
+			return used, 0
+		case p.stream != parts:
+			s.Discarded[Incomplete]++
+			return used, parts
 		}
 		joined = append(joined, p.body...)
+		used += end + 1
 		if !p.more {
 			appendRecords(s, joined)
-			s.Messages = append(s.Messages, others...)
-			return used, false
-		}
-		if used > partsLimit {
-			appendWhole(s, joined)
-			s.Messages = append(s.Messages, others...)
-			s.Discarded[Oversize]++
-			return used, true
+			return used, 0
 		}
 	}
-	return 0, false
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,13 +49,13 @@ func jsonFile(t testing.TB, line string) string {
 // taken reads data as takeLines does, in reads that end anywhere, and returns the texts of the messages with their pids.
 func taken(t *testing.T, data string, next func() int) (texts []string, discarded [NumDiscards]uint32) {
 	t.Helper()
-	var skipping bool
+	var skip skipped
 	at, end := 0, 0
 	for at < len(data) && end < len(data) {
 		end = min(len(data), end+next())
 		for {
 			var s Slab
-			n := takeLines(&s, []byte(data[:end]), at, &skipping)
+			n := takeLines(&s, []byte(data[:end]), at, &skip)
 			for i, v := range s.Discarded {
 				discarded[i] += v
 			}
@@ -68,7 +70,7 @@ func taken(t *testing.T, data string, next func() int) (texts []string, discarde
 			if at += n; n == 0 {
 				break
 			}
-			if !skipping && data[at-1] != '\n' && data[at-1] != 0 && rsyncHeader([]byte(data[at:])) == 0 {
+			if !skip.rest && data[at-1] != '\n' && data[at-1] != 0 && rsyncHeader([]byte(data[at:])) == 0 {
 				t.Fatalf("offset %d is not the start of a line or record", at)
 			}
 		}
@@ -87,12 +89,9 @@ func TestParts(t *testing.T) {
 		over uint32 // oversize
 		lost uint32 // no header
 	}{
-		"whole":            {cri("stdout", ownConnect, 999), []string{connect}, 0, 0},
-		"three parts":      {cri("stdout", ownConnect, 25) + cri("stdout", ownShutdown, 999), []string{connect, shutdown}, 0, 0},
-		"cut in the stamp": {cri("stdout", ownConnect, 3) + cri("stdout", ownShutdown, 1), []string{connect, shutdown}, 0, 0},
-		"another stream between": {cri("stdout", ownConnect, 30)[:len(cri("stdout", ownConnect[:30], 30))] + cri("stderr", ownShutdown, 999) +
-			strings.TrimPrefix(cri("stdout", ownConnect, 30), cri("stdout", ownConnect, 30)[:len(cri("stdout", ownConnect[:30], 30))]),
-			[]string{connect, shutdown}, 0, 0},
+		"whole":                         {cri("stdout", ownConnect, 999), []string{connect}, 0, 0},
+		"three parts":                   {cri("stdout", ownConnect, 25) + cri("stdout", ownShutdown, 999), []string{connect, shutdown}, 0, 0},
+		"cut in the stamp":              {cri("stdout", ownConnect, 3) + cri("stdout", ownShutdown, 1), []string{connect, shutdown}, 0, 0},
 		"a part that looks like a line": {cri("stdout", headerA+strings.Repeat("x", 3)+forgedOwn, len(headerA)+3), []string{"17846 xxx" + forgedOwn}, 0, 0},
 		"glued, CRI":                    {cri("stdout", glued+ownConnect, 9999), []string{"17846 " + plainText, connect}, 0, 0},
 		"glued, CRI in parts":           {cri("stdout", glued+ownConnect, 1000), []string{"17846 " + plainText, connect}, 0, 0},
@@ -117,6 +116,48 @@ func TestParts(t *testing.T) {
 				t.Errorf("%s: %d messages %.200q, %d oversize, %d no_header; want %d, %d, %d", name, len(got), got, discarded[Oversize],
 					discarded[NoHeader], len(test.want), test.over, test.lost)
 			}
+		}
+	}
+}
+
+// A part whose line doesn't go on costs that line and nothing else, whoever wrote it; and what belongs to it later is no
+// line. Each holds more than any buffer.
+func TestPartsThatNeverEnd(t *testing.T) {
+	const begun = criStamp + " stdout P y\n"
+	many := strings.Repeat(ownConnect+"\n", 6000)
+	connects := slices.Repeat([]string{"505 connect from localhost (127.0.0.1)"}, 6000)
+	stderr, late := cri("stderr", ownShutdown, 999), criStamp+" stdout F "+forgedOwn+"\n"
+	shutdown := "9 sent 0 bytes  received 0 bytes  total size 0"
+	for name, test := range map[string]struct {
+		data       string
+		want       []string
+		incomplete uint32
+		over       uint32
+	}{
+		"in rsync's own log":        {begun + many, connects, 1, 0},
+		"at the end":                {many + begun + many, slices.Concat(connects, connects), 1, 0},
+		"of another stream":         {begun + strings.Repeat(stderr, 6000), slices.Repeat([]string{shutdown}, 6000), 1, 0},
+		"another stream between":    {begun + stderr + late + cri("stdout", ownConnect, 99), []string{shutdown, connects[0]}, 1, 0},
+		"both streams":              {begun + criStamp + " stderr P z\n" + late + stderr, nil, 2, 0},
+		"after too many, a note":    {strings.Repeat(begun[:len(begun)-1]+strings.Repeat("x", dockerPart)+"\n", 9) + stderr + late + stderr, []string{shutdown, shutdown}, 0, 1},
+		"too many, then another's":  {strings.Repeat(begun, 10000) + many, connects, 0, 1},
+		"a long line without an LF": {begun + criStamp + " stdout P " + strings.Repeat("x", 2*partsLimit) + "\n" + late + many, connects, 0, 0}, // how often, the reads decide
+	} {
+		for _, next := range []func() int{func() int { return 1 << 20 }, func() int { return 60001 }} {
+			got, discarded := taken(t, test.data, next)
+			if !slices.Equal(got, test.want) || discarded[Incomplete] != test.incomplete ||
+				discarded[Oversize] != test.over && name != "a long line without an LF" {
+				t.Errorf("%s: %d messages, %d incomplete, %d oversize; want %d, %d, %d", name, len(got), discarded[Incomplete],
+					discarded[Oversize], len(test.want), test.incomplete, test.over)
+			}
+		}
+		sink := newHoldSink(false)
+		in := NewStdin(strings.NewReader(test.data), Source{Input: "stdin", Name: "stdin", Dialect: Lines{}}, sink)
+		if err := in.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := sink.all(); len(got) != len(test.want) {
+			t.Errorf("%s, from stdin: %d messages, want %d", name, len(got), len(test.want))
 		}
 	}
 }
@@ -159,4 +200,51 @@ func FuzzParts(f *testing.F) {
 			t.Errorf("%q in parts of %d: %q %v, want %q %v", line, size, got, discards, whole, wantDiscards)
 		}
 	})
+}
+
+// A followed file goes on behind such a part, and a compressed one does, too, and doesn't hold up the one that came after.
+func TestFilesWithPartsThatNeverEnd(t *testing.T) {
+	const first, part = headerA + "first of all lines, and longer than an anchor: xxxxxxxxxxxxxxxxxxxxxxx\n", criStamp + " stdout P y\n"
+	path := filepath.Join(t.TempDir(), "a.log")
+	opt := setOptions(path)
+	opt.File.FromBeginning = true
+	writeFile(t, path, []byte(first+part+text(lines(0, 20000))))
+	sink := newMergeSink()
+	set := followSet(t, sink, opt)
+	stop := runSet(t, set)
+	reach(t, "the end of the file", func() bool { return sink.count() == 20001 })
+	stop()
+	state := set.State(sink.counted)
+	must(t, os.Remove(path))
+	writeFile(t, path+".1.gz", gzipped(t, first+part+text(lines(0, 20000))+part+text(lines(20000, 40000))))
+	writeFile(t, path, []byte(text(lines(40000, 40002))))
+	opt.Resume = &state
+	stop = runSet(t, followSet(t, sink, opt))
+	defer stop()
+	reach(t, "the end of both files", func() bool { return sink.count() == 40003 })
+}
+
+// A line in parts holds up neither its file nor another of the same daemon.
+func TestMergedFilesWithParts(t *testing.T) {
+	const other = "2026/11/23 18:40:52 [505] rsync on m/ from localhost (127.0.0.1)\n"
+	long := headerA + strings.Repeat("x", 20000)
+	for name, write := range map[string]func(string) string{
+		"CRI":                func(line string) string { return cri("stdout", line, dockerPart) },
+		"docker's json-file": func(line string) string { return jsonFile(t, line) },
+	} {
+		files := newSplitFiles(t, 2)
+		writeFile(t, files.paths[0], []byte(write(ownConnect)+write(long)+write(ownShutdown)))
+		writeFile(t, files.paths[1], []byte(other))
+		sink := newMergeSink()
+		set := followSet(t, sink, files.opt)
+		stop := runSet(t, set)
+		reach(t, name+": the end of both files", func() bool {
+			status := set.Status()
+			return isClosed(set.CaughtUp()) && status[0].Lag+status[1].Lag == 0
+		})
+		stop()
+		if n := sink.count(); n != 4 { // the long one is for the pipeline to discard
+			t.Errorf("%s: %d lines, want 4: %.60q", name, n, sink.lines)
+		}
+	}
 }

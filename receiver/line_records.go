@@ -10,17 +10,24 @@ const (
 	rsyncText = 2047
 )
 
+// A skipped says what is not to be read of what comes next, since it has been counted.
+type skipped struct {
+	rest  bool // the rest of a line, to its LF
+	parts byte // the parts of a line in these streams of a container, to its last one; onStdout, onStderr or both
+}
+
 // takeLines appends the complete lines of data that begin at data[from] to s, up to slabLines, and returns how many
-// bytes they take: up to the start of a line, unless *skipping is or becomes true. Then it is up to somewhere within a
-// line that is thrown away to its end and has been counted: one that exceeds MaxMessage, so that an endless line needs
-// no more memory than any other. A line so long that begins with a record that rsync has cut gives that record, and
-// what is behind it is the next line: deleting a tree whose paths are all too long makes one line of all its records.
+// bytes they take: up to the start of a line, unless skip.rest is or becomes true. Then it is up to somewhere within a
+// line that is thrown away to its end and has been counted: one that exceeds MaxMessage (a container's, partsLimit), so
+// that an endless line needs no more memory than any other. A line so long that begins with a record that rsync has cut
+// gives that record, and what is behind it is the next line: deleting a tree whose paths are all too long makes one line
+// of all its records. Of partsLimit bytes and a line more, some are taken always.
 //
 // NULs before a line are no part of it: a log file that was truncated under a writer without O_APPEND has a hole there.
-func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
+func takeLines(s *Slab, data []byte, from int, skip *skipped) (used int) {
 	at := from
 	for at < len(data) && len(s.Messages) < slabLines {
-		if data[at] == 0 && !*skipping {
+		if data[at] == 0 && !skip.rest {
 			at += nulsEnd(data[at:])
 			continue
 		}
@@ -31,26 +38,10 @@ func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
 		container := mayBePart(line)
 		tooLong := len(line) > MaxMessage && (!container || len(line) > partsLimit)
 		switch {
-		case *skipping && at > 0 && data[at-1] == '\n' && len(line) <= partsLimit: // parts of a line that takeParts gave up
-			if !ended {
-				return at - from
-			}
-			p, ok := part{}, false
-			if container {
-				p, ok = readPart(line)
-			}
-			*skipping = ok && p.more
-		case *skipping && !ended:
+		case skip.rest && !ended:
 			return len(data) - from
-		case *skipping:
-			*skipping = false
-		case container && ended && isPart(line):
-			n := 0
-			if n, *skipping = takeParts(s, data[at:]); n == 0 {
-				return at - from
-			}
-			at += n
-			continue
+		case skip.rest:
+			skip.rest = false
 		case tooLong:
 			if cut := recordEnd(line); cut > 0 {
 				s.Messages = append(s.Messages, line[:cut:cut])
@@ -59,17 +50,38 @@ func takeLines(s *Slab, data []byte, from int, skipping *bool) (used int) {
 			}
 			s.Discarded[Oversize]++
 			if !ended {
-				*skipping = true
+				skip.rest = true
 				return len(data) - from
 			}
 		case !ended:
 			return at - from
+		case container && skip.parts != 0 && skip.skips(line):
+		case container && isPart(line):
+			n, stream := takeParts(s, data[at:])
+			if n == 0 {
+				return at - from
+			}
+			skip.parts |= stream
+			at += n
+			continue
 		default:
 			appendRecords(s, line)
 		}
 		at += len(line) + 1
 	}
 	return at - from
+}
+
+// skips says whether a line is one of the parts that are skipped.
+func (k *skipped) skips(line []byte) bool {
+	p, ok := readPart(line)
+	if !ok || p.stream&k.parts == 0 {
+		return false
+	}
+	if !p.more {
+		k.parts &^= p.stream
+	}
+	return true
 }
 
 // nulsEnd returns how many NULs b begins with.

@@ -58,27 +58,23 @@ func (s *Stdin) deliver(slab *Slab, at int64) {
 
 // A lineReader cuts a stream that can be read once into messages.
 type lineReader struct {
-	buf      []byte // longer than any line that is kept
-	r, w     int    // buf[r:w] has not been cut yet
-	skipping bool   // see takeLines
-	slab     Slab
+	buf  []byte // longer than any line that is kept
+	r, w int    // buf[r:w] has not been cut yet
+	skip skipped
+	slab Slab
 }
 
 // read adds to buf what one read of r gives.
 func (l *lineReader) read(r io.Reader) error {
-	// What has been cut goes, but for the byte that tells takeLines whether a line begins behind it.
-	kept := l.buf[max(0, l.r-1):l.w]
-	l.r = min(l.r, 1)
-	l.w = copy(l.buf, kept)
+	l.r, l.w = 0, copy(l.buf, l.buf[l.r:l.w])
 	n, err := r.Read(l.buf[l.w:])
 	l.w += n
 	return err
 }
 
-// take fills the slab with complete lines, and says whether there were any. A line that fills buf is none: it is thrown
-// away, as takeLines does it with those that are too long.
+// take fills the slab with complete lines, and says whether there were any. There always are if buf is full.
 func (l *lineReader) take() bool {
-	n := takeLines(&l.slab, l.buf[:l.w], l.r, &l.skipping)
+	n := takeLines(&l.slab, l.buf[:l.w], l.r, &l.skip)
 	l.r += n
 	return n > 0
 }
@@ -86,7 +82,7 @@ func (l *lineReader) take() bool {
 // finish takes the last line, which has no LF: a message where the stream ended behind it, else Incomplete.
 func (l *lineReader) finish(ended bool) {
 	switch {
-	case l.r == l.w || l.skipping: // the rest of one that has been counted
+	case l.r == l.w || l.skip.rest: // the rest of one that has been counted
 	case ended && l.w < len(l.buf):
 		l.buf[l.w] = '\n'
 		l.w++
