@@ -125,7 +125,7 @@ func TestBacklogOfALateFile(t *testing.T) {
 		w.write(text(lines(0, 10)))
 		must(t, os.Rename(opt.Path+"~", opt.Path))
 		reachCount(t, sink, 10)
-		reach(t, "its end", func() bool { return f.Status().LagTime == 0 })
+		reach(t, "its end", func() bool { return f.Status().LagTime == 0 && len(sink.toldAt()) == 2 })
 		w.write(line(10) + "\n")
 		reachCount(t, sink, 11)
 		sink.check(t, true, lines(0, 11)...)

@@ -247,6 +247,13 @@ func (s *stream) now() int64 {
 	return s.file.merge.now()
 }
 
+// restarted says that the file has been cut: what it holds from now on has not been seen before.
+func (s *stream) restarted() {
+	if s != nil {
+		s.seen, s.seenAt = 0, 0
+	}
+}
+
 // ended says that a read which began at the time given has found the end of the file.
 func (s *stream) ended(began int64) {
 	if s != nil {

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 )
 
@@ -123,8 +124,14 @@ func (c *lineClock) connects(data []byte) int32 {
 // the stamp given, before another one starts.
 func (c *lineClock) ends(data, stamp []byte, pid int32) bool {
 	const most = 1024 // lines of one second
+	var buf [16]byte
+	mark := append(strconv.AppendInt(append(buf[:0], '['), int64(pid), 10), ']')
 	for range most {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		if whole && bytes.HasPrefix(line, stamp) && !bytes.Contains(line, mark) { // most lines: another process's
+			data = rest
+			continue
+		}
 		var m Message
 		if !whole || c.dialect.Scan(line, &m) == Kept && !bytes.Equal(m.Stamp, stamp) {
 			return false
@@ -182,6 +189,9 @@ func (s *stream) learn(g *generation, line []byte, at int64, live bool) {
 	}
 	t := c.read(line, lineTime{}, at)
 	if lag := at - t.key; c.zone.known && lag >= -int64(stampEarly) && lag <= int64(arriveLate) {
+		if c.last.shift != 0 { // by a line whose stamp was wrong, or of a session in another zone
+			c.last = lineTime{}
+		}
 		return
 	}
 	if z, ok := c.learn(line, at, arriveLate); ok {

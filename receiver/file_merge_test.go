@@ -491,3 +491,44 @@ func TestScopesOfJoinedFiles(t *testing.T) {
 		t.Errorf("parted: scopes %v, after %v", fourth, third)
 	}
 }
+
+// A file that was cut holds nothing that was seen before: its lines wait for syslog's as they did at first.
+func TestLinesOfACutFileWaitForSyslog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	writeFile(t, path, make([]byte, 5000))
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	m := newMerge(time.Hour)
+	s := &stream{file: &mergeFile{merge: m}}
+	g := &generation{fd: fd, stream: s}
+	first := s.notBefore(g, 5000)
+	must(t, os.Truncate(path, 100))
+	if until := s.notBefore(g, 100); until != first {
+		t.Fatalf("until %d, want %d: the old lines have been seen", until, first)
+	}
+	g.stream.restarted()
+	if until := s.notBefore(g, 100); until <= first {
+		t.Errorf("lines of the cut file wait until %d, those before until %d", until, first)
+	}
+}
+
+// A line whose stamp is a day ahead doesn't shift those that come after it for good.
+func TestOneWrongStampShiftsNoOther(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	s := &stream{file: &mergeFile{merge: newMerge(0)}}
+	s.clock = lineClock{dialect: Lines{}, zone: lineZone{known: true}}
+	line := func(ahead time.Duration) []byte {
+		return []byte(now.Add(ahead).Format("2006/01/02 15:04:05") + " [5] x")
+	}
+	s.clock.last = s.clock.read(line(25*time.Hour), lineTime{key: now.UnixNano()}, now.UnixNano())
+	later := now.Add(time.Minute)
+	s.clock.last = s.clock.read(line(time.Second), s.clock.last, later.UnixNano())
+	if s.clock.last.shift == 0 {
+		t.Fatal("the wrong stamp shifts nothing")
+	}
+	s.learn(nil, line(time.Minute), later.UnixNano(), true)
+	if got := s.clock.read(line(time.Minute), s.clock.last, later.UnixNano()).key; got != later.UnixNano() {
+		t.Errorf("a live line is dated %v ahead", time.Duration(got-later.UnixNano()))
+	}
+}

@@ -164,8 +164,8 @@ func cutUptime(b []byte) []byte {
 // scanHost reads the HOSTNAME of RFC 3164 section 4.1.2 and returns what follows. A word that holds '[' or ends in ':' is no host
 // but already the tag: the sender is rsyncd itself, not a relay. An IPv6 address, with colons inside, is a host.
 //
-// A relay of AIX writes "Message forwarded from HOST: " behind its own name or in its place, and one of FreeBSD
-// "Forwarded from HOST: " for it; the host is that one. OpenWrt's logread, whose stamp is ctime(3)'s, has no host.
+// A relay of AIX writes "Message forwarded from HOST: " in its place, and one of FreeBSD "Forwarded from HOST: "; behind
+// a host's name it is a tag, which anybody may choose. OpenWrt's logread, whose stamp is ctime(3)'s, has no host.
 func scanHost(b []byte, m *Message) []byte {
 	if rest := scanForwarded(b, m); rest != nil {
 		return rest
@@ -176,11 +176,7 @@ func scanHost(b []byte, m *Message) []byte {
 		return b
 	}
 	m.Host = valueOrNil(word)
-	b = cutSpace(b[end:])
-	if rest := scanForwarded(b, m); rest != nil {
-		return rest
-	}
-	return b
+	return cutSpace(b[end:])
 }
 
 // isCtime says whether a stamp begins with a weekday and a month.

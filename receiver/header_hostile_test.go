@@ -127,6 +127,8 @@ func TestHeaders(t *testing.T) {
 		{"AIX", "<30>Nov 23 18:40:52 Message forwarded from m: rsyncd[505]: hi", `host "m" tag "rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"AIX, in a text", "<30>Nov 23 18:40:52 m rsyncd[505]: Message forwarded from x: rsyncd[1]: hi",
 			`host "m" tag "rsyncd" pid 505 pri 3.6 text "Message forwarded from x: rsyncd[1]: hi"`, relayed},
+		{"forwarded behind a host", "<30>Nov 23 18:40:52 m Forwarded from victim: rsyncd[505]: hi",
+			`host "m" tag "Forwarded from victim: rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"FreeBSD", "<30>Nov 23 18:40:52 Forwarded from m: rsyncd[505]: hi", `host "m" tag "rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"FreeBSD's level", "Nov 23 18:40:52 <3.6> m rsyncd[505]: hi", `host "m" tag "rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"no level", "Nov 23 18:40:52 <24.6> m[1]: x rsyncd[505]: hi", `host "<24.6>" tag "m" pid 1 pri -1.-1 text "x rsyncd[505]: hi"`, relayed},

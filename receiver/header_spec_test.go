@@ -99,13 +99,10 @@ func specScanHost(b []byte, m Message, ctime bool) string {
 		b = b[len(level[0]):]
 	}
 	b = b[len(specUptime.Find(b)):]
-	forwarded := specForwarded.FindSubmatch(b)
-	if host := specHost.FindSubmatch(b); forwarded == nil && host != nil && !(ctime && specLevel.Match(b)) {
-		m.Host, b = specValue(host[1]), b[len(host[0]):]
-		forwarded = specForwarded.FindSubmatch(b)
-	}
-	if forwarded != nil {
+	if forwarded := specForwarded.FindSubmatch(b); forwarded != nil {
 		m.Host, b = specValue(forwarded[1]), b[len(forwarded[0]):]
+	} else if host := specHost.FindSubmatch(b); host != nil && !(ctime && specLevel.Match(b)) {
+		m.Host, b = specValue(host[1]), b[len(host[0]):]
 	}
 	return specScanTag(b, m, true)
 }

@@ -92,6 +92,7 @@ func jsonValueEnd(b []byte) int {
 func scanJSON(line []byte, m *Message) Discard {
 	f := jsonFields{rest: line[1:]}
 	var log, at, journal, host, tag, pid, ownPID, text, priority, facility []byte
+	part := false
 	for name, value := f.next(); value != nil; name, value = f.next() {
 		switch string(name) {
 		case "log":
@@ -114,10 +115,12 @@ func scanJSON(line []byte, m *Message) Discard {
 			priority = value
 		case "SYSLOG_FACILITY":
 			facility = value
+		case "CONTAINER_PARTIAL_MESSAGE", "CONTAINER_PARTIAL_ID": // docker's journald driver: a part, which begins anywhere
+			part = true
 		}
 	}
 	switch {
-	case !f.ok:
+	case !f.ok, part:
 		return NoHeader
 	case log != nil && journal == nil:
 		m.Stamp = valueOrNil(m.unescape(at))

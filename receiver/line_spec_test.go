@@ -97,6 +97,11 @@ func specScanJSON(line []byte) (string, []byte) {
 		}
 		return numbers, true
 	}
+	for _, part := range []string{"CONTAINER_PARTIAL_ID", "CONTAINER_PARTIAL_MESSAGE"} {
+		if _, ok := fields[part]; ok {
+			return NoHeader.String(), nil
+		}
+	}
 	at, isJournal := text("__REALTIME_TIMESTAMP")
 	_, hasJournal := fields["__REALTIME_TIMESTAMP"]
 	if _, ok := fields["log"]; ok && !hasJournal {
@@ -211,7 +216,7 @@ func FuzzLine(f *testing.F) {
 		f.Add([]byte(form.line))
 		f.Add([]byte("2026/11/23 18:40:52 [505] send localhost [127.0.0.1] data () " + form.line))
 	}
-	for _, s := range []string{`{"log":"2026/11/23 18:40:52 [5] \ud83d\ude00\ud83d x\n"}`, `{"log":1}`, "{}", `{"a":{"log":"x"}}`, `{"MESSAGE":[1,2]`,
+	for _, s := range []string{`{"log":"2026/11/23 18:40:52 [5] \ud83d\ude00\ud83d x\n"}`, `{"log":1}`, "{}", `{"a":{"log":"x"}}`, `{"MESSAGE":[1,2]`, `{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1","CONTAINER_PARTIAL_ID":"2"}`,
 		"a | 2026/11/23 18:40:52 [505] x", "-a | x", "a  | 2026-11-23T17:40:52Z x", "2026-11-23T17:40:52Z stdout P:a x", "[ 1.2 *>] a b", "\x1b[3x"} {
 		f.Add([]byte(s))
 	}
