@@ -54,7 +54,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		}
 	}
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(std.out, "warning: %s\n", w)
+		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
 	}
 	warnOfUnreadable(std.out, cfg.Files)
 	if status == exitOK {
@@ -69,9 +69,9 @@ func checkState(dir string, std stdio) (status int) {
 	err := state.Check(realDir(dir))
 	switch {
 	case errors.Is(err, state.ErrLocked):
-		fmt.Fprintf(std.out, "warning: STATE_DIR: %v: serve would refuse to start before that one has stopped\n", err)
+		fmt.Fprintf(std.out, "warning: STATE_DIR: %s: serve would refuse to start before that one has stopped\n", oneLine(err))
 	case err != nil:
-		fmt.Fprintf(std.err, "rsyncd_exporter: STATE_DIR: %v: serve would refuse to start\n", err)
+		fmt.Fprintf(std.err, "rsyncd_exporter: STATE_DIR: %s: serve would refuse to start\n", oneLine(err))
 		return exitFailure
 	}
 	return exitOK
@@ -106,7 +106,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			if errors.Is(err, fs.ErrPermission) {
 				remedy = `; let the exporter's user read it (group adm, or "create 0640 root adm" in logrotate's settings)`
 			}
-			fmt.Fprintf(w, "warning: FILE=%q can't be read: %v%s\n", name, err, remedy)
+			fmt.Fprintf(w, "warning: FILE=%q can't be read: %s%s\n", name, oneLine(err), remedy)
 		}
 	}
 }

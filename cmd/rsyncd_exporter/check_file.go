@@ -25,12 +25,12 @@ const (
 // exitOK if that is enough of each, see printUnderstanding.
 func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(std.out, "warning: %s\n", w)
+		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
 	}
 	for _, path := range paths {
 		u, err := understandFile(ctx, cfg, path, std.in)
 		if err != nil {
-			fmt.Fprintf(std.err, "rsyncd_exporter: %v\n", err)
+			fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
 			status = exitFailure
 			continue
 		}
@@ -63,7 +63,7 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 		defer file.Close()
 		stdin = file
 	}
-	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Dialect: lines}
+	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
 	if err := receiver.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
 		return none, fmt.Errorf("%s: %w", printable(path), err)

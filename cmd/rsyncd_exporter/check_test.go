@@ -95,3 +95,34 @@ func TestCheckShowsWhatPatternsMatch(t *testing.T) {
 		t.Errorf("the file of -p is there, but taken for a pattern:\n%s", out)
 	}
 }
+
+// Every form of a file that is read by itself is understood by check, too, and log lines inside messages with their setting.
+func TestCheckFileOfEveryForm(t *testing.T) {
+	setEnv(t)
+	names, err := filepath.Glob(filepath.Join(sourceDir(t), "../../testdata/forms/*.[lj][os]*"))
+	if err != nil || len(names) < 40 {
+		t.Fatalf("%d files, %v", len(names), err)
+	}
+	for _, name := range names {
+		var args []string
+		switch base := filepath.Base(name); {
+		case base == "imfile.log":
+			args = []string{"--syslog-log-lines=yes"}
+		case base == "journal-with-unit.log":
+			args = []string{"--tags=rsync.service"}
+		}
+		if status, out, errs := runProgram(t, append(append([]string{"check"}, args...), name)...); status != exitOK {
+			t.Errorf("%s: status %d\n%s%s", name, status, out, errs)
+		}
+	}
+}
+
+// Names that others have chosen don't reach a terminal as they are.
+func TestCheckEscapesNames(t *testing.T) {
+	setEnv(t)
+	name := filepath.Join(t.TempDir(), "x\x1b[31m\nX")
+	status, out, errs := runProgram(t, "check", name)
+	if status != exitFailure || strings.Count(errs, "\n") != 1 || strings.Contains(out+errs, "\x1b") || !strings.Contains(errs, `x\x1b[31m\nX`) {
+		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
+	}
+}

@@ -168,7 +168,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 
 // together checks what is wrong only in company.
 func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
+	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && s.File.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
 		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}

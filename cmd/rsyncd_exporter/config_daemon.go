@@ -27,19 +27,23 @@ func (v *validator) withAuto(s *setting) []string {
 	if v.conf == nil {
 		v.problemWith(s, autoFiles, errors.New("no rsyncd.conf says which files these are"),
 			"set RSYNCD_CONF to one that can be read, name the files, or write ./auto for a file of that name")
-	} else {
-		for _, f := range v.conf.logFiles() {
-			if reason, remedy := cannotFollow(f.path); reason != "" {
-				v.warn("%s=%q (from %s): %s logs to %q, which is not followed: %s: %s",
-					s.name, autoFiles, s.origin, f.whose, f.path, reason, remedy)
-				continue
-			}
-			found = append(found, receiver.QuotePattern(f.path))
+		return slices.Delete(items, at, at+1)
+	}
+	var not []string
+	for _, f := range v.conf.logFiles() {
+		if reason, remedy := cannotFollow(f.path); reason != "" {
+			not = append(not, fmt.Sprintf("%s logs to %q, which is not followed: %s: %s", f.whose, f.path, reason, remedy))
+			continue
 		}
-		if len(found) == 0 {
-			v.problemWith(s, autoFiles, errors.New("RSYNCD_CONF names no log file that can be followed"),
-				"have rsyncd's syslog sent here (LISTEN_UNIXGRAM, LISTEN_UDP), or name the files")
-		}
+		found = append(found, receiver.QuotePattern(f.path))
+	}
+	if len(found) == 0 {
+		v.problemWith(s, autoFiles, errors.New(strings.Join(append(not, "RSYNCD_CONF names no log file that can be followed"), "; ")),
+			"have rsyncd's syslog sent here (LISTEN_UNIXGRAM, LISTEN_UDP), or name the files")
+		return slices.Delete(items, at, at+1)
+	}
+	for _, why := range not {
+		v.warn("%s=%q (from %s): %s", s.name, autoFiles, s.origin, why)
 	}
 	return slices.Replace(items, at, at+1, found...)
 }

@@ -5,7 +5,9 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/kelseyhightower/envconfig"
 )
@@ -212,6 +214,19 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// oneLine returns a text, which may hold names that others have chosen, without control characters: as Go writes them.
+func oneLine(text any) string {
+	var b strings.Builder
+	for _, r := range fmt.Sprint(text) {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // printable returns s as it is if it is plain, quoted otherwise.

@@ -77,7 +77,7 @@ func usageError(std stdio, err error) int {
 		}
 		return exitUsage
 	}
-	fmt.Fprintf(std.err, "rsyncd_exporter: %v\n", err)
+	fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
 	return exitUsage
 }
 

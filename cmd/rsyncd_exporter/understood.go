@@ -72,7 +72,7 @@ func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, a
 	case why == pipeline.OtherProgram:
 		level, message = slog.LevelInfo, "an input has received nothing of an rsync daemon so far"
 	case why == pipeline.OtherFormat:
-		message = "transfer lines don't fit LOG_FORMAT: no file is counted"
+		message = "transfer lines don't fit LOG_FORMAT: their files are not counted"
 	case u.Understood == 0:
 		message = "none of an input's messages is understood"
 	}
@@ -97,7 +97,10 @@ func shorten(s string) string {
 
 // remedyFor says which setting, or what else, would help against a trouble.
 func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
-	if (why == pipeline.Unrecognised || why == pipeline.OtherFormat) && isLogLine(u.Samples[why]) {
+	switch wrapped := u.Samples[why]; {
+	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):
+		return "set SYSLOG_LOG_LINES=no: the texts of these messages are no lines of a rsync log file"
+	case !cfg.SyslogLogLines && (why == pipeline.Unrecognised || why == pipeline.OtherFormat) && isLogLine(wrapped):
 		return "set SYSLOG_LOG_LINES=yes: the texts of these messages are lines of a rsync log file"
 	}
 	switch why {
@@ -113,6 +116,12 @@ func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 			"can't be told apart"
 	}
 	return discardRemedy(cfg, u, receiver.Discard(why))
+}
+
+// hasTag says whether a message has a header that is read, with a program's name.
+func hasTag(message string) bool {
+	var m receiver.Message
+	return (receiver.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
 }
 
 // isLogLine says whether a text is a line of rsync's own log file.
@@ -135,8 +144,12 @@ func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 		return fmt.Sprintf("if an rsync daemon logs here, add its syslog tag to TAGS=%s; the first message came "+
 			"from %q", tags, tag)
 	case u.Wrapped:
-		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: set SYSLOG_LOG_LINES=yes and add "+
-			"the tag: TAGS=%s,%s", tag, tags, printable(tag))
+		yes := " SYSLOG_LOG_LINES=yes and"
+		if cfg.SyslogLogLines {
+			yes = ""
+		}
+		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: set%s TAGS=%s,%s", tag, yes, tags,
+			printable(tag))
 	}
 	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
 }

@@ -38,7 +38,7 @@ func newWarned(t *testing.T, args ...string) *warned {
 func (w *warned) receive(n int, input, name, message string) {
 	w.t.Helper()
 	d, err := receiver.ByName("auto", false)
-	src := receiver.Source{Input: input, Name: name, Dialect: d}
+	src := receiver.Source{Input: input, Name: name, Wrapped: w.m.cfg.SyslogLogLines, Dialect: d}
 	if input == "file" {
 		src.Scope = 2
 		src.Dialect, err = receiver.ParseLineFormat(w.m.cfg.LineFormat)
@@ -70,9 +70,11 @@ func TestWhyNothingCounts(t *testing.T) {
 		{"no tag", "udp", stamp + ": rsync on pool/a from a (192.0.2.1)", nil,
 			[]string{"have the sender keep the program's name"}},
 		{"a container", "udp", stamp + "8f3e1a[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil,
-			[]string{`\"8f3e1a\": set SYSLOG_LOG_LINES=yes and add the tag: TAGS=rsyncd*,8f3e1a`}},
+			[]string{`\"8f3e1a\": set SYSLOG_LOG_LINES=yes and TAGS=rsyncd*,8f3e1a`}},
 		{"a log file by imfile", "udp", stamp + "rsyncd[7]: 2026/11/23 18:40:52 [9] rsync on pool/a from a (192.0.2.1)", nil,
 			[]string{"reason=unrecognised", "set SYSLOG_LOG_LINES=yes: "}},
+		{"no log lines", "udp", stamp + "rsyncd[7]: rsync on pool/a from a (192.0.2.1)", []string{"--syslog-log-lines=yes"},
+			[]string{"reason=no_header", "set SYSLOG_LOG_LINES=no: "}},
 		{"another log format, by imfile", "udp", stamp + "rsyncd[7]: 2026/11/23 18:40:52 [9] send a [192.0.2.1] m () pool/a 1", nil,
 			[]string{"set SYSLOG_LOG_LINES=yes: "}},
 		{"another log format", "udp", stamp + "rsyncd[7]: send a [192.0.2.1] m pool/a 1 2", nil, []string{
