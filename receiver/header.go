@@ -67,10 +67,13 @@ func isRFC5424(b []byte) bool { return len(b) > 1 && b[0] == '1' && b[1] == ' ' 
 // tag, where the message is local, or else what a syslog daemon tells of where it comes from.
 func scanStamped(b []byte, n int, m *Message, local bool) Discard {
 	m.Stamp = stampIn(b[:n])
-	if b = b[n:]; !local {
-		b = scanHost(cutUptime(scanLevel(b, m)), m)
+	if b = b[n:]; local || len(b) == 0 {
+		return scanTag(b, m, true)
 	}
-	return scanTag(b, m, true)
+	if c := b[0]; c == '<' || c == '[' {
+		b = cutUptime(scanLevel(b, m))
+	}
+	return scanTag(scanHost(b, m), m, true)
 }
 
 // trimMessage takes the line end off, and NULs that stand before the message, or says why there is no message to look
@@ -88,12 +91,17 @@ func trimMessage(raw []byte) ([]byte, Discard) {
 	if b[0] == 0 {
 		b = b[nulsEnd(b):]
 	}
-	for _, end := range [...]byte{0, '\n', '\r'} {
-		if n := len(b); b[n-1] == end {
-			b = b[:n-1]
-		}
+	n := len(b)
+	if b[n-1] == 0 {
+		n--
 	}
-	return b, Kept
+	if b[n-1] == '\n' {
+		n--
+	}
+	if b[n-1] == '\r' {
+		n--
+	}
+	return b[:n], Kept
 }
 
 // scanPriority reads "<0>" to "<191>" without leading zeros, RFC 5424 section 6.2.1, into Facility and Severity and returns what
@@ -130,11 +138,8 @@ func cutLevel(b []byte, end int, m *Message) []byte {
 // scanLevel reads "<3.6> " or "<daemon.info> ", which FreeBSD's syslogd -v and -vv write behind the stamp, and returns
 // what follows.
 func scanLevel(b []byte, m *Message) []byte {
-	if len(b) == 0 || b[0] != '<' {
-		return b
-	}
 	end := wordEnd(b)
-	if end == len(b) || b[end-1] != '>' {
+	if b[0] != '<' || end == len(b) || b[end-1] != '>' {
 		return b
 	}
 	facility, severity, ok := levelByNumber(b[1 : end-1])
@@ -167,8 +172,10 @@ func cutUptime(b []byte) []byte {
 // A relay of AIX writes "Message forwarded from HOST: " in its place, and one of FreeBSD "Forwarded from HOST: "; behind
 // a host's name it is a tag, which anybody may choose. OpenWrt's logread, whose stamp is ctime(3)'s, has no host.
 func scanHost(b []byte, m *Message) []byte {
-	if rest := scanForwarded(b, m); rest != nil {
-		return rest
+	if len(b) > 0 && (b[0] == 'M' || b[0] == 'F') {
+		if rest := scanForwarded(b, m); rest != nil {
+			return rest
+		}
 	}
 	end := wordEnd(b)
 	word := b[:end]
@@ -184,9 +191,6 @@ func isCtime(stamp []byte) bool { return len(stamp) > 4 && stamp[4]-'A' < 26 }
 
 // scanForwarded reads "Message forwarded from HOST: " and returns what follows, nil if b starts with anything else.
 func scanForwarded(b []byte, m *Message) []byte {
-	if len(b) == 0 || b[0] != 'M' && b[0] != 'F' {
-		return nil
-	}
 	host, ok := bytes.CutPrefix(b, []byte("Message forwarded from "))
 	if !ok {
 		host, ok = bytes.CutPrefix(b, []byte("Forwarded from "))
@@ -230,14 +234,16 @@ func scanTag(b []byte, m *Message, stamped bool) Discard {
 	default:
 		m.Tag, m.Text = b[:end], b[end:]
 	}
-	m.Text = cutMessageID(cutSpace(m.Text), m)
+	if m.Text = cutSpace(m.Text); len(m.Text) > 0 && m.Text[0] == '[' {
+		m.Text = cutMessageID(m.Text, m)
+	}
 	return keptIfText(m)
 }
 
 // cutMessageID takes "[ID 702911 daemon.info] " off, which Solaris' syslog(3) puts before the text (msgid(1M)).
 func cutMessageID(text []byte, m *Message) []byte {
 	const start = "[ID "
-	if len(text) < len(start) || text[0] != '[' || string(text[:len(start)]) != start {
+	if len(text) < len(start) || string(text[:len(start)]) != start {
 		return text
 	}
 	end := digitsEnd(text, len(start))

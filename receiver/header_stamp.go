@@ -15,8 +15,12 @@ func stampLength(b []byte) int {
 	case len(b) == 0:
 		return 0
 	case isBSDStamp(b):
-		n = fractionEnd(b, bsdStamp)
-		n += yearBehind(b[n:])
+		if n = bsdStamp + 1; n < len(b) && b[bsdStamp] == ' ' && b[n] != '1' && b[n] != '2' { // nearly always
+			return n
+		}
+		if n = fractionEnd(b, bsdStamp); n+1 < len(b) && (b[n+1] == '1' || b[n+1] == '2') {
+			n += yearBehind(b[n:])
+		}
 	case isISOStamp(b):
 		n = zoneEnd(b, fractionEnd(b, isoStamp))
 	default:

@@ -90,6 +90,7 @@ func jsonValueEnd(b []byte) int {
 
 // scanJSON reads one object a line: what journalctl -o json prints, or docker's json-file.
 func scanJSON(line []byte, m *Message) Discard {
+	m.unescaped = m.unescaped[:0]
 	f := jsonFields{rest: line[1:]}
 	var log, at, journal, host, tag, pid, ownPID, text, priority, facility []byte
 	part := false

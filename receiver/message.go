@@ -40,8 +40,11 @@ type Message struct {
 	unescaped []byte // memory for texts that don't stand in the raw message as they are
 }
 
-// reset empties a Message for the next Scan.
-func (m *Message) reset() { *m = Message{Facility: -1, Severity: -1, unescaped: m.unescaped[:0]} }
+// reset empties a Message for the next Scan, but for the memory in unescaped.
+func (m *Message) reset() {
+	m.Host, m.Tag, m.Container, m.Text, m.Stamp = nil, nil, nil, nil, nil
+	m.PID, m.Facility, m.Severity = 0, -1, -1
+}
 
 // Unwrap takes the text for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
 // send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
