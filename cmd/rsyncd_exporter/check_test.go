@@ -126,3 +126,16 @@ func TestCheckEscapesNames(t *testing.T) {
 		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
 	}
 }
+
+// A pattern that the shell has expanded is told of.
+func TestUnquotedPattern(t *testing.T) {
+	setEnv(t)
+	dir := t.TempDir()
+	for _, name := range []string{"a.log", "b.log"} {
+		writeFile(t, filepath.Join(dir, name), "")
+	}
+	status, _, errs := runProgram(t, "serve", "-p", filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log"))
+	if status != exitUsage || !strings.Contains(errs, "a pattern of files takes quotation marks") {
+		t.Errorf("status %d, stderr %q", status, errs)
+	}
+}

@@ -160,6 +160,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	}
 	c.ModuleFormats = v.formats
 	c.Daemon = v.daemon(s, c)
+	v.lookAtFileHost(s, c)
 	v.withoutCovered(s, c)
 	v.together(s, c)
 	c.Warnings = v.warnings
@@ -307,6 +308,10 @@ func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
 		v.warn("%s=%q (from %s): %v", from.name, name, from.origin, err)
 	case !utf8.ValidString(name):
 		v.problemWith(from, name, errors.New("it is not UTF-8, and so can't be a label"), "follow it through a symbolic link of another name")
+	case strings.HasSuffix(name, ".gz") || strings.HasSuffix(name, ".zst"):
+		v.warn("%s=%q (from %s): it is compressed, which is read of rotated generations only: name the log itself, or use check to look into it",
+			from.name, name, from.origin)
+		return info
 	case info.IsDir():
 		v.problemWith(from, name, errors.New("it is a directory"), "name the log file in it")
 	}

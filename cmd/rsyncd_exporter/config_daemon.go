@@ -104,9 +104,7 @@ func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
 			d.Paths = append(d.Paths, f.path)
 		}
 	}
-	followed := slices.ContainsFunc(c.Files, func(path string) bool {
-		return slices.ContainsFunc(expand(path), func(p string) bool { _, ok := d.Rank(p); return ok })
-	})
+	followed := v.warnOfUnfollowed(s, c, &d)
 	isUnix := func(p passedSocket) bool { return p.role == roleUnixgram }
 	local := c.ListenUnixgram != "" || slices.ContainsFunc(c.Passed, isUnix)
 	remote := len(c.ListenUDP)+len(c.ListenTCP)+len(c.ListenTLS) > 0 || takesMessages(c.Passed)
@@ -120,6 +118,44 @@ func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
 			s.RsyncdConf.value, s.RsyncdConf.origin)
 	}
 	return d
+}
+
+// warnOfUnfollowed says whether some of the daemon's files are followed, and warns of those that are not then.
+func (v *validator) warnOfUnfollowed(s *settings, c *Config, d *receiver.Daemon) (some bool) {
+	followed := make([]bool, len(d.Paths))
+	for _, path := range c.Files {
+		for _, p := range expand(path) {
+			if rank, ok := d.Rank(p); ok {
+				followed[rank], some = true, true
+			}
+		}
+	}
+	for rank, path := range d.Paths {
+		if some && !followed[rank] {
+			v.warn("RSYNCD_CONF=%q (from %s): it has sessions logged to %q, which FILE doesn't follow, so their parts there don't "+
+				"count: add it, or write FILE=auto", s.RsyncdConf.value, s.RsyncdConf.origin, path)
+		}
+	}
+	return some
+}
+
+// lookAtFileHost warns of a FILE_HOST that gives no followed file a host.
+func (v *validator) lookAtFileHost(s *settings, c *Config) {
+	if c.FileHost == nil {
+		return
+	}
+	example := ""
+	for _, path := range c.Files {
+		for _, example = range expand(path) {
+			if c.hostOf(example) != "" {
+				return
+			}
+		}
+	}
+	if example != "" {
+		v.warn("FILE_HOST=%q (from %s): it finds no host in the path of any followed file, such as %q",
+			s.FileHost.value, s.FileHost.origin, example)
+	}
 }
 
 // expand returns the files that a path or pattern of FILE names now.

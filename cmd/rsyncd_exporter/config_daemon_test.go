@@ -123,3 +123,38 @@ func TestHostOfADaemonsFiles(t *testing.T) {
 		}
 	}
 }
+
+// A part of a daemon's log that isn't followed, and a FILE_HOST that finds nothing, are told of; where no file at all can
+// be followed, so is each reason.
+func TestFilesOfADaemonThatAreNotFollowed(t *testing.T) {
+	const conf = "log file = DIR/a.log\n[one]\nlog file = DIR/b.log\n"
+	for name, test := range map[string]struct{ args, want string }{
+		"a module's":       {"--file=DIR/a.log", "b.log\", which FILE doesn't follow"},
+		"the daemon's":     {"--file=DIR/b.log", "a.log\", which FILE doesn't follow"},
+		"nothing of it":    {"--file=DIR/other.log", ""},
+		"all":              {"--file=auto", ""},
+		"no host":          {"--file=auto --file-host=/nix/(?P<host>.)", "it finds no host in the path of any followed file"},
+		"a host":           {"--file=auto --file-host=/(?P<host>[^/]+)/a", ""},
+		"a packed file":    {"--file=DIR/old.log.gz", "it is compressed"},
+		"an empty host":    {"--file=DIR/other.log --file-host=(?P<host>)", "it finds no host"},
+		"a host for stdin": {"--file=- --file-host=(?P<host>x)", ""},
+	} {
+		dir := t.TempDir()
+		for _, f := range []string{"a.log", "b.log", "other.log", "old.log.gz"} {
+			writeFile(t, filepath.Join(dir, f), "")
+		}
+		writeFile(t, filepath.Join(dir, "rsyncd.conf"), strings.ReplaceAll(conf, "DIR", dir))
+		args := strings.Fields(strings.ReplaceAll(test.args, "DIR", dir))
+		setEnv(t)
+		cfg := load(t, append(args, "--listen-udp=off", "--rsyncd-conf="+filepath.Join(dir, "rsyncd.conf"))...)
+		if got := strings.Join(cfg.Warnings, "\n"); test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%s: warnings %q, want %q", name, got, test.want)
+		}
+	}
+	_, _, err := configOf(t, "log file = log\n[one]\nlog file = DIR/%RSYNC_MODULE_NAME%.log\n", "--file=auto", "--listen-udp=off")
+	for _, want := range []string{"relative to where rsyncd was started", "only rsyncd knows the value"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "no input") {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}

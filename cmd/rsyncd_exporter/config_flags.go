@@ -68,7 +68,11 @@ func (s *settings) parseFlags(args []string, extra func(*flag.FlagSet)) (problem
 		}
 		if err == nil {
 			if len(rest) > 0 {
-				problems = append(problems, fmt.Errorf("unexpected argument %q: settings are given as --name=value, and a command comes first", rest[0]))
+				remedy := "settings are given as --name=value, and a command comes first"
+				if _, err := os.Stat(rest[0]); err == nil {
+					remedy += "; a pattern of files takes quotation marks, '*.log'"
+				}
+				problems = append(problems, fmt.Errorf("unexpected argument %q: %s", rest[0], remedy))
 			}
 			return problems
 		}
