@@ -63,7 +63,8 @@ func (m *Message) Unwrap() bool {
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
 type Dialect interface {
 	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).
-	// It does not allocate where the header is well formed. Not safe for concurrent use, except for the dialects of ByName.
+	// It does not allocate where the header is well formed. It is safe for concurrent use, each call with a Message of
+	// its own.
 	Scan(raw []byte, m *Message) Discard
 }
 
