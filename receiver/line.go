@@ -133,10 +133,14 @@ func composeLength(b []byte) int {
 	for spaces < len(rest) && rest[spaces] == ' ' {
 		spaces++
 	}
-	if n == 0 || spaces == n || spaces+1 >= len(rest) || rest[spaces] != '|' || rest[spaces+1] != ' ' {
+	if n == 0 || spaces == n || spaces == len(rest) || rest[spaces] != '|' {
 		return 0
 	}
-	return len(b) - len(cutColour(rest[spaces+2:]))
+	bar := cutColour(rest[spaces+1:]) // where version 1 ends its colour, and version 2 behind the space
+	if len(bar) == 0 || bar[0] != ' ' {
+		return 0
+	}
+	return len(b) - len(cutColour(bar[1:]))
 }
 
 // isContainerName says whether c may stand in the name of a container: [a-zA-Z0-9][a-zA-Z0-9_.-]*.
