@@ -16,7 +16,7 @@ var (
 	specOwnHead = `[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[`
 	specTZoned  = strings.Replace(specZoned, "[T ]", "T", 1)
 	specColour  = `(?:\x1b\[[0-9;]*m)?`
-	specCompose = regexp.MustCompile(`(?s)\A` + specColour + `([A-Za-z0-9][A-Za-z0-9_.-]*) +\| ` + specColour + `(?:(` + specTZoned + `)(?: |\z))?(.*)\z`)
+	specCompose = regexp.MustCompile(`(?s)\A` + specColour + `([A-Za-z0-9][A-Za-z0-9_.-]*) +\|` + specColour + ` ` + specColour + `(?:(` + specTZoned + `)(?: |\z))?(.*)\z`)
 	specDocker  = regexp.MustCompile(`(?s)\A(` + specTZoned + `) (?:std(?:out|err) [FP](?::[^ ]*)?(?: |\z)(.*)|(` + specOwnHead + `.*))\z`)
 	specJournal = regexp.MustCompile(`\A(?:([0-9]{10}\.[0-9]{6})|\[ *[0-9]+\.[0-9]+[0-9 .<>*]*\]) `)
 )
@@ -159,6 +159,8 @@ var lineForms = []struct{ name, line, want, stamp string }{
 		`no host no tag pid 505 pri -1.-1 text "hi" container "rsyncd-1"`, "2026/11/23 18:40:52"},
 	{"docker compose logs -t, in colour", "\x1b[36mrsyncd-1    | \x1b[0m2026-11-23T17:40:52.1Z 2026/11/23 18:40:52 [505] hi",
 		`no host no tag pid 505 pri -1.-1 text "hi" container "rsyncd-1"`, "2026-11-23T17:40:52.1Z"},
+	{"docker-compose logs, in colour", "\x1b[33mrsyncd_1    |\x1b[0m 2026/11/23 18:40:52 [505] hi",
+		`no host no tag pid 505 pri -1.-1 text "hi" container "rsyncd_1"`, "2026/11/23 18:40:52"},
 	{"docker's json-file", `{"log":"2026/11/23 18:40:52 [505] say \"hi\" \u0026 \\#012\n","stream":"stdout","time":"2026-11-23T17:40:52.1Z"}`,
 		`no host no tag pid 505 pri -1.-1 text "say \"hi\" & \\#012"`, "2026-11-23T17:40:52.1Z"},
 	{"docker's json-file, with attributes", `{"log":"2026/11/23 18:40:52 [505] hi\n","stream":"stdout","attrs":{"a":["}",{}]},"time":"2026-11-23T17:40:52.1Z"}`,
