@@ -33,6 +33,7 @@ type scraper struct {
 	deleted int
 
 	mu       sync.Mutex
+	mayFall  string             // begins the names of counters that may fall; empty for none
 	last     map[string]float64 // the last sample
 	increase map[string]float64
 	most     map[string]float64 // the highest value that was ever shown, be it in an answer that broke off
@@ -116,7 +117,7 @@ func (s *scraper) miss() {
 func (s *scraper) shown(series map[string]float64) {
 	fell := false
 	for name, v := range series {
-		if v < s.most[name] {
+		if v < s.most[name] && (s.mayFall == "" || !strings.HasPrefix(name, s.mayFall)) {
 			fell = true
 			s.problem("%s fell from %v to %v", name, s.most[name], v)
 		}
