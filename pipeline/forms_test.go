@@ -170,6 +170,22 @@ func TestFormsWrappedBySettingOnly(t *testing.T) {
 	}
 }
 
+// Who passes a log line on is another process each time, as with logger: that tells nothing of the line's own.
+func TestFormsPassedOnByManyProcesses(t *testing.T) {
+	p, err := New(Config{LogFormat: defaultFormat, Tags: []string{"*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := receiver.Source{Input: "unixgram", Name: "unixgram", Wrapped: true, Dialect: receiver.Auto{Local: true}}
+	for i, d := range datagrams(t, filepath.Join(formsDir, "logger-local.raw")) {
+		p.Deliver(&src, &receiver.Slab{Messages: [][]byte{d}, Senders: []receiver.Sender{{Started: uint64(i + 1)}}})
+	}
+	endAll(p, 48*3600e9)
+	if c := count(t, p); c.connections != 6 || c.executions != 4 || c.sent != 703726 {
+		t.Errorf("%+v, want 6 connections, 4 executions and 703726 bytes sent", c)
+	}
+}
+
 // Two containers of one host, each with a process 9.
 func TestFormsContainersHavePIDs(t *testing.T) {
 	for name, line := range map[string]string{

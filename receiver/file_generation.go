@@ -367,7 +367,6 @@ func (g *generation) restart(b *block) error {
 		return err
 	}
 	g.goal = -1 // what it holds from now on is new
-	g.stream.restarted()
 	g.file.noteCut(old)
 	g.deliver(&b.slab, time.Now().UnixNano())
 	return nil

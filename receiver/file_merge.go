@@ -89,6 +89,7 @@ type stream struct {
 	clock  lineClock // of the reader alone
 	seen   int64     // so many bytes of the file were there at the time seenAt; of the reader alone
 	seenAt int64
+	end    int64 // where the data ended that came last
 }
 
 // join adds a File. Its CaughtUp is one end of a backlog that the merge waits for.
@@ -245,13 +246,6 @@ func (s *stream) now() int64 {
 		return 0
 	}
 	return s.file.merge.now()
-}
-
-// restarted says that the file has been cut: what it holds from now on has not been seen before.
-func (s *stream) restarted() {
-	if s != nil {
-		s.seen, s.seenAt = 0, 0
-	}
 }
 
 // ended says that a read which began at the time given has found the end of the file.
@@ -510,7 +504,8 @@ func (s *stream) notBefore(g *generation, end int64) int64 {
 	if delay == 0 {
 		return 0
 	}
-	if end > s.seen || s.seenAt == 0 {
+	cut := end < s.end // the file holds other lines now
+	if s.end = end; cut || end > s.seen || s.seenAt == 0 {
 		s.seenAt, s.seen = s.now(), end
 		if info, err := statFD(g.fd); err == nil && g.packed == nil {
 			s.seen = max(end, info.size)

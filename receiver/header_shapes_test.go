@@ -2,7 +2,7 @@ package receiver
 
 import "testing"
 
-// The two stamps that are looked for by hand are those of their shapes.
+// The stamps that are looked for by hand are those of their shapes.
 func TestUnrolledShapes(t *testing.T) {
 	for _, c := range []struct {
 		shape, example string
@@ -11,6 +11,18 @@ func TestUnrolledShapes(t *testing.T) {
 		{"Aaa _0 00:00:00", "Nov 23 18:40:52 vm", func(b []byte) int {
 			if isBSDStamp(b) {
 				return bsdStamp
+			}
+			return 0
+		}},
+		{"0000-00-00T00:00:00", "2026-11-23T18:40:52Z", func(b []byte) int {
+			if isISOStamp(b) && b[10] == 'T' {
+				return isoStamp
+			}
+			return 0
+		}},
+		{"0000-00-00 00:00:00", "2026-11-23 18:40:52 x", func(b []byte) int {
+			if isISOStamp(b) && b[10] == ' ' {
+				return isoStamp
 			}
 			return 0
 		}},

@@ -11,8 +11,8 @@ import "bytes"
 //	{"log":"2026/11/23 …","time":"…", …}      docker's json-file, which holds lines of rsync's own log
 //
 // Anything else is NoHeader: the rest of a record that a file name with a line feed has split (rsync before 3.5.0 does
-// not escape it), or a line that something else wrote. Forms are recognised at the start of a line, where no client can
-// write; within a line nothing is looked for.
+// not escape it), or a line that something else wrote. Forms are recognised at the start of a line, where a client can
+// write only if nobody escapes line feeds; within a line nothing is looked for.
 type Lines struct{}
 
 // Scan implements Dialect. The slices that it sets point into raw, which may end in its LF or not, or into m. It is

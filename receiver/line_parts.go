@@ -98,9 +98,9 @@ func takeParts(s *Slab, data []byte) (used int, parts byte) {
 		if end < 0 && len(data) <= partsLimit {
 			return 0, 0
 		}
-		p, ok := part{}, false
+		var p part
 		if line := data[used : used+max(end, 0)]; mayBePart(line) {
-			p, ok = readPart(line)
+			p, _ = readPart(line)
 		}
 		switch {
 		case joined == nil:
@@ -110,10 +110,7 @@ func takeParts(s *Slab, data []byte) (used int, parts byte) {
 			appendWhole(s, joined)
 			s.Discarded[Oversize]++
 			return used, parts
-		case !ok: // no container's log: what looks like a part was a client's text, or a machine's name
-			s.Discarded[Incomplete]++
-			return used, 0
-		case p.stream != parts:
+		case p.stream != parts: // or no container's line: what looks like a part was a client's text
 			s.Discarded[Incomplete]++
 			return used, parts
 		}

@@ -202,6 +202,18 @@ func FuzzParts(f *testing.F) {
 	})
 }
 
+// A stream that ends within a line in parts has not told it.
+func TestStdinEndsWithinAPart(t *testing.T) {
+	sink := newHoldSink(false)
+	data := ownConnect + "\n" + criStamp + " stdout P y"
+	if err := NewStdin(strings.NewReader(data), Source{Input: "stdin", Name: "stdin", Dialect: Lines{}}, sink).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, discarded := sink.all(); !slices.Equal(got, []string{ownConnect}) || discarded[Incomplete] != 1 {
+		t.Errorf("%q, %d incomplete; want the connect alone, 1", got, discarded[Incomplete])
+	}
+}
+
 // A followed file goes on behind such a part, and a compressed one does, too, and doesn't hold up the one that came after.
 func TestFilesWithPartsThatNeverEnd(t *testing.T) {
 	const first, part = headerA + "first of all lines, and longer than an anchor: xxxxxxxxxxxxxxxxxxxxxxx\n", criStamp + " stdout P y\n"

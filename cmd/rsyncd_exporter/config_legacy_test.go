@@ -101,7 +101,7 @@ func FuzzFlags(f *testing.F) {
 		args := strings.Split(text, "\n")
 		for _, a := range args {
 			if name := strings.TrimLeft(a, "-"); name == "f" || strings.HasPrefix(name, "f=") {
-				t.Skip() // would read files
+				t.Skip("would read files")
 			}
 		}
 		s := newSettings()

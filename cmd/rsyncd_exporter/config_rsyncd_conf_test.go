@@ -157,7 +157,7 @@ func FuzzRsyncdConf(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.ContainsRune(text, '&') {
-			t.Skip() // would read files
+			t.Skip("would read files")
 		}
 		r := newConfReader()
 		if err := r.text("fuzz", text, 0); err != nil {
