@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -59,8 +60,18 @@ func PassedUnixgram(fd int, src Source, sink Sink, opt UnixgramOptions) (*Unixgr
 	s := &unixSocket{in: newDatagrams(fd, &u.src, sink, unixgramFilter(opt))}
 	s.in.passed = true
 	u.sockets = []*unixSocket{s}
-	u.inode, _ = idOf(u.path) // one whose file is gone has none: InPlace shows it
+	u.findFile(fd)
 	return u, nil
+}
+
+// findFile looks for the file of a passed socket. One whose file is gone, or can't be looked at, has none: InPlace shows it.
+func (u *Unixgram) findFile(fd int) {
+	dir, err := openDirectory(filepath.Dir(u.path))
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	u.file, _ = fileOf(dir, u.path, fd, 0)
 }
 
 // PassedTCP returns an input on a TCP socket that listens already. fd belongs to the input from now on. The caller calls Run or Close.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -37,11 +36,11 @@ type Unixgram struct {
 	opt  UnixgramOptions
 	src  Source
 	sink Sink
-	lock *os.File
+	made bool          // by us, not passed: we make its file again, and remove it at the end
 	look time.Duration // how often the socket file is looked at
 
 	mu      sync.Mutex // guards what follows; the readers don't take it while they run
-	inode   fileID     // of the newest socket's file
+	file    socketFile // the newest socket's
 	sockets []*unixSocket
 	opened  uint64 // sockets so far
 	rounds  rounds // of all readers
@@ -59,12 +58,9 @@ const (
 	lookInterval   = time.Second
 )
 
-// fileID tells a file from another one of the same name.
-type fileID struct{ dev, ino uint64 }
-
-// ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced; the socket of a live one, and
-// anything that is no socket, is an error. An flock on path.lock, a file that stays, keeps a second instance from taking the
-// path over at the same time. The caller calls Run, or Close where it doesn't come to that.
+// ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced. The socket of a live one, and
+// anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which InPlace tells, and
+// nothing more. The caller calls Run, or Close where it doesn't come to that.
 func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*Unixgram, error) {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
@@ -72,13 +68,8 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 	if err := checkUsers(src.Name, opt); err != nil {
 		return nil, err
 	}
-	lock, err := lockPath(path)
-	if err != nil {
-		return nil, err
-	}
-	u := &Unixgram{path: path, opt: opt, src: src, sink: sink, lock: lock, look: lookInterval}
+	u := &Unixgram{path: path, opt: opt, src: src, sink: sink, made: true, look: lookInterval}
 	if _, err := u.open(); err != nil {
-		lock.Close()
 		return nil, err
 	}
 	return u, nil
@@ -86,7 +77,7 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 
 // open makes a socket at the path and puts it at the end of the list.
 func (u *Unixgram) open() (*unixSocket, error) {
-	fd, inode, err := bindUnixgram(u.path, u.opt.Mode)
+	fd, file, err := bindUnixgram(u.path, u.opt.Mode)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +86,8 @@ func (u *Unixgram) open() (*unixSocket, error) {
 	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt))}
 	s.in.hangUp = runtime.GOOS == "linux" // elsewhere reads that find nothing would give empty messages from then on
 	u.opened++
-	u.inode, u.sockets = inode, append(u.sockets, s)
+	u.file.release()
+	u.file, u.sockets = file, append(u.sockets, s)
 	return s, nil
 }
 
@@ -125,81 +117,6 @@ func prepareUnixgram(fd int) error {
 	return askForCredentials(fd)
 }
 
-// lockPath takes the lock that guards path. The kernel gives it back when the process ends, however it ends.
-func lockPath(path string) (*os.File, error) {
-	name := path + ".lock"
-	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("unixgram %q: lock file: %w (the directory must exist, and it and the lock file be writable)", path, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("unixgram %q: %s: %w (another rsyncd_exporter listens there: stop it or choose another path)", path, name, err)
-	}
-	return lock, nil
-}
-
-// bindUnixgram makes a socket and its file, with the lock held.
-func bindUnixgram(path string, mode fs.FileMode) (fd int, inode fileID, err error) {
-	if err := removeStale(path); err != nil {
-		return -1, fileID{}, err
-	}
-	if mode = mode.Perm(); mode == 0 {
-		mode = 0o666
-	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		cerr := c.Control(func(s uintptr) {
-			// On Linux the file gets the socket's mode, less the umask, so it is never wider than asked for. Elsewhere this fails: no matter.
-			_ = unix.Fchmod(int(s), uint32(mode))
-			err = prepareUnixgram(int(s))
-		})
-		return errors.Join(cerr, err)
-	}}
-	conn, err := lc.ListenPacket(context.Background(), "unixgram", path)
-	if err != nil {
-		return -1, fileID{}, unixBindError(path, err)
-	}
-	if err := os.Chmod(path, mode); err != nil { // gives back what the umask took
-		conn.Close()
-		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
-	}
-	if fd, err = takeDescriptor(conn.(*net.UnixConn)); err != nil {
-		return -1, fileID{}, fmt.Errorf("unixgram %q: socket: %w", path, err)
-	}
-	if inode, err = idOf(path); err != nil {
-		unix.Close(fd)
-		return -1, fileID{}, fmt.Errorf("unixgram %q: %w", path, err)
-	}
-	return fd, inode, nil
-}
-
-// removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("unixgram %q: %w", path, err)
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("unixgram %q: there is something that is no socket, mode %s (nothing is overwritten: move it away or choose another path)",
-			path, info.Mode())
-	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err == nil {
-		conn.Close()
-		return fmt.Errorf("unixgram %q: another program receives there (systemd-journald, syslogd? stop it or choose another path)", path)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w (remove it if it is not)", path, err)
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
-	}
-	return nil
-}
-
 // unixBindError says what to do about a path that can't be bound.
 func unixBindError(path string, err error) error {
 	remedy := "the directory must exist and be writable"
@@ -214,15 +131,6 @@ func unixBindError(path string, err error) error {
 		err = op.Err
 	}
 	return fmt.Errorf("unixgram %q: %w (%s)", path, err, remedy)
-}
-
-// idOf returns the identity of the file at path, of a symbolic link itself.
-func idOf(path string) (fileID, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return fileID{}, &fs.PathError{Op: "lstat", Path: path, Err: err}
-	}
-	return fileID{uint64(st.Dev), uint64(st.Ino)}, nil
 }
 
 // Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and removes its file, and offers what the
@@ -260,7 +168,7 @@ func (u *Unixgram) Run(ctx context.Context) error {
 // rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
 // it is a dead process's.
 func (u *Unixgram) rebind() *unixSocket {
-	if u.lock == nil || u.InPlace() { // without a lock it is a passed socket's file, and for somebody else to make
+	if !u.made || u.InPlace() {
 		return nil
 	}
 	s, err := u.open()
@@ -275,28 +183,23 @@ func (u *Unixgram) rebind() *unixSocket {
 	return s
 }
 
-// closeSocket releases a socket and, with the last one, the lock, after removing the file if it still is the socket's.
+// closeSocket releases a socket, after removing the file, with the last one, if it still is the socket's.
 func (u *Unixgram) closeSocket(s *unixSocket) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.errors += s.in.trouble.total.Load()
 	u.sockets = slices.DeleteFunc(u.sockets, func(open *unixSocket) bool { return open == s })
-	if s.in.passed {
-		return unix.Close(s.in.fd) // file and lock are for whoever made the socket
-	}
-	last := len(u.sockets) == 0
 	var err error
-	if last && u.inPlace() {
-		err = os.Remove(u.path)
+	if len(u.sockets) == 0 {
+		if u.made {
+			err = u.file.remove(u.path)
+		}
+		u.file.release()
 	}
-	err = errors.Join(err, unix.Close(s.in.fd))
-	if last {
-		err = errors.Join(err, u.lock.Close())
-	}
-	return err
+	return errors.Join(err, unix.Close(s.in.fd))
 }
 
-// Close removes the socket file, if it still is this socket's, and releases the socket and the lock. It is for an input that never ran; Run
+// Close removes the socket file, if it still is this socket's, and releases the socket. It is for an input that never ran; Run
 // does the same at its end.
 func (u *Unixgram) Close() error {
 	var err error
@@ -318,8 +221,7 @@ func (u *Unixgram) inPlace() bool {
 	if strings.HasPrefix(u.path, "@") { // a passed abstract socket has no file
 		return true
 	}
-	id, err := idOf(u.path)
-	return err == nil && id == u.inode
+	return u.file.at(u.path)
 }
 
 // Rebinds returns how often the socket file was made again. It may be called at any time.

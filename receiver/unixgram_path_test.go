@@ -9,9 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func tryUnixgram(t *testing.T, path string, opt UnixgramOptions) (*Unixgram, error) {
@@ -91,20 +94,16 @@ func TestUnixgramForeignFilesStay(t *testing.T) {
 	}
 	defer listener.Close()
 	refusedPath(t, stream, "in use can't be told", "protocol wrong type for socket")
-	refusedPath(t, filepath.Join(dir, "no", "such", "directory"), "lock file", "directory must exist")
+	refusedPath(t, filepath.Join(dir, "no", "such", "directory"), "its directory", "must exist")
 	refusedPath(t, filepath.Join(dir, strings.Repeat("x", 120)), "107 bytes")
 	refusedPath(t, "@abstract", "not a path")
 	refusedPath(t, "", "not a path")
 }
 
-// A second instance is refused by the lock even before its own socket would be found dead or alive, and gets in when the first has ended.
+// A second instance is refused while the first one has the path, and gets in when the first has ended.
 func TestUnixgramSecondInstance(t *testing.T) {
 	u := listenUnixgram(t, newHoldSink(false))
-	refusedPath(t, u.path, ".lock", "another rsyncd_exporter")
-	if err := os.Remove(u.path); err != nil {
-		t.Fatal(err)
-	}
-	refusedPath(t, u.path, ".lock", "another rsyncd_exporter")
+	refusedPath(t, u.path, "another program receives there", "another rsyncd_exporter")
 	if err := u.Close(); err != nil {
 		t.Error(err)
 	}
@@ -113,15 +112,37 @@ func TestUnixgramSecondInstance(t *testing.T) {
 	}
 }
 
-// A lock file that is a symbolic link, planted to have another file opened or created, is refused.
-func TestUnixgramLockIsNoSymlink(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Symlink(filepath.Join(dir, "target"), filepath.Join(dir, "log.lock")); err != nil {
-		t.Fatal(err)
-	}
-	refusedPath(t, filepath.Join(dir, "log"), "lock file")
-	if _, err := os.Lstat(filepath.Join(dir, "target")); err == nil {
-		t.Error("the link's target was created")
+// Of several that start at the same moment, where a dead process has left its socket, one gets the path and keeps it.
+func TestUnixgramInstancesAtTheSameMoment(t *testing.T) {
+	for range 50 {
+		path := filepath.Join(t.TempDir(), "log")
+		dead, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead.Close()
+		got := make(chan *Unixgram, 8)
+		var all sync.WaitGroup
+		for range cap(got) {
+			all.Go(func() {
+				if u, err := ListenUnixgram(path, testSource, newHoldSink(false), UnixgramOptions{}); err == nil {
+					got <- u
+				}
+			})
+		}
+		all.Wait()
+		close(got)
+		n := 0
+		for u := range got {
+			n++
+			if !u.InPlace() {
+				t.Error("its socket was taken away")
+			}
+			u.Close()
+		}
+		if n != 1 {
+			t.Fatalf("%d instances have the path, want 1", n)
+		}
 	}
 }
 
@@ -134,7 +155,9 @@ func TestUnixgramMode(t *testing.T) {
 		old := syscall.Umask(tt.umask)
 		path := filepath.Join(t.TempDir(), "log")
 		u, err := tryUnixgram(t, path, UnixgramOptions{Mode: tt.mode})
-		syscall.Umask(old)
+		if after := syscall.Umask(old); after != tt.umask {
+			t.Errorf("the umask is %03o, and was %03o", after, tt.umask)
+		}
 		if err != nil {
 			t.Errorf("umask %03o: %v", tt.umask, err)
 			continue
@@ -147,6 +170,28 @@ func TestUnixgramMode(t *testing.T) {
 			t.Errorf("umask %03o, mode %03o: the file has %03o, want %03o", tt.umask, tt.mode, info.Mode().Perm(), tt.got)
 		}
 		u.Close()
+	}
+}
+
+// A directory's default ACL takes the place of the umask; the mode is what was asked for even so.
+func TestUnixgramModeUnderADefaultACL(t *testing.T) {
+	dir := t.TempDir()
+	acl := []byte{2, 0, 0, 0} // linux/posix_acl_xattr.h: the version; then tag, permissions and user or group of each entry
+	for _, entry := range [][2]byte{{0x01, 7}, {0x04, 5}, {0x20, 0}} {
+		acl = append(acl, entry[0], 0, entry[1], 0, 0xff, 0xff, 0xff, 0xff)
+	}
+	if err := unix.Setxattr(dir, "system.posix_acl_default", acl, 0); err == unix.EOPNOTSUPP {
+		t.Skip("this file system has no ACLs")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "log")
+	if _, err := tryUnixgram(t, path, UnixgramOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("%v, %v, want mode 0666", info.Mode(), err)
 	}
 }
 
