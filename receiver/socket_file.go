@@ -79,13 +79,14 @@ func modeOf(st *unix.Stat_t) fs.FileMode {
 	return mode
 }
 
-// lockPatience is how long a second exporter that starts at the same path at the same moment is waited for.
-const lockPatience = time.Second
+// lockPatience is how long an exporter that starts at the same path at the same moment is waited for. A test waits
+// longer.
+var lockPatience = time.Second
 
 // lockDirectory lets one exporter after the other look whether a socket is in use, and bind its own. The lock is held
 // for that moment only, and nobody's lock keeps us out: anyone who may read the directory can take it.
 func lockDirectory(dir int) {
-	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
 		if err := unix.Flock(dir, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK || time.Now().After(end) {
 			return
 		}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,11 +47,7 @@ func refusedPath(t *testing.T, path string, words ...string) {
 // FAULTS X4: only the socket of a dead process is replaced.
 func TestUnixgramStaleSocketIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	dead, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close() // as a killed process does: the file stays
+	deadSocket(t, path)
 	u, err := tryUnixgram(t, path, UnixgramOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -112,38 +107,74 @@ func TestUnixgramSecondInstance(t *testing.T) {
 	}
 }
 
-// Of several that start at the same moment, where a dead process has left its socket, one gets the path and keeps it.
+// While one exporter looks at the path and binds its socket, another one waits. So it finds the socket in use, and doesn't take it for one
+// that a dead process has left.
 func TestUnixgramInstancesAtTheSameMoment(t *testing.T) {
-	for range 50 {
-		path := filepath.Join(t.TempDir(), "log")
-		dead, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		dead.Close()
-		got := make(chan *Unixgram, 8)
-		var all sync.WaitGroup
-		for range cap(got) {
-			all.Go(func() {
-				if u, err := ListenUnixgram(path, testSource, newHoldSink(false), UnixgramOptions{}); err == nil {
-					got <- u
-				}
-			})
-		}
-		all.Wait()
-		close(got)
-		n := 0
-		for u := range got {
-			n++
-			if !u.InPlace() {
-				t.Error("its socket was taken away")
-			}
+	defer func(d time.Duration) { lockPatience = d }(lockPatience)
+	lockPatience = time.Hour
+	path := filepath.Join(t.TempDir(), "log")
+	deadSocket(t, path)
+	dir, err := openDirectory(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(dir)
+	lockDirectory(dir)
+	second := make(chan error, 1)
+	go func() {
+		u, err := ListenUnixgram(path, testSource, newHoldSink(false), UnixgramOptions{})
+		if err == nil {
 			u.Close()
 		}
-		if n != 1 {
-			t.Fatalf("%d instances have the path, want 1", n)
+		second <- err
+	}()
+	reach(t, "the second one has opened the directory", func() bool { return openings(t, filepath.Dir(path)) == 2 })
+	for range 100 { // time enough to do the same elsewhere, a hundred times
+		if u, err := tryUnixgram(t, filepath.Join(t.TempDir(), "log"), UnixgramOptions{}); err != nil {
+			t.Fatal(err)
+		} else {
+			u.Close()
 		}
 	}
+	first, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + "1", Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := os.Rename(path+"1", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(dir, unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-second; err == nil || !strings.Contains(err.Error(), "another program receives there") {
+		t.Errorf("the second one: %v, want it to find the first", err)
+	}
+}
+
+// deadSocket leaves a socket file as a killed process does.
+func deadSocket(t *testing.T, path string) {
+	t.Helper()
+	dead, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+}
+
+// openings returns how many of this process' descriptors are of the path.
+func openings(t *testing.T, path string) (n int) {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		if to, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name())); err == nil && to == path {
+			n++
+		}
+	}
+	return n
 }
 
 // FAULTS X11: the mode is what was asked for under every umask.
