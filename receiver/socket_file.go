@@ -22,8 +22,9 @@ type fileID struct{ dev, ino uint64 }
 
 // A socketFile is the file that a socket was bound to. The zero value is none.
 type socketFile struct {
-	id fileID
-	fd int // keeps the file's number from being given to another file; 0 where it isn't kept
+	id     fileID
+	fd     int   // keeps the file's number from being given to another file; 0 where it isn't kept
+	unsure error // why the kernel couldn't be asked whether the file is the socket's
 }
 
 // at reports whether the path leads to this very file, through no symbolic link of that name.
@@ -126,6 +127,20 @@ func bindUnixgram(path string, mode fs.FileMode) (fd int, file socketFile, err e
 		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
 	return fd, file, nil
+}
+
+// unsureIf keeps why the kernel couldn't be asked, unless nobody can have replaced the file.
+func (f *socketFile) unsureIf(dir int, err error) {
+	if othersMayWrite(dir) {
+		f.unsure = err
+	}
+}
+
+// othersMayWrite reports whether others than root and this process' user may write to the directory.
+func othersMayWrite(dir int) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(dir, &st)
+	return err != nil || st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Geteuid()
 }
 
 // openDirectory opens a directory to look names up in it, and to lock it. Where it may be searched but not read, it

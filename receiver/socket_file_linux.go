@@ -43,7 +43,7 @@ func openFile(dir int, path string) (f socketFile, st unix.Stat_t, err error) {
 		unix.Close(fd)
 		return socketFile{}, st, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return socketFile{idOf(&st), fd}, st, nil
+	return socketFile{id: idOf(&st), fd: fd}, st, nil
 }
 
 // name is a path to the file that leads nowhere else, whatever becomes of its own.
@@ -66,6 +66,7 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 		f.release()
 		return socketFile{}, nil
 	case mode == 0 || has.Perm() == mode:
+		f.unsureIf(dir, err)
 		return f, nil
 	case err != nil:
 		f.release()

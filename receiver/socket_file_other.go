@@ -41,5 +41,6 @@ func fileOf(dir int, path string, _ int, _ fs.FileMode) (socketFile, error) {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && mode.Type() != fs.ModeSocket {
 		return socketFile{}, nil
 	}
+	f.unsureIf(dir, errors.ErrUnsupported)
 	return f, err
 }

@@ -214,14 +214,18 @@ func (u *Unixgram) Close() error {
 func (u *Unixgram) InPlace() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.inPlace()
-}
-
-func (u *Unixgram) inPlace() bool {
 	if strings.HasPrefix(u.path, "@") { // a passed abstract socket has no file
 		return true
 	}
 	return u.file.at(u.path)
+}
+
+// Unsure returns why InPlace may be wrong, or nil: the kernel couldn't be asked which socket the file belongs to, and others may write to
+// its directory. Then a socket that somebody puts there at the moment at which ours is made passes for ours.
+func (u *Unixgram) Unsure() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.file.unsure
 }
 
 // Rebinds returns how often the socket file was made again. It may be called at any time.

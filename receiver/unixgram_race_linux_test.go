@@ -42,6 +42,8 @@ func TestUnixgramRace(t *testing.T) {
 				t.Skip("only root can be another user")
 			}
 			a := newSocketThief(t, c.user, c.netlink)
+			a.waitForSocket()
+			a.say("sure?", strconv.FormatBool(c.netlink))
 			for try := range testenv.Tortured(1000, 20_000) {
 				a.waitForSocket()
 				if try%2 == 0 || !c.netlink {
@@ -82,6 +84,7 @@ func newSocketThief(t *testing.T, user int, netlink bool) *socketThief {
 	a := &socketThief{t: t, dir: filepath.Join(top, "dir"), spare: filepath.Join(top, "spare"), file: filepath.Join(top, "secret")}
 	a.path = filepath.Join(a.dir, "log")
 	must(t, os.Mkdir(a.dir, 0o777))
+	must(t, os.Chmod(a.dir, 0o777))
 	must(t, os.WriteFile(a.file, []byte("secret"), 0o600))
 	must(t, os.Chown(a.file, user, -1))
 	must(t, os.Chown(a.dir, user, -1))
@@ -206,6 +209,8 @@ func TestUnixgramHelperIsRaced(t *testing.T) {
 		switch in.Text() {
 		case "in place?":
 			fmt.Println(u.InPlace())
+		case "sure?":
+			fmt.Println(u.Unsure() == nil)
 		case "close":
 			stop()
 			fmt.Println("closed")

@@ -23,7 +23,8 @@ const patience = 2 * time.Minute
 
 // The test binary is the helper process too: STATE_HELPER names what it is to do, in the directory STATE_DIR.
 func TestMain(m *testing.M) {
-	switch os.Getenv("STATE_HELPER") {
+	does, user, _ := strings.Cut(os.Getenv("STATE_HELPER"), " ")
+	switch does {
 	case "":
 		os.Exit(m.Run())
 	case "save":
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 		helperSetsAside(os.Getenv("STATE_DIR"))
 	case "hold":
 		helperHolds(os.Getenv("STATE_DIR"))
+	case "race":
+		helperRaces(os.Getenv("STATE_DIR"), user)
 	default:
 		fmt.Println("what is", os.Getenv("STATE_HELPER"))
 		os.Exit(2)

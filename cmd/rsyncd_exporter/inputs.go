@@ -373,6 +373,13 @@ type socketWatch struct {
 func (w socketWatch) Run(ctx context.Context) error {
 	lost := map[*receiver.Unixgram]bool{}
 	rebinds := map[*receiver.Unixgram]uint64{}
+	for _, u := range w.sockets {
+		if err := u.Unsure(); err != nil {
+			w.log.Warn("others may write to the socket's directory, and the kernel can't be asked whether the socket file is the exporter's: "+
+				"socket_in_place may be wrong", "input", u.String(), "error", err.Error(),
+				"remedy", "allow netlink sockets (RestrictAddressFamilies=AF_NETLINK), or a directory that only root and this user may write to")
+		}
+	}
 	look := time.NewTicker(tickInterval)
 	defer look.Stop()
 	for {
