@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/pem"
 	"math/big"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"rsyncd_exporter/internal/testpki"
 )
 
-// run runs a program in a directory and returns its standard output.
+// runIn runs a program in a directory and returns its standard output.
 func runIn(t *testing.T, dir, program string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(testenv.Need(t, program), args...)
@@ -29,14 +28,8 @@ func runIn(t *testing.T, dir, program string, args ...string) []byte {
 
 // asWritten are PEM files as the programs write them that are in use.
 func asWritten(t *testing.T, d *tlsDir) map[string][]byte {
-	read := func(name string) []byte {
-		b, err := os.ReadFile(d.file(name))
-		check(t, err)
-		return b
-	}
 	openssl := func(args ...string) []byte { return runIn(t, d.path, "openssl", args...) }
-	ca, crl := read("ca.pem"), read("crl.pem")
-	join := func(files ...[]byte) []byte { return bytes.Join(files, nil) }
+	ca, crl := d.read("ca.pem"), d.read("crl.pem")
 	openssl("pkcs12", "-export", "-inkey", "server.key", "-in", "server.pem", "-certfile", "ca.pem", "-name", "my server",
 		"-passout", "pass:x", "-out", "server.p12")
 	bundle := join([]byte("##\n## Bundle of CA Root Certificates\n##\n\nGlobalSign Root CA\n==================\n"), ca,
@@ -51,7 +44,7 @@ func asWritten(t *testing.T, d *tlsDir) map[string][]byte {
 		"certificate, key, pkcs12":    openssl("pkcs12", "-in", "server.p12", "-passin", "pass:x", "-noenc"),
 		"CAs, in a bundle":            bundle,
 		"CAs, each with -text":        join(openssl("x509", "-in", "ca.pem", "-text"), openssl("x509", "-in", "ca.pem", "-text")),
-		"key":                         read("server.key"),
+		"key":                         d.read("server.key"),
 		"key, EC with its parameters": openssl("ecparam", "-name", "prime256v1", "-genkey"),
 		"key, RSA of old":             openssl("genrsa", "-traditional", "1024"),
 	}
@@ -138,8 +131,7 @@ func TestCutOffFilesAreRefused(t *testing.T) {
 	before := creds.config()
 	for _, name := range []string{"crl.pem", "ca.pem", "server.pem", "server.key"} {
 		t.Run(name, func(t *testing.T) {
-			file, err := os.ReadFile(d.file(name))
-			check(t, err)
+			file := d.read(name)
 			defer d.write(name, file)
 			for n := range len(file) - 1 { // the last byte is the last line's end
 				d.write(name, file[:n])
