@@ -26,6 +26,12 @@ func runIn(t *testing.T, dir, program string, args ...string) []byte {
 	return out
 }
 
+// certtoolText is a part of what GnuTLS' certtool -i wrote before a block (3.7.9).
+const certtoolText = "X.509 Certificate Information:\n\tVersion: 3\n\tSerial Number (hex): 05\n\tIssuer: CN=test CA\n" +
+	"\t\tSubject Key Identifier (not critical):\n\t\t\t13b0eed2fef106030e3ad555ff1be972a58a7546\n" +
+	"\tSignature:\n\t\t30:45:02:21:00:e4:48:b3:ec:9c:7e:e1:ab:6e:ad:14\n" +
+	"Other Information:\n\tPublic Key PIN:\n\t\tpin-sha256:L8kVZq0ONg+UkqNdtnqn4F/wRji1tOFQgGW3FIsrVw0=\n\n"
+
 // asWritten are PEM files as the programs write them that are in use.
 func asWritten(t *testing.T, d *tlsDir) map[string][]byte {
 	openssl := func(args ...string) []byte { return runIn(t, d.path, "openssl", args...) }
@@ -45,6 +51,7 @@ func asWritten(t *testing.T, d *tlsDir) map[string][]byte {
 		"CAs, in a bundle":            bundle,
 		"CAs, each with -text":        join(openssl("x509", "-in", "ca.pem", "-text"), openssl("x509", "-in", "ca.pem", "-text")),
 		"key":                         d.read("server.key"),
+		"CA, certtool -i":             join([]byte(certtoolText), ca),
 		"key, EC with its parameters": openssl("ecparam", "-name", "prime256v1", "-genkey"),
 		"key, RSA of old":             openssl("genrsa", "-traditional", "1024"),
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 
@@ -331,29 +330,29 @@ func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) erro
 		if ok && is.olderThan(was) {
 			return fmt.Errorf("the list of %q is %v, older than the one in force, %v: "+remedy, was.issuer, is, was)
 		}
-		if !ok && hasName(scope, cas) && !r.succeeds(scope, was, old) {
-			return fmt.Errorf("the list of %q is gone, as if the file were cut off; in force is %v: "+remedy,
-				was.issuer, was)
+		if !ok && !r.replaces(scope, was, old, cas) {
+			return fmt.Errorf("the list of %q is gone, as if the file were cut off; in force is %v: "+remedy, was.issuer, was)
 		}
 	}
 	return nil
 }
 
-// succeeds says whether there is a list in the place of another that is gone: one that the same CA
-// has signed with a new key.
-func (r *revocations) succeeds(gone crlScope, was crlVersion, old *revocations) bool {
+// replaces says whether it is right that a list is gone: no CA of its name is left, or another list has its place, which the same
+// CA has signed with another key. That one must be new if the key is still among the CAs'.
+func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, cas []*x509.Certificate) bool {
+	var name, key bool
+	for _, ca := range cas {
+		if canonicalName(ca.RawSubject) == gone.issuer {
+			name, key = true, key || string(ca.RawSubjectPublicKeyInfo) == gone.key
+		}
+	}
 	for scope, is := range r.lists {
 		_, known := old.lists[scope]
-		if !known && scope.issuer == gone.issuer && scope.point == gone.point && !is.from.Before(was.from) {
+		if scope.issuer == gone.issuer && scope.point == gone.point && !is.from.Before(was.from) && !(key && known) {
 			return true
 		}
 	}
-	return false
-}
-
-// hasName says whether one of the CAs is the scope's.
-func hasName(scope crlScope, cas []*x509.Certificate) bool {
-	return slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return canonicalName(ca.RawSubject) == scope.issuer })
+	return !name
 }
 
 // revoked says whether one of a chain's certificates is. Each is looked up by the certificate that

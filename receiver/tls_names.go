@@ -70,10 +70,11 @@ func directoryString(tag asn1.Tag, value []byte) (text string, ok bool) {
 	case asn1.UTF8String, asn1.PrintableString, asn1.IA5String, numericString, visibleString:
 		return string(value), utf8.Valid(value)
 	case asn1.T61String: // Latin-1 in practice
-		for _, b := range value {
-			text += string(rune(b))
+		runes := make([]rune, len(value))
+		for i, b := range value {
+			runes[i] = rune(b)
 		}
-		return text, true
+		return string(runes), true
 	case bmpString:
 		units := make([]uint16, len(value)/2)
 		for i := range units {
@@ -81,10 +82,11 @@ func directoryString(tag asn1.Tag, value []byte) (text string, ok bool) {
 		}
 		return string(utf16.Decode(units)), len(value)%2 == 0
 	case universalString:
-		for i := 0; i+4 <= len(value); i += 4 {
-			text += string(rune(binary.BigEndian.Uint32(value[i:])))
+		runes := make([]rune, len(value)/4)
+		for i := range runes {
+			runes[i] = rune(binary.BigEndian.Uint32(value[4*i:]))
 		}
-		return text, len(value)%4 == 0
+		return string(runes), len(value)%4 == 0
 	}
 	return "", false
 }

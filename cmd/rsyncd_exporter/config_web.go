@@ -20,7 +20,7 @@ func (v *validator) wholeWebConfig(s *setting) {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxWebConfig))
-	if err != nil {
+	if err != nil || len(text) == maxWebConfig {
 		return
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(text))
