@@ -129,13 +129,14 @@ func (r *pemReader) comment() error {
 	return nil
 }
 
-// isRemains says whether a line looks like one of a block. A line of nothing but = underlines a title, and certtool writes the
-// identifiers of keys in small hexadecimal digits.
+// isRemains says whether a line looks like one of a block. A line of nothing but = underlines a
+// title, and certtool writes the identifiers of keys in small hexadecimal digits.
 func isRemains(line []byte) bool {
 	letters := bytes.TrimRight(line, "=")
 	isHex := func(b byte) bool { return isDigit(b) || 'a' <= b && b <= 'f' }
 	other := slices.IndexFunc(letters, func(b byte) bool { return !isHex(b) })
-	return len(line) >= leastRemains && other >= 0 && base64Prefix(letters) == len(letters) && bytes.IndexByte(letters, '=') < 0
+	return len(line) >= leastRemains && other >= 0 && base64Prefix(letters) == len(letters) &&
+		bytes.IndexByte(letters, '=') < 0
 }
 
 // block reads the block that begins in this line, to its end.

@@ -89,7 +89,8 @@ func (r *revocations) doubtAbsent(cas []*x509.Certificate) {
 		absent = append(absent[:2], fmt.Sprintf("%d others", len(absent)-2))
 	}
 	if len(absent) > 0 {
-		r.doubts = append(r.doubts, "it has no list of "+strings.Join(absent, ", ")+", so that what these have signed never counts as revoked")
+		r.doubts = append(r.doubts, "it has no list of "+strings.Join(absent, ", ")+
+			", so that what these have signed never counts as revoked")
 	}
 }
 
@@ -212,7 +213,8 @@ func applicable(list *x509.RevocationList) (point string, err error) {
 			}
 		}
 		if entry.ReasonCode == reasonRemoveFromCRL {
-			return "", errors.New("has an entry that revokes nothing (removeFromCRL), as only deltas have: use the complete list of the CA")
+			return "", errors.New("has an entry that revokes nothing (removeFromCRL), as only deltas have: " +
+				"use the complete list of the CA")
 		}
 	}
 	return point, nil
@@ -337,8 +339,9 @@ func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) erro
 	return nil
 }
 
-// replaces says whether it is right that a list is gone: no CA of its name is left, or another list has its place, which the same
-// CA has signed with another key. That one must be new if the key is still among the CAs'.
+// replaces says whether it is right that a list is gone: no CA of its name is left, or another list
+// has its place, which the same CA has signed with another key. That one must be new if the key is
+// still among the CAs'.
 func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, cas []*x509.Certificate) bool {
 	var name, key bool
 	for _, ca := range cas {
@@ -348,7 +351,8 @@ func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, 
 	}
 	for scope, is := range r.lists {
 		_, known := old.lists[scope]
-		if scope.issuer == gone.issuer && scope.point == gone.point && !is.from.Before(was.from) && !(key && known) {
+		same := scope.issuer == gone.issuer && scope.point == gone.point
+		if same && !is.from.Before(was.from) && !(key && known) {
 			return true
 		}
 	}

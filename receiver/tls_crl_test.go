@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,7 +178,8 @@ func TestCRLsThatDoNotApply(t *testing.T) {
 			d.write("crl.pem", crlPEM(d.ca.List(t, c.change, serialOf(t, client))))
 			creds, err := LoadCredentials(opt)
 			if c.want != "" {
-				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `line 1, byte 0: revocation list 1, of "CN=test CA"`) {
+				const place = `line 1, byte 0: revocation list 1, of "CN=test CA"`
+				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), place) {
 					t.Errorf("%v, want %q", err, c.want)
 				}
 				return
@@ -223,22 +225,22 @@ func TestCRLWithMoreInIt(t *testing.T) {
 	}
 	raw := func(tag int, b []byte) asn1.RawValue { return asn1.RawValue{Tag: tag, IsCompound: true, Bytes: b} }
 	change := func(at int, v ...asn1.RawValue) []byte {
-		tbs := append([]asn1.RawValue{}, parts[:at]...)
-		return sign(append(append(tbs, v...), parts[at+1:]...))
+		return sign(slices.Concat(parts[:at], v, parts[at+1:]))
 	}
-	entry := parts[entries].Bytes
+	entry, null := parts[entries].Bytes, []byte{5, 0}
 	if _, err := readCRLs(crlPEM(sign(parts)), []*x509.Certificate{d.ca.Cert}, time.Now()); err != nil {
 		t.Fatalf("signed again: %v", err)
 	}
 	for name, der := range map[string][]byte{
 		"entries that are a SET":          change(entries, raw(asn1.TagSet, entry)),
 		"entries twice":                   change(entries, parts[entries], parts[entries]),
-		"more behind the extensions":      sign(append(append([]asn1.RawValue{}, parts...), asn1.NullRawValue)),
-		"more in an entry":                change(entries, raw(asn1.TagSequence, append([]byte{0x30, entry[1] + 2}, append(entry[2:len(entry):len(entry)], 5, 0)...))),
+		"more behind the extensions":      sign(append(slices.Clone(parts), asn1.NullRawValue)),
+		"more in an entry":                change(entries, raw(asn1.TagSequence, slices.Concat([]byte{0x30, entry[1] + 2}, entry[2:], null))),
 		"extensions of another number":    change(entries+1, asn1.RawValue{Class: 2, Tag: 1, IsCompound: true, Bytes: parts[entries+1].Bytes}),
-		"more within the extensions' [0]": change(entries+1, asn1.RawValue{Class: 2, Tag: 0, IsCompound: true, Bytes: append(parts[entries+1].Bytes[:len(parts[entries+1].Bytes):len(parts[entries+1].Bytes)], 5, 0)}),
+		"more within the extensions' [0]": change(entries+1, asn1.RawValue{Class: 2, Tag: 0, IsCompound: true, Bytes: slices.Concat(parts[entries+1].Bytes, null)}),
 	} {
-		if _, err := readCRLs(crlPEM(der), []*x509.Certificate{d.ca.Cert}, time.Now()); err == nil || !strings.Contains(err.Error(), "which can't be read") {
+		_, err := readCRLs(crlPEM(der), []*x509.Certificate{d.ca.Cert}, time.Now())
+		if err == nil || !strings.Contains(err.Error(), "which can't be read") {
 			t.Errorf("%s: %v, want an error", name, err)
 		}
 	}

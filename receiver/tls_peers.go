@@ -70,8 +70,8 @@ var sanKinds = map[asn1.Tag]sanKind{
 	asn1.Tag(7).ContextSpecific(): ipSAN,
 }
 
-// sansOf returns the names of a certificate, as they stand there: x509's URIs are parsed, and so other spellings have become the same.
-// The common name is none (RFC 9525 section 2). A wildcard is a name like others, which no setting can have.
+// sansOf returns the names of a certificate as they stand there. x509's own are parsed: URIs of other spellings have become the
+// same. The common name is none (RFC 9525 section 2). A wildcard is a name like others, which no setting can have.
 func sansOf(cert *x509.Certificate) []SAN {
 	var sans []SAN
 	for _, ext := range cert.Extensions {

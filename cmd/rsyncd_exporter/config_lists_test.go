@@ -50,7 +50,8 @@ func TestListsWithoutItems(t *testing.T) {
 				t.Errorf("by variable: %+v, want the defaults", got)
 			}
 			_, _, err := loadConfig([]string{s.flag + "="})
-			if refused := err != nil && strings.Contains(err.Error(), s.name+`="" (from `+s.flag+"): the list has no item"); refused != (s.list != emptyIsNone) {
+			refused := err != nil && strings.Contains(err.Error(), s.name+`="" (from `+s.flag+"): the list has no item")
+			if refused != (s.list != emptyIsNone) {
 				t.Errorf("by flag: %v", err)
 			}
 		})
@@ -66,7 +67,8 @@ func TestAllListsWithoutItems(t *testing.T) {
 	setEnv(t, append(pairs, "LOG_LEVEL=loud")...)
 	for _, command := range []string{"serve", "check"} {
 		status, stdout, stderr := runProgram(t, command)
-		if n := strings.Count(stderr, ": the list has no item"); status != exitUsage || stdout != "" || n != len(pairs) || !strings.Contains(stderr, "LOG_LEVEL") {
+		n := strings.Count(stderr, ": the list has no item")
+		if status != exitUsage || stdout != "" || n != len(pairs) || !strings.Contains(stderr, "LOG_LEVEL") {
 			t.Errorf("%s: status %d, stdout %q, and %d lists of %d:\n%s", command, status, stdout, n, len(pairs), stderr)
 		}
 	}

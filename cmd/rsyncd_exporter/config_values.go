@@ -117,11 +117,12 @@ func (v *validator) level(s *setting) slog.Level {
 	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
 }
 
-// lists reports lists that were given and have no item: "," is a mistake, such as a variable of a script that is empty, and must not
-// let everybody in. An empty variable is an unset one; an empty flag switches off what can be.
+// lists reports lists that were given and have no item. Such a "," is a mistake, and must not let everybody in. An empty variable
+// is an unset one; an empty flag switches off what can be.
 func (v *validator) lists(s *settings) {
 	for _, set := range s.all() {
-		if set.list == "" || set.origin == "default" || len(set.items()) > 0 || set.list == emptyIsNone && set.value == "" {
+		off := set.list == emptyIsNone && set.value == ""
+		if set.list == "" || set.origin == "default" || off || len(set.items()) > 0 {
 			continue
 		}
 		switch reason := "the list has no item"; set.list {

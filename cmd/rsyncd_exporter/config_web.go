@@ -12,7 +12,8 @@ import (
 // maxWebConfig is how much of a web configuration file is looked at.
 const maxWebConfig = 1 << 20
 
-// wholeWebConfig reports what exporter-toolkit passes over in a web configuration file that it accepts, and that then lets everybody in.
+// wholeWebConfig reports what exporter-toolkit passes over in a web configuration file that it accepts, and that then lets
+// everybody in.
 func (v *validator) wholeWebConfig(s *setting) {
 	f, err := os.Open(s.value)
 	if err != nil {
