@@ -154,6 +154,9 @@ func nameCases(t *testing.T, d *tlsDir) []certificateCase {
 		}
 		return cert(func(c *x509.Certificate) { c.URIs = []*url.URL{u} })
 	}
+	exactly := func(tag int, s string) *tls.Certificate { // byte for byte, which url.URL doesn't keep
+		return cert(rawSAN(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, Bytes: []byte(s)}))
+	}
 	email := func(s string) *tls.Certificate {
 		return cert(func(c *x509.Certificate) { c.EmailAddresses = []string{s} })
 	}
@@ -193,6 +196,18 @@ func nameCases(t *testing.T, d *tlsDir) []certificateCase {
 		{name: "e-mail address as DNS name", want: WrongSAN, cert: dns("ops@example.org")},
 		{name: "longer URI", want: WrongSAN, cert: uri("spiffe://example.org/rsync1/a")},
 		{name: "URI with a fragment", want: WrongSAN, cert: uri("spiffe://example.org/rsync1#a")},
+		{name: "URI with an empty fragment", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1#")},
+		{name: "URI with an empty query", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1?")},
+		{name: "URI with an upper-case scheme", want: WrongSAN, cert: exactly(6, "SPIFFE://example.org/rsync1")},
+		{name: "URI with an upper-case host", want: WrongSAN, cert: exactly(6, "spiffe://EXAMPLE.org/rsync1")},
+		{name: "URI with an escaped letter", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync%31")},
+		{name: "URI with an escaped host", want: BadCertificate, cert: exactly(6, "spiffe://exampl%65.org/rsync1")},
+		{name: "URI with an empty port", want: WrongSAN, cert: exactly(6, "spiffe://example.org:/rsync1")},
+		{name: "URI with an empty user", want: WrongSAN, cert: exactly(6, "spiffe://@example.org/rsync1")},
+		{name: "URI, byte for byte", cert: exactly(6, "spiffe://example.org/rsync1")},
+		{name: "URI as other name's kind", want: WrongSAN, cert: exactly(8, "spiffe://example.org/rsync1")},
+		{name: "e-mail address with another's host", want: WrongSAN, cert: exactly(1, "ops@EXAMPLE.org")},
+		{name: "e-mail address with NUL", want: WrongSAN, cert: exactly(1, "ops@example.org\x00")},
 		{name: "URI of another host", want: WrongSAN, cert: uri("spiffe://example.com/rsync1")},
 		{name: "other IDN", want: WrongSAN, cert: dns("xn--bcher-kvb.example")},
 		{name: "IDN in UTF-8", want: BadCertificate, cert: cert(rawSAN(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("bücher.example")}))},

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -77,6 +79,7 @@ type tlsState struct {
 	config  *tls.Config
 	files   [numTLSFiles][]byte
 	expires map[TLSFile]time.Time
+	revoked *revocations // nil without TLS_CRL
 }
 
 // LoadCredentials reads the files. The error joins a TLSFileError for each that can't be used.
@@ -88,7 +91,7 @@ func LoadCredentials(opt TLSOptions) (*Credentials, error) {
 		opt.MinVersion = tls.VersionTLS13
 	}
 	c := &Credentials{opt: opt}
-	state, err := c.read()
+	state, err := c.read(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -119,18 +122,15 @@ func (c *Credentials) Run(ctx context.Context) error {
 func (c *Credentials) Reload() (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	state, err := c.read()
+	old := c.current.Load()
+	state, err := c.read(old)
 	if err != nil {
 		c.failed.Store(&err)
 		return false, err
 	}
 	c.failed.Store(nil)
-	old := c.current.Load()
-	if state.sameFiles(old) {
-		return false, nil
-	}
 	c.current.Store(state)
-	return true, nil
+	return state != old, nil
 }
 
 // Err returns why the last Reload failed, nil if it didn't. It may be called at any time.
@@ -144,6 +144,14 @@ func (c *Credentials) Err() error {
 // Expires returns when what is in force ends by file: of several certificates in one, the first that does. A CRL ends with its
 // nextUpdate. It may be called at any time.
 func (c *Credentials) Expires() map[TLSFile]time.Time { return c.current.Load().expires }
+
+// Doubts returns what is allowed about the CRL that is in force, and still doubtful. It may be called at any time.
+func (c *Credentials) Doubts() []string {
+	if revoked := c.current.Load().revoked; revoked != nil {
+		return revoked.doubts
+	}
+	return nil
+}
 
 // config returns the configuration for a new connection, which is never changed.
 func (c *Credentials) config() *tls.Config { return c.current.Load().config }
@@ -160,8 +168,8 @@ func (s *tlsState) sameFiles(o *tlsState) bool {
 	return true
 }
 
-// read makes a new state of the files.
-func (c *Credentials) read() (*tlsState, error) {
+// read makes a new state of the files, or returns old where they hold the same. old is nil at first.
+func (c *Credentials) read(old *tlsState) (*tlsState, error) {
 	s := &tlsState{expires: map[TLSFile]time.Time{}}
 	paths := [numTLSFiles]string{c.opt.Certificate, c.opt.Key, c.opt.ClientCA, c.opt.CRL}
 	var problems []error
@@ -175,6 +183,9 @@ func (c *Credentials) read() (*tlsState, error) {
 			problem(f, err)
 		}
 	}
+	if old != nil && len(problems) == 0 && s.sameFiles(old) {
+		return old, nil
+	}
 	s.config = &tls.Config{MinVersion: c.opt.MinVersion, SessionTicketsDisabled: true} // every connection is checked anew, see check
 	if s.files[CertificateFile] != nil && s.files[KeyFile] != nil {
 		pair, file, err := keyPair(s.files[CertificateFile], s.files[KeyFile])
@@ -182,12 +193,12 @@ func (c *Credentials) read() (*tlsState, error) {
 			problem(file, err)
 		} else {
 			s.config.Certificates = []tls.Certificate{pair}
-			chain, _ := parseCertificates(s.files[CertificateFile])
+			chain, _ := parseCertificates(s.files[CertificateFile], besideKeys...)
 			s.expires[CertificateFile] = firstEnd(chain)
 		}
 	}
 	if s.files[ClientCAFile] != nil {
-		if file, err := s.requireClients(c.opt.AllowedSANs); err != nil {
+		if file, err := s.requireClients(c.opt.AllowedSANs, old); err != nil {
 			problem(file, err)
 		}
 	}
@@ -198,19 +209,22 @@ func (c *Credentials) read() (*tlsState, error) {
 }
 
 // requireClients has clients show a certificate that the CA file's have signed.
-func (s *tlsState) requireClients(allowed []SAN) (TLSFile, error) {
+func (s *tlsState) requireClients(allowed []SAN, old *tlsState) (TLSFile, error) {
 	cas, err := parseCertificates(s.files[ClientCAFile])
 	if err != nil {
 		return ClientCAFile, err
 	}
-	peers := peerRules{allowed: allowed}
 	if s.files[CRLFile] != nil {
-		next, err := peers.readCRLs(s.files[CRLFile], cas)
-		if err != nil {
+		if s.revoked, err = readCRLs(s.files[CRLFile], cas, time.Now()); err != nil {
 			return CRLFile, err
 		}
-		if !next.IsZero() {
-			s.expires[CRLFile] = next
+		if old != nil {
+			if err := s.revoked.supersedes(old.revoked, cas); err != nil {
+				return CRLFile, err
+			}
+		}
+		if !s.revoked.next.IsZero() {
+			s.expires[CRLFile] = s.revoked.next
 		}
 	}
 	pool := x509.NewCertPool()
@@ -218,6 +232,7 @@ func (s *tlsState) requireClients(allowed []SAN) (TLSFile, error) {
 		pool.AddCert(ca)
 	}
 	s.expires[ClientCAFile] = firstEnd(cas)
+	peers := peerRules{allowed: allowed, revoked: s.revoked}
 	s.config.ClientAuth = tls.RequireAndVerifyClientCert // which asks for clientAuth among the extended key usages
 	s.config.ClientCAs = pool
 	s.config.VerifyConnection = peers.check
@@ -254,13 +269,32 @@ func readCredential(path string) ([]byte, error) {
 	return b, nil
 }
 
+// Labels of blocks that may stand beside those that are looked for: certificate and key can share a file, and openssl
+// ecparam writes the curve before the key.
+var besideKeys = []string{certificateLabel, "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "EC PARAMETERS", "DH PARAMETERS"}
+
+const certificateLabel = "CERTIFICATE"
+
+// unexpected is the error about a block that doesn't belong where it is. Passed over, it would be missed.
+func unexpected(b pemBlock, want string) error {
+	return b.at.errorf("the block %q doesn't belong here, only %s does: take it out, or convert it with openssl", b.label, want)
+}
+
 // keyPair returns certificate and key if they belong together, or which of the two files is wrong.
 func keyPair(certificate, key []byte) (tls.Certificate, TLSFile, error) {
-	chain, err := parseCertificates(certificate)
+	chain, err := parseCertificates(certificate, besideKeys...)
 	if err != nil {
 		return tls.Certificate{}, CertificateFile, err
 	}
-	pair, err := tls.X509KeyPair(certificate, key)
+	block, err := privateKey(key)
+	if err != nil {
+		return tls.Certificate{}, KeyFile, err
+	}
+	var certificates []byte
+	for _, c := range chain {
+		certificates = append(certificates, pem.EncodeToMemory(&pem.Block{Type: certificateLabel, Bytes: c.Raw})...)
+	}
+	pair, err := tls.X509KeyPair(certificates, pem.EncodeToMemory(&pem.Block{Type: block.label, Bytes: block.der}))
 	if err != nil {
 		return pair, KeyFile, err
 	}
@@ -268,16 +302,46 @@ func keyPair(certificate, key []byte) (tls.Certificate, TLSFile, error) {
 	return pair, 0, nil
 }
 
-// parseCertificates returns the certificates of a PEM file, at least one. Blocks of other types are passed over.
-func parseCertificates(file []byte) ([]*x509.Certificate, error) {
+// privateKey returns the only private key of a PEM file.
+func privateKey(file []byte) (key pemBlock, err error) {
+	blocks, err := readPEM(file)
+	if err != nil {
+		return key, err
+	}
+	for _, b := range blocks {
+		switch {
+		case !slices.Contains(besideKeys, b.label):
+			return key, unexpected(b, `"PRIVATE KEY", not encrypted,`)
+		case !strings.HasSuffix(b.label, "PRIVATE KEY"):
+		case key.der != nil:
+			return key, b.at.errorf("a second key, and the first one is in line %d: leave that of the certificate", key.at.line)
+		default:
+			key = b
+		}
+	}
+	if key.der == nil {
+		return key, errors.New(`no key in it: want PEM, "-----BEGIN PRIVATE KEY-----"`)
+	}
+	return key, nil
+}
+
+// parseCertificates returns the certificates of a PEM file, at least one. Blocks may have the other labels, too.
+func parseCertificates(file []byte, others ...string) ([]*x509.Certificate, error) {
+	blocks, err := readPEM(file)
+	if err != nil {
+		return nil, err
+	}
 	var certs []*x509.Certificate
-	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
+	for _, b := range blocks {
+		if b.label != certificateLabel {
+			if !slices.Contains(others, b.label) {
+				return nil, unexpected(b, `"`+certificateLabel+`"`)
+			}
 			continue
 		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		cert, err := x509.ParseCertificate(b.der)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d: %w", len(certs)+1, err)
+			return nil, b.at.errorf("certificate %d: %w: "+writeAnew, len(certs)+1, err)
 		}
 		certs = append(certs, cert)
 	}

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"os/exec"
@@ -94,4 +95,18 @@ func TestOpenSSLGetsNoSession(t *testing.T) {
 			t.Errorf("%s: a session, or no success:\n%s", version, out)
 		}
 	}
+}
+
+// runIn runs a program in a directory and returns its standard output.
+func runIn(t *testing.T, dir, program string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(testenv.Need(t, program), args...)
+	cmd.Dir = dir
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, &errs)
+	}
+	return out
 }

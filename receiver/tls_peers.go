@@ -3,13 +3,15 @@ package receiver
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
-	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // A SAN is one subject alternative name (RFC 5280 section 4.2.1.6): of its kind and with exactly its value. It can be compared with ==.
@@ -51,7 +53,7 @@ func ParseSAN(s string) (SAN, error) {
 		if u.Scheme == "" {
 			return SAN{}, errors.New("a URI has a scheme, as spiffe://example.org/rsync has")
 		}
-		return SAN{uriSAN, u.String()}, nil
+		return SAN{uriSAN, s}, nil
 	case strings.Contains(s, "@"):
 		return SAN{emailSAN, s}, nil
 	case strings.Contains(s, "*"):
@@ -60,32 +62,58 @@ func ParseSAN(s string) (SAN, error) {
 	return SAN{dnsSAN, strings.ToLower(s)}, nil
 }
 
-// sansOf returns the names of a certificate. The common name is none (RFC 9525 section 2). A wildcard is a name like others, which no
-// setting can have.
+// The kinds of names in a certificate, by their tags (RFC 5280 section 4.2.1.6).
+var sanKinds = map[asn1.Tag]sanKind{
+	asn1.Tag(1).ContextSpecific(): emailSAN,
+	asn1.Tag(2).ContextSpecific(): dnsSAN,
+	asn1.Tag(6).ContextSpecific(): uriSAN,
+	asn1.Tag(7).ContextSpecific(): ipSAN,
+}
+
+// sansOf returns the names of a certificate as they stand there. x509's own are parsed: URIs of other spellings have become the
+// same. The common name is none (RFC 9525 section 2). A wildcard is a name like others, which no setting can have.
 func sansOf(cert *x509.Certificate) []SAN {
 	var sans []SAN
-	for _, name := range cert.DNSNames {
-		sans = append(sans, SAN{dnsSAN, strings.ToLower(name)})
-	}
-	for _, ip := range cert.IPAddresses {
-		if addr, ok := netip.AddrFromSlice(ip); ok { // v4-mapped stays what it is: not the IPv4 address
-			sans = append(sans, SAN{ipSAN, addr.String()})
+	for _, ext := range cert.Extensions {
+		if !ext.Id.Equal([]int{2, 5, 29, 17}) {
+			continue
+		}
+		in := cryptobyte.String(ext.Value)
+		var names cryptobyte.String
+		if !in.ReadASN1(&names, asn1.SEQUENCE) || !in.Empty() {
+			return nil
+		}
+		for !names.Empty() {
+			var value cryptobyte.String
+			var tag asn1.Tag
+			if !names.ReadAnyASN1(&value, &tag) {
+				return nil
+			}
+			if kind, ok := sanKinds[tag]; ok {
+				sans = append(sans, sanOf(kind, value))
+			}
 		}
 	}
-	for _, u := range cert.URIs {
-		sans = append(sans, SAN{uriSAN, u.String()})
-	}
-	for _, e := range cert.EmailAddresses {
-		sans = append(sans, SAN{emailSAN, e})
-	}
 	return sans
+}
+
+// sanOf returns a name as ParseSAN would. An IPv4-mapped address stays what it is: not the IPv4 address.
+func sanOf(kind sanKind, value []byte) SAN {
+	switch kind {
+	case dnsSAN:
+		return SAN{kind, strings.ToLower(string(value))}
+	case ipSAN:
+		addr, _ := netip.AddrFromSlice(value) // x509 takes 4 and 16 bytes only
+		return SAN{kind, addr.String()}
+	}
+	return SAN{kind, string(value)}
 }
 
 // peerRules are what a client's certificate must obey beyond being signed by the right CA, in time and for this use, which crypto/tls
 // checks.
 type peerRules struct {
-	allowed []SAN                      // one of them; empty: any
-	revoked map[string]map[string]bool // serial numbers by issuer, both as in the DER
+	allowed []SAN        // one of them; empty: any
+	revoked *revocations // nil without TLS_CRL
 }
 
 // check is the tls.Config's VerifyConnection, which crypto/tls calls for every connection, resumed ones too.
@@ -113,60 +141,7 @@ func (p *peerRules) check(state tls.ConnectionState) error {
 
 // anyInForce says whether one of the chains has no certificate that was revoked.
 func (p *peerRules) anyInForce(chains [][]*x509.Certificate) bool {
-next:
-	for _, chain := range chains {
-		for _, cert := range chain {
-			if p.revoked[string(cert.RawIssuer)][cert.SerialNumber.String()] {
-				continue next
-			}
-		}
-		return true
-	}
-	return false
-}
-
-// readCRLs takes the revocation lists of a PEM file, which CAs among those given must have signed, and returns when the first of
-// them is due to be replaced. One that is overdue holds all the same.
-func (p *peerRules) readCRLs(file []byte, cas []*x509.Certificate) (next time.Time, err error) {
-	p.revoked = map[string]map[string]bool{}
-	n := 0
-	for block, rest := pem.Decode(file); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "X509 CRL" { // RFC 7468 section 6
-			continue
-		}
-		n++
-		list, err := x509.ParseRevocationList(block.Bytes)
-		if err != nil {
-			return next, fmt.Errorf("revocation list %d: %w", n, err)
-		}
-		if !signedByAny(list, cas) {
-			return next, fmt.Errorf("revocation list %d, of %q, is signed by none of TLS_CLIENT_CA", n, list.Issuer)
-		}
-		serials := p.revoked[string(list.RawIssuer)]
-		if serials == nil {
-			serials = map[string]bool{}
-			p.revoked[string(list.RawIssuer)] = serials
-		}
-		for _, entry := range list.RevokedCertificateEntries {
-			serials[entry.SerialNumber.String()] = true
-		}
-		if !list.NextUpdate.IsZero() && (next.IsZero() || list.NextUpdate.Before(next)) {
-			next = list.NextUpdate
-		}
-	}
-	if n == 0 {
-		return next, errors.New(`no revocation list in it: want PEM, "-----BEGIN X509 CRL-----"`)
-	}
-	return next, nil
-}
-
-func signedByAny(list *x509.RevocationList, cas []*x509.Certificate) bool {
-	for _, ca := range cas {
-		if list.CheckSignatureFrom(ca) == nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return !p.revoked.revoked(chain) })
 }
 
 // refusedPeer is check's error.

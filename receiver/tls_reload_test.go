@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -238,7 +239,9 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 	d.write("garbage", []byte("garbage"))
 	d.write("long", make([]byte, maxCredentials+1))
 	certificate, key := testpki.PairPEM(t, d.ca.Issue(t))
-	d.write("both.pem", append(key, certificate...))
+	d.write("both.pem", append(slices.Clone(key), certificate...))
+	d.write("twice.key", append(slices.Clone(key), key...))
+	d.write("ca.der", d.ca.Cert.Raw)
 	good := d.options()
 	for _, c := range []struct {
 		name   string
@@ -252,12 +255,16 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 		{"another key", func(o *TLSOptions) { o.Key = other.file("server.key") }, []string{"server.key\": tls: private key does not match public key"}},
 		{"no key", func(o *TLSOptions) { o.Key = d.file("server.pem") }, []string{`key "`}},
 		{"no certificate", func(o *TLSOptions) { o.Certificate = d.file("server.key") }, []string{"no certificate in it"}},
+		{"a key for the CA", func(o *TLSOptions) { o.ClientCA = d.file("server.key") },
+			[]string{`line 1, byte 0: the block "PRIVATE KEY" doesn't belong here, only "CERTIFICATE" does`}},
+		{"two keys", func(o *TLSOptions) { o.Key = d.file("twice.key") }, []string{"line 6, byte 241: a second key, and the first one is in line 1"}},
+		{"DER", func(o *TLSOptions) { o.ClientCA = d.file("ca.der") }, []string{"it is DER: convert it to PEM"}},
 		{"empty", func(o *TLSOptions) { o.Certificate = d.file("empty") }, []string{"empty"}},
-		{"garbage", func(o *TLSOptions) { o.ClientCA = d.file("garbage") }, []string{"no certificate in it"}},
+		{"garbage", func(o *TLSOptions) { o.ClientCA = d.file("garbage") }, []string{"no PEM block in it"}},
 		{"a directory", func(o *TLSOptions) { o.ClientCA = d.path }, []string{"not a regular file"}},
 		{"a FIFO without a writer", func(o *TLSOptions) { o.Key = d.file("fifo") }, []string{"not a regular file"}},
 		{"too long", func(o *TLSOptions) { o.ClientCA = d.file("long") }, []string{"longer than 4194304 bytes"}},
-		{"no CRL", func(o *TLSOptions) { o.CRL = d.file("ca.pem") }, []string{"no revocation list in it"}},
+		{"no CRL", func(o *TLSOptions) { o.CRL = d.file("ca.pem") }, []string{`line 1, byte 0: the block "CERTIFICATE" doesn't belong here, only "X509 CRL" does`}},
 		{"another CA's CRL", func(o *TLSOptions) { o.CRL = other.file("crl.pem") }, []string{`signed by none of TLS_CLIENT_CA`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -308,6 +315,7 @@ func TestParseSAN(t *testing.T) {
 		{"spiffe://Example.org/a", SAN{uriSAN, "spiffe://Example.org/a"}},
 		{"urn:uuid:1", SAN{uriSAN, "urn:uuid:1"}},
 		{"https://a@b.example", SAN{uriSAN, "https://a@b.example"}},
+		{"SPIFFE://example.org/%61#", SAN{uriSAN, "SPIFFE://example.org/%61#"}},
 		{"Ops@example.org", SAN{emailSAN, "Ops@example.org"}},
 	} {
 		if got, err := ParseSAN(c.text); got != c.want || err != nil {

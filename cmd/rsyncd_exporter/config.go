@@ -126,6 +126,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 	if len(s.legacyFiles) > 0 && s.ListenUDP.origin == "default" {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
+	v.lists(s)
 	passed := v.assign(sockets, s)
 	v.readConf(&s.RsyncdConf)
 	c := &Config{
@@ -324,9 +325,6 @@ func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
 // globs returns the tags.
 func (v *validator) globs(s *setting) []string {
 	tags := s.items()
-	if len(tags) == 0 {
-		v.problem(s, errors.New("it names no tag, so every message would be ignored"), "write rsyncd* or the daemon's syslog tag")
-	}
 	for _, t := range tags {
 		if _, err := path.Match(t, ""); err != nil {
 			v.problemWith(s, t, err, `close the bracket, or write \[ for a bracket in the tag`)
@@ -404,6 +402,8 @@ func (v *validator) webConfig(s *setting) string {
 	if err := web.Validate(s.value); err != nil {
 		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
+	} else if s.value != "" {
+		v.wholeWebConfig(s)
 	}
 	return s.value
 }

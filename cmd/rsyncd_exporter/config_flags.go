@@ -108,7 +108,7 @@ func flagProblem(fs *flag.FlagSet, arg string) error {
 
 // fromFlag takes a value given by the setting's own flag.
 func (s *setting) fromFlag(value string) {
-	if s.list && s.origin == s.flag && s.value != "" && value != "" {
+	if s.list != "" && s.origin == s.flag && s.value != "" && value != "" {
 		value = s.value + "," + value
 	}
 	s.value, s.origin = value, s.flag

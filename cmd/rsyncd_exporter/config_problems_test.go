@@ -99,7 +99,7 @@ func TestProblemsByThemselves(t *testing.T) {
 	}{
 		{"no input", []string{"--listen-udp=off"}, "no input: LISTEN_UDP is off (from --listen-udp), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: set one of them"},
 		{"an abstract socket", []string{"--listen-unixgram=@log"}, `LISTEN_UNIXGRAM="@log" (from --listen-unixgram): an abstract socket has no owner and no mode: name a file`},
-		{"no tags", []string{"--tags="}, `TAGS="" (from --tags): it names no tag`},
+		{"no tags", []string{"--tags="}, `TAGS="" (from --tags): the list has no item, so every message would be ignored: name one; the default is rsyncd*`},
 		{"a buffer too small", []string{"--receive-buffer=1K"}, `RECEIVE_BUFFER="1K" (from --receive-buffer): it must be 0 or from 4KiB to 1GiB`},
 		{"a buffer too large", []string{"--receive-buffer=2G"}, `RECEIVE_BUFFER="2G" (from --receive-buffer): it must be 0 or from 4KiB to 1GiB`},
 		{"a mode for nobody", []string{"--listen-unixgram-mode=0"}, `LISTEN_UNIXGRAM_MODE="0" (from --listen-unixgram-mode): no octal permissions`},
@@ -108,7 +108,7 @@ func TestProblemsByThemselves(t *testing.T) {
 		{"too many series", []string{"--max-series=10000001"}, `MAX_SERIES="10000001" (from --max-series): it must be a whole number from 1 to 10000000: the default is 10000`},
 		{"no HTTP", []string{"--http-listen=off"},
 			`HTTP_LISTEN="off" (from --http-listen): it can't be switched off: write 127.0.0.1:8080 `},
-		{"nobody may send", []string{"--allow-from="}, `ALLOW_FROM="" (from --allow-from): nobody is on the list: write prefixes`},
+		{"nobody may send", []string{"--allow-from="}, `ALLOW_FROM="" (from --allow-from): the list has no item, so every message would be ignored: name one; the default is 127.0.0.0/8,`},
 		{"no prefix", []string{"--allow-from=10.0.0.0/33"}, `ALLOW_FROM="10.0.0.0/33" (from --allow-from): neither an address nor a prefix: write prefixes such as`},
 		{"a name for a prefix", []string{"--allow-from=localhost"}, `ALLOW_FROM="localhost" (from --allow-from): neither an address nor a prefix`},
 		{"bits outside", []string{"--allow-from=10.1.2.3/8"}, `ALLOW_FROM="10.1.2.3/8" (from --allow-from): the address has bits outside of the prefix: write 10.0.0.0/8, or 10.1.2.3 for one address`},

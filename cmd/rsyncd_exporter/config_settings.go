@@ -19,36 +19,37 @@ const envPrefix = "RSYNCD_EXPORTER"
 // the README's table are made from it too. The names of the variables are the fields' names as envconfig splits them. The tag "envconfig"
 // is not used: with it, envconfig also takes variables without the prefix, and LOG_LEVEL or FILE may well be somebody else's.
 //
-// A list:"true" has its items separated by commas, and repeating its flag adds to it.
+// A list has its items separated by commas, and repeating its flag adds to it. Its tag says what it means without an item: none,
+// all, or never, if that makes no sense. See lists.
 type settings struct {
-	ListenUDP          setting `split_words:"true" default:"127.0.0.1:5514" list:"true" meaning:"addresses to receive syslog over UDP at; off or --listen-udp= for none"`
+	ListenUDP          setting `split_words:"true" default:"127.0.0.1:5514" list:"none" meaning:"addresses to receive syslog over UDP at; off or --listen-udp= for none"`
 	UDPSockets         setting `split_words:"true" default:"1" meaning:"sockets for each of these addresses, each read on its own; a sender's datagrams stay together"`
-	ListenTCP          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"`
-	ListenTLS          setting `split_words:"true" list:"true" meaning:"addresses to receive syslog over TLS at (RFC 5425)"`
+	ListenTCP          setting `split_words:"true" list:"none" meaning:"addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"`
+	ListenTLS          setting `split_words:"true" list:"none" meaning:"addresses to receive syslog over TLS at (RFC 5425)"`
 	TLSCert            setting `split_words:"true" meaning:"PEM file with the certificate for LISTEN_TLS, and those that lead to its CA; read again when it changes, as the next three are"`
 	TLSKey             setting `split_words:"true" meaning:"PEM file with its private key"`
 	TLSClientCA        setting `split_words:"true" meaning:"PEM file with the CAs of the clients' certificates; without it clients need none"`
 	TLSCrl             setting `split_words:"true" meaning:"PEM file with the revocation lists of these CAs"`
-	TLSAllowedSans     setting `split_words:"true" list:"true" meaning:"DNS names, IP addresses, URIs and e-mail addresses one of which a client's certificate must have; without it, any certificate of TLS_CLIENT_CA will do"`
+	TLSAllowedSans     setting `split_words:"true" list:"all" meaning:"DNS names, IP addresses, URIs and e-mail addresses one of which a client's certificate must have; without it, any certificate of TLS_CLIENT_CA will do"`
 	TLSMinVersion      setting `split_words:"true" default:"1.3" meaning:"least version of TLS for LISTEN_TLS: 1.3 or 1.2"`
 	ListenUnixgram     setting `split_words:"true" meaning:"path of a unix datagram socket to receive syslog at: a private /dev/log, or /run/systemd/journal/syslog"`
 	ListenUnixgramMode setting `split_words:"true" default:"0666" meaning:"permissions of that socket, octal"`
-	ListenUnixgramUids setting `split_words:"true" list:"true" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`
-	AllowFrom          setting `split_words:"true" default:"127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10" list:"true" meaning:"addresses and prefixes to receive from over UDP and TCP, or any; what others send is discarded unread"`
+	ListenUnixgramUids setting `split_words:"true" list:"all" meaning:"users, by number or name, who may log there: root and those that modules run as; empty for all"`
+	AllowFrom          setting `split_words:"true" default:"127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10" list:"never" meaning:"addresses and prefixes to receive from over UDP and TCP, or any; what others send is discarded unread"`
 	ReceiveBuffer      setting `split_words:"true" default:"16MiB" meaning:"socket buffer to ask the kernel for; 0 for the system's default"`
-	File               setting `split_words:"true" list:"true" meaning:"log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at each FILE_POLL; auto is all log files that RSYNCD_CONF names; - is standard input"`
+	File               setting `split_words:"true" list:"none" meaning:"log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at each FILE_POLL; auto is all log files that RSYNCD_CONF names; - is standard input"`
 	FilePoll           setting `split_words:"true" default:"1s" meaning:"how often a file is looked at"`
 	FileStart          setting `split_words:"true" default:"end" meaning:"where reading a file begins: end or beginning"`
 	FileHost           setting `split_words:"true" meaning:"regular expression on a followed file's path whose group host names the host of its lines: /var/log/remote/(?P<host>[^/]+)/"`
 	StateDir           setting `split_words:"true" meaning:"directory for the counters, sessions and file positions, which then survive restarts; without it they begin anew"`
 	SyslogFormat       setting `split_words:"true" default:"auto" meaning:"header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"`
 	SyslogLogLines     setting `split_words:"true" default:"no" meaning:"yes if the text of each syslog message is a whole line of rsyncd's log file, as docker's syslog driver, imfile and logger send it: the pid is that line's, the tag names the container. Such a text is taken at its word, so leave it at no for messages that rsyncd sends"`
-	Tags               setting `split_words:"true" default:"rsyncd*" list:"true" meaning:"syslog tags that are rsyncd's, as globs; other messages are counted as ignored"`
+	Tags               setting `split_words:"true" default:"rsyncd*" list:"never" meaning:"syslog tags that are rsyncd's, as globs; other messages are counted as ignored"`
 	LogFormat          setting `split_words:"true" default:"%o %h [%a] %m (%u) %f %l" meaning:"rsyncd.conf's log format, for transfer lines"`
 	LineFormat         setting `split_words:"true" default:"auto" meaning:"shape of a file's lines: auto, or a regular expression with the named groups date, timestamp, pid, description"`
-	Modules            setting `split_words:"true" list:"true" meaning:"names of modules whose series exist from the start, at 0"`
+	Modules            setting `split_words:"true" list:"none" meaning:"names of modules whose series exist from the start, at 0"`
 	RsyncdConf         setting `split_words:"true" meaning:"path of an rsyncd.conf to read such names from, the modules' log formats, which then go before LOG_FORMAT, and the log files: those that are followed are one daemon's"`
-	Hosts              setting `split_words:"true" list:"true" meaning:"names of hosts, as they stand in the syslog header, whose series exist from the start, at 0, and always have room; others make room once silent for a day"`
+	Hosts              setting `split_words:"true" list:"none" meaning:"names of hosts, as they stand in the syslog header, whose series exist from the start, at 0, and always have room; others make room once silent for a day"`
 	MaxSeries          setting `split_words:"true" default:"10000" meaning:"how many series are served at most besides those of MODULES and HOSTS; what is beyond is counted as _other"`
 	SessionTTL         setting `split_words:"true" default:"24h" meaning:"a session that is silent for so long has ended"`
 	HTTPListen         setting `split_words:"true" default:":8080" meaning:"address of /metrics and the health pages"`
@@ -60,6 +61,15 @@ type settings struct {
 	files       []string // those
 }
 
+// A listKind says what a list without an item means; it is empty for what is no list.
+type listKind string
+
+const (
+	emptyIsNone listKind = "none"  // nothing is listened at, followed or named
+	emptyIsAll  listKind = "all"   // everybody is let in
+	neverEmpty  listKind = "never" // an error
+)
+
 // A setting is one setting as given: its text and where that came from.
 type setting struct {
 	name     string // LISTEN_UDP
@@ -67,7 +77,7 @@ type setting struct {
 	flag     string // --listen-udp
 	def      string // default
 	meaning  string
-	list     bool
+	list     listKind
 
 	value  string
 	origin string // "default", the variable's name, or the flag
@@ -81,6 +91,9 @@ func (s *setting) Set(value string) error {
 
 // items returns the items of a list, trimmed, without empty and repeated ones.
 func (s *setting) items() []string {
+	if s.list == "" {
+		panic(s.name + " has no list tag, so that nobody looks at whether it is empty")
+	}
 	var items []string
 	seen := map[string]bool{}
 	for item := range strings.SplitSeq(s.value, ",") {
@@ -118,7 +131,7 @@ func newSettings() *settings {
 			flag:     "--" + strings.ToLower(strings.ReplaceAll(name, "_", "-")),
 			def:      def,
 			meaning:  tag.Get("meaning"),
-			list:     tag.Get("list") == "true",
+			list:     listKind(tag.Get("list")),
 			value:    def,
 			origin:   "default",
 		}

@@ -76,6 +76,9 @@ func (v *validator) credentials(s *settings, opt receiver.TLSOptions) {
 			v.warn("%s=%q (from %s): out of date since %s", set.name, set.value, set.origin, end.UTC().Format(time.RFC3339))
 		}
 	}
+	for _, doubt := range creds.Doubts() {
+		v.warn("%s=%q (from %s): %s", s.TLSCrl.name, s.TLSCrl.value, s.TLSCrl.origin, doubt)
+	}
 	if opt.ClientCA == "" {
 		v.warn("LISTEN_TLS (from %s) without TLS_CLIENT_CA: whoever may send to the port may count", s.ListenTLS.origin)
 	}

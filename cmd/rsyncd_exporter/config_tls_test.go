@@ -26,11 +26,11 @@ func TestProblemsWithTLS(t *testing.T) {
 			`TLS_MIN_VERSION="1.1" (from --tls-min-version): not one of the words that are known: write one of 1.3, 1.2`,
 			`TLS_CERT="` + pki + `/nothing.pem" (from --tls-cert): no such file or directory: name a PEM file`,
 			`TLS_KEY="` + pki + `/empty.pem" (from --tls-key): empty: name a PEM file`,
-			`TLS_CLIENT_CA="` + pki + `/server.key" (from --tls-client-ca): no certificate in it`,
+			`TLS_CLIENT_CA="` + pki + `/server.key" (from --tls-client-ca): line 1, byte 0: the block "PRIVATE KEY" doesn't belong here`,
 		}},
 		{"another certificate's key", []string{"--tls-key=" + other + "/server.key"},
 			[]string{`TLS_KEY="` + other + `/server.key" (from --tls-key): tls: private key does not match public key`}},
-		{"another CA's CRL", []string{"--tls-crl=" + other + "/crl.pem"}, []string{`TLS_CRL="` + other + `/crl.pem" (from --tls-crl): revocation list 1, of "CN=test CA", is signed by none`}},
+		{"another CA's CRL", []string{"--tls-crl=" + other + "/crl.pem"}, []string{`TLS_CRL="` + other + `/crl.pem" (from --tls-crl): line 1, byte 0: revocation list 1, of "CN=test CA", is signed by none`}},
 		{"no certificate and no key", []string{"--tls-cert=", "--tls-key="}, []string{
 			`TLS_CERT="" (from --tls-cert): LISTEN_TLS needs one: name a PEM file`, `TLS_KEY="" (from --tls-key): LISTEN_TLS needs one: name a PEM file`}},
 		{"names that nobody is asked for", []string{"--tls-client-ca=", "--tls-allowed-sans=a"}, []string{
@@ -71,6 +71,11 @@ func TestWarningsAboutTLS(t *testing.T) {
 	ca := testpki.NewCA(t, "test CA")
 	testpki.WritePair(t, pki, "old", ca.Issue(t, testpki.Usage(x509.ExtKeyUsageServerAuth), testpki.Valid(-48*time.Hour, -time.Hour)))
 	testpki.WritePair(t, pki, "open", ca.Issue(t))
+	first, err := os.ReadFile(pki + "/ca.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, pki+"/cas.pem", string(first)+string(testpki.NewCA(t, "second CA").PEM()))
 	if err := os.Chmod(pki+"/open.key", 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +92,8 @@ func TestWarningsAboutTLS(t *testing.T) {
 		{"expired", tls("old", ours), `/old.pem" (from --tls-cert): out of date since `},
 		{"a key for everybody", tls("open", ours), `/open.key" (from --tls-key): everybody on this machine may use the key (mode 0644): chmod o= it`},
 		{"no client CA", tls("server"), "LISTEN_TLS (from --listen-tls) without TLS_CLIENT_CA: whoever may send to the port may count"},
+		{"a CA without a list", tls("server", "--tls-client-ca="+pki+"/cas.pem", "--tls-crl="+pki+"/crl.pem"),
+			`/crl.pem" (from --tls-crl): it has no list of "CN=second CA", so that what these have signed never counts as revoked`},
 		{"no listener", []string{ours}, "TLS_CLIENT_CA (from --tls-client-ca) is for LISTEN_TLS, which is off"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

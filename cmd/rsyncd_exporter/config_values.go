@@ -117,6 +117,26 @@ func (v *validator) level(s *setting) slog.Level {
 	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
 }
 
+// lists reports lists that were given and have no item. Such a "," is a mistake, and must not let everybody in. An empty variable
+// is an unset one; an empty flag switches off what can be.
+func (v *validator) lists(s *settings) {
+	for _, set := range s.all() {
+		off := set.list == emptyIsNone && set.value == ""
+		if set.list == "" || set.origin == "default" || off || len(set.items()) > 0 {
+			continue
+		}
+		switch reason := "the list has no item"; set.list {
+		case emptyIsNone:
+			v.problem(set, errors.New(reason), "name one, or leave the setting out")
+		case emptyIsAll:
+			v.problem(set, errors.New(reason+", which would let everybody in"), "name whom to let in, or leave the setting out")
+		default:
+			v.problem(set, errors.New(reason+", so every message would be ignored"), "name one; the default is "+set.def)
+		}
+		set.value = set.def // or more would seem to be wrong
+	}
+}
+
 // addresses returns the addresses of a listener, none where it is off.
 func (v *validator) addresses(s *setting) []string {
 	if s.off() {
@@ -173,9 +193,6 @@ func (v *validator) prefixes(s *setting) []netip.Prefix {
 			list = append(list, p)
 		}
 	}
-	if len(s.items()) == 0 {
-		v.problem(s, errors.New("nobody is on the list"), remedy)
-	}
 	return list
 }
 
@@ -202,11 +219,12 @@ func parsePrefix(item string) (netip.Prefix, error) {
 func (v *validator) users(s *setting) []uint32 {
 	var list []uint32
 	for _, item := range s.items() {
-		number := item
-		if u, err := osuser.Lookup(item); err == nil {
-			number = u.Uid
+		n, err := strconv.ParseUint(item, 10, 32)
+		if err != nil { // a name; one that looks like a number is the number
+			if u, unknown := osuser.Lookup(item); unknown == nil {
+				n, err = strconv.ParseUint(u.Uid, 10, 32)
+			}
 		}
-		n, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
 			v.problemWith(s, item, errors.New("no user of this machine has the name"), "write the user's number")
 			continue

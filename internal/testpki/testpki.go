@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -66,16 +67,34 @@ func (ca *CA) PEM() []byte { return block("CERTIFICATE", ca.Cert.Raw) }
 // CRL returns a list that revokes the certificates with these serial numbers.
 func (ca *CA) CRL(t testing.TB, serials ...*big.Int) []byte {
 	t.Helper()
+	return block("X509 CRL", ca.List(t, func(*x509.RevocationList) {}, serials...))
+}
+
+// List is CRL in DER, with a change. The CA's certificate may say another name and key than those that it was made with.
+func (ca *CA) List(t testing.TB, change func(*x509.RevocationList), serials ...*big.Int) []byte {
+	t.Helper()
 	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}
 	for _, n := range serials {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: n, RevocationTime: time.Now().Add(-time.Minute)})
 	}
+	change(template)
 	der, err := x509.CreateRevocationList(rand.Reader, template, ca.Cert, ca.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return block("X509 CRL", der)
+	return der
+}
+
+// Sign signs a certificate or list of the CA, given without its signature, by ECDSA with SHA-256.
+func (ca *CA) Sign(t testing.TB, content []byte) []byte {
+	t.Helper()
+	hash := sha256.Sum256(content)
+	signature, err := ca.Key.Sign(rand.Reader, hash[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signature
 }
 
 // Pool returns a pool with just this CA.

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// lists are all settings that are lists, with what an empty flag of each means.
+func lists(t *testing.T) []*setting {
+	var all []*setting
+	for _, s := range newSettings().all() {
+		switch s.list {
+		case "":
+		case emptyIsNone, emptyIsAll, neverEmpty:
+			all = append(all, s)
+		default:
+			t.Errorf("%s: its tag says list:%q, which is no kind of list", s.name, s.list)
+		}
+	}
+	if len(all) != 10 { // counted by hand in the README's table: those whose meaning is in the plural
+		t.Errorf("%d lists, want 10", len(all))
+	}
+	return all
+}
+
+// A list that was given and has no item is an error, whichever it is: it must let nobody in, and not everybody. An empty
+// variable is an unset one.
+func TestListsWithoutItems(t *testing.T) {
+	setEnv(t)
+	defaults := load(t)
+	for _, s := range lists(t) {
+		for _, value := range []string{",", ",,", " ", " , ", "\t,"} {
+			want := fmt.Sprintf(`%s=%q (from `, s.name, value)
+			const why = "): the list has no item"
+			t.Run(fmt.Sprintf("%s=%q", s.name, value), func(t *testing.T) {
+				setEnv(t)
+				if got := loadError(t, s.flag+"="+value); !strings.HasPrefix(got, want+s.flag+why) || strings.Contains(got, "\n") {
+					t.Errorf("by flag: %s", got)
+				}
+				setEnv(t, s.name+"="+value)
+				if got := loadError(t); !strings.HasPrefix(got, want+s.variable+why) || strings.Contains(got, "\n") {
+					t.Errorf("by variable: %s", got)
+				}
+			})
+		}
+		t.Run(s.name+" empty", func(t *testing.T) {
+			setEnv(t, s.name+"=")
+			if got := load(t); fmt.Sprint(*got) != fmt.Sprint(*defaults) {
+				t.Errorf("by variable: %+v, want the defaults", got)
+			}
+			_, _, err := loadConfig([]string{s.flag + "="})
+			refused := err != nil && strings.Contains(err.Error(), s.name+`="" (from `+s.flag+"): the list has no item")
+			if refused != (s.list != emptyIsNone) {
+				t.Errorf("by flag: %v", err)
+			}
+		})
+	}
+}
+
+// All of them are told at once, with the other problems, and nothing is opened.
+func TestAllListsWithoutItems(t *testing.T) {
+	var pairs []string
+	for _, s := range lists(t) {
+		pairs = append(pairs, s.name+"=,")
+	}
+	setEnv(t, append(pairs, "LOG_LEVEL=loud")...)
+	for _, command := range []string{"serve", "check"} {
+		status, stdout, stderr := runProgram(t, command)
+		n := strings.Count(stderr, ": the list has no item")
+		if status != exitUsage || stdout != "" || n != len(pairs) || !strings.Contains(stderr, "LOG_LEVEL") {
+			t.Errorf("%s: status %d, stdout %q, and %d lists of %d:\n%s", command, status, stdout, n, len(pairs), stderr)
+		}
+	}
+}
+
+// A setting is split into items only if it is a list, so that the tests above know of it.
+func TestOnlyListsHaveItems(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a setting that is no list has items")
+		}
+	}()
+	(&setting{name: "NEW", value: "a,b"}).items()
+}
+
+// A user's number is that user, whatever another one is called.
+func TestUsersByNumber(t *testing.T) {
+	v := &validator{}
+	got := v.users(&setting{name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, value: "0,65534,root,4294967294"})
+	if len(v.problems) > 0 || fmt.Sprint(got) != "[0 65534 4294967294]" {
+		t.Errorf("%v, %v", got, v.problems)
+	}
+}

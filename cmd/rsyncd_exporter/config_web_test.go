@@ -1,0 +1,34 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What exporter-toolkit passes over, and would then let everybody in.
+func TestWebConfigsThatNameNobody(t *testing.T) {
+	setEnv(t)
+	path := filepath.Join(t.TempDir(), "web.yml")
+	const hash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
+	for _, c := range []struct{ name, text, want string }{
+		{"users", "basic_auth_users:\n  a: " + hash + "\n", ""},
+		{"comments only", "# basic_auth_users:\n", ""},
+		{"cut off behind the key", "basic_auth_users:\n", "basic_auth_users names nobody"},
+		{"cut off in the first user's line", "basic_auth_users:\n  ", "basic_auth_users names nobody"},
+		{"an empty map", "basic_auth_users: {}\n", "basic_auth_users names nobody"},
+		{"null", "http_server_config:\n  http2: true\nbasic_auth_users: ~\n", "basic_auth_users names nobody"},
+		{"in a second document", "http_server_config:\n  http2: true\n---\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},
+		{"behind an empty document", "---\n---\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},
+		{"behind an end", "http_server_config:\n  http2: true\n...\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			writeFile(t, path, c.text)
+			status, _, stderr := runProgram(t, "check", "--web-config", path)
+			told := strings.Contains(stderr, `WEB_CONFIG="`+path+`" (from --web-config): `+c.want)
+			if c.want == "" && status != exitOK || c.want != "" && (status != exitUsage || !told) {
+				t.Errorf("status %d, %s; want %q", status, stderr, c.want)
+			}
+		})
+	}
+}
