@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,6 +175,47 @@ func Rsync(t testing.TB, args ...string) (code int, output string) {
 type Forwarder struct {
 	*Process
 	Socket string // for StartRsyncd
+
+	name    string
+	command []string
+}
+
+// Start starts the daemon again, once it has ended: with the same configuration, in the same directory.
+func (f *Forwarder) Start(t testing.TB) {
+	t.Helper()
+	// What a killed daemon leaves behind: rsyslogd doesn't start beside a file with the id of a living process, and a socket
+	// that nobody reads is found out only at the first message.
+	for _, file := range []string{f.Socket, filepath.Join(filepath.Dir(f.Socket), "pid")} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	f.Process = Start(t, exec.Command(f.command[0], f.command[1:]...))
+	f.Ready(t, f.name+"'s socket", func() bool { return answers(f.Socket) })
+}
+
+// Queued reports whether the daemon's queue on disk holds a text.
+func (f *Forwarder) Queued(t testing.TB, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(f.Socket), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		switch ext := filepath.Ext(file); {
+		case ext == ".rqf", len(ext) == len(".00000001"): // syslog-ng's, rsyslog's
+		default:
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }
 
 // StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf", whose target becomes 127.0.0.1:port.
@@ -201,8 +243,8 @@ module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
 include(file=%q mode="required")
 `, dir, f.Socket, deployed), 0o644)
-	f.Process = Start(t, exec.Command(Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")))
-	f.Ready(t, "rsyslogd's socket", func() bool { return answers(f.Socket) })
+	f.name, f.command = "rsyslogd", []string{Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")}
+	f.Start(t)
 	return f
 }
 
@@ -230,12 +272,15 @@ func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
+	if file != "rsyncd_exporter-udp.conf" {
+		replace = append(replace, "/var/lib/syslog-ng", dir)
+	}
 	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
 	conf := filepath.Join(dir, "syslog-ng.conf")
 	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, deployed), 0o644)
-	f.Process = Start(t, exec.Command(Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile="+conf,
-		"--persist-file="+filepath.Join(dir, "persist"), "--pidfile="+filepath.Join(dir, "pid"), "--control="+filepath.Join(dir, "ctl")))
-	f.Ready(t, "syslog-ng's socket", func() bool { return answers(f.Socket) })
+	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
+		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"), "--control=" + filepath.Join(dir, "ctl")}
+	f.Start(t)
 	return f
 }
 
