@@ -304,9 +304,15 @@ type Prometheus struct {
 // every second.
 func StartPrometheus(t testing.TB, target string) *Prometheus {
 	t.Helper()
+	return StartPrometheusEvery(t, "1s", target)
+}
+
+// StartPrometheusEvery is StartPrometheus with another scrape interval; the file's own is "10s".
+func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
+	t.Helper()
 	dir := Dir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
-	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: 1s")
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: "+interval)
 	p := &Prometheus{URL: "http://" + address}
 	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=warn"))
