@@ -58,6 +58,46 @@ func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
 	}
 }
 
+// While the exporter is away for longer than the queue has room, new messages are dropped, and no writer is held up: more are logged than
+// would fit into a forwarder that waits. Once the exporter is back the oldest arrive, and then what is logged next.
+func TestFullQueueHoldsNobodyUp(t *testing.T) {
+	const messages = 200_000
+	for _, f := range shippedForwarders {
+		if !f.kept() {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			port := testenv.Port(t)
+			args, pki := f.args(t, port)
+			forwarder := f.start(t, pki, port)
+			if strings.HasPrefix(f.name, "rsyslog") {
+				forwarder.Change(t, `queue.maxDiskSpace="1g"`, `queue.maxDiskSpace="1m" queue.maxFileSize="100k"`)
+			} else {
+				forwarder.Change(t, "disk-buf-size(1073741824)", "disk-buf-size(1048576)") // the least that there is
+			}
+			d := &loggingDaemon{t: t, pid: 1000}
+			d.to(forwarder)
+			for i := range messages {
+				d.log(1001, fmt.Sprintf("send localhost [127.0.0.1] data () sub/c.dat %d", i))
+			}
+			e := startExporter(t, args...)
+			testenv.Until(t, time.Minute, "the first messages", func() bool { return total(e.scrape(), "rsync_messages_total") > 0 })
+			var s map[string]float64
+			testenv.Until(t, time.Minute, "a message that is logged once there is room", func() bool {
+				d.log(506, "connect from localhost (127.0.0.1)")
+				s = e.scrape()
+				return total(s, "rsync_connections_total") > 0
+			})
+			if got := total(s, "rsync_messages_total", `kind="transfer"`); got < 1000 || got >= messages {
+				t.Errorf("%v of %d messages came from a queue that holds some thousand", got, messages)
+			}
+			t.Logf("%v of %d messages came; the slowest write took %v", total(s, "rsync_messages_total"), messages, d.slowest)
+			e.identities(s)
+		})
+	}
+}
+
 // settled waits until a forwarder has taken all that was logged, and keeps it on disk.
 func settled(t *testing.T, f *testenv.Forwarder) {
 	t.Helper()

@@ -176,8 +176,8 @@ type Forwarder struct {
 	*Process
 	Socket string // for StartRsyncd
 
-	name    string
-	command []string
+	name, deployed string // deployed is the copy of the file in deploy
+	command        []string
 }
 
 // Start starts the daemon again, once it has ended: with the same configuration, in the same directory.
@@ -192,6 +192,33 @@ func (f *Forwarder) Start(t testing.TB) {
 	}
 	f.Process = Start(t, exec.Command(f.command[0], f.command[1:]...))
 	f.Ready(t, f.name+"'s socket", func() bool { return answers(f.Socket) })
+}
+
+// AddTag adds a syslog tag to the filter, as the file in deploy says that one does, and starts the daemon anew.
+func (f *Forwarder) AddTag(t testing.TB, tag string) {
+	t.Helper()
+	if f.name == "syslog-ng" {
+		f.Change(t, `program("rsyncd*" type(glob));`, fmt.Sprintf(`program("rsyncd*" type(glob)) or program(%q);`, tag))
+		return
+	}
+	f.Change(t, `startswith ["rsyncd"] then`, fmt.Sprintf(`startswith ["rsyncd", %q] then`, tag))
+}
+
+// Change replaces a text of its copy of the file in deploy, and starts the daemon anew.
+func (f *Forwarder) Change(t testing.TB, before, after string) {
+	t.Helper()
+	text, err := os.ReadFile(f.deployed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(before)) {
+		t.Fatalf("%s doesn't hold %q", f.deployed, before)
+	}
+	writeFile(t, f.deployed, bytes.ReplaceAll(text, []byte(before), []byte(after)), 0o644)
+	if err := f.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.Start(t)
 }
 
 // Queued reports whether the daemon's queue on disk holds a text.
@@ -236,13 +263,13 @@ func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwar
 	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	deployed := rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
+	f.deployed = rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
 	conf := filepath.Join(dir, "rsyslog.conf")
 	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
 include(file=%q mode="required")
-`, dir, f.Socket, deployed), 0o644)
+`, dir, f.Socket, f.deployed), 0o644)
 	f.name, f.command = "rsyslogd", []string{Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")}
 	f.Start(t)
 	return f
@@ -275,9 +302,9 @@ func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	if file != "rsyncd_exporter-udp.conf" {
 		replace = append(replace, "/var/lib/syslog-ng", dir)
 	}
-	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
+	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, deployed), 0o644)
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
 		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"), "--control=" + filepath.Join(dir, "ctl")}
 	f.Start(t)
