@@ -3,6 +3,7 @@ package metrics
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -38,10 +39,13 @@ func LabelValue(s string) string {
 	return hex.EncodeToString(hash[:hashed]) + ellipsis + end
 }
 
-// bound makes label values of texts, in place.
+// bound makes label values of texts. It leaves the slice as it is, since a metric that was made of it may be read meanwhile.
 func bound(labels []string) []string {
 	for i, l := range labels {
-		labels[i] = LabelValue(l)
+		if v := LabelValue(l); v != l {
+			labels = slices.Clone(labels)
+			labels[i] = v
+		}
 	}
 	return labels
 }
