@@ -78,8 +78,11 @@ func TestFullQueueHoldsNobodyUp(t *testing.T) {
 			}
 			d := &loggingDaemon{t: t, pid: 1000}
 			d.to(forwarder)
-			for i := range messages {
+			for i, began := 0, time.Now(); i < messages; i++ {
 				d.log(1001, fmt.Sprintf("send localhost [127.0.0.1] data () sub/c.dat %d", i))
+				if time.Since(began) > time.Minute { // it takes a second or two
+					t.Fatalf("%d of %d messages were written within a minute: who logs is held up", i+1, messages)
+				}
 			}
 			e := startExporter(t, args...)
 			testenv.Until(t, time.Minute, "the first messages", func() bool { return total(e.scrape(), "rsync_messages_total") > 0 })
