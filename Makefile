@@ -84,7 +84,7 @@ fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 		done; \
 	done
 
-torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 100,000 histories of a followed file, 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state
+torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as many paths, modules and users in proportion (SEED=n); thousands of connections, DATAGRAMS=10000000 over UDP, hundreds of restarts, kills and shutdowns; 100,000 histories of a followed file, 10,000 log rotations, 1,000 SIGKILLs, one at every system call that saves the state; ten minutes without the exporter
 	@$(say) '$(HOSTILE_NAMES) hostile names'
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
@@ -106,6 +106,9 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@$(say) '1,000 SIGKILLs with rotations, and one at every system call that saves the state'
 	@TORTURE=1 go test -count=1 -timeout 120m -v -run '^Test(Kill(Torture|AtEverySyscall|WithinAnAnswer)|StateOn.*)$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'what two scrapers counted is not the truth; see above, and play it again with the SEED that is printed')
+	@$(say) 'ten minutes without the exporter, with each forwarder that deploy has a file for'
+	@TORTURE=1 go test -count=1 -timeout 30m -v -parallel 6 -run '^TestOutageWithEachForwarder$$' ./cmd/rsyncd_exporter \
+		$(call or_fail,'messages are missing or counted twice; see above')
 
 seeded-bugs: go ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')

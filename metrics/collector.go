@@ -3,7 +3,6 @@ package metrics
 import (
 	"math"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,11 +109,11 @@ type emitter struct {
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), time.Unix(0, created), labels...)
+	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
 }
 
 func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, bound(labels)...)
 }
 
 func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
@@ -199,7 +198,7 @@ func (e *emitter) flow(f *flowTally) {
 	if directed {
 		e.counter(descExecutions, f.executions, f.created, l...)
 		e.gauge(descActive, float64(f.active), l...)
-		e.ch <- &durationMetric{desc: descDuration, histogram: &f.duration, created: f.created, labels: l}
+		e.ch <- &durationMetric{desc: descDuration, histogram: &f.duration, created: f.created, labels: bound(l)}
 	}
 	if directed || f.sent+f.received+f.listed > 0 {
 		e.counter(descSent, f.sent, f.created, l...)
@@ -282,7 +281,7 @@ func (e *emitter) live(snap *Snapshot, l Live) {
 		}
 	}
 	for _, f := range l.Files {
-		f.Path = strings.ToValidUTF8(f.Path, "\uFFFD") // a label that isn't UTF-8 would fail the whole scrape
+		f.Path = LabelValue(f.Path) // once, not for each series
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnLagTime, f.LagTime.Seconds(), f.Path)

@@ -289,6 +289,7 @@ func (pr *program) registry() *prometheus.Registry {
 		live = pr.liveDurable
 	}
 	b := buildInfo()
+	label := metrics.LabelValue
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		metrics.NewCollector(snapshot, live),
@@ -297,7 +298,7 @@ func (pr *program) registry() *prometheus.Registry {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "rsyncd_exporter_build_info",
 			Help:        "1; the labels say what was built.",
-			ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.Go},
+			ConstLabels: prometheus.Labels{"version": label(b.Version), "revision": label(b.Revision), "goversion": label(b.Go)},
 		}, func() float64 { return 1 }),
 	)
 	return r

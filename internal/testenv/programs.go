@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,6 +175,74 @@ func Rsync(t testing.TB, args ...string) (code int, output string) {
 type Forwarder struct {
 	*Process
 	Socket string // for StartRsyncd
+
+	name, deployed string // deployed is the copy of the file in deploy
+	command        []string
+}
+
+// Start starts the daemon again, once it has ended: with the same configuration, in the same directory.
+func (f *Forwarder) Start(t testing.TB) {
+	t.Helper()
+	// What a killed daemon leaves behind: rsyslogd doesn't start beside a file with the id of a living process, and a socket
+	// that nobody reads is found out only at the first message.
+	for _, file := range []string{f.Socket, filepath.Join(filepath.Dir(f.Socket), "pid")} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	f.Process = Start(t, exec.Command(f.command[0], f.command[1:]...))
+	f.Ready(t, f.name+"'s socket", func() bool { return answers(f.Socket) })
+}
+
+// AddTag adds a syslog tag to the filter, as the file in deploy says that one does, and starts the daemon anew.
+func (f *Forwarder) AddTag(t testing.TB, tag string) {
+	t.Helper()
+	if f.name == "syslog-ng" {
+		f.Change(t, `program("rsyncd*" type(glob));`, fmt.Sprintf(`program("rsyncd*" type(glob)) or program(%q);`, tag))
+		return
+	}
+	f.Change(t, `startswith ["rsyncd"] then`, fmt.Sprintf(`startswith ["rsyncd", %q] then`, tag))
+}
+
+// Change replaces a text of its copy of the file in deploy, and starts the daemon anew.
+func (f *Forwarder) Change(t testing.TB, before, after string) {
+	t.Helper()
+	text, err := os.ReadFile(f.deployed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte(before)) {
+		t.Fatalf("%s doesn't hold %q", f.deployed, before)
+	}
+	writeFile(t, f.deployed, bytes.ReplaceAll(text, []byte(before), []byte(after)), 0o644)
+	if err := f.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.Start(t)
+}
+
+// Queued reports whether the daemon's queue on disk holds a text.
+func (f *Forwarder) Queued(t testing.TB, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(f.Socket), "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		switch ext := filepath.Ext(file); {
+		case ext == ".rqf", len(ext) == len(".00000001"): // syslog-ng's, rsyslog's
+		default:
+			continue
+		}
+		content, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }
 
 // StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf", whose target becomes 127.0.0.1:port.
@@ -194,15 +263,15 @@ func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwar
 	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	deployed := rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
+	f.deployed = rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
 	conf := filepath.Join(dir, "rsyslog.conf")
 	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
 include(file=%q mode="required")
-`, dir, f.Socket, deployed), 0o644)
-	f.Process = Start(t, exec.Command(Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")))
-	f.Ready(t, "rsyslogd's socket", func() bool { return answers(f.Socket) })
+`, dir, f.Socket, f.deployed), 0o644)
+	f.name, f.command = "rsyslogd", []string{Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")}
+	f.Start(t)
 	return f
 }
 
@@ -230,12 +299,15 @@ func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
 	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	deployed := rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
+	if file != "rsyncd_exporter-udp.conf" {
+		replace = append(replace, "/var/lib/syslog-ng", dir)
+	}
+	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, deployed), 0o644)
-	f.Process = Start(t, exec.Command(Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile="+conf,
-		"--persist-file="+filepath.Join(dir, "persist"), "--pidfile="+filepath.Join(dir, "pid"), "--control="+filepath.Join(dir, "ctl")))
-	f.Ready(t, "syslog-ng's socket", func() bool { return answers(f.Socket) })
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, f.deployed), 0o644)
+	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
+		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"), "--control=" + filepath.Join(dir, "ctl")}
+	f.Start(t)
 	return f
 }
 
@@ -259,9 +331,15 @@ type Prometheus struct {
 // every second.
 func StartPrometheus(t testing.TB, target string) *Prometheus {
 	t.Helper()
+	return StartPrometheusEvery(t, "1s", target)
+}
+
+// StartPrometheusEvery is StartPrometheus with another scrape interval; the file's own is "10s".
+func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
+	t.Helper()
 	dir := Dir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
-	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: 1s")
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: "+interval)
 	p := &Prometheus{URL: "http://" + address}
 	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=warn"))
