@@ -107,7 +107,7 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@TORTURE=1 go test -count=1 -timeout 120m -v -run '^Test(Kill(Torture|AtEverySyscall|WithinAnAnswer)|StateOn.*)$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'what two scrapers counted is not the truth; see above, and play it again with the SEED that is printed')
 
-seeded-bugs: go ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
+seeded-bugs: go ## make mistakes on purpose in copies of the tree and see each caught by a test, every time of ROUNDS=1 (JOBS= at once, by default one a processor)
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')
 
 graph: ## take README's picture of the running demo, by Chromium
