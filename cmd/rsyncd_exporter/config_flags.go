@@ -139,7 +139,7 @@ func setLegacyFormat(s *settings, path string) error {
 
 // firstLine returns the first line of a file without its line end. Empty lines and those above 64 KiB are errors.
 func firstLine(path string) (string, error) {
-	f, err := openRegular(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -57,7 +57,7 @@ func (r *confReader) file(path string, depth int) error {
 	if depth > maxConfDepth {
 		return fmt.Errorf("%q: files that include each other, more than %d deep", path, maxConfDepth)
 	}
-	f, err := openRegular(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
