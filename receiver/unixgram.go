@@ -66,10 +66,7 @@ type fileID struct{ dev, ino uint64 }
 // anything that is no socket, is an error. An flock on path.lock, a file that stays, keeps a second instance from taking the
 // path over at the same time. The caller calls Run, or Close where it doesn't come to that.
 func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*Unixgram, error) {
-	if path == "" || strings.HasPrefix(path, "@") {
-		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
-	}
-	if err := checkUsers(src.Name, opt); err != nil {
+	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
 	}
 	lock, err := lockPath(path)
@@ -82,6 +79,14 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 		return nil, err
 	}
 	return u, nil
+}
+
+// checkUnixgram says what of the options can't be, without a look at the file system.
+func checkUnixgram(path, name string, opt UnixgramOptions) error {
+	if path == "" || strings.HasPrefix(path, "@") {
+		return fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
+	}
+	return checkUsers(name, opt)
 }
 
 // open makes a socket at the path and puts it at the end of the list.
@@ -127,16 +132,29 @@ func prepareUnixgram(fd int) error {
 
 // lockPath takes the lock that guards path. The kernel gives it back when the process ends, however it ends.
 func lockPath(path string) (*os.File, error) {
-	name := path + ".lock"
-	lock, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	lock, err := openLock(path, os.O_CREATE)
 	if err != nil {
-		return nil, fmt.Errorf("unixgram %q: lock file: %w (the directory must exist, and it and the lock file be writable)", path, err)
+		return nil, lockFileError(path, err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := takePathLock(path, lock, unix.LOCK_EX); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("unixgram %q: %s: %w (another rsyncd_exporter listens there: stop it or choose another path)", path, name, err)
+		return nil, err
 	}
 	return lock, nil
+}
+
+// openLock opens the file that lockPath locks.
+func openLock(path string, create int) (*os.File, error) {
+	return os.OpenFile(path+".lock", os.O_RDWR|create|syscall.O_NOFOLLOW, 0o600)
+}
+
+// takePathLock takes the lock of an open lock file; how is LOCK_EX, or LOCK_SH to see whether somebody has it.
+func takePathLock(path string, lock *os.File, how int) error {
+	err := unix.Flock(int(lock.Fd()), how|unix.LOCK_NB)
+	if err != nil {
+		return fmt.Errorf("unixgram %q: %s.lock: %w (%w: stop it or choose another path)", path, path, err, ErrInUse)
+	}
+	return nil
 }
 
 // bindUnixgram makes a socket and its file, with the lock held.
@@ -175,29 +193,38 @@ func bindUnixgram(path string, mode fs.FileMode) (fd int, inode fileID, err erro
 
 // removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
 func removeStale(path string) error {
+	stale, err := isStale(path)
+	if err != nil || !stale {
+		return err
+	}
+	if err := os.Remove(path); err != nil {
+		return staleError(path, err)
+	}
+	return nil
+}
+
+// isStale says whether there is such a file. What is neither that nor nothing is an error.
+func isStale(path string) (bool, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("unixgram %q: %w", path, err)
+		return false, fmt.Errorf("unixgram %q: %w", path, err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("unixgram %q: there is something that is no socket, mode %s (nothing is overwritten: move it away or choose another path)",
+		return false, fmt.Errorf("unixgram %q: there is something that is no socket, mode %s (nothing is overwritten: move it away or choose another path)",
 			path, info.Mode())
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("unixgram %q: another program receives there (systemd-journald, syslogd? stop it or choose another path)", path)
+		return false, fmt.Errorf("unixgram %q: another program receives there (systemd-journald, syslogd? stop it or choose another path)", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w (remove it if it is not)", path, err)
+		return false, fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w (remove it if it is not)", path, err)
 	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
-	}
-	return nil
+	return true, nil
 }
 
 // unixBindError says what to do about a path that can't be bound.

@@ -17,7 +17,6 @@ import (
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
-	"rsyncd_exporter/rsynclog"
 )
 
 // serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The order of both is here and nowhere
@@ -35,12 +34,7 @@ func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		return err
 	}
 	defer k.close()
-	limits := rsynclog.DefaultLimits()
-	limits.TTL = cfg.SessionTTL
-	p, err := newPipeline(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, Hosts: cfg.Hosts,
-		MaxSeries: cfg.MaxSeries, Limits: limits, Resumable: k.dir != nil,
-	}, k, log)
+	p, err := newPipeline(pipelineConfig(cfg), k, log)
 	if err != nil {
 		listener.Close()
 		return err
