@@ -7,7 +7,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// A moment is a pipeline that follows one file of connects, and slabs of it: the position is the number of the lines before it.
+// A moment is a pipeline that follows one file of connects, and slabs of it: the position is the number of the
+// lines before it.
 type moment struct {
 	*Pipeline
 	t     *testing.T
@@ -50,7 +51,8 @@ func (m *moment) save() {
 	m.check(snap.Received(), st)
 }
 
-// between calls act with the test's action each time that the lock comes free while it runs: no race needs to be won.
+// between calls act with the test's action each time that the lock comes free while it runs: no race needs to
+// be won.
 func (m *moment) between(act, meanwhile func()) (times int) {
 	m.mu.freed = func() {
 		freed := m.mu.freed
@@ -64,7 +66,8 @@ func (m *moment) between(act, meanwhile func()) (times int) {
 	return times
 }
 
-// The counters, the sessions and the positions of a save are of the same moment, whatever is delivered whenever the lock is free.
+// The counters, the sessions and the positions of a save are of the same moment, whatever is delivered
+// whenever the lock is free.
 func TestASaveIsOfOneMoment(t *testing.T) {
 	m := newMoment(t)
 	m.deliver()
@@ -78,7 +81,8 @@ func TestASaveIsOfOneMoment(t *testing.T) {
 	}
 }
 
-// Whenever the lock is free while a slab is delivered, a save finds either all of the slab counted, with its position, or nothing of it.
+// Whenever the lock is free while a slab is delivered, a save finds either all of the slab counted, with its
+// position, or nothing of it.
 func TestASlabIsCountedInOneMoment(t *testing.T) {
 	m := newMoment(t)
 	for range 3 {

@@ -16,8 +16,8 @@ import (
 // ErrInUse is wrapped by the error that another rsyncd_exporter has the lock of a socket's path.
 var ErrInUse = errors.New("another rsyncd_exporter listens there")
 
-// CheckUDP binds addr as ListenUDP does, without taking what is sent there as far as the system allows that. The error is that of ListenUDP.
-// The address is taken until the caller closes what is returned.
+// CheckUDP binds addr as ListenUDP does, without taking what is sent there as far as the system allows that.
+// The error is that of ListenUDP. The address is taken until the caller closes what is returned.
 func CheckUDP(addr string, opt UDPOptions) (io.Closer, error) {
 	fds, _, err := bindUDP(addr, max(1, opt.Sockets), deafen)
 	if err != nil {
@@ -39,8 +39,8 @@ func CheckTCP(name, addr string) (io.Closer, error) {
 	return l, nil
 }
 
-// Unheard returns how a stream is bound only to see whether it can be: no packet reaches the socket, where the system can filter (Linux). So no
-// client believes to have sent something.
+// Unheard returns how a stream is bound only to see whether it can be: no packet reaches the socket, where the
+// system can filter (Linux). So no client believes to have sent something.
 func Unheard() net.ListenConfig {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		cerr := c.Control(func(fd uintptr) { err = deafen(int(fd)) })
@@ -50,8 +50,8 @@ func Unheard() net.ListenConfig {
 	return lc
 }
 
-// CheckUnixgram returns why ListenUnixgram would refuse the path, in the same words, or nil. It wraps ErrInUse where another rsyncd_exporter
-// listens there. It makes and removes nothing.
+// CheckUnixgram returns why ListenUnixgram would refuse the path, in the same words, or nil. It wraps ErrInUse
+// where another rsyncd_exporter listens there. It makes and removes nothing.
 func CheckUnixgram(path string, src Source, opt UnixgramOptions) error {
 	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return err
@@ -102,7 +102,8 @@ func mayChange(op, file string) error {
 	return nil
 }
 
-// heldBySticky is EPERM where the directory's sticky bit keeps others than root and the owners from removing the file (unlink(2)).
+// heldBySticky is EPERM where the directory's sticky bit keeps others than root and the owners from removing
+// the file (unlink(2)).
 func heldBySticky(dir, file string) error {
 	var d, f unix.Stat_t
 	user := uint32(os.Geteuid())

@@ -21,7 +21,8 @@ func filters(t *testing.T) {
 	}
 }
 
-// What is bound only to see whether it can be takes nothing from who sends: a datagram isn't queued, a connection not made.
+// What is bound only to see whether it can be takes nothing from who sends: a datagram isn't queued, a
+// connection not made.
 func TestACheckTakesNothing(t *testing.T) {
 	filters(t)
 	for _, sockets := range []int{1, 3} {

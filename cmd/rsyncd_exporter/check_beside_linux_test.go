@@ -11,8 +11,9 @@ import (
 	"rsyncd_exporter/internal/testpki"
 )
 
-// Beside a running exporter with the same settings check says so and is content; it finds what else is wrong all the same. The exporter is
-// known by its locks or, where it has none, by its health page, encrypted or not.
+// Beside a running exporter with the same settings check says so and is content; it finds what else is wrong
+// all the same. The exporter is known by its locks or, where it has none, by its health page, encrypted or
+// not.
 func TestCheckBesideTheSameSettings(t *testing.T) {
 	dir, pki := testenv.Dir(t), testpki.Write(t)
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }

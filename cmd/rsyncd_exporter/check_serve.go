@@ -19,8 +19,9 @@ import (
 // serverName is how the health page of an exporter names its server.
 const serverName = "rsyncd_exporter"
 
-// checkServe says why serve would refuse to start now: it opens what serve opens, by the same functions and in the same order, and closes it.
-// What can't be undone isn't done: no socket file, lock or directory is made, and the sockets that are bound for a moment receive nothing.
+// checkServe says why serve would refuse to start now: it opens what serve opens, by the same functions and in
+// the same order, and closes it. What can't be undone isn't done: no socket file, lock or directory is made,
+// and the sockets that are bound for a moment receive nothing.
 //
 // What is in use by an exporter that runs is no failure: who changes its settings checks them beside it.
 func checkServe(ctx context.Context, cfg *Config, healthURL string, std stdio) (status int) {
@@ -98,14 +99,14 @@ func pipelineConfig(cfg *Config) pipeline.Config {
 	}
 }
 
-// inUse says whether an error says that another process has something. That of a program that receives at the path of LISTEN_UNIXGRAM and
-// has not taken its lock is none of these: it is no rsyncd_exporter.
+// inUse says whether an error says that another process has something. That of a program that receives at the
+// path of LISTEN_UNIXGRAM and has not taken its lock is none of these: it is no rsyncd_exporter.
 func inUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, receiver.ErrInUse)
 }
 
-// runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked the state directory or the socket's path, or
-// answers where they have HTTP.
+// runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked the state
+// directory or the socket's path, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	ports := false
 	for _, err := range refusals {

@@ -14,8 +14,9 @@ const (
 	logPatience   = 500 * time.Millisecond // how long the end of the program waits until they are written
 )
 
-// A logQueue writes log lines in a goroutine of its own. So nobody who logs waits for whoever reads the log: a pipe that nobody reads
-// holds up neither the start nor the end, nor a scrape. What doesn't fit in the queue is dropped, and counted in the next line that is written.
+// A logQueue writes log lines in a goroutine of its own. So nobody who logs waits for whoever reads the log: a
+// pipe that nobody reads holds up neither the start nor the end, nor a scrape. What doesn't fit in the queue
+// is dropped, and counted in the next line that is written.
 type logQueue struct {
 	to      io.Writer
 	lines   chan []byte
@@ -24,7 +25,8 @@ type logQueue struct {
 	written chan struct{} // closed when all lines have been written after that
 }
 
-// newLogQueue returns a queue for the descriptor. Its owner calls end, once, as the last thing that the program does.
+// newLogQueue returns a queue for the descriptor. Its owner calls end, once, as the last thing that the
+// program does.
 func newLogQueue(to *os.File) *logQueue {
 	q := &logQueue{to: to, lines: make(chan []byte, logQueueLines), ending: make(chan struct{}), written: make(chan struct{})}
 	go q.run()
@@ -74,7 +76,8 @@ func (q *logQueue) confess() {
 	}
 }
 
-// end waits until everything is written, but not for long where nobody reads. Whoever still logs after that is not heard.
+// end waits until everything is written, but not for long where nobody reads. Whoever still logs after that is
+// not heard.
 func (q *logQueue) end() {
 	close(q.ending)
 	select {
@@ -83,7 +86,8 @@ func (q *logQueue) end() {
 	}
 }
 
-// logWriterTo returns where the log of the program goes, and what is called at the end. Only a descriptor can hold up who writes to it.
+// logWriterTo returns where the log of the program goes, and what is called at the end. Only a descriptor can
+// hold up who writes to it.
 func logWriterTo(w io.Writer) (log io.Writer, end func()) {
 	if f, ok := w.(*os.File); ok {
 		q := newLogQueue(f)

@@ -20,7 +20,8 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// startReal starts the program as main runs it and waits until it is ready. Its standard error is the file given, if any.
+// startReal starts the program as main runs it and waits until it is ready. Its standard error is the file
+// given, if any.
 func startReal(t *testing.T, stderr *os.File, env []string, args ...string) *exporterProcess {
 	t.Helper()
 	self, err := os.Executable()
@@ -115,7 +116,8 @@ func deafSupervisor(t *testing.T, address string) *net.UnixConn {
 	}
 }
 
-// A supervisor that doesn't read holds up neither the start nor the end; the log says so once; and one that reads again is told READY=1.
+// A supervisor that doesn't read holds up neither the start nor the end; the log says so once; and one that
+// reads again is told READY=1.
 func TestSupervisorThatDoesNotRead(t *testing.T) {
 	setEnv(t)
 	for _, address := range []string{
