@@ -192,3 +192,38 @@ func TestNothingWaitsForTheWriterOfAFIFO(t *testing.T) {
 		}
 	}
 }
+
+// SIGTERM ends a start that waits for a name server which never answers, with status 0.
+func TestSigtermWhileANameIsLookedUp(t *testing.T) {
+	setEnv(t)
+	silent, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 77), Port: 53})
+	if err != nil {
+		t.Skipf("no name server can be played here: %v", err)
+	}
+	defer silent.Close()
+	dir := testenv.Dir(t)
+	writeFile(t, filepath.Join(dir, "resolv.conf"), "nameserver 127.0.0.77\noptions timeout:5 attempts:2\n")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := testenv.OwnMounts(t, "/bin/sh", "-c", `mount --bind "$1/resolv.conf" /etc/resolv.conf && shift && exec "$@"`, "sh",
+		dir, self, "-test.run=^TestHelperProcess$")
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), helperVariable+"=real", "GORACE=atexit_sleep_ms=0", "GODEBUG=netdns=go",
+		helperArgs+"=--http-listen=127.0.0.1:0\n--listen-udp=rsyncd.example.org:5514")
+	p := testenv.Start(t, cmd)
+	if err := silent.SetReadDeadline(time.Now().Add(patient)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := silent.Read(make([]byte, 512)); err != nil {
+		t.Fatalf("no question for the name: %v\n%s", err, p.Output())
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	const said = "stopped before everything was open"
+	if code := p.Wait(t); code != exitOK || !strings.Contains(p.Output(), said) {
+		t.Errorf("exit status %d, want %d and %q:\n%s", code, exitOK, said, p.Output())
+	}
+}
