@@ -110,7 +110,7 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@TORTURE=1 go test -count=1 -timeout 30m -v -parallel 6 -run '^TestOutageWithEachForwarder$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'messages are missing or counted twice; see above')
 
-seeded-bugs: go ## make mistakes on purpose in a copy of the tree, one by one, and see each caught by a test
+seeded-bugs: go ## make mistakes on purpose in copies of the tree and see each caught by a test, every time of ROUNDS=1 (JOBS= at once, by default one a processor)
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')
 
 graph: ## take README's picture of the running demo, by Chromium

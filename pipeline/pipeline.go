@@ -32,7 +32,7 @@ type Config struct {
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
 type Pipeline struct {
-	mu       sync.Mutex
+	mu       lock
 	parser   *rsynclog.Parser
 	parsers  map[string]*rsynclog.Parser // by module; those of modules with the log format of parser are left out
 	sessions *rsynclog.Sessions

@@ -84,9 +84,14 @@ func ExpandPath(path string) ([]string, error) {
 	return found, errors.Join(failed...)
 }
 
+// openNames opens a directory to read its names, and nothing else: a FIFO that has taken its place would hold us.
+func openNames(dir string) (*os.File, error) {
+	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+}
+
 // matchingNames returns the names in dir that one element of a pattern matches. A directory that doesn't exist, or is none, has none.
 func matchingNames(dir, element string, looked *int) (names []string, err error) {
-	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0) // not a FIFO that would hold us
+	d, err := openNames(dir)
 	if err != nil {
 		if isMissing(err) {
 			err = nil

@@ -3,7 +3,6 @@ package receiver
 import (
 	"bytes"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -211,7 +210,7 @@ func (f *File) owedElsewhere(beside listing) (all []sibling) {
 
 // regularFiles returns the regular files in a directory, as many as a look takes note of.
 func regularFiles(dir string) (all []sibling) {
-	d, err := os.Open(dir)
+	d, err := openNames(dir)
 	if err != nil {
 		return nil
 	}

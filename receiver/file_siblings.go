@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -243,7 +242,7 @@ func (l *nameList) holds(dir fileInfo, base string) bool {
 func (l *nameList) fill(path string, dir fileInfo, base string) error {
 	now := nameList{dir: dir.id, base: base, changed: dir.written, read: time.Now()}
 	*l = nameList{}
-	d, err := os.Open(path)
+	d, err := openNames(path)
 	if err != nil {
 		return err
 	}

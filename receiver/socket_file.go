@@ -98,8 +98,7 @@ func lockDirectory(dir int) {
 func bindUnixgram(path string, mode fs.FileMode) (fd int, file socketFile, err error) {
 	dir, err := openDirectory(filepath.Dir(path))
 	if err != nil {
-		return -1, socketFile{}, fmt.Errorf("unixgram %q: its directory: %w (it must exist, and user %d may read it)",
-			path, err, os.Geteuid())
+		return -1, socketFile{}, socketDirectoryError(path, err)
 	}
 	defer unix.Close(dir) // gives the lock back
 	lockDirectory(dir)
@@ -143,6 +142,10 @@ func othersMayWrite(dir int) bool {
 	return err != nil || st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Geteuid()
 }
 
+func socketDirectoryError(path string, err error) error {
+	return fmt.Errorf("unixgram %q: its directory: %w (it must exist, and user %d may read it)", path, err, os.Geteuid())
+}
+
 // openDirectory opens a directory to look names up in it, and to lock it. Where it may be searched but not read, it
 // can't be locked.
 func openDirectory(path string) (int, error) {
@@ -160,33 +163,56 @@ func openDirectory(path string) (int, error) {
 // umasks is held while the umask is another one: it belongs to the whole process.
 var umasks sync.Mutex
 
-// removeStale removes the socket file of a process that is gone, which is one that nobody answers at.
+// removeStale removes the socket file of a process that is gone.
 func removeStale(dir int, path string) error {
-	found, mode, err := openSocketFile(dir, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	stale, err := findStale(dir, path)
+	if err != nil {
+		return err
+	}
+	defer stale.release()
+	if stale.id == (fileID{}) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("unixgram %q: %w", path, err)
+	if err := stale.remove(path); err != nil {
+		return staleError(path, err)
 	}
-	defer found.release()
+	return nil
+}
+
+// findStale returns the socket file of a process that is gone, which is one that nobody answers at, or none where there
+// is nothing. Anything else there is an error.
+func findStale(dir int, path string) (stale socketFile, err error) {
+	found, mode, err := openSocketFile(dir, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return socketFile{}, nil
+	}
+	if err != nil {
+		return socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			found.release()
+		}
+	}()
 	if mode.Type() != fs.ModeSocket {
-		return fmt.Errorf("unixgram %q: there is something that is no socket, mode %s (nothing is overwritten: move it away or choose another path)",
-			path, mode)
+		return socketFile{}, fmt.Errorf("unixgram %q: there is something that is no socket, mode %s "+
+			"(nothing is overwritten: move it away or choose another path)", path, mode)
 	}
 	probe, err := found.connect(path)
 	if err == nil {
 		unix.Close(probe)
-		return fmt.Errorf("unixgram %q: another program receives there (another rsyncd_exporter, systemd-journald, "+
-			"syslogd? stop it or choose another path)", path)
+		return socketFile{}, fmt.Errorf("unixgram %q: %w (another rsyncd_exporter, systemd-journald, syslogd? "+
+			"stop it or choose another path)", path, ErrInUse)
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
-		return fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w (remove it if it is not)", path, err)
+		return socketFile{}, fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w "+
+			"(remove it if it is not)", path, err)
 	}
-	if err := found.remove(path); err != nil {
-		return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
-	}
-	return nil
+	return found, nil
+}
+
+func staleError(path string, err error) error {
+	return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
 }
 
 // connect connects a new socket to whoever is bound to the file. The caller closes it.

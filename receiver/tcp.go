@@ -68,15 +68,23 @@ func ListenTLS(addr string, src Source, sink Sink, creds *Credentials, opt TCPOp
 
 func listenStream(name, addr string, src Source, sink Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
 	// Peers that vanish without a FIN are found after goneTime: by the last of four probes, or because they don't acknowledge.
-	lc := net.ListenConfig{
+	l, err := bindStream(name, addr, net.ListenConfig{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: goneTime / 2, Interval: goneTime / 8, Count: 4},
 		Control:         func(_, _ string, c syscall.RawConn) error { return limitUnacknowledged(c, goneTime) },
+	})
+	if err != nil {
+		return nil, err
 	}
+	return newTCP(l, src, sink, creds, opt), nil
+}
+
+// bindStream listens at addr.
+func bindStream(name, addr string, lc net.ListenConfig) (net.Listener, error) {
 	l, err := lc.Listen(context.Background(), networkOf("tcp", addr), addr)
 	if err != nil {
 		return nil, bindError(name, addr, err)
 	}
-	return newTCP(l, src, sink, creds, opt), nil
+	return l, nil
 }
 
 // newTCP returns an input that accepts from l, which is its own from now on. creds are nil for plain TCP.

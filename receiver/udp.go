@@ -45,7 +45,7 @@ type udpSocket struct {
 // Of several sockets (SO_REUSEPORT) the kernel chooses one by each datagram's addresses and ports, so that what one sender sends from
 // one port arrives at one of them, and in order.
 func ListenUDP(addr string, src Source, sink Sink, opt UDPOptions) (*UDP, error) {
-	fds, local, err := bindUDP(addr, max(1, opt.Sockets))
+	fds, local, err := bindUDP(addr, max(1, opt.Sockets), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func udpFilter(local *net.UDPAddr, opt UDPOptions) filter {
 
 // bindUDP returns n sockets that are bound to addr. The first is bound without SO_REUSEPORT and shares the address only afterwards: with
 // the option from the start, a second instance of the same user would get half of the datagrams instead of an error. So of two that
-// start at the same moment, too, one gets in.
-func bindUDP(addr string, n int) (fds []int, local *net.UDPAddr, err error) {
+// start at the same moment, too, one gets in. prepare is called before a socket is bound, if it isn't nil.
+func bindUDP(addr string, n int, prepare func(fd int) error) (fds []int, local *net.UDPAddr, err error) {
 	defer func() {
 		if err != nil {
 			for _, fd := range fds {
@@ -82,7 +82,7 @@ func bindUDP(addr string, n int) (fds []int, local *net.UDPAddr, err error) {
 			}
 		}
 	}()
-	fd, local, err := bindUDPSocket(addr, nil)
+	fd, local, err := bindUDPSocket(addr, prepare)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,8 +99,14 @@ func bindUDP(addr string, n int) (fds []int, local *net.UDPAddr, err error) {
 	if err := share(fd); err != nil {
 		return fds, nil, err
 	}
+	both := func(fd int) error {
+		if prepare != nil {
+			return errors.Join(prepare(fd), share(fd))
+		}
+		return share(fd)
+	}
 	for len(fds) < n {
-		fd, _, err := bindUDPSocket(local.String(), share)
+		fd, _, err := bindUDPSocket(local.String(), both)
 		if err != nil {
 			return fds, nil, err
 		}

@@ -62,10 +62,7 @@ const (
 // anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which InPlace tells, and
 // nothing more. The caller calls Run, or Close where it doesn't come to that.
 func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*Unixgram, error) {
-	if path == "" || strings.HasPrefix(path, "@") {
-		return nil, fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
-	}
-	if err := checkUsers(src.Name, opt); err != nil {
+	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
 	}
 	u := &Unixgram{path: path, opt: opt, src: src, sink: sink, made: true, look: lookInterval}
@@ -73,6 +70,14 @@ func ListenUnixgram(path string, src Source, sink Sink, opt UnixgramOptions) (*U
 		return nil, err
 	}
 	return u, nil
+}
+
+// checkUnixgram says what of the options can't be, without a look at the file system.
+func checkUnixgram(path, name string, opt UnixgramOptions) error {
+	if path == "" || strings.HasPrefix(path, "@") {
+		return fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
+	}
+	return checkUsers(name, opt)
 }
 
 // open makes a socket at the path and puts it at the end of the list.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -56,6 +57,11 @@ func checkLock(dir int) error {
 		return fmt.Errorf("%s: %w%s", lockName, err, remedy(err))
 	}
 	defer unix.Close(fd) // lets go of the lock
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		err = cmp.Or[error](err, unix.EISDIR) // as when it is opened to be made
+		return fmt.Errorf("%s: %w%s", lockName, err, remedy(err))
+	}
 	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) }); errors.Is(err,
 		unix.EWOULDBLOCK) {
 		return ErrLocked

@@ -12,10 +12,9 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
-	"rsyncd_exporter/state"
 )
 
-// runCheck prints the settings in force, or every problem with them. With files, it says how much of these would be
+// runCheck prints the settings in force, or every problem with them, and why serve would refuse to start. With files, it says how much of these would be
 // understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
 	s := newSettings()
@@ -43,10 +42,8 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
 	}
 	printDaemon(std.out, cfg.Daemon)
-	status := exitOK
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
-		status = checkState(cfg.StateDir, std)
 	}
 	for _, path := range cfg.Files {
 		if receiver.IsPattern(path) {
@@ -57,24 +54,11 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
 	}
 	warnOfUnreadable(std.out, cfg.Files)
+	status := checkServe(ctx, cfg, (&validator{}).healthURL(s), std)
 	if status == exitOK {
 		fmt.Fprintln(std.out, "ok")
 	}
 	return status
-}
-
-// checkState says why serve would refuse STATE_DIR now. That an exporter is running there is no failure: who changes
-// its settings checks them beside it.
-func checkState(dir string, std stdio) (status int) {
-	err := state.Check(realDir(dir))
-	switch {
-	case errors.Is(err, state.ErrLocked):
-		fmt.Fprintf(std.out, "warning: STATE_DIR: %s: serve would refuse to start before that one has stopped\n", oneLine(err))
-	case err != nil:
-		fmt.Fprintf(std.err, "rsyncd_exporter: STATE_DIR: %s: serve would refuse to start\n", oneLine(err))
-		return exitFailure
-	}
-	return exitOK
 }
 
 // warnOfUnreadable warns of logs that are there and can't be read: serve starts all the same, and tries again.

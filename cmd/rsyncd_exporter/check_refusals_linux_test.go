@@ -44,7 +44,7 @@ func runAsNobody(t *testing.T, args ...string) (status int, stdout, stderr strin
 
 // What serve would refuse of STATE_DIR, check says, in the words of serve and with a status that isn't 0.
 func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
-	setEnv(t)
+	setEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	mine := filepath.Join(dir, "mine")
 	if err := os.Mkdir(mine, 0o700); err != nil {
@@ -62,7 +62,7 @@ func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
 	}
 	for path, want := range map[string]string{mine: "permission denied (user ", open: "everybody may write to it"} {
 		status, out, errs := runAsNobody(t, "check", "--state-dir="+path)
-		if status != exitFailure || !strings.Contains(errs, "STATE_DIR: state directory \""+path+"\": "+want) ||
+		if status != exitUsage || !strings.Contains(errs, "STATE_DIR: state directory \""+path+"\": "+want) ||
 			strings.HasSuffix(out, "\nok\n") {
 			t.Errorf("check of %s: status %d, %q, %q", path, status, out, errs)
 		}
@@ -77,12 +77,12 @@ func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
 
 // Beside a running exporter check says so, and that it is no mistake of the settings; it disturbs nobody.
 func TestCheckBesideARunningExporter(t *testing.T) {
-	setEnv(t)
+	setEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	e := startExporter(t, "--state-dir="+dir, "--listen-udp=127.0.0.1:0")
 	status, out, errs := runProgram(t, "check", "--state-dir="+dir)
 	if status != exitOK || errs != "" || !strings.Contains(out,
-		"another rsyncd_exporter uses it: serve would refuse to start before that one has stopped\n") {
+		"another rsyncd_exporter uses it: serve would refuse to start before the rsyncd_exporter that runs has stopped\n") {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 	e.scrape()
@@ -94,7 +94,7 @@ func TestCheckBesideARunningExporter(t *testing.T) {
 
 // Logs that can't be read are told of, by name and by pattern, and those that can't be opened at all in check FILE.
 func TestCheckWarnsOfLogsThatCantBeRead(t *testing.T) {
-	setEnv(t)
+	setEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	for _, name := range []string{"a.log", "b.log", "good.log"} {
 		writeFile(t, filepath.Join(dir, name), connected)
@@ -121,7 +121,7 @@ func TestCheckWarnsOfLogsThatCantBeRead(t *testing.T) {
 
 // What -p names is a file if there is one of that name, and else a pattern if it looks like one.
 func TestPatternsOfP(t *testing.T) {
-	setEnv(t)
+	setEnv(t, anyHTTP, anyUDP)
 	dir := t.TempDir()
 	writeFile(t, dir+"/a.log", "")
 	writeFile(t, dir+"/b.log", "")

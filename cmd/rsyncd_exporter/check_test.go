@@ -7,11 +7,14 @@ import (
 	"testing"
 )
 
+// What check opens for a moment must not depend on what else runs on this machine.
+const anyHTTP, anyUDP = "HTTP_LISTEN=127.0.0.1:0", "LISTEN_UDP=127.0.0.1:0"
+
 func TestCheckShowsTheSettingsInForce(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "rsyncd.conf")
 	writeFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n[units]\nlog format = %o %f %''l\n")
-	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500")
+	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500", anyHTTP)
 	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
 	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
@@ -55,7 +58,7 @@ func TestCheckShowsEveryProblem(t *testing.T) {
 
 // Before it is a problem of serve: a web configuration file that the toolkit refuses.
 func TestCheckLooksIntoTheWebConfig(t *testing.T) {
-	setEnv(t)
+	setEnv(t, anyHTTP, anyUDP)
 	path, _ := webFiles(t, false, false, "basic_auth_users:\n  prometheus: not a hash\n")
 	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitUsage || !strings.Contains(errs, `WEB_CONFIG="`+path+`" (from --web-config): crypto/bcrypt`) {
 		t.Errorf("a password that is no hash: status %d, %q", status, errs)
@@ -75,7 +78,7 @@ func TestCheckShowsWhatPatternsMatch(t *testing.T) {
 	if err := os.Link(filepath.Join(dir, "a.log"), filepath.Join(dir, "c")); err != nil {
 		t.Fatal(err)
 	}
-	setEnv(t, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")
+	setEnv(t, anyHTTP, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")
 	status, out, errs := runProgram(t, "check", "-p", dir+"/odd[1]")
 	if status != exitOK || errs != "" {
 		t.Fatalf("status %d, stderr %q", status, errs)

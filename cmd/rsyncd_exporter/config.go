@@ -174,6 +174,9 @@ func (v *validator) together(s *settings, c *Config) {
 		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
 			"set one of them", s.ListenUDP.origin))
 	}
+	v.apart(&s.ListenUDP, c.ListenUDP)
+	v.apart(&s.ListenTCP, c.ListenTCP)
+	v.apart(&s.ListenTLS, c.ListenTLS)
 	for _, a := range c.ListenTCP {
 		if overlap(a, c.HTTPListen) {
 			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
@@ -203,12 +206,38 @@ func seesAllUsers(uidMap string) bool {
 	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// overlap says whether two addresses, both valid, can't be listened at at once.
+// apart reports addresses of one listener that can't be listened at at once.
+func (v *validator) apart(s *setting, addresses []string) {
+	for i, a := range addresses {
+		for _, b := range addresses[:i] {
+			if overlap(a, b) {
+				v.problemWith(s, a, fmt.Errorf("it names %q, too, which has the same port", b), "name one of them")
+			}
+		}
+	}
+}
+
+// overlap says whether two addresses, both valid, can't be listened at at once, as far as that is known without a look at names: the same one
+// twice, or one that is among those of a wildcard.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
-	wildcard := func(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
-	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || wildcard(hostA) || wildcard(hostB))
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA)
+}
+
+// covers says whether a wildcard takes the other host's addresses: 0.0.0.0 those of IPv4, :: and none all.
+func covers(wildcard, host string) bool {
+	ip, _ := netip.ParseAddr(host)
+	switch wildcard {
+	case "", "::":
+		return true
+	case "0.0.0.0":
+		return host == "" || host == "::" || ip.Unmap().Is4()
+	}
+	return false
 }
 
 // socketPath returns the path of a unix socket, empty for none.

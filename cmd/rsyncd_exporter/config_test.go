@@ -91,7 +91,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	writeFile(t, web, "")
 	writeFile(t, conf, "[from conf]\nlog format = %f %l\n[b c]\n")
 	given := map[string]string{ // by variable; each differs from its default
-		"LISTEN_UDP":           " :1514 , [::1]:1514,:1514",
+		"LISTEN_UDP":           " :1514 , [::1]:1515,:1514",
 		"UDP_SOCKETS":          "4",
 		"LISTEN_TCP":           "localhost:601",
 		"LISTEN_TLS":           "127.0.0.1:6514,[::1]:6514",
@@ -126,7 +126,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"LOG_LEVEL":            "warn",
 	}
 	want := &Config{
-		ListenUDP:  []string{":1514", "[::1]:1514"},
+		ListenUDP:  []string{":1514", "[::1]:1515"},
 		UDPSockets: 4,
 		ListenTCP:  []string{"localhost:601"},
 		ListenTLS:  []string{"127.0.0.1:6514", "[::1]:6514"},

@@ -29,16 +29,25 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 		}
 		return limitConnections(l, cfg.share().http), nil
 	}
+	l, err := bindHTTP(cfg.HTTPListen, net.ListenConfig{})
+	if err != nil {
+		return nil, err
+	}
+	return limitConnections(l.(*net.TCPListener), cfg.share().http), nil
+}
+
+// bindHTTP listens at HTTP_LISTEN.
+func bindHTTP(address string, lc net.ListenConfig) (net.Listener, error) {
 	network := "tcp"
-	host, _, _ := net.SplitHostPort(cfg.HTTPListen)
+	host, _, _ := net.SplitHostPort(address)
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
 		network = "tcp4" // plain "tcp" takes 0.0.0.0 for IPv6 too
 	}
-	l, err := net.Listen(network, cfg.HTTPListen)
+	l, err := lc.Listen(context.Background(), network, address)
 	if err != nil {
-		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: %s", cfg.HTTPListen, err, listenRemedy(err))
+		return nil, fmt.Errorf("HTTP_LISTEN=%q: %w: %s", address, err, listenRemedy(err))
 	}
-	return limitConnections(l.(*net.TCPListener), cfg.share().http), nil
+	return l, nil
 }
 
 // newHTTPServer returns a server for serveHTTP, with all its pages:
@@ -106,7 +115,10 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Co
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", newGuessLimiter(inner))
-	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "healthy") })
+	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", serverName) // by which check knows an exporter that runs
+		plainText(w, http.StatusOK, "healthy")
+	})
 	mux.Handle("/-/ready", whenReady(ready, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ready") })))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -102,7 +102,9 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is nothing that SIGHUP could have read again.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
-	log := newLogger(std.err, cfg.LogLevel)
+	to, written := logWriterTo(std.err)
+	defer written()
+	log := newLogger(to, cfg.LogLevel)
 	for _, w := range cfg.Warnings {
 		log.Warn("doubtful setting", "warning", w)
 	}

@@ -46,6 +46,8 @@ func TestHelperProcess(t *testing.T) {
 			args = strings.Split(given, "\n")
 		}
 		os.Exit(run(context.Background(), args, strings.NewReader(""), os.Stdout, heldLog{}))
+	case "real": // the program, as main runs it
+		os.Exit(run(context.Background(), strings.Split(os.Getenv(helperArgs), "\n"), os.Stdin, os.Stdout, os.Stderr))
 	case "serve":
 		os.Exit(run(context.Background(), []string{"--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0"}, os.Stdin, os.Stdout, os.Stderr))
 	}

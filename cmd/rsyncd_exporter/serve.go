@@ -17,43 +17,82 @@ import (
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
-	"rsyncd_exporter/rsynclog"
 )
 
 // serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The order of both is here and nowhere
 // else: HTTP is bound and STATE_DIR locked first, so that a second instance stops before it takes a socket; then the sockets are opened,
 // so that what arrives waits no longer than it must; and what was logged to files meanwhile is read before anything is shown. HTTP stops
 // last, so that a scrape is answered as long as anything is received.
+//
+// An end that is asked for while something can't be opened, since a name server doesn't answer or a disk hangs, is not kept waiting for that.
 func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	listener, err := listenHTTP(cfg)
-	if err != nil {
-		return err
+	type result struct {
+		*opened
+		err error
 	}
-	k, err := openState(cfg.StateDir, log)
-	if err != nil {
-		listener.Close()
-		return err
+	done := make(chan result, 1)
+	go func() {
+		o, err := open(cfg, log)
+		done <- result{o, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		select {
+		case r = <-done: // what has been opened is closed in good order
+		case <-time.After(openPatience):
+			log.Warn("stopped before everything was open: a name that is looked up, or a disk, keeps the start waiting")
+			return nil
+		}
 	}
-	defer k.close()
-	limits := rsynclog.DefaultLimits()
-	limits.TTL = cfg.SessionTTL
-	p, err := newPipeline(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, Hosts: cfg.Hosts,
-		MaxSeries: cfg.MaxSeries, Limits: limits, Resumable: k.dir != nil,
-	}, k, log)
-	if err != nil {
-		listener.Close()
-		return err
+	if r.err != nil {
+		return r.err
+	}
+	defer r.kept.close()
+	r.in.log(cfg, log)
+	log.Info("serving", "http", r.http.Addr().String(), "state", r.kept.start)
+	return newProgram(cfg, log, r.kept, r.pipeline, r.in).run(ctx, r.http)
+}
+
+// openPatience is how long opening goes on when the program is to end.
+const openPatience = time.Second
+
+// An opened is everything that serve opens.
+type opened struct {
+	http     net.Listener
+	kept     *kept
+	pipeline *pipeline.Pipeline
+	in       *inputs
+}
+
+// open opens everything in the order that serve says. On an error all is closed again.
+func open(cfg *Config, log *slog.Logger) (_ *opened, err error) {
+	o := &opened{}
+	if o.http, err = listenHTTP(cfg); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.http.Close()
+		}
+	}()
+	if o.kept, err = openState(cfg.StateDir, log); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.kept.close()
+		}
+	}()
+	if o.pipeline, err = newPipeline(pipelineConfig(cfg), o.kept, log); err != nil {
+		return nil, err
 	}
 	cfg.TLS.Report = reportTLS(log)
-	in, err := openInputs(cfg, p, k)
-	if err != nil {
-		listener.Close()
-		return err
+	if o.in, err = openInputs(cfg, o.pipeline, o.kept); err != nil {
+		return nil, err
 	}
-	in.log(cfg, log)
-	log.Info("serving", "http", listener.Addr().String(), "state", k.start)
-	return newProgram(cfg, log, k, p, in).run(ctx, listener)
+	return o, nil
 }
 
 func reportTLS(log *slog.Logger) func(error) {

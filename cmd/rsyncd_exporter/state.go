@@ -99,7 +99,7 @@ func (k *kept) close() {
 
 // newPipeline returns a pipeline that goes on from the state, or begins at zero where there is none that fits.
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
-	cfg.State = k.state
+	cfg.State, cfg.Resumable = k.state, k.dir != nil
 	p, err := pipeline.New(cfg)
 	if errors.Is(err, pipeline.ErrState) {
 		k.setAside(err, log)

@@ -281,7 +281,7 @@ func TestCheckExplainsTheState(t *testing.T) {
 	if err := errors.Join(os.Mkdir(stateDir, 0o700), os.Symlink(stateDir, link)); err != nil {
 		t.Fatal(err)
 	}
-	setEnv(t)
+	setEnv(t, anyHTTP)
 	explained := func() string {
 		t.Helper()
 		code, out, errs := runProgram(t, "check", "-p", log, "--state-dir="+link)

@@ -24,7 +24,11 @@ type supervised struct {
 	hearts   []heart
 	notify   func(state string) error
 	log      *slog.Logger
+	deaf     bool // the supervisor could not be told lately, and the log says so
 }
+
+// readyAgain is how soon READY=1 is told again to a supervisor that didn't hear it: without it the start would be taken for one that hangs.
+const readyAgain = time.Second
 
 // Run implements task. That the supervisor can't be told is no reason to end.
 func (s *supervised) Run(ctx context.Context) error {
@@ -32,7 +36,15 @@ func (s *supervised) Run(ctx context.Context) error {
 	if !s.awaitReady(ctx) {
 		return nil
 	}
-	s.tell(systemd.Ready)
+	for !s.tell(systemd.Ready) {
+		again := time.NewTimer(readyAgain)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return nil
+		case <-again.C:
+		}
+	}
 	if s.watchdog == 0 {
 		<-ctx.Done()
 		return nil
@@ -89,10 +101,17 @@ func (s *supervised) allBeat(turns []uint64) bool {
 	return all
 }
 
-func (s *supervised) tell(state string) {
-	if err := s.notify(state); err != nil {
+// tell returns whether the supervisor could be told. That it can't is logged once, until it can again.
+func (s *supervised) tell(state string) (told bool) {
+	err := s.notify(state)
+	switch {
+	case err != nil && !s.deaf:
 		s.log.Warn("the supervisor can't be told", "state", state, "err", err)
+	case err == nil && s.deaf:
+		s.log.Info("the supervisor can be told again", "state", state)
 	}
+	s.deaf = err != nil
+	return err == nil
 }
 
 func (*supervised) String() string { return "notifier of the supervisor" }

@@ -129,7 +129,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
 			tick := newTicker(p, &Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
 			tasks, hearts := c.block(t, b, p)
-			s := &supervised{closedChannel(), watchdog, append(hearts, tick), systemd.Notify, newLogger(&out, slog.LevelInfo)}
+			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
@@ -158,7 +158,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 	}
 }
 
-// A supervisor that is gone is no reason to end, nor one that never was.
+// A supervisor that is gone is no reason to end, nor one that never was. The log says so once.
 func TestSupervisorCantBeTold(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 	var out lockedBuffer
@@ -167,7 +167,7 @@ func TestSupervisorCantBeTold(t *testing.T) {
 	if err := (&supervised{ready: closedChannel(), notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}).Run(ctx); err != nil {
 		t.Error(err)
 	}
-	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 2 || !strings.Contains(got, "NOTIFY_SOCKET=") {
+	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 1 || !strings.Contains(got, "NOTIFY_SOCKET=") {
 		t.Errorf("the log says %q", got)
 	}
 }

@@ -20,7 +20,11 @@ const (
 // Extension is the time that ExtendTimeout asks for.
 const Extension = 30 * time.Second
 
-// Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is unset: then nobody asks.
+// notifyPatience is how long Notify waits for room in the supervisor's queue. A healthy one reads within milliseconds.
+const notifyPatience = time.Second
+
+// Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is unset: then nobody asks. A supervisor that
+// doesn't read holds up nobody: after a second the state is dropped, and the error wraps os.ErrDeadlineExceeded.
 func Notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -31,6 +35,9 @@ func Notify(state string) error {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w: it must be the socket of a running supervisor, or unset", path, err)
 	}
 	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err != nil {
+		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
+	}
 	if _, err := conn.Write([]byte(state)); err != nil {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
 	}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+)
+
+// slowDisk returns a program whose saves take a second, and the number of those that have ended.
+func slowDisk(t *testing.T, k *kept, in *inputs) (pr *program, saved *int) {
+	ctx, stop := context.WithCancel(t.Context())
+	saved = new(int)
+	take := func() (view, func() ([]byte, error)) { return view{}, func() ([]byte, error) { return nil, nil } }
+	save := func([]byte) error {
+		time.Sleep(time.Second)
+		*saved++
+		return nil
+	}
+	pr = &program{kept: k, in: in, persist: newPersister(take, save, slog.New(slog.DiscardHandler))}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		pr.persist.run(ctx)
+	}()
+	t.Cleanup(func() { stop(); <-done })
+	return pr, saved
+}
+
+// Where files are at the first start must be known to the second: nothing is shown before that is saved.
+func TestNothingIsShownBeforeTheFirstSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pr, saved := slowDisk(t, &kept{}, &inputs{})
+		<-pr.caughtUp(t.Context())
+		if *saved != 1 {
+			t.Errorf("%d saves have ended before anything may be shown, want 1", *saved)
+		}
+	})
+}
+
+// Restored counters aren't shown before the files have been read on.
+func TestNothingIsShownWhileFilesAreReadOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files, err := receiver.FollowFiles(receiver.FileSetOptions{
+			Paths:  []string{filepath.Join(t.TempDir(), "log")},
+			Source: func(path string, scope uint32) receiver.Source { return receiver.Source{Name: path, Scope: scope} },
+		}, nil) // which nobody runs
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer files.Close()
+		pr, _ := slowDisk(t, &kept{state: &pipeline.State{}}, &inputs{files: files})
+		shown := pr.caughtUp(t.Context())
+		time.Sleep(time.Hour)
+		select {
+		case <-shown:
+			t.Error("counters may be shown before the files have been read on")
+		default:
+		}
+	})
+}
