@@ -164,7 +164,11 @@ func (r *pemReader) block() (b pemBlock, err error) {
 				return b, r.at.errorf("%s, begun in line %d, has headers, as encrypted keys have: "+
 					"write it without, as openssl pkey does", label, b.at.line)
 			}
-			return b, at.errorf("%s, begun in line %d, has the byte %q, which is neither base64 nor its end: "+writeAnew,
+			if line[0] == '-' {
+				return b, r.at.errorf("%s, begun in line %d, has another line here than its end, %q: "+writeAnew,
+					label, b.at.line, end)
+			}
+			return b, at.errorf("%s, begun in line %d, has the byte %q, which is no base64: "+writeAnew,
 				label, b.at.line, line[i])
 		}
 		text = append(text, line...)

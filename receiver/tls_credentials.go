@@ -52,7 +52,7 @@ var tlsFileNames = [numTLSFiles]string{"certificate", "key", "client_ca", "crl"}
 // String returns a label value.
 func (f TLSFile) String() string { return tlsFileNames[f] }
 
-// A TLSFileError says which file can't be used.
+// A TLSFileError says which file can't be used. Err has the reason, with the place in the file, and the remedy.
 type TLSFileError struct {
 	File TLSFile
 	Path string
@@ -180,7 +180,7 @@ func (c *Credentials) read(old *tlsState) (*tlsState, error) {
 		}
 		var err error
 		if s.files[f], err = readCredential(paths[f]); err != nil {
-			problem(f, err)
+			problem(f, fmt.Errorf("%w: name a PEM file of the right kind that the exporter's user may read", err))
 		}
 	}
 	if old != nil && len(problems) == 0 && s.sameFiles(old) {
@@ -296,7 +296,7 @@ func keyPair(certificate, key []byte) (tls.Certificate, TLSFile, error) {
 	}
 	pair, err := tls.X509KeyPair(certificates, pem.EncodeToMemory(&pem.Block{Type: block.label, Bytes: block.der}))
 	if err != nil {
-		return pair, KeyFile, err
+		return pair, KeyFile, fmt.Errorf("%w: name the key of the first certificate", err)
 	}
 	pair.Leaf = chain[0]
 	return pair, 0, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -62,7 +63,8 @@ func (v *validator) credentials(s *settings, opt receiver.TLSOptions) {
 		for _, e := range joined.Unwrap() {
 			var file *receiver.TLSFileError
 			if errors.As(e, &file) {
-				v.problem(from[file.File], file.Err, "name a PEM file of the right kind that "+user()+" may read")
+				set := from[file.File]
+				v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w", set.name, set.value, set.origin, file.Err))
 			}
 		}
 	}
@@ -97,12 +99,4 @@ func (v *validator) keyIsPrivate(s *setting) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
 		v.warn("%s=%q (from %s): it belongs to uid %d, who may replace it: it should be root's", s.name, s.value, s.origin, stat.Uid)
 	}
-}
-
-// user says as whom this process reads files.
-func user() string {
-	if os.Geteuid() == 0 {
-		return "root"
-	}
-	return "the exporter's user"
 }
