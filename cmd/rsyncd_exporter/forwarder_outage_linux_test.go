@@ -144,6 +144,7 @@ func TestOutageWithEachForwarder(t *testing.T) {
 				return total(s, "rsync_last_success_timestamp_seconds", `user="last"`) > 0
 			})
 			e.identities(s)
+			e.want(s, 0, "rsync_messages_total", `kind="implausible"`) // such as a second connect, or one behind its session's lines
 			f.checkOutage(t, s, d, up-down)
 		})
 	}

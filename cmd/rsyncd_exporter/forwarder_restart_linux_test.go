@@ -10,9 +10,9 @@ import (
 	"rsyncd_exporter/internal/testenv"
 )
 
-// What waits in a forwarder for an exporter that is away outlives the forwarder. After a restart it is all counted, once and
-// in order, but for the one message that rsyslog is trying to send when it stops; after a SIGKILL, but for the ten
-// messages that queue.checkpointInterval allows. syslog-ng loses none either way.
+// What waits in a forwarder for an exporter that is away outlives the forwarder. After a restart it is all counted, once, but for the one
+// message that rsyslog is trying to send when it stops; after a SIGKILL, but for the ten messages that
+// queue.checkpointInterval allows. syslog-ng loses none either way.
 func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
 	const messages = 1000
 	for _, f := range shippedForwarders {
@@ -23,7 +23,7 @@ func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
 			name    string
 			signals []syscall.Signal
 		}{
-			{"restarted", []syscall.Signal{syscall.SIGTERM}},
+			{"restarted twice", []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}}, // the second time its queue is full at once
 			{"killed", []syscall.Signal{syscall.SIGKILL}},
 			{"restarted and killed", []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}},
 		} {
