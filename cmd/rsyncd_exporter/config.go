@@ -401,7 +401,11 @@ func (v *validator) stateDir(s *setting) string {
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.
 func (v *validator) webConfig(s *setting) string {
-	if err := web.Validate(s.value); err != nil {
+	err := newWebFile(s.value).check()
+	if err == nil {
+		err = web.Validate(s.value)
+	}
+	if err != nil {
 		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
 	}

@@ -10,12 +10,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"time"
-
-	"github.com/prometheus/exporter-toolkit/web"
-	"go.yaml.in/yaml/v2"
 )
 
 const healthcheckTimeout = 3 * time.Second
@@ -63,28 +59,15 @@ func (v *validator) healthURL(s *settings) string {
 	}
 	scheme := "http"
 	if s.WebConfig.value != "" {
-		encrypted, err := hasTLS(s.WebConfig.value)
-		if err != nil {
+		web, err := newWebFile(s.WebConfig.value).read()
+		switch {
+		case err != nil:
 			v.problem(&s.WebConfig, err, "see rsyncd_exporter check")
-		}
-		if encrypted {
+		case web.encrypted:
 			scheme = "https"
 		}
 	}
 	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/-/healthy"}).String()
-}
-
-// hasTLS says whether a web configuration file switches TLS on.
-func hasTLS(path string) (bool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return false, err
-	}
-	var c web.Config
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		return false, err
-	}
-	return c.TLSConfig.IsEnabled(), nil
 }
 
 // askHealth returns nil if the page answers 200 in time. It goes through no proxy and follows no redirection. On loopback it takes any
