@@ -19,6 +19,7 @@ type webSettings struct {
 	users       map[string]string // hashes of passwords; none: nobody is asked for one
 	encrypted   bool
 	needsClient bool     // clients must show a certificate
+	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
 	files       []string // certificates and keys
 }
 
@@ -98,6 +99,7 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
 		s.needsClient = true
 	}
+	s.mayNeed = !s.needsClient && c.TLSConfig.ClientAllowedSans != nil
 	c.TLSConfig.SetDirectory(filepath.Dir(path))
 	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
 		if name != "" {
