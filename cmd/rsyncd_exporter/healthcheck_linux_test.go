@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -67,16 +68,18 @@ func TestHealthcheckWhereClientCertificatesAreWanted(t *testing.T) {
 			port := fmt.Sprint(testenv.Port(t))
 			ask := []string{"--http-listen=127.0.0.1:" + port, "--web-config=" + web}
 			exporter := startKilledAtTheEnd(t, append(ask, "--listen-udp=127.0.0.1:0")...)
-			var status int
-			var out string
-			testenv.Until(t, time.Minute, "the exporter to be healthy", func() bool {
-				status, out = healthcheck(t, ask...)
-				return status == exitOK
+			testenv.Until(t, time.Minute, "the exporter to listen", func() bool {
+				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err == nil {
+					conn.Close()
+				}
+				return err == nil
 			})
-			if c.want == "" && out != "" || !strings.Contains(out, c.want) {
-				t.Errorf("it says %q, want %q", out, c.want)
+			status, out := healthcheck(t, ask...)
+			if status != exitOK || c.want == "" && out != "" || !strings.Contains(out, c.want) {
+				t.Errorf("status %d, and it says %q, want %q", status, out, c.want)
 			}
-			if status, out := healthcheck(t, "--url=https://127.0.0.1:"+port+"/-/healthy"); status != exitOK {
+			if status, out = healthcheck(t, "--url=https://127.0.0.1:"+port+"/-/healthy"); status != exitOK {
 				t.Errorf("with --url: status %d, %s", status, out)
 			}
 			if err := exporter.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -132,7 +135,8 @@ func TestHealthcheckOfAServerThatRefuses(t *testing.T) {
 				}
 			}()
 			setEnv(t)
-			if status, _, errs := runProgram(t, "healthcheck", "--url=https://"+l.Addr().String()+"/-/healthy"); status != exitFailure {
+			url := "https://" + l.Addr().String() + "/-/healthy"
+			if status, _, errs := runProgram(t, "healthcheck", "--url="+url); status != exitFailure {
 				t.Errorf("status %d, %s", status, errs)
 			}
 		})

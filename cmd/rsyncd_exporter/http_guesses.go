@@ -11,9 +11,9 @@ import (
 )
 
 // Bounds of what passwords cost that have not been checked before. A check is a bcrypt, some 70 ms of a processor at the
-// usual cost.
+// usual cost, and a pause.
 const (
-	guessesWaiting = 64              // requests that wait for their check, see guessQueue.room
+	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
 	longestPause   = time.Second     // between checks, which pause for as long as the last one took
 	goodLogins     = 256             // credentials that are remembered as right
