@@ -122,10 +122,10 @@ func (p *place) at(format string) string {
 }
 
 // What each user's serve makes of a case: refused, taken, or whatever this system allows.
-type verdict int
+type ruling int
 
 const (
-	refused verdict = iota
+	refused ruling = iota
 	taken
 	either
 )
@@ -140,11 +140,11 @@ func with(flags ...string) func(*place) []string {
 	}
 }
 
-// checkCases are settings that can't be used, and some that can. One that has no root's verdict has the same
+// checkCases are settings that can't be used, and some that can. One that has no root's ruling has the same
 // for both users.
 var checkCases = []struct {
 	name       string
-	root, user verdict
+	root, user ruling
 	args       func(p *place) []string
 }{
 	{"nothing wrong", taken, taken, with()},
@@ -486,11 +486,11 @@ func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 				if refuses != strings.Contains(errs.String(), "\n") || refuses == strings.HasSuffix(out.String(), "\nok\n") {
 					t.Errorf("serve refuses: %v; check says %q and %q", refuses, errs.String(), out.String())
 				}
-				verdict := c.root
+				ruling := c.root
 				if user != 0 {
-					verdict = c.user
+					ruling = c.user
 				}
-				if verdict != either && (verdict == refused) != refuses {
+				if ruling != either && (ruling == refused) != refuses {
 					t.Errorf("serve refuses: %v, for %q: the case is not what it says", refuses, reason)
 				}
 			})

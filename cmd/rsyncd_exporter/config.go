@@ -428,7 +428,16 @@ func (v *validator) stateDir(s *setting) string {
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.
 func (v *validator) webConfig(s *setting) string {
-	if err := web.Validate(s.value); err != nil {
+	file := newWebFile(s.value)
+	err := file.check()
+	if err == nil {
+		err = web.Validate(s.value)
+	}
+	if err == nil && file.last != nil && file.last.mayNeed {
+		v.warn("WEB_CONFIG=%q (from %s): client_allowed_sans keeps out clients without a certificate, and exporter-toolkit panics "+
+			"at each of them: set client_auth_type: RequireAndVerifyClientCert", s.value, s.origin)
+	}
+	if err != nil {
 		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
 	} else if s.value != "" {

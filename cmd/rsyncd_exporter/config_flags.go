@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -139,17 +138,13 @@ func setLegacyFormat(s *settings, path string) error {
 
 // firstLine returns the first line of a file without its line end. Empty lines and those above 64 KiB are errors.
 func firstLine(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := readSetting(path, maxConfSize)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	const most = 64 << 10
-	line, err := bufio.NewReader(io.LimitReader(f, most)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", err
-	}
-	if len(line) == most {
+	line, _, _ := strings.Cut(string(text), "\n")
+	if len(line) >= most {
 		return "", fmt.Errorf("the first line is longer than %d bytes", most)
 	}
 	if line = strings.TrimRight(line, "\r\n"); line == "" {

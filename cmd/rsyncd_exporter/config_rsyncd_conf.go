@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +30,7 @@ type confReader struct {
 	section  int            // of the parameters that follow, where in modules; global: outside of any module
 	defaults confModule     // what a module begins with
 	files    int
+	reader   settingReader
 }
 
 const global = -1
@@ -46,7 +46,7 @@ func loadRsyncdConf(path string) (*confReader, error) {
 }
 
 func newConfReader() *confReader {
-	return &confReader{seen: map[string]int{foldSection("global"): global}, section: global}
+	return &confReader{seen: map[string]int{foldSection("global"): global}, section: global, reader: newSettingReader()}
 }
 
 // file reads one file.
@@ -57,17 +57,9 @@ func (r *confReader) file(path string, depth int) error {
 	if depth > maxConfDepth {
 		return fmt.Errorf("%q: files that include each other, more than %d deep", path, maxConfDepth)
 	}
-	f, err := os.Open(path)
+	text, err := r.reader.read(path, maxConfSize)
 	if err != nil {
 		return err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfSize+1))
-	if err != nil {
-		return err
-	}
-	if len(text) > maxConfSize {
-		return fmt.Errorf("%q: larger than %v", path, ByteSize(maxConfSize))
 	}
 	return r.text(path, text, depth)
 }

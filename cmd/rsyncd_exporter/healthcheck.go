@@ -6,16 +6,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
+	"sync/atomic"
+	"syscall"
 	"time"
-
-	"github.com/prometheus/exporter-toolkit/web"
-	"go.yaml.in/yaml/v2"
 )
 
 const healthcheckTimeout = 3 * time.Second
@@ -38,7 +37,10 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 	if len(problems) > 0 {
 		return usageError(std, errors.Join(problems...))
 	}
-	if err := askHealth(ctx, target); err != nil {
+	switch err := askHealth(ctx, target); {
+	case errors.Is(err, errWantsCertificate):
+		fmt.Fprintf(std.out, "%s: %v, so the exporter runs and answers\n", target, err)
+	case err != nil:
 		fmt.Fprintf(std.err, "rsyncd_exporter: healthcheck: %v\n", err)
 		return exitFailure
 	}
@@ -63,40 +65,40 @@ func (v *validator) healthURL(s *settings) string {
 	}
 	scheme := "http"
 	if s.WebConfig.value != "" {
-		encrypted, err := hasTLS(s.WebConfig.value)
-		if err != nil {
+		web, err := newWebFile(s.WebConfig.value).read()
+		switch {
+		case err != nil:
 			v.problem(&s.WebConfig, err, "see rsyncd_exporter check")
-		}
-		if encrypted {
+		case web.encrypted:
 			scheme = "https"
 		}
 	}
 	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/-/healthy"}).String()
 }
 
-// hasTLS says whether a web configuration file switches TLS on.
-func hasTLS(path string) (bool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return false, err
-	}
-	var c web.Config
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		return false, err
-	}
-	return c.TLSConfig.IsEnabled(), nil
-}
+// errWantsCertificate is what the exporter answers to who has no client certificate.
+var errWantsCertificate = errors.New("it asks for a client certificate and takes nobody without one")
 
 // askHealth returns nil if the page answers 200 in time. It goes through no proxy and follows no redirection. On loopback it takes any
-// certificate: what is checked is that the exporter answers, and nothing secret is sent.
+// certificate: what is checked is that the exporter answers, and nothing secret is sent. errWantsCertificate is for an exporter that
+// refuses the handshake for want of a client certificate. Its process has taken the connection then, has read its web
+// configuration and has answered, which is all that the page tells.
 func askHealth(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		return err
 	}
+	var asked atomic.Bool // for a client certificate
+	encryption := &tls.Config{
+		InsecureSkipVerify: isLoopback(u.Hostname()),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked.Store(true)
+			return &tls.Certificate{}, nil // none
+		},
+	}
 	client := &http.Client{
 		Timeout:       healthcheckTimeout,
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: isLoopback(u.Hostname())}},
+		Transport:     &http.Transport{TLSClientConfig: encryption},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer client.CloseIdleConnections()
@@ -105,7 +107,10 @@ func askHealth(ctx context.Context, target string) error {
 		return err
 	}
 	resp, err := client.Do(req)
-	if err != nil {
+	switch {
+	case err != nil && asked.Load() && isRefusal(err):
+		return errWantsCertificate
+	case err != nil:
 		return err
 	}
 	defer resp.Body.Close()
@@ -113,6 +118,14 @@ func askHealth(ctx context.Context, target string) error {
 		return fmt.Errorf("%s answers %s", target, resp.Status)
 	}
 	return nil
+}
+
+// isRefusal says whether the other side has ended a connection: by an alert of TLS, which is certificate_required where a
+// client certificate is missing (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
+func isRefusal(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func isLoopback(host string) bool {

@@ -27,13 +27,13 @@ func listenHTTP(cfg *Config) (net.Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%v: %w", s, err)
 		}
-		return limitConnections(l, cfg.share().http), nil
+		return guardedListener(l, cfg), nil
 	}
 	l, err := bindHTTP(cfg.HTTPListen, net.ListenConfig{})
 	if err != nil {
 		return nil, err
 	}
-	return limitConnections(l.(*net.TCPListener), cfg.share().http), nil
+	return guardedListener(l.(*net.TCPListener), cfg), nil
 }
 
 // bindHTTP listens at HTTP_LISTEN.
@@ -50,6 +50,20 @@ func bindHTTP(address string, lc net.ListenConfig) (net.Listener, error) {
 	return l, nil
 }
 
+// guardedListener limits connections. Those that will be encrypted are closed while exporter-toolkit, which reads its
+// files for each of them, could not read them.
+func guardedListener(l *net.TCPListener, cfg *Config) *limitListener {
+	limited := limitConnections(l, cfg.share().http)
+	if cfg.WebConfig == "" {
+		return limited
+	}
+	web := newWebFile(cfg.WebConfig)
+	if s, err := web.read(); err != nil || s.encrypted { // serveHTTP tells of the error
+		limited.before = web.check
+	}
+	return limited
+}
+
 // newHTTPServer returns a server for serveHTTP, with all its pages:
 //
 //	/metrics    what metrics gathers, or 503 like /-/ready
@@ -58,7 +72,7 @@ func bindHTTP(address string, lc net.ListenConfig) (net.Listener, error) {
 //	/           links to these
 //
 // /metrics and / are behind the authentication of WEB_CONFIG, the health pages never are. log gets the errors of connections and scrapes.
-func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Logger) *http.Server {
+func newHTTPServer(cfg *Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) *http.Server {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
 	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
@@ -70,7 +84,7 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 	pages.Handle("/metrics", whenReady(ready, inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)))
 
 	server := &http.Server{
-		Handler:           pages,
+		Handler:           behindPassword(pages),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -82,6 +96,12 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around server.Handler just before it calls
 	// server.Serve, which calls BaseContext before it accepts anything. So this is the one place to put something around it in turn.
 	server.BaseContext = func(net.Listener) context.Context {
+		if cfg.WebConfig != "" {
+			gate := newPasswordGate(newWebFile(cfg.WebConfig), min(guessesWaiting, cfg.share().http/4), log)
+			gate.toolkit = server.Handler
+			server.RegisterOnShutdown(gate.queue.close)
+			server.Handler = gate
+		}
 		server.Handler = outerHandler(server.Handler, ready)
 		return context.Background()
 	}
@@ -92,6 +112,9 @@ func newHTTPServer(metrics prometheus.Gatherer, ready func() error, log *slog.Lo
 // returns an error if it can't serve, such as for a WEB_CONFIG that has changed since it was checked. The listener is closed in any case.
 func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Config, log *slog.Logger, grace func() time.Duration) error {
 	defer l.Close()
+	if err := newWebFile(cfg.WebConfig).check(); err != nil {
+		return fmt.Errorf("WEB_CONFIG: %w", err)
+	}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l, server, &web.FlagConfig{WebConfigFile: &cfg.WebConfig}, log) }()
 	select {
@@ -114,7 +137,7 @@ func serveHTTP(ctx context.Context, l net.Listener, server *http.Server, cfg *Co
 // security headers, which the web configuration may set otherwise.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", newGuessLimiter(inner))
+	mux.Handle("/", inner)
 	mux.HandleFunc("/-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Server", serverName) // by which check knows an exporter that runs
 		plainText(w, http.StatusOK, "healthy")

@@ -1,132 +1,159 @@
 package main
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 )
 
-// Bounds of guessing passwords. A guess costs a bcrypt, some 70 ms of a processor at the usual cost, and exporter-toolkit does one at a time.
-const (
-	guessBurst    = 5           // of one source in a row; then one a second
-	guessesAtOnce = 8           // of all sources: the longest queue that a scraper's first request meets
-	guessSources  = 1024        // that are told apart; more share one limit
-	knownLogins   = 256         // that were right
-	guessPause    = time.Second //
-)
+// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password at a time, whosever
+// it is, and remembers a hundred. Credentials that the toolkit has accepted go on to it at once, those that it has
+// refused are answered without it, and the others wait for their turn in a guessQueue. No password is kept.
+type passwordGate struct {
+	toolkit http.Handler // calls the handler that behindPassword returns once it has accepted a request
+	web     *webFile
+	salt    [sha256.Size]byte
+	queue   *guessQueue
+	log     *slog.Logger
 
-// A guessLimiter stands before exporter-toolkit's basic authentication, so that somebody who tries passwords neither takes a processor nor
-// keeps scrapers out: the toolkit's own limiter is one for all. Credentials that were right pass, whatever else goes on, as long as they
-// are right. The others of one source (an IPv4 address or an IPv6 /64) have a limit, and get 429 beyond it.
-type guessLimiter struct {
-	inner http.Handler
-
-	mu      sync.Mutex
-	known   map[[sha256.Size]byte]bool // hashes of Authorization headers that were right
-	sources map[netip.Prefix]*guesses
-	running int
+	mu     sync.Mutex
+	broken string // the error that was logged last
 }
 
-// guesses is a token bucket: one more guess each guessPause, guessBurst at most.
-type guesses struct {
-	left int
-	at   time.Time // when left was right
+func newPasswordGate(web *webFile, room int, log *slog.Logger) *passwordGate {
+	g := &passwordGate{web: web, queue: newGuessQueue(room), log: log}
+	rand.Read(g.salt[:])
+	_, _ = web.read() // so that it knows what is asked for from the start
+	return g
 }
 
-func newGuessLimiter(inner http.Handler) *guessLimiter {
-	return &guessLimiter{inner: inner, known: map[[sha256.Size]byte]bool{}, sources: map[netip.Prefix]*guesses{}}
+// A passwordCheck goes with a request through exporter-toolkit, to know what the toolkit made of it.
+type passwordCheck struct {
+	gate     *passwordGate
+	settings *webSettings
+	offered  bool // there are credentials
+	key      credentialKey
+	turn     bool // they have a turn in the queue
+	over     bool // the check is
 }
 
-func (g *guessLimiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	credentials := r.Header.Get("Authorization")
-	if credentials == "" { // refused without a bcrypt, where authentication is asked for
-		g.inner.ServeHTTP(w, r)
+type passwordCheckKey struct{}
+
+// ServeHTTP implements http.Handler.
+func (g *passwordGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	settings, err := g.web.read()
+	if g.report(err); err != nil {
+		plainText(w, http.StatusInternalServerError, "WEB_CONFIG can't be used now: the exporter's log says why")
 		return
 	}
-	key := sha256.Sum256([]byte(credentials))
-	known, ok := g.begin(key, sourceOf(r.RemoteAddr))
-	if !ok {
-		w.Header().Set("Retry-After", "1")
-		plainText(w, http.StatusTooManyRequests, "too many attempts with other credentials than before: try again in a second")
+	check := &passwordCheck{gate: g, settings: settings}
+	if len(settings.users) > 0 {
+		r = r.WithContext(context.WithValue(r.Context(), passwordCheckKey{}, check))
+	}
+	user, password, ok := r.BasicAuth()
+	if len(settings.users) == 0 || !ok {
+		g.toolkit.ServeHTTP(w, r) // it looks at no password
 		return
+	}
+	check.offered, check.key = true, g.key(settings, user, password)
+	source, _ := netip.ParseAddrPort(r.RemoteAddr)
+	switch g.queue.enter(r.Context(), check.key, source.Addr()) {
+	case isBad:
+		w.Header().Set("WWW-Authenticate", "Basic")
+		plainText(w, http.StatusUnauthorized, "Unauthorized")
+		return
+	case isPutOff:
+		w.Header().Set("Retry-After", "1")
+		plainText(w, http.StatusTooManyRequests, "too many passwords wait to be checked: "+
+			"try again in a second; these credentials go before others then")
+		return
+	case isGone:
+		return
+	case isNext:
+		check.turn = true
 	}
 	answer := &statusRecorder{ResponseWriter: w}
-	defer func() { g.end(key, known, answer.status != http.StatusUnauthorized) }()
-	g.inner.ServeHTTP(answer, r)
+	defer func() { check.end(answer.status) }()
+	g.toolkit.ServeHTTP(answer, r)
 }
 
-// begin says whether these credentials may be tried now.
-func (g *guessLimiter) begin(key [sha256.Size]byte, source netip.Prefix) (known, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.known[key] {
-		return true, true
-	}
-	if g.running >= guessesAtOnce || !g.bucket(source).take(time.Now()) {
-		return false, false
-	}
-	g.running++
-	return false, true
-}
-
-func (g *guessLimiter) end(key [sha256.Size]byte, known, right bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !known {
-		g.running--
-	}
-	if !right {
-		delete(g.known, key)
-	} else if len(g.known) < knownLogins {
-		g.known[key] = true
-	}
-}
-
-// bucket returns that of a source, or that of all for whom there is no room. Full ones make room: they are as good as new.
-func (g *guessLimiter) bucket(source netip.Prefix) *guesses {
-	if _, ok := g.sources[source]; !ok && len(g.sources) >= guessSources {
-		for s, b := range g.sources {
-			if time.Since(b.at) > guessBurst*guessPause {
-				delete(g.sources, s)
-			}
+// behindPassword returns the handler that exporter-toolkit is to call: only what comes here has been accepted.
+func behindPassword(pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		check, ok := r.Context().Value(passwordCheckKey{}).(*passwordCheck)
+		if ok && !check.accept() {
+			plainText(w, http.StatusInternalServerError, "WEB_CONFIG was changed while it was read: try again")
+			return
 		}
-		if len(g.sources) >= guessSources {
-			source = netip.Prefix{}
-		}
-	}
-	b := g.sources[source]
-	if b == nil {
-		b = &guesses{left: guessBurst, at: time.Now()}
-		g.sources[source] = b
-	}
-	return b
+		pages.ServeHTTP(w, r)
+	})
 }
 
-func (b *guesses) take(now time.Time) bool {
-	if more := int(now.Sub(b.at) / guessPause); more > 0 {
-		b.left, b.at = min(guessBurst, b.left+more), now
-	}
-	if b.left == 0 {
+// accept ends a check of credentials that are right. It returns false where the toolkit can't have checked what was to
+// be checked, since it has read another WEB_CONFIG than the gate.
+func (c *passwordCheck) accept() bool {
+	now, err := c.gate.web.read()
+	if err != nil || now != c.settings || !c.offered {
 		return false
 	}
-	b.left--
+	c.over = true
+	if c.turn {
+		c.gate.queue.finish(c.key, isGood)
+	}
 	return true
 }
 
-// sourceOf returns whom an address counts for; a whole IPv6 network can be one client's.
-func sourceOf(remote string) netip.Prefix {
-	a, err := netip.ParseAddrPort(remote)
+// end ends a check that has not ended before. Whatever the answer, 401 apart, nothing is known of the credentials then.
+func (c *passwordCheck) end(status int) {
+	if c.over {
+		return
+	}
+	c.over = true
+	now, err := c.gate.web.read()
+	switch refused := status == http.StatusUnauthorized; {
+	case !c.turn && refused:
+		c.gate.queue.forget(c.key)
+	case !c.turn:
+	case refused && err == nil && now == c.settings:
+		c.gate.queue.finish(c.key, isBad)
+	default:
+		c.gate.queue.finish(c.key, isPutOff)
+	}
+}
+
+// key returns what credentials are known by. The user's hash is a part of it, so that a changed password is a new key;
+// the salt makes it useless to anybody else.
+func (g *passwordGate) key(s *webSettings, user, password string) (key credentialKey) {
+	mac := hmac.New(sha256.New, g.salt[:])
+	for _, part := range []string{user, s.users[user], password} {
+		fmt.Fprintf(mac, "%d:%s", len(part), part)
+	}
+	mac.Sum(key[:0])
+	return key
+}
+
+// report logs when WEB_CONFIG begins to be unusable, and when it can be used again.
+func (g *passwordGate) report(err error) {
+	text := ""
 	if err != nil {
-		return netip.Prefix{}
+		text = err.Error()
 	}
-	ip, bits := a.Addr().Unmap().WithZone(""), 64
-	if ip.Is4() {
-		bits = 32
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case text == g.broken:
+	case text != "":
+		g.log.Error("WEB_CONFIG can't be used: nothing but the health pages is served until it can", "err", err)
+	default:
+		g.log.Info("WEB_CONFIG can be used again")
 	}
-	p, _ := ip.Prefix(bits) // bits fit
-	return p
+	g.broken = text
 }
 
 // A statusRecorder notes the status of an answer.

@@ -3,6 +3,7 @@ package main
 import (
 	"container/list"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -14,7 +15,8 @@ import (
 // answers, such as 431, are lost to a reset; netutil.LimitListener hides it.
 type limitListener struct {
 	*net.TCPListener
-	max int
+	max    int
+	before func() error // is called before a connection is read; an error closes it. nil: nothing
 
 	mu      sync.Mutex
 	room    sync.Cond // a connection was closed or waits again, or the listener was closed
@@ -80,6 +82,18 @@ type limitConn struct {
 	listener *limitListener
 	element  *list.Element // in listener.waiting; nil while it is served, and when it has left
 	left     bool
+	begun    bool // Read was called; whoever reads owns it
+}
+
+// Read implements net.Conn.
+func (c *limitConn) Read(b []byte) (int, error) {
+	if !c.begun && c.listener.before != nil {
+		if err := c.listener.before(); err != nil {
+			return 0, fmt.Errorf("WEB_CONFIG: %w", err)
+		}
+	}
+	c.begun = true
+	return c.TCPConn.Read(b)
 }
 
 // serving notes whether a request is being served.

@@ -38,7 +38,7 @@ func startHTTP(t *testing.T, cfg Config, metrics prometheus.Gatherer, ready func
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.DiscardHandler)
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, newHTTPServer(metrics, ready, log), &cfg, log, fiveSeconds) }()
+	go func() { done <- serveHTTP(ctx, l, newHTTPServer(&cfg, metrics, ready, log), &cfg, log, fiveSeconds) }()
 	stopped := false
 	stop = func() {
 		if cancel(); stopped {
@@ -144,7 +144,7 @@ func TestOpenMetricsHasCreatedTimestamps(t *testing.T) {
 }
 
 func TestTimeoutsAndLimitsAreSet(t *testing.T) {
-	s := newHTTPServer(oneCounter(), alwaysReady, slog.New(slog.DiscardHandler))
+	s := newHTTPServer(&Config{}, oneCounter(), alwaysReady, slog.New(slog.DiscardHandler))
 	if s.ReadHeaderTimeout != 5*time.Second || s.ReadTimeout != 10*time.Second || s.WriteTimeout != 30*time.Second ||
 		s.IdleTimeout != time.Minute || s.MaxHeaderBytes != 16384 {
 		t.Errorf("read header %v, read %v, write %v, idle %v, header %d bytes", s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout, s.MaxHeaderBytes)
@@ -455,7 +455,7 @@ func TestWebConfigThatBrokeAfterTheCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	if err := serveHTTP(context.Background(), l, newHTTPServer(oneCounter(), alwaysReady, log), cfg, log, fiveSeconds); err == nil || !strings.Contains(err.Error(), "key.pem") {
+	if err := serveHTTP(context.Background(), l, newHTTPServer(cfg, oneCounter(), alwaysReady, log), cfg, log, fiveSeconds); err == nil || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("serveHTTP: %v, want an error about key.pem", err)
 	}
 	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {

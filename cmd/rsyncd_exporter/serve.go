@@ -133,7 +133,7 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
 	caughtUp := pr.caughtUp(inputsCtx)
-	server := newHTTPServer(pr.registry(), pr.ready(caughtUp), pr.log)
+	server := newHTTPServer(pr.cfg, withoutClashes(pr.registry()), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
 		webDone <- serveHTTP(webCtx, listener, server, pr.cfg, pr.log, end.left)
