@@ -130,7 +130,7 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
-		began := sess.FirstSeen + behind
+		began := max(sess.FirstSeen+behind, 1) // not before the epoch, to which a machine without a clock of its own starts
 		h, f := s.running(sess)
 		f.active++
 		h.heard, f.tally.heard = s.at, s.at

@@ -342,7 +342,7 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
 	u.heard = at
 	u.lastSuccess = min(u.lastSuccess, at)
-	last = min(last, at)
+	last = max(min(last, at), 1) // not before the epoch, to which a machine without a clock of its own starts
 	if ok {
 		u.lastSuccess = max(u.lastSuccess, last)
 	}
