@@ -237,9 +237,8 @@ func (s *Store) restore(st *State) error {
 	if st.Series < 0 || st.Series > math.MaxInt32 {
 		return fmt.Errorf("a weight of %d series", st.Series)
 	}
-	r.times(st.Start)
 	r.within(st.Retired)
-	s.start, s.retired = st.Start, st.Retired
+	s.start, s.retired = r.created(st.Start), st.Retired
 	s.other = s.newHost(rsynclog.Other, s.start)
 	r.counts(s.overflow[:], st.Overflow, r.overflow, "label overflow")
 	for i := range st.Inputs {
@@ -299,6 +298,12 @@ func (r *bookRestorer) times(list ...int64) {
 	}
 }
 
+// created returns the created time of what is restored; one before the epoch is shown as the epoch.
+func (r *bookRestorer) created(at int64) int64 {
+	r.times(max(at, 0))
+	return max(at, 0)
+}
+
 // counts fills to, whose indexes table gives for those of from.
 func (r *bookRestorer) counts(to, from []uint64, table []int, what string) {
 	r.within(from...)
@@ -336,15 +341,15 @@ func (r *bookRestorer) input(s *Store, c *InputState) {
 		r.fail("input %q is there twice", c.Name)
 	}
 	r.within(c.Received, c.Ignored)
-	r.times(c.Created, c.LastMessage)
-	in.Created, in.Received, in.Ignored, in.LastMessage = c.Created, c.Received, c.Ignored, c.LastMessage
+	r.times(c.LastMessage)
+	in.Created, in.Received, in.Ignored, in.LastMessage = r.created(c.Created), c.Received, c.Ignored, c.LastMessage
 	r.counts(in.Discarded, c.Discarded, r.discards, "reason for discarding")
 }
 
 func (r *bookRestorer) host(s *Store, c *HostState) {
 	r.label(c.Host)
 	r.label(c.Version)
-	h := s.newHost(c.Host, c.Created)
+	h := s.newHost(c.Host, r.created(c.Created))
 	switch {
 	case c.Host == rsynclog.Other:
 		r.others++
@@ -358,7 +363,6 @@ func (r *bookRestorer) host(s *Store, c *HostState) {
 		s.hosts[c.Host] = h
 	}
 	r.within(c.Connections, c.Lists, c.Starts, c.Lost)
-	r.times(c.Created)
 	h.connections, h.lists, h.starts, h.lost = c.Connections, c.Lists, c.Starts, c.Lost
 	h.version, h.configured, h.heard = c.Version, c.Configured, heard(c.Heard, s.at)
 	r.addresses(h, c.Addresses)
@@ -410,8 +414,7 @@ func (r *bookRestorer) module(s *Store, h *hostTally, c *ModuleState, first bool
 		}
 		m = s.newModule(h, c.Module, c.Created)
 	}
-	r.times(c.Created)
-	m.created, m.hasWire, m.heard = c.Created, c.HasWire, heard(c.Heard, s.at)
+	m.created, m.hasWire, m.heard = r.created(c.Created), c.HasWire, heard(c.Heard, s.at)
 	m.exits, m.fileErrors = r.numbers(c.Exits, exitCode), r.numbers(c.FileErrors, errno)
 	r.counts(m.rejected[:], c.Rejected, r.reasons, "reason for rejecting")
 	r.counts(m.files[:], c.Files, r.ops, "operation")
@@ -443,9 +446,8 @@ func (r *bookRestorer) numbers(states []NumberState, allowed func(int16) int16) 
 }
 
 func (r *bookRestorer) flow(f *flowTally, c *FlowState, now int64) {
-	f.created, f.executions, f.sent, f.received, f.listed = c.Created, c.Executions, c.Sent, c.Received, c.Listed
+	f.created, f.executions, f.sent, f.received, f.listed = r.created(c.Created), c.Executions, c.Sent, c.Received, c.Listed
 	r.within(c.Executions)
-	r.times(c.Created)
 	r.counts(f.outcomes[:], c.Outcomes, r.outcomes, "outcome")
 	if err := f.duration.restore(&c.Duration); err != nil {
 		r.fail("module %q: durations: %w", f.module, err)

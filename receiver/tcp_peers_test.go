@@ -61,7 +61,7 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 	}
 }
 
-// lastRead returns when something was read last, in nanoseconds of the Unix epoch, on connections that are open.
+// lastRead returns when something was read last, by the gate's clock, on connections that are open.
 func lastRead(l *TCP) (last int64) {
 	l.gate.mu.Lock()
 	defer l.gate.mu.Unlock()
