@@ -46,7 +46,7 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 			start(t, l)
 			conn := dialTCP(t, l)
 			for i := range len(c.parts) {
-				before := time.Now().UnixNano()
+				before := l.gate.clock(time.Now())
 				send(t, conn, c.parts[i:i+1])
 				reach(t, "a byte is read", func() bool { return lastRead(l) > before })
 			}
