@@ -203,7 +203,9 @@ func (e *emitter) flow(f *flowTally) {
 	if directed || f.sent+f.received+f.listed > 0 {
 		e.counter(descSent, f.sent, f.created, l...)
 		e.counter(descReceived, f.received, f.created, l...)
-		e.counter(descExchanged, f.sent+f.received, f.created, l...)
+		exchanged := f.sent
+		grow(&exchanged, f.received)
+		e.counter(descExchanged, exchanged, f.created, l...)
 		e.counter(descListed, f.listed, f.created, l...)
 	}
 }

@@ -55,6 +55,32 @@ func TestAClockThatWasAheadDoesNotFreezeTheGauges(t *testing.T) {
 	b.wantFreshness("another one", float64(today+60), float64(today+120))
 }
 
+// The exporter's clock was in the year 2030 once, and nothing has ended since: an hour later the last success is no longer in the future, from where
+// no alert would ever notice its age. Before that the clock of now may be the wrong one, as of a machine that has just started.
+func TestASuccessDoesNotStayInTheFuture(t *testing.T) {
+	y2030, today := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC).Unix()
+	b := newBooks(t, Config{})
+	b.endAt(y2030, y2030, y2030, rsynclog.OK)
+	at := func(wall int64) { b.store.Apply(nil, wall*int64(time.Second), wall*int64(time.Second)) }
+	at(today)
+	b.wantFreshness("the clock is set", float64(y2030), float64(y2030))
+	at(today + 3500)
+	b.wantFreshness("an hour later, nearly", float64(y2030), float64(y2030))
+	at(today + 3600)
+	b.wantFreshness("an hour later", float64(today+3600), float64(today+3600))
+	at(today + 7200)
+	b.wantFreshness("later", float64(today+3600), float64(today+3600))
+
+	b = newBooks(t, Config{})
+	b.endAt(today, today, today, rsynclog.OK)
+	at(60) // a machine without a clock of its own has started again
+	b.wantFreshness("in 1970", float64(today), float64(today))
+	at(today + 3600)
+	b.wantFreshness("with the time", float64(today), float64(today))
+	at(today + 1800) // set back by half an hour; nothing lies in the future
+	b.wantFreshness("set back", float64(today), float64(today))
+}
+
 // A session whose last line lies in the future, by its stamp, ended now.
 func TestASessionStampedInTheFuture(t *testing.T) {
 	b := newBooks(t, Config{})

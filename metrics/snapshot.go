@@ -40,6 +40,7 @@ type userSample struct {
 // Snapshot copies the books. behind is how far the clock of the sessions is behind the wall clock.
 func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Snapshot {
 	s.markActive(sessions, int64(behind))
+	s.mendAhead(s.at - int64(behind))
 	snap := &Snapshot{
 		start: s.start, since: s.since, reasons: s.reasons, overflow: s.overflow,
 		sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(), retired: s.retired,
@@ -130,7 +131,7 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
-		began := sess.FirstSeen + behind
+		began := max(sess.FirstSeen+behind, 1) // not before the epoch, to which a machine without a clock of its own starts
 		h, f := s.running(sess)
 		f.active++
 		h.heard, f.tally.heard = s.at, s.at

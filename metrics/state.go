@@ -237,7 +237,8 @@ func (s *Store) restore(st *State) error {
 	if st.Series < 0 || st.Series > math.MaxInt32 {
 		return fmt.Errorf("a weight of %d series", st.Series)
 	}
-	s.start, s.retired = st.Start, st.Retired
+	r.within(st.Retired)
+	s.start, s.retired = r.created(st.Start), st.Retired
 	s.other = s.newHost(rsynclog.Other, s.start)
 	r.counts(s.overflow[:], st.Overflow, r.overflow, "label overflow")
 	for i := range st.Inputs {
@@ -252,7 +253,8 @@ func (s *Store) restore(st *State) error {
 	return r.err
 }
 
-// A bookRestorer fills tallies from a State and keeps the first thing that can't be.
+// A bookRestorer fills tallies from a State and keeps the first thing that can't be. Whoever may write to the state directory may have made
+// the State up.
 type bookRestorer struct {
 	err                                                              error
 	others                                                           int // hosts named rsynclog.Other
@@ -275,15 +277,48 @@ func (r *bookRestorer) fail(format string, args ...any) {
 	}
 }
 
+// maxCount is more than any counter but those of bytes comes to: a million a second for 285 years. Up to it a float64 is exact.
+const maxCount = 1 << 53
+
+// within refuses counts that no counting comes to, which would soon begin again at 0.
+func (r *bookRestorer) within(counts ...uint64) {
+	for _, n := range counts {
+		if n > maxCount {
+			r.fail("a count of %d", n)
+		}
+	}
+}
+
+// times refuses what is no time in nanoseconds of the Unix epoch: before it, or after 2116.
+func (r *bookRestorer) times(list ...int64) {
+	for _, at := range list {
+		if at < 0 || at >= 1<<62 {
+			r.fail("the time %d is out of range", at)
+		}
+	}
+}
+
+// created returns the created time of what is restored; one before the epoch is shown as the epoch.
+func (r *bookRestorer) created(at int64) int64 {
+	r.times(max(at, 0))
+	return max(at, 0)
+}
+
 // counts fills to, whose indexes table gives for those of from.
 func (r *bookRestorer) counts(to, from []uint64, table []int, what string) {
+	r.within(from...)
+	r.bytes(to, from, table, what)
+}
+
+// bytes is counts for counters that stop at the end of their range.
+func (r *bookRestorer) bytes(to, from []uint64, table []int, what string) {
 	for i, n := range from {
 		switch {
 		case n == 0:
 		case i >= len(table) || table[i] < 0:
 			r.fail("%d under a %s, number %d, that is not known", n, what, i)
 		default:
-			to[table[i]] += n
+			grow(&to[table[i]], n)
 		}
 	}
 }
@@ -295,8 +330,8 @@ func (r *bookRestorer) label(s string) {
 	}
 }
 
-// maxLabel is above all that rsynclog.MaxLabel and the names of inputs can come to.
-const maxLabel = 1024
+// maxLabel is how long a label may be, in bytes.
+const maxLabel = rsynclog.MaxLabel
 
 func (r *bookRestorer) input(s *Store, c *InputState) {
 	r.label(c.Name)
@@ -305,14 +340,16 @@ func (r *bookRestorer) input(s *Store, c *InputState) {
 	if len(s.inputs) == before {
 		r.fail("input %q is there twice", c.Name)
 	}
-	in.Created, in.Received, in.Ignored, in.LastMessage = c.Created, c.Received, c.Ignored, c.LastMessage
+	r.within(c.Received, c.Ignored)
+	r.times(c.LastMessage)
+	in.Created, in.Received, in.Ignored, in.LastMessage = r.created(c.Created), c.Received, c.Ignored, c.LastMessage
 	r.counts(in.Discarded, c.Discarded, r.discards, "reason for discarding")
 }
 
 func (r *bookRestorer) host(s *Store, c *HostState) {
 	r.label(c.Host)
 	r.label(c.Version)
-	h := s.newHost(c.Host, c.Created)
+	h := s.newHost(c.Host, r.created(c.Created))
 	switch {
 	case c.Host == rsynclog.Other:
 		r.others++
@@ -325,10 +362,12 @@ func (r *bookRestorer) host(s *Store, c *HostState) {
 	default:
 		s.hosts[c.Host] = h
 	}
+	r.within(c.Connections, c.Lists, c.Starts, c.Lost)
 	h.connections, h.lists, h.starts, h.lost = c.Connections, c.Lists, c.Starts, c.Lost
 	h.version, h.configured, h.heard = c.Version, c.Configured, heard(c.Heard, s.at)
 	r.addresses(h, c.Addresses)
 	s.noteMixed(h)
+	r.within(c.Messages...)
 	for i, n := range c.Messages {
 		to := otherKind
 		if i < len(r.messages) && r.messages[i] >= 0 {
@@ -375,12 +414,12 @@ func (r *bookRestorer) module(s *Store, h *hostTally, c *ModuleState, first bool
 		}
 		m = s.newModule(h, c.Module, c.Created)
 	}
-	m.created, m.hasWire, m.heard = c.Created, c.HasWire, heard(c.Heard, s.at)
+	m.created, m.hasWire, m.heard = r.created(c.Created), c.HasWire, heard(c.Heard, s.at)
 	m.exits, m.fileErrors = r.numbers(c.Exits, exitCode), r.numbers(c.FileErrors, errno)
 	r.counts(m.rejected[:], c.Rejected, r.reasons, "reason for rejecting")
 	r.counts(m.files[:], c.Files, r.ops, "operation")
-	r.counts(m.fileBytes[:], c.FileBytes, r.ops, "operation")
-	r.counts(m.wireBytes[:], c.WireBytes, r.ops, "operation")
+	r.bytes(m.fileBytes[:], c.FileBytes, r.ops, "operation")
+	r.bytes(m.wireBytes[:], c.WireBytes, r.ops, "operation")
 	var seen [len(m.flows)]bool
 	for i := range c.Flows {
 		d := int(c.Flows[i].Direction)
@@ -400,13 +439,15 @@ func (r *bookRestorer) numbers(states []NumberState, allowed func(int16) int16) 
 		if allowed(c.Number) != c.Number || slices.ContainsFunc(list, func(x count) bool { return x.number == c.Number }) {
 			r.fail("code or errno %d doesn't exist, or is there twice", c.Number)
 		}
+		r.within(c.N)
 		list = append(list, count{c.Number, c.N})
 	}
 	return list
 }
 
 func (r *bookRestorer) flow(f *flowTally, c *FlowState, now int64) {
-	f.created, f.executions, f.sent, f.received, f.listed = c.Created, c.Executions, c.Sent, c.Received, c.Listed
+	f.created, f.executions, f.sent, f.received, f.listed = r.created(c.Created), c.Executions, c.Sent, c.Received, c.Listed
+	r.within(c.Executions)
 	r.counts(f.outcomes[:], c.Outcomes, r.outcomes, "outcome")
 	if err := f.duration.restore(&c.Duration); err != nil {
 		r.fail("module %q: durations: %w", f.module, err)
@@ -414,6 +455,10 @@ func (r *bookRestorer) flow(f *flowTally, c *FlowState, now int64) {
 	for i := range c.Users {
 		u := &c.Users[i]
 		r.label(u.User)
+		r.times(u.LastSuccess, u.LastAttempt)
+		if u.LastDuration < -1 || u.LastListed < -1 {
+			r.fail("module %q: user %q: a session of %d ns with %d bytes listed", f.module, u.User, u.LastDuration, u.LastListed)
+		}
 		if f.users[u.User] != nil {
 			r.fail("module %q: user %q is there twice", f.module, u.User)
 		}
@@ -430,8 +475,10 @@ func (h *histogram) restore(c *HistogramState) error {
 	switch {
 	case len(c.Buckets) != 0 && len(c.Buckets) != len(h.bucket):
 		return fmt.Errorf("%d buckets, want %d", len(c.Buckets), len(h.bucket))
-	case !(c.Sum >= 0) || math.IsInf(c.Sum, 0):
+	case !(c.Sum >= 0) || c.Sum > maxCount:
 		return fmt.Errorf("a sum of %v s", c.Sum)
+	case c.Count > maxCount:
+		return fmt.Errorf("a count of %d", c.Count)
 	}
 	h.count, h.sum, h.zero = c.Count, c.Sum, c.Zero
 	copy(h.bucket[:], c.Buckets)

@@ -22,22 +22,23 @@ type Input struct {
 
 // A Store is the exporter's books: a pure fold over changes and messages. Not safe for concurrent use.
 type Store struct {
-	maxSeries int // in series as served
-	reasons   []string
-	start     int64 // created time of what exists from the start, nanoseconds of the Unix epoch
-	since     int64 // when this process' Store was made; later than start in a restored one
-	at        int64 // the last time that Apply, Message or HostAddress were given
-	inputs    []*Input
-	hosts     map[string]*hostTally
-	series    int // weight of the label sets in use
-	other     *hostTally
-	spilled   bool // something was counted in other
-	overflow  [numOverflow]uint64
-	retired   uint64 // messages of hosts that have made room
-	pools     [numPools]victimPool
-	mixed     []string // for MixedHosts
-	modules   []string
-	fixed     []string // hosts of the settings
+	maxSeries  int // in series as served
+	reasons    []string
+	start      int64 // created time of what exists from the start, nanoseconds of the Unix epoch
+	since      int64 // when this process' Store was made; later than start in a restored one
+	at         int64 // the last time that Apply, Message or HostAddress were given
+	aheadSince int64 // since when times lie in the future, by the sessions' clock; 0: none does
+	inputs     []*Input
+	hosts      map[string]*hostTally
+	series     int // weight of the label sets in use
+	other      *hostTally
+	spilled    bool // something was counted in other
+	overflow   [numOverflow]uint64
+	retired    uint64 // messages of hosts that have made room
+	pools      [numPools]victimPool
+	mixed      []string // for MixedHosts
+	modules    []string
+	fixed      []string // hosts of the settings
 }
 
 // The labels whose values may overflow into rsynclog.Other.
@@ -342,7 +343,7 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
 	u.heard = at
 	u.lastSuccess = min(u.lastSuccess, at)
-	last = min(last, at)
+	last = max(min(last, at), 1) // not before the epoch, to which a machine without a clock of its own starts
 	if ok {
 		u.lastSuccess = max(u.lastSuccess, last)
 	}

@@ -223,6 +223,9 @@ func DecodeState(payload []byte) (st *State, err error) {
 			st, err = nil, fmt.Errorf("%w: decoding it: %v", ErrState, p)
 		}
 	}()
+	if err := checkSize(payload); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
 	var e encoded
 	r := bytes.NewReader(payload)
 	if err := gob.NewDecoder(r).Decode(&e); err != nil {

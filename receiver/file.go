@@ -305,10 +305,11 @@ func (f *File) asBefore() bool {
 	return info.id == f.refused || f.twin != "" || info.wrongKind("") != nil
 }
 
-// place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it.
+// place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it
+// that is followed.
 func (f *File) place() (dir, base string) {
 	path := f.opt.Path
-	if real, err := filepath.EvalSymlinks(path); err == nil {
+	if real, _, err := resolve(path); err == nil {
 		path = real
 	}
 	return filepath.Dir(path), filepath.Base(path)
@@ -372,7 +373,12 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	if len(f.generations) >= maxOpen {
 		return nil, false, fmt.Errorf("%q: %d older files are still being read; waiting for one to end", path, len(f.generations))
 	}
-	fd, err := openLog(path, follow)
+	var fd int
+	if follow {
+		fd, err = openFollowing(path)
+	} else {
+		fd, err = openLog(path, false)
+	}
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w; let this program's user read it (group adm, or \"create 0640 root adm\" in logrotate's settings)", err)

@@ -23,6 +23,7 @@ type fileInfo struct {
 	size  int64
 	links uint64
 	mode  uint32 // st_mode
+	owner uint32 // st_uid
 	// written is when it was last written to, in nanoseconds of the Unix epoch.
 	written int64
 }
@@ -76,6 +77,7 @@ func plainStat(call func(*unix.Stat_t) error) (fileInfo, error) {
 		size:  st.Size,
 		links: uint64(st.Nlink),
 		mode:  uint32(st.Mode),
+		owner: uint32(st.Uid),
 
 		written: st.Mtim.Nano(),
 	}, nil

@@ -40,6 +40,7 @@ func statx(dir int, path string, flags int) (fileInfo, error) {
 		size:  int64(st.Size),
 		links: uint64(st.Nlink),
 		mode:  uint32(st.Mode),
+		owner: st.Uid,
 
 		written: st.Mtime.Sec*1e9 + int64(st.Mtime.Nsec),
 	}

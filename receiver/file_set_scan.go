@@ -236,7 +236,7 @@ func (s *FileSet) isCopy(path string, info fileInfo, waiting, copies map[FileID]
 		s.waiting[info.id] = true
 		return !waiting[info.id]
 	}
-	fd, err := openLog(path, true)
+	fd, err := openFollowing(path)
 	if err != nil {
 		return false // whoever follows it meets the same
 	}

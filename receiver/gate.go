@@ -16,6 +16,7 @@ type gate struct {
 	idle       time.Duration // after which one that has sent a message may have to go
 	silent     time.Duration // after which one that has not may have to go
 	handshakes chan struct{} // holds a token for each TLS handshake that is under way
+	began      time.Time     // when its clock began, which doesn't jump when the machine's time is set
 
 	mu       sync.Mutex
 	visitors map[*visitor]struct{}
@@ -33,14 +34,17 @@ type sender struct {
 type visitor struct {
 	from  *sender
 	conn  net.Conn
-	quiet atomic.Int64 // since when, in nanoseconds of the Unix epoch
+	quiet atomic.Int64 // since when, by the gate's clock
 	spoke atomic.Bool  // it has sent a whole message
 }
 
 func newGate(opt TCPOptions) *gate {
-	return &gate{most: opt.MaxConnections, mostOfOne: opt.MaxPerSource, idle: opt.IdleTimeout, silent: opt.MessageTimeout,
+	return &gate{most: opt.MaxConnections, mostOfOne: opt.MaxPerSource, idle: opt.IdleTimeout, silent: opt.MessageTimeout, began: time.Now(),
 		handshakes: make(chan struct{}, opt.MaxHandshakes), visitors: map[*visitor]struct{}{}, senders: map[netip.Addr]*sender{}}
 }
+
+// clock returns a time by the gate's clock, in nanoseconds.
+func (g *gate) clock(now time.Time) int64 { return int64(now.Sub(g.began)) }
 
 // enter counts a connection in, or returns why not. The caller calls leave when it has ended. Another one that had to make room has
 // been closed and counted out.
@@ -65,7 +69,7 @@ func (g *gate) enter(conn net.Conn, now time.Time) (v *visitor, madeRoom bool, r
 	}
 	from.open++
 	v = &visitor{from: from, conn: conn}
-	v.quiet.Store(now.UnixNano())
+	v.quiet.Store(g.clock(now))
 	g.visitors[v] = struct{}{}
 	return v, madeRoom, Admitted
 }
@@ -79,7 +83,7 @@ func (g *gate) makeRoom(of *sender, now time.Time) bool {
 		if v.spoke.Load() {
 			limit = g.idle
 		}
-		if over := now.Sub(time.Unix(0, v.quiet.Load())) - limit; over > least && (of == nil || v.from == of) {
+		if over := time.Duration(g.clock(now)-v.quiet.Load()) - limit; over > least && (of == nil || v.from == of) {
 			longest, least = v, over
 		}
 	}

@@ -199,12 +199,12 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 			_ = conn.SetDeadline(due.last(time.Now()))
 		}
 		n, err := conn.Read(in.space())
-		at := time.Now().UnixNano()
+		now := time.Now()
 		in.advance(n)
 		if n == 0 && due.resting && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
-		v.quiet.Store(at)
+		v.quiet.Store(t.gate.clock(now))
 		if !greeted {
 			says, more := greeting(in.uncut())
 			if says != Admitted {
@@ -215,7 +215,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 				continue
 			}
 		}
-		if in.deliver(&t.src, t.sink, &slab, at) != nil {
+		if in.deliver(&t.src, t.sink, &slab, now.UnixNano()) != nil {
 			return
 		}
 		if in.cuts > 0 {
@@ -223,7 +223,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 		}
 		if err != nil {
 			in.finish(&slab)
-			in.deliverAny(&t.src, t.sink, &slab, at)
+			in.deliverAny(&t.src, t.sink, &slab, now.UnixNano())
 			t.countEnd(ctx, err)
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,14 +86,47 @@ func idleFor(l *TCP) (longest time.Duration) {
 	l.gate.mu.Lock()
 	defer l.gate.mu.Unlock()
 	for v := range l.gate.visitors {
-		longest = max(longest, time.Since(time.Unix(0, v.quiet.Load())))
+		longest = max(longest, time.Duration(l.gate.clock(time.Now())-v.quiet.Load()))
 	}
 	return longest
 }
 
+// setWall returns the same moment by the monotonic clock with another wall clock's time, which time.Now gives when the machine's clock was
+// set: the seconds are in the upper bits of its first word (time.Time).
+func setWall(now time.Time, by time.Duration) time.Time {
+	words := (*[3]uint64)(unsafe.Pointer(&now))
+	words[0] += uint64(by/time.Second) << 30
+	return now
+}
+
+// Who makes room doesn't depend on the machine's clock being set, by an hour, a year, or to 1970, and nobody is safe for ever.
+func TestASetClockClosesNoConnection(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 365 * 24 * time.Hour, -56 * 365 * 24 * time.Hour} {
+		g := newGate(TCPOptions{MaxConnections: 1, MaxPerSource: 1, IdleTimeout: 10 * time.Minute, MessageTimeout: time.Minute, MaxHandshakes: 8})
+		t0 := time.Now()
+		enter := func(now time.Time) (Refusal, bool) {
+			_, madeRoom, reason := g.enter(&fakeConn{from: net.IPv4(10, 0, 0, byte(1+len(g.visitors)))}, now)
+			return reason, madeRoom
+		}
+		if reason, _ := enter(t0); reason != Admitted {
+			t.Fatal(reason)
+		}
+		soon, later := setWall(t0.Add(time.Second), by), setWall(t0.Add(time.Hour), by)
+		if d := soon.Sub(t0); d != time.Second || soon.Unix()-t0.Unix() < int64(by/time.Second) {
+			t.Fatalf("the clock could not be set: %v by %v", d, by)
+		}
+		if reason, madeRoom := enter(soon); reason == Admitted || madeRoom {
+			t.Errorf("set by %v: a connection that spoke a second ago made room", by)
+		}
+		if reason, madeRoom := enter(later); reason != Admitted || !madeRoom {
+			t.Errorf("set by %v: one that was quiet for an hour made no room: %v", by, reason)
+		}
+	}
+}
+
 // Those that have not been quiet for long don't make room, and those of other sources don't for one with too many.
 func TestWhoMakesRoom(t *testing.T) {
-	t0 := time.Unix(1_000_000, 0)
+	t0 := time.Now()
 	a, b := net.IPv4(10, 0, 0, 1), net.IPv4(10, 0, 0, 2)
 	opt := TCPOptions{MaxConnections: 4, MaxPerSource: 3, IdleTimeout: time.Hour, MessageTimeout: time.Minute, MaxHandshakes: 8}
 	g := newGate(opt)
@@ -113,7 +147,7 @@ func TestWhoMakesRoom(t *testing.T) {
 	}
 	spoke := func(i int, quiet time.Time) {
 		in[i].spoke.Store(true)
-		in[i].quiet.Store(quiet.UnixNano())
+		in[i].quiet.Store(g.clock(quiet))
 	}
 	spoke(0, t0)
 	spoke(1, t0.Add(time.Second))

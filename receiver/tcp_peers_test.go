@@ -46,7 +46,7 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 			start(t, l)
 			conn := dialTCP(t, l)
 			for i := range len(c.parts) {
-				before := time.Now().UnixNano()
+				before := l.gate.clock(time.Now())
 				send(t, conn, c.parts[i:i+1])
 				reach(t, "a byte is read", func() bool { return lastRead(l) > before })
 			}
@@ -61,7 +61,7 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 	}
 }
 
-// lastRead returns when something was read last, in nanoseconds of the Unix epoch, on connections that are open.
+// lastRead returns when something was read last, by the gate's clock, on connections that are open.
 func lastRead(l *TCP) (last int64) {
 	l.gate.mu.Lock()
 	defer l.gate.mu.Unlock()

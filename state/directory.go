@@ -38,25 +38,25 @@ func describe(path string, err error) error {
 	return fmt.Errorf("is no directory, mode %s (nothing is overwritten: move it away or choose another path)", info.Mode())
 }
 
-// openDirectory opens the directory, which it makes if only that is missing, and makes sure that it is ours to write to.
-func openDirectory(path string) (fd int, err error) {
+// openDirectory opens the directory, which it makes if only that is missing, and makes sure that it is ours to write to. It syncs nothing: a
+// slow disk mustn't keep the caller waiting.
+func openDirectory(path string) (fd int, made bool, err error) {
 	fd, err = openNoFollow(path)
-	made := false
 	if errors.Is(err, unix.ENOENT) {
 		if err := retry(func() error { return unix.Mkdir(path, 0o700) }); err != nil && !errors.Is(err, unix.EEXIST) {
-			return -1, fmt.Errorf("making it: %w%s", err, remedy(err))
+			return -1, false, fmt.Errorf("making it: %w%s", err, remedy(err))
 		}
 		made = true
 		fd, err = openNoFollow(path)
 	}
 	if err != nil {
-		return -1, describe(path, err)
+		return -1, made, describe(path, err)
 	}
-	if err := errors.Join(checkDirectory(fd), syncParent(path, made)); err != nil {
+	if err := checkDirectory(fd); err != nil {
 		unix.Close(fd)
-		return -1, err
+		return -1, made, err
 	}
-	return fd, nil
+	return fd, made, nil
 }
 
 // checkDirectory refuses a directory in which others may put a state of their own, as sshd refuses such key files, and one that can't be

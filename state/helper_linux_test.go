@@ -96,7 +96,7 @@ func helperSetsAside(dir string) {
 		_, err = d.Load()
 	}
 	if errors.Is(err, ErrNone) {
-		err = errors.Join(d.Save(payloadOf(1)), d.SetAside())
+		err = errors.Join(d.Save(payloadOf(1)), d.SetAside(), d.Settle())
 	}
 	if err != nil {
 		fmt.Println("not done:", err)

@@ -240,7 +240,7 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
-// When SetAside has returned the copies don't come back.
+// When SetAside, and then Settle, has returned the copies don't come back.
 func TestPowerCutAfterSetAside(t *testing.T) {
 	base := t.TempDir()
 	calls, said := record(t, "aside", filepath.Join(base, "state"))

@@ -37,6 +37,8 @@ type Dir struct {
 	dir, lock int    // descriptors
 	sequence  uint64 // of the last attempt to save
 	loaded    bool   // so sequence is known
+
+	unsynced, made bool // the directory's own name may not be durable, and whether this process has made it
 }
 
 // Open opens the directory for this process alone; when another one has it open the error wraps ErrLocked. If the directory is missing, and
@@ -52,10 +54,12 @@ func Open(dir string) (*Dir, error) {
 
 // open opens what the path names now; what was open before stays open if it fails.
 func (d *Dir) open() error {
-	dir, err := openDirectory(d.path)
+	dir, made, err := openDirectory(d.path)
+	d.made = d.made || made
 	if err != nil {
 		return err
 	}
+	d.unsynced = true
 	lock, err := takeLock(dir, d.lock)
 	if err != nil {
 		unix.Close(dir)
@@ -126,16 +130,32 @@ func (d *Dir) Load() (Saved, error) {
 	return s, nil
 }
 
-// Settle makes the names of the copies that Load has found durable, so that its payload may be shown though no Save succeeds.
+// Settle makes the names of the copies that Load has found durable, so that its payload may be shown though no Save succeeds. It blocks as
+// long as the disk takes.
 func (d *Dir) Settle() error {
+	if err := d.syncName(); err != nil {
+		return d.wrap(err)
+	}
 	if err := syncDirectory(d.dir); err != nil {
 		return d.wrap(fmt.Errorf("syncing the directory: %w%s", err, remedy(err)))
 	}
 	return nil
 }
 
+// syncName makes the name of the directory itself durable.
+func (d *Dir) syncName() error {
+	if !d.unsynced {
+		return nil
+	}
+	if err := syncParent(d.path, d.made); err != nil {
+		return err
+	}
+	d.unsynced, d.made = false, false
+	return nil
+}
+
 // SetAside renames the copies to state.a.aside and state.b.aside, for people to look at, over what was set aside before. After that there
-// is none.
+// is none. A power cut may bring them back, until Settle or Save.
 func (d *Dir) SetAside() error {
 	for _, name := range copyNames {
 		err := retry(func() error { return unix.Renameat(d.dir, name, d.dir, name+aside) })
@@ -143,7 +163,7 @@ func (d *Dir) SetAside() error {
 			return d.wrap(fmt.Errorf("renaming %s to %s: %w%s", name, name+aside, err, remedy(err)))
 		}
 	}
-	return d.Settle()
+	return nil
 }
 
 // Save makes the payload, at most MaxPayload bytes, durable in both copies; only when it has returned nil may the payload be shown. After an
@@ -171,8 +191,8 @@ func (d *Dir) Save(payload []byte) error {
 			return d.wrap(err)
 		}
 	}
-	if err := syncDirectory(d.dir); err != nil {
-		return d.wrap(fmt.Errorf("syncing the directory: %w%s", err, remedy(err)))
+	if err := d.Settle(); err != nil {
+		return err
 	}
 	if err := d.gone(); err != nil {
 		return d.wrap(fmt.Errorf("was removed or replaced while the state was saved: %w (the next save opens it anew)", err))

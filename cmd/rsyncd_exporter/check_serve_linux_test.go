@@ -140,7 +140,7 @@ func with(flags ...string) func(*place) []string {
 	}
 }
 
-// checkCases are settings that can't be used, and some that can. One that has no root's ruling has the same
+// checkCases are settings that can't be used, and some that can. One that has no root's verdict has the same
 // for both users.
 var checkCases = []struct {
 	name       string

@@ -54,7 +54,9 @@ func (p *persister) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			p.persist()
+			if p.persist(); p.err != nil {
+				p.log.Error("the last state could not be saved: what came by sockets since the one before is lost", "err", p.err)
+			}
 			return
 		case <-p.asked:
 			p.persist()

@@ -108,6 +108,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	for _, w := range cfg.Warnings {
 		log.Warn("doubtful setting", "warning", w)
 	}
+	limitMemory(log)
 	if err := serve(ctx, cfg, log); err != nil {
 		log.Error("stopped", "err", err)
 		return exitFailure

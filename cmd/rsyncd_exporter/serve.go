@@ -112,11 +112,12 @@ type program struct {
 	kept     *kept
 	pipeline *pipeline.Pipeline
 	in       *inputs
-	persist  *persister // nil without STATE_DIR
+	persist  *persister    // nil without STATE_DIR
+	settled  chan struct{} // closed when what was restored is durable
 }
 
 func newProgram(cfg *Config, log *slog.Logger, k *kept, p *pipeline.Pipeline, in *inputs) *program {
-	pr := &program{cfg: cfg, log: log, kept: k, pipeline: p, in: in}
+	pr := &program{cfg: cfg, log: log, kept: k, pipeline: p, in: in, settled: make(chan struct{})}
 	if k.dir != nil {
 		pr.persist = newPersister(pr.take, k.dir.Save, log)
 	}
@@ -166,10 +167,12 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	}
 	go func() {
 		if pr.kept.state != nil {
-			select {
-			case <-pr.in.caughtUp():
-			case <-ctx.Done():
-				return
+			for _, done := range []<-chan struct{}{pr.settled, pr.in.caughtUp()} {
+				select {
+				case <-done:
+				case <-ctx.Done():
+					return
+				}
 			}
 		}
 		pr.persist.current()
@@ -196,6 +199,11 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 		for _, f := range pr.in.live().Files {
 			lag += f.Lag
 		}
+		select {
+		case <-pr.settled:
+		default:
+			return errors.New("making durable what was restored: the disk of STATE_DIR is slow")
+		}
 		return fmt.Errorf("reading what was logged while the exporter was down: %d bytes to go", lag)
 	}
 }
@@ -207,9 +215,15 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 		return func(time.Duration) {}
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
+	ended, settle := make(chan struct{}), pr.kept.dir.Settle
 	go func() {
 		defer close(ended)
+		if pr.kept.start != startNew { // and not before the sockets are open, for which a slow disk is no reason to wait
+			if err := settle(); err != nil {
+				pr.log.Warn("a power cut may cost the state that is restored, until it is saved again", "err", err)
+			}
+		}
+		close(pr.settled)
 		pr.persist.run(ctx)
 	}()
 	return func(patience time.Duration) {

@@ -62,9 +62,6 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		k.setAside(err, log)
 		return k, nil
 	}
-	if err := dir.Settle(); err != nil {
-		log.Warn("a power cut may cost the state that is restored, until it is saved again", "err", err)
-	}
 	k.start = startRestored
 	return k, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -261,6 +262,76 @@ func TestFsyncThatHangs(t *testing.T) {
 	s.want(series, datagrams, "rsyncd_exporter_received_total", `input="unixgram"`)
 	s.want(series, datagrams, "rsyncd_exporter_received_total", `input="udp"`)
 	s.terminate()
+}
+
+// A disk on which fsync hangs from the start on, as one that a neighbour keeps busy: the sockets are open all the same, and what comes meanwhile
+// is counted. Nothing is shown before what was restored is durable.
+func TestStartOnADiskThatHangs(t *testing.T) {
+	strace := testenv.Need(t, "strace")
+	dir := testenv.Dir(t)
+	socket, udp := filepath.Join(dir, "dev-log"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	v := newVictim(t, newStateDir(t, dir), "--listen-unixgram="+socket, "--listen-udp="+udp, "--receive-buffer=32MiB")
+	send := func(network, address string, n int) {
+		t.Helper()
+		conn := dialDatagram(t, network, address)
+		defer conn.Close()
+		for range n {
+			if _, err := conn.Write([]byte(strings.Replace(transferLine, " vm ", " ", 1))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send("unixgram", socket, 100)
+	v.until(100, "rsyncd_exporter_received_total", `input="unixgram"`)
+	v.terminate()
+
+	const forever = "3600000000" // us
+	v.wrapper = []string{strace, "-D", "-f", "-qq", "-o", filepath.Join(dir, "trace"), "-e", "trace=fsync,fdatasync",
+		"-e", "inject=fsync,fdatasync:delay_enter=" + forever}
+	v.start()
+	v.Ready(t, "the sockets to be open", func() bool { return strings.Contains(v.Output(), "msg=serving ") })
+	const datagrams = 5000
+	send("unixgram", socket, datagrams)
+	send("udp", udp, datagrams)
+	if code, text := get(t, v.url+"/-/ready"); code != http.StatusServiceUnavailable || !strings.Contains(text, "STATE_DIR") {
+		t.Errorf("ready: %d %q, want 503 and why", code, text)
+	}
+	if err := syscall.Kill(tracer(t, v.Pid()), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	v.ready()
+	v.until(100+datagrams, "rsyncd_exporter_received_total", `input="unixgram"`)
+	series := v.until(datagrams, "rsyncd_exporter_received_total", `input="udp"`)
+	v.want(series, 0, "rsyncd_exporter_socket_drops_total")
+	v.terminate()
+}
+
+// tracer returns the process that traces another one.
+func tracer(t *testing.T, pid int) (tracer int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "TracerPid:")
+	if _, err := fmt.Sscan(rest, &tracer); err != nil || tracer == 0 {
+		t.Fatalf("nobody traces %d: %v", pid, err)
+	}
+	return tracer
+}
+
+func get(t *testing.T, url string) (code int, text string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
 }
 
 // traced says whether another process traces all threads of a process.

@@ -1,0 +1,44 @@
+package metrics
+
+import "time"
+
+// aheadFor is for how long times must lie in the future before the clock that gave them is taken for the wrong one. A machine without a clock of
+// its own starts in the past, and has the time within minutes.
+const aheadFor = time.Hour
+
+// mendAhead brings times back that a clock has given which was ahead: nobody would notice that a backup has failed since. now is the present by
+// the sessions' clock, which doesn't jump.
+func (s *Store) mendAhead(now int64) {
+	isAhead, latest := false, s.at+int64(grain)
+	times := func(f func(at *int64)) {
+		for _, in := range s.inputs {
+			f(&in.LastMessage)
+		}
+		s.eachHost(func(h *hostTally) {
+			h.eachModule(func(m *moduleTally) {
+				for _, flow := range m.flows {
+					if flow == nil {
+						continue
+					}
+					for _, u := range flow.users {
+						f(&u.lastSuccess)
+						f(&u.lastAttempt)
+					}
+				}
+			})
+		})
+	}
+	times(func(at *int64) { isAhead = isAhead || *at > latest })
+	switch {
+	case !isAhead:
+		s.aheadSince = 0
+	case s.aheadSince == 0:
+		s.aheadSince = now
+	case now-s.aheadSince >= int64(aheadFor):
+		times(func(at *int64) {
+			if *at > latest {
+				*at = s.at
+			}
+		})
+	}
+}
