@@ -10,8 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whoever may write to a log's directory may put a symbolic link in the log's place, to a file that this process may read and he may not: its
-// lines would be shown as labels, and as an example of lines that aren't understood. So a link is followed as Linux follows those in /tmp
+// Whoever may write to a log's directory may put a symbolic link in the log's place, to a file that this process
+// may read and he may not: its
+// lines would be shown as labels, and as an example of lines that aren't understood. So a link is followed as Linux
+// follows those in /tmp
 // (fs.protected_symlinks): if it is root's, this user's, or belongs to whom the file belongs that it leads to.
 
 // errStranger is what the error wraps that says so.
@@ -66,7 +68,8 @@ func resolve(path string) (real string, info fileInfo, err error) {
 	return at, info, nil
 }
 
-// openFollowing opens what path leads to, unless a stranger's link leads there. A link that comes and goes meanwhile is one, too: what was
+// openFollowing opens what path leads to, unless a stranger's link leads there. A link that comes and goes
+// meanwhile is one, too: what was
 // opened must be what was looked at.
 func openFollowing(path string) (fd int, err error) {
 	for range 10 { // a rotation may come in between

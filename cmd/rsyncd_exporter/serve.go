@@ -202,7 +202,9 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 		select {
 		case <-pr.settled:
 		default:
-			return errors.New("making durable what was restored: the disk of STATE_DIR is slow")
+			if lag == 0 {
+				return errors.New("making durable what was restored: the disk of STATE_DIR is slow")
+			}
 		}
 		return fmt.Errorf("reading what was logged while the exporter was down: %d bytes to go", lag)
 	}

@@ -260,7 +260,8 @@ func TestNothingIsShownBeforeTheBacklogIsRead(t *testing.T) {
 
 func TestReadyWaitsForTheBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pr := &program{in: &inputs{}}
+		pr := &program{in: &inputs{}, settled: make(chan struct{})}
+		close(pr.settled)
 		caughtUp := make(chan struct{})
 		ready, began := pr.ready(caughtUp), time.Now()
 		if err := ready(); err == nil || !strings.Contains(err.Error(), "reading what was logged") || time.Since(began) != readyPatience {

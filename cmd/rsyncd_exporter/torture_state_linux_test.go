@@ -289,6 +289,12 @@ func TestStartOnADiskThatHangs(t *testing.T) {
 	v.wrapper = []string{strace, "-D", "-f", "-qq", "-o", filepath.Join(dir, "trace"), "-e", "trace=fsync,fdatasync",
 		"-e", "inject=fsync,fdatasync:delay_enter=" + forever}
 	v.start()
+	letGo := func() { // strace passes the time of a delay without looking at signals, and would keep a test that fails
+		if pid := tracer(v.Pid()); pid > 0 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	t.Cleanup(letGo)
 	v.Ready(t, "the sockets to be open", func() bool { return strings.Contains(v.Output(), "msg=serving ") })
 	const datagrams = 5000
 	send("unixgram", socket, datagrams)
@@ -296,9 +302,7 @@ func TestStartOnADiskThatHangs(t *testing.T) {
 	if code, text := get(t, v.url+"/-/ready"); code != http.StatusServiceUnavailable || !strings.Contains(text, "STATE_DIR") {
 		t.Errorf("ready: %d %q, want 503 and why", code, text)
 	}
-	if err := syscall.Kill(tracer(t, v.Pid()), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	letGo()
 	v.ready()
 	v.until(100+datagrams, "rsyncd_exporter_received_total", `input="unixgram"`)
 	series := v.until(datagrams, "rsyncd_exporter_received_total", `input="udp"`)
@@ -306,17 +310,11 @@ func TestStartOnADiskThatHangs(t *testing.T) {
 	v.terminate()
 }
 
-// tracer returns the process that traces another one.
-func tracer(t *testing.T, pid int) (tracer int) {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+// tracer returns the process that traces another one, 0 for none.
+func tracer(pid int) (tracer int) {
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	_, rest, _ := strings.Cut(string(status), "TracerPid:")
-	if _, err := fmt.Sscan(rest, &tracer); err != nil || tracer == 0 {
-		t.Fatalf("nobody traces %d: %v", pid, err)
-	}
+	_, _ = fmt.Sscan(rest, &tracer)
 	return tracer
 }
 
