@@ -97,7 +97,7 @@ func newHTTPServer(cfg *Config, metrics prometheus.Gatherer, ready func() error,
 	// server.Serve, which calls BaseContext before it accepts anything. So this is the one place to put something around it in turn.
 	server.BaseContext = func(net.Listener) context.Context {
 		if cfg.WebConfig != "" {
-			gate := newPasswordGate(newWebFile(cfg.WebConfig), min(guessesWaiting, cfg.share().http/4), log)
+			gate := newPasswordGate(newWebFile(cfg.WebConfig), roomForGuesses(cfg.share().http), log)
 			gate.toolkit = server.Handler
 			server.RegisterOnShutdown(gate.queue.close)
 			server.Handler = gate
@@ -107,6 +107,9 @@ func newHTTPServer(cfg *Config, metrics prometheus.Gatherer, ready func() error,
 	}
 	return server
 }
+
+// roomForGuesses returns how many requests may wait for the check of a password where so many connections may be open.
+func roomForGuesses(connections int) int { return max(1, min(guessesWaiting, connections/4)) }
 
 // serveHTTP serves until ctx ends, then lets the requests under way finish, for as long as grace says when asked then, and returns nil. It
 // returns an error if it can't serve, such as for a WEB_CONFIG that has changed since it was checked. The listener is closed in any case.

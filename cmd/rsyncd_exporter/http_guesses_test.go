@@ -170,6 +170,15 @@ func TestTheLargestNetworkMakesRoom(t *testing.T) {
 	})
 }
 
+// Passwords can be checked however few connections may be open, and who waits leaves most of them to others.
+func TestRoomForGuesses(t *testing.T) {
+	for connections, want := range map[int]int{2: 1, 8: 2, 100: 25, 256: 48} {
+		if got := roomForGuesses(connections); got != want {
+			t.Errorf("%d of %d connections may wait, want %d", got, connections, want)
+		}
+	}
+}
+
 // Equal credentials are checked once, and what was found holds for who waits with them and for who comes later.
 func TestEqualCredentialsAreCheckedOnce(t *testing.T) {
 	for _, found := range []verdict{isGood, isBad} {
