@@ -226,7 +226,7 @@ func FuzzTamperedState(f *testing.F) {
 // Millions of things of which nothing is known, in as many bytes, are refused before they take hundreds of bytes each. A real state of
 // any size is taken.
 func TestAStateOfManyThingsIsRefused(t *testing.T) {
-	const many = 4 << 20
+	const many = 1 << 18
 	for name, fill := range map[string]func(*State){
 		"sessions": func(st *State) { st.Sessions.Sessions = make([]rsynclog.SessionState, many) },
 		"hosts":    func(st *State) { st.Sessions.Origins = make([]rsynclog.OriginState, many) },
