@@ -40,8 +40,9 @@ func startReal(t *testing.T, stderr *os.File, env []string, args ...string) *exp
 		cmd.ExtraFiles = []*os.File{stderr}
 	}
 	p := &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
+	client := &http.Client{Timeout: 5 * time.Second} // one that hangs accepts the connection and no more
 	p.Ready(t, "the exporter to be ready", func() bool {
-		r, err := http.Get(p.url + "/-/ready")
+		r, err := client.Get(p.url + "/-/ready")
 		if err != nil {
 			return false
 		}
