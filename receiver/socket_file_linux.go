@@ -83,10 +83,12 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 // leadsTo asks the kernel whether who connects to the file reaches the socket. An error says that it can't be asked.
 func (f *socketFile) leadsTo(path string, socket int) (bool, error) {
 	probe, err := f.connect(path)
-	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EPROTOTYPE) { // a dead socket, a stream socket
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EPROTOTYPE), // a dead socket, a stream socket
+		errors.Is(err, unix.EPERM): // one that is connected, as the exporter's never is
 		return false, nil
-	}
-	if err != nil {
+	default:
 		return false, err
 	}
 	defer unix.Close(probe)
