@@ -70,8 +70,9 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 		return f, nil
 	case err != nil:
 		f.release()
-		return socketFile{}, fmt.Errorf("it has mode %04o, and whether it is the exporter's can't be asked, to change that: %w "+
-			"(allow netlink sockets, RestrictAddressFamilies=AF_NETLINK, or take the default ACL off the directory)", has.Perm(), err)
+		return socketFile{}, fmt.Errorf("it has mode %04o, and whether it is the exporter's can't be asked, "+
+			"to change that: %w (allow netlink sockets, RestrictAddressFamilies=AF_NETLINK, "+
+			"or take the default ACL off the directory)", has.Perm(), err)
 	}
 	if err := unix.Chmod(f.name(path), uint32(mode)); err != nil {
 		f.release()
