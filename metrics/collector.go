@@ -283,7 +283,6 @@ func (e *emitter) live(snap *Snapshot, l Live) {
 		}
 	}
 	for _, f := range l.Files {
-		f.Path = LabelValue(f.Path) // once, not for each series
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnLagTime, f.LagTime.Seconds(), f.Path)

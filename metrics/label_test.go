@@ -43,6 +43,9 @@ func TestLabelValuesAreBoundedValidAndDifferent(t *testing.T) {
 			t.Fatalf("%q and %q have the same value %q", text, before, got)
 		}
 		seen[got] = text
+		if got != text && LabelValue(got) == got {
+			t.Fatalf("%q has the value %q, as has whoever is called that", text, got)
+		}
 		if _, end, cut := strings.Cut(got, "…"); cut && !strings.HasSuffix(strings.ToValidUTF8(text, "\uFFFD"), end) {
 			t.Fatalf("%q: %q isn't its end", text, end)
 		}

@@ -201,6 +201,8 @@ func findStale(dir int, path string) (stale socketFile, err error) {
 	probe, err := found.connect(path)
 	if err == nil {
 		unix.Close(probe)
+	}
+	if err == nil || errors.Is(err, unix.EPERM) { // EPERM: it is connected, and takes nothing but from its peer
 		return socketFile{}, fmt.Errorf("unixgram %q: %w (another rsyncd_exporter, systemd-journald, syslogd? "+
 			"stop it or choose another path)", path, ErrInUse)
 	}

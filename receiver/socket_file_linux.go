@@ -70,8 +70,9 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 		return f, nil
 	case err != nil:
 		f.release()
-		return socketFile{}, fmt.Errorf("it has mode %04o, and whether it is the exporter's can't be asked, to change that: %w "+
-			"(allow netlink sockets, RestrictAddressFamilies=AF_NETLINK, or take the default ACL off the directory)", has.Perm(), err)
+		return socketFile{}, fmt.Errorf("it has mode %04o, and whether it is the exporter's can't be asked, "+
+			"to change that: %w (allow netlink sockets, RestrictAddressFamilies=AF_NETLINK, "+
+			"or take the default ACL off the directory)", has.Perm(), err)
 	}
 	if err := unix.Chmod(f.name(path), uint32(mode)); err != nil {
 		f.release()
@@ -83,10 +84,12 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 // leadsTo asks the kernel whether who connects to the file reaches the socket. An error says that it can't be asked.
 func (f *socketFile) leadsTo(path string, socket int) (bool, error) {
 	probe, err := f.connect(path)
-	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EPROTOTYPE) { // a dead socket, a stream socket
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EPROTOTYPE), // a dead socket, a stream socket
+		errors.Is(err, unix.EPERM): // one that is connected, as the exporter's never is
 		return false, nil
-	}
-	if err != nil {
+	default:
 		return false, err
 	}
 	defer unix.Close(probe)

@@ -77,6 +77,9 @@ func checkUnixgram(path, name string, opt UnixgramOptions) error {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
 	}
+	if strings.HasSuffix(path, "/") { // bind(2) takes it for the directory, filepath.Base for a file in there
+		return fmt.Errorf("unixgram %q: a directory's name (name a file in it)", path)
+	}
 	return checkUsers(name, opt)
 }
 

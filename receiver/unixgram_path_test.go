@@ -89,6 +89,11 @@ func TestUnixgramForeignFilesStay(t *testing.T) {
 	}
 	defer listener.Close()
 	refusedPath(t, stream, "in use can't be told", "protocol wrong type for socket")
+	deadSocket(t, filepath.Join(dir, filepath.Base(dir)))
+	refusedPath(t, dir+"/", "a directory's name")
+	if _, err := os.Lstat(filepath.Join(dir, filepath.Base(dir))); err != nil {
+		t.Errorf("another file than the path's was removed: %v", err)
+	}
 	refusedPath(t, filepath.Join(dir, "no", "such", "directory"), "its directory", "must exist")
 	refusedPath(t, filepath.Join(dir, strings.Repeat("x", 120)), "107 bytes")
 	refusedPath(t, "@abstract", "not a path")

@@ -69,6 +69,7 @@ func TestUnixgramRace(t *testing.T) {
 // A socketThief steals the place of an exporter's socket.
 type socketThief struct {
 	t        *testing.T
+	user     int    // who the exporter is
 	dir      string // holds nothing but the socket
 	path     string
 	spare    string // outside of it, where the next thing to put there is made
@@ -81,7 +82,7 @@ type socketThief struct {
 func newSocketThief(t *testing.T, user int, netlink bool) *socketThief {
 	t.Helper()
 	top := t.TempDir()
-	a := &socketThief{t: t, dir: filepath.Join(top, "dir"), spare: filepath.Join(top, "spare"), file: filepath.Join(top, "secret")}
+	a := &socketThief{t: t, user: user, dir: filepath.Join(top, "dir"), spare: filepath.Join(top, "spare"), file: filepath.Join(top, "secret")}
 	a.path = filepath.Join(a.dir, "log")
 	must(t, os.Mkdir(a.dir, 0o777))
 	must(t, os.Chmod(a.dir, 0o777))
@@ -153,7 +154,7 @@ func (a *socketThief) putSocket() {
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: a.spare, Net: "unixgram"})
 	must(a.t, err)
 	must(a.t, os.Chmod(a.spare, 0o622))
-	must(a.t, os.Chown(a.spare, os.Getuid(), -1))
+	must(a.t, os.Chown(a.spare, a.user, -1)) // as root in a container can
 	must(a.t, os.Rename(a.spare, a.path))
 	a.other = conn
 }
@@ -285,4 +286,29 @@ func lockForEver(t *testing.T, path string) error {
 	}
 	t.Cleanup(func() { f.Close() })
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+// A socket that is connected takes nothing but from its peer, so that nobody else can connect to it and ask the kernel whose it is. It isn't
+// taken for the exporter's even so, with the exporter's user and mode on it.
+func TestUnixgramConnectedSocketIsNotOurs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	u, err := tryUnixgram(t, path, UnixgramOptions{})
+	must(t, err)
+	peer, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + "2", Net: "unixgram"})
+	must(t, err)
+	defer peer.Close()
+	other, err := net.DialUnix("unixgram", &net.UnixAddr{Name: path + "3", Net: "unixgram"}, &net.UnixAddr{Name: path + "2", Net: "unixgram"})
+	must(t, err)
+	defer other.Close()
+	must(t, os.Chmod(path+"3", 0o666))
+	must(t, os.Rename(path+"3", path))
+	dir, err := openDirectory(filepath.Dir(path))
+	must(t, err)
+	defer unix.Close(dir)
+	f, err := fileOf(dir, path, u.sockets[0].in.fd, 0o666)
+	defer f.release()
+	if err != nil || f.id != (fileID{}) {
+		t.Errorf("%+v, %v, want none", f, err)
+	}
+	refusedPath(t, path, "another program receives there")
 }

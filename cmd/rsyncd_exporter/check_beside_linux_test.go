@@ -12,7 +12,7 @@ import (
 )
 
 // Beside a running exporter with the same settings check says so and is content; it finds what else is wrong
-// all the same. The exporter is known by its locks or, where it has none, by its health page, encrypted or
+// all the same. The exporter is known by the lock of STATE_DIR or, where it has none, by its health page, encrypted or
 // not.
 func TestCheckBesideTheSameSettings(t *testing.T) {
 	dir, pki := testenv.Dir(t), testpki.Write(t)

@@ -30,7 +30,8 @@ func checkServe(ctx context.Context, cfg *Config, healthURL string, std stdio) (
 	running := runsBeside(ctx, refusals, healthURL)
 	for _, err := range refusals {
 		if running && inUse(err) {
-			fmt.Fprintf(std.out, "warning: %s: serve would refuse to start before the rsyncd_exporter that runs has stopped\n", oneLine(err))
+			fmt.Fprintf(std.out, "warning: %s: serve would refuse to start before the rsyncd_exporter that runs has stopped\n",
+				oneLine(err))
 			continue
 		}
 		fmt.Fprintf(std.err, "rsyncd_exporter: %s: serve would refuse to start\n", oneLine(err))

@@ -244,6 +244,9 @@ var checkCases = []struct {
 	{"a socket at a directory", refused, refused, func(p *place) []string {
 		return []string{"--listen-unixgram=" + p.mkdir("d", 0o755)}
 	}},
+	{"a socket at a directory with a slash", refused, refused, func(p *place) []string {
+		return []string{"--listen-unixgram=" + p.mkdir("d", 0o755) + "/"}
+	}},
 	{"a socket at a file", refused, refused, func(p *place) []string {
 		return []string{"--listen-unixgram=" + p.file("f", "", 0o644)}
 	}},

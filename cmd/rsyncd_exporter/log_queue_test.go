@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
-// Whoever logs never waits for who reads, the lines that are read are in order, and those that are missing are counted.
+// Whoever logs never waits for who reads, the lines that are read are in order, the last is among them, and those that
+// are missing are counted where they are missing.
 func TestALogThatNobodyReads(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -36,15 +38,44 @@ func TestALogThatNobodyReads(t *testing.T) {
 				t.Errorf("%q: %v", text, err)
 			}
 			dropped += n
+			last += n
 		default:
-			if _, err := fmt.Sscanf(text, "line %d", &n); err != nil || n <= last {
+			if _, err := fmt.Sscanf(text, "line %d", &n); err != nil || n != last+1 {
 				t.Errorf("%q after line %d: %v", text, last, err)
 			}
 			last = n
 			got++
 		}
 	}
-	if got < logQueueLines || dropped == 0 || got+dropped != lines {
-		t.Errorf("%d lines read and %d confessed as dropped of %d", got, dropped, lines)
+	if got < logQueueLines || dropped == 0 || got+dropped != lines || last != lines-1 {
+		t.Errorf("%d lines read, the last is %d, and %d confessed as dropped of %d", got, last, dropped, lines)
+	}
+}
+
+// A slowReader takes a while for each line.
+type slowReader struct{ lines int }
+
+func (s *slowReader) Write(line []byte) (int, error) {
+	time.Sleep(logPatience / 25)
+	s.lines++
+	return len(line), nil
+}
+
+// The end of the program waits for a reader that is slow, as long as it reads: the last line says why the program ends.
+func TestALogThatIsReadSlowly(t *testing.T) {
+	const lines = 50 // two times logPatience
+	to := &slowReader{}
+	q := newLogQueue(to)
+	for i := range lines {
+		fmt.Fprintln(q, "line", i)
+	}
+	q.end()
+	select {
+	case <-q.written:
+		if to.lines != lines {
+			t.Errorf("%d lines written of %d", to.lines, lines)
+		}
+	default:
+		t.Error("the end hasn't waited until all is written")
 	}
 }
