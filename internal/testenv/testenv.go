@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -106,16 +107,20 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// Port returns a port on 127.0.0.1 that is free for both UDP and TCP. Nothing reserves it.
+// Port returns a port that is free for both UDP and TCP. The kernel gives it to nobody who asks for any port, and no
+// two calls return the same one. Nothing reserves it.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+		port := 10_000 + rand.IntN(firstEphemeral()-10_000)
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		c, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		l.Close()
 		if err == nil {
 			c.Close()
@@ -124,6 +129,19 @@ func Port(t testing.TB) int {
 	}
 	t.Fatal("no port is free for both UDP and TCP")
 	return 0
+}
+
+var ports sync.Map // that Port has returned
+
+// firstEphemeral returns the first port that the kernel gives to sockets which ask for none: ip(7).
+func firstEphemeral() int {
+	const usual = 32768
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	first, _, _ := strings.Cut(string(b), "\t")
+	if n, nerr := strconv.Atoi(first); err == nil && nerr == nil && n > 11_000 {
+		return n
+	}
+	return usual
 }
 
 // Until polls until the condition holds, and fails the test when it doesn't in time. what completes "waited … for".
