@@ -127,6 +127,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
 	v.lists(s)
+	v.doors(s)
 	passed := v.assign(sockets, s)
 	v.readConf(&s.RsyncdConf)
 	c := &Config{
