@@ -127,4 +127,11 @@ func TestOpenSSLCRLs(t *testing.T) {
 			wantRevoked(t, peer(t, creds, client))
 		})
 	}
+	t.Run("version 1", func(t *testing.T) { // that openssl ca makes without a crlnumber
+		d.write("openssl.cnf", []byte(strings.Replace(opensslConf, "crlnumber = crlnumber\n", "", 1)))
+		d.revoke("ca.pem")
+		if _, err := LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "have the CA make one of version 2") {
+			t.Errorf("%v, want it refused", err)
+		}
+	})
 }
