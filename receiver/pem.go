@@ -48,37 +48,48 @@ const (
 // it there. It is refused behind the last block, where it can be the beginning of one that was cut
 // off, and where it looks like a part of a block. Blocks have no headers.
 func readPEM(file []byte) ([]pemBlock, error) {
+	blocks, behind, err := readBlocks(file)
+	if err == nil && behind.line > 0 {
+		return nil, behind.errorf("text behind the last block, as if another block were cut off: " +
+			writeAnew + ", or move this text before a block")
+	}
+	return blocks, err
+}
+
+// readBlocks is readPEM for a file in which text may stand behind the last block, too. It also
+// returns where that begins.
+func readBlocks(file []byte) (blocks []pemBlock, behind position, err error) {
 	if len(file) > 1 && file[0] == 0x30 && file[1] >= 0x80 { // a SEQUENCE of 128 bytes or more
-		return nil, errors.New("it is DER: convert it to PEM, by openssl x509, crl or pkey with -inform DER")
+		return nil, behind, errors.New("it is DER: convert it to PEM, by openssl x509, crl or pkey with -inform DER")
+	}
+	for _, mark := range []string{"\xef\xbb\xbf" + pemBegin, "\xff\xfe", "\xfe\xff"} {
+		if bytes.HasPrefix(file, []byte(mark)) {
+			return nil, behind, errors.New("it begins with a byte order mark, as editors on Windows write it: " +
+				"write it in ASCII, or in UTF-8 without that mark")
+		}
 	}
 	r := pemReader{rest: file}
-	var blocks []pemBlock
-	var text position // where text begins behind the last block
 	for r.next() {
 		switch {
 		case bytes.HasPrefix(r.line, []byte(pemBegin)):
 			block, err := r.block()
 			if err != nil {
-				return nil, err
+				return nil, behind, err
 			}
-			blocks, text = append(blocks, block), position{}
+			blocks, behind = append(blocks, block), position{}
 		case len(r.line) > 0:
 			if err := r.comment(); err != nil {
-				return nil, err
+				return nil, behind, err
 			}
-			if text.line == 0 {
-				text = r.at
+			if behind.line == 0 {
+				behind = r.at
 			}
 		}
 	}
-	switch {
-	case len(blocks) > 0 && text.line > 0:
-		return nil, text.errorf("text behind the last block, as if another block were cut off: " +
-			writeAnew + ", or move this text before a block")
-	case len(blocks) == 0:
-		return nil, errors.New(`no PEM block in it, which begins with "-----BEGIN "`)
+	if len(blocks) == 0 {
+		return nil, behind, errors.New(`no PEM block in it, which begins with "-----BEGIN "`)
 	}
-	return blocks, nil
+	return blocks, behind, nil
 }
 
 // A pemReader goes through a file line by line.

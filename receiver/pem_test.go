@@ -73,6 +73,23 @@ func TestCutOffFilesAreRefused(t *testing.T) {
 	}
 }
 
+// Who edits a file on Windows is told of the mark that no editor shows. encoding/pem passes over the first block then.
+func TestByteOrderMarks(t *testing.T) {
+	block := string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: append([]byte{4, 100}, make([]byte, 100)...)}))
+	var wide []byte
+	for i := range len(block) {
+		wide = append(wide, block[i], 0)
+	}
+	for what, file := range map[string]string{"UTF-8": "\xef\xbb\xbf" + block, "UTF-16": "\xff\xfe" + string(wide)} {
+		if _, err := readPEM([]byte(file)); err == nil || !strings.Contains(err.Error(), "a byte order mark") {
+			t.Errorf("%s: %v, want it named", what, err)
+		}
+	}
+	if blocks, err := readPEM([]byte("\xef\xbb\xbf# text\n" + block)); len(blocks) != 1 || err != nil {
+		t.Errorf("before text: %d blocks, %v", len(blocks), err)
+	}
+}
+
 // Base64 has one way to write each byte, and bits that stand for nothing may be the rest of something.
 func TestBitsBehindBase64(t *testing.T) {
 	if der, err := decodeBlock([]byte("MAA=")); err != nil || len(der) != 2 {

@@ -73,3 +73,25 @@ func TestCutOff(t *testing.T) {
 		})
 	}
 }
+
+// OpenSSL writes a key's text behind the key, unlike that of all else. Nothing can be missed there: a file has one key.
+func TestTextBehindAKey(t *testing.T) {
+	d := newTLSDir(t)
+	d.write("server.key", runIn(t, d.path, "openssl", "pkey", "-in", "server.key", "-text"))
+	file := d.read("server.key")
+	if bytes.HasSuffix(file, []byte("-----\n")) {
+		t.Fatal("no text is behind the key")
+	}
+	loadCredentials(t, d.options())
+	end := bytes.Index(file, []byte("-----END")) + len("-----END PRIVATE KEY-----")
+	for n := range len(file) {
+		if _, err := privateKey(file[:n]); (err == nil) != (n >= end) {
+			t.Errorf("the first %d of %d bytes: %v", n, len(file), err)
+		}
+	}
+	for what, behind := range map[string][]byte{"a second key": file, "half of one": file[:60], "half of its text": file[30:]} {
+		if _, err := privateKey(append(file[:len(file):len(file)], behind...)); err == nil {
+			t.Errorf("%s is taken for text", what)
+		}
+	}
+}

@@ -302,9 +302,10 @@ func keyPair(certificate, key []byte) (tls.Certificate, TLSFile, error) {
 	return pair, 0, nil
 }
 
-// privateKey returns the only private key of a PEM file.
+// privateKey returns the only private key of a PEM file. Text may stand behind it, as openssl pkey -text writes it:
+// another block can't be missed.
 func privateKey(file []byte) (key pemBlock, err error) {
-	blocks, err := readPEM(file)
+	blocks, _, err := readBlocks(file)
 	if err != nil {
 		return key, err
 	}

@@ -101,7 +101,7 @@ func (r *revocations) add(raw []byte, cas []*x509.Certificate, now time.Time) er
 		err = wholeCRL(raw)
 	}
 	if err != nil {
-		return fmt.Errorf("which can't be read: %w: get the list from its CA again", err)
+		return fmt.Errorf("which can't be read: %w: get the list again, or have the CA make one of version 2 (RFC 5280)", err)
 	}
 	ca, err := issuerOf(list, cas)
 	if err != nil {

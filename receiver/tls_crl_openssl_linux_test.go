@@ -127,4 +127,12 @@ func TestOpenSSLCRLs(t *testing.T) {
 			wantRevoked(t, peer(t, creds, client))
 		})
 	}
+	t.Run("version 1", func(t *testing.T) { // that openssl ca makes without a crlnumber and without reasons
+		d.write("openssl.cnf", []byte(strings.Replace(opensslConf, "crlnumber = crlnumber\n", "", 1)))
+		d.write("index.txt", nil)
+		runIn(t, d.path, "openssl", "ca", "-config", "openssl.cnf", "-keyfile", "ca.key", "-cert", "ca.pem", "-gencrl", "-out", "crl.pem")
+		if _, err := LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "have the CA make one of version 2") {
+			t.Errorf("%v, want it refused", err)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -46,20 +47,55 @@ func ParseSAN(s string) (SAN, error) {
 	case err == nil:
 		return SAN{ipSAN, ip.String()}, nil
 	case strings.Contains(s, ":"):
-		u, err := url.Parse(s)
-		if err != nil {
+		if err := checkURI(s); err != nil {
 			return SAN{}, err
-		}
-		if u.Scheme == "" {
-			return SAN{}, errors.New("a URI has a scheme, as spiffe://example.org/rsync has")
 		}
 		return SAN{uriSAN, s}, nil
 	case strings.Contains(s, "@"):
 		return SAN{emailSAN, s}, nil
 	case strings.Contains(s, "*"):
 		return SAN{}, errors.New("wildcards are not known: write each name, or leave TLS_ALLOWED_SANS out")
+	case !isDNSName(s):
+		return SAN{}, errors.New("it is neither a DNS name nor an address")
 	}
 	return SAN{dnsSAN, strings.ToLower(s)}, nil
+}
+
+// checkURI says why what has a colon is no URI that a certificate can have.
+func checkURI(s string) error {
+	u, err := url.Parse(s)
+	if err != nil {
+		return err
+	}
+	scheme, rest, _ := strings.Cut(s, ":")
+	if _, err := strconv.ParseUint(rest, 10, 16); err == nil {
+		return errors.New("a name in a certificate has no port: leave it out")
+	}
+	switch scheme {
+	case "DNS", "IP", "URI", "email": // OpenSSL's notation
+		return fmt.Errorf("no kind is written before a name: leave out %s:", scheme)
+	}
+	if u.Scheme == "" {
+		return errors.New("a URI has a scheme, as spiffe://example.org/rsync has")
+	}
+	return nil
+}
+
+// isDNSName says whether s can be a DNS name, perhaps with a dot at its end. One whose last label is a number is a
+// mistyped address.
+func isDNSName(s string) bool {
+	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
+	for _, label := range labels {
+		for i := range len(label) {
+			if b := label[i] | 0x20; !isDigit(label[i]) && (b < 'a' || b > 'z') && label[i] != '-' && label[i] != '_' {
+				return false
+			}
+		}
+		if label == "" || len(label) > 63 {
+			return false
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // The kinds of names in a certificate, by their tags (RFC 5280 section 4.2.1.6).

@@ -127,6 +127,7 @@ func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
 		s.ListenUDP.value, s.ListenUDP.origin = "off", "-p"
 	}
 	v.lists(s)
+	v.doors(s)
 	passed := v.assign(sockets, s)
 	v.readConf(&s.RsyncdConf)
 	c := &Config{
@@ -437,11 +438,13 @@ func (v *validator) webConfig(s *setting) string {
 		v.warn("WEB_CONFIG=%q (from %s): client_allowed_sans keeps out clients without a certificate, and exporter-toolkit panics "+
 			"at each of them: set client_auth_type: RequireAndVerifyClientCert", s.value, s.origin)
 	}
+	if err == nil && file.last != nil && file.last.anyCA {
+		v.warn("WEB_CONFIG=%q (from %s): it has no client_ca_file, so that a certificate of any CA that this machine trusts will do",
+			s.value, s.origin)
+	}
 	if err != nil {
 		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
-	} else if s.value != "" {
-		v.wholeWebConfig(s)
 	}
 	return s.value
 }

@@ -92,3 +92,17 @@ func TestUsersByNumber(t *testing.T) {
 		t.Errorf("%v, %v", got, v.problems)
 	}
 }
+
+// A flag that names no file of those that keep people out is a variable that nobody set, and must not let everybody in. An
+// empty variable is an unset one.
+func TestDoorsWithoutAFile(t *testing.T) {
+	for _, name := range []string{"TLS_CLIENT_CA", "TLS_CRL", "WEB_CONFIG"} {
+		setEnv(t, name+"=")
+		load(t)
+		flag := "--" + strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		got := loadError(t, flag+"=")
+		if want := name + `="" (from ` + flag + "): no file is named, which would let everybody in"; !strings.HasPrefix(got, want) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -34,6 +34,7 @@ func TestProblemsWithTLS(t *testing.T) {
 		{"no certificate and no key", []string{"--tls-cert=", "--tls-key="}, []string{
 			`TLS_CERT="" (from --tls-cert): LISTEN_TLS needs one: name a PEM file`, `TLS_KEY="" (from --tls-key): LISTEN_TLS needs one: name a PEM file`}},
 		{"names that nobody is asked for", []string{"--tls-client-ca=", "--tls-allowed-sans=a"}, []string{
+			`TLS_CLIENT_CA="" (from --tls-client-ca): no file is named, which would let everybody in: name it, or leave the flag out`,
 			`TLS_ALLOWED_SANS="a" (from --tls-allowed-sans): clients need no certificate without TLS_CLIENT_CA, and so nobody would be kept out: set TLS_CLIENT_CA`}},
 		{"the port of HTTP_LISTEN", []string{"--listen-tls=:8080"}, []string{`LISTEN_TLS=":8080" (from --listen-tls): HTTP_LISTEN is ":8080", the same port`}},
 		{"the port of LISTEN_TCP", []string{"--listen-tcp=127.0.0.1:6514"}, []string{`LISTEN_TLS=":6514" (from --listen-tls): LISTEN_TCP has "127.0.0.1:6514", the same port`}},

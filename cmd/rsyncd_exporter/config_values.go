@@ -137,6 +137,15 @@ func (v *validator) lists(s *settings) {
 	}
 }
 
+// doors reports flags that name no file where a file would keep people out: --tls-client-ca=$CA, and nobody has set CA.
+func (v *validator) doors(s *settings) {
+	for _, set := range []*setting{&s.TLSClientCA, &s.TLSCrl, &s.WebConfig} {
+		if set.value == "" && set.origin == set.flag {
+			v.problem(set, errors.New("no file is named, which would let everybody in"), "name it, or leave the flag out")
+		}
+	}
+}
+
 // addresses returns the addresses of a listener, none where it is off.
 func (v *validator) addresses(s *setting) []string {
 	if s.off() {

@@ -4,36 +4,37 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 
 	"go.yaml.in/yaml/v2"
 )
 
-// maxWebConfig is how much of a web configuration file is looked at.
-const maxWebConfig = 1 << 20
-
-// wholeWebConfig reports what exporter-toolkit passes over in a web configuration file that it accepts, and that then lets
+// wholeWebConfig says what exporter-toolkit passes over in a web configuration file that it accepts, and that then lets
 // everybody in.
-func (v *validator) wholeWebConfig(s *setting) {
-	f, err := os.Open(s.value)
-	if err != nil {
-		return // the toolkit has told
+func wholeWebConfig(content []byte) error {
+	documents := yaml.NewDecoder(bytes.NewReader(content))
+	var first struct {
+		Users map[string]any `yaml:"basic_auth_users"`
+		TLS   map[string]any `yaml:"tls_server_config"`
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxWebConfig))
-	if err != nil || len(text) == maxWebConfig {
-		return
+	var keys, more map[string]any
+	if err := yaml.Unmarshal(content, &keys); err != nil {
+		return err
 	}
-	documents := yaml.NewDecoder(bytes.NewReader(text))
-	var first, more map[string]any
-	_ = documents.Decode(&first) // it is the toolkit that judges it
-	if users, ok := first["basic_auth_users"]; ok {
-		if list, _ := users.(map[any]any); len(list) == 0 {
-			v.problem(s, errors.New("basic_auth_users names nobody, which lets everybody in: is the file cut off?"),
-				"name users, or take the key out")
+	if err := documents.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, given := keys["basic_auth_users"]; given && len(first.Users) == 0 {
+		return errors.New("basic_auth_users names nobody, which lets everybody in: " +
+			"name users, or take the key out, unless the file is cut off")
+	}
+	if names, given := first.TLS["client_allowed_sans"]; given {
+		if list, _ := names.([]any); len(list) == 0 {
+			return errors.New("client_allowed_sans names nobody, which lets every certificate in: " +
+				"give names, or take the key out, unless the file is cut off")
 		}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
-		v.problem(s, errors.New("it has a second document, behind ---, which is not read"), "write all in one")
+		return errors.New("it has a second document, behind ---, which is not read: write all in one")
 	}
+	return nil
 }

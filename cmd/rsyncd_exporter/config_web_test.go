@@ -18,6 +18,8 @@ func TestWebConfigsThatNameNobody(t *testing.T) {
 		{"cut off in the first user's line", "basic_auth_users:\n  ", "basic_auth_users names nobody"},
 		{"an empty map", "basic_auth_users: {}\n", "basic_auth_users names nobody"},
 		{"null", "http_server_config:\n  http2: true\nbasic_auth_users: ~\n", "basic_auth_users names nobody"},
+		{"an empty list of names", strings.Replace(mutualTLS, "    - prometheus.example.org\n", "", 1), "client_allowed_sans names nobody"},
+		{"a list of no names", strings.Replace(mutualTLS, "\n    - prometheus.example.org", " []", 1), "client_allowed_sans names nobody"},
 		{"in a second document", "http_server_config:\n  http2: true\n---\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},
 		{"behind an empty document", "---\n---\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},
 		{"behind an end", "http_server_config:\n  http2: true\n...\nbasic_auth_users:\n  a: " + hash + "\n", "it has a second document"},

@@ -19,6 +19,9 @@ type webSettings struct {
 	users       map[string]string // hashes of passwords; none: nobody is asked for one
 	encrypted   bool
 	needsClient bool     // clients must show a certificate
+	ownCA       bool     // it has the CAs of their certificates
+	anyCA       bool     // it has none, so that the CAs are those that the machine trusts
+	names       bool     // of clients' certificates are asked for
 	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
 	files       []string // certificates and keys
 }
@@ -63,6 +66,12 @@ func (f *webFile) read() (*webSettings, error) {
 	case f.first.needsClient && !s.needsClient:
 		return nil, errors.New("it has asked for client certificates since the start, and doesn't now: " +
 			"restart to serve without them")
+	case f.first.ownCA && !s.ownCA:
+		return nil, errors.New("it has had a CA of clients since the start, and has none now: " +
+			"restart to take certificates of all CAs that this machine trusts")
+	case f.first.names && !s.names:
+		return nil, errors.New("it has named clients in client_allowed_sans since the start, and names none now: " +
+			"restart to take every certificate")
 	}
 	f.last = s
 	return s, nil
@@ -91,15 +100,24 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	if err := yaml.UnmarshalStrict(content, &c); err != nil {
 		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 	}
+	if err := wholeWebConfig(content); err != nil {
+		return nil, err
+	}
 	s := &webSettings{content: content, users: map[string]string{}, encrypted: c.TLSConfig.IsEnabled()}
 	for name, hash := range c.Users {
 		s.users[name] = string(hash)
 	}
 	switch c.TLSConfig.ClientAuth {
+	case "VerifyClientCertIfGiven", "RequireAndVerifyClientCert":
+		s.ownCA = c.TLSConfig.ClientCAs != "" || c.TLSConfig.ClientCAsText != ""
+		s.anyCA = !s.ownCA
+	}
+	switch c.TLSConfig.ClientAuth {
 	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
 		s.needsClient = true
 	}
-	s.mayNeed = !s.needsClient && c.TLSConfig.ClientAllowedSans != nil
+	s.names = c.TLSConfig.ClientAllowedSans != nil
+	s.mayNeed = !s.needsClient && s.names
 	c.TLSConfig.SetDirectory(filepath.Dir(path))
 	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
 		if name != "" {
