@@ -373,12 +373,9 @@ type socketWatch struct {
 func (w socketWatch) Run(ctx context.Context) error {
 	lost := map[*receiver.Unixgram]bool{}
 	rebinds := map[*receiver.Unixgram]uint64{}
+	unsure := map[*receiver.Unixgram]bool{}
 	for _, u := range w.sockets {
-		if err := u.Unsure(); err != nil {
-			w.log.Warn("others may write to the socket's directory, and the kernel can't be asked whether the socket file is the exporter's: "+
-				"socket_in_place may be wrong", "input", u.String(), "error", err.Error(),
-				"remedy", "allow netlink sockets (RestrictAddressFamilies=AF_NETLINK), or a directory that only root and this user may write to")
-		}
+		unsure[u] = w.tellUnsure(u)
 	}
 	look := time.NewTicker(tickInterval)
 	defer look.Stop()
@@ -394,6 +391,7 @@ func (w socketWatch) Run(ctx context.Context) error {
 			case ctx.Err() != nil: // the file goes at the end
 				return nil
 			case n > rebinds[u]:
+				unsure[u] = unsure[u] || w.tellUnsure(u)
 				w.log.Warn("somebody removed the socket file: it has been made again, and what was logged meanwhile is lost", "input", u.String())
 			case !inPlace && !lost[u]:
 				w.log.Warn("the socket file is gone or somebody else's: programs that connect to it now don't reach the exporter",
@@ -404,6 +402,18 @@ func (w socketWatch) Run(ctx context.Context) error {
 			rebinds[u], lost[u] = n, !inPlace
 		}
 	}
+}
+
+// tellUnsure warns where nobody can say whose the socket file is.
+func (w socketWatch) tellUnsure(u *receiver.Unixgram) bool {
+	err := u.Unsure()
+	if err == nil {
+		return false
+	}
+	w.log.Warn("others may write to the socket's directory, and the kernel can't be asked whether the socket file is the exporter's: "+
+		"socket_in_place may be wrong", "input", u.String(), "error", err.Error(),
+		"remedy", "allow netlink sockets (RestrictAddressFamilies=AF_NETLINK), or a directory that only root and this user may write to")
+	return true
 }
 
 func (socketWatch) String() string { return "socket watch" }
