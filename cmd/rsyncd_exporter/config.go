@@ -441,7 +441,7 @@ func (v *validator) webConfig(s *setting) string {
 		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
 	} else if s.value != "" {
-		v.wholeWebConfig(s)
+		v.wholeWebConfig(s, file.last.content)
 	}
 	return s.value
 }

@@ -19,6 +19,7 @@ type webSettings struct {
 	users       map[string]string // hashes of passwords; none: nobody is asked for one
 	encrypted   bool
 	needsClient bool     // clients must show a certificate
+	namesClient bool     // the certificate must have a name of client_allowed_sans
 	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
 	files       []string // certificates and keys
 }
@@ -63,6 +64,9 @@ func (f *webFile) read() (*webSettings, error) {
 	case f.first.needsClient && !s.needsClient:
 		return nil, errors.New("it has asked for client certificates since the start, and doesn't now: " +
 			"restart to serve without them")
+	case f.first.namesClient && !s.namesClient:
+		return nil, errors.New("it has had client_allowed_sans since the start, and names none now: " +
+			"restart to let in whatever client_ca has signed")
 	}
 	f.last = s
 	return s, nil
@@ -99,6 +103,7 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
 		s.needsClient = true
 	}
+	s.namesClient = len(c.TLSConfig.ClientAllowedSans) > 0
 	s.mayNeed = !s.needsClient && c.TLSConfig.ClientAllowedSans != nil
 	c.TLSConfig.SetDirectory(filepath.Dir(path))
 	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
