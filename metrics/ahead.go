@@ -3,13 +3,11 @@ package metrics
 import "time"
 
 // aheadFor is for how long times must lie in the future before the clock that gave them is taken for the wrong one.
-// A machine without a clock of
-// its own starts in the past, and has the time within minutes.
+// A machine without a clock of its own starts in the past, and has the time within minutes.
 const aheadFor = time.Hour
 
 // mendAhead brings times back that a clock has given which was ahead: nobody would notice that a backup has failed
-// since. now is the present by
-// the sessions' clock, which doesn't jump.
+// since. now is the present by the sessions' clock, which doesn't jump.
 func (s *Store) mendAhead(now int64) {
 	isAhead, latest := false, s.at+int64(grain)
 	times := func(f func(at *int64)) {

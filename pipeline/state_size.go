@@ -7,13 +7,12 @@ import (
 	"reflect"
 )
 
-// A State that was made up can name millions of sessions, hosts or users in as many bytes, since gob writes one of
-// which nothing is
-// known as a single byte. Decoded each takes hundreds. So they are counted first.
+// A State that was made up can name millions of sessions, hosts or users in as many bytes, since gob writes one of which
+// nothing is known as a single byte. Decoded each takes hundreds. So they are counted first.
 const (
 	stateGrowth = 16        // memory of what is in the lists for each byte of the payload; real states come to 4
 	stateSlack  = 1 << 20   // for small ones
-	mostState   = 256 << 20 // of any
+	mostState = 512 << 20 // of any
 )
 
 // checkSize returns an error if the lists in a payload, decoded, take more memory than a real State's do.
@@ -38,8 +37,7 @@ func checkSize(payload []byte) error {
 }
 
 // outlineOf returns a type into which gob decodes the lists of t, down to a depth, and next to nothing else: of
-// what is in the deepest lists
-// only the smallest field. deeper says that there are lists further down.
+// what is in the deepest lists only the smallest field. deeper says that there are lists further down.
 func outlineOf(t reflect.Type, depth int) (outline reflect.Type, deeper bool) {
 	var fields []reflect.StructField
 	for i := range t.NumField() {

@@ -48,9 +48,12 @@ func (i fileInfo) wrongKind(path string) error {
 	return fmt.Errorf("%q is %s, not a regular file: %w", path, kind, fs.ErrInvalid)
 }
 
-// openLog opens a file that stat has shown to be a regular one. O_NONBLOCK keeps a FIFO that has taken its place from stopping us.
+// logFlags open a log. O_NONBLOCK keeps a FIFO that has taken its place from stopping us.
+const logFlags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// openLog opens a file that stat has shown to be a regular one.
 func openLog(path string, follow bool) (int, error) {
-	flags := unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	flags := logFlags
 	if !follow {
 		flags |= unix.O_NOFOLLOW
 	}

@@ -1,11 +1,16 @@
 package receiver
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // Who owns a log's directory, and may not read a file that the exporter may, can't have it read by a link in the log's place, nor what lies beside
@@ -64,4 +69,60 @@ func TestAStrangersLink(t *testing.T) {
 		reachCount(t, sink, 3)
 		sink.check(t, false, "a", "b", "c")
 	})
+}
+
+// Who owns a log's directory can't have what a link leads to swapped between the look at it and its use: neither the link, where one of root's lies
+// in his directory, nor the directory itself.
+func TestAStrangersLinkThatComesAndGoes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root: links of another user are made")
+	}
+	const stranger = 64001
+	for name, prepare := range map[string]func(t *testing.T, dir, private string) (path, one, other string){
+		"root's link": func(t *testing.T, dir, private string) (path, one, other string) {
+			path, other = filepath.Join(dir, "current"), filepath.Join(dir, "other")
+			create(t, filepath.Join(dir, "log")).write("honest\n")
+			must(t, os.Symlink("log", path))
+			must(t, os.Symlink(filepath.Join(private, "log"), other))
+			return path, path, other
+		},
+		"a directory": func(t *testing.T, dir, private string) (path, one, other string) {
+			one, other = filepath.Join(dir, "logs"), filepath.Join(dir, "other")
+			must(t, os.Mkdir(one, 0o755))
+			create(t, filepath.Join(one, "log")).write("honest\n")
+			must(t, os.Symlink(private, other))
+			return filepath.Join(one, "log"), one, other
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, private := t.TempDir(), t.TempDir()
+			create(t, filepath.Join(private, "log")).write("secret\n")
+			path, one, other := prepare(t, dir, private)
+			must(t, os.Lchown(other, stranger, stranger))
+			ctx, cancel := context.WithCancel(t.Context())
+			swapped := make(chan error, 1)
+			go func() {
+				var err error
+				for err == nil && ctx.Err() == nil {
+					err = unix.Renameat2(unix.AT_FDCWD, one, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+				}
+				swapped <- err
+			}()
+			for range testenv.Tortured(20_000, 500_000) {
+				fd, err := openFollowing(path)
+				if err != nil {
+					continue
+				}
+				var b [6]byte
+				_, err = unix.Read(fd, b[:])
+				unix.Close(fd)
+				if must(t, err); string(b[:]) != "honest" {
+					t.Errorf("opened and read %q", b)
+					break
+				}
+			}
+			cancel()
+			must(t, <-swapped)
+		})
+	}
 }
