@@ -73,7 +73,7 @@ func checkURI(s string) error {
 	}
 	switch scheme {
 	case "DNS", "IP", "URI", "email": // OpenSSL's notation
-		return fmt.Errorf("no kind is written before a name: leave out %s:", scheme)
+		return fmt.Errorf("no kind is written before a name: leave out %q", scheme+":")
 	}
 	if u.Scheme == "" {
 		return errors.New("a URI has a scheme, as spiffe://example.org/rsync has")

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,10 @@ func passwordFile(t *testing.T, path, password string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, path, fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
+	writeFile(t, path+".new", fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
+	if err := os.Rename(path+".new", path); err != nil { // while it is written, it names nobody
+		t.Fatal(err)
+	}
 }
 
 // A loginClient asks for /metrics with passwords, from an address of its own for each connection.
