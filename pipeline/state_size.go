@@ -12,7 +12,7 @@ import (
 const (
 	stateGrowth = 16        // memory of what is in the lists for each byte of the payload; real states come to 4
 	stateSlack  = 1 << 20   // for small ones
-	mostState = 512 << 20 // of any
+	mostState   = 512 << 20 // of any
 )
 
 // checkSize returns an error if the lists in a payload, decoded, take more memory than a real State's do.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -96,22 +98,18 @@ func askHealth(ctx context.Context, target string) error {
 			return &tls.Certificate{}, nil // none
 		},
 	}
-	client := &http.Client{
-		Timeout:       healthcheckTimeout,
-		Transport:     &http.Transport{TLSClientConfig: encryption},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	resp, err := askOnce(req, encryption)
 	switch {
 	case err != nil && asked.Load() && isRefusal(err):
 		return errWantsCertificate
 	case err != nil:
-		return err
+		return fmt.Errorf("%s: %w", target, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -120,11 +118,47 @@ func askHealth(ctx context.Context, target string) error {
 	return nil
 }
 
+// askOnce sends a request on a connection of its own, which closing the answer's body closes. Its errors are the
+// connection's: http.Transport has words of its own for a server that closes before the request is written.
+func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) {
+	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[req.URL.Scheme])
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(req.Context(), "tcp", net.JoinHostPort(req.URL.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(req.Context(), func() { conn.SetDeadline(time.Unix(1, 0)) })
+	if req.URL.Scheme == "https" {
+		encryption.ServerName = req.URL.Hostname()
+		conn = tls.Client(conn, encryption)
+	}
+	_ = req.Write(conn) // a server that closes meanwhile may have said why: reading tells
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		stop()
+		conn.Close()
+		if ended := context.Cause(req.Context()); ended != nil {
+			err = ended
+		}
+		return nil, err
+	}
+	resp.Body = closing{resp.Body, conn}
+	return resp, nil
+}
+
+// A closing body is an answer's last one on its connection.
+type closing struct {
+	io.ReadCloser
+	conn net.Conn
+}
+
+func (c closing) Close() error { return c.conn.Close() }
+
 // isRefusal says whether the other side has ended a connection: by an alert of TLS, which is certificate_required where a
 // client certificate is missing (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
 func isRefusal(err error) bool {
 	var alert *net.OpError
-	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.EOF) ||
+	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
