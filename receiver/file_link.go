@@ -16,7 +16,8 @@ import (
 // the file belongs that it leads to.
 
 // errStranger is what the error wraps that says so.
-var errStranger = errors.New("belongs to neither root, nor this program's user, nor the owner of what it leads to, and isn't followed (name the file itself, or make the link as root)")
+var errStranger = errors.New("belongs to neither root, nor this program's user, nor the owner of what it leads to, " +
+	"and isn't followed (name the file itself, or make the link as root)")
 
 // Bounds of a path: of symbolic links as in Linux, and of names, with those in links.
 const (
