@@ -43,24 +43,39 @@ func TestNothingIsShownBeforeTheFirstSave(t *testing.T) {
 	})
 }
 
-// Restored counters aren't shown before the files have been read on.
+// Restored counters are shown once the files have been read on and what was restored is durable, not before.
 func TestNothingIsShownWhileFilesAreReadOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files, err := receiver.FollowFiles(receiver.FileSetOptions{
-			Paths:  []string{filepath.Join(t.TempDir(), "log")},
-			Source: func(path string, scope uint32) receiver.Source { return receiver.Source{Name: path, Scope: scope} },
-		}, nil) // which nobody runs
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer files.Close()
-		pr, _ := slowDisk(t, &kept{state: &pipeline.State{}}, &inputs{files: files})
-		shown := pr.caughtUp(t.Context())
-		time.Sleep(time.Hour)
-		select {
-		case <-shown:
-			t.Error("counters may be shown before the files have been read on")
-		default:
-		}
-	})
+	for _, c := range []struct{ read, durable bool }{{false, true}, {true, false}, {true, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			in := &inputs{}
+			if !c.read {
+				files, err := receiver.FollowFiles(receiver.FileSetOptions{
+					Paths:  []string{filepath.Join(t.TempDir(), "log")},
+					Source: func(path string, scope uint32) receiver.Source { return receiver.Source{Name: path, Scope: scope} },
+				}, nil) // which nobody runs
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer files.Close()
+				in.files = files
+			}
+			pr, _ := slowDisk(t, &kept{state: &pipeline.State{}}, in)
+			pr.settled = make(chan struct{})
+			if c.durable {
+				close(pr.settled)
+			}
+			shown := pr.caughtUp(t.Context())
+			time.Sleep(time.Hour)
+			select {
+			case <-shown:
+				if !c.read || !c.durable {
+					t.Errorf("files read on: %v, durable: %v, and counters are shown", c.read, c.durable)
+				}
+			default:
+				if c.read && c.durable {
+					t.Error("counters are never shown")
+				}
+			}
+		})
+	}
 }
