@@ -5,13 +5,14 @@ package receiver
 import (
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // FAULTS U6, U7, and FACTS 1.3: a datagram is one message, whatever is in it; an empty one is an empty message; one that is too long is
@@ -105,22 +106,19 @@ func TestUDPBindErrors(t *testing.T) {
 // withoutCapability runs f on a thread that lacks one capability, and throws the thread away.
 func withoutCapability(t *testing.T, capability uint, f func()) {
 	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	var err error
+	testenv.OnThrownThread(func() {
 		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var data [2]unix.CapUserData
-		err := unix.Capget(&hdr, &data[0])
-		if err == nil {
+		if err = unix.Capget(&hdr, &data[0]); err == nil {
 			data[capability/32].Effective &^= 1 << (capability % 32)
 			err = unix.Capset(&hdr, &data[0])
 		}
 		if err == nil {
 			f()
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

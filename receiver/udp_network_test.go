@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,13 +15,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // inNetwork runs f on a thread in a network namespace of its own, where only loopback is, up, with this MTU, and throws the thread away. What f
 // makes stays in that network, also when other threads use it.
 func inNetwork(t *testing.T, mtu uint32, f func()) {
 	t.Helper()
-	onThrownThread(func() {
+	testenv.OnThrownThread(func() {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			t.Errorf("a network namespace (this test needs root, or CAP_SYS_ADMIN): %v", err)
 			return
@@ -31,22 +32,6 @@ func inNetwork(t *testing.T, mtu uint32, f func()) {
 		setInterface(t, "lo", unix.SIOCSIFFLAGS, func(ifr *unix.Ifreq) { ifr.SetUint16(unix.IFF_UP) })
 		f()
 	})
-}
-
-// onThrownThread runs f on a thread that ends with it, and waits. It is not the first thread, which doesn't end, and is what /proc/self shows.
-func onThrownThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done) // also when f ends by t.Fatal
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			onThrownThread(f)
-			runtime.UnlockOSThread()
-			return
-		}
-		f() // the thread is never unlocked
-	}()
-	<-done
 }
 
 // setInterface changes something about a network interface, netdevice(7).

@@ -18,12 +18,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // asUser runs f on a thread that belongs to another user, and throws the thread away.
 func asUser(t *testing.T, uid int, f func()) {
 	t.Helper()
-	onThrownThread(func() {
+	testenv.OnThrownThread(func() {
 		// The raw call changes one thread; package syscall's changes all.
 		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
 		if errno != 0 {

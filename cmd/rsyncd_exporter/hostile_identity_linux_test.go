@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -560,21 +559,19 @@ func otherMachine(t *testing.T, number, port int) net.Conn {
 // dialWithin opens a UDP socket in a network namespace, which it stays in.
 func dialWithin(t *testing.T, namespace, address string) net.Conn {
 	t.Helper()
-	dialled := make(chan error)
 	var c net.Conn
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread is of no use to others, and ends with the goroutine
-		ns, err := os.Open(namespace)
-		if err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			ns.Close()
+	var err error
+	testenv.OnThrownThread(func() {
+		var ns *os.File
+		if ns, err = os.Open(namespace); err != nil {
+			return
 		}
-		if err == nil {
+		defer ns.Close()
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {
 			c, err = net.Dial("udp4", address)
 		}
-		dialled <- err
-	}()
-	if err := <-dialled; err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
