@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,42 +19,16 @@ import (
 // exact. Each message's weight is its number's square, so that a lost one and a doubled one don't cancel out.
 func TestForwardersDeliverEverything(t *testing.T) {
 	const messages = 4000
-	for _, c := range []struct {
-		name, input string
-		start       func(t testing.TB, pki string, port int) *testenv.Forwarder
-	}{
-		{"rsyslog UDP", "udp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
-			return testenv.StartRsyslog(t, "rsyncd_exporter-udp.conf", p)
-		}},
-		{"rsyslog TCP", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
-			return testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", p)
-		}},
-		{"rsyslog TLS", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder { return testenv.StartRsyslogTLS(t, pki, p) }},
-		{"syslog-ng UDP", "udp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNG(t, "rsyncd_exporter-udp.conf", p)
-		}},
-		{"syslog-ng TCP, syslog()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNG(t, "rsyncd_exporter-tcp.conf", p)
-		}},
+	lineFramed := []shippedForwarder{ // not shipped, since line feeds in file names end messages there
 		{"syslog-ng TCP, network()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder { return testenv.StartSyslogNGNetwork(t, p) }},
-		{"syslog-ng TLS, syslog()", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
-		}},
 		{"syslog-ng TLS, network()", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder {
 			return testenv.StartSyslogNGTLS(t, "network", pki, p)
 		}},
-	} {
+	}
+	for _, c := range slices.Concat(shippedForwarders, lineFramed) {
 		t.Run(c.name, func(t *testing.T) {
 			port := testenv.Port(t)
-			args := []string{fmt.Sprintf("--listen-%s=127.0.0.1:%d", c.input, port)}
-			if c.input != "udp" {
-				args = append(args, "--listen-udp=off")
-			}
-			pki := ""
-			if c.input == "tls" {
-				pki = testpki.Write(t)
-				args = append(args, tlsArgs(pki)...)
-			}
+			args, pki := c.args(t, port)
 			e := startExporter(t, args...)
 			want := logTransfers(t, c.start(t, pki, port).Socket, messages)
 			var s map[string]float64
