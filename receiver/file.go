@@ -309,7 +309,7 @@ func (f *File) asBefore() bool {
 // that is followed.
 func (f *File) place() (dir, base string) {
 	path := f.opt.Path
-	if real, err := resolve(path); err == nil {
+	if real, err := Resolve(path); err == nil {
 		path = real
 	}
 	return filepath.Dir(path), filepath.Base(path)

@@ -149,8 +149,9 @@ func closeDir(fd int) {
 	}
 }
 
-// resolve returns the path without symbolic links.
-func resolve(path string) (string, error) {
+// Resolve returns the absolute path without symbolic links of what path leads to. A link is followed if it is root's, this
+// user's, or belongs to whom that belongs which it leads to; another one is an error.
+func Resolve(path string) (string, error) {
 	w, err := walkTo(path)
 	if err != nil {
 		return "", err

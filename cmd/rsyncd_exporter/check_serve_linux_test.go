@@ -287,6 +287,9 @@ var checkCases = []struct {
 	{"a state behind a link", taken, taken, func(p *place) []string {
 		return []string{"--state-dir=" + p.link("l", p.mkdir("state", 0o700))}
 	}},
+	{"a state behind a stranger's link", refused, taken, func(p *place) []string { // to the user, root is none
+		return []string{"--state-dir=" + p.foreign(p.link("l", p.mkdir("state", 0o700)))}
+	}},
 	{"a state behind a dangling link", refused, refused, func(p *place) []string {
 		return []string{"--state-dir=" + p.link("l", p.path("nowhere"))}
 	}},

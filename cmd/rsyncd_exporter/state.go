@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -66,9 +65,10 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	return k, nil
 }
 
-// realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with DynamicUser=.
+// realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with
+// DynamicUser=. A stranger's link is left for state.Open to refuse.
 func realDir(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
+	if real, err := receiver.Resolve(path); err == nil {
 		return real
 	}
 	return path
