@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -106,4 +107,19 @@ func printPattern(w io.Writer, pattern string, all []string) {
 		}
 		fmt.Fprintf(w, "  %s\n", printable(path))
 	}
+}
+
+// printDaemon prints which files are one daemon's.
+func printDaemon(w io.Writer, d receiver.Daemon) {
+	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
+		return
+	}
+	var names []string
+	for _, path := range d.Paths {
+		names = append(names, printable(path))
+	}
+	if d.Syslog {
+		names = append(names, "syslog")
+	}
+	fmt.Fprintf(w, "one daemon: %s\n", strings.Join(names, ", "))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -200,19 +199,4 @@ func (c *Config) hostOf(path string) string {
 		}
 	}
 	return ""
-}
-
-// printDaemon prints which files are one daemon's.
-func printDaemon(w io.Writer, d receiver.Daemon) {
-	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
-		return
-	}
-	var names []string
-	for _, path := range d.Paths {
-		names = append(names, printable(path))
-	}
-	if d.Syslog {
-		names = append(names, "syslog")
-	}
-	fmt.Fprintf(w, "one daemon: %s\n", strings.Join(names, ", "))
 }
