@@ -18,20 +18,18 @@ import (
 // runCheck prints the settings in force, or every problem with them, and why serve would refuse to start. With files, it says how much of these would be
 // understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
-	s := newSettings()
-	s.takesFiles = true
-	cfg, s, err := loadSettings(s, args, nil)
+	cfg, given, err := checkConfig(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
 	if err != nil {
 		return usageError(std, err)
 	}
-	if len(s.files) > 0 {
-		return checkFiles(ctx, cfg, s.files, std)
+	if len(given.Files) > 0 {
+		return checkFiles(ctx, cfg, given.Files, std)
 	}
 	tab := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	for _, set := range s.all() {
+	for _, set := range given.Settings {
 		fmt.Fprintf(tab, "%s\t%s\t%s\n", set.name, printable(set.value), printable(set.origin))
 	}
 	tab.Flush()
@@ -55,7 +53,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
 	}
 	warnOfUnreadable(std.out, cfg.Files)
-	status := checkServe(ctx, cfg, (&validator{}).healthURL(s), std)
+	status := checkServe(ctx, cfg, given.HealthURL, std)
 	if status == exitOK {
 		fmt.Fprintln(std.out, "ok")
 	}

@@ -130,7 +130,7 @@ func TestPatternsOfP(t *testing.T) {
 		"/*.log": "/*.log", "/odd[1]": `/odd\[1]`, "/odd[": `/odd\[`, "/new?": "/new?", "/plain": "/plain",
 	} {
 		given, want = dir+given, dir+want
-		if got := load(t, "-p", given).Files; len(got) != 1 || got[0] != want {
+		if got := mustLoad(t, "-p", given).Files; len(got) != 1 || got[0] != want {
 			t.Errorf("-p %s: %q, want %q", given, got, want)
 		}
 	}

@@ -17,9 +17,6 @@ import (
 	"rsyncd_exporter/state"
 )
 
-// serverName is how the health page of an exporter names its server.
-const serverName = "rsyncd_exporter"
-
 // checkServe says why serve would refuse to start now: it opens what serve opens, by the same functions and in
 // the same order, and closes it. What can't be undone isn't done: no socket file, lock or directory is made,
 // and the sockets that are bound for a moment receive nothing.

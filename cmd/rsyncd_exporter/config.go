@@ -19,8 +19,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/prometheus/exporter-toolkit/web"
-
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/receiver"
 )
@@ -78,26 +76,44 @@ const (
 	maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 )
 
-// loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. It returns the
-// settings in both forms, or every problem with them, as a joined error. That error is flag.ErrHelp where the flags ask for help. It opens
-// no input. sockets are those that the process was started with.
-func loadConfig(args []string, sockets ...systemd.Socket) (*Config, *settings, error) {
+// loadConfig reads the settings from the process environment and the flags; a flag beats a variable beats the default. The
+// error joins every problem with them; it is flag.ErrHelp where the flags ask for help. It opens no input. sockets are
+// those that the process was started with.
+func loadConfig(args []string, sockets ...systemd.Socket) (*Config, error) {
 	return loadSettings(newSettings(), args, sockets)
 }
 
+// Given is what the settings were made of, for people to look at.
+type Given struct {
+	Settings  []*setting // in the order of the documentation
+	Files     []string   // arguments that are no flags
+	HealthURL string     // where an exporter with these settings tells whether it is healthy; empty if nobody can know
+}
+
+// checkConfig is loadConfig for arguments among which there may be files. It also returns what was given.
+func checkConfig(args []string) (*Config, *Given, error) {
+	s := newSettings()
+	s.takesFiles = true
+	cfg, err := loadSettings(s, args, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cfg, &Given{s.all(), s.files, (&validator{}).healthURL(s)}, nil
+}
+
 // loadSettings is loadConfig for settings that are at their defaults.
-func loadSettings(s *settings, args []string, sockets []systemd.Socket) (*Config, *settings, error) {
+func loadSettings(s *settings, args []string, sockets []systemd.Socket) (*Config, error) {
 	problems := s.readEnvironment()
 	problems = append(problems, s.parseFlags(args, nil)...)
 	if slices.Contains(problems, flag.ErrHelp) {
-		return nil, nil, flag.ErrHelp
+		return nil, flag.ErrHelp
 	}
 	v := &validator{problems: problems}
 	cfg := v.validate(s, sockets)
 	if len(v.problems) > 0 {
-		return nil, nil, errors.Join(v.problems...)
+		return nil, errors.Join(v.problems...)
 	}
-	return cfg, s, nil
+	return cfg, nil
 }
 
 // A validator turns settings as given into a Config and collects what is wrong with them.
@@ -429,22 +445,12 @@ func (v *validator) stateDir(s *setting) string {
 
 // webConfig returns the path of a web configuration file that the toolkit accepts.
 func (v *validator) webConfig(s *setting) string {
-	file := newWebFile(s.value)
-	err := file.check()
-	if err == nil {
-		err = web.Validate(s.value)
-	}
-	if err == nil && file.last != nil && file.last.mayNeed {
-		v.warn("WEB_CONFIG=%q (from %s): client_allowed_sans keeps out clients without a certificate, and exporter-toolkit panics "+
-			"at each of them: set client_auth_type: RequireAndVerifyClientCert", s.value, s.origin)
-	}
-	if err == nil && file.last != nil && file.last.anyCA {
-		v.warn("WEB_CONFIG=%q (from %s): it has no client_ca_file, so that a certificate of any CA that this machine trusts will do",
-			s.value, s.origin)
-	}
+	warnings, err := checkWebConfig(s.value)
 	if err != nil {
-		err = errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
+	}
+	for _, w := range warnings {
+		v.warn("WEB_CONFIG=%q (from %s): %s", s.value, s.origin, w)
 	}
 	return s.value
 }

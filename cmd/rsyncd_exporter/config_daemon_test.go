@@ -20,7 +20,7 @@ func configOf(t *testing.T, conf string, args ...string) (cfg *Config, dir strin
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
 	}
-	cfg, _, err = loadConfig(args)
+	cfg, err = loadConfig(args)
 	return cfg, dir, err
 }
 

@@ -16,7 +16,7 @@ func socket(name string, kind systemd.Kind, address string) systemd.Socket {
 // loadPassed returns the settings in force in a few words: roles, what is bound besides, and whether there are warnings.
 func loadPassed(t *testing.T, sockets []systemd.Socket, args ...string) (words string, err error) {
 	t.Helper()
-	cfg, _, err := loadConfig(append([]string{"--log-format=%o %h [%a] %m (%u) %f %l"}, args...), sockets...)
+	cfg, err := loadConfig(append([]string{"--log-format=%o %h [%a] %m (%u) %f %l"}, args...), sockets...)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func TestPassedSocketsThatDontFit(t *testing.T) {
 
 func TestSettingsThatAPassedSocketOverrules(t *testing.T) {
 	setEnv(t)
-	cfg, _, err := loadConfig([]string{"--http-listen=:9000", "--listen-unixgram-mode=0660"},
+	cfg, err := loadConfig([]string{"--http-listen=:9000", "--listen-unixgram-mode=0660"},
 		socket("http", systemd.TCP, "127.0.0.1:80"), socket("", systemd.Unixgram, "/run/rx/log"))
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // exampleConf makes files that use everything that matters to the names of modules, in the directory that %[1]s stands for, and
@@ -84,16 +83,6 @@ func names(modules []confModule) (names []string) {
 		names = append(names, m.name)
 	}
 	return names
-}
-
-// waitFor waits until the condition holds, for 10 s at most.
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited 10 s for %s", what)
-		}
-	}
 }
 
 func TestRsyncdConfThatRsyncdRefuses(t *testing.T) {

@@ -137,6 +137,9 @@ func newSettings() *settings {
 	return s
 }
 
+// defaults returns all settings at their defaults, in the order of the documentation.
+func defaults() []*setting { return newSettings().all() }
+
 // all returns pointers to all settings in their order.
 func (s *settings) all() []*setting {
 	v := reflect.ValueOf(s).Elem()

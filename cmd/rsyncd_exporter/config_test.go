@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -16,25 +15,10 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// setEnv makes these, "NAME=value" without the prefix, the only settings in the environment until the test ends.
-func setEnv(t *testing.T, pairs ...string) {
-	t.Helper()
-	for _, kv := range os.Environ() {
-		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, envPrefix) {
-			t.Setenv(name, value) // puts it back at the end
-			os.Unsetenv(name)
-		}
-	}
-	for _, kv := range pairs {
-		name, value, _ := strings.Cut(kv, "=")
-		t.Setenv(envPrefix+"_"+name, value)
-	}
-}
-
 // load returns the settings in force and fails the test if there is a problem.
 func load(t *testing.T, args ...string) *Config {
 	t.Helper()
-	cfg, _, err := loadConfig(args)
+	cfg, err := loadConfig(args)
 	if err != nil {
 		t.Fatalf("loadConfig(%q): %v", args, err)
 	}
@@ -44,7 +28,7 @@ func load(t *testing.T, args ...string) *Config {
 // loadError returns the problems, one a line.
 func loadError(t *testing.T, args ...string) string {
 	t.Helper()
-	cfg, _, err := loadConfig(args)
+	cfg, err := loadConfig(args)
 	if err == nil {
 		t.Fatalf("loadConfig(%q) = %+v, want an error", args, cfg)
 	}
@@ -256,11 +240,4 @@ func sans(t *testing.T, names ...string) (sans []receiver.SAN) {
 		sans = append(sans, san)
 	}
 	return sans
-}
-
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -28,7 +28,7 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	pki := testpki.Write(t)
 	address, tlsPort := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), testenv.Port(t)
 	setEnv(t)
-	cfg := load(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
+	cfg := mustLoad(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
 	cfg.TLS.Interval = 10 * time.Millisecond
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,20 +23,12 @@ const healthcheckTimeout = 3 * time.Second
 // runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether it is healthy. Of the settings, only
 // HTTP_LISTEN and WEB_CONFIG matter; the others may be anything.
 func runHealthcheck(ctx context.Context, args []string, std stdio) int {
-	var target string
-	s := newSettings()
-	s.readEnvironment() // serve reports unknown variables
-	problems := s.parseFlags(args, func(fs *flag.FlagSet) { fs.StringVar(&target, "url", "", "address to ask") })
-	if slices.Contains(problems, flag.ErrHelp) {
+	target, err := healthURL(args)
+	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
-	if target == "" {
-		v := &validator{problems: problems}
-		target = v.healthURL(s)
-		problems = v.problems
-	}
-	if len(problems) > 0 {
-		return usageError(std, errors.Join(problems...))
+	if err != nil {
+		return usageError(std, err)
 	}
 	switch err := askHealth(ctx, target); {
 	case errors.Is(err, errWantsCertificate):
@@ -47,35 +38,6 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 		return exitFailure
 	}
 	return exitOK
-}
-
-// healthURL returns the address of the health page of an exporter with these settings.
-func (v *validator) healthURL(s *settings) string {
-	address := v.address(&s.HTTPListen)
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "" // address has noted it
-	}
-	if port == "0" {
-		v.problem(&s.HTTPListen, errors.New("port 0 stands for any free port"), "use --url=http://127.0.0.1:PORT/-/healthy")
-	}
-	switch ip, _ := netip.ParseAddr(host); {
-	case host == "" || ip == netip.IPv4Unspecified():
-		host = "127.0.0.1"
-	case ip == netip.IPv6Unspecified():
-		host = "::1"
-	}
-	scheme := "http"
-	if s.WebConfig.value != "" {
-		web, err := newWebFile(s.WebConfig.value).read()
-		switch {
-		case err != nil:
-			v.problem(&s.WebConfig, err, "see rsyncd_exporter check")
-		case web.encrypted:
-			scheme = "https"
-		}
-	}
-	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/-/healthy"}).String()
 }
 
 // errWantsCertificate is what the exporter answers to who has no client certificate.

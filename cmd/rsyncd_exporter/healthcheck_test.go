@@ -18,7 +18,7 @@ func TestHealthcheckOfARunningExporter(t *testing.T) {
 	}{{"plain", false, false}, {"behind a password", false, true}, {"TLS with a certificate that nobody knows", true, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			path, _ := webFiles(t, c.encrypted, c.auth, "")
-			address, stop := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+			address, stop := startPages(t, path, testCounter())
 			_, port, _ := net.SplitHostPort(address)
 			scheme := map[bool]string{false: "http", true: "https"}[c.encrypted]
 			setEnv(t, "HTTP_LISTEN=:"+port, "WEB_CONFIG="+path, "FILE_POLL=nonsense", "NOSUCH=x") // serve's business
@@ -56,11 +56,12 @@ func TestHealthcheckAsksWhereTheExporterListens(t *testing.T) {
 		{"localhost:9", encrypted, "https://localhost:9/-/healthy"},
 	} {
 		setEnv(t)
-		s := newSettings()
-		s.HTTPListen.value, s.WebConfig.value = c.listen, c.web
-		v := &validator{}
-		if got := v.healthURL(s); got != c.want || len(v.problems) != 0 {
-			t.Errorf("%s, %s: %s %v, want %s", c.listen, c.web, got, v.problems, c.want)
+		got, err := healthURL([]string{"--http-listen=" + c.listen, "--web-config=" + c.web})
+		if c.web == "" {
+			got, err = healthURL([]string{"--http-listen=" + c.listen})
+		}
+		if got != c.want || err != nil {
+			t.Errorf("%s, %s: %s, %v, want %s", c.listen, c.web, got, err, c.want)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func printHelp(w io.Writer) {
 
 	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. An empty variable counts as unset.\n"+
 		"Lists are separated by commas.\n\n")
-	for _, s := range newSettings().all() {
+	for _, s := range defaults() {
 		fmt.Fprintf(w, "  %s, %s", s.flag, s.variable)
 		if s.def != "" {
 			fmt.Fprintf(w, " (default %s)", s.def)
@@ -53,7 +53,7 @@ func printHelp(w io.Writer) {
 func settingsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| variable | flag | default | meaning |\n|---|---|---|---|\n")
-	for _, s := range newSettings().all() {
+	for _, s := range defaults() {
 		def := ""
 		if s.def != "" {
 			def = "`" + s.def + "`"

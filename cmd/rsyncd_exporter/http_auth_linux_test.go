@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,28 +16,26 @@ import (
 // startGate serves pages behind exporter-toolkit and a gate, which it returns.
 func startGate(t *testing.T, path string, pages http.Handler) (url string, gate *passwordGate) {
 	t.Helper()
-	cfg := &Config{HTTPListen: "127.0.0.1:0", WebConfig: path}
-	l, err := listenHTTP(cfg)
+	l, err := bindHTTP("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	server := newHTTPServer(cfg, oneCounter(), alwaysReady, log)
-	server.Handler = behindPassword(pages)
+	o := withDefaults(Options{Config: path, Pages: pages})
+	server := newHTTPServer(o)
 	inFront := server.BaseContext
 	started := make(chan struct{})
 	server.BaseContext = func(l net.Listener) context.Context {
 		defer close(started)
 		toolkit := server.Handler
 		ctx := inFront(l)
-		gate = newPasswordGate(newWebFile(path), guessesWaiting, log)
+		gate = newPasswordGate(newWebFile(path), guessesWaiting, o.Log)
 		gate.toolkit = toolkit
 		server.Handler = outerHandler(gate, alwaysReady)
 		return ctx
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, server, cfg, log, fiveSeconds) }()
+	go func() { done <- serveWith(ctx, guardedListener(l, o), server, o, fiveSeconds) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -128,9 +125,14 @@ func TestPasswordsThatNobodyAsksFor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "web.yml")
 	writeFile(t, path, "# nobody\n")
 	url, gate := startGate(t, path, http.NotFoundHandler())
-	client := newLoginClient(url, ownAddress)
+	login := func() int {
+		t.Helper()
+		// prometheus:guess in base64
+		resp, _ := fetch(t, http.DefaultClient, "GET", url+"/metrics", "Authorization", "Basic cHJvbWV0aGV1czpndWVzcw==")
+		return resp.StatusCode
+	}
 	for range 2 {
-		if status := client.login(t.Context(), "prometheus", "guess"); status != 404 {
+		if status := login(); status != 404 {
 			t.Errorf("without users: status %d", status)
 		}
 	}
@@ -138,7 +140,7 @@ func TestPasswordsThatNobodyAsksFor(t *testing.T) {
 		t.Errorf("%d credentials count as right", n)
 	}
 	passwordFile(t, path, "secret")
-	if status := client.login(t.Context(), "prometheus", "guess"); status != 401 {
+	if status := login(); status != 401 {
 		t.Errorf("with users: status %d", status)
 	}
 }
@@ -153,7 +155,7 @@ func TestWebConfigThatIsNoFileWhileRunning(t *testing.T) {
 			t.Run(fmt.Sprintf("TLS %v %s", encrypted, name), func(t *testing.T) {
 				path, client := webFiles(t, encrypted, true, "")
 				client.Timeout = 5 * time.Second // a connection that is refused is closed at once
-				address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+				address, _ := startHTTP(t, Options{Config: path})
 				url := map[bool]string{false: "http://", true: "https://"}[encrypted] + address + "/metrics"
 				const right = "Basic cHJvbWV0aGV1czpzZWNyZXQ=" // prometheus:secret
 				file := filepath.Join(filepath.Dir(path), name)

@@ -7,34 +7,17 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"rsyncd_exporter/internal/testenv"
 )
 
 // scrapeTimeout is Prometheus' default.
 const scrapeTimeout = 10 * time.Second
-
-// passwordFile writes a web configuration with the user prometheus. The hash is a cheap one: the race detector makes
-// others take seconds.
-func passwordFile(t *testing.T, path, password string) {
-	t.Helper()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, path+".new", fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
-	if err := os.Rename(path+".new", path); err != nil { // while it is written, it names nobody
-		t.Fatal(err)
-	}
-}
 
 // A loginClient asks for /metrics with passwords, from an address of its own for each connection.
 type loginClient struct {

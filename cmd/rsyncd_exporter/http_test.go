@@ -3,42 +3,32 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"rsyncd_exporter/internal/testenv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-	"golang.org/x/crypto/bcrypt"
 )
 
-// startHTTP serves metrics at 127.0.0.1 and returns the address. stop stops the server, fails the test if that fails, and may be called twice.
-func startHTTP(t *testing.T, cfg Config, metrics prometheus.Gatherer, ready func() error) (address string, stop func()) {
+// startHTTP serves at 127.0.0.1 and returns the address; what o leaves out is as it usually is. stop stops the server,
+// fails the test if that fails, and may be called twice.
+func startHTTP(t *testing.T, o Options) (address string, stop func()) {
 	t.Helper()
-	cfg.HTTPListen = "127.0.0.1:0"
-	l, err := listenHTTP(&cfg)
+	o = withDefaults(o)
+	l, err := bindHTTP("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	log := slog.New(slog.DiscardHandler)
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, newHTTPServer(&cfg, metrics, ready, log), &cfg, log, fiveSeconds) }()
+	go func() { done <- serveHTTP(ctx, l, o, fiveSeconds) }()
 	stopped := false
 	stop = func() {
 		if cancel(); stopped {
@@ -53,79 +43,38 @@ func startHTTP(t *testing.T, cfg Config, metrics prometheus.Gatherer, ready func
 	return l.Addr().String(), stop
 }
 
-// oneCounter is a registry with the counter test_total at 7.
-func oneCounter() *prometheus.Registry {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "test_total", Help: "A counter."})
-	c.Add(7)
-	r := prometheus.NewRegistry()
-	r.MustRegister(c)
-	return r
+// withDefaults fills in 256 connections, a page for scrapes that shows one counter, and that it is ready.
+func withDefaults(o Options) Options {
+	o.Connections = 256
+	if o.Pages == nil {
+		o.Pages = scrapes(http.HandlerFunc(oneCounter))
+	}
+	if o.Ready == nil {
+		o.Ready = alwaysReady
+	}
+	o.Log = slog.New(slog.DiscardHandler)
+	return o
+}
+
+// scrapes are the pages where /metrics is such a page.
+func scrapes(page http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", takeTurns(page))
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "here") })
+	return mux
+}
+
+// oneCounter shows the counter test_total at 7.
+func oneCounter(w http.ResponseWriter, _ *http.Request) {
+	plainText(w, http.StatusOK, "# TYPE test_total counter\ntest_total 7")
 }
 
 func alwaysReady() error { return nil }
 
 func fiveSeconds() time.Duration { return 5 * time.Second }
 
-// fetch makes a request and returns the answer with its body.
-func fetch(t *testing.T, client *http.Client, method, url string, header ...string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequest(method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
-}
-
-func TestPages(t *testing.T) {
-	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
-	for _, c := range []struct {
-		method, path string
-		status       int
-		kind, body   string
-	}{
-		{"GET", "/", 200, "text/html; charset=utf-8", "Version " + buildInfo().Version},
-		{"GET", "/", 200, "text/html; charset=utf-8", `<a href="metrics">`},
-		{"GET", "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\ntest_total 7\n"},
-		{"GET", "/-/healthy", 200, "text/plain; charset=utf-8", "healthy\n"},
-		{"GET", "/-/ready", 200, "text/plain; charset=utf-8", "ready\n"},
-		{"GET", "/nothing", 404, "text/plain; charset=utf-8", "not found"},
-		{"GET", "/-/", 404, "text/plain; charset=utf-8", "not found"},
-		{"GET", "/metrics/", 404, "text/plain; charset=utf-8", "not found"},
-		{"HEAD", "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", ""},
-		{"HEAD", "/-/healthy", 200, "text/plain; charset=utf-8", ""},
-		{"POST", "/", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
-		{"POST", "/metrics", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
-		{"DELETE", "/-/healthy", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
-		{"OPTIONS", "/-/ready", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
-	} {
-		resp, body := fetch(t, http.DefaultClient, c.method, "http://"+address+c.path)
-		h := resp.Header
-		if resp.StatusCode != c.status || h.Get("Content-Type") != c.kind || !strings.Contains(body, c.body) || c.method == "HEAD" && body != "" {
-			t.Errorf("%s %s: %s, %s\n%s", c.method, c.path, resp.Status, h.Get("Content-Type"), body)
-		}
-		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Frame-Options") != "deny" || !strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none';") {
-			t.Errorf("%s %s: a security header is missing: %v", c.method, c.path, h)
-		}
-		if got := h.Get("Allow"); (got == "GET, HEAD") != (c.status == 405) {
-			t.Errorf("%s %s: Allow: %q", c.method, c.path, got)
-		}
-	}
-}
-
 func TestReadyTellsWhyNot(t *testing.T) {
-	address, _ := startHTTP(t, Config{}, oneCounter(), func() error { return errors.New("two files to go") })
+	address, _ := startHTTP(t, Options{Ready: func() error { return errors.New("two files to go") }})
 	if resp, body := fetch(t, http.DefaultClient, "GET", "http://"+address+"/-/ready"); resp.StatusCode != 503 || body != "not ready: two files to go\n" {
 		t.Errorf("/-/ready: %s %q", resp.Status, body)
 	}
@@ -134,17 +83,8 @@ func TestReadyTellsWhyNot(t *testing.T) {
 	}
 }
 
-func TestOpenMetricsHasCreatedTimestamps(t *testing.T) {
-	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
-	resp, body := fetch(t, http.DefaultClient, "GET", "http://"+address+"/metrics", "Accept", "application/openmetrics-text;version=1.0.0")
-	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/openmetrics-text") ||
-		!strings.Contains(body, "\ntest_total 7.0\n") || !strings.Contains(body, "\ntest_created ") || !strings.HasSuffix(body, "# EOF\n") {
-		t.Errorf("%s\n%s", resp.Header.Get("Content-Type"), body)
-	}
-}
-
 func TestTimeoutsAndLimitsAreSet(t *testing.T) {
-	s := newHTTPServer(&Config{}, oneCounter(), alwaysReady, slog.New(slog.DiscardHandler))
+	s := newHTTPServer(withDefaults(Options{}))
 	if s.ReadHeaderTimeout != 5*time.Second || s.ReadTimeout != 10*time.Second || s.WriteTimeout != 30*time.Second ||
 		s.IdleTimeout != time.Minute || s.MaxHeaderBytes != 16384 {
 		t.Errorf("read header %v, read %v, write %v, idle %v, header %d bytes", s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout, s.MaxHeaderBytes)
@@ -152,7 +92,7 @@ func TestTimeoutsAndLimitsAreSet(t *testing.T) {
 }
 
 func TestHeaderOf20KiBIsRefused(t *testing.T) {
-	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
+	address, _ := startHTTP(t, Options{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // net/http's limit is 4 KiB wider on a connection's later requests
 	for size, want := range map[int]int{15 << 10: 200, 20 << 10: 431} {
 		if resp, _ := fetch(t, client, "GET", "http://"+address+"/-/healthy", "X-Long", strings.Repeat("x", size)); resp.StatusCode != want {
@@ -163,7 +103,7 @@ func TestHeaderOf20KiBIsRefused(t *testing.T) {
 
 // There are never more than 256 connections, and always room for one more: the one goes that has waited the longest.
 func TestConnectionsAreLimited(t *testing.T) {
-	address, _ := startHTTP(t, Config{}, oneCounter(), alwaysReady)
+	address, _ := startHTTP(t, Options{})
 	ask := func() net.Conn {
 		t.Helper()
 		conn, err := net.Dial("tcp", address)
@@ -262,22 +202,22 @@ func TestServedConnectionsStay(t *testing.T) {
 	}
 }
 
-// A heldGatherer lets each Gather tell that it began, and wait until it is let go.
-type heldGatherer struct {
+// A heldPage lets each request tell that it began, and wait until it is let go.
+type heldPage struct {
 	began chan struct{}
 	goOn  chan struct{}
 }
 
-func (g heldGatherer) Gather() ([]*dto.MetricFamily, error) {
-	g.began <- struct{}{}
-	<-g.goOn
-	return oneCounter().Gather()
+func (p heldPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.began <- struct{}{}
+	<-p.goOn
+	oneCounter(w, r)
 }
 
 // Four scrapes are answered at the same time; the fifth waits for its turn.
 func TestTheFifthScrapeAtOnceWaits(t *testing.T) {
-	g := heldGatherer{make(chan struct{}), make(chan struct{})}
-	address, _ := startHTTP(t, Config{}, g, alwaysReady)
+	g := heldPage{make(chan struct{}), make(chan struct{})}
+	address, _ := startHTTP(t, Options{Pages: scrapes(g)})
 	statuses := make(chan int, 5)
 	for i := range 5 {
 		go func() {
@@ -304,8 +244,8 @@ func TestTheFifthScrapeAtOnceWaits(t *testing.T) {
 }
 
 func TestShutdownLetsAScrapeFinish(t *testing.T) {
-	g := heldGatherer{make(chan struct{}), make(chan struct{})}
-	address, stop := startHTTP(t, Config{}, g, alwaysReady)
+	g := heldPage{make(chan struct{}), make(chan struct{})}
+	address, stop := startHTTP(t, Options{Pages: scrapes(g)})
 	bodies := make(chan string, 1)
 	go func() {
 		resp, err := http.Get("http://" + address + "/metrics")
@@ -323,7 +263,7 @@ func TestShutdownLetsAScrapeFinish(t *testing.T) {
 		stop()
 		close(stopped)
 	}()
-	waitFor(t, "the listener to close", func() bool {
+	testenv.Until(t, 10*time.Second, "the listener to close", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()
@@ -338,74 +278,22 @@ func TestShutdownLetsAScrapeFinish(t *testing.T) {
 }
 
 func TestListenHTTPSaysWhatIsTaken(t *testing.T) {
-	l, err := listenHTTP(&Config{HTTPListen: "127.0.0.1:0"})
+	l, err := bindHTTP("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	taken := l.Addr().String()
-	if _, err := listenHTTP(&Config{HTTPListen: taken}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("HTTP_LISTEN=%q: listen tcp4 ", taken)) {
+	if _, err := bindHTTP(taken, net.ListenConfig{}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("HTTP_LISTEN=%q: listen tcp4 ", taken)) {
 		t.Errorf("error %v", err)
 	}
-}
-
-// webFiles makes a web configuration file, with a certificate for 127.0.0.1 and the user prometheus (password "secret") where asked for.
-func webFiles(t *testing.T, encrypted, auth bool, more string) (path string, client *http.Client) {
-	t.Helper()
-	dir := t.TempDir()
-	path = filepath.Join(dir, "web.yml")
-	text := more
-	client = &http.Client{Timeout: 10 * time.Second}
-	if encrypted {
-		roots := x509.NewCertPool()
-		roots.AddCert(makeCertificate(t, dir))
-		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
-		t.Cleanup(client.CloseIdleConnections)
-		text += "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
-	}
-	if auth {
-		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text += fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash)
-	}
-	writeFile(t, path, text)
-	return path, client
-}
-
-// makeCertificate writes cert.pem and key.pem, self-signed, for 127.0.0.1.
-func makeCertificate(t *testing.T, dir string) *x509.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	writeFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
-	return cert
 }
 
 func TestHealthIsServedWithoutThePasswordAndTheRestIsNot(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", encrypted), func(t *testing.T) {
 			path, client := webFiles(t, encrypted, true, "")
-			address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+			address, _ := startHTTP(t, Options{Config: path})
 			base := map[bool]string{false: "http://", true: "https://"}[encrypted] + address
 			const good, bad = "Basic cHJvbWV0aGV1czpzZWNyZXQ=", "Basic cHJvbWV0aGV1czpndWVzcw==" // base64 of prometheus:secret and prometheus:guess
 			for _, c := range []struct {
@@ -437,7 +325,7 @@ func TestHealthIsServedWithoutThePasswordAndTheRestIsNot(t *testing.T) {
 
 func TestWebConfigSetsHeadersOtherwise(t *testing.T) {
 	path, client := webFiles(t, false, false, "http_server_config:\n  headers:\n    X-Frame-Options: sameorigin\n")
-	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+	address, _ := startHTTP(t, Options{Config: path})
 	resp, _ := fetch(t, client, "GET", "http://"+address+"/")
 	if got := resp.Header.Values("X-Frame-Options"); len(got) != 1 || got[0] != "sameorigin" {
 		t.Errorf("X-Frame-Options %q, want sameorigin", got)
@@ -446,16 +334,15 @@ func TestWebConfigSetsHeadersOtherwise(t *testing.T) {
 
 func TestWebConfigThatBrokeAfterTheCheck(t *testing.T) {
 	path, _ := webFiles(t, true, false, "")
-	cfg := &Config{HTTPListen: "127.0.0.1:0", WebConfig: path}
-	l, err := listenHTTP(cfg)
+	l, err := bindHTTP("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(filepath.Dir(path), "key.pem")); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	if err := serveHTTP(context.Background(), l, newHTTPServer(cfg, oneCounter(), alwaysReady, log), cfg, log, fiveSeconds); err == nil || !strings.Contains(err.Error(), "key.pem") {
+	err = serveHTTP(context.Background(), l, withDefaults(Options{Config: path}), fiveSeconds)
+	if err == nil || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("serveHTTP: %v, want an error about key.pem", err)
 	}
 	if conn, err := net.Dial("tcp", l.Addr().String()); err == nil {

@@ -13,6 +13,11 @@ const (
 	scrapePatience = 8 * time.Second // how long one waits for its turn; Prometheus gives up after 10 s
 )
 
+// takeTurns serves as many scrapes at the same time as the constants above say.
+func takeTurns(scrape http.Handler) http.Handler {
+	return inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)
+}
+
 // inTurn serves at most so many requests at the same time. The others wait for their turn, first come, first served:
 // clients that ask again at once stand behind one that asks now and then. Who has waited for longer than patience
 // gets 503, and who finds too many waiting.

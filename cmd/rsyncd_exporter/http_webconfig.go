@@ -126,3 +126,30 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	}
 	return s, nil
 }
+
+// checkWebConfig says why a web configuration file can't be used, and what is doubtful in it. A path of "" is no file.
+func checkWebConfig(path string) (warnings []string, err error) {
+	file := newWebFile(path)
+	err = file.check()
+	if err == nil {
+		err = web.Validate(path)
+	}
+	if err != nil {
+		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
+	}
+	if file.last != nil && file.last.mayNeed {
+		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and exporter-toolkit "+
+			"panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	}
+	if file.last != nil && file.last.anyCA {
+		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine trusts "+
+			"will do")
+	}
+	return warnings, nil
+}
+
+// isEncrypted says whether who serves by a web configuration file speaks TLS.
+func isEncrypted(path string) (bool, error) {
+	s, err := newWebFile(path).read()
+	return err == nil && s.encrypted, err
+}

@@ -118,7 +118,7 @@ func udpOptions(cfg *Config) receiver.UDPOptions {
 }
 
 func tcpOptions(cfg *Config) receiver.TCPOptions {
-	return receiver.TCPOptions{MaxConnections: cfg.share().stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+	return receiver.TCPOptions{MaxConnections: sharesOf(cfg).stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
@@ -229,7 +229,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	in.files, err = receiver.FollowFiles(receiver.FileSetOptions{
 		Paths: paths,
 		File: receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
-			Descriptors: cfg.share().logs},
+			Descriptors: sharesOf(cfg).logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
 			src := receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Host: cfg.hostOf(path), Wrapped: cfg.SyslogLogLines, Dialect: lines}

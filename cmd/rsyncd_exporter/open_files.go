@@ -28,8 +28,8 @@ func shareOfFiles(sockets, listeners int, follows bool) share {
 	return shareOf(int(min(uint64(limit.Cur), math.MaxInt32)), sockets, listeners, follows)
 }
 
-// share returns how the configuration's listeners share the open files.
-func (c *Config) share() share {
+// sharesOf returns how the configuration's listeners share the open files.
+func sharesOf(c *Config) share {
 	listeners := len(c.ListenTCP) + len(c.ListenTLS)
 	for _, p := range c.Passed {
 		if p.role == roleTCP || p.role == roleTLS {

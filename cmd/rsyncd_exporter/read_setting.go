@@ -71,7 +71,7 @@ func readRegular(path string, most int) ([]byte, error) {
 		return nil, err
 	}
 	if len(content) > most {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is larger than %v", ByteSize(most))}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is larger than %dMiB", most>>20)}
 	}
 	return content, nil
 }

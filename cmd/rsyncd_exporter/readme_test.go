@@ -36,7 +36,7 @@ func TestReadmeListsEverySetting(t *testing.T) {
 	if status := run(t.Context(), []string{"--help"}, strings.NewReader(""), &help, &help); status != 0 {
 		t.Fatalf("--help: exit status %d", status)
 	}
-	for _, set := range newSettings().all() {
+	for _, set := range defaults() {
 		if !strings.Contains(help.String(), set.variable) || !strings.Contains(help.String(), set.flag) {
 			t.Errorf("--help doesn't name %s and %s", set.variable, set.flag)
 		}

@@ -85,7 +85,7 @@ func usageError(std stdio, err error) int {
 func runServe(ctx context.Context, args []string, std stdio) int {
 	sockets, warning, serr := systemd.Sockets()
 	watchdog, werr := systemd.WatchdogInterval()
-	cfg, _, err := loadConfig(args, sockets...)
+	cfg, err := loadConfig(args, sockets...)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}

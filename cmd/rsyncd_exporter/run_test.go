@@ -192,7 +192,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("the command %s is not in the help", c.name)
 		}
 	}
-	for _, s := range newSettings().all() {
+	for _, s := range defaults() {
 		entry := "\n  " + s.flag + ", " + s.variable
 		if s.def != "" {
 			entry += " (default " + s.def + ")"

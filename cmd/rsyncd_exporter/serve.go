@@ -60,7 +60,7 @@ const openPatience = time.Second
 
 // An opened is everything that serve opens.
 type opened struct {
-	http     net.Listener
+	http     *net.TCPListener
 	kept     *kept
 	pipeline *pipeline.Pipeline
 	in       *inputs
@@ -125,7 +125,7 @@ func newProgram(cfg *Config, log *slog.Logger, k *kept, p *pipeline.Pipeline, in
 }
 
 // run runs all parts until ctx ends or one fails for good.
-func (pr *program) run(ctx context.Context, listener net.Listener) error {
+func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()
 	inputsCtx, stopInputs := context.WithCancel(ctx)
@@ -134,10 +134,10 @@ func (pr *program) run(ctx context.Context, listener net.Listener) error {
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
 	caughtUp := pr.caughtUp(inputsCtx)
-	server := newHTTPServer(pr.cfg, withoutClashes(pr.registry()), pr.ready(caughtUp), pr.log)
+	options := webOptions(pr.cfg, withoutClashes(pr.registry()), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
-		webDone <- serveHTTP(webCtx, listener, server, pr.cfg, pr.log, end.left)
+		webDone <- serveHTTP(webCtx, listener, options, end.left)
 		stopInputs() // without its metrics the exporter is of no use
 	}()
 	stopPersisting := pr.startPersisting(ctx)

@@ -10,7 +10,7 @@ import (
 
 // didYouMean returns " (did you mean X?)" for the known name most like it, or nothing where none is.
 func didYouMean(name string, known []string) string {
-	best, least := "", 1+max(2, len(strings.TrimPrefix(name, envPrefix+"_"))/3)
+	best, least := "", 1+max(2, len(strings.TrimPrefix(name, "RSYNCD_EXPORTER_"))/3)
 	for _, k := range known {
 		if d := distance(strings.ToUpper(name), strings.ToUpper(k)); d < least {
 			best, least = k, d

@@ -22,7 +22,7 @@ type warned struct {
 func newWarned(t *testing.T, args ...string) *warned {
 	t.Helper()
 	setEnv(t)
-	cfg := load(t, args...)
+	cfg := mustLoad(t, args...)
 	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000,
 		Limits: rsynclog.DefaultLimits()})
 	if err != nil {
