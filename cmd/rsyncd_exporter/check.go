@@ -12,13 +12,15 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/receiver"
 )
 
 // runCheck prints the settings in force, or every problem with them, and why serve would refuse to start. With files, it says how much of these would be
 // understood.
 func runCheck(ctx context.Context, args []string, std stdio) int {
-	cfg, given, err := checkConfig(args)
+	cfg, given, err := config.Check(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
@@ -30,7 +32,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	}
 	tab := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, set := range given.Settings {
-		fmt.Fprintf(tab, "%s\t%s\t%s\n", set.name, printable(set.value), printable(set.origin))
+		fmt.Fprintf(tab, "%s\t%s\t%s\n", set.Name, text.Printable(set.Value), text.Printable(set.Origin))
 	}
 	tab.Flush()
 	for _, m := range cfg.Modules {
@@ -38,7 +40,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		if f, ok := cfg.ModuleFormats[m]; ok {
 			format = fmt.Sprintf(" with log format %q", f)
 		}
-		fmt.Fprintf(std.out, "module %s%s\n", printable(m), format)
+		fmt.Fprintf(std.out, "module %s%s\n", text.Printable(m), format)
 	}
 	printDaemon(std.out, cfg.Daemon)
 	if cfg.StateDir != "" {
@@ -50,7 +52,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		}
 	}
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
+		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
 	}
 	warnOfUnreadable(std.out, cfg.Files)
 	status := checkServe(ctx, cfg, given.HealthURL, std)
@@ -89,7 +91,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			if errors.Is(err, fs.ErrPermission) {
 				remedy = `; let the exporter's user read it (group adm, or "create 0640 root adm" in logrotate's settings)`
 			}
-			fmt.Fprintf(w, "warning: FILE=%q can't be read: %s%s\n", name, oneLine(err), remedy)
+			fmt.Fprintf(w, "warning: FILE=%q can't be read: %s%s\n", name, text.OneLine(err), remedy)
 		}
 	}
 }
@@ -97,13 +99,13 @@ func warnOfUnreadable(w io.Writer, files []string) {
 // printPattern prints what a pattern of files matches now.
 func printPattern(w io.Writer, pattern string, all []string) {
 	followed, _, _ := receiver.Preview(pattern, all) // its errors are among the warnings
-	fmt.Fprintf(w, "file %s: %d now\n", printable(pattern), len(followed))
+	fmt.Fprintf(w, "file %s: %d now\n", text.Printable(pattern), len(followed))
 	for i, path := range followed {
 		if i == 20 {
 			fmt.Fprintf(w, "  and %d more\n", len(followed)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s\n", printable(path))
+		fmt.Fprintf(w, "  %s\n", text.Printable(path))
 	}
 }
 
@@ -114,7 +116,7 @@ func printDaemon(w io.Writer, d receiver.Daemon) {
 	}
 	var names []string
 	for _, path := range d.Paths {
-		names = append(names, printable(path))
+		names = append(names, text.Printable(path))
 	}
 	if d.Syslog {
 		names = append(names, "syslog")

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -23,14 +25,14 @@ const (
 
 // checkFiles says of each file how much of its first lines would be understood with these settings. The status is
 // exitOK if that is enough of each, see printUnderstanding.
-func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (status int) {
+func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
+		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
 	}
 	for _, path := range paths {
 		u, err := understandFile(ctx, cfg, path, std.in)
 		if err != nil {
-			fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
+			fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", text.OneLine(err))
 			status = exitFailure
 			continue
 		}
@@ -42,7 +44,7 @@ func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (st
 }
 
 // understandFile reads the first lines of a file, or of stdin for "-", as serve would.
-func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
+func understandFile(ctx context.Context, cfg *config.Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
 	none := pipeline.Understanding{}
 	lines, err := receiver.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
@@ -66,7 +68,7 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
 	if err := receiver.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
-		return none, fmt.Errorf("%s: %w", printable(path), err)
+		return none, fmt.Errorf("%s: %w", text.Printable(path), err)
 	}
 	return p.Understanding(path), nil
 }
@@ -108,8 +110,8 @@ func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 // printUnderstanding prints what was understood of a file and why not the rest. It returns whether that is enough: a
 // line of an rsync daemon, at least half of the lines that aren't other programs', and a log format that fits one of
 // the transfer lines.
-func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Understanding) (enough bool) {
-	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", printable(path), u.Received, u.Understood)
+func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipeline.Understanding) (enough bool) {
+	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", text.Printable(path), u.Received, u.Understood)
 	var kinds []rsynclog.Kind
 	for k := range u.Kinds {
 		if u.Kinds[k] > 0 {

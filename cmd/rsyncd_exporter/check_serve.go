@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
+	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -22,23 +25,23 @@ import (
 // and the sockets that are bound for a moment receive nothing.
 //
 // What is in use by an exporter that runs is no failure: who changes its settings checks them beside it.
-func checkServe(ctx context.Context, cfg *Config, healthURL string, std stdio) (status int) {
+func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)
 	for _, err := range refusals {
 		if running && inUse(err) {
 			fmt.Fprintf(std.out, "warning: %s: serve would refuse to start before the rsyncd_exporter that runs has stopped\n",
-				oneLine(err))
+				text.OneLine(err))
 			continue
 		}
-		fmt.Fprintf(std.err, "rsyncd_exporter: %s: serve would refuse to start\n", oneLine(err))
+		fmt.Fprintf(std.err, "rsyncd_exporter: %s: serve would refuse to start\n", text.OneLine(err))
 		status = exitUsage
 	}
 	return status
 }
 
 // refusalsOf returns all reasons, the first of which would be serve's.
-func refusalsOf(cfg *Config) (refusals []error) {
+func refusalsOf(cfg *config.Config) (refusals []error) {
 	var open []io.Closer
 	defer func() {
 		for _, c := range open {
@@ -52,7 +55,7 @@ func refusalsOf(cfg *Config) (refusals []error) {
 		}
 		open = append(open, c)
 	}
-	hold(bindHTTP(cfg.HTTPListen, receiver.Unheard()))
+	hold(web.Listen(cfg.HTTPListen, receiver.Unheard()))
 	if cfg.StateDir != "" {
 		if err := state.Check(realDir(cfg.StateDir)); err != nil {
 			refusals = append(refusals, fmt.Errorf("STATE_DIR: %w", err))
@@ -89,7 +92,7 @@ func refusalsOf(cfg *Config) (refusals []error) {
 }
 
 // pipelineConfig returns what serve's pipeline is made of, without what a restart keeps.
-func pipelineConfig(cfg *Config) pipeline.Config {
+func pipelineConfig(cfg *config.Config) pipeline.Config {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL
 	return pipeline.Config{
@@ -129,5 +132,5 @@ func answersAsExporter(ctx context.Context, healthURL string) bool {
 		return false
 	}
 	defer resp.Body.Close()
-	return resp.Header.Get("Server") == serverName
+	return resp.Header.Get("Server") == web.ServerName
 }

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"rsyncd_exporter/internal/config"
 )
 
 const healthcheckTimeout = 3 * time.Second
@@ -23,7 +25,7 @@ const healthcheckTimeout = 3 * time.Second
 // runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether it is healthy. Of the settings, only
 // HTTP_LISTEN and WEB_CONFIG matter; the others may be anything.
 func runHealthcheck(ctx context.Context, args []string, std stdio) int {
-	target, err := healthURL(args)
+	target, err := config.HealthURL(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}

@@ -36,7 +36,7 @@ func TestIdleHTTPConnectionsKeepNobodyOut(t *testing.T) {
 			w.send(t, to, 20)
 			began := time.Now()
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-			if resp, body := fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
+			if resp, body := testenv.Fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
 				t.Fatalf("after %d connections: %s", i+1, resp.Status)
 			}
 			slowest = max(slowest, time.Since(began))

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -33,14 +34,14 @@ type inputs struct {
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
-func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err error) {
+func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (in *inputs, err error) {
 	in = &inputs{}
 	defer func() {
 		if err != nil {
 			in.close()
 		}
 	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS} {
+	for _, open := range []func(*config.Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS} {
 		if err := open(cfg, p); err != nil {
 			return in, err
 		}
@@ -49,18 +50,18 @@ func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err err
 }
 
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
-func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
+func syslogSource(cfg *config.Config, input, address string, local bool) (receiver.Source, error) {
 	d, err := receiver.ByName(cfg.SyslogFormat, local)
 	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Wrapped: cfg.SyslogLogLines, Dialect: d}, err
 }
 
 // openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.
-func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
+func (in *inputs) openPassed(cfg *config.Config, p *pipeline.Pipeline) error {
 	for _, s := range cfg.Passed {
-		if s.role == roleHTTP {
+		if s.Role == config.RoleHTTP {
 			continue
 		}
-		src, err := syslogSource(cfg, string(s.role), s.Address, s.role == roleUnixgram)
+		src, err := syslogSource(cfg, string(s.Role), s.Address, s.Role == config.RoleUnixgram)
 		if err != nil {
 			return err
 		}
@@ -73,28 +74,28 @@ func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
-	switch s.role {
-	case roleUDP:
+func (in *inputs) openPassedSocket(cfg *config.Config, s config.PassedSocket, src receiver.Source, p *pipeline.Pipeline) error {
+	switch s.Role {
+	case config.RoleUDP:
 		u, err := receiver.PassedUDP(s.FD, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
 		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
-	case roleUnixgram:
+	case config.RoleUnixgram:
 		u, err := receiver.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
 		if err != nil {
 			return err
 		}
 		p.Local()
 		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
-	case roleTCP:
+	case config.RoleTCP:
 		t, err := receiver.PassedTCP(s.FD, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
 		in.tcp, in.tasks = append(in.tcp, t), append(in.tasks, t)
-	case roleTLS:
+	case config.RoleTLS:
 		if err := in.loadCredentials(cfg); err != nil {
 			return err
 		}
@@ -104,24 +105,24 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		}
 		in.tls, in.tasks = append(in.tls, t), append(in.tasks, t)
 	default:
-		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.role)
+		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.Role)
 	}
 	return nil
 }
 
-func unixgramOptions(cfg *Config) receiver.UnixgramOptions {
+func unixgramOptions(cfg *config.Config) receiver.UnixgramOptions {
 	return receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
 }
 
-func udpOptions(cfg *Config) receiver.UDPOptions {
+func udpOptions(cfg *config.Config) receiver.UDPOptions {
 	return receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-func tcpOptions(cfg *Config) receiver.TCPOptions {
+func tcpOptions(cfg *config.Config) receiver.TCPOptions {
 	return receiver.TCPOptions{MaxConnections: sharesOf(cfg).stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
+func (in *inputs) openUnixgram(cfg *config.Config, p *pipeline.Pipeline) error {
 	if cfg.ListenUnixgram == "" {
 		return nil
 	}
@@ -140,7 +141,7 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
+func (in *inputs) openUDP(cfg *config.Config, p *pipeline.Pipeline) error {
 	for _, addr := range cfg.ListenUDP {
 		src, err := syslogSource(cfg, "udp", addr, false)
 		if err != nil {
@@ -157,7 +158,7 @@ func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
 	return nil
 }
 
-func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
+func (in *inputs) openTCP(cfg *config.Config, p *pipeline.Pipeline) error {
 	for _, addr := range cfg.ListenTCP {
 		src, err := syslogSource(cfg, "tcp", addr, false)
 		if err != nil {
@@ -175,14 +176,14 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 }
 
 // loadCredentials loads those that all TLS inputs share, once.
-func (in *inputs) loadCredentials(cfg *Config) (err error) {
+func (in *inputs) loadCredentials(cfg *config.Config) (err error) {
 	if in.creds == nil {
 		in.creds, err = receiver.LoadCredentials(cfg.TLS)
 	}
 	return err
 }
 
-func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
+func (in *inputs) openTLS(cfg *config.Config, p *pipeline.Pipeline) error {
 	if len(cfg.ListenTLS) == 0 {
 		return nil
 	}
@@ -207,7 +208,7 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 
 // openFiles opens the followed files and standard input. Each file is a scope of its own: equal pids in two files are two processes, unless
 // RSYNCD_CONF says that one daemon writes them.
-func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
+func (in *inputs) openFiles(cfg *config.Config, p *pipeline.Pipeline, k *kept) error {
 	if len(cfg.Files) == 0 {
 		return nil
 	}
@@ -232,7 +233,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 			Descriptors: sharesOf(cfg).logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
-			src := receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Host: cfg.hostOf(path), Wrapped: cfg.SyslogLogLines, Dialect: lines}
+			src := receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Host: cfg.HostOf(path), Wrapped: cfg.SyslogLogLines, Dialect: lines}
 			_, joined := cfg.Daemon.Rank(path)
 			src.Joins = joined && cfg.Daemon.Syslog
 			return src
@@ -301,7 +302,7 @@ func (in *inputs) close() {
 }
 
 // log says once what was opened, and what may need the operator's hand.
-func (in *inputs) log(cfg *Config, log *slog.Logger) {
+func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 	for _, t := range in.tasks {
 		log.Info("input", "from", t.String())
 	}

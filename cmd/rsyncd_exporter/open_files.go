@@ -3,6 +3,8 @@ package main
 import (
 	"math"
 	"syscall"
+
+	"rsyncd_exporter/internal/config"
 )
 
 // The most connections that are open at the same time, where open files are not scarce.
@@ -29,10 +31,10 @@ func shareOfFiles(sockets, listeners int, follows bool) share {
 }
 
 // sharesOf returns how the configuration's listeners share the open files.
-func sharesOf(c *Config) share {
+func sharesOf(c *config.Config) share {
 	listeners := len(c.ListenTCP) + len(c.ListenTLS)
 	for _, p := range c.Passed {
-		if p.role == roleTCP || p.role == roleTLS {
+		if p.Role == config.RoleTCP || p.Role == config.RoleTLS {
 			listeners++
 		}
 	}

@@ -7,18 +7,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"rsyncd_exporter/receiver"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/ownlog"
+	"rsyncd_exporter/internal/web"
+	"rsyncd_exporter/receiver"
 )
 
 // listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it.
-func listenHTTP(cfg *Config) (*net.TCPListener, error) {
-	s, ok := cfg.withRole(roleHTTP)
+func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
+	s, ok := cfg.WithRole(config.RoleHTTP)
 	if !ok {
-		return bindHTTP(cfg.HTTPListen, net.ListenConfig{})
+		return web.Listen(cfg.HTTPListen, net.ListenConfig{})
 	}
 	l, err := receiver.PassedListener(s.FD)
 	if err != nil {
@@ -29,17 +33,17 @@ func listenHTTP(cfg *Config) (*net.TCPListener, error) {
 
 // webOptions returns what HTTP serves: /metrics, which is what metrics gathers, once ready returns nil, and at / links to it and
 // the health pages. log gets the errors of connections and scrapes.
-func webOptions(cfg *Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) Options {
+func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
 	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
-		ErrorLog:                            newErrorLog(log, "scrape failed"),
+		ErrorLog:                            ownlog.ErrorLog(log, "scrape failed"),
 		Timeout:                             10 * time.Second,
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
 	})
-	pages.Handle("/metrics", whenReady(ready, takeTurns(scrape)))
-	return Options{Config: cfg.WebConfig, Connections: sharesOf(cfg).http, Pages: pages, Ready: ready, Log: log}
+	pages.Handle("/metrics", web.WhenReady(ready, web.TakeTurns(scrape)))
+	return web.Options{Config: cfg.WebConfig, Connections: sharesOf(cfg).http, Pages: pages, Ready: ready, Log: log}
 }
 
 // landingPage returns the page at /.

@@ -10,12 +10,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/web"
 )
 
 // startPages serves what serve does at 127.0.0.1, with these metrics, until stop is called or the test ends.
 func startPages(t *testing.T, webConfig string, metrics prometheus.Gatherer) (address string, stop func()) {
 	t.Helper()
-	cfg := &Config{HTTPListen: "127.0.0.1:0", WebConfig: webConfig}
+	cfg := &config.Config{HTTPListen: "127.0.0.1:0", WebConfig: webConfig}
 	l, err := listenHTTP(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +28,7 @@ func startPages(t *testing.T, webConfig string, metrics prometheus.Gatherer) (ad
 	ready := func() error { return nil }
 	o := webOptions(cfg, metrics, ready, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
-	go func() { done <- serveHTTP(ctx, l, o, func() time.Duration { return 5 * time.Second }) }()
+	go func() { done <- web.Serve(ctx, l, o, func() time.Duration { return 5 * time.Second }) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -66,7 +70,7 @@ func TestPages(t *testing.T) {
 		{"DELETE", "/-/healthy", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
 		{"OPTIONS", "/-/ready", 405, "text/plain; charset=utf-8", "only GET and HEAD"},
 	} {
-		resp, body := fetch(t, http.DefaultClient, c.method, "http://"+address+c.path)
+		resp, body := testenv.Fetch(t, http.DefaultClient, c.method, "http://"+address+c.path)
 		h := resp.Header
 		if resp.StatusCode != c.status || h.Get("Content-Type") != c.kind || !strings.Contains(body, c.body) || c.method == "HEAD" && body != "" {
 			t.Errorf("%s %s: %s, %s\n%s", c.method, c.path, resp.Status, h.Get("Content-Type"), body)
@@ -82,7 +86,7 @@ func TestPages(t *testing.T) {
 
 func TestOpenMetricsHasCreatedTimestamps(t *testing.T) {
 	address, _ := startPages(t, "", testCounter())
-	resp, body := fetch(t, http.DefaultClient, "GET", "http://"+address+"/metrics", "Accept", "application/openmetrics-text;version=1.0.0")
+	resp, body := testenv.Fetch(t, http.DefaultClient, "GET", "http://"+address+"/metrics", "Accept", "application/openmetrics-text;version=1.0.0")
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/openmetrics-text") ||
 		!strings.Contains(body, "\ntest_total 7.0\n") || !strings.Contains(body, "\ntest_created ") || !strings.HasSuffix(body, "# EOF\n") {
 		t.Errorf("%s\n%s", resp.Header.Get("Content-Type"), body)

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"rsyncd_exporter/internal/testenv"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // A port that needs a right which the user doesn't have.

@@ -9,6 +9,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/testenv"
 )
 
 // runProgram runs the program in this process and returns its exit status and output.
@@ -20,9 +23,9 @@ func runProgram(t *testing.T, args ...string) (status int, stdout, stderr string
 }
 
 // mustLoad returns the settings in force and fails the test if there is a problem.
-func mustLoad(t *testing.T, args ...string) *Config {
+func mustLoad(t *testing.T, args ...string) *config.Config {
 	t.Helper()
-	cfg, err := loadConfig(args)
+	cfg, err := config.Load(args)
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
@@ -35,12 +38,12 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		t.Skip("the golden file has Linux's limit for socket paths and its error texts")
 	}
 	t.Chdir(t.TempDir())
-	writeFile(t, "web.yml", "basic_auth_users: [1]\n")
+	testenv.WriteFile(t, "web.yml", "basic_auth_users: [1]\n")
 	if err := os.Mkdir("dir", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, "one.log", "")
-	setEnv(t,
+	testenv.WriteFile(t, "one.log", "")
+	testenv.SetEnv(t,
 		"LISTEN_UDP=5514",
 		"LISTEN_UNIXGRAM=/tmp/"+strings.Repeat("x", 103),
 		"LISTEN_UNIXGRAM_MODE=0888",
@@ -84,7 +87,7 @@ func TestBadSettingOpensNothing(t *testing.T) {
 	}
 	defer busy.Close()
 	socket := filepath.Join(t.TempDir(), "log")
-	setEnv(t, "LISTEN_UDP="+busy.LocalAddr().String(), "LISTEN_UNIXGRAM="+socket, "HTTP_LISTEN=127.0.0.1:0")
+	testenv.SetEnv(t, "LISTEN_UDP="+busy.LocalAddr().String(), "LISTEN_UNIXGRAM="+socket, "HTTP_LISTEN=127.0.0.1:0")
 
 	status, _, stderr := runProgram(t, "--file-poll=0s")
 	if status != exitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "FILE_POLL") {

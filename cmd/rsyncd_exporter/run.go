@@ -11,7 +11,10 @@ import (
 	"strings"
 	"syscall"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/systemd"
+	"rsyncd_exporter/internal/text"
 )
 
 // Exit statuses.
@@ -66,7 +69,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		names[i] = c.name
 	}
-	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s", name, didYouMean(name, names), strings.Join(names, ", ")))
+	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s", name, text.DidYouMean(name, names), strings.Join(names, ", ")))
 }
 
 // usageError prints the problem, or all problems of a joined error, one a line.
@@ -77,7 +80,7 @@ func usageError(std stdio, err error) int {
 		}
 		return exitUsage
 	}
-	fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
+	fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", text.OneLine(err))
 	return exitUsage
 }
 
@@ -85,7 +88,7 @@ func usageError(std stdio, err error) int {
 func runServe(ctx context.Context, args []string, std stdio) int {
 	sockets, warning, serr := systemd.Sockets()
 	watchdog, werr := systemd.WatchdogInterval()
-	cfg, err := loadConfig(args, sockets...)
+	cfg, err := config.Load(args, sockets...)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
@@ -102,9 +105,9 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is nothing that SIGHUP could have read again.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
-	to, written := logWriterTo(std.err)
+	to, written := ownlog.Writer(std.err)
 	defer written()
-	log := newLogger(to, cfg.LogLevel)
+	log := ownlog.New(to, cfg.LogLevel)
 	for _, w := range cfg.Warnings {
 		log.Warn("doubtful setting", "warning", w)
 	}

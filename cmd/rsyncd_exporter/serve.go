@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/systemd"
+	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 )
@@ -25,7 +27,7 @@ import (
 // last, so that a scrape is answered as long as anything is received.
 //
 // An end that is asked for while something can't be opened, since a name server doesn't answer or a disk hangs, is not kept waiting for that.
-func serve(ctx context.Context, cfg *Config, log *slog.Logger) error {
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	type result struct {
 		*opened
 		err error
@@ -67,7 +69,7 @@ type opened struct {
 }
 
 // open opens everything in the order that serve says. On an error all is closed again.
-func open(cfg *Config, log *slog.Logger) (_ *opened, err error) {
+func open(cfg *config.Config, log *slog.Logger) (_ *opened, err error) {
 	o := &opened{}
 	if o.http, err = listenHTTP(cfg); err != nil {
 		return nil, err
@@ -107,7 +109,7 @@ func reportTLS(log *slog.Logger) func(error) {
 
 // A program is everything, opened.
 type program struct {
-	cfg      *Config
+	cfg      *config.Config
 	log      *slog.Logger
 	kept     *kept
 	pipeline *pipeline.Pipeline
@@ -116,7 +118,7 @@ type program struct {
 	settled  chan struct{} // closed when what was restored is durable
 }
 
-func newProgram(cfg *Config, log *slog.Logger, k *kept, p *pipeline.Pipeline, in *inputs) *program {
+func newProgram(cfg *config.Config, log *slog.Logger, k *kept, p *pipeline.Pipeline, in *inputs) *program {
 	pr := &program{cfg: cfg, log: log, kept: k, pipeline: p, in: in, settled: make(chan struct{})}
 	if k.dir != nil {
 		pr.persist = newPersister(pr.take, k.dir.Save, log)
@@ -137,7 +139,7 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 	options := webOptions(pr.cfg, withoutClashes(pr.registry()), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
-		webDone <- serveHTTP(webCtx, listener, options, end.left)
+		webDone <- web.Serve(webCtx, listener, options, end.left)
 		stopInputs() // without its metrics the exporter is of no use
 	}()
 	stopPersisting := pr.startPersisting(ctx)
@@ -300,7 +302,7 @@ type ticker struct {
 }
 
 // newTicker returns a ticker that goes around often enough for the watchdog, if there is one.
-func newTicker(p *pipeline.Pipeline, cfg *Config, log *slog.Logger) *ticker {
+func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *ticker {
 	t := &ticker{
 		p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval,
 		foreign: misunderstood{list: p.Misunderstood, cfg: cfg, log: log, none: map[string]bool{}},

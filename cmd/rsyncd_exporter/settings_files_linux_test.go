@@ -6,20 +6,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // fileSettings returns the arguments that name a file, by what they are called, with %s for its path.
 func fileSettings(t *testing.T) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
-	makeCertificate(t, dir)
+	testenv.SelfSigned(t, dir)
 	web := func(name, text string) string {
-		writeFile(t, filepath.Join(dir, name), text)
+		testenv.WriteFile(t, filepath.Join(dir, name), text)
 		return "--web-config=" + filepath.Join(dir, name)
 	}
 	tls := []string{"--listen-tls=127.0.0.1:0", "--tls-cert=" + dir + "/cert.pem", "--tls-key=" + dir + "/key.pem"}
-	writeFile(t, dir+"/including.conf", "&include "+dir+"/link\n")
-	writeFile(t, dir+"/merging.conf", "[m]\n&merge "+dir+"/link\n")
+	testenv.WriteFile(t, dir+"/including.conf", "&include "+dir+"/link\n")
+	testenv.WriteFile(t, dir+"/merging.conf", "[m]\n&merge "+dir+"/link\n")
 	link := dir + "/link"
 	return map[string][]string{
 		"":           {link},
@@ -44,7 +46,7 @@ func TestSettingsThatNameNoFile(t *testing.T) {
 	settings := fileSettings(t)
 	delete(settings, "")
 	failed := map[string]bool{} // the FIFO comes first; who waits for it may fill all memory from a device
-	for _, target := range notRegular(t) {
+	for _, target := range testenv.NotRegular(t) {
 		for name, args := range settings {
 			for _, command := range []string{"check", "serve", "healthcheck"} {
 				if command == "healthcheck" && name != "WEB_CONFIG" && name != "-f" ||
@@ -53,7 +55,7 @@ func TestSettingsThatNameNoFile(t *testing.T) {
 					continue
 				}
 				ok := t.Run(strings.Join([]string{command, name, filepath.Base(target)}, " "), func(t *testing.T) {
-					setEnv(t)
+					testenv.SetEnv(t)
 					if filepath.Base(target) == filepath.Base(filepath.Dir(args[0])) {
 						t.Skip("the link's own directory")
 					}

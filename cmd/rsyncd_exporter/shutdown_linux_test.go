@@ -204,7 +204,7 @@ func TestPanicInAnInputEndsTheProcess(t *testing.T) {
 
 // The goroutines and descriptors of a program that has stopped are gone: here it is one of many in the same process.
 func TestStoppedProgramLeavesNothing(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

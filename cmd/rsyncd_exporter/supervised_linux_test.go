@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
@@ -44,7 +46,7 @@ func listenNotify(t *testing.T) (next func(within time.Duration) string) {
 // FAULTS L11, the protocol as the whole program speaks it: READY=1 when /-/ready answers, then WATCHDOG=1 as long as it is well, and
 // STOPPING=1 before it ends.
 func TestSupervisorIsTold(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	next := listenNotify(t)
 	t.Setenv("WATCHDOG_USEC", "2000000")
 	http := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
@@ -127,9 +129,9 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			}
 			const watchdog = time.Second
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
-			tick := newTicker(p, &Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
+			tick := newTicker(p, &config.Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
 			tasks, hearts := c.block(t, b, p)
-			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}
+			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), notify: systemd.Notify, log: ownlog.New(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
@@ -164,7 +166,7 @@ func TestSupervisorCantBeTold(t *testing.T) {
 	var out lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&supervised{ready: closedChannel(), notify: systemd.Notify, log: newLogger(&out, slog.LevelInfo)}).Run(ctx); err != nil {
+	if err := (&supervised{ready: closedChannel(), notify: systemd.Notify, log: ownlog.New(&out, slog.LevelInfo)}).Run(ctx); err != nil {
 		t.Error(err)
 	}
 	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 1 || !strings.Contains(got, "NOTIFY_SOCKET=") {

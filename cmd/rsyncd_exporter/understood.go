@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -21,7 +23,7 @@ const maxExample = 80
 // trouble at the same time in one warning.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
-	cfg  *Config
+	cfg  *config.Config
 	log  *slog.Logger
 	told int
 	none map[string]bool // kinds of inputs of which it was said that one has received nothing of rsyncd's
@@ -96,7 +98,7 @@ func shorten(s string) string {
 }
 
 // remedyFor says which setting, or what else, would help against a trouble.
-func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	switch wrapped := u.Samples[why]; {
 	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):
 		return "set SYSLOG_LOG_LINES=no: the texts of these messages are no lines of a rsync log file"
@@ -131,7 +133,7 @@ func isLogLine(text string) bool {
 }
 
 // tagRemedy is for messages whose tag isn't in TAGS.
-func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	tag := u.Tag
 	if why == pipeline.OtherTag {
 		tag = u.OtherTag
@@ -149,13 +151,13 @@ func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 			yes = ""
 		}
 		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: set%s TAGS=%s,%s", tag, yes, tags,
-			printable(tag))
+			text.Printable(tag))
 	}
-	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
+	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, text.Printable(tag))
 }
 
 // formatRemedy is for transfer lines that LOG_FORMAT doesn't fit.
-func formatRemedy(cfg *Config, u *pipeline.Understanding) string {
+func formatRemedy(cfg *config.Config, u *pipeline.Understanding) string {
 	remedy := "set LOG_FORMAT to the \"log format\" of rsyncd.conf"
 	if len(cfg.ModuleFormats) > 0 {
 		remedy += ", and see that RSYNCD_CONF names the file that the daemon reads"
@@ -192,7 +194,7 @@ func suggestLogFormat(text string) string {
 }
 
 // discardRemedy is for messages that were discarded.
-func discardRemedy(cfg *Config, u *pipeline.Understanding, why receiver.Discard) string {
+func discardRemedy(cfg *config.Config, u *pipeline.Understanding, why receiver.Discard) string {
 	lines := u.Input == "file" || u.Input == "stdin"
 	switch why {
 	case receiver.NoHeader, receiver.BadPriority, receiver.BadDialect:

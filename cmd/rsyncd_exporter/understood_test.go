@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
@@ -21,7 +22,7 @@ type warned struct {
 
 func newWarned(t *testing.T, args ...string) *warned {
 	t.Helper()
-	setEnv(t)
+	testenv.SetEnv(t)
 	cfg := mustLoad(t, args...)
 	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000,
 		Limits: rsynclog.DefaultLimits()})

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"rsyncd_exporter/internal/readfile"
+	"rsyncd_exporter/internal/text"
+)
+
+// A LegacyFlag is a flag of the program that this one replaces.
+type LegacyFlag struct {
+	Name, Arg, Meaning string
+	set                func(s *settings, arg string) error
+}
+
+// LegacyFlags returns them all.
+func LegacyFlags() []LegacyFlag {
+	return []LegacyFlag{
+		{"p", "FILE", "adds FILE, a path or a quoted pattern, to the files to follow; LISTEN_UDP is off then unless " +
+			"it is set", setLegacyFile},
+		{"f", "FILE", "the first line of FILE is the LINE_FORMAT, if it has a named group such as (?P<pid>…), otherwise the LOG_FORMAT", setLegacyFormat},
+		{"s", "SECONDS", "FILE_POLL", setLegacySeconds},
+		{"x", "PORT", "HTTP_LISTEN=:PORT", setLegacyPort},
+	}
+}
+
+// parseFlags takes settings from the flags. extra adds flags of a command's own and may be nil. The result holds flag.ErrHelp where help is
+// asked for.
+func (s *settings) parseFlags(args []string, extra func(*flag.FlagSet)) (problems []error) {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	if extra != nil {
+		extra(fs)
+	}
+	for _, set := range s.all() {
+		fs.Func(strings.TrimPrefix(set.Flag, "--"), set.Meaning, func(v string) error {
+			set.fromFlag(v)
+			return nil
+		})
+	}
+	for _, l := range LegacyFlags() {
+		fs.Func(l.Name, l.Meaning, func(v string) error {
+			if err := l.set(s, v); err != nil {
+				problems = append(problems, err)
+			}
+			return nil
+		})
+	}
+	for {
+		err := fs.Parse(args)
+		rest := fs.Args()
+		if err == nil && s.takesFiles && len(rest) > 0 {
+			if rest[0] == "" {
+				problems = append(problems, errors.New(`"": no file named`))
+			}
+			if before := len(args) - len(rest) - 1; before >= 0 && args[before] == "--" {
+				s.files = append(s.files, rest...)
+				return problems
+			}
+			s.files, args = append(s.files, rest[0]), rest[1:]
+			continue
+		}
+		if err == nil {
+			if len(rest) > 0 {
+				remedy := "settings are given as --name=value, and a command comes first"
+				if _, err := os.Stat(rest[0]); err == nil {
+					remedy += "; a pattern of files takes quotation marks, '*.log'"
+				}
+				problems = append(problems, fmt.Errorf("unexpected argument %q: %s", rest[0], remedy))
+			}
+			return problems
+		}
+		if errors.Is(err, flag.ErrHelp) {
+			return append(problems, err)
+		}
+		if len(rest) == len(args) { // Parse has not taken what doesn't even look like a flag, such as "--="
+			rest = rest[1:]
+		}
+		bad := args[len(args)-len(rest)-1]
+		problems = append(problems, flagProblem(fs, bad))
+		if len(rest) > 0 && !strings.Contains(bad, "=") && !strings.HasPrefix(rest[0], "-") {
+			rest = rest[1:] // most likely its value
+		}
+		args = rest
+	}
+}
+
+// flagProblem says what is wrong with a flag that the flag set refuses.
+func flagProblem(fs *flag.FlagSet, arg string) error {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	if fs.Lookup(name) != nil {
+		return fmt.Errorf("flag %s has no value: write %s=VALUE", arg, arg)
+	}
+	var names []string
+	fs.VisitAll(func(f *flag.Flag) {
+		if len(f.Name) > 1 {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return fmt.Errorf("flag %s is unknown%s: see rsyncd_exporter help", text.Printable(arg), text.DidYouMean("--"+name, names))
+}
+
+// fromFlag takes a value given by the setting's own flag.
+func (s *Setting) fromFlag(value string) {
+	if s.list != "" && s.Origin == s.Flag && s.Value != "" && value != "" {
+		value = s.Value + "," + value
+	}
+	s.Value, s.Origin = value, s.Flag
+}
+
+// setLegacyFile implements -p. The path is a single one, commas and all.
+func setLegacyFile(s *settings, path string) error {
+	if path == "" {
+		return errors.New(`-p "": no file named: write -p /var/log/rsyncd.log`)
+	}
+	s.legacyFiles = append(s.legacyFiles, path)
+	return nil
+}
+
+// setLegacyFormat implements -f.
+func setLegacyFormat(s *settings, path string) error {
+	line, err := firstLine(path)
+	if err != nil {
+		return fmt.Errorf("-f %q: %w: name a file whose first line is the format", path, err)
+	}
+	to := &s.LogFormat
+	if strings.Contains(line, "(?P<") || strings.Contains(line, "(?<") {
+		to = &s.LineFormat
+	}
+	to.Value, to.Origin = line, "-f "+path
+	return nil
+}
+
+// firstLine returns the first line of a file without its line end. Empty lines and those above 64 KiB are errors.
+func firstLine(path string) (string, error) {
+	text, err := readfile.Read(path, maxConfSize)
+	if err != nil {
+		return "", err
+	}
+	const most = 64 << 10
+	line, _, _ := strings.Cut(string(text), "\n")
+	if len(line) >= most {
+		return "", fmt.Errorf("the first line is longer than %d bytes", most)
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", errors.New("the first line is empty")
+	}
+	return line, nil
+}
+
+// setLegacySeconds implements -s.
+func setLegacySeconds(s *settings, arg string) error {
+	seconds, err := strconv.ParseFloat(arg, 64)
+	if err != nil || !(seconds >= minFilePoll.Seconds() && seconds <= maxFilePoll.Seconds()) {
+		return fmt.Errorf("-s %q: no number of seconds from %v to %v: write -s 1 or -s 0.5", arg, minFilePoll.Seconds(), maxFilePoll.Seconds())
+	}
+	s.FilePoll.Value, s.FilePoll.Origin = time.Duration(seconds*float64(time.Second)).String(), "-s"
+	return nil
+}
+
+// setLegacyPort implements -x.
+func setLegacyPort(s *settings, arg string) error {
+	if port, err := strconv.ParseUint(arg, 10, 16); err != nil || port == 0 {
+		return fmt.Errorf("-x %q: no port number from 1 to 65535: write -x 8080", arg)
+	}
+	s.HTTPListen.Value, s.HTTPListen.Origin = ":"+arg, "-x"
+	return nil
+}

@@ -1,0 +1,157 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v2"
+
+	"rsyncd_exporter/internal/readfile"
+)
+
+const maxWebFile = 1 << 20 // bytes of WEB_CONFIG, and of each file that it names
+
+// webSettings are what WEB_CONFIG says that concerns others than exporter-toolkit. They never change.
+type webSettings struct {
+	content     []byte
+	users       map[string]string // hashes of passwords; none: nobody is asked for one
+	encrypted   bool
+	needsClient bool     // clients must show a certificate
+	ownCA       bool     // it has the CAs of their certificates
+	anyCA       bool     // it has none, so that the CAs are those that the machine trusts
+	names       bool     // of clients' certificates are asked for
+	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
+	files       []string // certificates and keys
+}
+
+// A webFile reads WEB_CONFIG before exporter-toolkit does, which takes any file, of any size, for as long as it takes,
+// and takes a file that is being written for what it holds so far. Its methods may be called by many goroutines.
+type webFile struct {
+	path   string
+	reader readfile.Reader
+
+	mu    sync.Mutex
+	first *webSettings // of the first read
+	last  *webSettings // of the last read that succeeded
+}
+
+func newWebFile(path string) *webFile {
+	return &webFile{path: path, reader: readfile.NewReader()}
+}
+
+// read returns what the file says now: the same pointer as before as long as it holds the same. Less protection than
+// at the first read is an error, since a file that is cut off looks so: taking it away takes a restart.
+func (f *webFile) read() (*webSettings, error) {
+	content, err := f.reader.Read(f.path, maxWebFile)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last != nil && bytes.Equal(content, f.last.content) {
+		return f.last, nil
+	}
+	s, err := parseWebSettings(f.path, content)
+	if err != nil {
+		return nil, err
+	}
+	if f.first == nil {
+		f.first = s
+	}
+	switch {
+	case len(f.first.users) > 0 && len(s.users) == 0:
+		return nil, errors.New("it has named users since the start, and names none now: restart to serve without passwords")
+	case f.first.needsClient && !s.needsClient:
+		return nil, errors.New("it has asked for client certificates since the start, and doesn't now: " +
+			"restart to serve without them")
+	case f.first.ownCA && !s.ownCA:
+		return nil, errors.New("it has had a CA of clients since the start, and has none now: " +
+			"restart to take certificates of all CAs that this machine trusts")
+	case f.first.names && !s.names:
+		return nil, errors.New("it has named clients in client_allowed_sans since the start, and names none now: " +
+			"restart to take every certificate")
+	}
+	f.last = s
+	return s, nil
+}
+
+// check returns why the file, or one that it names, can't be read. A path of "" is no file.
+func (f *webFile) check() error {
+	if f.path == "" {
+		return nil
+	}
+	s, err := f.read()
+	if err != nil {
+		return err
+	}
+	for _, name := range s.files {
+		if _, err := f.reader.Read(name, maxWebFile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseWebSettings reads a web configuration as exporter-toolkit does, which also looks at what it ignores here.
+func parseWebSettings(path string, content []byte) (*webSettings, error) {
+	var c web.Config
+	if err := yaml.UnmarshalStrict(content, &c); err != nil {
+		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
+	}
+	if err := wholeWebConfig(content); err != nil {
+		return nil, err
+	}
+	s := &webSettings{content: content, users: map[string]string{}, encrypted: c.TLSConfig.IsEnabled()}
+	for name, hash := range c.Users {
+		s.users[name] = string(hash)
+	}
+	switch c.TLSConfig.ClientAuth {
+	case "VerifyClientCertIfGiven", "RequireAndVerifyClientCert":
+		s.ownCA = c.TLSConfig.ClientCAs != "" || c.TLSConfig.ClientCAsText != ""
+		s.anyCA = !s.ownCA
+	}
+	switch c.TLSConfig.ClientAuth {
+	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
+		s.needsClient = true
+	}
+	s.names = c.TLSConfig.ClientAllowedSans != nil
+	s.mayNeed = !s.needsClient && s.names
+	c.TLSConfig.SetDirectory(filepath.Dir(path))
+	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
+		if name != "" {
+			s.files = append(s.files, name)
+		}
+	}
+	return s, nil
+}
+
+// CheckConfig says why a web configuration file can't be used, and what is doubtful in it. A path of "" is no file.
+func CheckConfig(path string) (warnings []string, err error) {
+	file := newWebFile(path)
+	err = file.check()
+	if err == nil {
+		err = web.Validate(path)
+	}
+	if err != nil {
+		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
+	}
+	if file.last != nil && file.last.mayNeed {
+		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and exporter-toolkit "+
+			"panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	}
+	if file.last != nil && file.last.anyCA {
+		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine trusts "+
+			"will do")
+	}
+	return warnings, nil
+}
+
+// IsEncrypted says whether who serves by a web configuration file speaks TLS.
+func IsEncrypted(path string) (bool, error) {
+	s, err := newWebFile(path).read()
+	return err == nil && s.encrypted, err
+}
