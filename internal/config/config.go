@@ -1,131 +1,101 @@
-// Package config turns environment variables, flags and rsyncd.conf into valid settings, or says everything that is
-// wrong with them.
+// Package config turns environment variables, flags and rsyncd.conf into valid settings, or reports
+// everything that is wrong with them.
+//
+// A new setting is a row of the table in settings.go, with the field of Config beside it that the
+// row fills, and whatever uses that field.
 package config
 
 import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"io/fs"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
-	"path"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
-	"unicode/utf8"
 
 	"rsyncd_exporter/internal/systemd"
-	"rsyncd_exporter/internal/text"
-	"rsyncd_exporter/internal/web"
-	"rsyncd_exporter/receiver"
 )
 
-// Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
-type Config struct {
-	ListenUDP          []string // host:port, as net.Listen takes it; empty: off
-	UDPSockets         int
-	ListenTCP          []string // likewise
-	ListenTLS          []string // likewise
-	TLS                receiver.TLSOptions
-	ListenUnixgram     string // path; empty: off
-	ListenUnixgramMode fs.FileMode
-	ListenUnixgramUIDs []uint32       // empty: all
-	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
-	ReceiveBuffer      ByteSize       // 0: the system's default
-	Files              []string       // paths and patterns, see receiver.FileSetOptions.Paths, each once; "-" is Stdin
-	FilePoll           time.Duration
-	FileFromStart      bool              // FILE_START=beginning
-	FileHost           *regexp.Regexp    // has a group "host"; nil: lines have the host that they name themselves
-	Daemon             receiver.Daemon   // those of Files that RSYNCD_CONF makes one daemon's
-	StateDir           string            // path; empty: memory only
-	SyslogFormat       string            // receiver.ByName takes it
-	SyslogLogLines     bool              // receiver.Source.Wrapped
-	Tags               []string          // globs for path.Match
-	LogFormat          string            // rsynclog.NewParser takes it
-	LineFormat         string            // receiver.ParseLineFormat takes it
-	Modules            []string          // MODULES, and those of RSYNCD_CONF; each once
-	Hosts              []string          // as they stand in the syslog header; each once
-	ModuleFormats      map[string]string // by module, the log formats that RSYNCD_CONF gives; rsynclog.NewParser takes them
-	MaxSeries          int
-	SessionTTL         time.Duration
-	HTTPListen         string // host:port
-	WebConfig          string // path; empty: plain HTTP
-	LogLevel           slog.Level
-
-	Passed   []PassedSocket // those that this process was started with; what they receive is in none of the settings above
-	Watchdog time.Duration  // how often the supervisor wants to be told that all is well; 0: never
-	Stdin    io.Reader      // what the file "-" is; whoever starts serve sets it
-	Warnings []string       // what is allowed and still doubtful, for the log
-}
-
-// Limits of settings.
-const (
-	minFilePoll      = 10 * time.Millisecond
-	maxFilePoll      = time.Hour
-	minSessionTTL    = time.Second
-	maxSessionTTL    = 365 * 24 * time.Hour
-	minReceiveBuffer = 4 << 10
-	maxReceiveBuffer = 1 << 30 // the kernel doubles it, in an int
-	maxMaxSeries     = 10_000_000
-	maxUDPSockets    = 64
-
-	// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too (unix(7)).
-	maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
-)
-
-// Load reads the settings from the process environment and the flags; a flag beats a variable beats the default. The
-// error joins every problem with them; it is flag.ErrHelp where the flags ask for help. It opens no input. sockets are
-// those that the process was started with.
+// Load reads the settings from the process environment and the flags; a flag beats a variable beats
+// the default. The error joins every problem with them; it is flag.ErrHelp where the flags ask for
+// help. Load opens no input. sockets are those that the process was started with.
 func Load(args []string, sockets ...systemd.Socket) (*Config, error) {
-	return loadSettings(newSettings(), args, sockets)
+	return newValidator().load(args, sockets)
 }
 
 // Given is what the settings were made of, for people to look at.
 type Given struct {
-	Settings  []*Setting // in the order of the documentation
-	Files     []string   // arguments that are no flags
-	HealthURL string     // where an exporter with these settings tells whether it is healthy; empty if nobody can know
+	Settings  []Setting // in the order of the documentation
+	Files     []string  // arguments that are no flags
+	HealthURL string    // the health page of an exporter with these settings
 }
 
 // Check is Load for arguments among which there may be files. It also returns what was given.
 func Check(args []string) (*Config, *Given, error) {
-	s := newSettings()
-	s.takesFiles = true
-	cfg, err := loadSettings(s, args, nil)
+	v := newValidator()
+	v.takesFiles = true
+	cfg, err := v.load(args, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	return cfg, &Given{s.all(), s.files, (&validator{}).healthURL(s)}, nil
-}
-
-// loadSettings is Load for settings that are at their defaults.
-func loadSettings(s *settings, args []string, sockets []systemd.Socket) (*Config, error) {
-	problems := s.readEnvironment()
-	problems = append(problems, s.parseFlags(args, nil)...)
-	if slices.Contains(problems, flag.ErrHelp) {
-		return nil, flag.ErrHelp
-	}
-	v := &validator{problems: problems}
-	cfg := v.validate(s, sockets)
-	if len(v.problems) > 0 {
-		return nil, errors.Join(v.problems...)
-	}
-	return cfg, nil
+	return cfg, &Given{v.settings, v.checked, v.healthURL()}, nil
 }
 
 // A validator turns settings as given into a Config and collects what is wrong with them.
 type validator struct {
-	problems []error
-	warnings []string
-	formats  map[string]string // Config.ModuleFormats
-	conf     *confReader       // what RSYNCD_CONF holds; nil where it is not set or can't be read
+	cfg         *Config
+	settings    settings
+	legacyFiles []string    // paths given with -p
+	takesFiles  bool        // arguments that aren't flags are files
+	checked     []string    // those files
+	conf        *confReader // what RSYNCD_CONF holds; nil where it is not set or can't be read
+	problems    []error
+}
+
+// newValidator returns a validator whose settings are at their defaults.
+func newValidator() *validator {
+	v := &validator{cfg: &Config{}}
+	v.settings = v.table()
+	for i := range v.settings {
+		s := &v.settings[i]
+		s.Variable = envPrefix + "_" + s.Name
+		s.Flag = "--" + strings.ToLower(strings.ReplaceAll(s.Name, "_", "-"))
+		s.set(s.Default, "default")
+	}
+	return v
+}
+
+// into returns what reads a setting with parse and stores the value.
+func into[T any](field *T, parse func(*Setting) T) func(*Setting) {
+	return func(s *Setting) { *field = parse(s) }
+}
+
+func (v *validator) load(args []string, sockets []systemd.Socket) (*Config, error) {
+	v.problems = v.settings.readEnvironment()
+	v.parseFlags(args, nil)
+	if slices.Contains(v.problems, flag.ErrHelp) {
+		return nil, flag.ErrHelp
+	}
+	if udp := v.settings.get("LISTEN_UDP"); len(v.legacyFiles) > 0 && udp.Origin == "default" {
+		udp.set("off", "-p")
+	}
+	v.lists()
+	v.doors()
+	v.assign(sockets)
+	v.readConf()
+	for i := range v.settings {
+		if s := &v.settings[i]; s.read != nil {
+			s.read(s)
+		}
+	}
+	v.credentials()
+	v.daemon()
+	v.lookAtFileHost()
+	v.withoutCovered()
+	v.together()
+	return v.cfg, errors.Join(v.problems...)
 }
 
 // problem notes that a setting can't be used: why, and what to do about it.
@@ -138,96 +108,91 @@ func (v *validator) problemWith(s *Setting, value string, reason error, remedy s
 	v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w: %s", s.Name, value, s.Origin, reason, remedy))
 }
 
-func (v *validator) warn(format string, args ...any) {
-	v.warnings = append(v.warnings, fmt.Sprintf(format, args...))
+// doubt notes that the value of a setting, or one item of it, is allowed and still doubtful.
+func (v *validator) doubt(s *Setting, value, format string, args ...any) {
+	v.warn("%s=%q (from %s): %s", s.Name, value, s.Origin, fmt.Sprintf(format, args...))
 }
 
-func (v *validator) validate(s *settings, sockets []systemd.Socket) *Config {
-	if len(s.legacyFiles) > 0 && s.ListenUDP.Origin == "default" {
-		s.ListenUDP.Value, s.ListenUDP.Origin = "off", "-p"
+func (v *validator) warn(format string, args ...any) {
+	v.cfg.Warnings = append(v.cfg.Warnings, fmt.Sprintf(format, args...))
+}
+
+// lists reports lists that were given and have no item. Such a "," is a mistake, and must not let
+// everybody in. An empty variable is an unset one; an empty flag switches off what can be.
+func (v *validator) lists() {
+	for i := range v.settings {
+		s := &v.settings[i]
+		off := s.list == emptyIsNone && s.Value == ""
+		if s.list == "" || s.Origin == "default" || off || len(items(s)) > 0 {
+			continue
+		}
+		reason, remedy := "the list has no item", "name one, or leave the setting out"
+		switch s.list {
+		case emptyIsAll:
+			reason, remedy = reason+", which would let everybody in", "name whom to let in, or leave the setting out"
+		case neverEmpty:
+			reason, remedy = reason+", so every message would be ignored", "name one; the default is "+s.Default
+		}
+		v.problem(s, errors.New(reason), remedy)
+		s.Value = s.Default // or more would seem to be wrong
 	}
-	v.lists(s)
-	v.doors(s)
-	passed := v.assign(sockets, s)
-	v.readConf(&s.RsyncdConf)
-	c := &Config{
-		ListenUDP:          v.addresses(&s.ListenUDP),
-		UDPSockets:         v.number(&s.UDPSockets, 1, maxUDPSockets),
-		ListenTCP:          v.addresses(&s.ListenTCP),
-		ListenTLS:          v.addresses(&s.ListenTLS),
-		TLS:                v.tls(s),
-		ListenUnixgram:     v.socketPath(&s.ListenUnixgram),
-		ListenUnixgramMode: v.mode(&s.ListenUnixgramMode),
-		ListenUnixgramUIDs: v.users(&s.ListenUnixgramUids),
-		AllowFrom:          v.prefixes(&s.AllowFrom),
-		ReceiveBuffer:      v.receiveBuffer(&s.ReceiveBuffer),
-		Files:              v.files(&s.File, s.legacyFiles),
-		FilePoll:           v.duration(&s.FilePoll, minFilePoll, maxFilePoll),
-		FileFromStart:      v.oneOf(&s.FileStart, "end", "beginning") == "beginning",
-		FileHost:           v.fileHost(&s.FileHost),
-		StateDir:           v.stateDir(&s.StateDir),
-		SyslogFormat:       v.syslogFormat(&s.SyslogFormat),
-		SyslogLogLines:     v.oneOf(&s.SyslogLogLines, "no", "yes") == "yes",
-		Tags:               v.globs(&s.Tags),
-		LogFormat:          v.logFormat(&s.LogFormat),
-		LineFormat:         v.lineFormat(&s.LineFormat),
-		Modules:            v.modules(&s.Modules, &s.RsyncdConf),
-		Hosts:              s.Hosts.items(),
-		MaxSeries:          v.number(&s.MaxSeries, 1, maxMaxSeries),
-		SessionTTL:         v.duration(&s.SessionTTL, minSessionTTL, maxSessionTTL),
-		HTTPListen:         v.address(&s.HTTPListen),
-		WebConfig:          v.webConfig(&s.WebConfig),
-		LogLevel:           v.level(&s.LogLevel),
-		Passed:             passed,
+}
+
+// doors reports flags that name no file where a file would keep people out: --tls-client-ca=$CA,
+// and nobody has set CA.
+func (v *validator) doors() {
+	for _, name := range []string{"TLS_CLIENT_CA", "TLS_CRL", "WEB_CONFIG"} {
+		if s := v.settings.get(name); s.Value == "" && s.Origin == s.Flag {
+			v.problem(s, errors.New("no file is named, which would let everybody in"), "name it, or leave the flag out")
+		}
 	}
-	c.ModuleFormats = v.formats
-	c.Daemon = v.daemon(s, c)
-	v.lookAtFileHost(s, c)
-	v.withoutCovered(s, c)
-	v.together(s, c)
-	c.Warnings = v.warnings
-	return c
 }
 
 // together checks what is wrong only in company.
-func (v *validator) together(s *settings, c *Config) {
-	if s.ListenUDP.off() && s.ListenTCP.off() && s.ListenTLS.off() && s.ListenUnixgram.off() && s.File.off() && len(c.Files) == 0 && !takesMessages(c.Passed) {
-		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: "+
-			"set one of them", s.ListenUDP.Origin))
+func (v *validator) together() {
+	c, get := v.cfg, v.settings.get
+	inputs := []string{"LISTEN_UDP", "LISTEN_TCP", "LISTEN_TLS", "LISTEN_UNIXGRAM", "FILE"}
+	given := slices.ContainsFunc(inputs, func(name string) bool { return !get(name).off() })
+	if !given && len(c.Files) == 0 && !takesMessages(c.Passed) {
+		v.problems = append(v.problems, fmt.Errorf("no input: LISTEN_UDP is off (from %s), and LISTEN_TCP, "+
+			"LISTEN_TLS, LISTEN_UNIXGRAM and FILE are empty: set one of them", get("LISTEN_UDP").Origin))
 	}
-	v.apart(&s.ListenUDP, c.ListenUDP)
-	v.apart(&s.ListenTCP, c.ListenTCP)
-	v.apart(&s.ListenTLS, c.ListenTLS)
+	tcp, tls := get("LISTEN_TCP"), get("LISTEN_TLS")
+	v.apart(get("LISTEN_UDP"), c.ListenUDP)
+	v.apart(tcp, c.ListenTCP)
+	v.apart(tls, c.ListenTLS)
+	v.notAt(tcp, c.ListenTCP, "HTTP_LISTEN is", c.HTTPListen)
+	v.notAt(tls, c.ListenTLS, "HTTP_LISTEN is", c.HTTPListen)
 	for _, a := range c.ListenTCP {
-		if overlap(a, c.HTTPListen) {
-			v.problemWith(&s.ListenTCP, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
-		}
+		v.notAt(tls, c.ListenTLS, "LISTEN_TCP has", a)
 	}
-	if uidMap, err := os.ReadFile("/proc/self/uid_map"); err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
-		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the system all look like 65534, "+
-			"and can't be told apart: run the exporter outside of it", s.ListenUnixgramUids.Origin)
+	uidMap, err := os.ReadFile("/proc/self/uid_map")
+	if err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
+		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the "+
+			"system all look like 65534, and can't be told apart: run the exporter outside of it",
+			get("LISTEN_UNIXGRAM_UIDS").Origin)
 	}
-	for _, a := range c.ListenTLS {
-		if overlap(a, c.HTTPListen) {
-			v.problemWith(&s.ListenTLS, a, fmt.Errorf("HTTP_LISTEN is %q, the same port", c.HTTPListen), "give one of them another port")
-		}
-		for _, b := range c.ListenTCP {
-			if overlap(a, b) {
-				v.problemWith(&s.ListenTLS, a, fmt.Errorf("LISTEN_TCP has %q, the same port", b), "give one of them another port")
-			}
-		}
-	}
-	if len(c.Files) == 0 && len(s.files) == 0 && s.LineFormat.Origin != "default" {
-		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.LineFormat.Origin)
+	if s := get("LINE_FORMAT"); len(c.Files) == 0 && len(v.checked) == 0 && s.Origin != "default" {
+		v.warn("LINE_FORMAT (from %s) is for the lines of files, and FILE names none", s.Origin)
 	}
 }
 
-// seesAllUsers says whether users have the numbers here that they have elsewhere, by /proc/self/uid_map (user_namespaces(7)).
+// notAt reports those of a listener's addresses that can't be listened at beside another address.
+func (v *validator) notAt(s *Setting, addresses []string, what, other string) {
+	for _, a := range addresses {
+		if overlap(a, other) {
+			v.problemWith(s, a, fmt.Errorf("%s %q, the same port", what, other), "give one of them another port")
+		}
+	}
+}
+
+// seesAllUsers reports whether users have the numbers here that they have elsewhere, by
+// /proc/self/uid_map (user_namespaces(7)).
 func seesAllUsers(uidMap string) bool {
 	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// apart reports addresses of one listener that can't be listened at at once.
+// apart reports addresses of one listener that can't be listened at together.
 func (v *validator) apart(s *Setting, addresses []string) {
 	for i, a := range addresses {
 		for _, b := range addresses[:i] {
@@ -238,8 +203,8 @@ func (v *validator) apart(s *Setting, addresses []string) {
 	}
 }
 
-// overlap says whether two addresses, both valid, can't be listened at at once, as far as that is known without a look at names: the same one
-// twice, or one that is among those of a wildcard.
+// overlap reports whether two valid addresses can't be listened at together, as far as is known
+// without looking up names: they are the same, or a wildcard includes the other.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -249,7 +214,8 @@ func overlap(a, b string) bool {
 	return hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA)
 }
 
-// covers says whether a wildcard takes the other host's addresses: 0.0.0.0 those of IPv4, :: and none all.
+// covers reports whether a wildcard takes the other host's addresses: 0.0.0.0 those of IPv4, :: and
+// none all.
 func covers(wildcard, host string) bool {
 	ip, _ := netip.ParseAddr(host)
 	switch wildcard {
@@ -259,228 +225,4 @@ func covers(wildcard, host string) bool {
 		return host == "" || host == "::" || ip.Unmap().Is4()
 	}
 	return false
-}
-
-// socketPath returns the path of a unix socket, empty for none.
-func (v *validator) socketPath(s *Setting) string {
-	switch {
-	case s.off():
-		return ""
-	case len(s.Value) > maxSocketPath:
-		v.problem(s, fmt.Errorf("the path has %d bytes, a socket's can have %d", len(s.Value), maxSocketPath), "choose a shorter one")
-	case strings.HasPrefix(s.Value, "@"):
-		v.problem(s, errors.New("an abstract socket has no owner and no mode"), "name a file")
-	}
-	return s.Value
-}
-
-// files returns the files and patterns to follow, each once.
-func (v *validator) files(s *Setting, legacy []string) []string {
-	var files []string
-	var infos []fs.FileInfo
-	given := append(v.withAuto(s), legacy...)
-	for i, name := range given {
-		origin := s.Origin
-		if i >= len(given)-len(legacy) {
-			origin, name = "-p", legacyPath(name)
-		}
-		from := &Setting{Name: s.Name, Origin: origin}
-		if name != "-" {
-			name = filepath.Clean(name)
-		}
-		if slices.Contains(files, name) {
-			continue
-		}
-		info := v.lookAtFile(from, name)
-		for j := range infos {
-			if info != nil && infos[j] != nil && os.SameFile(info, infos[j]) {
-				v.warn("%s=%q (from %s): it is the same file as %q, which counts once; name one of them", from.Name, name, from.Origin, files[j])
-			}
-		}
-		files, infos = append(files, name), append(infos, info)
-	}
-	if len(legacy) > 0 { // for who looks at the settings in force
-		s.Origin = strings.TrimPrefix(s.Origin+" and -p", "default and ")
-		s.Value = strings.Join(files, ",")
-	}
-	for _, name := range files {
-		if receiver.IsPattern(name) {
-			v.lookAtPattern(s, name, files)
-		}
-	}
-	return files
-}
-
-// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it
-// is one. The script that this program replaces knew no patterns, but who quotes one for the shell means it.
-func legacyPath(name string) string {
-	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
-		return receiver.QuotePattern(name)
-	}
-	if _, err := filepath.Match(name, ""); err != nil {
-		return receiver.QuotePattern(name)
-	}
-	return name
-}
-
-// lookAtPattern reports a pattern of files that matches nothing, or more than it should.
-func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
-	if !utf8.ValidString(pattern) {
-		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
-		return
-	}
-	followed, left, err := receiver.Preview(pattern, all)
-	switch {
-	case errors.Is(err, filepath.ErrBadPattern):
-		v.problemWith(s, pattern, filepath.ErrBadPattern, `end each [ with ], and write \ before characters that stand for themselves`)
-		return
-	case err != nil:
-		v.warn("%s=%q (from %s): %v", s.Name, pattern, s.Origin, err)
-	case len(followed) == 0:
-		v.warn("%s=%q (from %s): no file matches it yet; those that come are followed", s.Name, pattern, s.Origin)
-	}
-	if len(left) > 0 {
-		v.warn("%s=%q (from %s): it matches names of rotated or compressed files, %q and so on, which are read as generations of their logs only; "+
-			"write a narrower pattern, or the path itself where it is a log of its own", s.Name, pattern, s.Origin, left[0])
-	}
-}
-
-// lookAtFile reports a file that can't be followed. The result is nil where there is nothing to compare with other files.
-func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
-	if name == "-" || receiver.IsPattern(name) {
-		return nil
-	}
-	plain, _ := receiver.ExpandPath(name) // no error without a pattern
-	info, err := os.Stat(plain[0])
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		v.warn("%s=%q (from %s): it doesn't exist yet, and is followed once it does", from.Name, name, from.Origin)
-	case err != nil:
-		v.warn("%s=%q (from %s): %v", from.Name, name, from.Origin, err)
-	case !utf8.ValidString(name):
-		v.problemWith(from, name, errors.New("it is not UTF-8, and so can't be a label"), "follow it through a symbolic link of another name")
-	case strings.HasSuffix(name, ".gz") || strings.HasSuffix(name, ".zst"):
-		v.warn("%s=%q (from %s): it is compressed, which is read of rotated generations only: name the log itself, or use check to look into it",
-			from.Name, name, from.Origin)
-		return info
-	case info.IsDir():
-		v.problemWith(from, name, errors.New("it is a directory"), "name the log file in it")
-	}
-	if err != nil {
-		return nil
-	}
-	return info
-}
-
-// globs returns the tags.
-func (v *validator) globs(s *Setting) []string {
-	tags := s.items()
-	for _, t := range tags {
-		if _, err := path.Match(t, ""); err != nil {
-			v.problemWith(s, t, err, `close the bracket, or write \[ for a bracket in the tag`)
-		}
-	}
-	return tags
-}
-
-// readConf reads RSYNCD_CONF, where that is set.
-func (v *validator) readConf(s *Setting) {
-	if s.Value == "" {
-		return
-	}
-	conf, err := loadRsyncdConf(s.Value)
-	if err != nil {
-		v.problem(s, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
-		return
-	}
-	v.conf = conf
-}
-
-// modules returns the names given and those of an rsyncd.conf, and notes the log formats that the latter gives.
-func (v *validator) modules(names, conf *Setting) []string {
-	modules := names.items()
-	if v.conf == nil {
-		return modules
-	}
-	found := v.conf.modules
-	if len(found) == 0 {
-		v.warn("RSYNCD_CONF=%q (from %s): it has no module", conf.Value, conf.Origin)
-	}
-	for _, m := range found {
-		if !slices.Contains(modules, m.name) {
-			modules = append(modules, m.name)
-		}
-		if !m.formatted {
-			continue
-		}
-		warnings, err := checkLogFormat(m.logFormat)
-		if err != nil {
-			warnings = append(warnings, err.Error()+"; LOG_FORMAT is taken instead")
-		} else if v.formats == nil {
-			v.formats = map[string]string{m.name: m.logFormat}
-		} else {
-			v.formats[m.name] = m.logFormat
-		}
-		for _, w := range warnings {
-			v.warn("RSYNCD_CONF=%q (from %s), module %s: %s", conf.Value, conf.Origin, text.Printable(m.name), w)
-		}
-	}
-	return modules
-}
-
-// stateDir returns the path of a directory that need not exist yet.
-func (v *validator) stateDir(s *Setting) string {
-	if s.Value == "" {
-		return ""
-	}
-	dir := filepath.Clean(s.Value)
-	switch info, err := os.Stat(dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(dir)); err != nil {
-			v.problem(s, err, "make the directory, for the exporter's user alone, or have systemd make it with StateDirectory=")
-		}
-	case err != nil:
-		v.problem(s, err, "let the exporter's user enter it")
-	case !info.IsDir():
-		v.problem(s, errors.New("it is no directory"), "name one that is the exporter's alone")
-	}
-	return dir
-}
-
-// webConfig returns the path of a web configuration file that the toolkit accepts.
-func (v *validator) webConfig(s *Setting) string {
-	warnings, err := web.CheckConfig(s.Value)
-	if err != nil {
-		v.problem(s, err, "see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md")
-	}
-	for _, w := range warnings {
-		v.warn("WEB_CONFIG=%q (from %s): %s", s.Value, s.Origin, w)
-	}
-	return s.Value
-}
-
-func (v *validator) logFormat(s *Setting) string {
-	warnings, err := checkLogFormat(s.Value)
-	if err != nil {
-		v.problem(s, err, "copy rsyncd.conf's log format")
-	}
-	for _, w := range warnings {
-		v.warn("LOG_FORMAT=%q (from %s): %s", s.Value, s.Origin, w)
-	}
-	return s.Value
-}
-
-func (v *validator) lineFormat(s *Setting) string {
-	if err := checkLineFormat(s.Value); err != nil {
-		v.problem(s, err, "write auto, or a regular expression with the named groups pid and description")
-	}
-	return s.Value
-}
-
-func (v *validator) syslogFormat(s *Setting) string {
-	name := strings.TrimSpace(s.Value)
-	if err := checkSyslogFormat(name); err != nil {
-		v.problem(s, err, "write auto unless a sender needs another one")
-	}
-	return name
 }

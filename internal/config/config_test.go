@@ -142,7 +142,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		LogLevel:           slog.LevelWarn,
 	}
 	var env, flags, split []string
-	for _, s := range newSettings().all() {
+	for _, s := range Defaults() {
 		v, ok := given[s.Name]
 		if !ok {
 			t.Fatalf("%s is not in this test", s.Name)

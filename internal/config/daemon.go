@@ -13,45 +13,94 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// autoFiles is what FILE says for all log files that RSYNCD_CONF names. A file of that name is ./auto.
+// readConf reads RSYNCD_CONF, where that is set.
+func (v *validator) readConf() {
+	s := v.settings.get("RSYNCD_CONF")
+	if s.Value == "" {
+		return
+	}
+	conf, err := loadRsyncdConf(s.Value)
+	if err != nil {
+		v.problem(s, err, "name an rsyncd.conf that rsyncd accepts and that the exporter may read, or use MODULES")
+		return
+	}
+	v.conf = conf
+}
+
+// modules returns the names given and those of RSYNCD_CONF, and notes the log formats that the
+// latter gives.
+func (v *validator) modules(s *Setting) []string {
+	modules := items(s)
+	if v.conf == nil {
+		return modules
+	}
+	conf := v.settings.get("RSYNCD_CONF")
+	if len(v.conf.modules) == 0 {
+		v.doubt(conf, conf.Value, "it has no module")
+	}
+	formats := map[string]string{}
+	for _, m := range v.conf.modules {
+		if !slices.Contains(modules, m.name) {
+			modules = append(modules, m.name)
+		}
+		if !m.formatted {
+			continue
+		}
+		warnings, err := checkLogFormat(m.logFormat)
+		if err != nil {
+			warnings = append(warnings, err.Error()+"; LOG_FORMAT is taken instead")
+		} else {
+			formats[m.name] = m.logFormat
+		}
+		for _, w := range warnings {
+			v.warn("RSYNCD_CONF=%q (from %s), module %s: %s", conf.Value, conf.Origin, text.Printable(m.name), w)
+		}
+	}
+	v.cfg.ModuleFormats = formats
+	return modules
+}
+
+// autoFiles is what FILE says for all log files that RSYNCD_CONF names. A file of that name is
+// ./auto.
 const autoFiles = "auto"
 
 // withAuto returns the items of FILE, with the files of RSYNCD_CONF in the place of auto.
 func (v *validator) withAuto(s *Setting) []string {
-	items := s.items()
-	at := slices.Index(items, autoFiles)
+	list := items(s)
+	at := slices.Index(list, autoFiles)
 	if at < 0 {
-		return items
+		return list
 	}
-	var found []string
 	if v.conf == nil {
 		v.problemWith(s, autoFiles, errors.New("no rsyncd.conf says which files these are"),
 			"set RSYNCD_CONF to one that can be read, name the files, or write ./auto for a file of that name")
-		return slices.Delete(items, at, at+1)
+		return slices.Delete(list, at, at+1)
 	}
-	var not []string
+	var found, not []string
 	for _, f := range v.conf.logFiles() {
 		if reason, remedy := cannotFollow(f.path); reason != "" {
-			not = append(not, fmt.Sprintf("%s logs to %q, which is not followed: %s: %s", f.whose, f.path, reason, remedy))
+			not = append(not, fmt.Sprintf("%s logs to %q, which is not followed: %s: %s",
+				f.whose, f.path, reason, remedy))
 			continue
 		}
 		found = append(found, receiver.QuotePattern(f.path))
 	}
 	if len(found) == 0 {
-		v.problemWith(s, autoFiles, errors.New(strings.Join(append(not, "RSYNCD_CONF names no log file that can be followed"), "; ")),
+		why := append(not, "RSYNCD_CONF names no log file that can be followed")
+		v.problemWith(s, autoFiles, errors.New(strings.Join(why, "; ")),
 			"have rsyncd's syslog sent here (LISTEN_UNIXGRAM, LISTEN_UDP), or name the files")
-		return slices.Delete(items, at, at+1)
+		return slices.Delete(list, at, at+1)
 	}
 	for _, why := range not {
-		v.warn("%s=%q (from %s): %s", s.Name, autoFiles, s.Origin, why)
+		v.doubt(s, autoFiles, "%s", why)
 	}
-	return slices.Replace(items, at, at+1, found...)
+	return slices.Replace(list, at, at+1, found...)
 }
 
 // A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
-// logFiles returns the log files that an rsyncd.conf names, each once: the daemon's own first,
+// logFiles returns the log files that an rsyncd.conf names, each once: first the daemon's own,
 // where sessions begin.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
@@ -69,13 +118,14 @@ func (r *confReader) logFiles() (all []confLog) {
 	return all
 }
 
-// logsToSyslog says whether a part of what the daemon logs goes to syslog: its own messages, or
+// logsToSyslog reports whether a part of what the daemon logs goes to syslog: its own messages, or
 // those of a module.
 func (r *confReader) logsToSyslog() bool {
-	return r.defaults.logFile == "" || slices.ContainsFunc(r.modules, func(m confModule) bool { return m.logFile == "" })
+	noFile := func(m confModule) bool { return m.logFile == "" }
+	return noFile(r.defaults) || slices.ContainsFunc(r.modules, noFile)
 }
 
-// confVariable is one that rsyncd puts a value in the place of (loadparm.c: expand_vars).
+// confVariable is one that rsyncd replaces by a value (loadparm.c: expand_vars).
 var confVariable = regexp.MustCompile(`%[A-Za-z_][A-Za-z0-9_]*%`)
 
 // cannotFollow says why a log file of rsyncd.conf can't be followed by its name, and what to do;
@@ -85,7 +135,8 @@ func cannotFollow(path string) (reason, remedy string) {
 		return "only rsyncd knows the value of " + name, "name these files in FILE, as a pattern"
 	}
 	if !filepath.IsAbs(path) {
-		return "it is relative to where rsyncd was started", "write the whole path in rsyncd.conf, or name the file in FILE"
+		return "it is relative to where rsyncd was started",
+			"write the whole path in rsyncd.conf, or name the file in FILE"
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return "it is no regular file",
@@ -94,67 +145,70 @@ func cannotFollow(path string) (reason, remedy string) {
 	return "", ""
 }
 
-// daemon returns which of the followed files are one daemon's, by RSYNCD_CONF.
-func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
+// daemon notes which of the followed files are one daemon's, by RSYNCD_CONF.
+func (v *validator) daemon() {
 	if v.conf == nil {
-		return d
+		return
 	}
+	c, d := v.cfg, &v.cfg.Daemon
 	for _, f := range v.conf.logFiles() {
 		if reason, _ := cannotFollow(f.path); reason == "" {
 			d.Paths = append(d.Paths, f.path)
 		}
 	}
-	followed := v.warnOfUnfollowed(s, c, &d)
+	followed := v.warnOfUnfollowed()
 	isUnix := func(p PassedSocket) bool { return p.Role == RoleUnixgram }
 	local := c.ListenUnixgram != "" || slices.ContainsFunc(c.Passed, isUnix)
 	remote := len(c.ListenUDP)+len(c.ListenTCP)+len(c.ListenTLS) > 0 || takesMessages(c.Passed)
 	if !followed || !v.conf.logsToSyslog() || !local && !remote {
-		return d
+		return
 	}
 	d.Syslog = true
 	if !local && c.FileHost == nil {
-		v.warn("RSYNCD_CONF=%q (from %s): sessions log to files and to syslog, whose messages come from a relay: "+
-			"have FILE_HOST give the files the host name that these bear, or sessions are not whole",
-			s.RsyncdConf.Value, s.RsyncdConf.Origin)
+		conf := v.settings.get("RSYNCD_CONF")
+		v.doubt(conf, conf.Value, "sessions log to files and to syslog, whose messages come from a relay: have "+
+			"FILE_HOST give the files the host name that these bear, or sessions are not whole")
 	}
-	return d
 }
 
-// warnOfUnfollowed says whether some of the daemon's files are followed, and warns of those that are not then.
-func (v *validator) warnOfUnfollowed(s *settings, c *Config, d *receiver.Daemon) (some bool) {
+// warnOfUnfollowed reports whether some of the daemon's files are followed, and then warns of those
+// that are not.
+func (v *validator) warnOfUnfollowed() (some bool) {
+	d := &v.cfg.Daemon
 	followed := make([]bool, len(d.Paths))
-	for _, path := range c.Files {
+	for _, path := range v.cfg.Files {
 		for _, p := range expand(path) {
 			if rank, ok := d.Rank(p); ok {
 				followed[rank], some = true, true
 			}
 		}
 	}
+	conf := v.settings.get("RSYNCD_CONF")
 	for rank, path := range d.Paths {
 		if some && !followed[rank] {
-			v.warn("RSYNCD_CONF=%q (from %s): it has sessions logged to %q, which FILE doesn't follow, so their parts there don't "+
-				"count: add it, or write FILE=auto", s.RsyncdConf.Value, s.RsyncdConf.Origin, path)
+			v.doubt(conf, conf.Value, "it has sessions logged to %q, which FILE doesn't follow, so their parts there "+
+				"don't count: add it, or write FILE=auto", path)
 		}
 	}
 	return some
 }
 
 // lookAtFileHost warns of a FILE_HOST that gives no followed file a host.
-func (v *validator) lookAtFileHost(s *settings, c *Config) {
-	if c.FileHost == nil {
+func (v *validator) lookAtFileHost() {
+	if v.cfg.FileHost == nil {
 		return
 	}
 	example := ""
-	for _, path := range c.Files {
+	for _, path := range v.cfg.Files {
 		for _, example = range expand(path) {
-			if c.HostOf(example) != "" {
+			if v.cfg.HostOf(example) != "" {
 				return
 			}
 		}
 	}
 	if example != "" {
-		v.warn("FILE_HOST=%q (from %s): it finds no host in the path of any followed file, such as %q",
-			s.FileHost.Value, s.FileHost.Origin, example)
+		s := v.settings.get("FILE_HOST")
+		v.doubt(s, s.Value, "it finds no host in the path of any followed file, such as %q", example)
 	}
 }
 
@@ -167,25 +221,8 @@ func expand(path string) []string {
 	return all
 }
 
-// fileHost returns the expression of FILE_HOST, nil without.
-func (v *validator) fileHost(s *Setting) *regexp.Regexp {
-	if s.Value == "" {
-		return nil
-	}
-	const remedy = `write one such as /var/log/remote/(?P<host>[^/]+)/ in the syntax of https://golang.org/s/re2syntax`
-	re, err := regexp.Compile(s.Value)
-	if err == nil && re.SubexpIndex("host") < 0 {
-		err = errors.New(`it has no group "host"`)
-	}
-	if err != nil {
-		v.problem(s, err, remedy)
-		return nil
-	}
-	return re
-}
-
-// hostOf returns the host of a followed file's lines, empty where they say it themselves. All files
-// of one daemon have the host of the first that has one.
+// HostOf returns the host of a followed file's lines, empty where they name it themselves. All
+// files of one daemon have the host of the first that has one.
 func (c *Config) HostOf(path string) string {
 	if c.FileHost == nil {
 		return ""

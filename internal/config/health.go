@@ -11,32 +11,31 @@ import (
 	"rsyncd_exporter/internal/web"
 )
 
-// HealthURL returns the address that healthcheck asks: that of --url, or that of the health page of an exporter with these
-// settings. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the others may be anything.
+// HealthURL returns the address that healthcheck asks: that of --url, or that of the health page of
+// an exporter with these settings. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the
+// others may be anything.
 func HealthURL(args []string) (target string, err error) {
-	s := newSettings()
-	s.readEnvironment() // serve reports unknown variables
-	problems := s.parseFlags(args, func(fs *flag.FlagSet) { fs.StringVar(&target, "url", "", "address to ask") })
-	if slices.Contains(problems, flag.ErrHelp) {
+	v := newValidator()
+	v.settings.readEnvironment() // serve reports unknown variables
+	v.parseFlags(args, func(fs *flag.FlagSet) { fs.StringVar(&target, "url", "", "address to ask") })
+	if slices.Contains(v.problems, flag.ErrHelp) {
 		return "", flag.ErrHelp
 	}
 	if target == "" {
-		v := &validator{problems: problems}
-		target = v.healthURL(s)
-		problems = v.problems
+		target = v.healthURL()
 	}
-	return target, errors.Join(problems...)
+	return target, errors.Join(v.problems...)
 }
 
-// HealthURL returns the address of the health page of an exporter with these settings.
-func (v *validator) healthURL(s *settings) string {
-	address := v.address(&s.HTTPListen)
-	host, port, err := net.SplitHostPort(address)
+// healthURL returns the address of the health page of an exporter with these settings.
+func (v *validator) healthURL() string {
+	listen, config := v.settings.get("HTTP_LISTEN"), v.settings.get("WEB_CONFIG")
+	host, port, err := net.SplitHostPort(v.address(listen))
 	if err != nil {
 		return "" // address has noted it
 	}
 	if port == "0" {
-		v.problem(&s.HTTPListen, errors.New("port 0 stands for any free port"), "use --url=http://127.0.0.1:PORT/-/healthy")
+		v.problem(listen, errors.New("port 0 stands for any free port"), "use --url=http://127.0.0.1:PORT/-/healthy")
 	}
 	switch ip, _ := netip.ParseAddr(host); {
 	case host == "" || ip == netip.IPv4Unspecified():
@@ -45,10 +44,10 @@ func (v *validator) healthURL(s *settings) string {
 		host = "::1"
 	}
 	scheme := "http"
-	if s.WebConfig.Value != "" {
-		encrypted, err := web.IsEncrypted(s.WebConfig.Value)
+	if config.Value != "" {
+		encrypted, err := web.IsEncrypted(config.Value)
 		if err != nil {
-			v.problem(&s.WebConfig, err, "see rsyncd_exporter check")
+			v.problem(config, err, "see rsyncd_exporter check")
 		}
 		if encrypted {
 			scheme = "https"

@@ -96,7 +96,7 @@ func FuzzFlags(f *testing.F) {
 		f.Add(seed)
 	}
 	known := map[string]bool{}
-	for _, s := range newSettings().all() {
+	for _, s := range Defaults() {
 		known[strings.TrimPrefix(s.Flag, "--")] = true
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -106,9 +106,9 @@ func FuzzFlags(f *testing.F) {
 				t.Skip("would read files")
 			}
 		}
-		s := newSettings()
-		problems := s.parseFlags(args, nil)
-		if len(problems) > 0 {
+		v := newValidator()
+		v.parseFlags(args, nil)
+		if len(v.problems) > 0 {
 			return
 		}
 		// Without a problem, everything is a flag that exists, or the value of one.

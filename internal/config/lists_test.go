@@ -9,8 +9,8 @@ import (
 )
 
 // lists are all settings that are lists, with what an empty flag of each means.
-func lists(t *testing.T) []*Setting {
-	var all []*Setting
+func lists(t *testing.T) []Setting {
+	var all []Setting
 	for _, s := range Defaults() {
 		switch s.list {
 		case "":
@@ -80,12 +80,12 @@ func TestOnlyListsHaveItems(t *testing.T) {
 			t.Error("a setting that is no list has items")
 		}
 	}()
-	(&Setting{Name: "NEW", Value: "a,b"}).items()
+	items(&Setting{Name: "NEW", Value: "a,b"})
 }
 
 // A user's number is that user, whatever another one is called.
 func TestUsersByNumber(t *testing.T) {
-	v := &validator{}
+	v := newValidator()
 	got := v.users(&Setting{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, Value: "0,65534,root,4294967294"})
 	if len(v.problems) > 0 || fmt.Sprint(got) != "[0 65534 4294967294]" {
 		t.Errorf("%v, %v", got, v.problems)

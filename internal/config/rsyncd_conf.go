@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	maxConfDepth = 8       // files that include each other; rsyncd has no limit, and dies of a file that includes itself
+	maxConfDepth = 8       // files that include each other; rsyncd dies of a file that includes itself
 	maxConfSize  = 4 << 20 // bytes of one file
 	maxConfFiles = 1000
 )
@@ -26,7 +26,8 @@ type confModule struct {
 	logFile   string
 }
 
-// confReader reads modules and log files out of rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
+// confReader reads modules and log files out of rsyncd.conf as rsync 3.1.0 and later do (params.c,
+// loadparm.c).
 type confReader struct {
 	modules  []confModule
 	seen     map[string]int // by foldSection, where in modules
@@ -38,8 +39,9 @@ type confReader struct {
 
 const global = -1
 
-// loadRsyncdConf returns what an rsyncd.conf says, itself or through &include and &merge: the modules in their order, and in defaults what
-// holds outside of any. The error is for files that can't be read and for sections that rsyncd would refuse too, with file and line.
+// loadRsyncdConf returns what an rsyncd.conf says, itself or through &include and &merge: the
+// modules in their order, and in defaults what holds outside of any. The error is for files that
+// can't be read and for sections that rsyncd would refuse too, with file and line.
 func loadRsyncdConf(path string) (*confReader, error) {
 	r := newConfReader()
 	if err := r.file(path, 0); err != nil {
@@ -49,7 +51,8 @@ func loadRsyncdConf(path string) (*confReader, error) {
 }
 
 func newConfReader() *confReader {
-	return &confReader{seen: map[string]int{foldSection("global"): global}, section: global, reader: readfile.NewReader()}
+	seen := map[string]int{foldSection("global"): global}
+	return &confReader{seen: seen, section: global, reader: readfile.NewReader()}
 }
 
 // file reads one file.
@@ -97,7 +100,8 @@ func (r *confReader) text(path string, content []byte, depth int) error {
 // confSpace is what C's isspace is true for, less the line feed, which ends lines.
 const confSpace = " \t\v\f\r"
 
-// cutConfLine cuts the first line off text. A backslash at the end of a line joins it with the next, but not in a comment.
+// cutConfLine cuts the first line off text. A backslash at the end of a line joins it with the
+// next, but not in a comment.
 func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	var joined strings.Builder
 	for {
@@ -115,7 +119,8 @@ func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	}
 }
 
-// begin takes the name of a section header, less its first bracket. What follows the second one is ignored (params.c:Section).
+// begin takes the name of a section header, less its first bracket. What follows the second one is
+// ignored (params.c:Section).
 func (r *confReader) begin(header string) error {
 	name, _, closed := strings.Cut(header, "]")
 	name = strings.Join(strings.FieldsFunc(name, isConfSpace), " ")
@@ -140,8 +145,8 @@ func (r *confReader) begin(header string) error {
 	return nil
 }
 
-// parameter takes "log format = FORMAT" and "log file = PATH"; before the first module, or in [global], they are for the modules that follow
-// (loadparm.c: do_parameter).
+// parameter takes "log format = FORMAT" and "log file = PATH"; before the first module, or in
+// [global], they are for the modules that follow (loadparm.c: do_parameter).
 func (r *confReader) parameter(line string) {
 	name, value, ok := strings.Cut(line, "=")
 	if !ok {
@@ -160,15 +165,17 @@ func (r *confReader) parameter(line string) {
 	}
 }
 
-// foldSection returns what names of the same section have in common: case and spaces don't count (loadparm.c:strwiEQ).
+// foldSection returns what names of the same section have in common: case and spaces don't count
+// (loadparm.c:strwiEQ).
 func foldSection(name string) string {
 	return strings.ToUpper(strings.Join(strings.FieldsFunc(name, isConfSpace), ""))
 }
 
 func isConfSpace(r rune) bool { return strings.ContainsRune(confSpace, r) }
 
-// directive follows "&include PATH" and "&merge PATH". Of a directory, the first reads *.conf and the second *.inc, in the order of their
-// names. Each file of an &include has the defaults for itself.
+// directive follows "&include PATH" and "&merge PATH". Of a directory, the first reads *.conf and
+// the second *.inc, in the order of their names. Each file of an &include has the defaults for
+// itself.
 func (r *confReader) directive(line string, depth int) error {
 	end := strings.IndexAny(line, confSpace+"=")
 	if end < 0 {
@@ -206,8 +213,8 @@ func (r *confReader) directive(line string, depth int) error {
 	return nil
 }
 
-// include reads a file whose parameters outside of modules end with it. What follows is outside of any module (loadparm.c: do_section,
-// "]push" and "]pop").
+// include reads a file whose parameters outside of modules end with it. What follows is outside of
+// any module (loadparm.c: do_section, "]push" and "]pop").
 func (r *confReader) include(path string, depth int) error {
 	defaults := r.defaults
 	r.section = global

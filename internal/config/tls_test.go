@@ -119,19 +119,19 @@ func TestWarningsAboutTLS(t *testing.T) {
 // A key that somebody else owns can be replaced by them. Only root can make one.
 func TestWarningAboutTheKeysOwner(t *testing.T) {
 	pki := testpki.Write(t)
-	v := &validator{}
+	v := newValidator()
 	key := &Setting{Name: "TLS_KEY", Value: pki + "/server.key", Origin: "test"}
 	v.keyIsPrivate(key)
-	if len(v.warnings) != 0 {
-		t.Errorf("warnings %q about our own key", v.warnings)
+	if len(v.cfg.Warnings) != 0 {
+		t.Errorf("warnings %q about our own key", v.cfg.Warnings)
 	}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(key.Value, 12345, -1); err != nil {
 			t.Fatal(err)
 		}
 		v.keyIsPrivate(key)
-		if len(v.warnings) != 1 || !strings.Contains(v.warnings[0], "it belongs to uid 12345, who may replace it: it should be root's") {
-			t.Errorf("warnings %q", v.warnings)
+		if len(v.cfg.Warnings) != 1 || !strings.Contains(v.cfg.Warnings[0], "it belongs to uid 12345, who may replace it: it should be root's") {
+			t.Errorf("warnings %q", v.cfg.Warnings)
 		}
 	}
 }
