@@ -1,4 +1,5 @@
-// Package readfile reads small files that people name, without waiting for ever and without taking all memory.
+// Package readfile reads small files that people name, without waiting for ever and without taking
+// all memory.
 package readfile
 
 import (
@@ -11,12 +12,13 @@ import (
 	"time"
 )
 
-// readPatience is how long a file that a setting names may take to be read. One on a file server that is gone would
-// take for ever.
+// readPatience is how long a file that a setting names may take to be read. One on a file server
+// that is gone would take for ever.
 const readPatience = 5 * time.Second
 
-// A Reader reads one file at a time. It holds a token while a read is under way, also one that nobody waits for
-// any more, so that a file server that is gone costs one thread, not one for each attempt.
+// A Reader reads one file at a time. It holds a token while a read is under way, also one that
+// nobody waits for any more, so that a file server that is gone costs one thread, not one for each
+// attempt.
 type Reader chan struct{}
 
 func NewReader() Reader { return make(Reader, 1) }
@@ -24,8 +26,8 @@ func NewReader() Reader { return make(Reader, 1) }
 // Read reads a file once, see Reader.read.
 func Read(path string, most int) ([]byte, error) { return NewReader().Read(path, most) }
 
-// read returns what a regular file of at most so many bytes holds. It waits for readPatience at most, and never for
-// the writer of a FIFO or for a terminal.
+// read returns what a regular file of at most so many bytes holds. It waits for readPatience at
+// most, and never for the writer of a FIFO or for a terminal.
 func (r Reader) Read(path string, most int) ([]byte, error) {
 	type result struct {
 		content []byte

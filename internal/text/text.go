@@ -8,7 +8,8 @@ import (
 	"unicode"
 )
 
-// DidYouMean returns " (did you mean X?)" for the known name most like it, or nothing where none is.
+// DidYouMean returns " (did you mean X?)" for the known name most like it, or nothing where none
+// is.
 func DidYouMean(name string, known []string) string {
 	best, least := "", 1+max(2, len(strings.TrimPrefix(name, "RSYNCD_EXPORTER_"))/3)
 	for _, k := range known {
@@ -46,7 +47,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// OneLine returns a text, which may hold names that others have chosen, without control characters: as Go writes them.
+// OneLine returns a text, which may hold names that others have chosen, without control characters:
+// as Go writes them.
 func OneLine(text any) string {
 	var b strings.Builder
 	for _, r := range fmt.Sprint(text) {

@@ -12,9 +12,10 @@ import (
 	"sync"
 )
 
-// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password at a time, whosever
-// it is, and remembers a hundred. Credentials that the toolkit has accepted go on to it at once, those that it has
-// refused are answered without it, and the others wait for their turn in a guessQueue. No password is kept.
+// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password
+// at a time, whosever it is, and remembers a hundred. Credentials that the toolkit has accepted go
+// on to it at once, those that it has refused are answered without it, and the others wait for
+// their turn in a guessQueue. No password is kept.
 type passwordGate struct {
 	toolkit http.Handler // calls the handler that behindPassword returns once it has accepted a request
 	web     *webFile
@@ -33,7 +34,8 @@ func newPasswordGate(web *webFile, room int, log *slog.Logger) *passwordGate {
 	return g
 }
 
-// A passwordCheck goes with a request through exporter-toolkit, to know what the toolkit made of it.
+// A passwordCheck goes with a request through exporter-toolkit, to know what the toolkit made of
+// it.
 type passwordCheck struct {
 	gate     *passwordGate
 	settings *webSettings
@@ -83,7 +85,8 @@ func (g *passwordGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.toolkit.ServeHTTP(answer, r)
 }
 
-// behindPassword returns the handler that exporter-toolkit is to call: only what comes here has been accepted.
+// behindPassword returns the handler that exporter-toolkit is to call: only what comes here has
+// been accepted.
 func behindPassword(pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		check, ok := r.Context().Value(passwordCheckKey{}).(*passwordCheck)
@@ -95,8 +98,8 @@ func behindPassword(pages http.Handler) http.Handler {
 	})
 }
 
-// accept ends a check of credentials that are right. It returns false where the toolkit can't have checked what was to
-// be checked, since it has read another WEB_CONFIG than the gate.
+// accept ends a check of credentials that are right. It returns false where the toolkit can't have
+// checked what was to be checked, since it has read another WEB_CONFIG than the gate.
 func (c *passwordCheck) accept() bool {
 	now, err := c.gate.web.read()
 	if err != nil || now != c.settings || !c.offered {
@@ -109,7 +112,8 @@ func (c *passwordCheck) accept() bool {
 	return true
 }
 
-// end ends a check that has not ended before. Whatever the answer, 401 apart, nothing is known of the credentials then.
+// end ends a check that has not ended before. Whatever the answer, 401 apart, nothing is known of
+// the credentials then.
 func (c *passwordCheck) end(status int) {
 	if c.over {
 		return
@@ -127,8 +131,8 @@ func (c *passwordCheck) end(status int) {
 	}
 }
 
-// key returns what credentials are known by. The user's hash is a part of it, so that a changed password is a new key;
-// the salt makes it useless to anybody else.
+// key returns what credentials are known by. The user's hash is a part of it, so that a changed
+// password is a new key; the salt makes it useless to anybody else.
 func (g *passwordGate) key(s *webSettings, user, password string) (key credentialKey) {
 	mac := hmac.New(sha256.New, g.salt[:])
 	for _, part := range []string{user, s.users[user], password} {

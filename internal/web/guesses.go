@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Bounds of what passwords cost that have not been checked before. A check is a bcrypt, some 70 ms of a processor at the
-// usual cost, and a pause.
+// Bounds of what passwords cost that have not been checked before. A check is a bcrypt, some 70 ms
+// of a processor at the usual cost, and a pause.
 const (
 	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
@@ -20,7 +20,8 @@ const (
 	badLogins      = 4096            // and as wrong
 )
 
-// A credentialKey stands for a user, the hash of the user's password, and a password, see passwordGate.key.
+// A credentialKey stands for a user, the hash of the user's password, and a password, see
+// passwordGate.key.
 type credentialKey [32]byte
 
 // A verdict says what becomes of a request with a password.
@@ -34,9 +35,10 @@ const (
 	isGone                  // the client has given up
 )
 
-// A guessQueue has passwords wait that have not been checked before, and checks them one at a time. A flood of wrong
-// ones keeps nobody out: where there is no room, the network goes that has the most of them, and every second turn is
-// that of the network whose last turn is the longest ago. What had to go unchecked comes first when it comes again.
+// A guessQueue has passwords wait that have not been checked before, and checks them one at a time.
+// A flood of wrong ones keeps nobody out: where there is no room, the network goes that has the
+// most of them, and every second turn is that of the network whose last turn is the longest ago.
+// What had to go unchecked comes first when it comes again.
 type guessQueue struct {
 	room int // how many may wait
 
@@ -108,8 +110,8 @@ func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	return <-g.verdict
 }
 
-// remove tells a guess its verdict and takes it out, if it waits. The caller holds the lock, as for all that follows
-// down to choose.
+// remove tells a guess its verdict and takes it out, if it waits. The caller holds the lock, as for
+// all that follows down to choose.
 func (q *guessQueue) remove(g *guess, v verdict) {
 	i := slices.Index(q.waiting, g)
 	if i < 0 {
@@ -122,8 +124,9 @@ func (q *guessQueue) remove(g *guess, v verdict) {
 	g.verdict <- v
 }
 
-// leastFit returns who makes room: one of the network that has the most, of these one whose credentials come the most
-// often, rather one that was not put off before, and of these the last that came.
+// leastFit returns who makes room: one of the network that has the most, of these one whose
+// credentials come the most often, rather one that was not put off before, and of these the last
+// that came.
 func (q *guessQueue) leastFit() *guess {
 	fit := slices.Clone(q.waiting)
 	for level := range len(guess{}.networks) {
@@ -158,9 +161,9 @@ func (q *guessQueue) next() {
 	q.remove(g, isNext)
 }
 
-// choose returns whose turn it is. Every second turn goes to the network whose last one is the longest ago, so that
-// nobody waits behind a flood of another network. The others go by the order in which requests came, so that nobody
-// waits for ever where each comes from a network of its own.
+// choose returns whose turn it is. Every second turn goes to the network whose last one is the
+// longest ago, so that nobody waits behind a flood of another network. The others go by the order
+// in which requests came, so that nobody waits for ever where each comes from a network of its own.
 func (q *guessQueue) choose() *guess {
 	fit := slices.Clone(q.waiting)
 	if q.turns%2 == 0 {
@@ -176,8 +179,8 @@ func (q *guessQueue) choose() *guess {
 	return fit[0]
 }
 
-// finish ends the turn of credentials: isGood and isBad are remembered, and are what others get who wait with the same.
-// isPutOff is for a check that did not take place.
+// finish ends the turn of credentials: isGood and isBad are remembered, and are what others get who
+// wait with the same. isPutOff is for a check that did not take place.
 func (q *guessQueue) finish(key credentialKey, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -244,7 +247,8 @@ func mostOf[K comparable](guesses []*guess, group func(*guess) K) []*guess {
 	return those(guesses, func(g *guess) bool { return sizes[group(g)] == most })
 }
 
-// networksOf returns the networks that an address is in, the widest first. A whole IPv6 /64 can be one client's.
+// networksOf returns the networks that an address is in, the widest first. A whole IPv6 /64 can be
+// one client's.
 func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	a = a.Unmap().WithZone("")
 	bits := [4]int{32, 48, 56, 64}
@@ -257,7 +261,8 @@ func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	return networks
 }
 
-// recentKeys is a set of at most so many keys. The one that was asked for the longest ago makes room.
+// recentKeys is a set of at most so many keys. The one that was asked for the longest ago makes
+// room.
 type recentKeys struct {
 	max   int
 	order *list.List // of credentialKey, the latest first
@@ -293,8 +298,9 @@ func (r *recentKeys) remove(key credentialKey) {
 	}
 }
 
-// A keyFilter remembers at least the last 100,000 keys, in 256 KiB. Of others it takes one in forty for remembered. It
-// is a pair of Bloom filters, of which the older one is emptied when the newer one is full.
+// A keyFilter remembers at least the last 100,000 keys, in 256 KiB. Of others it takes one in forty
+// for remembered. It is a pair of Bloom filters, of which the older one is emptied when the newer
+// one is full.
 type keyFilter struct {
 	newer, older []uint64
 	added        int

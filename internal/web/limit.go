@@ -9,10 +9,11 @@ import (
 	"sync"
 )
 
-// A limitListener has at most max connections open at the same time. When there is one more, the one goes that has waited the longest: those
-// on which a request is served stay. So whoever opens connections and says nothing, or says it slowly, can't keep a scraper out: it
-// would have to open max of them while the scraper sends its request. Connections keep CloseWrite, without which net/http's last
-// answers, such as 431, are lost to a reset; netutil.LimitListener hides it.
+// A limitListener has at most max connections open at the same time. When there is one more, the
+// one goes that has waited the longest: those on which a request is served stay. So whoever opens
+// connections and says nothing, or says it slowly, can't keep a scraper out: it would have to open
+// max of them while the scraper sends its request. Connections keep CloseWrite, without which
+// net/http's last answers, such as 431, are lost to a reset; netutil.LimitListener hides it.
 type limitListener struct {
 	*net.TCPListener
 	max    int
@@ -32,7 +33,8 @@ func limitConnections(l *net.TCPListener, max int) *limitListener {
 	return limited
 }
 
-// Accept waits for the next connection, and until there is room for it. There is none only while all others are served.
+// Accept waits for the next connection, and until there is room for it. There is none only while
+// all others are served.
 func (l *limitListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptTCP()
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package web serves pages over HTTP, with TLS and passwords by exporter-toolkit, within limits of its own: of connections,
-// of requests at the same time and of passwords to check. It knows nothing of what the pages show.
+// Package web serves pages over HTTP, with TLS and passwords by exporter-toolkit, within limits of
+// its own: of connections, of requests at the same time and of passwords to check. It knows nothing
+// of what the pages show.
 package web
 
 import (
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -26,7 +28,7 @@ type Options struct {
 	Log         *slog.Logger // gets the errors of connections
 }
 
-// Listen listens at HTTP_LISTEN.
+// Listen listens at the address of HTTP_LISTEN. Its errors say what to do.
 func Listen(address string, lc net.ListenConfig) (*net.TCPListener, error) {
 	network := "tcp"
 	host, _, _ := net.SplitHostPort(address)
@@ -40,8 +42,8 @@ func Listen(address string, lc net.ListenConfig) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// guardedListener limits connections. Those that will be encrypted are closed while exporter-toolkit, which reads its
-// files for each of them, could not read them.
+// guardedListener limits connections. Those that will be encrypted are closed while
+// exporter-toolkit, which reads its files for each of them, could not read them.
 func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	limited := limitConnections(l, o.Connections)
 	if o.Config == "" {
@@ -54,8 +56,8 @@ func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	return limited
 }
 
-// newHTTPServer returns a server for Serve. Options.Pages are behind the authentication of WEB_CONFIG, the health
-// pages never are:
+// newHTTPServer returns a server for Serve. Options.Pages are behind the authentication of
+// WEB_CONFIG, the health pages never are:
 //
 //	/-/healthy  200 as long as the process answers
 //	/-/ready    200, or 503 and the error of Options.Ready
@@ -70,8 +72,9 @@ func newHTTPServer(o Options) *http.Server {
 		ErrorLog:          ownlog.ErrorLog(o.Log, "HTTP connection failed"),
 		ConnState:         connState,
 	}
-	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around server.Handler just before it calls
-	// server.Serve, which calls BaseContext before it accepts anything. So this is the one place to put something around it in turn.
+	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around
+	// server.Handler just before it calls server.Serve, which calls BaseContext before it accepts
+	// anything. So this is the one place to put something around it in turn.
 	server.BaseContext = func(net.Listener) context.Context {
 		if o.Config != "" {
 			gate := newPasswordGate(newWebFile(o.Config), roomForGuesses(o.Connections), o.Log)
@@ -85,11 +88,13 @@ func newHTTPServer(o Options) *http.Server {
 	return server
 }
 
-// roomForGuesses returns how many requests may wait for the check of a password where so many connections may be open.
+// roomForGuesses returns how many requests may wait for the check of a password where so many
+// connections may be open.
 func roomForGuesses(connections int) int { return max(1, min(guessesWaiting, connections/4)) }
 
-// Serve serves until ctx ends, then lets the requests under way finish, for as long as grace says when asked then, and returns nil. It
-// returns an error if it can't serve, such as for a WEB_CONFIG that has changed since it was checked. The listener is closed in any case.
+// Serve serves until ctx ends, then lets the requests under way finish, for as long as grace says
+// when asked then, and returns nil. It returns an error if it can't serve, such as for a WEB_CONFIG
+// that has changed since it was checked. The listener is closed in any case.
 func Serve(ctx context.Context, l *net.TCPListener, o Options, grace func() time.Duration) error {
 	return serveWith(ctx, guardedListener(l, o), newHTTPServer(o), o, grace)
 }
@@ -117,8 +122,8 @@ func serveWith(ctx context.Context, l net.Listener, server *http.Server, o Optio
 	return nil
 }
 
-// outerHandler answers the health pages and leaves all others to inner. It refuses all methods but GET and HEAD, and adds the
-// security headers, which the web configuration may set otherwise.
+// outerHandler answers the health pages and leaves all others to inner. It refuses all methods but
+// GET and HEAD, and adds the security headers, which the web configuration may set otherwise.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", inner)
@@ -126,12 +131,14 @@ func outerHandler(inner http.Handler, ready func() error) http.Handler {
 		w.Header().Set("Server", ServerName) // by which check knows an exporter that runs
 		plainText(w, http.StatusOK, "healthy")
 	})
-	mux.Handle("/-/ready", WhenReady(ready, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ready") })))
+	isReady := func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ready") }
+	mux.Handle("/-/ready", WhenReady(ready, http.HandlerFunc(isReady)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "deny")
-		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
 			plainText(w, http.StatusMethodNotAllowed, "only GET and HEAD are allowed")
@@ -159,4 +166,29 @@ func plainText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	fmt.Fprintln(w, text)
+}
+
+// listenRemedy says what to do about an error of listening at HTTP_LISTEN.
+func listenRemedy(err error) string {
+	var lookup *net.DNSError
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another process, perhaps another rsyncd_exporter, listens there (ss -ltnp shows which): stop it or " +
+			"choose another port"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return "this user may not use the port: choose one from 1024 on, or give the program the right (systemd: " +
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this machine has that address (ip addr shows those that there are): choose one, or " +
+			":PORT for all"
+	case errors.As(err, &lookup):
+		return "the name has no address: write the address itself"
+	case errors.Is(err, syscall.EAFNOSUPPORT):
+		return "this machine has no such addresses, perhaps no IPv6: write 0.0.0.0:PORT or 127.0.0.1:PORT"
+	case errors.Is(err, syscall.EINVAL):
+		return "a link-local address needs its interface: write [fe80::1%eth0]:PORT"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "too many files are open: raise the limit, LimitNOFILE= or ulimit -n"
+	}
+	return "choose another address"
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +16,8 @@ import (
 
 const maxWebFile = 1 << 20 // bytes of WEB_CONFIG, and of each file that it names
 
-// webSettings are what WEB_CONFIG says that concerns others than exporter-toolkit. They never change.
+// webSettings are what WEB_CONFIG says that concerns others than exporter-toolkit. They never
+// change.
 type webSettings struct {
 	content     []byte
 	users       map[string]string // hashes of passwords; none: nobody is asked for one
@@ -28,8 +30,9 @@ type webSettings struct {
 	files       []string // certificates and keys
 }
 
-// A webFile reads WEB_CONFIG before exporter-toolkit does, which takes any file, of any size, for as long as it takes,
-// and takes a file that is being written for what it holds so far. Its methods may be called by many goroutines.
+// A webFile reads WEB_CONFIG before exporter-toolkit does, which takes any file, of any size, for
+// as long as it takes, and takes a file that is being written for what it holds so far. Its methods
+// may be called by many goroutines.
 type webFile struct {
 	path   string
 	reader readfile.Reader
@@ -43,8 +46,9 @@ func newWebFile(path string) *webFile {
 	return &webFile{path: path, reader: readfile.NewReader()}
 }
 
-// read returns what the file says now: the same pointer as before as long as it holds the same. Less protection than
-// at the first read is an error, since a file that is cut off looks so: taking it away takes a restart.
+// read returns what the file says now: the same pointer as before as long as it holds the same.
+// Less protection than at the first read is an error, since a file that is cut off looks so: taking
+// it away takes a restart.
 func (f *webFile) read() (*webSettings, error) {
 	content, err := f.reader.Read(f.path, maxWebFile)
 	if err != nil {
@@ -64,7 +68,8 @@ func (f *webFile) read() (*webSettings, error) {
 	}
 	switch {
 	case len(f.first.users) > 0 && len(s.users) == 0:
-		return nil, errors.New("it has named users since the start, and names none now: restart to serve without passwords")
+		return nil, errors.New("it has named users since the start, and names none now: " +
+			"restart to serve without passwords")
 	case f.first.needsClient && !s.needsClient:
 		return nil, errors.New("it has asked for client certificates since the start, and doesn't now: " +
 			"restart to serve without them")
@@ -96,7 +101,8 @@ func (f *webFile) check() error {
 	return nil
 }
 
-// parseWebSettings reads a web configuration as exporter-toolkit does, which also looks at what it ignores here.
+// parseWebSettings reads a web configuration as exporter-toolkit does, which also looks at what it
+// ignores here.
 func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	var c web.Config
 	if err := yaml.UnmarshalStrict(content, &c); err != nil {
@@ -129,7 +135,8 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	return s, nil
 }
 
-// CheckConfig says why a web configuration file can't be used, and what is doubtful in it. A path of "" is no file.
+// CheckConfig says why a web configuration file can't be used, and what is doubtful in it. A path
+// of "" is no file.
 func CheckConfig(path string) (warnings []string, err error) {
 	file := newWebFile(path)
 	err = file.check()
@@ -140,12 +147,12 @@ func CheckConfig(path string) (warnings []string, err error) {
 		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 	}
 	if file.last != nil && file.last.mayNeed {
-		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and exporter-toolkit "+
-			"panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and "+
+			"exporter-toolkit panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
 	}
 	if file.last != nil && file.last.anyCA {
-		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine trusts "+
-			"will do")
+		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine "+
+			"trusts will do")
 	}
 	return warnings, nil
 }
@@ -154,4 +161,35 @@ func CheckConfig(path string) (warnings []string, err error) {
 func IsEncrypted(path string) (bool, error) {
 	s, err := newWebFile(path).read()
 	return err == nil && s.encrypted, err
+}
+
+// wholeWebConfig says what exporter-toolkit passes over in a web configuration file that it
+// accepts, and that then lets everybody in.
+func wholeWebConfig(content []byte) error {
+	documents := yaml.NewDecoder(bytes.NewReader(content))
+	var first struct {
+		Users map[string]any `yaml:"basic_auth_users"`
+		TLS   map[string]any `yaml:"tls_server_config"`
+	}
+	var keys, more map[string]any
+	if err := yaml.Unmarshal(content, &keys); err != nil {
+		return err
+	}
+	if err := documents.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, given := keys["basic_auth_users"]; given && len(first.Users) == 0 {
+		return errors.New("basic_auth_users names nobody, which lets everybody in: " +
+			"name users, or take the key out, unless the file is cut off")
+	}
+	if names, given := first.TLS["client_allowed_sans"]; given {
+		if list, _ := names.([]any); len(list) == 0 {
+			return errors.New("client_allowed_sans names nobody, which lets every certificate in: " +
+				"give names, or take the key out, unless the file is cut off")
+		}
+	}
+	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
+		return errors.New("it has a second document, behind ---, which is not read: write all in one")
+	}
+	return nil
 }
