@@ -213,7 +213,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			r.from = slab.Senders[i]
 		}
 		if src.Wrapped && !r.relay && p.message.Tag != nil {
-			if !p.message.Unwrap() {
+			if !receiver.Unwrap(&p.message) {
 				in.Discarded[receiver.NoHeader]++
 				tally.note(Trouble(receiver.NoHeader), raw)
 				continue

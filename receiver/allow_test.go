@@ -1,29 +1,12 @@
-//go:build linux
-
 package receiver
 
 import (
-	"context"
 	"math/rand/v2"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-func allowList(prefixes ...string) *AllowList {
-	var list []netip.Prefix
-	for _, p := range prefixes {
-		list = append(list, netip.MustParsePrefix(p))
-	}
-	return NewAllowList(list)
-}
-
-// privateNets is ALLOW_FROM's default.
-var privateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
 
 func TestAllowList(t *testing.T) {
 	for _, tt := range []struct {
@@ -119,33 +102,15 @@ func BenchmarkAllowList(b *testing.B) {
 	}
 }
 
-// A connection from an address that isn't on the list is closed at once, counted and not read.
-func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
-	sink := newHoldSink(false)
-	l, err := ListenTCP("127.0.0.1:0", Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{AllowFrom: allowList("127.0.0.2/32")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, l)
-	dial := func(from string) net.Conn {
-		t.Helper()
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		c, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+func TestElsewhere(t *testing.T) {
+	for addr, want := range map[string]string{"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "fe80::1%eth0": "fe80::1", "2001:db8::1": "2001:db8::1",
+		"127.0.0.53": "", "::1": "", "::ffff:127.0.0.1": ""} {
+		wanted, _ := netip.ParseAddr(want)
+		if got := elsewhere(netip.MustParseAddr(addr)); got != wanted {
+			t.Errorf("elsewhere(%s) = %v, want %v", addr, got, wanted)
 		}
-		t.Cleanup(func() { c.Close() })
-		return c
 	}
-	refused := dial("127.0.0.1")
-	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second))
-	_, _ = refused.Write([]byte("<30>refused\n"))
-	if n, err := refused.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
-		t.Errorf("read %d bytes, %v: the connection is not closed", n, err)
-	}
-	send(t, dial("127.0.0.2"), "<30>allowed\n")
-	reach(t, "the allowed one is read", func() bool { return sink.received() == 1 })
-	if got, _ := sink.all(); !slices.Equal(got, []string{"<30>allowed"}) && !slices.Equal(got, []string{"<30>allowed\n"}) || l.Refused()["not_allowed"] != 1 {
-		t.Errorf("got %q, refused %v; want the allowed one, and 1 not_allowed", got, l.Refused())
+	if got := elsewhere(netip.Addr{}); got.IsValid() {
+		t.Errorf("elsewhere of no address = %v", got)
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,26 +25,6 @@ func CheckUDP(addr string, opt UDPOptions) (io.Closer, error) {
 		u.sockets = append(u.sockets, &udpSocket{in: &datagrams{fd: fd}})
 	}
 	return u, nil
-}
-
-// CheckTCP is CheckUDP for ListenTCP, and for ListenTLS. name is "tcp" or "tls".
-func CheckTCP(name, addr string) (io.Closer, error) {
-	l, err := bindStream(name, addr, Unheard())
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// Unheard returns how a stream is bound only to see whether it can be: no packet reaches the socket, where the
-// system can filter (Linux). So no client believes to have sent something.
-func Unheard() net.ListenConfig {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		cerr := c.Control(func(fd uintptr) { err = deafen(int(fd)) })
-		return errors.Join(cerr, err)
-	}}
-	lc.SetMultipathTCP(false) // its sockets ignore a filter
-	return lc
 }
 
 // CheckUnixgram returns why ListenUnixgram would refuse the path, in the same words, or nil. It wraps ErrInUse

@@ -12,30 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AnchorSize is how many bytes before an offset are remembered, at most, to know the place again.
-const AnchorSize = 64
+// anchorOf returns the bytes before the position that are remembered.
+func anchorOf(p *FilePosition) []byte { return p.Anchor[:min(p.Offset, AnchorSize)] }
 
-// A FilePosition says how far one file has been read. All lines before Offset are counted, none behind it.
-type FilePosition struct {
-	ID     FileID
-	Offset int64 // the start of a line, unless Skipping
-	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
-	Skipping bool
-	// Parts says in which streams of a container the parts that come next are not to be read, to the last one of a
-	// line, as they are counted already. See skipped.
-	Parts byte
-	// Copy says that the file is a copy of the one that it was made from, and is read in its place. Nobody logs to it: once what was read is
-	// no longer there, it is another copy, of lines that are counted elsewhere.
-	Copy bool
-	// Anchor starts with the bytes before Offset, the last AnchorSize of them or all where there are fewer. Where they have changed,
-	// what was read is no longer there. Head is the start of the file, if Offset is AnchorSize or more.
-	Anchor, Head [AnchorSize]byte
-}
-
-func (p *FilePosition) anchor() []byte { return p.Anchor[:min(p.Offset, AnchorSize)] }
-
-// move sets Offset to the end of data, which holds all bytes from base on. Head must be known unless base is 0.
-func (p *FilePosition) move(data []byte, base int64) {
+// movePosition sets Offset to the end of data, which holds all bytes from base on. Head must be known unless base is 0.
+func movePosition(p *FilePosition, data []byte, base int64) {
 	if base == 0 {
 		copy(p.Head[:], data)
 	}
@@ -265,7 +246,7 @@ func (g *generation) report(err error) {
 
 // read reads one block and delivers its complete lines. It returns false when there were none.
 func (g *generation) read(b *block) (more bool, err error) {
-	anchor := g.pos.anchor()
+	anchor := anchorOf(&g.pos)
 	base := g.pos.Offset - int64(len(anchor))
 	n, err := g.file.pread(g.fd, b.buf, base)
 	if err != nil {
@@ -309,7 +290,7 @@ func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (en
 		if end == start {
 			return end
 		}
-		g.pos.move(data[:end], base)
+		movePosition(&g.pos, data[:end], base)
 		g.deliver(&b.slab, at)
 		start = end
 	}
@@ -416,7 +397,7 @@ func (g *generation) resume(offset int64, b *block) error {
 		return err
 	}
 	data = data[:n] // shorter if the file has just been cut again
-	g.pos.move(data, base)
+	movePosition(&g.pos, data, base)
 	g.pos.Skipping, g.pos.Parts = n > 0 && data[n-1] != '\n', 0
 	g.offset.Store(g.pos.Offset)
 	return nil
@@ -455,9 +436,9 @@ func (g *generation) startAt(size int64) error {
 	line += nulsEnd(data[line:])
 	switch {
 	case len(data)-line <= MaxMessage:
-		g.pos.move(data[:line], base)
+		movePosition(&g.pos, data[:line], base)
 	default:
-		g.pos.move(data, base)
+		movePosition(&g.pos, data, base)
 		g.pos.Skipping = true
 	}
 	g.offset.Store(g.pos.Offset)

@@ -2,26 +2,10 @@ package receiver
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-)
-
-const (
-	headerA = "2026/11/24 02:45:52 [17846] "
-	headerB = "2026/11/24 02:45:53 [9] "
-)
-
-// plainText and escapedText are messages that rsync 3.5.0 cuts, as the daemon writes them for a file at the end of ten directories of
-// 200 bytes: names of plain letters, and names that start with "a", LF and 0x01. Worked out by hand: "send localhost [127.0.0.1]
-// data () " is 35 bytes and the path 2048 at the least, so the cut falls within it, 2047 bytes after the header; each of the ten
-// names has two escapes of 5 bytes for 1, so the second is 2047 + 10*2*4 = 2127 bytes in the file.
-var (
-	plainText   = ("send localhost [127.0.0.1] data () plain/" + strings.Repeat(strings.Repeat("N", 200)+"/", 11))[:2047]
-	escapedText = ("send localhost [127.0.0.1] data () ctl/" + strings.Repeat(`a\#012\#001`+strings.Repeat("M", 197)+"/", 11))[:2127]
 )
 
 // A message that was cut has no newline, and the next record follows at once.
@@ -98,27 +82,6 @@ func TestFileLineOfManyCutRecords(t *testing.T) {
 		if strings.HasPrefix(end, headerB+"sent") && !whole || strings.HasPrefix(end, headerB+"x") && !last || end == "" && !first {
 			t.Errorf("%d bytes of %d taken as %d records, %d oversize, skip.rest %t", n, len(line+end), len(got), s.Discarded[Oversize], skip.rest)
 		}
-	}
-}
-
-// No line of a real log is taken apart unless it is longer than one message can be.
-func TestFileCorpusLines(t *testing.T) {
-	names, err := filepath.Glob("../testdata/corpus/file/*.log")
-	must(t, err)
-	if len(names) < 40 {
-		t.Fatalf("%d log files in the corpus, want 40 and more", len(names))
-	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
-		opt := FileOptions{Path: name, FromBeginning: true, pollOnly: true}
-		sink := newLineSink()
-		f := follow(t, sink, opt)
-		must(t, f.generations[0].drain())
-		whole := b[:bytes.LastIndexByte(b, '\n')+1]
-		want := strings.Split(strings.TrimSuffix(string(whole), "\n"), "\n")
-		sink.check(t, true, want...)
-		f.Close()
 	}
 }
 

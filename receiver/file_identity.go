@@ -8,15 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A FileID tells one file from every other, whatever its name. Device and Inode alone don't: ext4 hands out the same inode again at
-// once. While a descriptor is open its inode can't be reused. Birth is the time of creation in nanoseconds of the Unix epoch, 0 where
-// it isn't known; it is compared for equality, and for order only in doubt, since clocks jump.
-type FileID struct {
-	Device uint64
-	Inode  uint64
-	Birth  int64
-}
-
 // fileInfo is what one look at a file tells.
 type fileInfo struct {
 	id    FileID

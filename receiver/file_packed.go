@@ -110,7 +110,7 @@ func startsAs(p FilePosition, head []byte) bool {
 	if p.Offset >= AnchorSize {
 		return bytes.Equal(p.Head[:], head)
 	}
-	return p.Offset > 0 && bytes.HasPrefix(head, p.anchor())
+	return p.Offset > 0 && bytes.HasPrefix(head, anchorOf(&p))
 }
 
 // judgePacked opens a compressed sibling that has come since the look before, if it holds a generation that nobody has seen: it was
@@ -294,9 +294,9 @@ func (g *generation) unpack() error {
 	if err != io.EOF {
 		return err
 	}
-	if left := have - len(g.pos.anchor()); left > 0 { // a line that never ended
-		base := g.pos.Offset - int64(len(g.pos.anchor()))
-		g.pos.move(b.buf[:have], base)
+	if left := have - len(anchorOf(&g.pos)); left > 0 { // a line that never ended
+		base := g.pos.Offset - int64(len(anchorOf(&g.pos)))
+		movePosition(&g.pos, b.buf[:have], base)
 		g.pos.Skipping = true
 		b.slab.Discarded[Incomplete]++
 		g.deliver(&b.slab, time.Now().UnixNano())
@@ -306,7 +306,7 @@ func (g *generation) unpack() error {
 
 // unpackTo reads up to g.pos and puts its anchor at the start of the block. It returns how long that is.
 func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
-	anchor := g.pos.anchor()
+	anchor := anchorOf(&g.pos)
 	for skip := g.pos.Offset - int64(len(anchor)); skip > 0; {
 		n, err := u.Read(b.buf[:min(skip, int64(len(b.buf)))])
 		skip -= int64(n)
@@ -329,10 +329,10 @@ func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
 // takeUnpacked delivers the complete lines in the first bytes of the block, which start with the anchor, and moves what is left of them
 // to its start, behind the new anchor. It returns how many bytes that are.
 func (g *generation) takeUnpacked(b *block, have int) (left int) {
-	start := len(g.pos.anchor())
+	start := len(anchorOf(&g.pos))
 	end, at := g.takeBlock(b, b.buf[:have], start, g.pos.Offset-int64(start)), 0
 	if end > start {
-		at = end - len(g.pos.anchor())
+		at = end - len(anchorOf(&g.pos))
 	}
 	return copy(b.buf, b.buf[at:have])
 }

@@ -181,12 +181,12 @@ func (f *File) resembles(fd int, size int64) bool {
 		m := min(n, p.Offset)
 		start := p.Head[:]
 		if p.Offset < AnchorSize {
-			start = p.anchor()
+			start = anchorOf(&p)
 		}
 		return m > 0 && bytes.Equal(start[:m], head[:m])
 	}
 	is := func(p FilePosition) bool {
-		anchor := p.anchor()
+		anchor := anchorOf(&p)
 		return p.Offset > size || f.hasBytes(fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor)))
 	}
 	held, fds := f.heldFiles()

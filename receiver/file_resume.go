@@ -398,7 +398,7 @@ func (f *File) replaced(id FileID, g *generation) {
 // intact reports whether the file holds the bytes that p knows of it. The anchor alone may come out the same by chance: lines end alike.
 // buf is for scratch.
 func (g *generation) intact(p FilePosition, buf []byte) (bool, error) {
-	anchor := p.anchor()
+	anchor := anchorOf(&p)
 	n, err := g.file.pread(g.fd, buf[:len(anchor)], p.Offset-int64(len(anchor)))
 	if err != nil || !bytes.Equal(buf[:n], anchor) || p.Offset < AnchorSize {
 		return bytes.Equal(buf[:max(n, 0)], anchor), err

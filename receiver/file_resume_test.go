@@ -868,7 +868,7 @@ func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
 	g := f.generations[0]
 	g.started = true // as far as the looker knows, its goroutine reads it
 	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
-	gone.move([]byte(text(lines(0, 50))), 0)
+	movePosition(&gone, []byte(text(lines(0, 50))), 0)
 	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 	f.pastOrder = append(f.pastOrder, gone.ID)
 	before := g.pos
@@ -1007,7 +1007,7 @@ func TestResumeTwoInOneCopy(t *testing.T) {
 	f.siblings.dir, f.siblings.base = beside.dir, beside.base
 	for i, n := range []int{50, 80} {
 		gone := FilePosition{ID: FileID{Device: 1, Inode: uint64(i + 1)}}
-		gone.move([]byte(text(lines(0, n))), 0)
+		movePosition(&gone, []byte(text(lines(0, n))), 0)
 		f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 		f.pastOrder = append(f.pastOrder, gone.ID)
 		f.siblings.note(gone.ID, retry)
@@ -1115,7 +1115,7 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	must(t, err)
 	defer f.Close()
 	gone := FilePosition{ID: FileID{Device: 1, Inode: 1}}
-	gone.move([]byte(text(lines(0, 50))), 0)
+	movePosition(&gone, []byte(text(lines(0, 50))), 0)
 	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
 	f.pastOrder = append(f.pastOrder, gone.ID)
 	beside, err := listSiblings(dir, "log", &nameList{})

@@ -18,9 +18,6 @@ const (
 	maxOrphans  = 1024             // positions of forgotten files that are remembered
 )
 
-// StdinScope is the Source.Scope of standard input. Those of a FileSet begin behind it.
-const StdinScope uint32 = 1
-
 // FileSetOptions are the settings of a FileSet.
 type FileSetOptions struct {
 	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is

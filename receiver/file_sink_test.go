@@ -55,7 +55,7 @@ func (s *lineSink) Deliver(src *Source, slab *Slab) {
 	if last := []byte("\n"); len(slab.Messages) > 0 && !p.Skipping {
 		last = append(slab.Messages[len(slab.Messages)-1], last...)
 		last = last[max(0, len(last)-AnchorSize):]
-		a := bytes.TrimRight(p.anchor(), "\x00") // of a hole, as far as it reaches
+		a := bytes.TrimRight(anchorOf(&p), "\x00") // of a hole, as far as it reaches
 		if slab.Discarded == [NumDiscards]uint32{} && !bytes.HasSuffix(last, a[max(0, len(a)-len(last)):]) {
 			s.wrong = append(s.wrong, fmt.Sprintf("anchor %q after the line %q", a, last))
 		}
@@ -171,14 +171,6 @@ func (w writer) write(text ...string) {
 		if _, err := w.f.WriteString(s); err != nil {
 			w.t.Fatal(err)
 		}
-	}
-}
-
-// must fails the test for an error of a call that prepares it.
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -138,16 +137,6 @@ func TestFramingRules(t *testing.T) {
 			}
 		})
 	}
-}
-
-func clip(messages []string) []string {
-	messages = slices.Clone(messages)
-	for i, m := range messages {
-		if len(m) > 50 {
-			messages[i] = m[:50] + "… " + strconv.Itoa(len(m))
-		}
-	}
-	return messages
 }
 
 // The streams of real forwarders. Each carries the corpus' 1087 records (the sum over order.json, worked out apart from this code; it is

@@ -41,7 +41,7 @@ func (a Auto) Scan(raw []byte, m *Message) Discard {
 	if d != Kept {
 		return d
 	}
-	m.reset()
+	reset(m)
 	if rest, d = scanPriority(rest, m); d != Kept {
 		return d
 	}
@@ -131,7 +131,7 @@ func cutLevel(b []byte, end int, m *Message) []byte {
 	if !ok {
 		return nil
 	}
-	m.setLevel(facility, severity)
+	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
@@ -149,7 +149,7 @@ func scanLevel(b []byte, m *Message) []byte {
 	if !ok {
 		return b
 	}
-	m.setLevel(facility, severity)
+	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
@@ -259,7 +259,7 @@ func cutMessageID(text []byte, m *Message) []byte {
 	if !ok {
 		return text
 	}
-	m.setLevel(facility, severity)
+	setLevel(m, facility, severity)
 	return level[end+1:]
 }
 
@@ -412,4 +412,10 @@ func cutSpace(b []byte) []byte {
 		return b[1:]
 	}
 	return b
+}
+
+// reset empties a Message for the next Scan, but for the memory in unescaped.
+func reset(m *Message) {
+	m.Host, m.Tag, m.Container, m.Text, m.Stamp = nil, nil, nil, nil, nil
+	m.PID, m.Facility, m.Severity = 0, -1, -1
 }

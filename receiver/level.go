@@ -54,7 +54,7 @@ func isLevel(word []byte) bool {
 }
 
 // setLevel sets facility and severity of a message that has no priority.
-func (m *Message) setLevel(facility, severity int) {
+func setLevel(m *Message, facility, severity int) {
 	if m.Severity < 0 {
 		m.Facility, m.Severity = int8(facility), int8(severity)
 	}

@@ -22,7 +22,7 @@ func (Lines) Scan(raw []byte, m *Message) Discard {
 	if d != Kept {
 		return d
 	}
-	m.reset()
+	reset(m)
 	if rsyncStampLength(line) > 0 {
 		return scanOwn(line, m)
 	}
@@ -161,4 +161,18 @@ func cutColour(b []byte) []byte {
 		return b
 	}
 	return b[n+1:]
+}
+
+// Unwrap takes the text of a message for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
+// send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
+// severity are the sender's own choice and told of no line. It returns false and changes nothing if the text is no such
+// line.
+func Unwrap(m *Message) bool {
+	inner := Message{unescaped: m.unescaped}
+	if scanOwn(m.Text, &inner) != Kept {
+		return false
+	}
+	m.Container, m.PID, m.Stamp, m.Text = m.Tag, inner.PID, inner.Stamp, inner.Text
+	m.Facility, m.Severity = -1, -1
+	return true
 }

@@ -124,8 +124,8 @@ func scanJSON(line []byte, m *Message) Discard {
 	case !f.ok, part:
 		return NoHeader
 	case log != nil && journal == nil:
-		m.Stamp = valueOrNil(m.unescape(at))
-		line, d := trimMessage(m.unescape(log))
+		m.Stamp = valueOrNil(unescape(m, at))
+		line, d := trimMessage(unescape(m, log))
 		if d != Kept {
 			return d
 		}
@@ -133,33 +133,33 @@ func scanJSON(line []byte, m *Message) Discard {
 	case journal == nil || text == nil:
 		return NoHeader
 	}
-	m.Stamp, m.Host = valueOrNil(m.unescape(journal)), valueOrNil(m.unescape(host))
-	if m.Tag = m.unescape(tag); m.Tag == nil {
+	m.Stamp, m.Host = valueOrNil(unescape(m, journal)), valueOrNil(unescape(m, host))
+	if m.Tag = unescape(m, tag); m.Tag == nil {
 		m.Tag = []byte{}
 	}
 	if pid == nil {
 		pid = ownPID
 	}
-	if digits := m.unescape(pid); digitsEnd(digits, 0) == len(digits) {
+	if digits := unescape(m, pid); digitsEnd(digits, 0) == len(digits) {
 		m.PID = parsePID(digits)
 	}
-	if p := m.unescape(priority); len(p) == 1 && p[0]-'0' < 8 {
+	if p := unescape(m, priority); len(p) == 1 && p[0]-'0' < 8 {
 		m.Severity, m.Facility = int8(p[0]-'0'), 1 // user: journald's own where the sender names none
-		if v := m.unescape(facility); len(v) > 0 && len(v) < 3 && digitsEnd(v, 0) == len(v) && parsePID(v) < 24 {
+		if v := unescape(m, facility); len(v) > 0 && len(v) < 3 && digitsEnd(v, 0) == len(v) && parsePID(v) < 24 {
 			m.Facility = int8(parsePID(v))
 		}
 	}
-	m.Text = m.unescape(text)
+	m.Text = unescape(m, text)
 	return keptIfText(m)
 }
 
 // unescape returns the bytes that a JSON string, or an array of numbers, stands for; nil for anything else. An LF at
 // the end of a string is left out where it is all that is escaped. Where nothing else is, the bytes are a view of the
 // string; otherwise they are in m.unescaped.
-func (m *Message) unescape(value []byte) []byte {
+func unescape(m *Message, value []byte) []byte {
 	switch {
 	case len(value) > 0 && value[0] == '[':
-		return m.unescapeArray(value)
+		return unescapeArray(m, value)
 	case len(value) < 2 || value[0] != '"':
 		return nil
 	}
@@ -170,11 +170,11 @@ func (m *Message) unescape(value []byte) []byte {
 	case escape == len(s)-2 && s[escape+1] == 'n':
 		return s[:escape]
 	}
-	return m.unescapeAll(value)
+	return unescapeAll(m, value)
 }
 
 // unescapeAll returns the bytes that a JSON string stands for, all of them, in m.unescaped.
-func (m *Message) unescapeAll(value []byte) []byte {
+func unescapeAll(m *Message, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return nil
 	}
@@ -182,14 +182,14 @@ func (m *Message) unescapeAll(value []byte) []byte {
 	start := len(m.unescaped)
 	for escape := bytes.IndexByte(s, '\\'); escape >= 0; escape = bytes.IndexByte(s, '\\') {
 		m.unescaped = append(m.unescaped, s[:escape]...)
-		s = m.unescapeOne(s[escape:])
+		s = unescapeOne(m, s[escape:])
 	}
 	m.unescaped = append(m.unescaped, s...)
 	return m.unescaped[start:]
 }
 
 // unescapeOne appends what the escape at the start of s stands for (RFC 8259 section 7) and returns what follows it.
-func (m *Message) unescapeOne(s []byte) []byte {
+func unescapeOne(m *Message, s []byte) []byte {
 	const short, long = "\"\\/bfnrt", "\"\\/\b\f\n\r\t"
 	if i := strings.IndexByte(short, s[1]); i >= 0 {
 		m.unescaped = append(m.unescaped, long[i])
@@ -226,7 +226,7 @@ func hexEscape(s []byte) (v rune, ok bool) {
 
 // unescapeArray returns the bytes whose values stand in "[99,111]", as journalctl writes a field that is no printable
 // text; nil for any other array: a field that was given twice is an array of strings.
-func (m *Message) unescapeArray(value []byte) []byte {
+func unescapeArray(m *Message, value []byte) []byte {
 	start := len(m.unescaped)
 	v, digits := 0, 0
 	for _, c := range value[1:] {

@@ -80,8 +80,8 @@ func readPart(line []byte) (p part, ok bool) {
 	if !f.ok || log == nil || at == nil {
 		return part{}, false
 	}
-	p.stamp = m.unescape(at)
-	body, lf := bytes.CutSuffix(m.unescapeAll(log), []byte{'\n'})
+	p.stamp = unescape(&m, at)
+	body, lf := bytes.CutSuffix(unescapeAll(&m, log), []byte{'\n'})
 	p.body, p.more = body, len(body) >= dockerPart && !lf
 	return p, true
 }

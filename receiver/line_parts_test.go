@@ -2,49 +2,18 @@ package receiver
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
 const (
-	criStamp    = "2026-11-23T17:40:52.1Z"
 	forgedOwn   = "2026/11/23 18:40:52 [77] connect from evil (10.6.6.6)"
 	ownConnect  = "2026/11/23 18:40:52 [505] connect from localhost (127.0.0.1)"
 	ownShutdown = "2026/11/23 18:40:53 [9] sent 0 bytes  received 0 bytes  total size 0"
 )
-
-// cri writes a line as CRI does, in parts of at most size bytes.
-func cri(stream, line string, size int) string {
-	var b strings.Builder
-	for len(line) > size {
-		fmt.Fprintf(&b, "%s %s P %s\n", criStamp, stream, line[:size])
-		line = line[size:]
-	}
-	fmt.Fprintf(&b, "%s %s F %s\n", criStamp, stream, line)
-	return b.String()
-}
-
-// jsonFile writes a line as docker's json-file does: parts are those of a longer line, and have no LF.
-func jsonFile(t testing.TB, line string) string {
-	t.Helper()
-	var b strings.Builder
-	for line += "\n"; line != ""; {
-		n := min(len(line), dockerPart)
-		text, err := json.Marshal(line[:n])
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&b, `{"log":%s,"stream":"stdout","time":%q}`+"\n", text, criStamp)
-		line = line[n:]
-	}
-	return b.String()
-}
 
 // taken reads data as takeLines does, in reads that end anywhere, and returns the texts of the messages with their pids.
 func taken(t *testing.T, data string, next func() int) (texts []string, discarded [NumDiscards]uint32) {
@@ -151,14 +120,6 @@ func TestPartsThatNeverEnd(t *testing.T) {
 					discarded[Oversize], len(test.want), test.incomplete, test.over)
 			}
 		}
-		sink := newHoldSink(false)
-		in := NewStdin(strings.NewReader(test.data), Source{Input: "stdin", Name: "stdin", Dialect: Lines{}}, sink)
-		if err := in.Run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got, _ := sink.all(); len(got) != len(test.want) {
-			t.Errorf("%s, from stdin: %d messages, want %d", name, len(got), len(test.want))
-		}
 	}
 }
 
@@ -200,63 +161,4 @@ func FuzzParts(f *testing.F) {
 			t.Errorf("%q in parts of %d: %q %v, want %q %v", line, size, got, discards, whole, wantDiscards)
 		}
 	})
-}
-
-// A stream that ends within a line in parts has not told it.
-func TestStdinEndsWithinAPart(t *testing.T) {
-	sink := newHoldSink(false)
-	data := ownConnect + "\n" + criStamp + " stdout P y"
-	if err := NewStdin(strings.NewReader(data), Source{Input: "stdin", Name: "stdin", Dialect: Lines{}}, sink).Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got, discarded := sink.all(); !slices.Equal(got, []string{ownConnect}) || discarded[Incomplete] != 1 {
-		t.Errorf("%q, %d incomplete; want the connect alone, 1", got, discarded[Incomplete])
-	}
-}
-
-// A followed file goes on behind such a part, and a compressed one does, too, and doesn't hold up the one that came after.
-func TestFilesWithPartsThatNeverEnd(t *testing.T) {
-	const first, part = headerA + "first of all lines, and longer than an anchor: xxxxxxxxxxxxxxxxxxxxxxx\n", criStamp + " stdout P y\n"
-	path := filepath.Join(t.TempDir(), "a.log")
-	opt := setOptions(path)
-	opt.File.FromBeginning = true
-	writeFile(t, path, []byte(first+part+text(lines(0, 20000))))
-	sink := newMergeSink()
-	set := followSet(t, sink, opt)
-	stop := runSet(t, set)
-	reach(t, "the end of the file", func() bool { return sink.count() == 20001 })
-	stop()
-	state := set.State(sink.counted)
-	must(t, os.Remove(path))
-	writeFile(t, path+".1.gz", gzipped(t, first+part+text(lines(0, 20000))+part+text(lines(20000, 40000))))
-	writeFile(t, path, []byte(text(lines(40000, 40002))))
-	opt.Resume = &state
-	stop = runSet(t, followSet(t, sink, opt))
-	defer stop()
-	reach(t, "the end of both files", func() bool { return sink.count() == 40003 })
-}
-
-// A line in parts holds up neither its file nor another of the same daemon.
-func TestMergedFilesWithParts(t *testing.T) {
-	const other = "2026/11/23 18:40:52 [505] rsync on m/ from localhost (127.0.0.1)\n"
-	long := headerA + strings.Repeat("x", 20000)
-	for name, write := range map[string]func(string) string{
-		"CRI":                func(line string) string { return cri("stdout", line, dockerPart) },
-		"docker's json-file": func(line string) string { return jsonFile(t, line) },
-	} {
-		files := newSplitFiles(t, 2)
-		writeFile(t, files.paths[0], []byte(write(ownConnect)+write(long)+write(ownShutdown)))
-		writeFile(t, files.paths[1], []byte(other))
-		sink := newMergeSink()
-		set := followSet(t, sink, files.opt)
-		stop := runSet(t, set)
-		reach(t, name+": the end of both files", func() bool {
-			status := set.Status()
-			return isClosed(set.CaughtUp()) && status[0].Lag+status[1].Lag == 0
-		})
-		stop()
-		if n := sink.count(); n != 4 { // the long one is for the pipeline to discard
-			t.Errorf("%s: %d lines, want 4: %.60q", name, n, sink.lines)
-		}
-	}
 }

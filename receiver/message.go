@@ -40,26 +40,6 @@ type Message struct {
 	unescaped []byte // memory for texts that don't stand in the raw message as they are
 }
 
-// reset empties a Message for the next Scan, but for the memory in unescaped.
-func (m *Message) reset() {
-	m.Host, m.Tag, m.Container, m.Text, m.Stamp = nil, nil, nil, nil, nil
-	m.PID, m.Facility, m.Severity = 0, -1, -1
-}
-
-// Unwrap takes the text for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
-// send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
-// severity are the sender's own choice and told of no line. It returns false and changes nothing if the text is no such
-// line.
-func (m *Message) Unwrap() bool {
-	inner := Message{unescaped: m.unescaped}
-	if scanOwn(m.Text, &inner) != Kept {
-		return false
-	}
-	m.Container, m.PID, m.Stamp, m.Text = m.Tag, inner.PID, inner.Stamp, inner.Text
-	m.Facility, m.Severity = -1, -1
-	return true
-}
-
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
 type Dialect interface {
 	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).

@@ -232,10 +232,11 @@ func parseStatus(text []byte) (st status) {
 
 // parseID returns 0 for what is no process id.
 func parseID(digits []byte) int32 {
-	if digitsEnd(digits, 0) < len(digits) {
+	pid, err := strconv.ParseUint(string(digits), 10, 31)
+	if err != nil {
 		return 0
 	}
-	return parsePID(digits)
+	return int32(pid)
 }
 
 // started returns when a process started, in clock ticks since boot, and false for one that has ended.
@@ -254,13 +255,12 @@ func parseStarted(text []byte) (ticks uint64, ok bool) {
 	if name < 0 {
 		return 0, false
 	}
-	rest := text[name+1:]
-	for range 22 - 3 { // the fields before it, each behind a space
-		rest = cutSpace(rest)
-		rest = rest[wordEnd(rest):]
+	field := text[name+1:]
+	for range 22 - 2 { // the fields before it, each behind a space
+		_, field, _ = bytes.Cut(field, []byte(" "))
 	}
-	rest = cutSpace(rest)
-	ticks, err := strconv.ParseUint(string(rest[:wordEnd(rest)]), 10, 64)
+	field, _, _ = bytes.Cut(field, []byte(" "))
+	ticks, err := strconv.ParseUint(string(field), 10, 64)
 	return ticks, err == nil
 }
 

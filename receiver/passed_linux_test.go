@@ -12,38 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// duplicate returns another descriptor of a socket, and closes the socket's own.
-func duplicate(t *testing.T, s interface {
-	File() (*os.File, error)
-	Close() error
-}, err error) *os.File {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := s.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-// pass returns one more descriptor of f, as a child process would have it.
-func pass(t *testing.T, f *os.File) int {
-	t.Helper()
-	raw, err := f.SyscallConn() // Fd would make the socket block, which is for the input to do
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd := -1
-	if cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil || err != nil {
-		t.Fatal(cerr, err)
-	}
-	return fd
-}
-
 // Two lives on one UDP socket: the first leaves what it hasn't read, the second reads it, and drops are counted from where each began.
 func TestPassedUDPTwoLives(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -190,13 +158,6 @@ func TestPassedDescriptorsThatAreWrong(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
 			t.Errorf("%s: error %v", what, err)
 		}
-	}
-	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0) // the listener closes it
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := PassedTCP(fd, src, sink, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
-		t.Errorf("TCP: error %v", err)
 	}
 }
 

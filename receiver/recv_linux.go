@@ -100,9 +100,9 @@ func (b *recvBatch) allowed(i int, list *AllowList) bool {
 	switch sa := &b.senders[i]; sa.Family {
 	case unix.AF_INET:
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-		return list.allows4(binary.BigEndian.Uint32(four.Addr[:]))
+		return list.Allows4(binary.BigEndian.Uint32(four.Addr[:]))
 	case unix.AF_INET6:
-		return list.allows16(sa.Addr)
+		return list.Allows16(sa.Addr)
 	}
 	return false
 }

@@ -67,6 +67,9 @@ type Sender struct {
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
 
+// StdinScope is the Source.Scope of standard input. Those of a FileSet begin behind it.
+const StdinScope uint32 = 1
+
 // IsFile says whether the source is a log file, or standard input: a line without a syslog tag is rsync's own there.
 func (s *Source) IsFile() bool { return s.Scope != 0 || s.Joins }
 

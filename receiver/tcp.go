@@ -140,7 +140,7 @@ func (t *TCP) Run(ctx context.Context) error {
 
 // admit starts serving conn, or closes it and counts why. It is the one place where a connection is turned away for where it comes from.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
-	if !t.opt.AllowFrom.allowsPeer(conn) {
+	if !allowsPeer(t.opt.AllowFrom, conn) {
 		t.refused[PeerNotAllowed].Add(1)
 		conn.Close()
 		return
@@ -316,3 +316,12 @@ func (t *TCP) Addr() net.Addr { return t.listener.Addr() }
 
 // String returns the Source's name.
 func (t *TCP) String() string { return t.src.Name }
+
+// allowsPeer says whether the other end of a connection is on the list.
+func allowsPeer(a *AllowList, conn net.Conn) bool {
+	if a == nil {
+		return true
+	}
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	return ok && a.Allows(tcp.AddrPort().Addr())
+}

@@ -235,7 +235,7 @@ func TestTCPOutOfDescriptors(t *testing.T) {
 // A second instance is refused.
 func TestTCPAddressInUse(t *testing.T) {
 	l := listenTCP(t, newHoldSink(false), TCPOptions{})
-	second, err := ListenTCP(l.Addr().String(), testSource, newHoldSink(false), TCPOptions{})
+	second, err := ListenTCP(l.Addr().String(), Source{Name: "test"}, newHoldSink(false), TCPOptions{})
 	if err == nil {
 		second.Close()
 		t.Fatal("the address was bound twice")

@@ -15,42 +15,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"rsyncd_exporter/internal/testenv"
 )
-
-// inNetwork runs f on a thread in a network namespace of its own, where only loopback is, up, with this MTU, and throws the thread away. What f
-// makes stays in that network, also when other threads use it.
-func inNetwork(t *testing.T, mtu uint32, f func()) {
-	t.Helper()
-	testenv.OnThrownThread(func() {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			t.Errorf("a network namespace (this test needs root, or CAP_SYS_ADMIN): %v", err)
-			return
-		}
-		setInterface(t, "lo", unix.SIOCSIFMTU, func(ifr *unix.Ifreq) { ifr.SetUint32(mtu) })
-		setInterface(t, "lo", unix.SIOCSIFFLAGS, func(ifr *unix.Ifreq) { ifr.SetUint16(unix.IFF_UP) })
-		f()
-	})
-}
-
-// setInterface changes something about a network interface, netdevice(7).
-func setInterface(t *testing.T, name string, request uint, set func(*unix.Ifreq)) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set(ifr)
-	if err := unix.IoctlIfreq(fd, request, ifr); err != nil {
-		t.Fatalf("%s, request %#x: %v", name, request, err)
-	}
-}
 
 // FAULTS U11: datagrams that travel in fragments arrive whole; of those whose last fragment is missing nothing is ever seen.
 func TestUDPFragments(t *testing.T) {

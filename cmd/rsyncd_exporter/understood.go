@@ -127,7 +127,7 @@ func hasTag(message string) bool {
 // isLogLine says whether a text is a line of rsync's own log file.
 func isLogLine(text string) bool {
 	m := receiver.Message{Text: []byte(text)}
-	return m.Unwrap()
+	return receiver.Unwrap(&m)
 }
 
 // tagRemedy is for messages whose tag isn't in TAGS.

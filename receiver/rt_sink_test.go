@@ -3,6 +3,9 @@ package receiver
 import (
 	"context"
 	"net"
+	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -141,3 +144,34 @@ func send(t *testing.T, c net.Conn, message string) {
 		t.Fatal(err)
 	}
 }
+
+// must fails the test for an error of a call that prepares it.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clip cuts long messages, for errors.
+func clip(messages []string) []string {
+	messages = slices.Clone(messages)
+	for i, m := range messages {
+		if len(m) > 50 {
+			messages[i] = m[:50] + "… " + strconv.Itoa(len(m))
+		}
+	}
+	return messages
+}
+
+// allowList makes a list of prefixes.
+func allowList(prefixes ...string) *AllowList {
+	var list []netip.Prefix
+	for _, p := range prefixes {
+		list = append(list, netip.MustParsePrefix(p))
+	}
+	return NewAllowList(list)
+}
+
+// privateNets is ALLOW_FROM's default.
+var privateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}

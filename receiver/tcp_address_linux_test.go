@@ -1,0 +1,67 @@
+package receiver
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// A stream has one peer, with every slab.
+func TestTCPPeersAddress(t *testing.T) {
+	inNetworkOfMachines(t, func() {
+		for _, b := range bounds {
+			sink := &addressSink{from: map[string]netip.Addr{}}
+			l, err := ListenTCP(b.listen, Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := start(t, l)
+			c := dialTCPFrom(t, b.from, b.to, l)
+			for i := range 3 {
+				what := fmt.Sprintf("<30>%d %v", i, b)
+				send(t, c, what+"\n")
+				sink.want(t, what, b.want)
+			}
+			stop()
+		}
+	})
+}
+
+func dialTCPFrom(t *testing.T, from, to string, l *TCP) net.Conn {
+	t.Helper()
+	c, err := net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP(from)}, &net.TCPAddr{IP: net.ParseIP(to), Port: l.Addr().(*net.TCPAddr).Port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// The same through TLS, and through a listener that was passed.
+func TestTLSAndPassedTCPPeersAddress(t *testing.T) {
+	d := newTLSDir(t)
+	inNetworkOfMachines(t, func() {
+		passed, err := net.Listen("tcp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &addressSink{from: map[string]netip.Addr{}}
+		plain, err := PassedTCP(pass(t, duplicate(t, passed.(*net.TCPListener), nil)), Source{Name: "tcp passed"}, sink, TCPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secured, err := ListenTLS(":0", Source{Name: "tls"}, sink, loadCredentials(t, d.options()), TCPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, plain)
+		start(t, secured)
+		send(t, dialTCPFrom(t, "10.9.9.1", "10.9.9.2", plain), "<30>passed\n")
+		sink.want(t, "<30>passed", "10.9.9.1")
+		c := tls.Client(dialTCPFrom(t, "10.9.9.2", "10.9.9.1", secured), d.client(d.pair("client")))
+		send(t, c, "<30>secured\n")
+		sink.want(t, "<30>secured", "10.9.9.2")
+	})
+}
