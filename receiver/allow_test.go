@@ -1,4 +1,4 @@
-package receiver
+package receiver_test
 
 import (
 	"math/rand/v2"
@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/receivertest"
+	"rsyncd_exporter/receiver"
 )
 
 func TestAllowList(t *testing.T) {
@@ -13,14 +16,14 @@ func TestAllowList(t *testing.T) {
 		list           []string
 		within, beyond string
 	}{
-		{privateNets, "127.0.0.1 10.255.255.255 172.31.0.1 192.168.1.1 ::1 fd00::1 fe80::1 fe80::1%eth0 ::ffff:10.0.0.1", "9.255.255.255 11.0.0.0 172.32.0.0 172.15.255.255 8.8.8.8 ::2 2001:db8::1 fec0::1 ::ffff:8.8.8.8 ::10.0.0.1"},
+		{receivertest.PrivateNets, "127.0.0.1 10.255.255.255 172.31.0.1 192.168.1.1 ::1 fd00::1 fe80::1 fe80::1%eth0 ::ffff:10.0.0.1", "9.255.255.255 11.0.0.0 172.32.0.0 172.15.255.255 8.8.8.8 ::2 2001:db8::1 fec0::1 ::ffff:8.8.8.8 ::10.0.0.1"},
 		{[]string{"192.0.2.7/32"}, "192.0.2.7 ::ffff:192.0.2.7", "192.0.2.6 192.0.2.8 ::192.0.2.7 ::1"},
 		{[]string{"::ffff:192.0.2.0/120"}, "192.0.2.255 ::ffff:192.0.2.0", "192.0.3.0 ::1"},
 		{[]string{"0.0.0.0/0"}, "8.8.8.8 ::ffff:8.8.8.8", "::1 2001:db8::1"},
 		{[]string{"::/0"}, "::1 2001:db8::1 ::8.8.8.8", "8.8.8.8 ::ffff:8.8.8.8"}, // netip has it so, too: IPv4 is written 0.0.0.0/0
 		{[]string{"2001:db8:0:0:8000::/65", "2001:db8::1/128"}, "2001:db8::8000:0:0:0 2001:db8::ffff:0:0:1 2001:db8::1", "2001:db8::7fff:0:0:0 2001:db8::2 2001:db9::1"},
 	} {
-		list := allowList(tt.list...)
+		list := receivertest.AllowList(tt.list...)
 		for _, a := range strings.Fields(tt.within) {
 			if !list.Allows(netip.MustParseAddr(a)) {
 				t.Errorf("%q refuses %s", tt.list, a)
@@ -35,12 +38,12 @@ func TestAllowList(t *testing.T) {
 			t.Errorf("%q allows no address", tt.list)
 		}
 	}
-	for _, all := range []*AllowList{nil, allowList(), allowList("0.0.0.0/0", "::/0"), allowList("10.0.0.0/8", "::/0", "0.0.0.0/0")} {
+	for _, all := range []*receiver.AllowList{nil, receivertest.AllowList(), receivertest.AllowList("0.0.0.0/0", "::/0"), receivertest.AllowList("10.0.0.0/8", "::/0", "0.0.0.0/0")} {
 		if all != nil {
 			t.Errorf("a list of everybody is %v, want none", all)
 		}
 	}
-	if (*AllowList)(nil).Allows(netip.MustParseAddr("8.8.8.8")) == false {
+	if (*receiver.AllowList)(nil).Allows(netip.MustParseAddr("8.8.8.8")) == false {
 		t.Error("no list refuses somebody")
 	}
 }
@@ -72,7 +75,7 @@ func TestAllowListAgreesWithNetip(t *testing.T) {
 			a := address().Unmap()
 			prefixes = append(prefixes, netip.PrefixFrom(a, r.IntN(a.BitLen()+1)).Masked())
 		}
-		list := NewAllowList(prefixes)
+		list := receiver.NewAllowList(prefixes)
 		for range 10 {
 			a := address()
 			want := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
@@ -91,7 +94,7 @@ func TestAllowListAgreesWithNetip(t *testing.T) {
 
 // The last prefix of the default, and an address that is on none.
 func BenchmarkAllowList(b *testing.B) {
-	list := allowList(privateNets...)
+	list := receivertest.AllowList(receivertest.PrivateNets...)
 	for name, addr := range map[string]string{"first": "127.0.0.1", "none4": "8.8.8.8", "none6": "2001:db8::1"} {
 		a := netip.MustParseAddr(addr)
 		b.Run(name, func(b *testing.B) {
@@ -106,11 +109,11 @@ func TestElsewhere(t *testing.T) {
 	for addr, want := range map[string]string{"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "fe80::1%eth0": "fe80::1", "2001:db8::1": "2001:db8::1",
 		"127.0.0.53": "", "::1": "", "::ffff:127.0.0.1": ""} {
 		wanted, _ := netip.ParseAddr(want)
-		if got := elsewhere(netip.MustParseAddr(addr)); got != wanted {
+		if got := receiver.Elsewhere(netip.MustParseAddr(addr)); got != wanted {
 			t.Errorf("elsewhere(%s) = %v, want %v", addr, got, wanted)
 		}
 	}
-	if got := elsewhere(netip.Addr{}); got.IsValid() {
+	if got := receiver.Elsewhere(netip.Addr{}); got.IsValid() {
 		t.Errorf("elsewhere of no address = %v", got)
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// networkOf returns base ("udp", "tcp") or, for a literal IPv4 address, base with a "4": package net takes 0.0.0.0 for all of IPv6 too.
-func networkOf(base, addr string) string {
+// NetworkOf returns base ("udp", "tcp") or, for a literal IPv4 address, base with a "4": package net takes 0.0.0.0 for all of IPv6 too.
+func NetworkOf(base, addr string) string {
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
 		return base + "4"
 	}
 	return base
 }
 
-// bindError says what to do about an address that can't be bound.
-func bindError(network, addr string, err error) error {
+// BindError says what to do about an address that can't be bound.
+func BindError(network, addr string, err error) error {
 	remedy := `want host:port, such as "127.0.0.1:5514" or "[::]:5514"`
 	switch {
 	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):

@@ -37,7 +37,7 @@ type Message struct {
 	Facility  int8   // 0 to 23, or -1 where nothing tells
 	Severity  int8   // 0 to 7, or -1 where nothing tells
 
-	unescaped []byte // memory for texts that don't stand in the raw message as they are
+	Scratch []byte // memory for texts that don't stand in the raw message as they are
 }
 
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
