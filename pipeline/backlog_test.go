@@ -42,8 +42,8 @@ func (c *slabCounter) backlog(t *testing.T, ctx context.Context) {
 		return
 	}
 	for scope := uint32(2); ctx.Err() == nil; scope++ {
-		f, err := follow.FollowFile(receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}},
-			follow.FileOptions{Path: path, FromBeginning: true}, c)
+		f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}},
+			follow.Options{Path: path, FromBeginning: true}, c)
 		if err != nil {
 			t.Error(err)
 			return

@@ -24,7 +24,7 @@ type State struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    metrics.State
 	Sessions rsynclog.State
-	Followed follow.FileSetState // the caller's
+	Followed follow.SetState // the caller's
 
 	// Files are the positions of everything that is counted in Books, by Source.Name. They aren't encoded: the caller asks for those
 	// that matter (Position) and puts them into Followed.
@@ -158,7 +158,7 @@ type encoded struct {
 	Followed encodedSet
 }
 
-// An encodedSet is a receiver.FileSetState.
+// An encodedSet is a follow.SetState.
 type encodedSet struct {
 	Paths     []string
 	Scanned   int64
@@ -181,9 +181,9 @@ type encodedFile struct {
 	Positions, Cut    []encodedPosition
 	Followed          int
 	Replaced          []encodedPosition
-	Beside            follow.FileSiblings
+	Beside            follow.Siblings
 	Place             string
-	Elsewhere         []follow.FilePlace
+	Elsewhere         []follow.Place
 	Start             receiver.FileID
 	StartSize         int64
 	Rotations, Errors uint64
@@ -245,7 +245,7 @@ func DecodeState(payload []byte) (st *State, err error) {
 	return st, nil
 }
 
-func encodeSet(s *follow.FileSetState) encodedSet {
+func encodeSet(s *follow.SetState) encodedSet {
 	c := encodedSet{Paths: s.Paths, Scanned: s.Scanned, NextScope: s.NextScope, Orphans: encodePositions(s.Orphans)}
 	for i := range s.Files {
 		c.Files = append(c.Files, encodeFile(&s.Files[i]))
@@ -253,15 +253,15 @@ func encodeSet(s *follow.FileSetState) encodedSet {
 	for _, sums := range s.Sums {
 		e := encodedSums{Pattern: sums.Pattern, Rotations: sums.Rotations, Errors: sums.Errors}
 		for i, n := range sums.Gaps {
-			e.Gaps = append(e.Gaps, encodedGap{follow.FileGap(i).String(), n})
+			e.Gaps = append(e.Gaps, encodedGap{follow.Gap(i).String(), n})
 		}
 		c.Sums = append(c.Sums, e)
 	}
 	return c
 }
 
-func (c *encodedSet) decode() (s follow.FileSetState, err error) {
-	s = follow.FileSetState{Paths: c.Paths, Scanned: c.Scanned, NextScope: c.NextScope}
+func (c *encodedSet) decode() (s follow.SetState, err error) {
+	s = follow.SetState{Paths: c.Paths, Scanned: c.Scanned, NextScope: c.NextScope}
 	if s.Orphans, err = decodePositions(c.Orphans); err != nil {
 		return s, fmt.Errorf("orphans: %w", err)
 	}
@@ -276,7 +276,7 @@ func (c *encodedSet) decode() (s follow.FileSetState, err error) {
 		sums := follow.SavedSums{Pattern: e.Pattern, Rotations: e.Rotations, Errors: e.Errors}
 		for _, g := range e.Gaps {
 			for i := range sums.Gaps { // a reason that this version doesn't have is in no sum
-				if follow.FileGap(i).String() == g.Reason {
+				if follow.Gap(i).String() == g.Reason {
 					sums.Gaps[i] += g.N
 				}
 			}

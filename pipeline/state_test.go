@@ -209,8 +209,8 @@ func TestNotingAPositionAllocatesNothing(t *testing.T) {
 	}
 }
 
-func followedState() follow.FileSetState {
-	return follow.FileSetState{Files: []follow.SavedFile{
+func followedState() follow.SetState {
+	return follow.SetState{Files: []follow.SavedFile{
 		{Path: "/var/log/rsyncd.log", Scope: 1, State: follow.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
 			Gaps: map[string]uint64{"truncated": 5, "unread": 0}}},
 		{Path: "/x\xff", Scope: 2, State: follow.FileState{Gaps: map[string]uint64{}}},
@@ -268,7 +268,7 @@ func FuzzDecodeState(f *testing.F) {
 	p.Local()
 	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(udp, slabOf(strings.Split(aPull, "\n")...))
-	for _, followed := range []follow.FileSetState{{}, followedState()} {
+	for _, followed := range []follow.SetState{{}, followedState()} {
 		_, st := p.Save()
 		st.Followed = followed
 		b, err := st.Encode()

@@ -50,7 +50,7 @@ func TestNothingIsShownWhileFilesAreReadOn(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in := &inputs{}
 			if !c.read {
-				files, err := follow.FollowFiles(follow.FileSetOptions{
+				files, err := follow.NewSet(follow.SetOptions{
 					Paths:  []string{filepath.Join(t.TempDir(), "log")},
 					Source: func(path string, scope uint32) receiver.Source { return receiver.Source{Name: path, Scope: scope} },
 				}, nil) // which nobody runs

@@ -38,17 +38,17 @@ type Config struct {
 	ListenUnixgramUIDs []uint32       // empty: all
 	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
 	ReceiveBuffer      ByteSize       // 0: the system's default
-	Files              []string       // paths and patterns, see receiver.FileSetOptions.Paths, each once; "-" is Stdin
+	Files              []string       // paths and patterns, see follow.SetOptions.Paths, each once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
 	FileHost           *regexp.Regexp    // has a group "host"; nil: lines have the host that they name themselves
 	Daemon             follow.Daemon     // those of Files that RSYNCD_CONF makes one daemon's
 	StateDir           string            // path; empty: memory only
-	SyslogFormat       string            // receiver.ByName takes it
+	SyslogFormat       string            // syslog.NewDialect takes it
 	SyslogLogLines     bool              // receiver.Source.Wrapped
 	Tags               []string          // globs for path.Match
 	LogFormat          string            // rsynclog.NewParser takes it
-	LineFormat         string            // receiver.ParseLineFormat takes it
+	LineFormat         string            // syslog.ParseLineFormat takes it
 	Modules            []string          // MODULES, and those of RSYNCD_CONF; each once
 	Hosts              []string          // as they stand in the syslog header; each once
 	ModuleFormats      map[string]string // by module, the log formats that RSYNCD_CONF gives; rsynclog.NewParser takes them

@@ -22,6 +22,6 @@ func checkLineFormat(format string) error {
 
 // checkSyslogFormat asks receiver what it thinks of a SYSLOG_FORMAT.
 func checkSyslogFormat(name string) error {
-	_, err := syslog.ByName(name, false)
+	_, err := syslog.NewDialect(name, false)
 	return err
 }

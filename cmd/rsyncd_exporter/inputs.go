@@ -32,7 +32,7 @@ type inputs struct {
 	unixgram []*datagram.Unixgram
 	tcp      []*stream.TCP
 	tls      []*stream.TCP
-	files    *follow.FileSet     // nil where none are followed
+	files    *follow.Set         // nil where none are followed
 	creds    *stream.Credentials // those of tls, nil without
 }
 
@@ -54,7 +54,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err err
 
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
 func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
-	d, err := syslog.ByName(cfg.SyslogFormat, local)
+	d, err := syslog.NewDialect(cfg.SyslogFormat, local)
 	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Wrapped: cfg.SyslogLogLines, Dialect: d}, err
 }
 
@@ -230,9 +230,9 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	if len(paths) == 0 {
 		return nil
 	}
-	in.files, err = follow.FollowFiles(follow.FileSetOptions{
+	in.files, err = follow.NewSet(follow.SetOptions{
 		Paths: paths,
-		File: follow.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
+		File: follow.Options{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
 			Descriptors: cfg.share().logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
@@ -435,10 +435,10 @@ func streams(input string, listeners []*stream.TCP) metrics.Socket {
 	return s
 }
 
-func fileStatus(s follow.FileStatus) metrics.File {
+func fileStatus(s follow.Status) metrics.File {
 	gaps := map[string]uint64{}
 	for reason, n := range s.Gaps {
-		gaps[follow.FileGap(reason).String()] = n
+		gaps[follow.Gap(reason).String()] = n
 	}
 	return metrics.File{Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations, Rotations: s.Rotations,
 		Gaps: gaps, Errors: s.Errors, OK: s.Err == nil}

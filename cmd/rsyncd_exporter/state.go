@@ -81,7 +81,7 @@ func (k *kept) setAside(reason error, log *slog.Logger) {
 }
 
 // followed returns what is known of the followed files, nil if nothing is.
-func (k *kept) followed() *follow.FileSetState {
+func (k *kept) followed() *follow.SetState {
 	if k.state == nil {
 		return nil
 	}

@@ -38,7 +38,7 @@ func newWarned(t *testing.T, args ...string) *warned {
 // receive delivers n messages to an input.
 func (w *warned) receive(n int, input, name, message string) {
 	w.t.Helper()
-	d, err := syslog.ByName("auto", false)
+	d, err := syslog.NewDialect("auto", false)
 	src := receiver.Source{Input: input, Name: name, Wrapped: w.m.cfg.SyslogLogLines, Dialect: d}
 	if input == "file" {
 		src.Scope = 2

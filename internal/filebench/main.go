@@ -138,8 +138,8 @@ func readFile(path, profile string) error {
 		defer pprof.StopCPUProfile()
 	}
 	sink := &counter{Sink: p}
-	f, err := follow.FollowFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: syslog.Lines{}},
-		follow.FileOptions{Path: path, FromBeginning: true}, sink)
+	f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: syslog.Lines{}},
+		follow.Options{Path: path, FromBeginning: true}, sink)
 	if err != nil {
 		return err
 	}

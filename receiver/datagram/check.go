@@ -45,7 +45,7 @@ func CheckUnixgram(path string, src receiver.Source, opt UnixgramOptions) error 
 		return err
 	}
 	defer left.release()
-	if left.id != (fileID{}) {
+	if left.id != (inode{}) {
 		if err := mayChange("remove", path); err != nil {
 			return staleError(path, err)
 		}

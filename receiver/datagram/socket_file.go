@@ -17,12 +17,12 @@ import (
 // never used twice for one thing. The file is opened once, as what it is and not as what it leads to, and what is asked
 // of it or done to it goes through that descriptor; the kernel says which socket a file belongs to.
 
-// fileID tells a file from another one of the same name.
-type fileID struct{ dev, ino uint64 }
+// inode tells a file from another one of the same name.
+type inode struct{ dev, ino uint64 }
 
 // A socketFile is the file that a socket was bound to. The zero value is none.
 type socketFile struct {
-	id     fileID
+	id     inode
 	fd     int   // keeps the file's number from being given to another file; 0 where it isn't kept
 	unsure error // why the kernel couldn't be asked whether the file is the socket's
 }
@@ -31,7 +31,7 @@ type socketFile struct {
 func (f *socketFile) at(path string) bool {
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)
-	return err == nil && f.id != fileID{} && f.id == idOf(&st)
+	return err == nil && f.id != inode{} && f.id == idOf(&st)
 }
 
 func (f *socketFile) release() {
@@ -60,7 +60,7 @@ func (f *socketFile) remove(path string) error {
 	return nil
 }
 
-func idOf(st *unix.Stat_t) fileID { return fileID{uint64(st.Dev), uint64(st.Ino)} }
+func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
 // modeOf returns the file's type and permissions.
 func modeOf(st *unix.Stat_t) fs.FileMode {
@@ -170,7 +170,7 @@ func removeStale(dir int, path string) error {
 		return err
 	}
 	defer stale.release()
-	if stale.id == (fileID{}) {
+	if stale.id == (inode{}) {
 		return nil
 	}
 	if err := stale.remove(path); err != nil {

@@ -307,7 +307,7 @@ func TestUnixgramConnectedSocketIsNotOurs(t *testing.T) {
 	defer unix.Close(dir)
 	f, err := fileOf(dir, path, u.sockets[0].in.fd, 0o666)
 	defer f.release()
-	if err != nil || f.id != (fileID{}) {
+	if err != nil || f.id != (inode{}) {
 		t.Errorf("%+v, %v, want none", f, err)
 	}
 	refusedPath(t, path, "another program receives there")

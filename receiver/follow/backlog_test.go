@@ -49,7 +49,7 @@ func reachCaughtUp(t *testing.T, f *File) {
 
 // What stood in the file is backlog, several slabs of it; what is written then isn't.
 func TestBacklogFromTheBeginning(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		const n = 3*syslog.SlabLines + 5
 		w := create(t, opt.Path)
 		w.write(text(lines(0, n)))
@@ -70,7 +70,7 @@ func TestBacklogFromTheBeginning(t *testing.T) {
 // A slab that ends where the file ended when it was opened is the last one of the backlog, though the same read
 // fetched more.
 func TestBacklogEndsWithinARead(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write(strings.Repeat("a\n", 2*syslog.SlabLines))
 	sink := newLineSink()
@@ -94,7 +94,7 @@ func TestBacklogHalfALine(t *testing.T) {
 		"from the end, before it runs": {false, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: test.beginning}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: test.beginning}
 			w := create(t, opt.Path)
 			w.write("a\nhal")
 			sink := newLineSink()
@@ -118,7 +118,7 @@ func TestBacklogHalfALine(t *testing.T) {
 // Without a file the sink is told at once. One that comes later brings what is in it when it is opened, and then
 // lives.
 func TestBacklogOfALateFile(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -139,7 +139,7 @@ func TestBacklogOfALateFile(t *testing.T) {
 // After a restart all that was written meanwhile is backlog, in each generation, and the sink is told behind the last
 // one; what is written to any of them then isn't. After a rotation it is told again, of what the new file began with.
 func TestBacklogAfterARestart(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond}
 	old := create(t, opt.Path)
 	old.write(text(lines(0, 10)))
 	sink := newLineSink()
@@ -213,7 +213,7 @@ func TestBacklogCompressed(t *testing.T) {
 
 // What can't be read at the start isn't waited for, and is backlog when it can.
 func TestBacklogOfAFailingDisk(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
 	var works atomic.Bool
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {
 		if !works.Load() {
@@ -238,7 +238,7 @@ func TestBacklogOfAFailingDisk(t *testing.T) {
 
 // What a file holds that was cut while it was being read is new, and the sink is told behind it.
 func TestBacklogCutMeanwhile(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 20*syslog.SlabLines)))
 	sink := newLineSink()

@@ -18,7 +18,7 @@ func TestFileCorpusLines(t *testing.T) {
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		must(t, err)
-		opt := FileOptions{Path: name, FromBeginning: true, pollOnly: true}
+		opt := Options{Path: name, FromBeginning: true, pollOnly: true}
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		must(t, f.generations[0].drain())

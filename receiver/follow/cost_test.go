@@ -20,7 +20,7 @@ func (n *nullSink) Deliver(_ *receiver.Source, s *receiver.Slab) { n.lines += le
 
 // Reading allocates nothing, whether there is something to read or not.
 func TestFileReadingDoesNotAllocate(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true, pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true, pollOnly: true}
 	create(t, opt.Path).write(text(lines(0, 5000)))
 	sink := &nullSink{}
 	f := follow(t, sink, opt)
@@ -70,7 +70,7 @@ func BenchmarkFile(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			sink := &nullSink{}
-			f, err := FollowFile(receiver.Source{Name: "file test"}, FileOptions{Path: path, FromBeginning: true}, sink)
+			f, err := NewFile(receiver.Source{Name: "file test"}, Options{Path: path, FromBeginning: true}, sink)
 			must(b, err)
 			must(b, f.generations[0].drain())
 			f.Close()

@@ -40,7 +40,7 @@ func (d *Daemon) Rank(path string) (rank int, ok bool) {
 // may pass it on.
 const syslogDelay = time.Second
 
-// daemonFiles are the files of a FileSet's Daemon. A nil one has none.
+// daemonFiles are the files of a Set's Daemon. A nil one has none.
 type daemonFiles struct {
 	Daemon
 	scope uint32 // 0: not given yet
@@ -48,7 +48,7 @@ type daemonFiles struct {
 }
 
 // newDaemonFiles returns nil where there is nothing to join.
-func newDaemonFiles(opt *FileSetOptions) *daemonFiles {
+func newDaemonFiles(opt *SetOptions) *daemonFiles {
 	d := opt.Daemon
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
 		return nil
@@ -88,7 +88,7 @@ func (d *daemonFiles) resume(saved []SavedFile) {
 // scopeFor returns the scope of a file that is to be followed. saved is the one that it had before
 // a restart, 0 if none: it stays so unless the file has been joined with others since, or parted
 // from them.
-func (s *FileSet) scopeFor(path string, saved uint32) uint32 {
+func (s *Set) scopeFor(path string, saved uint32) uint32 {
 	_, joined := s.daemon.rank(path)
 	switch {
 	case joined && s.daemon.Syslog:

@@ -33,8 +33,8 @@ const (
 	maxReadPause = 5 * time.Second
 )
 
-// FileOptions are the settings of a followed file. Zero values stand for the defaults.
-type FileOptions struct {
+// Options are the settings of a followed file. Zero values stand for the defaults.
+type Options struct {
 	Path string        // of the log file; it need not exist yet, nor its directory
 	Poll time.Duration // how often to look and read when the kernel sends no event, 1 s
 	// FromBeginning reads the file that is there at the start from its first line; otherwise from the line that is its last one
@@ -49,40 +49,40 @@ type FileOptions struct {
 	Descriptors int
 
 	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
-	shared   *registry                                      // of a FileSet; nil for a File that is alone
+	shared   *registry                                      // of a Set; nil for a File that is alone
 	merge    *merge                                         // of the files of one daemon; nil for a file that has one to itself
 	rank     int                                            // in merge, see mergeFile
 	pollOnly bool                                           // for tests: no inotify
 	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
 }
 
-// A FileGap is a reason why lines may have been lost that nobody can count.
-type FileGap uint8
+// A Gap is a reason why lines may have been lost that nobody can count.
+type Gap uint8
 
 // The reasons.
 const (
-	GapTruncated FileGap = iota // the file was cut, or written anew in place (copytruncate): what was not read by then is lost
-	GapUnread                   // a file was let go although it could not be read to its end, or was growing just then
-	NumFileGaps                 // how many there are
+	GapTruncated Gap = iota // the file was cut, or written anew in place (copytruncate): what was not read by then is lost
+	GapUnread               // a file was let go although it could not be read to its end, or was growing just then
+	NumGaps                 // how many there are
 )
 
-var fileGapNames = [NumFileGaps]string{"truncated", "unread"}
+var gapNames = [NumGaps]string{"truncated", "unread"}
 
 // String returns the label value.
-func (g FileGap) String() string { return fileGapNames[g] }
+func (g Gap) String() string { return gapNames[g] }
 
-// FileStatus is how a followed file does.
-type FileStatus struct {
+// Status is how a followed file does.
+type Status struct {
 	Path        string
 	Generations int   // files read now: the one that has the name and those that had it and may still be written to
 	Offset      int64 // of the newest generation: all complete lines before it have been delivered
 	Size        int64 // of the newest generation, in bytes, as last seen
 	Lag         int64 // bytes of all generations that have not been delivered, as last seen; part of a line included
 	// LagTime is how long ago all that the files held had been delivered; 0 when it is now, but for lines that haven't ended. It grows
-	// while a file can't be read or not even be opened. It is exact to one look or read, which are FileOptions.Poll apart.
+	// while a file can't be read or not even be opened. It is exact to one look or read, which are Options.Poll apart.
 	LagTime   time.Duration
 	Rotations uint64
-	Gaps      [NumFileGaps]uint64
+	Gaps      [NumGaps]uint64
 	Errors    uint64 // failed reads, and looks at the path that failed for another reason than that it doesn't exist
 	Err       error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil when all is well
 }
@@ -98,7 +98,7 @@ type FileStatus struct {
 type File struct {
 	src    receiver.Source
 	sink   receiver.Sink
-	opt    FileOptions
+	opt    Options
 	pread  func(fd int, p []byte, off int64) (int, error)
 	notify *notifier
 	blocks sync.Pool // of *block
@@ -113,7 +113,7 @@ type File struct {
 
 	errors    atomic.Uint64
 	rotations atomic.Uint64
-	gaps      [NumFileGaps]atomic.Uint64
+	gaps      [NumGaps]atomic.Uint64
 
 	// Of the looker.
 	looked     bool
@@ -143,11 +143,11 @@ type File struct {
 	cuts        []receiver.FilePosition      // of files before they were cut, the latest ones; so that copies are known
 	startID     receiver.FileID              // the file that had the name at the very first start, until it is opened, and its size then
 	startSize   int64
-	beside      FileSiblings // what State tells of siblings
-	lookErr     error        // what the last look met
-	blind       int64        // since when looks have failed, by clock; -1 if the last one didn't
-	looking     int64        // since when a look is under way, by clock; notLooking if none is
-	offset      int64        // of the newest generation, when none is held
+	beside      Siblings // what State tells of siblings
+	lookErr     error    // what the last look met
+	blind       int64    // since when looks have failed, by clock; -1 if the last one didn't
+	looking     int64    // since when a look is under way, by clock; notLooking if none is
+	offset      int64    // of the newest generation, when none is held
 	size        int64
 	twin        string // the path whose the file is that has this name, too; "" if it is this one's
 	everHeld    bool   // a file was held, or is known from a saved state
@@ -155,9 +155,9 @@ type File struct {
 	unpackErrAt int64
 }
 
-// FollowFile takes hold of the file, if it is there: what is written to it from now on will be read. Anything wrong with the file
+// NewFile takes hold of the file, if it is there: what is written to it from now on will be read. Anything wrong with the file
 // itself is shown by Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
-func FollowFile(src receiver.Source, opt FileOptions, sink receiver.Sink) (*File, error) {
+func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error) {
 	if opt.Path == "" {
 		return nil, errors.New("following a file: its path is empty")
 	}
@@ -623,7 +623,7 @@ func isMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-func (f *File) noteGap(reason FileGap) { f.gaps[reason].Add(1) }
+func (f *File) noteGap(reason Gap) { f.gaps[reason].Add(1) }
 
 // noteCut keeps account of a file that was cut after it had been read to the position given.
 func (f *File) noteCut(old receiver.FilePosition) {
@@ -640,10 +640,10 @@ func (f *File) noteCut(old receiver.FilePosition) {
 func (f *File) clock() int64 { return int64(time.Since(f.began)) }
 
 // Status may be called at any time.
-func (f *File) Status() FileStatus {
+func (f *File) Status() Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := FileStatus{
+	s := Status{
 		Path: f.opt.Path, Generations: len(f.generations), Offset: f.offset, Size: f.size,
 		Rotations: f.rotations.Load(), Errors: f.errors.Load(), Err: f.lookErr,
 	}

@@ -17,7 +17,7 @@ const globMeta = "*?["
 // maxGlobbed is how many directories and files one expansion looks at; what is beyond is an error.
 const maxGlobbed = 65536
 
-// IsPattern reports whether a path of FileSetOptions.Paths may name several files: it has a *, ? or [ that no backslash stands before.
+// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [ that no backslash stands before.
 func IsPattern(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch {
@@ -40,7 +40,7 @@ func unquote(path string) string {
 	return strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[").Replace(path)
 }
 
-// ExpandPath returns the files that a path of FileSetOptions.Paths names now, sorted: for a pattern (see path/filepath.Match; each of
+// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted: for a pattern (see path/filepath.Match; each of
 // its elements may be one, and a name that starts with a dot is matched only by an element that starts with one) those that exist,
 // with their final symbolic links not followed; else the path itself, whether it exists or not. Directories that can't be read are
 // errors, unlike with filepath.Glob; what was found beside them is returned.
@@ -122,7 +122,7 @@ func matchingNames(dir, element string, looked *int) (names []string, err error)
 	}
 }
 
-// matchesPath reports whether a path of FileSetOptions.Paths names the file at name.
+// matchesPath reports whether a path of SetOptions.Paths names the file at name.
 func matchesPath(path, name string) bool {
 	path = filepath.Clean(path)
 	if !IsPattern(path) {

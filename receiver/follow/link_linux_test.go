@@ -20,7 +20,7 @@ func TestAStrangersLink(t *testing.T) {
 		t.Skip("takes root: files of two other users are made")
 	}
 	const stranger, other = 64001, 64002
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		dir := filepath.Dir(opt.Path)
 		private := filepath.Join(dir, "private")
 		must(t, os.Mkdir(private, 0o700))

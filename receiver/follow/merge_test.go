@@ -143,7 +143,7 @@ func (s *mergeSink) count() int {
 	return len(s.lines)
 }
 
-// counted is what FileSet.State asks for.
+// counted is what Set.State asks for.
 func (s *mergeSink) counted() func(string, receiver.FileID) (receiver.FilePosition, bool) {
 	return func(source string, id receiver.FileID) (receiver.FilePosition, bool) {
 		s.mu.Lock()
@@ -189,11 +189,11 @@ func (s *mergeSink) check(t *testing.T, written []splitLine) {
 	}
 }
 
-// A splitFiles is the files of a daemon in a directory, and the settings of a FileSet that follows them.
+// A splitFiles is the files of a daemon in a directory, and the settings of a Set that follows them.
 type splitFiles struct {
 	t     *testing.T
 	paths []string
-	opt   FileSetOptions
+	opt   SetOptions
 }
 
 func newSplitFiles(t *testing.T, n int) *splitFiles {
@@ -465,7 +465,7 @@ func TestMergeOfAnotherZone(t *testing.T) {
 // each their own again when they are parted.
 func TestScopesOfJoinedFiles(t *testing.T) {
 	files := newSplitFiles(t, 3)
-	scopes := func(joined bool, resume *FileSetState) (*FileSetState, []uint32) {
+	scopes := func(joined bool, resume *SetState) (*SetState, []uint32) {
 		opt := files.opt
 		opt.Resume, opt.Daemon.Paths = resume, nil
 		if joined {

@@ -183,11 +183,11 @@ func (m *model) purge() {
 // The model test: thousands of rotations of all kinds at speed, with old writers alive; nothing is lost and nothing counted twice.
 func TestFileModel(t *testing.T) {
 	for name, test := range map[string]struct {
-		opt       FileOptions
+		opt       Options
 		rotations int
 	}{
-		"events":  {FileOptions{Poll: 100 * time.Millisecond}, 2000},
-		"polling": {FileOptions{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
+		"events":  {Options{Poll: 100 * time.Millisecond}, 2000},
+		"polling": {Options{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := testenv.Seed(t)
@@ -227,7 +227,7 @@ func (m *model) check() {
 		}
 	}
 	s := m.f.Status()
-	if lost > 0 || twice > 0 || m.sink.sum != m.sum || m.sink.discarded != 0 || len(m.sink.bad) > 0 || s.Gaps != [NumFileGaps]uint64{} || s.Errors != 0 {
+	if lost > 0 || twice > 0 || m.sink.sum != m.sum || m.sink.discarded != 0 || len(m.sink.bad) > 0 || s.Gaps != [NumGaps]uint64{} || s.Errors != 0 {
 		m.t.Errorf("of %d lines in %d rotations %d lost, %d twice, sum %d for %d, %d discarded, bad %q, status %+v",
 			m.n, m.rotated, lost, twice, m.sink.sum, m.sum, m.sink.discarded, clip(m.sink.bad), s)
 	}

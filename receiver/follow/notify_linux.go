@@ -36,7 +36,7 @@ type notifier struct {
 }
 
 // newNotifier returns nil where inotify isn't to be had. The looker is woken through look. descriptors is
-// FileOptions.Descriptors; where half of them are in use, logs need the rest more than their events.
+// Options.Descriptors; where half of them are in use, logs need the rest more than their events.
 func newNotifier(look chan struct{}, descriptors int) *notifier {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {

@@ -13,7 +13,7 @@ func TestFileGenerationsInTurn(t *testing.T) {
 	const many = 30_000 // ten blocks
 	sink := newLineSink()
 	path := t.TempDir() + "/log"
-	f := follow(t, sink, FileOptions{Path: path, Poll: time.Minute})
+	f := follow(t, sink, Options{Path: path, Poll: time.Minute})
 	// Both files are found before either is read.
 	create(t, path).write(text(lines(0, many)))
 	must(t, os.Rename(path, path+".1"))

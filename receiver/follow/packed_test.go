@@ -63,12 +63,12 @@ var packedCases = []packedCase{
 // A restarted File: what it had counted, and its world while it is down.
 type restartable struct {
 	t    *testing.T
-	opt  FileOptions
+	opt  Options
 	sink *setSink
 }
 
 func newRestartable(t *testing.T) *restartable {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
 	return &restartable{t, opt, newSetSink()}
 }
 
@@ -141,7 +141,7 @@ func TestFileCompressedWhileDown(t *testing.T) {
 			if got, want := r.sink.of("file test"), append(lines(0, 9000), "not compressed", "now"); !slices.Equal(got, want) {
 				t.Errorf("%d lines, want %d; the order is right: %v", len(got), len(want), slices.Equal(sorted(got), sorted(want)))
 			}
-			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil || s.Lag != 0 || s.Rotations != 3 {
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil || s.Lag != 0 || s.Rotations != 3 {
 				t.Errorf("status %+v, want 3 rotations", s)
 			}
 			for range 2 {
@@ -149,7 +149,7 @@ func TestFileCompressedWhileDown(t *testing.T) {
 				must(t, os.Rename(path+".3"+c.ending, path+".1"+c.ending))
 				f = r.run(caughtUp, false)
 				r.sink.check(t, append(lines(0, 9000), "not compressed", "now")...)
-				if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+				if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 					t.Errorf("status %+v", s)
 				}
 			}
@@ -308,7 +308,7 @@ func TestFileCompressedBadly(t *testing.T) {
 			must(t, os.Rename(path, path+".1"))
 			r.putPacked(path+".1", c.ending, c.data)
 			appendTo(t, path, "now")
-			var status FileStatus
+			var status Status
 			f := r.run(func(f *File) bool {
 				status = f.Status()
 				return caughtUp(f) && status.Gaps[GapUnread] > 0 && !owesAny(f)
@@ -382,7 +382,7 @@ func TestFileStillBeingCompressed(t *testing.T) {
 			r.sink.reach(t, 5001)
 			reach(t, "the file is caught up with", func() bool { return caughtUp(f) })
 			r.sink.check(t, append(lines(0, 5000), "now")...)
-			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 				t.Errorf("status %+v", s)
 			}
 		})
@@ -440,7 +440,7 @@ func TestFileCompressedWhileRunning(t *testing.T) {
 	r.sink.reach(t, 201)
 	reach(t, "all is read", func() bool { return f.Status().Lag == 0 })
 	r.sink.check(t, append(lines(0, 200), "now")...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 		t.Errorf("status %+v", s)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // Lines are delivered as they are written, an empty one too; one without LF waits for it.
 func TestFileWriteAndRead(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		w := create(t, opt.Path)
 		f := follow(t, sink, opt)
@@ -33,7 +33,7 @@ func TestFileWriteAndRead(t *testing.T) {
 		stop()
 		sink.check(t, true, "one", "two", "", "three")
 		s := f.Status()
-		if s.Err != nil || s.Errors != 0 || s.Rotations != 0 || s.Gaps != [NumFileGaps]uint64{} || s.Offset != 15 || s.Generations != 0 {
+		if s.Err != nil || s.Errors != 0 || s.Rotations != 0 || s.Gaps != [NumGaps]uint64{} || s.Offset != 15 || s.Generations != 0 {
 			t.Errorf("at the end: %+v", s)
 		}
 		if sink.discarded != [receiver.NumDiscards]uint64{} {
@@ -61,17 +61,17 @@ func TestFileStart(t *testing.T) {
 		"beginning":                {before: "a\nb", beginning: true, want: []string{"a", "bc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: test.beginning}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: test.beginning}
 			w := create(t, opt.Path)
 			w.write(test.before)
 			sink := newLineSink()
 			f := follow(t, sink, opt)
-			w.write("c\nd\n") // before Run, and still read: FollowFile has taken hold of the file
+			w.write("c\nd\n") // before Run, and still read: NewFile has taken hold of the file
 			stop := start(t, f)
 			reachCount(t, sink, len(test.want)+1)
 			stop()
 			sink.check(t, true, append(test.want, "d")...)
-			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{} {
 				t.Errorf("gaps %v, want none", s.Gaps)
 			}
 		})
@@ -80,7 +80,7 @@ func TestFileStart(t *testing.T) {
 
 // A file, and even its directory, may come later. It is then read from its beginning.
 func TestFileAppearsLate(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		opt.Path = filepath.Join(filepath.Dir(opt.Path), "a", "b", "log")
 		opt.Poll = min(opt.Poll, 20*time.Millisecond) // nothing watches the directory's parent
 		sink := newLineSink()
@@ -102,7 +102,7 @@ func TestFileAppearsLate(t *testing.T) {
 
 // Blocks end anywhere; lines of all lengths come out as they went in.
 func TestFileLongerThanBlocks(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true}
 	r := rand.New(rand.NewPCG(1, 2))
 	var want []string
 	for n := 0; n < 5*syslog.BlockBytes; {
@@ -125,7 +125,7 @@ func TestFileLongerThanBlocks(t *testing.T) {
 
 // Over-long lines are skipped and counted once each, however many reads they take, before and after they end.
 func TestFileOverlongLines(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -152,7 +152,7 @@ func TestFileHole(t *testing.T) {
 	if nextDataIsMissing(t) {
 		return
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true, Poll: time.Minute}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true, Poll: time.Minute}
 	w := create(t, opt.Path)
 	w.write("a\n")
 	must(t, w.f.Truncate(1<<40))
@@ -172,7 +172,7 @@ func TestFileHole(t *testing.T) {
 func TestFileStartsBehindAHole(t *testing.T) {
 	for name, half := range map[string]string{"a hole": "", "half a line": "ha"} {
 		for _, size := range []int64{1000, 1 << 20} {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}
 			w := create(t, opt.Path)
 			w.write("a\n")
 			must(t, w.f.Truncate(size))
@@ -198,7 +198,7 @@ func nextDataIsMissing(t *testing.T) bool {
 
 // Offsets beyond 4 GiB.
 func TestFileBeyond4GiB(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}
 	w := create(t, opt.Path)
 	must(t, w.f.Truncate(5<<30))
 	w.write("\n")
@@ -215,7 +215,7 @@ func TestFileBeyond4GiB(t *testing.T) {
 
 // When Run is told to end, what has been written is read, also from a file that nobody has looked at yet.
 func TestFileEndReadsOn(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
 	w := create(t, opt.Path)
 	sink := newLineSink()
 	f := follow(t, sink, opt)
@@ -236,8 +236,8 @@ func TestFileEndReadsOn(t *testing.T) {
 
 // Settings that can't be are refused.
 func TestFileOptions(t *testing.T) {
-	for _, opt := range []FileOptions{{}, {Path: "log", Poll: -1}} {
-		if f, err := FollowFile(receiver.Source{}, opt, newLineSink()); err == nil {
+	for _, opt := range []Options{{}, {Path: "log", Poll: -1}} {
+		if f, err := NewFile(receiver.Source{}, opt, newLineSink()); err == nil {
 			f.Close()
 			t.Errorf("%+v was taken", opt)
 		}

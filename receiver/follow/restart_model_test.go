@@ -385,7 +385,7 @@ func (m *restartModel) start() {
 		return
 	}
 	m.note("start from %d positions, %d followed", len(m.saved.Positions), m.saved.Followed)
-	m.f = hold(m.t, m.sink, FileOptions{Path: m.followed, pollOnly: true, Resume: &m.saved})
+	m.f = hold(m.t, m.sink, Options{Path: m.followed, pollOnly: true, Resume: &m.saved})
 }
 
 // copy is what an administrator does. The copy is born later than what it is a copy of. A copy of a copy in the place of a file that is gone
@@ -504,7 +504,7 @@ func (m *restartModel) run() {
 		m.link()
 	}
 	m.create()
-	m.f = hold(m.t, m.sink, FileOptions{Path: m.followed, pollOnly: true, FromBeginning: true})
+	m.f = hold(m.t, m.sink, Options{Path: m.followed, pollOnly: true, FromBeginning: true})
 	m.save()
 	for range 10 + m.r.IntN(40) {
 		switch m.r.IntN(24) {
@@ -555,7 +555,7 @@ func (m *restartModel) run() {
 	m.check(s)
 }
 
-func (m *restartModel) check(s FileStatus) {
+func (m *restartModel) check(s Status) {
 	m.t.Helper()
 	var lost, twice []int
 	var sum uint64
@@ -573,7 +573,7 @@ func (m *restartModel) check(s FileStatus) {
 	wrong := len(lost) > 0 || len(twice) > 0 || sum != m.sink.sum
 	if m.mode != destruction {
 		s.Gaps[GapTruncated] *= uint64(1 - m.mode) // cuts are gaps, although nothing is lost by these
-		wrong = wrong || s.Gaps != [NumFileGaps]uint64{} || len(m.bad) > 0 || m.discarded > 0
+		wrong = wrong || s.Gaps != [NumGaps]uint64{} || len(m.bad) > 0 || m.discarded > 0
 	}
 	if wrong {
 		m.t.Errorf("mode %d: of %d lines lost %v, twice %v, sum %d for %d, bad %q, %d discarded, status %+v",

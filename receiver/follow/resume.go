@@ -56,7 +56,7 @@ func (f *File) restoreCounts(s *FileState) {
 	f.rotations.Store(s.Rotations)
 	f.errors.Store(s.Errors)
 	for i := range f.gaps {
-		f.gaps[i].Store(s.Gaps[FileGap(i).String()])
+		f.gaps[i].Store(s.Gaps[Gap(i).String()])
 	}
 }
 

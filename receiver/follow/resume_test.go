@@ -36,7 +36,7 @@ func poll(t *testing.T, f *File) {
 }
 
 // stopped follows opt.Path from its first line, reads all that is there, and returns the state.
-func stopped(t *testing.T, sink *lineSink, opt FileOptions) *FileState {
+func stopped(t *testing.T, sink *lineSink, opt Options) *FileState {
 	t.Helper()
 	opt.pollOnly, opt.FromBeginning = true, true
 	return stop(t, sink, follow(t, sink, opt))
@@ -51,7 +51,7 @@ func stop(t *testing.T, sink *lineSink, f *File) *FileState {
 }
 
 // resume goes on from a state.
-func resume(t *testing.T, sink *lineSink, opt FileOptions, s *FileState) *File {
+func resume(t *testing.T, sink *lineSink, opt Options, s *FileState) *File {
 	t.Helper()
 	opt.pollOnly, opt.Resume = true, s
 	return follow(t, sink, opt)
@@ -64,7 +64,7 @@ func TestFileResumeAfterRotations(t *testing.T) {
 	for rotations := range 4 {
 		for _, style := range []string{"%s-%d", "chain"} {
 			t.Run(fmt.Sprint(rotations, style), func(t *testing.T) {
-				opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+				opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 				must(t, os.Mkdir(filepath.Dir(opt.Path)+"/old", 0o755))
 				create(t, filepath.Dir(opt.Path)+"/old/log").write("brought back\n")
 				create(t, opt.Path+".7").write("old, from before the start\n")
@@ -96,7 +96,7 @@ func TestFileResumeAfterRotations(t *testing.T) {
 				reachCount(t, sink, n+500)
 				end()
 				sink.check(t, true, lines(0, n+500)...)
-				if s := f.Status(); s.Rotations != uint64(rotations) || s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+				if s := f.Status(); s.Rotations != uint64(rotations) || s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 					t.Errorf("status %+v, want %d rotations", s, rotations)
 				}
 			})
@@ -119,7 +119,7 @@ func TestFileResumeWithinLine(t *testing.T) {
 		"too long afterwards": {"a\n" + strings.Repeat("x", receiver.MaxMessage-1), "yy\nb\n", []string{"a", "b"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 			w := create(t, opt.Path)
 			w.write(test.before)
 			sink := newLineSink()
@@ -129,7 +129,7 @@ func TestFileResumeWithinLine(t *testing.T) {
 			f := resume(t, sink, opt, state)
 			poll(t, f)
 			sink.check(t, true, test.want...)
-			if n := sink.discards(receiver.Oversize); n != test.oversize || f.Status().Gaps != [NumFileGaps]uint64{} {
+			if n := sink.discards(receiver.Oversize); n != test.oversize || f.Status().Gaps != [NumGaps]uint64{} {
 				t.Errorf("%d oversize, want %d; status %+v", n, test.oversize, f.Status())
 			}
 		})
@@ -139,16 +139,16 @@ func TestFileResumeWithinLine(t *testing.T) {
 // An inode that was given to a new file while we were down (F10): another time of birth, or, where there is none, other bytes.
 func TestFileResumeInodeReused(t *testing.T) {
 	for _, birth := range []bool{true, false} {
-		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 		w := create(t, opt.Path)
 		w.write(text(lines(0, 10)))
 		sink := newLineSink()
 		state := stopped(t, sink, opt)
 		must(t, w.f.Truncate(0))
 		w.write(text(lines(10, 40)))
-		want := [NumFileGaps]uint64{GapTruncated: 1}
+		want := [NumGaps]uint64{GapTruncated: 1}
 		if birth { // what a file looks like that has been born since
-			want = [NumFileGaps]uint64{GapUnread: 1} // the known one is gone
+			want = [NumGaps]uint64{GapUnread: 1} // the known one is gone
 			state.Positions[0].ID.Birth--
 			state.Beside.Named.Birth--
 			sink.last = map[receiver.FileID]receiver.FilePosition{}
@@ -169,7 +169,7 @@ func TestFileResumeInodeReused(t *testing.T) {
 func TestFileResumeCopytruncate(t *testing.T) {
 	for _, cuts := range []int{0, 1, 2} {
 		for _, again := range []bool{false, true} {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 			w := create(t, opt.Path)
 			w.write(text(lines(0, 20)))
 			sink := newLineSink()
@@ -196,7 +196,7 @@ func TestFileResumeCopytruncate(t *testing.T) {
 			}
 			poll(t, f)
 			sink.check(t, true, lines(0, n+10)...)
-			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: uint64(min(cuts, 1))} || s.Errors != 0 {
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: uint64(min(cuts, 1))} || s.Errors != 0 {
 				t.Errorf("%d cuts: status %+v", cuts, s)
 			}
 			f = resume(t, sink, opt, stop(t, sink, f))
@@ -211,19 +211,19 @@ func TestFileResumeCopytruncate(t *testing.T) {
 // the state says that it was to be read, or that the name had just changed hands.
 func TestFileResumeSiblings(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(s *FileSiblings)
+		change func(s *Siblings)
 		read   bool
 	}{
-		"known":                 {func(*FileSiblings) {}, false},
-		"come since":            {func(s *FileSiblings) { s.Old = nil }, false},
-		"come with a rotation":  {func(s *FileSiblings) { s.Old, s.Moved = nil, true }, true},
-		"known, and a rotation": {func(s *FileSiblings) { s.Moved = true }, false},
-		"not opened yet":        {func(s *FileSiblings) { s.Old, s.Unread = nil, s.Old }, true},
-		"too short yet":         {func(s *FileSiblings) { s.Old, s.Unsure = nil, s.Old }, true},
-		"of another directory":  {func(s *FileSiblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
-		"of another name":       {func(s *FileSiblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
+		"known":                 {func(*Siblings) {}, false},
+		"come since":            {func(s *Siblings) { s.Old = nil }, false},
+		"come with a rotation":  {func(s *Siblings) { s.Old, s.Moved = nil, true }, true},
+		"known, and a rotation": {func(s *Siblings) { s.Moved = true }, false},
+		"not opened yet":        {func(s *Siblings) { s.Old, s.Unread = nil, s.Old }, true},
+		"too short yet":         {func(s *Siblings) { s.Old, s.Unsure = nil, s.Old }, true},
+		"of another directory":  {func(s *Siblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
+		"of another name":       {func(s *Siblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
 	} {
-		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 		create(t, opt.Path).write("a\n")
 		waitForTick(t, opt.Path)
 		create(t, opt.Path+".1").write("beside\n")
@@ -246,7 +246,7 @@ func TestFileResumeSiblings(t *testing.T) {
 
 // A copy of a followed file that is gone is no new file, however little of it was copied.
 func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	create(t, opt.Path).write(text(lines(0, 20)))
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
@@ -258,7 +258,7 @@ func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
 		poll(t, f)
 	}
 	sink.check(t, true, lines(0, 30)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapUnread: 1} {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapUnread: 1} {
 		t.Errorf("status %+v, want one gap", s)
 	}
 }
@@ -276,7 +276,7 @@ func TestFileResumeTruncated(t *testing.T) {
 		"in part":            {func(w writer) { must(t, w.f.Truncate(int64(len(text(lines(0, 5)))))) }, nil, 1},
 		"to the same offset": {func(w writer) { w.write("x"); must(t, w.f.Truncate(int64(len(text(lines(0, 20)))))) }, nil, 0},
 	} {
-		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 		w := create(t, opt.Path)
 		w.write(text(lines(0, 20)))
 		sink := newLineSink()
@@ -289,7 +289,7 @@ func TestFileResumeTruncated(t *testing.T) {
 		w.write("after\n")
 		poll(t, f)
 		sink.check(t, true, append(append(lines(0, 20), test.want...), "after")...)
-		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: test.gaps} {
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: test.gaps} {
 			t.Errorf("%s: gaps %v, want %d", name, s.Gaps, test.gaps)
 		}
 	}
@@ -297,10 +297,10 @@ func TestFileResumeTruncated(t *testing.T) {
 
 // A file that was followed and is gone is a gap, counted once; one that was let go before is none, and neither is one that is found.
 func TestFileResumeGone(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	create(t, opt.Path).write(text(lines(0, 10)))
 	sink := newLineSink()
-	f := follow(t, sink, FileOptions{Path: opt.Path, pollOnly: true, FromBeginning: true})
+	f := follow(t, sink, Options{Path: opt.Path, pollOnly: true, FromBeginning: true})
 	poll(t, f)
 	must(t, os.Rename(opt.Path, opt.Path+".2"))
 	create(t, opt.Path).write(text(lines(10, 20)))
@@ -335,7 +335,7 @@ func TestFileResumeGone(t *testing.T) {
 		for range maxAbsent + 1 {
 			poll(t, f)
 		}
-		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapUnread: gaps} || s.Rotations != 2 {
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapUnread: gaps} || s.Rotations != 2 {
 			t.Errorf("start %d: status %+v, want %d gaps", i, s, gaps)
 		}
 		state = stop(t, sink, f)
@@ -346,7 +346,7 @@ func TestFileResumeGone(t *testing.T) {
 // While its directory can't be found, a file isn't gone: its file system may be mounted later.
 func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
-	opt := FileOptions{Path: filepath.Join(dir, "log")}
+	opt := Options{Path: filepath.Join(dir, "log")}
 	must(t, os.Mkdir(dir, 0o755))
 	w := create(t, opt.Path)
 	w.write("a\n")
@@ -372,14 +372,14 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	must(t, os.Rename(dir+".away", dir))
 	poll(t, f)
 	sink.check(t, true, "a", "b", "c", "d")
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 2 {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 2 {
 		t.Errorf("status %+v, want two rotations and no gap", s)
 	}
 }
 
 // The state of a path at which there was nothing: whatever is there later is new.
 func TestFileResumeNothing(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
 	create(t, opt.Path).write("a\n")
@@ -392,7 +392,7 @@ func TestFileResumeNothing(t *testing.T) {
 
 // The device of a file system may have another number after a reboot. The directory's inode shows that it is the same.
 func TestFileResumeOtherDevice(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	create(t, opt.Path+".9").write("old\n")
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 10)))
@@ -415,14 +415,14 @@ func TestFileResumeOtherDevice(t *testing.T) {
 		poll(t, f)
 	}
 	sink.check(t, true, lines(0, 40)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} {
 		t.Errorf("status %+v, want no gap", s)
 	}
 }
 
 // A file that was moved away and back by copying has another identity, and goes on where it was all the same.
 func TestFileResumeMovedByCopying(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	create(t, opt.Path).write(text(lines(0, 10)))
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
@@ -434,7 +434,7 @@ func TestFileResumeMovedByCopying(t *testing.T) {
 		poll(t, f)
 	}
 	sink.check(t, true, lines(0, 20)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 0 {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 0 {
 		t.Errorf("status %+v, want neither gaps nor rotations", s)
 	}
 }
@@ -457,7 +457,7 @@ func TestFileOlder(t *testing.T) {
 func TestFileStateAfterCut(t *testing.T) {
 	size := int64(len(text(lines(0, 10))))
 	for _, left := range []int64{0, size} {
-		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+		opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
 		w := create(t, opt.Path)
 		w.write(text(lines(0, 20)))
 		sink := newLineSink()
@@ -474,7 +474,7 @@ func TestFileStateAfterCut(t *testing.T) {
 		f = resume(t, sink, opt, &s)
 		poll(t, f)
 		sink.check(t, true, lines(0, 40)...)
-		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 1} {
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 1} {
 			t.Errorf("status %+v, want one gap", s)
 		}
 	}
@@ -482,7 +482,7 @@ func TestFileStateAfterCut(t *testing.T) {
 
 // A log that was cut while we were down and has got lines that end like the old ones is another: its first bytes tell.
 func TestFileResumeSameAnchor(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	end := strings.Repeat("7", receiver.AnchorSize)
 	w := create(t, opt.Path)
 	w.write("1"+end+"\n", "2"+end+"\n")
@@ -496,7 +496,7 @@ func TestFileResumeSameAnchor(t *testing.T) {
 
 // At the end of Run all that is there is read, also what no event or poll has told of; the state knows it.
 func TestFileStateAfterRun(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write("a\n")
 	sink := newLineSink()
@@ -519,7 +519,7 @@ func TestFileStateAfterRun(t *testing.T) {
 
 // A file whose only line never ended is let go, and its beginning is known after a start: nothing of it is read again.
 func TestFileResumeBehindUnfinishedLine(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write(strings.Repeat("unfinished ", 10))
 	sink := newLineSink()
@@ -531,7 +531,7 @@ func TestFileResumeBehindUnfinishedLine(t *testing.T) {
 	f = resume(t, sink, opt, state)
 	poll(t, f)
 	sink.check(t, true, "b")
-	if n := sink.discards(receiver.Incomplete); n != 1 || f.Status().Gaps != [NumFileGaps]uint64{} {
+	if n := sink.discards(receiver.Incomplete); n != 1 || f.Status().Gaps != [NumGaps]uint64{} {
 		t.Errorf("%d incomplete, status %+v; want 1 and no gap", n, f.Status())
 	}
 }
@@ -539,7 +539,7 @@ func TestFileResumeBehindUnfinishedLine(t *testing.T) {
 // A file that was found cut at a start and has got no line since: the Sink still has its old position, and no state falls for it, however
 // often we start.
 func TestFileStateOfCutFileWithoutLines(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 20)))
 	sink := newLineSink()
@@ -558,14 +558,14 @@ func TestFileStateOfCutFileWithoutLines(t *testing.T) {
 	f := resume(t, sink, opt, state)
 	poll(t, f)
 	sink.check(t, true, lines(0, 30)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 2} {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 2} {
 		t.Errorf("status %+v, want two gaps", s)
 	}
 }
 
 // A file that had been let go and was cut since, before the state was saved or after: what it holds now is read.
 func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 20)))
 	sink := newLineSink()
@@ -584,10 +584,10 @@ func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
 
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	opt.Resume = &FileState{Rotations: 3, Errors: 4, Gaps: map[string]uint64{"truncated": 5, "unread": 6, "of a later version": 7}}
 	f := follow(t, newLineSink(), opt)
-	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumFileGaps]uint64{5, 6} {
+	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumGaps]uint64{5, 6} {
 		t.Errorf("status %+v, want 3, 4, 5, 6", s)
 	}
 	if s := f.State(newLineSink().counted); s.Rotations != 3 || s.Errors != 4 || s.Gaps["truncated"] != 5 || s.Gaps["unread"] != 6 {
@@ -597,7 +597,7 @@ func TestFileResumeCounts(t *testing.T) {
 
 // A file that was there at the very first start and can be opened only after another start is read from where it ended at the first.
 func TestFileResumeNeverOpened(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 10)))
 	sink := newLineSink()
@@ -615,7 +615,7 @@ func TestFileResumeNeverOpened(t *testing.T) {
 // The state is bounded, and the positions that go first are those that were let go first, but for those that are looked for. Many Files
 // together keep no more than a few do.
 func TestFileStateIsBounded(t *testing.T) {
-	f := follow(t, newLineSink(), FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true})
+	f := follow(t, newLineSink(), Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true})
 	const owed = 5000 // its inode
 	remember := func(inode int) {
 		id := receiver.FileID{Inode: uint64(inode)}
@@ -683,19 +683,19 @@ func TestFileCaughtUp(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		make func(path string) error
-		opt  FileOptions
+		opt  Options
 		want []string
 	}{
-		"no file":        {nothing, FileOptions{FromBeginning: true}, nil},
-		"no directory":   {noDirectory, FileOptions{FromBeginning: true}, nil},
-		"from the end":   {holding(text(lines(0, 9))), FileOptions{}, nil},
-		"a FIFO":         {fifo, FileOptions{FromBeginning: true}, nil},
-		"a directory":    {directory, FileOptions{FromBeginning: true}, nil},
-		"empty":          {holding(""), FileOptions{FromBeginning: true}, nil},
-		"lines":          {holding(text(lines(0, 9))), FileOptions{FromBeginning: true}, lines(0, 9)},
-		"from a state":   {holding(text(lines(0, 9))), FileOptions{Resume: &FileState{}}, lines(0, 9)},
-		"half a line":    {holding("half"), FileOptions{FromBeginning: true}, nil},
-		"a failing disk": {holding("a\n"), FileOptions{FromBeginning: true, pread: eio}, nil},
+		"no file":        {nothing, Options{FromBeginning: true}, nil},
+		"no directory":   {noDirectory, Options{FromBeginning: true}, nil},
+		"from the end":   {holding(text(lines(0, 9))), Options{}, nil},
+		"a FIFO":         {fifo, Options{FromBeginning: true}, nil},
+		"a directory":    {directory, Options{FromBeginning: true}, nil},
+		"empty":          {holding(""), Options{FromBeginning: true}, nil},
+		"lines":          {holding(text(lines(0, 9))), Options{FromBeginning: true}, lines(0, 9)},
+		"from a state":   {holding(text(lines(0, 9))), Options{Resume: &FileState{}}, lines(0, 9)},
+		"half a line":    {holding("half"), Options{FromBeginning: true}, nil},
+		"a failing disk": {holding("a\n"), Options{FromBeginning: true, pread: eio}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.opt.Path, test.opt.Poll, test.opt.pollOnly = filepath.Join(t.TempDir(), "d", "log"), time.Hour, true
@@ -726,7 +726,7 @@ func TestFileCaughtUpWithoutPermission(t *testing.T) {
 		runUnprivileged(t)
 		return
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour}
 	create(t, opt.Path).write("a\n")
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
@@ -748,7 +748,7 @@ func TestFileCaughtUpWithoutPermission(t *testing.T) {
 	f = resume(t, sink, opt, state)
 	poll(t, f)
 	sink.check(t, true, "a", "b", "c")
-	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumFileGaps]uint64{} {
+	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumGaps]uint64{} {
 		t.Errorf("status %+v, want no lag and no gap", s)
 	}
 }
@@ -759,7 +759,7 @@ func TestFileResumeWithoutPermission(t *testing.T) {
 		runUnprivileged(t)
 		return
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log")}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 10)))
 	sink := newLineSink()
@@ -775,7 +775,7 @@ func TestFileResumeWithoutPermission(t *testing.T) {
 		poll(t, f)
 	}
 	sink.check(t, true, lines(0, 20)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Generations != 1 {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Generations != 1 {
 		t.Errorf("status %+v, want one generation and no gap", s)
 	}
 }
@@ -783,7 +783,7 @@ func TestFileResumeWithoutPermission(t *testing.T) {
 // An older generation that grows faster than it can be read keeps neither CaughtUp waiting nor the generation that follows.
 func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 	t.Parallel()
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
 	create(t, opt.Path).write("x\n")
 	must(t, os.Rename(opt.Path, opt.Path+".1"))
 	waitForTick(t, opt.Path)
@@ -800,7 +800,7 @@ func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 	}
 	dir, err := statPath(filepath.Dir(opt.Path), true)
 	must(t, err)
-	opt.Resume = &FileState{Beside: FileSiblings{Dir: dir.id, Base: "log"}}
+	opt.Resume = &FileState{Beside: Siblings{Dir: dir.id, Base: "log"}}
 	var counted atomic.Int64
 	f := follow(t, sinkFunc(func(_ *receiver.Source, s *receiver.Slab) {
 		if string(slices.Concat(s.Messages...)) == "new" {
@@ -821,7 +821,7 @@ func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 
 // How long a file has been behind, by a clock that stands: all is read, then 3 s later there is more, then that is read, then it can't.
 func TestFileLagTime(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
 	var broken atomic.Bool
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {
 		if broken.Load() {
@@ -865,7 +865,7 @@ func TestFileLagTime(t *testing.T) {
 func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	appendTo(t, path, lines(0, 100)...)
-	f, err := FollowFile(receiver.Source{Name: "file"}, FileOptions{Path: path, FromBeginning: true, pollOnly: true}, newSetSink())
+	f, err := NewFile(receiver.Source{Name: "file"}, Options{Path: path, FromBeginning: true, pollOnly: true}, newSetSink())
 	must(t, err)
 	defer f.Close()
 	g := f.generations[0]
@@ -900,7 +900,7 @@ func TestResumeSymlinkSwitched(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			opt := FileOptions{Path: filepath.Join(dir, "log")}
+			opt := Options{Path: filepath.Join(dir, "log")}
 			first := create(t, filepath.Join(dir, "day1"))
 			must(t, os.Symlink(filepath.Join(dir, "day1"), opt.Path))
 			sink := newLineSink()
@@ -922,7 +922,7 @@ func TestResumeSymlinkSwitched(t *testing.T) {
 				state = stop(t, sink, f)
 				first.write("old\n")
 				second.write("new\n")
-				if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} {
+				if s := f.Status(); s.Gaps != [NumGaps]uint64{} {
 					t.Errorf("restart %d: gaps %v", i+1, s.Gaps)
 				}
 			}
@@ -957,7 +957,7 @@ func TestResumeRotatedElsewhere(t *testing.T) {
 			}
 			dir := t.TempDir()
 			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))
-			opt := FileOptions{Path: filepath.Join(dir, "log")}
+			opt := Options{Path: filepath.Join(dir, "log")}
 			w := create(t, opt.Path)
 			w.write("a\n")
 			sink := newLineSink()
@@ -1004,7 +1004,7 @@ func TestResumeTwoInOneCopy(t *testing.T) {
 	path := filepath.Join(dir, "log")
 	appendTo(t, path+".1", lines(0, 100)...)
 	sink := newLineSink()
-	f := follow(t, sink, FileOptions{Path: path, pollOnly: true})
+	f := follow(t, sink, Options{Path: path, pollOnly: true})
 	beside, err := listSiblings(dir, "log", &nameList{})
 	must(t, err)
 	f.siblings.dir, f.siblings.base = beside.dir, beside.base
@@ -1021,7 +1021,7 @@ func TestResumeTwoInOneCopy(t *testing.T) {
 		must(t, err)
 		taken = append(taken, more...)
 	}
-	if len(taken) != 1 || len(f.owed) > 1 || f.Status().Gaps != [NumFileGaps]uint64{} {
+	if len(taken) != 1 || len(f.owed) > 1 || f.Status().Gaps != [NumGaps]uint64{} {
 		t.Fatalf("%d files are read, %d looked for, gaps %v", len(taken), len(f.owed), f.Status().Gaps)
 	}
 	f.adopt(taken)
@@ -1037,7 +1037,7 @@ func TestResumeTwoInOneCopy(t *testing.T) {
 func TestResumeLetGoMeanwhile(t *testing.T) {
 	for _, packed := range []bool{false, true} {
 		dir := t.TempDir()
-		opt := FileOptions{Path: filepath.Join(dir, "log")}
+		opt := Options{Path: filepath.Join(dir, "log")}
 		appendTo(t, opt.Path, lines(0, 10)...)
 		sink := newLineSink()
 		state := stopped(t, sink, opt)
@@ -1083,7 +1083,7 @@ func statOf(t *testing.T, path string) fileInfo {
 // which is held and still to be read.
 func TestResumeCopyOfACopy(t *testing.T) {
 	dir := t.TempDir()
-	opt := FileOptions{Path: filepath.Join(dir, "log")}
+	opt := Options{Path: filepath.Join(dir, "log")}
 	replace := func() writer {
 		copyFile(t, opt.Path, opt.Path+"~")
 		must(t, os.Rename(opt.Path+"~", opt.Path))
@@ -1114,7 +1114,7 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	dir := t.TempDir()
 	path, copied := filepath.Join(dir, "log"), filepath.Join(dir, "log.1")
 	appendTo(t, copied, lines(0, 100)...)
-	f, err := FollowFile(receiver.Source{Name: "file"}, FileOptions{Path: path, pollOnly: true}, newSetSink())
+	f, err := NewFile(receiver.Source{Name: "file"}, Options{Path: path, pollOnly: true}, newSetSink())
 	must(t, err)
 	defer f.Close()
 	gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: 1}}

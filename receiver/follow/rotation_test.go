@@ -15,7 +15,7 @@ import (
 
 // Rename and create under load: the old writer keeps writing to the renamed file while the new one fills.
 func TestFileRenameWithOldWriterAlive(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -37,7 +37,7 @@ func TestFileRenameWithOldWriterAlive(t *testing.T) {
 		reachCount(t, sink, n)
 		sink.check(t, false, lines(0, n)...)
 		// What came and went between two looks has been found beside the file, so each of the rotations is known.
-		if s := f.Status(); s.Rotations != rotations || s.Generations != rotations+1 || s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+		if s := f.Status(); s.Rotations != rotations || s.Generations != rotations+1 || s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 			t.Errorf("status %+v, want %d rotations", s, rotations)
 		}
 	})
@@ -45,7 +45,7 @@ func TestFileRenameWithOldWriterAlive(t *testing.T) {
 
 // A new file may come long after the old one was renamed, and the old one may be deleted while it is written to.
 func TestFileRenameDelayedCreateAndDelete(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -70,7 +70,7 @@ func TestFileRenameDelayedCreateAndDelete(t *testing.T) {
 
 // Old files move on, .1 to .2 to .3: no name matters to a file that is held.
 func TestFileRenameChain(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -102,7 +102,7 @@ func numbered(path string, i int) string {
 // ext4 gives a new file the inode of the one just deleted. We hold the deleted one, so it can't be the same here; what this shows is
 // that a deleted file is read to its end and the new one from its beginning.
 func TestFileDeleteAndRecreate(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -124,8 +124,8 @@ func TestFileDeleteAndRecreate(t *testing.T) {
 // An inode that is used again, after the file that had it was let go, is another file: it was born at another time. Where that isn't
 // known its bytes tell.
 func TestFileInodeReused(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, pollOnly: true}
-	for birth, want := range map[bool][NumFileGaps]uint64{true: {}, false: {GapTruncated: 1}} {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, pollOnly: true}
+	for birth, want := range map[bool][NumGaps]uint64{true: {}, false: {GapTruncated: 1}} {
 		os.Remove(opt.Path)
 		sink := newLineSink()
 		f := follow(t, sink, opt)
@@ -159,7 +159,7 @@ func TestFileInodeReused(t *testing.T) {
 func TestFileThreeRotationsBetweenLooks(t *testing.T) {
 	for _, style := range []string{"%s.%d", "%s-2026112%d", "chain"} {
 		t.Run(style, func(t *testing.T) {
-			opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
+			opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
 			name := func(i int) string { return fmt.Sprintf(style, opt.Path, i) }
 			create(t, opt.Path).write(text(lines(0, 10)))
 			create(t, opt.Path+".7").write("old, from before the start\n")
@@ -183,7 +183,7 @@ func TestFileThreeRotationsBetweenLooks(t *testing.T) {
 			f.wake <- struct{}{}
 			reachCount(t, sink, 3010)
 			sink.check(t, true, append(lines(0, 10), lines(1000, 4000)...)...)
-			if s := f.Status(); s.Rotations != 3 || s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+			if s := f.Status(); s.Rotations != 3 || s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 				t.Errorf("status %+v, want 3 rotations", s)
 			}
 		})
@@ -208,7 +208,7 @@ func waitForTick(t *testing.T, path string) {
 
 // Copies hold what has been counted: one made by an administrator, and one made by copytruncate just before.
 func TestFileCopiesAreNotRead(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute, FromBeginning: true}
 	sink := newLineSink()
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 50)))
@@ -232,7 +232,7 @@ func TestFileCopiesAreNotRead(t *testing.T) {
 	reachCount(t, sink, 130)
 	stop()
 	sink.check(t, true, lines(0, 130)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: 1} || s.Rotations != 1 {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 1} || s.Rotations != 1 {
 		t.Errorf("status %+v, want one cut and one rotation", s)
 	}
 }
@@ -246,7 +246,7 @@ func copyFile(t *testing.T, from, to string) {
 
 // A directory that is renamed takes the old writers along; the one in its place holds the new file.
 func TestFileDirectoryReplaced(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		dir := filepath.Join(filepath.Dir(opt.Path), "d")
 		opt.Path = filepath.Join(dir, "log")
 		opt.Poll = min(opt.Poll, 20*time.Millisecond) // nothing watches the directory's parent
@@ -274,7 +274,7 @@ func TestFileDirectoryReplaced(t *testing.T) {
 
 // A symbolic link that is switched names another file; the old one is read on. A link that is switched back goes on where it was.
 func TestFileSymlinkSwitched(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		dir := filepath.Dir(opt.Path)
 		sink := newLineSink()
 		writers := map[string]writer{}
@@ -316,7 +316,7 @@ func TestFileSymlinkSwitched(t *testing.T) {
 
 // A generation that nobody writes to any more is let go. Its last line, if it never ended, is counted as incomplete, once.
 func TestFileLetGo(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		f := follow(t, sink, opt)
 		start(t, f)
@@ -347,7 +347,7 @@ func TestFileLetGo(t *testing.T) {
 		create(t, opt.Path).write("d\n")
 		reachCount(t, sink, 4)
 		sink.check(t, false, "a", "b", "c", "d")
-		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 2 {
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 2 {
 			t.Errorf("status %+v, want no gap and 2 rotations", s)
 		}
 		if n := sink.discards(receiver.Incomplete); n != 1 {
@@ -373,7 +373,7 @@ func TestFileLetGoRules(t *testing.T) {
 		{silent: silentLimit - time.Minute, deleted: true, want: false},
 		{silent: silentLimit, deleted: true, want: true},
 	} {
-		opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+		opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 		create(t, opt.Path).write("a\n")
 		f := follow(t, newLineSink(), opt)
 		g := f.generations[0]
@@ -397,7 +397,7 @@ func TestFileLetGoRules(t *testing.T) {
 
 // A directory that changes while it is listed may not show a file; it is not given up before it is missed three times.
 func TestFileSiblingNotListed(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	f := follow(t, newLineSink(), opt)
 	dir, base := filepath.Split(opt.Path)
 	full, err := listSiblings(dir, base, &nameList{})
@@ -418,7 +418,7 @@ func TestFileSiblingNotListed(t *testing.T) {
 
 // A directory is read again only when its names have changed, or may have; what comes then is found as ever.
 func TestFileDirectoryIsReadOnce(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
 	dir := filepath.Dir(opt.Path)
 	w := create(t, opt.Path)
 	w.write("a\n")
@@ -463,7 +463,7 @@ func TestFileDirectoryIsReadOnce(t *testing.T) {
 
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.
 func TestFileTooManyGenerations(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 50 * time.Millisecond}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 50 * time.Millisecond}
 	sink := newLineSink()
 	f := follow(t, sink, opt)
 	start(t, f)
@@ -492,7 +492,7 @@ func TestFileReplacedByItsCopy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			opt := FileOptions{Path: filepath.Join(dir, "d", "log"), pollOnly: true, FromBeginning: true}
+			opt := Options{Path: filepath.Join(dir, "d", "log"), pollOnly: true, FromBeginning: true}
 			must(t, os.Mkdir(dir+"/d", 0o755))
 			must(t, os.Mkdir(dir+"/e", 0o755))
 			w := create(t, opt.Path)
@@ -529,7 +529,7 @@ func TestFileReplacedByItsCopy(t *testing.T) {
 			}
 			poll(t, f)
 			sink.check(t, false, want...)
-			if s := f.Status(); s.Rotations != 0 || s.Gaps != [NumFileGaps]uint64{} {
+			if s := f.Status(); s.Rotations != 0 || s.Gaps != [NumGaps]uint64{} {
 				t.Errorf("status %+v, want neither gaps nor rotations", s)
 			}
 			poll(t, resume(t, sink, opt, stop(t, sink, f)))

@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	maxSetFiles = 256              // that patterns may add to a FileSet
-	maxNotified = 32               // Files of a FileSet with inotify; a user may have 128 instances, and other programs need some
+	maxSetFiles = 256              // that patterns may add to a Set
+	maxNotified = 32               // Files of a Set with inotify; a user may have 128 instances, and other programs need some
 	forgetLimit = 10 * time.Minute // what a pattern has found and is gone, with nothing of it read any more, is forgotten after that
 	maxOrphans  = 1024             // positions of forgotten files that are remembered
 )
 
-// FileSetOptions are the settings of a FileSet.
-type FileSetOptions struct {
+// SetOptions are the settings of a Set.
+type SetOptions struct {
 	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
 	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
 	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
 	// by the name that it has then, unless the pattern matches that, too.
 	Paths []string
-	File  FileOptions // shared by all; Path and Resume are not used
+	File  Options // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
 	// Resume is what State gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
 	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
 	// its first line.
-	Resume *FileSetState
+	Resume *SetState
 
 	patience time.Duration // for tests, in place of mergePatience
 
@@ -42,9 +42,9 @@ type FileSetOptions struct {
 	forget time.Duration // for tests, in place of forgetLimit
 }
 
-// A FileSetState is what has to be kept of a FileSet for another one to go on exactly where it was.
-type FileSetState struct {
-	Paths     []string // FileSetOptions.Paths
+// A SetState is what has to be kept of a Set for another one to go on exactly where it was.
+type SetState struct {
+	Paths     []string // SetOptions.Paths
 	Scanned   int64    // no file made later was missed by the last scan, in nanoseconds of the Unix epoch
 	NextScope uint32
 	Files     []SavedFile // in the order in which they were begun
@@ -52,7 +52,7 @@ type FileSetState struct {
 	Orphans   []receiver.FilePosition
 }
 
-// A SavedFile is the state of one file of a FileSet.
+// A SavedFile is the state of one file of a Set.
 type SavedFile struct {
 	Path  string
 	Scope uint32
@@ -63,13 +63,13 @@ type SavedFile struct {
 type SavedSums struct {
 	Pattern           string
 	Rotations, Errors uint64
-	Gaps              [NumFileGaps]uint64
+	Gaps              [NumGaps]uint64
 }
 
-// A FileSet follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
+// A Set follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
 // to the path that held it first (see registry).
-type FileSet struct {
-	opt      FileSetOptions
+type Set struct {
+	opt      SetOptions
 	sink     receiver.Sink
 	registry *registry
 	notify   *notifier
@@ -96,7 +96,7 @@ type FileSet struct {
 	since     int64 // what was made later is new: when the scan before the last one began, or an earlier one; 0 at the very first
 }
 
-// A member is one File of a FileSet.
+// A member is one File of a Set.
 type member struct {
 	path    string
 	scope   uint32
@@ -116,10 +116,10 @@ type patternSums struct {
 	found int
 }
 
-// FollowFiles takes hold of all files that are there. Its errors are those of the settings: anything wrong with a file is shown by
+// NewSet takes hold of all files that are there. Its errors are those of the settings: anything wrong with a file is shown by
 // Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
-func FollowFiles(opt FileSetOptions, sink receiver.Sink) (*FileSet, error) {
-	s := &FileSet{
+func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
+	s := &Set{
 		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}), began: time.Now(),
 		waiting: map[receiver.FileID]bool{}, copies: map[receiver.FileID]bool{}, nextScope: receiver.StdinScope + 1, twins: map[string]string{},
 	}
@@ -152,7 +152,7 @@ func FollowFiles(opt FileSetOptions, sink receiver.Sink) (*FileSet, error) {
 }
 
 // begin follows what the saved state knows and is still named, then what else there is.
-func (s *FileSet) begin() error {
+func (s *Set) begin() error {
 	s.lastScan = s.began.UnixNano()
 	if saved := s.opt.Resume; saved != nil {
 		if s.known = saved.Paths; saved.Scanned != 0 {
@@ -175,7 +175,7 @@ func (s *FileSet) begin() error {
 }
 
 // beginSaved follows again what was followed and is still named. All files belong to their paths before the first one is looked at.
-func (s *FileSet) beginSaved(files []SavedFile) error {
+func (s *Set) beginSaved(files []SavedFile) error {
 	var still []SavedFile
 	for _, f := range files {
 		if !s.names(f.Path) {
@@ -198,12 +198,12 @@ func (s *FileSet) beginSaved(files []SavedFile) error {
 }
 
 // names reports whether the settings name the path.
-func (s *FileSet) names(path string) bool {
+func (s *Set) names(path string) bool {
 	return slices.ContainsFunc(s.opt.Paths, func(p string) bool { return matchesPath(p, path) })
 }
 
 // patternOf returns the first pattern that names the path, or nil where the path is one of the settings itself.
-func (s *FileSet) patternOf(path string) *patternSums {
+func (s *Set) patternOf(path string) *patternSums {
 	for _, p := range s.opt.Paths {
 		if !IsPattern(p) && matchesPath(p, path) {
 			return nil
@@ -218,12 +218,12 @@ func (s *FileSet) patternOf(path string) *patternSums {
 }
 
 // wasNamed reports whether the settings that the state was saved with named the path, so that it was not there then.
-func (s *FileSet) wasNamed(path string) bool {
+func (s *Set) wasNamed(path string) bool {
 	return slices.ContainsFunc(s.known, func(p string) bool { return matchesPath(p, path) })
 }
 
 // Add begins to follow a path.
-func (s *FileSet) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
+func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
 	opt := s.opt.File
 	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
 	if fresh {
@@ -235,7 +235,7 @@ func (s *FileSet) add(path string, scope uint32, pattern *patternSums, saved *Fi
 		opt.merge, opt.rank = s.daemon.merge, rank
 	}
 	s.registry.follow(path)
-	f, err := FollowFile(s.opt.Source(path, scope), opt, s.sink)
+	f, err := NewFile(s.opt.Source(path, scope), opt, s.sink)
 	if err != nil {
 		s.registry.leave(path)
 		return err
@@ -249,7 +249,7 @@ func (s *FileSet) add(path string, scope uint32, pattern *patternSums, saved *Fi
 }
 
 // addOrphans remembers how far files have been read that nobody follows any more. A file that was one before has been read on since.
-func (s *FileSet) addOrphans(positions []receiver.FilePosition) {
+func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	newer := map[receiver.FileID]bool{}
 	for i := range positions {
 		newer[positions[i].ID] = true
@@ -261,7 +261,7 @@ func (s *FileSet) addOrphans(positions []receiver.FilePosition) {
 
 // orphansOf returns a state for a path that is new, or nil; with the position of the file that it leads to, if that was followed by
 // another path that is forgotten.
-func (s *FileSet) orphansOf(path string) *FileState {
+func (s *Set) orphansOf(path string) *FileState {
 	info, err := statPath(path, true)
 	if err != nil {
 		return nil
@@ -275,13 +275,13 @@ func (s *FileSet) orphansOf(path string) *FileState {
 }
 
 // isOrphan reports whether the file was followed by a path that is forgotten.
-func (s *FileSet) isOrphan(id receiver.FileID) bool {
+func (s *Set) isOrphan(id receiver.FileID) bool {
 	return slices.ContainsFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id })
 }
 
 // Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns nil, or what a File returned. Call
 // it once.
-func (s *FileSet) Run(ctx context.Context) error {
+func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
 	eventsCtx, stopEvents := context.WithCancel(ctx)
@@ -329,7 +329,7 @@ func (s *FileSet) Run(ctx context.Context) error {
 }
 
 // start runs new members.
-func (s *FileSet) start() {
+func (s *Set) start() {
 	for _, m := range s.members {
 		if m.done != nil {
 			continue
@@ -345,7 +345,7 @@ func (s *FileSet) start() {
 }
 
 // Close lets go of all files, for an input that never ran.
-func (s *FileSet) Close() error {
+func (s *Set) Close() error {
 	var all error
 	for _, m := range s.members {
 		all = errors.Join(all, m.file.Close())
@@ -356,28 +356,28 @@ func (s *FileSet) Close() error {
 
 // CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read. It
 // needs Run.
-func (s *FileSet) CaughtUp() <-chan struct{} { return s.caughtUp }
+func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
 
 // Status returns how each file does, and each pattern, under its own name: its counts are those of files that it had found and that are
 // forgotten, its error is that it finds nothing, or can't. A path whose file has always been another's is left out. It may be called at
 // any time.
-func (s *FileSet) Status() []FileStatus {
+func (s *Set) Status() []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []FileStatus
+	var all []Status
 	for _, m := range s.members {
 		if !m.file.alwaysTwin() {
 			all = append(all, m.file.Status())
 		}
 	}
 	for _, p := range s.patterns {
-		all = append(all, FileStatus{Path: p.sums.Pattern, Rotations: p.sums.Rotations, Gaps: p.sums.Gaps, Errors: p.sums.Errors, Err: p.err})
+		all = append(all, Status{Path: p.sums.Pattern, Rotations: p.sums.Rotations, Gaps: p.sums.Gaps, Errors: p.sums.Errors, Err: p.err})
 	}
 	return all
 }
 
 // Twins returns the paths that lead to a file which is another path's now, by the path whose it is. They count nothing.
-func (s *FileSet) Twins() map[string]string {
+func (s *Set) Twins() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	twins := make(map[string]string, len(s.twins))
@@ -390,11 +390,11 @@ func (s *FileSet) Twins() map[string]string {
 // State returns what to keep, as File.State does. copied is called once and copies the Sink's own state; what it returns answers from that
 // copy, by the name of the Source and the file's identity. No file changes hands meanwhile: one that was read by a path before is counted
 // to its position in the copy, whichever path lists it now.
-func (s *FileSet) State(copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool))) FileSetState {
+func (s *Set) State(copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool))) SetState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counted := copied()
-	state := FileSetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	state := SetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
 	for _, m := range s.members {
 		name := m.file.String()
 		state.Files = append(state.Files, SavedFile{m.path, m.scope,
@@ -407,9 +407,9 @@ func (s *FileSet) State(copied func() (counted func(source string, id receiver.F
 }
 
 // String returns "files" and the paths of the settings.
-func (s *FileSet) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
+func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
-// Preview tells what FollowFiles would follow now by a pattern, one of paths, and which of the names that it matches it would leave
+// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names that it matches it would leave
 // alone: those of compressed and of rotated files. What is no regular file is in neither. Paths that lead to one file are all there.
 func Preview(pattern string, paths []string) (followed, left []string, err error) {
 	all := map[string]bool{}

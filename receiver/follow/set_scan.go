@@ -15,7 +15,7 @@ import (
 )
 
 // scan finds what the paths name now, follows what is new and forgets what is long gone.
-func (s *FileSet) scan() error {
+func (s *Set) scan() error {
 	var watched []string
 	began := time.Now().UnixNano()
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func literalStart(pattern string) string {
 }
 
 // member returns the member of that path, or nil.
-func (s *FileSet) member(path string) *member {
+func (s *Set) member(path string) *member {
 	for _, m := range s.members {
 		if m.path == path {
 			return m
@@ -79,7 +79,7 @@ func (s *FileSet) member(path string) *member {
 }
 
 // scanPath follows a path of the settings, whatever it leads to.
-func (s *FileSet) scanPath(path string) error {
+func (s *Set) scanPath(path string) error {
 	if s.member(path) != nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (s *FileSet) scanPath(path string) error {
 }
 
 // scanPattern follows what a pattern has found and is new.
-func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map[string]bool, waiting, copies map[receiver.FileID]bool) error {
+func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, waiting, copies map[receiver.FileID]bool) error {
 	files, tooMany := 0, 0
 	var odd error
 	for _, path := range found {
@@ -153,7 +153,7 @@ func (s *FileSet) scanPattern(p *patternSums, found []string, err error, all map
 // scanRotated follows logs that a pattern names and that nobody has seen yet, since they were rotated away before: one that came while we
 // were down, say. They are known by what they have been rotated to; that it is compressed may be all that is new about a file. It returns
 // how many are not followed since there are too many.
-func (s *FileSet) scanRotated(p *patternSums, all map[string]bool, waiting, copies map[receiver.FileID]bool) (tooMany int, err error) {
+func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies map[receiver.FileID]bool) (tooMany int, err error) {
 	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
 	for _, path := range rotated {
 		base := rotatedFrom(path, func(base string) bool { return matchesPath(p.sums.Pattern, base) })
@@ -182,7 +182,7 @@ func (s *FileSet) scanRotated(p *patternSums, all map[string]bool, waiting, copi
 
 // yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
 // it any more: then it is path's. Until path has taken it over it is an orphan, so that each State lists it.
-func (s *FileSet) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
+func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
 	m := s.member(other)
 	if m == nil || isSiblingName(path, other) {
 		return receiver.FilePosition{}, false
@@ -200,7 +200,7 @@ func (s *FileSet) yielded(path, other string, info fileInfo) (receiver.FilePosit
 }
 
 // globbed returns how many members patterns have found.
-func (s *FileSet) globbed() (n int) {
+func (s *Set) globbed() (n int) {
 	for _, m := range s.members {
 		if m.pattern != nil {
 			n++
@@ -229,7 +229,7 @@ func rotatedFrom(path string, right func(base string) bool) string {
 
 // isCopy reports whether a file that has come since the last scan holds what another holds, or has held (copytruncate makes such), or
 // may do so: an empty one is let be for one scan, and one that has yet to show that it is another as long as it takes.
-func (s *FileSet) isCopy(path string, info fileInfo, waiting, copies map[receiver.FileID]bool) bool {
+func (s *Set) isCopy(path string, info fileInfo, waiting, copies map[receiver.FileID]bool) bool {
 	switch {
 	case copies[info.id]:
 		s.copies[info.id] = true
@@ -257,7 +257,7 @@ func (s *FileSet) isCopy(path string, info fileInfo, waiting, copies map[receive
 }
 
 // noteScan keeps when the scan began, and which paths lead to a file that is another's.
-func (s *FileSet) noteScan(began int64) {
+func (s *Set) noteScan(began int64) {
 	twins := s.twinNames
 	for _, m := range s.members {
 		other := m.file.twinOf()
@@ -283,7 +283,7 @@ func (s *FileSet) noteScan(began int64) {
 
 // forgetGone ends the members that a pattern had found, that are gone or another's, and of which nothing has been read for long. What
 // they have counted is the pattern's from then on, so that no sum over all paths ever falls.
-func (s *FileSet) forgetGone() {
+func (s *Set) forgetGone() {
 	now := int64(time.Since(s.began))
 	for _, m := range slices.Clone(s.members) {
 		switch {

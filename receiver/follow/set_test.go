@@ -68,7 +68,7 @@ func (s *setSink) counted(name string, id receiver.FileID) (receiver.FilePositio
 	return p, ok
 }
 
-// copied is for FileSet.State, where nothing is delivered meanwhile.
+// copied is for Set.State, where nothing is delivered meanwhile.
 func (s *setSink) copied() func(string, receiver.FileID) (receiver.FilePosition, bool) {
 	return s.counted
 }
@@ -105,24 +105,24 @@ func (s *setSink) reach(t *testing.T, n int) {
 	reach(t, fmt.Sprintf("%d lines", n), func() bool { return len(s.all()) >= n })
 }
 
-func setOptions(paths ...string) FileSetOptions {
-	return FileSetOptions{
-		Paths: paths, File: FileOptions{Poll: 2 * time.Millisecond, pollOnly: true},
+func setOptions(paths ...string) SetOptions {
+	return SetOptions{
+		Paths: paths, File: Options{Poll: 2 * time.Millisecond, pollOnly: true},
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: filepath.Base(path), Scope: scope, Dialect: syslog.Lines{}}
 		},
 	}
 }
 
-func followSet(t *testing.T, sink receiver.Sink, opt FileSetOptions) *FileSet {
+func followSet(t *testing.T, sink receiver.Sink, opt SetOptions) *Set {
 	t.Helper()
-	s, err := FollowFiles(opt, sink)
+	s, err := NewSet(opt, sink)
 	must(t, err)
 	return s
 }
 
-// runSet runs a FileSet until the function returned is called, or the test ends.
-func runSet(t *testing.T, s *FileSet) (stop func()) {
+// runSet runs a Set until the function returned is called, or the test ends.
+func runSet(t *testing.T, s *Set) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -145,7 +145,7 @@ func appendTo(t *testing.T, path string, lines ...string) {
 }
 
 // scans waits until the set has looked n times more.
-func scans(t *testing.T, s *FileSet, n int) {
+func scans(t *testing.T, s *Set, n int) {
 	t.Helper()
 	for range n {
 		s.mu.Lock()
@@ -190,7 +190,7 @@ func TestFileSetPattern(t *testing.T) {
 			var paths []string
 			for _, st := range s.Status() {
 				paths = append(paths, filepath.Base(st.Path))
-				if st.Err != nil || st.Gaps != [NumFileGaps]uint64{} {
+				if st.Err != nil || st.Gaps != [NumGaps]uint64{} {
 					t.Errorf("status %+v", st)
 				}
 			}
@@ -492,7 +492,7 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 }
 
 // lists reports whether the state knows how far a file has been read.
-func lists(s *FileSetState, id receiver.FileID) bool {
+func lists(s *SetState, id receiver.FileID) bool {
 	is := func(p receiver.FilePosition) bool { return p.ID == id }
 	return slices.ContainsFunc(s.Orphans, is) || slices.ContainsFunc(s.Files, func(f SavedFile) bool { return slices.ContainsFunc(f.State.Positions, is) })
 }
@@ -703,7 +703,7 @@ func TestExpandPath(t *testing.T) {
 		t.Errorf("a bad pattern: %v", err)
 	}
 	for _, bad := range []string{"", "/tmp/["} {
-		if _, err := FollowFiles(setOptions(bad), newSetSink()); err == nil {
+		if _, err := NewSet(setOptions(bad), newSetSink()); err == nil {
 			t.Errorf("%q is followed", bad)
 		}
 	}
@@ -713,7 +713,7 @@ func TestExpandPath(t *testing.T) {
 func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
 	sink := newSetSink()
-	var state *FileSetState
+	var state *SetState
 	var want []string
 	for i, path := range []string{a, b, a, b, a, b} {
 		line := fmt.Sprintf("line %d", i)

@@ -18,7 +18,7 @@ import (
 
 const (
 	maxPast    = 1024 // positions of files no longer held that a File remembers
-	minPast    = 32   // where it is one of very many in a FileSet
+	minPast    = 32   // where it is one of very many in a Set
 	maxPastAll = 8192 // that these remember together, beyond minPast each
 	maxCuts    = 32   // positions of files before they were cut
 	maxSeen    = 4096 // siblings that are looked at

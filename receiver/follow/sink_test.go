@@ -122,7 +122,7 @@ func (s *lineSink) check(t *testing.T, inOrder bool, want ...string) {
 }
 
 // follow makes a File for path, which looks once, and ends it with the test.
-func follow(t *testing.T, sink receiver.Sink, opt FileOptions) *File {
+func follow(t *testing.T, sink receiver.Sink, opt Options) *File {
 	t.Helper()
 	f := hold(t, sink, opt)
 	t.Cleanup(func() { f.Close() })
@@ -130,9 +130,9 @@ func follow(t *testing.T, sink receiver.Sink, opt FileOptions) *File {
 }
 
 // hold is follow for a test that makes more of them than it should keep until its end.
-func hold(t *testing.T, sink receiver.Sink, opt FileOptions) *File {
+func hold(t *testing.T, sink receiver.Sink, opt Options) *File {
 	t.Helper()
-	f, err := FollowFile(receiver.Source{Input: "file", Name: "file test", Scope: 1, Dialect: syslog.Lines{}}, opt, sink)
+	f, err := NewFile(receiver.Source{Input: "file", Name: "file test", Scope: 1, Dialect: syslog.Lines{}}, opt, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,10 +140,10 @@ func hold(t *testing.T, sink receiver.Sink, opt FileOptions) *File {
 }
 
 // bothWays runs a test with inotify and a poll interval that would let it time out, and with polling only.
-func bothWays(t *testing.T, test func(t *testing.T, opt FileOptions)) {
-	t.Run("events", func(t *testing.T) { test(t, FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}) })
+func bothWays(t *testing.T, test func(t *testing.T, opt Options)) {
+	t.Run("events", func(t *testing.T) { test(t, Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}) })
 	t.Run("polling", func(t *testing.T) {
-		test(t, FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true})
+		test(t, Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true})
 	})
 }
 

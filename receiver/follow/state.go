@@ -8,7 +8,7 @@ import (
 )
 
 // A FileState is what has to be kept of a File for another one to go on exactly where it was, after a restart. It holds at most
-// maxOpen+maxPast positions (fewer where many paths share a FileSet) and, of files beside the followed one, the identities of those that
+// maxOpen+maxPast positions (fewer where many paths share a Set) and, of files beside the followed one, the identities of those that
 // a look takes note of (maxSeen).
 type FileState struct {
 	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
@@ -19,29 +19,29 @@ type FileState struct {
 	Replaced []receiver.FilePosition
 	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
 	Cut    []receiver.FilePosition
-	Beside FileSiblings
+	Beside Siblings
 	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has those that were in
 	// other places: where the link led to before, or where they were rotated to (see File.placeHeld).
 	Place     string
-	Elsewhere []FilePlace
+	Elsewhere []Place
 	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if it could not
 	// be opened yet.
 	Start     receiver.FileID
 	StartSize int64
 
 	Rotations, Errors uint64
-	Gaps              map[string]uint64 // by FileGap.String
+	Gaps              map[string]uint64 // by Gap.String
 }
 
-// A FilePlace says where a followed file was.
-type FilePlace struct {
+// A Place says where a followed file was.
+type Place struct {
 	ID    receiver.FileID
 	Place string // see FileState
 }
 
-// FileSiblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in Positions, has
+// Siblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in Positions, has
 // come since.
-type FileSiblings struct {
+type Siblings struct {
 	Dir    receiver.FileID // the directory that they are in
 	Base   string          // what their names begin with
 	Named  receiver.FileID // the file that had the name itself at two looks in a row, the last time that one had
@@ -98,7 +98,7 @@ func (f *File) states() (s FileState, all []pastFile) {
 	s.Place = f.at
 	followed := func(id receiver.FileID, place string) {
 		if place != "" && place != s.Place {
-			s.Elsewhere = append(s.Elsewhere, FilePlace{id, place})
+			s.Elsewhere = append(s.Elsewhere, Place{id, place})
 		}
 	}
 	for _, id := range f.pastOrder {
@@ -117,7 +117,7 @@ func (f *File) states() (s FileState, all []pastFile) {
 	s.Start, s.StartSize = f.startID, f.startSize
 	s.Rotations, s.Errors, s.Gaps = f.rotations.Load(), f.errors.Load(), map[string]uint64{}
 	for i := range f.gaps {
-		s.Gaps[FileGap(i).String()] = f.gaps[i].Load()
+		s.Gaps[Gap(i).String()] = f.gaps[i].Load()
 	}
 	return s, all
 }

@@ -38,7 +38,7 @@ func TestFileOfTheWrongKind(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bothWays(t, func(t *testing.T, opt FileOptions) {
+			bothWays(t, func(t *testing.T, opt Options) {
 				must(t, make(opt.Path))
 				sink := newLineSink()
 				f := follow(t, sink, opt)
@@ -64,7 +64,7 @@ func TestFilePermission(t *testing.T) {
 		runUnprivileged(t)
 		return
 	}
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		opt.Poll = min(opt.Poll, 20*time.Millisecond) // a file that we can't open can't be watched
 		sink := newLineSink()
 		old := create(t, opt.Path)
@@ -104,7 +104,7 @@ func TestFilePermissionAtStart(t *testing.T) {
 		runUnprivileged(t)
 		return
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 5 * time.Millisecond}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 5 * time.Millisecond}
 	w := create(t, opt.Path)
 	w.write("a\n")
 	must(t, w.f.Chmod(0))
@@ -126,7 +126,7 @@ func TestFilePermissionUntilGone(t *testing.T) {
 		runUnprivileged(t)
 		return
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
 	f := follow(t, newLineSink(), opt)
 	createMode(t, opt.Path, 0).write("a\n")
 	for range 2 * maxAbsent {
@@ -154,7 +154,7 @@ func TestFileDirectoryWithoutPermission(t *testing.T) {
 	for _, mode := range []os.FileMode{0, 0o300} {
 		dir := filepath.Join(t.TempDir(), "d")
 		must(t, os.Mkdir(dir, 0o755))
-		opt := FileOptions{Path: filepath.Join(dir, "log"), pollOnly: true, FromBeginning: true}
+		opt := Options{Path: filepath.Join(dir, "log"), pollOnly: true, FromBeginning: true}
 		w := create(t, opt.Path)
 		w.write(text(lines(0, 20)))
 		sink := newLineSink()
@@ -175,7 +175,7 @@ func TestFileDirectoryWithoutPermission(t *testing.T) {
 		w.write("old\n")
 		poll(t, f)
 		sink.check(t, false, append(lines(0, 20), "a", "b", "old")...)
-		if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Err != nil {
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 			t.Errorf("mode %v: status %+v", mode, s)
 		}
 	}
@@ -205,7 +205,7 @@ func TestFileReadsWithoutLock(t *testing.T) {
 	dir := t.TempDir()
 	opt := setOptions(filepath.Join(dir, "*.log"))
 	opt.File.FromBeginning = true
-	var s *FileSet
+	var s *Set
 	reads := 0
 	opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
 		if s == nil { // not begun
@@ -256,7 +256,7 @@ func TestFileReadsWithoutLock(t *testing.T) {
 
 // A look that doesn't come back, since a file server hangs, is shown: nobody knows what there is to read.
 func TestFileLookThatHangs(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true, FromBeginning: true}
 	hung, answer := make(chan struct{}), make(chan struct{})
 	var started atomic.Bool
 	hang := sync.OnceFunc(func() { close(hung); <-answer })
@@ -292,7 +292,7 @@ func TestFileLookThatHangs(t *testing.T) {
 
 // Reads that fail, are interrupted or come up short lose nothing and leave the offset where it is.
 func TestFileReadErrors(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		const count = 2000
 		create(t, opt.Path).write(text(lines(0, count)))
 		var calls atomic.Int64
@@ -326,7 +326,7 @@ func TestFileReadErrors(t *testing.T) {
 
 // A descriptor that a network file system has made useless is replaced, and reading goes on where it was.
 func TestFileStaleDescriptor(t *testing.T) {
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, FromBeginning: true}
 	w := create(t, opt.Path)
 	w.write(text(lines(0, 10)))
 	var f *File
@@ -349,7 +349,7 @@ func TestFileStaleDescriptor(t *testing.T) {
 	w.write(text(lines(10, 20)))
 	reachCount(t, sink, 20)
 	sink.check(t, true, lines(0, 20)...)
-	if s := f.Status(); s.Gaps != [NumFileGaps]uint64{} || s.Rotations != 0 {
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 0 {
 		t.Errorf("status %+v, want neither gaps nor rotations", s)
 	}
 }
@@ -357,7 +357,7 @@ func TestFileStaleDescriptor(t *testing.T) {
 // A file that grows faster than it can be read doesn't keep Run from ending.
 func TestFileEndlessAtTheEnd(t *testing.T) {
 	t.Parallel()
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true}
 	create(t, opt.Path).write("x\n")
 	opt.pread = func(_ int, p []byte, off int64) (int, error) {
 		for i := range p { // a file of "x\n" without end
@@ -382,7 +382,7 @@ func TestFileLeavesNothing(t *testing.T) {
 		must(t, err)
 		return len(d)
 	}
-	opt := FileOptions{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Millisecond}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Millisecond}
 	before, goroutines := descriptors(), runtime.NumGoroutine()
 	for range 5 {
 		sink := newLineSink()

@@ -11,7 +11,7 @@ import (
 
 // copytruncate: the copy is not read, the file is, from 0, and the cut is counted as a gap.
 func TestFileCopytruncate(t *testing.T) {
-	bothWays(t, func(t *testing.T, opt FileOptions) {
+	bothWays(t, func(t *testing.T, opt Options) {
 		sink := newLineSink()
 		w := create(t, opt.Path)
 		f := follow(t, sink, opt)
@@ -74,7 +74,7 @@ func TestFileCut(t *testing.T) {
 		}, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opt := FileOptions{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
+			opt := Options{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
 			w := create(t, opt.Path)
 			w.write(text(before))
 			sink := newLineSink()
@@ -90,7 +90,7 @@ func TestFileCut(t *testing.T) {
 			w.write("after\n")
 			must(t, g.drain())
 			sink.check(t, true, append(append(before, test.want...), "after")...)
-			if s := f.Status(); s.Gaps != [NumFileGaps]uint64{GapTruncated: test.gaps} {
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: test.gaps} {
 				t.Errorf("gaps %v, want %d", s.Gaps, test.gaps)
 			}
 		})
@@ -99,7 +99,7 @@ func TestFileCut(t *testing.T) {
 
 // A file that is cut while it is read in blocks, with a line that has not ended, and within a line that is skipped.
 func TestFileCutWhileSkipping(t *testing.T) {
-	opt := FileOptions{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
+	opt := Options{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
 	w := create(t, opt.Path)
 	w.write("a\n", strings.Repeat("x", 2*syslog.BlockBytes))
 	sink := newLineSink()

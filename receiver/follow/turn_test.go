@@ -18,7 +18,7 @@ func TestFileGenerationAsksForItsTurn(t *testing.T) {
 	var old atomic.Pointer[generation]
 	var early atomic.Bool
 	path := t.TempDir() + "/log"
-	opt := FileOptions{Path: path, Poll: time.Minute}
+	opt := Options{Path: path, Poll: time.Minute}
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {
 		before := old.Load()
 		const block = 1 << 17 // a look reads less

@@ -49,7 +49,7 @@ func (g *gate) clock(now time.Time) int64 { return int64(now.Sub(g.began)) }
 // enter counts a connection in, or returns why not. The caller calls leave when it has ended. Another one that had to make room has
 // been closed and counted out.
 func (g *gate) enter(conn net.Conn, now time.Time) (v *visitor, madeRoom bool, reason Refusal) {
-	addr := sourceOf(conn.RemoteAddr())
+	addr := limitKey(conn.RemoteAddr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	from := g.senders[addr]
@@ -140,8 +140,8 @@ func (g *gate) endHandshake(from *sender) {
 	<-from.handshakes
 }
 
-// sourceOf returns what limits go by. A v4-mapped address is the IPv4 address that it holds.
-func sourceOf(peer net.Addr) netip.Addr {
+// limitKey returns what limits go by. A v4-mapped address is the IPv4 address that it holds.
+func limitKey(peer net.Addr) netip.Addr {
 	tcp, ok := peer.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}

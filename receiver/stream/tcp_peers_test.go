@@ -151,7 +151,7 @@ func TestSourceOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := sourceOf(addr).String(); got != want {
+		if got := limitKey(addr).String(); got != want {
 			t.Errorf("%s: %s, want %s", peer, got, want)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// ByName returns the dialect that SYSLOG_FORMAT names; local is Auto.Local and matters to "auto" and to the host that go-syslog's
+// NewDialect returns the dialect that SYSLOG_FORMAT names; local is Auto.Local and matters to "auto" and to the host that go-syslog's
 // parsers make up. The error for any other name says what is allowed. The dialects are safe for concurrent use.
 //
 //	auto       Auto, ours
@@ -31,7 +31,7 @@ import (
 //   - rfc5424 keeps no more than six digits of a fraction and refuses the message if there are more; it ends the structured data at
 //     "] ", in a quoted value too.
 //   - each makes a map and about ten strings for every message.
-func ByName(name string, local bool) (receiver.Dialect, error) {
+func NewDialect(name string, local bool) (receiver.Dialect, error) {
 	var f format.Format
 	switch name {
 	case "auto":

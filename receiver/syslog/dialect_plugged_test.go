@@ -12,7 +12,7 @@ var dialectNames = []string{"auto", "rfc3164", "rfc5424", "rfc6587", "automatic"
 
 func dialectByName(t testing.TB, name string, local bool) receiver.Dialect {
 	t.Helper()
-	d, err := ByName(name, local)
+	d, err := NewDialect(name, local)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestPayloadsThatCrashGoSyslog(t *testing.T) {
 
 func TestUnknownDialect(t *testing.T) {
 	for _, name := range []string{"", "Auto", "rfc3195"} {
-		d, err := ByName(name, false)
+		d, err := NewDialect(name, false)
 		if d != nil || err == nil {
 			t.Fatalf("ByName(%q) = %v, %v; want an error", name, d, err)
 		}
@@ -56,7 +56,7 @@ func TestUnknownDialect(t *testing.T) {
 	}
 }
 
-// What each dialect makes of each header: the good ones agree with Auto, the rest is the damage that ByName documents.
+// What each dialect makes of each header: the good ones agree with Auto, the rest is the damage that NewDialect documents.
 func TestDialectsSideBySide(t *testing.T) {
 	const ok = `host "vm" tag "rsyncd" pid 865 pri 3.6 text "hi"`
 	tests := []struct{ raw, auto, rfc3164, rfc5424, automatic string }{
