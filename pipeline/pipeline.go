@@ -31,7 +31,8 @@ type Config struct {
 	Resumable     bool   // note how far files are counted, for Save
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
+// receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -114,7 +115,7 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
-// TryDeliver implements receiver.Sink.
+// TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
 		p.missed.Store(true)

@@ -23,7 +23,7 @@ import (
 
 // PassedUDP returns an input on a UDP socket that is bound already. fd belongs to the input from now on. Options that bear on binding have no
 // effect. Drops begins at 0, whatever was dropped before. The caller calls Run or Close.
-func PassedUDP(fd int, src receiver.Source, sink receiver.Sink, opt UDPOptions) (*UDP, error) {
+func PassedUDP(fd int, src receiver.Source, sink receiver.TrySink, opt UDPOptions) (*UDP, error) {
 	addr, err := preparePassed(fd, src.Name)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func PassedUDP(fd int, src receiver.Source, sink receiver.Sink, opt UDPOptions) 
 
 // PassedUnixgram returns an input on a unix datagram socket that is bound already. fd belongs to the input from now on; the socket's file
 // stays where it is, and isn't made again. The caller calls Run or Close.
-func PassedUnixgram(fd int, src receiver.Source, sink receiver.Sink, opt UnixgramOptions) (*Unixgram, error) {
+func PassedUnixgram(fd int, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUsers(src.Name, opt); err != nil {
 		return nil, err
 	}

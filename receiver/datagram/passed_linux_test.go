@@ -20,7 +20,7 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	held := duplicate(t, conn, err)
 	src := receiver.Source{Input: "udp", Name: "udp passed"}
-	open := func(sink receiver.Sink, buffer int) *UDP {
+	open := func(sink receiver.TrySink, buffer int) *UDP {
 		t.Helper()
 		u, err := PassedUDP(pass(t, held), src, sink, UDPOptions{Buffer: buffer})
 		if err != nil {

@@ -45,7 +45,7 @@ type udpSocket struct {
 //
 // Of several sockets (SO_REUSEPORT) the kernel chooses one by each datagram's addresses and ports, so that what one sender sends from
 // one port arrives at one of them, and in order.
-func ListenUDP(addr string, src receiver.Source, sink receiver.Sink, opt UDPOptions) (*UDP, error) {
+func ListenUDP(addr string, src receiver.Source, sink receiver.TrySink, opt UDPOptions) (*UDP, error) {
 	fds, local, err := bindUDP(addr, max(1, opt.Sockets), nil)
 	if err != nil {
 		return nil, err

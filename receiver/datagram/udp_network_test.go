@@ -160,7 +160,6 @@ type tally struct {
 	n  [receiver.NumDiscards]uint64
 }
 
-func (c *tally) Deliver(*receiver.Source, *receiver.Slab) { panic("a datagram reader must not wait") }
 func (c *tally) TryDeliver(_ *receiver.Source, s *receiver.Slab) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -37,7 +37,7 @@ type Unixgram struct {
 	path string
 	opt  UnixgramOptions
 	src  receiver.Source
-	sink receiver.Sink
+	sink receiver.TrySink
 	made bool          // by us, not passed: we make its file again, and remove it at the end
 	look time.Duration // how often the socket file is looked at
 
@@ -63,7 +63,7 @@ const (
 // ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced. The socket of a live one, and
 // anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which InPlace tells, and
 // nothing more. The caller calls Run, or Close where it doesn't come to that.
-func ListenUnixgram(path string, src receiver.Source, sink receiver.Sink, opt UnixgramOptions) (*Unixgram, error) {
+func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
 	}

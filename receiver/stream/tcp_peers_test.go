@@ -287,11 +287,6 @@ type fairSink struct {
 	largest atomic.Int64 // bytes of a slab
 }
 
-func (f *fairSink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
-	f.Deliver(src, s)
-	return true
-}
-
 func (f *fairSink) Deliver(_ *receiver.Source, s *receiver.Slab) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
