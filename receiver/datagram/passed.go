@@ -22,7 +22,7 @@ import (
 //   - Nothing is unlinked, locked or shut down, as it isn't ours: Run's and Close's end is that of the descriptor, not that of the socket.
 
 // PassedUDP returns an input on a UDP socket that is bound already. fd belongs to the input from now on. Options that bear on binding have no
-// effect. Drops begins at 0, whatever was dropped before. The caller calls Run or Close.
+// effect. Status.Drops begins at 0, whatever was dropped before. The caller calls Run or Close.
 func PassedUDP(fd int, src receiver.Source, sink receiver.TrySink, opt UDPOptions) (*UDP, error) {
 	addr, err := preparePassed(fd, src.Name)
 	if err != nil {
@@ -65,7 +65,7 @@ func PassedUnixgram(fd int, src receiver.Source, sink receiver.TrySink, opt Unix
 	return u, nil
 }
 
-// findFile looks for the file of a passed socket. One whose file is gone, or can't be looked at, has none: InPlace shows it.
+// findFile looks for the file of a passed socket. One whose file is gone, or can't be looked at, has none: Status shows it.
 func (u *Unixgram) findFile(fd int) {
 	dir, err := openDirectory(filepath.Dir(u.path))
 	if err != nil {

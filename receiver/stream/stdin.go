@@ -133,3 +133,9 @@ func (s *Stdin) ready(ctx context.Context) error {
 
 // String returns the Source's name.
 func (s *Stdin) String() string { return s.src.Name }
+
+// Close does nothing: the stream is the caller's.
+func (s *Stdin) Close() error { return nil }
+
+// Status is empty: a stream of standard input has nothing to show.
+func (s *Stdin) Status() receiver.Status { return receiver.Status{} }
