@@ -174,7 +174,7 @@ type encodedSums struct {
 	Gaps              []encodedGap
 }
 
-// An encodedFile is a receiver.SavedFile.
+// An encodedFile is a follow.SavedFile.
 type encodedFile struct {
 	Path              string
 	Scope             uint32

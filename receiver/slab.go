@@ -23,8 +23,8 @@ type Source struct {
 	// Joins says of a followed file that its lines go on where what arrives as syslog from the same host leaves off: one daemon sends both.
 	// Its Scope is 0 then.
 	Joins   bool
-	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see Message.Unwrap
-	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
+	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see syslog.Unwrap
+	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of syslog.NewDialect
 }
 
 // A Sink takes slabs and handles them one at a time. When a call returns, the slab is the caller's again.

@@ -23,6 +23,7 @@ func CorpusFiles(t testing.TB, pattern string) []string {
 	return paths
 }
 
+// ReadFile returns what is in a file.
 func ReadFile(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)

@@ -11,15 +11,13 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// Inputs on sockets that somebody else has opened, bound and, for TCP, made listen: systemd, or any parent that keeps its descriptor while
-// this process is replaced. So the socket is there before and after, and what is sent in between waits in it:
+// Inputs on sockets that somebody else has opened and bound: systemd, or any parent that keeps its descriptor while this
+// process is replaced. So the socket is there before and after, and what is sent in between waits in it:
 //
-//   - A datagram socket isn't drained at the end. Each message that was read is handed over, the others stay queued for the next process.
-//     Senders to a unix socket wait once net.unix.max_dgram_qlen messages are queued, as for any reader that is late; UDP drops beyond the
-//     receive buffer, where the kernel counts it.
-//   - Connections that wait to be accepted stay so for the next process. Those that were accepted can't be handed on: each is read until it
-//     is quiet and closed, as ever, and its sender connects again.
-//   - Nothing is unlinked, locked or shut down, as it isn't ours: Run's and Close's end is that of the descriptor, not that of the socket.
+//   - A socket isn't drained at the end. Each message that was read is handed over; the others stay queued for the next
+//     process. Senders to a unix socket wait once net.unix.max_dgram_qlen messages are queued, as for any reader that is
+//     late; UDP drops beyond the receive buffer, where the kernel counts it.
+//   - Nothing is unlinked, locked or shut down, as it isn't ours: Run and Close end the descriptor, not the socket.
 
 // PassedUDP returns an input on a UDP socket that is bound already. fd belongs to the input from now on. Options that bear on binding have no
 // effect. Status.Drops begins at 0, whatever was dropped before. The caller calls Run or Close.

@@ -18,7 +18,7 @@ import (
 const stdinPoll = 250 * time.Millisecond
 
 // Stdin reads lines from a stream that ends by itself, for the file name "-". They are cut into messages as those of a
-// followed file are (TakeLines); the last line may end at the end of the stream.
+// followed file are (syslog.TakeLines); the last line may end at the end of the stream.
 type Stdin struct {
 	src  receiver.Source
 	sink receiver.Sink

@@ -60,7 +60,7 @@ type TCP struct {
 	tlsErrors    atomic.Uint64
 }
 
-// ListenTCP binds addr as ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
+// ListenTCP binds addr, "host:port", as datagram.ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
 func ListenTCP(addr string, src receiver.Source, sink receiver.Sink, opt TCPOptions) (*TCP, error) {
 	return listenStream("tcp", addr, src, sink, nil, opt)
 }
