@@ -14,6 +14,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -30,7 +31,8 @@ type Config struct {
 	Resumable     bool   // note how far files are counted, for Save
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
+// receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -40,7 +42,7 @@ type Pipeline struct {
 	tags     tagFilter
 	tallies  tallies
 	clock    clock
-	stamps   receiver.Stamps
+	stamps   syslog.Stamps
 	message  receiver.Message // scratch
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
@@ -113,7 +115,7 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
-// TryDeliver implements receiver.Sink.
+// TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
 		p.missed.Store(true)
@@ -131,7 +133,7 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -213,7 +215,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			r.from = slab.Senders[i]
 		}
 		if src.Wrapped && !r.relay && p.message.Tag != nil {
-			if !p.message.Unwrap() {
+			if !syslog.Unwrap(&p.message) {
 				in.Discarded[receiver.NoHeader]++
 				tally.note(Trouble(receiver.NoHeader), raw)
 				continue

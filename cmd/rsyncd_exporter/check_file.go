@@ -13,6 +13,9 @@ import (
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -46,7 +49,7 @@ func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std std
 // understandFile reads the first lines of a file, or of stdin for "-", as serve would.
 func understandFile(ctx context.Context, cfg *config.Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
 	none := pipeline.Understanding{}
-	lines, err := receiver.ParseLineFormat(cfg.LineFormat)
+	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
 		return none, err
 	}
@@ -58,7 +61,7 @@ func understandFile(ctx context.Context, cfg *config.Config, path string, stdin 
 		return none, err
 	}
 	if path != "-" {
-		file, err := receiver.OpenLog(path)
+		file, err := follow.OpenLog(path)
 		if err != nil {
 			return none, err
 		}
@@ -67,7 +70,7 @@ func understandFile(ctx context.Context, cfg *config.Config, path string, stdin 
 	}
 	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
-	if err := receiver.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
+	if err := stream.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
 		return none, fmt.Errorf("%s: %w", text.Printable(path), err)
 	}
 	return p.Understanding(path), nil

@@ -15,7 +15,7 @@ import (
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/web"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it.
@@ -24,7 +24,7 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	if !ok {
 		return web.Listen(cfg.HTTPListen, net.ListenConfig{})
 	}
-	l, err := receiver.PassedListener(s.FD)
+	l, err := stream.PassedListener(s.FD)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", s, err)
 	}

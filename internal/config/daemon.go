@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"rsyncd_exporter/internal/text"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // readConf reads RSYNCD_CONF, where that is set.
@@ -83,7 +83,7 @@ func (v *validator) withAuto(s *Setting) []string {
 				f.whose, f.path, reason, remedy))
 			continue
 		}
-		found = append(found, receiver.QuotePattern(f.path))
+		found = append(found, follow.QuotePattern(f.path))
 	}
 	if len(found) == 0 {
 		why := append(not, "RSYNCD_CONF names no log file that can be followed")
@@ -217,7 +217,7 @@ func expand(path string) []string {
 	if path == "-" {
 		return nil
 	}
-	all, _ := receiver.ExpandPath(path) // errors are told elsewhere
+	all, _ := follow.ExpandPath(path) // errors are told elsewhere
 	return all
 }
 

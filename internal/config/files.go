@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"rsyncd_exporter/internal/web"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // files returns the files and patterns to follow, each once.
@@ -43,7 +43,7 @@ func (v *validator) files(s *Setting) []string {
 		s.set(strings.Join(files, ","), strings.TrimPrefix(s.Origin+" and -p", "default and "))
 	}
 	for _, name := range files {
-		if receiver.IsPattern(name) {
+		if follow.IsPattern(name) {
 			v.lookAtPattern(s, name, files)
 		}
 	}
@@ -54,11 +54,11 @@ func (v *validator) files(s *Setting) []string {
 // else a pattern if it is one. The script that this program replaces knew no patterns, but who
 // quotes one for the shell means it.
 func legacyPath(name string) string {
-	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
-		return receiver.QuotePattern(name)
+	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
+		return follow.QuotePattern(name)
 	}
 	if _, err := filepath.Match(name, ""); err != nil {
-		return receiver.QuotePattern(name)
+		return follow.QuotePattern(name)
 	}
 	return name
 }
@@ -69,7 +69,7 @@ func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
 		return
 	}
-	followed, left, err := receiver.Preview(pattern, all)
+	followed, left, err := follow.Preview(pattern, all)
 	switch {
 	case errors.Is(err, filepath.ErrBadPattern):
 		v.problemWith(s, pattern, filepath.ErrBadPattern,
@@ -90,10 +90,10 @@ func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 // lookAtFile reports a file that can't be followed. It returns nil where there is nothing to
 // compare with other files.
 func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
-	if name == "-" || receiver.IsPattern(name) {
+	if name == "-" || follow.IsPattern(name) {
 		return nil
 	}
-	plain, _ := receiver.ExpandPath(name) // no error without a pattern
+	plain, _ := follow.ExpandPath(name) // no error without a pattern
 	info, err := os.Stat(plain[0])
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -9,7 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // Config is the settings in force: valid, typed and complete. See table for what each means.
@@ -18,22 +19,22 @@ type Config struct {
 	UDPSockets         int
 	ListenTCP          []string // likewise
 	ListenTLS          []string // likewise
-	TLS                receiver.TLSOptions
+	TLS                stream.TLSOptions
 	ListenUnixgram     string // path; empty: off
 	ListenUnixgramMode fs.FileMode
 	ListenUnixgramUIDs []uint32       // none: all
 	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
 	ReceiveBuffer      ByteSize       // 0: the system's default
-	Files              []string       // receiver.FileSetOptions.Paths, each once; "-" is Stdin
+	Files              []string       // follow.SetOptions.Paths, each once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool
 	FileHost           *regexp.Regexp // has a group "host"; nil: lines name their host
 	StateDir           string         // path; empty: memory only
-	SyslogFormat       string         // receiver.ByName takes it
+	SyslogFormat       string         // syslog.NewDialect takes it
 	SyslogLogLines     bool           // receiver.Source.Wrapped
 	Tags               []string       // globs for path.Match
 	LogFormat          string         // rsynclog.NewParser takes it
-	LineFormat         string         // receiver.ParseLineFormat takes it
+	LineFormat         string         // syslog.ParseLineFormat takes it
 	Modules            []string       // MODULES, and those of RSYNCD_CONF; each once
 	Hosts              []string       // each once
 	MaxSeries          int
@@ -43,7 +44,7 @@ type Config struct {
 	LogLevel           slog.Level
 
 	ModuleFormats map[string]string // by module, the valid log formats of RSYNCD_CONF
-	Daemon        receiver.Daemon   // which files RSYNCD_CONF says are one daemon's
+	Daemon        follow.Daemon     // which files RSYNCD_CONF says are one daemon's
 	Passed        []PassedSocket    // what they receive is in none of the settings above
 	Warnings      []string          // what is allowed and still doubtful, for the log
 

@@ -8,13 +8,13 @@ import (
 	"syscall"
 	"time"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // sans returns the names of which a client's certificate must have one.
-func (v *validator) sans(s *Setting) (sans []receiver.SAN) {
+func (v *validator) sans(s *Setting) (sans []stream.SAN) {
 	for _, name := range items(s) {
-		san, err := receiver.ParseSAN(name)
+		san, err := stream.ParseSAN(name)
 		if err != nil {
 			v.problemWith(s, name, err,
 				"write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")
@@ -51,14 +51,14 @@ func (v *validator) credentials() {
 
 // lookAtCredentials reports what is wrong with the files of TLS, and what is doubtful.
 func (v *validator) lookAtCredentials() {
-	from := map[receiver.TLSFile]*Setting{
-		receiver.CertificateFile: v.settings.get("TLS_CERT"), receiver.KeyFile: v.settings.get("TLS_KEY"),
-		receiver.ClientCAFile: v.settings.get("TLS_CLIENT_CA"), receiver.CRLFile: v.settings.get("TLS_CRL"),
+	from := map[stream.TLSFile]*Setting{
+		stream.CertificateFile: v.settings.get("TLS_CERT"), stream.KeyFile: v.settings.get("TLS_KEY"),
+		stream.ClientCAFile: v.settings.get("TLS_CLIENT_CA"), stream.CRLFile: v.settings.get("TLS_CRL"),
 	}
-	creds, err := receiver.LoadCredentials(v.cfg.TLS)
+	creds, err := stream.LoadCredentials(v.cfg.TLS)
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			var file *receiver.TLSFileError
+			var file *stream.TLSFileError
 			if errors.As(e, &file) {
 				s := from[file.File]
 				v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w", s.Name, s.Value, s.Origin, file.Err))
@@ -69,19 +69,19 @@ func (v *validator) lookAtCredentials() {
 		return
 	}
 	now := time.Now()
-	for file := receiver.CertificateFile; file <= receiver.CRLFile; file++ {
+	for file := stream.CertificateFile; file <= stream.CRLFile; file++ {
 		if end, ok := creds.Expires()[file]; ok && end.Before(now) {
 			v.doubt(from[file], from[file].Value, "out of date since %s", end.UTC().Format(time.RFC3339))
 		}
 	}
 	for _, doubt := range creds.Doubts() {
-		v.doubt(from[receiver.CRLFile], from[receiver.CRLFile].Value, "%s", doubt)
+		v.doubt(from[stream.CRLFile], from[stream.CRLFile].Value, "%s", doubt)
 	}
 	if v.cfg.TLS.ClientCA == "" {
 		v.warn("LISTEN_TLS (from %s) without TLS_CLIENT_CA: whoever may send to the port may count",
 			v.settings.get("LISTEN_TLS").Origin)
 	}
-	v.keyIsPrivate(from[receiver.KeyFile])
+	v.keyIsPrivate(from[stream.KeyFile])
 }
 
 // keyIsPrivate warns of a key that others may read or replace.

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -334,7 +334,7 @@ func checkLogFormat(format string) (warnings []string, err error) {
 }
 
 func (v *validator) lineFormat(s *Setting) string {
-	if _, err := receiver.ParseLineFormat(s.Value); err != nil {
+	if _, err := syslog.ParseLineFormat(s.Value); err != nil {
 		v.problem(s, err, "write auto, or a regular expression with the named groups pid and description")
 	}
 	return s.Value
@@ -342,7 +342,7 @@ func (v *validator) lineFormat(s *Setting) string {
 
 func (v *validator) syslogFormat(s *Setting) string {
 	name := strings.TrimSpace(s.Value)
-	if _, err := receiver.ByName(name, false); err != nil {
+	if _, err := syslog.NewDialect(name, false); err != nil {
 		v.problem(s, err, "write auto unless a sender needs another one")
 	}
 	return name
