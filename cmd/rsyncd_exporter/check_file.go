@@ -19,15 +19,15 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkedLines is how many lines of each file are read, and checkedBytes how much where lines are longer than any
-// log's.
+// checkedLines is how many lines of each file are read, and checkedBytes how much where lines are
+// longer than any log's.
 const (
 	checkedLines = 1000
 	checkedBytes = 16 << 20
 )
 
-// checkFiles says of each file how much of its first lines would be understood with these settings. The status is
-// exitOK if that is enough of each, see printUnderstanding.
+// checkFiles says of each file how much of its first lines would be understood with these settings.
+// The status is exitOK if that is enough of each, see printUnderstanding.
 func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
@@ -110,9 +110,9 @@ func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	o.Pipeline.Deliver(src, slab)
 }
 
-// printUnderstanding prints what was understood of a file and why not the rest. It returns whether that is enough: a
-// line of an rsync daemon, at least half of the lines that aren't other programs', and a log format that fits one of
-// the transfer lines.
+// printUnderstanding prints what was understood of a file and why not the rest. It returns whether
+// that is enough: a line of an rsync daemon, at least half of the lines that aren't other
+// programs', and a log format that fits one of the transfer lines.
 func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipeline.Understanding) (enough bool) {
 	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", text.Printable(path), u.Received, u.Understood)
 	var kinds []rsynclog.Kind

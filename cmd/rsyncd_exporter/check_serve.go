@@ -21,11 +21,12 @@ import (
 	"rsyncd_exporter/state"
 )
 
-// checkServe says why serve would refuse to start now: it opens what serve opens, by the same functions and in
-// the same order, and closes it. What can't be undone isn't done: no socket file, lock or directory is made,
-// and the sockets that are bound for a moment receive nothing.
+// checkServe says why serve would refuse to start now: it opens what serve opens, by the same
+// functions and in the same order, and closes it. What can't be undone isn't done: no socket file,
+// lock or directory is made, and the sockets that are bound for a moment receive nothing.
 //
-// What is in use by an exporter that runs is no failure: who changes its settings checks them beside it.
+// What is in use by an exporter that runs is no failure: who changes its settings checks them
+// beside it.
 func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)
@@ -52,9 +53,9 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 	hold := func(c io.Closer, err error) {
 		if err != nil {
 			refusals = append(refusals, err)
-			return
+		} else if c != nil {
+			open = append(open, c)
 		}
-		open = append(open, c)
 	}
 	hold(web.Listen(cfg.HTTPListen, stream.Unheard()))
 	if cfg.StateDir != "" {
@@ -66,29 +67,9 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 	if err != nil {
 		return append(refusals, err)
 	}
-	if cfg.ListenUnixgram != "" {
-		src, err := syslogSource(cfg, "unixgram", cfg.ListenUnixgram, true)
-		if err == nil {
-			err = datagram.CheckUnixgram(cfg.ListenUnixgram, src, unixgramOptions(cfg))
-		}
-		if err != nil {
-			refusals = append(refusals, err)
-		}
+	for _, d := range inputsOf(cfg) {
+		hold(d.check(cfg, p))
 	}
-	for _, addr := range cfg.ListenUDP {
-		hold(datagram.CheckUDP(addr, udpOptions(cfg)))
-	}
-	for _, addr := range cfg.ListenTCP {
-		hold(stream.CheckTCP("tcp", addr))
-	}
-	for _, addr := range cfg.ListenTLS {
-		hold(stream.CheckTCP("tls", addr))
-	}
-	in := &inputs{}
-	if err := in.openFiles(cfg, p, &kept{}); err != nil {
-		refusals = append(refusals, err)
-	}
-	in.close()
 	return refusals
 }
 
@@ -107,8 +88,8 @@ func inUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, datagram.ErrInUse)
 }
 
-// runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked the state
-// directory, or answers where they have HTTP.
+// runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked
+// the state directory, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, state.ErrLocked) }) {
 		return true

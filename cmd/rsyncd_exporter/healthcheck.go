@@ -22,8 +22,9 @@ import (
 
 const healthcheckTimeout = 3 * time.Second
 
-// runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether it is healthy. Of the settings, only
-// HTTP_LISTEN and WEB_CONFIG matter; the others may be anything.
+// runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether
+// it is healthy. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the others may be
+// anything.
 func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 	target, err := config.HealthURL(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -45,9 +46,10 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 // errWantsCertificate is what the exporter answers to who has no client certificate.
 var errWantsCertificate = errors.New("it asks for a client certificate and takes nobody without one")
 
-// askHealth returns nil if the page answers 200 in time. It goes through no proxy and follows no redirection. On loopback it takes any
-// certificate: what is checked is that the exporter answers, and nothing secret is sent. errWantsCertificate is for an exporter that
-// refuses the handshake for want of a client certificate. Its process has taken the connection then, has read its web
+// askHealth returns nil if the page answers 200 in time. It goes through no proxy and follows no
+// redirection. On loopback it takes any certificate: what is checked is that the exporter answers,
+// and nothing secret is sent. errWantsCertificate is for an exporter that refuses the handshake for
+// want of a client certificate. Its process has taken the connection then, has read its web
 // configuration and has answered, which is all that the page tells.
 func askHealth(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
@@ -82,8 +84,9 @@ func askHealth(ctx context.Context, target string) error {
 	return nil
 }
 
-// askOnce sends a request on a connection of its own, which closing the answer's body closes. Its errors are the
-// connection's: http.Transport has words of its own for a server that closes before the request is written.
+// askOnce sends a request on a connection of its own, which closing the answer's body closes. Its
+// errors are the connection's: http.Transport has words of its own for a server that closes before
+// the request is written.
 func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) {
 	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[req.URL.Scheme])
 	var dialer net.Dialer
@@ -118,8 +121,9 @@ type closing struct {
 
 func (c closing) Close() error { return c.conn.Close() }
 
-// isRefusal says whether the other side has ended a connection: by an alert of TLS, which is certificate_required where a
-// client certificate is missing (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
+// isRefusal says whether the other side has ended a connection: by an alert of TLS, which is
+// certificate_required where a client certificate is missing (RFC 8446 section 4.4.2.4), or by a
+// reset that has overtaken the alert.
 func isRefusal(err error) bool {
 	var alert *net.OpError
 	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// A container's memory limit is a control group's (cgroups(7)). Go doesn't know of it, lets garbage grow to as much as
-// is in use, and is killed where collecting it would have been enough.
+// A container's memory limit is a control group's (cgroups(7)). Go doesn't know of it, lets garbage
+// grow to as much as is in use, and is killed where collecting it would have been enough.
 
 // memoryFiles hold the limit in bytes: of version 2, and of version 1, whose hierarchy has a name.
 var memoryFiles = [...]struct{ controller, mount, file string }{
@@ -22,8 +22,8 @@ var memoryFiles = [...]struct{ controller, mount, file string }{
 	{"memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 }
 
-// limitMemory has garbage collected before the container's limit is reached, unless GOMEMLIMIT says when. Buffers of
-// sockets and pages of files count for the container, too: they have a quarter.
+// limitMemory has garbage collected before the container's limit is reached, unless GOMEMLIMIT says
+// when. Buffers of sockets and pages of files count for the container, too: they have a quarter.
 func limitMemory(log *slog.Logger) {
 	limit := memoryLimit("/")
 	if os.Getenv("GOMEMLIMIT") != "" || limit == math.MaxInt64 {
@@ -33,9 +33,9 @@ func limitMemory(log *slog.Logger) {
 	log.Debug("memory is limited by the control group", "limit", limit)
 }
 
-// memoryLimit returns the least limit of the control groups that the process is in, math.MaxInt64 if there is none.
-// What a container sees are its own group's files at the place of the root's; outside of one they are below, at the
-// path that /proc/self/cgroup says.
+// memoryLimit returns the least limit of the control groups that the process is in, math.MaxInt64
+// if there is none. What a container sees are its own group's files at the place of the root's;
+// outside of one they are below, at the path that /proc/self/cgroup says.
 func memoryLimit(root string) int64 {
 	least := int64(math.MaxInt64)
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
@@ -67,7 +67,8 @@ func listHas(list, member string) bool {
 	return strings.Contains(","+list+",", ","+member+",")
 }
 
-// limitIn returns what a file says; math.MaxInt64 for no limit, which is "max" or a number that no machine has.
+// limitIn returns what a file says; math.MaxInt64 for no limit, which is "max" or a number that no
+// machine has.
 func limitIn(file string) int64 {
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// mixedHosts warns of host names that come from several addresses. Senders choose host names, so that only so many
-// warnings are written a day; rsyncd_exporter_host_addresses shows all.
+// mixedHosts warns of host names that come from several addresses. Senders choose host names, so
+// that only so many warnings are written a day; rsyncd_exporter_host_addresses shows all.
 type mixedHosts struct {
 	hosts func(n int) []string // pipeline.Pipeline.MixedHosts
 	log   *slog.Logger

@@ -13,15 +13,16 @@ const (
 	maxStreamConnections = 1024 // of each TCP and TLS listener
 )
 
-// A share is how many connections may be open at the same time, and what is left of the open files for followed logs.
+// A share is how many connections may be open at the same time, and what is left of the open files
+// for followed logs.
 type share struct {
 	http, stream int
 	logs         int // a followed log's descriptor is lower, see follow.Options.Descriptors; 0: no limit
 }
 
-// shareOfFiles divides the open files that this process may have (RLIMIT_NOFILE of getrlimit(2)) between scrapers,
-// each of the stream listeners and followed logs, so that neither senders' connections nor logs ever take the last
-// one from a scraper.
+// shareOfFiles divides the open files that this process may have (RLIMIT_NOFILE of getrlimit(2))
+// between scrapers, each of the stream listeners and followed logs, so that neither senders'
+// connections nor logs ever take the last one from a scraper.
 func shareOfFiles(sockets, listeners int, follows bool) share {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -42,9 +43,10 @@ func sharesOf(c *config.Config) share {
 	return shareOfFiles(sockets, listeners, len(c.Files) > 0)
 }
 
-// shareOf is shareOfFiles for so many open files. own are those that the program needs for itself, with a few
-// sockets; each further socket has a duplicate. spare are those that are open for a moment: while a directory is
-// read, or the state saved. Where logs are followed, senders leave them half of what scrapers leave both.
+// shareOf is shareOfFiles for so many open files. own are those that the program needs for itself,
+// with a few sockets; each further socket has a duplicate. spare are those that are open for a
+// moment: while a directory is read, or the state saved. Where logs are followed, senders leave
+// them half of what scrapers leave both.
 func shareOf(files, sockets, listeners int, follows bool) share {
 	const own, spare, few, least = 24, 8, 4, 2
 	rest := max(files-own-2*max(0, sockets-few), 4*least)

@@ -31,8 +31,8 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	return l, nil
 }
 
-// webOptions returns what HTTP serves: /metrics, which is what metrics gathers, once ready returns nil, and at / links to it and
-// the health pages. log gets the errors of connections and scrapes.
+// webOptions returns what HTTP serves: /metrics, which is what metrics gathers, once ready returns
+// nil, and at / links to it and the health pages. log gets the errors of connections and scrapes.
 func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())

@@ -47,9 +47,10 @@ func commands() []command {
 	}
 }
 
-// run is the program without its process: args are the arguments without the program's name, the result is the exit status. The settings come
-// from the process environment too, since envconfig reads no other. It returns when the command is done; serve is done when
-// ctx ends or a signal arrives, see untilSignal.
+// run is the program without its process: args are the arguments without the program's name, the
+// result is the exit status. The settings come from the process environment too, since envconfig
+// reads no other. It returns when the command is done; serve is done when ctx ends or a signal
+// arrives, see untilSignal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	std := stdio{stdin, stdout, stderr}
 	all := commands()
@@ -102,7 +103,8 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is nothing that SIGHUP could have read again.
+	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is
+	// nothing that SIGHUP could have read again.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
 	to, written := ownlog.Writer(std.err)
@@ -119,8 +121,9 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. From then on these signals have their default
-// action again, so the second one ends the process at once. The caller calls stop when it has no more use for the context.
+// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. From
+// then on these signals have their default action again, so the second one ends the process at
+// once. The caller calls stop when it has no more use for the context.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

@@ -21,12 +21,14 @@ import (
 	"rsyncd_exporter/pipeline"
 )
 
-// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The order of both is here and nowhere
-// else: HTTP is bound and STATE_DIR locked first, so that a second instance stops before it takes a socket; then the sockets are opened,
-// so that what arrives waits no longer than it must; and what was logged to files meanwhile is read before anything is shown. HTTP stops
-// last, so that a scrape is answered as long as anything is received.
+// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The
+// order of both is here and nowhere else: HTTP is bound and STATE_DIR locked first, so that a
+// second instance stops before it takes a socket; then the sockets are opened, so that what arrives
+// waits no longer than it must; and what was logged to files meanwhile is read before anything is
+// shown. HTTP stops last, so that a scrape is answered as long as anything is received.
 //
-// An end that is asked for while something can't be opened, since a name server doesn't answer or a disk hangs, is not kept waiting for that.
+// An end that is asked for while something can't be opened, since a name server doesn't answer or a
+// disk hangs, is not kept waiting for that.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	type result struct {
 		*opened
@@ -145,9 +147,12 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 	stopPersisting := pr.startPersisting(ctx)
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
-	tasks := append(pr.in.tasks, tick, socketWatch{pr.in.unixgram, pr.log}, &supervised{
+	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &supervised{
 		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), notify: systemd.Notify, log: pr.log,
-	})
+	}}
+	for _, r := range pr.in.readers {
+		tasks = append(tasks, r)
+	}
 	if pr.in.creds != nil {
 		tasks = append(tasks, pr.in.creds)
 	}
@@ -158,9 +163,10 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 	return errors.Join(err, <-webDone)
 }
 
-// caughtUp returns a channel that is closed when counters may be shown: those that were restored, when the files have been read in which
-// they go on; others at once. With STATE_DIR there has been a save then, unless it failed or takes too long: where a file was at the first
-// start must be known to the second, though nobody may have scraped in between.
+// caughtUp returns a channel that is closed when counters may be shown: those that were restored,
+// when the files have been read in which they go on; others at once. With STATE_DIR there has been
+// a save then, unless it failed or takes too long: where a file was at the first start must be
+// known to the second, though nobody may have scraped in between.
 func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	all := make(chan struct{})
 	if pr.persist == nil {
@@ -183,8 +189,8 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return all
 }
 
-// readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to be answered within a second, on a machine
-// that is busy with the backlog.
+// readyPatience is how long a scrape waits for a restart to be over, instead of failing. It is to
+// be answered within a second, on a machine that is busy with the backlog.
 const readyPatience = 500 * time.Millisecond
 
 // ready returns what /-/ready and /metrics ask.
@@ -212,8 +218,9 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	}
 }
 
-// startPersisting returns a function that saves a last time and waits for it, but not for longer than it is told: a disk that hangs must not
-// keep the program from ending, and the state of the save before is right too.
+// startPersisting returns a function that saves a last time and waits for it, but not for longer
+// than it is told: a disk that hangs must not keep the program from ending, and the state of the
+// save before is right too.
 func (pr *program) startPersisting(ctx context.Context) (stop func(patience time.Duration)) {
 	if pr.persist == nil {
 		return func(time.Duration) {}
@@ -248,8 +255,9 @@ func (pr *program) take() (view, func() ([]byte, error)) {
 	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
 }
 
-// shutdownLimit is how long stopping may take. Inputs are done after 4.25 s at the latest: a reader wakes up after a quarter of a second, the
-// last reads may take two, and offering the pipeline what is pending another two.
+// shutdownLimit is how long stopping may take. Inputs are done after 4.25 s at the latest: a reader
+// wakes up after a quarter of a second, the last reads may take two, and offering the pipeline what
+// is pending another two.
 const (
 	shutdownLimit = 5 * time.Second
 	leastGrace    = 500 * time.Millisecond // for HTTP, in any case
@@ -264,7 +272,8 @@ func (e *ending) begin() {
 	e.began.Store(&now)
 }
 
-// left returns how long HTTP requests that are under way may take, so that there is time enough for the rest.
+// left returns how long HTTP requests that are under way may take, so that there is time enough for
+// the rest.
 func (e *ending) left() time.Duration {
 	began := e.began.Load()
 	if began == nil { // an input failed, and nothing else has ended yet
@@ -273,8 +282,8 @@ func (e *ending) left() time.Duration {
 	return max(leastGrace, shutdownLimit-reserve-time.Since(*began))
 }
 
-// runAll runs the tasks until ctx ends or one of them fails, and waits for all. A task that returns nil before has done its work, as
-// standard input at its end.
+// runAll runs the tasks until ctx ends or one of them fails, and waits for all. A task that returns
+// nil before has done its work, as standard input at its end.
 func runAll(ctx context.Context, tasks []task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {
@@ -291,8 +300,9 @@ func runAll(ctx context.Context, tasks []task) error {
 // tickInterval is how often the sessions are looked at that only time ends.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come, and warns of host names that several machines have and of inputs that
-// are not understood. It is the pipeline's heart: each tick proves that the lock could be had.
+// A ticker ends sessions whose time has come, and warns of host names that several machines have
+// and of inputs that are not understood. It is the pipeline's heart: each tick proves that the lock
+// could be had.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
@@ -361,7 +371,8 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with the counters that are durable.
+// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with
+// the counters that are durable.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.last()

@@ -15,9 +15,11 @@ type heart interface {
 	String() string
 }
 
-// supervised is the task that tells the supervisor how the program is (Type=notify in a systemd unit): ready when everything is open and what
-// was logged while it was down has been read, and until then that it takes longer; stopping at the end; and in between, twice in each watchdog interval, alive. That it says only when all hearts have beaten
-// since the last look. So a reader that is stuck, or a pipeline whose lock nobody gets, ends in a restart.
+// supervised is the task that tells the supervisor how the program is (Type=notify in a systemd
+// unit): ready when everything is open and what was logged while it was down has been read, and
+// until then that it takes longer; stopping at the end; and in between, twice in each watchdog
+// interval, alive. That it says only when all hearts have beaten since the last look. So a reader
+// that is stuck, or a pipeline whose lock nobody gets, ends in a restart.
 type supervised struct {
 	ready    <-chan struct{} // closed when it is
 	watchdog time.Duration   // 0: nobody watches
@@ -27,7 +29,8 @@ type supervised struct {
 	deaf     bool // the supervisor could not be told lately, and the log says so
 }
 
-// readyAgain is how soon READY=1 is told again to a supervisor that didn't hear it: without it the start would be taken for one that hangs.
+// readyAgain is how soon READY=1 is told again to a supervisor that didn't hear it: without it the
+// start would be taken for one that hangs.
 const readyAgain = time.Second
 
 // Run implements task. That the supervisor can't be told is no reason to end.
@@ -87,7 +90,8 @@ func (s *supervised) awaitReady(ctx context.Context) bool {
 	}
 }
 
-// allBeat says whether all hearts have beaten since their turns were noted, and notes them anew. Those that have not are logged.
+// allBeat says whether all hearts have beaten since their turns were noted, and notes them anew.
+// Those that have not are logged.
 func (s *supervised) allBeat(turns []uint64) bool {
 	all := true
 	for i, h := range s.hearts {
@@ -101,7 +105,8 @@ func (s *supervised) allBeat(turns []uint64) bool {
 	return all
 }
 
-// tell returns whether the supervisor could be told. That it can't is logged once, until it can again.
+// tell returns whether the supervisor could be told. That it can't is logged once, until it can
+// again.
 func (s *supervised) tell(state string) (told bool) {
 	err := s.notify(state)
 	switch {

@@ -14,14 +14,15 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name thousands of files.
+// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name
+// thousands of files.
 const maxMisunderstood = 16
 
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns of inputs of whose messages little or nothing is understood: each input once, those with the same
-// trouble at the same time in one warning.
+// misunderstood warns of inputs of whose messages little or nothing is understood: each input once,
+// those with the same trouble at the same time in one warning.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
 	cfg  *config.Config
@@ -68,7 +69,8 @@ func countAlike(list []pipeline.Understanding, input string, why pipeline.Troubl
 	return n
 }
 
-// write writes one warning, or a mere note where all messages are other programs': that may well be meant.
+// write writes one warning, or a mere note where all messages are other programs': that may well be
+// meant.
 func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, alike int) {
 	level, message := slog.LevelWarn, "few of an input's messages are understood"
 	switch {
