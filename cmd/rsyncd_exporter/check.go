@@ -90,7 +90,8 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			}
 			remedy := ""
 			if errors.Is(err, fs.ErrPermission) {
-				remedy = `; let the exporter's user read it (group adm, or "create 0640 root adm" in logrotate's settings)`
+				remedy = "; let the exporter's user read it (group adm, or " +
+					`"create 0640 root adm" in logrotate's settings)`
 			}
 			fmt.Fprintf(w, "warning: FILE=%q can't be read: %s%s\n", name, text.OneLine(err), remedy)
 		}

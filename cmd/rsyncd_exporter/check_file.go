@@ -47,16 +47,14 @@ func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std std
 }
 
 // understandFile reads the first lines of a file, or of stdin for "-", as serve would.
-func understandFile(ctx context.Context, cfg *config.Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
-	none := pipeline.Understanding{}
+func understandFile(
+	ctx context.Context, cfg *config.Config, path string, stdin io.Reader,
+) (none pipeline.Understanding, err error) {
 	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
 		return none, err
 	}
-	p, err := pipeline.New(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules,
-		Hosts: cfg.Hosts, MaxSeries: cfg.MaxSeries, Limits: rsynclog.DefaultLimits(),
-	})
+	p, err := pipeline.New(pipelineConfig(cfg))
 	if err != nil {
 		return none, err
 	}
@@ -68,7 +66,9 @@ func understandFile(ctx context.Context, cfg *config.Config, path string, stdin 
 		defer file.Close()
 		stdin = file
 	}
-	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
+	src := receiver.Source{
+		Input: kindFile, Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines,
+	}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
 	if err := stream.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
 		return none, fmt.Errorf("%s: %w", text.Printable(path), err)

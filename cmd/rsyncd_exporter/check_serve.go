@@ -32,8 +32,8 @@ func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std s
 	running := runsBeside(ctx, refusals, healthURL)
 	for _, err := range refusals {
 		if running && inUse(err) {
-			fmt.Fprintf(std.out, "warning: %s: serve would refuse to start before the rsyncd_exporter that runs has stopped\n",
-				text.OneLine(err))
+			fmt.Fprintf(std.out, "warning: %s: serve would refuse to start before the rsyncd_exporter that runs has "+
+				"stopped\n", text.OneLine(err))
 			continue
 		}
 		fmt.Fprintf(std.err, "rsyncd_exporter: %s: serve would refuse to start\n", text.OneLine(err))
@@ -78,17 +78,17 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL
 	return pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules, Hosts: cfg.Hosts,
-		MaxSeries: cfg.MaxSeries, Limits: limits,
+		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules,
+		Hosts: cfg.Hosts, MaxSeries: cfg.MaxSeries, Limits: limits,
 	}
 }
 
-// inUse says whether an error says that another process has something.
+// inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, datagram.ErrInUse)
 }
 
-// runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked
+// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has locked
 // the state directory, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, state.ErrLocked) }) {
@@ -97,19 +97,15 @@ func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	return slices.ContainsFunc(refusals, inUse) && answersAsExporter(ctx, healthURL)
 }
 
-// answersAsExporter says whether an rsyncd_exporter answers at the address, within a second.
+// answersAsExporter reports whether an rsyncd_exporter answers at the address, within a second.
 func answersAsExporter(ctx context.Context, healthURL string) bool {
-	client := &http.Client{
-		Timeout:       time.Second,
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, // nothing secret is sent
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	defer client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, healthURL, nil)
 	if err != nil {
 		return false
 	}
-	resp, err := client.Do(req)
+	resp, err := askOnce(req, &tls.Config{InsecureSkipVerify: true}) // nothing secret is sent
 	if err != nil {
 		return false
 	}

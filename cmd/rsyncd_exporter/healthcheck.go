@@ -121,7 +121,7 @@ type closing struct {
 
 func (c closing) Close() error { return c.conn.Close() }
 
-// isRefusal says whether the other side has ended a connection: by an alert of TLS, which is
+// isRefusal reports whether the other side has ended a connection: by an alert of TLS, which is
 // certificate_required where a client certificate is missing (RFC 8446 section 4.4.2.4), or by a
 // reset that has overtaken the alert.
 func isRefusal(err error) bool {

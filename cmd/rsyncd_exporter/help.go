@@ -34,7 +34,8 @@ func printHelp(w io.Writer) {
 	}
 	tab.Flush()
 
-	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. An empty variable counts as unset.\n"+
+	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. "+
+		"An empty variable counts as unset.\n"+
 		"Lists are separated by commas.\n\n")
 	for _, s := range config.Defaults() {
 		fmt.Fprintf(w, "  %s, %s", s.Flag, s.Variable)
@@ -54,13 +55,14 @@ func printHelp(w io.Writer) {
 // settingsMarkdown returns the table of all settings as it stands in the README.
 func settingsMarkdown() string {
 	var b strings.Builder
+	escape := strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;")
 	b.WriteString("| variable | flag | default | meaning |\n|---|---|---|---|\n")
 	for _, s := range config.Defaults() {
 		def := ""
 		if s.Default != "" {
 			def = "`" + s.Default + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Variable, s.Flag, def, strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;").Replace(s.Meaning))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Variable, s.Flag, def, escape.Replace(s.Meaning))
 	}
 	return b.String()
 }

@@ -7,14 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/web"
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver/stream"
 )
 
@@ -70,4 +74,66 @@ func landingPage() http.HandlerFunc {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(html.Bytes())
 	}
+}
+
+// registry returns what /metrics shows.
+func (pr *program) registry() *prometheus.Registry {
+	snapshot, live := pr.pipeline.Snapshot, pr.in.live
+	if pr.persist != nil {
+		snapshot = func() *metrics.Snapshot {
+			shown, _ := pr.persist.current()
+			return shown.books
+		}
+		live = pr.liveDurable
+	}
+	b := buildInfo()
+	label := metrics.LabelValue
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		metrics.NewCollector(snapshot, live),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "rsyncd_exporter_build_info",
+			Help: "1; the labels say what was built.",
+			ConstLabels: prometheus.Labels{
+				"version": label(b.Version), "revision": label(b.Revision), "goversion": label(b.Go),
+			},
+		}, func() float64 { return 1 }),
+	)
+	return r
+}
+
+// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with
+// the counters that are durable.
+func (pr *program) liveDurable() metrics.Live {
+	l := pr.in.live()
+	shown, ok := pr.persist.last()
+	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
+	l.Files = durableFiles(l.Files, shown.files)
+	return l
+}
+
+func durableFiles(live, durable []metrics.File) (files []metrics.File) {
+	for _, f := range live {
+		if at := slices.IndexFunc(durable, func(d metrics.File) bool { return d.Path == f.Path }); at >= 0 {
+			f.Rotations, f.Errors, f.Gaps = durable[at].Rotations, durable[at].Errors, durable[at].Gaps
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// withoutClashes leaves out go_memstats_alloc_bytes, a gauge. In OpenMetrics a counter's family has
+// its name without _total, so that it would be one family of two types with the counter
+// go_memstats_alloc_bytes_total, which strict parsers refuse. Its value is that of
+// go_memstats_heap_alloc_bytes, while nothing else has the counter's.
+func withoutClashes(from prometheus.Gatherer) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		families, err := from.Gather()
+		families = slices.DeleteFunc(families, func(f *dto.MetricFamily) bool {
+			return f.GetName() == "go_memstats_alloc_bytes"
+		})
+		return families, err
+	})
 }

@@ -40,8 +40,10 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "receives and serves (the default)", runServe},
-		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first 1,000 lines", runCheck},
-		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere", runHealthcheck},
+		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
+			"1,000 lines", runCheck},
+		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
+			runHealthcheck},
 		{"version", "prints the version", runVersion},
 		{"help", "prints this; --markdown prints the table of settings as Markdown", runHelp},
 	}
@@ -70,7 +72,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		names[i] = c.name
 	}
-	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s", name, text.DidYouMean(name, names), strings.Join(names, ", ")))
+	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s",
+		name, text.DidYouMean(name, names), strings.Join(names, ", ")))
 }
 
 // usageError prints the problem, or all problems of a joined error, one a line.

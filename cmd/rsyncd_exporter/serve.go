@@ -6,18 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/web"
-	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 )
 
@@ -148,7 +144,8 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
 	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &supervised{
-		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), notify: systemd.Notify, log: pr.log,
+		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick),
+		notify: systemd.Notify, log: pr.log,
 	}}
 	for _, r := range pr.in.readers {
 		tasks = append(tasks, r)
@@ -229,7 +226,7 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 	ended, settle := make(chan struct{}), pr.kept.dir.Settle
 	go func() {
 		defer close(ended)
-		if pr.kept.start != startNew { // and not before the sockets are open, for which a slow disk is no reason to wait
+		if pr.kept.start != startNew { // not before the sockets are open: they don't wait for a slow disk
 			if err := settle(); err != nil {
 				pr.log.Warn("a power cut may cost the state that is restored, until it is saved again", "err", err)
 			}
@@ -295,98 +292,4 @@ func runAll(ctx context.Context, tasks []task) error {
 		})
 	}
 	return g.Wait()
-}
-
-// tickInterval is how often the sessions are looked at that only time ends.
-const tickInterval = time.Second
-
-// A ticker ends sessions whose time has come, and warns of host names that several machines have
-// and of inputs that are not understood. It is the pipeline's heart: each tick proves that the lock
-// could be had.
-type ticker struct {
-	p        *pipeline.Pipeline
-	mixed    mixedHosts
-	foreign  misunderstood
-	interval time.Duration
-	turns    atomic.Uint64
-}
-
-// newTicker returns a ticker that goes around often enough for the watchdog, if there is one.
-func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *ticker {
-	t := &ticker{
-		p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval,
-		foreign: misunderstood{list: p.Misunderstood, cfg: cfg, log: log, none: map[string]bool{}},
-	}
-	if cfg.Watchdog > 0 {
-		t.interval = min(t.interval, cfg.Watchdog/8)
-	}
-	return t
-}
-
-// Run implements task.
-func (t *ticker) Run(ctx context.Context) error {
-	tick := time.NewTicker(t.interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			t.p.Tick()
-			t.mixed.warn(now)
-			t.foreign.warn()
-			t.turns.Add(1)
-		}
-	}
-}
-
-// Turns implements heart.
-func (t *ticker) Turns() uint64 { return t.turns.Load() }
-
-func (*ticker) String() string { return "session ticker" }
-
-// registry returns what /metrics shows.
-func (pr *program) registry() *prometheus.Registry {
-	snapshot, live := pr.pipeline.Snapshot, pr.in.live
-	if pr.persist != nil {
-		snapshot = func() *metrics.Snapshot {
-			shown, _ := pr.persist.current()
-			return shown.books
-		}
-		live = pr.liveDurable
-	}
-	b := buildInfo()
-	label := metrics.LabelValue
-	r := prometheus.NewRegistry()
-	r.MustRegister(
-		metrics.NewCollector(snapshot, live),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name:        "rsyncd_exporter_build_info",
-			Help:        "1; the labels say what was built.",
-			ConstLabels: prometheus.Labels{"version": label(b.Version), "revision": label(b.Revision), "goversion": label(b.Go)},
-		}, func() float64 { return 1 }),
-	)
-	return r
-}
-
-// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with
-// the counters that are durable.
-func (pr *program) liveDurable() metrics.Live {
-	l := pr.in.live()
-	shown, ok := pr.persist.last()
-	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
-	l.Files = durableFiles(l.Files, shown.files)
-	return l
-}
-
-func durableFiles(live, durable []metrics.File) (files []metrics.File) {
-	for _, f := range live {
-		if at := slices.IndexFunc(durable, func(d metrics.File) bool { return d.Path == f.Path }); at >= 0 {
-			f.Rotations, f.Errors, f.Gaps = durable[at].Rotations, durable[at].Errors, durable[at].Gaps
-			files = append(files, f)
-		}
-	}
-	return files
 }

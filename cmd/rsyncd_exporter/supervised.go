@@ -90,7 +90,7 @@ func (s *supervised) awaitReady(ctx context.Context) bool {
 	}
 }
 
-// allBeat says whether all hearts have beaten since their turns were noted, and notes them anew.
+// allBeat reports whether all hearts have beaten since their turns were noted, and notes them anew.
 // Those that have not are logged.
 func (s *supervised) allBeat(turns []uint64) bool {
 	all := true
@@ -98,7 +98,8 @@ func (s *supervised) allBeat(turns []uint64) bool {
 		now := h.Turns()
 		if now == turns[i] {
 			all = false
-			s.log.Error("stuck: without WATCHDOG=1, systemd will restart the service", "what", h.String(), "since", fmt.Sprint(s.watchdog/2, " or longer"))
+			s.log.Error("stuck: without WATCHDOG=1, systemd will restart the service",
+				"what", h.String(), "since", fmt.Sprint(s.watchdog/2, " or longer"))
 		}
 		turns[i] = now
 	}

@@ -123,13 +123,13 @@ func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Troub
 	return discardRemedy(cfg, u, receiver.Discard(why))
 }
 
-// hasTag says whether a message has a header that is read, with a program's name.
+// hasTag reports whether a message has a header that is read, with a program's name.
 func hasTag(message string) bool {
 	var m receiver.Message
 	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
 }
 
-// isLogLine says whether a text is a line of rsync's own log file.
+// isLogLine reports whether a text is a line of rsync's own log file.
 func isLogLine(text string) bool {
 	m := receiver.Message{Text: []byte(text)}
 	return syslog.Unwrap(&m)

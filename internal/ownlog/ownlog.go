@@ -82,7 +82,7 @@ func (h *limitHandler) WithGroup(name string) slog.Handler {
 	return &limitHandler{h.Handler.WithGroup(name), h.limits}
 }
 
-// admit says whether a record may pass, and how many before it did not.
+// admit reports whether a record may pass, and how many before it did not.
 func (l *logLimits) admit(message string, now time.Time) (pass bool, suppressed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

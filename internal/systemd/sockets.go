@@ -174,7 +174,7 @@ func (s Socket) Covers(address string) bool {
 	return ip == own.Addr() || s.both || own.Addr().IsUnspecified() && ip.Is4() == own.Addr().Is4()
 }
 
-// coversPath says whether both paths lead to the same file.
+// coversPath reports whether both paths lead to the same file.
 func (s Socket) coversPath(path string) bool {
 	if path == s.Address {
 		return true

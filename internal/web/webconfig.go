@@ -157,7 +157,7 @@ func CheckConfig(path string) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// IsEncrypted says whether who serves by a web configuration file speaks TLS.
+// IsEncrypted reports whether who serves by a web configuration file speaks TLS.
 func IsEncrypted(path string) (bool, error) {
 	s, err := newWebFile(path).read()
 	return err == nil && s.encrypted, err

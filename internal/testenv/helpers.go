@@ -36,7 +36,7 @@ func SetEnv(t testing.TB, pairs ...string) {
 	}
 }
 
-// WriteFile writes a file of its own.
+// WriteFile writes a file that only its owner may read.
 func WriteFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -129,5 +129,15 @@ func PasswordFile(t testing.TB, path, password string) {
 	WriteFile(t, path+".new", fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
 	if err := os.Rename(path+".new", path); err != nil { // while it is written, it names nobody
 		t.Fatal(err)
+	}
+}
+
+// Until polls until the condition holds, and fails the test when it doesn't in time. what completes "waited … for".
+func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %s for %s, in vain", within, what)
+		}
 	}
 }
