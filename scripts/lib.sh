@@ -16,7 +16,7 @@ fail() {
 }
 
 # listening PORT succeeds when something on this machine listens on the TCP port. It looks instead
-# of connecting: rsyncd would log a connection, and the exporter count it.
+# of connecting: a connection to rsyncd would be counted.
 listening() {
 	local files=(/proc/net/tcp)
 	[ ! -e /proc/net/tcp6 ] || files+=(/proc/net/tcp6)

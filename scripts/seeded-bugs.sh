@@ -3,7 +3,7 @@
 #
 # Tests the tests: applies each patch of testdata/seeded-bugs, or those named, to a copy of the
 # tree, and runs the test that the patch says catches it. The test must fail in each of ROUNDS runs,
-# once by default: a mistake that is caught only now and then isn't caught. First each of these
+# one by default: a mistake that is caught only now and then isn't caught. First each of these
 # tests runs without a patch and must pass, since one that fails anyway catches nothing. JOBS
 # patches are tried at the same time, by default as many as there are processors. Each patch is one
 # mistake, and begins with two lines:
