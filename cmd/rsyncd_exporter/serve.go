@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rsyncd_exporter/internal/config"
-	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/pipeline"
 )
@@ -144,8 +143,7 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
 	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &supervised{
-		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick),
-		notify: systemd.Notify, log: pr.log,
+		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), log: pr.log,
 	}}
 	for _, r := range pr.in.readers {
 		tasks = append(tasks, r)

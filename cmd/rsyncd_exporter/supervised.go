@@ -24,7 +24,6 @@ type supervised struct {
 	ready    <-chan struct{} // closed when it is
 	watchdog time.Duration   // 0: nobody watches
 	hearts   []heart
-	notify   func(state string) error
 	log      *slog.Logger
 	deaf     bool // the supervisor could not be told lately, and the log says so
 }
@@ -109,7 +108,7 @@ func (s *supervised) allBeat(turns []uint64) bool {
 // tell returns whether the supervisor could be told. That it can't is logged once, until it can
 // again.
 func (s *supervised) tell(state string) (told bool) {
-	err := s.notify(state)
+	err := systemd.Notify(state)
 	switch {
 	case err != nil && !s.deaf:
 		s.log.Warn("the supervisor can't be told", "state", state, "err", err)

@@ -132,7 +132,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
 			tick := newTicker(p, &config.Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
 			tasks, hearts := c.block(t, b, p)
-			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), notify: systemd.Notify, log: ownlog.New(&out, slog.LevelInfo)}
+			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), log: ownlog.New(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
@@ -167,7 +167,7 @@ func TestSupervisorCantBeTold(t *testing.T) {
 	var out lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&supervised{ready: closedChannel(), notify: systemd.Notify, log: ownlog.New(&out, slog.LevelInfo)}).Run(ctx); err != nil {
+	if err := (&supervised{ready: closedChannel(), log: ownlog.New(&out, slog.LevelInfo)}).Run(ctx); err != nil {
 		t.Error(err)
 	}
 	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 1 || !strings.Contains(got, "NOTIFY_SOCKET=") {
