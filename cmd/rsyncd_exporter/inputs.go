@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -294,9 +295,9 @@ func (in *inputs) ofKind(kind string) (sockets []socket) {
 }
 
 // hearts returns those of the datagram readers, which never wait for long.
-func (in *inputs) hearts() (hearts []heart) {
+func (in *inputs) hearts() (hearts []systemd.Heart) {
 	for _, r := range in.readers {
-		if h, ok := r.(heart); ok {
+		if h, ok := r.(systemd.Heart); ok {
 			hearts = append(hearts, h)
 		}
 	}

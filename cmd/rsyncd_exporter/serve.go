@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/pipeline"
 )
@@ -142,8 +143,8 @@ func (pr *program) run(ctx context.Context, listener *net.TCPListener) error {
 	stopPersisting := pr.startPersisting(ctx)
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
-	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &supervised{
-		ready: caughtUp, watchdog: pr.cfg.Watchdog, hearts: append(pr.in.hearts(), tick), log: pr.log,
+	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &systemd.Supervised{
+		Ready: caughtUp, Watchdog: pr.cfg.Watchdog, Hearts: append(pr.in.hearts(), tick), Log: pr.log,
 	}}
 	for _, r := range pr.in.readers {
 		tasks = append(tasks, r)

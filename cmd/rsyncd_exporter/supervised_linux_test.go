@@ -103,17 +103,17 @@ func (d blockedDialect) Scan([]byte, *receiver.Message) receiver.Discard {
 func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 	for _, c := range []struct {
 		name, stuck string
-		block       func(t *testing.T, b blockedSink, p *pipeline.Pipeline) (tasks []task, hearts []heart)
+		block       func(t *testing.T, b blockedSink, p *pipeline.Pipeline) (tasks []task, hearts []systemd.Heart)
 	}{
-		{"reader", "udp 127.0.0.1:0", func(t *testing.T, b blockedSink, p *pipeline.Pipeline) ([]task, []heart) {
+		{"reader", "udp 127.0.0.1:0", func(t *testing.T, b blockedSink, p *pipeline.Pipeline) ([]task, []systemd.Heart) {
 			u, err := datagram.ListenUDP("127.0.0.1:0", receiver.Source{Name: "udp 127.0.0.1:0"}, b, datagram.UDPOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			conn := dial(t, "udp", u.Addr().String())
-			return []task{u, taskFunc(func(context.Context) error { _, err := conn.Write([]byte("<30>x")); return err })}, []heart{u}
+			return []task{u, taskFunc(func(context.Context) error { _, err := conn.Write([]byte("<30>x")); return err })}, []systemd.Heart{u}
 		}},
-		{"pipeline", "session ticker", func(t *testing.T, b blockedSink, p *pipeline.Pipeline) ([]task, []heart) {
+		{"pipeline", "session ticker", func(t *testing.T, b blockedSink, p *pipeline.Pipeline) ([]task, []systemd.Heart) {
 			src := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: blockedDialect{b}}
 			return []task{taskFunc(func(context.Context) error {
 				p.Deliver(src, &receiver.Slab{Messages: [][]byte{[]byte("<30>x")}})
@@ -132,7 +132,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 			b := blockedSink{make(chan struct{}), make(chan struct{})}
 			tick := newTicker(p, &config.Config{Watchdog: watchdog}, slog.New(slog.DiscardHandler))
 			tasks, hearts := c.block(t, b, p)
-			s := &supervised{ready: closedChannel(), watchdog: watchdog, hearts: append(hearts, tick), log: ownlog.New(&out, slog.LevelInfo)}
+			s := &systemd.Supervised{Ready: closedChannel(), Watchdog: watchdog, Hearts: append(hearts, tick), Log: ownlog.New(&out, slog.LevelInfo)}
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- runAll(ctx, append(tasks, tick, s)) }()
@@ -167,7 +167,7 @@ func TestSupervisorCantBeTold(t *testing.T) {
 	var out lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&supervised{ready: closedChannel(), log: ownlog.New(&out, slog.LevelInfo)}).Run(ctx); err != nil {
+	if err := (&systemd.Supervised{Ready: closedChannel(), Log: ownlog.New(&out, slog.LevelInfo)}).Run(ctx); err != nil {
 		t.Error(err)
 	}
 	if got := out.String(); strings.Count(got, "msg=\"the supervisor can't be told\"") != 1 || !strings.Contains(got, "NOTIFY_SOCKET=") {

@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// What Notify tells, see sd_notify(3).
+// What is told, see sd_notify(3).
 const (
 	Ready    = "READY=1"    // everything is open
 	Stopping = "STOPPING=1" // the end has begun
 	Watchdog = "WATCHDOG=1" // still alive; see WatchdogInterval
 
-	ExtendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another Extension
+	extendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another extension
 )
 
-// Extension is the time that ExtendTimeout asks for.
-const Extension = 30 * time.Second
+// extension is the time that extendTimeout asks for.
+const extension = 30 * time.Second
 
-// notifyPatience is how long Notify waits for room in the supervisor's queue. A healthy one reads
+// notifyPatience is how long notify waits for room in the supervisor's queue. A healthy one reads
 // within milliseconds.
 const notifyPatience = time.Second
 
-// Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is
+// notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is
 // unset: then nobody asks. A supervisor that doesn't read holds up nobody: after a second the state
 // is dropped, and the error wraps os.ErrDeadlineExceeded.
-func Notify(state string) error {
+func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return nil
