@@ -35,8 +35,8 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	return l, nil
 }
 
-// webOptions returns what HTTP serves: /metrics, which is what metrics gathers, once ready returns
-// nil, and at / links to it and the health pages. log gets the errors of connections and scrapes.
+// webOptions returns what HTTP serves: /metrics, from what metrics gathers and only once ready
+// returns nil, and / with links to the pages. log gets the errors of connections and scrapes.
 func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
@@ -104,8 +104,8 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with
-// the counters that are durable.
+// liveDurable is inputs.live with STATE_DIR: it has only files that a restart would know, with their
+// durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.last()
@@ -124,10 +124,9 @@ func durableFiles(live, durable []metrics.File) (files []metrics.File) {
 	return files
 }
 
-// withoutClashes leaves out go_memstats_alloc_bytes, a gauge. In OpenMetrics a counter's family has
-// its name without _total, so that it would be one family of two types with the counter
-// go_memstats_alloc_bytes_total, which strict parsers refuse. Its value is that of
-// go_memstats_heap_alloc_bytes, while nothing else has the counter's.
+// withoutClashes leaves out the gauge go_memstats_alloc_bytes. In OpenMetrics, the counter
+// go_memstats_alloc_bytes_total belongs to a family of the same name, and strict parsers refuse a
+// family of two types. go_memstats_heap_alloc_bytes has the gauge's value.
 func withoutClashes(from prometheus.Gatherer) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := from.Gather()

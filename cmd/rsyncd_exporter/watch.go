@@ -11,12 +11,11 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// tickInterval is how often the sessions are looked at that only time ends.
+// tickInterval is how often sessions are ended that are over because of time alone.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come, and warns of host names that several machines have
-// and of inputs that are not understood. It is the pipeline's heart: each tick proves that the lock
-// could be had.
+// A ticker ends sessions whose time has come. It warns of host names that several machines share and
+// of inputs that are not understood. It is the pipeline's heart: each tick takes the lock.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
@@ -25,7 +24,7 @@ type ticker struct {
 	turns    atomic.Uint64
 }
 
-// newTicker returns a ticker that goes around often enough for the watchdog, if there is one.
+// newTicker returns a ticker that ticks often enough for the watchdog, if there is one.
 func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *ticker {
 	t := &ticker{
 		p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval,
