@@ -21,12 +21,11 @@ import (
 	"rsyncd_exporter/state"
 )
 
-// checkServe says why serve would refuse to start now: it opens what serve opens, by the same
-// functions and in the same order, and closes it. What can't be undone isn't done: no socket file,
-// lock or directory is made, and the sockets that are bound for a moment receive nothing.
+// checkServe prints why serve would refuse to start now. It opens what serve opens, by the same
+// functions and in the same order, and closes it. It does nothing that can't be undone: it makes no
+// socket file, lock or directory, and what it binds for a moment receives nothing.
 //
-// What is in use by an exporter that runs is no failure: who changes its settings checks them
-// beside it.
+// What a running exporter uses is no failure: people check new settings beside it.
 func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)
@@ -42,7 +41,7 @@ func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std s
 	return status
 }
 
-// refusalsOf returns all reasons, the first of which would be serve's.
+// refusalsOf returns all reasons for serve to refuse; serve would name the first.
 func refusalsOf(cfg *config.Config) (refusals []error) {
 	var open []io.Closer
 	defer func() {
@@ -73,7 +72,7 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 	return refusals
 }
 
-// pipelineConfig returns what serve's pipeline is made of, without what a restart keeps.
+// pipelineConfig returns the configuration of serve's pipeline, without what a restart keeps.
 func pipelineConfig(cfg *config.Config) pipeline.Config {
 	limits := rsynclog.DefaultLimits()
 	limits.TTL = cfg.SessionTTL

@@ -85,14 +85,13 @@ func inputsOf(cfg *config.Config) (list []input) {
 	return list
 }
 
-// local reports whether the messages come from this machine only, so that headers need no host
-// name.
+// local reports whether the messages' headers never name a host.
 func (d input) local() bool {
 	return d.kind == kindUnixgram || d.kind == kindStdin || d.kind == kindFile
 }
 
-// source returns what the pipeline is told of the input's messages. Of followed files, each is a
-// source of its own, see fileOptions.
+// source returns what the pipeline is told of the input's messages. Each followed file is a source
+// of its own, see fileOptions.
 func (d input) source(cfg *config.Config) (src receiver.Source, err error) {
 	src = receiver.Source{Input: d.kind, Name: d.String(), Wrapped: cfg.SyslogLogLines}
 	if d.kind == kindStdin || d.kind == kindFile {
@@ -194,8 +193,8 @@ func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kep
 	return in.files, err
 }
 
-// check returns why open would fail now. What it returns otherwise holds the address or the files
-// until it is closed, and is nil where nothing is held.
+// check returns why open would fail now. Otherwise the Closer, which may be nil, holds what open
+// would hold.
 func (d input) check(cfg *config.Config, p *pipeline.Pipeline) (io.Closer, error) {
 	src, err := d.source(cfg)
 	if err != nil {

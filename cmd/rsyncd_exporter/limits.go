@@ -16,14 +16,13 @@ import (
 	"rsyncd_exporter/internal/config"
 )
 
-// The most connections that are open at the same time, where open files are not scarce.
+// The most connections that are open at once, where open files are not scarce.
 const (
 	maxHTTPConnections   = 256
 	maxStreamConnections = 1024 // of each TCP and TLS listener
 )
 
-// A share is how many connections may be open at the same time, and what is left of the open files
-// for followed logs.
+// A share is how many connections may be open at once, and which descriptors followed logs may use.
 type share struct {
 	http, stream int
 	logs         int // a followed log's descriptor is lower, see follow.Options.Descriptors; 0: no limit
@@ -66,17 +65,17 @@ func shareOf(files, sockets, listeners int, follows bool) share {
 	return s
 }
 
-// A container's memory limit is a control group's (cgroups(7)). Go doesn't know of it, lets garbage
-// grow to as much as is in use, and is killed where collecting it would have been enough.
+// A container's memory limit is that of a control group (cgroups(7)). Go doesn't know of it: garbage
+// grows to as much as is in use, and the process is killed where collecting would have been enough.
 
-// memoryFiles hold the limit in bytes: of version 2, and of version 1, whose hierarchy has a name.
+// memoryFiles hold the limit in bytes, for version 2 and for version 1, whose hierarchy has a name.
 var memoryFiles = [...]struct{ controller, mount, file string }{
 	{"", "sys/fs/cgroup", "memory.max"},
 	{"memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 }
 
-// limitMemory has garbage collected before the container's limit is reached, unless GOMEMLIMIT says
-// when. Buffers of sockets and pages of files count for the container, too: they have a quarter.
+// limitMemory makes Go collect garbage before the container's limit is reached, unless GOMEMLIMIT is
+// set. A quarter of the limit is left to socket buffers and file pages, which count too.
 func limitMemory(log *slog.Logger) {
 	limit := memoryLimit("/")
 	if os.Getenv("GOMEMLIMIT") != "" || limit == math.MaxInt64 {
@@ -86,9 +85,9 @@ func limitMemory(log *slog.Logger) {
 	log.Debug("memory is limited by the control group", "limit", limit)
 }
 
-// memoryLimit returns the least limit of the control groups that the process is in, math.MaxInt64
-// if there is none. What a container sees are its own group's files at the place of the root's;
-// outside of one they are below, at the path that /proc/self/cgroup says.
+// memoryLimit returns the least limit of the control groups that the process is in, or math.MaxInt64.
+// A container sees its own group's files in the place of the root's; elsewhere they are at the path
+// in /proc/self/cgroup.
 func memoryLimit(root string) int64 {
 	least := int64(math.MaxInt64)
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
@@ -120,8 +119,7 @@ func listHas(list, member string) bool {
 	return strings.Contains(","+list+",", ","+member+",")
 }
 
-// limitIn returns what a file says; math.MaxInt64 for no limit, which is "max" or a number that no
-// machine has.
+// limitIn returns the limit in a file, math.MaxInt64 for none: "max", or more than any machine has.
 func limitIn(file string) int64 {
 	b, err := os.ReadFile(file)
 	if err != nil {

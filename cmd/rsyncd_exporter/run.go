@@ -49,10 +49,9 @@ func commands() []command {
 	}
 }
 
-// run is the program without its process: args are the arguments without the program's name, the
-// result is the exit status. The settings come from the process environment too, since envconfig
-// reads no other. It returns when the command is done; serve is done when ctx ends or a signal
-// arrives, see untilSignal.
+// run runs a command and returns the exit status. args are the arguments without the program's name.
+// Settings also come from the process environment, since envconfig reads no other. serve is done when
+// ctx ends or a signal arrives, see untilSignal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	std := stdio{stdin, stdout, stderr}
 	all := commands()
@@ -106,8 +105,8 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is
-	// nothing that SIGHUP could have read again.
+	// A log that nobody reads and a terminal that is gone are no reasons to end. Nothing is read again
+	// at SIGHUP.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
 	to, written := ownlog.Writer(std.err)
@@ -124,9 +123,9 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. From
-// then on these signals have their default action again, so the second one ends the process at
-// once. The caller calls stop when it has no more use for the context.
+// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. Then
+// these signals have their default action again: a second one ends the process at once. The caller
+// calls stop when it no longer needs the context.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

@@ -21,8 +21,8 @@ const maxMisunderstood = 16
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns of inputs of whose messages little or nothing is understood: each input once,
-// those with the same trouble at the same time in one warning.
+// misunderstood warns of inputs of which little or nothing is understood, each input once. Inputs
+// that have the same trouble at the same time share a warning.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
 	cfg  *config.Config
@@ -69,8 +69,7 @@ func countAlike(list []pipeline.Understanding, input string, why pipeline.Troubl
 	return n
 }
 
-// write writes one warning, or a mere note where all messages are other programs': that may well be
-// meant.
+// write writes one warning, or a note where all messages are other programs', which may be intended.
 func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, alike int) {
 	level, message := slog.LevelWarn, "few of an input's messages are understood"
 	switch {
@@ -100,7 +99,7 @@ func shorten(s string) string {
 	return s
 }
 
-// remedyFor says which setting, or what else, would help against a trouble.
+// remedyFor names the setting, or whatever else, that helps against a trouble.
 func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	switch wrapped := u.Samples[why]; {
 	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):

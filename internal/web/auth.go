@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password
-// at a time, whosever it is, and remembers a hundred. Credentials that the toolkit has accepted go
-// on to it at once, those that it has refused are answered without it, and the others wait for
-// their turn in a guessQueue. No password is kept.
+// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password at
+// a time, whoever sent it, and remembers a hundred. Credentials that the toolkit has accepted pass at
+// once, those that it has refused are refused here, and the others wait in a guessQueue. No password
+// is kept.
 type passwordGate struct {
 	toolkit http.Handler // calls the handler that behindPassword returns once it has accepted a request
 	web     *webFile
@@ -30,12 +30,11 @@ type passwordGate struct {
 func newPasswordGate(web *webFile, room int, log *slog.Logger) *passwordGate {
 	g := &passwordGate{web: web, queue: newGuessQueue(room), log: log}
 	rand.Read(g.salt[:])
-	_, _ = web.read() // so that it knows what is asked for from the start
+	_, _ = web.read() // the first read is what later ones are compared with
 	return g
 }
 
-// A passwordCheck goes with a request through exporter-toolkit, to know what the toolkit made of
-// it.
+// A passwordCheck travels with a request through exporter-toolkit, and learns its verdict.
 type passwordCheck struct {
 	gate     *passwordGate
 	settings *webSettings
