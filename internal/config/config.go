@@ -98,7 +98,7 @@ func (v *validator) load(args []string, sockets []systemd.Socket) (*Config, erro
 	return v.cfg, errors.Join(v.problems...)
 }
 
-// problem notes that a setting can't be used: why, and what to do about it.
+// problem records why a setting can't be used, and what to do about it.
 func (v *validator) problem(s *Setting, reason error, remedy string) {
 	v.problemWith(s, s.Value, reason, remedy)
 }
@@ -108,7 +108,7 @@ func (v *validator) problemWith(s *Setting, value string, reason error, remedy s
 	v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w: %s", s.Name, value, s.Origin, reason, remedy))
 }
 
-// doubt notes that the value of a setting, or one item of it, is allowed and still doubtful.
+// doubt warns that the value of a setting, or one item of it, is allowed but doubtful.
 func (v *validator) doubt(s *Setting, value, format string, args ...any) {
 	v.warn("%s=%q (from %s): %s", s.Name, value, s.Origin, fmt.Sprintf(format, args...))
 }
@@ -117,8 +117,8 @@ func (v *validator) warn(format string, args ...any) {
 	v.cfg.Warnings = append(v.cfg.Warnings, fmt.Sprintf(format, args...))
 }
 
-// lists reports lists that were given and have no item. Such a "," is a mistake, and must not let
-// everybody in. An empty variable is an unset one; an empty flag switches off what can be.
+// lists reports lists that were given without an item. Such a "," is a mistake, and must not let
+// everybody in. An empty variable counts as unset; an empty flag switches off what can be off.
 func (v *validator) lists() {
 	for i := range v.settings {
 		s := &v.settings[i]
@@ -138,8 +138,8 @@ func (v *validator) lists() {
 	}
 }
 
-// doors reports flags that name no file where a file would keep people out: --tls-client-ca=$CA,
-// and nobody has set CA.
+// doors reports empty flags whose file would keep people out: --tls-client-ca=$CA, and nobody has
+// set CA.
 func (v *validator) doors() {
 	for _, name := range []string{"TLS_CLIENT_CA", "TLS_CRL", "WEB_CONFIG"} {
 		if s := v.settings.get(name); s.Value == "" && s.Origin == s.Flag {
@@ -148,7 +148,7 @@ func (v *validator) doors() {
 	}
 }
 
-// together checks what is wrong only in company.
+// together reports settings that don't fit each other.
 func (v *validator) together() {
 	c, get := v.cfg, v.settings.get
 	inputs := []string{"LISTEN_UDP", "LISTEN_TCP", "LISTEN_TLS", "LISTEN_UNIXGRAM", "FILE"}
@@ -177,7 +177,7 @@ func (v *validator) together() {
 	}
 }
 
-// notAt reports those of a listener's addresses that can't be listened at beside another address.
+// notAt reports addresses that can't be used beside another one.
 func (v *validator) notAt(s *Setting, addresses []string, what, other string) {
 	for _, a := range addresses {
 		if overlap(a, other) {
@@ -186,13 +186,13 @@ func (v *validator) notAt(s *Setting, addresses []string, what, other string) {
 	}
 }
 
-// seesAllUsers reports whether users have the numbers here that they have elsewhere, by
-// /proc/self/uid_map (user_namespaces(7)).
+// seesAllUsers reports whether users have the same numbers here as outside, by /proc/self/uid_map
+// (user_namespaces(7)).
 func seesAllUsers(uidMap string) bool {
 	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// apart reports addresses of one listener that can't be listened at together.
+// apart reports addresses of one setting that can't be used together.
 func (v *validator) apart(s *Setting, addresses []string) {
 	for i, a := range addresses {
 		for _, b := range addresses[:i] {
@@ -203,8 +203,8 @@ func (v *validator) apart(s *Setting, addresses []string) {
 	}
 }
 
-// overlap reports whether two valid addresses can't be listened at together, as far as is known
-// without looking up names: they are the same, or a wildcard includes the other.
+// overlap reports whether two valid addresses can't be used together: they are the same, or one is
+// a wildcard that includes the other. It looks up no names.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -214,8 +214,8 @@ func overlap(a, b string) bool {
 	return hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA)
 }
 
-// covers reports whether a wildcard takes the other host's addresses: 0.0.0.0 those of IPv4, :: and
-// none all.
+// covers reports whether a wildcard includes the host: 0.0.0.0 includes IPv4, :: and the empty host
+// include all.
 func covers(wildcard, host string) bool {
 	ip, _ := netip.ParseAddr(host)
 	switch wildcard {

@@ -27,8 +27,7 @@ func (v *validator) readConf() {
 	v.conf = conf
 }
 
-// modules returns the names given and those of RSYNCD_CONF, and notes the log formats that the
-// latter gives.
+// modules returns the names given and those of RSYNCD_CONF, and takes the latter's log formats.
 func (v *validator) modules(s *Setting) []string {
 	modules := items(s)
 	if v.conf == nil {
@@ -60,11 +59,10 @@ func (v *validator) modules(s *Setting) []string {
 	return modules
 }
 
-// autoFiles is what FILE says for all log files that RSYNCD_CONF names. A file of that name is
-// ./auto.
+// autoFiles in FILE stands for all log files that RSYNCD_CONF names. A file of that name is ./auto.
 const autoFiles = "auto"
 
-// withAuto returns the items of FILE, with the files of RSYNCD_CONF in the place of auto.
+// withAuto returns the items of FILE, with auto replaced by the files of RSYNCD_CONF.
 func (v *validator) withAuto(s *Setting) []string {
 	list := items(s)
 	at := slices.Index(list, autoFiles)
@@ -100,7 +98,7 @@ func (v *validator) withAuto(s *Setting) []string {
 // A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
-// logFiles returns the log files that an rsyncd.conf names, each once: first the daemon's own,
+// logFiles returns the log files that an rsyncd.conf names, each once, and first the daemon's own,
 // where sessions begin.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
@@ -118,18 +116,17 @@ func (r *confReader) logFiles() (all []confLog) {
 	return all
 }
 
-// logsToSyslog reports whether a part of what the daemon logs goes to syslog: its own messages, or
-// those of a module.
+// logsToSyslog reports whether the daemon, or one of its modules, logs to syslog.
 func (r *confReader) logsToSyslog() bool {
 	noFile := func(m confModule) bool { return m.logFile == "" }
 	return noFile(r.defaults) || slices.ContainsFunc(r.modules, noFile)
 }
 
-// confVariable is one that rsyncd replaces by a value (loadparm.c: expand_vars).
+// confVariable matches a variable that rsyncd replaces by its value (loadparm.c: expand_vars).
 var confVariable = regexp.MustCompile(`%[A-Za-z_][A-Za-z0-9_]*%`)
 
-// cannotFollow says why a log file of rsyncd.conf can't be followed by its name, and what to do;
-// the reason is empty where it can.
+// cannotFollow returns why a log file of rsyncd.conf can't be followed by its name, and what to do;
+// the reason is empty if it can.
 func cannotFollow(path string) (reason, remedy string) {
 	if name := confVariable.FindString(path); name != "" {
 		return "only rsyncd knows the value of " + name, "name these files in FILE, as a pattern"
@@ -145,7 +142,7 @@ func cannotFollow(path string) (reason, remedy string) {
 	return "", ""
 }
 
-// daemon notes which of the followed files are one daemon's, by RSYNCD_CONF.
+// daemon finds out which followed files belong to one daemon, by RSYNCD_CONF.
 func (v *validator) daemon() {
 	if v.conf == nil {
 		return
@@ -221,8 +218,8 @@ func expand(path string) []string {
 	return all
 }
 
-// HostOf returns the host of a followed file's lines, empty where they name it themselves. All
-// files of one daemon have the host of the first that has one.
+// HostOf returns the host of a followed file's lines, or nothing where the lines name it. All files
+// of one daemon share the host of the first file that has one.
 func (c *Config) HostOf(path string) string {
 	if c.FileHost == nil {
 		return ""

@@ -50,9 +50,9 @@ func (v *validator) files(s *Setting) []string {
 	return files
 }
 
-// legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one,
-// else a pattern if it is one. The script that this program replaces knew no patterns, but who
-// quotes one for the shell means it.
+// legacyPath returns the item of FILE for a path given with -p. A file of that very name goes
+// before a pattern. The script that this program replaces knew no patterns, but whoever quotes one
+// for the shell means it.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
 		return follow.QuotePattern(name)
@@ -63,7 +63,7 @@ func legacyPath(name string) string {
 	return name
 }
 
-// lookAtPattern reports a pattern of files that matches nothing, or more than it should.
+// lookAtPattern reports a pattern that matches nothing, or more than it should.
 func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	if !utf8.ValidString(pattern) {
 		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
@@ -87,8 +87,8 @@ func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	}
 }
 
-// lookAtFile reports a file that can't be followed. It returns nil where there is nothing to
-// compare with other files.
+// lookAtFile reports a file that can't be followed. It returns nil where there is no file to
+// compare with others.
 func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	if name == "-" || follow.IsPattern(name) {
 		return nil

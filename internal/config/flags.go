@@ -32,8 +32,8 @@ func LegacyFlags() []LegacyFlag {
 	}
 }
 
-// parseFlags takes settings from the flags. extra adds flags of a command's own and may be nil.
-// Where help is asked for, flag.ErrHelp is among the problems.
+// parseFlags takes settings from the flags. extra, which may be nil, adds a command's own flags. If
+// help is asked for, flag.ErrHelp is among the problems.
 func (v *validator) parseFlags(args []string, extra func(*flag.FlagSet)) {
 	fs := v.flagSet(extra)
 	for {
@@ -109,7 +109,7 @@ func strayArgument(arg string) error {
 	return fmt.Errorf("unexpected argument %q: %s", arg, remedy)
 }
 
-// flagProblem says what is wrong with a flag that the flag set refuses.
+// flagProblem returns what is wrong with a flag that the flag set refuses.
 func flagProblem(fs *flag.FlagSet, arg string) error {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	if fs.Lookup(name) != nil {
@@ -125,7 +125,7 @@ func flagProblem(fs *flag.FlagSet, arg string) error {
 		text.Printable(arg), text.DidYouMean("--"+name, names))
 }
 
-// setLegacyFile implements -p. The path is a single one, commas and all.
+// setLegacyFile implements -p. A comma is part of the path.
 func setLegacyFile(v *validator, path string) error {
 	if path == "" {
 		return errors.New(`-p "": no file named: write -p /var/log/rsyncd.log`)

@@ -15,7 +15,7 @@ import (
 // envPrefix is what the names of all variables start with, less its underscore.
 const envPrefix = "RSYNCD_EXPORTER"
 
-// A Setting is one setting: its declaration, its text as given and where that came from.
+// A Setting is a setting's declaration, its text as given, and where that came from.
 //
 // A list has its items separated by commas, and repeating its flag adds to it.
 type Setting struct {
@@ -31,7 +31,7 @@ type Setting struct {
 	Origin string // "default", the variable's name, or the flag
 }
 
-// A listKind says what a list without an item means; it is empty for what is no list. See
+// A listKind says what a list without an item means; it is empty for other settings. See
 // validator.lists.
 type listKind string
 
@@ -64,7 +64,7 @@ func (s *Setting) off() bool {
 	return v == "" || v == "off"
 }
 
-// set takes a value from somewhere else than the default.
+// set replaces the default.
 func (s *Setting) set(value, origin string) { s.Value, s.Origin = value, origin }
 
 // settings are all settings, in the order of the documentation.
@@ -83,13 +83,13 @@ func (all settings) get(name string) *Setting {
 	panic("no setting is called " + name)
 }
 
-// readEnvironment takes the settings from the variables of this process. The problems are variables
-// with unknown names.
+// readEnvironment takes the settings from the variables of this process. It returns a problem for
+// each unknown variable with the prefix.
 //
-// envconfig reads into a struct that is made here, with a field of text for each setting: it would
-// stop at the first value that it can't convert, and have an empty variable override the default.
-// Without the tag "envconfig" it takes variables with the prefix only; LOG_LEVEL or FILE may well
-// be somebody else's.
+// envconfig reads into a struct made here, with a string for each setting, since it stops at the
+// first value that it can't convert and lets empty variables override defaults. The fields have no
+// tag "envconfig": with it, variables without the prefix would count, and LOG_LEVEL or FILE may be
+// somebody else's.
 func (all settings) readEnvironment() []error {
 	var fields []reflect.StructField
 	for i := range all {

@@ -38,8 +38,8 @@ func (r Role) kind() systemd.Kind {
 	return ""
 }
 
-// roleOf says what a passed socket is for: by its name, if that is a role's, else by its kind, and
-// of TCP sockets by the settings' addresses.
+// roleOf returns what a passed socket is for. Its name decides, if it is a role's, then its kind,
+// and for TCP the addresses in the settings.
 func roleOf(sock systemd.Socket, all settings) (Role, error) {
 	named := Role(sock.Name)
 	switch want := named.kind(); {
@@ -63,8 +63,8 @@ func roleOf(sock systemd.Socket, all settings) (Role, error) {
 		"its unit", sock)
 }
 
-// assign finds the roles of the passed sockets. Where one takes messages, LISTEN_UDP's default is
-// not meant.
+// assign finds the roles of the passed sockets. If one of them takes messages, LISTEN_UDP is off by
+// default.
 func (v *validator) assign(sockets []systemd.Socket) {
 	udp, tls := v.settings.get("LISTEN_UDP"), v.settings.get("LISTEN_TLS")
 	for _, sock := range sockets {

@@ -39,9 +39,9 @@ type confReader struct {
 
 const global = -1
 
-// loadRsyncdConf returns what an rsyncd.conf says, itself or through &include and &merge: the
-// modules in their order, and in defaults what holds outside of any. The error is for files that
-// can't be read and for sections that rsyncd would refuse too, with file and line.
+// loadRsyncdConf reads an rsyncd.conf and what it includes and merges: the modules in their order,
+// and in defaults what holds outside of any. Files that can't be read and sections that rsyncd
+// refuses too are errors, with file and line.
 func loadRsyncdConf(path string) (*confReader, error) {
 	r := newConfReader()
 	if err := r.file(path, 0); err != nil {
@@ -97,7 +97,7 @@ func (r *confReader) text(path string, content []byte, depth int) error {
 	return nil
 }
 
-// confSpace is what C's isspace is true for, less the line feed, which ends lines.
+// confSpace are the characters of C's isspace without the line feed.
 const confSpace = " \t\v\f\r"
 
 // cutConfLine cuts the first line off text. A backslash at the end of a line joins it with the
@@ -213,8 +213,8 @@ func (r *confReader) directive(line string, depth int) error {
 	return nil
 }
 
-// include reads a file whose parameters outside of modules end with it. What follows is outside of
-// any module (loadparm.c: do_section, "]push" and "]pop").
+// include reads a file whose parameters outside of modules hold in it only. What follows it is
+// outside of any module (loadparm.c: do_section, "]push" and "]pop").
 func (r *confReader) include(path string, depth int) error {
 	defaults := r.defaults
 	r.section = global

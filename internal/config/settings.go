@@ -62,9 +62,9 @@ const (
 	maxFilePoll = time.Hour
 )
 
-// table declares all settings, in the order of the documentation. What reads the environment and
-// the flags, the help text and the README's table are made from it. A row's read stores the value
-// in v.cfg, or notes what is wrong with it.
+// table declares all settings, in the order of the documentation. The environment and the flags are
+// read by it, and the help and the README's table are made from it. A row's read stores the value
+// in v.cfg, or records what is wrong with it.
 func (v *validator) table() settings {
 	c := v.cfg
 	return settings{

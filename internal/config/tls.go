@@ -11,7 +11,7 @@ import (
 	"rsyncd_exporter/receiver/stream"
 )
 
-// sans returns the names of which a client's certificate must have one.
+// sans returns the names of which a client's certificate must have at least one.
 func (v *validator) sans(s *Setting) (sans []stream.SAN) {
 	for _, name := range items(s) {
 		san, err := stream.ParseSAN(name)
@@ -24,8 +24,8 @@ func (v *validator) sans(s *Setting) (sans []stream.SAN) {
 	return sans
 }
 
-// credentials reports what the settings of TLS lack. Their files are read only if something listens
-// for TLS.
+// credentials reports what is missing for TLS. It reads the files only if something listens for
+// TLS.
 func (v *validator) credentials() {
 	get := v.settings.get
 	for _, name := range []string{"TLS_ALLOWED_SANS", "TLS_CRL"} {

@@ -54,8 +54,7 @@ func parseByteSize(s string) (ByteSize, error) {
 	return ByteSize(n << shift), nil
 }
 
-// String returns the size in the largest unit that it is a whole number of. parseByteSize reads it
-// back.
+// String returns the size in the largest unit that divides it. parseByteSize reads it back.
 func (b ByteSize) String() string {
 	n, unit := b, ""
 	for _, u := range byteUnits {
@@ -105,7 +104,7 @@ func (v *validator) number(least, most int) func(*Setting) int {
 	}
 }
 
-// asGiven returns the text of a setting that needs no check of its own.
+// asGiven returns the text of a setting that needs no check here.
 func asGiven(s *Setting) string { return s.Value }
 
 // mode reads octal permissions, with or without the leading 0 or 0o.
@@ -119,7 +118,7 @@ func (v *validator) mode(s *Setting) fs.FileMode {
 	return fs.FileMode(n)
 }
 
-// oneOf returns which of the words a setting is; a problem counts as the first.
+// oneOf returns the index of the word that a setting is, 0 if it is none.
 func (v *validator) oneOf(s *Setting, words ...string) int {
 	i := slices.Index(words, strings.TrimSpace(s.Value))
 	if i < 0 {
@@ -128,7 +127,7 @@ func (v *validator) oneOf(s *Setting, words ...string) int {
 	return max(i, 0)
 }
 
-// second returns what reads whether a setting is the second of two words.
+// second returns a function that reports whether a setting is the second of two words.
 func (v *validator) second(first, second string) func(*Setting) bool {
 	return func(s *Setting) bool { return v.oneOf(s, first, second) == 1 }
 }
@@ -255,8 +254,8 @@ func (v *validator) globs(s *Setting) []string {
 	return tags
 }
 
-// checkAddress says why an address can't be listened at, and what to write instead, with the usual
-// port; the reason is empty where it can. It looks up no name.
+// checkAddress returns why nobody can listen at an address, and what to write instead, with the
+// usual port. The reason is empty if it is valid. It looks up no names.
 func checkAddress(a, usual string) (reason, remedy string) {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil {
@@ -279,7 +278,7 @@ func addressExample(port string) string {
 	return fmt.Sprintf("write 127.0.0.1:%s, [::1]:%[1]s, or :%[1]s for all addresses", port)
 }
 
-// checkBareAddress is checkAddress for what err says is no host and port.
+// checkBareAddress is checkAddress for what is no host and port, as err says.
 func checkBareAddress(a, usual string, err error) (reason, remedy string) {
 	if _, rest, ok := strings.Cut(a, "://"); ok {
 		return "it is a URL", "write the address alone, such as " + strings.TrimRight(rest, "/")
@@ -305,8 +304,8 @@ func checkBareAddress(a, usual string, err error) (reason, remedy string) {
 	return err.Error(), addressExample(usual)
 }
 
-// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores). One whose
-// last label is a number is a mistyped address.
+// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores). If the last
+// label is a number, it is a mistyped address.
 func isHostName(s string) bool {
 	const label = `[0-9A-Za-z_-]{0,62}`
 	name := regexp.MustCompile(`^([0-9A-Za-z_]` + label + `\.)*` + label + `[A-Za-z_-][0-9A-Za-z_-]*\.?$`)
@@ -324,7 +323,7 @@ func (v *validator) logFormat(s *Setting) string {
 	return s.Value
 }
 
-// checkLogFormat warns of what can't be told apart for certain in transfer lines of a log format.
+// checkLogFormat warns of what is ambiguous in a log format's transfer lines.
 func checkLogFormat(format string) (warnings []string, err error) {
 	parser, err := rsynclog.NewParser(format)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package ownlog is the exporter's own log: limited in rate, and no reason to wait for whoever
-// reads it.
+// Package ownlog is the exporter's own log. Its rate is limited, and nobody who logs waits for its
+// reader.
 package ownlog
 
 import (
@@ -18,9 +18,9 @@ const (
 	logMessages = 1000        // messages that are told apart; those beyond share one limit
 )
 
-// New returns the exporter's own log. Of each message, 10 records a second are written; the next
-// one after that carries the number of those that were not, as "suppressed". slog's text handler
-// quotes whatever isn't plain text, so that no value can forge a line.
+// New returns a log that writes at most 10 records a second of each message. The next record
+// carries the number of those left out, as "suppressed". slog's text handler quotes whatever isn't
+// plain text, so no value can forge a line.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(&limitHandler{
 		Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}),
@@ -28,8 +28,8 @@ func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	})
 }
 
-// ErrorLog returns a log for net/http and promhttp, whose texts hold addresses: it keeps them out
-// of the message, which the limit goes by.
+// ErrorLog returns a log for net/http and promhttp. Their texts hold addresses, so it keeps them
+// out of the message, on which the limit depends.
 func ErrorLog(l *slog.Logger, message string) *log.Logger {
 	return log.New(logWriter(func(line string) { l.Warn(message, "err", line) }), "", 0)
 }

@@ -17,10 +17,9 @@ const (
 	logEnd      = 5 * time.Second        // and for all of them
 )
 
-// A logQueue writes log lines in a goroutine of its own. So nobody who logs waits for whoever reads
-// the log: a pipe that nobody reads holds up neither the start nor the end, nor a scrape. When the
-// queue is full, the oldest line is dropped; a line in its place says how many were. So the last
-// one, which says why the program ends, is kept.
+// A logQueue writes log lines in a goroutine of its own, so that a pipe that nobody reads delays
+// neither start nor end nor a scrape. A full queue drops the oldest line, and a line in its place
+// says how many were dropped. So the last line, which says why the program ends, is kept.
 type logQueue struct {
 	to      io.Writer
 	wake    chan struct{} // has one when there may be lines
@@ -33,8 +32,8 @@ type logQueue struct {
 	dropped int // before the first line
 }
 
-// newLogQueue returns a queue for what can hold up who writes to it. Its owner calls end, once, as
-// the last thing that the program does.
+// newLogQueue returns a queue in front of a writer that may block. Its owner calls end once, as the
+// last thing that the program does.
 func newLogQueue(to io.Writer) *logQueue {
 	q := &logQueue{to: to, wake: make(chan struct{}, 1), ending: make(chan struct{}), written: make(chan struct{})}
 	go q.run()
@@ -76,8 +75,8 @@ func (q *logQueue) run() {
 	}
 }
 
-// first takes the first line from the queue, nil if there is none, and says how many were dropped
-// before it.
+// first takes the first line from the queue, nil if there is none, and returns how many were
+// dropped before it.
 func (q *logQueue) first() (line []byte, dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,8 +88,7 @@ func (q *logQueue) first() (line []byte, dropped int) {
 	return line, dropped
 }
 
-// end waits until everything is written, as long as somebody reads. Whoever still logs after that
-// is not heard.
+// end waits until everything is written, as long as somebody reads. What is logged later is lost.
 func (q *logQueue) end() {
 	close(q.ending)
 	all := time.After(logEnd)
@@ -109,8 +107,8 @@ func (q *logQueue) end() {
 	}
 }
 
-// Writer returns where the log of the program goes, and what is called at the end. Only a
-// descriptor can hold up who writes to it.
+// Writer returns a writer for the program's log, and a function to call at the end. Only files get
+// a queue, since only they can block.
 func Writer(w io.Writer) (log io.Writer, end func()) {
 	if f, ok := w.(*os.File); ok {
 		q := newLogQueue(f)

@@ -1,5 +1,4 @@
-// Package readfile reads small files that people name, without waiting for ever and without taking
-// all memory.
+// Package readfile reads small files that settings name, in bounded time and memory.
 package readfile
 
 import (
@@ -12,22 +11,22 @@ import (
 	"time"
 )
 
-// readPatience is how long a file that a setting names may take to be read. One on a file server
-// that is gone would take for ever.
+// readPatience is how long reading a file may take. A file server that is gone would take for ever.
 const readPatience = 5 * time.Second
 
-// A Reader reads one file at a time. It holds a token while a read is under way, also one that
-// nobody waits for any more, so that a file server that is gone costs one thread, not one for each
+// A Reader reads one file at a time. It holds a token while a read is under way, even if nobody
+// waits for it any more, so that a file server that is gone costs one thread, not one for each
 // attempt.
 type Reader chan struct{}
 
+// NewReader returns a Reader that is not busy.
 func NewReader() Reader { return make(Reader, 1) }
 
-// Read reads a file once, see Reader.read.
+// Read reads one file, see Reader.Read.
 func Read(path string, most int) ([]byte, error) { return NewReader().Read(path, most) }
 
-// read returns what a regular file of at most so many bytes holds. It waits for readPatience at
-// most, and never for the writer of a FIFO or for a terminal.
+// Read returns the content of a regular file of at most most bytes. It takes readPatience at most,
+// and never waits for the writer of a FIFO or for a terminal.
 func (r Reader) Read(path string, most int) ([]byte, error) {
 	type result struct {
 		content []byte
@@ -55,7 +54,7 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 	}
 }
 
-// readRegular reads a regular file of at most so many bytes.
+// readRegular reads a regular file of at most most bytes.
 func readRegular(path string, most int) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {

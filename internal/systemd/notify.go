@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What is told, see sd_notify(3).
+// The states that notify sends, see sd_notify(3).
 const (
 	Ready    = "READY=1"    // everything is open
 	Stopping = "STOPPING=1" // the end has begun
@@ -24,9 +24,9 @@ const extension = 30 * time.Second
 // within milliseconds.
 const notifyPatience = time.Second
 
-// notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is
-// unset: then nobody asks. A supervisor that doesn't read holds up nobody: after a second the state
-// is dropped, and the error wraps os.ErrDeadlineExceeded.
+// notify sends the supervisor a state of one or more lines. Without NOTIFY_SOCKET it does nothing.
+// It waits a second at most for a supervisor that doesn't read; then the error wraps
+// os.ErrDeadlineExceeded.
 func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -47,8 +47,8 @@ func notify(state string) error {
 	return nil
 }
 
-// WatchdogInterval returns how often the supervisor wants to be told Watchdog, at least; it is best
-// told twice as often. Zero means that it doesn't watch this process. See sd_watchdog_enabled(3).
+// WatchdogInterval returns how often the supervisor wants Watchdog at least; send it twice as
+// often. Zero means that it doesn't watch this process. See sd_watchdog_enabled(3).
 func WatchdogInterval() (time.Duration, error) {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

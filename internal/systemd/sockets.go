@@ -39,10 +39,10 @@ const firstFD = 3
 // maxFDs is far more than anybody has sockets; a larger LISTEN_FDS is a mistake.
 const maxFDs = 1000
 
-// Sockets returns the sockets passed to this process and removes the variables that tell of them,
-// so that no child takes them for its own. Call it once, first. The error joins all problems, with
-// one remedy each; no socket is usable then. The warning, if any, is about sockets that are for
-// another process, which is no error: they may have been for the one that started this.
+// Sockets returns the sockets passed to this process, and removes the variables that describe them,
+// so that no child takes them for its own. Call it once, first. The error joins all problems, each
+// with its remedy; then no socket is usable. The warning, if any, is about sockets meant for
+// another process, perhaps the one that started this.
 func Sockets() (sockets []Socket, warning string, err error) {
 	pid, count, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES")
 	_, named := os.LookupEnv("LISTEN_FDNAMES")
@@ -137,7 +137,7 @@ func (s *Socket) identify() error {
 	return s.identifyTransport(kind)
 }
 
-// identifyTransport tells UDP, and TCP that listens, from all else over IP.
+// identifyTransport accepts UDP, and TCP that listens.
 func (s *Socket) identifyTransport(kind int) error {
 	switch kind {
 	case unix.SOCK_DGRAM:
@@ -154,8 +154,8 @@ func (s *Socket) identifyTransport(kind int) error {
 	return fmt.Errorf("%s is neither UDP nor TCP: write ListenDatagram= or ListenStream= in the socket unit", s.Address)
 }
 
-// Covers reports whether what would be bound for address, a "host:port" or a path, is received by
-// this socket already. A host name is covered by wildcards only, since it isn't looked up.
+// Covers reports whether this socket already receives what a socket bound to address, a "host:port"
+// or a path, would. It looks up no host names, so only wildcards cover them.
 func (s Socket) Covers(address string) bool {
 	if s.Kind == Unixgram {
 		return s.coversPath(address)

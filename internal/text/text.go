@@ -1,4 +1,4 @@
-// Package text prepares strings that others have chosen for people to read.
+// Package text makes strings that others have chosen fit for people to read.
 package text
 
 import (
@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// DidYouMean returns " (did you mean X?)" for the known name most like it, or nothing where none
-// is.
+// DidYouMean returns " (did you mean X?)" for the most similar known name, or nothing if none is
+// similar.
 func DidYouMean(name string, known []string) string {
 	best, least := "", 1+max(2, len(strings.TrimPrefix(name, "RSYNCD_EXPORTER_"))/3)
 	for _, k := range known {
@@ -47,8 +47,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// OneLine returns a text, which may hold names that others have chosen, without control characters:
-// as Go writes them.
+// OneLine returns a text with its control characters escaped as Go writes them.
 func OneLine(text any) string {
 	var b strings.Builder
 	for _, r := range fmt.Sprint(text) {
@@ -61,7 +60,7 @@ func OneLine(text any) string {
 	return b.String()
 }
 
-// Printable returns s as it is if it is plain, quoted otherwise.
+// Printable returns s as it is if it is plain, and quoted otherwise.
 func Printable(s string) string {
 	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` {
 		return q

@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password at
-// a time, whoever sent it, and remembers a hundred. Credentials that the toolkit has accepted pass at
-// once, those that it has refused are refused here, and the others wait in a guessQueue. No password
-// is kept.
+// A passwordGate stands before exporter-toolkit's basic authentication, which checks one password
+// at a time, whoever sent it, and remembers a hundred. Credentials that the toolkit has accepted
+// pass at once, those that it has refused are refused here, and the others wait in a guessQueue. No
+// password is kept.
 type passwordGate struct {
 	toolkit http.Handler // calls the handler that behindPassword returns once it has accepted a request
 	web     *webFile
@@ -84,8 +84,7 @@ func (g *passwordGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.toolkit.ServeHTTP(answer, r)
 }
 
-// behindPassword returns the handler that exporter-toolkit is to call: only what comes here has
-// been accepted.
+// behindPassword returns the handler that exporter-toolkit calls with the requests that it accepts.
 func behindPassword(pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		check, ok := r.Context().Value(passwordCheckKey{}).(*passwordCheck)
@@ -97,8 +96,8 @@ func behindPassword(pages http.Handler) http.Handler {
 	})
 }
 
-// accept ends a check of credentials that are right. It returns false where the toolkit can't have
-// checked what was to be checked, since it has read another WEB_CONFIG than the gate.
+// accept ends the check of right credentials. It returns false if the toolkit has read another
+// WEB_CONFIG than the gate, and so has checked something else.
 func (c *passwordCheck) accept() bool {
 	now, err := c.gate.web.read()
 	if err != nil || now != c.settings || !c.offered {
@@ -111,8 +110,8 @@ func (c *passwordCheck) accept() bool {
 	return true
 }
 
-// end ends a check that has not ended before. Whatever the answer, 401 apart, nothing is known of
-// the credentials then.
+// end ends a check that accept has not ended. Only 401 says something about the credentials; any
+// other answer leaves them unknown.
 func (c *passwordCheck) end(status int) {
 	if c.over {
 		return
@@ -130,8 +129,8 @@ func (c *passwordCheck) end(status int) {
 	}
 }
 
-// key returns what credentials are known by. The user's hash is a part of it, so that a changed
-// password is a new key; the salt makes it useless to anybody else.
+// key returns what stands for credentials. It includes the user's hash, so that a changed password
+// has a new key; the salt makes it useless to anybody else.
 func (g *passwordGate) key(s *webSettings, user, password string) (key credentialKey) {
 	mac := hmac.New(sha256.New, g.salt[:])
 	for _, part := range []string{user, s.users[user], password} {
@@ -159,7 +158,7 @@ func (g *passwordGate) report(err error) {
 	g.broken = text
 }
 
-// A statusRecorder notes the status of an answer.
+// A statusRecorder records the status of an answer.
 type statusRecorder struct {
 	http.ResponseWriter
 	status int

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Bounds of what passwords cost that have not been checked before. A check is a bcrypt, some 70 ms
-// of a processor at the usual cost, and a pause.
+// What unknown passwords may cost. A check is a bcrypt, about 70 ms of a processor at the usual
+// cost, and a pause.
 const (
 	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
@@ -20,8 +20,8 @@ const (
 	badLogins      = 4096            // and as wrong
 )
 
-// A credentialKey stands for a user, the hash of the user's password, and a password, see
-// passwordGate.key.
+// A credentialKey stands for a user, the hash of that user's password, and the password offered;
+// see passwordGate.key.
 type credentialKey [32]byte
 
 // A verdict says what becomes of a request with a password.
@@ -35,10 +35,10 @@ const (
 	isGone                  // the client has given up
 )
 
-// A guessQueue has passwords wait that have not been checked before, and checks them one at a time.
-// A flood of wrong ones keeps nobody out: where there is no room, the network goes that has the
-// most of them, and every second turn is that of the network whose last turn is the longest ago.
-// What had to go unchecked comes first when it comes again.
+// A guessQueue holds passwords that have not been checked before, and lets one at a time be
+// checked. A flood of wrong ones keeps nobody out: when the queue is full, the network with the
+// most guesses loses one, and every second turn goes to the network that has waited longest since
+// its last. Guesses that were put off go first when they come again.
 type guessQueue struct {
 	room int // how many may wait
 
@@ -54,7 +54,7 @@ type guessQueue struct {
 	served  map[netip.Prefix]uint64 // the last turn of a network
 }
 
-// A guess is a request that waits.
+// A guess is a request that waits for its check.
 type guess struct {
 	key      credentialKey
 	networks [4]netip.Prefix // that its source is in, the widest first
@@ -68,7 +68,8 @@ func newGuessQueue(room int) *guessQueue {
 	}
 }
 
-// enter says what becomes of a request, once that is known. After isNext the caller calls finish.
+// enter returns what becomes of a request, once that is known. After isNext the caller must call
+// finish.
 func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.Addr) verdict {
 	q.mu.Lock()
 	switch {
@@ -102,7 +103,7 @@ func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.
 	}
 }
 
-// leave takes a guess out, unless its verdict is there already.
+// leave removes a guess, unless it already has its verdict.
 func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -110,8 +111,8 @@ func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	return <-g.verdict
 }
 
-// remove tells a guess its verdict and takes it out, if it waits. The caller holds the lock, as for
-// all that follows down to choose.
+// remove gives a waiting guess its verdict and removes it. The caller holds the lock, also for the
+// functions below down to choose.
 func (q *guessQueue) remove(g *guess, v verdict) {
 	i := slices.Index(q.waiting, g)
 	if i < 0 {
@@ -124,9 +125,8 @@ func (q *guessQueue) remove(g *guess, v verdict) {
 	g.verdict <- v
 }
 
-// leastFit returns who makes room: one of the network that has the most, of these one whose
-// credentials come the most often, rather one that was not put off before, and of these the last
-// that came.
+// leastFit returns who makes room: a guess from the network with the most; among those, one with
+// the most frequent credentials; preferably one that was not put off before; the latest of them.
 func (q *guessQueue) leastFit() *guess {
 	fit := slices.Clone(q.waiting)
 	for level := range len(guess{}.networks) {
@@ -139,7 +139,7 @@ func (q *guessQueue) leastFit() *guess {
 	return fit[len(fit)-1]
 }
 
-// next gives a guess its turn if there is one and nobody else has it.
+// next gives the next guess its turn, unless another has it.
 func (q *guessQueue) next() {
 	if q.busy || len(q.waiting) == 0 {
 		return
@@ -161,9 +161,9 @@ func (q *guessQueue) next() {
 	q.remove(g, isNext)
 }
 
-// choose returns whose turn it is. Every second turn goes to the network whose last one is the
-// longest ago, so that nobody waits behind a flood of another network. The others go by the order
-// in which requests came, so that nobody waits for ever where each comes from a network of its own.
+// choose returns whose turn it is. Every second turn goes to the network that was served longest
+// ago, so that nobody waits behind another network's flood. The others go by arrival, so that
+// nobody waits for ever when each request comes from another network.
 func (q *guessQueue) choose() *guess {
 	fit := slices.Clone(q.waiting)
 	if q.turns%2 == 0 {
@@ -179,8 +179,8 @@ func (q *guessQueue) choose() *guess {
 	return fit[0]
 }
 
-// finish ends the turn of credentials: isGood and isBad are remembered, and are what others get who
-// wait with the same. isPutOff is for a check that did not take place.
+// finish ends a turn. isGood and isBad are remembered, and apply to all who wait with the same
+// credentials. isPutOff means that the check did not take place.
 func (q *guessQueue) finish(key credentialKey, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -194,14 +194,14 @@ func (q *guessQueue) finish(key credentialKey, v verdict) {
 	})
 }
 
-// forget ends the privilege of credentials that are not right any more.
+// forget drops credentials that are no longer right.
 func (q *guessQueue) forget(key credentialKey) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.good.remove(key)
 }
 
-// note remembers a verdict and tells it to others who wait with the same credentials.
+// note remembers a verdict and gives it to all who wait with the same credentials.
 func (q *guessQueue) note(key credentialKey, v verdict) {
 	switch v {
 	case isGood:
@@ -216,7 +216,7 @@ func (q *guessQueue) note(key credentialKey, v verdict) {
 	}
 }
 
-// close puts off all who wait, and all who come.
+// close puts off all who wait and all who come later.
 func (q *guessQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -226,7 +226,7 @@ func (q *guessQueue) close() {
 	}
 }
 
-// those returns the guesses that have a property, in their order.
+// those returns the guesses for which have is true, in their order.
 func those(guesses []*guess, have func(*guess) bool) []*guess {
 	var found []*guess
 	for _, g := range guesses {
@@ -247,8 +247,8 @@ func mostOf[K comparable](guesses []*guess, group func(*guess) K) []*guess {
 	return those(guesses, func(g *guess) bool { return sizes[group(g)] == most })
 }
 
-// networksOf returns the networks that an address is in, the widest first. A whole IPv6 /64 can be
-// one client's.
+// networksOf returns the networks that an address is in, the widest first. One client can own a
+// whole IPv6 /64.
 func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	a = a.Unmap().WithZone("")
 	bits := [4]int{32, 48, 56, 64}
@@ -261,8 +261,7 @@ func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	return networks
 }
 
-// recentKeys is a set of at most so many keys. The one that was asked for the longest ago makes
-// room.
+// recentKeys is a set of at most max keys. The least recently used one makes room.
 type recentKeys struct {
 	max   int
 	order *list.List // of credentialKey, the latest first
@@ -298,9 +297,8 @@ func (r *recentKeys) remove(key credentialKey) {
 	}
 }
 
-// A keyFilter remembers at least the last 100,000 keys, in 256 KiB. Of others it takes one in forty
-// for remembered. It is a pair of Bloom filters, of which the older one is emptied when the newer
-// one is full.
+// A keyFilter remembers at least the last 100,000 keys, in 256 KiB, and is wrong about one in forty
+// others. It is a pair of Bloom filters; when the newer one is full, the older one is emptied.
 type keyFilter struct {
 	newer, older []uint64
 	added        int

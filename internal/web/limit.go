@@ -9,11 +9,11 @@ import (
 	"sync"
 )
 
-// A limitListener has at most max connections open at the same time. When there is one more, the
-// one goes that has waited the longest: those on which a request is served stay. So whoever opens
-// connections and says nothing, or says it slowly, can't keep a scraper out: it would have to open
-// max of them while the scraper sends its request. Connections keep CloseWrite, without which
-// net/http's last answers, such as 431, are lost to a reset; netutil.LimitListener hides it.
+// A limitListener has at most max connections open. One more replaces the one that has been idle
+// longest; connections with a request under way stay. So silent or slow clients can't keep a
+// scraper out: they would have to open max connections while it sends its request. Connections keep
+// CloseWrite, without which net/http's last answers, such as 431, are lost to a reset;
+// netutil.LimitListener hides it.
 type limitListener struct {
 	*net.TCPListener
 	max    int
@@ -26,15 +26,15 @@ type limitListener struct {
 	closed  bool
 }
 
-// limitConnections returns l with that limit. The server's ConnState must be connState.
+// limitConnections limits l's connections. The server's ConnState must be connState.
 func limitConnections(l *net.TCPListener, max int) *limitListener {
 	limited := &limitListener{TCPListener: l, max: max}
 	limited.room.L = &limited.mu
 	return limited
 }
 
-// Accept waits for the next connection, and until there is room for it. There is none only while
-// all others are served.
+// Accept waits for the next connection and for room, which is missing only while all others have
+// requests under way.
 func (l *limitListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptTCP()
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *limitConn) Read(b []byte) (int, error) {
 	return c.TCPConn.Read(b)
 }
 
-// serving notes whether a request is being served.
+// serving records whether a request is under way.
 func (c *limitConn) serving(yes bool) {
 	l := c.listener
 	l.mu.Lock()
@@ -114,7 +114,7 @@ func (c *limitConn) serving(yes bool) {
 	}
 }
 
-// leave gives the connection's place free. The caller holds the listener's lock.
+// leave frees the connection's place. The caller holds the listener's lock.
 func (c *limitConn) leave() {
 	if c.left {
 		return

@@ -42,8 +42,8 @@ func Listen(address string, lc net.ListenConfig) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// guardedListener limits connections. Those that will be encrypted are closed while
-// exporter-toolkit, which reads its files for each of them, could not read them.
+// guardedListener limits connections. exporter-toolkit reads its files for each TLS connection;
+// while it could not, these are closed.
 func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	limited := limitConnections(l, o.Connections)
 	if o.Config == "" {
@@ -72,9 +72,9 @@ func newHTTPServer(o Options) *http.Server {
 		ErrorLog:          ownlog.ErrorLog(o.Log, "HTTP connection failed"),
 		ConnState:         connState,
 	}
-	// exporter-toolkit v0.20 knows no exceptions from its authentication: web.Serve puts it around
+	// exporter-toolkit v0.20 has no exceptions from its authentication: web.Serve wraps
 	// server.Handler just before it calls server.Serve, which calls BaseContext before it accepts
-	// anything. So this is the one place to put something around it in turn.
+	// anything. So only here can that be wrapped in turn.
 	server.BaseContext = func(net.Listener) context.Context {
 		if o.Config != "" {
 			gate := newPasswordGate(newWebFile(o.Config), roomForGuesses(o.Connections), o.Log)
@@ -88,13 +88,12 @@ func newHTTPServer(o Options) *http.Server {
 	return server
 }
 
-// roomForGuesses returns how many requests may wait for the check of a password where so many
-// connections may be open.
+// roomForGuesses returns how many requests may wait for the check of a password.
 func roomForGuesses(connections int) int { return max(1, min(guessesWaiting, connections/4)) }
 
-// Serve serves until ctx ends, then lets the requests under way finish, for as long as grace says
-// when asked then, and returns nil. It returns an error if it can't serve, such as for a WEB_CONFIG
-// that has changed since it was checked. The listener is closed in any case.
+// Serve serves until ctx ends, then lets requests under way finish for as long as grace, called at
+// that moment, says, and returns nil. It returns an error if it can't serve, for example when
+// WEB_CONFIG has changed since it was checked. It closes the listener in any case.
 func Serve(ctx context.Context, l *net.TCPListener, o Options, grace func() time.Duration) error {
 	return serveWith(ctx, guardedListener(l, o), newHTTPServer(o), o, grace)
 }
@@ -122,8 +121,8 @@ func serveWith(ctx context.Context, l net.Listener, server *http.Server, o Optio
 	return nil
 }
 
-// outerHandler answers the health pages and leaves all others to inner. It refuses all methods but
-// GET and HEAD, and adds the security headers, which the web configuration may set otherwise.
+// outerHandler answers the health pages and leaves all others to inner. It refuses methods other
+// than GET and HEAD, and adds security headers, which the web configuration may override.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", inner)

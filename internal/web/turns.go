@@ -13,14 +13,14 @@ const (
 	scrapePatience = 8 * time.Second // how long one waits for its turn; Prometheus gives up after 10 s
 )
 
-// TakeTurns serves as many scrapes at the same time as the constants above say.
+// TakeTurns limits how many scrapes are served at once, by the constants above.
 func TakeTurns(scrape http.Handler) http.Handler {
 	return inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)
 }
 
-// inTurn serves at most so many requests at the same time. The others wait for their turn, first
-// come, first served: clients that ask again at once stand behind one that asks now and then. Who
-// has waited for longer than patience gets 503, and who finds too many waiting.
+// inTurn serves at most atOnce requests at a time. The others wait for their turn, first come,
+// first served: clients that ask again at once stand behind one that asks now and then. A request
+// gets 503 when it has waited longer than patience, or when too many wait.
 func inTurn(atOnce, waiting int, patience time.Duration, inner http.Handler) http.Handler {
 	turns := make(chan struct{}, atOnce) // those who wait to send are served in their order
 	var here atomic.Int64                // who is served, or waits

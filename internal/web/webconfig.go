@@ -16,8 +16,7 @@ import (
 
 const maxWebFile = 1 << 20 // bytes of WEB_CONFIG, and of each file that it names
 
-// webSettings are what WEB_CONFIG says that concerns others than exporter-toolkit. They never
-// change.
+// webSettings are the parts of WEB_CONFIG that this package needs. They never change.
 type webSettings struct {
 	content     []byte
 	users       map[string]string // hashes of passwords; none: nobody is asked for one
@@ -30,9 +29,9 @@ type webSettings struct {
 	files       []string // certificates and keys
 }
 
-// A webFile reads WEB_CONFIG before exporter-toolkit does, which takes any file, of any size, for
-// as long as it takes, and takes a file that is being written for what it holds so far. Its methods
-// may be called by many goroutines.
+// A webFile reads WEB_CONFIG before exporter-toolkit does, which accepts any file of any size,
+// waits for it without end, and believes one that is still being written. Many goroutines may call
+// its methods.
 type webFile struct {
 	path   string
 	reader readfile.Reader
@@ -46,9 +45,9 @@ func newWebFile(path string) *webFile {
 	return &webFile{path: path, reader: readfile.NewReader()}
 }
 
-// read returns what the file says now: the same pointer as before as long as it holds the same.
-// Less protection than at the first read is an error, since a file that is cut off looks so: taking
-// it away takes a restart.
+// read returns what the file says now, and the same pointer as long as that doesn't change. Less
+// protection than at the first read is an error, since it may be a file that is cut off; only a
+// restart removes protection.
 func (f *webFile) read() (*webSettings, error) {
 	content, err := f.reader.Read(f.path, maxWebFile)
 	if err != nil {
@@ -84,7 +83,7 @@ func (f *webFile) read() (*webSettings, error) {
 	return s, nil
 }
 
-// check returns why the file, or one that it names, can't be read. A path of "" is no file.
+// check returns why the file, or one that it names, can't be read; nil without a path.
 func (f *webFile) check() error {
 	if f.path == "" {
 		return nil
@@ -101,8 +100,7 @@ func (f *webFile) check() error {
 	return nil
 }
 
-// parseWebSettings reads a web configuration as exporter-toolkit does, which also looks at what it
-// ignores here.
+// parseWebSettings parses a web configuration as exporter-toolkit does.
 func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	var c web.Config
 	if err := yaml.UnmarshalStrict(content, &c); err != nil {
@@ -135,8 +133,8 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	return s, nil
 }
 
-// CheckConfig says why a web configuration file can't be used, and what is doubtful in it. A path
-// of "" is no file.
+// CheckConfig returns why a web configuration file can't be used, or what is doubtful in it;
+// nothing without a path.
 func CheckConfig(path string) (warnings []string, err error) {
 	file := newWebFile(path)
 	err = file.check()
@@ -157,14 +155,14 @@ func CheckConfig(path string) (warnings []string, err error) {
 	return warnings, nil
 }
 
-// IsEncrypted reports whether who serves by a web configuration file speaks TLS.
+// IsEncrypted reports whether a server with this web configuration file speaks TLS.
 func IsEncrypted(path string) (bool, error) {
 	s, err := newWebFile(path).read()
 	return err == nil && s.encrypted, err
 }
 
-// wholeWebConfig says what exporter-toolkit passes over in a web configuration file that it
-// accepts, and that then lets everybody in.
+// wholeWebConfig returns what exporter-toolkit tolerates in a web configuration file although it
+// lets everybody in.
 func wholeWebConfig(content []byte) error {
 	documents := yaml.NewDecoder(bytes.NewReader(content))
 	var first struct {
