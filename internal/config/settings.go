@@ -65,7 +65,10 @@ const (
 // table declares all settings, in the order of the documentation. The environment and the flags are
 // read by it, and the help and the README's table are made from it. A row's read stores the value
 // in v.cfg, or records what is wrong with it.
-func (v *validator) table() settings {
+func (v *validator) table() settings { return append(v.inputSettings(), v.otherSettings()...) }
+
+// inputSettings are the rows of where messages come from, and how they are read.
+func (v *validator) inputSettings() settings {
 	c := v.cfg
 	return settings{
 		{Name: "LISTEN_UDP", Default: "127.0.0.1:5514", list: emptyIsNone, read: into(&c.ListenUDP, v.addresses),
@@ -114,6 +117,13 @@ func (v *validator) table() settings {
 		{Name: "FILE_HOST", read: into(&c.FileHost, v.fileHost),
 			Meaning: "regular expression on a followed file's path whose group host names the host of its lines: " +
 				"/var/log/remote/(?P<host>[^/]+)/"},
+	}
+}
+
+// otherSettings are the rows of what messages mean, and what is served.
+func (v *validator) otherSettings() settings {
+	c := v.cfg
+	return settings{
 		{Name: "STATE_DIR", read: into(&c.StateDir, v.stateDir),
 			Meaning: "directory for the counters, sessions and file positions, which then survive restarts; " +
 				"without it they begin anew"},

@@ -21,7 +21,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// SetEnv makes these, "NAME=value" without the prefix, the only settings in the environment until the test ends.
+// SetEnv makes these, "NAME=value" without the prefix, the only settings in the environment until
+// the test ends.
 func SetEnv(t testing.TB, pairs ...string) {
 	t.Helper()
 	for _, kv := range os.Environ() {
@@ -66,7 +67,8 @@ func Fetch(t testing.TB, client *http.Client, method, url string, header ...stri
 	return resp, string(body)
 }
 
-// WebConfig makes a web configuration file, with a certificate for 127.0.0.1 and the user prometheus (password "secret") where asked for.
+// WebConfig makes a web configuration file, with a certificate for 127.0.0.1 and the user
+// prometheus (password "secret") where asked for.
 func WebConfig(t testing.TB, encrypted, auth bool, more string) (path string, client *http.Client) {
 	t.Helper()
 	dir := t.TempDir()
@@ -113,13 +115,16 @@ func SelfSigned(t testing.TB, dir string) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	WriteFile(t, filepath.Join(dir, "cert.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	WriteFile(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		WriteFile(t, filepath.Join(dir, name), string(pem.EncodeToMemory(block)))
+	}
 	return cert
 }
 
-// PasswordFile writes a web configuration with the user prometheus. The hash is a cheap one: the race detector makes
-// others take seconds.
+// PasswordFile writes a web configuration with the user prometheus. The hash is a cheap one: the
+// race detector makes others take seconds.
 func PasswordFile(t testing.TB, path, password string) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost+1)
@@ -132,7 +137,8 @@ func PasswordFile(t testing.TB, path, password string) {
 	}
 }
 
-// Until polls until the condition holds, and fails the test when it doesn't in time. what completes "waited … for".
+// Until polls until the condition holds, and fails the test when it doesn't in time. what completes
+// "waited … for".
 func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {

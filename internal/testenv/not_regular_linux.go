@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NotRegular returns paths of what is no regular file, or far too large: a FIFO that nobody writes to, a device without
-// an end, a terminal that nobody types at, a directory, and a file of a terabyte.
+// NotRegular returns paths of what is no regular file, or far too large: a FIFO that nobody writes
+// to, a device without an end, a terminal that nobody types at, a directory, and a file of a
+// terabyte.
 func NotRegular(t testing.TB) []string {
 	t.Helper()
 	dir := t.TempDir()
