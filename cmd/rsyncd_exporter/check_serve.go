@@ -11,10 +11,10 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/rsynclog"
-	"rsyncd_exporter/state"
 )
 
 // serverName is how the health page of an exporter names its server.
@@ -57,7 +57,7 @@ func refusalsOf(cfg *Config) (refusals []error) {
 	}
 	hold(bindHTTP(cfg.HTTPListen, receiver.Unheard()))
 	if cfg.StateDir != "" {
-		if err := state.Check(realDir(cfg.StateDir)); err != nil {
+		if err := checkpoint.Check(realDir(cfg.StateDir)); err != nil {
 			refusals = append(refusals, fmt.Errorf("STATE_DIR: %w", err))
 		}
 	}
@@ -103,13 +103,13 @@ func pipelineConfig(cfg *Config) pipeline.Config {
 
 // inUse says whether an error says that another process has something.
 func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, receiver.ErrInUse)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, checkpoint.ErrLocked) || errors.Is(err, receiver.ErrInUse)
 }
 
 // runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked the state
 // directory, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
-	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, state.ErrLocked) }) {
+	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, checkpoint.ErrLocked) }) {
 		return true
 	}
 	return slices.ContainsFunc(refusals, inUse) && answersAsExporter(ctx, healthURL)

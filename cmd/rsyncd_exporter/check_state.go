@@ -7,16 +7,16 @@ import (
 	"io/fs"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
-	"rsyncd_exporter/state"
 )
 
 // explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so an exporter may be running there.
 func explainState(w io.Writer, dir string, now time.Time) {
 	dir = realDir(dir)
-	copies := state.Look(dir)
-	var best *state.Copy
+	copies := checkpoint.Look(dir)
+	var best *checkpoint.Copy
 	for i := range copies {
 		c := &copies[i]
 		switch {
@@ -45,12 +45,12 @@ func explainState(w io.Writer, dir string, now time.Time) {
 }
 
 // explainNone says what the next start makes of a directory without a copy that can be used.
-func explainNone(w io.Writer, dir string, copies []state.Copy) {
+func explainNone(w io.Writer, dir string, copies []checkpoint.Copy) {
 	missing := errors.Is(copies[0].Err, fs.ErrNotExist) && errors.Is(copies[1].Err, fs.ErrNotExist)
 	switch {
 	case errors.Is(errors.Join(copies[0].Err, copies[1].Err), fs.ErrPermission):
 		fmt.Fprintln(w, "state: this user may not read it; check as the user that the exporter runs as")
-	case missing && state.Aside(dir):
+	case missing && checkpoint.Aside(dir):
 		fmt.Fprintln(w, "state: set aside, and nothing saved since: counters begin at 0, files are read from their ends")
 	case missing:
 		fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
-	"rsyncd_exporter/state"
 )
 
 // What STATE_DIR can hold at the start, of metrics.StateStarts.
@@ -19,7 +19,7 @@ const (
 
 // kept is what survives a restart: STATE_DIR, and what was found in it.
 type kept struct {
-	dir   *state.Dir      // nil without STATE_DIR
+	dir   *checkpoint.Dir // nil without STATE_DIR
 	state *pipeline.State // nil where there was none, or none that could be trusted
 	start string
 }
@@ -33,21 +33,21 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		return k, nil
 	}
 	path = realDir(path)
-	dir, err := state.Open(path)
+	dir, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("STATE_DIR: %w", err)
 	}
 	k.dir = dir
 	saved, err := dir.Load()
-	if errors.Is(err, state.ErrNone) {
-		if state.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
+	if errors.Is(err, checkpoint.ErrNone) {
+		if checkpoint.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
 			k.start = startSetAside
 			log.Warn("the state was set aside and nothing has been saved since: counters begin at 0, files are read from their ends",
 				"remedy", "to begin anew instead, empty "+path)
 		}
 		return k, nil
 	}
-	if err != nil && !errors.Is(err, state.ErrUntrusted) { // it may be as good as ever, for another user, say
+	if err != nil && !errors.Is(err, checkpoint.ErrUntrusted) { // it may be as good as ever, for another user, say
 		dir.Close()
 		return nil, fmt.Errorf("STATE_DIR: %w", err)
 	}
@@ -66,7 +66,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 }
 
 // realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with
-// DynamicUser=. A stranger's link is left for state.Open to refuse.
+// DynamicUser=. A stranger's link is left for checkpoint.Open to refuse.
 func realDir(path string) string {
 	if real, err := receiver.Resolve(path); err == nil {
 		return real

@@ -1,4 +1,4 @@
-// Package state keeps one opaque payload durably in a directory, in two copies.
+// Package checkpoint keeps one opaque payload durably in a directory, in two copies.
 //
 // Whoever shows numbers to others must not show smaller ones after a crash. So a payload is saved before what it holds is shown, and
 // "saved" means durable twice: when Save has returned nil, the files state.a and state.b both hold the payload, and both their content and
@@ -25,4 +25,4 @@
 //
 // Two copies that are both damaged can't be told from a forgery, and are never used in part: the caller sets them aside and starts from
 // nothing. An old pair of copies, put back from a backup, is valid and can't be told from a new one.
-package state
+package checkpoint
