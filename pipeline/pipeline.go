@@ -14,6 +14,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -40,7 +41,7 @@ type Pipeline struct {
 	tags     tagFilter
 	tallies  tallies
 	clock    clock
-	stamps   receiver.Stamps
+	stamps   syslog.Stamps
 	message  receiver.Message // scratch
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
@@ -213,7 +214,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			r.from = slab.Senders[i]
 		}
 		if src.Wrapped && !r.relay && p.message.Tag != nil {
-			if !p.message.Unwrap() {
+			if !syslog.Unwrap(&p.message) {
 				in.Discarded[receiver.NoHeader]++
 				tally.note(Trouble(receiver.NoHeader), raw)
 				continue

@@ -1,10 +1,16 @@
 package receiver
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // MaxMessage is the longest message, in bytes, that an input keeps whole: rsyncd cuts at 2047, a relay that escapes every byte
 // as #ooo makes 8188 of that, and RFC 5425 section 4.3.1 asks for 8192. A longer one is discarded as Oversize.
 const MaxMessage = 16 << 10
+
+// DrainLimit is how long the last reads of an input may take, when senders don't pause.
+const DrainLimit = 2 * time.Second
 
 // A Source describes one input to whoever handles its slabs. It is made once, before the input runs, and never changes.
 type Source struct {
@@ -67,15 +73,18 @@ type Sender struct {
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
 
+// StdinScope is the Source.Scope of standard input. Those of a FileSet begin behind it.
+const StdinScope uint32 = 1
+
 // IsFile says whether the source is a log file, or standard input: a line without a syslog tag is rsync's own there.
 func (s *Source) IsFile() bool { return s.Scope != 0 || s.Joins }
 
 // IsFileScope says whether a scope is a followed file's: what is logged to it while nobody reads is read later.
 func IsFileScope(scope uint32) bool { return scope != 0 && scope != StdinScope && scope < ForeignScope }
 
-// elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
+// Elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
 // a loopback address, which is this machine.
-func elsewhere(addr netip.Addr) netip.Addr {
+func Elsewhere(addr netip.Addr) netip.Addr {
 	if addr = addr.Unmap().WithZone(""); addr.IsLoopback() {
 		return netip.Addr{}
 	}
@@ -87,8 +96,8 @@ func (s *Slab) CaughtUp() bool {
 	return len(s.Messages) == 0 && !s.Backlog && s.Position == nil && s.Discarded == [NumDiscards]uint32{}
 }
 
-// add appends a message. Senders is begun with the first message whose sender isn't the zero value.
-func (s *Slab) add(msg []byte, from Sender) {
+// Add appends a message. Senders is begun with the first message whose sender isn't the zero value.
+func (s *Slab) Add(msg []byte, from Sender) {
 	if len(s.Senders) > 0 || from != (Sender{}) {
 		for len(s.Senders) < len(s.Messages) {
 			s.Senders = append(s.Senders, Sender{})
