@@ -21,8 +21,8 @@ func (s *Store) mendAhead(now int64) {
 						continue
 					}
 					for _, u := range flow.users {
-						f(&u.lastSuccess)
-						f(&u.lastAttempt)
+						f(&u.LastSuccess)
+						f(&u.LastAttempt)
 					}
 				}
 			})

@@ -41,7 +41,7 @@ type victim struct {
 	host   *hostTally
 	module *moduleTally
 	flow   *flowTally
-	user   *userTally
+	user   *UserRecord
 }
 
 // A victimPool remembers the result of a look at everything.
@@ -132,39 +132,39 @@ func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 
 // in says whether the victim is in a pool: it may have gone, or changed.
 func (s *Store) in(v victim, p pool) bool {
-	there := s.hosts[v.host.host] == v.host
+	there := s.hosts[v.host.Host] == v.host
 	switch p {
 	case bareHosts:
 		return there && !v.host.fixed && len(v.host.modules) == 0
 	case hosts:
 		return there && !v.host.fixed && len(v.host.modules) > 0
 	case modules:
-		return there && !v.module.configured && v.host.modules[v.module.module] == v.module
+		return there && !v.module.configured && v.host.modules[v.module.Module] == v.module
 	}
 	// The user _other is part of its direction.
-	return (there || v.host == s.other) && v.host.modules[v.module.module] == v.module &&
-		v.user.user != rsynclog.Other && v.flow.users[v.user.user] == v.user
+	return (there || v.host == s.other) && v.host.modules[v.module.Module] == v.module &&
+		v.user.User != rsynclog.Other && v.flow.users[v.user.User] == v.user
 }
 
 func (v victim) lastHeard() *int64 {
 	switch {
 	case v.user != nil:
-		return &v.user.heard
+		return &v.user.Heard
 	case v.module != nil:
-		return &v.module.heard
+		return &v.module.Heard
 	}
-	return &v.host.heard
+	return &v.host.Heard
 }
 
 // compare puts the one that has been silent longest first. Names decide between equals, so that a restart changes
 // nothing.
 func (v victim) compare(w victim) int {
-	c := cmp.Or(cmp.Compare(v.heard, w.heard), cmp.Compare(v.host.host, w.host.host))
+	c := cmp.Or(cmp.Compare(v.heard, w.heard), cmp.Compare(v.host.Host, w.host.Host))
 	if c == 0 && v.module != nil {
-		c = cmp.Compare(v.module.module, w.module.module)
+		c = cmp.Compare(v.module.Module, w.module.Module)
 	}
 	if c == 0 && v.user != nil {
-		c = cmp.Or(cmp.Compare(v.flow.direction, w.flow.direction), cmp.Compare(v.user.user, w.user.user))
+		c = cmp.Or(cmp.Compare(v.flow.Direction, w.flow.Direction), cmp.Compare(v.user.User, w.user.User))
 	}
 	return c
 }
@@ -175,11 +175,11 @@ func (s *Store) retire(v victim) {
 	switch {
 	case v.user != nil:
 		s.series -= userSeries
-		delete(v.flow.users, v.user.user)
+		delete(v.flow.users, v.user.User)
 	case v.module != nil:
 		s.series -= v.module.weight()
 		v.module.markStale()
-		delete(v.host.modules, v.module.module)
+		delete(v.host.modules, v.module.Module)
 		s.bared(v.host)
 	default:
 		s.series -= v.host.weight()
@@ -188,10 +188,10 @@ func (s *Store) retire(v victim) {
 		for _, m := range v.host.modules {
 			m.markStale()
 		}
-		for _, n := range v.host.messages {
+		for _, n := range v.host.MessagesByKind {
 			s.retired += n
 		}
-		delete(s.hosts, v.host.host)
+		delete(s.hosts, v.host.Host)
 	}
 }
 
@@ -200,11 +200,11 @@ func (s *Store) retire(v victim) {
 func (s *Store) bared(h *hostTally) {
 	switch {
 	case h.fixed || len(h.modules) > 0:
-	case h.heard <= s.deadline():
+	case h.Heard <= s.deadline():
 		s.retire(victim{host: h})
 	default:
 		q := &s.pools[bareHosts]
-		q.next = min(q.next, ripe(h.heard))
+		q.next = min(q.next, ripe(h.Heard))
 	}
 }
 

@@ -56,7 +56,7 @@ func (h *hostTally) weight() int {
 	n := 0
 	if !h.fixed {
 		n = hostSeries
-		for kind, seen := range h.messages {
+		for kind, seen := range h.MessagesByKind {
 			if seen > 0 && kind != otherKind {
 				n++
 			}
@@ -71,7 +71,7 @@ func (h *hostTally) weight() int {
 
 func (m *moduleTally) weight() int {
 	n := 0
-	if m.module != "" && !m.fixed {
+	if m.Module != "" && !m.fixed {
 		n = moduleSeries
 	}
 	for d, f := range m.flows {
@@ -79,7 +79,7 @@ func (m *moduleTally) weight() int {
 			continue
 		}
 		if !m.paid(rsynclog.Direction(d)) {
-			n += flowSeries(m.module, f.direction)
+			n += flowSeries(m.Module, f.Direction)
 		}
 		for name := range f.users {
 			if name != rsynclog.Other {
@@ -87,13 +87,13 @@ func (m *moduleTally) weight() int {
 			}
 		}
 	}
-	for _, c := range m.exits {
-		if !m.paidCode(c.number) {
+	for _, c := range m.Exits {
+		if !m.paidCode(c.Number) {
 			n++
 		}
 	}
-	for _, c := range m.fileErrors {
-		if c.number != otherNumber {
+	for _, c := range m.FileErrors {
+		if c.Number != otherNumber {
 			n++
 		}
 	}
@@ -102,12 +102,12 @@ func (m *moduleTally) weight() int {
 
 // paid says whether the series of a direction have no weight of their own.
 func (m *moduleTally) paid(d rsynclog.Direction) bool {
-	return m.fixed || m.module == "" && d == rsynclog.NoDirection
+	return m.fixed || m.Module == "" && d == rsynclog.NoDirection
 }
 
 // paidCode says the same of an exit code.
 func (m *moduleTally) paidCode(code int16) bool {
-	return code == otherNumber || m.module != "" && slices.Contains(usualCodes[:], code)
+	return code == otherNumber || m.Module != "" && slices.Contains(usualCodes[:], code)
 }
 
 // provide returns a host's module that has these directions, or nil if there is no room for what is missing.
@@ -125,7 +125,7 @@ func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direct
 			}
 		}
 	} else {
-		m.heard = s.at // it must not make room for itself
+		m.Heard = s.at // it must not make room for itself
 		for _, d := range directions {
 			if m.flows[d] == nil && !m.paid(d) {
 				need += flowSeries(name, d)
@@ -151,10 +151,10 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 
 // number counts n of an exit code or errno of a module. Its label overflows if it is new, has to be paid for, and has
 // no room.
-func (s *Store) number(list []count, number int16, n uint64, paid bool, label int) []count {
+func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
 	for i := range list {
-		if list[i].number == number {
-			list[i].n += n
+		if list[i].Number == number {
+			list[i].N += n
 			return list
 		}
 	}
@@ -162,5 +162,5 @@ func (s *Store) number(list []count, number int16, n uint64, paid bool, label in
 		s.overflow[label] += n
 		return add(list, otherNumber, n)
 	}
-	return append(list, count{number, n})
+	return append(list, NumberCount{number, n})
 }

@@ -33,8 +33,9 @@ type Store struct {
 	series     int // weight of the label sets in use
 	other      *hostTally
 	spilled    bool // something was counted in other
-	overflow   [numOverflow]uint64
+	overflow   overflowCounts
 	retired    uint64 // messages of hosts that have made room
+	copied     [3]int // modules, flows and users in the last Snapshot
 	pools      [numPools]victimPool
 	mixed      []string // for MixedHosts
 	modules    []string
@@ -98,7 +99,7 @@ func (s *Store) addFixed() {
 			h = s.newHost(name, s.at)
 			s.hosts[name] = h
 		}
-		h.configured = false // by other settings, perhaps
+		h.Configured = false // by other settings, perhaps
 		s.configure(h)
 	}
 }
@@ -115,16 +116,16 @@ func (s *Store) Input(name string) *Input {
 	return in
 }
 
-// Local makes the series of local inputs, which have no host name, exist from the start.
-func (s *Store) Local() { s.configure(s.hostNamed("", false)) }
+// AddLocalHost makes the series of local inputs, which have no host name, exist from the start.
+func (s *Store) AddLocalHost() { s.configure(s.hostNamed("", false)) }
 
 func (s *Store) newHost(name string, created int64) *hostTally {
 	other := name == rsynclog.Other
 	h := &hostTally{
-		host: name, created: created, heard: s.at, stale: other, modules: map[string]*moduleTally{},
+		HostRecord: HostRecord{Host: name, Created: created, Heard: s.at}, stale: other, modules: map[string]*moduleTally{},
 		fixed: other || name == "" || slices.Contains(s.fixed, name),
 	}
-	h.unnamed = &moduleTally{host: name, created: created, heard: s.at, fixed: other}
+	h.unnamed = &moduleTally{ModuleRecord: ModuleRecord{Created: created, Heard: s.at}, host: name, fixed: other}
 	s.flow(h.unnamed, rsynclog.NoDirection, created)
 	return h
 }
@@ -149,10 +150,10 @@ func (s *Store) hostNamed(name string, again bool) *hostTally {
 // configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a
 // sender's word gets them with its first session in a module.
 func (s *Store) configure(h *hostTally) {
-	if h.configured || h == s.other {
+	if h.Configured || h == s.other {
 		return
 	}
-	h.configured = true
+	h.Configured = true
 	for _, name := range s.modules {
 		if s.provide(h, name, rsynclog.NoDirection, rsynclog.Send, rsynclog.Receive) == nil {
 			return
@@ -167,13 +168,13 @@ func (s *Store) hostOf(o *rsynclog.Origin) *hostTally {
 		h = s.hostNamed(o.Host, o.Cookie != nil)
 		o.Cookie = h
 	}
-	h.heard = s.at
+	h.Heard = s.at
 	return h
 }
 
 func (s *Store) newModule(h *hostTally, name string, created int64) *moduleTally {
 	m := &moduleTally{
-		host: h.host, module: name, created: created, heard: s.at, known: true,
+		ModuleRecord: ModuleRecord{Module: name, Created: created, Heard: s.at}, host: h.Host,
 		configured: slices.Contains(s.modules, name), fixed: s.fixedModule(h, name),
 	}
 	h.modules[name] = m
@@ -184,7 +185,7 @@ func (s *Store) newModule(h *hostTally, name string, created int64) *moduleTally
 func (s *Store) flow(m *moduleTally, d rsynclog.Direction, created int64) *flowTally {
 	if m.flows[d] == nil {
 		m.flows[d] = &flowTally{
-			host: m.host, module: m.module, tally: m, direction: d, created: created, stale: m.host == rsynclog.Other,
+			FlowRecord: FlowRecord{Direction: d, Created: created}, tally: m, stale: m.host == rsynclog.Other,
 		}
 	}
 	return m.flows[d]
@@ -218,7 +219,7 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 		f = s.flowNamed(s.hostOf(o), sess.Module, sess.Direction, sess.Cookie != nil)
 		sess.Cookie = f
 	}
-	f.tally.heard = s.at
+	f.tally.Heard = s.at
 	return f
 }
 
@@ -231,10 +232,10 @@ func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, a
 		k = implausible
 	}
 	h := s.hostOf(o)
-	if h.messages[k] == 0 && !h.fixed && !s.room(1, forHost) {
+	if h.MessagesByKind[k] == 0 && !h.fixed && !s.room(1, forHost) {
 		k = otherKind
 	}
-	h.messages[k]++
+	h.MessagesByKind[k]++
 }
 
 // Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the
@@ -256,18 +257,18 @@ func grow(counter *uint64, n uint64) {
 func (s *Store) apply(c *rsynclog.Change, now int64) {
 	if c.Kind == rsynclog.FileMoved { // by far the most frequent
 		m := s.flowOf(c.Origin, c.Session).tally
-		m.files[c.Op] += c.N
-		grow(&m.fileBytes[c.Op], c.Length)
-		grow(&m.wireBytes[c.Op], c.Wire)
-		m.hasWire = m.hasWire || c.Wire > 0
+		m.FilesByOp[c.Op] += c.N
+		grow(&m.FileBytesByOp[c.Op], c.Length)
+		grow(&m.WireBytesByOp[c.Op], c.Wire)
+		m.HasWire = m.HasWire || c.Wire > 0
 		return
 	}
 	h := s.hostOf(c.Origin) // it has been heard of before anything needs room, and so doesn't make room for itself
 	switch c.Kind {
 	case rsynclog.Connected:
-		h.connections += c.N
+		h.Connections += c.N
 	case rsynclog.Executed:
-		s.flowOf(c.Origin, c.Session).executions += c.N
+		s.flowOf(c.Origin, c.Session).Executions += c.N
 	case rsynclog.Ended:
 		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
@@ -278,39 +279,39 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 		}
 	case rsynclog.Exited:
 		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
-		m.exits = s.number(m.exits, code, c.N, m.paidCode(code), overflowCode)
+		m.Exits = s.number(m.Exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
 		m, e := s.flowOf(c.Origin, c.Session).tally, errno(c.Errno)
-		m.fileErrors = s.number(m.fileErrors, e, c.N, e == otherNumber, overflowErrno)
+		m.FileErrors = s.number(m.FileErrors, e, c.N, e == otherNumber, overflowErrno)
 	case rsynclog.TurnedAway:
-		s.flowOf(c.Origin, c.Session).tally.rejected[c.Reason] += c.N
+		s.flowOf(c.Origin, c.Session).tally.RejectedByReason[c.Reason] += c.N
 	case rsynclog.Listed:
-		h.lists += c.N
+		h.Lists += c.N
 	case rsynclog.LostByRelay:
-		h.lost += c.N
+		h.Lost += c.N
 	case rsynclog.DaemonStarted:
-		h.starts += c.N
-		h.version = c.Version
+		h.Starts += c.N
+		h.Version = c.Version
 	}
 }
 
 func (f *flowTally) addBytes(c *rsynclog.Change) {
-	grow(&f.sent, c.Sent)
-	grow(&f.received, c.Received)
-	grow(&f.listed, c.Total)
+	grow(&f.Sent, c.Sent)
+	grow(&f.Received, c.Received)
+	grow(&f.Listed, c.Total)
 }
 
 // ended counts a session that is over, in its series f.
 func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	sess := c.Session
-	f.outcomes[sess.Outcome] += c.N
+	f.SessionsByOutcome[sess.Outcome] += c.N
 	f.addBytes(c)
 	if sess.Direction == rsynclog.NoDirection {
 		return
 	}
 	took := tookBy(sess)
 	if took >= 0 {
-		f.duration.observe(took.Seconds())
+		f.Duration.observe(took.Seconds())
 	}
 	s.last(f, sess, took, now)
 }
@@ -340,21 +341,21 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 // ended takes a session for the last one unless another ended after it, and for the last good one likewise: a bad one
 // may come to light first, in another file. at is the present: no session ended later, and what is stored of a later
 // time came from a clock that was ahead.
-func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
-	u.heard = at
-	u.lastSuccess = min(u.lastSuccess, at)
+func (u *UserRecord) ended(at, last int64, took time.Duration, listed int64, ok bool) {
+	u.Heard = at
+	u.LastSuccess = min(u.LastSuccess, at)
 	last = max(min(last, at), 1) // not before the epoch, to which a machine without a clock of its own starts
 	if ok {
-		u.lastSuccess = max(u.lastSuccess, last)
+		u.LastSuccess = max(u.LastSuccess, last)
 	}
-	if last < u.lastAttempt && u.lastAttempt <= at {
+	if last < u.LastAttempt && u.LastAttempt <= at {
 		return
 	}
-	u.lastAttempt, u.lastDuration, u.lastListed = last, took, listed
+	u.LastAttempt, u.LastDuration, u.LastListed = last, took, listed
 }
 
 // userNamed returns what is known of a user of these series.
-func (s *Store) userNamed(f *flowTally, name string) *userTally {
+func (s *Store) userNamed(f *flowTally, name string) *UserRecord {
 	if u := f.users[name]; u != nil {
 		return u
 	}
@@ -365,10 +366,14 @@ func (s *Store) userNamed(f *flowTally, name string) *userTally {
 			return u
 		}
 	}
-	if f.users == nil {
-		f.users = map[string]*userTally{}
-	}
-	u := &userTally{user: name, heard: s.at, lastDuration: -1, lastListed: -1}
-	f.users[name] = u
+	u := &UserRecord{User: name, Heard: s.at, LastDuration: -1, LastListed: -1}
+	f.addUser(u)
 	return u
+}
+
+func (f *flowTally) addUser(u *UserRecord) {
+	if f.users == nil {
+		f.users = map[string]*UserRecord{}
+	}
+	f.users[u.User] = u
 }

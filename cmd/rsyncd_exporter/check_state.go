@@ -36,7 +36,7 @@ func explainState(w io.Writer, dir string, now time.Time) {
 		explainNone(w, dir, copies)
 		return
 	}
-	st, err := pipeline.DecodeState(best.Payload)
+	st, err := pipeline.Decode(best.Payload)
 	if err != nil {
 		fmt.Fprintf(w, "state: %v: counters begin at 0, files are read from their ends\n", err)
 		return
@@ -59,7 +59,7 @@ func explainNone(w io.Writer, dir string, copies []checkpoint.Copy) {
 	}
 }
 
-func explainContent(w io.Writer, st *pipeline.State) {
+func explainContent(w io.Writer, st *pipeline.Checkpoint) {
 	received := uint64(0)
 	for _, in := range st.Books.Inputs {
 		received += in.Received
@@ -68,8 +68,8 @@ func explainContent(w io.Writer, st *pipeline.State) {
 		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
 	for i := range st.Followed.Files {
 		f := &st.Followed.Files[i]
-		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.State.Rotations, len(f.State.Positions), f.State.Followed)
-		for _, p := range f.State.Positions[len(f.State.Positions)-f.State.Followed:] {
+		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.Rotations, len(f.Positions), f.Followed)
+		for _, p := range f.Positions[len(f.Positions)-f.Followed:] {
 			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)
 		}
 	}

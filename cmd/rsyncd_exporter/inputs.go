@@ -34,6 +34,8 @@ type inputs struct {
 	tls      []*stream.TCP
 	files    *follow.Set         // nil where none are followed
 	creds    *stream.Credentials // those of tls, nil without
+
+	catalogue *follow.Catalogue // in the last checkpoint; nil before
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
@@ -90,7 +92,7 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		if err != nil {
 			return err
 		}
-		p.Local()
+		p.AddLocalHost()
 		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
 	case roleTCP:
 		t, err := stream.PassedTCP(s.FD, src, p, tcpOptions(cfg))
@@ -138,7 +140,7 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 		return err
 	}
 	p.Input(src.Input)
-	p.Local()
+	p.AddLocalHost()
 	in.unixgram = append(in.unixgram, u)
 	in.tasks = append(in.tasks, u)
 	return nil
@@ -219,7 +221,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	if err != nil {
 		return err
 	}
-	p.Local()
+	p.AddLocalHost()
 	paths := slices.Clone(cfg.Files)
 	if i := slices.Index(paths, "-"); i >= 0 {
 		paths = slices.Delete(paths, i, i+1)
@@ -264,24 +266,14 @@ func (in *inputs) caughtUp() <-chan struct{} {
 	return now
 }
 
-// save copies the pipeline's state, with what is to be kept of the files at the same moment.
-func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.State) {
-	if in.files == nil {
-		return p.Save()
+// save copies all that a restart keeps, with what is to be kept of the files at the same moment.
+func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Checkpoint) {
+	books, c := p.Save(in.catalogue)
+	if in.files != nil {
+		in.catalogue = in.files.Catalogue(c.Counted())
+		c.Followed = *in.catalogue
 	}
-	var books *metrics.Snapshot
-	var state *pipeline.State
-	followed := in.files.State(func() func(string, receiver.FileID) (receiver.FilePosition, bool) {
-		books, state = p.Save()
-		return state.Position
-	})
-	state.Followed = followed
-	known := map[string][]receiver.FilePosition{}
-	for _, f := range followed.Files {
-		known[fileSource(f.Path)] = f.State.Positions
-	}
-	p.Forget(state, known)
-	return books, state
+	return books, c
 }
 
 // hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.

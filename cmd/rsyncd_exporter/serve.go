@@ -166,7 +166,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 		return all
 	}
 	go func() {
-		if pr.kept.state != nil {
+		if pr.kept.saved != nil {
 			for _, done := range []<-chan struct{}{pr.settled, pr.in.caughtUp()} {
 				select {
 				case <-done:
@@ -175,7 +175,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 				}
 			}
 		}
-		pr.persist.current()
+		pr.persist.show()
 		close(all)
 	}()
 	return all
@@ -338,7 +338,7 @@ func (pr *program) registry() *prometheus.Registry {
 	snapshot, live := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
-			shown, _ := pr.persist.current()
+			shown, _ := pr.persist.show()
 			return shown.books
 		}
 		live = pr.liveDurable
@@ -362,7 +362,7 @@ func (pr *program) registry() *prometheus.Registry {
 // liveDurable is inputs.live with STATE_DIR: the files are those that a restart would know, with the counters that are durable.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
-	shown, ok := pr.persist.last()
+	shown, ok := pr.persist.shownLast()
 	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
 	l.Files = durableFiles(l.Files, shown.files)
 	return l

@@ -19,8 +19,8 @@ const (
 
 // kept is what survives a restart: STATE_DIR, and what was found in it.
 type kept struct {
-	dir   *checkpoint.Dir // nil without STATE_DIR
-	state *pipeline.State // nil where there was none, or none that could be trusted
+	dir   *checkpoint.Dir      // nil without STATE_DIR
+	saved *pipeline.Checkpoint // nil where there was none, or none that could be trusted
 	start string
 }
 
@@ -55,7 +55,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		for _, damage := range saved.Damaged {
 			log.Warn("one copy of the state can't be used; the other is as good", "err", damage)
 		}
-		k.state, err = pipeline.DecodeState(saved.Payload)
+		k.saved, err = pipeline.Decode(saved.Payload)
 	}
 	if err != nil {
 		k.setAside(err, log)
@@ -75,17 +75,17 @@ func realDir(path string) string {
 }
 
 func (k *kept) setAside(reason error, log *slog.Logger) {
-	k.state, k.start = nil, startSetAside
+	k.saved, k.start = nil, startSetAside
 	err := k.dir.SetAside()
 	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends", "err", errors.Join(reason, err))
 }
 
 // followed returns what is known of the followed files, nil if nothing is.
-func (k *kept) followed() *follow.SetState {
-	if k.state == nil {
+func (k *kept) followed() *follow.Catalogue {
+	if k.saved == nil {
 		return nil
 	}
-	return &k.state.Followed
+	return &k.saved.Followed
 }
 
 func (k *kept) close() {
@@ -96,11 +96,14 @@ func (k *kept) close() {
 
 // newPipeline returns a pipeline that goes on from the state, or begins at zero where there is none that fits.
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
-	cfg.State, cfg.Resumable = k.state, k.dir != nil
+	cfg.Checkpoint, cfg.Resumable = k.saved, k.dir != nil
 	p, err := pipeline.New(cfg)
-	if errors.Is(err, pipeline.ErrState) {
+	if k.saved != nil { // the pipeline has the rest
+		k.saved = &pipeline.Checkpoint{Followed: k.saved.Followed}
+	}
+	if errors.Is(err, pipeline.ErrCheckpoint) {
 		k.setAside(err, log)
-		cfg.State = nil
+		cfg.Checkpoint = nil
 		p, err = pipeline.New(cfg)
 	}
 	return p, err

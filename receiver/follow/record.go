@@ -4,43 +4,62 @@ import (
 	"slices"
 	"time"
 
+	"rsyncd_exporter/internal/enum"
 	"rsyncd_exporter/receiver"
 )
 
-// A FileState is what has to be kept of a File for another one to go on exactly where it was, after a restart. It holds at most
-// maxOpen+maxPast positions (fewer where many paths share a Set) and, of files beside the followed one, the identities of those that
-// a look takes note of (maxSeen).
-type FileState struct {
-	// Positions says how far each file has been read: those that were let go, and behind them those that are followed, oldest first.
+// A FileRecord is what a restart keeps of a File, for another one to go on exactly where it was. It holds at most
+// maxOpen+maxPast positions (fewer where many paths share a Set) and, of files beside the followed one, the identities
+// of those that a look takes note of (maxSeen).
+type FileRecord struct {
+	// Positions says how far each file has been read: those that were let go, and behind them those that are followed,
+	// oldest first.
 	Positions []receiver.FilePosition
-	Followed  int // how many of Positions, at the end, are of files with lines to come; not to find one of these again is a gap
-	// Replaced has positions that the Sink has last counted and that are not in Positions: the files were found cut at a start, and
-	// nothing has been counted of them since.
+	// Followed is how many of Positions, at the end, are of files with lines to come. Not to find one of these again is
+	// a gap.
+	Followed int
+	// Replaced has positions that the Sink has last counted and that are not in Positions: the files were found cut at
+	// a start, and nothing has been counted of them since.
 	Replaced []receiver.FilePosition
 	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
 	Cut    []receiver.FilePosition
 	Beside Siblings
-	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has those that were in
-	// other places: where the link led to before, or where they were rotated to (see File.placeHeld).
+	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has
+	// those that were in other places: where the link led to before, or where they were rotated to (see
+	// File.placeHeld).
 	Place     string
 	Elsewhere []Place
-	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if it could not
-	// be opened yet.
+	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if
+	// it could not be opened yet.
 	Start     receiver.FileID
 	StartSize int64
 
 	Rotations, Errors uint64
-	Gaps              map[string]uint64 // by Gap.String
+	Gaps              gapCounts
+}
+
+// gapCounts are kept under the names of their reasons. One that this version doesn't have is in no sum.
+type gapCounts [NumGaps]uint64
+
+// GobEncode implements gob.GobEncoder.
+func (c gapCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], gapNames[:]), nil }
+
+// GobDecode implements gob.GobDecoder.
+func (c *gapCounts) GobDecode(b []byte) error {
+	var all [NumGaps + 1]uint64
+	err := enum.Decode(b, all[:], gapNames[:], int(NumGaps))
+	copy(c[:], all[:])
+	return err
 }
 
 // A Place says where a followed file was.
 type Place struct {
 	ID    receiver.FileID
-	Place string // see FileState
+	Place string // see FileRecord
 }
 
-// Siblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in Positions, has
-// come since.
+// Siblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in
+// Positions, has come since.
 type Siblings struct {
 	Dir    receiver.FileID // the directory that they are in
 	Base   string          // what their names begin with
@@ -52,18 +71,18 @@ type Siblings struct {
 	Unsure []receiver.FileID // too short to tell a copy
 }
 
-// State returns what to keep. counted tells which position came with the last slab of a file that the Sink has counted; State is called
-// after the Sink's own state has been copied, counted answers from that copy, and both are kept together. What this File has delivered
-// since is then in neither. A file of which the Sink has counted nothing is kept with the place where reading it began. The Sink must
-// not forget a position as long as State lists its file.
+// Record returns what to keep. counted are the positions that came with the last slab of each file that the Sink has
+// counted, copied together with the Sink's own state before Record is called. What this File has delivered since is
+// then in neither. A file of which the Sink has counted nothing is kept with the place where reading it began. The Sink
+// must not forget a position as long as Record lists its file.
 //
 // It may be called at any time, and after Run has returned.
-func (f *File) State(counted func(receiver.FileID) (receiver.FilePosition, bool)) FileState {
-	s, all := f.states()
+func (f *File) Record(counted map[receiver.FileID]receiver.FilePosition) FileRecord {
+	s, all := f.uncounted()
 	letGo := len(all) - s.Followed
 	var read, unread, followed []receiver.FilePosition
 	for i := range all {
-		p, ok := counted(all[i].begin.ID)
+		p, ok := counted[all[i].begin.ID]
 		if ok && p == all[i].before {
 			s.Replaced = append(s.Replaced, p)
 			ok = false
@@ -85,8 +104,8 @@ func (f *File) State(counted func(receiver.FileID) (receiver.FilePosition, bool)
 	return s
 }
 
-// states returns a state without Positions and, in their order, the files that belong there.
-func (f *File) states() (s FileState, all []pastFile) {
+// uncounted returns a record without Positions and, in their order, the files that belong there.
+func (f *File) uncounted() (s FileRecord, all []pastFile) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range f.pastOrder {
@@ -115,14 +134,14 @@ func (f *File) states() (s FileState, all []pastFile) {
 	s.Beside = f.beside
 	s.Beside.Old, s.Beside.Unread, s.Beside.Unsure = slices.Clone(f.beside.Old), slices.Clone(f.beside.Unread), slices.Clone(f.beside.Unsure)
 	s.Start, s.StartSize = f.startID, f.startSize
-	s.Rotations, s.Errors, s.Gaps = f.rotations.Load(), f.errors.Load(), map[string]uint64{}
+	s.Rotations, s.Errors = f.rotations.Load(), f.errors.Load()
 	for i := range f.gaps {
-		s.Gaps[Gap(i).String()] = f.gaps[i].Load()
+		s.Gaps[i] = f.gaps[i].Load()
 	}
 	return s, all
 }
 
-// publish keeps what the look that began at the time given has found out about siblings, for State.
+// publish keeps what the look that began at the time given has found out about siblings, for Record.
 func (f *File) publish(began int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
