@@ -31,7 +31,8 @@ type Config struct {
 	Resumable     bool        // note how far files are counted, for Save
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
+// receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -115,7 +116,7 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
-// TryDeliver implements receiver.Sink.
+// TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
 		p.missed.Store(true)
@@ -133,7 +134,7 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}

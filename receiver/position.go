@@ -19,7 +19,7 @@ type FilePosition struct {
 	// Skipping says that Offset lies within a line that is counted already, as Oversize or Incomplete: its rest, to its LF, is not.
 	Skipping bool
 	// Parts says in which streams of a container the parts that come next are not to be read, to the last one of a
-	// line, as they are counted already. See skipped.
+	// line, as they are counted already. See syslog.Skipped.
 	Parts byte
 	// Copy says that the file is a copy of the one that it was made from, and is read in its place. Nobody logs to it: once what was read is
 	// no longer there, it is another copy, of lines that are counted elsewhere.

@@ -23,17 +23,20 @@ type Source struct {
 	// Joins says of a followed file that its lines go on where what arrives as syslog from the same host leaves off: one daemon sends both.
 	// Its Scope is 0 then.
 	Joins   bool
-	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see Message.Unwrap
-	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
+	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see syslog.Unwrap
+	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of syslog.NewDialect
 }
 
-// A Sink takes the slabs of all inputs and handles them one at a time. When a call returns, the slab is the caller's again.
+// A Sink takes slabs and handles them one at a time. When a call returns, the slab is the caller's again.
 type Sink interface {
-	// TryDeliver handles the slab and returns true, or returns false at once when another slab is being handled.
-	// Datagram readers use nothing else: a unix datagram reader that waits stops rsyncd.
-	TryDeliver(*Source, *Slab) bool
 	// Deliver waits for its turn and lets datagram readers go first. For TCP, TLS, files and stdin, whose senders can wait.
 	Deliver(*Source, *Slab)
+}
+
+// A TrySink is a Sink for readers that must not wait: a unix datagram reader that waits stops rsyncd.
+type TrySink interface {
+	// TryDeliver handles the slab and returns true, or returns false at once when another slab is being handled.
+	TryDeliver(*Source, *Slab) bool
 }
 
 // A Slab is a reusable batch of raw messages from one source. Its reader owns it and the memory that its messages point into;

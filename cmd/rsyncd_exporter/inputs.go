@@ -302,7 +302,7 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 		log.Info("input", "from", t.String())
 	}
 	for _, u := range in.udp {
-		if want, got := int(cfg.ReceiveBuffer), u.BufferBytes(); got < want {
+		if want, got := int(cfg.ReceiveBuffer), u.Status().Buffer; got < want {
 			log.Warn("the kernel granted a smaller receive buffer than asked: bursts may be dropped",
 				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
@@ -324,11 +324,12 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 func (in *inputs) live() metrics.Live {
 	var l metrics.Live
 	if len(in.udp) > 0 {
-		s := metrics.Socket{Input: "udp", Datagram: true, Buffer: in.udp[0].BufferBytes()}
+		s := metrics.Socket{Input: "udp", Datagram: true, Buffer: in.udp[0].Status().Buffer}
 		for _, u := range in.udp {
-			s.Drops += u.Drops()
-			s.Errors += u.ReadErrors()
-			s.Buffer = min(s.Buffer, u.BufferBytes())
+			st := u.Status()
+			s.Drops += st.Drops
+			s.Errors += st.Errors
+			s.Buffer = min(s.Buffer, st.Buffer)
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
@@ -345,9 +346,10 @@ func (in *inputs) live() metrics.Live {
 	if len(in.unixgram) > 0 {
 		s := metrics.Socket{Input: "unixgram", File: true, InPlace: true}
 		for _, u := range in.unixgram {
-			s.Errors += u.ReadErrors()
-			s.Rebinds += u.Rebinds()
-			s.InPlace = s.InPlace && u.InPlace()
+			st := u.Status()
+			s.Errors += st.Errors
+			s.Rebinds += st.Rebinds
+			s.InPlace = s.InPlace && st.InPlace
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
@@ -382,7 +384,8 @@ func (w socketWatch) Run(ctx context.Context) error {
 		case <-look.C:
 		}
 		for _, u := range w.sockets {
-			n, inPlace := u.Rebinds(), u.InPlace()
+			st := u.Status()
+			n, inPlace := st.Rebinds, st.InPlace
 			switch {
 			case ctx.Err() != nil: // the file goes at the end
 				return nil
@@ -402,7 +405,7 @@ func (w socketWatch) Run(ctx context.Context) error {
 
 // tellUnsure warns where nobody can say whose the socket file is.
 func (w socketWatch) tellUnsure(u *datagram.Unixgram) bool {
-	err := u.Unsure()
+	err := u.Status().Unsure
 	if err == nil {
 		return false
 	}
@@ -418,9 +421,10 @@ func (socketWatch) String() string { return "socket watch" }
 func streams(input string, listeners []*stream.TCP) metrics.Socket {
 	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
 	for _, t := range listeners {
-		s.Connections += t.Connections()
-		s.Errors += t.AcceptErrors() + t.TLSErrors()
-		for reason, n := range t.Refused() {
+		st := t.Status()
+		s.Connections += st.Connections
+		s.Errors += st.Errors
+		for reason, n := range st.Refused {
 			s.Refused[reason] += n
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"rsyncd_exporter/internal/corpus"
 )
 
+// CorpusDir is where the corpus is, seen from a package of receiver.
 const CorpusDir = "../../testdata/corpus/"
 
 // CorpusFiles returns the paths of the corpus files that match a pattern, and fails the test if there are none.
@@ -23,6 +24,7 @@ func CorpusFiles(t testing.TB, pattern string) []string {
 	return paths
 }
 
+// ReadFile returns what is in a file.
 func ReadFile(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)

@@ -65,6 +65,7 @@ func SenderOf(src *receiver.Source, slab *receiver.Slab, i int) receiver.Sender 
 	return slab.Senders[i]
 }
 
+// TryDeliver implements receiver.TrySink.
 func (s *AddressSink) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,14 +79,17 @@ func (s *AddressSink) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool
 	return !s.Held
 }
 
+// Deliver implements receiver.Sink.
 func (s *AddressSink) Deliver(src *receiver.Source, slab *receiver.Slab) { s.TryDeliver(src, slab) }
 
+// Hold makes it refuse slabs, or take them again.
 func (s *AddressSink) Hold(held bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Held = held
 }
 
+// Offers is how many slabs were refused.
 func (s *AddressSink) Offers() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,6 +163,7 @@ var Bounds = []Bound{
 	{"127.0.0.1:0", "127.0.0.1", "127.0.0.1", ""},
 }
 
+// Want waits for a message and fails the test unless it came from the address.
 func (s *AddressSink) Want(t *testing.T, what, want string) {
 	t.Helper()
 	addr, _ := netip.ParseAddr(want)

@@ -1,3 +1,4 @@
+// Package receivertest has what tests of several kinds of inputs share: a sink, the corpus, networks of their own.
 package receivertest
 
 import (
@@ -26,12 +27,14 @@ type Sink struct {
 	refused   int // Offers while held
 }
 
+// NewSink returns a Sink that is held or not.
 func NewSink(held bool) *Sink {
 	h := &Sink{Held: held}
 	h.released.L = &h.mu
 	return h
 }
 
+// TryDeliver implements receiver.TrySink.
 func (h *Sink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,6 +46,7 @@ func (h *Sink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
 	return true
 }
 
+// Deliver implements receiver.Sink.
 func (h *Sink) Deliver(src *receiver.Source, s *receiver.Slab) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,6 +72,7 @@ func (h *Sink) keep(src *receiver.Source, s *receiver.Slab) {
 	}
 }
 
+// Hold holds the Sink or lets it go.
 func (h *Sink) Hold(held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -93,6 +98,7 @@ func (h *Sink) Offers() int {
 	return h.refused
 }
 
+// All returns the messages, and the counts of those discarded.
 func (h *Sink) All() ([]string, [receiver.NumDiscards]uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -140,6 +146,7 @@ func Start(t *testing.T, in interface{ Run(context.Context) error }) (stop func(
 	return stop
 }
 
+// Send writes a message.
 func Send(t *testing.T, c net.Conn, message string) {
 	t.Helper()
 	if _, err := c.Write([]byte(message)); err != nil {

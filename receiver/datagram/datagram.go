@@ -42,7 +42,7 @@ const (
 // counted as Overflow; the count travels with the next slab that gets through.
 type datagrams struct {
 	src     *receiver.Source // whoever embeds this has it, and it outlives the sockets: a Sink may know it by its address
-	sink    receiver.Sink
+	sink    receiver.TrySink
 	filter  filter
 	fd      int // blocking, with SO_RCVTIMEO; used by the reader only, closed by whoever embeds this
 	batch   *recvBatch
@@ -66,7 +66,7 @@ type filter struct {
 	spaces    *pidNamespaces      // unix: knows the senders' processes; nil for no such thing
 }
 
-func newDatagrams(fd int, src *receiver.Source, sink receiver.Sink, f filter) *datagrams {
+func newDatagrams(fd int, src *receiver.Source, sink receiver.TrySink, f filter) *datagrams {
 	return &datagrams{
 		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.addresses, f.creds),
 		slab: receiver.Slab{Messages: make([][]byte, 0, batchMessages)},
@@ -307,7 +307,7 @@ func (p *pendingRing) grow(at int64) *pendingSlab {
 }
 
 // offer hands slabs to sink, oldest first, until it refuses one. It returns true when the ring is empty.
-func (p *pendingRing) offer(src *receiver.Source, sink receiver.Sink) bool {
+func (p *pendingRing) offer(src *receiver.Source, sink receiver.TrySink) bool {
 	for p.n > 0 {
 		s := &p.slabs[p.head]
 		if !sink.TryDeliver(src, &s.Slab) {

@@ -11,19 +11,17 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// Inputs on sockets that somebody else has opened, bound and, for TCP, made listen: systemd, or any parent that keeps its descriptor while
-// this process is replaced. So the socket is there before and after, and what is sent in between waits in it:
+// Inputs on sockets that somebody else has opened and bound: systemd, or any parent that keeps its descriptor while this
+// process is replaced. So the socket is there before and after, and what is sent in between waits in it:
 //
-//   - A datagram socket isn't drained at the end. Each message that was read is handed over, the others stay queued for the next process.
-//     Senders to a unix socket wait once net.unix.max_dgram_qlen messages are queued, as for any reader that is late; UDP drops beyond the
-//     receive buffer, where the kernel counts it.
-//   - Connections that wait to be accepted stay so for the next process. Those that were accepted can't be handed on: each is read until it
-//     is quiet and closed, as ever, and its sender connects again.
-//   - Nothing is unlinked, locked or shut down, as it isn't ours: Run's and Close's end is that of the descriptor, not that of the socket.
+//   - A socket isn't drained at the end. Each message that was read is handed over; the others stay queued for the next
+//     process. Senders to a unix socket wait once net.unix.max_dgram_qlen messages are queued, as for any reader that is
+//     late; UDP drops beyond the receive buffer, where the kernel counts it.
+//   - Nothing is unlinked, locked or shut down, as it isn't ours: Run and Close end the descriptor, not the socket.
 
 // PassedUDP returns an input on a UDP socket that is bound already. fd belongs to the input from now on. Options that bear on binding have no
-// effect. Drops begins at 0, whatever was dropped before. The caller calls Run or Close.
-func PassedUDP(fd int, src receiver.Source, sink receiver.Sink, opt UDPOptions) (*UDP, error) {
+// effect. Status.Drops begins at 0, whatever was dropped before. The caller calls Run or Close.
+func PassedUDP(fd int, src receiver.Source, sink receiver.TrySink, opt UDPOptions) (*UDP, error) {
 	addr, err := preparePassed(fd, src.Name)
 	if err != nil {
 		return nil, err
@@ -46,7 +44,7 @@ func PassedUDP(fd int, src receiver.Source, sink receiver.Sink, opt UDPOptions) 
 
 // PassedUnixgram returns an input on a unix datagram socket that is bound already. fd belongs to the input from now on; the socket's file
 // stays where it is, and isn't made again. The caller calls Run or Close.
-func PassedUnixgram(fd int, src receiver.Source, sink receiver.Sink, opt UnixgramOptions) (*Unixgram, error) {
+func PassedUnixgram(fd int, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUsers(src.Name, opt); err != nil {
 		return nil, err
 	}
@@ -65,7 +63,7 @@ func PassedUnixgram(fd int, src receiver.Source, sink receiver.Sink, opt Unixgra
 	return u, nil
 }
 
-// findFile looks for the file of a passed socket. One whose file is gone, or can't be looked at, has none: InPlace shows it.
+// findFile looks for the file of a passed socket. One whose file is gone, or can't be looked at, has none: Status shows it.
 func (u *Unixgram) findFile(fd int) {
 	dir, err := openDirectory(filepath.Dir(u.path))
 	if err != nil {

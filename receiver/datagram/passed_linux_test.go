@@ -20,7 +20,7 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	held := duplicate(t, conn, err)
 	src := receiver.Source{Input: "udp", Name: "udp passed"}
-	open := func(sink receiver.Sink, buffer int) *UDP {
+	open := func(sink receiver.TrySink, buffer int) *UDP {
 		t.Helper()
 		u, err := PassedUDP(pass(t, held), src, sink, UDPOptions{Buffer: buffer})
 		if err != nil {
@@ -36,23 +36,23 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	reach(t, "the first message", func() bool { return first.Received() == 1 })
 	stop()
 
-	limit := u.BufferBytes()
+	limit := u.Status().Buffer
 	sent := 0
 	for ; sent*1000 < 4*limit; sent++ { // each takes more than 1000 bytes: most are dropped while nobody reads
 		send(t, to, fmt.Sprintf("<30>%0996d", sent))
 	}
 	second := newHoldSink(true)
 	u = open(second, 0)
-	if n := u.Drops(); n != 0 {
+	if n := u.Status().Drops; n != 0 {
 		t.Errorf("%d drops at the start, want those before not to count", n)
 	}
-	if u.BufferBytes() != limit {
-		t.Errorf("buffer of %d bytes, want %d as before", u.BufferBytes(), limit)
+	if u.Status().Buffer != limit {
+		t.Errorf("buffer of %d bytes, want %d as before", u.Status().Buffer, limit)
 	}
 	for range 10 {
 		send(t, to, fmt.Sprintf("<30>%0996d", 0)) // as long as the others: a short one may find room
 	}
-	if n := u.Drops(); n != 10 {
+	if n := u.Status().Drops; n != 10 {
 		t.Errorf("%d drops, want 10", n)
 	}
 	stop = start(t, u)
@@ -80,8 +80,8 @@ func TestPassedUDPKeepsALargeBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	if now, err := setReceiveBuffer(fd, 0); err != nil || now != large || u.BufferBytes() != large {
-		t.Errorf("buffer of %d bytes (%d shown) after %d, %v", now, u.BufferBytes(), large, err)
+	if now, err := setReceiveBuffer(fd, 0); err != nil || now != large || u.Status().Buffer != large {
+		t.Errorf("buffer of %d bytes (%d shown) after %d, %v", now, u.Status().Buffer, large, err)
 	}
 }
 
@@ -97,8 +97,8 @@ func TestPassedUnixgramStaysOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if u.Addr().String() != path || !u.InPlace() {
-			t.Errorf("address %v, in place: %v", u.Addr(), u.InPlace())
+		if u.Addr().String() != path || !u.Status().InPlace {
+			t.Errorf("address %v, in place: %v", u.Addr(), u.Status().InPlace)
 		}
 		if to == nil {
 			to = dialUnixgram(t, u)
@@ -250,7 +250,7 @@ func TestPassedSocketsHaveTheirLists(t *testing.T) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	if x.rebind() != nil || x.Rebinds() != 0 {
+	if x.rebind() != nil || x.Status().Rebinds != 0 {
 		t.Error("a passed socket's file was made again")
 	}
 }

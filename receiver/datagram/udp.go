@@ -45,7 +45,7 @@ type udpSocket struct {
 //
 // Of several sockets (SO_REUSEPORT) the kernel chooses one by each datagram's addresses and ports, so that what one sender sends from
 // one port arrives at one of them, and in order.
-func ListenUDP(addr string, src receiver.Source, sink receiver.Sink, opt UDPOptions) (*UDP, error) {
+func ListenUDP(addr string, src receiver.Source, sink receiver.TrySink, opt UDPOptions) (*UDP, error) {
 	fds, local, err := bindUDP(addr, max(1, opt.Sockets), nil)
 	if err != nil {
 		return nil, err
@@ -169,14 +169,15 @@ func (s *udpSocket) close() error {
 	return unix.Close(s.in.fd)
 }
 
-// Drops returns how many datagrams the kernel has dropped because a socket's buffer was full. Sent = received + Drops, exactly, as far
-// as datagrams reach this machine. It may be called at any time; after Close it stays what it was. Always 0 elsewhere than on Linux.
-func (u *UDP) Drops() uint64 {
-	total := uint64(0)
+// Status may be called at any time.
+func (u *UDP) Status() receiver.Status {
+	st := receiver.Status{Buffer: u.sockets[0].buffer}
 	for _, s := range u.sockets {
-		total += s.countedDrops()
+		st.Drops += s.countedDrops()
+		st.Errors += s.in.trouble.total.Load()
+		st.Buffer = min(st.Buffer, s.buffer)
 	}
-	return total
+	return st
 }
 
 func (s *udpSocket) countedDrops() uint64 {
@@ -195,24 +196,6 @@ func (s *udpSocket) countDrops() {
 		s.drops += uint64(now - s.lastDrops)
 		s.lastDrops = now
 	}
-}
-
-// BufferBytes returns the size of the socket buffer that the system granted, the least of several.
-func (u *UDP) BufferBytes() int {
-	least := u.sockets[0].buffer
-	for _, s := range u.sockets {
-		least = min(least, s.buffer)
-	}
-	return least
-}
-
-// ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.
-func (u *UDP) ReadErrors() uint64 {
-	total := uint64(0)
-	for _, s := range u.sockets {
-		total += s.in.trouble.total.Load()
-	}
-	return total
 }
 
 // Addr returns the address that is bound.

@@ -22,7 +22,7 @@ import (
 )
 
 // listenUDP binds addr for a test and returns the input and a socket that is connected to it.
-func listenUDP(t *testing.T, addr string, sink receiver.Sink, opt UDPOptions) (*UDP, *net.UDPConn) {
+func listenUDP(t *testing.T, addr string, sink receiver.TrySink, opt UDPOptions) (*UDP, *net.UDPConn) {
 	t.Helper()
 	u, err := ListenUDP(addr, receiver.Source{Input: "udp", Name: "udp " + addr}, sink, opt)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestUDPSentIsReceivedAndDrops(t *testing.T) {
 	for i := range early {
 		send(t, conn, fmt.Sprintf("<30>early %d", i))
 	}
-	reach(t, "a tiny buffer overflows and Drops shows it while nobody reads", func() bool { return u.Drops() > early/2 })
+	reach(t, "a tiny buffer overflows and Drops shows it while nobody reads", func() bool { return u.Status().Drops > early/2 })
 	stop := start(t, u)
 	var wg sync.WaitGroup
 	for s := range senders {
@@ -65,13 +65,13 @@ func TestUDPSentIsReceivedAndDrops(t *testing.T) {
 	wg.Wait()
 	sink.Hold(false)
 	const sent = early + senders*each
-	reach(t, "received + drops = sent", func() bool { return sink.Received()+u.Drops() == sent })
-	if kernel := procDrops(t, u.Addr().(*net.UDPAddr).Port); kernel != u.Drops() {
-		t.Errorf("Drops() = %d, /proc/net/udp says %d", u.Drops(), kernel)
+	reach(t, "received + drops = sent", func() bool { return sink.Received()+u.Status().Drops == sent })
+	if kernel := procDrops(t, u.Addr().(*net.UDPAddr).Port); kernel != u.Status().Drops {
+		t.Errorf("Drops() = %d, /proc/net/udp says %d", u.Status().Drops, kernel)
 	}
-	before := u.Drops()
+	before := u.Status().Drops
 	stop()
-	if after := u.Drops(); after != before || sink.Received()+after != sent {
+	if after := u.Status().Drops; after != before || sink.Received()+after != sent {
 		t.Errorf("after the end: received %d + drops %d (before: %d), want %d", sink.Received(), after, before, sent)
 	}
 	sink.CheckOrder(t)
@@ -109,8 +109,8 @@ func TestUDPQueuedAtShutdown(t *testing.T) {
 	}
 	start(t, u)() // stopped before it has begun
 	messages, _ := sink.All()
-	if n := uint64(len(messages)) + u.Drops(); n != sent {
-		t.Errorf("received %d + drops %d = %d, want %d", len(messages), u.Drops(), n, sent)
+	if n := uint64(len(messages)) + u.Status().Drops; n != sent {
+		t.Errorf("received %d + drops %d = %d, want %d", len(messages), u.Status().Drops, n, sent)
 	}
 	if len(messages) < 100 || !slices.IsSorted(messages) {
 		t.Errorf("%d messages, sorted: %v; want some, in order", len(messages), slices.IsSorted(messages))
@@ -127,8 +127,8 @@ func TestUDPSinkBusyAtShutdown(t *testing.T) {
 		send(t, conn, "<30>hello")
 	}
 	start(t, u)()
-	if n := sink.discarded[receiver.Overflow] + u.Drops(); n != sent || u.Drops() == 0 || n == u.Drops() {
-		t.Errorf("overflow %d + drops %d = %d, want some of both and %d", sink.discarded[receiver.Overflow], u.Drops(), n, sent)
+	if n := sink.discarded[receiver.Overflow] + u.Status().Drops; n != sent || u.Status().Drops == 0 || n == u.Status().Drops {
+		t.Errorf("overflow %d + drops %d = %d, want some of both and %d", sink.discarded[receiver.Overflow], u.Status().Drops, n, sent)
 	}
 }
 
@@ -138,12 +138,12 @@ func TestUDPDropsWrap(t *testing.T) {
 	for range 200 {
 		send(t, conn, strings.Repeat("x", 1000))
 	}
-	reach(t, "drops", func() bool { return u.Drops() > 0 })
-	dropped := u.Drops()
+	reach(t, "drops", func() bool { return u.Status().Drops > 0 })
+	dropped := u.Status().Drops
 	u.sockets[0].mu.Lock()
 	u.sockets[0].drops, u.sockets[0].lastDrops = 1<<32-1, 0xffffffff // as if the counter had been at its last value before those
 	u.sockets[0].mu.Unlock()
-	if got, want := u.Drops(), 1<<32+dropped; got != want {
+	if got, want := u.Status().Drops, 1<<32+dropped; got != want {
 		t.Errorf("Drops() = %d, want %d", got, want)
 	}
 }
@@ -165,7 +165,7 @@ func TestUDPGoesOnAfterConnectionRefused(t *testing.T) {
 	}
 	for want := uint64(1); want <= 3; want++ {
 		_, _ = unix.Write(fd, []byte("is anybody there"))
-		reach(t, "the refusal is counted", func() bool { return u.ReadErrors() >= want })
+		reach(t, "the refusal is counted", func() bool { return u.Status().Errors >= want })
 	}
 	local := conn.LocalAddr().(*net.UDPAddr)
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: local.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
@@ -257,9 +257,6 @@ type switchSink struct {
 	messages int
 }
 
-func (s *switchSink) Deliver(*receiver.Source, *receiver.Slab) {
-	panic("a datagram reader must not wait")
-}
 func (s *switchSink) TryDeliver(_ *receiver.Source, slab *receiver.Slab) bool {
 	if !s.busy {
 		s.messages += len(slab.Messages)

@@ -147,7 +147,7 @@ func TestPortBelow1024WithoutCapability(t *testing.T) {
 	})
 }
 
-// FAULTS U4: without CAP_NET_ADMIN the buffer is cut to rmem_max, and BufferBytes tells.
+// FAULTS U4: without CAP_NET_ADMIN the buffer is cut to rmem_max, and Status.Buffer tells.
 func TestUDPBufferIsWhatWasGranted(t *testing.T) {
 	b, err := os.ReadFile("/proc/sys/net/core/rmem_max")
 	if err != nil {
@@ -164,12 +164,12 @@ func TestUDPBufferIsWhatWasGranted(t *testing.T) {
 			return
 		}
 		defer u.Close()
-		if u.BufferBytes() != most {
-			t.Errorf("BufferBytes() = %d, want rmem_max %d", u.BufferBytes(), most)
+		if u.Status().Buffer != most {
+			t.Errorf("BufferBytes() = %d, want rmem_max %d", u.Status().Buffer, most)
 		}
 	})
 	u, _ := listenUDP(t, "127.0.0.1:0", newHoldSink(false), UDPOptions{Buffer: 100 << 10})
-	if u.BufferBytes() != 100<<10 {
-		t.Errorf("BufferBytes() = %d, want %d", u.BufferBytes(), 100<<10)
+	if u.Status().Buffer != 100<<10 {
+		t.Errorf("BufferBytes() = %d, want %d", u.Status().Buffer, 100<<10)
 	}
 }

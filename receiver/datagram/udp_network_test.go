@@ -43,8 +43,8 @@ func TestUDPFragments(t *testing.T) {
 		reach(t, "the whole ones are received", func() bool { return sink.Received() == uint64(len(want)) })
 		send(t, conn, "<30>last")
 		reach(t, "and one more", func() bool { return sink.Received() == uint64(len(want))+1 })
-		if got, discarded := sink.All(); !slices.Equal(got, append(want, "<30>last")) || u.Drops() != 0 {
-			t.Errorf("got %d messages, discarded %v, dropped %d; want the %d whole ones and the last", len(got), discarded, u.Drops(), len(want))
+		if got, discarded := sink.All(); !slices.Equal(got, append(want, "<30>last")) || u.Status().Drops != 0 {
+			t.Errorf("got %d messages, discarded %v, dropped %d; want the %d whole ones and the last", len(got), discarded, u.Status().Drops, len(want))
 		}
 	})
 }
@@ -144,11 +144,11 @@ func TestUDPTorture(t *testing.T) {
 		}
 		all.Wait()
 		want := added(sent[:])
-		reach(t, "sent = received + drops", func() bool { return sink.count()+u.Drops() == want })
-		drops := u.Drops()
+		reach(t, "sent = received + drops", func() bool { return sink.count()+u.Status().Drops == want })
+		drops := u.Status().Drops
 		stop()
-		if got := sink.count() + u.Drops(); got != want || u.Drops() != drops || sink.refused() == 0 {
-			t.Errorf("%d sockets: %d sent, %d received (%d not allowed) and %d dropped", sockets, want, sink.count(), sink.refused(), u.Drops())
+		if got := sink.count() + u.Status().Drops; got != want || u.Status().Drops != drops || sink.refused() == 0 {
+			t.Errorf("%d sockets: %d sent, %d received (%d not allowed) and %d dropped", sockets, want, sink.count(), sink.refused(), u.Status().Drops)
 		}
 		t.Logf("%d sockets: %d sent = %d received (%d not allowed) + %d dropped", sockets, want, sink.count(), sink.refused(), drops)
 	}
@@ -160,7 +160,6 @@ type tally struct {
 	n  [receiver.NumDiscards]uint64
 }
 
-func (c *tally) Deliver(*receiver.Source, *receiver.Slab) { panic("a datagram reader must not wait") }
 func (c *tally) TryDeliver(_ *receiver.Source, s *receiver.Slab) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

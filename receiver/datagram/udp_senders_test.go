@@ -140,13 +140,13 @@ func TestUDPSeveralSockets(t *testing.T) {
 		for range sent {
 			send(t, conn, "<30>before anybody reads")
 		}
-		reach(t, "the one socket overflows", func() bool { return u.Drops() > 0 })
+		reach(t, "the one socket overflows", func() bool { return u.Status().Drops > 0 })
 		stop := start(t, u)
 		reach(t, "sent = received + drops", func() bool { r, d := socketCounts(u, sinks); return added(r)+added(d) == sent })
 		r, d := socketCounts(u, sinks)
 		slices.Sort(r)
 		slices.Sort(d)
-		if r[2] != 0 || d[2] != 0 || u.Drops() != d[3] {
+		if r[2] != 0 || d[2] != 0 || u.Status().Drops != d[3] {
 			t.Errorf("%s: one port's datagrams: received %d, dropped %d; want one socket to have all", addr, r, d)
 		}
 
@@ -164,10 +164,10 @@ func TestUDPSeveralSockets(t *testing.T) {
 		if slices.Min(r) == 0 {
 			t.Errorf("%s: %d ports' datagrams: received %d, want some at each socket", addr, ports, r)
 		}
-		drops := u.Drops()
+		drops := u.Status().Drops
 		stop()
-		if r, _ := socketCounts(u, sinks); u.Drops() != drops || added(r) <= before {
-			t.Errorf("%s: drops %d after the end, %d before", addr, u.Drops(), drops)
+		if r, _ := socketCounts(u, sinks); u.Status().Drops != drops || added(r) <= before {
+			t.Errorf("%s: drops %d after the end, %d before", addr, u.Status().Drops, drops)
 		}
 	}
 }
@@ -193,8 +193,8 @@ func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
 		c.Close()
 	}
 	start(t, u)() // stopped before it has begun
-	if r, _ := socketCounts(u, sinks); added(r)+u.Drops() != sent || slices.Min(r) == 0 {
-		t.Errorf("received %d, dropped %d; want %d in all, some at each", r, u.Drops(), sent)
+	if r, _ := socketCounts(u, sinks); added(r)+u.Status().Drops != sent || slices.Min(r) == 0 {
+		t.Errorf("received %d, dropped %d; want %d in all, some at each", r, u.Status().Drops, sent)
 	}
 }
 

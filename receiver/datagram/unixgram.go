@@ -37,7 +37,7 @@ type Unixgram struct {
 	path string
 	opt  UnixgramOptions
 	src  receiver.Source
-	sink receiver.Sink
+	sink receiver.TrySink
 	made bool          // by us, not passed: we make its file again, and remove it at the end
 	look time.Duration // how often the socket file is looked at
 
@@ -61,9 +61,9 @@ const (
 )
 
 // ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced. The socket of a live one, and
-// anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which InPlace tells, and
+// anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which Status tells, and
 // nothing more. The caller calls Run, or Close where it doesn't come to that.
-func ListenUnixgram(path string, src receiver.Source, sink receiver.Sink, opt UnixgramOptions) (*Unixgram, error) {
+func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
 	}
@@ -178,12 +178,12 @@ func (u *Unixgram) Run(ctx context.Context) error {
 // rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
 // it is a dead process's.
 func (u *Unixgram) rebind() *unixSocket {
-	if !u.made || u.InPlace() {
+	if !u.made || u.Status().InPlace {
 		return nil
 	}
 	s, err := u.open()
 	if err != nil {
-		return nil // InPlace tells; another try follows
+		return nil // Status tells; another try follows
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -219,41 +219,20 @@ func (u *Unixgram) Close() error {
 	return err
 }
 
-// InPlace reports whether the path still leads to this socket. When it doesn't, somebody removed or replaced the file, and programs that
-// connect from now on don't reach us; those that are connected still do. It may be called at any time; it asks the file system.
-func (u *Unixgram) InPlace() bool {
+// Status may be called at any time. It asks the file system.
+func (u *Unixgram) Status() receiver.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if strings.HasPrefix(u.path, "@") { // a passed abstract socket has no file
-		return true
-	}
-	return u.file.at(u.path)
-}
-
-// Unsure returns why InPlace may be wrong, or nil: the kernel couldn't be asked which socket the file belongs to, and others may write to
-// its directory. Then a socket that somebody puts there at the moment at which ours is made passes for ours.
-func (u *Unixgram) Unsure() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.file.unsure
-}
-
-// Rebinds returns how often the socket file was made again. It may be called at any time.
-func (u *Unixgram) Rebinds() uint64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.opened - 1
-}
-
-// ReadErrors returns how many reads failed, other than by time-out. It may be called at any time.
-func (u *Unixgram) ReadErrors() uint64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	total := u.errors
+	st := receiver.Status{InPlace: u.inPlace(), Rebinds: u.opened - 1, Unsure: u.file.unsure, Errors: u.errors}
 	for _, s := range u.sockets {
-		total += s.in.trouble.total.Load()
+		st.Errors += s.in.trouble.total.Load()
 	}
-	return total
+	return st
+}
+
+// inPlace says whether the path still leads to the newest socket. u.mu is held.
+func (u *Unixgram) inPlace() bool {
+	return strings.HasPrefix(u.path, "@") || u.file.at(u.path) // a passed abstract socket has no file
 }
 
 // Addr returns the path as an address.

@@ -230,9 +230,6 @@ type senderSink struct {
 	senders map[string]receiver.Sender // by text
 }
 
-func (s *senderSink) Deliver(*receiver.Source, *receiver.Slab) {
-	panic("a datagram reader must not wait")
-}
 func (s *senderSink) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,7 @@ func TestUnixgramStaleSocketIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !u.InPlace() {
+	if !u.Status().InPlace {
 		t.Error("the path doesn't lead to the new socket")
 	}
 	send(t, dialUnixgram(t, u), "<30>hello")
@@ -239,13 +239,13 @@ func TestUnixgramFileRemovedOrReplaced(t *testing.T) {
 	u := listenUnixgram(t, newHoldSink(false))
 	u.look = time.Hour
 	stop := start(t, u)
-	if !u.InPlace() {
+	if !u.Status().InPlace {
 		t.Error("InPlace() is false at the start")
 	}
 	if err := os.Remove(u.path); err != nil {
 		t.Fatal(err)
 	}
-	if u.InPlace() {
+	if u.Status().InPlace {
 		t.Error("InPlace() is true without a file")
 	}
 	other, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.path, Net: "unixgram"})
@@ -253,7 +253,7 @@ func TestUnixgramFileRemovedOrReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if u.InPlace() {
+	if u.Status().InPlace {
 		t.Error("InPlace() is true with another one's socket")
 	}
 	stop()
@@ -288,13 +288,13 @@ func TestUnixgramFileIsMadeAgain(t *testing.T) {
 	if err := os.Rename(path+"2", path); err != nil {
 		t.Fatal(err)
 	}
-	if u.rebind() != nil || u.InPlace() || u.Rebinds() != 0 {
+	if u.rebind() != nil || u.Status().InPlace || u.Status().Rebinds != 0 {
 		t.Error("it has taken the path from a live socket")
 	}
 	other.Close() // its file stays, and nobody answers there
-	reach(t, "the file is made again", u.InPlace)
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o620 || u.Rebinds() != 1 {
-		t.Errorf("after %d rebinds: %v, %v; want mode 0620 and 1", u.Rebinds(), info, err)
+	reach(t, "the file is made again", func() bool { return u.Status().InPlace })
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o620 || u.Status().Rebinds != 1 {
+		t.Errorf("after %d rebinds: %v, %v; want mode 0620 and 1", u.Status().Rebinds, info, err)
 	}
 	send(t, before, "<30>before")
 	send(t, dialUnixgram(t, u), "<30>after")
@@ -326,7 +326,7 @@ func TestUnixgramOldSocketsAreBounded(t *testing.T) {
 		if err := os.Remove(u.path); err != nil {
 			t.Fatal(err)
 		}
-		reach(t, "the file is made again", func() bool { return u.Rebinds() == n+1 })
+		reach(t, "the file is made again", func() bool { return u.Status().Rebinds == n+1 })
 	}
 	reach(t, "the oldest is closed", func() bool { _, err := first.Write([]byte("<30>still")); return err != nil })
 	open := func() int { // the oldest's senders see its end before it is drained and closed

@@ -209,9 +209,9 @@ func TestUnixgramHelperIsRaced(t *testing.T) {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		switch in.Text() {
 		case "in place?":
-			fmt.Println(u.InPlace())
+			fmt.Println(u.Status().InPlace)
 		case "sure?":
-			fmt.Println(u.Unsure() == nil)
+			fmt.Println(u.Status().Unsure == nil)
 		case "close":
 			stop()
 			fmt.Println("closed")

@@ -21,7 +21,7 @@ import (
 )
 
 // listenUnixgram makes a socket in a directory of the test.
-func listenUnixgram(t *testing.T, sink receiver.Sink) *Unixgram {
+func listenUnixgram(t *testing.T, sink receiver.TrySink) *Unixgram {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
 	u, err := ListenUnixgram(path, receiver.Source{Input: "unixgram", Name: "unixgram " + path, Dialect: syslog.Auto{Local: true}}, sink, UnixgramOptions{})

@@ -111,10 +111,6 @@ func newMergeSink() *mergeSink {
 	return &mergeSink{scopes: map[uint32]bool{}, last: map[string]map[receiver.FileID]receiver.FilePosition{}, dead: make(chan struct{})}
 }
 
-func (s *mergeSink) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader uses Deliver")
-}
-
 func (s *mergeSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

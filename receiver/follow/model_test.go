@@ -24,10 +24,6 @@ type weightSink struct {
 	bad       []string
 }
 
-func (s *weightSink) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader can wait, so it uses Deliver")
-}
-
 func (s *weightSink) Deliver(_ *receiver.Source, slab *receiver.Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,10 +24,6 @@ type restartSink struct {
 	positions map[receiver.FileID]receiver.FilePosition
 }
 
-func (s *restartSink) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader can wait, so it uses Deliver")
-}
-
 func (s *restartSink) Deliver(_ *receiver.Source, slab *receiver.Slab) {
 	if isCaughtUp(slab) {
 		return

@@ -664,10 +664,6 @@ func TestFileStateIsBounded(t *testing.T) {
 
 type sinkFunc func(*receiver.Source, *receiver.Slab)
 
-func (f sinkFunc) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader can wait, so it uses Deliver")
-}
-
 func (f sinkFunc) Deliver(src *receiver.Source, s *receiver.Slab) { f(src, s) }
 
 func isClosed(c <-chan struct{}) bool {

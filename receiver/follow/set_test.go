@@ -37,10 +37,6 @@ func newSetSink() *setSink {
 	}
 }
 
-func (s *setSink) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader can wait")
-}
-
 func (s *setSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,10 +29,6 @@ type lineSink struct {
 
 func newLineSink() *lineSink { return &lineSink{last: map[receiver.FileID]receiver.FilePosition{}} }
 
-func (s *lineSink) TryDeliver(*receiver.Source, *receiver.Slab) bool {
-	panic("a file's reader can wait, so it uses Deliver")
-}
-
 func (s *lineSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

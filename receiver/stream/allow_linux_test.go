@@ -37,7 +37,7 @@ func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
 	}
 	send(t, dial("127.0.0.2"), "<30>allowed\n")
 	reach(t, "the allowed one is read", func() bool { return sink.Received() == 1 })
-	if got, _ := sink.All(); !slices.Equal(got, []string{"<30>allowed"}) && !slices.Equal(got, []string{"<30>allowed\n"}) || l.Refused()["not_allowed"] != 1 {
-		t.Errorf("got %q, refused %v; want the allowed one, and 1 not_allowed", got, l.Refused())
+	if got, _ := sink.All(); !slices.Equal(got, []string{"<30>allowed"}) && !slices.Equal(got, []string{"<30>allowed\n"}) || l.Status().Refused["not_allowed"] != 1 {
+		t.Errorf("got %q, refused %v; want the allowed one, and 1 not_allowed", got, l.Status().Refused)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// CheckTCP is CheckUDP for ListenTCP, and for ListenTLS. name is "tcp" or "tls".
+// CheckTCP binds addr as ListenTCP and ListenTLS do, and takes no connection as far as the system allows that. The address
+// is taken until the caller closes what is returned. name is "tcp" or "tls".
 func CheckTCP(name, addr string) (io.Closer, error) {
 	l, err := bindStream(name, addr, Unheard())
 	if err != nil {

@@ -18,11 +18,6 @@ type cutResult struct {
 	broken    bool // ended by errBadLength
 }
 
-// TryDeliver and Deliver make cutResult a Sink.
-func (c *cutResult) TryDeliver(_ *receiver.Source, s *receiver.Slab) bool {
-	c.Deliver(nil, s)
-	return true
-}
 func (c *cutResult) Deliver(_ *receiver.Source, s *receiver.Slab) {
 	for _, m := range s.Messages {
 		c.messages = append(c.messages, string(m))

@@ -52,8 +52,8 @@ func TestForwardersAfterIdleness(t *testing.T) {
 				reach(t, "all of them", func() bool { return sink.Received() == sent })
 				reach(t, "idleness", func() bool { return idleFor(l) > 2*opt.IdleTimeout })
 			}
-			if n := sum(l.Refused()); n != 0 || l.Connections() != 1 {
-				t.Errorf("%d refused, %d open; want none, 1", n, l.Connections())
+			if n := sum(l.Status().Refused); n != 0 || l.Status().Connections != 1 {
+				t.Errorf("%d refused, %d open; want none, 1", n, l.Status().Connections)
 			}
 		})
 	}

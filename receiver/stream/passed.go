@@ -10,6 +10,10 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
+// Inputs on sockets that somebody else has opened, as in package datagram. Connections that wait to be accepted stay so for
+// the next process. Those that were accepted can't be handed on: each is read until it is quiet and closed, as ever, and
+// its sender connects again.
+
 // PassedTCP returns an input on a TCP socket that listens already. fd belongs to the input from now on. The caller calls Run or Close.
 func PassedTCP(fd int, src receiver.Source, sink receiver.Sink, opt TCPOptions) (*TCP, error) {
 	return PassedTLS(fd, src, sink, nil, opt)

@@ -18,7 +18,7 @@ import (
 const stdinPoll = 250 * time.Millisecond
 
 // Stdin reads lines from a stream that ends by itself, for the file name "-". They are cut into messages as those of a
-// followed file are (TakeLines); the last line may end at the end of the stream.
+// followed file are (syslog.TakeLines); the last line may end at the end of the stream.
 type Stdin struct {
 	src  receiver.Source
 	sink receiver.Sink
@@ -133,3 +133,9 @@ func (s *Stdin) ready(ctx context.Context) error {
 
 // String returns the Source's name.
 func (s *Stdin) String() string { return s.src.Name }
+
+// Close does nothing: the stream is the caller's.
+func (s *Stdin) Close() error { return nil }
+
+// Status is empty: a stream of standard input has nothing to show.
+func (s *Stdin) Status() receiver.Status { return receiver.Status{} }

@@ -36,13 +36,13 @@ const (
 
 // TCPOptions are the settings of a TCP or TLS input. Zero values stand for the defaults.
 type TCPOptions struct {
-	MaxConnections   int                 // open at the same time, 1024; more are closed at once and counted, see Refused
+	MaxConnections   int                 // open at the same time, 1024; more are closed at once and counted, see Status
 	MaxPerSource     int                 // likewise, from one IPv4 address or one IPv6 network of 64 bits, 128
 	IdleTimeout      time.Duration       // a connection that has sent nothing for so long makes room when there are too many, 10 minutes
 	MessageTimeout   time.Duration       // one that takes so long for a message, from its first byte to its last, is closed; one without any makes room; 30 s
 	HandshakeTimeout time.Duration       // from accept to the end of the TLS handshake, 5 s
 	MaxHandshakes    int                 // under way at the same time, 64, and a quarter of it from one source; others wait for their turn
-	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted, see Refused
+	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted, see Status
 }
 
 // TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart), or over TLS (RFC 5425), where
@@ -60,7 +60,7 @@ type TCP struct {
 	tlsErrors    atomic.Uint64
 }
 
-// ListenTCP binds addr as ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
+// ListenTCP binds addr, "host:port", as datagram.ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
 func ListenTCP(addr string, src receiver.Source, sink receiver.Sink, opt TCPOptions) (*TCP, error) {
 	return listenStream("tcp", addr, src, sink, nil, opt)
 }
@@ -302,18 +302,11 @@ func (t *TCP) Close() error {
 	return nil
 }
 
-// Connections returns how many connections are open. It may be called at any time, as may the other counts.
-func (t *TCP) Connections() int { return t.gate.connections() }
-
-// Refused returns how many connections were closed for what their peers are or did, by a Refusal's label value; all that can happen here
-// are there from the start.
-func (t *TCP) Refused() map[string]uint64 { return t.refused.byReason(t.creds != nil) }
-
-// TLSErrors returns how many TLS connections ended with a breach of the protocol after their handshake.
-func (t *TCP) TLSErrors() uint64 { return t.tlsErrors.Load() }
-
-// AcceptErrors returns how often a connection could not be accepted, for lack of file descriptors for example.
-func (t *TCP) AcceptErrors() uint64 { return t.acceptErrors.Load() }
+// Status may be called at any time.
+func (t *TCP) Status() receiver.Status {
+	return receiver.Status{Connections: t.gate.connections(), Refused: t.refused.byReason(t.creds != nil),
+		Errors: t.acceptErrors.Load() + t.tlsErrors.Load()}
+}
 
 // Addr returns the address that is bound.
 func (t *TCP) Addr() net.Addr { return t.listener.Addr() }

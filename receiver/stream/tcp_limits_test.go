@@ -25,20 +25,20 @@ func TestTCPConnectionLimit(t *testing.T) {
 	for range 10 {
 		conns = append(conns, dialTCP(t, l))
 	}
-	reach(t, "ten are open", func() bool { return l.Connections() == 10 })
+	reach(t, "ten are open", func() bool { return l.Status().Connections == 10 })
 	for range 30 {
 		closedByPeer(t, dialTCP(t, l))
 	}
 	wantRefused(t, l, TooMany, 30)
-	if l.Connections() != 10 {
-		t.Errorf("%d open, want 10", l.Connections())
+	if l.Status().Connections != 10 {
+		t.Errorf("%d open, want 10", l.Status().Connections)
 	}
 	for _, c := range conns {
 		send(t, c, "<30>still here\n")
 	}
 	reach(t, "the open ones are read", func() bool { return sink.Received() == 10 })
 	conns[0].Close()
-	reach(t, "one has ended", func() bool { return l.Connections() == 9 })
+	reach(t, "one has ended", func() bool { return l.Status().Connections == 9 })
 	send(t, dialTCP(t, l), "<30>new\n")
 	reach(t, "the new one is read", func() bool { return sink.Received() == 11 })
 }
@@ -65,9 +65,9 @@ func TestTCPIdleConnectionMakesRoom(t *testing.T) {
 			quiet := dialTCP(t, l)
 			send(t, quiet, c.quiet)
 			n := uint64(1 + len(c.quiet)/len("<30>x\n"))
-			reach(t, "two are there", func() bool { return l.Connections() == 2 && sink.Received() == n })
+			reach(t, "two are there", func() bool { return l.Status().Connections == 2 && sink.Received() == n })
 			dialTCP(t, l)
-			reach(t, "all places are taken", func() bool { return l.Connections() == 3 && idleFor(l) > 2*time.Millisecond })
+			reach(t, "all places are taken", func() bool { return l.Status().Connections == 3 && idleFor(l) > 2*time.Millisecond })
 			send(t, busy, "<30>y\n")
 			reach(t, "the busy one's message", func() bool { return sink.Received() == n+1 })
 			send(t, dialTCP(t, l), "<30>new\n")
@@ -76,8 +76,8 @@ func TestTCPIdleConnectionMakesRoom(t *testing.T) {
 			send(t, busy, "<30>z\n")
 			reach(t, "the busy one's third", func() bool { return sink.Received() == n+3 })
 			wantRefused(t, l, Idle, 1)
-			if l.Connections() != 3 {
-				t.Errorf("%d open, want 3", l.Connections())
+			if l.Status().Connections != 3 {
+				t.Errorf("%d open, want 3", l.Status().Connections)
 			}
 		})
 	}
@@ -214,15 +214,15 @@ func TestTCPOutOfDescriptors(t *testing.T) {
 	}
 	during := dialTCP(t, l)
 	send(t, during, "<30>during\n")
-	reach(t, "accept has failed", func() bool { return l.AcceptErrors() > 0 })
+	reach(t, "accept has failed", func() bool { return l.acceptErrors.Load() > 0 })
 	began := time.Now()
-	reach(t, "accept has failed six times", func() bool { return l.AcceptErrors() >= 6 })
+	reach(t, "accept has failed six times", func() bool { return l.acceptErrors.Load() >= 6 })
 	took := time.Since(began)
 	// Pauses of 5+10+20+40+80 ms lie between the first failure and the sixth.
 	if took < 140*time.Millisecond {
 		t.Errorf("six failures in %v: accept isn't held back", took)
 	}
-	if n := l.AcceptErrors(); n > 8 {
+	if n := l.acceptErrors.Load(); n > 8 {
 		t.Errorf("%d failures, want about 6", n)
 	}
 	send(t, before, "<30>meanwhile\n")

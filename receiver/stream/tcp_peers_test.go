@@ -55,7 +55,7 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 			c.speak(conn)
 			closedByPeer(t, conn)
 			wantRefused(t, l, c.want, 1)
-			reach(t, "the connection's end", func() bool { return l.Connections() == 0 })
+			reach(t, "the connection's end", func() bool { return l.Status().Connections == 0 })
 			if sink.Received() != 0 {
 				t.Errorf("%d messages received, want none", sink.Received())
 			}
@@ -77,12 +77,12 @@ func lastRead(l *TCP) (last int64) {
 func TestRefusalsFromTheStart(t *testing.T) {
 	plain := []string{"idle", "not_allowed", "speaks_http", "speaks_proxy", "speaks_ssh", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
 	l := listenTCP(t, newHoldSink(false), TCPOptions{})
-	if got := slices.Sorted(maps.Keys(l.Refused())); !slices.Equal(got, plain) {
+	if got := slices.Sorted(maps.Keys(l.Status().Refused)); !slices.Equal(got, plain) {
 		t.Errorf("plain: %q, want %q", got, plain)
 	}
 	d := newTLSDir(t)
 	l = startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
-	if got := l.Refused(); len(got) != int(NumRefusals)-2 { // admitted, and what speaks TLS
+	if got := l.Status().Refused; len(got) != int(NumRefusals)-2 { // admitted, and what speaks TLS
 		t.Errorf("TLS: %d reasons, want %d: %v", len(got), NumRefusals-2, got)
 	}
 }
@@ -109,7 +109,7 @@ func TestBeginningOfAGreetingIsAMessage(t *testing.T) {
 		c.Close()
 	}
 	reach(t, "1 + 2 + 2 messages", func() bool { return sink.Received() == 5 })
-	if n := sum(l.Refused()); n != 0 {
+	if n := sum(l.Status().Refused); n != 0 {
 		t.Errorf("%d refused", n)
 	}
 }
@@ -124,7 +124,7 @@ func TestConnectionsPerSource(t *testing.T) {
 	for range 3 {
 		held = append(held, dialFrom(t, l, greedy))
 	}
-	reach(t, "three are open", func() bool { return l.Connections() == 3 })
+	reach(t, "three are open", func() bool { return l.Status().Connections == 3 })
 	for range 5 {
 		closedByPeer(t, dialFrom(t, l, greedy))
 	}
@@ -132,7 +132,7 @@ func TestConnectionsPerSource(t *testing.T) {
 	send(t, dialTCP(t, l), "<30>from another address\n")
 	reach(t, "the other's message", func() bool { return sink.Received() == 1 })
 	held[0].Close()
-	reach(t, "one has ended", func() bool { return l.Connections() == 3 })
+	reach(t, "one has ended", func() bool { return l.Status().Connections == 3 })
 	send(t, dialFrom(t, l, greedy), "<30>one more\n")
 	reach(t, "its place is free again", func() bool { return sink.Received() == 2 })
 }
@@ -205,7 +205,7 @@ func TestSlowMessage(t *testing.T) {
 			wantRefused(t, l, TooSlow, 1)
 			send(t, quiet, "<30>second\n")
 			// The slow one's is discarded, as incomplete or, where it was being skipped, as oversized.
-			reach(t, "the other's messages", func() bool { return sink.Received() == 2+1 && l.Connections() == 1 })
+			reach(t, "the other's messages", func() bool { return sink.Received() == 2+1 && l.Status().Connections == 1 })
 		})
 	}
 }
@@ -285,11 +285,6 @@ type fairSink struct {
 	flood   atomic.Int64 // slabs of the flooding sender
 	others  atomic.Int64 // messages of the others
 	largest atomic.Int64 // bytes of a slab
-}
-
-func (f *fairSink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
-	f.Deliver(src, s)
-	return true
 }
 
 func (f *fairSink) Deliver(_ *receiver.Source, s *receiver.Slab) {
@@ -389,7 +384,7 @@ func TestManyConnections(t *testing.T) {
 		conns = append(conns, c)
 	}
 	reach(t, "as many are open as may be, the rest refused", func() bool {
-		return l.Connections() == most && l.refused[TooMany].Load() == uint64(n-most+1)
+		return l.Status().Connections == most && l.refused[TooMany].Load() == uint64(n-most+1)
 	})
 	runtime.ReadMemStats(&memory)
 	t.Logf("%d connections, %d of them open: %d bytes of heap for each", n, most, int64(memory.HeapAlloc-at)/int64(n))
@@ -400,5 +395,5 @@ func TestManyConnections(t *testing.T) {
 		_ = c.SetLinger(0)
 		c.Close()
 	}
-	reach(t, "all have ended", func() bool { return l.Connections() == 1 && runtime.NumGoroutine() <= goroutines })
+	reach(t, "all have ended", func() bool { return l.Status().Connections == 1 && runtime.NumGoroutine() <= goroutines })
 }

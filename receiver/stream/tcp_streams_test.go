@@ -42,7 +42,7 @@ func dialTCP(t *testing.T, l *TCP) *net.TCPConn {
 // wantRefused waits until so many connections were refused for the reason, and expects that none was for another one.
 func wantRefused(t *testing.T, l *TCP, reason Refusal, n uint64) {
 	t.Helper()
-	reach(t, fmt.Sprintf("%d refused as %v; so far %v", n, reason, l.Refused()), func() bool { return l.refused[reason].Load() == n })
+	reach(t, fmt.Sprintf("%d refused as %v; so far %v", n, reason, l.Status().Refused), func() bool { return l.refused[reason].Load() == n })
 	for r := range NumRefusals {
 		if got := l.refused[r].Load(); r != reason && got != 0 {
 			t.Errorf("%d connections refused as %v, want none", got, r)
@@ -99,7 +99,7 @@ func TestTCPRealStreams(t *testing.T) {
 		want += 1087 + uint64(len(first.messages)) + uint64(first.discarded[receiver.Incomplete])
 	}
 	senders.Wait()
-	reach(t, "all received", func() bool { return sink.Received() == want && l.Connections() == 0 })
+	reach(t, "all received", func() bool { return sink.Received() == want && l.Status().Connections == 0 })
 }
 
 // FAULTS T9: a last message without its end is none, whether the connection was closed or broke.
@@ -127,7 +127,7 @@ func TestTCPEndOfConnection(t *testing.T) {
 			}
 		}
 		c.Close()
-		reach(t, "the connection's end", func() bool { return l.Connections() == 0 })
+		reach(t, "the connection's end", func() bool { return l.Status().Connections == 0 })
 		stop()
 		if got, discarded := sink.All(); !slices.Equal(got, tt.messages) || discarded[receiver.Incomplete] != tt.incomplete {
 			t.Errorf("%s: got %q, %d incomplete; want %q, %d", tt.name, got, discarded[receiver.Incomplete], tt.messages, tt.incomplete)
@@ -254,8 +254,8 @@ func TestTCPShutdown(t *testing.T) {
 	if want := 20 + 19*20/2; len(got) != want || discarded[receiver.Incomplete] != 20 {
 		t.Errorf("%d messages, %d incomplete; want %d, 20", len(got), discarded[receiver.Incomplete], want)
 	}
-	if l.Connections() != 0 {
-		t.Errorf("%d connections open after the end", l.Connections())
+	if l.Status().Connections != 0 {
+		t.Errorf("%d connections open after the end", l.Status().Connections)
 	}
 	if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
 		t.Error("it still listens")

@@ -53,20 +53,20 @@ func TestClientCertificates(t *testing.T) {
 	admitted := uint64(0)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			want := l.Refused()
+			want := l.Status().Refused
 			config := d.client(c.cert)
 			if c.old {
 				config.MaxVersion = tls.VersionTLS12
 			}
 			done := sum(want) + admitted + 1
 			sayTLS(t, l, config, "<30>let me in\n")
-			reach(t, "a message or a refusal", func() bool { return sum(l.Refused())+sink.Received() == done && l.Connections() == 0 })
+			reach(t, "a message or a refusal", func() bool { return sum(l.Status().Refused)+sink.Received() == done && l.Status().Connections == 0 })
 			if c.want == Admitted {
 				admitted++
 			} else {
 				want[c.want.String()]++
 			}
-			for reason, n := range l.Refused() {
+			for reason, n := range l.Status().Refused {
 				if n != want[reason] {
 					t.Errorf("%s: %d, want %d", reason, n, want[reason])
 				}

@@ -102,7 +102,7 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 		send(t, dialTCP(t, l), string(hello))
 	}
 	reach(t, "two are under way, a quarter of what may be, and all are open", func() bool {
-		return len(l.gate.handshakes) == 2 && l.Connections() == n
+		return len(l.gate.handshakes) == 2 && l.Status().Connections == n
 	})
 	conn, err := net.Dial("udp", udp.Addr().String())
 	if err != nil {
@@ -118,7 +118,7 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 		reach(t, "the other source's message", func() bool { return sink.Received() == 2 })
 	}
 	stop() // fails the test if it takes 15 s
-	for reason, n := range l.Refused() {
+	for reason, n := range l.Status().Refused {
 		if n != 0 {
 			t.Errorf("%d refused as %s at the end", n, reason)
 		}
@@ -265,9 +265,9 @@ func TestTLSEndOfConnection(t *testing.T) {
 			send(t, conn, "<30>half")
 			reach(t, "the first message", func() bool { return sink.Received() == 1 })
 			c.end(conn, raw)
-			reach(t, "the connection's end", func() bool { return l.Connections() == 0 })
-			if got, discarded := sink.All(); !slices.Equal(got, c.messages) || discarded[receiver.Incomplete] != c.incomplete || l.TLSErrors() != c.errors {
-				t.Errorf("got %q, %d incomplete, %d errors; want %q, %d, %d", got, discarded[receiver.Incomplete], l.TLSErrors(), c.messages, c.incomplete, c.errors)
+			reach(t, "the connection's end", func() bool { return l.Status().Connections == 0 })
+			if got, discarded := sink.All(); !slices.Equal(got, c.messages) || discarded[receiver.Incomplete] != c.incomplete || l.tlsErrors.Load() != c.errors {
+				t.Errorf("got %q, %d incomplete, %d errors; want %q, %d, %d", got, discarded[receiver.Incomplete], l.tlsErrors.Load(), c.messages, c.incomplete, c.errors)
 			}
 		})
 	}
@@ -310,10 +310,10 @@ func TestWrongProtocolAtTheTLSPort(t *testing.T) {
 	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
 	dialTCP(t, l).Close()
 	c := dialTCP(t, l)
-	reach(t, "the second is open, so the first was", func() bool { return l.Connections() >= 1 })
+	reach(t, "the second is open, so the first was", func() bool { return l.Status().Connections >= 1 })
 	c.Close()
-	reach(t, "its end", func() bool { return l.Connections() == 0 })
-	if n := sum(l.Refused()); n != 0 {
+	reach(t, "its end", func() bool { return l.Status().Connections == 0 })
+	if n := sum(l.Status().Refused); n != 0 {
 		t.Errorf("%d refused, want none", n)
 	}
 }
@@ -332,7 +332,7 @@ func TestTLSWithoutClientCA(t *testing.T) {
 		r.Body.Close()
 		t.Error("an answer")
 	}
-	reach(t, fmt.Sprint("named: ", l.Refused()), func() bool { return l.refused[SpeaksHTTP].Load() >= 1 })
+	reach(t, fmt.Sprint("named: ", l.Status().Refused), func() bool { return l.refused[SpeaksHTTP].Load() >= 1 })
 	if sink.Received() != 1 {
 		t.Errorf("%d messages, want 1", sink.Received())
 	}
@@ -372,7 +372,7 @@ func TestTLSStream(t *testing.T) {
 		}
 		sent <- conn.CloseWrite()
 	}()
-	reach(t, "its connection", func() bool { return l.Connections() == 1 })
+	reach(t, "its connection", func() bool { return l.Status().Connections == 1 })
 	sink.Hold(false)
 	if err := <-sent; err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func TestOpenSSL(t *testing.T) {
 		{"no encryption", tls.VersionTLS12, []string{"-tls1_2", "-cipher", "NULL@SECLEVEL=0"}, "<30>a\n",
 			func(l *TCP, _ *holdSink) bool { return l.refused[HandshakeFailed].Load() == 1 }},
 		{"renegotiation", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\nR\n", func(l *TCP, s *holdSink) bool {
-			return s.Received() == 1 && l.TLSErrors() == 1 && l.Connections() == 0
+			return s.Received() == 1 && l.tlsErrors.Load() == 1 && l.Status().Connections == 0
 		}},
 		{"no trust in us, told unencrypted", 0, []string{"-verify_return_error", "-verify_hostname", "other.example.org"}, "<30>a\n",
 			func(l *TCP, _ *holdSink) bool { return l.refused[RefusedByClient].Load() == 1 }},
@@ -68,7 +68,7 @@ func TestOpenSSL(t *testing.T) {
 					})
 					continue
 				}
-				reach(t, "the line, or the end", func() bool { return sink.Received() > before || sum(l.Refused()) > 0 })
+				reach(t, "the line, or the end", func() bool { return sink.Received() > before || sum(l.Status().Refused) > 0 })
 			}
 			reach(t, "what is wanted", func() bool { return c.want(l, sink) })
 		})

@@ -46,7 +46,7 @@ func TestUnknownDialect(t *testing.T) {
 	for _, name := range []string{"", "Auto", "rfc3195"} {
 		d, err := NewDialect(name, false)
 		if d != nil || err == nil {
-			t.Fatalf("ByName(%q) = %v, %v; want an error", name, d, err)
+			t.Fatalf("NewDialect(%q) = %v, %v; want an error", name, d, err)
 		}
 		for _, allowed := range dialectNames {
 			if !strings.Contains(err.Error(), allowed) {
