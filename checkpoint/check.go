@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check returns why Open or Load would refuse the directory now, or nil; ErrLocked is wrapped where another process
-// has it open. It makes and changes nothing. Where no process has the lock, it is held for a moment, shared with
-// other checks.
+// Check returns why Open or Load would refuse the directory now, or nil; ErrLocked is wrapped where
+// another process has it open. It makes and changes nothing. Where no process has the lock, it is
+// held for a moment, shared with other checks.
 func Check(dir string) error {
 	d := &Dir{path: clean(dir), dir: -1, lock: -1}
 	if err := d.check(); err != nil {

@@ -6,8 +6,9 @@ import (
 	"fmt"
 )
 
-// What a payload holds begins with the number of its format. A field that is added needs no other number, as gob knows
-// fields by their names and 0 is what there was before; a field whose meaning changes does.
+// What a payload holds begins with the number of its format. A field that is added needs no other
+// number, as gob knows fields by their names and 0 is what there was before; a field whose meaning
+// changes does.
 type start struct{ Format int }
 
 // Encode writes a body, which gob can encode, behind the number of its format.

@@ -34,8 +34,9 @@ type Copy struct {
 	At       time.Time // when it was saved, by the wall clock
 }
 
-// Look returns both copies in the directory, for people to read. It changes nothing, and whether a process has the directory open doesn't
-// matter. Where the directory can't be read, each Copy says why.
+// Look returns both copies in the directory, for people to read. It changes nothing, and whether a
+// process has the directory open doesn't matter. Where the directory can't be read, each Copy says
+// why.
 func Look(dir string) []Copy {
 	fd, err := openNoFollow(clean(dir))
 	if err != nil {
@@ -47,7 +48,8 @@ func Look(dir string) []Copy {
 	return copies[:]
 }
 
-// Aside reports whether the directory holds copies that SetAside has renamed. If it holds no others, nothing has been saved since.
+// Aside reports whether the directory holds copies that SetAside has renamed. If it holds no
+// others, nothing has been saved since.
 func Aside(dir string) bool {
 	for _, name := range copyNames {
 		if _, err := os.Lstat(filepath.Join(dir, name+aside)); err == nil {
@@ -96,7 +98,8 @@ func (c *Copy) read(dir int) error {
 	return c.decode(content)
 }
 
-// passing reports whether an error says nothing about a file's content, which another attempt, or one with other permissions, may read.
+// passing reports whether an error says nothing about a file's content, which another attempt, or
+// one with other permissions, may read.
 func passing(err error) bool {
 	for _, e := range []error{unix.EACCES, unix.EPERM, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
 		if errors.Is(err, e) {

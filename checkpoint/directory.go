@@ -38,8 +38,8 @@ func describe(path string, err error) error {
 	return fmt.Errorf("is no directory, mode %s (nothing is overwritten: move it away or choose another path)", info.Mode())
 }
 
-// openDirectory opens the directory, which it makes if only that is missing, and makes sure that it is ours to write to. It syncs nothing: a
-// slow disk mustn't keep the caller waiting.
+// openDirectory opens the directory, which it makes if only that is missing, and makes sure that it
+// is ours to write to. It syncs nothing: a slow disk mustn't keep the caller waiting.
 func openDirectory(path string) (fd int, made bool, err error) {
 	fd, err = openNoFollow(path)
 	if errors.Is(err, unix.ENOENT) {
@@ -59,8 +59,9 @@ func openDirectory(path string) (fd int, made bool, err error) {
 	return fd, made, nil
 }
 
-// checkDirectory refuses a directory in which others may put a state of their own, as sshd refuses such key files, and one that can't be
-// written to. A group that may write is let in, unlike sshd's: Kubernetes gives a volume to its pod so (fsGroup).
+// checkDirectory refuses a directory in which others may put a state of their own, as sshd refuses
+// such key files, and one that can't be written to. A group that may write is let in, unlike
+// sshd's: Kubernetes gives a volume to its pod so (fsGroup).
 func checkDirectory(fd int) error {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
@@ -79,7 +80,8 @@ func checkDirectory(fd int) error {
 	return nil
 }
 
-// syncParent makes the directory's own name durable. An earlier process may have made the directory and have been killed before this.
+// syncParent makes the directory's own name durable. An earlier process may have made the directory
+// and have been killed before this.
 func syncParent(path string, made bool) error {
 	parent, err := openat(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.EACCES) && !made {
@@ -96,11 +98,12 @@ func syncParent(path string, made bool) error {
 	return nil
 }
 
-// takeLock takes the lock of an open directory. The kernel gives it back when the process ends, however it ends. If held, a descriptor or
-// -1, has that very file locked, it is returned.
+// takeLock takes the lock of an open directory. The kernel gives it back when the process ends,
+// however it ends. If held, a descriptor or -1, has that very file locked, it is returned.
 //
-// It is open for reading, as far as that is enough: nobody can remount a file system read-only on which a file is open for writing. NFS
-// makes a byte-range lock of it, for which it must be writable, and says EBADF.
+// It is open for reading, as far as that is enough: nobody can remount a file system read-only on
+// which a file is open for writing. NFS makes a byte-range lock of it, for which it must be
+// writable, and says EBADF.
 func takeLock(dir, held int) (fd int, err error) {
 	for _, access := range []int{unix.O_RDONLY, unix.O_RDWR} {
 		fd, err = openat(dir, lockName, access|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
@@ -126,7 +129,8 @@ func takeLock(dir, held int) (fd int, err error) {
 	return -1, fmt.Errorf("%s: flock: %w (choose a directory on a local disk)", lockName, err)
 }
 
-// same is nil if the name, which lies in the directory at unless it is absolute, still is that of the open file.
+// same is nil if the name, which lies in the directory at unless it is absolute, still is that of
+// the open file.
 func same(at int, name string, fd int) error {
 	var held, there unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &held) }); err != nil {
@@ -141,8 +145,8 @@ func same(at int, name string, fd int) error {
 	return nil
 }
 
-// syncDirectory makes the names in the directory durable. It takes a new descriptor each time, since on one whose sync has failed the next
-// may report success for nothing.
+// syncDirectory makes the names in the directory durable. It takes a new descriptor each time,
+// since on one whose sync has failed the next may report success for nothing.
 func syncDirectory(dir int) error {
 	fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

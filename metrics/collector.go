@@ -11,7 +11,7 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Live is what is read at each scrape rather than counted: the state of sockets and files.
+// Live is what is read at each scrape: the state of sockets, files and STATE_DIR.
 type Live struct {
 	Sockets []Socket
 	Files   []File
@@ -19,20 +19,20 @@ type Live struct {
 	State   *Durability // nil without STATE_DIR
 }
 
-// Durability is how the counters fare that survive restarts.
+// Durability is the state of STATE_DIR.
 type Durability struct {
 	OK    bool          // the last save succeeded
-	Age   time.Duration // of what is shown
-	Start string        // what was found when the program started, of StateStarts
+	Age   time.Duration // of the counters shown
+	Start string        // what the program found when it started, one of StateStarts
 }
 
-// StateStarts are the values of the label start.
+// StateStarts are the values of Durability.Start.
 var StateStarts = [...]string{"new", "restored", "set_aside"}
 
 // TLS is the state of the files of the inputs with TLS.
 type TLS struct {
-	Expires map[string]time.Time // by what it is
-	OK      bool                 // the files hold what is in force
+	Expires map[string]time.Time // by what expires: certificate, client_ca, crl
+	OK      bool                 // what the files hold is in force
 }
 
 // A Socket is the state of one kind of socket input.
@@ -55,7 +55,7 @@ type File struct {
 	Path        string
 	Offset      int64         // of the newest generation, bytes
 	Lag         int64         // bytes not read yet, over all generations followed
-	LagTime     time.Duration // how long ago all that there was had been read
+	LagTime     time.Duration // how long ago everything had been read
 	Generations int
 	Rotations   uint64
 	Gaps        map[string]uint64 // by reason: lines may have been lost
@@ -69,8 +69,8 @@ type Collector struct {
 	live     func() Live
 }
 
-// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape. Both functions are called
-// from the scrape's goroutine.
+// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape.
+// Both functions are called from the scrape's goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
 	return &Collector{snapshot: snapshot, live: live}
 }
@@ -99,7 +99,8 @@ type emitter struct {
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
+	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(
+		d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
 }
 
 func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
@@ -137,7 +138,8 @@ func (e *emitter) host(h *HostRecord) {
 	}
 }
 
-// usualCodes are the exit codes that a daemon logs in practice; known modules have them from the start at 0 (errcode.h).
+// usualCodes are the exit codes that a daemon logs in practice (errcode.h). Named modules have them
+// at 0 from the start.
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
 func (e *emitter) module(host string, m *ModuleRecord) {
@@ -162,8 +164,8 @@ func (e *emitter) module(host string, m *ModuleRecord) {
 	}
 	for op := range m.FilesByOp {
 		if op == int(rsynclog.NoOp) || m.FilesByOp[op] == 0 && (!known || op == int(rsynclog.OpUnknown)) {
-			// NoOp: directories, links and changed attributes, logged with %i. Few log formats leave an
-			// operation unknown.
+			// NoOp is for directories, links and changed attributes, which %i shows. Few log
+			// formats leave an operation unknown.
 			continue
 		}
 		name := rsynclog.Op(op).String()
@@ -186,8 +188,8 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	for i := range f.Users {
 		e.user(host, module, f.Direction, &f.Users[i])
 	}
-	// A session that was never let through has no direction: there is nothing to show but how it ended. One that was begun before we
-	// saw it may have none either, and bytes.
+	// A session that was never let through has no direction, only an outcome. A session whose
+	// beginning wasn't seen may have no direction either, but bytes.
 	directed := f.Direction != rsynclog.NoDirection
 	for o, n := range f.SessionsByOutcome {
 		transferred := rsynclog.Outcome(o) == rsynclog.OK || rsynclog.Outcome(o) == rsynclog.Partial
@@ -249,7 +251,8 @@ func (e *emitter) own(snap *Snapshot) {
 	e.counter(descOwnRetired, snap.Retired, snap.Start)
 }
 
-// live adds what is read at each scrape. Sockets count from 0 in each process; what files count is restored with the Snapshot's.
+// live adds what is read at each scrape. A process counts from 0 for sockets, and goes on counting
+// for files.
 func (e *emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
@@ -303,7 +306,8 @@ func oneIf(set bool) float64 {
 	return 0
 }
 
-// A durationMetric is a histogram in both of Prometheus' forms. client_golang's constant histograms have either.
+// A durationMetric is a classic and a native histogram in one. client_golang's constant histograms
+// are either.
 type durationMetric struct {
 	desc      *prometheus.Desc
 	histogram *HistogramRecord
@@ -336,7 +340,8 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	return nil
 }
 
-// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences to the one before.
+// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences
+// to the one before.
 func (h *HistogramRecord) writeNative(out *dto.Histogram) {
 	schema, threshold := int32(nativeSchema), nativeZero
 	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.Zero

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a first full backup.
+// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a
+// first full backup.
 var bounds = [...]float64{0.1, 1, 10, 60, 300, 900, 3600, 10800, 43200, 86400}
 
 // A HistogramRecord is a histogram of session durations, classic and native.
@@ -18,7 +19,8 @@ type HistogramRecord struct {
 	Native  []NativeBucket      // in the order of their indexes
 }
 
-// A NativeBucket counts what is more than 2^((Index-1)/2^nativeSchema) and at most 2^(Index/2^nativeSchema) seconds.
+// A NativeBucket counts what is more than 2^((Index-1)/2^nativeSchema) and at most
+// 2^(Index/2^nativeSchema) seconds.
 type NativeBucket struct {
 	Index int
 	N     uint64
@@ -44,7 +46,9 @@ func (h *HistogramRecord) observe(v float64) {
 		return
 	}
 	index := int(math.Ceil(math.Log2(v) * (1 << nativeSchema)))
-	i, found := slices.BinarySearchFunc(h.Native, index, func(b NativeBucket, index int) int { return cmp.Compare(b.Index, index) })
+	i, found := slices.BinarySearchFunc(h.Native, index, func(b NativeBucket, index int) int {
+		return cmp.Compare(b.Index, index)
+	})
 	if !found {
 		h.Native = slices.Insert(h.Native, i, NativeBucket{Index: index})
 	}

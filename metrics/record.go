@@ -9,8 +9,9 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Counts by the values of an enumeration are kept under the values' names. A name that this version doesn't have is an
-// error, since leaving a count out would make a sum fall; but kinds of messages count as rsynclog.Other then.
+// Counts by the values of an enumeration are kept under the values' names. A name that this version
+// doesn't have is an error, since leaving a count out would make a sum fall; but kinds of messages
+// count as rsynclog.Other then.
 type (
 	kindCounts     [numMessages]uint64 // by kind, then implausible and otherKind
 	reasonCounts   [rsynclog.NumReasons]uint64
@@ -56,12 +57,14 @@ func (c overflowCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], o
 // GobDecode implements gob.GobDecoder.
 func (c *overflowCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], overflowNames[:], -1) }
 
-// Restore returns a Store that goes on from the books, whose memory it takes over. Config takes precedence over the
-// saved settings; its Start is the created time of what begins to exist now: modules that are newly configured have
-// it, in all hosts that had the others, and so have hosts that are. Everything else keeps its counts and its created
-// time, also inputs, modules and hosts that aren't configured any more.
+// Restore returns a Store that goes on from the books, whose memory it takes over. Config takes
+// precedence over the saved settings; its Start is the created time of what begins to exist now:
+// modules that are newly configured have it, in all hosts that had the others, and so have hosts
+// that are. Everything else keeps its counts and its created time, also inputs, modules and hosts
+// that aren't configured any more.
 //
-// Histograms with other buckets, and messages discarded for a reason that this version doesn't have, are errors.
+// Histograms with other buckets, and messages discarded for a reason that this version doesn't
+// have, are errors.
 func Restore(c Config, b *Books) (*Store, error) {
 	if !slices.Equal(b.Buckets, buckets()) {
 		return nil, fmt.Errorf("restoring counters: histograms with other buckets: %v", b.Buckets)

@@ -8,7 +8,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and read without it.
+// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and
+// read without it.
 type Snapshot struct {
 	Books
 	since    int64 // created time of what this process counts from 0
@@ -45,7 +46,8 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	return snap
 }
 
-// A copier copies hosts. Its lists hold what is below all of them: three pieces of memory, as others wait meanwhile.
+// A copier copies hosts. What is below all of them shares three lists, since many small allocations
+// would keep those waiting who wait for the lock.
 type copier struct {
 	modules []ModuleRecord
 	flows   []FlowRecord
@@ -82,7 +84,7 @@ func (c *copier) flow(f *flowTally) FlowRecord {
 	return rec
 }
 
-// eachHost visits the hosts, and last the one for those without room, if something was counted there.
+// eachHost visits the hosts, and last the host _other if something was counted there.
 func (s *Store) eachHost(f func(*hostTally)) {
 	for _, h := range s.hosts {
 		f(h)
@@ -99,8 +101,8 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, without making room for any: those of hosts and modules
-// without room if its own have gone.
+// running returns the counters of a session that runs, or those of _other if its own have gone. It
+// takes no room.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {
@@ -132,7 +134,8 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
-		began := max(sess.FirstSeen+behind, 1) // not before the epoch, to which a machine without a clock of its own starts
+		// A machine without a clock of its own starts before the epoch, or at it.
+		began := max(sess.FirstSeen+behind, 1)
 		h, f := s.running(sess)
 		f.active++
 		h.Heard, f.tally.Heard = s.at, s.at

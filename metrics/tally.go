@@ -8,8 +8,9 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Books are all that a Store knows, in plain values: a scrape shows them, and a restart keeps their exported fields
-// (encoding/gob). Gauges of running sessions aren't kept, as the sessions tell them.
+// Books are all that a Store knows, in plain values: a scrape shows them, and a restart keeps their
+// exported fields (encoding/gob). Gauges of running sessions aren't kept, as the sessions tell
+// them.
 type Books struct {
 	Start           int64 // created time of what existed from the start, nanoseconds of the Unix epoch
 	MaxSeries       int
@@ -82,7 +83,7 @@ type FlowRecord struct {
 type UserRecord struct {
 	User                     string
 	Heard                    int64         // when a session ended last, or ran
-	LastSuccess, LastAttempt int64         // when the session's last line came, nanoseconds of the Unix epoch; 0: none yet
+	LastSuccess, LastAttempt int64         // the session's last line, nanoseconds of the Unix epoch; 0: none yet
 	LastDuration             time.Duration // -1: not known
 	LastListed               int64         // bytes; -1: not known
 }
@@ -134,7 +135,8 @@ func add(list []NumberCount, number int16, n uint64) []NumberCount {
 	return append(list, NumberCount{number, n})
 }
 
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into the log.
+// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into
+// the log.
 const otherNumber = -1
 
 func number(n int16) string {

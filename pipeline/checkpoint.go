@@ -19,8 +19,8 @@ var ErrCheckpoint = errors.New("the saved state can't be used")
 // format is the number of what Encode writes; see checkpoint.Encode.
 const format = 2
 
-// A Checkpoint is all that a Pipeline knows at one moment, and what the caller adds about the files that it follows.
-// It never changes but for Followed.
+// A Checkpoint is all that a Pipeline knows at one moment, and what the caller adds about the files
+// that it follows. It never changes but for Followed.
 type Checkpoint struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    *metrics.Books
@@ -30,14 +30,15 @@ type Checkpoint struct {
 	counted map[receiver.FileID]receiver.FilePosition
 }
 
-// Counted returns how far files are counted in Books; those are missing of which this process has delivered nothing.
+// Counted returns how far files are counted in Books; those are missing of which this process has
+// delivered nothing.
 func (c *Checkpoint) Counted() map[receiver.FileID]receiver.FilePosition { return c.counted }
 
 // Encode writes the Checkpoint as bytes that Decode reads.
 func (c *Checkpoint) Encode() ([]byte, error) { return checkpoint.Encode(format, c) }
 
-// Decode reads what Encode wrote, in this version or the one before. Its errors wrap ErrCheckpoint. A panic is one: no
-// state keeps the program from starting.
+// Decode reads what Encode wrote, in this version or the one before. Its errors wrap ErrCheckpoint.
+// A panic is one: no state keeps the program from starting.
 func Decode(payload []byte) (c *Checkpoint, err error) {
 	defer recovered(&err)
 	was, err := checkpoint.Format(payload)
@@ -65,8 +66,8 @@ func recovered(err *error) {
 	}
 }
 
-// restore returns the sessions and the books that a Checkpoint was taken of. The wall clock may have been set back
-// since; then no time has passed for all we know.
+// restore returns the sessions and the books that a Checkpoint was taken of. The wall clock may
+// have been set back since; then no time has passed for all we know.
 func (c *Checkpoint) restore(cfg Config, books metrics.Config, now int64) (
 	sessions *rsynclog.Sessions, store *metrics.Store, err error,
 ) {
@@ -83,11 +84,12 @@ func (c *Checkpoint) restore(cfg Config, books metrics.Config, now int64) (
 	return sessions, store, nil
 }
 
-// Save ends the sessions whose time has come and copies the books, as Snapshot does, and everything else that is needed
-// to go on from this very moment. The Snapshot shows the Checkpoint's own books: the lock is held once.
+// Save ends the sessions whose time has come and copies the books, as Snapshot does, and everything
+// else that is needed to go on from this very moment. The Snapshot shows the Checkpoint's own
+// books: the lock is held once.
 //
-// known is the catalogue in the Checkpoint before. Positions of files that it doesn't list are forgotten, unless
-// something has been delivered of them since then.
+// known is the catalogue in the Checkpoint before. Positions of files that it doesn't list are
+// forgotten, unless something has been delivered of them since then.
 func (p *Pipeline) Save(known *follow.Catalogue) (*metrics.Snapshot, *Checkpoint) {
 	var keep map[receiver.FileID]bool
 	if known != nil {
@@ -128,8 +130,8 @@ type delivery struct {
 	turn     uint64 // which slab that was
 }
 
-// maxDelivered bounds the positions, should nothing be saved for long. Beyond it the file that has said nothing for
-// longest is forgotten.
+// maxDelivered bounds the positions, should nothing be saved for long. Beyond it the file that has
+// said nothing for longest is forgotten.
 const maxDelivered = 1 << 15
 
 // delivers notes how far a file is counted. The caller holds the lock.

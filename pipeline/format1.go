@@ -13,7 +13,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Format 1 is what versions up to November 2026 wrote. This file goes when nobody has such a state any more.
+// Format 1 is what versions up to November 2026 wrote. This file goes when nobody has such a state
+// any more.
 
 // format1Same are the fields that have kept their names.
 type format1Same struct {
@@ -153,7 +154,8 @@ func decodeFormat1(payload []byte, c *Checkpoint) error {
 	return errors.Join(other.fillBooks(c.Books, c.Saved), other.fillFollowed(&c.Followed))
 }
 
-// fillBooks fills in the counts by enumerations. What has no time when it was heard was heard when it was saved.
+// fillBooks fills in the counts by enumerations. What has no time when it was heard was heard when
+// it was saved.
 func (f *format1) fillBooks(b *metrics.Books, saved int64) (err error) {
 	take := func(to gob.GobDecoder, counts []uint64, names []string) {
 		err = errors.Join(err, to.GobDecode(enum.Encode(counts, names)))

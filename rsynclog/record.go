@@ -40,8 +40,8 @@ type OriginRecord struct {
 	Life    life
 	Clock   originClock
 	Arrived int64 // when the last of its messages came
-	// Forgotten is until when a session of which nothing is remembered can't have ended an hour ago: some had to make
-	// room before.
+	// Forgotten is until when a session of which nothing is remembered can't have ended an hour
+	// ago: some had to make room before.
 	Forgotten int64
 	Modules   map[string]Taught // names that its daemons have logged, raw
 	NoName    int64             // until when there is no room for another one
@@ -112,7 +112,8 @@ type SessionRecord struct {
 	Noted bool // only in a TableRecord: it has a cookie
 }
 
-// Restored is the Cookie of an origin or a session that RestoreSessions has brought back and whose consumer had made a note there.
+// Restored is the Cookie of an origin or a session that RestoreSessions has brought back and whose
+// consumer had made a note there.
 type Restored struct{}
 
 var phaseNames = []string{"fresh", "admitted", "running", "failing", "settling", "lapsed", "ended"}
@@ -126,7 +127,8 @@ func numberNames() NumberNames {
 	}
 }
 
-// Room returns memory for the sessions of a TableRecord, which is then had without making it while others wait.
+// Room returns memory for the sessions of a TableRecord, which is then had without making it while
+// others wait.
 func Room(sessions int) []SessionRecord {
 	room := make([]SessionRecord, sessions)
 	for i := range room {
@@ -135,8 +137,8 @@ func Room(sessions int) []SessionRecord {
 	return room
 }
 
-// Record copies everything. The time now is Apply's clock's. room may be nil, or what Room returned, which becomes the
-// record's.
+// Record copies everything. The time now is Apply's clock's. room may be nil, or what Room
+// returned, which becomes the record's.
 func (t *Sessions) Record(now int64, room []SessionRecord) TableRecord {
 	if len(room) < t.Len() {
 		room = make([]SessionRecord, t.Len())
@@ -165,26 +167,27 @@ func (t *Sessions) Record(now int64, room []SessionRecord) TableRecord {
 // A Restart is what RestoreSessions has to know besides the TableRecord.
 type Restart struct {
 	Now int64 // the time by the new clock
-	// how long nothing was heard: since TableRecord.Now, by the wall clock; 0 where that has been set back meanwhile
+	// how long nothing was heard: since TableRecord.Now, by the wall clock; 0 where that has been
+	// set back meanwhile
 	Down time.Duration
 	// Replayed says of a scope that what was logged meanwhile is still to be read, from a file.
 	Replayed func(scope uint32) bool
 }
 
-// replayPatience is for how long after a restart the reading of a file may take to begin. Its sessions aren't judged
-// by the clock before.
+// replayPatience is for how long after a restart the reading of a file may take to begin. Its
+// sessions aren't judged by the clock before.
 const replayPatience = time.Minute
 
-// RestoreSessions returns the table that a TableRecord was taken of, whose memory it takes over; or an error if a
-// number's name is one that this version doesn't have. The limits, modules and hosts are the new ones: where more
-// sessions are open than may be, those that are surplus make room, as ever, when the next one begins, and origins
-// beyond the limit stay, while no others come.
+// RestoreSessions returns the table that a TableRecord was taken of, whose memory it takes over; or
+// an error if a number's name is one that this version doesn't have. The limits, modules and hosts
+// are the new ones: where more sessions are open than may be, those that are surplus make room, as
+// ever, when the next one begins, and origins beyond the limit stay, while no others come.
 //
-// Times stay what they were, by the wall clock. Where that has been set back meanwhile, TableRecord.Now is taken for
-// Restart.Now, so that nothing lies in the future.
+// Times stay what they were, by the wall clock. Where that has been set back meanwhile,
+// TableRecord.Now is taken for Restart.Now, so that nothing lies in the future.
 //
-// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count towards the end of any
-// session but those whose lines are still to be read.
+// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count
+// towards the end of any session but those whose lines are still to be read.
 func RestoreSessions(limits Limits, modules, hosts []string, rec *TableRecord, r Restart) (*Sessions, error) {
 	t := NewSessions(limits, modules, hosts)
 	t.evicted, t.overflown = rec.Evicted, rec.Overflown
@@ -256,8 +259,8 @@ type mover struct {
 // time returns a time by the new clock. One after the last of the old clock can't be.
 func (m *mover) time(at int64) int64 { return min(at, m.then) + m.shift }
 
-// toCome returns a time by the new clock until when something holds: an hour after the last one of the old clock at
-// most.
+// toCome returns a time by the new clock until when something holds: an hour after the last one of
+// the old clock at most.
 func (m *mover) toCome(at int64) int64 { return min(at, m.then+int64(endedTTL)) + m.shift }
 
 // session moves what a session's record says.

@@ -2,11 +2,13 @@ package rsynclog
 
 import "time"
 
-// talkers is the set of the processes whose clients can have lines logged. It must remember them however many sessions
-// come meanwhile, so it has one bit for each: a host that used each of Linux's 4 million pids takes 1.1 MB.
+// talkers is the set of the processes whose clients can have lines logged. It must remember them
+// however many sessions come meanwhile, so it has one bit for each: a host that used each of
+// Linux's 4 million pids takes 1.1 MB.
 //
-// One that has said nothing for a week, or two, is forgotten. Where pids wrap and nobody can see it, since few of them are
-// rsyncd's, every pid would be a talker's in the end, and no backup fresh any more.
+// One that has said nothing for a week, or two, is forgotten. Where pids wrap and nobody can see
+// it, since few of them are rsyncd's, every pid would be a talker's in the end, and no backup fresh
+// any more.
 type talkers struct {
 	pages map[talkerPage]*talkerBits
 	used  uint64 // counts up: which page was used last
@@ -90,8 +92,8 @@ func (t *talkers) remove(o *Origin, pid int32) {
 	}
 }
 
-// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the set, as Linux has
-// 8192 pages of pids; who sends datagrams in the name of many hosts can.
+// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the
+// set, as Linux has 8192 pages of pids; who sends datagrams in the name of many hosts can.
 func (t *talkers) forget() {
 	half := make(map[talkerPage]*talkerBits, maxTalkerPages/2)
 	for key, p := range t.pages {

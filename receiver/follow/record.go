@@ -8,29 +8,30 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// A FileRecord is what a restart keeps of a File, for another one to go on exactly where it was. It holds at most
-// maxOpen+maxPast positions (fewer where many paths share a Set) and, of files beside the followed one, the identities
-// of those that a look takes note of (maxSeen).
+// A FileRecord is what a restart keeps of a File, for another one to go on exactly where it was. It
+// holds at most maxOpen+maxPast positions (fewer where many paths share a Set) and, of files beside
+// the followed one, the identities of those that a look takes note of (maxSeen).
 type FileRecord struct {
-	// Positions says how far each file has been read: those that were let go, and behind them those that are followed,
-	// oldest first.
+	// Positions says how far each file has been read: those that were let go, and behind them those
+	// that are followed, oldest first.
 	Positions []receiver.FilePosition
-	// Followed is how many of Positions, at the end, are of files with lines to come. Not to find one of these again is
-	// a gap.
+	// Followed is how many of Positions, at the end, are of files with lines to come. Not to find
+	// one of these again is a gap.
 	Followed int
-	// Replaced has positions that the Sink has last counted and that are not in Positions: the files were found cut at
-	// a start, and nothing has been counted of them since.
+	// Replaced has positions that the Sink has last counted and that are not in Positions: the
+	// files were found cut at a start, and nothing has been counted of them since.
 	Replaced []receiver.FilePosition
-	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a copy.
+	// Cut has positions of files before they were cut (truncated). What else holds these bytes is a
+	// copy.
 	Cut    []receiver.FilePosition
 	Beside Siblings
-	// Place is where the files were that are followed: the path, or what it led to as a symbolic link. Elsewhere has
-	// those that were in other places: where the link led to before, or where they were rotated to (see
-	// File.placeHeld).
+	// Place is where the files were that are followed: the path, or what it led to as a symbolic
+	// link. Elsewhere has those that were in other places: where the link led to before, or where
+	// they were rotated to (see File.placeHeld).
 	Place     string
 	Elsewhere []Place
-	// Start is the file that had the name at the very first start, and StartSize its size then: where reading begins if
-	// it could not be opened yet.
+	// Start is the file that had the name at the very first start, and StartSize its size then:
+	// where reading begins if it could not be opened yet.
 	Start     receiver.FileID
 	StartSize int64
 
@@ -38,7 +39,8 @@ type FileRecord struct {
 	Gaps              gapCounts
 }
 
-// gapCounts are kept under the names of their reasons. One that this version doesn't have is in no sum.
+// gapCounts are kept under the names of their reasons. One that this version doesn't have is in no
+// sum.
 type gapCounts [NumGaps]uint64
 
 // GobEncode implements gob.GobEncoder.
@@ -58,8 +60,8 @@ type Place struct {
 	Place string // see FileRecord
 }
 
-// Siblings is what is known of the files beside a followed one that are called like it. What is not in it, nor in
-// Positions, has come since.
+// Siblings is what is known of the files beside a followed one that are called like it. What is not
+// in it, nor in Positions, has come since.
 type Siblings struct {
 	Dir    receiver.FileID // the directory that they are in
 	Base   string          // what their names begin with
@@ -71,10 +73,11 @@ type Siblings struct {
 	Unsure []receiver.FileID // too short to tell a copy
 }
 
-// Record returns what to keep. counted are the positions that came with the last slab of each file that the Sink has
-// counted, copied together with the Sink's own state before Record is called. What this File has delivered since is
-// then in neither. A file of which the Sink has counted nothing is kept with the place where reading it began. The Sink
-// must not forget a position as long as Record lists its file.
+// Record returns what to keep. counted are the positions that came with the last slab of each file
+// that the Sink has counted, copied together with the Sink's own state before Record is called.
+// What this File has delivered since is then in neither. A file of which the Sink has counted
+// nothing is kept with the place where reading it began. The Sink must not forget a position as
+// long as Record lists its file.
 //
 // It may be called at any time, and after Run has returned.
 func (f *File) Record(counted map[receiver.FileID]receiver.FilePosition) FileRecord {
@@ -141,7 +144,8 @@ func (f *File) uncounted() (s FileRecord, all []pastFile) {
 	return s, all
 }
 
-// publish keeps what the look that began at the time given has found out about siblings, for Record.
+// publish keeps what the look that began at the time given has found out about siblings, for
+// Record.
 func (f *File) publish(began int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,9 +173,10 @@ func (f *File) publish(began int64) {
 	}
 }
 
-// CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read, which
-// Status shows, and the Sink knows it by the empty slab that follows them. It needs Run, which closes it at once if
-// there is no file, or reading begins at the end. It stays open if Run is ended before.
+// CaughtUp is closed once all files that were there at the start have been read to the ends that
+// they had then, or can't be read, which Status shows, and the Sink knows it by the empty slab that
+// follows them. It needs Run, which closes it at once if there is no file, or reading begins at the
+// end. It stays open if Run is ended before.
 func (f *File) CaughtUp() <-chan struct{} { return f.caughtUp }
 
 // noteBacklog sets what CaughtUp waits for: Run, and what the first look has found.
@@ -189,8 +194,8 @@ func (f *File) noteBacklog() {
 	}
 }
 
-// arrived takes one off what CaughtUp waits for. After the last one the Sink is told first, so that whoever waits for
-// CaughtUp finds it informed.
+// arrived takes one off what CaughtUp waits for. After the last one the Sink is told first, so that
+// whoever waits for CaughtUp finds it informed.
 func (f *File) arrived() {
 	if f.behind.Add(-1) == 0 {
 		f.tellCaughtUp()
@@ -198,8 +203,8 @@ func (f *File) arrived() {
 	}
 }
 
-// tellCaughtUp lets the Sink know that what it gets from now on was written while the file was read. Of the files of one daemon the last one
-// to get there tells.
+// tellCaughtUp lets the Sink know that what it gets from now on was written while the file was
+// read. Of the files of one daemon the last one to get there tells.
 func (f *File) tellCaughtUp() {
 	if f.merged.settled() {
 		f.sink.Deliver(&f.src, &receiver.Slab{At: time.Now().UnixNano()})
