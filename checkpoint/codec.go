@@ -6,12 +6,12 @@ import (
 	"fmt"
 )
 
-// What a payload holds begins with the number of its format. A field that is added needs no other
-// number, as gob knows fields by their names and 0 is what there was before; a field whose meaning
-// changes does.
+// A start is the beginning of each payload: the number of its format. A new field needs no new
+// number, since gob knows fields by their names and an old payload leaves it 0. A field whose
+// meaning changes does.
 type start struct{ Format int }
 
-// Encode writes a body, which gob can encode, behind the number of its format.
+// Encode returns a payload: the number of its format and a body that gob can encode.
 func Encode(format int, body any) ([]byte, error) {
 	var b bytes.Buffer
 	to := gob.NewEncoder(&b)

@@ -22,7 +22,8 @@ const (
 	fields     = " sequence=%020d saved=%s length=%08d" // what the checksum covers, after the version
 	checksum   = " crc32c=%08x\n"
 	savedTime  = "2006-01-02T15:04:05.000000000Z"
-	headerSize = len(magic) + len("1") + len(" sequence=") + 20 + len(" saved=") + len(savedTime) + len(" length=") + 8 + len(" crc32c=") + 8 + 1
+	headerSize = len(magic) + len("1") + len(" sequence=") + 20 + len(" saved=") + len(savedTime) +
+		len(" length=") + 8 + len(" crc32c=") + 8 + len("\n")
 
 	// MaxPayload is the size in bytes that a payload may have. It bounds what reading a foreign
 	// file may cost.
@@ -54,18 +55,19 @@ func (c *Copy) decode(file []byte) error {
 		return fmt.Errorf("has no format version, %q", line)
 	}
 	if c.Version != version {
-		return fmt.Errorf("has format version %d, and this program knows version %d only (has a newer rsyncd_exporter written it?)",
-			c.Version, version)
+		return fmt.Errorf("has format version %d, and this program knows version %d only "+
+			"(has a newer rsyncd_exporter written it?)", c.Version, version)
 	}
 	if len(file) < headerSize {
 		return fmt.Errorf("is cut off after %d bytes, in its header", len(file))
 	}
 	var saved string
 	var length, sum int64
-	if _, err := fmt.Sscanf(line[len(magic):], "%d"+" sequence=%d saved=%s length=%d"+checksum, &c.Version, &c.Sequence, &saved, &length, &sum); err != nil {
+	_, err := fmt.Sscanf(line[len(magic):], "%d"+" sequence=%d saved=%s length=%d"+checksum,
+		&c.Version, &c.Sequence, &saved, &length, &sum)
+	if err != nil {
 		return fmt.Errorf("has a damaged header, %q: %w", line, err)
 	}
-	var err error
 	if c.At, err = time.Parse(savedTime, saved); err != nil {
 		return fmt.Errorf("has a damaged header, %q: %w", line, err)
 	}
