@@ -169,8 +169,8 @@ func remedy(err error) string {
 		{unix.EDQUOT, fmt.Sprintf("the disk quota of user %d is used up: raise it or free some space", os.Geteuid())},
 		{unix.EROFS, "the file system is read-only: mount it read-write; after a disk error the kernel makes it " +
 			"read-only itself, and its log says so"},
-		{unix.EACCES, fmt.Sprintf("user %d may not: chown the directory and what is in it to that user, or have systemd "+
-			"make it by StateDirectory=", os.Geteuid())},
+		{unix.EACCES, fmt.Sprintf("user %d may not: chown the directory and what is in it to that user, or have "+
+			"systemd make it by StateDirectory=", os.Geteuid())},
 		{unix.EPERM, "the system forbids it: see lsattr, and the sandbox that the process is in"},
 		{unix.EIO, "the disk failed: see the kernel's log"},
 		{unix.EINVAL, "this file system can't do that: choose a directory on a local disk"},

@@ -114,7 +114,9 @@ func (p *Pipeline) copy(keep map[receiver.FileID]bool) (*metrics.Snapshot, *Chec
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
 	c := &Checkpoint{Saved: p.clock.wall(), Books: &snap.Books, Sessions: p.sessions.Record(p.clock.now(), room)}
 	if keep != nil {
-		maps.DeleteFunc(p.delivered, func(id receiver.FileID, d *delivery) bool { return d.turn <= p.saved && !keep[id] })
+		maps.DeleteFunc(p.delivered, func(id receiver.FileID, d *delivery) bool {
+			return d.turn <= p.saved && !keep[id]
+		})
 	}
 	p.saved = p.turn
 	positions := make([]receiver.FilePosition, 0, len(p.delivered))

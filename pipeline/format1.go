@@ -147,9 +147,11 @@ func decodeFormat1(payload []byte, c *Checkpoint) error {
 	c.Saved, c.Books = same.Saved, &same.Books
 	s := &same.Sessions
 	c.Sessions = rsynclog.TableRecord{
-		Now: s.Now, Names: s.Names, Sessions: s.Sessions, Noted: s.Noted, Evicted: s.Evicted, Overflown: s.Overflown, NoRoom: s.NoRoom,
+		Now: s.Now, Names: s.Names, Sessions: s.Sessions, Noted: s.Noted,
+		Evicted: s.Evicted, Overflown: s.Overflown, NoRoom: s.NoRoom,
 	}
-	c.Followed = follow.Catalogue{Paths: same.Followed.Paths, Scanned: same.Followed.Scanned, NextScope: same.Followed.NextScope}
+	f := &same.Followed
+	c.Followed = follow.Catalogue{Paths: f.Paths, Scanned: f.Scanned, NextScope: f.NextScope}
 	other.fillSessions(&c.Sessions)
 	return errors.Join(other.fillBooks(c.Books, c.Saved), other.fillFollowed(&c.Followed))
 }
@@ -198,8 +200,9 @@ func (f *format1) fillSessions(t *rsynclog.TableRecord) {
 	for i := range f.Sessions.Origins {
 		old := &f.Sessions.Origins[i]
 		o := rsynclog.OriginRecord{
-			Scope: old.Scope, Raw: old.Host, Container: old.Container, Arrived: old.Arrived, Forgotten: old.Forgotten,
-			NoName: old.NoName, Serves: old.Serves, Names: old.Names, Noted: old.Noted, Modules: map[string]rsynclog.Taught{},
+			Scope: old.Scope, Raw: old.Host, Container: old.Container, Modules: map[string]rsynclog.Taught{},
+			Arrived: old.Arrived, Forgotten: old.Forgotten, NoName: old.NoName,
+			Serves: old.Serves, Names: old.Names, Noted: old.Noted,
 		}
 		if old.Addr != "" {
 			o.Addr = netip.MustParseAddr(old.Addr)
@@ -208,7 +211,8 @@ func (f *format1) fillSessions(t *rsynclog.TableRecord) {
 			o.Modules[m.Name] = rsynclog.Taught{Label: rsynclog.Label([]byte(m.Name)), Heard: m.Heard}
 		}
 		l, c := &o.Life, &o.Clock
-		l.Number, l.Era, l.Top, l.Floor, l.Connects, l.Laps = old.Life, old.Era, old.Top, old.Floor, old.Connects, old.Laps
+		l.Number, l.Era, l.Top, l.Floor = old.Life, old.Era, old.Top, old.Floor
+		l.Connects, l.Laps = old.Connects, old.Laps
 		c.Offset, c.SteadyArrived, c.SteadyStamp = old.Offset, old.SteadyArrived, old.SteadyStamp
 		c.Latest, c.QuietFrom, c.Behind = old.Latest, old.QuietFrom, old.Behind
 		t.Origins = append(t.Origins, o)
@@ -241,7 +245,8 @@ func (f *format1) fillFollowed(c *follow.Catalogue) (err error) {
 	for i := range f.Followed.Files {
 		old := &f.Followed.Files[i]
 		file := follow.SavedFile{Path: old.Path, Scope: old.Scope, FileRecord: follow.FileRecord{
-			Positions: positions1(old.Positions), Followed: old.Followed, Replaced: positions1(old.Replaced), Cut: positions1(old.Cut),
+			Positions: positions1(old.Positions), Followed: old.Followed,
+			Replaced: positions1(old.Replaced), Cut: positions1(old.Cut),
 			Beside: old.Beside, Place: old.Place, Elsewhere: old.Elsewhere, Start: old.Start, StartSize: old.StartSize,
 			Rotations: old.Rotations, Errors: old.Errors,
 		}}
@@ -259,7 +264,9 @@ func (f *format1) fillFollowed(c *follow.Catalogue) (err error) {
 func positions1(list []position1) (all []receiver.FilePosition) {
 	for i := range list {
 		old := &list[i]
-		p := receiver.FilePosition{ID: old.ID, Offset: old.Offset, Skipping: old.Skipping, Parts: old.Parts, Copy: old.Copy}
+		p := receiver.FilePosition{
+			ID: old.ID, Offset: old.Offset, Skipping: old.Skipping, Parts: old.Parts, Copy: old.Copy,
+		}
 		copy(p.Anchor[:], old.Anchor)
 		copy(p.Head[:], old.Head)
 		all = append(all, p)

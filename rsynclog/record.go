@@ -16,7 +16,7 @@ type TableRecord struct {
 	Now       int64 // the time by Apply's clock
 	Names     NumberNames
 	Origins   []OriginRecord
-	Sessions  []SessionRecord // those of the first origin, then of the next; of each phase, the one longest silent first
+	Sessions  []SessionRecord // by origin, then by phase, then the longest silent first
 	Talkers   []TalkerRecord
 	Noted     bool // the origin of the hosts beyond the limit has a cookie
 	Evicted   uint64
@@ -46,7 +46,7 @@ type OriginRecord struct {
 	Modules   map[string]Taught // names that its daemons have logged, raw
 	NoName    int64             // until when there is no room for another one
 	Serves    bool              // somebody was let in
-	Names     bool              // "allowed access" lines are logged (rsync 3.2 and later): nothing else teaches a module
+	Names     bool              // "allowed access" is logged (rsync 3.2 and later): only that teaches a module
 
 	Sessions int  // only in a TableRecord: how many of its sessions are this origin's
 	Noted    bool // only in a TableRecord: it has a cookie
@@ -144,7 +144,8 @@ func (t *Sessions) Record(now int64, room []SessionRecord) TableRecord {
 		room = make([]SessionRecord, t.Len())
 	}
 	r := TableRecord{
-		Now: now, Names: numberNames(), Origins: make([]OriginRecord, len(t.inOrder)), Talkers: t.talkers.records(t.inOrder),
+		Now: now, Names: numberNames(),
+		Origins: make([]OriginRecord, len(t.inOrder)), Talkers: t.talkers.records(t.inOrder),
 		Noted: t.overflow.Cookie != nil, Evicted: t.evicted, Overflown: t.overflown, NoRoom: t.nobodyBefore,
 	}
 	n := 0

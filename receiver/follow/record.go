@@ -67,7 +67,7 @@ type Siblings struct {
 	Base   string          // what their names begin with
 	Named  receiver.FileID // the file that had the name itself at two looks in a row, the last time that one had
 	Moved  bool            // the last look found another, or none
-	Looked int64           // no file made later was missed by the look before the last one, in nanoseconds of the Unix epoch
+	Looked int64           // the look before the last one missed no file made after this, in nanoseconds since 1970
 	Old    []receiver.FileID
 	Unread []receiver.FileID // to be read from the first line, but they couldn't be opened yet
 	Unsure []receiver.FileID // too short to tell a copy
@@ -135,7 +135,8 @@ func (f *File) uncounted() (s FileRecord, all []pastFile) {
 	}
 	s.Cut = slices.Clone(f.cuts)
 	s.Beside = f.beside
-	s.Beside.Old, s.Beside.Unread, s.Beside.Unsure = slices.Clone(f.beside.Old), slices.Clone(f.beside.Unread), slices.Clone(f.beside.Unsure)
+	s.Beside.Old, s.Beside.Unread = slices.Clone(f.beside.Old), slices.Clone(f.beside.Unread)
+	s.Beside.Unsure = slices.Clone(f.beside.Unsure)
 	s.Start, s.StartSize = f.startID, f.startSize
 	s.Rotations, s.Errors = f.rotations.Load(), f.errors.Load()
 	for i := range f.gaps {
