@@ -14,7 +14,8 @@ import (
 // CorpusDir is where the corpus is, seen from a package of receiver.
 const CorpusDir = "../../testdata/corpus/"
 
-// CorpusFiles returns the paths of the corpus files that match a pattern, and fails the test if there are none.
+// CorpusFiles returns the paths of the corpus files that match a pattern, and fails the test if
+// there are none.
 func CorpusFiles(t testing.TB, pattern string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(CorpusDir + pattern)
@@ -34,7 +35,8 @@ func ReadFile(t testing.TB, path string) []byte {
 	return b
 }
 
-// ReadDatagrams returns the datagrams of a .raw file of the corpus that has one "LEN SP TEXT" on each line, escapes undone.
+// ReadDatagrams returns the datagrams of a .raw file of the corpus that has one "LEN SP TEXT" on
+// each line, escapes undone.
 func ReadDatagrams(t testing.TB, path string) [][]byte {
 	t.Helper()
 	all, err := corpus.Datagrams(path)
@@ -65,7 +67,8 @@ func ReadLines(t testing.TB, path string) [][]byte {
 	return bytes.Split(bytes.TrimSuffix(ReadFile(t, path), []byte("\n")), []byte("\n"))
 }
 
-// ForwardedScenarios returns the direct records that every stream of the corpus's forwarded folder was made from, in its order.
+// ForwardedScenarios returns the direct records that every stream of the corpus's forwarded folder
+// was made from, in its order.
 func ForwardedScenarios(t testing.TB) [][]byte {
 	t.Helper()
 	var order [][2]any

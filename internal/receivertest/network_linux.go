@@ -16,8 +16,9 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// InNetwork runs f on a thread in a network namespace of its own, where only loopback is, up, with this MTU, and throws the thread away. What f
-// makes stays in that network, also when other threads use it.
+// InNetwork runs f on a thread in a network namespace of its own, where only loopback is, up, with
+// this MTU, and throws the thread away. What f makes stays in that network, also when other threads
+// use it.
 func InNetwork(t *testing.T, mtu uint32, f func()) {
 	t.Helper()
 	testenv.OnThrownThread(func() {
@@ -111,14 +112,16 @@ func (s *AddressSink) Of(t *testing.T, text string) (from netip.Addr) {
 // otherMachines are addresses that no loopback address is.
 var otherMachines = []string{"10.9.9.1", "10.9.9.2", "2001:db8::1"}
 
-// InNetworkOfMachines is inNetwork with otherMachines' addresses, so that messages can come from there.
+// InNetworkOfMachines is inNetwork with otherMachines' addresses, so that messages can come from
+// there.
 func InNetworkOfMachines(t *testing.T, f func()) {
 	t.Helper()
 	InNetwork(t, 65536, func() {
 		for i, m := range otherMachines {
 			addr := netip.MustParseAddr(m)
 			if addr.Is4() {
-				SetInterface(t, fmt.Sprintf("lo:%d", i+1), unix.SIOCSIFADDR, func(ifr *unix.Ifreq) { _ = ifr.SetInet4Addr(addr.AsSlice()) })
+				SetInterface(t, fmt.Sprintf("lo:%d", i+1), unix.SIOCSIFADDR,
+					func(ifr *unix.Ifreq) { _ = ifr.SetInet4Addr(addr.AsSlice()) })
 				continue
 			}
 			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -136,7 +139,8 @@ func InNetworkOfMachines(t *testing.T, f func()) {
 			if errno != 0 {
 				t.Fatal(errno)
 			}
-			Reach(t, "the address is there", func() bool { // Duplicate address detection has nothing to do here, but does it later
+			// Duplicate address detection has nothing to do here, but does it later
+			Reach(t, "the address is there", func() bool {
 				c, err := net.ListenUDP("udp", &net.UDPAddr{IP: addr.AsSlice()})
 				if err == nil {
 					c.Close()
@@ -198,20 +202,23 @@ func Pass(t *testing.T, f *os.File) int {
 		t.Fatal(err)
 	}
 	fd := -1
-	if cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil || err != nil {
+	cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) })
+	if cerr != nil || err != nil {
 		t.Fatal(cerr, err)
 	}
 	return fd
 }
 
-// NeedFilters skips the test where a socket can't be given a filter, as root can't in some sandboxes.
+// NeedFilters skips the test where a socket can't be given a filter, as root can't in some
+// sandboxes.
 func NeedFilters(t *testing.T) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	Must(t, err)
 	defer unix.Close(fd)
 	accept := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0xffff}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &accept}); err != nil {
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: 1, Filter: &accept}); err != nil {
 		t.Skipf("no filter here: %v", err)
 	}
 }

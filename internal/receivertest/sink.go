@@ -1,4 +1,5 @@
-// Package receivertest has what tests of several kinds of inputs share: a sink, the corpus, networks of their own.
+// Package receivertest has what tests of several kinds of inputs share: a sink, the corpus,
+// networks of their own.
 package receivertest
 
 import (
@@ -14,7 +15,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// Sink keeps copies of what it is given. While held it behaves as a pipeline that is busy with another slab.
+// Sink keeps copies of what it is given. While held it behaves as a pipeline that is busy with
+// another slab.
 type Sink struct {
 	mu        sync.Mutex
 	released  sync.Cond
@@ -125,7 +127,8 @@ func Reach(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// Start runs an input. The function that it returns ends it and waits for it; it is called at the end of the test in any case.
+// Start runs an input. The function that it returns ends it and waits for it; it is called at the
+// end of the test in any case.
 func Start(t *testing.T, in interface{ Run(context.Context) error }) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -183,4 +186,5 @@ func AllowList(prefixes ...string) *receiver.AllowList {
 }
 
 // PrivateNets is ALLOW_FROM's default.
-var PrivateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
+var PrivateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128",
+	"fc00::/7", "fe80::/10"}

@@ -2,15 +2,20 @@ package pipeline
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
-// walls is the table of what a package must not import: DESIGN section 2, and docs/decisions.md says why. A name that
+// walls is the table of what a package must not import; docs/decisions.md says why. A name that
 // ends in a slash stands for all that begins so.
 var walls = map[string][]string{
 	"rsyncd_exporter/rsynclog": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/receiver",
@@ -94,5 +99,60 @@ func TestNobodyBehindThePipelineAsksAClock(t *testing.T) {
 	}
 	if files < 20 {
 		t.Errorf("%d files, want at least 20", files)
+	}
+}
+
+// Bounds that keep the code readable: files of a package, lines of a function, columns of a line (a tab is four).
+const (
+	maxFiles   = 24
+	maxLines   = 70
+	maxColumns = 120
+)
+
+func TestFilesFunctionsAndLinesAreShort(t *testing.T) {
+	files := map[string]int{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "build" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		files[filepath.Dir(path)]++
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    ")); n > maxColumns {
+				t.Errorf("%s:%d: %d columns, want at most %d", path, i+1, n, maxColumns)
+			}
+		}
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, path, text, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range parsed.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				if n := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1; n > maxLines {
+					t.Errorf("%s: %s: %d lines, want at most %d", set.Position(f.Pos()), f.Name, n, maxLines)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, n := range files {
+		if n > maxFiles {
+			t.Errorf("%s: %d files, want at most %d", dir, n, maxFiles)
+		}
+	}
+	if len(files) < 15 {
+		t.Errorf("%d packages seen, want at least 15", len(files))
 	}
 }
