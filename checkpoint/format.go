@@ -12,7 +12,8 @@ import (
 // A state file is one line of text, so that `head -1` explains it, and the payload. All of version
 // 1's fields have a fixed width:
 //
-//	rsyncd_exporter state 1 sequence=00000000000000000012 saved=2026-11-26T11:22:19.123456789Z length=00001234 crc32c=89abcdef
+//	rsyncd_exporter state 1 sequence=00000000000000000012 saved=2026-11-26T11:22:19.123456789Z
+//	length=00001234 crc32c=89abcdef
 //
 // The checksum is over the line up to its own field, and the payload. The words before the
 // version's number stay in every version.

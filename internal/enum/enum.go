@@ -1,5 +1,5 @@
-// Package enum writes what goes by the values of an enumeration with the names of the values: a later version, whose
-// numbers may differ, reads what was meant.
+// Package enum writes what goes by the values of an enumeration with the names of the values: a
+// later version, whose numbers may differ, reads what was meant.
 package enum
 
 import (
@@ -29,8 +29,8 @@ func Encode(counts []uint64, names []string) (b []byte) {
 	return b
 }
 
-// Decode adds what Encode wrote to the counts. What has a name that isn't among names counts under the index other; if
-// that is negative, it is an error.
+// Decode adds what Encode wrote to the counts. What has a name that isn't among names counts under
+// the index other; if that is negative, it is an error.
 func Decode(b []byte, counts []uint64, names []string, other int) error {
 	for len(b) > 0 {
 		name, rest, _ := bytes.Cut(b, []byte{0})
