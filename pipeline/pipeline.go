@@ -27,8 +27,8 @@ type Config struct {
 	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
-	State         *State // to go on from; nil: from zero
-	Resumable     bool   // note how far files are counted, for Save
+	Checkpoint    *Checkpoint // to go on from, whose memory New takes over; nil: from zero
+	Resumable     bool        // note how far files are counted, for Save
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
@@ -47,14 +47,15 @@ type Pipeline struct {
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
-	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted; nil unless Config.Resumable
-	turn      uint64                                   // slabs with a position so far
+	delivered map[receiver.FileID]*delivery // how far files are counted; nil unless Config.Resumable
+	turn      uint64                        // slabs with a position so far
+	saved     uint64                        // how many these were at the last Save
 
 	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.State. The error is a log format's, or wraps ErrState: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps ErrCheckpoint: then nothing of it is restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -78,14 +79,14 @@ func New(c Config) (*Pipeline, error) {
 		clock:   clock,
 	}
 	if c.Resumable {
-		p.delivered = map[string]map[receiver.FileID]*delivery{}
+		p.delivered = map[receiver.FileID]*delivery{}
 	}
 	books := metrics.Config{
 		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts,
 		Start: clock.start,
 	}
-	if c.State != nil {
-		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
+	if c.Checkpoint != nil {
+		if p.sessions, p.store, err = c.Checkpoint.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
 		}
 	} else {
@@ -94,11 +95,11 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// Local makes the series of inputs without a host name exist from the start.
-func (p *Pipeline) Local() {
+// AddLocalHost makes the series of inputs without a host name exist from the start.
+func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.store.Local()
+	p.store.AddLocalHost()
 }
 
 // MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
@@ -189,7 +190,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		p.caughtUp(src)
 	}
 	if slab.Position != nil && p.delivered != nil {
-		p.delivers(src.Name, slab.Position)
+		p.delivers(slab.Position)
 	}
 	r := record{
 		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall,
