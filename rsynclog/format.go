@@ -6,71 +6,33 @@ import (
 )
 
 // A logFormat is a log format compiled to a matcher (rsyncd.conf(5); log.c: log_formatted).
-//
-// Text that a client chooses (%f, %n, %L) may look like anything. So what stands before the first such field is read from the left,
-// what stands behind the last is read from the right, and nothing between them is believed. Texts of the daemon's configuration
-// (%m, %u, %P) end, read from their side, where what follows them in the format first fits.
 type logFormat struct {
-	left, middle, right []field
-	hasOp               bool // has %o or %i, so that deletions follow the format, too
-	readsOp             bool // has one of them where it can be read
-	ops                 opPlace
-	escaped             *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
-	loose               bool       // nothing but spaces around its texts: any line fits
-	never               bool       // the empty format: transfers aren't logged
-	path                bool       // its only text is one %f or %n
-	warnings            []string
-}
-
-// A shape says what bytes a field can have.
-type shape uint8
-
-const (
-	literal   shape = iota
-	percent         // %%: '%' from 3.5.0 on, "%%" before
-	client          // %f %n %L, %RSYNC_REQUEST% and %RSYNC_ARG1%: text that the client chooses
-	config          // %m %u %P %C, other %RSYNC_…%: text that the daemon's configuration chooses
-	count           // %l %b %c: a number, with ' in other notations
-	digits          // %p %U
-	group           // %G: digits or DEFAULT
-	address         // %a
-	hostName        // %h
-	operation       // %o
-	itemize         // %i
-	stamp           // %t: YYYY/MM/DD HH:MM:SS
-	modified        // %M: YYYY/MM/DD-HH:MM:SS, the year as long as the client likes
-	perms           // %B: rwxr-xr-x
-)
-
-// A field is one escape of a log format, or the literal text between two.
-type field struct {
-	shape  shape
-	letter byte   // the escape's letter; 0 for a literal, 'R' for a variable
-	text   string // a literal's bytes, or the escape as written
-	width  int    // 0: none
-	left   bool   // '-': padded on the right
-	zero   bool   // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
-	human  int    // how many ' it has
-	column int    // where it begins, from 1
-	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
-	module bool   // a %m that begins an AfterAddr
-	after  int    // digits at the end of the literal before it, that aren't its own
-	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
+	pattern
+	hasOp    bool // has %o or %i, so that deletions follow the format, too
+	readsOp  bool // has one of them where it can be read
+	ops      opPlace
+	escaped  *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
+	loose    bool       // nothing but spaces around its texts: any line fits
+	never    bool       // the empty format: transfers aren't logged
+	warnings []string
 }
 
 const (
 	maxFormat = 4096 // log.c: "log-format string is WAY too long!" beyond MAXPATHLEN
 	maxWidth  = 4096 // a wider field would not fit into a line
 	widthLen  = 23   // bytes of '-' and digits that rsync takes for a width: LOG_FMT_SIZE - 8, less the '%'
-
-	units   = "KMGTP"   // lib/compat.c: do_big_num
-	noGroup = "DEFAULT" // %G without --group
 )
 
-var shapes = map[byte]shape{
-	'f': client, 'n': client, 'L': client, 'm': config, 'u': config, 'P': config, 'C': config,
-	'l': count, 'b': count, 'c': count, 'p': digits, 'U': digits, 'G': group, 'a': address, 'h': hostName,
-	'o': operation, 'i': itemize, 't': stamp, 'M': modified, 'B': perms, '%': percent,
+// escapes are the fields that a log format can have, by their letters.
+var escapes = map[byte]field{
+	'f': {shape: client}, 'n': {shape: client}, 'L': {shape: client},
+	'm': {shape: config}, 'u': {shape: config}, 'P': {shape: config}, 'C': {shape: config},
+	'l': {shape: count, bytes: inDigits, keeps: theLength}, 'b': {shape: count, bytes: inDigits, keeps: theWire},
+	'c': {shape: count, bytes: inDigits}, 'p': {shape: digits, bytes: inDigits}, 'U': {shape: digits, bytes: inDigits},
+	'G': {shape: group, bytes: inGroup},
+	'a': {shape: address, bytes: inAddress, keeps: theAddr}, 'h': {shape: hostName, bytes: inName, keeps: theHost},
+	'o': {shape: operation, keeps: theOp}, 'i': {shape: itemize, keeps: theItem},
+	't': {shape: stamp}, 'M': {shape: modified}, 'B': {shape: perms}, '%': {shape: percent},
 }
 
 func (s shape) isText() bool { return s == client || s == config }
@@ -100,6 +62,7 @@ func compileFormat(format string) (logFormat, error) {
 		return f, err
 	}
 	f.divide(fields)
+	f.chooseTargets()
 	f.escaped = f.withEscapes(fields)
 	f.warn(format, fields)
 	return f, nil
@@ -111,7 +74,7 @@ func splitFormat(format string) ([]field, error) {
 	start := 0 // of the literal that is being collected
 	flush := func(end int) {
 		if end > start {
-			fields = append(fields, field{text: format[start:end], column: start + 1})
+			fields = append(fields, newLiteral(format[start:end], start+1))
 		}
 	}
 	for i := 0; i < len(format); {
@@ -184,13 +147,19 @@ func escape(format string, i int) (e field, end int) {
 	for ; at(j) == '\''; j++ {
 		e.human++
 	}
-	shape, ok := shapes[at(j)]
+	known, ok := escapes[at(j)]
 	if !ok {
 		return field{}, max(j, i+1)
 	}
-	e.shape, e.letter, e.text = shape, at(j), format[i:j+1]
-	if shape != count {
+	e.shape, e.bytes, e.keeps, e.letter, e.text = known.shape, known.bytes, known.keeps, at(j), format[i:j+1]
+	e.limit = max(maxRun, e.width)
+	switch {
+	case e.shape != count:
 		e.human = 0
+	case e.human > 1:
+		e.bytes = inUnits
+	case e.human > 0:
+		e.bytes = inThousands
 	}
 	return e, j + 1
 }
@@ -218,7 +187,7 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 			continue
 		}
 		if i > 0 && endsLikeName(&fields[i-1], e.shape) || i+1 < len(fields) && startsLikeName(&fields[i+1], e.shape) {
-			e.shape, e.joined = config, true
+			e.shape, e.keeps, e.joined = config, nothing, true
 			f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s can't be told from what stands beside it and isn't "+
 				"used; put a space or a bracket between them", format, e.column, e.text))
 		}
@@ -284,25 +253,20 @@ func endsLikeName(e *field, s shape) bool {
 	return e.shape != percent || s == address
 }
 
-func nameByte(c byte, s shape) bool { return isNameByte(c) || s == address && (c == ':' || c == '%') }
+func nameByte(c byte, s shape) bool {
+	class := uint32(inName)
+	if s == address {
+		class = inAddress
+	}
+	return byteClasses[c]&class != 0
+}
 
 // divide finds the client's text and marks what can't be believed.
 func (f *logFormat) divide(fields []field) {
-	free := config
-	for i := range fields {
-		if fields[i].shape == client {
-			free = client
-		}
-	}
-	first, last, texts := len(fields), len(fields), 0
+	f.pattern = divide(fields)
+	first, last, texts := len(f.left), len(fields)-len(f.right), 0
 	for i := range fields {
 		e := &fields[i]
-		if e.shape == free {
-			if first == len(fields) {
-				first = i
-			}
-			last = i + 1
-		}
 		if e.shape.isText() {
 			texts++
 		}
@@ -311,16 +275,21 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	doubtWeak(fields[:first], fields[last:])
-	f.left, f.middle, f.right = fields[:first], fields[first:last], fields[last:]
-	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].letter != 'R' && f.middle[0].width == 0
+	path := len(f.middle) == 1 && texts == 1 && f.middle[0].isName() && f.middle[0].width == 0
 	for i := range fields {
 		between := i >= first && i < last
 		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1)) // nine bytes or eleven
-		f.path = f.path && (between || !fields[i].doubt && !short)
+		path = path && (between || !fields[i].doubt && !short)
 		fields[i].doubt = fields[i].doubt || between
 		if s := fields[i].shape; s == operation || s == itemize {
 			f.hasOp, f.readsOp = true, f.readsOp || !fields[i].doubt
 		}
+	}
+	if len(f.middle) == 1 && f.middle[0].isName() {
+		f.middle[0].least = 1
+	}
+	if path {
+		f.middle[0].keeps = thePath
 	}
 	f.loose = texts > 0
 	for i := range fields {
@@ -331,6 +300,17 @@ func (f *logFormat) divide(fields []field) {
 	f.markModule(fields)
 	if f.hasOp && !f.readsOp {
 		f.ops = placeOfOp(fields)
+	}
+}
+
+// chooseTargets keeps nothing of what isn't believed.
+func (f *logFormat) chooseTargets() {
+	for _, fields := range [...][]field{f.left, f.middle, f.right} {
+		for i := range fields {
+			if fields[i].doubt && !fields[i].shape.isText() || fields[i].isRounded() {
+				fields[i].keeps = nothing
+			}
+		}
 	}
 }
 

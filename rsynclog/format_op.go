@@ -2,6 +2,33 @@ package rsynclog
 
 import "bytes"
 
+// match reads a whole line that the log format wrote, as it stands or with its literals escaped.
+func (f *logFormat) match(text []byte, ev *Event) bool {
+	return f.matchForm(text, ev) || f.escaped != nil && f.escaped.matchForm(text, ev)
+}
+
+// matchForm reads one form.
+func (f *logFormat) matchForm(text []byte, ev *Event) bool {
+	if f.never {
+		return false
+	}
+	got := found{ev: ev}
+	if !f.matchWhole(text, &got) || !f.readOp(text, &got, ev) {
+		ev.clear()
+		return false
+	}
+	ev.Kind = Transfer
+	return true
+}
+
+// matchWhole reads a line. One that rsync has cut at its end is read up to the client's text.
+func (f *logFormat) matchWhole(text []byte, got *found) bool {
+	if len(text) < maxText {
+		return f.pattern.match(text, 0, got)
+	}
+	return len(f.middle) > 0 && !f.loose && len(f.left) > 0 && f.matchLeft(text, 0, got) >= 0
+}
+
 // An opPlace is where a log format has an operation between texts. The line is then looked through
 // for all places in which the operation, with what stands around it, can be: before them the fields
 // in front must fit, behind them the fields that follow.
@@ -75,7 +102,7 @@ func (p *opPlace) possible(text []byte) (ops OpSet) {
 	}
 	for ; from <= to; from++ {
 		if p.run[0].shape == literal {
-			n := bytes.Index(text[from:], []byte(p.run[0].text))
+			n := bytes.Index(text[from:], p.run[0].sought)
 			if n < 0 {
 				break
 			}
@@ -115,7 +142,32 @@ func (e *field) op(s []byte) Op {
 	if e.shape == itemize {
 		return itemOp(s)
 	}
-	return [...]Op{'s': OpSend, 'r': OpRecv, 'd': OpDel}[s[0]]
+	return opOf(s)
+}
+
+// opOf returns the operation that %o stands for.
+func opOf(s []byte) Op {
+	switch s[0] {
+	case 's':
+		return OpSend
+	case 'r':
+		return OpRecv
+	}
+	return OpDel
+}
+
+// itemOp says what %i says was done with a file. Directories, links, devices and changes of attributes only
+// are no transfers.
+func itemOp(item []byte) Op {
+	switch string(item[:2]) {
+	case "<f":
+		return OpSend
+	case ">f":
+		return OpRecv
+	case "*d":
+		return OpDel
+	}
+	return NoOp
 }
 
 // isName says whether a text is a file's name, which is never empty.
@@ -148,7 +200,7 @@ func earliest(fields []field, text []byte) int {
 				return -1
 			}
 			if run[0].shape == literal {
-				n := bytes.Index(text[pos:], []byte(run[0].text))
+				n := bytes.Index(text[pos:], run[0].sought)
 				if n < 0 {
 					return -1
 				}

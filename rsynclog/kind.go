@@ -1,6 +1,6 @@
 package rsynclog
 
-// The kinds. The label value stands in kindNames; what a line of each kind looks like stands in grammar.go.
+// The kinds. The label value stands in kindNames; what a line of each kind looks like stands in lines.go.
 const (
 	Unrecognised    Kind = iota // free text: a script's output, a bare file name at high verbosity, a client's own words
 	Connect                     // a client connected: "connect from"
@@ -46,6 +46,13 @@ var kindNames = [NumKinds]string{
 	"refused_option", "file_error", "io_error", "file_vanished", "max_delete", "timeout", "exec_failed", "setup_failed",
 	"daemon_start", "listener_error", "config_warning", "name_lookup", "proxy_rejected", "skipped", "secrets_file",
 	"verify_failed", "other_known", "lost_upstream", "deletion_skipped",
+}
+
+// reasons are why a daemon turns a client away with a line of a kind.
+var reasons = [NumKinds]Reason{
+	UnknownModule: ReasonUnknownModule, Denied: ReasonHostsDeny, AuthFailed: ReasonAuth, MaxConnections: ReasonMaxConnections,
+	ReadOnlyModule: ReasonReadOnly, WriteOnlyModule: ReasonWriteOnly, RefusedOption: ReasonRefusedOption,
+	SetupFailed: OtherReason, ExecFailed: OtherReason, ProxyRejected: OtherReason,
 }
 
 // String returns the kind label's value.

@@ -5,97 +5,154 @@ import (
 	"strings"
 )
 
-// A found is what a log format's fields stand for in one line.
+// A shape says what bytes a field can have.
+type shape uint8
+
+const (
+	literal      shape = iota
+	percent            // %%: '%' from 3.5.0 on, "%%" before
+	client             // %f %n %L, %RSYNC_REQUEST% and %RSYNC_ARG1%: text that the client chooses
+	config             // %m %u %P %C, other %RSYNC_…%: text that the daemon's configuration chooses
+	count              // %l %b %c: a number, with ' in other notations
+	digits             // %p %U
+	group              // %G: digits or DEFAULT
+	address            // %a
+	hostName           // %h
+	operation          // %o
+	itemize            // %i
+	stamp              // %t: YYYY/MM/DD HH:MM:SS
+	modified           // %M: YYYY/MM/DD-HH:MM:SS, the year as long as the client likes
+	perms              // %B: rwxr-xr-x
+	peer               // HOST (ADDR)
+	exactAddress       // an address by itself
+	word               // bytes of a class
+	total              // a number that may have thousands separators, as 3.1.0 alone writes it
+)
+
+// A target says what of an Event a field is kept as.
+type target uint8
+
+const (
+	nothing target = iota
+	theOp
+	theItem // %i, which says more than an operation
+	theHost
+	theAddr
+	theLength
+	theWire
+	theModule
+	theUser
+	theRequest
+	thePath
+	theFailure // the path in "TEXT: STRERROR"
+	theVersion
+	theRole
+	theCode
+	theErrno
+	theLost
+	theSent
+	theReceived
+	theTotal
+)
+
+// A field is one escape of a log format, one verb of a row, or the literal text between two.
+type field struct {
+	shape  shape
+	keeps  target
+	letter byte   // the escape's letter; 0 for a literal, 'R' for a variable
+	text   string // a literal's bytes, or the escape as written
+	sought []byte // a literal's bytes, too
+	bytes  uint32 // the class of bytes of a shape without a fixed form
+	limit  int    // how many bytes are looked at
+	least  int    // how many bytes a text or a word has at least
+	most   int    // how many bytes a word has at most
+	user   bool   // a peer may have "USER@" before it
+	width  int    // 0: none
+	left   bool   // '-': padded on the right
+	zero   bool   // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
+	human  int    // how many ' it has
+	column int    // where it begins, from 1
+	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
+	module bool   // a %m that begins an AfterAddr
+	after  int    // digits at the end of the literal before it, that aren't its own
+	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
+}
+
+func newLiteral(text string, column int) field {
+	return field{shape: literal, text: text, sought: []byte(text), column: column}
+}
+
+// A pattern is a sequence of fields. Text that a client chooses may look like anything. So what
+// stands before the first such field is read from the left, what stands behind the last is read
+// from the right, and nothing between them is believed. Texts of the daemon's configuration end,
+// read from their side, where what follows them first fits.
+type pattern struct{ left, middle, right []field }
+
+// divide finds the client's text; without any, the configuration's is the middle.
+func divide(fields []field) pattern {
+	free := config
+	for i := range fields {
+		if fields[i].shape == client {
+			free = client
+		}
+	}
+	first, last := len(fields), len(fields)
+	for i := range fields {
+		if fields[i].shape == free {
+			first, last = min(first, i), i+1
+		}
+	}
+	return pattern{fields[:first], fields[first:last], fields[last:]}
+}
+
+// A found is where a match keeps what it reads. Of a match that fails it means nothing.
 type found struct {
-	host, addr    []byte
-	op            Op
-	item          []byte
-	length, wire  uint64
-	hasLen, hasWr bool
-	module        int // where a marked %m begins; -1: none
+	ev   *Event
+	any  bool // something is kept
+	op   Op
+	item []byte
 }
 
-// match reads a whole line that the log format wrote, as it stands or with its literals escaped.
-func (f *logFormat) match(text []byte, ev *Event) bool {
-	return f.matchForm(text, ev) || f.escaped != nil && f.escaped.matchForm(text, ev)
+// match reads a text from pos to its end.
+func (p *pattern) match(text []byte, pos int, got *found) bool {
+	start := p.matchLeft(text, pos, got)
+	if start < 0 {
+		return false
+	}
+	end := p.matchRight(text, start, got)
+	return end >= 0 && p.matchMiddle(text[start:end], got)
 }
 
-// matchForm reads one form. A line that rsync has cut at its end is read up to the client's text.
-func (f *logFormat) matchForm(text []byte, ev *Event) bool {
-	if f.never {
-		return false
-	}
-	got := found{module: -1}
-	start, ok := f.matchLeft(text, &got)
-	if !ok {
-		return false
-	}
-	if len(text) < maxText {
-		end, ok := f.matchRight(text, start, &got)
-		if !ok || !f.matchMiddle(text[start:end]) {
-			return false
-		}
-		if f.path {
-			ev.Path = text[start:end]
-		}
-	} else if len(f.middle) == 0 || f.loose || len(f.left) == 0 {
-		return false
-	}
-	if !f.readOp(text, &got, ev) {
-		return false
-	}
-	ev.Kind, ev.Host, ev.Addr = Transfer, got.host, got.addr
-	ev.Length, ev.HasLength, ev.Wire, ev.HasWire = got.length, got.hasLen, got.wire, got.hasWr
-	if got.module >= 0 {
-		ev.AfterAddr = text[got.module:]
-	}
-	return true
-}
-
-// itemOp returns what %i says was done with a file. Directories, links, devices and changes of attributes only are no transfers.
-func itemOp(item []byte) Op {
-	switch string(item[:2]) {
-	case "<f":
-		return OpSend
-	case ">f":
-		return OpRecv
-	case "*d":
-		return OpDel
-	}
-	return NoOp
-}
-
-// matchLeft reads the fields before the client's text and returns where they end.
-func (f *logFormat) matchLeft(text []byte, got *found) (end int, ok bool) {
-	fields, pos := f.left, 0
-	for len(fields) > 0 {
-		if fields[0].shape.isText() {
-			if fields[0].module {
-				got.module = pos
+// matchLeft reads the fields before the middle and returns where they end, or -1.
+func (p *pattern) matchLeft(text []byte, pos int, got *found) int {
+	for i := 0; i < len(p.left); {
+		e := &p.left[i]
+		if i++; !e.shape.isText() {
+			n := e.read(text[pos:], got)
+			if n < 0 {
+				return -1
 			}
-			run := runOf(fields[1:])
-			fields = fields[1+len(run):]
-			if len(run) == 0 {
-				continue // another text, or the client's
-			}
-			if _, pos = searchRun(run, text, pos, got); pos < 0 {
-				return 0, false
-			}
+			pos += n
 			continue
 		}
-		run := runOf(fields)
-		fields = fields[len(run):]
-		if pos = matchRun(run, text, pos, got); pos < 0 {
-			return 0, false
+		if e.module {
+			got.ev.AfterAddr = text[pos:]
 		}
+		run := runOf(p.left[i:])
+		if i += len(run); len(run) == 0 {
+			continue // another text, or the client's
+		}
+		start, end := searchRun(run, text, pos+e.least, got)
+		if end < 0 {
+			return -1
+		}
+		e.keep(text[pos:start], got)
+		pos = end
 	}
-	if len(f.middle) == 0 && len(f.right) == 0 && pos != len(text) {
-		return 0, false
+	if len(p.middle) > 0 && p.middle[0].module {
+		got.ev.AfterAddr = text[pos:]
 	}
-	if len(f.middle) > 0 && f.middle[0].module {
-		got.module = pos
-	}
-	return pos, true
+	return pos
 }
 
 // runOf returns the fields in front that aren't text.
@@ -108,69 +165,117 @@ func runOf(fields []field) []field {
 	return fields
 }
 
-// matchRun reads fields that aren't text at pos and returns where they end, or -1; what it kept then means nothing.
+// matchRun reads fields that aren't text at pos and returns where they end, or -1.
 func matchRun(run []field, text []byte, pos int, got *found) int {
 	for i := range run {
-		n := run[i].prefix(text[pos:])
+		n := run[i].read(text[pos:], got)
 		if n < 0 {
 			return -1
 		}
-		run[i].keep(text[pos:pos+n], got)
 		pos += n
 	}
 	return pos
 }
 
+// read reads a field that isn't text at the front of s and returns its length, or -1.
+func (e *field) read(s []byte, got *found) int {
+	switch e.shape {
+	case literal:
+		if hasPrefix(s, e.text) {
+			return len(e.text)
+		}
+		return -1
+	case peer:
+		return peerPrefix(s, got)
+	case total:
+		n, rest, ok := cutCount(s)
+		if !ok {
+			return -1
+		}
+		e.keepNumber(n, got)
+		return len(s) - len(rest)
+	}
+	n := e.prefix(s)
+	if n >= 0 && e.keeps != nothing {
+		e.keep(s[:n], got)
+	}
+	return n
+}
+
+// readBack reads a field that isn't text at the end of s and returns its length, or -1.
+func (e *field) readBack(s []byte, got *found) int {
+	n := 0
+	switch e.shape {
+	case literal:
+		if hasSuffix(s, e.text) {
+			return len(e.text)
+		}
+		return -1
+	case peer:
+		return e.peerSuffix(s, got)
+	case word:
+		n = e.wordSuffix(s)
+	default:
+		n = e.suffix(s)
+	}
+	if n >= 0 && e.keeps != nothing {
+		e.keep(s[len(s)-n:], got)
+	}
+	return n
+}
+
 // searchRun finds the first place from pos on where a run fits; end is -1 where there is none.
 func searchRun(run []field, text []byte, pos int, got *found) (start, end int) {
-	var tried found
-	for pos <= len(text) {
+	for ; pos <= len(text); pos++ {
 		if run[0].shape == literal {
-			n := bytes.Index(text[pos:], []byte(run[0].text))
+			n := bytes.Index(text[pos:], run[0].sought)
 			if n < 0 {
-				return 0, -1
+				break
 			}
 			pos += n
 		}
-		if end := matchRun(run, text, pos, &tried); end >= 0 {
-			return pos, matchRun(run, text, pos, got)
+		if end := matchRun(run, text, pos, got); end >= 0 {
+			return pos, end
 		}
-		pos++
 	}
 	return 0, -1
 }
 
-// matchRight reads the fields behind the client's text from the right and returns where they begin, not before start.
-func (f *logFormat) matchRight(text []byte, start int, got *found) (end int, ok bool) {
-	fields, pos := f.right, len(text)
-	for len(fields) > 0 {
-		n := len(fields)
-		if fields[n-1].shape.isText() {
-			fields = fields[:n-1]
-			run := lastRunOf(fields)
-			fields = fields[:len(fields)-len(run)]
-			if len(run) == 0 {
-				continue
+// matchRight reads the fields behind the middle from the right and returns where they begin, not
+// before start, or -1.
+func (p *pattern) matchRight(text []byte, start int, got *found) int {
+	pos := len(text)
+	for i := len(p.right) - 1; i >= 0; {
+		e := &p.right[i]
+		if i--; !e.shape.isText() {
+			n := e.readBack(text[start:pos], got)
+			if n < 0 {
+				return -1
 			}
-			var tried found
-			for ; pos >= start; pos-- {
-				if matchRunBack(run, text, start, pos, &tried) >= 0 {
-					pos = matchRunBack(run, text, start, pos, got)
-					break
-				}
-			}
-			if pos < start {
-				return 0, false
-			}
+			pos -= n
 			continue
 		}
-		run := lastRunOf(fields)
-		fields = fields[:n-len(run)]
-		if pos = matchRunBack(run, text, start, pos, got); pos < 0 {
-			return 0, false
+		run := lastRunOf(p.right[:i+1])
+		if i -= len(run); len(run) == 0 {
+			continue
 		}
+		begin := -1
+		for end := pos - e.least; begin < 0; end-- {
+			if end < start {
+				return -1
+			}
+			if last := &run[len(run)-1]; last.shape == literal {
+				n := bytes.LastIndex(text[start:end], last.sought)
+				if n < 0 {
+					return -1
+				}
+				end = start + n + len(last.sought)
+			}
+			begin = matchRunBack(run, text, start, end, got)
+		}
+		pos = begin
 	}
-	return pos, true
+	return pos
 }
 
 func lastRunOf(fields []field) []field {
@@ -182,70 +287,123 @@ func lastRunOf(fields []field) []field {
 	return fields
 }
 
-// matchRunBack reads fields that aren't text and end at pos and returns where they begin, or -1; what it kept then means nothing.
+// matchRunBack reads fields that aren't text and end at pos and returns where they begin, or -1.
 func matchRunBack(run []field, text []byte, start, pos int, got *found) int {
 	for i := len(run) - 1; i >= 0; i-- {
-		n := run[i].suffix(text[start:pos])
+		n := run[i].readBack(text[start:pos], got)
 		if n < 0 {
 			return -1
 		}
-		run[i].keep(text[pos-n:pos], got)
 		pos -= n
 	}
 	return pos
 }
 
-// matchMiddle says whether what stands between the texts of the middle occurs there in its order.
-func (f *logFormat) matchMiddle(s []byte) bool {
-	var unused found
-	name := false
-	for fields := f.middle; len(fields) > 0; {
-		if !fields[0].shape.isText() {
-			run := runOf(fields)
-			fields = fields[len(run):]
-			_, end := searchRun(run, s, 0, &unused)
-			if end < 0 {
-				return false
-			}
-			s = s[end:]
+// matchMiddle says whether what stands between the texts of the middle occurs in s in its order.
+func (p *pattern) matchMiddle(s []byte, got *found) bool {
+	switch len(p.middle) {
+	case 0:
+		return len(s) == 0
+	case 1:
+		e := &p.middle[0]
+		if len(s) < e.least || e.keeps == theFailure && !isFailure(s) {
+			return false
+		}
+		e.keep(s, got)
+		return true
+	}
+	least := 0
+	for fields := p.middle; len(fields) > 0; {
+		if fields[0].shape.isText() {
+			least = fields[0].least
+			fields = fields[1:]
 			continue
 		}
-		name = name || fields[0].letter == 'f' || fields[0].letter == 'n'
-		fields = fields[1:]
+		run := runOf(fields)
+		fields = fields[len(run):]
+		_, end := searchRun(run, s, least, got)
+		if end < 0 {
+			return false
+		}
+		s = s[end:]
 	}
-	return !name || len(f.middle) > 1 || len(s) > 0 // a file has a name
+	return len(s) >= least
+}
+
+// isFailure says whether s is "TEXT: STRERROR".
+func isFailure(s []byte) bool {
+	return len(s) > len(": ")+1 && bytes.Contains(s[1:len(s)-1], []byte(": "))
+}
+
+// quoted returns the name between the only two quotes of "TEXT: STRERROR". More of them are part of
+// a name, and then none can be told.
+func quoted(s []byte) []byte {
+	_, rest, _ := bytes.Cut(s, []byte(`"`))
+	name, tail, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(tail, '"') >= 0 || len(tail) == 0 || !bytes.Contains(tail[:len(tail)-1], []byte(": ")) {
+		return nil
+	}
+	return name
 }
 
 // keep notes what a field stands for.
 func (e *field) keep(s []byte, got *found) {
-	switch e.letter {
-	case 'o', 'i', 'h', 'a', 'l', 'b':
-	default:
+	if e.keeps == nothing {
 		return
 	}
-	if e.doubt || e.isRounded() {
-		return
-	}
+	got.any = true
 	if e.width > 0 {
 		s = bytes.Trim(s, " ")
 	}
-	switch e.letter {
-	case 'o':
-		got.op = [...]Op{'s': OpSend, 'r': OpRecv, 'd': OpDel}[s[0]]
-	case 'i':
+	ev := got.ev
+	switch e.keeps {
+	case theOp:
+		got.op = opOf(s)
+	case theItem:
 		got.item = s
-	case 'h':
-		got.host = s
-	case 'a':
-		got.addr = s
-	case 'l':
-		if n, ok := e.value(s); ok {
-			got.length, got.hasLen = n, true
-		}
-	case 'b':
-		if n, ok := e.value(s); ok {
-			got.wire, got.hasWr = n, true
-		}
+	case theHost:
+		ev.Host = s
+	case theAddr:
+		ev.Addr = s
+	case theModule:
+		ev.Module = s
+	case theUser:
+		ev.User = s
+	case theRequest:
+		ev.Request = s
+	case thePath:
+		ev.Path = s
+	case theFailure:
+		ev.Path = quoted(s)
+	case theVersion:
+		ev.Version = s
+	case theRole:
+		ev.Role = s
+	default:
+		e.keepNumber(value(s), got)
+	}
+}
+
+func (e *field) keepNumber(n uint64, got *found) {
+	got.any = true
+	ev := got.ev
+	switch e.keeps {
+	case theLength:
+		ev.Length, ev.HasLength = n, true
+	case theWire:
+		ev.Wire, ev.HasWire = n, true
+	case theCode:
+		ev.Code = int16(n)
+	case theErrno:
+		ev.Errno = int16(n)
+	case theLost:
+		ev.Lost = n
+	case theSent:
+		ev.Sent = n
+	case theReceived:
+		ev.Received = n
+	case theTotal:
+		ev.Total = n
 	}
 }
 
@@ -253,13 +411,14 @@ func (e *field) keep(s []byte, got *found) {
 // no byte count. The smallest are exact, but a sum of those alone would mislead.
 func (e *field) isRounded() bool { return e.human > 1 }
 
-// value returns a count's number.
-func (e *field) value(s []byte) (uint64, bool) {
-	if e.human == 0 {
-		return decimal(e.unpad(s))
+// value returns the number that the digits of s are.
+func value(s []byte) (n uint64) {
+	for _, c := range s {
+		if isDigit(c) { // the rest are separators
+			n = n*10 + uint64(c-'0')
+		}
 	}
-	n, _, ok := cutCount(s)
-	return n, ok
+	return n
 }
 
 // unpad takes off the zeros with which a number was padded to its width.
@@ -275,16 +434,17 @@ func (e *field) unpad(s []byte) []byte {
 
 // prefix returns how many bytes at the front of s the field has, padding included, or -1.
 func (e *field) prefix(s []byte) int {
-	if e.shape == literal {
+	switch {
+	case e.shape == word:
+		return e.wordPrefix(s)
+	case e.shape == literal || e.shape == percent && hasPrefix(s, e.text): // "%%" before 3.5
 		if hasPrefix(s, e.text) {
 			return len(e.text)
 		}
 		return -1
-	}
-	if e.shape == percent && hasPrefix(s, e.text) { // before 3.5
-		return len(e.text)
-	}
-	if e.width > 0 && !e.left && len(s) >= e.width && s[0] == ' ' {
+	case e.width == 0:
+		return e.core(s)
+	case !e.left && len(s) >= e.width && s[0] == ' ':
 		padded := bytes.TrimLeft(s[:e.width], " ")
 		if n := e.core(padded); n == len(padded) && n > 0 {
 			return e.width
@@ -303,14 +463,11 @@ func (e *field) prefix(s []byte) int {
 
 // suffix returns how many bytes at the end of s the field has, padding included, or -1.
 func (e *field) suffix(s []byte) int {
-	if e.shape == literal {
+	if e.shape == literal || e.shape == percent && hasSuffix(s, e.text) {
 		if hasSuffix(s, e.text) {
 			return len(e.text)
 		}
 		return -1
-	}
-	if e.shape == percent && hasSuffix(s, e.text) {
-		return len(e.text)
 	}
 	if n := e.coreBack(s); n >= e.width {
 		return n
@@ -321,12 +478,11 @@ func (e *field) suffix(s []byte) int {
 	return -1
 }
 
-const maxRun = 256 // no host name, address or number is longer, but for padding with zeros
+const maxRun = 256 // of log formats: no host name, address or number is longer, but for padding with zeros
 
 // core returns how many bytes at the front of s the field's value has, or -1.
 func (e *field) core(s []byte) int {
-	switch e.shape {
-	case percent, operation, itemize, stamp, modified, perms:
+	if e.bytes == 0 {
 		for _, n := range e.lengths() {
 			if n <= len(s) && e.fits(s[:n]) {
 				return n
@@ -334,8 +490,8 @@ func (e *field) core(s []byte) int {
 		}
 		return -1
 	}
-	n, limit := 0, max(maxRun, e.width)
-	for n < len(s) && n < limit && e.runs(s[n]) {
+	n, limit := 0, min(e.limit, len(s))
+	for n < limit && byteClasses[s[n]]&e.bytes != 0 {
 		n++
 	}
 	for e.human > 0 && n > 0 && (s[n-1] == '.' || s[n-1] == ',') {
@@ -349,8 +505,7 @@ func (e *field) core(s []byte) int {
 
 // coreBack returns how many bytes at the end of s the field's value has, or -1.
 func (e *field) coreBack(s []byte) int {
-	switch e.shape {
-	case percent, operation, itemize, stamp, modified, perms:
+	if e.bytes == 0 {
 		for _, n := range e.lengths() {
 			if n <= len(s) && e.fits(s[len(s)-n:]) {
 				return n - e.after
@@ -358,8 +513,8 @@ func (e *field) coreBack(s []byte) int {
 		}
 		return -1
 	}
-	n, limit := 0, max(maxRun, e.width)
-	for n < len(s) && n < limit && e.runs(s[len(s)-1-n]) {
+	n, limit := 0, min(e.limit, len(s))
+	for n < limit && byteClasses[s[len(s)-1-n]]&e.bytes != 0 {
 		n++
 	}
 	n -= e.after
@@ -370,6 +525,85 @@ func (e *field) coreBack(s []byte) int {
 		return -1
 	}
 	return n
+}
+
+// wordPrefix returns how many bytes a word at the front of s has, or -1.
+func (e *field) wordPrefix(s []byte) int {
+	n := 0
+	for n < len(s) && byteClasses[s[n]]&e.bytes != 0 {
+		n++
+	}
+	return e.wordLength(n)
+}
+
+// wordSuffix returns how many bytes a word at the end of s has, or -1.
+func (e *field) wordSuffix(s []byte) int {
+	n := len(s)
+	for n > 0 && byteClasses[s[n-1]]&e.bytes != 0 {
+		n--
+	}
+	return e.wordLength(len(s) - n)
+}
+
+func (e *field) wordLength(n int) int {
+	if n < e.least || n > e.most {
+		return -1
+	}
+	return n
+}
+
+// peerPrefix reads "HOST (ADDR)" at the front of s and returns its length, or -1.
+func peerPrefix(s []byte, got *found) int {
+	n := 0
+	for n < len(s) && byteClasses[s[n]]&inHost != 0 {
+		n++
+	}
+	if n == 0 || !hasPrefix(s[n:], " (") {
+		return -1
+	}
+	from := n + len(" (")
+	end := from
+	for end < len(s) && byteClasses[s[end]]&inAddress != 0 {
+		end++
+	}
+	if end == len(s) || s[end] != ')' || !isAddr(s[from:end]) {
+		return -1
+	}
+	got.any, got.ev.Host, got.ev.Addr = true, s[:n], s[from:end]
+	return end + 1
+}
+
+// peerSuffix reads "HOST (ADDR)" at the end of s and returns its length, or -1. A field that may
+// have "USER@" before it reads that, too.
+func (e *field) peerSuffix(s []byte, got *found) int {
+	end := len(s) - 1
+	if end < 0 || s[end] != ')' {
+		return -1
+	}
+	from := end
+	for from > 0 && byteClasses[s[from-1]]&inAddress != 0 {
+		from--
+	}
+	n := from - len(" (")
+	if n <= 0 || s[n] != ' ' || s[n+1] != '(' || !isAddr(s[from:end]) {
+		return -1
+	}
+	host := n
+	for host > 0 && byteClasses[s[host-1]]&inHost != 0 {
+		host--
+	}
+	if host == n {
+		return -1
+	}
+	got.any, got.ev.Host, got.ev.Addr = true, s[host:n], s[from:end]
+	if e.user && host > 0 && s[host-1] == '@' {
+		end, host = host-1, host-1
+		for host > 0 && s[host-1] != ' ' {
+			host--
+		}
+		got.ev.User = s[host:end]
+	}
+	return len(s) - host
 }
 
 // lengths returns the lengths that a field with a fixed form can have, longest first.
@@ -399,24 +633,6 @@ var (
 	modifiedLengths = [...]int{27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16}
 )
 
-// runs says whether a byte can stand in a field without a fixed form.
-func (e *field) runs(c byte) bool {
-	switch e.shape {
-	case count:
-		return isDigit(c) || e.human > 0 && (c == ',' || c == '.') || e.human > 1 && strings.IndexByte(units, c) >= 0
-	case digits:
-		return isDigit(c)
-	case group:
-		return isDigit(c) || strings.IndexByte(noGroup, c) >= 0
-	case hostName:
-		return isNameByte(c)
-	}
-	return isNameByte(c) || c == ':' || c == '%'
-}
-
-// isNameByte says whether a byte can stand in a host name as a resolver returns it.
-func isNameByte(c byte) bool { return isScopeByte(c) || c >= 0x80 }
-
 // fits says whether s is a value of the field.
 func (e *field) fits(s []byte) bool {
 	switch e.shape {
@@ -424,16 +640,16 @@ func (e *field) fits(s []byte) bool {
 		return string(s) == "%%" || string(s) == "%"
 	case count:
 		return e.isCount(s)
-	case digits:
-		return allDigits(s)
 	case group:
 		return string(s) == noGroup || allDigits(s)
 	case address:
 		return isAddr(s)
-	case hostName:
+	case exactAddress:
+		return isExactAddr(s)
+	case digits, hostName:
 		return true
 	case operation:
-		return string(s) == "send" || string(s) == "recv" || string(s) == "del."
+		return isOperation(s)
 	case itemize:
 		return isItem(s)
 	case stamp:
