@@ -10,6 +10,7 @@ type logFormat struct {
 	pattern
 	hasOp    bool // has %o or %i, so that deletions follow the format, too
 	readsOp  bool // has one of them where it can be read
+	itemized bool // has %i where it can be read
 	ops      opPlace
 	escaped  *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
 	loose    bool       // nothing but spaces around its texts: any line fits
@@ -310,6 +311,7 @@ func (f *logFormat) chooseTargets() {
 			if fields[i].doubt && !fields[i].shape.isText() || fields[i].isRounded() {
 				fields[i].keeps = nothing
 			}
+			f.itemized = f.itemized || fields[i].keeps == theItem
 		}
 	}
 }

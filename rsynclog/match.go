@@ -75,6 +75,7 @@ type field struct {
 	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
 	module bool   // a %m that begins an AfterAddr
 	after  int    // digits at the end of the literal before it, that aren't its own
+	unsure bool   // goes on as the text beside it may: only one byte is surely its own
 	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
 }
 
@@ -139,8 +140,11 @@ func (p *pattern) matchLeft(text []byte, pos int, got *found) int {
 			got.ev.AfterAddr = text[pos:]
 		}
 		run := runOf(p.left[i:])
-		if i += len(run); len(run) == 0 {
-			continue // another text, or the client's
+		if i += len(run); len(run) == 0 { // another text, or the client's
+			if pos += e.least; pos > len(text) {
+				return -1
+			}
+			continue
 		}
 		start, end := searchRun(run, text, pos+e.least, got)
 		if end < 0 {
@@ -199,6 +203,9 @@ func (e *field) read(s []byte, got *found) int {
 	if n >= 0 && e.keeps != nothing {
 		e.keep(s[:n], got)
 	}
+	if n > 0 && e.unsure {
+		return 1
+	}
 	return n
 }
 
@@ -220,6 +227,9 @@ func (e *field) readBack(s []byte, got *found) int {
 	}
 	if n >= 0 && e.keeps != nothing {
 		e.keep(s[len(s)-n:], got)
+	}
+	if n > 0 && e.unsure {
+		return 1
 	}
 	return n
 }
@@ -257,6 +267,9 @@ func (p *pattern) matchRight(text []byte, start int, got *found) int {
 		}
 		run := lastRunOf(p.right[:i+1])
 		if i -= len(run); len(run) == 0 {
+			if pos -= e.least; pos < start {
+				return -1
+			}
 			continue
 		}
 		begin := -1
