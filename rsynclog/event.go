@@ -1,5 +1,6 @@
-// Package rsynclog understands what an rsync daemon logs: text to Event (Parser), events to sessions (Sessions).
-// It is pure: no I/O, no clock, no metrics. The daemon's words and codes are those of rsync 2.6.9 to 3.5.0.
+// Package rsynclog understands what an rsync daemon logs: a Parser turns text into an Event,
+// Sessions turns events into sessions. It is pure: no I/O, no clock, no metrics. The daemon's words
+// and codes are those of rsync 2.6.9 to 3.5.0.
 package rsynclog
 
 // A Kind says what a line is. String gives the value of rsync_messages_total's kind label.
@@ -73,14 +74,16 @@ const (
 
 // String returns the reason label's value.
 func (r Reason) String() string {
-	return [...]string{"", "unknown_module", "hosts_deny", "auth", "max_connections", "read_only", "write_only", "refused_option", "other"}[r]
+	return [...]string{"", "unknown_module", "hosts_deny", "auth", "max_connections", "read_only", "write_only",
+		"refused_option", "other"}[r]
 }
 
-// An Event is what one line says. Parse fills the fields that its Kind names and zeroes the rest. The slices are views into the
-// parsed text, raw bytes as logged; each says whose words it holds.
+// An Event is what one line says. Parse fills the fields that its Kind names and zeroes the rest.
+// The slices are views into the parsed text, raw bytes as logged; each says whose words it holds.
 type Event struct {
 	Kind Kind
-	// Severity is set by whoever has the header: 0 to 7, or -1 where it is not known. Parse leaves it alone.
+	// Severity is set by whoever has the header: 0 to 7, or -1 where it isn't known. Parse leaves
+	// it alone.
 	Severity int8
 
 	Direction Direction // Start, FileList
@@ -93,15 +96,16 @@ type Event struct {
 	Lost      uint64    // LostUpstream: messages that a forwarder says it dropped
 
 	Module  []byte // a configured module name: Allowed, Denied, AuthFailed. The client's text: UnknownModule
-	Host    []byte // the client's host name as logged: a PTR name, UNKNOWN or UNDETERMINED; nil where only its address stands
+	Host    []byte // the client's PTR name, UNKNOWN or UNDETERMINED; nil where only its address stands
 	Addr    []byte // the client's numeric address
 	User    []byte // Start, AuthFailed: the client's text; nil where the line has none
 	Request []byte // Start: the client's text
 	Path    []byte // Transfer, FileError: a file name, anybody's text; nil where it can't be told apart
 	Version []byte // DaemonStart, ExitError, ExitWarning: rsync's version
-	Role    []byte // ExitError, ExitWarning, "rsync: [ROLE] …": sender, receiver, generator, Receiver …; nil where the line has none
-	// AfterAddr is the rest of a transfer line from the configured module name on (in the default format, what is behind
-	// "[ADDR] "); only somebody who knows the name can tell where it ends. Nil in formats without "%m (%u)".
+	Role    []byte // ExitError, ExitWarning, "rsync: [ROLE] …": sender, Receiver …; nil where the line has none
+	// AfterAddr is the rest of a transfer line from the configured module name on. In the default
+	// format that is what stands behind "[ADDR] ". Only somebody who knows the name can tell where
+	// it ends. It is nil in formats without "%m (%u)".
 	AfterAddr []byte
 
 	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire

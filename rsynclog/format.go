@@ -8,6 +8,7 @@ import (
 // A logFormat is a log format compiled to a matcher (rsyncd.conf(5); log.c: log_formatted).
 type logFormat struct {
 	pattern
+	text     string
 	hasOp    bool // has %o or %i, so that deletions follow the format, too
 	readsOp  bool // has one of them where it can be read
 	itemized bool // has %i where it can be read
@@ -44,9 +45,8 @@ func formatError(format string, column int, reason, remedy string) error {
 }
 
 func compileFormat(format string) (logFormat, error) {
-	var f logFormat
-	if format == "" {
-		f.never = true
+	f := logFormat{text: format, never: format == ""}
+	if f.never {
 		return f, nil
 	}
 	if len(format) > maxFormat {
@@ -65,7 +65,7 @@ func compileFormat(format string) (logFormat, error) {
 	f.divide(fields)
 	f.chooseTargets()
 	f.escaped = f.withEscapes(fields)
-	f.warn(format, fields)
+	f.warn(fields)
 	return f, nil
 }
 
@@ -92,7 +92,7 @@ func splitFormat(format string) ([]field, error) {
 			continue
 		}
 		if e.width > maxWidth {
-			return nil, formatError(format, i+1, fmt.Sprintf("%s is wider than a line", e.text), "use a width of at most 4096")
+			return nil, formatError(format, i+1, e.text+" is wider than a line", "use a width of at most 4096")
 		}
 		flush(i)
 		fields = append(fields, e)
@@ -102,8 +102,8 @@ func splitFormat(format string) ([]field, error) {
 	return fields, nil
 }
 
-// variable reads %RSYNC_…% at format[i], for which rsyncd.conf has the session's value (loadparm.c: expand_vars, 3.1 and later). Before 3.1,
-// and where there is no such variable, it stays as it is.
+// variable reads %RSYNC_…% at format[i], for which rsyncd.conf has the session's value (loadparm.c:
+// expand_vars, 3.1 and later). Before 3.1, and where there is no such variable, it stays as it is.
 func variable(format string, i int) (e field, end int) {
 	const mark = "%RSYNC_"
 	if !strings.HasPrefix(format[i:], mark) {
@@ -121,7 +121,8 @@ func variable(format string, i int) (e field, end int) {
 	return e, end
 }
 
-// escape reads the escape at format[i]; its letter is 0 where there is none, and then the search goes on at end.
+// escape reads the escape at format[i]. Its letter is 0 where there is none; then the search goes
+// on at end.
 func escape(format string, i int) (e field, end int) {
 	at := func(j int) byte {
 		if j < len(format) {
@@ -154,6 +155,9 @@ func escape(format string, i int) (e field, end int) {
 	}
 	e.shape, e.bytes, e.keeps, e.letter, e.text = known.shape, known.bytes, known.keeps, at(j), format[i:j+1]
 	e.limit = max(maxRun, e.width)
+	if !e.shape.isText() {
+		e.least = 1
+	}
 	switch {
 	case e.shape != count:
 		e.human = 0
@@ -165,20 +169,24 @@ func escape(format string, i int) (e field, end int) {
 	return e, j + 1
 }
 
-// checkNeighbours refuses formats in which a number can't be found, and turns names whose end can't be seen into text.
+// checkNeighbours refuses formats in which a number can't be found, and turns names whose end can't
+// be seen into text.
 func (f *logFormat) checkNeighbours(format string, fields []field) error {
 	for i := 1; i < len(fields); i++ {
 		a, b := &fields[i-1], &fields[i]
-		joined := numeric(a.shape) && startsLikeNumber(a, b) || (numeric(b.shape) || b.shape == modified) && endsLikeNumber(a, b)
+		if a.shape == percent && b.faces('%', +1) || b.shape == percent && a.faces('%', -1) {
+			return formatError(format, b.column,
+				"two percent signs meet, which rsync 3.5.0 and older versions write differently", "remove one")
+		}
+		joined := numeric(a.shape) && a.runsInto(b, +1) ||
+			(numeric(b.shape) || b.shape == modified) && b.runsInto(a, -1)
 		if i+1 < len(fields) && separatorOnly(b) && mayBeDigit(a.shape) && mayBeDigit(fields[i+1].shape) {
 			joined = joined || a.human > 0 || fields[i+1].human > 0 // 1,234,567: one number or two
 		}
-		if a.shape == percent && startsWithPercent(b) || b.shape == percent && endsWithPercent(a) {
-			return formatError(format, b.column, "two percent signs meet, which rsync 3.5.0 and older versions write differently", "remove one")
-		}
 		if joined {
 			return formatError(format, b.column,
-				fmt.Sprintf("%q and %q run into each other, so that a number can't be told from its neighbour", a.text, b.text),
+				fmt.Sprintf("%q and %q run into each other, so that a number can't be told from its neighbour",
+					a.text, b.text),
 				"put a space between them")
 		}
 	}
@@ -187,47 +195,50 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 		if e.shape != address && e.shape != hostName {
 			continue
 		}
-		if i > 0 && endsLikeName(&fields[i-1], e.shape) || i+1 < len(fields) && startsLikeName(&fields[i+1], e.shape) {
-			e.shape, e.keeps, e.joined = config, nothing, true
-			f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s can't be told from what stands beside it and isn't "+
-				"used; put a space or a bracket between them", format, e.column, e.text))
+		if i > 0 && e.nameRunsInto(&fields[i-1], -1) || i+1 < len(fields) && e.nameRunsInto(&fields[i+1], +1) {
+			e.shape, e.keeps, e.least, e.joined = config, nothing, 0, true
+			f.warnAt(e.column, "%s can't be told from what stands beside it and isn't used; "+
+				"put a space or a bracket between them", e.text)
 		}
 	}
 	return nil
 }
 
-func startsWithPercent(e *field) bool {
-	return e.shape == percent || e.shape == literal && e.text[0] == '%'
+// facing returns the byte of a literal that its neighbour meets: the first for a neighbour on the
+// left, from which the literal is on side +1, the last for one on the right.
+func facing(text string, side int) byte {
+	if side > 0 {
+		return text[0]
+	}
+	return text[len(text)-1]
 }
 
-func endsWithPercent(e *field) bool {
-	return e.shape == percent || e.shape == literal && e.text[len(e.text)-1] == '%'
+// faces says whether a field on one side of another begins or ends with c where they meet.
+func (e *field) faces(c byte, side int) bool {
+	return e.shape == percent && c == '%' || e.shape == literal && facing(e.text, side) == c
 }
 
 func numeric(s shape) bool { return s == count || s == digits || s == group }
 
-// startsLikeNumber says whether b, which follows the number a, may begin with a byte that could be the number's.
-func startsLikeNumber(a, b *field) bool {
-	if b.shape != literal {
-		return mayBeDigit(b.shape)
+// runsInto says whether the neighbour of a number may have a byte that could be the number's where
+// they meet.
+func (e *field) runsInto(neighbour *field, side int) bool {
+	if neighbour.shape != literal {
+		return mayBeDigit(neighbour.shape) || side < 0 && neighbour.shape == perms && e.shape == group // T
 	}
-	c := b.text[0]
-	if rest := strings.TrimLeft(b.text, ".,"); a.human > 0 && rest != "" {
-		c = rest[0]
+	c := facing(neighbour.text, side)
+	if rest := strings.Trim(neighbour.text, ".,"); e.human > 0 && rest != "" {
+		c = facing(rest, side)
 	}
-	return isDigit(c) || a.human > 1 && strings.IndexByte(units, c) >= 0 || a.shape == group && strings.IndexByte(noGroup, c) >= 0
+	return isDigit(c) || c != '.' && c != ',' && byteClasses[c]&e.bytes != 0
 }
 
-// endsLikeNumber says whether a may end with a byte that could belong to b, the number behind it.
-func endsLikeNumber(a, b *field) bool {
-	if a.shape != literal {
-		return mayBeDigit(a.shape) || a.shape == perms && b.shape == group // T
+// nameRunsInto says the same of an address or a host name.
+func (e *field) nameRunsInto(neighbour *field, side int) bool {
+	if neighbour.shape != literal {
+		return neighbour.shape != percent || e.shape == address
 	}
-	c := a.text[len(a.text)-1]
-	if rest := strings.TrimRight(a.text, ".,"); b.human > 0 && rest != "" {
-		c = rest[len(rest)-1]
-	}
-	return isDigit(c) || b.human > 1 && strings.IndexByte(units, c) >= 0 || b.shape == group && strings.IndexByte(noGroup, c) >= 0
+	return byteClasses[facing(neighbour.text, side)]&e.bytes != 0
 }
 
 // mayBeDigit leaves out texts: a number beside one is in doubt.
@@ -237,30 +248,6 @@ func mayBeDigit(s shape) bool {
 
 // separatorOnly says whether a literal looks like a thousands separator.
 func separatorOnly(e *field) bool { return e.shape == literal && strings.Trim(e.text, ".,") == "" }
-
-// startsLikeName says whether e may begin with a byte that could belong to an address or a host name before it.
-func startsLikeName(e *field, s shape) bool {
-	if e.shape == literal {
-		return nameByte(e.text[0], s)
-	}
-	return e.shape != percent || s == address
-}
-
-// endsLikeName says whether e may end with a byte that could belong to an address or a host name behind it.
-func endsLikeName(e *field, s shape) bool {
-	if e.shape == literal {
-		return nameByte(e.text[len(e.text)-1], s)
-	}
-	return e.shape != percent || s == address
-}
-
-func nameByte(c byte, s shape) bool {
-	class := uint32(inName)
-	if s == address {
-		class = inAddress
-	}
-	return byteClasses[c]&class != 0
-}
 
 // divide finds the client's text and marks what can't be believed.
 func (f *logFormat) divide(fields []field) {
@@ -279,7 +266,8 @@ func (f *logFormat) divide(fields []field) {
 	path := len(f.middle) == 1 && texts == 1 && f.middle[0].isName() && f.middle[0].width == 0
 	for i := range fields {
 		between := i >= first && i < last
-		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1)) // nine bytes or eleven
+		// It has nine bytes or eleven.
+		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1))
 		path = path && (between || !fields[i].doubt && !short)
 		fields[i].doubt = fields[i].doubt || between
 		if s := fields[i].shape; s == operation || s == itemize {
@@ -294,7 +282,8 @@ func (f *logFormat) divide(fields []field) {
 	}
 	f.loose = texts > 0
 	for i := range fields {
-		if outside := i < first || i >= last; outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
+		outside := i < first || i >= last
+		if outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
 			f.loose = false
 		}
 	}
@@ -316,8 +305,8 @@ func (f *logFormat) chooseTargets() {
 	}
 }
 
-// doubtWeak marks what is searched for behind a text of the configuration, or on the right of the client's text before one, and could be found
-// within that text: in "%m %l %f" the module may be named "backup 2".
+// doubtWeak marks the fields that the matcher searches for beside a text of the configuration, and
+// that it could find within that text: in "%m %l %f" the module may be named "backup 2".
 func doubtWeak(left, right []field) {
 	joined := false // in one of the texts that follow each other
 	for i := range left {
@@ -333,7 +322,8 @@ func doubtWeak(left, right []field) {
 	}
 }
 
-// doubtRun doubts a run that could be part of a name, and a host name, as which any word will do, in one that has no address either.
+// doubtRun doubts a run that could be part of a name. A host name can be any word, so it is in
+// doubt without an address beside it.
 func doubtRun(run []field, joined bool) {
 	weak, addressed := joined || isWeak(run), false
 	for i := range run {
@@ -344,8 +334,8 @@ func doubtRun(run []field, joined bool) {
 	}
 }
 
-// isWeak says whether a run could be part of a name: nothing but spaces is around its fields, or next to nothing around the only one. Brackets and
-// the like are taken for what ends a name.
+// isWeak says whether a run could be part of a name: its fields have nothing but spaces around
+// them, or its only field has next to nothing. Brackets and the like end a name.
 func isWeak(run []field) bool {
 	most, shaped := 0, 0
 	for i := range run {
@@ -365,7 +355,8 @@ func isWeak(run []field) bool {
 	return most == 0 || most < 3 && shaped < 2
 }
 
-// besideText says whether nothing stands between fields[i] and a text on one side, or nothing but what its thousands may hold.
+// besideText says whether nothing stands between fields[i] and a text on one side, or nothing but a
+// thousands separator.
 func besideText(fields []field, i, side int) bool {
 	j := i + side
 	if j+side >= 0 && j+side < len(fields) && fields[i].human > 0 && separatorOnly(&fields[j]) {
@@ -374,58 +365,75 @@ func besideText(fields []field, i, side int) bool {
 	return j >= 0 && j < len(fields) && fields[j].shape.isText()
 }
 
-// markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields with a shape stand before it.
+// markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields
+// with a shape stand before it.
 func (f *logFormat) markModule(fields []field) {
+	first := len(runOf(fields))
+	if rest := fields[first:]; len(rest) > 2 && rest[0].letter == 'm' && rest[0].width == 0 &&
+		rest[1].text == " (" && rest[2].letter == 'u' {
+		rest[0].module = true
+	}
+}
+
+// warnAt adds a warning about a column.
+func (f *logFormat) warnAt(column int, text string, args ...any) {
+	text = fmt.Sprintf(text, args...)
+	f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s", f.text, column, text))
+}
+
+// warn collects what an operator should know about a format.
+func (f *logFormat) warn(fields []field) {
+	if !f.hasOp {
+		f.warnAt(1, "neither %%o nor %%i: what was done with a file is taken from the session's direction; "+
+			"put %%o at the beginning")
+	}
+	if f.loose {
+		f.warnAt(1, "nothing but text: any line that isn't the daemon's own looks like a transfer; "+
+			"put %%o at the beginning")
+	} else if fields[0].shape == client {
+		f.warnAt(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning",
+			fields[0].text)
+	}
 	for i := range fields {
-		if fields[i].shape.isText() {
-			if fields[i].letter == 'm' && fields[i].width == 0 && i+2 < len(fields) && fields[i+1].text == " (" && fields[i+2].letter == 'u' {
-				fields[i].module = true
+		e := &fields[i]
+		f.warnDoubt(e)
+		if i == 0 {
+			continue
+		}
+		before := &fields[i-1]
+		if before.shape.isText() && e.shape.isText() {
+			f.warnAt(e.column, "%s follows %s without anything between them, so that neither can be told apart",
+				e.text, before.text)
+		}
+		if before.shape == percent && e.shape == literal {
+			if old, _ := escape("%"+e.text, 0); old.letter != 0 {
+				f.warnAt(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %s",
+					before.text, old.text[1:], old.text)
 			}
-			return
 		}
 	}
 }
 
-// warn collects what an operator should know about a format.
-func (f *logFormat) warn(format string, fields []field) {
-	add := func(column int, text string, args ...any) {
-		f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: "+text, append([]any{format, column}, args...)...))
-	}
-	if !f.hasOp {
-		add(1, "neither %%o nor %%i: what was done with a file is taken from the session's direction; put %%o at the beginning")
-	}
-	if f.loose {
-		add(1, "nothing but text: any line that isn't the daemon's own looks like a transfer; put %%o at the beginning")
-	} else if fields[0].shape == client {
-		add(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning", fields[0].text)
-	}
-	for i, e := range fields {
-		switch {
-		case e.doubt && numeric(e.shape):
-			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
-		case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
-			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c",
-				e.text, e.letter)
-		case e.doubt && e.shape == percent:
-			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
-		case e.doubt && e.shape == modified:
-			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
-		case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
-			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two "+
-				"ways count as operation %q; put it at the beginning", e.text, OpUnknown)
-		case e.doubt && e.shape > group:
-			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
-		}
-		if i == 0 {
-			continue
-		}
-		if before := fields[i-1]; before.shape.isText() && e.shape.isText() {
-			add(e.column, "%s follows %s without anything between them, so that neither can be told apart", e.text, before.text)
-		}
-		if before := fields[i-1]; before.shape == percent && e.shape == literal {
-			if old, _ := escape("%"+e.text, 0); old.letter != 0 {
-				add(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %s", before.text, old.text[1:], old.text)
-			}
-		}
+// warnDoubt says why a field isn't believed.
+func (f *logFormat) warnDoubt(e *field) {
+	const (
+		beside  = "%s stands beside or between texts that may "
+		between = "%s stands between texts that may look like it"
+	)
+	switch {
+	case e.doubt && numeric(e.shape):
+		f.warnAt(e.column, beside+"hold numbers, and isn't used; put it at the end, after a space", e.text)
+	case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
+		f.warnAt(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c",
+			e.text, e.letter)
+	case e.doubt && e.shape == percent:
+		f.warnAt(e.column, beside+"hold percent signs; remove it", e.text)
+	case e.doubt && e.shape == modified:
+		f.warnAt(e.column, beside+"end in digits, as its year may have any number of; put a space before it", e.text)
+	case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
+		f.warnAt(e.column, between+": files whose line can be read in two ways count as operation %q; "+
+			"put it at the beginning", e.text, OpUnknown)
+	case e.doubt && e.shape > group:
+		f.warnAt(e.column, between+", and isn't used; put it at the beginning", e.text)
 	}
 }

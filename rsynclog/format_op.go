@@ -29,9 +29,9 @@ func (f *logFormat) matchWhole(text []byte, got *found) bool {
 	return len(f.middle) > 0 && !f.loose && len(f.left) > 0 && f.matchLeft(text, 0, got) >= 0
 }
 
-// An opPlace is where a log format has an operation between texts. The line is then searched for all
-// places in which the operation, with what stands around it, can be: before them the fields in front
-// must fit, behind them the fields that follow.
+// An opPlace is where a log format has an operation between texts. The line is then searched for
+// all places in which the operation, with what stands around it, can be: before them the fields in
+// front must fit, behind them the fields that follow.
 type opPlace struct {
 	before, after pattern
 	run           []field // holds the operation, and no text; a text is on either side of it
@@ -53,7 +53,10 @@ func placeOfOp(fields []field) opPlace {
 		}
 	}
 	start, end := at-len(lastRunOf(fields[:at])), at+len(runOf(fields[at:]))
-	p := opPlace{pattern{left: fields[:start]}, pattern{right: fields[end:]}, fields[start:end], fields[at].shape == itemize}
+	p := opPlace{
+		before: pattern{left: fields[:start]}, after: pattern{right: fields[end:]},
+		run: fields[start:end], itemized: fields[at].shape == itemize,
+	}
 	if fields[at].keeps = theOp; p.itemized {
 		fields[at].keeps = theItem
 	}

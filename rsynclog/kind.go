@@ -1,8 +1,8 @@
 package rsynclog
 
-// The kinds. The label value stands in kindNames; what a line of each kind looks like stands in lines.go.
+// The kinds. kindNames has their label values, lines.go what their lines look like.
 const (
-	Unrecognised    Kind = iota // free text: a script's output, a bare file name at high verbosity, a client's own words
+	Unrecognised    Kind = iota // free text: a script's output, a bare file name, a client's own words
 	Connect                     // a client connected: "connect from"
 	Allowed                     // the access rules let a client into a module: "rsync allowed access on module"
 	Start                       // a transfer was asked for: "rsync on", "rsync to"
@@ -18,20 +18,20 @@ const (
 	MaxConnections              // max connections is reached
 	ReadOnlyModule              // a client wanted to write to a read-only module
 	WriteOnlyModule             // a client wanted to read from a write-only module
-	RefusedOption               // an option that is unknown, wrong or not supported, or that refuse options or the daemon's filter forbids
+	RefusedOption               // an option that is unknown, wrong, not supported or forbidden
 	FileError                   // an operation on one file failed
 	IOError                     // the connection, a pipe or the protocol failed
 	FileVanished                // a file was gone when its turn came
 	MaxDelete                   // --max-delete stopped deletions (exit code 25)
 	Timeout                     // the transfer or the handshake timed out
 	ExecFailed                  // early exec or pre-xfer exec failed
-	SetupFailed                 // a session ended before its transfer: chroot, chdir, uid, gid, lock file, fork …
+	SetupFailed                 // a session ended before its transfer: chroot, uid, lock file, fork …
 	DaemonStart                 // a listener starts: "rsyncd version … starting"
 	ListenerError               // a listener's trouble: bind, listen, accept, pid file, log file
 	ConfigWarning               // something is wrong in rsyncd.conf
 	NameLookup                  // the client's host name could not be found or is not trusted
 	ProxyRejected               // a connection from a proxy that proxy protocol hosts doesn't name
-	Skipped                     // something was left out on purpose: non-regular or excluded files, non-empty directories
+	Skipped                     // something was left out on purpose: excluded files, non-empty directories …
 	SecretsFile                 // trouble with a secrets file
 	VerifyFailed                // a file's checksum did not match after the transfer; it is sent once more
 	OtherKnown                  // a line of rsync that nothing needs: hints, memory, debug and verbose output
@@ -41,18 +41,19 @@ const (
 )
 
 var kindNames = [NumKinds]string{
-	"unrecognised", "connect", "allowed", "start", "file_list", "transfer", "summary", "exit_error", "exit_warning",
-	"module_list", "unknown_module", "denied", "auth_failed", "max_connections", "read_only_module", "write_only_module",
-	"refused_option", "file_error", "io_error", "file_vanished", "max_delete", "timeout", "exec_failed", "setup_failed",
-	"daemon_start", "listener_error", "config_warning", "name_lookup", "proxy_rejected", "skipped", "secrets_file",
-	"verify_failed", "other_known", "lost_upstream", "deletion_skipped",
+	"unrecognised", "connect", "allowed", "start", "file_list", "transfer", "summary", "exit_error",
+	"exit_warning", "module_list", "unknown_module", "denied", "auth_failed", "max_connections",
+	"read_only_module", "write_only_module", "refused_option", "file_error", "io_error", "file_vanished",
+	"max_delete", "timeout", "exec_failed", "setup_failed", "daemon_start", "listener_error",
+	"config_warning", "name_lookup", "proxy_rejected", "skipped", "secrets_file", "verify_failed",
+	"other_known", "lost_upstream", "deletion_skipped",
 }
 
-// reasons are why a daemon turns a client away with a line of a kind.
+// reasons has why a daemon turns a client away with a line of a kind.
 var reasons = [NumKinds]Reason{
-	UnknownModule: ReasonUnknownModule, Denied: ReasonHostsDeny, AuthFailed: ReasonAuth, MaxConnections: ReasonMaxConnections,
-	ReadOnlyModule: ReasonReadOnly, WriteOnlyModule: ReasonWriteOnly, RefusedOption: ReasonRefusedOption,
-	SetupFailed: OtherReason, ExecFailed: OtherReason, ProxyRejected: OtherReason,
+	UnknownModule: ReasonUnknownModule, Denied: ReasonHostsDeny, AuthFailed: ReasonAuth,
+	MaxConnections: ReasonMaxConnections, ReadOnlyModule: ReasonReadOnly, WriteOnlyModule: ReasonWriteOnly,
+	RefusedOption: ReasonRefusedOption, SetupFailed: OtherReason, ExecFailed: OtherReason, ProxyRejected: OtherReason,
 }
 
 // String returns the kind label's value.

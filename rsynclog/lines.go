@@ -1,34 +1,36 @@
 package rsynclog
 
-// A row is one sort of line: what kind it is, and what it looks like.
+// A row is one sort of line.
 //
-// A template is the line's own words with verbs between them. The names of the verbs are in verbs
-// (template.go): {host}, {addr}, {module} and so on keep what they stand for in the Event, {any}
-// stands for any text, {some} for any but an empty one, {digits} for digits. {a|b} stands for the
-// words a or b. What a client writes ({request}, {path}, {user}, {client}) may hold the rest of
-// such a line: what stands before it is read from the left, what stands behind it from the right.
+// Its template has the line's own words, with verbs in braces between them (see verbs). Some keep
+// what they stand for in the Event: {module}, {path}. Others only have to be there: {any} is any
+// text, {some} any but an empty one, {digits} a number. {a|b} is the word a or the word b. "{host}
+// ({addr})" is one unit, and so is "[{user}@]{host} ({addr})", whose user may be missing. {error}
+// is ": STRERROR (ERRNO)". "rsync: [{role}] " also fits lines without the role, as rsync wrote them
+// before 3.2.0. {cut} at the end asks for a line so long that rsync may have cut it.
 //
-// The first row that fits a line decides. To add a line of a known kind, add a row, and an example
-// to testdata/lines.tsv.
+// A client's text ({request}, {path}, {user} …) may hold the rest of such a line. So what stands
+// before it is read from the left, and what stands behind it from the right.
 type row struct {
 	kind     Kind
 	template string
 }
 
-// A rank says when a row is tried: a log format other than the default comes between them, since
-// with a format such as "%f %l" almost any line could be a transfer.
+// A rank says when a row is tried. A log format other than the default comes between them: with a
+// format such as "%f %l" almost any line could be a transfer.
 type rank uint8
 
 const (
-	ownLine     rank = iota // begins with the daemon's own words; before any log format
+	ownLine     rank = iota // begins with the daemon's own words: before any log format
 	debugLine               // OtherKnown: after a log format that asks for more than free text
-	namedLine               // begins with a file's name; after any log format
-	foreignLine             // not as rsync writes it; after all others
+	namedLine               // begins with a file's name: after any log format
+	foreignLine             // not as rsync writes it: after all others
 	numRanks
 )
 
-// rows are the lines that an rsync daemon of version 2.6.9 to 3.5.0 writes, with the place in its
-// source, in the order in which they are tried.
+// rows are the lines of rsync daemons from 2.6.9 to 3.5.0, each with its place in rsync's source.
+// They are tried in this order, and the first that fits decides. Each has an example in
+// testdata/lines.tsv.
 var rows = [numRanks][]row{
 	ownLine: {
 		{Summary, "sent {sent} bytes  received {received} bytes  total size {total}"}, // log.c: log_exit
@@ -57,25 +59,28 @@ var rows = [numRanks][]row{
 		{VerifyFailed, "WARNING: {path} failed verification -- update {any}."}, // receiver.c: recv_files
 		{FileError, "ERROR: {path} failed verification -- update {any}."},
 
-		// What forwarders say of messages that they dropped, or folded so that they can't be read any more.
-		{LostUpstream, "imuxsock lost {lost} messages from pid {any}"},                       // rsyslog before 7
-		{LostUpstream, "im{any}: {lost} messages lost due to rate-limiting ({unbracketed})"}, // ratelimit.c: tellLostCnt
+		// What forwarders say of messages that they dropped, or folded until nobody can read them.
+		{LostUpstream, "imuxsock lost {lost} messages from pid {any}"}, // rsyslog before 7
+		// rsyslog's ratelimit.c: tellLostCnt
+		{LostUpstream, "im{any}: {lost} messages lost due to rate-limiting ({unbracketed})"},
 		{LostUpstream, "im{any}: {lost} messages lost due to rate-limiting"},
 		{LostUpstream, "Suppressed {lost} messages from {some}"}, // journald-manager.c
 		{LostUpstream, "last message repeated {lost} times"},     // BSD's syslogd
 		{LostUpstream, "last message repeated 1 time"},
 		{LostUpstream, "Last message '{any}' repeated {lost} times, suppressed by syslog-ng on {word}"},
 
-		// log.c: rsyserr writes the role since 3.2.0; the rows fit lines without "[{role}] ", too. {error} is ": STRERROR (ERRNO)".
+		// log.c: rsyserr
 		{FileError, "rsync: [{role}] {client}{cut}"}, // nothing but a file's name makes a line so long
-		// generator.c: recv_generator can't read an old file; the new one is then sent whole. Only 2.6.9 exits with 23 for it.
+		// generator.c: recv_generator can't read an old file; the new one is then sent whole. Only
+		// 2.6.9 exits with 23 for it.
 		{OtherKnown, "rsync: [{role}] failed to open {any}, continuing{error}"},
 		{IOError, "rsync: [{role}] {write|read} error{error}"}, // io.c
 		{IOError, "rsync: [{role}] {safe_read|safe_write|writefd_unbuffered} {any}{error}"},
 		{IOError, "rsync: [{role}] perform_io{error}"},
 		{OtherKnown, "rsync: [{role}] select exception on fd {any}{error}"},
-		{IOError, "rsync: [{role}] {unexpected error from iconv()|getpeername on fd}{any}{error}"}, // rsync.c, clientname.c
-		{IOError, "rsync: [{role}] {waitpid|pipe|fork failed in do_recv}{any}{error}"},             // main.c, pipe.c
+		{IOError, "rsync: [{role}] unexpected error from iconv(){any}{error}"},         // rsync.c
+		{IOError, "rsync: [{role}] getpeername on fd{any}{error}"},                     // clientname.c
+		{IOError, "rsync: [{role}] {waitpid|pipe|fork failed in do_recv}{any}{error}"}, // main.c, pipe.c
 		{IOError, "rsync: [{role}] fork{error}"},
 		{IOError, "rsync: [{role}] Failed to {dup/close|exec |close}{any}{error}"},
 
@@ -85,13 +90,14 @@ var rows = [numRanks][]row{
 		{SetupFailed, `rsync: [{role}] {chroot|chdir}{ |("}{any}{error}`}, // clientserver.c: rsync_module
 		{SetupFailed, "rsync: [{role}] daemon {chroot|chdir}{any}{error}"},
 		{SetupFailed, "rsync: [{role}] {setgid|setuid} {any}{error}"},
-		{SetupFailed, "rsync: [{role}] {setgroups|initgroups|getgrouplist|getpwuid} failed{any}{error}"}, // uidlist.c, too
+		{SetupFailed, "rsync: [{role}] {setgroups|initgroups|getgrouplist|getpwuid} failed{any}{error}"},
 		{SetupFailed, "rsync: [{role}] fork failed{error}"},
 		{SetupFailed, "rsync: [{role}] failed to open {exclude|include|lock} file {any}{error}"}, // exclude.c, too
 		{SetupFailed, "rsync: [{role}] Unable to set {any}{error}"},
 		{ExecFailed, "rsync: [{role}] {early|pre-xfer|name-converter} exec {any}{error}"},
 
-		{ListenerError, "rsync: [{role}] failed to {create pid file|open pid-file directory|open log-file} {any}{error}"},
+		{ListenerError, "rsync: [{role}] failed to {create pid file|open pid-file directory} {any}{error}"},
+		{ListenerError, "rsync: [{role}] failed to open log-file {any}{error}"},              // log.c
 		{ListenerError, "rsync: [{role}] could not create child server process{any}{error}"}, // socket.c from here
 		{ListenerError, "rsync: [{role}] {listen() on socket failed|open inbound socket}{any}{error}"},
 		{ListenerError, "rsync: [{role}] failed to set socket option {any}{error}"},
@@ -146,7 +152,7 @@ var rows = [numRanks][]row{
 		{RefusedOption, "Invalid ID number: {any}"},
 		{RefusedOption, "Unknown --{any} item: {any}"}, // options.c
 		{RefusedOption, "Invalid copy-as {any}: {any}"},
-		{RefusedOption, `{skipping daemon-excluded|ERROR: daemon has excluded} destination "{any}"`}, // main.c: get_local_name
+		{RefusedOption, `{skipping daemon-excluded|ERROR: daemon has excluded} destination "{any}"`}, // main.c
 
 		{FileVanished, "{file|directory} has vanished: {any}"},                        // flist.c: send_file_name
 		{MaxDelete, "Deletions stopped due to --max-delete limit ({digits} skipped)"}, // generator.c
@@ -168,7 +174,8 @@ var rows = [numRanks][]row{
 		{IOError, "Integer overflow: attempted 64-bit offset"},
 		{IOError, "Offset {overflow: attempted 64-bit file-length|underflow: file-length is negative}"},
 		{IOError, "Invalid {file index|dir index|itemized flag word|flist flag}: {any}"}, // rsync.c, io.c
-		{IOError, "Invalid {block|checksum|remainder length|zero block length|literal token|packet at end of run} {any}"},
+		{IOError, "Invalid {block|checksum|remainder length|zero block length} {any}"},
+		{IOError, "Invalid {literal token|packet at end of run} {any}"},
 		{IOError, "Invalid xattr name received {any}"},
 		{IOError, "wire {size|value} {any} out of range: {any}"},
 		{IOError, "checksum count*blength overflows OFF_T {any}"},
@@ -254,7 +261,8 @@ var rows = [numRanks][]row{
 		{ListenerError, "Daemon option(s) used without --daemon."},
 		{ListenerError, `(Type "rsync --daemon --help" for assistance with daemon mode.)`},
 
-		{ConfigWarning, `{Unknown Parameter encountered:|IGNORING unknown parameter|Unknown parameter} "{any}"`}, // loadparm.c
+		{ConfigWarning, `Unknown {Parameter encountered:|parameter} "{any}"`}, // loadparm.c
+		{ConfigWarning, `IGNORING unknown parameter "{any}"`},
 		{ConfigWarning, "Global parameter {any} section!"},
 		{ConfigWarning, `Badly formed boolean in configuration file: "{any}".`},
 		{ConfigWarning, "Warning: invalid section name in configuration file: {any}"},
@@ -338,10 +346,12 @@ var rows = [numRanks][]row{
 		{OtherKnown, "namecvt_call() request was too large."},
 		{OtherKnown, "invalid name-converter token: {any}"},
 
-		// What a client gets into the log with -v, --info and --debug, as far as max verbosity lets it; the client's own lines, too.
+		// What a client gets into the log with -v, --info and --debug, as far as max verbosity lets
+		// it. The client's own lines, too.
 		{OtherKnown, "sending incremental file list"},
 		{OtherKnown, "{deleting|backed up|finishing|removing duplicate name|fuzzy|hlink for} {any}"},
-		{OtherKnown, "{delta-transmission|generate_files|calling match_sums|match at|potential match at|hash search} {any}"},
+		{OtherKnown, "{delta-transmission|generate_files|calling match_sums} {any}"},
+		{OtherKnown, "{match at|potential match at|hash search} {any}"},
 		{OtherKnown, "{total size is|process has gid|recv mapped|gen mapped|data recv|set uid of|set gid of} {any}"},
 		{OtherKnown, "sent {any} bytes/sec"},
 		{OtherKnown, "received {digits} names"},
@@ -352,10 +362,12 @@ var rows = [numRanks][]row{
 		{OtherKnown, "make_backup: {any}"},
 		{OtherKnown, "set modtime{any}"},
 		{OtherKnown, "{uid|gid} {any}) maps to {any}"},
-		{OtherKnown, "{recv_generator(|recv_files|recv_file_|send_files|server_recv(|delete_|mknod(|chunk[|_exit_cleanup(}{any}"},
+		{OtherKnown, "{recv_generator(|recv_files|recv_file_|send_files|server_recv(}{any}"},
+		{OtherKnown, "{delete_|mknod(|chunk[|_exit_cleanup(}{any}"},
 		{OtherKnown, "{send_file_list done|send files finished|file list sent}"},
 		{OtherKnown, "sender {finished|removed|file already removed:} {any}"},
-		{OtherKnown, "{total: matches|get_local_name count|generator starting pid|count|offset|sum|false_alarms}={any}"},
+		{OtherKnown, "{total: matches|get_local_name count|generator starting pid}={any}"},
+		{OtherKnown, "{count|offset|sum|false_alarms}={any}"},
 		{OtherKnown, "server_sender starting pid={digits}"},
 		{OtherKnown, "generating and sending sums for {digits}"},
 		{OtherKnown, "touch_up_dirs: {any}"},
@@ -380,8 +392,11 @@ var rows = [numRanks][]row{
 		{OtherKnown, "{any} is {uptodate|newer|over max-size|under min-size|a hard link}"},
 		{OtherKnown, "{any} exists{| (type change)| (sum change)| (file change)| (attr change)| (uptodate)}"},
 	},
-	// An anonymised log, and the sample log of the program that this one replaces, have "from ADDR" where rsync
-	// writes "from HOST (ADDR)". A real line ends in a parenthesis, or was cut.
+	// An anonymised log, and the sample log of the program that this one replaces, have "from ADDR"
+	// where rsync writes "from HOST (ADDR)". A real line ends in a parenthesis, or was cut. The end
+	// of a cut line is the client's text, and an address there its invention: {bare} is never read
+	// there. A relay that cuts shorter, as classic syslogd does at 1024 bytes, leaves such an
+	// address. It names a session of the client's own only; see waiting.
 	foreignLine: {
 		{Connect, "connect from {bare}"},
 		{ModuleList, "module-list request from {bare}"},
@@ -390,8 +405,8 @@ var rows = [numRanks][]row{
 		{UnknownModule, "unknown module '{asked}' tried from {bare}"},
 		{Start, "rsync {on|to} {request} from {bare}"},
 		{Start, "rsync {on|to} {request} from {login}@{bare}"},
-		// BSD's and Solaris' syslogd write "HOST last message repeated N times" without a tag, where "last" is taken
-		// for one. FreeBSD, NetBSD and OpenBSD write "1 time".
+		// BSD's and Solaris' syslogd write "HOST last message repeated N times" without a tag, and
+		// "last" is taken for one. FreeBSD, NetBSD and OpenBSD write "1 time".
 		{LostUpstream, "message repeated {lost} times"},
 		{LostUpstream, "message repeated 1 time"},
 	},

@@ -128,7 +128,15 @@ func (p *pattern) match(text []byte, pos int, got *found) bool {
 func (p *pattern) matchLeft(text []byte, pos int, got *found) int {
 	for i := 0; i < len(p.left); {
 		e := &p.left[i]
-		if i++; !e.shape.isText() {
+		i++
+		if e.shape == literal {
+			if !hasPrefix(text[pos:], e.text) {
+				return -1
+			}
+			pos += len(e.text)
+			continue
+		}
+		if !e.shape.isText() {
 			n := e.read(text[pos:], got)
 			if n < 0 {
 				return -1
@@ -211,7 +219,6 @@ func (e *field) read(s []byte, got *found) int {
 
 // readBack reads a field that isn't text at the end of s and returns its length, or -1.
 func (e *field) readBack(s []byte, got *found) int {
-	n := 0
 	switch e.shape {
 	case literal:
 		if hasSuffix(s, e.text) {
@@ -220,9 +227,11 @@ func (e *field) readBack(s []byte, got *found) int {
 		return -1
 	case peer:
 		return e.peerSuffix(s, got)
-	case word:
+	}
+	n := 0
+	if e.shape == word {
 		n = e.wordSuffix(s)
-	default:
+	} else {
 		n = e.suffix(s)
 	}
 	if n >= 0 && e.keeps != nothing {
@@ -257,7 +266,15 @@ func (p *pattern) matchRight(text []byte, start int, got *found) int {
 	pos := len(text)
 	for i := len(p.right) - 1; i >= 0; {
 		e := &p.right[i]
-		if i--; !e.shape.isText() {
+		i--
+		if e.shape == literal {
+			if !hasSuffix(text[start:pos], e.text) {
+				return -1
+			}
+			pos -= len(e.text)
+			continue
+		}
+		if !e.shape.isText() {
 			n := e.readBack(text[start:pos], got)
 			if n < 0 {
 				return -1
@@ -448,8 +465,6 @@ func (e *field) unpad(s []byte) []byte {
 // prefix returns how many bytes at the front of s the field has, padding included, or -1.
 func (e *field) prefix(s []byte) int {
 	switch {
-	case e.shape == word:
-		return e.wordPrefix(s)
 	case e.shape == literal || e.shape == percent && hasPrefix(s, e.text): // "%%" before 3.5
 		if hasPrefix(s, e.text) {
 			return len(e.text)
@@ -510,7 +525,7 @@ func (e *field) core(s []byte) int {
 	for e.human > 0 && n > 0 && (s[n-1] == '.' || s[n-1] == ',') {
 		n--
 	}
-	if n == 0 || !e.fits(s[:n]) {
+	if n < e.least || !e.fits(s[:n]) {
 		return -1
 	}
 	return n
@@ -534,19 +549,10 @@ func (e *field) coreBack(s []byte) int {
 	for e.human > 0 && n > 0 && !isDigit(s[len(s)-n]) {
 		n--
 	}
-	if n <= 0 || !e.fits(s[len(s)-n:]) {
+	if n < e.least || !e.fits(s[len(s)-n:]) {
 		return -1
 	}
 	return n
-}
-
-// wordPrefix returns how many bytes a word at the front of s has, or -1.
-func (e *field) wordPrefix(s []byte) int {
-	n := 0
-	for n < len(s) && byteClasses[s[n]]&e.bytes != 0 {
-		n++
-	}
-	return e.wordLength(n)
 }
 
 // wordSuffix returns how many bytes a word at the end of s has, or -1.
@@ -555,11 +561,7 @@ func (e *field) wordSuffix(s []byte) int {
 	for n > 0 && byteClasses[s[n-1]]&e.bytes != 0 {
 		n--
 	}
-	return e.wordLength(len(s) - n)
-}
-
-func (e *field) wordLength(n int) int {
-	if n < e.least || n > e.most {
+	if n = len(s) - n; n < e.least || n > e.most {
 		return -1
 	}
 	return n
@@ -593,12 +595,15 @@ func (e *field) peerSuffix(s []byte, got *found) int {
 	if end < 0 || s[end] != ')' {
 		return -1
 	}
-	from := end
+	from, seen, all := end, uint32(0), ^uint32(0)
 	for from > 0 && byteClasses[s[from-1]]&inAddress != 0 {
 		from--
+		seen |= byteClasses[s[from]]
+		all &= byteClasses[s[from]]
 	}
+	plain := all&inHex != 0 && seen&addrMark != 0 // without a scope
 	n := from - len(" (")
-	if n <= 0 || s[n] != ' ' || s[n+1] != '(' || !isAddr(s[from:end]) {
+	if n <= 0 || s[n] != ' ' || s[n+1] != '(' || !plain && !isAddr(s[from:end]) {
 		return -1
 	}
 	host := n
@@ -659,6 +664,8 @@ func (e *field) fits(s []byte) bool {
 		return isAddr(s)
 	case exactAddress:
 		return isExactAddr(s)
+	case word:
+		return len(s) <= e.most
 	case digits, hostName:
 		return true
 	case operation:
@@ -703,7 +710,8 @@ func isForm(s []byte, form string) bool {
 	return true
 }
 
-// changeLetters are what may stand instead of '.' behind the first two bytes of %i; 2.6.9 has 'a' where 3.0 has 'u'.
+// changeLetters are what may stand instead of '.' behind the first two bytes of %i. 2.6.9 has 'a'
+// where 3.0 has 'u'.
 var changeLetters = [...]string{"c", "s", "tT", "p", "o", "g", "uabn", "a", "x"}
 
 // isItem says whether s is %i: eleven bytes, nine before 3.0.

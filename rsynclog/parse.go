@@ -27,9 +27,9 @@ type Parser struct {
 	after    rank // of the lines that come before the log format
 }
 
-// NewParser returns a parser for daemons whose rsyncd.conf has the given log format. An empty format
-// stands for transfers that aren't logged. The error says where in the format something can't be
-// read back, and what to write instead.
+// NewParser returns a parser for daemons whose rsyncd.conf has the given log format. An empty
+// format stands for transfers that aren't logged. The error says where in the format something
+// can't be read back, and what to write instead.
 func NewParser(logFormat string) (*Parser, error) {
 	f, err := compileFormat(logFormat)
 	if err != nil {

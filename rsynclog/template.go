@@ -38,8 +38,8 @@ var verbs = map[string]field{
 
 	"peer":        {shape: peer},
 	"user peer":   {shape: peer, user: true},
-	"addr":        {shape: address, bytes: inAddress},
-	"bare":        {shape: exactAddress, bytes: inAddress, keeps: theAddr},
+	"addr":        {shape: address, bytes: inAddress, least: 1},
+	"bare":        {shape: exactAddress, bytes: inAddress, least: 1, keeps: theAddr},
 	"login":       {shape: word, bytes: inWord, most: long, keeps: theUser},
 	"unbracketed": {shape: word, bytes: inBracket, most: long},
 	"word":        {shape: word, bytes: inWord, least: 1, most: long},
@@ -51,7 +51,7 @@ var verbs = map[string]field{
 	"code":        {shape: word, bytes: inDigits, least: 1, most: 3, keeps: theCode},
 	"errno":       {shape: word, bytes: inDigits, least: 1, most: 4, keeps: theErrno},
 
-	"lost":     {shape: count, bytes: inDigits, keeps: theLost},
+	"lost":     {shape: count, bytes: inDigits, least: 1, keeps: theLost},
 	"sent":     {shape: total, keeps: theSent},
 	"received": {shape: total, keeps: theReceived},
 	"total":    {shape: total, keeps: theTotal},

@@ -31,17 +31,18 @@ func allOf(s []byte, class uint32) bool {
 
 // What a byte can be part of.
 const (
-	inHost      = 1 << iota // a host name as rsync logs it
-	inHex                   // an address, but for its scope
-	addrMark                // an address has at least one
-	inScope                 // an IPv6 address' scope
-	inName                  // a host name as a resolver returns it
-	inAddress               // an address, its scope included
-	inDigits                // a number
-	inThousands             // a number with separators
-	inUnits                 // a number with separators or a unit
-	inGroup                 // %G
-	inLetters               // a role
+	inHost = 1 << iota // a host name as rsync logs it
+	inHex              // an address, but for its scope
+	inHexDigits
+	addrMark    // an address has at least one
+	inScope     // an IPv6 address' scope
+	inName      // a host name as a resolver returns it
+	inAddress   // an address, its scope included
+	inDigits    // a number
+	inThousands // a number with separators
+	inUnits     // a number with separators or a unit
+	inGroup     // %G
+	inLetters   // a role
 	inWord
 	inBracket // text between parentheses
 	inFile    // a source file
@@ -64,7 +65,9 @@ var byteClasses = func() (classes [256]uint32) {
 		one := func(of string) bool { return strings.IndexByte(of, c) >= 0 }
 		scope := isDigit(c) || isLetter(c) || one("_.-")
 		in(inHost, !one(" @()[]"))
-		in(inHex, isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' || one(".:"))
+		hex := isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f'
+		in(inHex, hex || one(".:"))
+		in(inHexDigits, hex)
 		in(addrMark, one(".:"))
 		in(inScope, scope)
 		in(inName, scope || c >= 0x80)
@@ -125,8 +128,8 @@ func decimal(s []byte) (uint64, bool) {
 	return n, n <= maxNumber
 }
 
-// cutCount reads a number at the front. It may have thousands separators, ',' or '.' by locale: 3.1.0
-// logs its summary so (fixed in 3.1.1), and %'l asks for them (lib/compat.c: do_big_num).
+// cutCount reads a number at the front. It may have thousands separators, ',' or '.' by locale:
+// 3.1.0 logs its summary so (fixed in 3.1.1), and %'l asks for them (lib/compat.c: do_big_num).
 func cutCount(s []byte) (n uint64, rest []byte, ok bool) {
 	i := 0
 	for i < len(s) && isDigit(s[i]) {
@@ -151,77 +154,56 @@ func cutCount(s []byte) (n uint64, rest []byte, ok bool) {
 	return n, s[i:], n <= maxNumber
 }
 
-// isExactAddr says whether s is an IPv4 or IPv6 address, an IPv6 one with or without its scope:
-// what netip.ParseAddr accepts. Unlike that, it doesn't allocate.
+// isExactAddr says whether s is an IPv4 or IPv6 address, an IPv6 one with or without its scope. It
+// accepts what netip.ParseAddr does, which allocates.
 func isExactAddr(s []byte) bool {
-	if scope := bytes.IndexByte(s, '%'); scope >= 0 {
-		return isScope(s[scope+1:]) && isIPv6(s[:scope])
+	if addr, scope, ok := bytes.Cut(s, []byte("%")); ok {
+		return isScope(scope) && isIPv6(addr)
 	}
 	return isIPv4(s) || isIPv6(s)
 }
 
 // isIPv4 says whether s is four numbers up to 255, without leading zeros.
 func isIPv4(s []byte) bool {
-	for part := range 4 {
-		n, value := 0, 0
-		for n < len(s) && n < 4 && isDigit(s[n]) {
-			value = value*10 + int(s[n]-'0')
-			n++
-		}
-		if n == 0 || value > 255 || n > 1 && s[0] == '0' {
+	for i := range 4 {
+		part, rest, more := bytes.Cut(s, []byte("."))
+		if n, ok := decimal(part); !ok || n > 255 || more != (i < 3) {
 			return false
 		}
-		if s = s[n:]; part < 3 {
-			if len(s) == 0 || s[0] != '.' {
-				return false
-			}
-			s = s[1:]
-		}
+		s = rest
 	}
-	return len(s) == 0
+	return true
 }
 
-// isIPv6 says whether s is eight groups (RFC 4291 section 2.2), the last two as an IPv4 address if
-// it likes; "::" stands for at least one.
+// isIPv6 says whether s has eight groups (RFC 4291 section 2.2), or fewer and a "::".
 func isIPv6(s []byte) bool {
-	groups, gap := 0, false
-	if hasPrefix(s, "::") {
-		gap, s = true, s[2:]
-	}
-	for len(s) > 0 || !gap {
-		n := 0
-		for n < len(s) && byteClasses[s[n]]&(inHex|addrMark) == inHex {
-			n++
-		}
-		if n < len(s) && s[n] == '.' {
-			if groups += 2; !isIPv4(s) {
-				return false
-			}
-			break
-		}
-		if n == 0 || n > 4 {
-			return false
-		}
-		groups++
-		if s = s[n:]; len(s) == 0 {
-			break
-		}
-		if s[0] != ':' || len(s) == 1 {
-			return false
-		}
-		if s = s[1:]; s[0] == ':' {
-			if gap {
-				return false
-			}
-			gap, s = true, s[1:]
-		}
-	}
-	return groups == 8 && !gap || groups < 8 && gap
+	head, tail, gap := bytes.Cut(s, []byte("::"))
+	n, headOK := countGroups(head, !gap)
+	m, tailOK := countGroups(tail, true)
+	return headOK && tailOK && (n+m == 8) != gap && n+m <= 8
 }
 
-// AppendUnescaped appends src to dst with each \#ooo (three octal digits, at most \#377) turned into the byte that it stands
-// for. rsync 3.5.0 writes control characters and 0x80 to 0x9f so into its log file (log.c: filtered_fwrite). That breaks UTF-8
-// in half, so unescape first and decode then. What is no such escape stays as it is.
+// countGroups counts the groups of an IPv6 address. The last two may be an IPv4 address at its end.
+func countGroups(s []byte, atEnd bool) (n int, ok bool) {
+	for more := len(s) > 0; more; {
+		var group []byte
+		group, s, more = bytes.Cut(s, []byte(":"))
+		switch {
+		case atEnd && !more && isIPv4(group):
+			n += 2
+		case len(group) < 1 || len(group) > 4 || !allOf(group, inHexDigits):
+			return 0, false
+		default:
+			n++
+		}
+	}
+	return n, true
+}
+
+// AppendUnescaped appends src to dst with each \#ooo (three octal digits, at most \#377) turned
+// into the byte that it stands for. rsync 3.5.0 escapes control characters and 0x80 to 0x9f so in
+// its log file (log.c: filtered_fwrite), which breaks UTF-8 in half: unescape first, then decode.
+// Anything else stays as it is.
 func AppendUnescaped(dst, src []byte) []byte {
 	for i := 0; i < len(src); i++ {
 		c := src[i]
