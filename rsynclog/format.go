@@ -27,14 +27,27 @@ const (
 
 // escapes are the fields that a log format can have, by their letters.
 var escapes = map[byte]field{
-	'f': {shape: client}, 'n': {shape: client}, 'L': {shape: client},
-	'm': {shape: config}, 'u': {shape: config}, 'P': {shape: config}, 'C': {shape: config},
-	'l': {shape: count, bytes: inDigits, keeps: theLength}, 'b': {shape: count, bytes: inDigits, keeps: theWire},
-	'c': {shape: count, bytes: inDigits}, 'p': {shape: digits, bytes: inDigits}, 'U': {shape: digits, bytes: inDigits},
+	'%': {shape: percent},
+	'B': {shape: perms},
+	'C': {shape: config},
 	'G': {shape: group, bytes: inGroup},
-	'a': {shape: address, bytes: inAddress, keeps: theAddr}, 'h': {shape: hostName, bytes: inName, keeps: theHost},
-	'o': {shape: operation, keeps: theOp}, 'i': {shape: itemize, keeps: theItem},
-	't': {shape: stamp}, 'M': {shape: modified}, 'B': {shape: perms}, '%': {shape: percent},
+	'L': {shape: client},
+	'M': {shape: modified},
+	'P': {shape: config},
+	'U': {shape: digits, bytes: inDigits},
+	'a': {shape: address, bytes: inAddress, keeps: func(ev *Event, s []byte) { ev.Addr = s }},
+	'b': {shape: count, bytes: inDigits, counts: func(ev *Event, n uint64) { ev.Wire, ev.HasWire = n, true }},
+	'c': {shape: count, bytes: inDigits},
+	'f': {shape: client},
+	'h': {shape: hostName, bytes: inName, keeps: func(ev *Event, s []byte) { ev.Host = s }},
+	'i': {shape: itemize, tells: true},
+	'l': {shape: count, bytes: inDigits, counts: func(ev *Event, n uint64) { ev.Length, ev.HasLength = n, true }},
+	'm': {shape: config},
+	'n': {shape: client},
+	'o': {shape: operation, tells: true},
+	'p': {shape: digits, bytes: inDigits},
+	't': {shape: stamp},
+	'u': {shape: config},
 }
 
 func (s shape) isText() bool { return s == client || s == config }
@@ -153,7 +166,8 @@ func escape(format string, i int) (e field, end int) {
 	if !ok {
 		return field{}, max(j, i+1)
 	}
-	e.shape, e.bytes, e.keeps, e.letter, e.text = known.shape, known.bytes, known.keeps, at(j), format[i:j+1]
+	e.shape, e.bytes, e.keeps, e.counts = known.shape, known.bytes, known.keeps, known.counts
+	e.tells, e.letter, e.text = known.tells, at(j), format[i:j+1]
 	e.limit = max(maxRun, e.width)
 	if !e.shape.isText() {
 		e.least = 1
@@ -196,7 +210,7 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 			continue
 		}
 		if i > 0 && e.nameRunsInto(&fields[i-1], -1) || i+1 < len(fields) && e.nameRunsInto(&fields[i+1], +1) {
-			e.shape, e.keeps, e.least, e.joined = config, nothing, 0, true
+			e.shape, e.keeps, e.least, e.joined = config, nil, 0, true
 			f.warnAt(e.column, "%s can't be told from what stands beside it and isn't used; "+
 				"put a space or a bracket between them", e.text)
 		}
@@ -278,7 +292,7 @@ func (f *logFormat) divide(fields []field) {
 		f.middle[0].least = 1
 	}
 	if path {
-		f.middle[0].keeps = thePath
+		f.middle[0].keeps = verbs["path"].keeps
 	}
 	f.loose = texts > 0
 	for i := range fields {
@@ -298,9 +312,9 @@ func (f *logFormat) chooseTargets() {
 	for _, fields := range [...][]field{f.left, f.middle, f.right} {
 		for i := range fields {
 			if fields[i].doubt && !fields[i].shape.isText() || fields[i].isRounded() {
-				fields[i].keeps = nothing
+				fields[i].keeps, fields[i].counts, fields[i].tells = nil, nil, false
 			}
-			f.itemized = f.itemized || fields[i].keeps == theItem
+			f.itemized = f.itemized || fields[i].shape == itemize && !fields[i].doubt
 		}
 	}
 }

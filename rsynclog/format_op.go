@@ -47,7 +47,7 @@ func placeOfOp(fields []field) opPlace {
 		if e.shape == itemize && (at < 0 || fields[at].shape == operation) || e.shape == operation && at < 0 {
 			at = i
 		}
-		e.keeps, e.module = nothing, false
+		e.keeps, e.counts, e.tells, e.module = nil, nil, false, false
 		if e.isName() {
 			e.least = 1 // a file's name is never empty
 		}
@@ -57,9 +57,7 @@ func placeOfOp(fields []field) opPlace {
 		before: pattern{left: fields[:start]}, after: pattern{right: fields[end:]},
 		run: fields[start:end], itemized: fields[at].shape == itemize,
 	}
-	if fields[at].keeps = theOp; p.itemized {
-		fields[at].keeps = theItem
-	}
+	fields[at].tells = true
 	for i := 1; i < start; i++ {
 		fields[i-1].unsure = fields[i].shape.isText() && !fields[i-1].endsSurely()
 	}

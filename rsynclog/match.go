@@ -29,54 +29,31 @@ const (
 	total              // a number that may have thousands separators, as 3.1.0 alone writes it
 )
 
-// A target says what of an Event a field is kept as.
-type target uint8
-
-const (
-	nothing target = iota
-	theOp
-	theItem // %i, which says more than an operation
-	theHost
-	theAddr
-	theLength
-	theWire
-	theModule
-	theUser
-	theRequest
-	thePath
-	theFailure // the path in "TEXT: STRERROR"
-	theVersion
-	theRole
-	theCode
-	theErrno
-	theLost
-	theSent
-	theReceived
-	theTotal
-)
-
 // A field is one escape of a log format, one verb of a row, or the literal text between two.
 type field struct {
 	shape  shape
-	keeps  target
-	letter byte   // the escape's letter; 0 for a literal, 'R' for a variable
-	text   string // a literal's bytes, or the escape as written
-	sought []byte // a literal's bytes, too
-	bytes  uint32 // the class of bytes of a shape without a fixed form
-	limit  int    // how many bytes are looked at
-	least  int    // how many bytes a text or a word has at least
-	most   int    // how many bytes a word has at most
-	user   bool   // a peer may have "USER@" before it
-	width  int    // 0: none
-	left   bool   // '-': padded on the right
-	zero   bool   // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
-	human  int    // how many ' it has
-	column int    // where it begins, from 1
-	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
-	module bool   // a %m that begins an AfterAddr
-	after  int    // digits at the end of the literal before it, that aren't its own
-	unsure bool   // goes on as the text beside it may: only one byte is surely its own
-	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
+	keeps  func(*Event, []byte) // what it is kept as, if it is a text that is kept
+	counts func(*Event, uint64) // the same for a number
+	letter byte                 // the escape's letter; 0 for a literal, 'R' for a variable
+	text   string               // a literal's bytes, or the escape as written
+	sought []byte               // a literal's bytes, too
+	bytes  uint32               // the class of bytes of a shape without a fixed form
+	limit  int                  // how many bytes are looked at
+	tells  bool                 // of an operation: that it is kept
+	must   func([]byte) bool    // what else a text has to be
+	least  int                  // how many bytes a text or a word has at least
+	most   int                  // how many bytes a word has at most
+	user   bool                 // a peer may have "USER@" before it
+	width  int                  // 0: none
+	left   bool                 // '-': padded on the right
+	zero   bool                 // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
+	human  int                  // how many ' it has
+	column int                  // where it begins, from 1
+	doubt  bool                 // between texts, or a number or percent sign beside one: it is matched but not believed
+	module bool                 // a %m that begins an AfterAddr
+	after  int                  // digits at the end of the literal before it, that aren't its own
+	unsure bool                 // goes on as the text beside it may: only one byte is surely its own
+	joined bool                 // an address or a host name whose end can't be seen: text, and what follows could be its own
 }
 
 func newLiteral(text string, column int) field {
@@ -204,11 +181,12 @@ func (e *field) read(s []byte, got *found) int {
 		if !ok {
 			return -1
 		}
-		e.keepNumber(n, got)
+		got.any = true
+		e.counts(got.ev, n)
 		return len(s) - len(rest)
 	}
 	n := e.prefix(s)
-	if n >= 0 && e.keeps != nothing {
+	if n >= 0 {
 		e.keep(s[:n], got)
 	}
 	if n > 0 && e.unsure {
@@ -234,7 +212,7 @@ func (e *field) readBack(s []byte, got *found) int {
 	} else {
 		n = e.suffix(s)
 	}
-	if n >= 0 && e.keeps != nothing {
+	if n >= 0 {
 		e.keep(s[len(s)-n:], got)
 	}
 	if n > 0 && e.unsure {
@@ -336,7 +314,7 @@ func (p *pattern) matchMiddle(s []byte, got *found) bool {
 		return len(s) == 0
 	case 1:
 		e := &p.middle[0]
-		if len(s) < e.least || e.keeps == theFailure && !isFailure(s) {
+		if len(s) < e.least || e.must != nil && !e.must(s) {
 			return false
 		}
 		e.keep(s, got)
@@ -378,63 +356,22 @@ func quoted(s []byte) []byte {
 
 // keep notes what a field stands for.
 func (e *field) keep(s []byte, got *found) {
-	if e.keeps == nothing {
-		return
-	}
-	got.any = true
 	if e.width > 0 {
 		s = bytes.Trim(s, " ")
 	}
-	ev := got.ev
-	switch e.keeps {
-	case theOp:
-		got.op = opOf(s)
-	case theItem:
+	switch {
+	case e.keeps != nil:
+		e.keeps(got.ev, s)
+	case e.counts != nil:
+		e.counts(got.ev, value(s))
+	case e.tells && e.shape == itemize:
 		got.item = s
-	case theHost:
-		ev.Host = s
-	case theAddr:
-		ev.Addr = s
-	case theModule:
-		ev.Module = s
-	case theUser:
-		ev.User = s
-	case theRequest:
-		ev.Request = s
-	case thePath:
-		ev.Path = s
-	case theFailure:
-		ev.Path = quoted(s)
-	case theVersion:
-		ev.Version = s
-	case theRole:
-		ev.Role = s
+	case e.tells:
+		got.op = opOf(s)
 	default:
-		e.keepNumber(value(s), got)
+		return
 	}
-}
-
-func (e *field) keepNumber(n uint64, got *found) {
 	got.any = true
-	ev := got.ev
-	switch e.keeps {
-	case theLength:
-		ev.Length, ev.HasLength = n, true
-	case theWire:
-		ev.Wire, ev.HasWire = n, true
-	case theCode:
-		ev.Code = int16(n)
-	case theErrno:
-		ev.Errno = int16(n)
-	case theLost:
-		ev.Lost = n
-	case theSent:
-		ev.Sent = n
-	case theReceived:
-		ev.Received = n
-	case theTotal:
-		ev.Total = n
-	}
 }
 
 // isRounded says whether a field is a number with units, 1.23M (lib/compat.c: do_big_num), which is
