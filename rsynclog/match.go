@@ -34,26 +34,28 @@ type field struct {
 	shape  shape
 	keeps  func(*Event, []byte) // what it is kept as, if it is a text that is kept
 	counts func(*Event, uint64) // the same for a number
-	letter byte                 // the escape's letter; 0 for a literal, 'R' for a variable
+	tells  bool                 // the same for an operation
 	text   string               // a literal's bytes, or the escape as written
-	sought []byte               // a literal's bytes, too
+	sought []byte               // a literal's bytes
 	bytes  uint32               // the class of bytes of a shape without a fixed form
 	limit  int                  // how many bytes are looked at
-	tells  bool                 // of an operation: that it is kept
-	must   func([]byte) bool    // what else a text has to be
-	least  int                  // how many bytes a text or a word has at least
+	least  int                  // how many bytes it has at least
 	most   int                  // how many bytes a word has at most
+	must   func([]byte) bool    // what else a text has to be
 	user   bool                 // a peer may have "USER@" before it
-	width  int                  // 0: none
-	left   bool                 // '-': padded on the right
-	zero   bool                 // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
-	human  int                  // how many ' it has
-	column int                  // where it begins, from 1
-	doubt  bool                 // between texts, or a number or percent sign beside one: it is matched but not believed
-	module bool                 // a %m that begins an AfterAddr
-	after  int                  // digits at the end of the literal before it, that aren't its own
-	unsure bool                 // goes on as the text beside it may: only one byte is surely its own
-	joined bool                 // an address or a host name whose end can't be seen: text, and what follows could be its own
+
+	// Of log formats.
+	letter byte // the escape's letter; 0 for a literal, 'R' for a variable
+	width  int  // 0: none
+	left   bool // '-': padded on the right
+	zero   bool // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
+	human  int  // how many ' it has
+	column int  // where it begins, from 1
+	module bool // a %m that begins an AfterAddr
+	after  int  // digits at the end of the literal before it, that aren't its own
+	doubt  bool // beside or between texts that may look like it: it is matched but not believed
+	unsure bool // goes on as the text beside it may: only one byte is surely its own
+	joined bool // an address or a host name whose end can't be seen: text, as what follows could be its own
 }
 
 func newLiteral(text string, column int) field {

@@ -20,46 +20,6 @@ type line struct {
 	single    bool   // tells of one lost message, without a number
 }
 
-// verbs are what the rows of the table may have between their words. Which side a text is read from
-// depends on whether it is the client's; see pattern.
-var verbs = map[string]field{
-	// Texts, of the daemon's configuration or its own, and of the client.
-	"any":     {shape: config},
-	"some":    {shape: config, least: 1},
-	"module":  {shape: config, least: 1, keeps: func(ev *Event, s []byte) { ev.Module = s }},
-	"client":  {shape: client},
-	"reason":  {shape: client, least: 1},
-	"asked":   {shape: client, keeps: func(ev *Event, s []byte) { ev.Module = s }}, // a module that isn't there
-	"request": {shape: client, keeps: func(ev *Event, s []byte) { ev.Request = s }},
-	"user":    {shape: client, keeps: func(ev *Event, s []byte) { ev.User = s }},
-	"path":    {shape: client, keeps: func(ev *Event, s []byte) { ev.Path = s }},
-	"failure": {shape: client, must: isFailure, keeps: func(ev *Event, s []byte) { ev.Path = quoted(s) }},
-
-	// Words and addresses.
-	"peer":        {shape: peer},
-	"user peer":   {shape: peer, user: true},
-	"addr":        {shape: address, bytes: inAddress, least: 1},
-	"bare":        {shape: exactAddress, bytes: inAddress, least: 1, keeps: func(ev *Event, s []byte) { ev.Addr = s }},
-	"login":       {shape: word, bytes: inWord, keeps: func(ev *Event, s []byte) { ev.User = s }},
-	"unbracketed": {shape: word, bytes: inBracket},
-	"word":        {shape: word, bytes: inWord, least: 1},
-	"file":        {shape: word, bytes: inFile, least: 1},
-	"role":        {shape: word, bytes: inLetters, least: 1, keeps: func(ev *Event, s []byte) { ev.Role = s }},
-	"version":     {shape: word, bytes: inVersion, least: 1, keeps: keepVersion},
-	"release":     {shape: word, bytes: inWord, least: 1, keeps: keepVersion},
-
-	// Numbers.
-	"digits":   {shape: word, bytes: inDigits, least: 1},
-	"code":     {shape: word, bytes: inDigits, least: 1, most: 3, counts: func(ev *Event, n uint64) { ev.Code = int16(n) }},
-	"errno":    {shape: word, bytes: inDigits, least: 1, most: 4, counts: func(ev *Event, n uint64) { ev.Errno = int16(n) }},
-	"lost":     {shape: count, bytes: inDigits, least: 1, counts: func(ev *Event, n uint64) { ev.Lost = n }},
-	"sent":     {shape: total, counts: func(ev *Event, n uint64) { ev.Sent = n }},
-	"received": {shape: total, counts: func(ev *Event, n uint64) { ev.Received = n }},
-	"total":    {shape: total, counts: func(ev *Event, n uint64) { ev.Total = n }},
-}
-
-func keepVersion(ev *Event, s []byte) { ev.Version = s }
-
 // What rows have for short.
 var abbreviations = strings.NewReplacer("[{user}@]{host} ({addr})", "{user peer}", "{host} ({addr})", "{peer}",
 	"{error}", ": {some} ({errno})")
