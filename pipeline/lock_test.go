@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A moment is a pipeline that follows one file of connects, and slabs of it: the position is the number of the
@@ -19,7 +20,7 @@ type moment struct {
 var momentFile = receiver.FileID{Inode: 1}
 
 func newMoment(t *testing.T) *moment {
-	return &moment{Pipeline: newPipeline(t, Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: receiver.Lines{}}}
+	return &moment{Pipeline: newPipeline(t, Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: syslog.Lines{}}}
 }
 
 func (m *moment) deliver() {
@@ -33,13 +34,13 @@ func (m *moment) deliver() {
 }
 
 // check asserts that a save's counters, sessions and position know the same lines.
-func (m *moment) check(snap uint64, st *State) {
+func (m *moment) check(snap uint64, st *Checkpoint) {
 	m.t.Helper()
 	counted := uint64(0)
 	for _, h := range st.Books.Hosts {
 		counted += h.Connections
 	}
-	at, _ := st.Position(m.src.Name, momentFile)
+	at := st.Counted()[momentFile]
 	if sessions := uint64(len(st.Sessions.Sessions)); snap != uint64(at.Offset) || counted != snap || sessions != snap {
 		m.t.Errorf("position %d, %d received, %d counted, %d sessions: not of one moment", at.Offset, snap, counted, sessions)
 	}
@@ -47,7 +48,7 @@ func (m *moment) check(snap uint64, st *State) {
 
 func (m *moment) save() {
 	m.t.Helper()
-	snap, st := m.Save()
+	snap, st := m.Save(nil)
 	m.check(snap.Received(), st)
 }
 

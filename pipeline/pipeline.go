@@ -14,6 +14,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -26,11 +27,12 @@ type Config struct {
 	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
-	State         *State // to go on from; nil: from zero
-	Resumable     bool   // note how far files are counted, for Save
+	Checkpoint    *Checkpoint // to go on from, whose memory New takes over; nil: from zero
+	Resumable     bool        // note how far files are counted, for Save
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
+// receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -40,19 +42,20 @@ type Pipeline struct {
 	tags     tagFilter
 	tallies  tallies
 	clock    clock
-	stamps   receiver.Stamps
+	stamps   syslog.Stamps
 	message  receiver.Message // scratch
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
-	delivered map[string]map[receiver.FileID]*delivery // by Source.Name: how far files are counted; nil unless Config.Resumable
-	turn      uint64                                   // slabs with a position so far
+	delivered map[receiver.FileID]*delivery // how far files are counted; nil unless Config.Resumable
+	turn      uint64                        // slabs with a position so far
+	saved     uint64                        // how many these were at the last Save
 
 	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.State. The error is a log format's, or wraps ErrState: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps ErrCheckpoint: then nothing of it is restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -76,14 +79,14 @@ func New(c Config) (*Pipeline, error) {
 		clock:   clock,
 	}
 	if c.Resumable {
-		p.delivered = map[string]map[receiver.FileID]*delivery{}
+		p.delivered = map[receiver.FileID]*delivery{}
 	}
 	books := metrics.Config{
 		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts,
 		Start: clock.start,
 	}
-	if c.State != nil {
-		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
+	if c.Checkpoint != nil {
+		if p.sessions, p.store, err = c.Checkpoint.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
 		}
 	} else {
@@ -92,11 +95,11 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// Local makes the series of inputs without a host name exist from the start.
-func (p *Pipeline) Local() {
+// AddLocalHost makes the series of inputs without a host name exist from the start.
+func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.store.Local()
+	p.store.AddLocalHost()
 }
 
 // MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
@@ -113,7 +116,7 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
-// TryDeliver implements receiver.Sink.
+// TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
 		p.missed.Store(true)
@@ -131,7 +134,7 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -187,7 +190,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		p.caughtUp(src)
 	}
 	if slab.Position != nil && p.delivered != nil {
-		p.delivers(src.Name, slab.Position)
+		p.delivers(slab.Position)
 	}
 	r := record{
 		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall,
@@ -213,7 +216,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 			r.from = slab.Senders[i]
 		}
 		if src.Wrapped && !r.relay && p.message.Tag != nil {
-			if !p.message.Unwrap() {
+			if !syslog.Unwrap(&p.message) {
 				in.Discarded[receiver.NoHeader]++
 				tally.note(Trouble(receiver.NoHeader), raw)
 				continue

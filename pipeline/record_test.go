@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // aPush is what a backup's process logs.
@@ -135,7 +136,7 @@ func TestATickEndsAllThatIsDue(t *testing.T) {
 // zones may be any.
 func TestStampsOfALiveInputAreNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &receiver.Source{Input: "unixgram", Name: "unixgram", Live: true, Dialect: receiver.Auto{Local: true}}
+		src := &receiver.Source{Input: "unixgram", Name: "unixgram", Live: true, Dialect: syslog.Auto{Local: true}}
 		p := newPipeline(t, Config{})
 		push := aPush("alice")
 		say := func(ago time.Duration, lines ...string) {
@@ -171,7 +172,7 @@ func TestAFilesSessionsEndByItsLinesAfterARestart(t *testing.T) {
 		}
 		begun := time.Now()
 		say(begun, 9, aPush("alice")...)
-		_, st := p.Save()
+		_, st := p.Save(nil)
 		time.Sleep(time.Hour)
 		p = again(t, st, Config{})
 		name := `rsync_sessions_total{direction="receive",module="data",outcome="ok"}`

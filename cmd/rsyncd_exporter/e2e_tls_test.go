@@ -18,22 +18,23 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
 func TestTLSFilesAreFollowed(t *testing.T) {
 	pki := testpki.Write(t)
 	address, tlsPort := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), testenv.Port(t)
-	setEnv(t)
-	cfg := load(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
+	testenv.SetEnv(t)
+	cfg := mustLoad(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
 	cfg.TLS.Interval = 10 * time.Millisecond
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, cfg, newLogger(&log, cfg.LogLevel)) }()
+	go func() { served <- serve(ctx, cfg, ownlog.New(&log, cfg.LogLevel)) }()
 	defer func() {
 		cancel()
 		if err := <-served; err != nil {
@@ -142,7 +143,7 @@ func TestReadmeHasEveryRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r := receiver.TooMany; r < receiver.NumRefusals; r++ {
+	for r := stream.TooMany; r < stream.NumRefusals; r++ {
 		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(readme) {
 			t.Errorf("README.md has no row with %s", r)
 		}

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -21,8 +23,8 @@ type warned struct {
 
 func newWarned(t *testing.T, args ...string) *warned {
 	t.Helper()
-	setEnv(t)
-	cfg := load(t, args...)
+	testenv.SetEnv(t)
+	cfg := mustLoad(t, args...)
 	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000,
 		Limits: rsynclog.DefaultLimits()})
 	if err != nil {
@@ -37,11 +39,11 @@ func newWarned(t *testing.T, args ...string) *warned {
 // receive delivers n messages to an input.
 func (w *warned) receive(n int, input, name, message string) {
 	w.t.Helper()
-	d, err := receiver.ByName("auto", false)
+	d, err := syslog.NewDialect("auto", false)
 	src := receiver.Source{Input: input, Name: name, Wrapped: w.m.cfg.SyslogLogLines, Dialect: d}
 	if input == "file" {
 		src.Scope = 2
-		src.Dialect, err = receiver.ParseLineFormat(w.m.cfg.LineFormat)
+		src.Dialect, err = syslog.ParseLineFormat(w.m.cfg.LineFormat)
 	}
 	if err != nil {
 		w.t.Fatal(err)
