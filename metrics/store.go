@@ -225,6 +225,11 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 // Message counts one message of a host by its kind. believed is what Sessions.Apply returned. The time at is the wall
 // clock's, in nanoseconds of the Unix epoch: when the message came, not when it was written.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
+	s.Messages(o, kind, believed, 1, at)
+}
+
+// Messages is Message for n of them, of which nothing but the first can need room.
+func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, n uint64, at int64) {
 	s.at = at
 	k := int(kind)
 	if !believed {
@@ -234,7 +239,14 @@ func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, a
 	if h.messages[k] == 0 && !h.fixed && !s.room(1, forHost) {
 		k = otherKind
 	}
-	h.messages[k]++
+	h.messages[k] += n
+}
+
+// Settled says whether the session's transfer lines are counted where its last one was, and need no room.
+func (s *Store) Settled(sess *rsynclog.Session) bool {
+	h, known := sess.Origin.Cookie.(*hostTally)
+	f, labelled := sess.Cookie.(*flowTally)
+	return known && labelled && !h.stale && !f.stale && h.messages[rsynclog.Transfer] > 0
 }
 
 // Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -23,7 +24,7 @@ func newPipeline(t testing.TB, c Config) *Pipeline {
 	if c.Tags == nil {
 		c.Tags = []string{"rsyncd*"}
 	}
-	c.MaxSeries, c.Resumable = 10000, true
+	c.MaxSeries, c.Resumable = cmp.Or(c.MaxSeries, 10000), true
 	if c.Limits == (rsynclog.Limits{}) {
 		c.Limits = rsynclog.DefaultLimits()
 	}

@@ -17,6 +17,9 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
+	if s != nil {
+		s.dropFront()
+	}
 	speaker, daemons := t.speaker(o, s, p, w.Arrived, ev)
 	if !daemons {
 		w.Stamp = 0
@@ -224,7 +227,8 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		if !small(ev) {
 			return false
 		}
-		c.fillTransfer(ev, NoDirection.narrow(ev).only())
+		c.Kind, c.Op, c.N = FileMoved, NoDirection.narrow(ev).only(), 0
+		c.addTransfer(ev)
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
@@ -383,9 +387,12 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	}
 	t.confirm(s, ev)
 	t.move(s, s.phase, at) // while it settles, this puts its end off
-	c := Change{Origin: s.Origin, Session: s, N: times(ev)}
-	c.fillTransfer(ev, op)
-	t.emit(c)
+	c := t.run(s, op)
+	if c == nil {
+		t.emit(Change{Kind: FileMoved, Origin: s.Origin, Session: s, Op: op})
+		c = &t.changes[len(t.changes)-1]
+	}
+	c.addTransfer(ev)
 	return true
 }
 
@@ -423,9 +430,12 @@ func (s *Session) fits(ev *Event) bool {
 	return true
 }
 
-func (c *Change) fillTransfer(ev *Event, op Op) {
-	c.Kind, c.Op = FileMoved, op
-	c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
+// addTransfer adds a transfer line to a FileMoved.
+func (c *Change) addTransfer(ev *Event) {
+	n := times(ev)
+	c.N += n
+	c.Length += ev.Length * n
+	c.Wire += ev.Wire * n
 }
 
 // summary takes "sent … received …"; the last one of a session counts.

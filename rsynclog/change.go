@@ -104,6 +104,8 @@ type Session struct {
 	// Whether FirstSeen and LastSeen are stamps' times, not arrivals: see moveTimes.
 	firstWaited, lastWaited bool
 
+	front *Front // of its next transfer line; nil: not known
+
 	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
 
 	entered      uint64   // which of all entries into phases was the one into its own

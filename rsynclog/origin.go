@@ -22,6 +22,7 @@ type Origin struct {
 	id      uint32 // of no other origin, ever
 	raw     string // the host as it stands in the header
 	tracked bool
+	gone    bool // Sessions has let go of it
 	life    life
 	clock   originClock
 	arrived int64 // when the last of its messages came
@@ -89,6 +90,15 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 	return o
 }
 
+// Tracked says whether its sessions are followed: it isn't the one that stands for the hosts beyond the limit.
+func (o *Origin) Tracked() bool { return o.tracked }
+
+// Gone says whether it was let go of: the same host has another one now, or none.
+func (o *Origin) Gone() bool { return o.gone }
+
+// Heard notes that a message of the origin arrived, as Sessions.Origin does.
+func (o *Origin) Heard(at int64) { o.arrived = max(o.arrived, at) }
+
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
@@ -121,6 +131,7 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 			t.drop(s)
 		}
 	}
+	oldest.gone = true
 	t.names -= len(oldest.modules)
 	delete(t.origins, originKey{oldest.Scope, oldest.raw, oldest.container, oldest.Addr})
 	t.inOrder = slices.DeleteFunc(t.inOrder, func(o *Origin) bool { return o == oldest })

@@ -35,14 +35,14 @@ func full(t *testing.T, o *Origin) *Session {
 		unheard: 300, born: 1, heard: 2, started: 9, talks: true, doubtful: true, orphaned: 1800,
 		ended: 1900, firstWaited: true, lastWaited: true, stamp: 1700,
 		shift: 50, entered: 1,
-		prev: &Session{}, next: &Session{}, older: &Session{}, newer: &Session{},
+		prev: &Session{}, next: &Session{}, older: &Session{}, newer: &Session{}, front: &Front{},
 	}
 	for v, i := reflect.ValueOf(s).Elem(), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
 			t.Fatalf("the test doesn't set %s", v.Type().Field(i).Name)
 		}
 	}
-	s.prev, s.next, s.older, s.newer = nil, nil, nil, nil
+	s.prev, s.next, s.older, s.newer, s.front = nil, nil, nil, nil, nil
 	return s
 }
 
