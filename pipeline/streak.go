@@ -7,7 +7,8 @@ import "rsyncd_exporter/rsynclog"
 type streak struct {
 	session *rsynclog.Session // nil: there is none
 	n       uint64            // lines
-	arrived int64             // when.Arrived and wall of all of them, as they are of one slab
+	tally   *tally
+	arrived int64 // when.Arrived and wall of all of them, as they are of one slab
 	wall    int64
 }
 
@@ -28,24 +29,27 @@ func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
 			return false
 		}
 	}
-	if !p.sessions.Again(f, r.process(m), r.when, m.Text) {
+	if !p.sessions.Again(f, r.process(m), r.when) {
 		return false
+	}
+	if p.streak.n == 0 {
+		p.streak = streak{session: f.Session, arrived: r.when.Arrived, wall: r.wall, tally: t}
 	}
 	if r.from.Addr.IsValid() && r.named {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
-	p.streak.session, p.streak.arrived, p.streak.wall = f.Session, r.when.Arrived, r.wall
 	p.streak.n++
-	p.counted(t, rsynclog.Transfer, true)
 	return true
 }
 
 // flush counts the streak in the books.
 func (p *Pipeline) flush() {
-	if p.streak.session == nil {
+	s := &p.streak
+	if s.session == nil {
 		return
 	}
-	p.store.Apply(p.sessions.Pending(), p.streak.arrived, p.streak.wall)
-	p.store.Messages(p.streak.session.Origin, rsynclog.Transfer, true, p.streak.n, p.streak.wall)
-	p.streak = streak{}
+	p.store.Apply(p.sessions.Pending(), s.arrived, s.wall)
+	p.store.Messages(s.session.Origin, rsynclog.Transfer, true, s.n, s.wall)
+	s.tally.understood(rsynclog.Transfer, s.n)
+	*s = streak{}
 }

@@ -227,8 +227,8 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		if !small(ev) {
 			return false
 		}
-		c.Kind, c.Op, c.N = FileMoved, NoDirection.narrow(ev).only(), 0
-		c.addTransfer(ev)
+		c.Kind, c.Op = FileMoved, NoDirection.narrow(ev).only()
+		c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
@@ -373,7 +373,6 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	if ops == 0 || !s.fits(ev) {
 		return false
 	}
-	s.moved = true
 	if s.phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
@@ -386,14 +385,26 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 		}
 	}
 	t.confirm(s, ev)
-	t.move(s, s.phase, at) // while it settles, this puts its end off
-	c := t.run(s, op)
-	if c == nil {
-		t.emit(Change{Kind: FileMoved, Origin: s.Origin, Session: s, Op: op})
-		c = &t.changes[len(t.changes)-1]
-	}
-	c.addTransfer(ev)
+	n := times(ev)
+	t.fileMoved(s, at, op, n, ev.Length*n, ev.Wire*n)
 	return true
+}
+
+// fileMoved counts n files of a session, and their bytes. Files of one session that are counted in one go are one change.
+func (t *Sessions) fileMoved(s *Session, at int64, op Op, n, length, wire uint64) {
+	s.moved = true
+	s.length += length
+	s.wire += wire
+	t.move(s, s.phase, at) // while it settles, this puts its end off
+	if last := len(t.changes) - 1; last >= 0 {
+		if c := &t.changes[last]; c.Session == s && c.Kind == FileMoved && c.Op == op {
+			c.N += n
+			c.Length += length
+			c.Wire += wire
+			return
+		}
+	}
+	t.emit(Change{Kind: FileMoved, Origin: s.Origin, Session: s, N: n, Op: op, Length: length, Wire: wire})
 }
 
 // narrow returns what a transfer line can have done in a session of this direction. It is empty for
@@ -416,26 +427,13 @@ func (d Direction) narrow(ev *Event) OpSet {
 }
 
 // fits says whether a transfer line can be the session's own: the client's address where the format
-// has it, and its size, which it then adds to the session's.
+// has it, and its size.
 func (s *Session) fits(ev *Event) bool {
 	if ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr) {
 		return false
 	}
 	// A session moves no more than it may sum up.
-	if !small(ev) || s.length+ev.Length*times(ev) > maxBytes || s.wire+ev.Wire*times(ev) > maxBytes {
-		return false
-	}
-	s.length += ev.Length * times(ev)
-	s.wire += ev.Wire * times(ev)
-	return true
-}
-
-// addTransfer adds a transfer line to a FileMoved.
-func (c *Change) addTransfer(ev *Event) {
-	n := times(ev)
-	c.N += n
-	c.Length += ev.Length * n
-	c.Wire += ev.Wire * n
+	return small(ev) && s.length+ev.Length*times(ev) <= maxBytes && s.wire+ev.Wire*times(ev) <= maxBytes
 }
 
 // summary takes "sent … received …"; the last one of a session counts.

@@ -17,13 +17,9 @@ type Front struct {
 	key    tableKey
 	head   []byte
 	op     Op
-	host   span
-	addr   span
 	length uint64 // of the line that was compared last
 	misses uint8  // sessions that wanted the slot since it was last of use
 }
-
-type span struct{ from, to int }
 
 const (
 	frontSlots = 256
@@ -54,9 +50,8 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 }
 
 // Again is Apply for the text that Front was given. It returns false, and nothing has changed, if only Apply can tell what
-// the line does. Its change is added to that of the line before where both are of one session: until Apply or Tick, Pending
-// returns what has come together.
-func (t *Sessions) Again(f *Front, p Process, w When, text []byte) bool {
+// the line does. Pending returns the changes.
+func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	s := f.Session
 	if s.isOther(p) {
 		return false
@@ -72,11 +67,7 @@ func (t *Sessions) Again(f *Front, p Process, w When, text []byte) bool {
 		t.reset()
 		t.pending = true
 	}
-	ev := &t.again
-	ev.Kind, ev.Repeat, ev.Op, ev.Length, ev.HasLength = Transfer, 1, f.op, f.length, true
-	ev.Host, ev.Addr = text[f.host.from:f.host.to], text[f.addr.from:f.addr.to]
-	ev.AfterAddr = text[f.addr.to+len("] "):]
-	t.line(s, at, ev)
+	t.fileMoved(s, at, f.op, 1, f.length, 0)
 	t.hear(s, p, at)
 	f.misses = 0
 	return true
@@ -118,10 +109,7 @@ func (t *Sessions) Learn(o *Origin, pid int32, text []byte, ev *Event) {
 		f.Session.front = nil
 	}
 	s.dropFront()
-	host := span{5, 5 + len(ev.Host)}
-	addr := span{host.to + len(" ["), host.to + len(" [") + len(ev.Addr)}
-	*f = Front{Session: s, key: keyOf(o, pid), op: ev.Op, host: host, addr: addr,
-		head: append(f.head[:0], text[:from+1+open+2+end+2]...)}
+	*f = Front{Session: s, key: keyOf(o, pid), op: ev.Op, head: append(f.head[:0], text[:from+1+open+2+end+2]...)}
 	s.front = f
 }
 
@@ -134,16 +122,6 @@ func (s *Session) dropFront() {
 		s.front.Session = nil
 		s.front = nil
 	}
-}
-
-// run returns the change that another transfer line of a session adds to; nil if it makes one of its own.
-func (t *Sessions) run(s *Session, op Op) *Change {
-	if n := len(t.changes); n > 0 {
-		if c := &t.changes[n-1]; c.Kind == FileMoved && c.Session == s && c.Op == op {
-			return c
-		}
-	}
-	return nil
 }
 
 // lastNumber reads the number at the end of a text, and returns where it begins; see decimal for what is one. It looks at

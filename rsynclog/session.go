@@ -62,7 +62,6 @@ type Sessions struct {
 	talkers  talkers
 	changes  []Change
 	fronts   [frontSlots]Front
-	again    Event // scratch of Again
 	pending  bool  // changes are Again's
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
