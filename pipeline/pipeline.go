@@ -176,7 +176,7 @@ func (p *Pipeline) tick(now int64) (more bool) {
 
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
-	now, wall := p.clock.received(slab.At)
+	now, wall, behind := p.clock.received(slab.At)
 	in, tally := p.store.Input(src.Input), p.tallies.of(src)
 	received := uint64(len(slab.Messages))
 	for reason, n := range slab.Discarded {
@@ -195,7 +195,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		p.delivers(src.Name, slab.Position)
 	}
 	r := record{
-		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, behind: int64(p.clock.behind()),
+		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, behind: behind,
 		live: src.Live || src.Joins && !slab.Backlog, // what it joins has no stamps to compare with
 		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
 	}
@@ -434,20 +434,20 @@ func (c clock) both() (now, wall int64) {
 	return c.start.UnixNano() + int64(t.Sub(c.start)), t.UnixNano()
 }
 
-// received returns both times of something that arrived at a wall clock time a moment ago; at 0 is now. A slab that waited in a
-// reader's pending ring isn't younger for that.
-func (c clock) received(at int64) (now, wall int64) {
+// received returns both times of something that arrived at a wall clock time a moment ago, and behind; at 0 is now. A slab that
+// waited in a reader's pending ring isn't younger for that.
+func (c clock) received(at int64) (now, wall, behind int64) {
 	now, wall = c.both()
+	behind = between(now, wall)
 	const longest = int64(time.Minute) // what waited longer than any ring holds it was received before the clock was set
 	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
-		return now - waited, at
+		return now - waited, at, behind
 	}
-	return now, wall
+	return now, wall, behind
 }
 
-// behind returns what must be added to a time of this clock to have the wall clock's. The two are read one after the other; what
-// passes in between must not show in times that stay the same.
-func (c clock) behind() time.Duration {
-	now, wall := c.both()
-	return time.Duration(wall - now).Round(time.Millisecond)
-}
+// behind returns what must be added to a time of this clock to have the wall clock's.
+func (c clock) behind() time.Duration { return time.Duration(between(c.both())) }
+
+// between is behind of two times of one moment. Their last digits must not show in times that stay the same.
+func between(now, wall int64) int64 { return int64(time.Duration(wall - now).Round(time.Millisecond)) }

@@ -282,7 +282,7 @@ func TestSessionClockDoesNotJump(t *testing.T) {
 		waited time.Duration
 		counts bool
 	}{{0, true}, {10 * time.Second, true}, {-time.Hour, false}, {time.Hour, false}} { // the last two: the time was set meanwhile
-		now, at := c.received(wall - int64(x.waited))
+		now, at, _ := c.received(wall - int64(x.waited))
 		if late := time.Duration(c.now() - now); (late - x.waited).Abs() < time.Second != x.counts {
 			t.Errorf("received %v ago: the sessions see it %v ago", x.waited, late)
 		}

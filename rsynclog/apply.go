@@ -17,9 +17,6 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 		return t.changes, t.untracked(o, ev)
 	}
 	s := t.session(o, p.PID)
-	if s != nil {
-		s.dropFront()
-	}
 	speaker, daemons := t.speaker(o, s, p, w.Arrived, ev)
 	if !daemons {
 		w.Stamp = 0
@@ -280,6 +277,7 @@ func (k Kind) isClients() bool {
 
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
+	s.dropFront()
 	if !s.talks && ev.Kind.isClients() {
 		t.letTalk(s) // also where "rsync on" was lost
 	}

@@ -9,8 +9,8 @@ import (
 // A Front is how the transfer lines of a running session begin: "send HOST [ADDR] MODULE (USER) ", in DefaultLogFormat. Most
 // lines of a busy daemon are such lines, and nearly all begin as the session's last one did. They need no parser.
 //
-// A session has one only while a transfer line can do nothing but add to its files: any other line, another label or phase,
-// and its end take it away.
+// A session has one only while a transfer line can do nothing but add to its files: any other line and its end take the front
+// away.
 type Front struct {
 	Session *Session // nil: the slot is free
 

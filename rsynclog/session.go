@@ -220,7 +220,6 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 	}
 	t.unlist(s)
 	if s.phase != p {
-		s.dropFront()
 		t.ages[s.phase].remove(s)
 		s.phase = p
 		t.enter(s)
@@ -294,7 +293,6 @@ func (s *Session) outcome() Outcome {
 // relabel sets what a session's series are named by.
 func (s *Session) relabel(module string, d Direction) {
 	if s.Module != module || s.Direction != d {
-		s.dropFront()
 		s.Module, s.Direction, s.Cookie = module, d, nil
 	}
 }
