@@ -73,6 +73,7 @@ func (t *Sessions) inside(o *Origin, s *Session, p Process, at int64, ev *Event)
 		return believed
 	}
 	if parent := t.parentOf(o, p.PID, ev); parent != nil {
+		o.stirred = true
 		return t.line(parent, at, ev)
 	}
 	return t.unseen(o, p, at, ev)

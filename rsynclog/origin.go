@@ -23,6 +23,7 @@ type Origin struct {
 	raw     string // the host as it stands in the header
 	tracked bool
 	gone    bool // Sessions has let go of it
+	stirred bool // its sessions may stand in another order than orphan takes for granted
 	life    life
 	clock   originClock
 	arrived int64 // when the last of its messages came
@@ -103,7 +104,7 @@ func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
 		Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr, container: key.container,
-		raw: key.host, id: t.ids, tracked: true, due: math.MaxInt64,
+		raw: key.host, id: t.ids, tracked: true, stirred: true, due: math.MaxInt64,
 	}
 	t.origins[key] = o
 	t.inOrder = append(t.inOrder, o)
