@@ -12,17 +12,19 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.ver
         -o /rsyncd_exporter ./cmd/rsyncd_exporter \
     && mkdir /empty
 
-# scratch rather than distroless: the program is static, makes no TLS connection of its own (so it needs no CA list) and reads no time
-# zone. What isn't there can't age, and there is no second image to trust.
+# scratch rather than distroless: the program is static, makes no TLS connection of its own (so it
+# needs no CA list) and reads no time zone. What isn't there can't age, and there is no second image
+# to trust.
 FROM scratch
 COPY --from=build /rsyncd_exporter /rsyncd_exporter
-# For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner from the directory.
+# For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner
+# from the directory.
 COPY --from=build --chown=65532:65532 /empty /run/log-socket
 # And for the state on another (STATE_DIR=/var/lib/rsyncd_exporter).
 COPY --from=build --chown=65532:65532 /empty /var/lib/rsyncd_exporter
 USER 65532:65532
-# All of the container's own addresses, since UDP from other hosts is the use. Syslog over UDP is not authenticated: publish the port to a
-# network that you trust, or not at all.
+# It listens on all of the container's own addresses, since it is meant for UDP from other hosts.
+# Syslog over UDP is not authenticated: publish the port to a network that you trust, or not at all.
 ENV RSYNCD_EXPORTER_LISTEN_UDP=:5514
 EXPOSE 8080/tcp 5514/udp
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["/rsyncd_exporter", "healthcheck"]

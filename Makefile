@@ -89,16 +89,16 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 	@HOSTILE_NAMES=$(HOSTILE_NAMES) go test -count=1 -timeout 60m -v -run '^TestHostileNames$$' ./cmd/rsyncd_exporter \
 		$(call or_fail,'hostile names changed a count; see above, and play them again with the SEED that is printed')
 	@$(say) 'thousands of connections and stalled handshakes'
-	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver -run 'ManyConnections|StalledHandshakes' \
+	@ulimit -n 20000; TORTURE=1 go test -count=1 -timeout 60m ./receiver/stream -run 'ManyConnections|StalledHandshakes' \
 		$(call or_fail,'see above; it takes 20000 open files')
 	@$(say) '$(DATAGRAMS) datagrams at UDP sockets that are too small'
-	@DATAGRAMS=$(DATAGRAMS) go test -count=1 -timeout 60m -v -run '^TestUDPTorture$$' ./receiver \
+	@DATAGRAMS=$(DATAGRAMS) go test -count=1 -timeout 60m -v -run '^TestUDPTorture$$' ./receiver/datagram \
 		$(call or_fail,'datagrams are missing, or counted twice; see above')
 	@$(say) 'restarts, kills, shutdowns and idle connections'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^Test(RestartsOnPassed|KillOnPassed|SigtermUnderFullLoad|IdleHTTP|IdleConnections|MoreNames)' ./cmd/rsyncd_exporter \
 		$(call or_fail,'see above')
 	@$(say) '100,000 random histories of a followed file, and of a pipeline that is saved and restored'
-	@TORTURE=1 go test -count=1 -timeout 120m ./receiver ./pipeline -run 'Model|RestartsChangeNothing|NoCounterFalls|ReadLate' \
+	@TORTURE=1 go test -count=1 -timeout 120m ./receiver/... ./pipeline -run 'Model|RestartsChangeNothing|NoCounterFalls|ReadLate' \
 		$(call or_fail,'lines are missing or counted twice; see above, and play it again with the SEED that is printed')
 	@$(say) '10,000 rotations at 50,000 lines a second, with old writers alive'
 	@TORTURE=1 go test -count=1 -timeout 60m -v -run '^TestRotationTorture$$' ./cmd/rsyncd_exporter \

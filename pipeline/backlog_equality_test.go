@@ -21,6 +21,7 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -355,7 +356,7 @@ func TestRecordedFilesReadLate(t *testing.T) {
 			}
 			scenario := scenarioOf(filepath.Base(name), truth)
 			scope := receiver.StdinScope + 1 + uint32(len(logs[scenario]))
-			src := &receiver.Source{Input: "file", Name: name, Scope: scope, Dialect: receiver.Lines{}}
+			src := &receiver.Source{Input: "file", Name: name, Scope: scope, Dialect: syslog.Lines{}}
 			lines := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
 			logs[scenario] = append(logs[scenario], written(t, src, lines))
 		}
@@ -409,7 +410,7 @@ func TestRecordedDatagramsOfAQueue(t *testing.T) {
 		for _, name := range names {
 			scenario := strings.TrimSuffix(filepath.Base(name), ".raw")
 			t.Run(scenario, func(t *testing.T) {
-				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{Local: true}}
+				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{Local: true}}
 				checkQueue(t, truth[scenario].config(), written(t, src, datagrams(t, name)))
 			})
 		}
@@ -433,7 +434,7 @@ func TestForwardedMessagesOfAQueue(t *testing.T) {
 	}
 	for _, name := range names {
 		messages := forwarded(t, name)
-		src := &receiver.Source{Input: "tcp", Name: filepath.Base(name), Dialect: receiver.Auto{}}
+		src := &receiver.Source{Input: "tcp", Name: filepath.Base(name), Dialect: syslog.Auto{}}
 		for _, o := range order {
 			scenario, n := o[0].(string), int(o[1].(float64))
 			t.Run(src.Name+"/"+scenario, func(t *testing.T) {
@@ -752,14 +753,14 @@ func (p *plot) history() *history {
 			p.zone = time.Duration(p.r.IntN(26*4+1)-12*4) * 15 * time.Minute
 		}
 	}
-	one := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: receiver.Auto{}}
+	one := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: syslog.Auto{}}
 	files := map[int]*receiver.Source{}
 	for _, l := range p.lines {
 		src := one
 		if p.form == logFiles {
 			if src = files[l.host]; src == nil {
 				scope := receiver.StdinScope + 1 + uint32(l.host)
-				src = &receiver.Source{Input: "file", Name: fmt.Sprint("file ", l.host), Scope: scope, Dialect: receiver.Lines{}}
+				src = &receiver.Source{Input: "file", Name: fmt.Sprint("file ", l.host), Scope: scope, Dialect: syslog.Lines{}}
 				files[l.host] = src
 			}
 		}

@@ -15,6 +15,9 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A slabCounter counts what the files deliver.
@@ -39,8 +42,8 @@ func (c *slabCounter) backlog(t *testing.T, ctx context.Context) {
 		return
 	}
 	for scope := uint32(2); ctx.Err() == nil; scope++ {
-		f, err := receiver.FollowFile(receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: receiver.Lines{}},
-			receiver.FileOptions{Path: path, FromBeginning: true}, c)
+		f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}},
+			follow.Options{Path: path, FromBeginning: true}, c)
 		if err != nil {
 			t.Error(err)
 			return
@@ -66,8 +69,8 @@ func TestABacklogHoldsNobodyUp(t *testing.T) {
 	p := newPipeline(t, Config{})
 	c := &slabCounter{Pipeline: p}
 	socket := filepath.Join(testenv.Dir(t), "log")
-	u, err := receiver.ListenUnixgram(socket, receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: receiver.Auto{Local: true}},
-		c, receiver.UnixgramOptions{})
+	u, err := datagram.ListenUnixgram(socket, receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: syslog.Auto{Local: true}},
+		c, datagram.UnixgramOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -277,11 +278,11 @@ func agreeInEveryConfig(t *testing.T, conf Config, src *receiver.Source, message
 }
 
 func syslogSource() *receiver.Source {
-	return &receiver.Source{Input: "unixgram", Name: "unixgram", Dialect: receiver.Auto{Local: true}}
+	return &receiver.Source{Input: "unixgram", Name: "unixgram", Dialect: syslog.Auto{Local: true}}
 }
 
 func fileSource() *receiver.Source {
-	return &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: receiver.Lines{}}
+	return &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: syslog.Lines{}}
 }
 
 // exitLine is an independent reading of the lines that rsync_errors_total counts.

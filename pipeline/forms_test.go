@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -98,7 +100,7 @@ func readForm(t *testing.T, f lineForm) *Pipeline {
 		t.Fatal(err)
 	}
 	name := filepath.Join(formsDir, f.file)
-	src := receiver.Source{Input: f.read, Name: f.read, Wrapped: wrapped, Dialect: receiver.Auto{}}
+	src := receiver.Source{Input: f.read, Name: f.read, Wrapped: wrapped, Dialect: syslog.Auto{}}
 	if f.read == "wire" {
 		for _, d := range datagrams(t, name) {
 			p.Deliver(&src, &receiver.Slab{Messages: [][]byte{d}})
@@ -108,8 +110,8 @@ func readForm(t *testing.T, f lineForm) *Pipeline {
 		if err != nil {
 			t.Fatal(err)
 		}
-		src.Scope, src.Dialect = receiver.StdinScope, receiver.Lines{}
-		if err := receiver.NewStdin(bytes.NewReader(b), src, p).Run(t.Context()); err != nil {
+		src.Scope, src.Dialect = receiver.StdinScope, syslog.Lines{}
+		if err := stream.NewStdin(bytes.NewReader(b), src, p).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +166,7 @@ func TestForms(t *testing.T) {
 
 // A text that is a line of rsync's own log is no such line unless the setting says so: clients write texts.
 func TestFormsWrappedBySettingOnly(t *testing.T) {
-	p := replay(t, Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}, datagrams(t, filepath.Join(formsDir, "imfile.raw")))
+	p := replay(t, Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, datagrams(t, filepath.Join(formsDir, "imfile.raw")))
 	if c := count(t, p); c.connections+c.executions+c.sent != 0 {
 		t.Errorf("%+v was counted", c)
 	}
@@ -177,7 +179,7 @@ func TestFormsPassedOnByManyProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := receiver.Source{Input: "unixgram", Name: "unixgram", Wrapped: true, Dialect: receiver.Auto{Local: true}}
+	src := receiver.Source{Input: "unixgram", Name: "unixgram", Wrapped: true, Dialect: syslog.Auto{Local: true}}
 	for i, text := range []string{"connect from localhost (127.0.0.1)", "rsync allowed access on module data from localhost (127.0.0.1)",
 		"rsync on data/ from localhost (127.0.0.1)", "connect from evil (10.6.6.6)", "sent 100 bytes  received 10 bytes  total size 1"} {
 		raw := fmt.Appendf(nil, "<13>Nov 23 18:40:52 rsyncd[%d]: 2026/11/23 18:40:52 [9] %s", 1000+i, text)
@@ -205,8 +207,8 @@ func TestFormsContainersHavePIDs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Wrapped: true, Dialect: receiver.Lines{}}
-		if err := receiver.NewStdin(&b, src, p).Run(t.Context()); err != nil {
+		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Wrapped: true, Dialect: syslog.Lines{}}
+		if err := stream.NewStdin(&b, src, p).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		endAll(p, 48*3600e9)

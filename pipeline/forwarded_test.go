@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // forwarded reads one forwarder's whole output, message by message.
@@ -69,7 +70,7 @@ func TestForwardedLikeDirect(t *testing.T) {
 					t.Fatal("not in the table")
 				}
 				conf := truth[scenario].config()
-				got := agreeInEveryConfig(t, conf, &receiver.Source{Input: "udp", Name: stream, Dialect: receiver.Auto{}}, part, want)
+				got := agreeInEveryConfig(t, conf, &receiver.Source{Input: "udp", Name: stream, Dialect: syslog.Auto{}}, part, want)
 				direct := count(t, replay(t, conf, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", scenario+".raw"))))
 				if got != direct {
 					t.Errorf("forwarded %+v\ndirect    %+v", got, direct)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -15,13 +16,13 @@ var hotHeaders = []struct {
 	header  string
 	pattern string // of the header; the text is its last group
 }{
-	{"direct", receiver.Auto{Local: true}, "<30>Nov 23 18:40:52 rsyncd[505]: ",
+	{"direct", syslog.Auto{Local: true}, "<30>Nov 23 18:40:52 rsyncd[505]: ",
 		`\A<([0-9]{1,3})>[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} (.*?)\[([0-9]+)\]: ((?s:.*?))\n?\z`},
-	{"rfc3164", receiver.Auto{}, "<30>Nov 23 18:40:52 mirror rsyncd[505]: ",
+	{"rfc3164", syslog.Auto{}, "<30>Nov 23 18:40:52 mirror rsyncd[505]: ",
 		`\A<([0-9]{1,3})>[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} ([^ ]+) (.*?)\[([0-9]+)\]: ((?s:.*?))\n?\z`},
-	{"rfc5424", receiver.Auto{}, "<30>1 2026-11-23T18:40:52.123456+00:00 mirror rsyncd 505 - -  ",
+	{"rfc5424", syslog.Auto{}, "<30>1 2026-11-23T18:40:52.123456+00:00 mirror rsyncd 505 - -  ",
 		`\A<([0-9]{1,3})>1 ([^ ]+) ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ -  ?((?s:.*?))\n?\z`},
-	{"ownlog", receiver.Lines{}, "2026/11/23 18:40:52 [505] ", `\A[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\] ((?s:.*?))\n?\z`},
+	{"ownlog", syslog.Lines{}, "2026/11/23 18:40:52 [505] ", `\A[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\] ((?s:.*?))\n?\z`},
 }
 
 // hotTexts are a busy server's, most frequent first.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A load is what BenchmarkShortcuts has handled: slabs of a begin, then of the same lines again and again.
@@ -112,7 +113,7 @@ type runner struct {
 func newRunner(b *testing.B, l load, inFull bool) *runner {
 	r := &runner{
 		p: newPipeline(b, Config{InFull: inFull, MaxSeries: 100_000}), slabs: slabsOf(l.lines), least: time.Hour,
-		src: &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}, Live: true},
+		src: &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true},
 	}
 	for _, s := range slabsOf(l.begin) {
 		r.p.Deliver(r.src, s)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // Whoever may send datagrams can invent hosts. Those of HOSTS have room all the same, and others have it when the
@@ -18,7 +19,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 	for _, n := range []int{450, 5000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 				c := Config{Hosts: []string{"known", "silent"}, Modules: []string{"data"}}
 				p := newPipeline(t, c)
 				pid := 505
@@ -65,7 +66,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 // Messages of other machines under one host name are told of; this machine's have no address.
 func TestAddressesOfSenders(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	from := func(addr, header string) {
 		s := slabOf("<30>Nov 23 18:40:52 " + header + " rsyncd[505]: connect from localhost (127.0.0.1)")
 		if addr != "" {

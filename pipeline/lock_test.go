@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A moment is a pipeline that follows one file of connects, and slabs of it: the position is the number of the
@@ -19,7 +20,7 @@ type moment struct {
 var momentFile = receiver.FileID{Inode: 1}
 
 func newMoment(t *testing.T) *moment {
-	return &moment{Pipeline: newPipeline(t, Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: receiver.Lines{}}}
+	return &moment{Pipeline: newPipeline(t, Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: syslog.Lines{}}}
 }
 
 func (m *moment) deliver() {

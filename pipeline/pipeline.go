@@ -15,6 +15,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -32,7 +33,8 @@ type Config struct {
 	InFull        bool   // read each message in full, though it is like one before; for comparison
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
+// receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -42,7 +44,7 @@ type Pipeline struct {
 	tags     tagFilter
 	tallies  tallies
 	clock    clock
-	stamps   receiver.Stamps
+	stamps   syslog.Stamps
 	headers  headers
 	streak   streak
 	message  receiver.Message // scratch
@@ -118,7 +120,7 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
-// TryDeliver implements receiver.Sink.
+// TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {
 		p.missed.Store(true)
@@ -136,7 +138,7 @@ func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see receiver.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -237,7 +239,7 @@ func (p *Pipeline) read(src *receiver.Source, raw []byte, r *record) (d receiver
 		}
 	}
 	if src.Wrapped && !r.relay && m.Tag != nil {
-		if !m.Unwrap() {
+		if !syslog.Unwrap(m) {
 			return receiver.NoHeader, false
 		}
 		r.from.Started = 0 // of the process that has passed the line on

@@ -13,6 +13,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -95,7 +96,7 @@ func checkIdentities(t *testing.T, series map[string]float64) {
 
 func TestEveryMessageIsCountedOnce(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	s := slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n",
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: this is nothing that rsyncd says\n",
@@ -144,7 +145,7 @@ func TestASummaryAtWarningIsTheClients(t *testing.T) {
 // A forwarder's report of a loss is a metric; the same words under rsyncd's tag are a client's.
 func TestLossesThatAForwarderReports(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<45>Nov 23 18:40:52 vm rsyslogd: imuxsock lost 123 messages from pid 505 due to rate-limiting",
 		"<46>Nov 23 18:40:52 vm rsyslogd: [origin software=\"rsyslogd\"] start",
@@ -168,7 +169,7 @@ func TestLossesThatAForwarderReports(t *testing.T) {
 // counts as such a report, least of all under rsyncd's tag, where it is a client's.
 func TestRepeatsThatASyslogdFolded(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: receiver.Lines{}}
+	src := &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: syslog.Lines{}}
 	p.Deliver(src, slabOf(
 		"Nov 23 18:40:52 nas rsyncd[505]: connect from localhost (127.0.0.1)",
 		"Nov 23 18:40:52 nas last message repeated 2 times",
@@ -219,7 +220,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	const senders, slabs, each = 4, 200, 20
 	var senderGroup, scraperGroup sync.WaitGroup
 	for i := range senders {
-		src := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: receiver.Auto{}}
+		src := &receiver.Source{Input: "tcp", Name: "tcp", Dialect: syslog.Auto{}}
 		senderGroup.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(i), 1))
 			for n := range slabs {
@@ -294,7 +295,7 @@ func TestSessionClockDoesNotJump(t *testing.T) {
 
 func TestAllocations(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)",
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: rsync allowed access on module data from localhost (127.0.0.1)",
@@ -309,7 +310,7 @@ func TestAllocations(t *testing.T) {
 // ratio is what the whole pipeline costs.
 func BenchmarkTransfers(b *testing.B) {
 	p := newPipeline(b, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)",
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: rsync allowed access on module data from localhost (127.0.0.1)",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // aPush is what a backup's process logs.
@@ -135,7 +136,7 @@ func TestATickEndsAllThatIsDue(t *testing.T) {
 // zones may be any.
 func TestStampsOfALiveInputAreNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &receiver.Source{Input: "unixgram", Name: "unixgram", Live: true, Dialect: receiver.Auto{Local: true}}
+		src := &receiver.Source{Input: "unixgram", Name: "unixgram", Live: true, Dialect: syslog.Auto{Local: true}}
 		p := newPipeline(t, Config{})
 		push := aPush("alice")
 		say := func(ago time.Duration, lines ...string) {

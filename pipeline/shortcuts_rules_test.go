@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -42,7 +43,7 @@ var shortcutRules = map[string]struct {
 		"<30>Nov 2x 18:40:52 vm rsyncd[505]: "+vmSend+"c 8", "<30>Nov  3 18:40:52 vm rsyncd[505]: "+vmSend+"c 8")},
 	"another pid namespace": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6"},
 		{raw: vmHeader + vmSend + "b 7", from: receiver.Sender{Scope: receiver.ForeignScope}}}},
-	"another sender of a message without a host": {source: receiver.Source{Dialect: receiver.Auto{Local: true}}, arrivals: []coming{
+	"another sender of a message without a host": {source: receiver.Source{Dialect: syslog.Auto{Local: true}}, arrivals: []coming{
 		{raw: "<30>Nov 23 18:40:52 rsyncd[505]: " + vmSend + "a 6", from: receiver.Sender{Addr: netip.MustParseAddr("192.0.2.7")}},
 		{raw: "<30>Nov 23 18:40:52 rsyncd[505]: " + vmSend + "b 7", from: receiver.Sender{Addr: netip.MustParseAddr("192.0.2.8")}}}},
 	"another process of the same pid": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6", from: receiver.Sender{Started: 7}},
@@ -84,7 +85,7 @@ func TestShortcutsKnowTheirLimits(t *testing.T) {
 				src := x.source
 				src.Input, src.Name = "udp", "udp"
 				if src.Dialect == nil {
-					src.Dialect = receiver.Auto{}
+					src.Dialect = syslog.Auto{}
 				}
 				short := newPipeline(t, x.config)
 				x.config.InFull = true
@@ -119,12 +120,12 @@ func TestShortcutsAreTaken(t *testing.T) {
 		header string
 		src    receiver.Source
 	}{
-		"direct":           {"<30>Nov 23 18:40:5%d rsyncd[505]: ", receiver.Source{Dialect: receiver.Auto{Local: true}}},
-		"rfc3164":          {"<30>Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: receiver.Auto{}}},
-		"rfc3339":          {"<30>2026-11-23T18:40:5%d.123456+00:00 vm rsyncd[505]: ", receiver.Source{Dialect: receiver.Auto{}}},
-		"rfc5424":          {"<30>1 2026-11-23T18:40:5%d.123456+00:00 vm rsyncd 505 - - ", receiver.Source{Dialect: receiver.Auto{}}},
-		"rsync's own log":  {"2026/11/23 18:40:5%d [505] ", receiver.Source{Dialect: receiver.Lines{}, Scope: 1}},
-		"a syslog daemons": {"Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: receiver.Lines{}, Scope: 1}},
+		"direct":           {"<30>Nov 23 18:40:5%d rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{Local: true}}},
+		"rfc3164":          {"<30>Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rfc3339":          {"<30>2026-11-23T18:40:5%d.123456+00:00 vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rfc5424":          {"<30>1 2026-11-23T18:40:5%d.123456+00:00 vm rsyncd 505 - - ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rsync's own log":  {"2026/11/23 18:40:5%d [505] ", receiver.Source{Dialect: syslog.Lines{}, Scope: 1}},
+		"a syslog daemons": {"Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Lines{}, Scope: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPipeline(t, Config{})

@@ -15,6 +15,7 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -44,18 +45,18 @@ func pickOf[T any](h *twoLives, list ...T) T { return list[h.pick(len(list))] }
 func (h *twoLives) often(n int) bool { return h.pick(n+1) > 0 }
 
 func newTwoLives(choices []byte) *twoLives {
-	foreign, err := receiver.ByName("rfc3164", false)
+	foreign, err := syslog.NewDialect("rfc3164", false)
 	if err != nil {
 		panic(err)
 	}
 	return &twoLives{choices: choices, sources: []*receiver.Source{
-		{Input: "udp", Name: "udp", Dialect: receiver.Auto{}, Live: true},
-		{Input: "unixgram", Name: "unixgram", Dialect: receiver.Auto{Local: true}, Live: true},
-		{Input: "tcp", Name: "tcp", Dialect: receiver.Auto{}},
-		{Input: "file", Name: "file", Scope: 1, Dialect: receiver.Lines{}},
-		{Input: "file", Name: "file 2", Scope: 2, Dialect: receiver.Lines{}},
-		{Input: "file", Name: "joins", Joins: true, Host: "vm", Dialect: receiver.Lines{}},
-		{Input: "udp", Name: "wrapped", Wrapped: true, Dialect: receiver.Auto{}},
+		{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true},
+		{Input: "unixgram", Name: "unixgram", Dialect: syslog.Auto{Local: true}, Live: true},
+		{Input: "tcp", Name: "tcp", Dialect: syslog.Auto{}},
+		{Input: "file", Name: "file", Scope: 1, Dialect: syslog.Lines{}},
+		{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}},
+		{Input: "file", Name: "joins", Joins: true, Host: "vm", Dialect: syslog.Lines{}},
+		{Input: "udp", Name: "wrapped", Wrapped: true, Dialect: syslog.Auto{}},
 		{Input: "udp", Name: "foreign", Dialect: foreign},
 	}}
 }

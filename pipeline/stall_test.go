@@ -12,6 +12,8 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A real daemon doesn't notice that the pipeline stands still: with the lock held, pulls of thousands of files, each a message, go on
@@ -20,8 +22,8 @@ func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 	const files, stalledPulls = 3000, 5 // 15,000 messages; the ring holds 8,192
 	p := newPipeline(t, Config{})
 	socket := filepath.Join(testenv.Dir(t), "log")
-	src := receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: receiver.Auto{Local: true}}
-	u, err := receiver.ListenUnixgram(socket, src, p, receiver.UnixgramOptions{})
+	src := receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: syslog.Auto{Local: true}}
+	u, err := datagram.ListenUnixgram(socket, src, p, datagram.UnixgramOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

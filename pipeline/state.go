@@ -11,6 +11,7 @@ import (
 
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -23,7 +24,7 @@ type State struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    metrics.State
 	Sessions rsynclog.State
-	Followed receiver.FileSetState // the caller's
+	Followed follow.SetState // the caller's
 
 	// Files are the positions of everything that is counted in Books, by Source.Name. They aren't encoded: the caller asks for those
 	// that matter (Position) and puts them into Followed.
@@ -157,7 +158,7 @@ type encoded struct {
 	Followed encodedSet
 }
 
-// An encodedSet is a receiver.FileSetState.
+// An encodedSet is a follow.SetState.
 type encodedSet struct {
 	Paths     []string
 	Scanned   int64
@@ -173,16 +174,16 @@ type encodedSums struct {
 	Gaps              []encodedGap
 }
 
-// An encodedFile is a receiver.SavedFile.
+// An encodedFile is a follow.SavedFile.
 type encodedFile struct {
 	Path              string
 	Scope             uint32
 	Positions, Cut    []encodedPosition
 	Followed          int
 	Replaced          []encodedPosition
-	Beside            receiver.FileSiblings
+	Beside            follow.Siblings
 	Place             string
-	Elsewhere         []receiver.FilePlace
+	Elsewhere         []follow.Place
 	Start             receiver.FileID
 	StartSize         int64
 	Rotations, Errors uint64
@@ -244,7 +245,7 @@ func DecodeState(payload []byte) (st *State, err error) {
 	return st, nil
 }
 
-func encodeSet(s *receiver.FileSetState) encodedSet {
+func encodeSet(s *follow.SetState) encodedSet {
 	c := encodedSet{Paths: s.Paths, Scanned: s.Scanned, NextScope: s.NextScope, Orphans: encodePositions(s.Orphans)}
 	for i := range s.Files {
 		c.Files = append(c.Files, encodeFile(&s.Files[i]))
@@ -252,15 +253,15 @@ func encodeSet(s *receiver.FileSetState) encodedSet {
 	for _, sums := range s.Sums {
 		e := encodedSums{Pattern: sums.Pattern, Rotations: sums.Rotations, Errors: sums.Errors}
 		for i, n := range sums.Gaps {
-			e.Gaps = append(e.Gaps, encodedGap{receiver.FileGap(i).String(), n})
+			e.Gaps = append(e.Gaps, encodedGap{follow.Gap(i).String(), n})
 		}
 		c.Sums = append(c.Sums, e)
 	}
 	return c
 }
 
-func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
-	s = receiver.FileSetState{Paths: c.Paths, Scanned: c.Scanned, NextScope: c.NextScope}
+func (c *encodedSet) decode() (s follow.SetState, err error) {
+	s = follow.SetState{Paths: c.Paths, Scanned: c.Scanned, NextScope: c.NextScope}
 	if s.Orphans, err = decodePositions(c.Orphans); err != nil {
 		return s, fmt.Errorf("orphans: %w", err)
 	}
@@ -272,10 +273,10 @@ func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
 		s.Files = append(s.Files, f)
 	}
 	for _, e := range c.Sums {
-		sums := receiver.SavedSums{Pattern: e.Pattern, Rotations: e.Rotations, Errors: e.Errors}
+		sums := follow.SavedSums{Pattern: e.Pattern, Rotations: e.Rotations, Errors: e.Errors}
 		for _, g := range e.Gaps {
 			for i := range sums.Gaps { // a reason that this version doesn't have is in no sum
-				if receiver.FileGap(i).String() == g.Reason {
+				if follow.Gap(i).String() == g.Reason {
 					sums.Gaps[i] += g.N
 				}
 			}
@@ -285,7 +286,7 @@ func (c *encodedSet) decode() (s receiver.FileSetState, err error) {
 	return s, nil
 }
 
-func encodeFile(f *receiver.SavedFile) encodedFile {
+func encodeFile(f *follow.SavedFile) encodedFile {
 	s := &f.State
 	c := encodedFile{
 		Path: f.Path, Scope: f.Scope, Positions: encodePositions(s.Positions), Cut: encodePositions(s.Cut), Followed: s.Followed, Replaced: encodePositions(s.Replaced),
@@ -306,25 +307,25 @@ func encodePositions(list []receiver.FilePosition) []encodedPosition {
 	return all
 }
 
-func (c *encodedFile) decode() (receiver.SavedFile, error) {
+func (c *encodedFile) decode() (follow.SavedFile, error) {
 	positions, err := decodePositions(c.Positions)
 	cut, cerr := decodePositions(c.Cut)
 	replaced, rerr := decodePositions(c.Replaced)
 	if err = errors.Join(err, cerr, rerr); err != nil {
-		return receiver.SavedFile{}, err
+		return follow.SavedFile{}, err
 	}
 	seen := map[receiver.FileID]bool{}
 	for i := range positions {
 		id := positions[i].ID
 		if seen[id] {
-			return receiver.SavedFile{}, fmt.Errorf("inode %d of device %d is there twice", id.Inode, id.Device)
+			return follow.SavedFile{}, fmt.Errorf("inode %d of device %d is there twice", id.Inode, id.Device)
 		}
 		seen[id] = true
 	}
 	if c.Followed < 0 || c.Followed > len(positions) {
-		return receiver.SavedFile{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
+		return follow.SavedFile{}, fmt.Errorf("%d of %d files are followed", c.Followed, len(positions))
 	}
-	f := receiver.SavedFile{Path: c.Path, Scope: c.Scope, State: receiver.FileState{
+	f := follow.SavedFile{Path: c.Path, Scope: c.Scope, State: follow.FileState{
 		Positions: positions, Cut: cut, Followed: c.Followed, Replaced: replaced, Beside: c.Beside, Start: c.Start, StartSize: c.StartSize,
 		Place: c.Place, Elsewhere: c.Elsewhere,
 		Rotations: c.Rotations, Errors: c.Errors, Gaps: map[string]uint64{},

@@ -18,6 +18,7 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -101,8 +102,8 @@ type recording struct {
 
 func newScript(t *testing.T, r *rand.Rand) *script {
 	t.Helper()
-	file2 := &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: receiver.Lines{}}
-	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	file2 := &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}}
+	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	s := &script{r: r, sources: []*receiver.Source{syslogSource(), fileSource(), file2, udp}}
 	for _, dir := range []string{corpusDir, captures} {
 		logs, _ := filepath.Glob(filepath.Join(dir, "file", "*log"))

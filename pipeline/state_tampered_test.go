@@ -19,6 +19,8 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -109,7 +111,7 @@ func realState(tb testing.TB) []byte {
 	tb.Helper()
 	p := newPipeline(tb, Config{Modules: []string{"data"}})
 	p.Local()
-	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	say := func(pid int, lines ...string) {
 		for _, line := range lines {
 			p.Deliver(udp, slabOf(fmt.Sprintf("<30>Jan  1 00:00:00 vm rsyncd[%d]: %s", pid, line)))
@@ -178,7 +180,7 @@ func tamper(t *testing.T, payload []byte, seed uint64) (taken bool) {
 	}
 	text := expfmt.NewFormat(expfmt.TypeTextPlain)
 	before := checkShown(t, expose(t, p.Snapshot(), text))
-	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	for _, line := range strings.Split(aPull, "\n") {
 		p.Deliver(udp, slabOf(line))
 	}
@@ -235,7 +237,7 @@ func TestAStateOfManyThingsIsRefused(t *testing.T) {
 		"modules":  func(st *State) { st.Books.Hosts[0].Modules = make([]metrics.ModuleState, many) },
 		"flows":    func(st *State) { st.Books.Hosts[0].Modules[0].Flows = make([]metrics.FlowState, many) },
 		"users":    func(st *State) { st.Books.Hosts[0].Modules[0].Flows[0].Users = make([]metrics.UserState, many) },
-		"files":    func(st *State) { st.Followed.Files = make([]receiver.SavedFile, many/8) },
+		"files":    func(st *State) { st.Followed.Files = make([]follow.SavedFile, many/8) },
 	} {
 		st, err := DecodeState(realState(t))
 		if err != nil {

@@ -13,6 +13,8 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -42,7 +44,7 @@ func TestASessionGoesOnAfterDowntime(t *testing.T) {
 	}{"": {0, 3630}, "set back": {24 * 365 * time.Hour, 30}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 				p := newPipeline(t, Config{})
 				p.Deliver(src, slabOf(strings.Split(aPull, "\n")...))
 				time.Sleep(10 * time.Second)
@@ -125,7 +127,7 @@ func position(inode uint64, offset int64) *receiver.FilePosition {
 
 // A State has the positions that its counts came with, though the file has been read on since.
 func TestPositionsAreThoseOfTheCounts(t *testing.T) {
-	p, a, b := newPipeline(t, Config{}), fileSource(), &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: receiver.Lines{}}
+	p, a, b := newPipeline(t, Config{}), fileSource(), &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}}
 	deliver := func(src *receiver.Source, at *receiver.FilePosition) {
 		s := slabOf("2026/11/23 18:40:52 [7] connect from localhost (127.0.0.1)")
 		s.Position = at
@@ -207,11 +209,11 @@ func TestNotingAPositionAllocatesNothing(t *testing.T) {
 	}
 }
 
-func followedState() receiver.FileSetState {
-	return receiver.FileSetState{Files: []receiver.SavedFile{
-		{Path: "/var/log/rsyncd.log", Scope: 1, State: receiver.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
+func followedState() follow.SetState {
+	return follow.SetState{Files: []follow.SavedFile{
+		{Path: "/var/log/rsyncd.log", Scope: 1, State: follow.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
 			Gaps: map[string]uint64{"truncated": 5, "unread": 0}}},
-		{Path: "/x\xff", Scope: 2, State: receiver.FileState{Gaps: map[string]uint64{}}},
+		{Path: "/x\xff", Scope: 2, State: follow.FileState{Gaps: map[string]uint64{}}},
 	}}
 }
 
@@ -234,7 +236,7 @@ func TestFollowedFilesAreEncoded(t *testing.T) {
 // No prefix of a state is one, nor what has more behind it, nor another version's.
 func TestWhatIsNoState(t *testing.T) {
 	p := newPipeline(t, Config{})
-	p.Deliver(&receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}, slabOf(strings.Split(aPull, "\n")...))
+	p.Deliver(&receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, slabOf(strings.Split(aPull, "\n")...))
 	_, st := p.Save()
 	st.Followed = followedState()
 	b, err := st.Encode()
@@ -264,9 +266,9 @@ func TestWhatIsNoState(t *testing.T) {
 func FuzzDecodeState(f *testing.F) {
 	p := newPipeline(f, Config{Modules: []string{"data"}})
 	p.Local()
-	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(udp, slabOf(strings.Split(aPull, "\n")...))
-	for _, followed := range []receiver.FileSetState{{}, followedState()} {
+	for _, followed := range []follow.SetState{{}, followedState()} {
 		_, st := p.Save()
 		st.Followed = followed
 		b, err := st.Encode()
@@ -316,7 +318,7 @@ func mustEncode(t testing.TB, p *Pipeline) []byte {
 func filled(t testing.TB) *Pipeline {
 	t.Helper()
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	say := func(host, pid int, text string) {
 		p.Deliver(src, slabOf(fmt.Sprintf("<30>Nov 23 18:40:52 backup-server-%d.example.org rsyncd[%d]: %s", host, pid, text)))
 	}

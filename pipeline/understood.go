@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -218,7 +219,7 @@ func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	}
 	text := m.Text
 	var inner receiver.Message
-	if (receiver.Lines{}).Scan(text, &inner) == receiver.Kept && inner.Tag == nil && inner.Host == nil {
+	if (syslog.Lines{}).Scan(text, &inner) == receiver.Kept && inner.Tag == nil && inner.Host == nil {
 		text, wrapped = inner.Text, true // as in a container's log
 	}
 	p.parser.Parse(text, ev)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -68,7 +69,7 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPipeline(t, Config{})
-			src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
+			src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 			var got []string
 			for _, m := range c.messages {
 				p.Deliver(src, slabOf(m))
@@ -98,7 +99,7 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 // Where only other programs log, nothing is wrong, perhaps: it is told apart, once, and what comes later is judged.
 func TestOtherProgramsOnly(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "unixgram", Name: "unixgram x", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "unixgram", Name: "unixgram x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(join(times(100, sshdLine), times(1, cronLine))...))
 	list := p.Misunderstood()
 	if len(list) != 1 || !list[0].OnlyOthers(Enough) || list[0].Tag != "sshd" {
@@ -117,7 +118,7 @@ func TestOtherProgramsOnly(t *testing.T) {
 // What is well again when somebody looks is no trouble, and may be one later.
 func TestATroubleThatIsOver(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(times(100, "nonsense")...))
 	p.Deliver(src, slabOf(times(500, goodLine)...))
 	if list := p.Misunderstood(); len(list) != 0 {
@@ -132,7 +133,7 @@ func TestATroubleThatIsOver(t *testing.T) {
 // What readers throw away counts, and a line that could not be kept has no sample.
 func TestWhatReadersDiscard(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	slab := slabOf()
 	slab.Discarded[receiver.NotAllowed] = 200
 	p.Deliver(src, slab)
@@ -151,7 +152,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 	long := "<30>Nov 23 18:40:52 h " + strings.Repeat("t", 5000) + "[1]: x"
 	for i := range 1000 {
 		src := &receiver.Source{Input: "file", Name: fmt.Sprint("file ", i), Scope: uint32(i + 1),
-			Dialect: receiver.Lines{}}
+			Dialect: syslog.Lines{}}
 		p.Deliver(src, slabOf(join(times(100, strings.Repeat("x", 5000)), []string{long[4:]})...))
 	}
 	if list := p.Misunderstood(); len(list) != maxTallied+1 {
@@ -175,7 +176,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 // The kinds of what is understood add up.
 func TestUnderstandingByKind(t *testing.T) {
 	p := newPipeline(t, Config{})
-	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(join(times(3, goodLine), times(2, sshdLine), times(1, odderLine), []string{""})...))
 	u := p.Understanding("udp x")
 	if u.Received != 7 || u.Understood != 3 || u.Kinds[rsynclog.Connect] != 3 || u.Troubles[OtherProgram] != 2 ||
@@ -192,7 +193,7 @@ func TestUnderstandingByKind(t *testing.T) {
 func TestUnderstandingAllocatesNothing(t *testing.T) {
 	for _, message := range []string{sshdLine, odderLine, "nonsense", otherLine, startLine} {
 		p := newPipeline(t, Config{})
-		src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: receiver.Auto{}}
+		src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 		slab := slabOf(times(10, message)...)
 		for range 20 {
 			p.Deliver(src, slab)

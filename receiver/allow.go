@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"encoding/binary"
-	"net"
 	"net/netip"
 )
 
@@ -57,12 +56,13 @@ func (a *AllowList) Allows(addr netip.Addr) bool {
 	}
 	if addr.Is4() {
 		b := addr.As4()
-		return a.allows4(binary.BigEndian.Uint32(b[:]))
+		return a.Allows4(binary.BigEndian.Uint32(b[:]))
 	}
-	return addr.IsValid() && a.allows16(addr.As16())
+	return addr.IsValid() && a.Allows16(addr.As16())
 }
 
-func (a *AllowList) allows4(addr uint32) bool {
+// Allows4 is Allows for an IPv4 address as a number.
+func (a *AllowList) Allows4(addr uint32) bool {
 	for i := range a.four {
 		if addr&a.four[i].mask == a.four[i].addr {
 			return true
@@ -71,10 +71,11 @@ func (a *AllowList) allows4(addr uint32) bool {
 	return false
 }
 
-func (a *AllowList) allows16(b [16]byte) bool {
+// Allows16 is Allows for an IPv6 address.
+func (a *AllowList) Allows16(b [16]byte) bool {
 	high, low := halves(b)
 	if high == 0 && low>>32 == 0xffff { // ::ffff:0:0/96, RFC 4291 section 2.5.5.2: how a socket for both families shows IPv4 senders
-		return a.allows4(uint32(low))
+		return a.Allows4(uint32(low))
 	}
 	for i := range a.six {
 		if p := &a.six[i]; high&p.highMask == p.high && low&p.lowMask == p.low {
@@ -82,13 +83,4 @@ func (a *AllowList) allows16(b [16]byte) bool {
 		}
 	}
 	return false
-}
-
-// allowsPeer says whether the other end of a connection is on the list.
-func (a *AllowList) allowsPeer(conn net.Conn) bool {
-	if a == nil {
-		return true
-	}
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	return ok && a.Allows(tcp.AddrPort().Addr())
 }

@@ -1,43 +1,29 @@
-//go:build linux
-
-package receiver
+package receiver_test
 
 import (
-	"context"
 	"math/rand/v2"
-	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"rsyncd_exporter/internal/receivertest"
+	"rsyncd_exporter/receiver"
 )
-
-func allowList(prefixes ...string) *AllowList {
-	var list []netip.Prefix
-	for _, p := range prefixes {
-		list = append(list, netip.MustParsePrefix(p))
-	}
-	return NewAllowList(list)
-}
-
-// privateNets is ALLOW_FROM's default.
-var privateNets = []string{"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"}
 
 func TestAllowList(t *testing.T) {
 	for _, tt := range []struct {
 		list           []string
 		within, beyond string
 	}{
-		{privateNets, "127.0.0.1 10.255.255.255 172.31.0.1 192.168.1.1 ::1 fd00::1 fe80::1 fe80::1%eth0 ::ffff:10.0.0.1", "9.255.255.255 11.0.0.0 172.32.0.0 172.15.255.255 8.8.8.8 ::2 2001:db8::1 fec0::1 ::ffff:8.8.8.8 ::10.0.0.1"},
+		{receivertest.PrivateNets, "127.0.0.1 10.255.255.255 172.31.0.1 192.168.1.1 ::1 fd00::1 fe80::1 fe80::1%eth0 ::ffff:10.0.0.1", "9.255.255.255 11.0.0.0 172.32.0.0 172.15.255.255 8.8.8.8 ::2 2001:db8::1 fec0::1 ::ffff:8.8.8.8 ::10.0.0.1"},
 		{[]string{"192.0.2.7/32"}, "192.0.2.7 ::ffff:192.0.2.7", "192.0.2.6 192.0.2.8 ::192.0.2.7 ::1"},
 		{[]string{"::ffff:192.0.2.0/120"}, "192.0.2.255 ::ffff:192.0.2.0", "192.0.3.0 ::1"},
 		{[]string{"0.0.0.0/0"}, "8.8.8.8 ::ffff:8.8.8.8", "::1 2001:db8::1"},
 		{[]string{"::/0"}, "::1 2001:db8::1 ::8.8.8.8", "8.8.8.8 ::ffff:8.8.8.8"}, // netip has it so, too: IPv4 is written 0.0.0.0/0
 		{[]string{"2001:db8:0:0:8000::/65", "2001:db8::1/128"}, "2001:db8::8000:0:0:0 2001:db8::ffff:0:0:1 2001:db8::1", "2001:db8::7fff:0:0:0 2001:db8::2 2001:db9::1"},
 	} {
-		list := allowList(tt.list...)
+		list := receivertest.AllowList(tt.list...)
 		for _, a := range strings.Fields(tt.within) {
 			if !list.Allows(netip.MustParseAddr(a)) {
 				t.Errorf("%q refuses %s", tt.list, a)
@@ -52,12 +38,12 @@ func TestAllowList(t *testing.T) {
 			t.Errorf("%q allows no address", tt.list)
 		}
 	}
-	for _, all := range []*AllowList{nil, allowList(), allowList("0.0.0.0/0", "::/0"), allowList("10.0.0.0/8", "::/0", "0.0.0.0/0")} {
+	for _, all := range []*receiver.AllowList{nil, receivertest.AllowList(), receivertest.AllowList("0.0.0.0/0", "::/0"), receivertest.AllowList("10.0.0.0/8", "::/0", "0.0.0.0/0")} {
 		if all != nil {
 			t.Errorf("a list of everybody is %v, want none", all)
 		}
 	}
-	if (*AllowList)(nil).Allows(netip.MustParseAddr("8.8.8.8")) == false {
+	if (*receiver.AllowList)(nil).Allows(netip.MustParseAddr("8.8.8.8")) == false {
 		t.Error("no list refuses somebody")
 	}
 }
@@ -89,7 +75,7 @@ func TestAllowListAgreesWithNetip(t *testing.T) {
 			a := address().Unmap()
 			prefixes = append(prefixes, netip.PrefixFrom(a, r.IntN(a.BitLen()+1)).Masked())
 		}
-		list := NewAllowList(prefixes)
+		list := receiver.NewAllowList(prefixes)
 		for range 10 {
 			a := address()
 			want := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
@@ -108,7 +94,7 @@ func TestAllowListAgreesWithNetip(t *testing.T) {
 
 // The last prefix of the default, and an address that is on none.
 func BenchmarkAllowList(b *testing.B) {
-	list := allowList(privateNets...)
+	list := receivertest.AllowList(receivertest.PrivateNets...)
 	for name, addr := range map[string]string{"first": "127.0.0.1", "none4": "8.8.8.8", "none6": "2001:db8::1"} {
 		a := netip.MustParseAddr(addr)
 		b.Run(name, func(b *testing.B) {
@@ -119,33 +105,15 @@ func BenchmarkAllowList(b *testing.B) {
 	}
 }
 
-// A connection from an address that isn't on the list is closed at once, counted and not read.
-func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
-	sink := newHoldSink(false)
-	l, err := ListenTCP("127.0.0.1:0", Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{AllowFrom: allowList("127.0.0.2/32")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(t, l)
-	dial := func(from string) net.Conn {
-		t.Helper()
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		c, err := d.DialContext(context.Background(), "tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+func TestElsewhere(t *testing.T) {
+	for addr, want := range map[string]string{"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "fe80::1%eth0": "fe80::1", "2001:db8::1": "2001:db8::1",
+		"127.0.0.53": "", "::1": "", "::ffff:127.0.0.1": ""} {
+		wanted, _ := netip.ParseAddr(want)
+		if got := receiver.Elsewhere(netip.MustParseAddr(addr)); got != wanted {
+			t.Errorf("elsewhere(%s) = %v, want %v", addr, got, wanted)
 		}
-		t.Cleanup(func() { c.Close() })
-		return c
 	}
-	refused := dial("127.0.0.1")
-	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second))
-	_, _ = refused.Write([]byte("<30>refused\n"))
-	if n, err := refused.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
-		t.Errorf("read %d bytes, %v: the connection is not closed", n, err)
-	}
-	send(t, dial("127.0.0.2"), "<30>allowed\n")
-	reach(t, "the allowed one is read", func() bool { return sink.received() == 1 })
-	if got, _ := sink.all(); !slices.Equal(got, []string{"<30>allowed"}) && !slices.Equal(got, []string{"<30>allowed\n"}) || l.Refused()["not_allowed"] != 1 {
-		t.Errorf("got %q, refused %v; want the allowed one, and 1 not_allowed", got, l.Refused())
+	if got := receiver.Elsewhere(netip.Addr{}); got.IsValid() {
+		t.Errorf("elsewhere of no address = %v", got)
 	}
 }

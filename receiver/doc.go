@@ -1,16 +1,16 @@
-// Package receiver turns bytes from sockets, files and stdin into batches of raw syslog messages.
+// Package receiver says what an input is: it turns bytes from sockets, files and stdin into batches of raw syslog
+// messages. The inputs themselves are packages of their own:
 //
-// The flow, the same for every input:
+//	syslog     reads a message's header, and cuts a file's bytes into lines
+//	datagram   UDP and unix datagram sockets; a datagram is one message, never split and never joined
+//	stream     TCP, TLS and stdin; a stream is cut as RFC 6587 says, stdin at LF
+//	follow     log files, through all their rotations
 //
-//	constructor   ListenUDP, ListenUnixgram, ListenTCP, FollowFile, NewStdin: takes hold of the input at once or says why not, and how to mend it;
-//	              PassedUDP, PassedUnixgram, PassedTCP, PassedTLS: the same on a socket that somebody else has opened
-//	Run(ctx)      reads until ctx ends, then drains what has already arrived, closes, and returns nil; it awaits whatever it started
-//	read          one recvmmsg of up to 64 datagrams, one read of a stream, one block of a file
-//	framing       a datagram is one message, never split and never joined; a stream is cut as RFC 6587 says; a file at LF
-//	Slab          the messages as views into the reader's memory, with counts of those that had to be thrown away, by reason
-//	Sink          takes one slab at a time; on return the slab is the reader's again
-//	Dialect       reads a message's header; a Source carries it to the Sink, the inputs themselves never look into a message
+// The flow is the same for every input:
 //
-// Datagram readers never wait for the Sink: what it can't take at once is copied to a short pending ring, and what the ring can't
-// take is counted as Overflow (see datagrams). Stream and file readers wait, and so make their senders wait.
+//	constructor  takes hold of the input at once, or says why not and how to mend it
+//	Run(ctx)     reads until ctx ends, then drains what has arrived, closes, and returns nil; it awaits what it started
+//	Slab         the messages as views into the reader's memory, with counts of those thrown away, by reason
+//	Sink         takes one slab at a time; on return the slab is the reader's again
+//	Dialect      reads a message's header; a Source carries it to the Sink
 package receiver

@@ -37,27 +37,7 @@ type Message struct {
 	Facility  int8   // 0 to 23, or -1 where nothing tells
 	Severity  int8   // 0 to 7, or -1 where nothing tells
 
-	unescaped []byte // memory for texts that don't stand in the raw message as they are
-}
-
-// reset empties a Message for the next Scan, but for the memory in unescaped.
-func (m *Message) reset() {
-	m.Host, m.Tag, m.Container, m.Text, m.Stamp = nil, nil, nil, nil, nil
-	m.PID, m.Facility, m.Severity = 0, -1, -1
-}
-
-// Unwrap takes the text for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
-// send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
-// severity are the sender's own choice and told of no line. It returns false and changes nothing if the text is no such
-// line.
-func (m *Message) Unwrap() bool {
-	inner := Message{unescaped: m.unescaped}
-	if scanOwn(m.Text, &inner) != Kept {
-		return false
-	}
-	m.Container, m.PID, m.Stamp, m.Text = m.Tag, inner.PID, inner.Stamp, inner.Text
-	m.Facility, m.Severity = -1, -1
-	return true
+	Scratch []byte // memory for texts that don't stand in the raw message as they are
 }
 
 // A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.

@@ -1,10 +1,16 @@
 package receiver
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // MaxMessage is the longest message, in bytes, that an input keeps whole: rsyncd cuts at 2047, a relay that escapes every byte
 // as #ooo makes 8188 of that, and RFC 5425 section 4.3.1 asks for 8192. A longer one is discarded as Oversize.
 const MaxMessage = 16 << 10
+
+// DrainLimit is how long the last reads of an input may take, when senders don't pause.
+const DrainLimit = 2 * time.Second
 
 // A Source describes one input to whoever handles its slabs. It is made once, before the input runs, and never changes.
 type Source struct {
@@ -17,17 +23,20 @@ type Source struct {
 	// Joins says of a followed file that its lines go on where what arrives as syslog from the same host leaves off: one daemon sends both.
 	// Its Scope is 0 then.
 	Joins   bool
-	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see Message.Unwrap
-	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of ByName
+	Wrapped bool    // the texts of messages with a tag are lines of rsync's own log file; see syslog.Unwrap
+	Dialect Dialect // reads the header of this input's messages. A Unixgram reads it too: it takes a dialect of syslog.NewDialect
 }
 
-// A Sink takes the slabs of all inputs and handles them one at a time. When a call returns, the slab is the caller's again.
+// A Sink takes slabs and handles them one at a time. When a call returns, the slab is the caller's again.
 type Sink interface {
-	// TryDeliver handles the slab and returns true, or returns false at once when another slab is being handled.
-	// Datagram readers use nothing else: a unix datagram reader that waits stops rsyncd.
-	TryDeliver(*Source, *Slab) bool
 	// Deliver waits for its turn and lets datagram readers go first. For TCP, TLS, files and stdin, whose senders can wait.
 	Deliver(*Source, *Slab)
+}
+
+// A TrySink is a Sink for readers that must not wait: a unix datagram reader that waits stops rsyncd.
+type TrySink interface {
+	// TryDeliver handles the slab and returns true, or returns false at once when another slab is being handled.
+	TryDeliver(*Source, *Slab) bool
 }
 
 // A Slab is a reusable batch of raw messages from one source. Its reader owns it and the memory that its messages point into;
@@ -67,15 +76,18 @@ type Sender struct {
 // ForeignScope is the least scope of a pid namespace that isn't ours, and the one that all share of whom nothing more is known.
 const ForeignScope uint32 = 1 << 31
 
+// StdinScope is the Source.Scope of standard input. Those of a FileSet begin behind it.
+const StdinScope uint32 = 1
+
 // IsFile says whether the source is a log file, or standard input: a line without a syslog tag is rsync's own there.
 func (s *Source) IsFile() bool { return s.Scope != 0 || s.Joins }
 
 // IsFileScope says whether a scope is a followed file's: what is logged to it while nobody reads is read later.
 func IsFileScope(scope uint32) bool { return scope != 0 && scope != StdinScope && scope < ForeignScope }
 
-// elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
+// Elsewhere returns an address as Sender.Addr and Slab.Peer have it: an IPv4-mapped one as IPv4, without a zone, and not valid if it is
 // a loopback address, which is this machine.
-func elsewhere(addr netip.Addr) netip.Addr {
+func Elsewhere(addr netip.Addr) netip.Addr {
 	if addr = addr.Unmap().WithZone(""); addr.IsLoopback() {
 		return netip.Addr{}
 	}
@@ -87,8 +99,8 @@ func (s *Slab) CaughtUp() bool {
 	return len(s.Messages) == 0 && !s.Backlog && s.Position == nil && s.Discarded == [NumDiscards]uint32{}
 }
 
-// add appends a message. Senders is begun with the first message whose sender isn't the zero value.
-func (s *Slab) add(msg []byte, from Sender) {
+// Add appends a message. Senders is begun with the first message whose sender isn't the zero value.
+func (s *Slab) Add(msg []byte, from Sender) {
 	if len(s.Senders) > 0 || from != (Sender{}) {
 		for len(s.Senders) < len(s.Messages) {
 			s.Senders = append(s.Senders, Sender{})

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # usage: scripts/demo.sh (make demo)
 #
-# A real rsync daemon, the exporter and Prometheus on this machine, with traffic, until interrupted. Variables:
+# Runs a real rsync daemon, the exporter and Prometheus on this machine, with traffic, until
+# interrupted. Variables:
 #   EXPORTER_PORT=8080 PROMETHEUS_PORT=9090 RSYNC_PORT=8730   where they listen, on 127.0.0.1 only
-#   ONCE=1                                                    end by itself as soon as Prometheus shows a rate
+#   ONCE=1                                                    end as soon as Prometheus shows a rate
 #   EXPORTER=path                                             an exporter that is built already
-# Everything it starts it stops, and everything it writes is in one temporary directory, which goes with it.
+# It stops everything that it starts. Everything that it writes is in one temporary directory, which
+# it removes.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -20,7 +22,8 @@ made=0 # sessions that traffic has made
 declare -A pid=()
 started=()
 
-# stop_all ends what was started, last first, and removes the directory. It runs however the script ends.
+# stop_all ends what was started, last first, and removes the directory. It runs however the script
+# ends.
 stop_all() {
 	local status=$? i name
 	trap '' INT TERM
@@ -38,7 +41,7 @@ stop_all() {
 # gone PID succeeds when the process has ended (a zombie has).
 gone() { ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
 
-# start NAME COMMAND... runs the command in the background; what it says is kept for the case that it fails.
+# start NAME COMMAND... runs the command in the background, and keeps its output in case it fails.
 start() {
 	local name=$1
 	shift
@@ -82,7 +85,7 @@ make_files() {
 		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"
 }
 
-# choose_log decides for the unix socket, or for a file where a user can't give the daemon a /dev/log of its own.
+# choose_log chooses the unix socket, or a file if a user can't give the daemon its own /dev/log.
 choose_log() {
 	local why
 	log=$dir/log
@@ -176,7 +179,8 @@ sum() {
 
 all_settled() { [ "$(sum rsync_sessions_total)" = "$made" ]; }
 
-# show_counters waits until all sessions are over for the exporter, too: after its last line it gives each two seconds.
+# show_counters waits until all sessions are over for the exporter too: after the last line of each
+# it waits two seconds.
 show_counters() {
 	wait_until 60 all_settled ||
 		fail "the exporter counts $(sum rsync_sessions_total) sessions a minute after the last of $made"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # usage: scripts/deps.sh [PROGRAM...]
 #
-# Provides the programs that the scripts and tests run: those named, or all but the ones for
-# Docker. What the machine has is used. Programs whose packages bring services (rsync, prometheus,
-# rsyslog, syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under
-# build/tools and not installed: so no service starts, none is enabled, and rsyslog and syslog-ng,
-# which exclude each other as packages, stand side by side. That works without root, too. Only the
-# compiler, git and docker-compose are installed, which takes root.
+# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker.
+# What the machine has is used. Programs whose packages bring services (rsync, prometheus, rsyslog,
+# syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under build/tools
+# and not installed. So no service starts, none is enabled, and rsyslog and syslog-ng, which exclude
+# each other as packages, stand side by side. That works without root, too. Only the compiler, git
+# and docker-compose are installed, which takes root.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -16,7 +16,8 @@ log=$tools/log
 # is_there PROGRAM succeeds when the machine has the program or an earlier run unpacked it.
 is_there() { command -v "$1" >/dev/null; }
 
-# begin PROGRAM prepares for providing a missing program. It succeeds unless another run has provided it meanwhile.
+# begin PROGRAM prepares for providing a missing program. It succeeds unless another run has
+# provided it meanwhile.
 locked=
 begin() {
 	is_there apt-get || fail "$1 is missing, and this isn't a Debian machine: install it with your system's package manager"
@@ -30,8 +31,9 @@ begin() {
 	! is_there "$1"
 }
 
-# unpacked PROGRAM PACKAGE PATH [SETTING [OPTION]] unpacks the package and the libraries that the machine lacks, and writes
-# build/tools/bin/PROGRAM, which runs PATH. SETTING and OPTION, where "$root" stands for the place, tell the program where its own files are.
+# unpacked PROGRAM PACKAGE PATH [SETTING [OPTION]] unpacks the package and the libraries that the
+# machine lacks. It writes build/tools/bin/PROGRAM, which runs PATH. SETTING and OPTION tell the
+# program where its own files are; "$root" in them stands for the place.
 unpacked() {
 	local program=$1 package=$2 path=$3 setting=${4:-} option=${5:-}
 	! is_there "$program" || return 0
@@ -61,20 +63,22 @@ unpack() {
 	done
 }
 
-# would_install PACKAGE [OPTION...] prints the names of the packages that installing one would install.
+# would_install PACKAGE [OPTION...] prints the packages that installing one would install.
 would_install() {
 	local package=$1
 	shift
 	apt_private "$@" install --simulate --no-install-recommends "$package" 2>>"$log" | awk '$1 == "Inst" { print $2 }'
 }
 
-# apt_private ARGUMENT... is apt-get with package lists of its own under build/, so that it takes no root and changes nothing.
+# apt_private ARGUMENT... is apt-get with package lists of its own under build/. It takes no root
+# and changes nothing.
 apt_private() {
 	apt-get -q -o Dir::State::Lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Dir::State::status=/var/lib/dpkg/status \
 		-o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
-# fresh_lists fetches the package lists, once per run. A foreign source that fails doesn't matter: what is missing shows at the download.
+# fresh_lists fetches the package lists, once per run. A foreign source that fails doesn't matter:
+# what is missing shows at the download.
 lists_are_fresh=
 fresh_lists() {
 	[ -z "$lists_are_fresh" ] || return 0
@@ -98,7 +102,7 @@ prometheus_with_pages() {
 	unpacked promtool prometheus /usr/bin/promtool
 }
 
-# chromium_with_fonts provides Chromium with the fonts that its pages are written in, also where the machine has others.
+# chromium_with_fonts provides Chromium with the fonts of its pages, even if the machine has others.
 chromium_with_fonts() {
 	! is_there chromium || return 0
 	begin chromium || return 0
@@ -109,8 +113,8 @@ chromium_with_fonts() {
 	write_wrapper chromium /usr/lib/chromium/chromium 'FONTCONFIG_SYSROOT="$root"' ''
 }
 
-# rsyslogd_tls provides rsyslogd with its TLS driver, which Debian packs apart. Both are unpacked, also where the machine has rsyslog: the
-# driver must be of the same build.
+# rsyslogd_tls provides rsyslogd with its TLS driver, which Debian packs apart. Both are unpacked
+# even if the machine has rsyslog: the driver must be of the same build.
 rsyslogd_tls() {
 	local driver
 	! is_there rsyslogd-tls || return 0
@@ -123,7 +127,8 @@ rsyslogd_tls() {
 	write_wrapper rsyslogd-tls /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ''
 }
 
-# write_wrapper PROGRAM PATH SETTING OPTION writes the script that runs an unpacked program with the libraries unpacked beside it.
+# write_wrapper PROGRAM PATH SETTING OPTION writes the script that runs an unpacked program with the
+# libraries unpacked beside it.
 write_wrapper() {
 	cat >"$tools/bin/$1" <<-WRAPPER
 		#!/bin/sh
@@ -206,14 +211,14 @@ new_enough_go() {
 	esac
 }
 
-# may_fetch VERSION prints what else can be done with a Go that could fetch a newer one and isn't allowed to.
+# may_fetch VERSION prints what else can be done with a Go that could fetch a newer one but may not.
 may_fetch() {
 	[ "$(printf '%s\n' 1.21 "$1" | sort -V | head -n 1)" != 1.21 ] ||
 		echo ', or set GOTOOLCHAIN=auto, with which this one fetches it'
 }
 
-# name_of_loopback looks whether 127.0.0.1 is called localhost, which tests expect of what daemons log. debootstrap
-# makes no /etc/hosts, and without it the address has no name.
+# name_of_loopback checks that 127.0.0.1 is called localhost, which tests expect of what daemons
+# log. debootstrap makes no /etc/hosts, and without it the address has no name.
 name_of_loopback() {
 	local name
 	name=$(getent hosts 127.0.0.1 | awk '{ print $2 }') || true

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # usage: scripts/docker-images.sh
 #
-# Sees to it that the engine has the images that the Dockerfiles and deploy/docker-compose.yml build on: those it has are used, else they
-# are pulled, and where no registry can be reached, stand-ins are made of what this machine has: Debian by debootstrap (which takes root),
-# its Go, its module cache and its Prometheus. Stand-ins carry the label rsyncd_exporter.stand-in; to remove them:
+# Provides the images that the Dockerfiles and deploy/docker-compose.yml build on. Those that the
+# engine has are used, others are pulled. If no registry can be reached, stand-ins are made of what
+# this machine has: Debian by debootstrap (which takes root), its Go, its module cache and its
+# Prometheus. Stand-ins carry the label rsyncd_exporter.stand-in; to remove them:
 #   docker image rm $(docker image ls -q --filter label=rsyncd_exporter.stand-in)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -14,7 +15,8 @@ prometheus=$(sed -n 's/.*PROMETHEUS_IMAGE:-\(.*\)}.*/\1/p' deploy/docker-compose
 label=rsyncd_exporter.stand-in
 context= # a directory for what stand-ins are made of; its name starts with a dot, so that go ./... passes it by
 
-# wanted IMAGE VERSION succeeds when a stand-in must be made: the image is neither here nor to be had, or is a stand-in of other contents.
+# wanted IMAGE VERSION succeeds when a stand-in must be made: the image is neither here nor to be
+# had, or is a stand-in of other contents.
 wanted() {
 	local have
 	if have=$(docker image inspect --format "{{with .Config.Labels}}{{index . \"$label\"}}{{end}}" "$1" 2>/dev/null); then
@@ -26,7 +28,7 @@ wanted() {
 	say "$1 can't be pulled ($(tail -n 1 "$context/pull")): making a stand-in from what this machine has"
 }
 
-# build IMAGE VERSION makes a stand-in of the Dockerfile on standard input and the files in $context/files.
+# build IMAGE VERSION makes a stand-in of the Dockerfile on standard input and $context/files.
 build() {
 	cat >"$context/files/Dockerfile"
 	docker build -q --label "$label=$2" -t "$1" "$context/files" >/dev/null 2>"$context/build" || {
@@ -109,7 +111,8 @@ copy_pages() {
 	done
 }
 
-# program_file PROGRAM prints the path of the program itself where PATH leads to a wrapper that deps.sh has written.
+# program_file PROGRAM prints the path of the program itself, even if PATH leads to a wrapper that
+# deps.sh has written.
 program_file() {
 	local path=$repo/build/tools/root/usr/bin/$1
 	[ -x "$path" ] || path=$(command -v "$1")

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # usage: scripts/docker-logs-test.sh
 #
-# A container runs rsync with "log file = /dev/stdout", as most images do. Two exporters read what reaches the host: one follows docker's
-# json-file, the other has "docker logs -f -t" at its standard input. Both must count what the clients did; the first also over a restart of
-# the container, after which rsyncd's processes have ids that those before it had. Container and image are removed however it ends.
+# A container runs rsync with "log file = /dev/stdout", as most images do. Two exporters read what
+# reaches the host: one follows docker's json-file, the other has "docker logs -f -t" at its
+# standard input. Both must count what the clients did. The first must also do so over a restart of
+# the container, after which rsyncd's processes have the ids of earlier ones again. Container and
+# image are removed however it ends.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -73,7 +75,7 @@ want() {
 	wait_until 60 has "$1" "$3" "$4" "$5" || fail "$2: $3{$4} is $(value "$1" "$3" "$4") after a minute, want $5"
 }
 
-# check PORT NAME ROUNDS compares one exporter with what the clients did in so many rounds of sessions.
+# check PORT NAME ROUNDS compares one exporter with what the clients did in that many rounds.
 check() {
 	local port=$1 what=$2 rounds=$3 more direction
 	want "$port" "$what" rsync_sessions_total 'outcome="ok"' $((5 * rounds))

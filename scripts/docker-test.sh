@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # usage: scripts/docker-test.sh
 #
-# Builds the Dockerfiles and runs deploy/docker-compose.yml under a project name and on ports of its own, until Prometheus shows a rate.
-# Containers, networks, volumes and the images it built are removed however it ends; the images they build on stay.
+# Builds the Dockerfiles and runs deploy/docker-compose.yml, under its own project name and on its
+# own ports, until Prometheus shows a rate. The containers, networks, volumes and images that it
+# made are removed however it ends. The images that these build on stay.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

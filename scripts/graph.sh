@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: scripts/graph.sh [OUT.png] (make graph)
 #
-# Takes README.md's picture: what Prometheus draws of the demo's traffic. `make demo` must have been running for five minutes
-# (PROMETHEUS_PORT=9090 says where).
+# Takes README.md's picture: what Prometheus draws of the demo's traffic. `make demo` must have been
+# running for five minutes (PROMETHEUS_PORT=9090 says where).
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

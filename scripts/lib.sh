@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Functions that the scripts share. Sourced by bash scripts that have set -euo pipefail; changes to the repository's root.
+# Functions that the scripts share. Bash scripts that have set -euo pipefail source this file. It
+# changes to the repository's root.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repo=$PWD
@@ -14,15 +15,16 @@ fail() {
 	exit 1
 }
 
-# listening PORT succeeds when something on this machine listens on the TCP port. It looks instead of connecting: a connection to rsyncd
-# would be counted.
+# listening PORT succeeds when something on this machine listens on the TCP port. It looks instead
+# of connecting: a connection to rsyncd would be counted.
 listening() {
 	local files=(/proc/net/tcp)
 	[ ! -e /proc/net/tcp6 ] || files+=(/proc/net/tcp6)
 	grep -q ":$(printf %04X "$1") 0*:0000 0A " "${files[@]}"
 }
 
-# http_get HOST PORT PATH prints the body of an HTTP answer and fails unless its status is 200. Fresh machines have no curl.
+# http_get HOST PORT PATH prints the body of an HTTP answer, and fails unless its status is 200.
+# Fresh machines have no curl.
 http_get() {
 	local status line
 	{
@@ -36,9 +38,9 @@ http_get() {
 	[ "$status" = 200 ]
 }
 
-# graph_url PORT EXPRESSION prints where the Prometheus on 127.0.0.1 draws the expression, which is
-# URL-encoded, over the last five minutes. Debian's has the old console only, under /classic, and
-# from 2.53 on answers 404 for /graph.
+# graph_url PORT EXPRESSION prints the URL at which the Prometheus on 127.0.0.1 draws the expression
+# over the last five minutes. The expression is URL-encoded. Debian's Prometheus has only the old
+# console, under /classic, and from 2.53 on answers 404 for /graph.
 graph_url() {
 	local page=/graph
 	! http_get 127.0.0.1 "$1" /classic/graph >/dev/null || page=/classic/graph

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # usage: [ROUNDS=n] [JOBS=n] scripts/seeded-bugs.sh [NAME...]
 #
-# Tests the tests: applies each patch of testdata/seeded-bugs, or those named, to a copy of the tree, runs the test that the patch says catches
-# it ROUNDS times, once by default, and expects it to fail each time: a mistake that is caught only now and then isn't caught. First each of these
-# tests is run without a patch, where it must pass: one that fails anyway catches nothing. JOBS patches are tried at the same time, by default as
-# many as there are processors. Each patch is one mistake, and begins with two lines:
+# Tests the tests: applies each patch of testdata/seeded-bugs, or those named, to a copy of the
+# tree, and runs the test that the patch says catches it. The test must fail in each of ROUNDS runs,
+# one by default: a mistake that is caught only now and then isn't caught. First each of these
+# tests runs without a patch and must pass, since one that fails anyway catches nothing. JOBS
+# patches are tried at the same time, by default as many as there are processors. Each patch is one
+# mistake, and begins with two lines:
 #
 #	Bug: what it does
 #	Caught-by: PACKAGE TEST
@@ -81,7 +83,8 @@ caught() {
 	git apply -C1 -R "$patch"
 }
 
-# in_turn FUNCTION calls it with each line of standard input, several at a time, each in a tree of its own.
+# in_turn FUNCTION calls it with each line of standard input, several at a time, each in its own
+# tree.
 in_turn() {
 	xargs -r -d '\n' -n 1 -P "$jobs" --process-slot-var=slot bash -euc "$1"' "$1"' "$1"
 }

@@ -10,6 +10,7 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // slowDisk returns a program whose saves take a second, and the number of those that have ended.
@@ -49,7 +50,7 @@ func TestNothingIsShownWhileFilesAreReadOn(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in := &inputs{}
 			if !c.read {
-				files, err := receiver.FollowFiles(receiver.FileSetOptions{
+				files, err := follow.NewSet(follow.SetOptions{
 					Paths:  []string{filepath.Join(t.TempDir(), "log")},
 					Source: func(path string, scope uint32) receiver.Source { return receiver.Source{Name: path, Scope: scope} },
 				}, nil) // which nobody runs

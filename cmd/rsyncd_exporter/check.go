@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // runCheck prints the settings in force, or every problem with them, and why serve would refuse to start. With files, it says how much of these would be
@@ -46,7 +46,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		explainState(std.out, cfg.StateDir, time.Now())
 	}
 	for _, path := range cfg.Files {
-		if receiver.IsPattern(path) {
+		if follow.IsPattern(path) {
 			printPattern(std.out, path, cfg.Files)
 		}
 	}
@@ -69,15 +69,15 @@ func warnOfUnreadable(w io.Writer, files []string) {
 		if path == "-" {
 			continue
 		}
-		found, _ := receiver.ExpandPath(path) // its errors are among the other warnings
-		if receiver.IsPattern(path) {
-			found, _, _ = receiver.Preview(path, files)
+		found, _ := follow.ExpandPath(path) // its errors are among the other warnings
+		if follow.IsPattern(path) {
+			found, _, _ = follow.Preview(path, files)
 		}
 		for _, name := range found {
 			if _, err := os.Stat(name); err != nil || told > most {
 				continue // there is a warning already
 			}
-			log, err := receiver.OpenLog(name)
+			log, err := follow.OpenLog(name)
 			if err == nil {
 				log.Close()
 				continue
@@ -97,7 +97,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 
 // printPattern prints what a pattern of files matches now.
 func printPattern(w io.Writer, pattern string, all []string) {
-	followed, _, _ := receiver.Preview(pattern, all) // its errors are among the warnings
+	followed, _, _ := follow.Preview(pattern, all) // its errors are among the warnings
 	fmt.Fprintf(w, "file %s: %d now\n", printable(pattern), len(followed))
 	for i, path := range followed {
 		if i == 20 {

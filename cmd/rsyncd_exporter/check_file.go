@@ -11,6 +11,9 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -44,7 +47,7 @@ func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (st
 // understandFile reads the first lines of a file, or of stdin for "-", as serve would.
 func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
 	none := pipeline.Understanding{}
-	lines, err := receiver.ParseLineFormat(cfg.LineFormat)
+	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
 		return none, err
 	}
@@ -56,7 +59,7 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 		return none, err
 	}
 	if path != "-" {
-		file, err := receiver.OpenLog(path)
+		file, err := follow.OpenLog(path)
 		if err != nil {
 			return none, err
 		}
@@ -65,7 +68,7 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 	}
 	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
-	if err := receiver.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
+	if err := stream.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
 		return none, fmt.Errorf("%s: %w", printable(path), err)
 	}
 	return p.Understanding(path), nil

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"rsyncd_exporter/pipeline"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/state"
 )
@@ -55,7 +56,7 @@ func refusalsOf(cfg *Config) (refusals []error) {
 		}
 		open = append(open, c)
 	}
-	hold(bindHTTP(cfg.HTTPListen, receiver.Unheard()))
+	hold(bindHTTP(cfg.HTTPListen, stream.Unheard()))
 	if cfg.StateDir != "" {
 		if err := state.Check(realDir(cfg.StateDir)); err != nil {
 			refusals = append(refusals, fmt.Errorf("STATE_DIR: %w", err))
@@ -68,20 +69,20 @@ func refusalsOf(cfg *Config) (refusals []error) {
 	if cfg.ListenUnixgram != "" {
 		src, err := syslogSource(cfg, "unixgram", cfg.ListenUnixgram, true)
 		if err == nil {
-			err = receiver.CheckUnixgram(cfg.ListenUnixgram, src, unixgramOptions(cfg))
+			err = datagram.CheckUnixgram(cfg.ListenUnixgram, src, unixgramOptions(cfg))
 		}
 		if err != nil {
 			refusals = append(refusals, err)
 		}
 	}
 	for _, addr := range cfg.ListenUDP {
-		hold(receiver.CheckUDP(addr, udpOptions(cfg)))
+		hold(datagram.CheckUDP(addr, udpOptions(cfg)))
 	}
 	for _, addr := range cfg.ListenTCP {
-		hold(receiver.CheckTCP("tcp", addr))
+		hold(stream.CheckTCP("tcp", addr))
 	}
 	for _, addr := range cfg.ListenTLS {
-		hold(receiver.CheckTCP("tls", addr))
+		hold(stream.CheckTCP("tls", addr))
 	}
 	in := &inputs{}
 	if err := in.openFiles(cfg, p, &kept{}); err != nil {
@@ -103,7 +104,7 @@ func pipelineConfig(cfg *Config) pipeline.Config {
 
 // inUse says whether an error says that another process has something.
 func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, receiver.ErrInUse)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, datagram.ErrInUse)
 }
 
 // runsBeside says whether an rsyncd_exporter runs that uses what the settings name: it has locked the state

@@ -22,7 +22,8 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"rsyncd_exporter/internal/systemd"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // Config is the settings in force: valid, typed and complete. Names and meanings are those of the settings struct.
@@ -31,23 +32,23 @@ type Config struct {
 	UDPSockets         int
 	ListenTCP          []string // likewise
 	ListenTLS          []string // likewise
-	TLS                receiver.TLSOptions
+	TLS                stream.TLSOptions
 	ListenUnixgram     string // path; empty: off
 	ListenUnixgramMode fs.FileMode
 	ListenUnixgramUIDs []uint32       // empty: all
 	AllowFrom          []netip.Prefix // 0.0.0.0/0 and ::/0: all
 	ReceiveBuffer      ByteSize       // 0: the system's default
-	Files              []string       // paths and patterns, see receiver.FileSetOptions.Paths, each once; "-" is Stdin
+	Files              []string       // paths and patterns, see follow.SetOptions.Paths, each once; "-" is Stdin
 	FilePoll           time.Duration
 	FileFromStart      bool              // FILE_START=beginning
 	FileHost           *regexp.Regexp    // has a group "host"; nil: lines have the host that they name themselves
-	Daemon             receiver.Daemon   // those of Files that RSYNCD_CONF makes one daemon's
+	Daemon             follow.Daemon     // those of Files that RSYNCD_CONF makes one daemon's
 	StateDir           string            // path; empty: memory only
-	SyslogFormat       string            // receiver.ByName takes it
+	SyslogFormat       string            // syslog.NewDialect takes it
 	SyslogLogLines     bool              // receiver.Source.Wrapped
 	Tags               []string          // globs for path.Match
 	LogFormat          string            // rsynclog.NewParser takes it
-	LineFormat         string            // receiver.ParseLineFormat takes it
+	LineFormat         string            // syslog.ParseLineFormat takes it
 	Modules            []string          // MODULES, and those of RSYNCD_CONF; each once
 	Hosts              []string          // as they stand in the syslog header; each once
 	ModuleFormats      map[string]string // by module, the log formats that RSYNCD_CONF gives; rsynclog.NewParser takes them
@@ -284,7 +285,7 @@ func (v *validator) files(s *setting, legacy []string) []string {
 		s.value = strings.Join(files, ",")
 	}
 	for _, name := range files {
-		if receiver.IsPattern(name) {
+		if follow.IsPattern(name) {
 			v.lookAtPattern(s, name, files)
 		}
 	}
@@ -294,11 +295,11 @@ func (v *validator) files(s *setting, legacy []string) []string {
 // legacyPath returns what -p names as a path of FILE: a file of that very name, if there is one, else a pattern if it
 // is one. The script that this program replaces knew no patterns, but who quotes one for the shell means it.
 func legacyPath(name string) string {
-	if _, err := os.Lstat(name); err == nil || !receiver.IsPattern(name) {
-		return receiver.QuotePattern(name)
+	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
+		return follow.QuotePattern(name)
 	}
 	if _, err := filepath.Match(name, ""); err != nil {
-		return receiver.QuotePattern(name)
+		return follow.QuotePattern(name)
 	}
 	return name
 }
@@ -309,7 +310,7 @@ func (v *validator) lookAtPattern(s *setting, pattern string, all []string) {
 		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
 		return
 	}
-	followed, left, err := receiver.Preview(pattern, all)
+	followed, left, err := follow.Preview(pattern, all)
 	switch {
 	case errors.Is(err, filepath.ErrBadPattern):
 		v.problemWith(s, pattern, filepath.ErrBadPattern, `end each [ with ], and write \ before characters that stand for themselves`)
@@ -327,10 +328,10 @@ func (v *validator) lookAtPattern(s *setting, pattern string, all []string) {
 
 // lookAtFile reports a file that can't be followed. The result is nil where there is nothing to compare with other files.
 func (v *validator) lookAtFile(from *setting, name string) fs.FileInfo {
-	if name == "-" || receiver.IsPattern(name) {
+	if name == "-" || follow.IsPattern(name) {
 		return nil
 	}
-	plain, _ := receiver.ExpandPath(name) // no error without a pattern
+	plain, _ := follow.ExpandPath(name) // no error without a pattern
 	info, err := os.Stat(plain[0])
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // autoFiles is what FILE says for all log files that RSYNCD_CONF names. A file of that name is ./auto.
@@ -35,7 +35,7 @@ func (v *validator) withAuto(s *setting) []string {
 			not = append(not, fmt.Sprintf("%s logs to %q, which is not followed: %s: %s", f.whose, f.path, reason, remedy))
 			continue
 		}
-		found = append(found, receiver.QuotePattern(f.path))
+		found = append(found, follow.QuotePattern(f.path))
 	}
 	if len(found) == 0 {
 		v.problemWith(s, autoFiles, errors.New(strings.Join(append(not, "RSYNCD_CONF names no log file that can be followed"), "; ")),
@@ -95,7 +95,7 @@ func cannotFollow(path string) (reason, remedy string) {
 }
 
 // daemon returns which of the followed files are one daemon's, by RSYNCD_CONF.
-func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
+func (v *validator) daemon(s *settings, c *Config) (d follow.Daemon) {
 	if v.conf == nil {
 		return d
 	}
@@ -121,7 +121,7 @@ func (v *validator) daemon(s *settings, c *Config) (d receiver.Daemon) {
 }
 
 // warnOfUnfollowed says whether some of the daemon's files are followed, and warns of those that are not then.
-func (v *validator) warnOfUnfollowed(s *settings, c *Config, d *receiver.Daemon) (some bool) {
+func (v *validator) warnOfUnfollowed(s *settings, c *Config, d *follow.Daemon) (some bool) {
 	followed := make([]bool, len(d.Paths))
 	for _, path := range c.Files {
 		for _, p := range expand(path) {
@@ -163,7 +163,7 @@ func expand(path string) []string {
 	if path == "-" {
 		return nil
 	}
-	all, _ := receiver.ExpandPath(path) // errors are told elsewhere
+	all, _ := follow.ExpandPath(path) // errors are told elsewhere
 	return all
 }
 
@@ -203,7 +203,7 @@ func (c *Config) hostOf(path string) string {
 }
 
 // printDaemon prints which files are one daemon's.
-func printDaemon(w io.Writer, d receiver.Daemon) {
+func printDaemon(w io.Writer, d follow.Daemon) {
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
 		return
 	}

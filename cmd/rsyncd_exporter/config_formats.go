@@ -1,7 +1,7 @@
 package main
 
 import (
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -16,12 +16,12 @@ func checkLogFormat(format string) (warnings []string, err error) {
 
 // checkLineFormat asks receiver what it thinks of a LINE_FORMAT.
 func checkLineFormat(format string) error {
-	_, err := receiver.ParseLineFormat(format)
+	_, err := syslog.ParseLineFormat(format)
 	return err
 }
 
 // checkSyslogFormat asks receiver what it thinks of a SYSLOG_FORMAT.
 func checkSyslogFormat(name string) error {
-	_, err := receiver.ByName(name, false)
+	_, err := syslog.NewDialect(name, false)
 	return err
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testpki"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // setEnv makes these, "NAME=value" without the prefix, the only settings in the environment until the test ends.
@@ -64,7 +64,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 	want := &Config{
 		ListenUDP:          []string{"127.0.0.1:5514"},
 		UDPSockets:         1,
-		TLS:                receiver.TLSOptions{MinVersion: tls.VersionTLS13},
+		TLS:                stream.TLSOptions{MinVersion: tls.VersionTLS13},
 		ListenUnixgramMode: 0o666,
 		AllowFrom:          prefixes("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10"),
 		ReceiveBuffer:      16777216, // 16 × 1024 × 1024
@@ -130,7 +130,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		UDPSockets: 4,
 		ListenTCP:  []string{"localhost:601"},
 		ListenTLS:  []string{"127.0.0.1:6514", "[::1]:6514"},
-		TLS: receiver.TLSOptions{Certificate: pki + "/server.pem", Key: pki + "/server.key", ClientCA: pki + "/ca.pem",
+		TLS: stream.TLSOptions{Certificate: pki + "/server.pem", Key: pki + "/server.key", ClientCA: pki + "/ca.pem",
 			CRL: pki + "/crl.pem", AllowedSANs: sans(t, "a.example.org", "192.0.2.1", "spiffe://example.org/b"), MinVersion: tls.VersionTLS12},
 		ListenUnixgram:     dir + "/log",
 		ListenUnixgramMode: 0o660,
@@ -246,10 +246,10 @@ func TestWarningsOfWhatIsAllowed(t *testing.T) {
 	}
 }
 
-func sans(t *testing.T, names ...string) (sans []receiver.SAN) {
+func sans(t *testing.T, names ...string) (sans []stream.SAN) {
 	t.Helper()
 	for _, name := range names {
-		san, err := receiver.ParseSAN(name)
+		san, err := stream.ParseSAN(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,16 +9,16 @@ import (
 	"syscall"
 	"time"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // tls returns who the listeners of LISTEN_TLS are and whom they let in. The files are read only if there are such listeners.
-func (v *validator) tls(s *settings) receiver.TLSOptions {
-	opt := receiver.TLSOptions{
+func (v *validator) tls(s *settings) stream.TLSOptions {
+	opt := stream.TLSOptions{
 		Certificate: s.TLSCert.value, Key: s.TLSKey.value, ClientCA: s.TLSClientCA.value, CRL: s.TLSCrl.value,
 	}
 	for _, name := range s.TLSAllowedSans.items() {
-		san, err := receiver.ParseSAN(name)
+		san, err := stream.ParseSAN(name)
 		if err != nil {
 			v.problemWith(&s.TLSAllowedSans, name, err, "write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")
 		}
@@ -55,13 +55,13 @@ func (v *validator) tls(s *settings) receiver.TLSOptions {
 }
 
 // credentials reports what is wrong with the files, and what is doubtful.
-func (v *validator) credentials(s *settings, opt receiver.TLSOptions) {
-	from := map[receiver.TLSFile]*setting{receiver.CertificateFile: &s.TLSCert, receiver.KeyFile: &s.TLSKey,
-		receiver.ClientCAFile: &s.TLSClientCA, receiver.CRLFile: &s.TLSCrl}
-	creds, err := receiver.LoadCredentials(opt)
+func (v *validator) credentials(s *settings, opt stream.TLSOptions) {
+	from := map[stream.TLSFile]*setting{stream.CertificateFile: &s.TLSCert, stream.KeyFile: &s.TLSKey,
+		stream.ClientCAFile: &s.TLSClientCA, stream.CRLFile: &s.TLSCrl}
+	creds, err := stream.LoadCredentials(opt)
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			var file *receiver.TLSFileError
+			var file *stream.TLSFileError
 			if errors.As(e, &file) {
 				set := from[file.File]
 				v.problems = append(v.problems, fmt.Errorf("%s=%q (from %s): %w", set.name, set.value, set.origin, file.Err))
@@ -72,7 +72,7 @@ func (v *validator) credentials(s *settings, opt receiver.TLSOptions) {
 		return
 	}
 	now := time.Now()
-	for file := receiver.CertificateFile; file <= receiver.CRLFile; file++ {
+	for file := stream.CertificateFile; file <= stream.CRLFile; file++ {
 		if end, ok := creds.Expires()[file]; ok && end.Before(now) {
 			set := from[file]
 			v.warn("%s=%q (from %s): out of date since %s", set.name, set.value, set.origin, end.UTC().Format(time.RFC3339))

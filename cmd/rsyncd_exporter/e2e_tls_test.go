@@ -20,7 +20,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
@@ -142,7 +142,7 @@ func TestReadmeHasEveryRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r := receiver.TooMany; r < receiver.NumRefusals; r++ {
+	for r := stream.TooMany; r < stream.NumRefusals; r++ {
 		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(readme) {
 			t.Errorf("README.md has no row with %s", r)
 		}

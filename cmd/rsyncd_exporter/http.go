@@ -16,14 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/exporter-toolkit/web"
 
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it, for so many connections as shareOfFiles says. The caller hands
 // it to serveHTTP, or closes it.
 func listenHTTP(cfg *Config) (net.Listener, error) {
 	if s, ok := cfg.withRole(roleHTTP); ok {
-		l, err := receiver.PassedListener(s.FD)
+		l, err := stream.PassedListener(s.FD)
 		if err != nil {
 			return nil, fmt.Errorf("%v: %w", s, err)
 		}

@@ -13,6 +13,10 @@ import (
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A task is one goroutine of the program: it runs until ctx ends, or returns why it can't go on.
@@ -24,12 +28,12 @@ type task interface {
 // inputs are the open inputs: in tasks all of them, in the other lists those that have something to show at a scrape.
 type inputs struct {
 	tasks    []task
-	udp      []*receiver.UDP
-	unixgram []*receiver.Unixgram
-	tcp      []*receiver.TCP
-	tls      []*receiver.TCP
-	files    *receiver.FileSet     // nil where none are followed
-	creds    *receiver.Credentials // those of tls, nil without
+	udp      []*datagram.UDP
+	unixgram []*datagram.Unixgram
+	tcp      []*stream.TCP
+	tls      []*stream.TCP
+	files    *follow.Set         // nil where none are followed
+	creds    *stream.Credentials // those of tls, nil without
 }
 
 // openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
@@ -50,7 +54,7 @@ func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err err
 
 // syslogSource describes an input of syslog messages. local is true where headers never have a host name.
 func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
-	d, err := receiver.ByName(cfg.SyslogFormat, local)
+	d, err := syslog.NewDialect(cfg.SyslogFormat, local)
 	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Wrapped: cfg.SyslogLogLines, Dialect: d}, err
 }
 
@@ -76,20 +80,20 @@ func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
 func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
 	switch s.role {
 	case roleUDP:
-		u, err := receiver.PassedUDP(s.FD, src, p, udpOptions(cfg))
+		u, err := datagram.PassedUDP(s.FD, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
 		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
 	case roleUnixgram:
-		u, err := receiver.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
+		u, err := datagram.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
 		if err != nil {
 			return err
 		}
 		p.Local()
 		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
 	case roleTCP:
-		t, err := receiver.PassedTCP(s.FD, src, p, tcpOptions(cfg))
+		t, err := stream.PassedTCP(s.FD, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -98,7 +102,7 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 		if err := in.loadCredentials(cfg); err != nil {
 			return err
 		}
-		t, err := receiver.PassedTLS(s.FD, src, p, in.creds, tcpOptions(cfg))
+		t, err := stream.PassedTLS(s.FD, src, p, in.creds, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -109,16 +113,16 @@ func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Sou
 	return nil
 }
 
-func unixgramOptions(cfg *Config) receiver.UnixgramOptions {
-	return receiver.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
+func unixgramOptions(cfg *Config) datagram.UnixgramOptions {
+	return datagram.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
 }
 
-func udpOptions(cfg *Config) receiver.UDPOptions {
-	return receiver.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+func udpOptions(cfg *Config) datagram.UDPOptions {
+	return datagram.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-func tcpOptions(cfg *Config) receiver.TCPOptions {
-	return receiver.TCPOptions{MaxConnections: cfg.share().stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+func tcpOptions(cfg *Config) stream.TCPOptions {
+	return stream.TCPOptions{MaxConnections: cfg.share().stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
 func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
@@ -129,7 +133,7 @@ func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	u, err := receiver.ListenUnixgram(cfg.ListenUnixgram, src, p, unixgramOptions(cfg))
+	u, err := datagram.ListenUnixgram(cfg.ListenUnixgram, src, p, unixgramOptions(cfg))
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		u, err := receiver.ListenUDP(addr, src, p, udpOptions(cfg))
+		u, err := datagram.ListenUDP(addr, src, p, udpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -163,7 +167,7 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTCP(addr, src, p, tcpOptions(cfg))
+		t, err := stream.ListenTCP(addr, src, p, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -177,7 +181,7 @@ func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
 // loadCredentials loads those that all TLS inputs share, once.
 func (in *inputs) loadCredentials(cfg *Config) (err error) {
 	if in.creds == nil {
-		in.creds, err = receiver.LoadCredentials(cfg.TLS)
+		in.creds, err = stream.LoadCredentials(cfg.TLS)
 	}
 	return err
 }
@@ -194,7 +198,7 @@ func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
 		if err != nil {
 			return err
 		}
-		t, err := receiver.ListenTLS(addr, src, p, in.creds, tcpOptions(cfg))
+		t, err := stream.ListenTLS(addr, src, p, in.creds, tcpOptions(cfg))
 		if err != nil {
 			return err
 		}
@@ -211,7 +215,7 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	if len(cfg.Files) == 0 {
 		return nil
 	}
-	lines, err := receiver.ParseLineFormat(cfg.LineFormat)
+	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
 		return err
 	}
@@ -220,15 +224,15 @@ func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
 	if i := slices.Index(paths, "-"); i >= 0 {
 		paths = slices.Delete(paths, i, i+1)
 		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Wrapped: cfg.SyslogLogLines, Dialect: lines}
-		in.tasks = append(in.tasks, receiver.NewStdin(cfg.Stdin, src, p))
+		in.tasks = append(in.tasks, stream.NewStdin(cfg.Stdin, src, p))
 		p.Input(src.Input)
 	}
 	if len(paths) == 0 {
 		return nil
 	}
-	in.files, err = receiver.FollowFiles(receiver.FileSetOptions{
+	in.files, err = follow.NewSet(follow.SetOptions{
 		Paths: paths,
-		File: receiver.FileOptions{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
+		File: follow.Options{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
 			Descriptors: cfg.share().logs},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
@@ -306,7 +310,7 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 		log.Info("input", "from", t.String())
 	}
 	for _, u := range in.udp {
-		if want, got := int(cfg.ReceiveBuffer), u.BufferBytes(); got < want {
+		if want, got := int(cfg.ReceiveBuffer), u.Status().Buffer; got < want {
 			log.Warn("the kernel granted a smaller receive buffer than asked: bursts may be dropped",
 				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
@@ -328,11 +332,12 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 func (in *inputs) live() metrics.Live {
 	var l metrics.Live
 	if len(in.udp) > 0 {
-		s := metrics.Socket{Input: "udp", Datagram: true, Buffer: in.udp[0].BufferBytes()}
+		s := metrics.Socket{Input: "udp", Datagram: true, Buffer: in.udp[0].Status().Buffer}
 		for _, u := range in.udp {
-			s.Drops += u.Drops()
-			s.Errors += u.ReadErrors()
-			s.Buffer = min(s.Buffer, u.BufferBytes())
+			st := u.Status()
+			s.Drops += st.Drops
+			s.Errors += st.Errors
+			s.Buffer = min(s.Buffer, st.Buffer)
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
@@ -349,9 +354,10 @@ func (in *inputs) live() metrics.Live {
 	if len(in.unixgram) > 0 {
 		s := metrics.Socket{Input: "unixgram", File: true, InPlace: true}
 		for _, u := range in.unixgram {
-			s.Errors += u.ReadErrors()
-			s.Rebinds += u.Rebinds()
-			s.InPlace = s.InPlace && u.InPlace()
+			st := u.Status()
+			s.Errors += st.Errors
+			s.Rebinds += st.Rebinds
+			s.InPlace = s.InPlace && st.InPlace
 		}
 		l.Sockets = append(l.Sockets, s)
 	}
@@ -365,15 +371,15 @@ func (in *inputs) live() metrics.Live {
 
 // A socketWatch tells once when a socket file has gone or been replaced, and when it is in place again.
 type socketWatch struct {
-	sockets []*receiver.Unixgram
+	sockets []*datagram.Unixgram
 	log     *slog.Logger
 }
 
 // Run implements task.
 func (w socketWatch) Run(ctx context.Context) error {
-	lost := map[*receiver.Unixgram]bool{}
-	rebinds := map[*receiver.Unixgram]uint64{}
-	unsure := map[*receiver.Unixgram]bool{}
+	lost := map[*datagram.Unixgram]bool{}
+	rebinds := map[*datagram.Unixgram]uint64{}
+	unsure := map[*datagram.Unixgram]bool{}
 	for _, u := range w.sockets {
 		unsure[u] = w.tellUnsure(u)
 	}
@@ -386,7 +392,8 @@ func (w socketWatch) Run(ctx context.Context) error {
 		case <-look.C:
 		}
 		for _, u := range w.sockets {
-			n, inPlace := u.Rebinds(), u.InPlace()
+			st := u.Status()
+			n, inPlace := st.Rebinds, st.InPlace
 			switch {
 			case ctx.Err() != nil: // the file goes at the end
 				return nil
@@ -405,8 +412,8 @@ func (w socketWatch) Run(ctx context.Context) error {
 }
 
 // tellUnsure warns where nobody can say whose the socket file is.
-func (w socketWatch) tellUnsure(u *receiver.Unixgram) bool {
-	err := u.Unsure()
+func (w socketWatch) tellUnsure(u *datagram.Unixgram) bool {
+	err := u.Status().Unsure
 	if err == nil {
 		return false
 	}
@@ -419,22 +426,23 @@ func (w socketWatch) tellUnsure(u *receiver.Unixgram) bool {
 func (socketWatch) String() string { return "socket watch" }
 
 // streams adds up the listeners of one kind.
-func streams(input string, listeners []*receiver.TCP) metrics.Socket {
+func streams(input string, listeners []*stream.TCP) metrics.Socket {
 	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
 	for _, t := range listeners {
-		s.Connections += t.Connections()
-		s.Errors += t.AcceptErrors() + t.TLSErrors()
-		for reason, n := range t.Refused() {
+		st := t.Status()
+		s.Connections += st.Connections
+		s.Errors += st.Errors
+		for reason, n := range st.Refused {
 			s.Refused[reason] += n
 		}
 	}
 	return s
 }
 
-func fileStatus(s receiver.FileStatus) metrics.File {
+func fileStatus(s follow.Status) metrics.File {
 	gaps := map[string]uint64{}
 	for reason, n := range s.Gaps {
-		gaps[receiver.FileGap(reason).String()] = n
+		gaps[follow.Gap(reason).String()] = n
 	}
 	return metrics.File{Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations, Rotations: s.Rotations,
 		Gaps: gaps, Errors: s.Errors, OK: s.Err == nil}

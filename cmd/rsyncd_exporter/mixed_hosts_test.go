@@ -10,6 +10,7 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -20,7 +21,7 @@ func TestMixedHostsAreWarnedOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: receiver.Auto{}}
+	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	from := func(host string, last ...byte) {
 		for _, n := range last {
 			message := fmt.Appendf(nil, "<30>Nov 23 18:40:52 %s rsyncd[505]: connect from localhost (127.0.0.1)", host)

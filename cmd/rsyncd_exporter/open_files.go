@@ -14,7 +14,7 @@ const (
 // A share is how many connections may be open at the same time, and what is left of the open files for followed logs.
 type share struct {
 	http, stream int
-	logs         int // a followed log's descriptor is lower, see receiver.FileOptions.Descriptors; 0: no limit
+	logs         int // a followed log's descriptor is lower, see follow.Options.Descriptors; 0: no limit
 }
 
 // shareOfFiles divides the open files that this process may have (RLIMIT_NOFILE of getrlimit(2)) between scrapers,

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"rsyncd_exporter/pipeline"
-	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/state"
 )
 
@@ -68,7 +68,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 // realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with
 // DynamicUser=. A stranger's link is left for state.Open to refuse.
 func realDir(path string) string {
-	if real, err := receiver.Resolve(path); err == nil {
+	if real, err := follow.Resolve(path); err == nil {
 		return real
 	}
 	return path
@@ -81,7 +81,7 @@ func (k *kept) setAside(reason error, log *slog.Logger) {
 }
 
 // followed returns what is known of the followed files, nil if nothing is.
-func (k *kept) followed() *receiver.FileSetState {
+func (k *kept) followed() *follow.SetState {
 	if k.state == nil {
 		return nil
 	}

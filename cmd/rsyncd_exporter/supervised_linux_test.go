@@ -14,6 +14,7 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/datagram"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -103,7 +104,7 @@ func TestWatchdogIsNotFedByTheDead(t *testing.T) {
 		block       func(t *testing.T, b blockedSink, p *pipeline.Pipeline) (tasks []task, hearts []heart)
 	}{
 		{"reader", "udp 127.0.0.1:0", func(t *testing.T, b blockedSink, p *pipeline.Pipeline) ([]task, []heart) {
-			u, err := receiver.ListenUDP("127.0.0.1:0", receiver.Source{Name: "udp 127.0.0.1:0"}, b, receiver.UDPOptions{})
+			u, err := datagram.ListenUDP("127.0.0.1:0", receiver.Source{Name: "udp 127.0.0.1:0"}, b, datagram.UDPOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

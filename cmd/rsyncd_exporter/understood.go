@@ -8,6 +8,7 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -121,13 +122,13 @@ func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 // hasTag says whether a message has a header that is read, with a program's name.
 func hasTag(message string) bool {
 	var m receiver.Message
-	return (receiver.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
+	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
 }
 
 // isLogLine says whether a text is a line of rsync's own log file.
 func isLogLine(text string) bool {
 	m := receiver.Message{Text: []byte(text)}
-	return m.Unwrap()
+	return syslog.Unwrap(&m)
 }
 
 // tagRemedy is for messages whose tag isn't in TAGS.

@@ -8,6 +8,7 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -37,11 +38,11 @@ func newWarned(t *testing.T, args ...string) *warned {
 // receive delivers n messages to an input.
 func (w *warned) receive(n int, input, name, message string) {
 	w.t.Helper()
-	d, err := receiver.ByName("auto", false)
+	d, err := syslog.NewDialect("auto", false)
 	src := receiver.Source{Input: input, Name: name, Wrapped: w.m.cfg.SyslogLogLines, Dialect: d}
 	if input == "file" {
 		src.Scope = 2
-		src.Dialect, err = receiver.ParseLineFormat(w.m.cfg.LineFormat)
+		src.Dialect, err = syslog.ParseLineFormat(w.m.cfg.LineFormat)
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Each minute, spread over it: a pull, a push with its backup, and what must fail: a missing file, a wrong password, a wrong module.
+# Spread over each minute: a pull, a push and a backup, and three transfers that must fail (a missing
+# file, a wrong password, a wrong module).
 set -eu
 url=rsync://localhost
 transfer() { rsync --quiet --timeout=20 --contimeout=10 -a "$@" || echo "traffic: rsync ended with code $?"; }

@@ -1,8 +1,9 @@
 //go:build linux
 
-// Backlogbench measures whom a backlog holds up. While the exporter, a process of its own, reads a big log file, messages of real daemons come
-// over its unix socket and UDP, each sent by a call that may block, as syslog(3)'s does, and /metrics is scraped; then the same for as long
-// without a backlog. It fails where a message or a line is missing. See `make bench-backlog`.
+// Backlogbench measures whom a backlog holds up. While the exporter, a process of its own, reads a
+// big log file, messages of real daemons come over its unix socket and UDP, each sent by a call
+// that may block, as syslog(3)'s does, and /metrics is scraped; then the same for as long without a
+// backlog. It fails where a message or a line is missing. See `make bench-backlog`.
 package main
 
 import (
@@ -39,7 +40,8 @@ type bench struct {
 	messages [][]byte // that are sent
 }
 
-// run makes two backlogs of one file: what was logged while the exporter was down, and what is there at its first start.
+// run makes two backlogs of one file: what was logged while the exporter was down, and what is
+// there at its first start.
 func (b *bench) run() error {
 	dir, err := os.MkdirTemp("", "backlog")
 	if err != nil {
@@ -61,7 +63,8 @@ func (b *bench) run() error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d lines, %d MiB; %d messages a second over the unix socket, and over UDP\n", grown, b.mebibytes, b.rate)
+	fmt.Printf("%d lines, %d MiB; %d messages a second over the unix socket, and over UDP\n", grown, b.mebibytes,
+		b.rate)
 	return errors.Join(
 		b.measure("restart after the log has grown", filepath.Join(dir, "state"), log, grown, before+grown),
 		b.measure("first start with FILE_START=beginning", filepath.Join(dir, "new"), log, before+grown, before+grown))
@@ -99,7 +102,8 @@ func (b *bench) readOnce(stateDir, log string, lines int64) error {
 	}
 }
 
-// measure starts the exporter on a backlog, prints what messages and scrapes waited for, and checks the counts.
+// measure starts the exporter on a backlog, prints what messages and scrapes waited for, and checks
+// the counts.
 func (b *bench) measure(title, stateDir, log string, backlog, all int64) error {
 	p, err := b.start(stateDir, log)
 	if err != nil {
@@ -147,7 +151,8 @@ const (
 	udpDrops     = `rsyncd_exporter_socket_drops_total{input="udp"}`
 )
 
-// check compares the counters with what was sent and logged, as soon as all has come, and says what differs.
+// check compares the counters with what was sent and logged, as soon as all has come, and says what
+// differs.
 func check(p *process, unixSent, udpSent int, lines int64) error {
 	var s map[string]float64
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -160,7 +165,8 @@ func check(p *process, unixSent, udpSent int, lines int64) error {
 			break
 		}
 	}
-	fmt.Printf("unix socket: %d sent, %.0f received; UDP: %d sent, %.0f received, %.0f dropped by the kernel; file: %d lines, %.0f received\n",
+	fmt.Printf("unix socket: %d sent, %.0f received; UDP: %d sent, %.0f received, %.0f dropped by the kernel; "+
+		"file: %d lines, %.0f received\n",
 		unixSent, s[unixReceived], udpSent, s[udpReceived], s[udpDrops], lines, s[fileReceived])
 	var wrong []error
 	for _, c := range []struct {

@@ -29,7 +29,8 @@ type process struct {
 	unix, udp int // sockets that are connected to it and block
 }
 
-// start starts the exporter and returns when its sockets are open, which is long before it is ready. The program ends with the bench.
+// start starts the exporter and returns when its sockets are open, which is long before it is
+// ready. The program ends with the bench.
 func (b *bench) start(stateDir, log string) (*process, error) {
 	if err := os.MkdirAll(stateDir, 0o755); err != nil {
 		return nil, err
@@ -41,14 +42,16 @@ func (b *bench) start(stateDir, log string) (*process, error) {
 	}
 	address, socket := fmt.Sprintf("127.0.0.1:%d", port), filepath.Join(filepath.Dir(log), "log")
 	p.url = "http://" + address
-	p.cmd = exec.Command(b.exporter, "--file="+log, "--file-start=beginning", "--state-dir="+stateDir, "--listen-unixgram="+socket,
+	p.cmd = exec.Command(b.exporter, "--file="+log, "--file-start=beginning", "--state-dir="+stateDir,
+		"--listen-unixgram="+socket,
 		"--listen-udp="+address, "--http-listen="+address, "--log-level=warn")
 	p.cmd.Stderr = os.Stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(10 * time.Second); !p.healthy(); time.Sleep(time.Millisecond) { // HTTP is served once the sockets are open
+	// HTTP is served once the sockets are open
+	for end := time.Now().Add(10 * time.Second); !p.healthy(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			p.stop()
 			return nil, fmt.Errorf("%s doesn't answer at %s after 10 s", b.exporter, p.url)
@@ -74,7 +77,8 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// connect returns a datagram socket whose sends block. Go's own would wait in the poller, and that would be measured too.
+// connect returns a datagram socket whose sends block. Go's own would wait in the poller, and that
+// would be measured too.
 func connect(family int, to unix.Sockaddr) (int, error) {
 	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -106,7 +110,8 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// A phase is what was measured in some time: what each send and each scrape took, and how often which code was the answer.
+// A phase is what was measured in some time: what each send and each scrape took, and how often
+// which code was the answer.
 type phase struct {
 	unix, udp, scrapes durations
 	codes              map[int]int
@@ -148,7 +153,8 @@ func (p *process) load(messages [][]byte, rate int, done func(answer) bool) (pha
 	return ph, err
 }
 
-// send sends messages at the rate until ctx ends. After a send that blocked it makes up for the time.
+// send sends messages at the rate until ctx ends. After a send that blocked it makes up for the
+// time.
 func send(ctx context.Context, fd int, messages [][]byte, rate int) (waits durations, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -55,7 +55,8 @@ func Start(t testing.TB, width, height int) *Browser {
 	return b
 }
 
-// listen notes what is wrong with a page: resources that didn't load, and exceptions of its scripts.
+// listen notes what is wrong with a page: resources that didn't load, and exceptions of its
+// scripts.
 func (b *Browser) listen(event any) {
 	var fault string
 	switch e := event.(type) {
@@ -81,7 +82,8 @@ func (b *Browser) listen(event any) {
 	b.faults = append(b.faults, fault)
 }
 
-// Faults returns what went wrong on the page so far: resources that didn't load, and exceptions of its scripts.
+// Faults returns what went wrong on the page so far: resources that didn't load, and exceptions of
+// its scripts.
 func (b *Browser) Faults() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,7 +109,8 @@ func (b *Browser) Open(t testing.TB, url string) {
 // Wait waits until the JavaScript expression is true on the page. What says what for.
 func (b *Browser) Wait(t testing.TB, what, expression string) {
 	t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience))); err != nil {
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression,
+		chromedp.WithPollingTimeout(patience))); err != nil {
 		t.Fatalf("waiting for %s: %v; what went wrong on the page: %q", what, err, b.Faults())
 	}
 }

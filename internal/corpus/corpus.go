@@ -1,4 +1,5 @@
-// Package corpus reads the recorded datagrams and log lines under testdata, for tests and benchmarks.
+// Package corpus reads the recorded datagrams and log lines under testdata, for tests and
+// benchmarks.
 package corpus
 
 import (
@@ -8,7 +9,8 @@ import (
 	"strconv"
 )
 
-// Datagrams reads a .raw file: one datagram a line as "LEN SP TEXT", the text escaped as Unescape undoes it.
+// Datagrams reads a .raw file: one datagram a line as "LEN SP TEXT", the text escaped as Unescape
+// undoes it.
 func Datagrams(path string) ([][]byte, error) {
 	dump, err := os.ReadFile(path)
 	if err != nil {
@@ -28,7 +30,8 @@ func Datagrams(path string) ([][]byte, error) {
 	return all, nil
 }
 
-// Unescape undoes the dumps' escapes: \\ for a backslash, \n for a line feed, \xNN for other bytes. A wrong one gives a wrong length.
+// Unescape undoes the dumps' escapes: \\ for a backslash, \n for a line feed, \xNN for other bytes.
+// A wrong one gives a wrong length.
 func Unescape(text []byte) []byte {
 	var d []byte
 	for i := 0; i < len(text); i++ {

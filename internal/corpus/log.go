@@ -12,8 +12,9 @@ import (
 
 var pidField = regexp.MustCompile(`(?m)^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )\[(\d+)\] `)
 
-// AppendLog appends the recorded lines of the log files in dir (testdata/corpus/file) to a log file again and again, up to size bytes of them, and
-// returns how many lines that are. Each pass has pids of its own, so that its sessions are new ones.
+// AppendLog appends the recorded lines of the log files in dir (testdata/corpus/file) to a log file
+// again and again, up to size bytes of them, and returns how many lines that are. Each pass has
+// pids of its own, so that its sessions are new ones.
 func AppendLog(path, dir string, size int64) (lines int64, err error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil || len(names) == 0 {

@@ -21,6 +21,8 @@ import (
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -136,8 +138,8 @@ func readFile(path, profile string) error {
 		defer pprof.StopCPUProfile()
 	}
 	sink := &counter{Sink: p}
-	f, err := receiver.FollowFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: receiver.Lines{}},
-		receiver.FileOptions{Path: path, FromBeginning: true}, sink)
+	f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: syslog.Lines{}},
+		follow.Options{Path: path, FromBeginning: true}, sink)
 	if err != nil {
 		return err
 	}

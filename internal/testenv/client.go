@@ -13,15 +13,17 @@ import (
 	"time"
 )
 
-// Client is a connection to an rsync daemon that says whatever the test wants: it speaks the daemon protocol up to the point where the
-// daemon logs what it is told. Everything it sends goes to 127.0.0.1.
+// Client is a connection to an rsync daemon that says whatever the test wants: it speaks the daemon
+// protocol up to the point where the daemon logs what it is told. Everything it sends goes to
+// 127.0.0.1.
 type Client struct {
 	conn     net.Conn
 	in       *bufio.Reader
 	received chan int64 // bytes read behind the handshake, sent when the daemon has hung up; nil before
 }
 
-// Dial connects to the daemon and exchanges greetings. Protocol 31 is the last one without a negotiation of digests.
+// Dial connects to the daemon and exchanges greetings. Protocol 31 is the last one without a
+// negotiation of digests.
 func Dial(t testing.TB, r *Rsyncd) *Client {
 	t.Helper()
 	conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", r.Port))
@@ -58,8 +60,8 @@ func (c *Client) line(t testing.TB) string {
 	return strings.TrimSuffix(line, "\n")
 }
 
-// AskFor asks for a module and returns the daemon's answer: "@RSYNCD: OK", "@RSYNCD: AUTHREQD …" or "@ERROR: …". A module that holds a
-// line feed is the daemon's word up to there.
+// AskFor asks for a module and returns the daemon's answer: "@RSYNCD: OK", "@RSYNCD: AUTHREQD …" or
+// "@ERROR: …". A module that holds a line feed is the daemon's word up to there.
 func (c *Client) AskFor(t testing.TB, module string) string {
 	t.Helper()
 	c.Send(t, module+"\n")
@@ -70,16 +72,19 @@ func (c *Client) AskFor(t testing.TB, module string) string {
 	}
 }
 
-// Authenticate answers "AUTHREQD" with a user's name and a response that is wrong, and returns what the daemon says to it.
+// Authenticate answers "AUTHREQD" with a user's name and a response that is wrong, and returns what
+// the daemon says to it.
 func (c *Client) Authenticate(t testing.TB, user string) string {
 	t.Helper()
 	return c.AskFor(t, user+" wrong")
 }
 
-// Pull asks to have the path sent, "mirror/README", after the module was granted. From here on Log can write, until Finish or Hangup.
+// Pull asks to have the path sent, "mirror/README", after the module was granted. From here on Log
+// can write, until Finish or Hangup.
 func (c *Client) Pull(t testing.TB, path string) {
 	t.Helper()
-	// Without an 'i' behind "-e." the file list comes at once, and Finish needs to know nothing of it (compat.c: set_allow_inc_recurse).
+	// Without an 'i' behind "-e." the file list comes at once, and Finish needs to know nothing of
+	// it (compat.c: set_allow_inc_recurse).
 	c.Send(t, strings.Join([]string{"--server", "--sender", "-re.", ".", path, "", ""}, "\x00"))
 	c.received = make(chan int64, 1)
 	go func() {
@@ -88,10 +93,12 @@ func (c *Client) Pull(t testing.TB, path string) {
 	}()
 }
 
-// A Message is a kind of message that a daemon writes into its log for its client (rsync.h: enum msgcode).
+// A Message is a kind of message that a daemon writes into its log for its client (rsync.h: enum
+// msgcode).
 type Message byte
 
-// The kinds: MessageInfo is logged with severity info, the errors with warning; MessageDeleted is a name for a "del." line.
+// The kinds: MessageInfo is logged with severity info, the errors with warning; MessageDeleted is a
+// name for a "del." line.
 const (
 	messageData       Message = 0
 	MessageErrorXfer  Message = 1
@@ -112,17 +119,19 @@ func (c *Client) Log(t testing.TB, kind Message, text string) {
 // Start ends the list of filters, whereupon the daemon sends its list of files.
 func (c *Client) Start(t testing.TB) { c.Log(t, messageData, "\x00\x00\x00\x00") }
 
-// Finish plays the rest of a pull that wants no file, after Start, waits for the daemon's end and returns how many bytes it sent. The
-// daemon then logs its summary.
+// Finish plays the rest of a pull that wants no file, after Start, waits for the daemon's end and
+// returns how many bytes it sent. The daemon then logs its summary.
 func (c *Client) Finish(t testing.TB) int64 {
 	t.Helper()
-	c.Log(t, messageData, "\x00\x00\x00\x00\x00") // NDX_DONE for each of the two phases and their end, and twice for good-bye
+	// NDX_DONE for each of the two phases and their end, and twice for good-bye
+	c.Log(t, messageData, "\x00\x00\x00\x00\x00")
 	n := <-c.received
 	c.conn.Close()
 	return n
 }
 
-// Hangup ends the connection before its time, once the daemon has read what was sent. The daemon then logs an error.
+// Hangup ends the connection before its time, once the daemon has read what was sent. The daemon
+// then logs an error.
 func (c *Client) Hangup(t testing.TB) {
 	t.Helper()
 	if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {

@@ -26,16 +26,20 @@ import (
 type Rsyncd struct {
 	*Process
 	Port int
-	Conf string // its rsyncd.conf, a copy of rsyncd.conf.example; the daemon reads it again at each connection, so it may be changed
+	// its rsyncd.conf, a copy of rsyncd.conf.example; the daemon reads it again at each connection,
+	// so it may be changed
+	Conf string
 
 	dir     string
 	address string
 	attr    *syscall.SysProcAttr // of the daemon's process; nil: nothing particular
 }
 
-// StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log, through a /dev/log of its own. With an
-// empty log it has the machine's /dev/log, and args had better hold --log-file. The module "mirror" has the files README (5,000 bytes) and
-// release.iso (300,000); "incoming" and "backup" are empty and writable, the latter for the user alice; see Rsync for her password.
+// StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log,
+// through a /dev/log of its own. With an empty log it has the machine's /dev/log, and args had
+// better hold --log-file. The module "mirror" has the files README (5,000 bytes) and release.iso
+// (300,000); "incoming" and "backup" are empty and writable, the latter for the user alice; see
+// Rsync for her password.
 func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	t.Helper()
 	dir := Dir(t)
@@ -52,16 +56,17 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	return r
 }
 
-// StartRsyncdConf starts a daemon on the text of an rsyncd.conf that logs as StartRsyncd's does and listens on the loopback address. In the
-// text, DIR stands for the daemon's directory dir; its modules, which exist when the daemon starts and anybody may write to, lie in
-// DIR/modules.
+// StartRsyncdConf starts a daemon on the text of an rsyncd.conf that logs as StartRsyncd's does and
+// listens on the loopback address. In the text, DIR stands for the daemon's directory dir; its
+// modules, which exist when the daemon starts and anybody may write to, lie in DIR/modules.
 func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
 	return startRsyncdConf(t, nil, dir, address, log, text)
 }
 
-// StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its own, as in a container. It logs the
-// namespace's process ids, which are the same at each start, and its sessions die with it.
+// StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its
+// own, as in a container. It logs the namespace's process ids, which are the same at each start,
+// and its sessions die with it.
 func StartContainedRsyncd(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
 	return startRsyncdConf(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, dir, address, log, text)
@@ -114,7 +119,8 @@ func (r *Rsyncd) URL(user, path string) string {
 	return fmt.Sprintf("rsync://%s%s/%s", user, net.JoinHostPort(r.address, strconv.Itoa(r.Port)), path)
 }
 
-// Password is what Rsync offers: that of alice, whom rsyncd.conf.example lets write to the module "backup".
+// Password is what Rsync offers: that of alice, whom rsyncd.conf.example lets write to the module
+// "backup".
 const Password = "secret"
 
 // StartRsync starts an rsync client, which offers every daemon the password of alice.
@@ -156,7 +162,8 @@ func ParseStats(t testing.TB, output string) Stats {
 	}
 }
 
-// Rsync runs an rsync client to its end and returns its exit code and output. It offers every daemon the password of alice.
+// Rsync runs an rsync client to its end and returns its exit code and output. It offers every
+// daemon the password of alice.
 func Rsync(t testing.TB, args ...string) (code int, output string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -180,11 +187,12 @@ type Forwarder struct {
 	command        []string
 }
 
-// Start starts the daemon again, once it has ended: with the same configuration, in the same directory.
+// Start starts the daemon again, once it has ended: with the same configuration, in the same
+// directory.
 func (f *Forwarder) Start(t testing.TB) {
 	t.Helper()
-	// What a killed daemon leaves behind: rsyslogd doesn't start beside a file with the id of a living process, and a socket
-	// that nobody reads is found out only at the first message.
+	// What a killed daemon leaves behind: rsyslogd doesn't start beside a file with the id of a
+	// living process, and a socket that nobody reads is found out only at the first message.
 	for _, file := range []string{f.Socket, filepath.Join(filepath.Dir(f.Socket), "pid")} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Fatal(err)
@@ -194,7 +202,8 @@ func (f *Forwarder) Start(t testing.TB) {
 	f.Ready(t, f.name+"'s socket", func() bool { return answers(f.Socket) })
 }
 
-// AddTag adds a syslog tag to the filter, as the file in deploy says that one does, and starts the daemon anew.
+// AddTag adds a syslog tag to the filter, as the file in deploy says that one does, and starts the
+// daemon anew.
 func (f *Forwarder) AddTag(t testing.TB, tag string) {
 	t.Helper()
 	if f.name == "syslog-ng" {
@@ -245,17 +254,19 @@ func (f *Forwarder) Queued(t testing.TB, text string) bool {
 	return false
 }
 
-// StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf", whose target becomes 127.0.0.1:port.
+// StartRsyslog starts rsyslogd with one of the files in deploy/rsyslog, "rsyncd_exporter-udp.conf",
+// whose target becomes 127.0.0.1:port.
 func StartRsyslog(t testing.TB, file string, port int) *Forwarder {
 	t.Helper()
 	return startRsyslog(t, "rsyslogd", file, "5514", strconv.Itoa(port))
 }
 
-// StartRsyslogTLS starts rsyslogd with deploy/rsyslog/rsyncd_exporter-tls.conf. Its certificates are those of testpki.Write in pki; the
-// server's has the name localhost.
+// StartRsyslogTLS starts rsyslogd with deploy/rsyslog/rsyncd_exporter-tls.conf. Its certificates
+// are those of testpki.Write in pki; the server's has the name localhost.
 func StartRsyslogTLS(t testing.TB, pki string, port int) *Forwarder {
 	t.Helper()
-	return startRsyslog(t, "rsyslogd-tls", "rsyncd_exporter-tls.conf", "\"6514\"", fmt.Sprintf("%q", strconv.Itoa(port)),
+	return startRsyslog(t, "rsyslogd-tls", "rsyncd_exporter-tls.conf", "\"6514\"",
+		fmt.Sprintf("%q", strconv.Itoa(port)),
 		"/etc/rsyslog.d/tls", pki, "\"exporter.example.org\"", "\"localhost\"")
 }
 
@@ -275,23 +286,27 @@ include(file=%q mode="required")
 	return f
 }
 
-// StartSyslogNG starts syslog-ng with one of the files in deploy/syslog-ng, whose destination becomes 127.0.0.1:port.
+// StartSyslogNG starts syslog-ng with one of the files in deploy/syslog-ng, whose destination
+// becomes 127.0.0.1:port.
 func StartSyslogNG(t testing.TB, file string, port int) *Forwarder {
 	t.Helper()
 	return startSyslogNG(t, file, "5514", strconv.Itoa(port))
 }
 
-// StartSyslogNGNetwork is StartSyslogNG with rsyncd_exporter-tcp.conf and the network() driver, whose frames end with a line feed.
+// StartSyslogNGNetwork is StartSyslogNG with rsyncd_exporter-tcp.conf and the network() driver,
+// whose frames end with a line feed.
 func StartSyslogNGNetwork(t testing.TB, port int) *Forwarder {
 	t.Helper()
 	return startSyslogNG(t, "rsyncd_exporter-tcp.conf", "5514", strconv.Itoa(port), "    syslog(", "    network(")
 }
 
-// StartSyslogNGTLS starts syslog-ng with deploy/syslog-ng/rsyncd_exporter-tls.conf and the certificates of testpki.Write in pki. The driver
-// is "syslog", or "network", whose frames end with a line feed.
+// StartSyslogNGTLS starts syslog-ng with deploy/syslog-ng/rsyncd_exporter-tls.conf and the
+// certificates of testpki.Write in pki. The driver is "syslog", or "network", whose frames end with
+// a line feed.
 func StartSyslogNGTLS(t testing.TB, driver, pki string, port int) *Forwarder {
 	t.Helper()
-	return startSyslogNG(t, "rsyncd_exporter-tls.conf", "port(6514)", fmt.Sprintf("port(%d)", port), "/etc/syslog-ng/tls", pki,
+	return startSyslogNG(t, "rsyncd_exporter-tls.conf", "port(6514)", fmt.Sprintf("port(%d)", port),
+		"/etc/syslog-ng/tls", pki,
 		"    syslog(", "    "+driver+"(")
 }
 
@@ -304,9 +319,11 @@ func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	}
 	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket, f.deployed), 0o644)
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket,
+		f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
-		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"), "--control=" + filepath.Join(dir, "ctl")}
+		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"),
+		"--control=" + filepath.Join(dir, "ctl")}
 	f.Start(t)
 	return f
 }
@@ -327,8 +344,8 @@ type Prometheus struct {
 	URL string
 }
 
-// StartPrometheus starts Prometheus with deploy/prometheus/prometheus.yml, whose target becomes the address, "127.0.0.1:8080". It scrapes
-// every second.
+// StartPrometheus starts Prometheus with deploy/prometheus/prometheus.yml, whose target becomes the
+// address, "127.0.0.1:8080". It scrapes every second.
 func StartPrometheus(t testing.TB, target string) *Prometheus {
 	t.Helper()
 	return StartPrometheusEvery(t, "1s", target)
@@ -339,9 +356,11 @@ func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
 	t.Helper()
 	dir := Dir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
-	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s", "scrape_interval: "+interval)
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s",
+		"scrape_interval: "+interval)
 	p := &Prometheus{URL: "http://" + address}
-	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf,
+		"--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=warn"))
 	p.Ready(t, "Prometheus to be ready", func() bool {
 		resp, err := http.Get(p.URL + "/-/ready")
@@ -354,7 +373,8 @@ func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
 	return p
 }
 
-// Query evaluates a PromQL expression now. The result is the sum of the answer's samples; ok is false when it has none.
+// Query evaluates a PromQL expression now. The result is the sum of the answer's samples; ok is
+// false when it has none.
 func (p *Prometheus) Query(t testing.TB, expr string) (sum float64, ok bool) {
 	t.Helper()
 	resp, err := http.Get(p.URL + "/api/v1/query?query=" + url.QueryEscape(expr))

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Tortured returns how often a test does something: short as a rule, long where TORTURE is set, as `make torture` does.
+// Tortured returns how often a test does something: short as a rule, long where TORTURE is set, as
+// `make torture` does.
 func Tortured(short, long int) int {
 	if os.Getenv("TORTURE") != "" {
 		return long
@@ -15,7 +16,8 @@ func Tortured(short, long int) int {
 	return short
 }
 
-// Seed returns the seed of a random test: SEED where that is set, to play a failure again. It is printed when the test fails or is verbose.
+// Seed returns the seed of a random test: SEED where that is set, to play a failure again. It is
+// printed when the test fails or is verbose.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
 	seed := rand.Uint64()

@@ -1,8 +1,9 @@
 //go:build linux
 
-// Package testenv starts the real programs that the exporter works with (rsync daemons, syslog daemons, Prometheus) for tests. Each one
-// runs on the configuration that the repository ships, on ports and in directories of its own; it is ready when its Start function
-// returns and gone when the test ends.
+// Package testenv starts the real programs that the exporter works with (rsync daemons, syslog
+// daemons, Prometheus) for tests. Each one runs on the configuration that the repository ships, on
+// ports and in directories of its own; it is ready when its Start function returns and gone when
+// the test ends.
 package testenv
 
 import (
@@ -44,8 +45,8 @@ func Root(t testing.TB) string {
 	}
 }
 
-// Need returns the path of a program: the machine's, or the one that `make deps` has unpacked. A missing one fails the test, since a
-// skipped test would pass for one that has been run.
+// Need returns the path of a program: the machine's, or the one that `make deps` has unpacked. A
+// missing one fails the test, since a skipped test would pass for one that has been run.
 func Need(t testing.TB, program string) string {
 	t.Helper()
 	if path, err := exec.LookPath(program); err == nil {
@@ -89,7 +90,8 @@ func inChroot(t testing.TB) bool {
 	return true
 }
 
-// Dir returns a new directory that everybody may enter. Its path is short enough for sockets, which t.TempDir's may not be.
+// Dir returns a new directory that everybody may enter. Its path is short enough for sockets, which
+// t.TempDir's may not be.
 func Dir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rx")
@@ -107,8 +109,8 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// Port returns a port that is free for both UDP and TCP. The kernel gives it to nobody who asks for any port, and no
-// two calls return the same one. Nothing reserves it.
+// Port returns a port that is free for both UDP and TCP. The kernel gives it to nobody who asks for
+// any port, and no two calls return the same one. Nothing reserves it.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -144,7 +146,8 @@ func firstEphemeral() int {
 	return usual
 }
 
-// Until polls until the condition holds, and fails the test when it doesn't in time. what completes "waited … for".
+// Until polls until the condition holds, and fails the test when it doesn't in time. what completes
+// "waited … for".
 func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {
@@ -162,13 +165,15 @@ type Process struct {
 	err    error
 }
 
-// Start starts the command, whose output it collects. The process ends with the test, or with the test program if that dies.
+// Start starts the command, whose output it collects. The process ends with the test, or with the
+// test program if that dies.
 func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	return start(t, cmd, func(int) {})
 }
 
-// start is Start, and lets attend run on the thread that has started the process before that waits for its end.
+// start is Start, and lets attend run on the thread that has started the process before that waits
+// for its end.
 func start(t testing.TB, cmd *exec.Cmd, attend func(pid int)) *Process {
 	t.Helper()
 	p := &Process{cmd: cmd, done: make(chan struct{})}
@@ -180,7 +185,8 @@ func start(t testing.TB, cmd *exec.Cmd, attend func(pid int)) *Process {
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	go func() {
-		// The signal comes when the starting thread dies (prctl(2)), so that thread is held as long as the process lives.
+		// The signal comes when the starting thread dies (prctl(2)), so that thread is held as long
+		// as the process lives.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -193,7 +199,8 @@ func start(t testing.TB, cmd *exec.Cmd, attend func(pid int)) *Process {
 	}()
 	if err := <-started; err != nil {
 		if cmd.SysProcAttr.Ptrace && errors.Is(err, syscall.EPERM) {
-			err = fmt.Errorf("%w: this test traces it by ptrace(2), which a sandbox or kernel.yama.ptrace_scope=3 forbids here", err)
+			err = fmt.Errorf("%w: this test traces it by ptrace(2), which a sandbox or "+
+				"kernel.yama.ptrace_scope=3 forbids here", err)
 		}
 		t.Fatalf("starting %q: %v", cmd.Args, err)
 	}
@@ -206,8 +213,8 @@ func start(t testing.TB, cmd *exec.Cmd, attend func(pid int)) *Process {
 	return p
 }
 
-// Stop ends the process, by SIGTERM and, where that isn't obeyed, SIGKILL, and returns how it ended, as exec.Cmd.Wait does. It may be
-// called again.
+// Stop ends the process, by SIGTERM and, where that isn't obeyed, SIGKILL, and returns how it
+// ended, as exec.Cmd.Wait does. It may be called again.
 func (p *Process) Stop() error {
 	_ = p.Signal(syscall.SIGTERM) // it may have ended already
 	select {
@@ -228,8 +235,9 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Ended returns a channel that is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
-// Children returns the ids of the processes that the process has started and that have not been waited for. An rsync daemon has one for each
-// session; the one of an upload has another for what it receives, and so has the client of a download.
+// Children returns the ids of the processes that the process has started and that have not been
+// waited for. An rsync daemon has one for each session; the one of an upload has another for what
+// it receives, and so has the client of a download.
 func (p *Process) Children(t testing.TB) []int {
 	t.Helper()
 	// One file for each thread (proc(5)); rsync has one.
@@ -262,7 +270,8 @@ func (p *Process) Wait(t testing.TB) (code int) {
 // Output returns what the process has written to its standard output and error so far.
 func (p *Process) Output() string { return p.output.String() }
 
-// Ready polls until the condition holds, and fails the test when it doesn't in time or the process ends first.
+// Ready polls until the condition holds, and fails the test when it doesn't in time or the process
+// ends first.
 func (p *Process) Ready(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	Until(t, patience, what, func() bool {
@@ -293,8 +302,8 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// Listening reports whether something on this machine listens on the TCP port. It looks instead of connecting, since rsyncd would log a
-// connection.
+// Listening reports whether something on this machine listens on the TCP port. It looks instead of
+// connecting, since rsyncd would log a connection.
 func Listening(t testing.TB, port int) bool {
 	t.Helper()
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -306,7 +315,8 @@ func Listening(t testing.TB, port int) bool {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(table)) {
-			// sl local_address rem_address st …; 0A is TCP_LISTEN (proc(5), include/net/tcp_states.h).
+			// sl local_address rem_address st …; 0A is TCP_LISTEN (proc(5),
+			// include/net/tcp_states.h).
 			f := strings.Fields(line)
 			if len(f) > 3 && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && f[3] == "0A" {
 				return true
@@ -316,8 +326,9 @@ func Listening(t testing.TB, port int) bool {
 	return false
 }
 
-// rewrite copies one of the repository's files into dir, with replacements (old, new, …), and returns the copy's path. That an old text
-// is missing fails the test: the file has changed and the test with it.
+// rewrite copies one of the repository's files into dir, with replacements (old, new, …), and
+// returns the copy's path. That an old text is missing fails the test: the file has changed and the
+// test with it.
 func rewrite(t testing.TB, file, dir string, replace ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(Root(t), file))

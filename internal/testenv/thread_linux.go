@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OnThrownThread runs f on a thread that ends with it, and waits: what f changes about its thread, such as namespaces,
-// is nobody else's. It is not the first thread, which doesn't end, and is what /proc/self shows.
+// OnThrownThread runs f on a thread that ends with it, and waits: what f changes about its thread,
+// such as namespaces, is nobody else's. It is not the first thread, which doesn't end, and is what
+// /proc/self shows.
 func OnThrownThread(f func()) {
 	done := make(chan struct{})
 	go func() {

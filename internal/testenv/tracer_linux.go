@@ -14,9 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Tracer follows the system calls by which a program touches a directory: those that name it, or what is in it, and those on a descriptor of
-// such. It counts them over all threads, in the order in which they happen, and can kill the program at one of them. Each is two events: it
-// begins, when nothing has been done, and it ends.
+// A Tracer follows the system calls by which a program touches a directory: those that name it, or
+// what is in it, and those on a descriptor of such. It counts them over all threads, in the order
+// in which they happen, and can kill the program at one of them. Each is two events: it begins,
+// when nothing has been done, and it ends.
 type Tracer struct {
 	Dir    string // absolute and without symbolic links
 	KillAt int    // SIGKILL at this event, from 1; 0: never
@@ -31,27 +32,50 @@ type Tracer struct {
 	begun  map[int]string // calls that touch the directory, by thread
 }
 
-// A touch is a system call that can touch a directory. It begins with a descriptor, or with so many pairs of one and a path that is relative to it.
+// A touch is a system call that can touch a directory. It begins with a descriptor, or with so many
+// pairs of one and a path that is relative to it.
 type touch struct {
 	name  string
 	paths int
 }
 
 var touches = map[uint64]touch{
-	unix.SYS_OPENAT: {"openat", 1}, unix.SYS_OPENAT2: {"openat2", 1}, unix.SYS_MKDIRAT: {"mkdirat", 1}, unix.SYS_UNLINKAT: {"unlinkat", 1},
-	unix.SYS_RENAMEAT: {"renameat", 2}, unix.SYS_RENAMEAT2: {"renameat2", 2}, unix.SYS_LINKAT: {"linkat", 2}, unix.SYS_READLINKAT: {"readlinkat", 1},
-	unix.SYS_FACCESSAT: {"faccessat", 1}, unix.SYS_FACCESSAT2: {"faccessat2", 1}, fstatat: {"fstatat", 1}, unix.SYS_STATX: {"statx", 1},
-	unix.SYS_FCHMODAT: {"fchmodat", 1}, unix.SYS_READ: {"read", 0}, unix.SYS_PREAD64: {"pread64", 0}, unix.SYS_GETDENTS64: {"getdents64", 0},
-	unix.SYS_WRITE: {"write", 0}, unix.SYS_WRITEV: {"writev", 0}, unix.SYS_PWRITE64: {"pwrite64", 0}, unix.SYS_FTRUNCATE: {"ftruncate", 0},
-	unix.SYS_FSYNC: {"fsync", 0}, unix.SYS_FDATASYNC: {"fdatasync", 0}, unix.SYS_FLOCK: {"flock", 0}, unix.SYS_FSTAT: {"fstat", 0},
-	unix.SYS_FCHMOD: {"fchmod", 0}, unix.SYS_FCNTL: {"fcntl", 0}, unix.SYS_LSEEK: {"lseek", 0}, unix.SYS_CLOSE: {"close", 0},
+	unix.SYS_OPENAT:     {"openat", 1},
+	unix.SYS_OPENAT2:    {"openat2", 1},
+	unix.SYS_MKDIRAT:    {"mkdirat", 1},
+	unix.SYS_UNLINKAT:   {"unlinkat", 1},
+	unix.SYS_RENAMEAT:   {"renameat", 2},
+	unix.SYS_RENAMEAT2:  {"renameat2", 2},
+	unix.SYS_LINKAT:     {"linkat", 2},
+	unix.SYS_READLINKAT: {"readlinkat", 1},
+	unix.SYS_FACCESSAT:  {"faccessat", 1},
+	unix.SYS_FACCESSAT2: {"faccessat2", 1},
+	fstatat:             {"fstatat", 1},
+	unix.SYS_STATX:      {"statx", 1},
+	unix.SYS_FCHMODAT:   {"fchmodat", 1},
+	unix.SYS_READ:       {"read", 0},
+	unix.SYS_PREAD64:    {"pread64", 0},
+	unix.SYS_GETDENTS64: {"getdents64", 0},
+	unix.SYS_WRITE:      {"write", 0},
+	unix.SYS_WRITEV:     {"writev", 0},
+	unix.SYS_PWRITE64:   {"pwrite64", 0},
+	unix.SYS_FTRUNCATE:  {"ftruncate", 0},
+	unix.SYS_FSYNC:      {"fsync", 0},
+	unix.SYS_FDATASYNC:  {"fdatasync", 0},
+	unix.SYS_FLOCK:      {"flock", 0},
+	unix.SYS_FSTAT:      {"fstat", 0},
+	unix.SYS_FCHMOD:     {"fchmod", 0},
+	unix.SYS_FCNTL:      {"fcntl", 0},
+	unix.SYS_LSEEK:      {"lseek", 0},
+	unix.SYS_CLOSE:      {"close", 0},
 }
 
-// fstatat is the only one that package unix calls otherwise on each machine, and the older calls without "at" are missing on some. Go doesn't
-// use those.
+// fstatat is the only one that package unix calls otherwise on each machine, and the older calls
+// without "at" are missing on some. Go doesn't use those.
 var fstatat = map[string]uint64{"amd64": 262, "arm64": 79}[runtime.GOARCH]
 
-// StartTraced is Start for a program that a Tracer follows. The Tracer belongs to it until the process has ended.
+// StartTraced is Start for a program that a Tracer follows. The Tracer belongs to it until the
+// process has ended.
 func StartTraced(t testing.TB, cmd *exec.Cmd, tracer *Tracer) *Process {
 	t.Helper()
 	if fstatat == 0 {
@@ -61,8 +85,9 @@ func StartTraced(t testing.TB, cmd *exec.Cmd, tracer *Tracer) *Process {
 	return start(t, cmd, tracer.follow)
 }
 
-// follow runs on the thread that has started the process, which therefore is the tracer. When the process has ended it returns, and leaves
-// it to be waited for: whoever waits before would be told of every stop.
+// follow runs on the thread that has started the process, which therefore is the tracer. When the
+// process has ended it returns, and leaves it to be waited for: whoever waits before would be told
+// of every stop.
 func (tr *Tracer) follow(pid int) {
 	tr.pid, tr.begun = pid, map[int]string{}
 	_, err := unix.Wait4(pid, nil, unix.WALL, nil) // it stops when exec has loaded the program
@@ -85,14 +110,16 @@ func (tr *Tracer) follow(pid int) {
 	}
 }
 
-// next waits for what the next thread tells, and lets that go on, unless the process is to die: then no thread begins another call.
+// next waits for what the next thread tells, and lets that go on, unless the process is to die:
+// then no thread begins another call.
 func (tr *Tracer) next() (ended bool, err error) {
 	const ours = unix.WALL | unix.WNOTHREAD // this thread's, not what other tests have started
 	var info struct {                       // siginfo_t of a SIGCHLD
 		_, _, code, _, pid int32
 		_                  [108]byte
 	}
-	err = unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|ours, nil)
+	err = unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)),
+		unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|ours, nil)
 	if err != nil {
 		return err == unix.ECHILD, besides(err, unix.EINTR)
 	}
@@ -127,7 +154,8 @@ func besides(err, expected error) error {
 	return err
 }
 
-// call looks at the system call that a thread begins or ends, and kills the process where it is to die.
+// call looks at the system call that a thread begins or ends, and kills the process where it is to
+// die.
 func (tr *Tracer) call(thread int) error {
 	var info struct { // struct ptrace_syscall_info
 		op   uint8
@@ -136,7 +164,8 @@ func (tr *Tracer) call(thread int) error {
 		args [6]uint64
 		_    [8]byte
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_GET_SYSCALL_INFO, uintptr(thread), unsafe.Sizeof(info),
+		uintptr(unsafe.Pointer(&info)), 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("PTRACE_GET_SYSCALL_INFO, which is there since Linux 5.3: %w", errno)
 	}
@@ -175,7 +204,8 @@ func (tr *Tracer) touches(call touch, args []uint64) bool {
 	return false
 }
 
-// holds reports whether a path, of which only the beginning need be known, is the directory's or leads into it.
+// holds reports whether a path, of which only the beginning need be known, is the directory's or
+// leads into it.
 func (tr *Tracer) holds(path string) bool {
 	rest, ok := strings.CutPrefix(path, tr.Dir)
 	return ok && (rest == "" || rest[0] == '/' || rest[0] == 0)

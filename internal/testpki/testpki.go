@@ -1,4 +1,5 @@
-// Package testpki makes certificate authorities and certificates for tests, good ones and ones with any fault.
+// Package testpki makes certificate authorities and certificates for tests, good ones and ones with
+// any fault.
 package testpki
 
 import (
@@ -47,18 +48,21 @@ func (ca *CA) Sub(t testing.TB, name string, changes ...Change) *CA {
 	return &CA{Cert: parse(t, der), Key: key, Chain: append([][]byte{der}, ca.Chain...)}
 }
 
-// Issue returns a client's or server's certificate that is valid for a day, with its key and the chain to the root. The template has the
-// extended key usage clientAuth and the names of the machine itself: localhost, 127.0.0.1 and ::1.
+// Issue returns a client's or server's certificate that is valid for a day, with its key and the
+// chain to the root. The template has the extended key usage clientAuth and the names of the
+// machine itself: localhost, 127.0.0.1 and ::1.
 func (ca *CA) Issue(t testing.TB, changes ...Change) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
-	return tls.Certificate{Certificate: append([][]byte{create(t, leafTemplate(t, changes), ca.Cert, key.Public(), ca.Key)}, ca.Chain...), PrivateKey: key}
+	return tls.Certificate{Certificate: append([][]byte{create(t, leafTemplate(t, changes), ca.Cert, key.Public(),
+		ca.Key)}, ca.Chain...), PrivateKey: key}
 }
 
 // IssueFor is Issue for a key that exists.
 func (ca *CA) IssueFor(t testing.TB, key crypto.Signer, changes ...Change) tls.Certificate {
 	t.Helper()
-	return tls.Certificate{Certificate: [][]byte{create(t, leafTemplate(t, changes), ca.Cert, key.Public(), ca.Key)}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{create(t, leafTemplate(t, changes), ca.Cert, key.Public(), ca.Key)},
+		PrivateKey: key}
 }
 
 // PEM returns the CA's certificate.
@@ -70,10 +74,12 @@ func (ca *CA) CRL(t testing.TB, serials ...*big.Int) []byte {
 	return block("X509 CRL", ca.List(t, func(*x509.RevocationList) {}, serials...))
 }
 
-// List is CRL in DER, with a change. The CA's certificate may say another name and key than those that it was made with.
+// List is CRL in DER, with a change. The CA's certificate may say another name and key than those
+// that it was made with.
 func (ca *CA) List(t testing.TB, change func(*x509.RevocationList), serials ...*big.Int) []byte {
 	t.Helper()
-	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}
+	template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour),
+		NextUpdate: time.Now().Add(24 * time.Hour)}
 	for _, n := range serials {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: n, RevocationTime: time.Now().Add(-time.Minute)})
@@ -104,8 +110,8 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
-// Write makes a CA, a server and a client in a new directory, whose path it returns: ca.pem, crl.pem, server.pem, server.key, client.pem,
-// client.key.
+// Write makes a CA, a server and a client in a new directory, whose path it returns: ca.pem,
+// crl.pem, server.pem, server.key, client.pem, client.key.
 func Write(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -49,7 +49,8 @@ func main() {
 	}
 }
 
-// read sends the lines of in, which belong to the receiver. A line may be long: it has a test's output.
+// read sends the lines of in, which belong to the receiver. A line may be long: it has a test's
+// output.
 func read(in io.Reader, lines chan<- []byte) error {
 	r := bufio.NewReader(in)
 	for {
@@ -66,7 +67,8 @@ func read(in io.Reader, lines chan<- []byte) error {
 	}
 }
 
-// An event is one line of go test -json; see `go doc test2json`, and `go help buildjson` for those of a build.
+// An event is one line of go test -json; see `go doc test2json`, and `go help buildjson` for those
+// of a build.
 type event struct {
 	Action, Package, Test, Output, ImportPath string
 	Elapsed                                   float64 // seconds
@@ -256,7 +258,8 @@ func (p *progress) end(now time.Time) bool {
 		p.show(now, "skip  %s", s)
 	}
 	took := now.Sub(p.began).Round(time.Second)
-	p.show(now, "%d tests in %d packages, %s; %d skipped, %d failed", p.tests, p.done, took, len(p.skipped), len(p.failed))
+	p.show(now, "%d tests in %d packages, %s; %d skipped, %d failed", p.tests, p.done, took, len(p.skipped),
+		len(p.failed))
 	for _, f := range p.failed {
 		p.show(now, "FAIL  %s", f)
 	}

@@ -1,0 +1,16 @@
+package datagram
+
+import "rsyncd_exporter/internal/receivertest"
+
+type holdSink = receivertest.Sink
+
+var (
+	newHoldSink = receivertest.NewSink
+	start       = receivertest.Start
+	reach       = receivertest.Reach
+	send        = receivertest.Send
+	must        = receivertest.Must
+	clip        = receivertest.Clip
+	allowList   = receivertest.AllowList
+	privateNets = receivertest.PrivateNets
+)

@@ -1,0 +1,233 @@
+package datagram
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The directory of a unix socket belongs to others as well: compose's rsyncd, which is root in its container, or a
+// jail's user. Whoever may write there can replace the file at any moment, between any two of our calls. So a path is
+// never used twice for one thing. The file is opened once, as what it is and not as what it leads to, and what is asked
+// of it or done to it goes through that descriptor; the kernel says which socket a file belongs to.
+
+// inode tells a file from another one of the same name.
+type inode struct{ dev, ino uint64 }
+
+// A socketFile is the file that a socket was bound to. The zero value is none.
+type socketFile struct {
+	id     inode
+	fd     int   // keeps the file's number from being given to another file; 0 where it isn't kept
+	unsure error // why the kernel couldn't be asked whether the file is the socket's
+}
+
+// at reports whether the path leads to this very file, through no symbolic link of that name.
+func (f *socketFile) at(path string) bool {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return err == nil && f.id != inode{} && f.id == idOf(&st)
+}
+
+func (f *socketFile) release() {
+	if f.fd > 0 {
+		unix.Close(f.fd)
+	}
+	*f = socketFile{}
+}
+
+// remove removes the path if it leads to this file. Directory and name are looked up once, so that nothing but
+// an entry of the directory that holds the socket is ever removed.
+func (f *socketFile) remove(path string) error {
+	dir, err := openDirectory(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	name := filepath.Base(path)
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || idOf(&st) != f.id {
+		return nil // somebody has removed or replaced it
+	}
+	if err := unix.Unlinkat(dir, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &fs.PathError{Op: "remove", Path: path, Err: err}
+	}
+	return nil
+}
+
+func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
+
+// modeOf returns the file's type and permissions.
+func modeOf(st *unix.Stat_t) fs.FileMode {
+	mode := fs.FileMode(st.Mode & 0o777)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK:
+		mode |= fs.ModeSocket
+	case unix.S_IFLNK:
+		mode |= fs.ModeSymlink
+	case unix.S_IFDIR:
+		mode |= fs.ModeDir
+	case unix.S_IFIFO:
+		mode |= fs.ModeNamedPipe
+	case unix.S_IFCHR, unix.S_IFBLK:
+		mode |= fs.ModeDevice
+	}
+	return mode
+}
+
+// lockPatience is how long an exporter that starts at the same path at the same moment is waited for. A test waits
+// longer.
+var lockPatience = time.Second
+
+// lockDirectory lets one exporter after the other look whether a socket is in use, and bind its own. The lock is held
+// for that moment only, and nobody's lock keeps us out: anyone who may read the directory can take it.
+func lockDirectory(dir int) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		if err := unix.Flock(dir, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK || time.Now().After(end) {
+			return
+		}
+	}
+}
+
+// bindUnixgram makes a socket and its file. The file is none if somebody has replaced it already.
+func bindUnixgram(path string, mode fs.FileMode) (fd int, file socketFile, err error) {
+	dir, err := openDirectory(filepath.Dir(path))
+	if err != nil {
+		return -1, socketFile{}, socketDirectoryError(path, err)
+	}
+	defer unix.Close(dir) // gives the lock back
+	lockDirectory(dir)
+	if err := removeStale(dir, path); err != nil {
+		return -1, socketFile{}, err
+	}
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
+	}
+	unix.CloseOnExec(fd)
+	if err := prepareUnixgram(fd); err != nil {
+		unix.Close(fd)
+		return -1, socketFile{}, fmt.Errorf("unixgram %q: credentials: %w", path, err)
+	}
+	if mode = mode.Perm(); mode == 0 {
+		mode = 0o666
+	}
+	if err := bindWithMode(fd, path, mode); err != nil {
+		unix.Close(fd)
+		return -1, socketFile{}, unixBindError(path, err)
+	}
+	if file, err = fileOf(dir, path, fd, mode); err != nil {
+		unix.Close(fd)
+		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
+	}
+	return fd, file, nil
+}
+
+// unsureIf keeps why the kernel couldn't be asked, unless nobody can have replaced the file.
+func (f *socketFile) unsureIf(dir int, err error) {
+	if othersMayWrite(dir) {
+		f.unsure = err
+	}
+}
+
+// othersMayWrite reports whether others than root and this process' user may write to the directory.
+func othersMayWrite(dir int) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(dir, &st)
+	return err != nil || st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Geteuid()
+}
+
+func socketDirectoryError(path string, err error) error {
+	return fmt.Errorf("unixgram %q: its directory: %w (it must exist, and user %d may read it)", path, err, os.Geteuid())
+}
+
+// openDirectory opens a directory to look names up in it, and to lock it. Where it may be searched but not read, it
+// can't be locked.
+func openDirectory(path string) (int, error) {
+	flags := unix.O_DIRECTORY | unix.O_CLOEXEC
+	fd, err := unix.Open(path, unix.O_RDONLY|flags, 0)
+	if errors.Is(err, unix.EACCES) {
+		fd, err = unix.Open(path, openSearch|flags, 0)
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// umasks is held while the umask is another one: it belongs to the whole process.
+var umasks sync.Mutex
+
+// removeStale removes the socket file of a process that is gone.
+func removeStale(dir int, path string) error {
+	stale, err := findStale(dir, path)
+	if err != nil {
+		return err
+	}
+	defer stale.release()
+	if stale.id == (inode{}) {
+		return nil
+	}
+	if err := stale.remove(path); err != nil {
+		return staleError(path, err)
+	}
+	return nil
+}
+
+// findStale returns the socket file of a process that is gone, which is one that nobody answers at, or none where there
+// is nothing. Anything else there is an error.
+func findStale(dir int, path string) (stale socketFile, err error) {
+	found, mode, err := openSocketFile(dir, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return socketFile{}, nil
+	}
+	if err != nil {
+		return socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			found.release()
+		}
+	}()
+	if mode.Type() != fs.ModeSocket {
+		return socketFile{}, fmt.Errorf("unixgram %q: there is something that is no socket, mode %s "+
+			"(nothing is overwritten: move it away or choose another path)", path, mode)
+	}
+	probe, err := found.connect(path)
+	if err == nil {
+		unix.Close(probe)
+	}
+	if err == nil || errors.Is(err, unix.EPERM) { // EPERM: it is connected, and takes nothing but from its peer
+		return socketFile{}, fmt.Errorf("unixgram %q: %w (another rsyncd_exporter, systemd-journald, syslogd? "+
+			"stop it or choose another path)", path, ErrInUse)
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return socketFile{}, fmt.Errorf("unixgram %q: a socket is there, and whether it is in use can't be told: %w "+
+			"(remove it if it is not)", path, err)
+	}
+	return found, nil
+}
+
+func staleError(path string, err error) error {
+	return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
+}
+
+// connect connects a new socket to whoever is bound to the file. The caller closes it.
+func (f *socketFile) connect(path string) (probe int, err error) {
+	probe, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return -1, err
+	}
+	unix.CloseOnExec(probe)
+	err = unix.Connect(probe, &unix.SockaddrUnix{Name: f.name(path)})
+	if err != nil {
+		unix.Close(probe)
+		return -1, err
+	}
+	return probe, nil
+}

@@ -1,9 +1,0 @@
-//go:build unix && !linux
-
-package receiver
-
-import "errors"
-
-func bindMount(_, _ string) error { return errors.ErrUnsupported }
-
-func unmount(string) error { return nil }

@@ -1,0 +1,107 @@
+package follow
+
+import (
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// A Daemon names the files that one rsync daemon logs to: its own, where sessions begin, and those
+// of its modules, where they go on. Its processes have one pid space, so a session is one wherever
+// its lines are.
+type Daemon struct {
+	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one
+	// Source.Scope, and their lines come in the order in which they were written.
+	Paths []string
+	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as
+	// there, and Source must say which host it is there (Source.Host) and set Source.Joins.
+	Syslog bool
+}
+
+// Rank returns where a path is among the daemon's, false if it isn't one of them. A symbolic link
+// is what it leads to.
+func (d *Daemon) Rank(path string) (rank int, ok bool) {
+	path = filepath.Clean(path)
+	if rank = slices.IndexFunc(d.Paths, func(p string) bool { return filepath.Clean(p) == path }); rank >= 0 {
+		return rank, true
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return 0, false
+	}
+	rank = slices.IndexFunc(d.Paths, func(p string) bool {
+		other, err := filepath.EvalSymlinks(p)
+		return err == nil && other == real
+	})
+	return rank, rank >= 0
+}
+
+// syslogDelay is how long lines of a file wait for what their daemon sent as syslog before: a relay
+// may pass it on.
+const syslogDelay = time.Second
+
+// daemonFiles are the files of a Set's Daemon. A nil one has none.
+type daemonFiles struct {
+	Daemon
+	scope uint32 // 0: not given yet
+	merge *merge
+}
+
+// newDaemonFiles returns nil where there is nothing to join.
+func newDaemonFiles(opt *SetOptions) *daemonFiles {
+	d := opt.Daemon
+	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
+		return nil
+	}
+	files := &daemonFiles{Daemon: d, merge: newMerge(0)}
+	if d.Syslog {
+		files.merge.delay = syslogDelay
+	}
+	if opt.patience != 0 {
+		files.merge.patience = opt.patience
+	}
+	return files
+}
+
+// rank is Daemon.Rank; nothing is of no daemon.
+func (d *daemonFiles) rank(path string) (rank int, ok bool) {
+	if d == nil {
+		return 0, false
+	}
+	return d.Rank(path)
+}
+
+// resume takes over the scope that the daemon's files had before a restart: of several, that of the
+// file where sessions begin.
+func (d *daemonFiles) resume(saved []SavedFile) {
+	if d == nil || d.Syslog {
+		return
+	}
+	least := len(d.Paths)
+	for i := range saved {
+		if rank, ok := d.rank(saved[i].Path); ok && rank < least && saved[i].Scope != 0 {
+			least, d.scope = rank, saved[i].Scope
+		}
+	}
+}
+
+// scopeFor returns the scope of a file that is to be followed. saved is the one that it had before
+// a restart, 0 if none: it stays so unless the file has been joined with others since, or parted
+// from them.
+func (s *Set) scopeFor(path string, saved uint32) uint32 {
+	_, joined := s.daemon.rank(path)
+	switch {
+	case joined && s.daemon.Syslog:
+		return 0
+	case joined:
+		if s.daemon.scope == 0 {
+			s.daemon.scope = s.nextScope
+		}
+		return s.daemon.scope
+	}
+	taken := s.daemon != nil && s.daemon.scope == saved
+	if saved == 0 || taken || slices.ContainsFunc(s.members, func(m *member) bool { return m.scope == saved }) {
+		return s.nextScope
+	}
+	return saved
+}

@@ -1,0 +1,484 @@
+package follow
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+)
+
+// anchorOf returns the bytes before the position that are remembered.
+func anchorOf(p *receiver.FilePosition) []byte { return p.Anchor[:min(p.Offset, receiver.AnchorSize)] }
+
+// movePosition sets Offset to the end of data, which holds all bytes from base on. Head must be known unless base is 0.
+func movePosition(p *receiver.FilePosition, data []byte, base int64) {
+	if base == 0 {
+		copy(p.Head[:], data)
+	}
+	p.Offset = base + int64(len(data))
+	copy(p.Anchor[:], data[max(0, len(data)-receiver.AnchorSize):])
+}
+
+// A generation is one file that has, or had, the name that is followed. It has a goroutine of its own (run) that reads it as long as
+// someone may still write to it, which may be long after the name is another file's.
+//
+// Each read begins with the anchor's bytes, so that one system call both fetches what is new and shows that what came before it is
+// still the same. The file may shrink and grow again between any two calls; what a call returns is judged by itself.
+type generation struct {
+	file    *File
+	fd      int
+	id      receiver.FileID
+	place   string                // see File.place, when it was opened
+	begin   receiver.FilePosition // where reading began, for State; never changes once adopted
+	before  receiver.FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
+	pos     receiver.FilePosition // of the run goroutine; the Sink sees it while it handles a slab
+	end     int64                 // where the file ended at the last read; before that, when it was opened
+	goal    int64                 // where it ended when it was opened: lines before that are backlog; -1 if none are left
+	awaited bool                  // CaughtUp waits for the goal
+	late    bool                  // it doesn't, as the generation came later
+	packed  *packed               // how to read it, if it is compressed; nil otherwise
+	watch   int32                 // of the notifier
+	stream  *stream               // its place among the files of its daemon; nil if there are no others
+	after   *generation           // the one to be read to its end first
+	again   bool                  // it was held before, or goes on where another did
+	instead receiver.FileID       // the file that is gone where this goes on, zero if none
+	started bool                  // run is under way; of the looker, as the next one
+	leaving bool
+	cut     bool // it was cut since the state was saved
+
+	wake  chan struct{} // capacity 1: there may be something to read
+	letGo chan struct{} // closed by the looker: read to the end and return
+	done  chan struct{} // closed when run has returned
+
+	posMu   sync.Mutex
+	posSeen receiver.FilePosition // of show
+
+	waiting atomic.Pointer[turn]  // of the generation that follows
+	offset  atomic.Int64          // pos.Offset, for everyone
+	ended   atomic.Int64          // where the last read ended
+	size    atomic.Int64          // as last seen
+	grew    atomic.Int64          // when it last did, by File.clock
+	level   atomic.Int64          // when all that it held had been delivered
+	behind  atomic.Bool           // there may be more to deliver
+	trouble atomic.Pointer[error] // why the last read failed, nil if it didn't
+}
+
+// A turn is what a generation waits for before it begins.
+type turn struct {
+	come chan struct{} // closed when size has been reached
+	size int64         // where the generation before ended when it learned of this; -1 until then; of its run goroutine
+}
+
+// A block is what one read needs. Blocks are shared by all generations of a File; an idle one holds none.
+type block struct {
+	buf  []byte
+	slab receiver.Slab
+}
+
+func newBlock() any {
+	return &block{buf: make([]byte, receiver.AnchorSize+syslog.BlockBytes), slab: receiver.Slab{Messages: make([][]byte, 0, syslog.SlabLines)}}
+}
+
+// run reads the file until it is let go, or File.ending is closed.
+func (g *generation) run() {
+	defer close(g.done)
+	defer g.leaveMerge()
+	if g.packed != nil {
+		g.runPacked()
+		return
+	}
+	g.awaitTurn()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var pause time.Duration
+	for {
+		err := g.drain()
+		switch {
+		case errors.Is(err, unix.ESTALE): // the descriptor is of no use any more; if the path still leads there, the looker opens it anew
+			return
+		case err == errOtherCopy:
+			return
+		}
+		wake := g.wake
+		if err == nil {
+			pause = 0
+			timer.Reset(g.file.opt.Poll)
+		} else {
+			pause = min(max(2*pause, minReadPause), maxReadPause)
+			timer.Reset(pause)
+			wake = nil
+		}
+		select {
+		case <-wake:
+		case <-timer.C:
+		case <-g.file.ending:
+			_ = g.drain()
+			return
+		case <-g.letGo:
+			g.finish()
+			return
+		}
+	}
+}
+
+// awaitTurn waits until the generation before this one has been read to its end, as it is now. From then on both are read at the same
+// time; but a pid that ended in the older one and is another's in the newer must not be seen in the wrong order.
+func (g *generation) awaitTurn() {
+	before := g.after
+	g.after = nil
+	defer g.stream.begin()
+	if before == nil || before.trouble.Load() != nil {
+		return
+	}
+	t := &turn{come: make(chan struct{}), size: -1}
+	before.waiting.Store(t)
+	poke(before.wake)
+	select {
+	case <-t.come:
+	case <-before.done:
+	case <-g.file.over:
+	}
+}
+
+// drain reads and delivers what the file holds. It returns nil at its end, or when File.over is closed; an error leaves the offset
+// where it is.
+func (g *generation) drain() (err error) {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	var began int64
+	for more := true; more && err == nil; {
+		select {
+		case <-g.file.over:
+			return nil
+		default:
+		}
+		began = g.file.clock()
+		merged := g.stream.now()
+		next := g.nextTurn()
+		more, err = g.read(b)
+		if more || err != nil {
+			g.behind.Store(true)
+		}
+		atEnd := !more || err != nil
+		if atEnd || g.goal >= 0 && g.pos.Offset >= g.goal {
+			g.arrive()
+		}
+		if atEnd && err == nil {
+			g.caughtUp() // part of a line may be left, whose rest is new
+			g.stream.ended(merged)
+		}
+		if next != nil && (atEnd || g.pos.Offset >= next.size) {
+			g.waiting.Store(nil)
+			close(next.come)
+		}
+	}
+	if err == errOtherCopy {
+		if g.size.Load() > g.pos.Offset {
+			g.file.noteGap(GapTruncated)
+		}
+		return err
+	}
+	if err == nil {
+		g.level.Store(began)
+		g.behind.Store(false)
+	}
+	if err != nil {
+		g.stream.failed()
+	}
+	g.report(err)
+	return err
+}
+
+// leaveMerge lets the files of the same daemon go on without this one, which is read no more.
+func (g *generation) leaveMerge() {
+	if tell := g.stream.leave(); tell && !g.stopped() {
+		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
+	}
+}
+
+// caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came later.
+func (g *generation) caughtUp() {
+	if g.goal >= 0 && g.late {
+		g.stream.toldEnd()
+		g.file.tellCaughtUp()
+	}
+	g.goal = -1
+}
+
+// nextTurn returns the turn that another generation waits for, or nil. What the file held when it is first seen here must be read
+// before; what is added later needn't, or a file that grows as fast as it can be read would keep the next one waiting for ever.
+func (g *generation) nextTurn() *turn {
+	t := g.waiting.Load()
+	if t != nil && t.size < 0 {
+		t.size = math.MaxInt64
+		if info, err := statFD(g.fd); err == nil {
+			t.size = info.size
+		}
+	}
+	return t
+}
+
+// arrive tells that what the file held at the start has been read, or can't be.
+func (g *generation) arrive() {
+	if g.awaited {
+		g.awaited = false
+		g.file.arrived()
+	}
+}
+
+// report shows an error of drain, or that there is none any more.
+func (g *generation) report(err error) {
+	if err == nil {
+		if g.trouble.Load() != nil {
+			g.trouble.Store(nil)
+		}
+		return
+	}
+	err = fmt.Errorf("%s: reading at offset %d: %w; retrying", g.file, g.pos.Offset, err)
+	g.trouble.Store(&err)
+	g.file.errors.Add(1)
+}
+
+// read reads one block and delivers its complete lines. It returns false when there were none.
+func (g *generation) read(b *block) (more bool, err error) {
+	anchor := anchorOf(&g.pos)
+	base := g.pos.Offset - int64(len(anchor))
+	n, err := g.file.pread(g.fd, b.buf, base)
+	if err != nil {
+		return err == unix.EINTR, ignoreEINTR(err)
+	}
+	data := b.buf[:n]
+	if !bytes.HasPrefix(data, anchor) {
+		if g.pos.Copy {
+			return false, errOtherCopy
+		}
+		return true, g.restart(b)
+	}
+	g.noteEnd(base+int64(n), n == len(b.buf))
+	start := len(anchor)
+	more = g.takeBlock(b, data, start, base) > start
+	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
+		moved, err := g.skipHole(b)
+		return more || moved, err
+	}
+	return more || g.isOver(), nil
+}
+
+// errOtherCopy ends the reading of a file whose position is a Copy's.
+var errOtherCopy = errors.New("it is another copy now")
+
+// takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
+// they end: at start, too, if there is no more time for them.
+func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
+	at, merged := time.Now().UnixNano(), g.stream.now()
+	for {
+		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
+		if !ok {
+			return start
+		}
+		skip := syslog.Skipped{Rest: g.pos.Skipping, Parts: g.pos.Parts}
+		end = start + syslog.TakeLines(&b.slab, data[:start+may], start, &skip)
+		if end == start && start+may < len(data) { // the first line has more parts than may go
+			end = start + syslog.TakeLines(&b.slab, data, start, &skip)
+		}
+		g.pos.Skipping, g.pos.Parts = skip.Rest, skip.Parts
+		if end == start {
+			return end
+		}
+		movePosition(&g.pos, data[:end], base)
+		g.deliver(&b.slab, at)
+		start = end
+	}
+}
+
+func ignoreEINTR(err error) error {
+	if err == unix.EINTR {
+		return nil
+	}
+	return err
+}
+
+// deliver hands over what is in s, with the position that is reached by it.
+func (g *generation) deliver(s *receiver.Slab, at int64) {
+	s.Backlog = g.packed != nil || g.offset.Load() < g.goal // where s begins
+	g.offset.Store(g.pos.Offset)
+	g.show()
+	s.Position = &g.pos
+	s.At = at
+	g.file.sink.Deliver(&g.file.src, s)
+	s.Reset()
+}
+
+// show lets the looker see how far the file has been read; shown returns it.
+func (g *generation) show() {
+	g.posMu.Lock()
+	g.posSeen = g.pos
+	g.posMu.Unlock()
+}
+
+func (g *generation) shown() receiver.FilePosition {
+	g.posMu.Lock()
+	defer g.posMu.Unlock()
+	return g.posSeen
+}
+
+// noteEnd keeps account of the file's size and of when it grew. There may be more behind end, where a read has ended.
+func (g *generation) noteEnd(end int64, more bool) {
+	g.ended.Store(end)
+	if more {
+		end = max(end, g.size.Load())
+	}
+	if end != g.end {
+		g.end = end
+		g.size.Store(end)
+		g.grew.Store(g.file.clock())
+	}
+}
+
+// restart goes on in a file that has been cut. The Sink learns of it at once: its position from before would miss what is written from
+// now on, if this process were killed before the next line.
+func (g *generation) restart(b *block) error {
+	old := g.pos
+	if err := g.relocate(b); err != nil {
+		return err
+	}
+	g.goal = -1 // what it holds from now on is new
+	g.file.noteCut(old)
+	g.deliver(&b.slab, time.Now().UnixNano())
+	return nil
+}
+
+// relocate finds where to go on in a file that has been cut (truncated) and perhaps written anew, since the bytes before the offset are
+// not what they were. Where the start of the file is another one too, everything in it is new. Where it is the same, what is left are
+// old lines, counted before: then reading goes on at the end, for nothing is counted twice. What was in between is a gap.
+func (g *generation) relocate(b *block) error {
+	cut, err := g.headIntact(b.buf[:receiver.AnchorSize])
+	if err != nil {
+		return err
+	}
+	if cut {
+		info, err := statFD(g.fd)
+		if err != nil {
+			return err
+		}
+		if err := g.resume(info.size, b); err != nil {
+			return err
+		}
+	} else {
+		g.pos = receiver.FilePosition{ID: g.id}
+		g.offset.Store(0)
+	}
+	return nil
+}
+
+// headIntact reports whether the file still starts with the bytes that it started with. buf is for scratch.
+func (g *generation) headIntact(buf []byte) (bool, error) {
+	if g.pos.Offset < receiver.AnchorSize {
+		return false, nil
+	}
+	n, err := g.file.pread(g.fd, buf, 0)
+	return err == nil && bytes.Equal(buf[:n], g.pos.Head[:]), err
+}
+
+// resume sets the position to offset, which may be within a line; the rest of that line is then skipped.
+func (g *generation) resume(offset int64, b *block) error {
+	base := max(0, offset-receiver.AnchorSize)
+	data := b.buf[:offset-base]
+	n, err := g.file.pread(g.fd, data, base)
+	if err == nil && base > 0 {
+		_, err = g.file.pread(g.fd, g.pos.Head[:], 0) // from before the first AnchorSize bytes it is not known yet
+	}
+	if err != nil {
+		return err
+	}
+	data = data[:n] // shorter if the file has just been cut again
+	movePosition(&g.pos, data, base)
+	g.pos.Skipping, g.pos.Parts = n > 0 && data[n-1] != '\n', 0
+	g.offset.Store(g.pos.Offset)
+	return nil
+}
+
+// skipHole moves on to the next data of a sparse file, within a line that is skipped or before one.
+func (g *generation) skipHole(b *block) (moved bool, err error) {
+	next := nextData(g.fd, g.pos.Offset)
+	if next == g.pos.Offset {
+		return false, nil
+	}
+	skipping, parts := g.pos.Skipping, g.pos.Parts
+	if err := g.resume(next, b); err != nil {
+		return false, err
+	}
+	g.pos.Skipping, g.pos.Parts = skipping, parts
+	g.deliver(&b.slab, time.Now().UnixNano())
+	return true, nil
+}
+
+// startAt sets the position of a new generation to the start of the last line before size, the one that may not have ended yet; or to
+// size, where that line is too long to be a message.
+func (g *generation) startAt(size int64) error {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	base := max(0, size-receiver.AnchorSize-receiver.MaxMessage-1)
+	data := b.buf[:size-base]
+	n, err := g.file.pread(g.fd, data, base)
+	if err == nil && base > 0 {
+		_, err = g.file.pread(g.fd, g.pos.Head[:], 0)
+	}
+	if err != nil || n < len(data) {
+		return err // shorter: it has been cut, so everything is new
+	}
+	line := bytes.LastIndexByte(data, '\n') + 1
+	line += syslog.NULsEnd(data[line:])
+	switch {
+	case len(data)-line <= receiver.MaxMessage:
+		movePosition(&g.pos, data[:line], base)
+	default:
+		movePosition(&g.pos, data, base)
+		g.pos.Skipping = true
+	}
+	g.offset.Store(g.pos.Offset)
+	return nil
+}
+
+// finish reads the file a last time before it is let go. What then is left of it is counted.
+func (g *generation) finish() {
+	err := g.drain()
+	g.offset.Store(g.pos.Offset)
+	info, serr := statFD(g.fd)
+	switch {
+	case err == errOtherCopy:
+	case g.isOver(): // what is left is for the next start
+	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
+		g.file.noteGap(GapUnread)
+	case g.end > g.pos.Offset:
+		g.leaveLine()
+	}
+}
+
+// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it, so that it isn't counted again.
+func (g *generation) leaveLine() {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	if g.resume(g.end, b) != nil {
+		g.file.noteGap(GapUnread)
+		return
+	}
+	b.slab.Discarded[receiver.Incomplete]++
+	g.deliver(&b.slab, time.Now().UnixNano())
+}
+
+// poke puts something into a channel of capacity 1 that is only ever read to wake up.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

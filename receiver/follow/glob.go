@@ -1,0 +1,133 @@
+package follow
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const globMeta = "*?["
+
+// maxGlobbed is how many directories and files one expansion looks at; what is beyond is an error.
+const maxGlobbed = 65536
+
+// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [ that no backslash stands before.
+func IsPattern(path string) bool {
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '\\':
+			i++
+		case strings.IndexByte(globMeta, path[i]) >= 0:
+			return true
+		}
+	}
+	return false
+}
+
+// QuotePattern returns the path that names the file called path and no other, whatever characters it has.
+func QuotePattern(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// unquote takes the backslashes out of a path that is no pattern. One before another character stands for itself.
+func unquote(path string) string {
+	return strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[").Replace(path)
+}
+
+// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted: for a pattern (see path/filepath.Match; each of
+// its elements may be one, and a name that starts with a dot is matched only by an element that starts with one) those that exist,
+// with their final symbolic links not followed; else the path itself, whether it exists or not. Directories that can't be read are
+// errors, unlike with filepath.Glob; what was found beside them is returned.
+func ExpandPath(path string) ([]string, error) {
+	path = filepath.Clean(path)
+	if !IsPattern(path) {
+		return []string{unquote(path)}, nil
+	}
+	if _, err := filepath.Match(path, ""); err != nil {
+		return nil, fmt.Errorf("pattern %q: %w; a [ needs its ], and a \\ something behind it", path, err)
+	}
+	base := "."
+	rest := path
+	if filepath.IsAbs(path) {
+		base, rest = "/", strings.TrimLeft(path, "/")
+	}
+	found := []string{base}
+	var failed []error
+	looked := 0
+	for elements := strings.Split(rest, "/"); len(elements) > 0; elements = elements[1:] {
+		var next []string
+		for _, dir := range found {
+			if !IsPattern(elements[0]) {
+				next = append(next, filepath.Join(dir, unquote(elements[0])))
+				continue
+			}
+			names, err := matchingNames(dir, elements[0], &looked)
+			if err != nil {
+				failed = append(failed, fmt.Errorf("pattern %q: %w", path, err))
+			}
+			for _, name := range names {
+				next = append(next, filepath.Join(dir, name))
+			}
+		}
+		found = next
+	}
+	if last := filepath.Base(path); !IsPattern(last) { // nobody has looked at these
+		found = slices.DeleteFunc(found, func(name string) bool { _, err := os.Lstat(name); return err != nil })
+	}
+	slices.Sort(found)
+	return found, errors.Join(failed...)
+}
+
+// openNames opens a directory to read its names, and nothing else: a FIFO that has taken its place would hold us.
+func openNames(dir string) (*os.File, error) {
+	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+}
+
+// matchingNames returns the names in dir that one element of a pattern matches. A directory that doesn't exist, or is none, has none.
+func matchingNames(dir, element string, looked *int) (names []string, err error) {
+	d, err := openNames(dir)
+	if err != nil {
+		if isMissing(err) {
+			err = nil
+		}
+		return nil, err
+	}
+	defer d.Close()
+	for {
+		batch, err := d.Readdirnames(256)
+		for _, name := range batch {
+			if name[0] == '.' && element[0] != '.' {
+				continue
+			}
+			if ok, _ := filepath.Match(element, name); ok {
+				names = append(names, name)
+			}
+		}
+		if *looked += len(batch); *looked > maxGlobbed {
+			return names, fmt.Errorf("%q: more than %d names to look at; write a narrower pattern", dir, maxGlobbed)
+		}
+		switch {
+		case err == nil:
+		case err == io.EOF, isMissing(err):
+			return names, nil
+		default:
+			return names, err
+		}
+	}
+}
+
+// matchesPath reports whether a path of SetOptions.Paths names the file at name.
+func matchesPath(path, name string) bool {
+	path = filepath.Clean(path)
+	if !IsPattern(path) {
+		return unquote(path) == name
+	}
+	ok, _ := filepath.Match(path, name)
+	return ok
+}

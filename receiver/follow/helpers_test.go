@@ -1,0 +1,18 @@
+package follow
+
+import "rsyncd_exporter/internal/receivertest"
+
+const (
+	corpusDir = receivertest.CorpusDir
+	criStamp  = receivertest.CRIStamp
+	headerA   = receivertest.HeaderA
+)
+
+var (
+	start    = receivertest.Start
+	reach    = receivertest.Reach
+	must     = receivertest.Must
+	clip     = receivertest.Clip
+	cri      = receivertest.CRI
+	jsonFile = receivertest.JSONFile
+)

@@ -1,0 +1,529 @@
+package follow
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"rsyncd_exporter/receiver/syslog"
+)
+
+// mergePatience is how long the files of a daemon wait for one whose reader doesn't answer, because
+// its disk hangs, say. After that they go on without it until it answers.
+const mergePatience = 5 * time.Second
+
+// A merge puts the lines of all files of one daemon into the order in which they were written: a
+// session begins in one file and goes on in another. Each file keeps its own readers. Before a
+// reader hands lines over, it waits here until no older line can come from elsewhere:
+//
+//   - What the files hold already is ordered by stamp: the reader whose next line is the oldest goes first.
+//   - A reader that has reached the end of its file holds nobody up if it got there after the waiting
+//     line was read: what it may find later was written later. If it got there before, it is asked to
+//     look again. So live lines wait for one more read of the other files.
+//   - A file that can't be read, is gone, or doesn't answer for mergePatience isn't waited for.
+//
+// Nothing is copied or split: a reader takes no more lines out of what it has read than may go now,
+// so that positions stay exact.
+type merge struct {
+	began time.Time
+	// delay is how long lines wait, from when they were first seen, for what their daemon sends as
+	// syslog; 0 if it sends none.
+	delay time.Duration
+
+	patience time.Duration // mergePatience, but for tests
+
+	mu    sync.Mutex // guards what follows, and all streams and mergeFiles
+	files []*mergeFile
+	owed  int // backlogs of whose end the Sink has yet to be told
+}
+
+// newMerge returns a merge without files.
+func newMerge(delay time.Duration) *merge {
+	return &merge{began: time.Now(), delay: delay, patience: mergePatience}
+}
+
+// now is the merge's clock, which is monotonic.
+func (m *merge) now() int64 { return int64(time.Since(m.began)) }
+
+// A mergeFile is one File of a merge. A nil one belongs to a File that is in none.
+type mergeFile struct {
+	merge *merge
+	rank  int           // in the same second, lines of the file with the least rank come first
+	check chan struct{} // capacity 1: the looker is asked whether the path leads to another file by now
+
+	looked int64 // when the last look began that found no file but those of streams
+	asked  int64 // since when a look is waited for; 0 if none is
+	late   bool  // it hasn't answered in time, or has ended
+	zone   lineZone
+	// streams are those of the generations that may still be read, oldest first.
+	streams []*stream
+}
+
+// A streamState is what the other readers have to know of a stream.
+type streamState uint8
+
+const (
+	streamReading streamState = iota // it reads, or hands lines over: nobody knows what comes next
+	streamWaiting                    // it has lines, and waits for its turn
+	streamEnded                      // it has reached the end of its file, at the time in read
+	streamFailed                     // its file can't be read
+)
+
+// A stream is one generation in a merge. A nil one belongs to a generation that is in none.
+type stream struct {
+	file  *mergeFile
+	after *stream       // the generation that is read to its end first; nil once this one has begun
+	wake  chan struct{} // the generation's, which makes it look again
+	turn  chan struct{} // capacity 1: its turn may have come
+	owes  bool          // it came later, and its backlog has yet to be told the end of
+
+	state streamState
+	since int64 // when the state began, or the stream was asked to look again
+	asked bool
+	late  bool   // it hasn't answered in time
+	read  int64  // when what it holds was read, or when the read began that found the end
+	data  []byte // of a waiting one: what it holds, from its next line on
+	key   int64  // of a waiting one: when that line was written
+	stamp []byte // of a waiting one: that line's stamp, as it stands there
+
+	clock  lineClock // of the reader alone
+	seen   int64     // so many bytes of the file were there at the time seenAt; of the reader alone
+	seenAt int64
+	end    int64 // where the data ended that came last
+}
+
+// join adds a File. Its CaughtUp is one end of a backlog that the merge waits for.
+func (m *merge) join(rank int) *mergeFile {
+	if m == nil {
+		return nil
+	}
+	f := &mergeFile{merge: m, rank: rank, check: make(chan struct{}, 1)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.owed++
+	m.files = append(m.files, f)
+	return f
+}
+
+// leave takes a File out, with all its streams.
+func (f *mergeFile) leave() {
+	if f == nil {
+		return
+	}
+	m := f.merge
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files = slices.DeleteFunc(m.files, func(other *mergeFile) bool { return other == f })
+	m.changed()
+}
+
+// closing says that nobody looks at the path any more: the File is ending.
+func (f *mergeFile) closing() {
+	if f == nil {
+		return
+	}
+	f.merge.mu.Lock()
+	defer f.merge.mu.Unlock()
+	f.late = true
+	f.looked = math.MaxInt64
+	f.merge.changed()
+}
+
+// now is the merge's clock, 0 without one.
+func (f *mergeFile) now() int64 {
+	if f == nil {
+		return 0
+	}
+	return f.merge.now()
+}
+
+// checks is what asks the looker to look; it never does without a merge.
+func (f *mergeFile) checks() <-chan struct{} {
+	if f == nil {
+		return nil
+	}
+	return f.check
+}
+
+// noteLook says that a look which began at the time given has found no file that isn't a stream here.
+func (f *mergeFile) noteLook(began int64) {
+	if f == nil {
+		return
+	}
+	f.merge.mu.Lock()
+	defer f.merge.mu.Unlock()
+	f.looked, f.asked, f.late = max(f.looked, began), 0, f.looked == math.MaxInt64
+	f.merge.changed()
+}
+
+// settled says that one backlog has come to its end, and reports whether that was the last one of
+// all files: their sessions go by the clock again only then.
+func (f *mergeFile) settled() bool {
+	if f == nil {
+		return true
+	}
+	f.merge.mu.Lock()
+	defer f.merge.mu.Unlock()
+	f.merge.owed--
+	return f.merge.owed == 0
+}
+
+// Add adds a generation, which is read after the one before it. late says that it has a backlog of
+// its own to tell the end of.
+func (f *mergeFile) add(g *generation, late bool) *stream {
+	if f == nil {
+		return nil
+	}
+	s := &stream{
+		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late,
+		clock: lineClock{dialect: g.file.src.Dialect},
+	}
+	f.merge.mu.Lock()
+	defer f.merge.mu.Unlock()
+	if n := len(f.streams); n > 0 {
+		s.after = f.streams[n-1]
+	}
+	if late {
+		f.merge.owed++
+	}
+	s.since = f.merge.now()
+	f.streams = append(f.streams, s)
+	return s
+}
+
+// leave takes a generation out, which is read no more. It reports whether the Sink is to be told
+// that a backlog has come to its end.
+func (s *stream) leave() (tell bool) {
+	if s == nil {
+		return false
+	}
+	m := s.file.merge
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.file.streams = slices.DeleteFunc(s.file.streams, func(other *stream) bool { return other == s })
+	s.state, s.data, s.after = streamFailed, nil, nil // for one that comes after it
+	if s.owes {
+		s.owes = false
+		m.owed--
+		tell = m.owed == 0
+	}
+	m.changed()
+	return tell
+}
+
+// toldEnd says that the end of this generation's own backlog is being told.
+func (s *stream) toldEnd() {
+	if s != nil {
+		s.file.merge.mu.Lock()
+		defer s.file.merge.mu.Unlock()
+		s.owes = false
+	}
+}
+
+// waive says that the end of this generation's backlog is its File's to tell: it was there at the start.
+func (s *stream) waive() {
+	if s == nil {
+		return
+	}
+	s.file.merge.mu.Lock()
+	defer s.file.merge.mu.Unlock()
+	if s.owes {
+		s.owes = false
+		s.file.merge.owed--
+	}
+}
+
+// begin says that the turn has come of a generation that was to wait for another one's end.
+func (s *stream) begin() {
+	if s != nil {
+		s.set(streamReading, 0)
+	}
+}
+
+// now is the merge's clock, 0 without one.
+func (s *stream) now() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.file.merge.now()
+}
+
+// ended says that a read which began at the time given has found the end of the file.
+func (s *stream) ended(began int64) {
+	if s != nil {
+		s.set(streamEnded, began)
+	}
+}
+
+// failed says that the file can't be read, for now.
+func (s *stream) failed() {
+	if s != nil {
+		s.set(streamFailed, 0)
+	}
+}
+
+func (s *stream) set(state streamState, read int64) {
+	m := s.file.merge
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.become(state, read)
+	m.changed()
+}
+
+// become sets the state. The caller holds the lock.
+func (s *stream) become(state streamState, read int64) {
+	s.state, s.read, s.since = state, read, s.file.merge.now()
+	s.after, s.asked, s.late, s.data, s.stamp = nil, false, false, nil, nil
+}
+
+// A share says which lines a stream may hand over now, besides its next one: those older than the
+// time before, and of those as old as that the ones that follow directly, up to a connect, if it
+// may.
+type share struct {
+	before int64
+	equal  bool
+}
+
+// await waits until the stream may hand over its next line, the first of data, written at the time
+// key and read at the time read. It returns false if over is closed before that.
+func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-chan struct{}) (share, bool) {
+	m := s.file.merge
+	m.mu.Lock()
+	s.become(streamWaiting, read)
+	s.data, s.key, s.stamp = data, key, stamp
+	m.changed()
+	for {
+		again := int64(math.MaxInt64)
+		if m.first() == s {
+			var mine share
+			if again = m.permits(s, notBefore); again == 0 {
+				mine = m.share(s)
+				s.become(streamReading, 0)
+				m.mu.Unlock()
+				return mine, true
+			}
+		}
+		m.mu.Unlock()
+		if !s.wait(again, over) {
+			s.set(streamReading, 0)
+			return share{}, false
+		}
+		m.mu.Lock()
+	}
+}
+
+// wait waits until something has changed, or for the time given. It returns false if over is closed.
+func (s *stream) wait(until int64, over <-chan struct{}) bool {
+	var timer <-chan time.Time
+	if until != math.MaxInt64 {
+		t := time.NewTimer(max(0, time.Duration(until-s.now())))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-s.turn:
+	case <-timer:
+	case <-over:
+		return false
+	}
+	return true
+}
+
+// changed wakes the stream up whose turn may have come. The caller holds the lock.
+func (m *merge) changed() {
+	if s := m.first(); s != nil {
+		poke(s.turn)
+	}
+}
+
+// first returns the waiting stream that is next, nil if none waits: the one with the oldest line,
+// and of several the one of the file with the least rank. But a session that ends comes before the
+// connect of another process with its pid, though that is logged elsewhere.
+func (m *merge) first() (next *stream) {
+	for _, f := range m.files {
+		for _, s := range f.streams {
+			if s.state != streamWaiting {
+				continue
+			}
+			if next == nil || s.key < next.key || s.key == next.key && f.rank < next.file.rank {
+				next = s
+			}
+		}
+	}
+	if next == nil {
+		return nil
+	}
+	if pid := next.clock.connects(next.data); pid != 0 {
+		for _, f := range m.files {
+			for _, s := range f.streams {
+				if s.state == streamWaiting && s.key == next.key && f != next.file && s.clock.ends(s.data, s.stamp, pid) {
+					return s
+				}
+			}
+		}
+	}
+	return next
+}
+
+// permits returns 0 if nothing older than the next line of s can come from elsewhere, or until when
+// to wait for others to say so. s is the first one.
+func (m *merge) permits(s *stream, notBefore int64) (again int64) {
+	now := m.now()
+	if now < notBefore {
+		again = notBefore
+	}
+	wait := func(until int64) { // the earliest
+		if again == 0 || until < again {
+			again = until
+		}
+	}
+	for _, f := range m.files {
+		if f != s.file && !f.late && f.looked < s.read {
+			if f.asked == 0 {
+				f.asked = now
+				poke(f.check)
+			}
+			if until := max(f.asked, s.since) + int64(m.patience); now < until {
+				wait(until)
+			} else {
+				f.late = true
+			}
+		}
+		for _, o := range f.streams {
+			if until, waits := o.holdsUp(s, now); waits {
+				wait(until)
+			}
+		}
+	}
+	return again
+}
+
+// holdsUp says whether something older than the next line of s may still come from o, and until
+// when to wait for o to say.
+func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
+	switch {
+	case o == s || o.late || o.state == streamFailed || o.state == streamWaiting:
+		return 0, false
+	case o.after != nil && o.after.state != streamEnded && o.after.state != streamFailed:
+		return 0, false // it comes after another one, which is waited for
+	case o.state == streamEnded && o.read >= s.read:
+		return 0, false
+	case o.state == streamEnded && !o.asked:
+		o.asked, o.since = true, now
+		poke(o.wake)
+	}
+	until = max(o.since, s.since) + int64(o.file.merge.patience)
+	if now >= until {
+		o.late = true
+		return 0, false
+	}
+	return until, true
+}
+
+// share returns what s, which is first and may go, may hand over: what is older than all others'
+// next lines, and of what is as old as one of these the lines up to the next connect if s would be
+// first again. The caller holds the lock.
+func (m *merge) share(s *stream) share {
+	mine := share{before: math.MaxInt64}
+	for _, f := range m.files {
+		for _, o := range f.streams {
+			if o == s || o.state != streamWaiting {
+				continue
+			}
+			if o.key < mine.before {
+				mine = share{before: o.key, equal: s.file.rank <= f.rank}
+			} else if o.key == mine.before && s.file.rank > f.rank {
+				mine.equal = false
+			}
+		}
+	}
+	return mine
+}
+
+// allowed returns how many bytes of data, which begins with a line that may go, may go with it:
+// whole lines, at most as many as fit into a slab. next is where the clock stands behind them.
+func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n int, next lineTime) {
+	next = first
+	for lines := 0; lines < syslog.SlabLines; lines++ {
+		end := bytes.IndexByte(data[n:], '\n')
+		if end < 0 {
+			return n, next
+		}
+		line := data[n : n+end]
+		if lines > 0 {
+			t := s.clock.read(line, next, at)
+			if t.key > mine.before || t.key == mine.before && (!mine.equal || s.clock.connects(line) != 0) {
+				return n, next
+			}
+			next = t
+		}
+		n += end + 1
+		if end > syslog.RsyncText { // it may be several records
+			return n, next
+		}
+	}
+	return n, next
+}
+
+// turn waits until lines of data may be handed over, and returns how many bytes of them; all where
+// it is no question of order, as without a merge, or where data holds no whole line. end is where
+// data ends in the file; at is when it was read, by the wall clock and by the merge's. It returns
+// false if the File is over before that.
+func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
+	s := g.stream
+	if s == nil {
+		return len(data), true
+	}
+	lf := bytes.IndexByte(data, '\n')
+	if lf < 0 {
+		return len(data), true
+	}
+	over := g.file.over
+	if g.packed != nil {
+		over = g.file.ending
+	}
+	head := s.clock.last
+	if !g.pos.Skipping {
+		live := g.packed == nil && g.offset.Load() >= g.goal
+		s.learn(g, data[:lf], at, live)
+		head = s.clock.read(data[:lf], s.clock.last, at)
+	}
+	mine, ok := s.await(data, s.clock.stamp(data[:lf]), head.key, read, s.notBefore(g, end), over)
+	if !ok {
+		return 0, false
+	}
+	n, next := s.allowed(data, mine, head, at)
+	s.clock.last = next
+	return n, true
+}
+
+// notBefore returns when data that ends at end may go: when all that the daemon sent as syslog
+// before it was written has come.
+func (s *stream) notBefore(g *generation, end int64) int64 {
+	delay := int64(s.file.merge.delay)
+	if delay == 0 {
+		return 0
+	}
+	cut := end < s.end // the file holds other lines now
+	if s.end = end; cut || end > s.seen || s.seenAt == 0 {
+		s.seenAt, s.seen = s.now(), end
+		if info, err := statFD(g.fd); err == nil && g.packed == nil {
+			s.seen = max(end, info.size)
+		} else if g.packed != nil {
+			s.seen = math.MaxInt64
+		}
+	}
+	return s.seenAt + delay
+}
+
+// isOver reports whether there is no more time to read the file, whatever it still holds.
+func (g *generation) isOver() bool {
+	select {
+	case <-g.file.over:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,231 @@
+package follow
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/receiver"
+)
+
+// weightSink counts lines and sums up the random weights that they carry: a line lost and another one counted twice don't cancel out.
+type weightSink struct {
+	mu        sync.Mutex
+	seen      map[int]int // by line number
+	sum       uint64
+	discarded uint64
+	bad       []string
+}
+
+func (s *weightSink) Deliver(_ *receiver.Source, slab *receiver.Slab) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range slab.Messages {
+		rest, ok := strings.CutPrefix(string(m), "2026/11/23 18:40:52 [")
+		number, rest, ok2 := strings.Cut(rest, "] sent ")
+		digits, rest, ok3 := strings.Cut(rest, " bytes  received ")
+		n, err := strconv.Atoi(number)
+		weight, err2 := strconv.ParseUint(digits, 10, 32)
+		if !ok || !ok2 || !ok3 || err != nil || err2 != nil || !strings.HasSuffix(rest, "  total size 5") {
+			s.bad = append(s.bad, string(m))
+		}
+		s.seen[n]++
+		s.sum += weight
+	}
+	for _, n := range slab.Discarded {
+		s.discarded += uint64(n)
+	}
+}
+
+func (s *weightSink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seen)
+}
+
+// A model is the world that a File is put into: writers that keep their descriptors, and someone who rotates. It does one random thing
+// after another, as fast as it can, and knows what should come out.
+type model struct {
+	t       *testing.T
+	r       *rand.Rand
+	path    string
+	f       *File
+	sink    *weightSink
+	writers []*modelWriter // those still alive; the last one has the newest file
+	n       int            // lines begun
+	sum     uint64
+	half    int // lines that have not ended
+	rotated int
+}
+
+type modelWriter struct {
+	writer
+	rest string // of a line that has not ended
+}
+
+const modelWriters = 20 // alive at the same time, so that no file that is written to is let go for the number of files
+
+func (m *model) newLine() string {
+	m.n++
+	weight := uint64(m.r.Uint32() >> 1)
+	m.sum += weight
+	return fmt.Sprintf("2026/11/23 18:40:52 [%d] sent %d bytes  received %s  total size 5\n", m.n, weight, strings.Repeat("7", m.r.IntN(60)))
+}
+
+// write writes some whole lines, or part of one, or the rest of one.
+func (m *model) write(w *modelWriter) {
+	switch {
+	case w.rest != "":
+		w.write(w.rest)
+		w.rest = ""
+		m.half--
+	case m.r.IntN(8) == 0:
+		s := m.newLine()
+		cut := 1 + m.r.IntN(len(s)-1)
+		w.write(s[:cut])
+		w.rest = s[cut:]
+		m.half++
+	default:
+		for range 1 + m.r.IntN(5) {
+			w.write(m.newLine())
+		}
+	}
+}
+
+func (m *model) open() {
+	m.writers = append(m.writers, &modelWriter{writer: create(m.t, m.path)})
+	if len(m.writers) > modelWriters {
+		m.end(m.r.IntN(modelWriters - 1))
+	}
+}
+
+// end ends a writer, with its last line whole.
+func (m *model) end(i int) {
+	w := m.writers[i]
+	if w.rest != "" {
+		m.write(w)
+	}
+	must(m.t, w.f.Close())
+	m.writers = append(m.writers[:i], m.writers[i+1:]...)
+}
+
+// rotate moves the file away in one of the ways that programs have.
+func (m *model) rotate() {
+	m.rotated++
+	switch m.r.IntN(16) {
+	case 0, 1, 2, 3: // .1 to .2 to .3 to a name of its own
+		for i := 2; i >= 0; i-- {
+			to := numbered(m.path, i+1)
+			if i == 2 {
+				to = fmt.Sprintf("%s.%d-%d", m.path, 3, m.rotated)
+			}
+			if err := os.Rename(numbered(m.path, i), to); err != nil && !os.IsNotExist(err) {
+				m.t.Fatal(err)
+			}
+		}
+	case 4: // to another directory
+		m.caughtUp()
+		m.purge()
+		must(m.t, os.Rename(m.path, filepath.Join(filepath.Dir(m.path), "old", strconv.Itoa(m.rotated))))
+	case 5: // deleted, while its writer lives on
+		m.caughtUp()
+		must(m.t, os.Remove(m.path))
+	default:
+		must(m.t, os.Rename(m.path, fmt.Sprintf("%s-%d", m.path, m.rotated)))
+	}
+	if m.r.IntN(4) == 0 { // the new file comes later
+		for range m.r.IntN(20) {
+			m.write(m.writers[m.r.IntN(len(m.writers))])
+		}
+	}
+	m.open()
+}
+
+// caughtUp waits until all is read, so that the newest file is held: what nobody can find afterwards would be lost.
+func (m *model) caughtUp() {
+	m.t.Helper()
+	reach(m.t, "all whole lines are read, the newest file is held", func() bool {
+		info, err := statPath(m.path, true)
+		m.f.mu.Lock()
+		held := err != nil || m.f.held(info.id) != nil
+		m.f.mu.Unlock()
+		return held && m.sink.count() >= m.n-m.half
+	})
+}
+
+// purge deletes what has been rotated and is held.
+func (m *model) purge() {
+	names, err := filepath.Glob(m.path + "?*")
+	must(m.t, err)
+	for _, name := range names {
+		info, err := statPath(name, false)
+		must(m.t, err)
+		m.f.mu.Lock()
+		held := m.f.held(info.id) != nil
+		m.f.mu.Unlock()
+		if held {
+			must(m.t, os.Remove(name))
+		}
+	}
+}
+
+// The model test: thousands of rotations of all kinds at speed, with old writers alive; nothing is lost and nothing counted twice.
+func TestFileModel(t *testing.T) {
+	for name, test := range map[string]struct {
+		opt       Options
+		rotations int
+	}{
+		"events":  {Options{Poll: 100 * time.Millisecond}, 2000},
+		"polling": {Options{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seed := testenv.Seed(t)
+			dir := t.TempDir()
+			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))
+			test.opt.Path = filepath.Join(dir, "log")
+			m := &model{t: t, r: rand.New(rand.NewPCG(seed, 0)), path: test.opt.Path, sink: &weightSink{seen: map[int]int{}}}
+			m.f = follow(t, m.sink, test.opt)
+			stop := start(t, m.f)
+			m.open()
+			for m.rotated < test.rotations {
+				for range m.r.IntN(25) {
+					m.write(m.writers[m.r.IntN(len(m.writers))])
+				}
+				m.rotate()
+			}
+			for len(m.writers) > 0 {
+				m.end(0)
+			}
+			m.caughtUp()
+			stop()
+			m.check()
+		})
+	}
+}
+
+func (m *model) check() {
+	m.t.Helper()
+	lost, twice := 0, 0
+	for n := 1; n <= m.n; n++ {
+		switch m.sink.seen[n] {
+		case 0:
+			lost++
+		case 1:
+		default:
+			twice++
+		}
+	}
+	s := m.f.Status()
+	if lost > 0 || twice > 0 || m.sink.sum != m.sum || m.sink.discarded != 0 || len(m.sink.bad) > 0 || s.Gaps != [NumGaps]uint64{} || s.Errors != 0 {
+		m.t.Errorf("of %d lines in %d rotations %d lost, %d twice, sum %d for %d, %d discarded, bad %q, status %+v",
+			m.n, m.rotated, lost, twice, m.sink.sum, m.sum, m.sink.discarded, clip(m.sink.bad), s)
+	}
+	m.t.Logf("%d lines, %d rotations of which %d were seen", m.n, m.rotated, s.Rotations)
+}

@@ -1,0 +1,162 @@
+package follow
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// eventPause is how long the notifier sleeps after each read, so that a writer of 50,000 lines a second makes 100 wake-ups and the
+// kernel folds the rest of its events into one, see inotify(7).
+const eventPause = 10 * time.Millisecond
+
+const (
+	dirEvents = unix.IN_CREATE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF |
+		unix.IN_ONLYDIR
+	fileEvents = unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF
+)
+
+// A notifier turns inotify's events into wake-ups. Nothing depends on it but delay: where a watch can't be had (the user's limit,
+// no /proc) or an event is lost, the next poll finds what there is to find. A nil notifier does nothing.
+type notifier struct {
+	file *os.File // the inotify instance
+	fd   int      // its descriptor
+	look chan struct{}
+
+	mu    sync.Mutex
+	dirs  map[int32]string        // how the names start that matter in it, by watch descriptor
+	files map[int32]chan struct{} // whom to wake, by watch descriptor
+}
+
+// newNotifier returns nil where inotify isn't to be had. The looker is woken through look. descriptors is
+// Options.Descriptors; where half of them are in use, logs need the rest more than their events.
+func newNotifier(look chan struct{}, descriptors int) *notifier {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil
+	}
+	if descriptors > 0 && fd >= descriptors/2 {
+		unix.Close(fd)
+		return nil
+	}
+	return &notifier{
+		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, look: look,
+		dirs: map[int32]string{}, files: map[int32]chan struct{}{},
+	}
+}
+
+// watchDirs watches the directories of these paths, for names that start like theirs, and no others: for all names where a path ends
+// with a slash. It is called at each look: a path may lead to another directory by now.
+func (n *notifier) watchDirs(paths ...string) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := make(map[int32]string, len(paths))
+	for _, path := range paths {
+		dir, name := filepath.Split(path)
+		wd, err := unix.InotifyAddWatch(n.fd, dir+".", dirEvents) // the same number again for the same directory
+		if err != nil {
+			continue
+		}
+		if other, twice := now[int32(wd)]; twice && other != name {
+			name = ""
+		}
+		now[int32(wd)] = name
+	}
+	for old := range n.dirs {
+		if _, kept := now[old]; !kept {
+			_, _ = unix.InotifyRmWatch(n.fd, uint32(old))
+		}
+	}
+	n.dirs = now
+}
+
+// watchFile sends to wake when the open file is written to, until unwatchFile is called with the number returned.
+func (n *notifier) watchFile(fd int, wake chan struct{}) (watch int32) {
+	if n == nil {
+		return -1
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	wd, err := unix.InotifyAddWatch(n.fd, "/proc/self/fd/"+strconv.Itoa(fd), fileEvents)
+	if err != nil {
+		return -1
+	}
+	n.files[int32(wd)] = wake
+	return int32(wd)
+}
+
+func (n *notifier) unwatchFile(watch int32) {
+	if n == nil || watch < 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.files, watch)
+	_, _ = unix.InotifyRmWatch(n.fd, uint32(watch))
+}
+
+// run reads events until ctx ends.
+func (n *notifier) run(ctx context.Context) {
+	if n == nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = n.file.SetReadDeadline(time.Now()) })
+	defer stop()
+	buf := make([]byte, 16<<10)
+	pause := time.NewTimer(eventPause)
+	defer pause.Stop()
+	for {
+		size, err := n.file.Read(buf)
+		if err != nil {
+			return
+		}
+		n.wake(buf[:size])
+		pause.Reset(eventPause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
+		}
+	}
+}
+
+// wake wakes whoever the events concern: writing concerns the file's reader, everything else the looker too.
+func (n *notifier) wake(events []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for len(events) >= unix.SizeofInotifyEvent {
+		wd := int32(binary.NativeEndian.Uint32(events))
+		mask := binary.NativeEndian.Uint32(events[4:])
+		end := min(len(events), unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(events[12:])))
+		name := events[unix.SizeofInotifyEvent:end] // padded with NUL
+		events = events[end:]
+		if mask&unix.IN_Q_OVERFLOW != 0 {
+			for _, reader := range n.files {
+				poke(reader)
+			}
+		}
+		if reader := n.files[wd]; reader != nil {
+			poke(reader)
+		}
+		if mask&unix.IN_MODIFY == 0 && (len(name) == 0 || bytes.HasPrefix(name, []byte(n.dirs[wd]))) {
+			poke(n.look)
+		}
+	}
+}
+
+// close is called when run has returned and nobody will call the others any more.
+func (n *notifier) close() {
+	if n != nil {
+		n.file.Close()
+	}
+}

@@ -1,0 +1,431 @@
+package follow
+
+import (
+	"bytes"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/receiver"
+)
+
+// clockSlack is by how much a file's time may be behind the clock: by a tick, or on a network file system by what its server's differs.
+const clockSlack = time.Second
+
+// restore takes over a saved state. What has become of the files is for the first look to find out that finds their directory.
+func (f *File) restore(s *FileState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
+	f.past, f.pastOrder, f.owed = map[receiver.FileID]pastFile{}, nil, map[receiver.FileID]string{}
+	for i, p := range s.Positions {
+		if _, twice := f.past[p.ID]; twice || p.Offset < 0 {
+			continue
+		}
+		f.past[p.ID] = pastFile{pos: p, begin: p, saved: true}
+		f.pastOrder = append(f.pastOrder, p.ID)
+		f.offset, f.size = p.Offset, p.Offset
+		if i >= len(s.Positions)-s.Followed {
+			f.owed[p.ID] = s.Place
+		}
+	}
+	for _, e := range s.Elsewhere {
+		if _, owed := f.owed[e.ID]; owed {
+			f.owed[e.ID] = e.Place
+		}
+	}
+	for _, p := range s.Replaced {
+		if x, known := f.past[p.ID]; known {
+			x.before = p
+			f.past[p.ID] = x
+		}
+	}
+	f.cuts = slices.Clone(s.Cut)
+	f.startID, f.startSize = s.Start, s.StartSize
+	f.beside = s.Beside
+	f.beside.Old, f.beside.Unread, f.beside.Unsure = slices.Clone(s.Beside.Old), slices.Clone(s.Beside.Unread), slices.Clone(s.Beside.Unsure)
+	f.since = s.Beside.Named
+	f.sinceLook = s.Beside.Looked - int64(clockSlack)
+}
+
+// restoreCounts goes on counting what a saved state has counted.
+func (f *File) restoreCounts(s *FileState) {
+	f.rotations.Store(s.Rotations)
+	f.errors.Store(s.Errors)
+	for i := range f.gaps {
+		f.gaps[i].Store(s.Gaps[Gap(i).String()])
+	}
+}
+
+// beginResume returns the saved state, at the first look that finds the directory, and nil at all others. The siblings that the state
+// knows are known from then on.
+func (f *File) beginResume(beside listing) *FileState {
+	s := f.resume
+	if s == nil || beside.dir == (receiver.FileID{}) {
+		return nil
+	}
+	old := s.Beside.Dir
+	if old.Device != beside.dir.Device && old.Inode == beside.dir.Inode && old.Birth == beside.dir.Birth {
+		s = s.renumbered(old.Device, beside.dir.Device)
+		f.restore(s)
+	}
+	f.resume = nil
+	f.siblings.dir, f.siblings.base = beside.dir, beside.base
+	for _, p := range s.Positions {
+		if f.isOwed(p.ID) {
+			f.siblings.note(p.ID, retry)
+		}
+	}
+	if s.Beside.Dir != beside.dir || s.Beside.Base != beside.base {
+		return s
+	}
+	for v, ids := range map[verdict][]receiver.FileID{leave: s.Beside.Old, retry: s.Beside.Unread, await: s.Beside.Unsure} {
+		for _, id := range ids {
+			if _, known := f.past[id]; !known {
+				f.siblings.note(id, v)
+			}
+		}
+	}
+	return s
+}
+
+// renumbered returns a copy of the state for a file system that was mounted as device from and is mounted as device to: numbers of
+// devices depend on the order in which they are found.
+func (s *FileState) renumbered(from, to uint64) *FileState {
+	device := func(id *receiver.FileID) {
+		if id.Device == from {
+			id.Device = to
+		}
+	}
+	n := *s
+	n.Positions, n.Replaced, n.Cut = slices.Clone(s.Positions), slices.Clone(s.Replaced), slices.Clone(s.Cut)
+	for _, list := range [][]receiver.FilePosition{n.Positions, n.Replaced, n.Cut} {
+		for i := range list {
+			device(&list[i].ID)
+		}
+	}
+	for _, list := range []*[]receiver.FileID{&n.Beside.Old, &n.Beside.Unread, &n.Beside.Unsure} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			device(&(*list)[i])
+		}
+	}
+	n.Elsewhere = slices.Clone(s.Elsewhere)
+	for i := range n.Elsewhere {
+		device(&n.Elsewhere[i].ID)
+	}
+	device(&n.Beside.Dir)
+	device(&n.Beside.Named)
+	device(&n.Start)
+	return &n
+}
+
+// placeOf returns the place of a file that is opened: where it was when the state was saved, or where it is found now.
+func (f *File) placeOf(id receiver.FileID) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if place := f.owed[id]; place != "" {
+		return place
+	}
+	return f.at
+}
+
+// placeHeld notes where the files are that are held and have no name beside the followed one: rotated into a directory of their own
+// (logrotate's olddir), by names that no rotation is known by (its extension), or where a symbolic link led before.
+func (f *File) placeHeld(beside listing, current *generation) {
+	away := map[receiver.FileID]*generation{}
+	for _, g := range f.generations {
+		if g != current {
+			away[g.id] = g
+		}
+	}
+	if len(away) == 0 {
+		return
+	}
+	place := map[*generation]string{}
+	for _, x := range beside.files {
+		if g := away[x.info.id]; g != nil && isSiblingName(x.path, f.at) {
+			place[g] = f.at
+		}
+		delete(away, x.info.id)
+	}
+	for _, g := range away {
+		path := pathOf(g.fd)
+		switch {
+		case path == "" || isSiblingName(path, g.place):
+		case isSiblingName(filepath.Base(path), beside.base):
+			place[g] = filepath.Join(filepath.Dir(path), beside.base)
+		default:
+			place[g] = path
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for g, place := range place {
+		g.place = place
+	}
+}
+
+// owedElsewhere finds files that are looked for and have no name beside the followed one: in the places that they were in and, at the first
+// looks, by any name in the directories of these.
+func (f *File) owedElsewhere(beside listing) (all []sibling) {
+	if f.resume != nil {
+		return nil
+	}
+	f.mu.Lock()
+	owed := maps.Clone(f.owed)
+	f.mu.Unlock()
+	for _, x := range beside.files {
+		delete(owed, x.info.id)
+	}
+	dirs := map[string][]string{} // of places
+	for id, place := range owed {
+		info, err := statPath(place, false)
+		switch there := err == nil && info.id == id; {
+		case there && place != f.at: // otherwise it is openCurrent's
+			all = append(all, sibling{place, info})
+			fallthrough
+		case there || place == "":
+			delete(owed, id)
+		default:
+			dirs[filepath.Dir(place)] = append(dirs[filepath.Dir(place)], place)
+		}
+	}
+	if f.searched++; f.searched > maxAbsent {
+		return all
+	}
+	for dir, places := range dirs {
+		for _, x := range regularFiles(dir) {
+			if place, is := owed[x.info.id]; is && slices.Contains(places, place) && !f.shared.follows(x.path) {
+				all = append(all, x)
+				if f.searched == 1 && !isSiblingName(x.path, place) {
+					f.noteGap(GapUnread) // what came and went meanwhile may have such a name, too
+				}
+			}
+		}
+	}
+	return all
+}
+
+// regularFiles returns the regular files in a directory, as many as a look takes note of.
+func regularFiles(dir string) (all []sibling) {
+	d, err := openNames(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(maxSeen)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if info, err := statPath(path, false); err == nil && info.wrongKind("") == nil {
+			all = append(all, sibling{path, info})
+		}
+	}
+	return all
+}
+
+// takeBack takes hold of the files that are known from the saved state, oldest first, wherever they are now; found, which has the name,
+// is left to the look. It reports whether there may be others beside them that have had the name in the meantime.
+//
+// Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate has made, or one that was moved to
+// this place by copying. Its bytes beyond the saved position have never been counted, so it is read on from there, in the place of the
+// file that is known.
+func (f *File) takeBack(saved *FileState, beside listing, found *generation) (changed bool) {
+	files := map[receiver.FileID]sibling{}
+	for _, x := range beside.files {
+		files[x.info.id] = x
+	}
+	var back []*generation
+	for _, p := range saved.Positions {
+		var g *generation
+		x, listed := files[p.ID]
+		switch {
+		case found != nil && found.id == p.ID:
+			g = found
+		case listed:
+			g, _ = f.siblings.judge(f, x, mark{}, true) // where that fails, the scan that follows tries again
+		}
+		gone := g == nil && !listed && f.refused != p.ID && f.isOwed(p.ID)
+		if gone || g != nil && g.cut {
+			if c := f.continuation(p, beside, found); c != nil {
+				switch {
+				case slices.ContainsFunc(back, func(g *generation) bool { return g.id == c.id }): // two that start alike
+					unix.Close(c.fd)
+					c = nil
+				case c != found:
+					back = append(back, c)
+				}
+				if gone && c != nil {
+					f.replaced(p.ID, c)
+				}
+			}
+		}
+		if g != nil && g != found {
+			back = append(back, g)
+		}
+	}
+	f.adopt(back)
+	switch {
+	case saved.Beside.Dir != beside.dir || saved.Beside.Base != beside.base:
+		return false // all that is there may have been there before
+	case saved.Beside.Moved || found == nil || found.id != saved.Beside.Named || found.cut:
+		return true
+	}
+	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it
+}
+
+// continuation returns a generation, opened, that goes on where p was read to, or nil: the file that has the name if it does, or the
+// longest of those beside it, since copies may have been made at several times, or a compressed one. It is no file that is known itself.
+func (f *File) continuation(p receiver.FilePosition, beside listing, found *generation) (best *generation) {
+	if p.Offset == 0 {
+		return nil // then it is new, like any other
+	}
+	if found != nil && !found.again && !found.started && f.continues(found, p) {
+		found.goOn(f.furthest(found, p))
+		return found
+	}
+	for _, x := range beside.files {
+		id := x.info.id
+		if _, known := f.pastPosition(id); known || f.held(id) != nil || found != nil && found.id == id || isCompressed(x.path) {
+			continue
+		}
+		if x.info.size < p.Offset || best != nil && x.info.size <= best.size.Load() {
+			continue
+		}
+		g, fresh, err := f.open(x.path, x.info, false)
+		if err != nil || !fresh {
+			continue
+		}
+		if g.id != id || !f.continues(g, p) {
+			f.discard(g)
+			continue
+		}
+		if best != nil {
+			f.discard(best)
+		}
+		best = g
+	}
+	if best == nil {
+		return f.packedContinuation(p, beside)
+	}
+	p = f.furthest(best, p)
+	p.Copy = true
+	best.goOn(p)
+	return best
+}
+
+// furthest returns p, or a place further on in the bytes of g up to which they are counted elsewhere: one of two files may have been a copy of
+// the other once, and gone on by itself. What has been read of the other counts there, and so does what is still to be read where it is held.
+func (f *File) furthest(g *generation, p receiver.FilePosition) receiver.FilePosition {
+	further := func(q receiver.FilePosition) bool { return q.Offset > p.Offset && q.Offset >= receiver.AnchorSize }
+	for _, known := range f.positions(further) {
+		if further(known.pos) && f.continues(g, known.pos) {
+			p = known.pos
+		}
+	}
+	var head, other [receiver.AnchorSize]byte
+	if !f.hasBytes(g.fd, head[:], nil, 0) {
+		return p
+	}
+	b := f.blocks.Get().(*block)
+	defer f.blocks.Put(b)
+	before, offset := g.pos, g.offset.Load()
+	for _, h := range f.generations {
+		if h.id == g.id || h.packed != nil {
+			continue
+		}
+		if q := h.shown(); further(q) && f.continues(g, q) { // also where it was cut since
+			p = q
+		}
+		info, err := statFD(h.fd)
+		size := min(info.size, g.size.Load())
+		if err == nil && size > p.Offset && f.hasBytes(h.fd, other[:], head[:], 0) && f.sameEnd(h.fd, g.fd, size) && g.resume(size, b) == nil {
+			p = g.pos
+		}
+	}
+	g.pos = before
+	g.offset.Store(offset)
+	return p
+}
+
+// lateContinuation is continuation for a file that was there at the first look and went before it could be opened.
+func (f *File) lateContinuation(id receiver.FileID, beside listing, found *generation) *generation {
+	p, known := f.pastPosition(id)
+	if !known || !f.isOwed(id) {
+		return nil
+	}
+	g := f.continuation(p.pos, beside, found)
+	if g == nil || g == found {
+		return nil
+	}
+	f.replaced(id, g)
+	return g
+}
+
+// continues reports whether the generation holds the bytes that p knows of another, in their places.
+func (f *File) continues(g *generation, p receiver.FilePosition) bool {
+	intact, err := g.intact(p, make([]byte, receiver.AnchorSize))
+	return err == nil && intact
+}
+
+// goOn makes the new generation go on where another was read to.
+func (g *generation) goOn(p receiver.FilePosition) {
+	p.ID = g.id
+	g.pos, g.begin, g.again = p, p, true
+	g.offset.Store(p.Offset)
+}
+
+// recognise makes a new generation that has the name go on behind what it holds of another one: the file was put there by copying, when it
+// was moved to another disk or brought back from a backup, say.
+func (f *File) recognise(g *generation) {
+	if g.again || g.pos.Offset > 0 {
+		return
+	}
+	best := f.furthest(g, receiver.FilePosition{})
+	if best.Offset > 0 {
+		best.Copy = false // it is logged to from now on
+		g.goOn(best)
+	}
+}
+
+// replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.
+func (f *File) replaced(id receiver.FileID, g *generation) {
+	g.instead = id
+	f.siblings.note(id, leave)
+}
+
+// intact reports whether the file holds the bytes that p knows of it. The anchor alone may come out the same by chance: lines end alike.
+// buf is for scratch.
+func (g *generation) intact(p receiver.FilePosition, buf []byte) (bool, error) {
+	anchor := anchorOf(&p)
+	n, err := g.file.pread(g.fd, buf[:len(anchor)], p.Offset-int64(len(anchor)))
+	if err != nil || !bytes.Equal(buf[:n], anchor) || p.Offset < receiver.AnchorSize {
+		return bytes.Equal(buf[:max(n, 0)], anchor), err
+	}
+	n, err = g.file.pread(g.fd, buf, 0)
+	return bytes.Equal(buf[:max(n, 0)], p.Head[:]), err
+}
+
+// checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's position for it is then out of date, and
+// nothing has been counted of what it holds now.
+func (g *generation) checkSaved() {
+	b := g.file.blocks.Get().(*block)
+	defer g.file.blocks.Put(b)
+	old := g.pos
+	intact, err := g.intact(old, b.buf[:receiver.AnchorSize])
+	if err != nil || intact || old.Copy {
+		return // whoever reads on meets the same
+	}
+	if g.relocate(b) != nil {
+		g.pos = old
+		return
+	}
+	if g.before == (receiver.FilePosition{}) { // otherwise the Sink has not counted anything since it was cut the last time
+		g.before = old
+	}
+	g.begin, g.cut = g.pos, true
+	g.file.noteCut(old)
+}

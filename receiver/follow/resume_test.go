@@ -1,0 +1,1133 @@
+package follow
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+)
+
+func (s *lineSink) counted(id receiver.FileID) (receiver.FilePosition, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.last[id]
+	return p, ok
+}
+
+// poll does once what Run does all the time.
+func poll(t *testing.T, f *File) {
+	t.Helper()
+	f.look()
+	for _, g := range f.generations {
+		must(t, g.drain())
+	}
+}
+
+// stopped follows opt.Path from its first line, reads all that is there, and returns the state.
+func stopped(t *testing.T, sink *lineSink, opt Options) *FileState {
+	t.Helper()
+	opt.pollOnly, opt.FromBeginning = true, true
+	return stop(t, sink, follow(t, sink, opt))
+}
+
+func stop(t *testing.T, sink *lineSink, f *File) *FileState {
+	t.Helper()
+	poll(t, f)
+	must(t, f.Close())
+	s := f.State(sink.counted)
+	return &s
+}
+
+// resume goes on from a state.
+func resume(t *testing.T, sink *lineSink, opt Options, s *FileState) *File {
+	t.Helper()
+	opt.pollOnly, opt.Resume = true, s
+	return follow(t, sink, opt)
+}
+
+// Rotated twice, and once more, while we were down (F5): the file that is known is found under its new name and read on, then those that
+// came and went meanwhile, oldest first, then the one that has the name. Old logs are not read: those that were there before, and one
+// that was put there meanwhile but is older. All are read by Run here, in their order.
+func TestFileResumeAfterRotations(t *testing.T) {
+	for rotations := range 4 {
+		for _, style := range []string{"%s-%d", "chain"} {
+			t.Run(fmt.Sprint(rotations, style), func(t *testing.T) {
+				opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+				must(t, os.Mkdir(filepath.Dir(opt.Path)+"/old", 0o755))
+				create(t, filepath.Dir(opt.Path)+"/old/log").write("brought back\n")
+				create(t, opt.Path+".7").write("old, from before the start\n")
+				create(t, opt.Path+".8.gz").write("compressed\n")
+				waitForTick(t, opt.Path)
+				w := create(t, opt.Path)
+				w.write(text(lines(0, 10)))
+				sink := newLineSink()
+				state := stopped(t, sink, opt)
+				n := 10
+				for r := range rotations {
+					w.write(text(lines(n, n+500)))
+					n += 500
+					if style == "chain" {
+						for i := r; i >= 0; i-- {
+							must(t, os.Rename(numbered(opt.Path, i), numbered(opt.Path, i+1)))
+						}
+					} else {
+						must(t, os.Rename(opt.Path, fmt.Sprintf(style, opt.Path, 20261120+r)))
+					}
+					waitForTick(t, opt.Path)
+					w = create(t, opt.Path)
+				}
+				w.write(text(lines(n, n+500)))
+				must(t, os.Rename(filepath.Dir(opt.Path)+"/old/log", opt.Path+".99"))
+				opt.Poll = time.Minute
+				f := resume(t, sink, opt, state)
+				end := start(t, f)
+				reachCount(t, sink, n+500)
+				end()
+				sink.check(t, true, lines(0, n+500)...)
+				if s := f.Status(); s.Rotations != uint64(rotations) || s.Gaps != [NumGaps]uint64{} || s.Err != nil {
+					t.Errorf("status %+v, want %d rotations", s, rotations)
+				}
+			})
+		}
+	}
+}
+
+// A line whose halves are written before and after a restart is counted once (F12, F13); so is a line that is too long, and nothing of it
+// is taken for another. A file that had no line yet is read from where it began.
+func TestFileResumeWithinLine(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, after string
+		want          []string
+		oversize      uint64
+	}{
+		"half a line":         {"a\nhal", "f\nb\n", []string{"a", "half", "b"}, 0},
+		"nothing but a half":  {"hal", "f\nb\n", []string{"half", "b"}, 0},
+		"nothing":             {"", "a\n", []string{"a"}, 0},
+		"too long":            {"a\n" + strings.Repeat("x", 3*syslog.BlockBytes), "y\nb\n", []string{"a", "b"}, 1},
+		"too long afterwards": {"a\n" + strings.Repeat("x", receiver.MaxMessage-1), "yy\nb\n", []string{"a", "b"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+			w := create(t, opt.Path)
+			w.write(test.before)
+			sink := newLineSink()
+			state := stopped(t, sink, opt)
+			state = stop(t, sink, resume(t, sink, opt, state))
+			w.write(test.after)
+			f := resume(t, sink, opt, state)
+			poll(t, f)
+			sink.check(t, true, test.want...)
+			if n := sink.discards(receiver.Oversize); n != test.oversize || f.Status().Gaps != [NumGaps]uint64{} {
+				t.Errorf("%d oversize, want %d; status %+v", n, test.oversize, f.Status())
+			}
+		})
+	}
+}
+
+// An inode that was given to a new file while we were down (F10): another time of birth, or, where there is none, other bytes.
+func TestFileResumeInodeReused(t *testing.T) {
+	for _, birth := range []bool{true, false} {
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 10)))
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		must(t, w.f.Truncate(0))
+		w.write(text(lines(10, 40)))
+		want := [NumGaps]uint64{GapTruncated: 1}
+		if birth { // what a file looks like that has been born since
+			want = [NumGaps]uint64{GapUnread: 1} // the known one is gone
+			state.Positions[0].ID.Birth--
+			state.Beside.Named.Birth--
+			sink.last = map[receiver.FileID]receiver.FilePosition{}
+		}
+		f := resume(t, sink, opt, state)
+		for range maxAbsent + 1 {
+			poll(t, f)
+		}
+		sink.check(t, true, lines(0, 40)...)
+		if s := f.Status(); s.Gaps != want {
+			t.Errorf("birth known %v: gaps %v, want %v", birth, s.Gaps, want)
+		}
+	}
+}
+
+// copytruncate while we were down: what the copy holds beyond our position was never counted, and is gone from the original. It is read
+// from there, before the original, and only once, however often we start. An older, shorter copy of an administrator's is not read.
+func TestFileResumeCopytruncate(t *testing.T) {
+	for _, cuts := range []int{0, 1, 2} {
+		for _, again := range []bool{false, true} {
+			opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+			w := create(t, opt.Path)
+			w.write(text(lines(0, 20)))
+			sink := newLineSink()
+			state := stopped(t, sink, opt)
+			w.write(text(lines(20, 30)))
+			copyFile(t, opt.Path, opt.Path+".bak")
+			n := 30
+			for i := range cuts {
+				w.write(text(lines(n, n+10)))
+				n += 10
+				waitForTick(t, opt.Path)
+				copyFile(t, opt.Path, numbered(opt.Path, i+1))
+				must(t, w.f.Truncate(0))
+			}
+			w.write(text(lines(n, n+10)))
+			f := resume(t, sink, opt, state)
+			if again { // killed before anything was counted: what is known of the cut is in the state
+				s := f.State(sink.counted)
+				if got := s.Positions[len(s.Positions)-1].Offset; cuts > 0 && got != 0 {
+					t.Errorf("after %d cuts the state says offset %d, want 0", cuts, got)
+				}
+				f.Close()
+				f = resume(t, sink, opt, &s)
+			}
+			poll(t, f)
+			sink.check(t, true, lines(0, n+10)...)
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: uint64(min(cuts, 1))} || s.Errors != 0 {
+				t.Errorf("%d cuts: status %+v", cuts, s)
+			}
+			f = resume(t, sink, opt, stop(t, sink, f))
+			w.write(text(lines(n+10, n+20)))
+			poll(t, f)
+			sink.check(t, true, lines(0, n+20)...)
+		}
+	}
+}
+
+// What becomes of a file beside the followed one that is met after a start, where the name is still the same file's: it is new only if
+// the state says that it was to be read, or that the name had just changed hands.
+func TestFileResumeSiblings(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(s *Siblings)
+		read   bool
+	}{
+		"known":                 {func(*Siblings) {}, false},
+		"come since":            {func(s *Siblings) { s.Old = nil }, false},
+		"come with a rotation":  {func(s *Siblings) { s.Old, s.Moved = nil, true }, true},
+		"known, and a rotation": {func(s *Siblings) { s.Moved = true }, false},
+		"not opened yet":        {func(s *Siblings) { s.Old, s.Unread = nil, s.Old }, true},
+		"too short yet":         {func(s *Siblings) { s.Old, s.Unsure = nil, s.Old }, true},
+		"of another directory":  {func(s *Siblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
+		"of another name":       {func(s *Siblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
+	} {
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+		create(t, opt.Path).write("a\n")
+		waitForTick(t, opt.Path)
+		create(t, opt.Path+".1").write("beside\n")
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		if len(state.Beside.Old) != 1 {
+			t.Fatalf("state %+v, want one old file", state)
+		}
+		test.change(&state.Beside)
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		want := []string{"a"}
+		if test.read {
+			want = append(want, "beside")
+		}
+		t.Log(name)
+		sink.check(t, true, want...)
+	}
+}
+
+// A copy of a followed file that is gone is no new file, however little of it was copied.
+func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path+".bak").write(text(lines(0, 12)))
+	must(t, os.Remove(opt.Path))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapUnread: 1} {
+		t.Errorf("status %+v, want one gap", s)
+	}
+}
+
+// A log that was cut while we were down, without a copy: what it holds now is new; what it held is a gap.
+func TestFileResumeTruncated(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(w writer)
+		want   []string
+		gaps   uint64
+	}{
+		"shorter":            {func(w writer) { must(t, w.f.Truncate(0)); w.write("a\n") }, []string{"a"}, 1},
+		"longer":             {func(w writer) { must(t, w.f.Truncate(0)); w.write(text(lines(100, 200))) }, lines(100, 200), 1},
+		"empty":              {func(w writer) { must(t, w.f.Truncate(0)) }, nil, 1},
+		"in part":            {func(w writer) { must(t, w.f.Truncate(int64(len(text(lines(0, 5)))))) }, nil, 1},
+		"to the same offset": {func(w writer) { w.write("x"); must(t, w.f.Truncate(int64(len(text(lines(0, 20)))))) }, nil, 0},
+	} {
+		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		test.change(w)
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		state = stop(t, sink, f)
+		f = resume(t, sink, opt, state)
+		w.write("after\n")
+		poll(t, f)
+		sink.check(t, true, append(append(lines(0, 20), test.want...), "after")...)
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: test.gaps} {
+			t.Errorf("%s: gaps %v, want %d", name, s.Gaps, test.gaps)
+		}
+	}
+}
+
+// A file that was followed and is gone is a gap, counted once; one that was let go before is none, and neither is one that is found.
+func TestFileResumeGone(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 10)))
+	sink := newLineSink()
+	f := follow(t, sink, Options{Path: opt.Path, pollOnly: true, FromBeginning: true})
+	poll(t, f)
+	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	create(t, opt.Path).write(text(lines(10, 20)))
+	poll(t, f)
+	g := f.generations[0]
+	g.started = true
+	g.grew.Store(f.clock() - int64(silentLimit))
+	f.look()
+	g.finish()
+	close(g.done)
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write(text(lines(20, 30)))
+	state := stop(t, sink, f)
+	if len(state.Positions) != 3 || state.Followed != 2 || state.Positions[0].ID != g.id {
+		t.Fatalf("state %+v, want 3 positions, the first one let go", state)
+	}
+	gaps := uint64(0)
+	for i, remove := range []string{"", ".2", ".1", "", ""} {
+		if remove != "" {
+			must(t, os.Remove(opt.Path+remove))
+		}
+		if remove == ".1" {
+			gaps = 1
+		}
+		f := resume(t, sink, opt, state)
+		poll(t, f)
+		if i == 2 { // killed, and started again: it is still to be found, or missed
+			s := f.State(sink.counted)
+			f.Close()
+			f = resume(t, sink, opt, &s)
+		}
+		for range maxAbsent + 1 {
+			poll(t, f)
+		}
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapUnread: gaps} || s.Rotations != 2 {
+			t.Errorf("start %d: status %+v, want %d gaps", i, s, gaps)
+		}
+		state = stop(t, sink, f)
+	}
+	sink.check(t, true, lines(0, 30)...)
+}
+
+// While its directory can't be found, a file isn't gone: its file system may be mounted later.
+func TestFileResumeBeforeItsDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	opt := Options{Path: filepath.Join(dir, "log")}
+	must(t, os.Mkdir(dir, 0o755))
+	w := create(t, opt.Path)
+	w.write("a\n")
+	create(t, opt.Path+".1").write("old\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write("b\n")
+	must(t, os.Rename(opt.Path, opt.Path+".2"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("c\n")
+	must(t, os.Rename(opt.Path, opt.Path+".3"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("d\n")
+	must(t, os.Rename(dir, dir+".away"))
+	f := resume(t, sink, opt, state)
+	for range 2 * maxAbsent {
+		poll(t, f)
+	}
+	s := f.State(sink.counted)
+	f.Close()
+	f = resume(t, sink, opt, &s)
+	poll(t, f)
+	must(t, os.Rename(dir+".away", dir))
+	poll(t, f)
+	sink.check(t, true, "a", "b", "c", "d")
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 2 {
+		t.Errorf("status %+v, want two rotations and no gap", s)
+	}
+}
+
+// The state of a path at which there was nothing: whatever is there later is new.
+func TestFileResumeNothing(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path).write("a\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("b\n")
+	poll(t, resume(t, sink, opt, state))
+	sink.check(t, true, "a", "b")
+}
+
+// The device of a file system may have another number after a reboot. The directory's inode shows that it is the same.
+func TestFileResumeOtherDevice(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path+".9").write("old\n")
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	was := *state
+	state = state.renumbered(state.Beside.Dir.Device, 77)
+	if slices.Equal(state.Positions, was.Positions) {
+		t.Fatal("the state has not been changed")
+	}
+	sink.last = map[receiver.FileID]receiver.FilePosition{}
+	w.write(text(lines(10, 20)))
+	for i := 2; i < 4; i++ { // the one in between is known to be new only because the directory is known
+		must(t, os.Rename(opt.Path, fmt.Sprintf("%s-%d", opt.Path, i)))
+		waitForTick(t, opt.Path)
+		create(t, opt.Path).write(text(lines(10*i, 10*i+10)))
+	}
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 40)...)
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} {
+		t.Errorf("status %+v, want no gap", s)
+	}
+}
+
+// A file that was moved away and back by copying has another identity, and goes on where it was all the same.
+func TestFileResumeMovedByCopying(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	create(t, opt.Path).write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	copyFile(t, opt.Path, opt.Path+".tmp")
+	must(t, os.Rename(opt.Path+".tmp", opt.Path))
+	createMode(t, opt.Path, 0o644).write(text(lines(10, 20)))
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 20)...)
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Rotations != 0 {
+		t.Errorf("status %+v, want neither gaps nor rotations", s)
+	}
+}
+
+// Which file beside the followed one is older: by birth, or, where that isn't known, by when it was last written to.
+func TestFileOlder(t *testing.T) {
+	f := &File{since: receiver.FileID{Birth: 100}, sinceLook: 50}
+	for _, test := range []struct {
+		birth, written int64
+		want           bool
+	}{{99, 1000, true}, {100, 0, false}, {101, 0, false}, {0, 49, true}, {0, 50, false}} {
+		if got := f.isOlder(fileInfo{id: receiver.FileID{Birth: test.birth}, written: test.written}); got != test.want {
+			t.Errorf("%+v: older %v", test, got)
+		}
+	}
+}
+
+// A cut that is noticed while we run reaches the Sink before the next line, so that a state knows of it that is saved in between: it says
+// where reading goes on, and a start from it counts no second gap and loses no line.
+func TestFileStateAfterCut(t *testing.T) {
+	size := int64(len(text(lines(0, 10))))
+	for _, left := range []int64{0, size} {
+		opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+		w := create(t, opt.Path)
+		w.write(text(lines(0, 20)))
+		sink := newLineSink()
+		f := follow(t, sink, opt)
+		poll(t, f)
+		must(t, w.f.Truncate(left))
+		poll(t, f)
+		s := f.State(sink.counted)
+		f.Close()
+		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps["truncated"] != 1 {
+			t.Errorf("cut to %d: state %+v, want that offset", left, s)
+		}
+		w.write(text(lines(20, 40)))
+		f = resume(t, sink, opt, &s)
+		poll(t, f)
+		sink.check(t, true, lines(0, 40)...)
+		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 1} {
+			t.Errorf("status %+v, want one gap", s)
+		}
+	}
+}
+
+// A log that was cut while we were down and has got lines that end like the old ones is another: its first bytes tell.
+func TestFileResumeSameAnchor(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	end := strings.Repeat("7", receiver.AnchorSize)
+	w := create(t, opt.Path)
+	w.write("1"+end+"\n", "2"+end+"\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	must(t, w.f.Truncate(0))
+	w.write("3"+end+"\n", "4"+end+"\n")
+	poll(t, resume(t, sink, opt, state))
+	sink.check(t, true, "1"+end, "2"+end, "3"+end, "4"+end)
+}
+
+// At the end of Run all that is there is read, also what no event or poll has told of; the state knows it.
+func TestFileStateAfterRun(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write("a\n")
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	end := start(t, f)
+	reachCount(t, sink, 1)
+	w.write("b\nhalf")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path).write("c\n")
+	end()
+	sink.check(t, true, "a", "b", "c")
+	s := f.State(sink.counted)
+	if len(s.Positions) != 2 || s.Followed != 2 || s.Positions[0].Offset != 4 || s.Positions[1].Offset != 2 {
+		t.Fatalf("state %+v, want offsets 4 and 2", s)
+	}
+	w.write(" of it\n")
+	poll(t, resume(t, sink, opt, &s))
+	sink.check(t, true, "a", "b", "c", "half of it")
+}
+
+// A file whose only line never ended is let go, and its beginning is known after a start: nothing of it is read again.
+func TestFileResumeBehindUnfinishedLine(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	w := create(t, opt.Path)
+	w.write(strings.Repeat("unfinished ", 10))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	poll(t, f)
+	f.generations[0].finish()
+	state := stop(t, sink, f)
+	w.write("end\nb\n")
+	f = resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, "b")
+	if n := sink.discards(receiver.Incomplete); n != 1 || f.Status().Gaps != [NumGaps]uint64{} {
+		t.Errorf("%d incomplete, status %+v; want 1 and no gap", n, f.Status())
+	}
+}
+
+// A file that was found cut at a start and has got no line since: the Sink still has its old position, and no state falls for it, however
+// often we start.
+func TestFileStateOfCutFileWithoutLines(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	must(t, w.f.Truncate(int64(len(text(lines(0, 10))))))
+	for i := range 3 {
+		state = stop(t, sink, resume(t, sink, opt, state))
+		if want := int64(len(text(lines(0, 10)))); i < 2 && state.Positions[0].Offset != want {
+			t.Errorf("start %d: offset %d, want %d", i, state.Positions[0].Offset, want)
+		}
+		if i == 1 {
+			must(t, w.f.Truncate(0))
+		}
+	}
+	w.write(text(lines(20, 30)))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, lines(0, 30)...)
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 2} {
+		t.Errorf("status %+v, want two gaps", s)
+	}
+}
+
+// A file that had been let go and was cut since, before the state was saved or after: what it holds now is read.
+func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 20)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	state.Followed = 0
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	create(t, opt.Path)
+	must(t, w.f.Truncate(0))
+	w.write(text(lines(20, 25)))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	w.write(text(lines(25, 30)))
+	poll(t, f)
+	sink.check(t, true, lines(0, 30)...)
+}
+
+// Counters go on; what they are called in the state is part of its format.
+func TestFileResumeCounts(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	opt.Resume = &FileState{Rotations: 3, Errors: 4, Gaps: map[string]uint64{"truncated": 5, "unread": 6, "of a later version": 7}}
+	f := follow(t, newLineSink(), opt)
+	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumGaps]uint64{5, 6} {
+		t.Errorf("status %+v, want 3, 4, 5, 6", s)
+	}
+	if s := f.State(newLineSink().counted); s.Rotations != 3 || s.Errors != 4 || s.Gaps["truncated"] != 5 || s.Gaps["unread"] != 6 {
+		t.Errorf("state %+v, want 3, 4, 5, 6", s)
+	}
+}
+
+// A file that was there at the very first start and can be opened only after another start is read from where it ended at the first.
+func TestFileResumeNeverOpened(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	broken := opt
+	broken.pread = func(int, []byte, int64) (int, error) { return -1, unix.EIO }
+	f := follow(t, sink, broken)
+	f.Close()
+	state := f.State(sink.counted)
+	w.write(text(lines(10, 20)))
+	f = resume(t, sink, opt, &state)
+	poll(t, f)
+	sink.check(t, true, lines(10, 20)...)
+}
+
+// The state is bounded, and the positions that go first are those that were let go first, but for those that are looked for. Many Files
+// together keep no more than a few do.
+func TestFileStateIsBounded(t *testing.T) {
+	f := follow(t, newLineSink(), Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true})
+	const owed = 5000 // its inode
+	remember := func(inode int) {
+		id := receiver.FileID{Inode: uint64(inode)}
+		f.remember(pastFile{begin: receiver.FilePosition{ID: id}, pos: receiver.FilePosition{ID: id, Offset: 1}})
+	}
+	remember(owed)
+	f.owed[receiver.FileID{Inode: owed}] = ""
+	for i := range maxPast + 100 {
+		remember(i)
+	}
+	if _, known := f.past[receiver.FileID{Inode: owed}]; !known || len(f.past) != maxPast+1 {
+		t.Errorf("the file that is looked for is known: %v; %d positions", known, len(f.past))
+	}
+	f.forget(receiver.FileID{Inode: owed})
+	for range maxCuts + 10 {
+		f.noteCut(receiver.FilePosition{})
+	}
+	s := f.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return f.past[id].pos, id.Inode%2 == 0 })
+	if len(s.Positions) != maxPast || s.Positions[0].ID.Inode != 100 || len(s.Cut) != maxCuts || s.Followed != maxPast/2 { // those of which nothing is counted
+		t.Errorf("%d positions from %d on, %d cuts, %d followed", len(s.Positions), s.Positions[0].ID.Inode, len(s.Cut), s.Followed)
+	}
+	for _, p := range s.Positions {
+		if want := int64(1 - p.ID.Inode%2); p.Offset != want {
+			t.Errorf("inode %d: offset %d, want %d: what was counted, or else where reading began", p.ID.Inode, p.Offset, want)
+		}
+	}
+	for _, c := range []struct{ paths, positions int }{{8, 1024}, {64, 128}, {256, 32}, {1000, 32}} { // 8192/64 = 128
+		for i := len(f.shared.paths); i < c.paths; i++ {
+			f.shared.follow(fmt.Sprint(i))
+		}
+		remember(maxPast + 100)
+		if len(f.past) != c.positions {
+			t.Errorf("%d positions with %d paths, want %d", len(f.past), c.paths, c.positions)
+		}
+	}
+}
+
+type sinkFunc func(*receiver.Source, *receiver.Slab)
+
+func (f sinkFunc) Deliver(src *receiver.Source, s *receiver.Slab) { f(src, s) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// CaughtUp waits for Run and for what was there at the start and can be read, no longer, and not for the poll
+// interval. The Sink is told before it, once, behind all lines that were there.
+func TestFileCaughtUp(t *testing.T) {
+	eio := func(int, []byte, int64) (int, error) { return -1, unix.EIO }
+	nothing := func(string) error { return nil }
+	noDirectory := func(path string) error { return os.Remove(filepath.Dir(path)) }
+	fifo := func(path string) error { return unix.Mkfifo(path, 0o644) }
+	directory := func(path string) error { return os.Mkdir(path, 0o755) }
+	holding := func(text string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o644) }
+	}
+	for name, test := range map[string]struct {
+		make func(path string) error
+		opt  Options
+		want []string
+	}{
+		"no file":        {nothing, Options{FromBeginning: true}, nil},
+		"no directory":   {noDirectory, Options{FromBeginning: true}, nil},
+		"from the end":   {holding(text(lines(0, 9))), Options{}, nil},
+		"a FIFO":         {fifo, Options{FromBeginning: true}, nil},
+		"a directory":    {directory, Options{FromBeginning: true}, nil},
+		"empty":          {holding(""), Options{FromBeginning: true}, nil},
+		"lines":          {holding(text(lines(0, 9))), Options{FromBeginning: true}, lines(0, 9)},
+		"from a state":   {holding(text(lines(0, 9))), Options{Resume: &FileState{}}, lines(0, 9)},
+		"half a line":    {holding("half"), Options{FromBeginning: true}, nil},
+		"a failing disk": {holding("a\n"), Options{FromBeginning: true, pread: eio}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.opt.Path, test.opt.Poll, test.opt.pollOnly = filepath.Join(t.TempDir(), "d", "log"), time.Hour, true
+			must(t, os.Mkdir(filepath.Dir(test.opt.Path), 0o755))
+			must(t, test.make(test.opt.Path))
+			sink := newLineSink()
+			f := follow(t, sink, test.opt)
+			if isClosed(f.CaughtUp()) {
+				t.Error("caught up before Run")
+			}
+			end := start(t, f)
+			reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+			if want := []int{len(test.want)}; !slices.Equal(sink.toldAt(), want) {
+				t.Errorf("told after %v lines, want %v", sink.toldAt(), want)
+			}
+			end()
+			sink.check(t, true, test.want...)
+			if n := len(sink.toldAt()); n != 1 {
+				t.Errorf("told %d times, want once", n)
+			}
+		})
+	}
+}
+
+// A file that may not be opened doesn't keep it waiting, and what can be read is read.
+func TestFileCaughtUpWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour}
+	create(t, opt.Path).write("a\n")
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	create(t, opt.Path).write("b\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	w := createMode(t, opt.Path, 0)
+	w.write("c\n")
+	f := resume(t, sink, opt, state)
+	end := start(t, f)
+	reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+	sink.check(t, true, "a", "b")
+	if s := f.Status(); !errors.Is(s.Err, fs.ErrPermission) {
+		t.Errorf("status %+v, want permission denied", s)
+	}
+	reach(t, "it is behind", func() bool { return f.Status().LagTime > 0 })
+	end()
+	state = stop(t, sink, f)
+	must(t, w.f.Chmod(0o600))
+	f = resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, "a", "b", "c")
+	if s := f.Status(); s.LagTime != 0 || s.Gaps != [NumGaps]uint64{} {
+		t.Errorf("status %+v, want no lag and no gap", s)
+	}
+}
+
+// A known file that may not be opened at the start is not gone: a copy of it isn't read in its place.
+func TestFileResumeWithoutPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		runUnprivileged(t)
+		return
+	}
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 10)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write(text(lines(10, 20)))
+	copyFile(t, opt.Path, opt.Path+".bak")
+	must(t, w.f.Chmod(0))
+	f := resume(t, sink, opt, state)
+	poll(t, f)
+	sink.check(t, true, lines(0, 10)...)
+	must(t, w.f.Chmod(0o600))
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	sink.check(t, true, lines(0, 20)...)
+	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Generations != 1 {
+		t.Errorf("status %+v, want one generation and no gap", s)
+	}
+}
+
+// An older generation that grows faster than it can be read keeps neither CaughtUp waiting nor the generation that follows.
+func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
+	t.Parallel()
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Hour, pollOnly: true}
+	create(t, opt.Path).write("x\n")
+	must(t, os.Rename(opt.Path, opt.Path+".1"))
+	waitForTick(t, opt.Path)
+	create(t, opt.Path).write("new\n")
+	var old atomic.Int64
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if int64(fd) != old.Load() {
+			return unix.Pread(fd, p, off)
+		}
+		for i := range p { // a file of "x\n" without end
+			p[i] = "x\n"[(off+int64(i))%2]
+		}
+		return len(p), nil
+	}
+	dir, err := statPath(filepath.Dir(opt.Path), true)
+	must(t, err)
+	opt.Resume = &FileState{Beside: Siblings{Dir: dir.id, Base: "log"}}
+	var counted atomic.Int64
+	f := follow(t, sinkFunc(func(_ *receiver.Source, s *receiver.Slab) {
+		if string(slices.Concat(s.Messages...)) == "new" {
+			counted.Add(1)
+		}
+	}), opt)
+	if len(f.generations) != 2 {
+		t.Fatalf("%d generations, want 2", len(f.generations))
+	}
+	old.Store(int64(f.generations[0].fd))
+	start(t, f)
+	reach(t, "it has caught up", func() bool { return isClosed(f.CaughtUp()) })
+	reach(t, "the new file's line", func() bool { return counted.Load() == 1 })
+	if s := f.Status(); s.LagTime == 0 {
+		t.Errorf("status %+v, want a lag", s)
+	}
+}
+
+// How long a file has been behind, by a clock that stands: all is read, then 3 s later there is more, then that is read, then it can't.
+func TestFileLagTime(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+	var broken atomic.Bool
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if broken.Load() {
+			return -1, unix.EIO
+		}
+		return unix.Pread(fd, p, off)
+	}
+	w := create(t, opt.Path)
+	w.write("a\nhalf")
+	f := follow(t, newLineSink(), opt)
+	ago := func(d time.Duration) { f.began = f.began.Add(-d) }
+	want := func(what string, from, to time.Duration) {
+		t.Helper()
+		if got := f.Status().LagTime; got < from || got > to {
+			t.Errorf("%s: behind for %v, want %v to %v", what, got, from, to)
+		}
+	}
+	ago(time.Hour)
+	want("not read yet", time.Hour, time.Hour+time.Minute)
+	poll(t, f)
+	want("read to the half line", 0, 0)
+	ago(time.Hour)
+	want("nothing new", 0, 0)
+	w.write(" and more\n")
+	f.look()
+	want("seen to have grown", time.Hour, time.Hour+time.Minute)
+	poll(t, f)
+	want("read", 0, 0)
+	broken.Store(true)
+	if err := f.generations[0].drain(); !errors.Is(err, unix.EIO) {
+		t.Fatalf("drain returned %v, want EIO", err)
+	}
+	ago(2 * time.Hour)
+	want("not to be read", 2*time.Hour, 2*time.Hour+time.Minute)
+	broken.Store(false)
+	poll(t, f)
+	want("read again", 0, 0)
+}
+
+// A file that is gone and starts as the one that is being read has doesn't move the place where that is read.
+func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, lines(0, 100)...)
+	f, err := NewFile(receiver.Source{Name: "file"}, Options{Path: path, FromBeginning: true, pollOnly: true}, newSetSink())
+	must(t, err)
+	defer f.Close()
+	g := f.generations[0]
+	g.started = true // as far as the looker knows, its goroutine reads it
+	gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: 1}}
+	movePosition(&gone, []byte(text(lines(0, 50))), 0)
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
+	f.pastOrder = append(f.pastOrder, gone.ID)
+	before := g.pos
+	if late := f.lateContinuation(gone.ID, listing{}, g); late != nil || g.pos != before || g.again {
+		t.Errorf("continued by %v; it is at %d, was at %d", late, g.pos.Offset, before.Offset)
+	}
+}
+
+// A symbolic link that was switched while we were down: what it led to is read on to its end, also if it was rotated there and over another
+// restart, and what it leads to now from its first line.
+func TestResumeSymlinkSwitched(t *testing.T) {
+	for name, between := range map[string]func(dir string){
+		"at once": func(string) {},
+		"rotated": func(dir string) { must(t, os.Rename(filepath.Join(dir, "day1"), filepath.Join(dir, "day1.1"))) },
+		"elsewhere": func(dir string) {
+			must(t, os.Mkdir(filepath.Join(dir, "new"), 0o755))
+			must(t, os.Rename(filepath.Join(dir, "day2"), filepath.Join(dir, "new", "day2")))
+			must(t, os.Remove(filepath.Join(dir, "log")))
+			must(t, os.Symlink(filepath.Join(dir, "new", "day2"), filepath.Join(dir, "log")))
+		},
+		"dangling": func(dir string) {
+			must(t, os.Remove(filepath.Join(dir, "log")))
+			must(t, os.Symlink(filepath.Join(dir, "day2"), filepath.Join(dir, "log")))
+			must(t, os.Rename(filepath.Join(dir, "day2"), filepath.Join(dir, "day3")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opt := Options{Path: filepath.Join(dir, "log")}
+			first := create(t, filepath.Join(dir, "day1"))
+			must(t, os.Symlink(filepath.Join(dir, "day1"), opt.Path))
+			sink := newLineSink()
+			first.write("a\n")
+			state := stopped(t, sink, opt)
+			first.write("b\n")
+			second := create(t, filepath.Join(dir, "day2"))
+			second.write("c\n")
+			must(t, os.Remove(opt.Path))
+			must(t, os.Symlink(filepath.Join(dir, "day2"), opt.Path))
+			between(dir)
+			for i := range 3 { // the second and third time neither is where the link leads to, or both were known
+				f := resume(t, sink, opt, state)
+				if name == "dangling" && i == 0 {
+					poll(t, f)
+					must(t, os.Rename(filepath.Join(dir, "day3"), filepath.Join(dir, "day2")))
+				}
+				first.write("old\n")
+				state = stop(t, sink, f)
+				first.write("old\n")
+				second.write("new\n")
+				if s := f.Status(); s.Gaps != [NumGaps]uint64{} {
+					t.Errorf("restart %d: gaps %v", i+1, s.Gaps)
+				}
+			}
+			stop(t, sink, resume(t, sink, opt, state))
+			sink.check(t, false, "a", "b", "c", "old", "old", "old", "old", "old", "old", "new", "new", "new")
+		})
+	}
+}
+
+// Files that were rotated away from beside the followed one (logrotate's olddir) or by a name that no rotation is known by (its extension)
+// are read on after a restart. That they were is a gap only where it happened while we were down: then others may have been, unseen.
+func TestResumeRotatedElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		to, later string // names in the directory
+		down      bool   // rotated while we were down
+		found     bool
+		gap       uint64
+	}{
+		{to: "old/log.1", found: true},
+		{to: "old/log.1", later: "old/log.2", found: true},
+		{to: "old/log-20261123", found: true},
+		{to: "log-20261123.txt", found: true},
+		{to: "20261123.log", found: true},
+		{to: "20261123.log", later: "20261123.old", found: true, gap: 1},
+		{to: "20261123.log", down: true, found: true, gap: 1},
+		{to: "log.1", down: true, found: true},
+		{to: "old/log.1", down: true, gap: 1}, // nobody knows where to look
+	} {
+		t.Run(fmt.Sprint(c.to, c.later, c.down), func(t *testing.T) {
+			if runtime.GOOS != "linux" && !c.down {
+				t.Skip("the system doesn't tell where an open file is")
+			}
+			dir := t.TempDir()
+			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))
+			opt := Options{Path: filepath.Join(dir, "log")}
+			w := create(t, opt.Path)
+			w.write("a\n")
+			sink := newLineSink()
+			rotate := func() {
+				must(t, os.Rename(opt.Path, filepath.Join(dir, c.to)))
+				create(t, opt.Path).write("b\n")
+			}
+			first := opt
+			first.pollOnly, first.FromBeginning = true, true
+			f := follow(t, sink, first)
+			poll(t, f)
+			if !c.down {
+				rotate()
+			}
+			state := stop(t, sink, f)
+			if c.down {
+				rotate()
+			}
+			w.write("c\n")
+			if c.later != "" {
+				must(t, os.Rename(filepath.Join(dir, c.to), filepath.Join(dir, c.later)))
+			}
+			want := []string{"a", "b"}
+			if c.found {
+				want = append(want, "c", "d")
+			}
+			f = resume(t, sink, opt, state)
+			for range maxAbsent {
+				poll(t, f)
+			}
+			w.write("d\n")
+			stop(t, sink, f)
+			sink.check(t, false, want...)
+			if s := f.Status(); s.Gaps[GapUnread] != c.gap {
+				t.Errorf("%d gaps, want %d", s.Gaps[GapUnread], c.gap)
+			}
+		})
+	}
+}
+
+// Two files that are gone and started alike, one a copy of the other, are read on in one copy, once, from the furthest position.
+func TestResumeTwoInOneCopy(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log")
+	appendTo(t, path+".1", lines(0, 100)...)
+	sink := newLineSink()
+	f := follow(t, sink, Options{Path: path, pollOnly: true})
+	beside, err := listSiblings(dir, "log", &nameList{})
+	must(t, err)
+	f.siblings.dir, f.siblings.base = beside.dir, beside.base
+	for i, n := range []int{50, 80} {
+		gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: uint64(i + 1)}}
+		movePosition(&gone, []byte(text(lines(0, n))), 0)
+		f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
+		f.pastOrder = append(f.pastOrder, gone.ID)
+		f.siblings.note(gone.ID, retry)
+	}
+	var taken []*generation
+	for range maxAbsent {
+		more, err := f.siblings.scan(f, beside, nil, false)
+		must(t, err)
+		taken = append(taken, more...)
+	}
+	if len(taken) != 1 || len(f.owed) > 1 || f.Status().Gaps != [NumGaps]uint64{} {
+		t.Fatalf("%d files are read, %d looked for, gaps %v", len(taken), len(f.owed), f.Status().Gaps)
+	}
+	f.adopt(taken)
+	must(t, taken[0].drain())
+	sink.check(t, true, lines(80, 100)...)
+	if len(f.owed) != 0 {
+		t.Errorf("still looked for: %v", f.owed)
+	}
+}
+
+// A copy that was read in the place of a file, and let go after the Sink's state was copied and before the file's is, is read again after a
+// crash: nothing of it is counted. So is a compressed one. Nobody would look at such a file otherwise, since nobody logs to it.
+func TestResumeLetGoMeanwhile(t *testing.T) {
+	for _, packed := range []bool{false, true} {
+		dir := t.TempDir()
+		opt := Options{Path: filepath.Join(dir, "log")}
+		appendTo(t, opt.Path, lines(0, 10)...)
+		sink := newLineSink()
+		state := stopped(t, sink, opt)
+		appendTo(t, opt.Path, lines(10, 20)...)
+		if packed {
+			must(t, os.WriteFile(opt.Path+".1.gz", gzipped(t, text(lines(0, 20))), 0o644))
+			must(t, os.Remove(opt.Path))
+		} else {
+			copyFile(t, opt.Path, opt.Path+".1")
+			must(t, os.Truncate(opt.Path, 0))
+		}
+		f := resume(t, newLineSink(), opt, state)
+		if packed {
+			start(t, f)
+			reach(t, "the compressed file to be let go", func() bool { return isClosed(f.CaughtUp()) && f.Status().Generations == 0 })
+		} else {
+			poll(t, f)
+			g := f.held(statOf(t, opt.Path+".1").id)
+			g.started = true
+			g.grew.Store(f.clock() - int64(silentLimit))
+			f.look()
+			g.finish()
+			close(g.done)
+			f.look()
+		}
+		again := f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false })
+		f = resume(t, sink, opt, &again)
+		end := start(t, f)
+		reach(t, "all that was there to be read", func() bool { return isClosed(f.CaughtUp()) })
+		end()
+		sink.check(t, true, lines(0, 20)...)
+	}
+}
+
+func statOf(t *testing.T, path string) fileInfo {
+	t.Helper()
+	info, err := statPath(path, true)
+	must(t, err)
+	return info
+}
+
+// A copy of a copy that has taken the place of a file that is gone is no continuation of that file: its lines count in the first copy,
+// which is held and still to be read.
+func TestResumeCopyOfACopy(t *testing.T) {
+	dir := t.TempDir()
+	opt := Options{Path: filepath.Join(dir, "log")}
+	replace := func() writer {
+		copyFile(t, opt.Path, opt.Path+"~")
+		must(t, os.Rename(opt.Path+"~", opt.Path))
+		return create(t, opt.Path)
+	}
+	appendTo(t, opt.Path, lines(0, 20)...)
+	sink := newLineSink()
+	first := opt
+	first.pollOnly, first.FromBeginning = true, true
+	f := follow(t, sink, first)
+	poll(t, f)
+	w := replace()
+	state := stop(t, sink, f)
+	w.write(text(lines(20, 30)))
+	f = resume(t, sink, opt, state)
+	for range maxAbsent - 2 {
+		f.look()
+	}
+	w = replace()
+	w.write(text(lines(30, 40)))
+	f.look() // at this one the first file is missed for good
+	stop(t, sink, f)
+	sink.check(t, false, lines(0, 40)...)
+}
+
+// The State has a file that is gone until it has the one that is read in its place: never neither.
+func TestResumeStateHasOneOrTheOther(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "log"), filepath.Join(dir, "log.1")
+	appendTo(t, copied, lines(0, 100)...)
+	f, err := NewFile(receiver.Source{Name: "file"}, Options{Path: path, pollOnly: true}, newSetSink())
+	must(t, err)
+	defer f.Close()
+	gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: 1}}
+	movePosition(&gone, []byte(text(lines(0, 50))), 0)
+	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
+	f.pastOrder = append(f.pastOrder, gone.ID)
+	beside, err := listSiblings(dir, "log", &nameList{})
+	must(t, err)
+	positions := func() int {
+		return len(f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false }).Positions)
+	}
+	g := f.lateContinuation(gone.ID, beside, nil)
+	if g == nil || positions() != 1 {
+		t.Fatalf("continued by %v, %d positions before it is adopted", g, positions())
+	}
+	f.adopt([]*generation{g})
+	if s := f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false }); len(s.Positions) != 1 || s.Positions[0].ID != g.id || s.Positions[0].Offset != gone.Offset {
+		t.Errorf("%+v, want the position of the copy", s.Positions)
+	}
+}

@@ -1,0 +1,433 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"rsyncd_exporter/receiver"
+)
+
+const (
+	maxSetFiles = 256              // that patterns may add to a Set
+	maxNotified = 32               // Files of a Set with inotify; a user may have 128 instances, and other programs need some
+	forgetLimit = 10 * time.Minute // what a pattern has found and is gone, with nothing of it read any more, is forgotten after that
+	maxOrphans  = 1024             // positions of forgotten files that are remembered
+)
+
+// SetOptions are the settings of a Set.
+type SetOptions struct {
+	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
+	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
+	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
+	// by the name that it has then, unless the pattern matches that, too.
+	Paths []string
+	File  Options // shared by all; Path and Resume are not used
+	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
+	Source func(path string, scope uint32) receiver.Source
+	Daemon Daemon
+	// Resume is what State gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
+	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
+	// its first line.
+	Resume *SetState
+
+	patience time.Duration // for tests, in place of mergePatience
+
+	most   int           // for tests, in place of maxSetFiles
+	forget time.Duration // for tests, in place of forgetLimit
+}
+
+// A SetState is what has to be kept of a Set for another one to go on exactly where it was.
+type SetState struct {
+	Paths     []string // SetOptions.Paths
+	Scanned   int64    // no file made later was missed by the last scan, in nanoseconds of the Unix epoch
+	NextScope uint32
+	Files     []SavedFile // in the order in which they were begun
+	Sums      []SavedSums // one for each pattern that has found files which are forgotten
+	Orphans   []receiver.FilePosition
+}
+
+// A SavedFile is the state of one file of a Set.
+type SavedFile struct {
+	Path  string
+	Scope uint32
+	State FileState
+}
+
+// SavedSums are the counts of a pattern itself, and of all files that it had found and that are forgotten.
+type SavedSums struct {
+	Pattern           string
+	Rotations, Errors uint64
+	Gaps              [NumGaps]uint64
+}
+
+// A Set follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
+// to the path that held it first (see registry).
+type Set struct {
+	opt      SetOptions
+	sink     receiver.Sink
+	registry *registry
+	notify   *notifier
+	wake     chan struct{} // capacity 1: look now
+	caughtUp chan struct{}
+	began    time.Time
+	known    []string // paths and patterns that a saved state was made with
+	daemon   *daemonFiles
+
+	// Of the looker.
+	scanned   bool
+	waiting   map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
+	copies    map[receiver.FileID]bool // files that hold what another held; those of the last scan
+	twinNames map[string]string        // twins that patterns have found
+	ctx       context.Context          // of Run, nil before
+
+	mu        sync.Mutex // guards what follows, which only the looker changes
+	members   []*member
+	nextScope uint32
+	patterns  []*patternSums
+	orphans   []receiver.FilePosition
+	twins     map[string]string
+	lastScan  int64 // when it began, in nanoseconds of the Unix epoch
+	since     int64 // what was made later is new: when the scan before the last one began, or an earlier one; 0 at the very first
+}
+
+// A member is one File of a Set.
+type member struct {
+	path    string
+	scope   uint32
+	pattern *patternSums // that found it; nil where the path is one of Paths
+	file    *File
+	present bool  // the last scan found it
+	idle    int64 // since when it is gone and nothing of it is read; -1 where that isn't so
+	stop    context.CancelFunc
+	done    chan struct{} // closed when Run has returned
+	failed  error         // what it returned
+}
+
+// patternSums is what is shown of a pattern.
+type patternSums struct {
+	sums  SavedSums
+	err   error // what the last scan met; wraps fs.ErrNotExist where it found nothing
+	found int
+}
+
+// NewSet takes hold of all files that are there. Its errors are those of the settings: anything wrong with a file is shown by
+// Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
+func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
+	s := &Set{
+		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}), began: time.Now(),
+		waiting: map[receiver.FileID]bool{}, copies: map[receiver.FileID]bool{}, nextScope: receiver.StdinScope + 1, twins: map[string]string{},
+	}
+	if s.opt.File.Poll == 0 {
+		s.opt.File.Poll = defaultPoll
+	}
+	if s.opt.most == 0 {
+		s.opt.most = maxSetFiles
+	}
+	if s.opt.forget == 0 {
+		s.opt.forget = forgetLimit
+	}
+	for _, path := range opt.Paths {
+		if _, err := filepath.Match(path, ""); path == "" || IsPattern(path) && err != nil {
+			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ that stand for themselves", path)
+		}
+		if IsPattern(path) {
+			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
+		}
+	}
+	s.daemon = newDaemonFiles(&s.opt)
+	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
+		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
+	}
+	if err := s.begin(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin follows what the saved state knows and is still named, then what else there is.
+func (s *Set) begin() error {
+	s.lastScan = s.began.UnixNano()
+	if saved := s.opt.Resume; saved != nil {
+		if s.known = saved.Paths; saved.Scanned != 0 {
+			s.since, s.lastScan = saved.Scanned, saved.Scanned
+		}
+		s.nextScope = max(s.nextScope, saved.NextScope)
+		s.orphans = slices.Clone(saved.Orphans)
+		for _, sums := range saved.Sums {
+			for _, p := range s.patterns {
+				if p.sums.Pattern == sums.Pattern {
+					p.sums = sums
+				}
+			}
+		}
+		if err := s.beginSaved(saved.Files); err != nil {
+			return err
+		}
+	}
+	return s.scan()
+}
+
+// beginSaved follows again what was followed and is still named. All files belong to their paths before the first one is looked at.
+func (s *Set) beginSaved(files []SavedFile) error {
+	var still []SavedFile
+	for _, f := range files {
+		if !s.names(f.Path) {
+			s.addOrphans(f.State.Positions)
+			continue
+		}
+		still = append(still, f)
+		s.registry.follow(f.Path)
+		for _, p := range f.State.Positions {
+			s.registry.claim(p.ID, f.Path)
+		}
+	}
+	s.daemon.resume(still)
+	for i := range still {
+		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names reports whether the settings name the path.
+func (s *Set) names(path string) bool {
+	return slices.ContainsFunc(s.opt.Paths, func(p string) bool { return matchesPath(p, path) })
+}
+
+// patternOf returns the first pattern that names the path, or nil where the path is one of the settings itself.
+func (s *Set) patternOf(path string) *patternSums {
+	for _, p := range s.opt.Paths {
+		if !IsPattern(p) && matchesPath(p, path) {
+			return nil
+		}
+	}
+	for _, p := range s.patterns {
+		if matchesPath(p.sums.Pattern, path) {
+			return p
+		}
+	}
+	return nil
+}
+
+// wasNamed reports whether the settings that the state was saved with named the path, so that it was not there then.
+func (s *Set) wasNamed(path string) bool {
+	return slices.ContainsFunc(s.known, func(p string) bool { return matchesPath(p, path) })
+}
+
+// Add begins to follow a path.
+func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
+	opt := s.opt.File
+	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
+	if fresh {
+		opt.FromBeginning, opt.newSince = true, s.since
+	}
+	opt.pollOnly = opt.pollOnly || len(s.members) >= maxNotified
+	scope = s.scopeFor(path, scope)
+	if rank, ok := s.daemon.rank(path); ok {
+		opt.merge, opt.rank = s.daemon.merge, rank
+	}
+	s.registry.follow(path)
+	f, err := NewFile(s.opt.Source(path, scope), opt, s.sink)
+	if err != nil {
+		s.registry.leave(path)
+		return err
+	}
+	m := &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextScope = max(s.nextScope, scope+1)
+	s.members = append(s.members, m)
+	return nil
+}
+
+// addOrphans remembers how far files have been read that nobody follows any more. A file that was one before has been read on since.
+func (s *Set) addOrphans(positions []receiver.FilePosition) {
+	newer := map[receiver.FileID]bool{}
+	for i := range positions {
+		newer[positions[i].ID] = true
+	}
+	s.orphans = slices.DeleteFunc(s.orphans, func(p receiver.FilePosition) bool { return newer[p.ID] })
+	s.orphans = append(s.orphans, positions...)
+	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
+}
+
+// orphansOf returns a state for a path that is new, or nil; with the position of the file that it leads to, if that was followed by
+// another path that is forgotten.
+func (s *Set) orphansOf(path string) *FileState {
+	info, err := statPath(path, true)
+	if err != nil {
+		return nil
+	}
+	for _, p := range s.orphans {
+		if p.ID == info.id {
+			return &FileState{Positions: []receiver.FilePosition{p}, Followed: 1, Start: p.ID}
+		}
+	}
+	return nil
+}
+
+// isOrphan reports whether the file was followed by a path that is forgotten.
+func (s *Set) isOrphan(id receiver.FileID) bool {
+	return slices.ContainsFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id })
+}
+
+// Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns nil, or what a File returned. Call
+// it once.
+func (s *Set) Run(ctx context.Context) error {
+	defer s.notify.close()
+	var events sync.WaitGroup
+	eventsCtx, stopEvents := context.WithCancel(ctx)
+	defer events.Wait()
+	defer stopEvents()
+	events.Go(func() { s.notify.run(eventsCtx) })
+	first := slices.Clone(s.members)
+	events.Go(func() {
+		for _, m := range first {
+			select {
+			case <-m.file.CaughtUp():
+			case <-eventsCtx.Done():
+				return
+			}
+		}
+		close(s.caughtUp)
+	})
+	s.ctx = ctx
+	timer := time.NewTimer(s.opt.File.Poll)
+	defer timer.Stop()
+	var failed error
+	for ctx.Err() == nil && failed == nil {
+		s.start()
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C:
+		}
+		failed = s.scan()
+		next := s.opt.File.Poll
+		if len(s.waiting) > 0 { // no event tells when these are written to
+			next = min(next, minReadPause)
+		}
+		timer.Reset(next)
+	}
+	s.start()
+	for _, m := range s.members {
+		if failed != nil {
+			m.stop()
+		}
+		<-m.done
+		failed = errors.Join(failed, m.failed)
+	}
+	return failed
+}
+
+// start runs new members.
+func (s *Set) start() {
+	for _, m := range s.members {
+		if m.done != nil {
+			continue
+		}
+		var ctx context.Context
+		ctx, m.stop = context.WithCancel(s.ctx)
+		m.done = make(chan struct{})
+		go func() {
+			defer close(m.done)
+			m.failed = m.file.Run(ctx)
+		}()
+	}
+}
+
+// Close lets go of all files, for an input that never ran.
+func (s *Set) Close() error {
+	var all error
+	for _, m := range s.members {
+		all = errors.Join(all, m.file.Close())
+	}
+	s.notify.close()
+	return all
+}
+
+// CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read. It
+// needs Run.
+func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
+
+// Status returns how each file does, and each pattern, under its own name: its counts are those of files that it had found and that are
+// forgotten, its error is that it finds nothing, or can't. A path whose file has always been another's is left out. It may be called at
+// any time.
+func (s *Set) Status() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Status
+	for _, m := range s.members {
+		if !m.file.alwaysTwin() {
+			all = append(all, m.file.Status())
+		}
+	}
+	for _, p := range s.patterns {
+		all = append(all, Status{Path: p.sums.Pattern, Rotations: p.sums.Rotations, Gaps: p.sums.Gaps, Errors: p.sums.Errors, Err: p.err})
+	}
+	return all
+}
+
+// Twins returns the paths that lead to a file which is another path's now, by the path whose it is. They count nothing.
+func (s *Set) Twins() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	twins := make(map[string]string, len(s.twins))
+	for path, other := range s.twins {
+		twins[path] = other
+	}
+	return twins
+}
+
+// State returns what to keep, as File.State does. copied is called once and copies the Sink's own state; what it returns answers from that
+// copy, by the name of the Source and the file's identity. No file changes hands meanwhile: one that was read by a path before is counted
+// to its position in the copy, whichever path lists it now.
+func (s *Set) State(copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool))) SetState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counted := copied()
+	state := SetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	for _, m := range s.members {
+		name := m.file.String()
+		state.Files = append(state.Files, SavedFile{m.path, m.scope,
+			m.file.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return counted(name, id) })})
+	}
+	for _, p := range s.patterns {
+		state.Sums = append(state.Sums, p.sums)
+	}
+	return state
+}
+
+// String returns "files" and the paths of the settings.
+func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
+
+// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names that it matches it would leave
+// alone: those of compressed and of rotated files. What is no regular file is in neither. Paths that lead to one file are all there.
+func Preview(pattern string, paths []string) (followed, left []string, err error) {
+	all := map[string]bool{}
+	for _, path := range paths {
+		found, _ := ExpandPath(path)
+		for _, name := range found {
+			all[name] = true
+		}
+	}
+	found, err := ExpandPath(pattern)
+	for _, path := range found {
+		switch info, serr := statPath(path, true); {
+		case serr != nil || info.wrongKind(path) != nil:
+		case isCompressed(path) || rotatedName(path, all):
+			left = append(left, path)
+		default:
+			followed = append(followed, path)
+		}
+	}
+	return followed, left, err
+}

@@ -1,0 +1,317 @@
+package follow
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"rsyncd_exporter/receiver"
+)
+
+// scan finds what the paths name now, follows what is new and forgets what is long gone.
+func (s *Set) scan() error {
+	var watched []string
+	began := time.Now().UnixNano()
+	s.mu.Lock()
+	members := slices.Clone(s.members)
+	s.mu.Unlock()
+	for _, m := range members {
+		m.present = m.pattern == nil
+	}
+	for _, path := range s.opt.Paths {
+		if !IsPattern(path) {
+			path, _ := ExpandPath(path) // no error without a pattern
+			if err := s.scanPath(path[0]); err != nil {
+				return err
+			}
+		}
+	}
+	found := make([][]string, len(s.patterns))
+	errs := make([]error, len(s.patterns))
+	all := map[string]bool{}
+	for i, p := range s.patterns {
+		watched = append(watched, literalStart(p.sums.Pattern))
+		found[i], errs[i] = ExpandPath(p.sums.Pattern)
+		for _, path := range found[i] {
+			all[path] = true
+		}
+	}
+	for _, m := range members {
+		all[m.path] = true
+	}
+	waiting, copies := s.waiting, s.copies
+	s.waiting, s.copies, s.twinNames = map[receiver.FileID]bool{}, map[receiver.FileID]bool{}, map[string]string{}
+	for i, p := range s.patterns {
+		if err := s.scanPattern(p, found[i], errs[i], all, waiting, copies); err != nil {
+			return err
+		}
+	}
+	s.notify.watchDirs(watched...)
+	s.scanned = true
+	s.noteScan(began)
+	s.forgetGone()
+	return nil
+}
+
+// literalStart returns what all paths begin with that the pattern matches, for watchDirs.
+func literalStart(pattern string) string {
+	start := pattern[:strings.IndexAny(pattern, globMeta+`\`)]
+	if dir, _ := filepath.Split(start); dir == "" {
+		return "./" + start
+	}
+	return start
+}
+
+// member returns the member of that path, or nil.
+func (s *Set) member(path string) *member {
+	for _, m := range s.members {
+		if m.path == path {
+			return m
+		}
+	}
+	return nil
+}
+
+// scanPath follows a path of the settings, whatever it leads to.
+func (s *Set) scanPath(path string) error {
+	if s.member(path) != nil {
+		return nil
+	}
+	fresh := s.wasNamed(path)
+	return s.add(path, 0, nil, s.orphansOf(path), fresh)
+}
+
+// scanPattern follows what a pattern has found and is new.
+func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, waiting, copies map[receiver.FileID]bool) error {
+	files, tooMany := 0, 0
+	var odd error
+	for _, path := range found {
+		if m := s.member(path); m != nil {
+			m.present = true
+			files++
+			continue
+		}
+		info, serr := statPath(path, true)
+		switch {
+		case serr != nil || info.wrongKind(path) != nil || isCompressed(path) || rotatedName(path, all):
+			continue
+		case !utf8.ValidString(path):
+			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link to it", path)
+			continue
+		}
+		files++
+		if s.globbed() >= s.opt.most && s.registry.owner(info.id) == "" { // before what costs a look at every other path
+			tooMany++
+			continue
+		}
+		if other := s.registry.twinOf(info.id, path); other != "" {
+			if _, ok := s.yielded(path, other, info); ok {
+				// path's from now on, by orphansOf
+			} else if now, err := statPath(other, true); err == nil && now.id == info.id { // otherwise it is a rotated one
+				s.twinNames[path] = other
+				continue
+			} else {
+				continue
+			}
+		}
+		fresh := s.scanned || s.wasNamed(path)
+		if fresh && s.isCopy(path, info, waiting, copies) {
+			continue
+		}
+		if aerr := s.add(path, 0, p, s.orphansOf(path), fresh); aerr != nil {
+			return aerr
+		}
+	}
+	more, aerr := s.scanRotated(p, all, waiting, copies)
+	if aerr != nil {
+		return aerr
+	}
+	if tooMany += more; tooMany > 0 {
+		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit; write narrower patterns, or several instances", tooMany, s.opt.most)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.found = files
+	switch err = errors.Join(err, odd); {
+	case err != nil:
+		p.sums.Errors++
+		p.err = fmt.Errorf("pattern %q: %w; retrying", p.sums.Pattern, err)
+	case files == 0:
+		p.err = fmt.Errorf("pattern %q: no file matches it: waiting for one: %w", p.sums.Pattern, fs.ErrNotExist)
+	default:
+		p.err = nil
+	}
+	return nil
+}
+
+// scanRotated follows logs that a pattern names and that nobody has seen yet, since they were rotated away before: one that came while we
+// were down, say. They are known by what they have been rotated to; that it is compressed may be all that is new about a file. It returns
+// how many are not followed since there are too many.
+func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies map[receiver.FileID]bool) (tooMany int, err error) {
+	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
+	for _, path := range rotated {
+		base := rotatedFrom(path, func(base string) bool { return matchesPath(p.sums.Pattern, base) })
+		if base == "" || all[base] || matchesPath(p.sums.Pattern, path) || !utf8.ValidString(base) {
+			continue
+		}
+		info, err := statPath(path, false)
+		if err != nil || info.wrongKind(path) != nil || s.registry.owner(info.id) != "" || s.isOrphan(info.id) {
+			continue
+		}
+		fresh := s.scanned || s.wasNamed(base)
+		if made := cmp.Or(info.id.Birth, info.written); !fresh || made < s.since-int64(clockSlack) || s.isCopy(path, info, waiting, copies) {
+			continue
+		}
+		if s.globbed() >= s.opt.most {
+			tooMany++
+			continue
+		}
+		if err := s.add(base, 0, p, nil, true); err != nil {
+			return tooMany, err
+		}
+		all[base] = true
+	}
+	return tooMany, nil
+}
+
+// yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
+// it any more: then it is path's. Until path has taken it over it is an orphan, so that each State lists it.
+func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
+	m := s.member(other)
+	if m == nil || isSiblingName(path, other) {
+		return receiver.FilePosition{}, false
+	}
+	if now, err := statPath(other, true); err == nil && now.id == info.id {
+		return receiver.FilePosition{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	given, ok := m.file.yield(info.id, info.size)
+	if ok {
+		s.addOrphans([]receiver.FilePosition{given})
+	}
+	return given, ok
+}
+
+// globbed returns how many members patterns have found.
+func (s *Set) globbed() (n int) {
+	for _, m := range s.members {
+		if m.pattern != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// rotatedName reports whether path is what another of these files is rotated to.
+func rotatedName(path string, all map[string]bool) bool {
+	return rotatedFrom(path, func(base string) bool { return all[base] }) != ""
+}
+
+// rotatedFrom returns the name, one that is right, that path has with "." or "-" and a number or date behind: .1, -20261123,
+// -20261123-1795460000. It returns "" if there is none.
+func rotatedFrom(path string, right func(base string) bool) string {
+	i := len(path)
+	for i > 0 && strings.IndexByte("0123456789.-_:T", path[i-1]) >= 0 {
+		i--
+		if (path[i] == '.' || path[i] == '-') && i+1 < len(path) && '0' <= path[i+1] && path[i+1] <= '9' && right(path[:i]) {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+// isCopy reports whether a file that has come since the last scan holds what another holds, or has held (copytruncate makes such), or
+// may do so: an empty one is let be for one scan, and one that has yet to show that it is another as long as it takes.
+func (s *Set) isCopy(path string, info fileInfo, waiting, copies map[receiver.FileID]bool) bool {
+	switch {
+	case copies[info.id]:
+		s.copies[info.id] = true
+		return true
+	case info.size == 0:
+		s.waiting[info.id] = true
+		return !waiting[info.id]
+	}
+	fd, err := openFollowing(path)
+	if err != nil {
+		return false // whoever follows it meets the same
+	}
+	defer closeFD(fd)
+	for _, m := range s.members {
+		if m.file.resembles(fd, info.size) {
+			if info.size >= receiver.AnchorSize {
+				s.copies[info.id] = true
+			} else {
+				s.waiting[info.id] = true
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// noteScan keeps when the scan began, and which paths lead to a file that is another's.
+func (s *Set) noteScan(began int64) {
+	twins := s.twinNames
+	for _, m := range s.members {
+		other := m.file.twinOf()
+		if other == "" {
+			continue
+		}
+		if info, err := statPath(m.path, true); err == nil {
+			if given, ok := s.yielded(m.path, other, info); ok {
+				m.file.inherit(given)
+				continue
+			}
+		}
+		twins[m.path] = other
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.twins = twins
+	if len(s.waiting) == 0 {
+		s.since = s.lastScan // an empty file is followed one scan after it was found
+	}
+	s.since, s.lastScan = max(s.since, began-int64(s.opt.forget)), began // later than all that is forgotten was made
+}
+
+// forgetGone ends the members that a pattern had found, that are gone or another's, and of which nothing has been read for long. What
+// they have counted is the pattern's from then on, so that no sum over all paths ever falls.
+func (s *Set) forgetGone() {
+	now := int64(time.Since(s.began))
+	for _, m := range slices.Clone(s.members) {
+		switch {
+		case m.pattern == nil || m.present && m.file.twinOf() == "" || m.file.Status().Generations > 0:
+			m.idle = -1
+			continue
+		case m.idle < 0:
+			m.idle = now
+			continue
+		case time.Duration(now-m.idle) < s.opt.forget:
+			continue
+		}
+		if m.done != nil {
+			m.stop()
+			<-m.done
+		} else {
+			m.file.Close()
+		}
+		status := m.file.Status()
+		s.mu.Lock()
+		m.pattern.sums.Rotations += status.Rotations
+		m.pattern.sums.Errors += status.Errors
+		for i, n := range status.Gaps {
+			m.pattern.sums.Gaps[i] += n
+		}
+		s.addOrphans(m.file.pastPositions())
+		s.members = slices.DeleteFunc(s.members, func(other *member) bool { return other == m })
+		s.mu.Unlock()
+		s.registry.leave(m.path)
+	}
+}

@@ -1,0 +1,119 @@
+package follow
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+)
+
+// copytruncate: the copy is not read, the file is, from 0, and the cut is counted as a gap.
+func TestFileCopytruncate(t *testing.T) {
+	bothWays(t, func(t *testing.T, opt Options) {
+		sink := newLineSink()
+		w := create(t, opt.Path)
+		f := follow(t, sink, opt)
+		start(t, f)
+		n := 0
+		for r := range 10 {
+			for range 100 {
+				w.write(line(n) + "\n")
+				n++
+			}
+			reachCount(t, sink, n) // so that nothing is lost
+			copyFile(t, opt.Path, numbered(opt.Path, r+1))
+			must(t, os.Truncate(opt.Path, 0))
+		}
+		w.write(line(n) + "\n")
+		reachCount(t, sink, n+1)
+		sink.check(t, true, lines(0, n+1)...)
+		if s := f.Status(); s.Gaps[GapTruncated] != 10 || s.Generations != 1 || s.Rotations != 0 {
+			t.Errorf("status %+v, want 10 cuts", s)
+		}
+	})
+}
+
+// Each case is one change between two looks. What is left of lines that have been counted is not counted again.
+func TestFileCut(t *testing.T) {
+	before := lines(0, 100)
+	size := int64(len(text(before)))
+	mid := size - 200 // within a line, 3 lines from the end
+	for name, test := range map[string]struct {
+		change func(w writer)
+		want   []string
+		gaps   uint64
+	}{
+		"to nothing, and less than before": {func(w writer) {
+			must(t, w.f.Truncate(0))
+			w.write(text(lines(200, 210)))
+		}, lines(200, 210), 1},
+		"to nothing, and grown beyond the offset": {func(w writer) {
+			must(t, w.f.Truncate(0))
+			w.write(text(lines(200, 500)))
+		}, lines(200, 500), 1},
+		"to nothing, and grown to exactly the offset": {func(w writer) {
+			must(t, w.f.Truncate(0))
+			w.write(strings.Repeat("x", int(size%1000)-1), "\n", strings.Repeat(strings.Repeat("y", 99)+"\n", 10*int(size/1000)))
+		}, append([]string{strings.Repeat("x", int(size%1000)-1)}, strings.Fields(strings.Repeat(strings.Repeat("y", 99)+"\n", 10*int(size/1000)))...), 1},
+		"to nothing, and one line shorter than an anchor": {func(w writer) {
+			must(t, w.f.Truncate(0))
+			w.write("a\n")
+		}, []string{"a"}, 1},
+		"to exactly the offset": {func(w writer) {
+			w.write("unfinished")
+			must(t, w.f.Truncate(size))
+			w.write("whole\n")
+		}, []string{"whole"}, 0},
+		"to the end of a line": {func(w writer) {
+			must(t, w.f.Truncate(int64(len(text(before[:50])))))
+		}, nil, 1},
+		"to within a line": {func(w writer) {
+			must(t, w.f.Truncate(mid))
+		}, nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opt := Options{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
+			w := create(t, opt.Path)
+			w.write(text(before))
+			sink := newLineSink()
+			f := follow(t, sink, opt)
+			g := f.generations[0]
+			must(t, g.drain())
+			test.change(w)
+			must(t, g.drain())
+			// What is written after the next look is read in any case, but for the rest of a line that was cut.
+			if name == "to within a line" {
+				w.write("rest\n")
+			}
+			w.write("after\n")
+			must(t, g.drain())
+			sink.check(t, true, append(append(before, test.want...), "after")...)
+			if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: test.gaps} {
+				t.Errorf("gaps %v, want %d", s.Gaps, test.gaps)
+			}
+		})
+	}
+}
+
+// A file that is cut while it is read in blocks, with a line that has not ended, and within a line that is skipped.
+func TestFileCutWhileSkipping(t *testing.T) {
+	opt := Options{Path: t.TempDir() + "/log", FromBeginning: true, pollOnly: true}
+	w := create(t, opt.Path)
+	w.write("a\n", strings.Repeat("x", 2*syslog.BlockBytes))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	g := f.generations[0]
+	must(t, g.drain())
+	if !g.pos.Skipping || sink.discards(receiver.Oversize) != 1 {
+		t.Fatalf("position %+v, %d oversize; want skipping, 1", g.pos, sink.discards(receiver.Oversize))
+	}
+	must(t, w.f.Truncate(0))
+	w.write("b\nc")
+	must(t, g.drain())
+	must(t, w.f.Truncate(0))
+	w.write("d\n")
+	must(t, g.drain())
+	sink.check(t, true, "a", "b", "d")
+}

@@ -1,0 +1,69 @@
+package stream
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"rsyncd_exporter/receiver"
+)
+
+// A stream has one peer, with every slab.
+func TestTCPPeersAddress(t *testing.T) {
+	inNetworkOfMachines(t, func() {
+		for _, b := range bounds {
+			sink := &addressSink{From: map[string]netip.Addr{}}
+			l, err := ListenTCP(b.Listen, receiver.Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := start(t, l)
+			c := dialTCPFrom(t, b.From, b.To, l)
+			for i := range 3 {
+				what := fmt.Sprintf("<30>%d %v", i, b)
+				send(t, c, what+"\n")
+				sink.Want(t, what, b.Want)
+			}
+			stop()
+		}
+	})
+}
+
+func dialTCPFrom(t *testing.T, from, to string, l *TCP) net.Conn {
+	t.Helper()
+	c, err := net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP(from)}, &net.TCPAddr{IP: net.ParseIP(to), Port: l.Addr().(*net.TCPAddr).Port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// The same through TLS, and through a listener that was passed.
+func TestTLSAndPassedTCPPeersAddress(t *testing.T) {
+	d := newTLSDir(t)
+	inNetworkOfMachines(t, func() {
+		passed, err := net.Listen("tcp", ":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := &addressSink{From: map[string]netip.Addr{}}
+		plain, err := PassedTCP(pass(t, duplicate(t, passed.(*net.TCPListener), nil)), receiver.Source{Name: "tcp passed"}, sink, TCPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secured, err := ListenTLS(":0", receiver.Source{Name: "tls"}, sink, loadCredentials(t, d.options()), TCPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, plain)
+		start(t, secured)
+		send(t, dialTCPFrom(t, "10.9.9.1", "10.9.9.2", plain), "<30>passed\n")
+		sink.Want(t, "<30>passed", "10.9.9.1")
+		c := tls.Client(dialTCPFrom(t, "10.9.9.2", "10.9.9.1", secured), d.client(d.pair("client")))
+		send(t, c, "<30>secured\n")
+		sink.Want(t, "<30>secured", "10.9.9.2")
+	})
+}

@@ -1,0 +1,56 @@
+package stream
+
+import (
+	"testing"
+)
+
+// FAULTS T14, T17: other protocols are known by their first bytes, and not before it is certain.
+func TestGreetings(t *testing.T) {
+	longest := 0
+	for _, g := range greetings {
+		longest = max(longest, len(g.text))
+		for i := range len(g.text) {
+			if says, more := greeting([]byte(g.text[:i])); says != Admitted || !more {
+				t.Errorf("%q: %v, %t; want none and more", g.text[:i], says, more)
+			}
+		}
+		if says, more := greeting([]byte(g.text + "and so on")); says != g.says || more {
+			t.Errorf("%q: %v, %t; want %v", g.text, says, more, g.says)
+		}
+	}
+	if longest != maxGreeting {
+		t.Errorf("the longest has %d bytes, want %d", longest, maxGreeting)
+	}
+	for _, syslog := range []string{"<", "<30>x", "1", "57 <30>x", "\n", "\x00", "get x", "Gx", "GETX", "HEADER", "\x16\x02", "\r\n<30>", "rsyncd[1]: x", "PROXIMITY"} {
+		if says, more := greeting([]byte(syslog)); says != Admitted || more {
+			t.Errorf("%q: %v, %t; want none at once", syslog, says, more)
+		}
+	}
+}
+
+// However a stream is split, the same is known of it; and of one that begins as syslog does at its first byte.
+func FuzzGreeting(f *testing.F) {
+	for _, g := range greetings {
+		f.Add([]byte(g.text + "x"))
+		f.Add([]byte(g.text[:len(g.text)-1] + "\xff"))
+	}
+	f.Add([]byte("<30>x"))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		whole, undecided := greeting(stream)
+		if undecided && len(stream) >= maxGreeting {
+			t.Fatalf("%q: undecided after %d bytes", stream, len(stream))
+		}
+		if len(stream) > 0 && (stream[0] == '<' || isDigit(stream[0])) && (whole != Admitted || undecided) {
+			t.Fatalf("%q: %v, %t", stream, whole, undecided)
+		}
+		for i := range stream {
+			says, more := greeting(stream[:i])
+			if !more && says != whole {
+				t.Fatalf("%q: %v after %d bytes, %v in the end", stream, says, i, whole)
+			}
+			if !more {
+				break
+			}
+		}
+	})
+}

@@ -1,0 +1,13 @@
+package stream
+
+import "rsyncd_exporter/internal/receivertest"
+
+type addressSink = receivertest.AddressSink
+
+var (
+	inNetworkOfMachines = receivertest.InNetworkOfMachines
+	bounds              = receivertest.Bounds
+	duplicate           = receivertest.Duplicate
+	pass                = receivertest.Pass
+	filters             = receivertest.NeedFilters
+)

@@ -1,0 +1,349 @@
+package syslog
+
+import (
+	"math"
+	"time"
+)
+
+// stampKept is how long a stamp may be for Stamps to remember it: the longest with nanoseconds, journalctl's short-full, has 40 bytes.
+const stampKept = 44
+
+// Stamps reads time stamps as they stand in headers. It remembers the last one, as most lines bear the one of the line before.
+// Not safe for concurrent use. The zero value is usable.
+type Stamps struct {
+	Local *time.Location // of stamps that name no zone; nil is time.Local. For tests
+
+	last    [stampKept]byte // the stamp that was read last, with what it gave
+	lastLen int
+	arrived int64
+	result  stampTime
+
+	// from and to are the times in seconds between which offset is surely local's, in seconds east of UTC. Both are
+	// more than a day away from any change, so that a day's stamps without a zone are read as time.Date reads them,
+	// whatever was read before.
+	from, to, offset int64
+}
+
+// stampTime is what a stamp gives.
+type stampTime struct {
+	at        int64
+	zoned, ok bool
+	yearless  bool // it depends on when the stamp arrived
+}
+
+// Time returns the time that a Message.Stamp says, in nanoseconds of the Unix epoch. arrived is when the message was
+// received, in the same unit. zoned says that the stamp names its own time zone; without one it is taken for this
+// machine's. A stamp without a year gets the year that brings it closest to arrived: the one of arrived (UTC), the
+// one before, or the one after. ok is false for no stamp, and for one that is no time. It does not allocate.
+//
+// These shapes are read, any other is no time:
+//
+//	2026/11/23 18:40:52                  rsync's own log file (log.c:timestring)
+//	Nov 23 18:40:52                      RFC 3164 section 4.1.2; a day below 10 may be padded with a space or a 0
+//	2026 Nov 23 18:40:52                 the same with a year: first, third or last
+//	Mon Nov 23 18:40:52 2026             ctime(3)
+//	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also with a space for the T, "+0100", or without a zone
+//	Mon 2026-11-23 18:40:52 UTC          journalctl -o short-full; of the zones that have names only UTC and GMT are read
+//	1795459252.123456, 1795459252123456  journalctl -o short-unix, and __REALTIME_TIMESTAMP: of the Unix epoch
+//
+// each with or without a fraction of a second, of which nanoseconds are kept. Second 60 is the one after 59. Years
+// that don't fit into an int64 (before 1678, after 2261) are no times. In the hour that the end of daylight saving
+// time repeats, and in the one that its start leaves out, the reading is time.Date's.
+func (s *Stamps) Time(stamp []byte, arrived int64) (at int64, zoned, ok bool) {
+	if len(stamp) == 0 {
+		return 0, false, false
+	}
+	if string(stamp) != string(s.last[:s.lastLen]) || s.result.yearless && distance(arrived, s.arrived) > nanosOfDay {
+		s.result = s.read(stamp, arrived)
+		s.lastLen, s.arrived = 0, arrived
+		if len(stamp) <= stampKept {
+			s.lastLen = copy(s.last[:], stamp)
+		}
+	}
+	return s.result.at, s.result.zoned, s.result.ok
+}
+
+const (
+	secondsOfDay = 24 * 60 * 60
+	nanosOfDay   = secondsOfDay * uint64(time.Second)
+)
+
+// read is Time without a memory of the last stamp.
+func (s *Stamps) read(stamp []byte, arrived int64) stampTime {
+	if t := unixStamp(stamp); t.ok {
+		return t
+	}
+	weekday := shapeLength(stamp, "Aaa ")
+	if weekday > 0 && !isBSDStamp(stamp[weekday:]) && !isISOStamp(stamp[weekday:]) {
+		weekday = 0
+	}
+	stamp = stamp[weekday:]
+	var c civil
+	n := c.readDate(stamp)
+	if n > 0 {
+		n = c.readFraction(stamp, n)
+	}
+	zoned := false
+	switch {
+	case n == 0:
+		return stampTime{}
+	case c.year < 0:
+		n = c.readYear(stamp, n)
+	case weekday > 0:
+		n, zoned = c.readZoneName(stamp, n)
+	default:
+		n, zoned = c.readZone(stamp, n)
+	}
+	if n != len(stamp) || c.hour > 23 || c.minute > 59 || c.second > 60 || weekday > 0 && c.year < 0 {
+		return stampTime{}
+	}
+	if c.year < 0 {
+		return s.inClosestYear(c, arrived)
+	}
+	at, ok := s.unix(c, zoned)
+	return stampTime{at: at, zoned: zoned && ok, ok: ok}
+}
+
+// unixStamp reads seconds or microseconds of the Unix epoch: sixteen digits, or ten, a point and six. It is not ok for
+// another shape, and for more than an int64 of nanoseconds holds.
+func unixStamp(b []byte) stampTime {
+	const digits, point = 16, 10
+	if len(b) != digits && (len(b) != digits+1 || b[point] != '.') {
+		return stampTime{}
+	}
+	micros := int64(0)
+	for i, c := range b {
+		switch {
+		case isDigit(c):
+			micros = micros*10 + int64(number(c))
+		case i != point || len(b) == digits:
+			return stampTime{}
+		}
+	}
+	if micros > math.MaxInt64/int64(time.Microsecond) {
+		return stampTime{}
+	}
+	return stampTime{at: micros * int64(time.Microsecond), zoned: true, ok: true}
+}
+
+// inClosestYear reads a stamp that has no year.
+func (s *Stamps) inClosestYear(c civil, arrived int64) stampTime {
+	best := stampTime{yearless: true}
+	year := time.Unix(0, arrived).UTC().Year()
+	for _, c.year = range [...]int{year, year - 1, year + 1} {
+		at, ok := s.unix(c, false)
+		if ok && (!best.ok || distance(at, arrived) < distance(best.at, arrived)) {
+			best.at, best.ok = at, true
+		}
+		if ok && distance(at, arrived) < 180*nanosOfDay {
+			break // no other year can bring it closer
+		}
+	}
+	return best
+}
+
+func distance(a, b int64) uint64 { return uint64(max(a, b)) - uint64(min(a, b)) }
+
+// unix returns the time of a date, in nanoseconds of the Unix epoch. It is false for a date that the calendar doesn't
+// have.
+func (s *Stamps) unix(c civil, zoned bool) (at int64, ok bool) {
+	if c.month < 1 || c.month > 12 || c.day < 1 || c.day > daysIn(c.month, c.year) {
+		return 0, false
+	}
+	leap := int64(c.second / 60) // second 60 is 59 and one more
+	wall := c.days()*secondsOfDay + int64(c.hour)*3600 + int64(c.minute)*60 + int64(c.second) - leap
+	seconds := wall - c.east
+	if !zoned {
+		seconds = s.utc(wall)
+	}
+	seconds += leap
+	const most = math.MaxInt64/int64(time.Second) - 1
+	if seconds > most || seconds < -most {
+		return 0, false
+	}
+	return seconds*int64(time.Second) + c.nano, true
+}
+
+// utc returns the time at which clocks of the local zone show wall, both in seconds of the Unix epoch.
+func (s *Stamps) utc(wall int64) int64 {
+	if utc := wall - s.offset; s.from <= utc && utc < s.to {
+		return utc
+	}
+	local := s.Local
+	if local == nil {
+		local = time.Local
+	}
+	shown := time.Unix(wall, 0).UTC()
+	hour, minute, second := shown.Clock()
+	t := time.Date(shown.Year(), shown.Month(), shown.Day(), hour, minute, second, 0, local)
+	_, offset := t.Zone()
+	s.offset, s.from, s.to = int64(offset), math.MinInt64, math.MaxInt64
+	start, end := t.ZoneBounds()
+	if !start.IsZero() {
+		s.from = start.Unix() + secondsOfDay + 1
+	}
+	if !end.IsZero() {
+		s.to = end.Unix() - secondsOfDay
+	}
+	return t.Unix()
+}
+
+// A civil is a time as a stamp shows it.
+type civil struct {
+	year, month, day, hour, minute, second int // year is -1 where the stamp has none
+	nano                                   int64
+	east                                   int64 // of UTC, in seconds, where the stamp has a zone
+}
+
+// dateShapes are the shapes of dates with the name of a month, and where in them the parts begin; year is -1 where there
+// is none, or where it stands behind.
+var dateShapes = [...]struct {
+	shape                   string
+	year, month, day, clock int
+}{
+	{"Aaa _0 00:00:00", -1, 0, 4, 7},
+	{"Aaa 0 00:00:00", -1, 0, 4, 6},
+	{"Aaa _0 0000 00:00:00", 7, 0, 4, 12},
+	{"Aaa 0 0000 00:00:00", 6, 0, 4, 11},
+	{"0000 Aaa _0 00:00:00", 0, 5, 9, 12},
+	{"0000 Aaa 0 00:00:00", 0, 5, 9, 11},
+}
+
+// readDate reads the date and time of day at the start of b and returns where they end, 0 if there are none.
+func (c *civil) readDate(b []byte) (end int) {
+	for _, shape := range [...]string{"0000/00/00 00:00:00", "0000-00-00T00:00:00", "0000-00-00 00:00:00"} {
+		if end = shapeLength(b, shape); end > 0 {
+			c.year, c.month, c.day = fourDigits(b), twoDigits(b[5:]), twoDigits(b[8:])
+			c.readClock(b[11:])
+			return end
+		}
+	}
+	for _, s := range &dateShapes {
+		if end = shapeLength(b, s.shape); end == 0 {
+			continue
+		}
+		if c.year = -1; s.year >= 0 {
+			c.year = fourDigits(b[s.year:])
+		}
+		if c.day = twoDigits(b[s.day:]); b[s.day+1] == ' ' {
+			c.day = number(b[s.day])
+		}
+		c.month = monthByName(b[s.month : s.month+3])
+		c.readClock(b[s.clock:])
+		return end
+	}
+	return 0
+}
+
+// readYear reads a year behind a date that has none, at b[n:], and returns where it ends; n if there is none.
+func (c *civil) readYear(b []byte, n int) (end int) {
+	length := yearBehind(b[n:])
+	if length > 0 {
+		c.year = fourDigits(b[n+1:])
+	}
+	return n + length
+}
+
+func (c *civil) readClock(b []byte) {
+	c.hour, c.minute, c.second = twoDigits(b), twoDigits(b[3:]), twoDigits(b[6:])
+}
+
+// readFraction reads the fraction of a second at b[n:], if there is one, and returns where it ends; 0 for a '.'
+// without digits.
+func (c *civil) readFraction(b []byte, n int) (end int) {
+	end = fractionEnd(b, n)
+	unit := int64(time.Second / 10)
+	for i := n + 1; i < end && unit > 0; i++ {
+		c.nano += int64(number(b[i])) * unit
+		unit /= 10
+	}
+	return end
+}
+
+// readZone reads "Z", "+hh:mm" or "+hhmm" at b[n:], and returns where it ends; n, and not ok, if there is none, or none
+// that RFC 3339 section 5.6 allows.
+func (c *civil) readZone(b []byte, n int) (end int, ok bool) {
+	end = zoneEnd(b, n)
+	if end == n || b[n] == 'Z' {
+		return end, end > n
+	}
+	hours, minutes := twoDigits(b[n+1:]), twoDigits(b[end-2:])
+	if hours > 23 || minutes > 59 {
+		return n, false
+	}
+	c.setZone(b[n], hours, minutes)
+	return end, true
+}
+
+func (c *civil) setZone(sign byte, hours, minutes int) {
+	c.east = int64(hours*3600 + minutes*60)
+	if sign == '-' {
+		c.east = -c.east
+	}
+}
+
+// readZoneName reads the zone at b[n:] as strftime's %Z writes it, behind a space, and returns where it ends, n if there
+// is none. It is not ok for a name that more than one zone has, as most are: the stamp is this machine's then.
+func (c *civil) readZoneName(b []byte, n int) (end int, ok bool) {
+	end = n + zoneName(b[n:])
+	if end == n {
+		return n, false
+	}
+	name := b[n+1 : end]
+	digits := len(name) > 0 && (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name)
+	switch {
+	case string(name) == "UTC" || string(name) == "GMT":
+		return end, true
+	case digits && len(name) == len("+01") && twoDigits(name[1:]) <= 23:
+		c.setZone(name[0], twoDigits(name[1:]), 0)
+		return end, true
+	case digits && len(name) == len("+0130") && twoDigits(name[1:]) <= 23 && twoDigits(name[3:]) <= 59:
+		c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
+		return end, true
+	}
+	return end, false
+}
+
+// days returns how many days after 1970-01-01 the date is.
+func (c *civil) days() int64 {
+	before := [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}[c.month-1]
+	if c.month > 2 && isLeap(c.year) {
+		before++
+	}
+	y := c.year + 399 // the years before it, and 400 more, so that year 0 is no exception
+	const epoch = 719162 + 400*365 + 97
+	return int64(y*365 + y/4 - y/100 + y/400 + before + c.day - 1 - epoch)
+}
+
+func isLeap(year int) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
+
+func daysIn(month, year int) int {
+	if month == 2 && isLeap(year) {
+		return 29
+	}
+	return [...]int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}[month-1]
+}
+
+// monthByName returns 1 to 12, or 0 for another word.
+func monthByName(name []byte) int {
+	const names = "JanFebMarAprMayJunJulAugSepOctNovDec"
+	for i := 0; i < len(names); i += 3 {
+		if string(name) == names[i:i+3] {
+			return i/3 + 1
+		}
+	}
+	return 0
+}
+
+func number(digit byte) int { return int(digit - '0') }
+
+// fourDigits reads a number of four digits.
+func fourDigits(b []byte) int { return twoDigits(b)*100 + twoDigits(b[2:]) }
+
+// twoDigits reads a number of two digits, or of one behind a space.
+func twoDigits(b []byte) int {
+	if b[0] == ' ' {
+		return number(b[1])
+	}
+	return number(b[0])*10 + number(b[1])
+}
