@@ -112,7 +112,8 @@ func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 		f.Session.front = nil
 	}
 	s.dropFront()
-	*f = Front{Session: s, key: keyOf(s.Origin, pid), op: ev.Op, head: append(f.head[:0], text[:from+1+open+2+end+2]...)}
+	head := append(f.head[:0], text[:from+1+open+2+end+2]...)
+	*f = Front{Session: s, key: keyOf(s.Origin, pid), op: ev.Op, head: head}
 	s.front = f
 }
 
