@@ -7,64 +7,60 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// An address is where messages with a host's name came from.
-type address struct {
-	addr  netip.Addr
-	heard int64 // nanoseconds of the Unix epoch
-}
-
-// maxAddresses bounds the addresses that are remembered for a host; those heard last stay.
+// maxAddresses bounds the addresses of a host. Those heard last stay.
 const maxAddresses = 16
 
-// HostAddress notes that a message of this origin came from another machine's address, at a time in nanoseconds of
-// the Unix epoch. Origins without a host name, and hosts that have no room, have no addresses.
+// HostAddress notes that a message of this origin came from another machine's address, at a time in
+// nanoseconds of the Unix epoch. It ignores origins without a host name, and hosts without room.
 func (s *Store) HostAddress(o *rsynclog.Origin, addr netip.Addr, at int64) {
 	s.at = at
 	h := s.hostOf(o)
-	if len(h.addresses) > 0 && h.addresses[0].addr == addr {
-		h.addresses[0].heard = at
+	if len(h.Senders) > 0 && h.Senders[0].Addr == addr {
+		h.Senders[0].Heard = at
 		return
 	}
-	if h.host == "" || h == s.other {
+	if h.Host == "" || h == s.other {
 		return
 	}
 	h.addAddress(addr, at)
 	s.noteMixed(h)
 }
 
-// addAddress puts an address at the front of the list, which is in the order of the last messages.
+// addAddress moves or adds an address to the front of the list, the one heard last.
 func (h *hostTally) addAddress(addr netip.Addr, at int64) {
-	i := slices.IndexFunc(h.addresses, func(a address) bool { return a.addr == addr })
+	i := slices.IndexFunc(h.Senders, func(a SenderRecord) bool { return a.Addr == addr })
 	if i < 0 {
 		h.forgetAddresses(at)
-		if len(h.addresses) < maxAddresses {
-			h.addresses = append(h.addresses, address{})
+		if len(h.Senders) < maxAddresses {
+			h.Senders = append(h.Senders, SenderRecord{})
 		}
-		i = len(h.addresses) - 1
+		i = len(h.Senders) - 1
 	}
-	copy(h.addresses[1:i+1], h.addresses[:i])
-	h.addresses[0] = address{addr, at}
+	copy(h.Senders[1:i+1], h.Senders[:i])
+	h.Senders[0] = SenderRecord{addr, at}
 }
 
-// forgetAddresses lets go of the addresses that have been silent for longAgo. A time in the future is that of a clock
-// that was ahead.
+// forgetAddresses removes addresses that have been silent for longAgo, and those with a time in the
+// future, which a clock that was ahead has given.
 func (h *hostTally) forgetAddresses(at int64) {
-	h.addresses = slices.DeleteFunc(h.addresses, func(a address) bool { return a.heard <= at-int64(longAgo) || a.heard > at+int64(grain) })
+	h.Senders = slices.DeleteFunc(h.Senders, func(a SenderRecord) bool {
+		return a.Heard <= at-int64(longAgo) || a.Heard > at+int64(grain)
+	})
 }
 
-// maxMixed bounds the hosts that MixedHosts is yet to tell.
+// maxMixed bounds the hosts that wait for MixedHosts.
 const maxMixed = 16
 
-// noteMixed remembers a host that has several addresses, for MixedHosts.
+// noteMixed queues a host with several addresses for MixedHosts.
 func (s *Store) noteMixed(h *hostTally) {
-	if len(h.addresses) > 1 && !h.told && len(s.mixed) < maxMixed {
+	if len(h.Senders) > 1 && !h.told && len(s.mixed) < maxMixed {
 		h.told = true
-		s.mixed = append(s.mixed, h.host)
+		s.mixed = append(s.mixed, h.Host)
 	}
 }
 
-// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
-// The caller owns the slice.
+// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
+// returns each host once. The caller owns the slice.
 func (s *Store) MixedHosts(n int) []string {
 	n = min(n, len(s.mixed))
 	if n <= 0 {

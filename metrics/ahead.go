@@ -2,12 +2,14 @@ package metrics
 
 import "time"
 
-// aheadFor is for how long times must lie in the future before the clock that gave them is taken for the wrong one.
-// A machine without a clock of its own starts in the past, and has the time within minutes.
+// aheadFor is how long a time must lie in the future before it is corrected. Until then the present
+// may be what is wrong: a machine without a clock of its own starts in the past and learns the time
+// within minutes.
 const aheadFor = time.Hour
 
-// mendAhead brings times back that a clock has given which was ahead: nobody would notice that a backup has failed
-// since. now is the present by the sessions' clock, which doesn't jump.
+// mendAhead sets times to the present that a clock which was ahead has given. As long as a last
+// success lies in the future, nobody notices that backups fail. now is the present by the sessions'
+// clock, which doesn't jump.
 func (s *Store) mendAhead(now int64) {
 	isAhead, latest := false, s.at+int64(grain)
 	times := func(f func(at *int64)) {
@@ -21,8 +23,8 @@ func (s *Store) mendAhead(now int64) {
 						continue
 					}
 					for _, u := range flow.users {
-						f(&u.lastSuccess)
-						f(&u.lastAttempt)
+						f(&u.LastSuccess)
+						f(&u.LastAttempt)
 					}
 				}
 			})

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"math"
-	"sort"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,7 +11,7 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Live is what is read at each scrape rather than counted: the state of sockets and files.
+// Live is what is read at each scrape: the state of sockets, files and STATE_DIR.
 type Live struct {
 	Sockets []Socket
 	Files   []File
@@ -20,20 +19,20 @@ type Live struct {
 	State   *Durability // nil without STATE_DIR
 }
 
-// Durability is how the counters fare that survive restarts.
+// Durability is the state of STATE_DIR.
 type Durability struct {
 	OK    bool          // the last save succeeded
-	Age   time.Duration // of what is shown
-	Start string        // what was found when the program started, of StateStarts
+	Age   time.Duration // of the counters shown
+	Start string        // what the program found when it started, one of StateStarts
 }
 
-// StateStarts are the values of the label start.
+// StateStarts are the values of Durability.Start.
 var StateStarts = [...]string{"new", "restored", "set_aside"}
 
 // TLS is the state of the files of the inputs with TLS.
 type TLS struct {
-	Expires map[string]time.Time // by what it is
-	OK      bool                 // the files hold what is in force
+	Expires map[string]time.Time // by what expires: certificate, client_ca, crl
+	OK      bool                 // what the files hold is in force
 }
 
 // A Socket is the state of one kind of socket input.
@@ -56,7 +55,7 @@ type File struct {
 	Path        string
 	Offset      int64         // of the newest generation, bytes
 	Lag         int64         // bytes not read yet, over all generations followed
-	LagTime     time.Duration // how long ago all that there was had been read
+	LagTime     time.Duration // how long ago everything had been read
 	Generations int
 	Rotations   uint64
 	Gaps        map[string]uint64 // by reason: lines may have been lost
@@ -70,8 +69,8 @@ type Collector struct {
 	live     func() Live
 }
 
-// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape. Both functions are called
-// from the scrape's goroutine.
+// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape.
+// Both functions are called from the scrape's goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
 	return &Collector{snapshot: snapshot, live: live}
 }
@@ -88,17 +87,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter{ch: ch}
 	snap := c.snapshot()
 	e.own(snap)
-	for i := range snap.hosts {
-		e.host(&snap.hosts[i])
-	}
-	for i := range snap.modules {
-		e.module(&snap.modules[i])
-	}
-	for i := range snap.flows {
-		e.flow(&snap.flows[i])
-	}
-	for i := range snap.users {
-		e.user(&snap.users[i])
+	for i := range snap.Hosts {
+		e.host(&snap.Hosts[i])
 	}
 	e.live(snap, c.live())
 }
@@ -109,7 +99,8 @@ type emitter struct {
 }
 
 func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
+	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(
+		d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
 }
 
 func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
@@ -118,19 +109,22 @@ func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
 
 func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
 
-func (e *emitter) host(h *hostTally) {
-	e.counter(descConnections, h.connections, h.created, h.host)
-	e.counter(descLists, h.lists, h.created, h.host)
-	e.counter(descStarts, h.starts, h.created, h.host)
-	e.counter(descLost, h.lost, h.created, h.host)
-	if h.version != "" {
-		e.gauge(descInfo, 1, h.host, h.version)
+func (e *emitter) host(h *HostRecord) {
+	e.counter(descConnections, h.Connections, h.Created, h.Host)
+	e.counter(descLists, h.Lists, h.Created, h.Host)
+	e.counter(descStarts, h.Starts, h.Created, h.Host)
+	e.counter(descLost, h.Lost, h.Created, h.Host)
+	if h.Version != "" {
+		e.gauge(descInfo, 1, h.Host, h.Version)
 	}
-	if len(h.addresses) > 0 {
-		e.gauge(descOwnAddresses, float64(len(h.addresses)), h.host)
+	for i := range h.Modules {
+		e.module(h.Host, &h.Modules[i])
 	}
-	for kind, n := range h.messages {
-		if n == 0 && (!h.fixed || h.host == rsynclog.Other) {
+	if len(h.Senders) > 0 {
+		e.gauge(descOwnAddresses, float64(len(h.Senders)), h.Host)
+	}
+	for kind, n := range h.MessagesByKind {
+		if n == 0 && !h.showZeros {
 			continue
 		}
 		name := rsynclog.Other
@@ -140,116 +134,125 @@ func (e *emitter) host(h *hostTally) {
 		case kind == implausible:
 			name = "implausible"
 		}
-		e.counter(descMessages, n, h.created, h.host, name)
+		e.counter(descMessages, n, h.Created, h.Host, name)
 	}
 }
 
-// usualCodes are the exit codes that a daemon logs in practice; known modules have them from the start at 0 (errcode.h).
+// usualCodes are the exit codes that a daemon logs in practice (errcode.h). Named modules have them
+// at 0 from the start.
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
-func (e *emitter) module(m *moduleTally) {
-	exits := m.exits
-	if m.known {
+func (e *emitter) module(host string, m *ModuleRecord) {
+	known := m.Module != "" // its series exist at 0
+	exits := m.Exits
+	if known {
 		for _, code := range usualCodes {
 			exits = add(exits, code, 0)
 		}
 	}
 	for _, c := range sortedCounts(exits) {
-		e.counter(descErrors, c.n, m.created, m.host, m.module, number(c.number))
+		e.counter(descErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
-	for _, c := range sortedCounts(m.fileErrors) {
-		e.counter(descFileErrors, c.n, m.created, m.host, m.module, number(c.number))
+	for _, c := range sortedCounts(m.FileErrors) {
+		e.counter(descFileErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
-		early := m.module == "" && r == rsynclog.ReasonUnknownModule
-		if m.known || early || m.rejected[r] > 0 {
-			e.counter(descRejected, m.rejected[r], m.created, m.host, m.module, r.String())
+		early := m.Module == "" && r == rsynclog.ReasonUnknownModule
+		if known || early || m.RejectedByReason[r] > 0 {
+			e.counter(descRejected, m.RejectedByReason[r], m.Created, host, m.Module, r.String())
 		}
 	}
-	for op := range m.files {
-		if op == int(rsynclog.NoOp) || m.files[op] == 0 && (!m.known || op == int(rsynclog.OpUnknown)) {
-			// NoOp: directories, links and changed attributes, logged with %i. Few log formats leave an
-			// operation unknown.
+	for op := range m.FilesByOp {
+		if op == int(rsynclog.NoOp) || m.FilesByOp[op] == 0 && (!known || op == int(rsynclog.OpUnknown)) {
+			// NoOp is for directories, links and changed attributes, which %i shows. Few log
+			// formats leave an operation unknown.
 			continue
 		}
 		name := rsynclog.Op(op).String()
-		e.counter(descFiles, m.files[op], m.created, m.host, m.module, name)
-		e.counter(descFileBytes, m.fileBytes[op], m.created, m.host, m.module, name)
-		if m.hasWire {
-			e.counter(descWireBytes, m.wireBytes[op], m.created, m.host, m.module, name)
+		e.counter(descFiles, m.FilesByOp[op], m.Created, host, m.Module, name)
+		e.counter(descFileBytes, m.FileBytesByOp[op], m.Created, host, m.Module, name)
+		if m.HasWire {
+			e.counter(descWireBytes, m.WireBytesByOp[op], m.Created, host, m.Module, name)
 		}
 	}
 	if m.oldest != 0 {
-		e.gauge(descOldest, seconds(m.oldest), m.host, m.module)
+		e.gauge(descOldest, seconds(m.oldest), host, m.Module)
+	}
+	for i := range m.Flows {
+		e.flow(host, m.Module, &m.Flows[i])
 	}
 }
 
-func (e *emitter) flow(f *flowTally) {
-	l := []string{f.host, f.module, f.direction.String()}
-	// A session that was never let through has no direction: there is nothing to show but how it ended. One that was begun before we
-	// saw it may have none either, and bytes.
-	directed := f.direction != rsynclog.NoDirection
-	for o, n := range f.outcomes {
+func (e *emitter) flow(host, module string, f *FlowRecord) {
+	l := []string{host, module, f.Direction.String()}
+	for i := range f.Users {
+		e.user(host, module, f.Direction, &f.Users[i])
+	}
+	// A session that was never let through has no direction, only an outcome. A session whose
+	// beginning wasn't seen may have no direction either, but bytes.
+	directed := f.Direction != rsynclog.NoDirection
+	for o, n := range f.SessionsByOutcome {
 		transferred := rsynclog.Outcome(o) == rsynclog.OK || rsynclog.Outcome(o) == rsynclog.Partial
 		if directed || !transferred || n > 0 {
-			e.counter(descSessions, n, f.created, append(l, rsynclog.Outcome(o).String())...)
+			e.counter(descSessions, n, f.Created, append(l, rsynclog.Outcome(o).String())...)
 		}
 	}
 	if directed {
-		e.counter(descExecutions, f.executions, f.created, l...)
+		e.counter(descExecutions, f.Executions, f.Created, l...)
 		e.gauge(descActive, float64(f.active), l...)
-		e.ch <- &durationMetric{desc: descDuration, histogram: &f.duration, created: f.created, labels: bound(l)}
+		e.ch <- &durationMetric{desc: descDuration, histogram: &f.Duration, created: f.Created, labels: bound(l)}
 	}
-	if directed || f.sent+f.received+f.listed > 0 {
-		e.counter(descSent, f.sent, f.created, l...)
-		e.counter(descReceived, f.received, f.created, l...)
-		exchanged := f.sent
-		grow(&exchanged, f.received)
-		e.counter(descExchanged, exchanged, f.created, l...)
-		e.counter(descListed, f.listed, f.created, l...)
+	if directed || f.Sent+f.Received+f.Listed > 0 {
+		e.counter(descSent, f.Sent, f.Created, l...)
+		e.counter(descReceived, f.Received, f.Created, l...)
+		exchanged := f.Sent
+		grow(&exchanged, f.Received)
+		e.counter(descExchanged, exchanged, f.Created, l...)
+		e.counter(descListed, f.Listed, f.Created, l...)
 	}
 }
 
-func (e *emitter) user(u *userSample) {
-	l := []string{u.host, u.module, u.direction.String(), u.user}
-	if u.lastSuccess != 0 {
-		e.gauge(descLastSuccess, seconds(u.lastSuccess), l...)
+func (e *emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) {
+	l := []string{host, module, d.String(), u.User}
+	if u.LastSuccess != 0 {
+		e.gauge(descLastSuccess, seconds(u.LastSuccess), l...)
 	}
-	if u.lastAttempt != 0 {
-		e.gauge(descLastAttempt, seconds(u.lastAttempt), l...)
+	if u.LastAttempt != 0 {
+		e.gauge(descLastAttempt, seconds(u.LastAttempt), l...)
 	}
-	if u.lastDuration >= 0 {
-		e.gauge(descLastDuration, u.lastDuration.Seconds(), l...)
+	if u.LastDuration >= 0 {
+		e.gauge(descLastDuration, u.LastDuration.Seconds(), l...)
 	}
-	if u.lastListed >= 0 {
-		e.gauge(descLastListed, float64(u.lastListed), l...)
+	if u.LastListed >= 0 {
+		e.gauge(descLastListed, float64(u.LastListed), l...)
 	}
 }
 
 func (e *emitter) own(snap *Snapshot) {
-	for i := range snap.inputs {
-		in := &snap.inputs[i]
+	for i := range snap.Inputs {
+		in := &snap.Inputs[i]
 		e.counter(descOwnReceived, in.Received, in.Created, in.Name)
 		e.counter(descOwnIgnored, in.Ignored, in.Created, in.Name)
 		for r := 1; r < len(in.Discarded); r++ {
-			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.reasons[r])
+			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.Reasons[r])
 		}
 		if in.LastMessage != 0 {
 			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
 		}
 	}
-	for l, n := range snap.overflow {
+	for l, n := range snap.OverflowByLabel {
 		if l == overflowHost {
 			n += snap.unnamed
 		}
-		e.counter(descOwnOverflow, n, snap.start, overflowNames[l])
+		e.counter(descOwnOverflow, n, snap.Start, overflowNames[l])
 	}
 	e.gauge(descOwnSessions, float64(snap.sessions))
-	e.counter(descOwnEvicted, snap.evicted, snap.start)
-	e.counter(descOwnRetired, snap.retired, snap.start)
+	e.counter(descOwnEvicted, snap.evicted, snap.Start)
+	e.counter(descOwnRetired, snap.Retired, snap.Start)
 }
 
-// live adds what is read at each scrape. Sockets count from 0 in each process; what files count is restored with the Snapshot's.
+// live adds what is read at each scrape. A process counts from 0 for sockets, and goes on counting
+// for files.
 func (e *emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
@@ -287,11 +290,11 @@ func (e *emitter) live(snap *Snapshot, l Live) {
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnLagTime, f.LagTime.Seconds(), f.Path)
 		e.gauge(descOwnGenerations, float64(f.Generations), f.Path)
-		e.counter(descOwnRotations, f.Rotations, snap.start, f.Path)
-		e.counter(descOwnFileErrors, f.Errors, snap.start, f.Path)
+		e.counter(descOwnRotations, f.Rotations, snap.Start, f.Path)
+		e.counter(descOwnFileErrors, f.Errors, snap.Start, f.Path)
 		e.gauge(descOwnFileUp, oneIf(f.OK), f.Path)
 		for reason, n := range f.Gaps {
-			e.counter(descOwnGaps, n, snap.start, f.Path, reason)
+			e.counter(descOwnGaps, n, snap.Start, f.Path, reason)
 		}
 	}
 }
@@ -303,10 +306,11 @@ func oneIf(set bool) float64 {
 	return 0
 }
 
-// A durationMetric is a histogram in both of Prometheus' forms. client_golang's constant histograms have either.
+// A durationMetric is a classic and a native histogram in one. client_golang's constant histograms
+// are either.
 type durationMetric struct {
 	desc      *prometheus.Desc
-	histogram *histogram
+	histogram *HistogramRecord
 	created   int64
 	labels    []string
 }
@@ -320,10 +324,10 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	classic := map[float64]uint64{}
 	var cumulative uint64
 	for i, b := range bounds {
-		cumulative += m.histogram.bucket[i]
+		cumulative += m.histogram.Classic[i]
 		classic[b] = cumulative
 	}
-	c, err := prometheus.NewConstHistogramWithCreatedTimestamp(m.desc, m.histogram.count, m.histogram.sum, classic,
+	c, err := prometheus.NewConstHistogramWithCreatedTimestamp(m.desc, m.histogram.Count, m.histogram.Sum, classic,
 		time.Unix(0, m.created), m.labels...)
 	if err != nil {
 		return err
@@ -336,32 +340,27 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	return nil
 }
 
-// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences to the one before.
-func (h *histogram) writeNative(out *dto.Histogram) {
+// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences
+// to the one before.
+func (h *HistogramRecord) writeNative(out *dto.Histogram) {
 	schema, threshold := int32(nativeSchema), nativeZero
-	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.zero
-	index := make([]int, 0, len(h.native))
-	for i := range h.native {
-		index = append(index, i)
-	}
-	sort.Ints(index)
+	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.Zero
 	var before int64
 	next := math.MinInt
-	for _, i := range index {
-		if i != next {
-			offset := int32(i)
+	for _, b := range h.Native {
+		if b.Index != next {
+			offset := int32(b.Index)
 			if len(out.PositiveSpan) > 0 {
-				offset = int32(i - next)
+				offset = int32(b.Index - next)
 			}
 			zero := uint32(0)
 			out.PositiveSpan = append(out.PositiveSpan, &dto.BucketSpan{Offset: &offset, Length: &zero})
 		}
 		*out.PositiveSpan[len(out.PositiveSpan)-1].Length++
-		n := int64(h.native[i])
-		out.PositiveDelta = append(out.PositiveDelta, n-before)
-		before, next = n, i+1
+		out.PositiveDelta = append(out.PositiveDelta, int64(b.N)-before)
+		before, next = int64(b.N), b.Index+1
 	}
-	if len(index) == 0 { // marks an empty histogram as native too
+	if len(h.Native) == 0 { // marks an empty histogram as native too
 		offset, length := int32(0), uint32(0)
 		out.PositiveSpan = []*dto.BucketSpan{{Offset: &offset, Length: &length}}
 	}

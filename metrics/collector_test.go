@@ -127,7 +127,7 @@ rsync_session_duration_seconds_count{direction="send",host="vm",module="data"} 2
 
 func TestConfiguredModulesExistAtZero(t *testing.T) {
 	b := newBooks(t, Config{Modules: []string{"data"}})
-	b.store.Local()
+	b.store.AddLocalHost()
 	if got := sum(b.t, b.registry(), "rsync_executions_total", "module", "data"); got != 0 || countOf(b.registry(), "rsync_executions_total") != 2 {
 		t.Errorf("executions of a configured module: %v in %d series, want 0 in 2", got, countOf(b.registry(), "rsync_executions_total"))
 	}
@@ -147,7 +147,7 @@ func TestConfiguredModulesExistAtZero(t *testing.T) {
 // before: few formats leave it unknown.
 func TestUnknownOperationsHaveNoSeriesBeforeTheFirst(t *testing.T) {
 	b := newBooks(t, Config{Modules: []string{"data"}})
-	b.store.Local()
+	b.store.AddLocalHost()
 	if n := countOf(b.registry(), "rsync_files_total"); n != 3 {
 		t.Errorf("%d operations of a configured module, want 3", n)
 	}
@@ -267,7 +267,7 @@ func TestDurationIsNativeTooAndHasItsCreatedTime(t *testing.T) {
 
 // Sessions of 30 s are in native bucket 20, those of an hour in 48: 2^(48/4) = 4096 is the first power beyond 3600. Between the spans lie 27.
 func TestNativeBucketsWithAGap(t *testing.T) {
-	var h histogram
+	var h HistogramRecord
 	h.observe(30)
 	h.observe(3600)
 	h.observe(3600)
@@ -373,7 +373,7 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 func TestConfiguredNamesAreCleanedLikeLoggedOnes(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	b := newBooks(t, Config{Modules: []string{"m\xfcll", long, long, ""}})
-	b.store.Local()
+	b.store.AddLocalHost()
 	before := countOf(b.registry(), "rsync_executions_total")
 	b.pull("", "m\xfcll", 7, 2000, 100, 5)
 	b.pull("", long, 8, 2000, 100, 5)
@@ -438,7 +438,7 @@ func TestServedSeriesAreBounded(t *testing.T) {
 
 // A session of a second, whose lines were read late and have some nanoseconds between them, took a second.
 func TestADurationOfWholeSeconds(t *testing.T) {
-	sess := &rsynclog.Session{FirstSeen: 3, LastSeen: int64(time.Second) + 7, ConnectSeen: true}
+	sess := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{FirstSeen: 3, LastSeen: int64(time.Second) + 7, ConnectSeen: true}}
 	if took := tookBy(sess); took != time.Second {
 		t.Errorf("it took %v, want 1s", took)
 	}

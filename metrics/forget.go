@@ -8,63 +8,65 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// What has been silent for longAgo makes room for what is new: the one that has been silent longest first. A host
-// speaks with each message, a module with each session that begins or ends and each line counted there, a user with
-// each session that ends; and a session that runs when a Snapshot is taken speaks for all three.
+// What has been silent for longAgo makes room for what is new, the longest silent first. A message
+// is a host's sign of life; a session that begins or ends, or a line counted there, a module's; a
+// session that ends a user's. A session that runs when a Snapshot is taken is one of all three.
 const longAgo = 24 * time.Hour
 
-// grain is how precisely silence is measured. What has become old enough is looked for once in so long at most: a
-// flood of invented names doesn't cost a look at all series for each.
+// grain is how precisely silence is measured. All series are searched for what is old enough once a
+// grain at most, so a flood of invented names costs few searches.
 const grain = time.Minute
 
 // A pool is a kind of thing that can make room.
 type pool int
 
 const (
-	bareHosts pool = iota // without a module: nothing of theirs was ever let in, or all of it has gone
+	bareHosts pool = iota // without a module: no client was ever let in, or all modules have gone
 	hosts                 // all others, with their modules
 	modules               // with their users
 	users                 //
 	numPools
 )
 
-// What can make room: nothing that senders can invent more easily than what goes.
+// What makes room for a new host, module or user: nothing that is harder to invent than the new
+// one.
 var (
 	forHost   = []pool{bareHosts, hosts}
 	forModule = []pool{bareHosts, modules, hosts}
 	forUser   = []pool{bareHosts, users, modules, hosts}
 )
 
-// A victim is what can make room: the user of the direction of the module of the host, or less where these are nil.
+// A victim can make room: a user of a module's direction, a module if user is nil, or a host if
+// module is nil too.
 type victim struct {
 	heard  int64 // when it was found
 	host   *hostTally
 	module *moduleTally
 	flow   *flowTally
-	user   *userTally
+	user   *UserRecord
 }
 
-// A victimPool remembers the result of a look at everything.
+// A victimPool remembers the result of a search.
 type victimPool struct {
 	victims []victim // silent for longAgo, the longest silent first
-	next    int64    // nothing else is, before then
+	next    int64    // when to search again
 }
 
-// letGo lets go of the member of a pool that has been silent longest. It returns false if none has been for long
-// enough.
+// letGo removes the member of a pool that has been silent longest. It returns false if none has
+// been silent for longAgo.
 func (s *Store) letGo(p pool) bool {
 	q := &s.pools[p]
 	for {
 		for len(q.victims) > 0 {
 			v := q.victims[0]
 			q.victims = q.victims[1:]
-			if s.in(v, p) && *v.lastHeard() == v.heard { // otherwise others may be silent for longer by now
+			if s.in(v, p) && *v.lastHeard() == v.heard { // otherwise others may be silent for longer
 				s.retire(v)
 				return true
 			}
 		}
 		q.victims = nil
-		// A time that is further away than anything can be was found before the clock was set back.
+		// A time too far ahead was found before the clock was set back.
 		if s.at < q.next && q.next-s.at <= int64(longAgo+grain) {
 			return false
 		}
@@ -75,16 +77,16 @@ func (s *Store) letGo(p pool) bool {
 	}
 }
 
-// deadline is when what is silent for longAgo was heard last, at the latest.
+// deadline returns the latest last sign of life of what has been silent for longAgo.
 func (s *Store) deadline() int64 { return s.at - s.at%int64(grain) - int64(longAgo) }
 
-// ripe returns when something will have been silent for longAgo.
+// ripe returns when something heard at a time will have been silent for longAgo.
 func ripe(heard int64) int64 {
 	const g = int64(grain)
 	return (heard + int64(longAgo) + g - 1) / g * g
 }
 
-// look finds the members of a pool that have been silent for longAgo.
+// look searches a pool for members that have been silent for longAgo.
 func (s *Store) look(p pool) {
 	q := &s.pools[p]
 	deadline, first := s.deadline(), s.at
@@ -103,7 +105,7 @@ func (s *Store) look(p pool) {
 	slices.SortFunc(q.victims, victim.compare)
 }
 
-// members calls f for what a host has in a pool.
+// members calls f for each member of a pool that is the host or belongs to it.
 func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 	member := func(v victim) {
 		if s.in(v, p) {
@@ -130,56 +132,55 @@ func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 	}
 }
 
-// in says whether the victim is in a pool: it may have gone, or changed.
+// in reports whether the victim is in a pool still.
 func (s *Store) in(v victim, p pool) bool {
-	there := s.hosts[v.host.host] == v.host
+	there := s.hosts[v.host.Host] == v.host
 	switch p {
 	case bareHosts:
 		return there && !v.host.fixed && len(v.host.modules) == 0
 	case hosts:
 		return there && !v.host.fixed && len(v.host.modules) > 0
 	case modules:
-		return there && !v.module.configured && v.host.modules[v.module.module] == v.module
+		return there && !v.module.configured && v.host.modules[v.module.Module] == v.module
 	}
-	// The user _other is part of its direction.
-	return (there || v.host == s.other) && v.host.modules[v.module.module] == v.module &&
-		v.user.user != rsynclog.Other && v.flow.users[v.user.user] == v.user
+	// The user _other belongs to its direction and stays with it.
+	return (there || v.host == s.other) && v.host.modules[v.module.Module] == v.module &&
+		v.user.User != rsynclog.Other && v.flow.users[v.user.User] == v.user
 }
 
 func (v victim) lastHeard() *int64 {
 	switch {
 	case v.user != nil:
-		return &v.user.heard
+		return &v.user.Heard
 	case v.module != nil:
-		return &v.module.heard
+		return &v.module.Heard
 	}
-	return &v.host.heard
+	return &v.host.Heard
 }
 
-// compare puts the one that has been silent longest first. Names decide between equals, so that a restart changes
-// nothing.
+// compare orders by silence, longest first, then by name, so that a restart changes nothing.
 func (v victim) compare(w victim) int {
-	c := cmp.Or(cmp.Compare(v.heard, w.heard), cmp.Compare(v.host.host, w.host.host))
+	c := cmp.Or(cmp.Compare(v.heard, w.heard), cmp.Compare(v.host.Host, w.host.Host))
 	if c == 0 && v.module != nil {
-		c = cmp.Compare(v.module.module, w.module.module)
+		c = cmp.Compare(v.module.Module, w.module.Module)
 	}
 	if c == 0 && v.user != nil {
-		c = cmp.Or(cmp.Compare(v.flow.direction, w.flow.direction), cmp.Compare(v.user.user, w.user.user))
+		c = cmp.Or(cmp.Compare(v.flow.Direction, w.flow.Direction), cmp.Compare(v.user.User, w.user.User))
 	}
 	return c
 }
 
-// retire lets go of what has been silent: it leaves /metrics, and if it comes back, it begins at 0. Cookies that lead
-// there notice it by stale.
+// retire removes the victim from /metrics. If it comes back, it begins at 0. Cookies that still
+// lead to it find stale set.
 func (s *Store) retire(v victim) {
 	switch {
 	case v.user != nil:
 		s.series -= userSeries
-		delete(v.flow.users, v.user.user)
+		delete(v.flow.users, v.user.User)
 	case v.module != nil:
 		s.series -= v.module.weight()
 		v.module.markStale()
-		delete(v.host.modules, v.module.module)
+		delete(v.host.modules, v.module.Module)
 		s.bared(v.host)
 	default:
 		s.series -= v.host.weight()
@@ -188,23 +189,23 @@ func (s *Store) retire(v victim) {
 		for _, m := range v.host.modules {
 			m.markStale()
 		}
-		for _, n := range v.host.messages {
+		for _, n := range v.host.MessagesByKind {
 			s.retired += n
 		}
-		delete(s.hosts, v.host.host)
+		delete(s.hosts, v.host.Host)
 	}
 }
 
-// bared looks at a host that has lost a module. Without any it belongs to another pool, and goes as well if it is
-// silent.
+// bared retires a silent host whose last module has gone. If it isn't silent, it is a bare host
+// now.
 func (s *Store) bared(h *hostTally) {
 	switch {
 	case h.fixed || len(h.modules) > 0:
-	case h.heard <= s.deadline():
+	case h.Heard <= s.deadline():
 		s.retire(victim{host: h})
 	default:
 		q := &s.pools[bareHosts]
-		q.next = min(q.next, ripe(h.heard))
+		q.next = min(q.next, ripe(h.Heard))
 	}
 }
 

@@ -29,7 +29,9 @@ func (b *books) wantFreshness(when string, success, attempt float64) {
 func (b *books) endAt(last, now, wall int64, o rsynclog.Outcome) {
 	origin := &rsynclog.Origin{Host: "vm"}
 	const s = int64(time.Second)
-	sess := &rsynclog.Session{Origin: origin, Module: "data", Direction: rsynclog.Receive, LastSeen: last * s, Outcome: o}
+	sess := &rsynclog.Session{Origin: origin, SessionRecord: rsynclog.SessionRecord{
+		Module: "data", Direction: rsynclog.Receive, LastSeen: last * s, Outcome: o,
+	}}
 	b.store.Apply([]rsynclog.Change{{Kind: rsynclog.Ended, Origin: origin, Session: sess, N: 1}}, now*s, wall*s)
 }
 

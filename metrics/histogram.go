@@ -1,17 +1,29 @@
 package metrics
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
-// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a first full backup.
+// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a
+// first full backup.
 var bounds = [...]float64{0.1, 1, 10, 60, 300, 900, 3600, 10800, 43200, 86400}
 
-// A histogram is a session duration histogram, classic and native.
-type histogram struct {
-	count  uint64
-	sum    float64
-	bucket [len(bounds)]uint64 // not cumulative; what is longer is only in count
-	zero   uint64              // native: at most nativeZero
-	native map[int]uint64      // native: by bucket index
+// A HistogramRecord is a histogram of session durations, classic and native.
+type HistogramRecord struct {
+	Count   uint64
+	Sum     float64
+	Classic [len(bounds)]uint64 // not cumulative; what is longer is only in count
+	Zero    uint64              // native: at most nativeZero
+	Native  []NativeBucket      // in the order of their indexes
+}
+
+// A NativeBucket counts what is more than 2^((Index-1)/2^nativeSchema) and at most
+// 2^(Index/2^nativeSchema) seconds.
+type NativeBucket struct {
+	Index int
+	N     uint64
 }
 
 // Native buckets grow by 2^(1/2^nativeSchema), about 19 % each; 3 s and 3.5 s are told apart.
@@ -20,21 +32,28 @@ const (
 	nativeZero   = 1e-3 // seconds: below a log's and a scheduler's precision
 )
 
-func (h *histogram) observe(v float64) {
-	h.count++
-	h.sum += v
+func (h *HistogramRecord) observe(v float64) {
+	h.Count++
+	h.Sum += v
 	for i, b := range bounds {
 		if v <= b {
-			h.bucket[i]++
+			h.Classic[i]++
 			break
 		}
 	}
 	if v <= nativeZero {
-		h.zero++
+		h.Zero++
 		return
 	}
-	if h.native == nil {
-		h.native = map[int]uint64{}
+	index := int(math.Ceil(math.Log2(v) * (1 << nativeSchema)))
+	i, found := slices.BinarySearchFunc(h.Native, index, func(b NativeBucket, index int) int {
+		return cmp.Compare(b.Index, index)
+	})
+	if !found {
+		h.Native = slices.Insert(h.Native, i, NativeBucket{Index: index})
 	}
-	h.native[int(math.Ceil(math.Log2(v)*(1<<nativeSchema)))]++
+	h.Native[i].N++
 }
+
+// buckets are what tells histograms apart that can't be added up.
+func buckets() []float64 { return append(bounds[:len(bounds):len(bounds)], nativeSchema, nativeZero) }

@@ -10,19 +10,19 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// MaxLabel is the length in bytes that no label value exceeds. Prometheus refuses a whole scrape for one value that is
-// longer than its label_value_length_limit, or isn't UTF-8.
+// MaxLabel bounds a label value, in bytes. Prometheus refuses a whole scrape for one value that
+// exceeds its label_value_length_limit or isn't UTF-8.
 const MaxLabel = rsynclog.MaxLabel
 
 const (
-	hashed   = 12 // bytes: nobody finds two texts with one value, whose series would make every scrape fail
+	hashed   = 12 // bytes: too many to find two texts with one value, which would make every scrape fail
 	ellipsis = "…"
 )
 
-// LabelValue returns a label value for any text: the text itself where it is valid UTF-8 and has at most MaxLabel bytes. Of
-// another one it keeps the end, which names the file of a path, behind a hash of the whole: "1f0e…/backup/rsyncd.log". So
-// two texts have different values, however much their ends have in common. A text that looks like such a value is
-// hashed, too: whoever names files can call one as another's value.
+// LabelValue returns a label value for any text: the text itself if it is valid UTF-8 of at most
+// MaxLabel bytes, or else a hash of the whole and the text's end, which names the file of a path:
+// "1f0e…/backup/rsyncd.log". Different texts have different values. Hence a text that looks like
+// such a value is hashed too: a file may be named like another file's value.
 func LabelValue(s string) string {
 	if len(s) <= MaxLabel && utf8.ValidString(s) && !looksHashed(s) {
 		return s
@@ -41,7 +41,7 @@ func LabelValue(s string) string {
 	return hex.EncodeToString(hash[:hashed]) + ellipsis + end
 }
 
-// looksHashed reports whether a text begins as the values do that LabelValue makes.
+// looksHashed reports whether a text begins like a value with a hash.
 func looksHashed(s string) bool {
 	hash, _, cut := strings.Cut(s, ellipsis)
 	if !cut || len(hash) != hex.EncodedLen(hashed) {
@@ -51,7 +51,7 @@ func looksHashed(s string) bool {
 	return err == nil
 }
 
-// bound makes label values of texts. It leaves the slice as it is, since a metric that was made of it may be read meanwhile.
+// bound returns the label values of texts. It doesn't change the slice, which a metric may share.
 func bound(labels []string) []string {
 	for i, l := range labels {
 		if v := LabelValue(l); v != l {

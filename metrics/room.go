@@ -6,22 +6,24 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// MAX_SERIES bounds the series that are served, buckets of histograms among them. A label set takes room when it
-// appears: as much as it can ever be served as, without the parts that have a weight of their own. What overflows
-// into _other within a host or module was paid with it. The exceptions have no weight, since a sender can't make more
-// of them: the host that stands for those without room, and the names from the settings, among them the local host.
+// MAX_SERIES bounds the series that are served, with the buckets of histograms. A label set has a
+// weight: the most series that it can be served as, without its parts that have weights of their
+// own. It takes that much room when it appears, and with it the room of its _other values. Two
+// things have no weight, since a sender can't make more of them: the host _other, and the names
+// from the settings with the local host.
 const (
-	// A host is served as four counters, its version, how many addresses it has, and messages of the kind _other; and
-	// there is what belongs to no module: codes and errnos that are _other, and what every module has.
+	// A host has four counters, its version, its number of addresses and messages of the kind
+	// _other, and the module without a name.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// unnamedSeries are one code and one errno, the reasons for rejecting, three counters for each
-	// of four operations, and when the oldest session began.
+	// The module without a name has the code and the errno _other, the reasons for rejecting, three
+	// counters for each of four operations, and the beginning of the oldest session.
 	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
-	// A module also has the usual codes from the start, at 0.
+	// A named module also has the usual codes, at 0 from the start.
 	moduleSeries = unnamedSeries + len(usualCodes)
-	// Sessions without a direction have outcomes and four counters of bytes.
+	// Sessions without a direction have six outcomes and four counters of bytes.
 	undirectedSeries = int(rsynclog.NumOutcomes) + 4
-	// Those with one also have executions, a gauge, a histogram with +Inf, sum and count, and the user _other.
+	// A direction also has executions, a gauge, a histogram with +Inf, sum and count, and the user
+	// _other.
 	directedSeries = undirectedSeries + 2 + len(bounds) + 3 + userSeries
 	userSeries     = 4
 )
@@ -37,8 +39,8 @@ func flowSeries(module string, d rsynclog.Direction) int {
 	return directedSeries
 }
 
-// room takes n series from what MAX_SERIES leaves, if it leaves so many, or if that many can be had by letting go of
-// what has been silent for long. What may go for it says victims.
+// room takes n series of what MAX_SERIES leaves. If that is too little, members of the pools
+// victims that have been silent for long make room. It returns false if they are too few.
 func (s *Store) room(n int, victims []pool) bool {
 	for _, p := range victims {
 		for s.series+n > s.maxSeries && s.letGo(p) {
@@ -51,12 +53,12 @@ func (s *Store) room(n int, victims []pool) bool {
 	return true
 }
 
-// weight returns what the host has taken: room gives so much back when it goes.
+// weight returns how much room the host has taken, all of which comes free when it goes.
 func (h *hostTally) weight() int {
 	n := 0
 	if !h.fixed {
 		n = hostSeries
-		for kind, seen := range h.messages {
+		for kind, seen := range h.MessagesByKind {
 			if seen > 0 && kind != otherKind {
 				n++
 			}
@@ -71,7 +73,7 @@ func (h *hostTally) weight() int {
 
 func (m *moduleTally) weight() int {
 	n := 0
-	if m.module != "" && !m.fixed {
+	if m.Module != "" && !m.fixed {
 		n = moduleSeries
 	}
 	for d, f := range m.flows {
@@ -79,7 +81,7 @@ func (m *moduleTally) weight() int {
 			continue
 		}
 		if !m.paid(rsynclog.Direction(d)) {
-			n += flowSeries(m.module, f.direction)
+			n += flowSeries(m.Module, f.Direction)
 		}
 		for name := range f.users {
 			if name != rsynclog.Other {
@@ -87,30 +89,31 @@ func (m *moduleTally) weight() int {
 			}
 		}
 	}
-	for _, c := range m.exits {
-		if !m.paidCode(c.number) {
+	for _, c := range m.Exits {
+		if !m.paidCode(c.Number) {
 			n++
 		}
 	}
-	for _, c := range m.fileErrors {
-		if c.number != otherNumber {
+	for _, c := range m.FileErrors {
+		if c.Number != otherNumber {
 			n++
 		}
 	}
 	return n
 }
 
-// paid says whether the series of a direction have no weight of their own.
+// paid reports whether the series of a direction have no weight of their own.
 func (m *moduleTally) paid(d rsynclog.Direction) bool {
-	return m.fixed || m.module == "" && d == rsynclog.NoDirection
+	return m.fixed || m.Module == "" && d == rsynclog.NoDirection
 }
 
-// paidCode says the same of an exit code.
+// paidCode reports the same of an exit code.
 func (m *moduleTally) paidCode(code int16) bool {
-	return code == otherNumber || m.module != "" && slices.Contains(usualCodes[:], code)
+	return code == otherNumber || m.Module != "" && slices.Contains(usualCodes[:], code)
 }
 
-// provide returns a host's module that has these directions, or nil if there is no room for what is missing.
+// provide returns a host's module with these directions, which it adds where they are missing, or
+// nil if there is no room for them.
 func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direction) *moduleTally {
 	m := h.unnamed
 	if name != "" {
@@ -125,7 +128,7 @@ func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direct
 			}
 		}
 	} else {
-		m.heard = s.at // it must not make room for itself
+		m.Heard = s.at // it must not make room for itself
 		for _, d := range directions {
 			if m.flows[d] == nil && !m.paid(d) {
 				need += flowSeries(name, d)
@@ -144,17 +147,17 @@ func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direct
 	return m
 }
 
-// fixedModule says whether a module has room whatever MAX_SERIES leaves.
+// fixedModule reports whether a module has room regardless of MAX_SERIES.
 func (s *Store) fixedModule(h *hostTally, name string) bool {
 	return h == s.other || h.fixed && slices.Contains(s.modules, name)
 }
 
-// number counts n of an exit code or errno of a module. Its label overflows if it is new, has to be paid for, and has
-// no room.
-func (s *Store) number(list []count, number int16, n uint64, paid bool, label int) []count {
+// number adds n to the count of an exit code or errno. A new one that isn't paid for takes room; if
+// there is none, otherNumber is counted in its place.
+func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
 	for i := range list {
-		if list[i].number == number {
-			list[i].n += n
+		if list[i].Number == number {
+			list[i].N += n
 			return list
 		}
 	}
@@ -162,5 +165,5 @@ func (s *Store) number(list []count, number int16, n uint64, paid bool, label in
 		s.overflow[label] += n
 		return add(list, otherNumber, n)
 	}
-	return append(list, count{number, n})
+	return append(list, NumberCount{number, n})
 }

@@ -48,9 +48,9 @@ func (b *books) change(host, module, user string, d rsynclog.Direction, second i
 	at := second * int64(time.Second)
 	origin := &rsynclog.Origin{Host: host}
 	c.Origin, c.N = origin, 1
-	c.Session = &rsynclog.Session{
-		Origin: origin, Module: module, Direction: d, User: user, FirstSeen: at, LastSeen: at, ConnectSeen: true, HasSummary: true, Outcome: o,
-	}
+	c.Session = &rsynclog.Session{Origin: origin, SessionRecord: rsynclog.SessionRecord{
+		Module: module, Direction: d, User: user, FirstSeen: at, LastSeen: at, ConnectSeen: true, HasSummary: true, Outcome: o,
+	}}
 	b.store.Apply([]rsynclog.Change{c}, at, at)
 }
 
@@ -128,7 +128,7 @@ func TestServedSeriesAreBoundedByWeight(t *testing.T) {
 				c.Modules, c.Hosts = append(c.Modules, fmt.Sprint("m", 2*i)), append(c.Hosts, fmt.Sprint("h", 3*i))
 			}
 			b := newBooks(t, c)
-			b.store.Local()
+			b.store.AddLocalHost()
 			messages := 0.0
 			second := int64(2000)
 			for i := range 6000 {

@@ -2,39 +2,20 @@ package metrics
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and read without it.
+// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and
+// read without it.
 type Snapshot struct {
-	start    int64
+	Books
 	since    int64 // created time of what this process counts from 0
-	reasons  []string
-	inputs   []Input
-	hosts    []hostTally
-	modules  []moduleTally
-	flows    []flowTally
-	users    []userSample
-	overflow [numOverflow]uint64 // but for the sessions' own
 	sessions int
 	evicted  uint64
 	unnamed  uint64 // messages of hosts that the sessions had no room for
-	retired  uint64 // messages of hosts that have made room
-
-	// For State.
-	maxSeries, series int
-	configured        []string
-}
-
-// A userSample is a userTally with the labels of its flow.
-type userSample struct {
-	userTally
-	host, module string
-	direction    rsynclog.Direction
 }
 
 // Snapshot copies the books. behind is how far the clock of the sessions is behind the wall clock.
@@ -42,46 +23,68 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	s.markActive(sessions, int64(behind))
 	s.mendAhead(s.at - int64(behind))
 	snap := &Snapshot{
-		start: s.start, since: s.since, reasons: s.reasons, overflow: s.overflow,
-		sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(), retired: s.retired,
-		maxSeries: s.maxSeries, series: s.series, configured: s.modules,
+		Books: Books{
+			Start: s.start, MaxSeries: s.maxSeries, Modules: s.modules, Buckets: buckets(), Reasons: s.reasons,
+			OverflowByLabel: s.overflow, Retired: s.retired, Hosts: make([]HostRecord, 0, len(s.hosts)+1),
+		},
+		since: s.since, sessions: sessions.Len(), evicted: sessions.Evicted(), unnamed: sessions.Overflown(),
 	}
 	for _, in := range s.inputs {
 		c := *in
 		c.Discarded = slices.Clone(in.Discarded)
-		snap.inputs = append(snap.inputs, c)
+		snap.Inputs = append(snap.Inputs, c)
+	}
+	c := copier{
+		modules: make([]ModuleRecord, 0, s.copied[0]), flows: make([]FlowRecord, 0, s.copied[1]),
+		users: make([]UserRecord, 0, s.copied[2]),
 	}
 	s.eachHost(func(h *hostTally) {
 		h.forgetAddresses(s.at)
-		c := *h
-		c.modules, c.unnamed, c.addresses = nil, nil, slices.Clone(h.addresses)
-		snap.hosts = append(snap.hosts, c)
-		h.eachModule(func(m *moduleTally) {
-			c := *m
-			c.flows = [3]*flowTally{}
-			c.exits, c.fileErrors = slices.Clone(m.exits), slices.Clone(m.fileErrors)
-			snap.modules = append(snap.modules, c)
-			for _, f := range m.flows {
-				if f != nil {
-					snap.addFlow(f)
-				}
-			}
-		})
+		snap.Hosts = append(snap.Hosts, c.host(h))
 	})
+	s.copied = [3]int{len(c.modules), len(c.flows), len(c.users)}
 	return snap
 }
 
-func (snap *Snapshot) addFlow(f *flowTally) {
-	c := *f
-	c.tally, c.users = nil, nil
-	c.duration.native = maps.Clone(f.duration.native)
-	snap.flows = append(snap.flows, c)
-	for _, u := range f.users {
-		snap.users = append(snap.users, userSample{userTally: *u, host: f.host, module: f.module, direction: f.direction})
-	}
+// A copier copies hosts. What is below all of them shares three lists, since many small allocations
+// would keep those waiting who wait for the lock.
+type copier struct {
+	modules []ModuleRecord
+	flows   []FlowRecord
+	users   []UserRecord
 }
 
-// eachHost visits the hosts, and last the one for those without room, if something was counted there.
+func (c *copier) host(h *hostTally) HostRecord {
+	rec, from := h.HostRecord, len(c.modules)
+	rec.Senders, rec.showZeros = slices.Clone(h.Senders), h.fixed && h.Host != rsynclog.Other
+	h.eachModule(func(m *moduleTally) { c.modules = append(c.modules, c.module(m)) })
+	rec.Modules = slices.Clip(c.modules[from:])
+	return rec
+}
+
+func (c *copier) module(m *moduleTally) ModuleRecord {
+	rec, from := m.ModuleRecord, len(c.flows)
+	rec.Exits, rec.FileErrors = slices.Clone(m.Exits), slices.Clone(m.FileErrors)
+	for _, f := range m.flows {
+		if f != nil {
+			c.flows = append(c.flows, c.flow(f))
+		}
+	}
+	rec.Flows = slices.Clip(c.flows[from:])
+	return rec
+}
+
+func (c *copier) flow(f *flowTally) FlowRecord {
+	rec, from := f.FlowRecord, len(c.users)
+	rec.Duration.Native = slices.Clone(f.Duration.Native)
+	for _, u := range f.users {
+		c.users = append(c.users, *u)
+	}
+	rec.Users = slices.Clip(c.users[from:])
+	return rec
+}
+
+// eachHost visits the hosts, and last the host _other if something was counted there.
 func (s *Store) eachHost(f func(*hostTally)) {
 	for _, h := range s.hosts {
 		f(h)
@@ -98,8 +101,8 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, without making room for any: those of hosts and modules
-// without room if its own have gone.
+// running returns the counters of a session that runs, or those of _other if its own have gone. It
+// takes no room.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {
@@ -131,12 +134,13 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
-		began := max(sess.FirstSeen+behind, 1) // not before the epoch, to which a machine without a clock of its own starts
+		// A machine without a clock of its own starts before the epoch, or at it.
+		began := max(sess.FirstSeen+behind, 1)
 		h, f := s.running(sess)
 		f.active++
-		h.heard, f.tally.heard = s.at, s.at
+		h.Heard, f.tally.Heard = s.at, s.at
 		if u := f.users[sess.User]; u != nil {
-			u.heard = s.at
+			u.Heard = s.at
 		}
 		if f.tally.oldest == 0 || began < f.tally.oldest {
 			f.tally.oldest = began
@@ -147,15 +151,15 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 // Received returns how many messages have been received.
 func (snap *Snapshot) Received() uint64 {
 	n := uint64(0)
-	for _, in := range snap.inputs {
-		n += in.Received
+	for i := range snap.Inputs {
+		n += snap.Inputs[i].Received
 	}
 	return n
 }
 
 // sortedCounts returns the counts in the order of their numbers.
-func sortedCounts(list []count) []count {
+func sortedCounts(list []NumberCount) []NumberCount {
 	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b count) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(list, func(a, b NumberCount) int { return cmp.Compare(a.Number, b.Number) })
 	return list
 }

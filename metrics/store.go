@@ -1,5 +1,6 @@
-// Package metrics keeps the exporter's counters and serves them: changes and messages fold into a Store, a Snapshot is a copy of
-// it, and a Collector shows Snapshots to Prometheus. The numbers are plain; whoever holds the pipeline's lock owns the Store.
+// Package metrics keeps the exporter's counters and serves them: changes and messages fold into a
+// Store, a Snapshot is a copy of it, and a Collector shows Snapshots to Prometheus. The numbers are
+// plain; whoever holds the pipeline's lock owns the Store.
 package metrics
 
 import (
@@ -20,21 +21,22 @@ type Input struct {
 	LastMessage int64    // nanoseconds of the Unix epoch; 0: none yet
 }
 
-// A Store is the exporter's books: a pure fold over changes and messages. Not safe for concurrent use.
+// A Store counts changes and messages. It is not safe for concurrent use.
 type Store struct {
 	maxSeries  int // in series as served
 	reasons    []string
 	start      int64 // created time of what exists from the start, nanoseconds of the Unix epoch
 	since      int64 // when this process' Store was made; later than start in a restored one
-	at         int64 // the last time that Apply, Message or HostAddress were given
-	aheadSince int64 // since when times lie in the future, by the sessions' clock; 0: none does
+	at         int64 // the wall clock, as Apply, Message or HostAddress were last told
+	aheadSince int64 // since when a time lies in the future, by the sessions' clock; 0: none does
 	inputs     []*Input
 	hosts      map[string]*hostTally
 	series     int // weight of the label sets in use
 	other      *hostTally
 	spilled    bool // something was counted in other
-	overflow   [numOverflow]uint64
+	overflow   overflowCounts
 	retired    uint64 // messages of hosts that have made room
+	copied     [3]int // modules, flows and users in the last Snapshot
 	pools      [numPools]victimPool
 	mixed      []string // for MixedHosts
 	modules    []string
@@ -55,11 +57,15 @@ var overflowNames = [numOverflow]string{"host", "module", "user", "errno", "stat
 
 // Config is what a Store is made of.
 type Config struct {
-	MaxSeries int       // series, but for those that always exist; what is beyond is counted under rsynclog.Other
-	Reasons   []string  // discarded_total's reasons, in the order of Input.Discarded; the first is not served
-	Modules   []string  // modules whose series exist from the start: in Hosts and the local host, and in others with their first session
-	Hosts     []string  // hosts whose series exist from the start, named as in the syslog header
-	Start     time.Time // created time of the series that exist from the start
+	// MaxSeries bounds the series, except those that always exist. What is beyond is counted under
+	// rsynclog.Other.
+	MaxSeries int
+	Reasons   []string // discarded_total's reasons, in the order of Input.Discarded; the first is not served
+	// Modules have series from the start in Hosts and the local host, in other hosts with their
+	// first session.
+	Modules []string
+	Hosts   []string  // hosts whose series exist from the start, named as in the syslog header
+	Start   time.Time // created time of the series that exist from the start
 }
 
 // NewStore returns books at zero.
@@ -80,7 +86,7 @@ func newStore(c Config) *Store {
 	return s
 }
 
-// labels returns names as they are served, each once.
+// labels returns the label values of names, each once.
 func labels(names []string) (list []string) {
 	for _, n := range names {
 		if n = rsynclog.Label([]byte(n)); n != "" && n != rsynclog.Other && !slices.Contains(list, n) {
@@ -90,7 +96,7 @@ func labels(names []string) (list []string) {
 	return list
 }
 
-// addFixed makes the series of the hosts of the settings exist.
+// addFixed adds the series of the configured hosts.
 func (s *Store) addFixed() {
 	for _, name := range s.fixed {
 		h := s.hosts[name]
@@ -98,12 +104,12 @@ func (s *Store) addFixed() {
 			h = s.newHost(name, s.at)
 			s.hosts[name] = h
 		}
-		h.configured = false // by other settings, perhaps
+		h.Configured = false // the modules of the settings may have changed
 		s.configure(h)
 	}
 }
 
-// Input returns the counters of one kind of input, which exist from now on.
+// Input returns the counters of one kind of input and adds them if they are new.
 func (s *Store) Input(name string) *Input {
 	for _, in := range s.inputs {
 		if in.Name == name {
@@ -115,21 +121,23 @@ func (s *Store) Input(name string) *Input {
 	return in
 }
 
-// Local makes the series of local inputs, which have no host name, exist from the start.
-func (s *Store) Local() { s.configure(s.hostNamed("", false)) }
+// AddLocalHost adds the series of local inputs, which have no host name.
+func (s *Store) AddLocalHost() { s.configure(s.hostNamed("", false)) }
 
 func (s *Store) newHost(name string, created int64) *hostTally {
 	other := name == rsynclog.Other
 	h := &hostTally{
-		host: name, created: created, heard: s.at, stale: other, modules: map[string]*moduleTally{},
+		HostRecord: HostRecord{Host: name, Created: created, Heard: s.at},
+		stale:      other, modules: map[string]*moduleTally{},
 		fixed: other || name == "" || slices.Contains(s.fixed, name),
 	}
-	h.unnamed = &moduleTally{host: name, created: created, heard: s.at, fixed: other}
+	h.unnamed = &moduleTally{ModuleRecord: ModuleRecord{Created: created, Heard: s.at}, host: name, fixed: other}
 	s.flow(h.unnamed, rsynclog.NoDirection, created)
 	return h
 }
 
-// hostNamed returns the counters of a host. again says that its overflow, if it is one, has been counted.
+// hostNamed returns the counters of a host, or those of the hosts without room. again says that
+// this host's overflow has been counted before.
 func (s *Store) hostNamed(name string, again bool) *hostTally {
 	if h := s.hosts[name]; h != nil {
 		return h
@@ -146,13 +154,13 @@ func (s *Store) hostNamed(name string, again bool) *hostTally {
 	return h
 }
 
-// configure makes the configured modules' series of a host exist at 0. A host that is heard of only through a
-// sender's word gets them with its first session in a module.
+// configure adds the configured modules of a host, at 0. A host that only a sender has named gets
+// them with its first session in a module.
 func (s *Store) configure(h *hostTally) {
-	if h.configured || h == s.other {
+	if h.Configured || h == s.other {
 		return
 	}
-	h.configured = true
+	h.Configured = true
 	for _, name := range s.modules {
 		if s.provide(h, name, rsynclog.NoDirection, rsynclog.Send, rsynclog.Receive) == nil {
 			return
@@ -160,38 +168,38 @@ func (s *Store) configure(h *hostTally) {
 	}
 }
 
-// hostOf returns the counters of an origin's host, which has been heard of.
+// hostOf returns the counters of an origin's host and notes that the host was heard.
 func (s *Store) hostOf(o *rsynclog.Origin) *hostTally {
 	h, ok := o.Cookie.(*hostTally)
 	if !ok || h.stale { // a restored cookie is a rsynclog.Restored
 		h = s.hostNamed(o.Host, o.Cookie != nil)
 		o.Cookie = h
 	}
-	h.heard = s.at
+	h.Heard = s.at
 	return h
 }
 
 func (s *Store) newModule(h *hostTally, name string, created int64) *moduleTally {
 	m := &moduleTally{
-		host: h.host, module: name, created: created, heard: s.at, known: true,
+		ModuleRecord: ModuleRecord{Module: name, Created: created, Heard: s.at}, host: h.Host,
 		configured: slices.Contains(s.modules, name), fixed: s.fixedModule(h, name),
 	}
 	h.modules[name] = m
 	return m
 }
 
-// flow returns the counters of a module's direction, whose room has been taken.
+// flow returns the counters of a module's direction. The caller has taken room for them.
 func (s *Store) flow(m *moduleTally, d rsynclog.Direction, created int64) *flowTally {
 	if m.flows[d] == nil {
 		m.flows[d] = &flowTally{
-			host: m.host, module: m.module, tally: m, direction: d, created: created, stale: m.host == rsynclog.Other,
+			FlowRecord: FlowRecord{Direction: d, Created: created}, tally: m, stale: m.host == rsynclog.Other,
 		}
 	}
 	return m.flows[d]
 }
 
-// flowNamed returns the counters of a host's module and direction. again says that its overflow, if it is one, has
-// been counted.
+// flowNamed returns the counters of a host's module and direction, or those of modules without
+// room. again says that this module's overflow has been counted before.
 func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, again bool) *flowTally {
 	if module != "" {
 		s.configure(h)
@@ -208,7 +216,8 @@ func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, aga
 	return s.provide(s.other, rsynclog.Other, d).flows[d] // not one for each host
 }
 
-// flowOf returns the counters of a session's series, by its cookie after the first time. Something happens there now.
+// flowOf returns the counters of a session's series and notes that something happens there. The
+// session's cookie saves looking them up again.
 func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	if sess == nil {
 		return s.hostOf(o).unnamed.flows[rsynclog.NoDirection]
@@ -218,12 +227,12 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 		f = s.flowNamed(s.hostOf(o), sess.Module, sess.Direction, sess.Cookie != nil)
 		sess.Cookie = f
 	}
-	f.tally.heard = s.at
+	f.tally.Heard = s.at
 	return f
 }
 
-// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. The time at is the wall
-// clock's, in nanoseconds of the Unix epoch: when the message came, not when it was written.
+// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. at is
+// when the message came, by the wall clock in nanoseconds of the Unix epoch.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
 	s.Messages(o, kind, believed, 1, at)
 }
@@ -236,21 +245,22 @@ func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, 
 		k = implausible
 	}
 	h := s.hostOf(o)
-	if h.messages[k] == 0 && !h.fixed && !s.room(1, forHost) {
+	if h.MessagesByKind[k] == 0 && !h.fixed && !s.room(1, forHost) {
 		k = otherKind
 	}
-	h.messages[k] += n
+	h.MessagesByKind[k] += n
 }
 
-// Settled says whether the session's transfer lines are counted where its last one was, and need no room.
+// Settled says whether the session's transfer lines are counted where its last one was, and need no
+// room.
 func (s *Store) Settled(sess *rsynclog.Session) bool {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	f, labelled := sess.Cookie.(*flowTally)
-	return known && labelled && !h.stale && !f.stale && h.messages[rsynclog.Transfer] > 0
+	return known && labelled && !h.stale && !f.stale && h.MessagesByKind[rsynclog.Transfer] > 0
 }
 
-// Apply adds changes to the books. The time at is the wall clock's, in nanoseconds of the Unix epoch, and now the
-// same moment by the sessions' clock.
+// Apply counts changes. at is the present by the wall clock, in nanoseconds of the Unix epoch, and
+// now the same moment by the sessions' clock.
 func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	s.at = at
 	for i := range changes {
@@ -258,7 +268,8 @@ func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	}
 }
 
-// grow adds to a counter of bytes, which clients can drive up, and stops at the end of its range: a counter never falls.
+// grow adds to a counter of bytes. Clients can drive it up, so it stops at the end of its range: a
+// counter never falls.
 func grow(counter *uint64, n uint64) {
 	if *counter += n; *counter < n {
 		*counter = math.MaxUint64
@@ -268,18 +279,18 @@ func grow(counter *uint64, n uint64) {
 func (s *Store) apply(c *rsynclog.Change, now int64) {
 	if c.Kind == rsynclog.FileMoved { // by far the most frequent
 		m := s.flowOf(c.Origin, c.Session).tally
-		m.files[c.Op] += c.N
-		grow(&m.fileBytes[c.Op], c.Length)
-		grow(&m.wireBytes[c.Op], c.Wire)
-		m.hasWire = m.hasWire || c.Wire > 0
+		m.FilesByOp[c.Op] += c.N
+		grow(&m.FileBytesByOp[c.Op], c.Length)
+		grow(&m.WireBytesByOp[c.Op], c.Wire)
+		m.HasWire = m.HasWire || c.Wire > 0
 		return
 	}
-	h := s.hostOf(c.Origin) // it has been heard of before anything needs room, and so doesn't make room for itself
+	h := s.hostOf(c.Origin) // heard before anything needs room, so that it doesn't make room for itself
 	switch c.Kind {
 	case rsynclog.Connected:
-		h.connections += c.N
+		h.Connections += c.N
 	case rsynclog.Executed:
-		s.flowOf(c.Origin, c.Session).executions += c.N
+		s.flowOf(c.Origin, c.Session).Executions += c.N
 	case rsynclog.Ended:
 		s.ended(s.flowOf(c.Origin, c.Session), c, now)
 	case rsynclog.Amended:
@@ -290,45 +301,46 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 		}
 	case rsynclog.Exited:
 		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
-		m.exits = s.number(m.exits, code, c.N, m.paidCode(code), overflowCode)
+		m.Exits = s.number(m.Exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
 		m, e := s.flowOf(c.Origin, c.Session).tally, errno(c.Errno)
-		m.fileErrors = s.number(m.fileErrors, e, c.N, e == otherNumber, overflowErrno)
+		m.FileErrors = s.number(m.FileErrors, e, c.N, e == otherNumber, overflowErrno)
 	case rsynclog.TurnedAway:
-		s.flowOf(c.Origin, c.Session).tally.rejected[c.Reason] += c.N
+		s.flowOf(c.Origin, c.Session).tally.RejectedByReason[c.Reason] += c.N
 	case rsynclog.Listed:
-		h.lists += c.N
+		h.Lists += c.N
 	case rsynclog.LostByRelay:
-		h.lost += c.N
+		h.Lost += c.N
 	case rsynclog.DaemonStarted:
-		h.starts += c.N
-		h.version = c.Version
+		h.Starts += c.N
+		h.Version = c.Version
 	}
 }
 
 func (f *flowTally) addBytes(c *rsynclog.Change) {
-	grow(&f.sent, c.Sent)
-	grow(&f.received, c.Received)
-	grow(&f.listed, c.Total)
+	grow(&f.Sent, c.Sent)
+	grow(&f.Received, c.Received)
+	grow(&f.Listed, c.Total)
 }
 
-// ended counts a session that is over, in its series f.
+// ended counts a session that has ended.
 func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	sess := c.Session
-	f.outcomes[sess.Outcome] += c.N
+	f.SessionsByOutcome[sess.Outcome] += c.N
 	f.addBytes(c)
 	if sess.Direction == rsynclog.NoDirection {
 		return
 	}
 	took := tookBy(sess)
 	if took >= 0 {
-		f.duration.observe(took.Seconds())
+		f.Duration.observe(took.Seconds())
 	}
 	s.last(f, sess, took, now)
 }
 
-// tookBy returns how long a session took, or -1 if its begin wasn't seen. Lines of one second that waited have times some nanoseconds
-// apart, which must not put a second into the bucket above it.
+// tookBy returns how long a session took, or -1 if its beginning wasn't seen. Lines that waited and
+// have the same second get times some nanoseconds apart. Rounding keeps a session of one second in
+// the bucket up to 1.
 func tookBy(sess *rsynclog.Session) time.Duration {
 	if !sess.ConnectSeen {
 		return -1
@@ -336,7 +348,7 @@ func tookBy(sess *rsynclog.Session) time.Duration {
 	return time.Duration(max(0, sess.LastSeen-sess.FirstSeen)).Round(time.Millisecond)
 }
 
-// last takes a session that has ended for its user's last one, unless a client may have begun it.
+// last notes a session that has ended as its user's last one, unless a client may have begun it.
 func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, now int64) {
 	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubtful() {
 		return
@@ -345,28 +357,28 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 	if sess.HasSummary {
 		listed = int64(sess.Total)
 	}
-	last := s.at - (now - sess.LastSeen) // it may have been silent for long before it was taken for ended
+	last := s.at - (now - sess.LastSeen) // its last line may have come long before it was taken for ended
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
 }
 
-// ended takes a session for the last one unless another ended after it, and for the last good one likewise: a bad one
-// may come to light first, in another file. at is the present: no session ended later, and what is stored of a later
-// time came from a clock that was ahead.
-func (u *userTally) ended(at, last int64, took time.Duration, listed int64, ok bool) {
-	u.heard = at
-	u.lastSuccess = min(u.lastSuccess, at)
-	last = max(min(last, at), 1) // not before the epoch, to which a machine without a clock of its own starts
+// ended notes a session as the last one, and as the last good one, unless one that ended later is
+// noted: sessions of several files come in any order. at is the present. A time after it came from
+// a clock that was ahead.
+func (u *UserRecord) ended(at, last int64, took time.Duration, listed int64, ok bool) {
+	u.Heard = at
+	u.LastSuccess = min(u.LastSuccess, at)
+	last = max(min(last, at), 1) // a machine without a clock of its own starts at the epoch
 	if ok {
-		u.lastSuccess = max(u.lastSuccess, last)
+		u.LastSuccess = max(u.LastSuccess, last)
 	}
-	if last < u.lastAttempt && u.lastAttempt <= at {
+	if last < u.LastAttempt && u.LastAttempt <= at {
 		return
 	}
-	u.lastAttempt, u.lastDuration, u.lastListed = last, took, listed
+	u.LastAttempt, u.LastDuration, u.LastListed = last, took, listed
 }
 
-// userNamed returns what is known of a user of these series.
-func (s *Store) userNamed(f *flowTally, name string) *userTally {
+// userNamed returns what is known of a user of a flow, or of those without room.
+func (s *Store) userNamed(f *flowTally, name string) *UserRecord {
 	if u := f.users[name]; u != nil {
 		return u
 	}
@@ -377,10 +389,14 @@ func (s *Store) userNamed(f *flowTally, name string) *userTally {
 			return u
 		}
 	}
-	if f.users == nil {
-		f.users = map[string]*userTally{}
-	}
-	u := &userTally{user: name, heard: s.at, lastDuration: -1, lastListed: -1}
-	f.users[name] = u
+	u := &UserRecord{User: name, Heard: s.at, LastDuration: -1, LastListed: -1}
+	f.addUser(u)
 	return u
+}
+
+func (f *flowTally) addUser(u *UserRecord) {
+	if f.users == nil {
+		f.users = map[string]*UserRecord{}
+	}
+	f.users[u.User] = u
 }

@@ -1,45 +1,118 @@
 package metrics
 
 import (
+	"net/netip"
 	"strconv"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
 )
 
-// A count is how often a number (an exit code, an errno) was seen.
-type count struct {
-	number int16
-	n      uint64
+// Books are all that a Store knows, in plain values: a scrape shows them, and a restart keeps their
+// exported fields (encoding/gob). Gauges of running sessions aren't kept, as the sessions tell
+// them.
+type Books struct {
+	Start           int64 // created time of what existed from the start, nanoseconds of the Unix epoch
+	MaxSeries       int
+	Modules         []string  // configured ones
+	Buckets         []float64 // what histograms are made of, see buckets
+	Reasons         []string  // of Input.Discarded
+	OverflowByLabel overflowCounts
+	Retired         uint64 // messages of hosts that have made room
+	Inputs          []Input
+	Hosts           []HostRecord
 }
 
-// add finds the number's count; the lists are short and their frequent members come first.
-func add(list []count, number int16, n uint64) []count {
-	for i := range list {
-		if list[i].number == number {
-			list[i].n += n
-			return list
-		}
-	}
-	return append(list, count{number, n})
+// A HostRecord holds the counters whose only rsync label is host.
+type HostRecord struct {
+	Host                             string
+	Created                          int64
+	Heard                            int64 // when its last message came, or a session of it ran
+	Connections, Lists, Starts, Lost uint64
+	Version                          string
+	MessagesByKind                   kindCounts
+	Configured                       bool           // its configured modules exist
+	Senders                          []SenderRecord // the one heard last first
+	Modules                          []ModuleRecord // only in Books; among them the module ""
+
+	showZeros bool // set by Snapshot
 }
 
-// A hostTally holds the counters whose only rsync label is host.
+// A SenderRecord is another machine's address from which messages with a host's name came.
+type SenderRecord struct {
+	Addr  netip.Addr
+	Heard int64 // nanoseconds of the Unix epoch
+}
+
+// A ModuleRecord holds the counters labelled host and module.
+type ModuleRecord struct {
+	Module            string
+	Created           int64
+	Heard             int64 // when something was counted here, or a session of it ran
+	Exits, FileErrors []NumberCount
+	RejectedByReason  reasonCounts
+	FilesByOp         opCounts
+	FileBytesByOp     opCounts // %l
+	WireBytesByOp     opCounts // %b
+	HasWire           bool
+	Flows             []FlowRecord // only in Books
+
+	oldest int64 // set by Snapshot: when the oldest running session began, nanoseconds of the Unix epoch; 0: none runs
+}
+
+// A NumberCount is how often a number (an exit code, an errno) was seen.
+type NumberCount struct {
+	Number int16
+	N      uint64
+}
+
+// A FlowRecord holds the counters labelled host, module and direction.
+type FlowRecord struct {
+	Direction              rsynclog.Direction
+	Created                int64
+	Executions             uint64
+	Sent, Received, Listed uint64
+	SessionsByOutcome      outcomeCounts
+	Duration               HistogramRecord
+	Users                  []UserRecord // only in Books
+
+	active int // set by Snapshot
+}
+
+// A UserRecord holds the last session of a user with a module: the freshness of a backup.
+type UserRecord struct {
+	User                     string
+	Heard                    int64         // when a session ended last, or ran
+	LastSuccess, LastAttempt int64         // the session's last line, nanoseconds of the Unix epoch; 0: none yet
+	LastDuration             time.Duration // -1: not known
+	LastListed               int64         // bytes; -1: not known
+}
+
+// A hostTally is a host whose counters are counted up.
 type hostTally struct {
-	host                       string
-	created                    int64
-	heard                      int64 // when its last message came, or a session of it ran
-	fixed                      bool  // it never goes, and has no weight
-	stale                      bool  // a cookie that leads here is looked up again: it has gone, or stands for hosts without room
-	told                       bool  // MixedHosts has told of it, or will
-	connections, lists, starts uint64
-	lost                       uint64
-	version                    string
-	messages                   [numMessages]uint64 // by kind, then implausible and otherKind
-	configured                 bool                // its configured modules exist
-	modules                    map[string]*moduleTally
-	unnamed                    *moduleTally // module ""
-	addresses                  []address    // of other machines, the one heard last first
+	HostRecord
+	fixed   bool // it never goes, and has no weight
+	stale   bool // a cookie that leads here is looked up again: it has gone, or stands for hosts without room
+	told    bool // MixedHosts has told of it, or will
+	modules map[string]*moduleTally
+	unnamed *moduleTally // module ""
+}
+
+// A moduleTally is a module of a host.
+type moduleTally struct {
+	ModuleRecord
+	host       string
+	configured bool          // the name is from the settings: it goes with its host only
+	fixed      bool          // it never goes, and has no weight
+	flows      [3]*flowTally // by direction
+}
+
+// A flowTally is a direction of a module.
+type flowTally struct {
+	FlowRecord
+	tally *moduleTally
+	users map[string]*UserRecord
+	stale bool // see hostTally
 }
 
 // What a message can be besides a rsynclog.Kind.
@@ -49,52 +122,21 @@ const (
 	numMessages
 )
 
-// A moduleTally holds the counters labelled host and module.
-type moduleTally struct {
-	host, module string
-	created      int64
-	known        bool  // it has a name: its series exist at 0
-	configured   bool  // the name is from the settings: it goes with its host only
-	fixed        bool  // it never goes, and has no weight
-	heard        int64 // when something was counted here, or a session of it ran
-	exits        []count
-	fileErrors   []count
-	rejected     [rsynclog.NumReasons]uint64
-	files        [numOps]uint64
-	fileBytes    [numOps]uint64 // %l
-	wireBytes    [numOps]uint64 // %b
-	hasWire      bool
-	flows        [3]*flowTally // by direction
-	oldest       int64         // set by Snapshot: when the oldest running session began, nanoseconds of the Unix epoch; 0: none runs
-}
-
 const numOps = int(rsynclog.OpUnknown) + 1
 
-// A flowTally holds the counters labelled host, module and direction.
-type flowTally struct {
-	host, module           string
-	tally                  *moduleTally // of the same host and module; nil in a Snapshot
-	direction              rsynclog.Direction
-	created                int64
-	executions             uint64
-	sent, received, listed uint64
-	outcomes               [rsynclog.NumOutcomes]uint64
-	duration               histogram
-	users                  map[string]*userTally
-	active                 int  // set by Snapshot
-	stale                  bool // see hostTally
+// add finds the number's count; the lists are short and their frequent members come first.
+func add(list []NumberCount, number int16, n uint64) []NumberCount {
+	for i := range list {
+		if list[i].Number == number {
+			list[i].N += n
+			return list
+		}
+	}
+	return append(list, NumberCount{number, n})
 }
 
-// A userTally holds the last session of a user with a module: the freshness of a backup.
-type userTally struct {
-	user                     string
-	heard                    int64         // when a session ended last, or ran
-	lastSuccess, lastAttempt int64         // when the session's last line came, nanoseconds of the Unix epoch; 0: none yet
-	lastDuration             time.Duration // -1: not known
-	lastListed               int64         // bytes; -1: not known
-}
-
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into the log.
+// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into
+// the log.
 const otherNumber = -1
 
 func number(n int16) string {

@@ -161,11 +161,11 @@ func (h *history) start(t *testing.T, saved []byte) *Pipeline {
 	c.LogFormat, c.Tags = cmp.Or(c.LogFormat, defaultFormat), []string{"*"}
 	c.Limits, c.MaxSeries = rsynclog.DefaultLimits(), 1_000_000
 	if saved != nil {
-		st, err := DecodeState(saved)
+		st, err := Decode(saved)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.State = st
+		c.Checkpoint = st
 	}
 	p, err := New(c)
 	if err != nil {
@@ -177,7 +177,7 @@ func (h *history) start(t *testing.T, saved []byte) *Pipeline {
 // save returns the bytes of a pipeline's state.
 func save(t *testing.T, p *Pipeline) []byte {
 	t.Helper()
-	_, st := p.Save()
+	_, st := p.Save(nil)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 				want("never heard", `rsync_connections_total{host="silent"}`, 0)
 				want("never heard", `rsync_messages_total{host="silent",kind="summary"}`, 0)
 				want("never heard", `rsync_executions_total{direction="receive",host="silent",module="data"}`, 0)
-				_, st := p.Save()
+				_, st := p.Save(nil)
 				p = again(t, st, c)
 				say("known")
 				want("after a restart", `rsync_connections_total{host="known"}`, 2)

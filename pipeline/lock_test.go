@@ -34,13 +34,13 @@ func (m *moment) deliver() {
 }
 
 // check asserts that a save's counters, sessions and position know the same lines.
-func (m *moment) check(snap uint64, st *State) {
+func (m *moment) check(snap uint64, st *Checkpoint) {
 	m.t.Helper()
 	counted := uint64(0)
 	for _, h := range st.Books.Hosts {
 		counted += h.Connections
 	}
-	at, _ := st.Position(m.src.Name, momentFile)
+	at := st.Counted()[momentFile]
 	if sessions := uint64(len(st.Sessions.Sessions)); snap != uint64(at.Offset) || counted != snap || sessions != snap {
 		m.t.Errorf("position %d, %d received, %d counted, %d sessions: not of one moment", at.Offset, snap, counted, sessions)
 	}
@@ -48,7 +48,7 @@ func (m *moment) check(snap uint64, st *State) {
 
 func (m *moment) save() {
 	m.t.Helper()
-	snap, st := m.Save()
+	snap, st := m.Save(nil)
 	m.check(snap.Received(), st)
 }
 

@@ -29,9 +29,9 @@ type Config struct {
 	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
-	State         *State // to go on from; nil: from zero
-	Resumable     bool   // note how far files are counted, for Save
-	InFull        bool   // read each message in full, though it is like one before; for comparison
+	Checkpoint    *Checkpoint // to go on from, whose memory New takes over; nil: from zero
+	Resumable     bool        // note how far files are counted, for Save
+	InFull        bool        // read each message in full, though it is like one before; for comparison
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and
@@ -52,16 +52,16 @@ type Pipeline struct {
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
-	// delivered is by Source.Name: how far files are counted; nil unless Config.Resumable.
-	delivered map[string]map[receiver.FileID]*delivery
-	turn      uint64 // slabs with a position so far
+	delivered map[receiver.FileID]*delivery // how far files are counted; nil unless Config.Resumable
+	turn      uint64                        // slabs with a position so far
+	saved     uint64                        // how many these were at the last Save
 
 	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.State. The error is a log format's, or wraps
-// ErrState: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps
+// ErrCheckpoint: then nothing of it is restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -86,14 +86,14 @@ func New(c Config) (*Pipeline, error) {
 		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
 	}
 	if c.Resumable {
-		p.delivered = map[string]map[receiver.FileID]*delivery{}
+		p.delivered = map[receiver.FileID]*delivery{}
 	}
 	books := metrics.Config{
 		MaxSeries: c.MaxSeries, Reasons: receiver.DiscardReasons(), Modules: c.Modules, Hosts: c.Hosts,
 		Start: clock.start,
 	}
-	if c.State != nil {
-		if p.sessions, p.store, err = c.State.restore(c, books, clock.start.UnixNano()); err != nil {
+	if c.Checkpoint != nil {
+		if p.sessions, p.store, err = c.Checkpoint.restore(c, books, clock.start.UnixNano()); err != nil {
 			return nil, err
 		}
 	} else {
@@ -102,11 +102,11 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// Local makes the series of inputs without a host name exist from the start.
-func (p *Pipeline) Local() {
+// AddLocalHost makes the series of inputs without a host name exist from the start.
+func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.store.Local()
+	p.store.AddLocalHost()
 }
 
 // MixedHosts returns the names of at most n hosts whose messages lately came from several
@@ -201,7 +201,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		p.caughtUp(src)
 	}
 	if slab.Position != nil && p.delivered != nil {
-		p.delivers(src.Name, slab.Position)
+		p.delivers(slab.Position)
 	}
 	r := record{
 		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, behind: behind,

@@ -172,7 +172,7 @@ func TestAFilesSessionsEndByItsLinesAfterARestart(t *testing.T) {
 		}
 		begun := time.Now()
 		say(begun, 9, aPush("alice")...)
-		_, st := p.Save()
+		_, st := p.Save(nil)
 		time.Sleep(time.Hour)
 		p = again(t, st, Config{})
 		name := `rsync_sessions_total{direction="receive",module="data",outcome="ok"}`

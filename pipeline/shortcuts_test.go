@@ -234,15 +234,13 @@ func (h *twoLives) play(t *testing.T) {
 // sameBooks compares all that two pipelines know and would save, in the order of the lists of sessions.
 func sameBooks(t *testing.T, got, want *Pipeline) {
 	t.Helper()
-	_, a := got.Save()
-	_, b := want.Save()
-	for _, st := range []*State{a, b} {
-		sortBooks(&st.Books)
-		for i := range st.Sessions.Origins {
-			o := &st.Sessions.Origins[i]
-			slices.SortFunc(o.Talkers, func(a, b rsynclog.TalkerState) int { return cmp.Compare(a.First, b.First) })
-			slices.SortFunc(o.Taught, func(a, b rsynclog.TaughtState) int { return cmp.Compare(a.Name, b.Name) })
-		}
+	_, a := got.Save(nil)
+	_, b := want.Save(nil)
+	for _, c := range []*Checkpoint{a, b} {
+		sortBooks(c.Books)
+		slices.SortFunc(c.Sessions.Talkers, func(a, b rsynclog.TalkerRecord) int {
+			return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.First, b.First))
+		})
 	}
 	if !reflect.DeepEqual(a.Sessions, b.Sessions) {
 		t.Errorf("sessions\n%+v, want\n%+v", a.Sessions, b.Sessions)
@@ -253,13 +251,13 @@ func sameBooks(t *testing.T, got, want *Pipeline) {
 }
 
 // sortBooks brings what is in no order into one.
-func sortBooks(st *metrics.State) {
-	slices.SortFunc(st.Hosts, func(a, b metrics.HostState) int { return cmp.Compare(a.Host, b.Host) })
-	for _, h := range st.Hosts {
-		slices.SortFunc(h.Modules, func(a, b metrics.ModuleState) int { return cmp.Compare(a.Module, b.Module) })
+func sortBooks(b *metrics.Books) {
+	slices.SortFunc(b.Hosts, func(a, b metrics.HostRecord) int { return cmp.Compare(a.Host, b.Host) })
+	for _, h := range b.Hosts {
+		slices.SortFunc(h.Modules, func(a, b metrics.ModuleRecord) int { return cmp.Compare(a.Module, b.Module) })
 		for _, m := range h.Modules {
 			for _, f := range m.Flows {
-				slices.SortFunc(f.Users, func(a, b metrics.UserState) int { return cmp.Compare(a.User, b.User) })
+				slices.SortFunc(f.Users, func(a, b metrics.UserRecord) int { return cmp.Compare(a.User, b.User) })
 			}
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Trouble is why a message is not understood. The values below receiver.NumDiscards are the reader's own reasons.
+// A Trouble is why a message is not understood. The values below receiver.NumDiscards are the
+// reader's own reasons.
 type Trouble uint8
 
 // The troubles of messages whose header could be read.
@@ -55,10 +56,11 @@ type Understanding struct {
 	Wrapped  bool   // the text of that one is a whole line of a rsync log file
 }
 
-// Judge returns the most frequent trouble if less than half of the messages was understood. Other programs' messages
-// are left out: where a machine's whole log arrives, few messages are rsyncd's. They matter only where some look like
-// rsyncd's. If a log format fits none of the transfer lines, that is the trouble, however much of the rest was
-// understood. No verdict rests on fewer messages than enough.
+// Judge returns the most frequent trouble if less than half of the messages was understood. Other
+// programs' messages are left out: where a machine's whole log arrives, few messages are rsyncd's.
+// They matter only where some look like rsyncd's. If a log format fits none of the transfer lines,
+// that is the trouble, however much of the rest was understood. No verdict rests on fewer messages
+// than enough.
 func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	ours := u.Received - u.Troubles[OtherProgram]
 	switch {
@@ -159,8 +161,8 @@ func (ts *tallies) look(t *tally) {
 	}
 }
 
-// Misunderstood returns the sources of which little is understood, each once, and those that have delivered other
-// programs' messages only, each once too.
+// Misunderstood returns the sources of which little is understood, each once, and those that have
+// delivered other programs' messages only, each once too.
 func (p *Pipeline) Misunderstood() (list []Understanding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,9 +211,10 @@ func (p *Pipeline) ignored(t *tally, raw []byte) {
 // tagOf returns a tag as it is kept, cut where it is longer than any program's.
 func tagOf(tag []byte) string { return string(tag[:min(len(tag), maxTagLen)]) }
 
-// looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of rsyncd's. "connect
-// from host (address)" is libwrap's text, too, and "rsync error:" a client's: they count only where the tag speaks of
-// rsync. wrapped says that the text has the header of rsync's own log file.
+// looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of
+// rsyncd's. "connect from host (address)" is libwrap's text, too, and "rsync error:" a client's:
+// they count only where the tag speaks of rsync. wrapped says that the text has the header of
+// rsync's own log file.
 func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	m, ev := &p.message, &p.event
 	if string(m.Tag) == ownTag {

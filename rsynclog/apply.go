@@ -103,7 +103,7 @@ func (t *Sessions) daemonStart(o *Origin, s *Session, p Process, at int64, ev *E
 		t.leave(s, at)
 	}
 	t.orphan(o, at)
-	o.life.started(p.PID)
+	o.Life.started(p.PID)
 	t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
 	return true
 }
@@ -118,8 +118,8 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 		return t.refuse(o, s, p, at)
 	}
 	if v == believed {
-		o.life.connected(p.PID, s != nil && s.mayTalk())
-		o.life.newest = max(o.life.newest, p.Started)
+		o.Life.connected(p.PID, s != nil && s.mayTalk())
+		o.Life.newest = max(o.Life.newest, p.Started)
 	}
 	if s != nil {
 		t.leave(s, at)
@@ -135,7 +135,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 // start handles "rsync on" and "rsync to": the gate is passed.
 func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) bool {
 	switch {
-	case s == nil, s.phase >= running, s.isOther(p), s.mayHaveLeft() && t.waiting(o, p.PID, ev) != nil:
+	case s == nil, s.Phase >= running, s.isOther(p), s.mayHaveLeft() && t.waiting(o, p.PID, ev) != nil:
 		// "connect from" was lost, or carried another pid.
 		v := t.admits(o, s, p, at)
 		if v == refused {
@@ -156,19 +156,19 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 		s.Addr = Label(ev.Addr)
 	}
 	// logged here only when the user has been authenticated (clientserver.c: rsync_module)
-	if len(ev.User) > 0 && !s.doubtful {
+	if len(ev.User) > 0 && !s.Doubted {
 		s.User, s.Cookie = Label(ev.User), nil
 	}
 	s.relabel(s.Module, ev.Direction)
-	o.serves = true
+	o.Serves = true
 	t.hear(s, p, at)
 	t.move(s, running, at)
 	t.letTalk(s)
 	if s.Module == "" {
-		s.request = t.requested(o, ev.Request)
+		s.Requested = t.requested(o, ev.Request)
 	}
 	n := uint64(1)
-	if s.request != "" {
+	if s.Requested != "" {
 		n = 0 // it is counted once its module is known, see confirm, but runs already
 	}
 	t.emit(Change{Kind: Executed, Origin: o, Session: s, N: n})
@@ -230,7 +230,7 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
-		s := &Session{Origin: o, Direction: ev.Direction, FirstSeen: at, LastSeen: at}
+		s := &Session{Origin: o, SessionRecord: SessionRecord{Direction: ev.Direction, FirstSeen: at, LastSeen: at}}
 		if from := t.waiting(o, 0, ev); ev.Kind == Start && from != nil { // a module's long syslog tag, in which rsyslog cut off the pid
 			s.Module = from.Module
 			t.drop(from)
@@ -279,7 +279,7 @@ func (k Kind) isClients() bool {
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	s.dropFront()
-	if !s.talks && ev.Kind.isClients() {
+	if !s.Talks && ev.Kind.isClients() {
 		t.letTalk(s) // also where "rsync on" was lost
 	}
 	switch ev.Kind {
@@ -304,9 +304,9 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 	case DeletionSkipped:
 		return t.deletionSkipped(s, at)
 	case IOError, Timeout:
-		s.lost = true
+		s.Lost = true
 	}
-	t.move(s, s.phase, at)
+	t.move(s, s.Phase, at)
 	return true
 }
 
@@ -315,7 +315,7 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 // session only. It may do so before the daemon's, too, if it asks for no path. Then the direction
 // of its own bytes is wrong, as a forged transfer line can make it, and nothing else is.
 func (t *Sessions) fileListed(s *Session, ev *Event) {
-	s.fileList = true
+	s.FileList = true
 	if s.Direction == NoDirection && !s.over() { // one that is over was counted without
 		s.relabel(s.Module, ev.Direction)
 	}
@@ -328,13 +328,13 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	if s.Direction == Send && (role == "receiver" || role == "generator") || s.Direction == Receive && role == "sender" {
 		return false // the client's role, not the daemon's
 	}
-	s.fileErrors = true
+	s.FileErrors = true
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
-	if s.phase == running && (s.Direction == Receive || !s.Origin.names) {
+	if s.Phase == running && (s.Direction == Receive || !s.Origin.Names) {
 		t.move(s, failing, at)
 		return true
 	}
-	t.move(s, s.phase, at)
+	t.move(s, s.Phase, at)
 	return true
 }
 
@@ -344,12 +344,12 @@ func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
 	if s.Direction == Send {
 		return false // a download deletes nothing here
 	}
-	s.fileErrors = true
-	if s.phase == running {
+	s.FileErrors = true
+	if s.Phase == running {
 		t.move(s, failing, at)
 		return true
 	}
-	t.move(s, s.phase, at)
+	t.move(s, s.Phase, at)
 	return true
 }
 
@@ -359,7 +359,7 @@ func (t *Sessions) maxDelete(s *Session, at int64) bool {
 	if s.Direction == Send {
 		return false // a download deletes nothing here
 	}
-	s.maxDelete = true
+	s.MaxDelete = true
 	if s.goingOn() {
 		t.move(s, settling, at)
 	}
@@ -372,7 +372,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	if ops == 0 || !s.fits(ev) {
 		return false
 	}
-	if s.phase < running { // "rsync on" was lost
+	if s.Phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
 	if s.Direction == NoDirection && !s.over() { // one that is over has been counted by its labels, or will be in a moment
@@ -391,10 +391,10 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 
 // fileMoved counts n files of a session, and their bytes. Files of one session that are counted in one go are one change.
 func (t *Sessions) fileMoved(s *Session, at int64, op Op, n, length, wire uint64) {
-	s.moved = true
-	s.length += length
-	s.wire += wire
-	t.move(s, s.phase, at) // while it settles, this puts its end off
+	s.Moved = true
+	s.Length += length
+	s.Wire += wire
+	t.move(s, s.Phase, at) // while it settles, this puts its end off
 	if last := len(t.changes) - 1; last >= 0 {
 		if c := &t.changes[last]; c.Session == s && c.Kind == FileMoved && c.Op == op {
 			c.N += n
@@ -432,7 +432,7 @@ func (s *Session) fits(ev *Event) bool {
 		return false
 	}
 	// A session moves no more than it may sum up.
-	return small(ev) && s.length+ev.Length*times(ev) <= maxBytes && s.wire+ev.Wire*times(ev) <= maxBytes
+	return small(ev) && s.Length+ev.Length*times(ev) <= maxBytes && s.Wire+ev.Wire*times(ev) <= maxBytes
 }
 
 // summary takes "sent … received …"; the last one of a session counts.
@@ -444,7 +444,7 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
 	}
 	if s.over() {
-		resumed := s.phase == lapsed && !s.HasSummary // it was only silent
+		resumed := s.Phase == lapsed && !s.HasSummary // it was only silent
 		t.amend(s, ev)
 		if resumed {
 			s.HasSummary = true
@@ -453,7 +453,7 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 		return true
 	}
 	s.HasSummary, s.Sent, s.Received, s.Total = true, ev.Sent, ev.Received, ev.Total
-	s.exits = [2]exit{} // cleanup.c logs the error after the summary; one before it was the client's
+	s.Exits = [2]exit{} // cleanup.c logs the error after the summary; one before it was the client's
 	t.move(s, settling, at)
 	return true
 }
@@ -473,7 +473,7 @@ func (t *Sessions) amend(s *Session, ev *Event) {
 func (t *Sessions) resume(s *Session, at int64) {
 	r := *s
 	r.LastSeen = max(s.LastSeen, at)
-	if !r.fileErrors && !r.lost {
+	if !r.FileErrors && !r.Lost {
 		r.Outcome = OK
 	}
 	t.emit(Change{Kind: Resumed, Origin: s.Origin, Session: &r, N: 1})
@@ -483,38 +483,38 @@ func (t *Sessions) resume(s *Session, at int64) {
 const severityInfo = 6
 
 func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
-	if s.phase == settling && s.HasSummary && s.fileList && string(ev.Role) == "Receiver" {
+	if s.Phase == settling && s.HasSummary && s.FileList && string(ev.Role) == "Receiver" {
 		return false // the role of a process that has not yet been asked for anything (3.1 and later): another one, or a client's text
 	}
 	if s.over() {
-		if s.lateExits++; s.lateExits > 2 {
-			s.lateExits = 2
+		if s.LateExits++; s.LateExits > 2 {
+			s.LateExits = 2
 			return false
 		}
 		t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: ev.Code})
 		return true
 	}
-	e := exit{role: '?', code: ev.Code}
+	e := exit{Role: '?', Code: ev.Code}
 	if len(ev.Role) > 0 {
-		e.role = ev.Role[0]
+		e.Role = ev.Role[0]
 	}
-	if s.exits[0].role == 0 || s.exits[0].role == e.role {
-		s.exits[0] = e
+	if s.Exits[0].Role == 0 || s.Exits[0].Role == e.Role {
+		s.Exits[0] = e
 	} else {
-		s.exits[1] = e // the receiver's and the generator's of one failed upload
+		s.Exits[1] = e // the receiver's and the generator's of one failed upload
 	}
 	t.move(s, settling, at)
 	return true
 }
 
 func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
-	if s.phase != fresh && s.phase != admitted || s.known {
+	if s.Phase != fresh && s.Phase != admitted || s.Known {
 		return false
 	}
-	daemons := !s.doubtful && s.ConnectSeen // else a client may have written it
-	s.Origin.names = s.Origin.names || daemons
+	daemons := !s.Doubted && s.ConnectSeen // else a client may have written it
+	s.Origin.Names = s.Origin.Names || daemons
 	m, ok := t.module(s.Origin, ev.Module, daemons)
-	s.known = ok
+	s.Known = ok
 	s.relabel(m, s.Direction)
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
@@ -527,22 +527,22 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 // gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
 func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 	switch {
-	case s.phase >= running:
+	case s.Phase >= running:
 		return false
-	case s.phase == admitted &&
+	case s.Phase == admitted &&
 		(ev.Kind == ModuleList || ev.Kind == UnknownModule || ev.Kind == Denied || ev.Kind == ProxyRejected):
 		return false // these come before "allowed access": a client that asks for nothing has written it
 	}
-	t.move(s, s.phase, at)
+	t.move(s, s.Phase, at)
 	if ev.Kind == ModuleList {
-		s.listed = true
+		s.Listed = true
 		t.emit(Change{Kind: Listed, Origin: s.Origin, Session: s, N: 1})
 	} else {
-		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && !s.doubtful {
+		if s.Module == "" && (ev.Kind == Denied || ev.Kind == AuthFailed) && !s.Doubted {
 			m, _ := t.module(s.Origin, ev.Module, s.ConnectSeen)
 			s.relabel(m, s.Direction)
 		}
-		s.reason = ev.Reason
+		s.Reason = ev.Reason
 		t.emit(Change{Kind: TurnedAway, Origin: s.Origin, Session: s, N: 1, Reason: ev.Reason})
 	}
 	t.end(s, at)
@@ -553,11 +553,11 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 func (t *Sessions) turnedDown(s *Session, at int64, ev *Event) bool {
 	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
 	late := ev.Kind == RefusedOption && s.Direction == Receive
-	if s.over() || s.moved || s.fileList && !late {
+	if s.over() || s.Moved || s.FileList && !late {
 		return false
 	}
-	if s.reason == NoReason {
-		s.reason = ev.Reason
+	if s.Reason == NoReason {
+		s.Reason = ev.Reason
 		t.emit(Change{Kind: TurnedAway, Origin: s.Origin, Session: s, N: 1, Reason: ev.Reason})
 	}
 	t.move(s, settling, at)

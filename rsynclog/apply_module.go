@@ -26,18 +26,18 @@ func (t *Sessions) requested(o *Origin, request []byte) string {
 // (%m). Where they differ one of them is the client's invention. The line's is taken if it is known, but the session
 // proves nobody's backup; and if lines differ among themselves, none is.
 func (t *Sessions) confirm(s *Session, ev *Event) {
-	if s.request == "" && !s.overruled || ev.AfterAddr == nil {
+	if s.Requested == "" && !s.Overruled || ev.AfterAddr == nil {
 		return
 	}
 	m := t.loggedModule(s.Origin, ev.AfterAddr)
 	switch {
-	case s.overruled:
+	case s.Overruled:
 		if m != s.Module {
 			s.relabel("", s.Direction)
 		}
 		return
-	case m != s.request:
-		s.request, s.overruled, s.doubtful = m, true, true
+	case m != s.Requested:
+		s.Requested, s.Overruled, s.Doubted = m, true, true
 	}
 	t.settleModule(s)
 }
@@ -62,11 +62,11 @@ func (t *Sessions) loggedModule(o *Origin, rest []byte) string {
 
 // settleModule takes the module that a request named, and counts the transfer that waited for it.
 func (t *Sessions) settleModule(s *Session) {
-	if s.request == "" && !s.overruled || s.executed {
+	if s.Requested == "" && !s.Overruled || s.Executed {
 		return
 	}
-	s.executed = true
-	s.relabel(s.request, s.Direction)
-	s.request = ""
+	s.Executed = true
+	s.relabel(s.Requested, s.Direction)
+	s.Requested = ""
 	t.emit(Change{Kind: Executed, Origin: s.Origin, Session: s, N: 1})
 }

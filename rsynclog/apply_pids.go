@@ -7,7 +7,7 @@ import "bytes"
 
 // mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2
 // on, one that was not let into a module and whose client can't have written a start.
-func (s *Session) mayHaveLeft() bool { return s.phase == fresh && s.Origin.names && !s.doubtful }
+func (s *Session) mayHaveLeft() bool { return s.Phase == fresh && s.Origin.Names && !s.Doubted }
 
 // speaker returns the session whose line it is, for its time: s, that of the pid; or the one that goes on in
 // another process than the one that began it; or none, if another process has the pid now. Stamps may have jumped
@@ -41,8 +41,8 @@ func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	if s != nil {
 		delete(t.table, keyOf(o, s.PID))
 		t.talkers.remove(o, s.PID)
-		s.talks = false // see start: the new process is its client's
-		s.PID, s.started = p.PID, p.Started
+		s.Talks = false // see start: the new process is its client's
+		s.PID, s.ProcessStarted = p.PID, p.Started
 		t.table[keyOf(o, p.PID)] = s
 	}
 	return s
@@ -63,9 +63,9 @@ func (t *Sessions) waiting(o *Origin, pid int32, ev *Event) *Session {
 		s := o.lists[p].last
 		for i := 0; s != nil && i < lookBack; i, s = i+1, s.prev {
 			switch {
-			case !s.granted() || s.known && !beginsWith(ev.Request, s.Module):
+			case !s.granted() || s.Known && !beginsWith(ev.Request, s.Module):
 			case s.PID == pid || s.Addr != string(ev.Addr):
-			case !s.doubtful:
+			case !s.Doubted:
 				return s
 			case second == nil:
 				second = s
@@ -86,7 +86,7 @@ func beginsWith(request []byte, module string) bool {
 // send_msg), or the failed set-up of a session that goes on in a new process for its post-xfer exec, or its end
 // before anything was asked for.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
-	isParent := func(s *Session) bool { return s.phase < running && s.granted() }
+	isParent := func(s *Session) bool { return s.Phase < running && s.granted() }
 	role, left := string(ev.Role), ev.Code == 10 || ev.Code == 12 // errcode.h: RERR_SOCKETIO, RERR_STREAMIO
 	switch {
 	case ev.Kind == SetupFailed, ev.Kind == ExecFailed:
@@ -96,7 +96,7 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
 		// The next one below it. Its generator may have logged an error before, so that it is over, as it seems.
 		isParent = func(s *Session) bool {
-			return s.Direction == Receive && (s.goingOn() || s.phase >= settling && !s.HasSummary)
+			return s.Direction == Receive && (s.goingOn() || s.Phase >= settling && !s.HasSummary)
 		}
 	default:
 		return nil
@@ -113,4 +113,4 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 }
 
 // granted says whether the session was let into its module. Before 3.2 there is no line that says so.
-func (s *Session) granted() bool { return s.known || !s.Origin.names && s.ConnectSeen }
+func (s *Session) granted() bool { return s.Known || !s.Origin.Names && s.ConnectSeen }

@@ -55,76 +55,30 @@ type Change struct {
 // A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles
 // a Change and may keep its own note in Cookie.
 type Session struct {
-	Origin    *Origin
-	PID       int32
-	Module    string // a configured module's name; empty until a line that clients can't write has named it
-	Direction Direction
-	User      string // the authenticated user; empty without authentication
-	Addr      string // the client's numeric address; empty where no line named it
-
-	// FirstSeen and LastSeen are when its first and its last line were written: see When.
-	FirstSeen, LastSeen int64
-	ConnectSeen         bool // whether FirstSeen is the session's real beginning
-
-	// Set when the session has ended.
-	Outcome               Outcome
-	HasSummary            bool
-	Sent, Received, Total uint64 // bytes; Total is the size of the listed files
+	Origin *Origin
+	SessionRecord
 
 	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change; see also Restored.
 	Cookie any
 
-	phase      phase
-	known      bool // Module came from "allowed access"
-	moved      bool // a transfer line was seen
-	lost       bool // a line told of a lost connection or a time-out
-	fileErrors bool
-	maxDelete  bool // --max-delete stopped deletions
-	fileList   bool // its file list was begun: nothing turns it away any more
-	evicted    bool // it made room before its time
-	reason     Reason
-	listed     bool // asked for the module list
-	exits      [2]exit
-	lateExits  uint8  // exit lines after the end
-	length     uint64 // bytes of its transfer lines, %l
-	wire       uint64 // and %b
-	request    string // the module that the request names, as long as no line has confirmed it; see confirm
-	overruled  bool   // a transfer line named another one
-	executed   bool   // its transfer was counted, after it had waited for the module's name
-	unheard    int64  // nanoseconds since LastSeen in which nothing could be heard; see RestoreSessions
-
-	// Whose pid it is: see admits.
-	born, heard uint32 // the life of the origin's pids in which it began, and in which it was heard last
-	started     uint64 // when its process began, by the kernel's word; 0: not known
-	talks       bool   // its client can have lines logged
-	doubtful    bool   // a client may have begun it
-	orphaned    int64  // when its daemon started anew and nothing was heard since; 0: it did not
-	ended       int64  // when it was over
-
-	// Whether FirstSeen and LastSeen are stamps' times, not arrivals: see moveTimes.
-	firstWaited, lastWaited bool
-
 	front *Front // of its next transfer line; nil: not known
 
-	stamp, shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
-
-	entered      uint64   // which of all entries into phases was the one into its own
 	prev, next   *Session // of its phase in its origin, in the order of its last lines
 	older, newer *Session // of its phase in all origins, in the order in which they came into it
 }
 
 type exit struct {
-	role byte // first letter of the role; 0: unused
-	code int16
+	Role byte // first letter of the role; 0: unused
+	Code int16
 }
 
 // Started says whether the transfer was let through.
 func (s *Session) Started() bool {
-	return s.goingOn() || s.phase == settling && s.Direction != NoDirection
+	return s.goingOn() || s.Phase == settling && s.Direction != NoDirection
 }
 
 // goingOn says whether the session has started and no line has looked like its last.
-func (s *Session) goingOn() bool { return s.phase == running || s.phase == failing }
+func (s *Session) goingOn() bool { return s.Phase == running || s.Phase == failing }
 
 type phase uint8
 
@@ -141,7 +95,7 @@ const (
 
 // Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but
 // proves nobody's backup.
-func (s *Session) Doubtful() bool { return s.doubtful }
+func (s *Session) Doubtful() bool { return s.Doubted }
 
 // over says whether the session has been counted.
-func (s *Session) over() bool { return s.phase == lapsed || s.phase == ended }
+func (s *Session) over() bool { return s.Phase == lapsed || s.Phase == ended }

@@ -5,11 +5,11 @@ import "math"
 // due returns when a session is over if nothing more is heard of it, or, if it is over, when it is forgotten.
 func (t *Sessions) due(s *Session) int64 {
 	if s.over() {
-		return s.ended + s.unheard + t.ttl[s.phase]
+		return s.End + s.Unheard + t.ttl[s.Phase]
 	}
-	due := s.LastSeen + s.unheard + t.ttl[s.phase]
-	if s.orphaned != 0 {
-		due = min(due, s.orphaned+s.unheard+orphanTTL)
+	due := s.LastSeen + s.Unheard + t.ttl[s.Phase]
+	if s.Orphaned != 0 {
+		due = min(due, s.Orphaned+s.Unheard+orphanTTL)
 	}
 	return due
 }
@@ -20,7 +20,7 @@ func (t *Sessions) due(s *Session) int64 {
 func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	t.reset()
 	for _, o := range t.inOrder {
-		at := o.clock.time(now)
+		at := o.Clock.time(now)
 		if at < o.due {
 			continue
 		}
@@ -112,14 +112,14 @@ func (t *Sessions) longestSilent(p phase) (oldest *Session) {
 // evict ends and forgets a session before its time.
 func (t *Sessions) evict(s *Session) {
 	if !s.over() {
-		if s.phase != settling {
+		if s.Phase != settling {
 			t.evicted++
-			s.evicted = true
+			s.Evicted = true
 		}
 		t.end(s, s.LastSeen)
 	}
-	if s.talks {
-		s.Origin.forgotten = max(s.Origin.forgotten, s.ended+int64(endedTTL))
+	if s.Talks {
+		s.Origin.Forgotten = max(s.Origin.Forgotten, s.End+int64(endedTTL))
 	}
 	t.drop(s)
 }

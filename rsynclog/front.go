@@ -44,7 +44,7 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 		return nil
 	}
 	length, at, ok := lastNumber(text)
-	if !ok || at < n+len("x ") || text[at-1] != ' ' || length > maxBytes-f.Session.length {
+	if !ok || at < n+len("x ") || text[at-1] != ' ' || length > maxBytes-f.Session.Length {
 		return nil
 	}
 	f.length = length
@@ -59,10 +59,10 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 		return false
 	}
 	o := s.Origin
-	clock, stamp, shift := o.clock, s.stamp, s.shift
+	clock, stamp, shift := o.Clock, s.Stamp, s.Shift
 	at := t.recordTime(o, s, w, false)
 	if at >= o.due {
-		o.clock, s.stamp, s.shift = clock, stamp, shift
+		o.Clock, s.Stamp, s.Shift = clock, stamp, shift
 		return false
 	}
 	if !t.pending {
@@ -85,7 +85,7 @@ func (t *Sessions) Pending() []Change {
 // Learn takes the front of a transfer line that Apply has just counted in a session. ev is what a
 // parser of DefaultLogFormat, Parser.Fronts, has made of it.
 func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
-	if s.PID != pid || s.phase != running || s.Direction == NoDirection || s.request != "" || s.overruled ||
+	if s.PID != pid || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
 		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText ||
 		string(ev.Host) == "mapped" {
 		return

@@ -32,7 +32,7 @@ func (t *Sessions) tickAll(now int64) (all []Change) {
 }
 
 // restoreAt restores sessions of whose origins nothing is read again.
-func restoreAt(limits Limits, modules []string, st *State, now int64, down time.Duration) (*Sessions, error) {
+func restoreAt(limits Limits, modules []string, st *TableRecord, now int64, down time.Duration) (*Sessions, error) {
 	return RestoreSessions(limits, modules, nil, st,
 		Restart{Now: now, Down: down, Replayed: func(uint32) bool { return false }})
 }

@@ -25,12 +25,12 @@ const (
 
 // A life is what is known of an origin's pids at one time.
 type life struct {
-	number   uint32 // rises when every pid may be another process from now on
-	era      uint32 // rises when pids come again
-	top      int32  // the highest pid of this lap, of a listener or a connect
-	floor    int32  // pids up to it come again only when they have wrapped, though the life is another; 0: none
-	connects uint64
-	laps     uint64 // times that pids came from far below
+	Number   uint32 // rises when every pid may be another process from now on
+	Era      uint32 // rises when pids come again
+	Top      int32  // the highest pid of this lap, of a listener or a connect
+	Floor    int32  // pids up to it come again only when they have wrapped, though the life is another; 0: none
+	Connects uint64
+	Laps     uint64 // times that pids came from far below
 	// when the youngest process began that connected since we listen, by the kernel's word; 0: none known
 	newest uint64
 }
@@ -38,35 +38,35 @@ type life struct {
 // started notes a listener's start. Its children's pids are above its own. So where that is the highest of this lap,
 // none of those that were in use comes again before pids wrap: whoever has one may still be the same.
 func (l *life) started(pid int32) {
-	l.number++
+	l.Number++
 	// another daemon's children, forked after it, may have logged before
-	if pid > l.top || pid >= reserved && pid > l.top-pidsNear {
-		l.top = max(l.top, pid)
-		l.floor = l.top
+	if pid > l.Top || pid >= reserved && pid > l.Top-pidsNear {
+		l.Top = max(l.Top, pid)
+		l.Floor = l.Top
 		return
 	}
-	l.era++
-	l.floor = 0
-	l.top = pid
+	l.Era++
+	l.Floor = 0
+	l.Top = pid
 }
 
 // connected notes the pid of a connect that is believed. forgeable says that a client may have written it for all
 // that is remembered: then its pid proves nothing.
 func (l *life) connected(pid int32, forgeable bool) {
-	l.connects++
+	l.Connects++
 	if forgeable {
 		return
 	}
-	if int64(pid) < int64(l.top)-lapDrop {
-		l.laps++
-		if l.laps*lapConnects <= l.connects {
-			l.number++
-			l.era++
-			l.floor = 0
+	if int64(pid) < int64(l.Top)-lapDrop {
+		l.Laps++
+		if l.Laps*lapConnects <= l.Connects {
+			l.Number++
+			l.Era++
+			l.Floor = 0
 		}
-		l.top = pid
+		l.Top = pid
 	}
-	l.top = max(l.top, pid)
+	l.Top = max(l.Top, pid)
 }
 
 // A verdict says what a line may be that begins a session under some pid.
@@ -85,13 +85,13 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 	case s == nil && !t.talkers.has(o, p.PID):
 		return believed
 	case s == nil:
-		if p.Started != 0 && o.life.newest != 0 {
-			if p.Started > o.life.newest {
+		if p.Started != 0 && o.Life.newest != 0 {
+			if p.Started > o.Life.newest {
 				return believed
 			}
 			return refused // it is no younger than others that have connected long ago
 		}
-		if at < o.forgotten && p.PID > o.life.floor {
+		if at < o.Forgotten && p.PID > o.Life.Floor {
 			return refused
 		}
 		return doubtful // an hour after its end a session is forgotten, but not that its client could write
@@ -99,19 +99,19 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return believed
 	case s.isOther(p):
 		return believed
-	case s.started != 0 && p.Started != 0:
+	case s.ProcessStarted != 0 && p.Started != 0:
 		return refused // the very same
-	case s.heard != o.life.number:
-		if p.PID <= o.life.floor {
+	case s.Heard != o.Life.Number:
+		if p.PID <= o.Life.Floor {
 			return doubtful // it may have been silent since the daemon started
 		}
 		return believed
 	case !s.over():
 		return refused
 	// it went on in this life and ended, so that its pid may have come round since
-	case s.born != o.life.number && p.PID > o.life.floor:
+	case s.Born != o.Life.Number && p.PID > o.Life.Floor:
 		return doubtful
-	case at-s.ended >= int64(endedTTL):
+	case at-s.End >= int64(endedTTL):
 		return doubtful
 	}
 	return refused
@@ -119,27 +119,27 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 
 // isOther says whether a session's pid is another process' now, by the kernel's word.
 func (s *Session) isOther(p Process) bool {
-	return s.started != 0 && p.Started != 0 && s.started != p.Started
+	return s.ProcessStarted != 0 && p.Started != 0 && s.ProcessStarted != p.Started
 }
 
 // hear notes that a session's process lives.
 func (t *Sessions) hear(s *Session, p Process, at int64) {
 	switch {
-	case s.orphaned != 0:
-		s.orphaned = 0
-		t.move(s, s.phase, s.LastSeen) // it is over later than those that stand beside it
-	case s.over() && at > s.ended:
-		t.move(s, s.phase, at) // whatever it said, it has not ended an hour ago
+	case s.Orphaned != 0:
+		s.Orphaned = 0
+		t.move(s, s.Phase, s.LastSeen) // it is over later than those that stand beside it
+	case s.over() && at > s.End:
+		t.move(s, s.Phase, at) // whatever it said, it has not ended an hour ago
 	}
 	if s.over() {
-		s.born = s.Origin.life.number // its process has outlived its end
+		s.Born = s.Origin.Life.Number // its process has outlived its end
 	}
-	if s.started == 0 {
-		s.started = p.Started
+	if s.ProcessStarted == 0 {
+		s.ProcessStarted = p.Started
 	}
-	if s.heard != s.Origin.life.number {
-		s.heard = s.Origin.life.number
-		if s.talks {
+	if s.Heard != s.Origin.Life.Number {
+		s.Heard = s.Origin.Life.Number
+		if s.Talks {
 			t.talkers.add(s.Origin, s.PID)
 		}
 	}
@@ -148,7 +148,7 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 // mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in;
 // a daemon that has let somebody in without such a line is one of these.
 func (s *Session) mayTalk() bool {
-	return s.talks || s.phase == fresh && s.Origin.serves && !s.Origin.names
+	return s.Talks || s.Phase == fresh && s.Origin.Serves && !s.Origin.Names
 }
 
 // mayForge says whether a line of a process may be a client's text. s is the latest session of the pid, nil if none
@@ -162,8 +162,8 @@ func (t *Sessions) mayForge(o *Origin, s *Session, p Process) bool {
 
 // letTalk notes that a session's client can have lines logged from now on.
 func (t *Sessions) letTalk(s *Session) {
-	if !s.talks {
-		s.talks = true
+	if !s.Talks {
+		s.Talks = true
 		t.talkers.add(s.Origin, s.PID)
 	}
 }
@@ -172,9 +172,9 @@ func (t *Sessions) letTalk(s *Session) {
 // young ends of the lists, unless a line of another process has moved one of the others there.
 func (t *Sessions) orphan(o *Origin, at int64) {
 	for p := fresh; p <= failing; p++ {
-		for s := o.lists[p].last; s != nil && (s.orphaned == 0 || o.stirred); s = s.prev {
-			if s.orphaned == 0 {
-				s.orphaned = at
+		for s := o.lists[p].last; s != nil && (s.Orphaned == 0 || o.stirred); s = s.prev {
+			if s.Orphaned == 0 {
+				s.Orphaned = at
 				o.wake(at + orphanTTL)
 			}
 		}

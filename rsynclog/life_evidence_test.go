@@ -15,7 +15,7 @@ func TestAnHourAfterItLapsedASessionsPidIsDoubtful(t *testing.T) {
 		b.say(strings.Replace(push(7, "backup", "alice"), "7 sent 10",
 			"7 rsync: [receiver] mkstemp \"/.x\" (in backup) failed: Permission denied (13)\n0 sent 0", 1))
 		b.say("+15m\n" + c.pause)
-		if s := b.sessions.session(b.host, 7); s == nil || s.phase != lapsed {
+		if s := b.sessions.session(b.host, 7); s == nil || s.Phase != lapsed {
 			t.Fatalf("%s: the silent session is %+v", c.pause, s)
 		}
 		b.say(push(7, "backup", "bob"))
@@ -44,10 +44,10 @@ func TestNoClientMakesPidsWrap(t *testing.T) {
 			b.say(fmt.Sprintf("%d connect from localhost (127.0.0.1)", 40000+i))
 		}
 		b.say(push(other, "pub", "eve"))
-		life, connected := b.host.life.number, b.book.connected
+		life, connected := b.host.Life.Number, b.book.connected
 		b.say("5000 connect from evil (10.6.6.6)")
 		b.want(name+": the first connect counts", b.book.connected, connected+1)
-		b.want(name+": life", b.host.life.number, life)
+		b.want(name+": life", b.host.Life.Number, life)
 		b.say(forged(other))
 		b.want(name+": connected", b.book.connected, connected+1)
 		if s := b.sessions.session(b.host, other); s == nil || s.Module != "pub" {
@@ -117,6 +117,6 @@ func TestWhatAClientMayHaveBegunTeachesNoModule(t *testing.T) {
 		if s := b.sessions.session(b.host, 7); s == nil || s.Module != "" {
 			t.Errorf("%s: its session is %+v", name, s)
 		}
-		b.want(name+": names", len(b.host.modules), 0)
+		b.want(name+": names", len(b.host.Modules), 0)
 	}
 }

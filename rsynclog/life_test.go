@@ -193,7 +193,7 @@ func TestAYearOfWrappingPidsLeavesFewDoubts(t *testing.T) {
 	for i := range perDay * days {
 		pid, at := reserved+r.Int32N(pids), time.Duration(i)*24*time.Hour/perDay
 		f.at(at, at, pid, connects, allows, starts, sums)
-		if i >= perDay*(days-73) && f.sessions.session(f.host, pid).doubtful {
+		if i >= perDay*(days-73) && f.sessions.session(f.host, pid).Doubted {
 			doubted++
 		}
 	}
@@ -217,8 +217,8 @@ func TestRandomPidsRaiseNoLife(t *testing.T) {
 	executed := b.book.executed
 	b.say(forged(500))
 	b.want("executed", b.book.executed, executed)
-	if b.host.life.number > 1 {
-		t.Errorf("pids are in life %d", b.host.life.number)
+	if b.host.Life.Number > 1 {
+		t.Errorf("pids are in life %d", b.host.Life.Number)
 	}
 }
 

@@ -10,39 +10,18 @@ import (
 
 // An Origin is where sessions with distinct pids come from: a host, a container of it, or a followed file.
 type Origin struct {
-	Host  string     // name in the syslog header; empty for local inputs
-	Scope uint32     // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
-	Addr  netip.Addr // tells other machines apart that don't say their names; not valid otherwise
-
-	container string // tells containers of one host apart; empty otherwise
+	Host string // name in the syslog header; empty for local inputs
+	OriginRecord
 
 	// Cookie is the consumer's; see also Restored.
 	Cookie any
 
 	id      uint32 // of no other origin, ever
-	raw     string // the host as it stands in the header
 	tracked bool
-	gone    bool // Sessions has let go of it
-	stirred bool // its sessions may stand in another order than orphan takes for granted
-	life    life
-	clock   originClock
-	arrived int64 // when the last of its messages came
+	gone    bool  // Sessions has let go of it
+	stirred bool  // its sessions may stand in another order than orphan takes for granted
 	due     int64 // no session of it is over before
 	lists   [numPhases]sessionList
-	// forgotten is until when a session of which nothing is remembered can't have ended an hour ago: some had to make
-	// room before.
-	forgotten int64
-	modules   map[string]taught // configured modules' names, raw as logged
-	noName    int64             // until when there is no room for another one
-	serves    bool              // somebody was let in
-	names     bool              // "allowed access" lines are logged (rsync 3.2 and later): nothing else teaches a module
-	index     int               // in the State that is being made
-}
-
-// A taught is a module's name that an origin's daemons have logged.
-type taught struct {
-	label string
-	heard int64 // when last
 }
 
 type originKey struct {
@@ -68,9 +47,9 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 	if len(w.Host) > 0 {
 		w.Addr = netip.Addr{} // it may be anybody who passes messages on
 	}
-	if o := t.last; o != nil && o.Scope == w.Scope && o.raw == string(w.Host) && o.container == string(w.Container) &&
+	if o := t.last; o != nil && o.Scope == w.Scope && o.Raw == string(w.Host) && o.Container == string(w.Container) &&
 		(len(w.Host) > 0 || o.Addr == w.Addr) {
-		o.arrived = max(o.arrived, at)
+		o.Arrived = max(o.Arrived, at)
 		return o
 	}
 	if len(w.Host) > maxRaw || len(w.Container) > maxRaw {
@@ -86,7 +65,7 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 		}
 		o = t.newOrigin(originKey{w.Scope, string(w.Host), string(w.Container), w.Addr})
 	}
-	o.arrived = max(o.arrived, at)
+	o.Arrived = max(o.Arrived, at)
 	t.last = o
 	return o
 }
@@ -98,13 +77,13 @@ func (o *Origin) Tracked() bool { return o.tracked }
 func (o *Origin) Gone() bool { return o.gone }
 
 // Heard notes that a message of the origin arrived, as Sessions.Origin does.
-func (o *Origin) Heard(at int64) { o.arrived = max(o.arrived, at) }
+func (o *Origin) Heard(at int64) { o.Arrived = max(o.Arrived, at) }
 
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
-		Host: Label([]byte(key.host)), Scope: key.scope, Addr: key.addr, container: key.container,
-		raw: key.host, id: t.ids, tracked: true, stirred: true, due: math.MaxInt64,
+		Host: Label([]byte(key.host)), id: t.ids, tracked: true, stirred: true, due: math.MaxInt64,
+		OriginRecord: OriginRecord{Scope: key.scope, Addr: key.addr, Container: key.container, Raw: key.host},
 	}
 	t.origins[key] = o
 	t.inOrder = append(t.inOrder, o)
@@ -119,11 +98,11 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 	}
 	var oldest *Origin
 	for _, o := range t.inOrder {
-		if !t.hosts[o.raw] && !o.busy() && (oldest == nil || o.arrived < oldest.arrived) {
+		if !t.hosts[o.Raw] && !o.busy() && (oldest == nil || o.Arrived < oldest.Arrived) {
 			oldest = o
 		}
 	}
-	if oldest == nil || now-oldest.arrived < int64(forgetAfter) {
+	if oldest == nil || now-oldest.Arrived < int64(forgetAfter) {
 		t.nobodyBefore = now + int64(time.Minute) // a flood of names costs one search a minute
 		return false
 	}
@@ -133,8 +112,8 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 		}
 	}
 	oldest.gone = true
-	t.names -= len(oldest.modules)
-	delete(t.origins, originKey{oldest.Scope, oldest.raw, oldest.container, oldest.Addr})
+	t.names -= len(oldest.Modules)
+	delete(t.origins, originKey{oldest.Scope, oldest.Raw, oldest.Container, oldest.Addr})
 	t.inOrder = slices.DeleteFunc(t.inOrder, func(o *Origin) bool { return o == oldest })
 	if t.last == oldest {
 		t.last = nil
@@ -166,11 +145,11 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 			return m, true
 		}
 	}
-	if m, ok := o.modules[string(name)]; ok {
+	if m, ok := o.Modules[string(name)]; ok {
 		if teach {
-			o.modules[string(name)] = taught{m.label, o.arrived}
+			o.Modules[string(name)] = Taught{m.Label, o.Arrived}
 		}
-		return m.label, true
+		return m.Label, true
 	}
 	if !teach || len(name) == 0 {
 		return "", false
@@ -178,11 +157,11 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	if len(name) > maxRaw || !t.roomForName(o) {
 		return Other, true
 	}
-	if o.modules == nil {
-		o.modules = map[string]taught{}
+	if o.Modules == nil {
+		o.Modules = map[string]Taught{}
 	}
 	m := Label(name)
-	o.modules[string(name)] = taught{m, o.arrived}
+	o.Modules[string(name)] = Taught{m, o.Arrived}
 	t.names++
 	return m, true
 }
@@ -191,25 +170,25 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 // a day if need be.
 func (t *Sessions) roomForName(o *Origin) bool {
 	if t.names >= maxNames {
-		t.forgetOrigin(o.arrived)
+		t.forgetOrigin(o.Arrived)
 	}
-	if len(o.modules) < maxModules && t.names < maxNames {
+	if len(o.Modules) < maxModules && t.names < maxNames {
 		return true
 	}
-	if o.arrived < o.noName {
+	if o.Arrived < o.NoName {
 		return false
 	}
 	oldest, heard := "", int64(math.MaxInt64)
-	for name, m := range o.modules {
-		if m.heard < heard || m.heard == heard && name < oldest {
-			oldest, heard = name, m.heard
+	for name, m := range o.Modules {
+		if m.Heard < heard || m.Heard == heard && name < oldest {
+			oldest, heard = name, m.Heard
 		}
 	}
-	if len(o.modules) == 0 || o.arrived-heard < int64(forgetAfter) {
-		o.noName = o.arrived + int64(time.Minute)
+	if len(o.Modules) == 0 || o.Arrived-heard < int64(forgetAfter) {
+		o.NoName = o.Arrived + int64(time.Minute)
 		return false
 	}
-	delete(o.modules, oldest)
+	delete(o.Modules, oldest)
 	t.names--
 	return true
 }

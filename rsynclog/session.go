@@ -99,7 +99,7 @@ func NewSessions(limits Limits, modules, hosts []string) *Sessions {
 	for _, h := range hosts {
 		t.hosts[h] = true
 	}
-	t.overflow = &Origin{Host: Other, raw: Other}
+	t.overflow = &Origin{Host: Other, OriginRecord: OriginRecord{Raw: Other}}
 	return t
 }
 
@@ -149,11 +149,11 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 	if !t.makeRoom(first != fresh) {
 		return nil
 	}
-	s := &Session{
-		Origin: o, PID: p.PID, FirstSeen: at, LastSeen: at, phase: first,
-		born: o.life.number, heard: o.life.number, started: p.Started, doubtful: v == doubtful,
-		stamp: t.stamp, shift: t.shift, firstWaited: t.waited, lastWaited: t.waited,
-	}
+	s := &Session{Origin: o, SessionRecord: SessionRecord{
+		PID: p.PID, FirstSeen: at, LastSeen: at, Phase: first,
+		Born: o.Life.Number, Heard: o.Life.Number, ProcessStarted: p.Started, Doubted: v == doubtful,
+		Stamp: t.stamp, Shift: t.shift, FirstWaited: t.waited, LastWaited: t.waited,
+	}}
 	t.table[keyOf(o, p.PID)] = s
 	t.push(s)
 	t.talkers.remove(o, p.PID)
@@ -164,7 +164,7 @@ func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) 
 }
 
 func (t *Sessions) push(s *Session) {
-	s.Origin.lists[s.phase].push(s)
+	s.Origin.lists[s.Phase].push(s)
 	t.enter(s)
 	s.Origin.wake(t.due(s))
 }
@@ -172,19 +172,19 @@ func (t *Sessions) push(s *Session) {
 // enter puts a session at the young end of all those of its phase.
 func (t *Sessions) enter(s *Session) {
 	t.entries++
-	s.entered = t.entries
-	t.ages[s.phase].push(s)
+	s.Entered = t.entries
+	t.ages[s.Phase].push(s)
 }
 
 func (t *Sessions) unlink(s *Session) {
 	t.unlist(s)
-	t.ages[s.phase].remove(s)
+	t.ages[s.Phase].remove(s)
 }
 
 // unlist takes a session off its origin's list. The next one, which nobody has looked at while it stood behind, may
 // be due before.
 func (t *Sessions) unlist(s *Session) {
-	l := &s.Origin.lists[s.phase]
+	l := &s.Origin.lists[s.Phase]
 	first := l.first == s
 	l.remove(s)
 	if first && l.first != nil {
@@ -206,22 +206,22 @@ func (t *Sessions) drop(s *Session) {
 // shows that it is over is its own, will be in a moment.
 func (t *Sessions) move(s *Session, p phase, at int64) {
 	switch {
-	case s.over() && at >= s.ended:
-		s.ended, s.unheard = at, 0
+	case s.over() && at >= s.End:
+		s.End, s.Unheard = at, 0
 	case s.over():
 	case at >= s.LastSeen:
-		s.lastWaited = t.waited && (s.lastWaited || at > s.LastSeen)
-		s.LastSeen, s.unheard = at, 0
+		s.LastWaited = t.waited && (s.LastWaited || at > s.LastSeen)
+		s.LastSeen, s.Unheard = at, 0
 	}
 	o := s.Origin
-	if s.phase == p && o.lists[p].last == s { // as in a burst of its lines: it stands there already
+	if s.Phase == p && o.lists[p].last == s { // as in a burst of its lines: it stands there already
 		o.wake(t.due(s))
 		return
 	}
 	t.unlist(s)
-	if s.phase != p {
-		t.ages[s.phase].remove(s)
-		s.phase = p
+	if s.Phase != p {
+		t.ages[s.Phase].remove(s)
+		s.Phase = p
 		t.enter(s)
 	}
 	o.lists[p].push(s)
@@ -236,38 +236,38 @@ func (t *Sessions) end(s *Session, at int64) {
 	s.dropFront()
 	t.settleModule(s)
 	if s.mayTalk() {
-		s.talks = true
+		s.Talks = true
 		t.talkers.add(s.Origin, s.PID) // for a week at least
 	}
 	last := ended
-	if s.phase == failing || s.orphaned != 0 && s.goingOn() {
+	if s.Phase == failing || s.Orphaned != 0 && s.goingOn() {
 		last = lapsed // it may go on
 	}
 	s.Outcome = s.outcome()
-	for _, e := range s.exits {
-		if e.role != 0 {
-			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: e.code})
+	for _, e := range s.Exits {
+		if e.Role != 0 {
+			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: e.Code})
 		}
 	}
 	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
 	t.unlink(s)
-	s.phase, s.ended, s.unheard = last, max(at, s.LastSeen), 0
+	s.Phase, s.End, s.Unheard = last, max(at, s.LastSeen), 0
 	t.push(s)
 }
 
 // outcome judges a session by what was logged; rsync's daemon writes no one line that does (clientserver.c, cleanup.c).
 func (s *Session) outcome() Outcome {
 	switch {
-	case s.reason != NoReason:
+	case s.Reason != NoReason:
 		return Rejected
-	case s.listed:
+	case s.Listed:
 		return Listing
 	}
 	worst := Unknown
-	for _, e := range s.exits {
+	for _, e := range s.Exits {
 		switch {
-		case e.role == 0:
-		case e.code == 23 || e.code == 24 || e.code == 25: // errcode.h: RERR_PARTIAL, RERR_VANISHED, RERR_DEL_LIMIT
+		case e.Role == 0:
+		case e.Code == 23 || e.Code == 24 || e.Code == 25: // errcode.h: RERR_PARTIAL, RERR_VANISHED, RERR_DEL_LIMIT
 			worst = max(worst, Partial)
 		default:
 			worst = Aborted
@@ -276,15 +276,15 @@ func (s *Session) outcome() Outcome {
 	switch {
 	case worst != Unknown:
 		return worst
-	case s.HasSummary && !s.fileErrors:
+	case s.HasSummary && !s.FileErrors:
 		return OK
-	case s.fileErrors: // with or without a summary: uploads of 3.2 and later end without one when files failed
+	case s.FileErrors: // with or without a summary: uploads of 3.2 and later end without one when files failed
 		return Partial
-	case s.lost:
+	case s.Lost:
 		return Aborted
-	case s.maxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
+	case s.MaxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
 		return OK
-	case s.Direction == Receive && s.fileList && !s.evicted:
+	case s.Direction == Receive && s.FileList && !s.Evicted:
 		return Partial // an upload that came whole has a summary; without one its client ended with 23 or 24 for files of its own
 	}
 	return Unknown

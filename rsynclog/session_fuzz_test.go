@@ -128,15 +128,15 @@ func checkTable(t *testing.T, s *Sessions) {
 		for p := range o.lists {
 			for x := o.lists[p].first; x != nil; x = x.next {
 				listed++
-				if x.phase != phase(p) || x.Origin != o || s.session(o, x.PID) != x {
-					t.Fatalf("pid %d: phase %d in the list of phase %d, or not its pid's session", x.PID, x.phase, p)
+				if x.Phase != phase(p) || x.Origin != o || s.session(o, x.PID) != x {
+					t.Fatalf("pid %d: phase %d in the list of phase %d, or not its pid's session", x.PID, x.Phase, p)
 				}
 				if x.next != nil && x.next.prev != x || x.next == nil && o.lists[p].last != x {
 					t.Fatal("a list is broken")
 				}
 			}
 			for x := o.lists[p].first; x != nil && x.next != nil && phase(p) <= failing && !o.stirred; x = x.next {
-				if x.orphaned == 0 && x.next.orphaned != 0 {
+				if x.Orphaned == 0 && x.next.Orphaned != 0 {
 					t.Fatalf("pid %d was heard since the daemon's start, and stands before pid %d, which wasn't", x.PID, x.next.PID)
 				}
 			}
@@ -148,7 +148,7 @@ func checkTable(t *testing.T, s *Sessions) {
 	for p := range s.ages {
 		for x := s.ages[p].first; x != nil; x = x.newer {
 			aged++
-			if x.phase != phase(p) || x.newer != nil && x.newer.older != x || x.newer == nil && s.ages[p].last != x {
+			if x.Phase != phase(p) || x.newer != nil && x.newer.older != x || x.newer == nil && s.ages[p].last != x {
 				t.Fatal("a list of all origins is broken")
 			}
 		}

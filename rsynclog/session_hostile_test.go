@@ -98,7 +98,7 @@ func TestAForgedStartTakesNobodysSession(t *testing.T) {
 		parser.Parse([]byte(l.text), &ev)
 		s.apply(o, l.pid, now, &ev)
 	}
-	if x := s.session(o, 7); x == nil || x.Module != "data" || !x.ConnectSeen || x.phase != running {
+	if x := s.session(o, 7); x == nil || x.Module != "data" || !x.ConnectSeen || x.Phase != running {
 		t.Errorf("the other's session is %+v", x)
 	}
 	if x := s.session(o, attackerPID); x == nil || x.Module != "bait" || x.User != "" {
@@ -334,7 +334,7 @@ func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
 	}
 	total := 0
 	for _, o := range b.sessions.origins {
-		total += len(o.modules)
+		total += len(o.Modules)
 	}
 	if total > maxNames {
 		t.Errorf("%d names are kept", total)

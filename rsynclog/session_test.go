@@ -646,8 +646,8 @@ func TestForgingInALoopGainsNothing(t *testing.T) {
 			7 sent 1 bytes  received 1125899906842624 bytes  total size 1
 			+2s`, i, i))
 	}
-	if b.book.connected > 1 || len(b.host.modules) > 1 {
-		t.Errorf("%d connections, modules %v", b.book.connected, b.host.modules)
+	if b.book.connected > 1 || len(b.host.Modules) > 1 {
+		t.Errorf("%d connections, modules %v", b.book.connected, b.host.Modules)
 	}
 	if s := fmt.Sprint(b.book.ended); strings.Contains(s, "evil") {
 		t.Errorf("a forged module became a label: %s", s)

@@ -1,15 +1,14 @@
 package rsynclog
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// talkers is the set of the processes whose clients can have lines logged. It must remember them however many sessions
-// come meanwhile, so it has one bit for each: a host that used each of Linux's 4 million pids takes 1.1 MB.
+// talkers is the set of the processes whose clients can have lines logged. It must remember them
+// however many sessions come meanwhile, so it has one bit for each: a host that used each of
+// Linux's 4 million pids takes 1.1 MB.
 //
-// One that has said nothing for a week, or two, is forgotten. Where pids wrap and nobody can see it, since few of them are
-// rsyncd's, every pid would be a talker's in the end, and no backup fresh any more.
+// One that has said nothing for a week, or two, is forgotten. Where pids wrap and nobody can see
+// it, since few of them are rsyncd's, every pid would be a talker's in the end, and no backup fresh
+// any more.
 type talkers struct {
 	pages map[talkerPage]*talkerBits
 	used  uint64 // counts up: which page was used last
@@ -22,27 +21,34 @@ type talkerPage struct {
 }
 
 type talkerBits struct {
+	TalkerRecord
 	era  uint32 // of the origin; bits of an earlier one mean nothing
 	used uint64
-	week int64 // of the origin's time
-	bits [pidsPerPage / 64]uint64
-	past [pidsPerPage / 64]uint64 // of the week before
+}
+
+// A TalkerRecord has one bit for each of the pids from First on.
+type TalkerRecord struct {
+	Origin int // only in a TableRecord: index of the origin
+	First  int32
+	Week   int64 // of the origin's time
+	Bits   [pidsPerPage / 64]uint64
+	Past   [pidsPerPage / 64]uint64 // of the week before
 }
 
 const talkerWeek = 7 * 24 * int64(time.Hour)
 
 // at brings the bits to an origin's present.
 func (p *talkerBits) at(o *Origin) {
-	week := o.clock.latest / talkerWeek
+	week := o.Clock.Latest / talkerWeek
 	switch {
-	case p.era != o.life.era || week > p.week+1:
-		p.bits, p.past = [pidsPerPage / 64]uint64{}, [pidsPerPage / 64]uint64{}
-	case week == p.week+1:
-		p.bits, p.past = [pidsPerPage / 64]uint64{}, p.bits
+	case p.era != o.Life.Era || week > p.Week+1:
+		p.Bits, p.Past = [pidsPerPage / 64]uint64{}, [pidsPerPage / 64]uint64{}
+	case week == p.Week+1:
+		p.Bits, p.Past = [pidsPerPage / 64]uint64{}, p.Bits
 	default:
 		return
 	}
-	p.era, p.week = o.life.era, week
+	p.era, p.Week = o.Life.Era, week
 }
 
 const (
@@ -57,7 +63,7 @@ func (t *talkers) has(o *Origin, pid int32) bool {
 		return false
 	}
 	p.at(o)
-	return (p.bits[pid%pidsPerPage/64]|p.past[pid%pidsPerPage/64])&(1<<(pid%64)) != 0
+	return (p.Bits[pid%pidsPerPage/64]|p.Past[pid%pidsPerPage/64])&(1<<(pid%64)) != 0
 }
 
 func (t *talkers) add(o *Origin, pid int32) {
@@ -67,25 +73,27 @@ func (t *talkers) add(o *Origin, pid int32) {
 		if len(t.pages) >= maxTalkerPages {
 			t.forget()
 		}
-		p = &talkerBits{era: o.life.era, week: o.clock.latest / talkerWeek}
+		p = &talkerBits{era: o.Life.Era, TalkerRecord: TalkerRecord{
+			First: pid - pid%pidsPerPage, Week: o.Clock.Latest / talkerWeek,
+		}}
 		t.pages[key] = p
 	}
 	p.at(o)
 	t.used++
 	p.used = t.used
-	p.bits[pid%pidsPerPage/64] |= 1 << (pid % 64)
+	p.Bits[pid%pidsPerPage/64] |= 1 << (pid % 64)
 }
 
 // remove says that a pid is another process' now.
 func (t *talkers) remove(o *Origin, pid int32) {
 	if p := t.pages[talkerPage{o.id, pid / pidsPerPage}]; p != nil {
-		p.bits[pid%pidsPerPage/64] &^= 1 << (pid % 64)
-		p.past[pid%pidsPerPage/64] &^= 1 << (pid % 64)
+		p.Bits[pid%pidsPerPage/64] &^= 1 << (pid % 64)
+		p.Past[pid%pidsPerPage/64] &^= 1 << (pid % 64)
 	}
 }
 
-// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the set, as Linux has
-// 8192 pages of pids; who sends datagrams in the name of many hosts can.
+// forget makes room: the half goes that was used longest ago. A daemon's clients can't fill the
+// set, as Linux has 8192 pages of pids; who sends datagrams in the name of many hosts can.
 func (t *talkers) forget() {
 	half := make(map[talkerPage]*talkerBits, maxTalkerPages/2)
 	for key, p := range t.pages {
@@ -96,38 +104,26 @@ func (t *talkers) forget() {
 	t.pages = half
 }
 
-// state copies what is set of the origins' present eras.
-func (t *talkers) state(states []OriginState, origins []*Origin) {
-	byID := make(map[uint32]*Origin, len(origins))
-	for _, o := range origins {
-		byID[o.id] = o
+// records copies what is set of the origins' present eras.
+func (t *talkers) records(origins []*Origin) []TalkerRecord {
+	index := make(map[uint32]int, len(origins))
+	for i, o := range origins {
+		index[o.id] = i
 	}
-	words := make([]uint64, 0, 2*len(t.pages)*len(talkerBits{}.bits)) // one piece of memory, as others wait meanwhile
+	list := make([]TalkerRecord, 0, len(t.pages))
 	for key, p := range t.pages {
-		if o := byID[key.origin]; o != nil && p.era == o.life.era {
-			from := len(words)
-			words = append(append(words, p.bits[:]...), p.past[:]...)
-			c := &states[o.index]
-			c.Talkers = append(c.Talkers, TalkerState{key.first * pidsPerPage, p.week, words[from:len(words):len(words)]})
+		if i, ok := index[key.origin]; ok && p.era == origins[i].Life.Era {
+			list = append(list, p.TalkerRecord)
+			list[len(list)-1].Origin = i
 		}
 	}
+	return list
 }
 
-// restore sets what state copied.
-func (t *talkers) restore(o *Origin, pages []TalkerState) error {
-	for _, c := range pages {
-		key, half := talkerPage{o.id, c.First / pidsPerPage}, pidsPerPage/64
-		if c.First < 0 || c.First%pidsPerPage != 0 || len(c.Bits) != 2*half || t.pages[key] != nil || c.Week < 0 {
-			return fmt.Errorf("%d words of pids from %d on, of week %d", len(c.Bits), c.First, c.Week)
-		}
-		if len(t.pages) >= maxTalkerPages {
-			t.forget()
-		}
-		t.used++
-		p := &talkerBits{era: o.life.era, used: t.used, week: min(c.Week, o.clock.latest/talkerWeek)}
-		copy(p.bits[:], c.Bits[:half])
-		copy(p.past[:], c.Bits[half:])
-		t.pages[key] = p
-	}
-	return nil
+// restore takes back what records copied.
+func (t *talkers) restore(o *Origin, rec *TalkerRecord) {
+	t.used++
+	p := &talkerBits{TalkerRecord: *rec, era: o.Life.Era, used: t.used}
+	p.Week = min(p.Week, o.Clock.Latest/talkerWeek)
+	t.pages[talkerPage{o.id, rec.First / pidsPerPage}] = p
 }

@@ -23,7 +23,7 @@ const (
 	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
 	farthestZone = 26 * time.Hour
 	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times stay within
-	// possible.
+	// an int64.
 	farthestStamp = 30 * 365 * 24 * time.Hour
 	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
 	liveDelay = 3 * time.Second
@@ -36,18 +36,18 @@ const (
 
 // An originClock turns the stamps of one origin into times.
 type originClock struct {
-	offset int64 // what must be added to its stamps, by its live records: time zone and the clocks' difference in one
+	Offset int64 // what must be added to its stamps, by its live records: time zone and the clocks' difference in one
 	// A stretch of connects whose stamps keep pace with their arrival began with these two; 0, 0: none has.
-	steadyArrived, steadyStamp int64
-	latest                     int64 // the latest time of a record
-	behind                     bool  // a backlog is being read
-	quietFrom                  int64 // a queue is being read until then, if no more of it comes
+	SteadyArrived, SteadyStamp int64
+	Latest                     int64 // the latest time of a record
+	Behind                     bool  // a backlog is being read
+	QuietFrom                  int64 // a queue is being read until then, if no more of it comes
 }
 
 // time returns when the origin is. While it hands on what has waited, that is when this was written.
 func (c *originClock) time(now int64) int64 {
-	if c.behind || now < c.quietFrom {
-		return min(c.latest, now)
+	if c.Behind || now < c.QuietFrom {
+		return min(c.Latest, now)
 	}
 	return now
 }
@@ -56,8 +56,8 @@ func (c *originClock) time(now int64) int64 {
 // the one before.
 func (c *originClock) stamped(w When, stamp int64) int64 {
 	at := w.Arrived
-	if stamp <= c.latest && c.latest < stamp+int64(time.Second) {
-		stamp = c.latest + 1
+	if stamp <= c.Latest && c.Latest < stamp+int64(time.Second) {
+		stamp = c.Latest + 1
 	}
 	switch waited := w.Arrived - stamp; {
 	case waited <= 0:
@@ -65,8 +65,8 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 		at = stamp
 	case waited >= int64(waitedFrom):
 		at = stamp
-		if stamp >= c.latest-int64(waitedFrom) { // else it is no queue's, whose records follow what came before
-			c.quietFrom = w.Arrived + int64(queueQuiet)
+		if stamp >= c.Latest-int64(waitedFrom) { // else it is no queue's, whose records follow what came before
+			c.QuietFrom = w.Arrived + int64(queueQuiet)
 		}
 	}
 	return at
@@ -78,22 +78,22 @@ func (c *originClock) learn(w When) (by int64) {
 	if w.Backlog {
 		return 0
 	}
-	lag := w.Arrived - w.Stamp - c.offset
-	passed, stamped := w.Arrived-c.steadyArrived, w.Stamp-c.steadyStamp
+	lag := w.Arrived - w.Stamp - c.Offset
+	passed, stamped := w.Arrived-c.SteadyArrived, w.Stamp-c.SteadyStamp
 	// Connects of a queue arrive at once, and now and then one of them is whole quarter hours late.
-	alone := c.steadyArrived == 0 || passed >= int64(steadyFor)
+	alone := c.SteadyArrived == 0 || passed >= int64(steadyFor)
 	k, rest := wholeQuarters(lag)
 	switch {
 	case alone && !w.Zoned && k != 0 && rest < int64(liveDelay) && abs(lag) <= int64(farthestZone):
 		by = k * int64(quarterHour) // no zone is known by its name, but by such a difference
-	case c.steadyArrived != 0 && abs(passed-stamped) <= int64(stampStep):
+	case c.SteadyArrived != 0 && abs(passed-stamped) <= int64(stampStep):
 		if !alone || abs(lag) <= int64(stampStep) {
 			return 0
 		}
 		by = lag
 	}
-	c.steadyArrived, c.steadyStamp = w.Arrived, w.Stamp
-	c.offset += by
+	c.SteadyArrived, c.SteadyStamp = w.Arrived, w.Stamp
+	c.Offset += by
 	if lag < int64(waitedFrom) {
 		return 0 // times are made of stamps only where these lag far behind
 	}
@@ -116,10 +116,10 @@ func abs(d int64) int64 { return max(d, -d) }
 // recordTime returns when a record of an origin was made, and of a session if it is one's. teaches says that it is a
 // "connect from" which no client can have written, whose process may have lost its time zone.
 func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64 {
-	c := &o.clock
-	c.behind = c.behind || w.Backlog
+	c := &o.Clock
+	c.Behind = c.Behind || w.Backlog
 	at := w.Arrived
-	if c.latest != 0 {
+	if c.Latest != 0 {
 		at = c.time(w.Arrived) // what says no time was written with what stands before it
 	}
 	t.stamp, t.shift, t.waited = 0, 0, false
@@ -129,18 +129,18 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64
 				t.moveTimes(o, by, w.Arrived)
 			}
 		}
-		stamp := w.Stamp + c.offset
+		stamp := w.Stamp + c.Offset
 		if s != nil {
 			if !w.Zoned {
 				stamp = s.straighten(w, stamp)
 			}
-			s.stamp = stamp
-			t.shift = s.shift
+			s.Stamp = stamp
+			t.shift = s.Shift
 		}
 		at = c.stamped(w, stamp)
 		t.stamp, t.waited = stamp, at != w.Arrived
 	}
-	c.latest = max(c.latest, at)
+	c.Latest = max(c.Latest, at)
 	return at
 }
 
@@ -149,18 +149,18 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64
 // chroot: before the transfer starts. A live one has not jumped if its stamp is that of its arrival, however long the
 // session was silent.
 func (s *Session) straighten(w When, stamp int64) int64 {
-	stamp += s.shift
-	if d := stamp - s.stamp; s.stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
+	stamp += s.Shift
+	if d := stamp - s.Stamp; s.Stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
 		return stamp
 	}
 	if !w.Backlog && abs(w.Arrived-stamp) < int64(waitedFrom) {
 		return stamp
 	}
-	k, rest := wholeQuarters(stamp - s.stamp)
+	k, rest := wholeQuarters(stamp - s.Stamp)
 	back := k < 0 && rest < int64(jumpBack)
-	ahead := k > 0 && rest < int64(jumpAhead) && (s.phase == fresh || s.phase == admitted)
-	if by := -k * int64(quarterHour); (back || ahead) && abs(s.shift+by) <= int64(farthestZone) {
-		s.shift += by
+	ahead := k > 0 && rest < int64(jumpAhead) && (s.Phase == fresh || s.Phase == admitted)
+	if by := -k * int64(quarterHour); (back || ahead) && abs(s.Shift+by) <= int64(farthestZone) {
+		s.Shift += by
 		stamp += by
 	}
 	return stamp
@@ -170,19 +170,19 @@ func (s *Session) straighten(w When, stamp int64) int64 {
 func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 	for p := range o.lists {
 		for s := o.lists[p].first; s != nil; s = s.next {
-			if s.stamp != 0 && (s.lastWaited || s.stamp <= s.LastSeen-int64(waitedFrom)) {
-				s.stamp += by
+			if s.Stamp != 0 && (s.LastWaited || s.Stamp <= s.LastSeen-int64(waitedFrom)) {
+				s.Stamp += by
 			}
-			if s.lastWaited {
+			if s.LastWaited {
 				s.LastSeen = min(s.LastSeen+by, now)
-				s.ended = min(s.ended+by, now)
+				s.End = min(s.End+by, now)
 			}
-			if s.firstWaited {
+			if s.FirstWaited {
 				s.FirstSeen = min(s.FirstSeen+by, s.LastSeen)
 			}
 		}
 	}
-	o.clock.latest = min(o.clock.latest+by, now)
+	o.Clock.Latest = min(o.Clock.Latest+by, now)
 	o.due = 0 // to be found out
 }
 
@@ -190,7 +190,7 @@ func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 func (t *Sessions) CaughtUp(scope uint32) {
 	for _, o := range t.inOrder {
 		if o.Scope == scope {
-			o.clock.behind, o.clock.quietFrom = false, 0
+			o.Clock.Behind, o.Clock.QuietFrom = false, 0
 		}
 	}
 }
@@ -198,6 +198,6 @@ func (t *Sessions) CaughtUp(scope uint32) {
 // HostCaughtUp is CaughtUp for one host of a scope: others have queues of their own.
 func (t *Sessions) HostCaughtUp(scope uint32, host string) {
 	if o := t.origins[originKey{scope: scope, host: host}]; o != nil {
-		o.clock.behind, o.clock.quietFrom = false, 0
+		o.Clock.Behind, o.Clock.QuietFrom = false, 0
 	}
 }

@@ -96,7 +96,7 @@ func TestModulesThatAreSilentMakeRoom(t *testing.T) {
 	pid := 0
 	denied := func(module string) string {
 		pid++
-		b.host.arrived = b.now // as Origin notes it
+		b.host.Arrived = b.now // as Origin notes it
 		b.say(fmt.Sprintf("%d %s\n%[1]d rsync denied on module %[3]s from localhost (127.0.0.1)", pid, connects, module))
 		return b.sessions.session(b.host, int32(pid)).Module
 	}
@@ -109,6 +109,6 @@ func TestModulesThatAreSilentMakeRoom(t *testing.T) {
 	b.now += int64(2 * time.Hour)
 	b.want("after a day", denied("new"), "new")
 	b.want("the one that went on", denied("old0"), "old0")
-	b.want("names", len(b.host.modules), maxModules)
+	b.want("names", len(b.host.Modules), maxModules)
 	b.want("names of all hosts", b.sessions.names, maxModules)
 }

@@ -120,7 +120,7 @@ func TestAQueuesDelayIsNoTimeZone(t *testing.T) {
 	}
 	f.want("middle, when all is live again", f.times(300+1300), middle)
 	f.want("last, when all is live again", f.times(300+1434), last)
-	f.want("offset", f.host.clock.offset, int64(0))
+	f.want("offset", f.host.Clock.Offset, int64(0))
 }
 
 // FAULTS I10. A sender in another time zone, whose stamps say no zone, is live from its first connect on, and so is
@@ -225,7 +225,7 @@ func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 	for _, replayed := range []bool{true, false} {
 		f := newFeed(t)
 		f.at(0, 0, 7, connects, allows, starts)
-		st := f.sessions.State(f.now, nil)
+		st := f.sessions.Record(f.now, nil)
 		down := 30 * time.Hour
 		s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + int64(down), Down: down,
 			Replayed: func(uint32) bool { return replayed }})
@@ -256,7 +256,7 @@ func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 func TestASessionOfAFileThatIsGoneEnds(t *testing.T) {
 	f := newFeed(t)
 	f.at(0, 0, 7, connects, allows, starts, sums)
-	st := f.sessions.State(f.now, nil)
+	st := f.sessions.Record(f.now, nil)
 	s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + 1, Down: 1, Replayed: func(uint32) bool { return true }})
 	if err != nil {
 		t.Fatal(err)
@@ -302,7 +302,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	}
 }
 
-// A stamp of another age, which any sender can write, is none: no time is kept that a State can't hold.
+// A stamp of another age, which any sender can write, is none: no time is kept that a TableRecord can't hold.
 func TestStampsOfAnotherAge(t *testing.T) {
 	for _, year := range []int{1678, 1700, 1900, 1930, 1970, 2000, 2040, 2080, 2160, 2261} {
 		for _, step := range []time.Duration{0, time.Minute, -26 * time.Hour, 14 * time.Minute} {
@@ -316,7 +316,7 @@ func TestStampsOfAnotherAge(t *testing.T) {
 				}
 				arrived, stamp = arrived+int64(61*time.Second), stamp+int64(step)
 			}
-			st := f.sessions.State(arrived, nil)
+			st := f.sessions.Record(arrived, nil)
 			if _, err := restoreAt(DefaultLimits(), nil, &st, arrived, 0); err != nil {
 				t.Errorf("%d, by steps of %v: %v", year, step, err)
 			}
@@ -365,7 +365,7 @@ func TestAClockThatIsSetBackMovesNoArrival(t *testing.T) {
 		}
 		f.at(61*time.Minute+30*time.Second, 61*time.Minute+30*time.Second, 5, sums)
 		f.want(by.String(), f.times(5), "59m50s 1h1m30s")
-		if by == time.Hour && f.sessions.session(f.host, 5).shift != 0 {
+		if by == time.Hour && f.sessions.session(f.host, 5).Shift != 0 {
 			t.Error("its stamps seem to have jumped, too")
 		}
 		f.want(by.String(), f.times(7), "0s 0s")
@@ -381,9 +381,9 @@ func TestTwoZonesOfOneHostAlternate(t *testing.T) {
 	moved := 0
 	for i := range int32(1000) {
 		f.zone = time.Duration(i%2) * time.Hour
-		before := f.host.clock.offset
+		before := f.host.Clock.Offset
 		f.at(time.Duration(i)*time.Millisecond, time.Duration(i)*time.Millisecond, 300+i, connects)
-		if f.host.clock.offset != before {
+		if f.host.Clock.Offset != before {
 			moved++
 		}
 	}

@@ -60,7 +60,7 @@ func TestNothingIsShownWhileFilesAreReadOn(t *testing.T) {
 				defer files.Close()
 				in.files = files
 			}
-			pr, _ := slowDisk(t, &kept{state: &pipeline.State{}}, in)
+			pr, _ := slowDisk(t, &kept{saved: &pipeline.Checkpoint{}}, in)
 			pr.settled = make(chan struct{})
 			if c.durable {
 				close(pr.settled)

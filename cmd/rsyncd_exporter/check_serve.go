@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/internal/web"
@@ -18,7 +19,6 @@ import (
 	"rsyncd_exporter/receiver/datagram"
 	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/rsynclog"
-	"rsyncd_exporter/state"
 )
 
 // checkServe prints why serve would refuse to start now. It opens what serve opens, by the same
@@ -58,7 +58,7 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 	}
 	hold(web.Listen(cfg.HTTPListen, stream.Unheard()))
 	if cfg.StateDir != "" {
-		if err := state.Check(realDir(cfg.StateDir)); err != nil {
+		if err := checkpoint.Check(realDir(cfg.StateDir)); err != nil {
 			refusals = append(refusals, fmt.Errorf("STATE_DIR: %w", err))
 		}
 	}
@@ -84,13 +84,13 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 
 // inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, state.ErrLocked) || errors.Is(err, datagram.ErrInUse)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, checkpoint.ErrLocked) || errors.Is(err, datagram.ErrInUse)
 }
 
 // runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has locked
 // the state directory, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
-	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, state.ErrLocked) }) {
+	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, checkpoint.ErrLocked) }) {
 		return true
 	}
 	return slices.ContainsFunc(refusals, inUse) && answersAsExporter(ctx, healthURL)

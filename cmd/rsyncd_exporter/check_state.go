@@ -7,16 +7,16 @@ import (
 	"io/fs"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
-	"rsyncd_exporter/state"
 )
 
 // explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so an exporter may be running there.
 func explainState(w io.Writer, dir string, now time.Time) {
 	dir = realDir(dir)
-	copies := state.Look(dir)
-	var best *state.Copy
+	copies := checkpoint.Look(dir)
+	var best *checkpoint.Copy
 	for i := range copies {
 		c := &copies[i]
 		switch {
@@ -36,7 +36,7 @@ func explainState(w io.Writer, dir string, now time.Time) {
 		explainNone(w, dir, copies)
 		return
 	}
-	st, err := pipeline.DecodeState(best.Payload)
+	st, err := pipeline.Decode(best.Payload)
 	if err != nil {
 		fmt.Fprintf(w, "state: %v: counters begin at 0, files are read from their ends\n", err)
 		return
@@ -45,12 +45,12 @@ func explainState(w io.Writer, dir string, now time.Time) {
 }
 
 // explainNone says what the next start makes of a directory without a copy that can be used.
-func explainNone(w io.Writer, dir string, copies []state.Copy) {
+func explainNone(w io.Writer, dir string, copies []checkpoint.Copy) {
 	missing := errors.Is(copies[0].Err, fs.ErrNotExist) && errors.Is(copies[1].Err, fs.ErrNotExist)
 	switch {
 	case errors.Is(errors.Join(copies[0].Err, copies[1].Err), fs.ErrPermission):
 		fmt.Fprintln(w, "state: this user may not read it; check as the user that the exporter runs as")
-	case missing && state.Aside(dir):
+	case missing && checkpoint.Aside(dir):
 		fmt.Fprintln(w, "state: set aside, and nothing saved since: counters begin at 0, files are read from their ends")
 	case missing:
 		fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")
@@ -59,7 +59,7 @@ func explainNone(w io.Writer, dir string, copies []state.Copy) {
 	}
 }
 
-func explainContent(w io.Writer, st *pipeline.State) {
+func explainContent(w io.Writer, st *pipeline.Checkpoint) {
 	received := uint64(0)
 	for _, in := range st.Books.Inputs {
 		received += in.Received
@@ -68,8 +68,8 @@ func explainContent(w io.Writer, st *pipeline.State) {
 		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
 	for i := range st.Followed.Files {
 		f := &st.Followed.Files[i]
-		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.State.Rotations, len(f.State.Positions), f.State.Followed)
-		for _, p := range f.State.Positions[len(f.State.Positions)-f.State.Followed:] {
+		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.Rotations, len(f.Positions), f.Followed)
+		for _, p := range f.Positions[len(f.Positions)-f.Followed:] {
 			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)
 		}
 	}

@@ -129,6 +129,8 @@ type inputs struct {
 	sockets []socket
 	files   *follow.Set         // nil where none are followed
 	creds   *stream.Credentials // shared by all TLS inputs; nil without
+
+	catalogue *follow.Catalogue // in the last checkpoint; nil before
 }
 
 // openInputs opens what cfg names, in the order of inputsOf. On an error everything that was opened
@@ -137,7 +139,7 @@ func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, err
 	in := &inputs{}
 	for _, d := range inputsOf(cfg) {
 		if d.local() {
-			p.Local()
+			p.AddLocalHost()
 		}
 		r, err := in.open(d, cfg, p, k)
 		if err != nil {
@@ -263,24 +265,14 @@ func (in *inputs) caughtUp() <-chan struct{} {
 	return now
 }
 
-// save copies the pipeline's state, with what is to be kept of the files at the same moment.
-func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.State) {
-	if in.files == nil {
-		return p.Save()
+// save copies all that a restart keeps, with what is to be kept of the files at the same moment.
+func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Checkpoint) {
+	books, c := p.Save(in.catalogue)
+	if in.files != nil {
+		in.catalogue = in.files.Catalogue(c.Counted())
+		c.Followed = *in.catalogue
 	}
-	var books *metrics.Snapshot
-	var state *pipeline.State
-	followed := in.files.State(func() func(string, receiver.FileID) (receiver.FilePosition, bool) {
-		books, state = p.Save()
-		return state.Position
-	})
-	state.Followed = followed
-	known := map[string][]receiver.FilePosition{}
-	for _, f := range followed.Files {
-		known[fileSource(f.Path)] = f.State.Positions
-	}
-	p.Forget(state, known)
-	return books, state
+	return books, c
 }
 
 // ofKind returns the sockets of one kind.

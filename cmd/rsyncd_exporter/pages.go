@@ -81,7 +81,7 @@ func (pr *program) registry() *prometheus.Registry {
 	snapshot, live := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
-			shown, _ := pr.persist.current()
+			shown, _ := pr.persist.show()
 			return shown.books
 		}
 		live = pr.liveDurable
@@ -108,7 +108,7 @@ func (pr *program) registry() *prometheus.Registry {
 // durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
-	shown, ok := pr.persist.last()
+	shown, ok := pr.persist.shownLast()
 	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
 	l.Files = durableFiles(l.Files, shown.files)
 	return l

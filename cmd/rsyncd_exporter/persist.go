@@ -24,9 +24,10 @@ type view struct {
 	at       time.Time      // when it was taken
 }
 
-// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that falls for one that began again at zero,
-// so a restart that knows less than a scrape has shown would count everything twice. Hence a scrape asks for a save, waits for it, and
-// shows what was saved; if that fails or takes too long it shows what the last save that succeeded has made durable: old, and never wrong.
+// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that falls for one that
+// began again at zero, so a restart that knows less than a scrape has shown would count everything twice. Hence a
+// scrape asks for a save, waits for it, and shows what was saved. If that fails or takes too long, it shows what the
+// last save that succeeded has made durable: old, and never wrong.
 type persister struct {
 	take func() (view, func() ([]byte, error)) // what there is to show now, and how to encode the state of the same moment
 	save func(state []byte) error              // makes it durable
@@ -41,10 +42,13 @@ type persister struct {
 	ended chan struct{} // closed when the next one does
 }
 
-// newPersister shows what take gives now until the first save: what was restored is durable already (kept), and zero needs not be.
+// newPersister shows what take gives now until the first save: what was restored is durable already (kept), and zero
+// needs not be.
 func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
 	now, _ := take()
-	return &persister{take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{})}
+	return &persister{
+		take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{}),
+	}
 }
 
 // run saves when it is asked to, and each persistInterval if something has come, until ctx ends; then a last time.
@@ -72,7 +76,7 @@ func (p *persister) run(ctx context.Context) {
 // stale reports whether a crash would lose something.
 func (p *persister) stale() bool {
 	now, _ := p.take()
-	shown, ok := p.last()
+	shown, ok := p.shownLast()
 	return !ok || now.received != shown.received
 }
 
@@ -101,8 +105,9 @@ func (p *persister) persist() {
 	p.ended = make(chan struct{})
 }
 
-// current returns what may be shown, and whether the last save succeeded. It is of now if it can be made durable in time.
-func (p *persister) current() (shown view, ok bool) {
+// show asks for a save and returns what may be shown, and whether the last save succeeded. What is shown is of now if
+// it can be made durable in time.
+func (p *persister) show() (shown view, ok bool) {
 	patience := time.NewTimer(persistPatience)
 	defer patience.Stop()
 	p.mu.Lock()
@@ -128,8 +133,9 @@ func (p *persister) current() (shown view, ok bool) {
 	return p.shown, p.err == nil
 }
 
-// last returns what the last call of current may have returned, and whether the last save succeeded, without waiting.
-func (p *persister) last() (shown view, ok bool) {
+// shownLast returns what the last call of show may have returned, and whether the last save succeeded. It saves nothing
+// and doesn't wait.
+func (p *persister) shownLast() (shown view, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.shown, p.err == nil

@@ -68,7 +68,7 @@ func (l *ledger) disk(slow time.Duration, fail error) {
 // look is a scrape: the number that it shows, after which its directory must hold no less.
 func (l *ledger) look(t *testing.T) (uint64, bool) {
 	t.Helper()
-	shown, ok := l.current()
+	shown, ok := l.show()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := shown.files[0].Rotations
@@ -108,7 +108,7 @@ func TestScrapesAtOnceShareASave(t *testing.T) {
 		for range 100 {
 			began := time.Now()
 			scrapes.Go(func() {
-				if shown, ok := l.current(); !ok || shown.at.Before(began) {
+				if shown, ok := l.show(); !ok || shown.at.Before(began) {
 					t.Errorf("shown is of %v, the scrape of %v", shown.at, began)
 				}
 			})

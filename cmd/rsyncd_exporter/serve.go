@@ -158,7 +158,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 		return all
 	}
 	go func() {
-		if pr.kept.state != nil {
+		if pr.kept.saved != nil {
 			for _, done := range []<-chan struct{}{pr.settled, pr.in.caughtUp()} {
 				select {
 				case <-done:
@@ -167,7 +167,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 				}
 			}
 		}
-		pr.persist.current()
+		pr.persist.show()
 		close(all)
 	}()
 	return all

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver/follow"
-	"rsyncd_exporter/state"
 )
 
 // What STATE_DIR can hold at the start, of metrics.StateStarts.
@@ -19,8 +19,8 @@ const (
 
 // kept is what survives a restart: STATE_DIR, and what was found in it.
 type kept struct {
-	dir   *state.Dir      // nil without STATE_DIR
-	state *pipeline.State // nil where there was none, or none that could be trusted
+	dir   *checkpoint.Dir      // nil without STATE_DIR
+	saved *pipeline.Checkpoint // nil where there was none, or none that could be trusted
 	start string
 }
 
@@ -33,21 +33,21 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		return k, nil
 	}
 	path = realDir(path)
-	dir, err := state.Open(path)
+	dir, err := checkpoint.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("STATE_DIR: %w", err)
 	}
 	k.dir = dir
 	saved, err := dir.Load()
-	if errors.Is(err, state.ErrNone) {
-		if state.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
+	if errors.Is(err, checkpoint.ErrNone) {
+		if checkpoint.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
 			k.start = startSetAside
 			log.Warn("the state was set aside and nothing has been saved since: counters begin at 0, files are read from their ends",
 				"remedy", "to begin anew instead, empty "+path)
 		}
 		return k, nil
 	}
-	if err != nil && !errors.Is(err, state.ErrUntrusted) { // it may be as good as ever, for another user, say
+	if err != nil && !errors.Is(err, checkpoint.ErrUntrusted) { // it may be as good as ever, for another user, say
 		dir.Close()
 		return nil, fmt.Errorf("STATE_DIR: %w", err)
 	}
@@ -55,7 +55,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 		for _, damage := range saved.Damaged {
 			log.Warn("one copy of the state can't be used; the other is as good", "err", damage)
 		}
-		k.state, err = pipeline.DecodeState(saved.Payload)
+		k.saved, err = pipeline.Decode(saved.Payload)
 	}
 	if err != nil {
 		k.setAside(err, log)
@@ -66,7 +66,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 }
 
 // realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with
-// DynamicUser=. A stranger's link is left for state.Open to refuse.
+// DynamicUser=. A stranger's link is left for checkpoint.Open to refuse.
 func realDir(path string) string {
 	if real, err := follow.Resolve(path); err == nil {
 		return real
@@ -75,17 +75,17 @@ func realDir(path string) string {
 }
 
 func (k *kept) setAside(reason error, log *slog.Logger) {
-	k.state, k.start = nil, startSetAside
+	k.saved, k.start = nil, startSetAside
 	err := k.dir.SetAside()
 	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends", "err", errors.Join(reason, err))
 }
 
 // followed returns what is known of the followed files, nil if nothing is.
-func (k *kept) followed() *follow.SetState {
-	if k.state == nil {
+func (k *kept) followed() *follow.Catalogue {
+	if k.saved == nil {
 		return nil
 	}
-	return &k.state.Followed
+	return &k.saved.Followed
 }
 
 func (k *kept) close() {
@@ -96,11 +96,14 @@ func (k *kept) close() {
 
 // newPipeline returns a pipeline that goes on from the state, or begins at zero where there is none that fits.
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
-	cfg.State, cfg.Resumable = k.state, k.dir != nil
+	cfg.Checkpoint, cfg.Resumable = k.saved, k.dir != nil
 	p, err := pipeline.New(cfg)
-	if errors.Is(err, pipeline.ErrState) {
+	if k.saved != nil { // the pipeline has the rest
+		k.saved = &pipeline.Checkpoint{Followed: k.saved.Followed}
+	}
+	if errors.Is(err, pipeline.ErrCheckpoint) {
 		k.setAside(err, log)
-		cfg.State = nil
+		cfg.Checkpoint = nil
 		p, err = pipeline.New(cfg)
 	}
 	return p, err

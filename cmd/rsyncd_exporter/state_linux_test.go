@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
-	"rsyncd_exporter/state"
 )
 
 // pull is a session's lines in a log file, as rsync 3.5.0 writes them, with a file of the given length.
@@ -156,11 +156,11 @@ func TestStateThatCantBeTrustedIsSetAside(t *testing.T) {
 // A well-formed state whose content can't be is set aside as well.
 func TestStateThatMakesNoSenseIsSetAside(t *testing.T) {
 	dir := testenv.Dir(t)
-	d, err := state.Open(filepath.Join(dir, "state"))
+	d, err := checkpoint.Open(filepath.Join(dir, "state"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Load(); !errors.Is(err, state.ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatal(err)
 	}
 	if err := d.Save([]byte("nonsense")); err != nil {

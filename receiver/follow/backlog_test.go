@@ -199,7 +199,7 @@ func TestBacklogCompressed(t *testing.T) {
 		t.Errorf("told %v, caught up %v after %d lines", sink.toldAt(), isClosed(f.CaughtUp()), got)
 	}
 
-	state := f.State(sink.counted)
+	state := f.Record(sink.counted())
 	f = resume(t, sink, r.opt, &state)
 	stop := start(t, f)
 	reachCaughtUp(t, f)

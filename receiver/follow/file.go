@@ -40,9 +40,9 @@ type Options struct {
 	// FromBeginning reads the file that is there at the start from its first line; otherwise from the line that is its last one
 	// then, if that has not ended yet. A file that appears later is always read from its first line.
 	FromBeginning bool
-	// Resume is what State gave before the restart: files that it knows are read on from there, and those that it doesn't know from
+	// Resume is what Record gave before the restart: files that it knows are read on from there, and those that it doesn't know from
 	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
-	Resume *FileState
+	Resume *FileRecord
 	// Descriptors is the limit on the files that stay open: none has a descriptor of that number or a higher one.
 	// Since a new descriptor is the lowest that is free, those above are left for others. 0: no limit but the
 	// system's.
@@ -125,7 +125,7 @@ type File struct {
 	lookedLast int64           // when the last look began, in nanoseconds of the Unix epoch
 	sinceLook  int64           // as since, where times of birth aren't known
 	since      receiver.FileID // no sibling that is older is new: the file that had the name at the start, or the newest of the saved state
-	resume     *FileState      // where to go on; nil once the files have been looked for
+	resume     *FileRecord     // where to go on; nil once the files have been looked for
 	siblings   siblings
 	// unseenSince is since when a compressed sibling must have been written to in order to be new, in nanoseconds of the Unix epoch.
 	unseenSince int64
@@ -143,7 +143,7 @@ type File struct {
 	cuts        []receiver.FilePosition      // of files before they were cut, the latest ones; so that copies are known
 	startID     receiver.FileID              // the file that had the name at the very first start, until it is opened, and its size then
 	startSize   int64
-	beside      Siblings // what State tells of siblings
+	beside      Siblings // what Record tells of siblings
 	lookErr     error    // what the last look met
 	blind       int64    // since when looks have failed, by clock; -1 if the last one didn't
 	looking     int64    // since when a look is under way, by clock; notLooking if none is

@@ -37,7 +37,7 @@ type generation struct {
 	fd      int
 	id      receiver.FileID
 	place   string                // see File.place, when it was opened
-	begin   receiver.FilePosition // where reading began, for State; never changes once adopted
+	begin   receiver.FilePosition // where reading began, for Record; never changes once adopted
 	before  receiver.FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
 	pos     receiver.FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	end     int64                 // where the file ended at the last read; before that, when it was opened

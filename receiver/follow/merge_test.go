@@ -2,6 +2,7 @@ package follow
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -139,14 +140,15 @@ func (s *mergeSink) count() int {
 	return len(s.lines)
 }
 
-// counted is what Set.State asks for.
-func (s *mergeSink) counted() func(string, receiver.FileID) (receiver.FilePosition, bool) {
-	return func(source string, id receiver.FileID) (receiver.FilePosition, bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		p, ok := s.last[source][id]
-		return p, ok
+// counted is what Set.Catalogue asks for.
+func (s *mergeSink) counted() map[receiver.FileID]receiver.FilePosition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[receiver.FileID]receiver.FilePosition{}
+	for _, last := range s.last {
+		maps.Copy(all, last)
 	}
+	return all
 }
 
 // check compares what has come with what was written: each line once, and those of a process in their order.
@@ -270,8 +272,8 @@ func TestMergeOfABacklog(t *testing.T) {
 			stop := runSet(t, s)
 			reach(t, "it is killed, or has read all", func() bool { return isClosed(sink.dead) || isClosed(s.CaughtUp()) })
 			stop()
-			state := s.State(sink.counted)
-			files.opt.Resume = &state
+			state := s.Catalogue(sink.counted())
+			files.opt.Resume = state
 			if isClosed(sink.dead) {
 				sink.dead = make(chan struct{})
 			}
@@ -338,8 +340,8 @@ func TestMergeOfCompressedFiles(t *testing.T) {
 		stop := runSet(t, s)
 		reach(t, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
 		stop()
-		state := s.State(sink.counted)
-		files.opt.Resume = &state
+		state := s.Catalogue(sink.counted())
+		files.opt.Resume = state
 		for range 2 {
 			for range 40 {
 				clock() // no pid is in use any more
@@ -461,20 +463,20 @@ func TestMergeOfAnotherZone(t *testing.T) {
 // each their own again when they are parted.
 func TestScopesOfJoinedFiles(t *testing.T) {
 	files := newSplitFiles(t, 3)
-	scopes := func(joined bool, resume *SetState) (*SetState, []uint32) {
+	scopes := func(joined bool, resume *Catalogue) (*Catalogue, []uint32) {
 		opt := files.opt
 		opt.Resume, opt.Daemon.Paths = resume, nil
 		if joined {
 			opt.Daemon.Paths = files.paths[:2]
 		}
 		s := followSet(t, newMergeSink(), opt)
-		state := s.State(newMergeSink().counted)
+		state := s.Catalogue(newMergeSink().counted())
 		must(t, s.Close())
 		byPath := map[string]uint32{}
 		for _, f := range state.Files {
 			byPath[f.Path] = f.Scope
 		}
-		return &state, []uint32{byPath[files.paths[0]], byPath[files.paths[1]], byPath[files.paths[2]]}
+		return state, []uint32{byPath[files.paths[0]], byPath[files.paths[1]], byPath[files.paths[2]]}
 	}
 	apart, first := scopes(false, nil)
 	joined, second := scopes(true, apart)

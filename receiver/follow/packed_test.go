@@ -81,7 +81,7 @@ func (r *restartable) run(until func(f *File) bool, kill bool) *File {
 	if !kill {
 		stop()
 	}
-	state := f.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return r.sink.counted("file test", id) })
+	state := f.Record(r.sink.counted())
 	stop()
 	r.opt.Resume = &state
 	return f
@@ -182,7 +182,7 @@ func TestFileKilledWhileUnpacking(t *testing.T) {
 				f := follow(t, gated, r.opt)
 				stop := start(t, f)
 				reach(t, "the process is to be killed, or has read all", func() bool { return gated.full() || caughtUp(f) && len(r.sink.all()) == 2*n })
-				state := f.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return r.sink.counted("file test", id) })
+				state := f.Record(r.sink.counted())
 				gated.drop()
 				stop()
 				r.opt.Resume = &state
@@ -196,7 +196,7 @@ func TestFileKilledWhileUnpacking(t *testing.T) {
 			if kills < 5 {
 				t.Errorf("killed %d times: the test is too slow for the reader", kills)
 			}
-			if gaps := r.opt.Resume.Gaps["unread"]; gaps != 0 {
+			if gaps := r.opt.Resume.Gaps[GapUnread]; gaps != 0 {
 				t.Errorf("%d gaps", gaps)
 			}
 		})

@@ -24,11 +24,11 @@ func TestFilesWithPartsThatNeverEnd(t *testing.T) {
 	stop := runSet(t, set)
 	reach(t, "the end of the file", func() bool { return sink.count() == 20001 })
 	stop()
-	state := set.State(sink.counted)
+	state := set.Catalogue(sink.counted())
 	must(t, os.Remove(path))
 	writeFile(t, path+".1.gz", gzipped(t, first+part+text(lines(0, 20000))+part+text(lines(20000, 40000))))
 	writeFile(t, path, []byte(text(lines(40000, 40002))))
-	opt.Resume = &state
+	opt.Resume = state
 	stop = runSet(t, followSet(t, sink, opt))
 	defer stop()
 	reach(t, "the end of both files", func() bool { return sink.count() == 40003 })

@@ -54,11 +54,6 @@ func (s *restartSink) clone() *restartSink {
 	return &c
 }
 
-func (s *restartSink) counted(id receiver.FileID) (receiver.FilePosition, bool) {
-	p, ok := s.positions[id]
-	return p, ok
-}
-
 func (s *restartSink) has(n int) bool { return n < len(s.times) && s.times[n] > 0 }
 
 // A worldFile is a file that is or was the followed one, by what was written to it.
@@ -98,7 +93,7 @@ type restartModel struct {
 	f         *File  // nil while we are down
 	sink      *restartSink
 	savedSink *restartSink // what was last saved, and what goes with it
-	saved     FileState
+	saved     FileRecord
 
 	lines     []string // by number, from 1 on
 	weights   []uint64
@@ -340,7 +335,7 @@ func (m *restartModel) save() {
 			m.act(m.write, m.step, m.rotate, m.letGo)
 		}
 	}
-	m.savedSink, m.saved = sink, m.f.State(sink.counted)
+	m.savedSink, m.saved = sink, m.f.Record(sink.positions)
 	for i := range torn {
 		if torn[i] == 2 {
 			m.files[i].torn = 0
@@ -359,7 +354,7 @@ func (m *restartModel) stop() {
 	m.read(true)
 	must(m.t, m.f.Close())
 	m.savedSink = m.sink.clone()
-	m.saved = m.f.State(m.savedSink.counted)
+	m.saved = m.f.Record(m.savedSink.positions)
 	for _, f := range m.files {
 		f.torn = 0
 	}

@@ -16,7 +16,7 @@ import (
 const clockSlack = time.Second
 
 // restore takes over a saved state. What has become of the files is for the first look to find out that finds their directory.
-func (f *File) restore(s *FileState) {
+func (f *File) restore(s *FileRecord) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.resume, f.looked, f.known = s, true, len(s.Positions) > 0
@@ -52,17 +52,17 @@ func (f *File) restore(s *FileState) {
 }
 
 // restoreCounts goes on counting what a saved state has counted.
-func (f *File) restoreCounts(s *FileState) {
+func (f *File) restoreCounts(s *FileRecord) {
 	f.rotations.Store(s.Rotations)
 	f.errors.Store(s.Errors)
 	for i := range f.gaps {
-		f.gaps[i].Store(s.Gaps[Gap(i).String()])
+		f.gaps[i].Store(s.Gaps[i])
 	}
 }
 
 // beginResume returns the saved state, at the first look that finds the directory, and nil at all others. The siblings that the state
 // knows are known from then on.
-func (f *File) beginResume(beside listing) *FileState {
+func (f *File) beginResume(beside listing) *FileRecord {
 	s := f.resume
 	if s == nil || beside.dir == (receiver.FileID{}) {
 		return nil
@@ -94,7 +94,7 @@ func (f *File) beginResume(beside listing) *FileState {
 
 // renumbered returns a copy of the state for a file system that was mounted as device from and is mounted as device to: numbers of
 // devices depend on the order in which they are found.
-func (s *FileState) renumbered(from, to uint64) *FileState {
+func (s *FileRecord) renumbered(from, to uint64) *FileRecord {
 	device := func(id *receiver.FileID) {
 		if id.Device == from {
 			id.Device = to
@@ -233,7 +233,7 @@ func regularFiles(dir string) (all []sibling) {
 // Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate has made, or one that was moved to
 // this place by copying. Its bytes beyond the saved position have never been counted, so it is read on from there, in the place of the
 // file that is known.
-func (f *File) takeBack(saved *FileState, beside listing, found *generation) (changed bool) {
+func (f *File) takeBack(saved *FileRecord, beside listing, found *generation) (changed bool) {
 	files := map[receiver.FileID]sibling{}
 	for _, x := range beside.files {
 		files[x.info.id] = x
@@ -391,7 +391,7 @@ func (f *File) recognise(g *generation) {
 	}
 }
 
-// replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at any time.
+// replaced has adopt forget a file that is gone and whose bytes g reads: a FileRecord has one of them at any time.
 func (f *File) replaced(id receiver.FileID, g *generation) {
 	g.instead = id
 	f.siblings.note(id, leave)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,15 +16,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/enum"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
 
-func (s *lineSink) counted(id receiver.FileID) (receiver.FilePosition, bool) {
+func (s *lineSink) counted() map[receiver.FileID]receiver.FilePosition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.last[id]
-	return p, ok
+	return maps.Clone(s.last)
 }
 
 // poll does once what Run does all the time.
@@ -36,22 +37,22 @@ func poll(t *testing.T, f *File) {
 }
 
 // stopped follows opt.Path from its first line, reads all that is there, and returns the state.
-func stopped(t *testing.T, sink *lineSink, opt Options) *FileState {
+func stopped(t *testing.T, sink *lineSink, opt Options) *FileRecord {
 	t.Helper()
 	opt.pollOnly, opt.FromBeginning = true, true
 	return stop(t, sink, follow(t, sink, opt))
 }
 
-func stop(t *testing.T, sink *lineSink, f *File) *FileState {
+func stop(t *testing.T, sink *lineSink, f *File) *FileRecord {
 	t.Helper()
 	poll(t, f)
 	must(t, f.Close())
-	s := f.State(sink.counted)
+	s := f.Record(sink.counted())
 	return &s
 }
 
 // resume goes on from a state.
-func resume(t *testing.T, sink *lineSink, opt Options, s *FileState) *File {
+func resume(t *testing.T, sink *lineSink, opt Options, s *FileRecord) *File {
 	t.Helper()
 	opt.pollOnly, opt.Resume = true, s
 	return follow(t, sink, opt)
@@ -187,7 +188,7 @@ func TestFileResumeCopytruncate(t *testing.T) {
 			w.write(text(lines(n, n+10)))
 			f := resume(t, sink, opt, state)
 			if again { // killed before anything was counted: what is known of the cut is in the state
-				s := f.State(sink.counted)
+				s := f.Record(sink.counted())
 				if got := s.Positions[len(s.Positions)-1].Offset; cuts > 0 && got != 0 {
 					t.Errorf("after %d cuts the state says offset %d, want 0", cuts, got)
 				}
@@ -328,7 +329,7 @@ func TestFileResumeGone(t *testing.T) {
 		f := resume(t, sink, opt, state)
 		poll(t, f)
 		if i == 2 { // killed, and started again: it is still to be found, or missed
-			s := f.State(sink.counted)
+			s := f.Record(sink.counted())
 			f.Close()
 			f = resume(t, sink, opt, &s)
 		}
@@ -365,7 +366,7 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	for range 2 * maxAbsent {
 		poll(t, f)
 	}
-	s := f.State(sink.counted)
+	s := f.Record(sink.counted())
 	f.Close()
 	f = resume(t, sink, opt, &s)
 	poll(t, f)
@@ -465,9 +466,9 @@ func TestFileStateAfterCut(t *testing.T) {
 		poll(t, f)
 		must(t, w.f.Truncate(left))
 		poll(t, f)
-		s := f.State(sink.counted)
+		s := f.Record(sink.counted())
 		f.Close()
-		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps["truncated"] != 1 {
+		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps[GapTruncated] != 1 {
 			t.Errorf("cut to %d: state %+v, want that offset", left, s)
 		}
 		w.write(text(lines(20, 40)))
@@ -508,7 +509,7 @@ func TestFileStateAfterRun(t *testing.T) {
 	create(t, opt.Path).write("c\n")
 	end()
 	sink.check(t, true, "a", "b", "c")
-	s := f.State(sink.counted)
+	s := f.Record(sink.counted())
 	if len(s.Positions) != 2 || s.Followed != 2 || s.Positions[0].Offset != 4 || s.Positions[1].Offset != 2 {
 		t.Fatalf("state %+v, want offsets 4 and 2", s)
 	}
@@ -585,12 +586,14 @@ func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true}
-	opt.Resume = &FileState{Rotations: 3, Errors: 4, Gaps: map[string]uint64{"truncated": 5, "unread": 6, "of a later version": 7}}
+	opt.Resume = &FileRecord{Rotations: 3, Errors: 4}
+	err := opt.Resume.Gaps.GobDecode(enum.Encode([]uint64{7, 6, 5}, []string{"of a later version", "unread", "truncated"}))
+	must(t, err)
 	f := follow(t, newLineSink(), opt)
 	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumGaps]uint64{5, 6} {
 		t.Errorf("status %+v, want 3, 4, 5, 6", s)
 	}
-	if s := f.State(newLineSink().counted); s.Rotations != 3 || s.Errors != 4 || s.Gaps["truncated"] != 5 || s.Gaps["unread"] != 6 {
+	if s := f.Record(newLineSink().counted()); s.Rotations != 3 || s.Errors != 4 || s.Gaps[GapTruncated] != 5 || s.Gaps[GapUnread] != 6 {
 		t.Errorf("state %+v, want 3, 4, 5, 6", s)
 	}
 }
@@ -605,7 +608,7 @@ func TestFileResumeNeverOpened(t *testing.T) {
 	broken.pread = func(int, []byte, int64) (int, error) { return -1, unix.EIO }
 	f := follow(t, sink, broken)
 	f.Close()
-	state := f.State(sink.counted)
+	state := f.Record(sink.counted())
 	w.write(text(lines(10, 20)))
 	f = resume(t, sink, opt, &state)
 	poll(t, f)
@@ -633,7 +636,13 @@ func TestFileStateIsBounded(t *testing.T) {
 	for range maxCuts + 10 {
 		f.noteCut(receiver.FilePosition{})
 	}
-	s := f.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return f.past[id].pos, id.Inode%2 == 0 })
+	counted := map[receiver.FileID]receiver.FilePosition{}
+	for id, p := range f.past {
+		if id.Inode%2 == 0 {
+			counted[id] = p.pos
+		}
+	}
+	s := f.Record(counted)
 	if len(s.Positions) != maxPast || s.Positions[0].ID.Inode != 100 || len(s.Cut) != maxCuts || s.Followed != maxPast/2 { // those of which nothing is counted
 		t.Errorf("%d positions from %d on, %d cuts, %d followed", len(s.Positions), s.Positions[0].ID.Inode, len(s.Cut), s.Followed)
 	}
@@ -689,7 +698,7 @@ func TestFileCaughtUp(t *testing.T) {
 		"a directory":    {directory, Options{FromBeginning: true}, nil},
 		"empty":          {holding(""), Options{FromBeginning: true}, nil},
 		"lines":          {holding(text(lines(0, 9))), Options{FromBeginning: true}, lines(0, 9)},
-		"from a state":   {holding(text(lines(0, 9))), Options{Resume: &FileState{}}, lines(0, 9)},
+		"from a state":   {holding(text(lines(0, 9))), Options{Resume: &FileRecord{}}, lines(0, 9)},
 		"half a line":    {holding("half"), Options{FromBeginning: true}, nil},
 		"a failing disk": {holding("a\n"), Options{FromBeginning: true, pread: eio}, nil},
 	} {
@@ -796,7 +805,7 @@ func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 	}
 	dir, err := statPath(filepath.Dir(opt.Path), true)
 	must(t, err)
-	opt.Resume = &FileState{Beside: Siblings{Dir: dir.id, Base: "log"}}
+	opt.Resume = &FileRecord{Beside: Siblings{Dir: dir.id, Base: "log"}}
 	var counted atomic.Int64
 	f := follow(t, sinkFunc(func(_ *receiver.Source, s *receiver.Slab) {
 		if string(slices.Concat(s.Messages...)) == "new" {
@@ -1059,7 +1068,7 @@ func TestResumeLetGoMeanwhile(t *testing.T) {
 			close(g.done)
 			f.look()
 		}
-		again := f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false })
+		again := f.Record(nil)
 		f = resume(t, sink, opt, &again)
 		end := start(t, f)
 		reach(t, "all that was there to be read", func() bool { return isClosed(f.CaughtUp()) })
@@ -1120,14 +1129,14 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 	beside, err := listSiblings(dir, "log", &nameList{})
 	must(t, err)
 	positions := func() int {
-		return len(f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false }).Positions)
+		return len(f.Record(nil).Positions)
 	}
 	g := f.lateContinuation(gone.ID, beside, nil)
 	if g == nil || positions() != 1 {
 		t.Fatalf("continued by %v, %d positions before it is adopted", g, positions())
 	}
 	f.adopt([]*generation{g})
-	if s := f.State(func(receiver.FileID) (receiver.FilePosition, bool) { return receiver.FilePosition{}, false }); len(s.Positions) != 1 || s.Positions[0].ID != g.id || s.Positions[0].Offset != gone.Offset {
+	if s := f.Record(nil); len(s.Positions) != 1 || s.Positions[0].ID != g.id || s.Positions[0].Offset != gone.Offset {
 		t.Errorf("%+v, want the position of the copy", s.Positions)
 	}
 }

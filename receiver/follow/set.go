@@ -31,10 +31,10 @@ type SetOptions struct {
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
-	// Resume is what State gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
+	// Resume is what Catalogue gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
 	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
 	// its first line.
-	Resume *SetState
+	Resume *Catalogue
 
 	patience time.Duration // for tests, in place of mergePatience
 
@@ -42,8 +42,8 @@ type SetOptions struct {
 	forget time.Duration // for tests, in place of forgetLimit
 }
 
-// A SetState is what has to be kept of a Set for another one to go on exactly where it was.
-type SetState struct {
+// A Catalogue is what a restart keeps of a Set, for another one to go on exactly where it was.
+type Catalogue struct {
 	Paths     []string // SetOptions.Paths
 	Scanned   int64    // no file made later was missed by the last scan, in nanoseconds of the Unix epoch
 	NextScope uint32
@@ -52,18 +52,18 @@ type SetState struct {
 	Orphans   []receiver.FilePosition
 }
 
-// A SavedFile is the state of one file of a Set.
+// A SavedFile is one file of a Set.
 type SavedFile struct {
 	Path  string
 	Scope uint32
-	State FileState
+	FileRecord
 }
 
 // SavedSums are the counts of a pattern itself, and of all files that it had found and that are forgotten.
 type SavedSums struct {
 	Pattern           string
 	Rotations, Errors uint64
-	Gaps              [NumGaps]uint64
+	Gaps              gapCounts
 }
 
 // A Set follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
@@ -179,18 +179,18 @@ func (s *Set) beginSaved(files []SavedFile) error {
 	var still []SavedFile
 	for _, f := range files {
 		if !s.names(f.Path) {
-			s.addOrphans(f.State.Positions)
+			s.addOrphans(f.Positions)
 			continue
 		}
 		still = append(still, f)
 		s.registry.follow(f.Path)
-		for _, p := range f.State.Positions {
+		for _, p := range f.Positions {
 			s.registry.claim(p.ID, f.Path)
 		}
 	}
 	s.daemon.resume(still)
 	for i := range still {
-		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false); err != nil {
+		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].FileRecord, false); err != nil {
 			return err
 		}
 	}
@@ -223,7 +223,7 @@ func (s *Set) wasNamed(path string) bool {
 }
 
 // Add begins to follow a path.
-func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
+func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileRecord, fresh bool) error {
 	opt := s.opt.File
 	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
 	if fresh {
@@ -261,14 +261,14 @@ func (s *Set) addOrphans(positions []receiver.FilePosition) {
 
 // orphansOf returns a state for a path that is new, or nil; with the position of the file that it leads to, if that was followed by
 // another path that is forgotten.
-func (s *Set) orphansOf(path string) *FileState {
+func (s *Set) orphansOf(path string) *FileRecord {
 	info, err := statPath(path, true)
 	if err != nil {
 		return nil
 	}
 	for _, p := range s.orphans {
 		if p.ID == info.id {
-			return &FileState{Positions: []receiver.FilePosition{p}, Followed: 1, Start: p.ID}
+			return &FileRecord{Positions: []receiver.FilePosition{p}, Followed: 1, Start: p.ID}
 		}
 	}
 	return nil
@@ -387,23 +387,37 @@ func (s *Set) Twins() map[string]string {
 	return twins
 }
 
-// State returns what to keep, as File.State does. copied is called once and copies the Sink's own state; what it returns answers from that
-// copy, by the name of the Source and the file's identity. No file changes hands meanwhile: one that was read by a path before is counted
-// to its position in the copy, whichever path lists it now.
-func (s *Set) State(copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool))) SetState {
+// Catalogue returns what to keep, as File.Record does.
+//
+// A file may change hands after counted was copied: it is counted to its position there, whichever path lists it now,
+// or none.
+func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	counted := copied()
-	state := SetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	c := &Catalogue{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	for i, p := range c.Orphans {
+		if at, ok := counted[p.ID]; ok {
+			c.Orphans[i] = at
+		}
+	}
 	for _, m := range s.members {
-		name := m.file.String()
-		state.Files = append(state.Files, SavedFile{m.path, m.scope,
-			m.file.State(func(id receiver.FileID) (receiver.FilePosition, bool) { return counted(name, id) })})
+		c.Files = append(c.Files, SavedFile{m.path, m.scope, m.file.Record(counted)})
 	}
 	for _, p := range s.patterns {
-		state.Sums = append(state.Sums, p.sums)
+		c.Sums = append(c.Sums, p.sums)
 	}
-	return state
+	return c
+}
+
+// IDs returns the files whose positions are listed.
+func (c *Catalogue) IDs() map[receiver.FileID]bool {
+	ids := map[receiver.FileID]bool{}
+	for i := range c.Files {
+		for _, p := range c.Files[i].Positions {
+			ids[p.ID] = true
+		}
+	}
+	return ids
 }
 
 // String returns "files" and the paths of the settings.

@@ -181,7 +181,7 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies m
 }
 
 // yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
-// it any more: then it is path's. Until path has taken it over it is an orphan, so that each State lists it.
+// it any more: then it is path's. Until path has taken it over it is an orphan, so that each Catalogue lists it.
 func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
 	m := s.member(other)
 	if m == nil || isSiblingName(path, other) {

@@ -25,7 +25,7 @@ type setSink struct {
 	mu        sync.Mutex
 	lines     map[string][]string // by Source.Name
 	scopes    map[string]uint32
-	positions map[string]map[receiver.FileID]receiver.FilePosition
+	positions map[receiver.FileID]receiver.FilePosition
 	discarded [receiver.NumDiscards]uint64
 	told      map[string][]int // as lineSink's, by Source.Name
 }
@@ -33,7 +33,7 @@ type setSink struct {
 func newSetSink() *setSink {
 	return &setSink{
 		lines: map[string][]string{}, scopes: map[string]uint32{}, told: map[string][]int{},
-		positions: map[string]map[receiver.FileID]receiver.FilePosition{},
+		positions: map[receiver.FileID]receiver.FilePosition{},
 	}
 }
 
@@ -51,22 +51,14 @@ func (s *setSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 		s.discarded[i] += uint64(n)
 	}
 	s.scopes[src.Name] = src.Scope
-	if s.positions[src.Name] == nil {
-		s.positions[src.Name] = map[receiver.FileID]receiver.FilePosition{}
-	}
-	s.positions[src.Name][slab.Position.ID] = *slab.Position
+	s.positions[slab.Position.ID] = *slab.Position
 }
 
-func (s *setSink) counted(name string, id receiver.FileID) (receiver.FilePosition, bool) {
+// counted returns the last position of each file.
+func (s *setSink) counted() map[receiver.FileID]receiver.FilePosition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.positions[name][id]
-	return p, ok
-}
-
-// copied is for Set.State, where nothing is delivered meanwhile.
-func (s *setSink) copied() func(string, receiver.FileID) (receiver.FilePosition, bool) {
-	return s.counted
+	return maps.Clone(s.positions)
 }
 
 // all returns all lines, sorted, whoever had them.
@@ -335,7 +327,7 @@ func TestFileSetRestart(t *testing.T) {
 	sink.reach(t, 2)
 	scans(t, s, 3)
 	stop()
-	state := s.State(sink.copied)
+	state := s.Catalogue(sink.counted())
 
 	appendTo(t, p("b.log"), "b2")
 	must(t, os.Rename(p("b.log"), p("b.log.1")))
@@ -346,7 +338,7 @@ func TestFileSetRestart(t *testing.T) {
 	waitForTick(t, p("b.log"))
 	appendTo(t, p("c.log"), "c2")
 	opt = setOptions(p("*.txt"), p("*.log"))
-	opt.Resume = &state
+	opt.Resume = state
 	s = followSet(t, sink, opt)
 	runSet(t, s)
 	<-s.CaughtUp()
@@ -393,9 +385,9 @@ func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
 			opt.File.FromBeginning = true
 			s := followSet(t, sink, opt)
 			if c.down { // as soon as it was up
-				state := s.State(sink.copied)
+				state := s.Catalogue(sink.counted())
 				must(t, s.Close())
-				opt.Resume = &state
+				opt.Resume = state
 			} else {
 				must(t, s.scan())
 			}
@@ -468,12 +460,12 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	stop := runSet(t, s)
 	sink.reach(t, 20)
 	stop()
-	state := s.State(sink.copied)
+	state := s.Catalogue(sink.counted())
 	must(t, os.Rename(a, a+"~"))
 	must(t, os.Rename(b, a))
 	must(t, os.Rename(a+"~", b))
 	appendTo(t, a, "more")
-	opt.Resume = &state
+	opt.Resume = state
 	s = followSet(t, sink, opt)
 	runSet(t, s)
 	<-s.CaughtUp()
@@ -487,10 +479,20 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	}
 }
 
-// lists reports whether the state knows how far a file has been read.
-func lists(s *SetState, id receiver.FileID) bool {
-	is := func(p receiver.FilePosition) bool { return p.ID == id }
-	return slices.ContainsFunc(s.Orphans, is) || slices.ContainsFunc(s.Files, func(f SavedFile) bool { return slices.ContainsFunc(f.State.Positions, is) })
+// listsAt reports whether a catalogue has a file, and everywhere at this position.
+func listsAt(c *Catalogue, at receiver.FilePosition) bool {
+	all := slices.Clone(c.Orphans)
+	for _, f := range c.Files {
+		all = append(all, f.Positions...)
+	}
+	listed := false
+	for _, p := range all {
+		if p.ID == at.ID && p != at {
+			return false
+		}
+		listed = listed || p.ID == at.ID
+	}
+	return listed
 }
 
 // A file that was let go, for it had not grown for a day, and then got another name that is followed, is read on under that.
@@ -508,6 +510,9 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		s := followSet(t, sink, opt)
 		stop := runSet(t, s)
 		sink.reach(t, 10)
+		counted := sink.counted()
+		appendTo(t, a, lines(10, 15)...)
+		sink.reach(t, 15)
 		must(t, os.Rename(a, b))
 		scans(t, s, 3)
 		m := s.member(a)
@@ -522,20 +527,13 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		id := info.id
 		appendTo(t, b, "more")
 		reach(t, "the line under the new name", func() bool {
-			state := s.State(func() func(string, receiver.FileID) (receiver.FilePosition, bool) {
-				if s.mu.TryLock() {
-					t.Error("files may change hands while the Sink's state is copied")
-					s.mu.Unlock()
-				}
-				return sink.counted
-			})
-			if !lists(&state, id) {
-				t.Errorf("a state has lost %q: %+v", b, state)
+			if c := s.Catalogue(counted); !listsAt(c, counted[id]) {
+				t.Errorf("a catalogue doesn't list %q as it is counted: %+v", b, c)
 			}
-			return len(sink.all()) >= 11
+			return len(sink.all()) >= 16
 		})
 		scans(t, s, 3)
-		sink.check(t, append(lines(0, 10), "more")...)
+		sink.check(t, append(lines(0, 15), "more")...)
 		if got := sink.of("b.log"); len(got) != 1 {
 			t.Errorf("b.log has %q", got)
 		}
@@ -629,7 +627,7 @@ func TestFileSetForgets(t *testing.T) {
 	if sink.scopes["b.log"] != 3 {
 		t.Errorf("scope %d, want 3", sink.scopes["b.log"])
 	}
-	state := s.State(sink.copied)
+	state := s.Catalogue(sink.counted())
 	if len(state.Files) != 1 || state.Sums[0].Rotations != 5 || len(state.Orphans) != 1 {
 		t.Errorf("state %+v", state)
 	}
@@ -709,7 +707,7 @@ func TestExpandPath(t *testing.T) {
 func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
 	sink := newSetSink()
-	var state *SetState
+	var state *Catalogue
 	var want []string
 	for i, path := range []string{a, b, a, b, a, b} {
 		line := fmt.Sprintf("line %d", i)
@@ -721,8 +719,8 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		stop := runSet(t, s)
 		sink.reach(t, len(want))
 		stop()
-		now := s.State(sink.copied)
-		state = &now
+		now := s.Catalogue(sink.counted())
+		state = now
 	}
 	sink.check(t, want...)
 	if len(state.Orphans) != 2 {

@@ -1,4 +1,4 @@
-package state
+package checkpoint
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// clean takes slashes off the path's end, behind which a symbolic link would be followed.
+// clean removes slashes at the path's end, which would make the system follow a symbolic link.
 func clean(path string) string {
 	if path == "" {
 		return "" // not the working directory
@@ -18,12 +18,12 @@ func clean(path string) string {
 	return filepath.Clean(path)
 }
 
-// openNoFollow opens a directory for reading.
+// openNoFollow opens a directory for reading, and no symbolic link.
 func openNoFollow(path string) (fd int, err error) {
 	return openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 }
 
-// describe says what the error of openNoFollow means, which systems don't agree upon.
+// describe explains an error of openNoFollow. Systems differ in the error for the same thing.
 func describe(path string, err error) error {
 	info, lerr := os.Lstat(path)
 	switch {
@@ -35,11 +35,12 @@ func describe(path string, err error) error {
 		to, _ := filepath.EvalSymlinks(path) // "" if it leads nowhere
 		return fmt.Errorf("is a symbolic link, which isn't followed (name what it leads to instead, %q)", to)
 	}
-	return fmt.Errorf("is no directory, mode %s (nothing is overwritten: move it away or choose another path)", info.Mode())
+	return fmt.Errorf("is no directory, mode %s (nothing is overwritten: move it away or choose another path)",
+		info.Mode())
 }
 
-// openDirectory opens the directory, which it makes if only that is missing, and makes sure that it is ours to write to. It syncs nothing: a
-// slow disk mustn't keep the caller waiting.
+// openDirectory opens the directory, makes it if only it is missing, and checks that it is ours to
+// write to. It syncs nothing, since a slow disk mustn't keep the caller waiting.
 func openDirectory(path string) (fd int, made bool, err error) {
 	fd, err = openNoFollow(path)
 	if errors.Is(err, unix.ENOENT) {
@@ -59,18 +60,21 @@ func openDirectory(path string) (fd int, made bool, err error) {
 	return fd, made, nil
 }
 
-// checkDirectory refuses a directory in which others may put a state of their own, as sshd refuses such key files, and one that can't be
-// written to. A group that may write is let in, unlike sshd's: Kubernetes gives a volume to its pod so (fsGroup).
+// checkDirectory refuses a directory in which others may put a state of their own, as sshd refuses
+// such key files, and one that can't be written to. Unlike sshd it accepts a group that may write:
+// that is how Kubernetes gives a volume to its pod (fsGroup).
 func checkDirectory(fd int) error {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return err
 	}
 	if st.Mode&0o002 != 0 {
-		return fmt.Errorf("everybody may write to it, mode %#o, and so forge the counters (chmod 0700)", uint32(st.Mode)&0o7777)
+		return fmt.Errorf("everybody may write to it, mode %#o, and so forge the counters (chmod 0700)",
+			uint32(st.Mode)&0o7777)
 	}
 	if user := os.Geteuid(); st.Uid != 0 && int(st.Uid) != user {
-		return fmt.Errorf("belongs to user %d, and this process is user %d (run as that user, or chown it to this one)", st.Uid, user)
+		return fmt.Errorf("belongs to user %d, and this process is user %d (run as that user, or chown it to this one)",
+			st.Uid, user)
 	}
 	err := retry(func() error { return unix.Faccessat(fd, ".", unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS) })
 	if err != nil {
@@ -79,7 +83,8 @@ func checkDirectory(fd int) error {
 	return nil
 }
 
-// syncParent makes the directory's own name durable. An earlier process may have made the directory and have been killed before this.
+// syncParent makes the directory's own name durable. An earlier process may have been killed
+// between making the directory and this.
 func syncParent(path string, made bool) error {
 	parent, err := openat(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if errors.Is(err, unix.EACCES) && !made {
@@ -96,11 +101,12 @@ func syncParent(path string, made bool) error {
 	return nil
 }
 
-// takeLock takes the lock of an open directory. The kernel gives it back when the process ends, however it ends. If held, a descriptor or
-// -1, has that very file locked, it is returned.
+// takeLock takes the lock of an open directory. The kernel releases it when the process ends,
+// however it ends. If the descriptor held, or -1, has that very file locked, takeLock returns it.
 //
-// It is open for reading, as far as that is enough: nobody can remount a file system read-only on which a file is open for writing. NFS
-// makes a byte-range lock of it, for which it must be writable, and says EBADF.
+// It opens the lock for reading if that is enough, since a file that is open for writing keeps a
+// file system from being remounted read-only. On NFS a lock needs a file open for writing; the
+// error is EBADF.
 func takeLock(dir, held int) (fd int, err error) {
 	for _, access := range []int{unix.O_RDONLY, unix.O_RDWR} {
 		fd, err = openat(dir, lockName, access|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
@@ -126,7 +132,8 @@ func takeLock(dir, held int) (fd int, err error) {
 	return -1, fmt.Errorf("%s: flock: %w (choose a directory on a local disk)", lockName, err)
 }
 
-// same is nil if the name, which lies in the directory at unless it is absolute, still is that of the open file.
+// same returns nil if the name, in the directory at unless it is absolute, still leads to the open
+// file.
 func same(at int, name string, fd int) error {
 	var held, there unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &held) }); err != nil {
@@ -141,8 +148,8 @@ func same(at int, name string, fd int) error {
 	return nil
 }
 
-// syncDirectory makes the names in the directory durable. It takes a new descriptor each time, since on one whose sync has failed the next
-// may report success for nothing.
+// syncDirectory makes the names in the directory durable. It opens a new descriptor each time:
+// after a failed sync, the next one on the same descriptor may report success for nothing.
 func syncDirectory(dir int) error {
 	fd, err := openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -152,7 +159,7 @@ func syncDirectory(dir int) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// remedy is what an operator can do about an error, in parentheses and behind a space, or nothing.
+// remedy returns what an operator can do about an error, as " (text)", or an empty string.
 func remedy(err error) string {
 	for _, r := range []struct {
 		err  error
@@ -160,9 +167,10 @@ func remedy(err error) string {
 	}{
 		{unix.ENOSPC, "the disk is full, or out of inodes: free some space"},
 		{unix.EDQUOT, fmt.Sprintf("the disk quota of user %d is used up: raise it or free some space", os.Geteuid())},
-		{unix.EROFS, "the file system is read-only: mount it read-write; after a disk error the kernel makes it read-only itself, and its log says so"},
-		{unix.EACCES, fmt.Sprintf("user %d may not: chown the directory and what is in it to that user, or have systemd make it by StateDirectory=",
-			os.Geteuid())},
+		{unix.EROFS, "the file system is read-only: mount it read-write; after a disk error the kernel makes it " +
+			"read-only itself, and its log says so"},
+		{unix.EACCES, fmt.Sprintf("user %d may not: chown the directory and what is in it to that user, or have "+
+			"systemd make it by StateDirectory=", os.Geteuid())},
 		{unix.EPERM, "the system forbids it: see lsattr, and the sandbox that the process is in"},
 		{unix.EIO, "the disk failed: see the kernel's log"},
 		{unix.EINVAL, "this file system can't do that: choose a directory on a local disk"},
@@ -178,8 +186,8 @@ func remedy(err error) string {
 	return ""
 }
 
-// isSymlink reports whether O_NOFOLLOW made opening fail.
-func isSymlink(err error) bool { return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) } // the latter is FreeBSD's
+// isSymlink reports whether O_NOFOLLOW made opening fail, with EMLINK on FreeBSD.
+func isSymlink(err error) bool { return errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) }
 
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	err = retry(func() error {
@@ -189,7 +197,7 @@ func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
-// retry repeats a call that a signal has interrupted, as it happens on network file systems.
+// retry repeats a call that a signal has interrupted, which happens on network file systems.
 func retry(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {

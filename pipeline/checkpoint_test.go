@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
@@ -19,13 +20,13 @@ import (
 )
 
 // again returns a pipeline that goes on from a State.
-func again(t testing.TB, st *State, c Config) *Pipeline {
+func again(t testing.TB, st *Checkpoint, c Config) *Pipeline {
 	t.Helper()
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.State, err = DecodeState(b); err != nil {
+	if c.Checkpoint, err = Decode(b); err != nil {
 		t.Fatal(err)
 	}
 	return newPipeline(t, c)
@@ -48,7 +49,7 @@ func TestASessionGoesOnAfterDowntime(t *testing.T) {
 				p := newPipeline(t, Config{})
 				p.Deliver(src, slabOf(strings.Split(aPull, "\n")...))
 				time.Sleep(10 * time.Second)
-				_, st := p.Save()
+				_, st := p.Save(nil)
 				st.Saved += int64(x.saved)
 				time.Sleep(time.Hour)
 				p = again(t, st, Config{})
@@ -88,11 +89,11 @@ func TestNoCounterFallsWithAnotherConfig(t *testing.T) {
 		}
 		before := gathered(t, p)
 		c := s.config()
-		b, err := func() ([]byte, error) { _, st := p.Save(); return st.Encode() }()
+		b, err := func() ([]byte, error) { _, st := p.Save(nil); return st.Encode() }()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.State, err = DecodeState(b); err != nil {
+		if c.Checkpoint, err = Decode(b); err != nil {
 			t.Fatal(err)
 		}
 		n, err := New(c)
@@ -125,7 +126,7 @@ func position(inode uint64, offset int64) *receiver.FilePosition {
 	return p
 }
 
-// A State has the positions that its counts came with, though the file has been read on since.
+// A Checkpoint has the positions that its counts came with, though the file has been read on since.
 func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 	p, a, b := newPipeline(t, Config{}), fileSource(), &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}}
 	deliver := func(src *receiver.Source, at *receiver.FilePosition) {
@@ -134,37 +135,34 @@ func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 		p.Deliver(src, s)
 	}
 	deliver(a, position(1, 10))
-	deliver(b, position(1, 11))
+	deliver(b, position(4, 11))
 	at := position(2, 20)
 	deliver(a, at)
 	at.Offset = 1 << 40 // the reader's own, which it changes
-	snap, st := p.Save()
+	snap, st := p.Save(nil)
 	deliver(a, position(1, 30))
 	deliver(a, position(3, 40))
 	if snap.Received() != 3 {
 		t.Errorf("received %d, want 3", snap.Received())
 	}
-	for _, x := range []struct {
-		src  *receiver.Source
-		want *receiver.FilePosition
-	}{{a, position(1, 10)}, {a, position(2, 20)}, {b, position(1, 11)}} {
-		if got, ok := st.Position(x.src.Name, x.want.ID); !ok || got != *x.want {
-			t.Errorf("%s, inode %d: offset %d (%v), want %d", x.src.Name, x.want.ID.Inode, got.Offset, ok, x.want.Offset)
+	for _, want := range []*receiver.FilePosition{position(1, 10), position(2, 20), position(4, 11)} {
+		if got, ok := st.Counted()[want.ID]; !ok || got != *want {
+			t.Errorf("inode %d: offset %d (%v), want %d", want.ID.Inode, got.Offset, ok, want.Offset)
 		}
 	}
-	if _, ok := st.Position(a.Name, position(3, 0).ID); ok {
-		t.Error("the State knows what came after it")
+	if _, ok := st.Counted()[position(3, 0).ID]; ok {
+		t.Error("the Checkpoint knows what came after it")
 	}
-	// Its File knows inode 1 alone. Inode 3 has come since, and stays.
-	p.Forget(st, map[string][]receiver.FilePosition{a.Name: {*position(1, 10)}, b.Name: {*position(1, 11)}})
-	_, st = p.Save()
-	for inode, want := range []bool{1: true, 2: false, 3: true} {
-		if _, ok := st.Position(a.Name, position(uint64(inode), 0).ID); ok != want {
+	// The follower knows inodes 1 and 4 alone. Inode 3 has come since, and stays.
+	known := &follow.Catalogue{Files: []follow.SavedFile{
+		{FileRecord: follow.FileRecord{Positions: []receiver.FilePosition{*position(1, 10)}}},
+		{FileRecord: follow.FileRecord{Positions: []receiver.FilePosition{*position(4, 11)}}},
+	}}
+	_, st = p.Save(known)
+	for inode, want := range map[uint64]bool{1: true, 2: false, 3: true, 4: true} {
+		if _, ok := st.Counted()[position(inode, 0).ID]; ok != want {
 			t.Errorf("inode %d: known %v, want %v", inode, ok, want)
 		}
-	}
-	if _, ok := st.Position(b.Name, position(1, 0).ID); !ok {
-		t.Error("the other file's position is forgotten, too")
 	}
 }
 
@@ -175,8 +173,8 @@ func TestPositionsWithoutAState(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Deliver(fileSource(), &receiver.Slab{Position: position(1, 10)})
-	if _, st := p.Save(); len(st.Files) != 0 {
-		t.Errorf("kept: %+v", st.Files)
+	if _, st := p.Save(nil); len(st.Counted()) != 0 {
+		t.Errorf("kept: %+v", st.Counted())
 	}
 }
 
@@ -189,12 +187,12 @@ func TestPositionsAreBounded(t *testing.T) {
 			p.Deliver(fileSource(), s)
 		}
 	}
-	_, st := p.Save()
-	if n := len(st.Files[fileSource().Name]); n != maxDelivered {
+	_, st := p.Save(nil)
+	if n := len(st.Counted()); n != maxDelivered {
 		t.Errorf("%d positions, want %d", n, maxDelivered)
 	}
 	for inode, want := range map[uint64]bool{0: true, 1: false, 100: false, 102: true, maxDelivered + 99: true} {
-		if _, ok := st.Position(fileSource().Name, position(inode, 0).ID); ok != want {
+		if _, ok := st.Counted()[position(inode, 0).ID]; ok != want {
 			t.Errorf("inode %d: known %v, want %v", inode, ok, want)
 		}
 	}
@@ -209,22 +207,59 @@ func TestNotingAPositionAllocatesNothing(t *testing.T) {
 	}
 }
 
-func followedState() follow.SetState {
-	return follow.SetState{Files: []follow.SavedFile{
-		{Path: "/var/log/rsyncd.log", Scope: 1, State: follow.FileState{Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
-			Gaps: map[string]uint64{"truncated": 5, "unread": 0}}},
-		{Path: "/x\xff", Scope: 2, State: follow.FileState{Gaps: map[string]uint64{}}},
+func catalogue() follow.Catalogue {
+	c := follow.Catalogue{Files: []follow.SavedFile{
+		{Path: "/var/log/rsyncd.log", Scope: 1, FileRecord: follow.FileRecord{
+			Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
+		}},
+		{Path: "/x\xff", Scope: 2},
 	}}
+	c.Files[0].Gaps[follow.GapTruncated] = 5
+	return c
 }
 
-func TestFollowedFilesAreEncoded(t *testing.T) {
-	_, st := newPipeline(t, Config{}).Save()
-	st.Followed = followedState()
+// fill gives every field below v a value of its own that isn't zero.
+func fill(v reflect.Value, next *uint64) {
+	*next++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), next)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 3, 3))
+		for i := range v.Len() {
+			fill(v.Index(i), next)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), next)
+		}
+	case reflect.String:
+		v.SetString(string(rune('a' + *next%26)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint8:
+		v.SetUint(1 + *next%255)
+	case reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		v.SetUint(*next)
+	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(*next))
+	default:
+		panic("nothing to fill a " + v.Type().String() + " with")
+	}
+}
+
+// Whatever the follower keeps of a file comes back: a field that isn't encoded would be zero.
+func TestEveryFieldOfAFollowedFileIsKept(t *testing.T) {
+	_, st := newPipeline(t, Config{}).Save(nil)
+	next := uint64(0)
+	fill(reflect.ValueOf(&st.Followed).Elem(), &next)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := DecodeState(b)
+	got, err := Decode(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,80 +268,58 @@ func TestFollowedFilesAreEncoded(t *testing.T) {
 	}
 }
 
-// No prefix of a state is one, nor what has more behind it, nor another version's.
+// No prefix of a state is one, nor what has more behind it, nor another version's. Nothing makes Decode or New panic.
 func TestWhatIsNoState(t *testing.T) {
 	p := newPipeline(t, Config{})
 	p.Deliver(&receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, slabOf(strings.Split(aPull, "\n")...))
-	_, st := p.Save()
-	st.Followed = followedState()
+	_, st := p.Save(nil)
+	st.Followed = catalogue()
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeState(append(b[:len(b):len(b)], 0)); !errors.Is(err, ErrState) {
+	if _, err := Decode(append(b[:len(b):len(b)], 0)); !errors.Is(err, ErrCheckpoint) {
 		t.Errorf("a byte more: %v", err)
 	}
 	for n := 0; n < len(b); n += 1 + len(b)/500 {
-		if _, err := DecodeState(b[:n]); !errors.Is(err, ErrState) {
+		if _, err := Decode(b[:n]); !errors.Is(err, ErrCheckpoint) {
 			t.Fatalf("%d of %d bytes: %v", n, len(b), err)
 		}
-	}
-	st.Sessions.Sessions[0].Phase = 99
-	if p, err := New(Config{LogFormat: defaultFormat, State: st, Limits: rsynclog.DefaultLimits()}); p != nil || !errors.Is(err, ErrState) {
-		t.Errorf("a session of an unknown phase: %v", err)
-	}
-	_, st = newPipeline(t, Config{}).Save()
-	st.Books.Series = -1
-	if p, err := New(Config{LogFormat: defaultFormat, State: st, Limits: rsynclog.DefaultLimits()}); p != nil || !errors.Is(err, ErrState) {
-		t.Errorf("books of a negative weight: %v", err)
-	}
-}
-
-// FuzzDecodeState: nothing makes decoding or restoring panic, nor take memory out of proportion; and what is taken can be shown.
-func FuzzDecodeState(f *testing.F) {
-	p := newPipeline(f, Config{Modules: []string{"data"}})
-	p.Local()
-	udp := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
-	p.Deliver(udp, slabOf(strings.Split(aPull, "\n")...))
-	for _, followed := range []follow.SetState{{}, followedState()} {
-		_, st := p.Save()
-		st.Followed = followed
-		b, err := st.Encode()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-		f.Add(b[:len(b)/2])
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		st, err := DecodeState(b)
-		runtime.ReadMemStats(&after)
-		if most := uint64(64<<20 + 4096*len(b)); after.TotalAlloc-before.TotalAlloc > most {
-			t.Fatalf("%d bytes allocated for %d, want at most %d", after.TotalAlloc-before.TotalAlloc, len(b), most)
-		}
-		if err != nil {
-			if !errors.Is(err, ErrState) {
-				t.Fatalf("not an ErrState: %v", err)
+		damaged := slices.Clone(b)
+		damaged[n] ^= 0x55
+		if st, err := Decode(damaged); err == nil {
+			_, err = New(Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()})
+			if err != nil && !errors.Is(err, ErrCheckpoint) {
+				t.Fatalf("byte %d is damaged: %v", n, err)
 			}
-			return
 		}
-		n, err := New(Config{LogFormat: defaultFormat, Tags: []string{"*"}, MaxSeries: 1000, Limits: rsynclog.DefaultLimits(), State: st})
+	}
+	later, err := checkpoint.Encode(format+1, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Decode(later); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), "format 3") {
+		t.Errorf("a later format: %v", err)
+	}
+	for name, spoil := range map[string]func(*Checkpoint){
+		"a session of an unknown phase": func(st *Checkpoint) { st.Sessions.Sessions[0].Phase = 99 },
+		"talkers of no host":            func(st *Checkpoint) { st.Sessions.Talkers[0].Origin = 99 },
+		"other buckets":                 func(st *Checkpoint) { st.Books.Buckets = nil },
+	} {
+		st, err := Decode(b)
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		n.Deliver(udp, slabOf(strings.Split(aPull, "\n")...))
-		exposition(t, n)
-		if _, err := DecodeState(mustEncode(t, n)); err != nil {
-			t.Fatalf("what was restored can't be saved and read: %v", err)
+		spoil(st)
+		if p, err := New(Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()}); p != nil || !errors.Is(err, ErrCheckpoint) {
+			t.Errorf("%s: %v", name, err)
 		}
-	})
+	}
 }
 
 func mustEncode(t testing.TB, p *Pipeline) []byte {
 	t.Helper()
-	_, st := p.Save()
+	_, st := p.Save(nil)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -340,9 +353,15 @@ func filled(t testing.TB) *Pipeline {
 // FAULTS.md D9. Sessions are beside it: they come to about 2 MiB more where the table is full.
 func TestSizeAtTheCap(t *testing.T) {
 	p := filled(t)
-	_, st := p.Save()
-	if st.Books.Series < 9900 || len(st.Sessions.Sessions) != 32768 {
-		t.Fatalf("a weight of %d series and %d sessions: not full", st.Books.Series, len(st.Sessions.Sessions))
+	_, st := p.Save(nil)
+	overflow := 0.0
+	for name, n := range gathered(t, p) {
+		if strings.HasPrefix(name, "rsyncd_exporter_label_overflow_total") {
+			overflow += n
+		}
+	}
+	if overflow == 0 || len(st.Sessions.Sessions) != 32768 {
+		t.Fatalf("%v labels overflow and there are %d sessions: not full", overflow, len(st.Sessions.Sessions))
 	}
 	whole, err := st.Encode()
 	if err != nil {
@@ -370,7 +389,7 @@ func BenchmarkSave(b *testing.B) {
 			b.StartTimer()
 			p.tick(p.clock.now())
 			p.store.Snapshot(p.sessions, p.clock.behind())
-			p.sessions.State(p.clock.now(), room)
+			p.sessions.Record(p.clock.now(), room)
 		}
 	})
 	b.Run("snapshot alone", func(b *testing.B) {
@@ -379,11 +398,11 @@ func BenchmarkSave(b *testing.B) {
 			p.Snapshot()
 		}
 	})
-	var st *State
+	var st *Checkpoint
 	b.Run("whole", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, st = p.Save()
+			_, st = p.Save(nil)
 		}
 	})
 	var payload []byte
@@ -397,7 +416,7 @@ func BenchmarkSave(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := DecodeState(payload); err != nil {
+			if _, err := Decode(payload); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -1,4 +1,4 @@
-package state
+package checkpoint
 
 import (
 	"bytes"
@@ -26,8 +26,9 @@ type Saved struct {
 	Payload  []byte    // the caller's
 	Sequence uint64    // which attempt to save this was, over all processes; from 1
 	At       time.Time // when that was, by the wall clock, which may have been wrong
-	// Damaged has an error for each copy that isn't used though one is expected: it is missing, not valid, or not of one mind with the one
-	// that is used. None of this makes the payload doubtful; the next Save mends it.
+	// Damaged has an error for each copy that isn't used though one is expected: it is missing, not
+	// valid, or not of one mind with the one that is used. None of this makes the payload doubtful;
+	// the next Save mends it.
 	Damaged []error
 }
 
@@ -41,9 +42,10 @@ type Dir struct {
 	unsynced, made bool // the directory's own name may not be durable, and whether this process has made it
 }
 
-// Open opens the directory for this process alone; when another one has it open the error wraps ErrLocked. If the directory is missing, and
-// its parent isn't, it is made, for its owner only. An error if it is a symbolic link, if everybody may write to it, if it belongs to another
-// user than root or the process's, or if it can't be written to.
+// Open opens the directory for this process alone. If another process has it open, the error wraps
+// ErrLocked. Open makes a missing directory, for its owner only, but not its parent. It refuses a
+// symbolic link, a directory that everybody may write to, one of a user other than root or the
+// process's, and one that can't be written to.
 func Open(dir string) (*Dir, error) {
 	d := &Dir{path: clean(dir), dir: -1, lock: -1}
 	if err := d.open(); err != nil {
@@ -52,7 +54,7 @@ func Open(dir string) (*Dir, error) {
 	return d, nil
 }
 
-// open opens what the path names now; what was open before stays open if it fails.
+// open opens what the path names now. If it fails, what was open before stays open.
 func (d *Dir) open() error {
 	dir, made, err := openDirectory(d.path)
 	d.made = d.made || made
@@ -91,9 +93,11 @@ func (d *Dir) Close() error {
 	return nil
 }
 
-// Load returns the newest valid copy. It is called before the first Save, which goes on from the sequence number found. What it returns may
-// not be durable; it may be shown after the next Save or Settle only. The error wraps ErrNone if there is no copy, and ErrUntrusted and every reason if
-// there is none that is valid, when SetAside helps. With any other error the copies may be good, and can't be read.
+// Load returns the newest valid copy. The caller calls it before the first Save, which goes on from
+// the sequence number found. What it returns may not be durable: only after the next Save or Settle
+// may it be shown. The error wraps ErrNone if there is no copy. It wraps ErrUntrusted and every
+// reason if no copy is valid; then SetAside helps. With any other error the copies can't be read
+// and may be good.
 func (d *Dir) Load() (Saved, error) {
 	copies := readCopies(d.dir)
 	a, b := &copies[0], &copies[1]
@@ -123,15 +127,16 @@ func (d *Dir) Load() (Saved, error) {
 	case other.Err != nil:
 		s.Damaged = append(s.Damaged, d.wrap(other.Err))
 	case other.Sequence == best.Sequence && !bytes.Equal(other.Payload, best.Payload):
-		// No Save does this; one of them was put there. An interrupted Save has the newer one in the first copy.
-		s.Damaged = append(s.Damaged, d.wrap(fmt.Errorf("%s: differs from %s and has the same sequence number, %d: has it been restored from a backup?",
-			other.Name, best.Name, best.Sequence)))
+		// No Save does this; one of them was put there. An interrupted Save has the newer one in
+		// the first copy.
+		s.Damaged = append(s.Damaged, d.wrap(fmt.Errorf("%s: differs from %s and has the same sequence number, %d: "+
+			"has it been restored from a backup?", other.Name, best.Name, best.Sequence)))
 	}
 	return s, nil
 }
 
-// Settle makes the names of the copies that Load has found durable, so that its payload may be shown though no Save succeeds. It blocks as
-// long as the disk takes.
+// Settle makes the names of the copies durable that Load has found. Then its payload may be shown
+// even if no Save succeeds. It blocks as long as the disk takes.
 func (d *Dir) Settle() error {
 	if err := d.syncName(); err != nil {
 		return d.wrap(err)
@@ -154,8 +159,8 @@ func (d *Dir) syncName() error {
 	return nil
 }
 
-// SetAside renames the copies to state.a.aside and state.b.aside, for people to look at, over what was set aside before. After that there
-// is none. A power cut may bring them back, until Settle or Save.
+// SetAside renames the copies to state.a.aside and state.b.aside, for people to look at, over what
+// was set aside before. Until Settle or Save, a power cut may bring them back.
 func (d *Dir) SetAside() error {
 	for _, name := range copyNames {
 		err := retry(func() error { return unix.Renameat(d.dir, name, d.dir, name+aside) })
@@ -166,9 +171,10 @@ func (d *Dir) SetAside() error {
 	return nil
 }
 
-// Save makes the payload, at most MaxPayload bytes, durable in both copies; only when it has returned nil may the payload be shown. After an
-// error the copies hold this payload or what they held before, one whole or the other, and the next Save tries everything again. It blocks as
-// long as the disk takes. A directory that was removed or replaced is made or opened anew.
+// Save makes the payload, at most MaxPayload bytes, durable in both copies. Only after it has
+// returned nil may the payload be shown. After an error each copy holds this payload or what it
+// held before, whole, and the next Save tries everything again. It blocks as long as the disk
+// takes. If the directory was removed or replaced, Save makes or opens it anew.
 func (d *Dir) Save(payload []byte) error {
 	switch {
 	case !d.loaded:
@@ -182,7 +188,8 @@ func (d *Dir) Save(payload []byte) error {
 		}
 	}
 	if d.sequence == math.MaxUint64 {
-		return d.wrap(errors.New("the sequence numbers are used up, which no number of saves does (remove the copies and start again)"))
+		return d.wrap(errors.New("the sequence numbers are used up, which no number of saves does " +
+			"(remove the copies and start again)"))
 	}
 	d.sequence++
 	head := header(d.sequence, time.Now(), payload)
@@ -195,12 +202,13 @@ func (d *Dir) Save(payload []byte) error {
 		return err
 	}
 	if err := d.gone(); err != nil {
-		return d.wrap(fmt.Errorf("was removed or replaced while the state was saved: %w (the next save opens it anew)", err))
+		return d.wrap(fmt.Errorf("was removed or replaced while the state was saved: %w (the next save opens it anew)",
+			err))
 	}
 	return nil
 }
 
-// gone says why the directory that is open, or the lock that is held, isn't what the path names any more.
+// gone returns why the path no longer names the open directory, or the lock that is held; or nil.
 func (d *Dir) gone() error {
 	if err := same(unix.AT_FDCWD, d.path, d.dir); err != nil {
 		return err
@@ -211,7 +219,8 @@ func (d *Dir) gone() error {
 	return nil
 }
 
-// reopen opens the directory that has taken the place of the one that is open. What is in it is overwritten: this process knows better.
+// reopen opens the directory that has taken the place of the open one. The next Save overwrites
+// what it holds, since this process knows better.
 func (d *Dir) reopen() error {
 	if err := d.open(); err != nil {
 		return err
@@ -224,7 +233,7 @@ func (d *Dir) reopen() error {
 	return nil
 }
 
-// replace puts a new file in the place of one copy.
+// replace replaces one copy by a new file.
 func (d *Dir) replace(name string, header, payload []byte) (err error) {
 	step := func(what string, err error) error {
 		return fmt.Errorf("%s: %s %s: %w%s", name, what, tmpName, err, remedy(err))
@@ -258,7 +267,7 @@ func (d *Dir) replace(name string, header, payload []byte) (err error) {
 	return nil
 }
 
-// fill writes a file, syncs and closes it, and says what it was about when that failed.
+// fill writes, syncs and closes a file. what names the step that failed.
 func fill(f *os.File, header, payload []byte) (what string, err error) {
 	what = "writing"
 	if _, err = f.Write(header); err == nil {
@@ -273,5 +282,5 @@ func fill(f *os.File, header, payload []byte) (what string, err error) {
 	return what, err
 }
 
-// wrap says which directory an error is about.
+// wrap adds to an error which directory it is about.
 func (d *Dir) wrap(err error) error { return fmt.Errorf("state directory %q: %w", d.path, err) }

@@ -1,4 +1,4 @@
-package state
+package checkpoint
 
 import (
 	"errors"
@@ -34,8 +34,8 @@ type Copy struct {
 	At       time.Time // when it was saved, by the wall clock
 }
 
-// Look returns both copies in the directory, for people to read. It changes nothing, and whether a process has the directory open doesn't
-// matter. Where the directory can't be read, each Copy says why.
+// Look returns both copies in the directory, for people to read. It changes nothing and works while
+// a process has the directory open. If the directory can't be read, each Copy says why.
 func Look(dir string) []Copy {
 	fd, err := openNoFollow(clean(dir))
 	if err != nil {
@@ -47,7 +47,8 @@ func Look(dir string) []Copy {
 	return copies[:]
 }
 
-// Aside reports whether the directory holds copies that SetAside has renamed. If it holds no others, nothing has been saved since.
+// Aside reports whether the directory holds copies that SetAside has renamed. If it holds no other
+// copies, nothing has been saved since.
 func Aside(dir string) bool {
 	for _, name := range copyNames {
 		if _, err := os.Lstat(filepath.Join(dir, name+aside)); err == nil {
@@ -67,7 +68,7 @@ func readCopies(dir int) (copies [2]Copy) {
 	return copies
 }
 
-// read reads the copy of that name.
+// read reads the copy c.Name.
 func (c *Copy) read(dir int) error {
 	// Should it be a fifo, opening mustn't wait for a writer.
 	fd, err := openat(dir, c.Name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
@@ -96,7 +97,8 @@ func (c *Copy) read(dir int) error {
 	return c.decode(content)
 }
 
-// passing reports whether an error says nothing about a file's content, which another attempt, or one with other permissions, may read.
+// passing reports whether an error says nothing about a file's content: another attempt, or one
+// with other permissions, may read it.
 func passing(err error) bool {
 	for _, e := range []error{unix.EACCES, unix.EPERM, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
 		if errors.Is(err, e) {

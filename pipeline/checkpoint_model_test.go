@@ -73,12 +73,12 @@ func difference(got, want string) string {
 // since that counts what has ended by then.
 func restarted(t *testing.T, p *Pipeline, c Config) *Pipeline {
 	t.Helper()
-	_, st := p.Save()
+	_, st := p.Save(nil)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.State, err = DecodeState(b); err != nil {
+	if c.Checkpoint, err = Decode(b); err != nil {
 		t.Fatal(err)
 	}
 	n, err := New(c)
@@ -211,7 +211,7 @@ func TestRestartsChangeNothing(t *testing.T) {
 			local := r.IntN(2) == 0
 			begin := func(p *Pipeline) {
 				if local {
-					p.Local()
+					p.AddLocalHost()
 				}
 				for _, src := range s.sources {
 					p.Input(src.Input)
@@ -231,7 +231,7 @@ func TestRestartsChangeNothing(t *testing.T) {
 				}
 				if r.IntN(every) == 0 {
 					restarts++
-					x.Save()
+					x.Save(nil)
 					y = restarted(t, y, c)
 					begin(y)
 					// what was logged meanwhile to the files has been read: nothing

@@ -1,4 +1,4 @@
-package state
+package checkpoint
 
 import (
 	"cmp"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check returns why Open or Load would refuse the directory now, or nil; ErrLocked is wrapped where another process
-// has it open. It makes and changes nothing. Where no process has the lock, it is held for a moment, shared with
-// other checks.
+// Check returns why Open or Load would refuse the directory now, or nil. The error wraps ErrLocked
+// if another process has it open. Check changes nothing. For a moment it holds the lock, shared
+// with other checks.
 func Check(dir string) error {
 	d := &Dir{path: clean(dir), dir: -1, lock: -1}
 	if err := d.check(); err != nil {
@@ -47,7 +47,7 @@ func (d *Dir) check() error {
 	return checkLock(fd)
 }
 
-// checkLock is nil if takeLock could take the lock.
+// checkLock returns nil if takeLock could take the lock.
 func checkLock(dir int) error {
 	fd, err := openat(dir, lockName, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	switch {
