@@ -73,6 +73,7 @@ func (t *Sessions) inside(o *Origin, s *Session, p Process, at int64, ev *Event)
 		return believed
 	}
 	if parent := t.parentOf(o, p.PID, ev); parent != nil {
+		o.stirred = true
 		return t.line(parent, at, ev)
 	}
 	return t.unseen(o, p, at, ev)
@@ -224,7 +225,8 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		if !small(ev) {
 			return false
 		}
-		c.fillTransfer(ev, NoDirection.narrow(ev).only())
+		c.Kind, c.Op = FileMoved, NoDirection.narrow(ev).only()
+		c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
 	case Start, Summary:
 		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
 		// ends with the line.
@@ -276,6 +278,7 @@ func (k Kind) isClients() bool {
 
 // line handles a line within a session that is known.
 func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
+	s.dropFront()
 	if !s.Talks && ev.Kind.isClients() {
 		t.letTalk(s) // also where "rsync on" was lost
 	}
@@ -369,7 +372,6 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	if ops == 0 || !s.fits(ev) {
 		return false
 	}
-	s.Moved = true
 	if s.Phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
@@ -382,11 +384,26 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 		}
 	}
 	t.confirm(s, ev)
-	t.move(s, s.Phase, at) // while it settles, this puts its end off
-	c := Change{Origin: s.Origin, Session: s, N: times(ev)}
-	c.fillTransfer(ev, op)
-	t.emit(c)
+	n := times(ev)
+	t.fileMoved(s, at, op, n, ev.Length*n, ev.Wire*n)
 	return true
+}
+
+// fileMoved counts n files of a session, and their bytes. Files of one session that are counted in one go are one change.
+func (t *Sessions) fileMoved(s *Session, at int64, op Op, n, length, wire uint64) {
+	s.Moved = true
+	s.Length += length
+	s.Wire += wire
+	t.move(s, s.Phase, at) // while it settles, this puts its end off
+	if last := len(t.changes) - 1; last >= 0 {
+		if c := &t.changes[last]; c.Session == s && c.Kind == FileMoved && c.Op == op {
+			c.N += n
+			c.Length += length
+			c.Wire += wire
+			return
+		}
+	}
+	t.emit(Change{Kind: FileMoved, Origin: s.Origin, Session: s, N: n, Op: op, Length: length, Wire: wire})
 }
 
 // narrow returns what a transfer line can have done in a session of this direction. It is empty for
@@ -409,23 +426,13 @@ func (d Direction) narrow(ev *Event) OpSet {
 }
 
 // fits says whether a transfer line can be the session's own: the client's address where the format
-// has it, and its size, which it then adds to the session's.
+// has it, and its size.
 func (s *Session) fits(ev *Event) bool {
 	if ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr) {
 		return false
 	}
 	// A session moves no more than it may sum up.
-	if !small(ev) || s.Length+ev.Length*times(ev) > maxBytes || s.Wire+ev.Wire*times(ev) > maxBytes {
-		return false
-	}
-	s.Length += ev.Length * times(ev)
-	s.Wire += ev.Wire * times(ev)
-	return true
-}
-
-func (c *Change) fillTransfer(ev *Event, op Op) {
-	c.Kind, c.Op = FileMoved, op
-	c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
+	return small(ev) && s.Length+ev.Length*times(ev) <= maxBytes && s.Wire+ev.Wire*times(ev) <= maxBytes
 }
 
 // summary takes "sent … received …"; the last one of a session counts.

@@ -61,6 +61,8 @@ type Session struct {
 	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change; see also Restored.
 	Cookie any
 
+	front *Front // of its next transfer line; nil: not known
+
 	prev, next   *Session // of its phase in its origin, in the order of its last lines
 	older, newer *Session // of its phase in all origins, in the order in which they came into it
 }

@@ -18,6 +18,8 @@ type Origin struct {
 
 	id      uint32 // of no other origin, ever
 	tracked bool
+	gone    bool  // Sessions has let go of it
+	stirred bool  // its sessions may stand in another order than orphan takes for granted
 	due     int64 // no session of it is over before
 	lists   [numPhases]sessionList
 }
@@ -68,10 +70,19 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 	return o
 }
 
+// Tracked says whether its sessions are followed: it isn't the one that stands for the hosts beyond the limit.
+func (o *Origin) Tracked() bool { return o.tracked }
+
+// Gone says whether it was let go of: the same host has another one now, or none.
+func (o *Origin) Gone() bool { return o.gone }
+
+// Heard notes that a message of the origin arrived, as Sessions.Origin does.
+func (o *Origin) Heard(at int64) { o.Arrived = max(o.Arrived, at) }
+
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
-		Host: Label([]byte(key.host)), id: t.ids, tracked: true, due: math.MaxInt64,
+		Host: Label([]byte(key.host)), id: t.ids, tracked: true, stirred: true, due: math.MaxInt64,
 		OriginRecord: OriginRecord{Scope: key.scope, Addr: key.addr, Container: key.container, Raw: key.host},
 	}
 	t.origins[key] = o
@@ -100,6 +111,7 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 			t.drop(s)
 		}
 	}
+	oldest.gone = true
 	t.names -= len(oldest.Modules)
 	delete(t.origins, originKey{oldest.Scope, oldest.Raw, oldest.Container, oldest.Addr})
 	t.inOrder = slices.DeleteFunc(t.inOrder, func(o *Origin) bool { return o == oldest })

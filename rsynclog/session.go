@@ -61,6 +61,8 @@ type Sessions struct {
 	entries  uint64 // into phases, so far
 	talkers  talkers
 	changes  []Change
+	fronts   [frontSlots]Front
+	pending  bool  // changes are Again's
 	names    int   // in the origins' modules
 	stamp    int64 // of the record that is being applied, corrected; 0: none
 	waited   bool  // whether that is its time
@@ -138,6 +140,7 @@ func (t *Sessions) emit(c Change) { t.changes = append(t.changes, c) }
 func (t *Sessions) reset() {
 	clear(t.changes)
 	t.changes = t.changes[:0]
+	t.pending = false
 }
 
 // open begins a session of a process and makes room for it. It returns nil if there is no room for a client that only
@@ -191,6 +194,7 @@ func (t *Sessions) unlist(s *Session) {
 
 // drop forgets a session.
 func (t *Sessions) drop(s *Session) {
+	s.dropFront()
 	t.unlink(s)
 	key := keyOf(s.Origin, s.PID)
 	if t.table[key] == s {
@@ -229,6 +233,7 @@ func (t *Sessions) end(s *Session, at int64) {
 	if s.over() {
 		return
 	}
+	s.dropFront()
 	t.settleModule(s)
 	if s.mayTalk() {
 		s.Talks = true
