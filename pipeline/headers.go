@@ -10,12 +10,12 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// headers remembers the headers of rsyncd's messages. The next message nearly always has the header of one before, but for
-// the stamp's digits and the pid: then its origin is known, and it is rsyncd's, without reading it again. What a header
-// means is learned from the dialect only.
+// headers remembers the headers of rsyncd's messages. The next message nearly always has the header
+// of one before, but for the stamp's digits and the pid: then its origin is known, and it is
+// rsyncd's, without reading it again. What a header means is learned from the dialect only.
 //
-// Its table has a slot for each hash of a host and a tag. A slot keeps its header while that is in use: hosts that share
-// one would relearn it at each message, which costs more than it saves.
+// Its table has a slot for each hash of a host and a tag. A slot keeps its header while that is in
+// use: hosts that share one would relearn it at each message, which costs more than it saves.
 type headers struct {
 	off  bool // nothing is remembered
 	seed maphash.Seed
@@ -28,7 +28,8 @@ const (
 	maxFront    = 160 // bytes of a header up to the pid
 	maxTail     = 40  // bytes of a header behind the pid
 	maxMemoPID  = 9   // digits, which always fit into an int32
-	// relearnAfter is how many messages in a row a header must miss before another one takes its slot.
+	// relearnAfter is how many messages in a row a header must miss before another one takes its
+	// slot.
 	relearnAfter = 16
 )
 
@@ -52,23 +53,25 @@ type header struct {
 // A span is the place of something in a message.
 type span struct{ from, to int }
 
-// A layout is where things stand in a message, if its header has one of the forms that are remembered:
+// A layout is where things stand in a message, if its header has one of the forms that are
+// remembered:
 //
 //	<30>Nov 23 18:40:52 host rsyncd[505]: text
 //	<30>2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text
 //	<30>1 2026-11-23T18:40:52.123456+00:00 host rsyncd 505 - - text
 //	2026/11/23 18:40:52 [505] text
 //
-// each also without a priority, a fraction, a zone or a host, where the dialect allows that. Digits of these stamps may be
-// any others, and the dialect reads the rest in the same way.
+// each also without a priority, a fraction, a zone or a host, where the dialect allows that. Digits
+// of these stamps may be any others, and the dialect reads the rest in the same way.
 type layout struct {
 	stamp span
 	pid   int // where it begins
 	hash  int // where the part begins that tells headers apart; it ends at the pid
 }
 
-// layoutOf returns the places, false if the message has another form. It looks at as few bytes as it can: whether a header
-// really has this form is found out by reading it when it is learned, and by comparing it afterwards.
+// layoutOf returns the places, false if the message has another form. It looks at as few bytes as
+// it can: whether a header really has this form is found out by reading it when it is learned, and
+// by comparing it afterwards.
 func layoutOf(raw []byte) (l layout, ok bool) {
 	const least = len("2026/11/23 18:40:52 [5] ")
 	i, words := 0, 0
@@ -114,8 +117,8 @@ func layoutOf(raw []byte) (l layout, ok bool) {
 	return l, n >= 0
 }
 
-// find returns the header of a message and fills m as the source's dialect would, less host, tag and container; nil if it
-// has to be read.
+// find returns the header of a message and fills m as the source's dialect would, less host, tag
+// and container; nil if it has to be read.
 func (hs *headers) find(src *receiver.Source, from *receiver.Sender, raw []byte, m *receiver.Message) *header {
 	if hs.off || len(raw) > receiver.MaxMessage {
 		return nil
@@ -155,14 +158,15 @@ func (hs *headers) at(raw []byte, l layout) *header {
 	return &hs.slot[hash%headerSlots]
 }
 
-// matches says whether a message has the front of a header, but for the stamp's digits. The new stamp is kept: the
-// next one is nearly always the same.
+// matches says whether a message has the front of a header, but for the stamp's digits. The new
+// stamp is kept: the next one is nearly always the same.
 func (h *header) matches(front []byte) bool {
 	if string(front) == string(h.front) {
 		return true
 	}
 	s := h.stamp
-	if len(front) != len(h.front) || string(front[s.to:]) != string(h.front[s.to:]) || string(front[:s.from]) != string(h.front[:s.from]) {
+	if len(front) != len(h.front) || string(front[s.to:]) != string(h.front[s.to:]) ||
+		string(front[:s.from]) != string(h.front[:s.from]) {
 		return false
 	}
 	for i := s.from; i < s.to; i++ {
@@ -174,7 +178,8 @@ func (h *header) matches(front []byte) bool {
 	return true
 }
 
-// pidAt reads the digits at raw[i:] and returns where they end; 0 for none, for 0, and for too many.
+// pidAt reads the digits at raw[i:] and returns where they end; 0 for none, for 0, and for too
+// many.
 func pidAt(raw []byte, i int) (pid int32, end int) {
 	end = i
 	for ; end < len(raw) && raw[end]-'0' <= 9; end++ {
@@ -186,8 +191,8 @@ func pidAt(raw []byte, i int) (pid int32, end int) {
 	return pid, end
 }
 
-// textOf returns the text that stands at the end of a message, without its LF. It is nil if a dialect might see something
-// else in it than text, and for other line ends.
+// textOf returns the text that stands at the end of a message, without its LF. It is nil if a
+// dialect might see something else in it than text, and for other line ends.
 func textOf(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == '\n' {
 		b = b[:n-1]
@@ -198,8 +203,11 @@ func textOf(b []byte) []byte {
 	return b
 }
 
-// learn remembers the header of a message of an origin. m is what the source's dialect has read of it.
-func (hs *headers) learn(src *receiver.Source, from *receiver.Sender, raw []byte, m *receiver.Message, o *rsynclog.Origin) {
+// learn remembers the header of a message of an origin. m is what the source's dialect has read of
+// it.
+func (hs *headers) learn(
+	src *receiver.Source, from *receiver.Sender, raw []byte, m *receiver.Message, o *rsynclog.Origin,
+) {
 	if hs.off || src.Wrapped || !o.Tracked() {
 		return
 	}
@@ -231,7 +239,8 @@ func (hs *headers) learn(src *receiver.Source, from *receiver.Sender, raw []byte
 	}
 	host := len(m.Host) > 0
 	*h = header{
-		source: src, scope: from.Scope, origin: o, host: host, stamp: l.stamp, facility: m.Facility, severity: m.Severity,
+		source: src, scope: from.Scope, origin: o, host: host, stamp: l.stamp,
+		facility: m.Facility, severity: m.Severity,
 		front: append(h.front[:0], raw[:l.pid]...), tail: append(h.tail[:0], tail...),
 	}
 	if !host {

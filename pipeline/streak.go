@@ -2,8 +2,9 @@ package pipeline
 
 import "rsyncd_exporter/rsynclog"
 
-// A streak is what transfer lines have come to that followed one another in one session and are yet to be counted in the books.
-// They are one change, and one sum of messages. It ends before any other line, and with the slab.
+// A streak is what transfer lines have come to that followed one another in one session and are yet
+// to be counted in the books. They are one change, and one sum of messages. It ends before any
+// other line, and with the slab.
 type streak struct {
 	session *rsynclog.Session // nil: there is none
 	n       uint64            // lines
@@ -12,8 +13,8 @@ type streak struct {
 	wall    int64
 }
 
-// again counts p.message if it is a transfer line that begins as its session's last one did. Else nothing has changed, and it
-// returns false.
+// again counts p.message if it is a transfer line that begins as its session's last one did. Else
+// nothing has changed, and it returns false.
 func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
 	if r.from.Forged {
 		return false

@@ -6,11 +6,12 @@ import (
 	"math/bits"
 )
 
-// A Front is how the transfer lines of a running session begin: "send HOST [ADDR] MODULE (USER) ", in DefaultLogFormat. Most
-// lines of a busy daemon are such lines, and nearly all begin as the session's last one did. They need no parser.
+// A Front is how the transfer lines of a running session begin: "send HOST [ADDR] MODULE (USER) ",
+// in DefaultLogFormat. Most lines of a busy daemon are such lines, and nearly all begin as the
+// session's last one did. They need no parser.
 //
-// A session has one only while a transfer line can do nothing but add to its files: any other line and its end take the front
-// away.
+// A session has one only while a transfer line can do nothing but add to its files: any other line
+// and its end take the front away.
 type Front struct {
 	Session *Session // nil: the slot is free
 
@@ -33,12 +34,13 @@ func (t *Sessions) frontSlot(o *Origin, pid int32) *Front {
 	return &t.fronts[(uint32(pid)+o.id*37)%frontSlots]
 }
 
-// Front returns the front that a text of a process begins with, if the rest is a file's name and length. Nothing changes by
-// it; see Again.
+// Front returns the front that a text of a process begins with, if the rest is a file's name and
+// length. Nothing changes by it; see Again.
 func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	f := t.frontSlot(o, pid)
 	n := len(f.head)
-	if f.Session == nil || f.key != keyOf(o, pid) || len(text) >= frontText || len(text) < n || string(text[:n]) != string(f.head) {
+	if f.Session == nil || f.key != keyOf(o, pid) ||
+		len(text) >= frontText || len(text) < n || string(text[:n]) != string(f.head) {
 		return nil
 	}
 	length, at, ok := lastNumber(text)
@@ -49,8 +51,8 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	return f
 }
 
-// Again is Apply for the text that Front was given. It returns false, and nothing has changed, if only Apply can tell what
-// the line does. Pending returns the changes.
+// Again is Apply for the text that Front was given. It returns false, and nothing has changed, if
+// only Apply can tell what the line does. Pending returns the changes.
 func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	s := f.Session
 	if s.isOther(p) {
@@ -73,18 +75,20 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	return true
 }
 
-// Pending returns the changes of Again since Pending, Apply or Tick. They are valid until the next call of any of these.
+// Pending returns the changes of Again since Pending, Apply or Tick. They are valid until the next
+// call of any of these.
 func (t *Sessions) Pending() []Change {
 	t.pending = false
 	return t.changes
 }
 
-// Learn takes the front of a transfer line that Apply has believed. ev is what a parser of DefaultLogFormat, Parser.Fronts,
-// has made of it.
+// Learn takes the front of a transfer line that Apply has believed. ev is what a parser of
+// DefaultLogFormat, Parser.Fronts, has made of it.
 func (t *Sessions) Learn(o *Origin, pid int32, text []byte, ev *Event) {
 	s := t.session(o, pid)
 	if s == nil || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
-		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText || string(ev.Host) == "mapped" {
+		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText ||
+		string(ev.Host) == "mapped" {
 		return
 	}
 	rest := ev.AfterAddr
@@ -124,8 +128,8 @@ func (s *Session) dropFront() {
 	}
 }
 
-// lastNumber reads the number at the end of a text, and returns where it begins; see decimal for what is one. It looks at
-// eight bytes at a time.
+// lastNumber reads the number at the end of a text, and returns where it begins; see decimal for
+// what is one. It looks at eight bytes at a time.
 func lastNumber(text []byte) (n uint64, at int, ok bool) {
 	const (
 		eight = 8

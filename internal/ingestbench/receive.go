@@ -32,8 +32,11 @@ func runReceiver(name, transport, address, file string) error {
 	if err != nil {
 		return err
 	}
-	if name == "go-syslog" {
+	switch name {
+	case "go-syslog":
 		return goSyslog(transport, address, shared)
+	case "pipeline", "pipeline-in-full":
+		return receivePipeline(name == "pipeline-in-full", transport, address, shared)
 	}
 	if transport == "tcp" {
 		return discardStream(name == "null-recvmmsg", address, shared)
@@ -55,13 +58,14 @@ func runReceiver(name, transport, address, file string) error {
 	}
 }
 
+const receiveBuffer = 16 << 20 // bytes, as the exporter asks for
+
 // enlarge asks for the receive buffer that the exporter asks for.
 func enlarge(conn syscall.Conn) {
-	const size = 16 << 20
 	if raw, err := conn.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
-			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 			}
 		})
 	}
