@@ -29,6 +29,9 @@ var walls = map[string][]string{
 		"github.com/kelseyhightower/envconfig"},
 	"rsyncd_exporter/pipeline": {"net", "os", "log/slog", "github.com/prometheus/", "github.com/kelseyhightower/envconfig",
 		"rsyncd_exporter/receiver/datagram", "rsyncd_exporter/receiver/stream"},
+	"rsyncd_exporter/internal/config": {"rsyncd_exporter/metrics", "rsyncd_exporter/pipeline"},
+	"rsyncd_exporter/internal/web": {"rsyncd_exporter/metrics", "rsyncd_exporter/pipeline", "rsyncd_exporter/receiver",
+		"rsyncd_exporter/receiver/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/internal/config"},
 }
 
 // room returns what no part of the receiver imports, and the others that this one doesn't.

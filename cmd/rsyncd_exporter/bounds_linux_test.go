@@ -102,7 +102,7 @@ func TestIdleConnectionsHoldUpNobody(t *testing.T) {
 			conns[2*(i-open)+1].Close()
 		}
 		if i%100 == 99 {
-			if resp, body := fetch(t, client, "GET", p.url+"/metrics"); resp.StatusCode != http.StatusOK || body == "" {
+			if resp, body := testenv.Fetch(t, client, "GET", p.url+"/metrics"); resp.StatusCode != http.StatusOK || body == "" {
 				t.Fatalf("a scrape beside %d connections: %s", 2*i, resp.Status)
 			}
 		}
@@ -185,7 +185,7 @@ func TestScarceResources(t *testing.T) {
 				inUnix.send(t, toUnix, 400)
 			}
 			client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-			if resp, _ := fetch(t, client, "GET", p.url+"/metrics"); resp.StatusCode != http.StatusOK {
+			if resp, _ := testenv.Fetch(t, client, "GET", p.url+"/metrics"); resp.StatusCode != http.StatusOK {
 				t.Errorf("a scrape: %s", resp.Status)
 			}
 			var s map[string]float64

@@ -17,7 +17,7 @@ import (
 func TestCheckBesideTheSameSettings(t *testing.T) {
 	dir, pki := testenv.Dir(t), testpki.Write(t)
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
-	web, _ := webFiles(t, true, true, "")
+	web, _ := testenv.WebConfig(t, true, true, "")
 	for _, c := range []struct {
 		name string
 		args []string
@@ -31,7 +31,7 @@ func TestCheckBesideTheSameSettings(t *testing.T) {
 		{"encrypted", []string{"--listen-udp=" + address(), "--web-config=" + web}, []string{"HTTP_LISTEN", "udp "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			setEnv(t)
+			testenv.SetEnv(t)
 			p := startReal(t, nil, nil, c.args...)
 			args := append([]string{"check", "--http-listen=" + strings.TrimPrefix(p.url, "http://")}, c.args...)
 			status, out, errs := runProgram(t, args...)
@@ -64,7 +64,7 @@ func TestCheckBesideAProgramThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close() // nobody accepts
-	setEnv(t, anyUDP)
+	testenv.SetEnv(t, anyUDP)
 	status, _, errs := runProgram(t, "check", "--http-listen="+l.Addr().String())
 	if status != exitUsage || !strings.Contains(errs, "HTTP_LISTEN=") || !strings.Contains(errs, "address already in use") {
 		t.Errorf("status %d, %q", status, errs)

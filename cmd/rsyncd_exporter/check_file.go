@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
@@ -17,23 +19,22 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkedLines is how many lines of each file are read, and checkedBytes how much where lines are longer than any
-// log's.
+// checkedLines and checkedBytes are how much of each file is read at most.
 const (
 	checkedLines = 1000
 	checkedBytes = 16 << 20
 )
 
-// checkFiles says of each file how much of its first lines would be understood with these settings. The status is
-// exitOK if that is enough of each, see printUnderstanding.
-func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (status int) {
+// checkFiles prints how much of each file's first lines would be understood with these settings. The
+// status is exitOK if that is enough of each, see printUnderstanding.
+func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(std.out, "warning: %s\n", oneLine(w))
+		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
 	}
 	for _, path := range paths {
 		u, err := understandFile(ctx, cfg, path, std.in)
 		if err != nil {
-			fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
+			fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", text.OneLine(err))
 			status = exitFailure
 			continue
 		}
@@ -45,16 +46,14 @@ func checkFiles(ctx context.Context, cfg *Config, paths []string, std stdio) (st
 }
 
 // understandFile reads the first lines of a file, or of stdin for "-", as serve would.
-func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Reader) (pipeline.Understanding, error) {
-	none := pipeline.Understanding{}
+func understandFile(
+	ctx context.Context, cfg *config.Config, path string, stdin io.Reader,
+) (none pipeline.Understanding, err error) {
 	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
 	if err != nil {
 		return none, err
 	}
-	p, err := pipeline.New(pipeline.Config{
-		LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags, Modules: cfg.Modules,
-		Hosts: cfg.Hosts, MaxSeries: cfg.MaxSeries, Limits: rsynclog.DefaultLimits(),
-	})
+	p, err := pipeline.New(pipelineConfig(cfg))
 	if err != nil {
 		return none, err
 	}
@@ -66,15 +65,17 @@ func understandFile(ctx context.Context, cfg *Config, path string, stdin io.Read
 		defer file.Close()
 		stdin = file
 	}
-	src := receiver.Source{Input: "file", Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines}
+	src := receiver.Source{
+		Input: kindFile, Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines,
+	}
 	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
 	if err := stream.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
-		return none, fmt.Errorf("%s: %w", printable(path), err)
+		return none, fmt.Errorf("%s: %w", text.Printable(path), err)
 	}
 	return p.Understanding(path), nil
 }
 
-// firstLines reads no more than so many lines.
+// firstLines ends after a number of lines.
 type firstLines struct {
 	r    io.Reader
 	left int
@@ -99,7 +100,7 @@ func (f *firstLines) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// oldLines hands slabs on to a pipeline as lines that were there before anybody read them.
+// oldLines hands slabs on to a pipeline as a backlog.
 type oldLines struct{ *pipeline.Pipeline }
 
 // Deliver implements receiver.Sink.
@@ -108,30 +109,15 @@ func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	o.Pipeline.Deliver(src, slab)
 }
 
-// printUnderstanding prints what was understood of a file and why not the rest. It returns whether that is enough: a
-// line of an rsync daemon, at least half of the lines that aren't other programs', and a log format that fits one of
-// the transfer lines.
-func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Understanding) (enough bool) {
-	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", printable(path), u.Received, u.Understood)
-	var kinds []rsynclog.Kind
-	for k := range u.Kinds {
-		if u.Kinds[k] > 0 {
-			kinds = append(kinds, rsynclog.Kind(k))
-		}
-	}
-	slices.SortStableFunc(kinds, func(a, b rsynclog.Kind) int { return cmp.Compare(u.Kinds[b], u.Kinds[a]) })
-	for _, k := range kinds {
+// printUnderstanding prints what was understood of a file, and why the rest was not. It reports
+// whether that is enough: some line is an rsync daemon's, at least half of the lines that aren't
+// other programs' are understood, and the log format fits some transfer line.
+func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipeline.Understanding) (enough bool) {
+	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", text.Printable(path), u.Received, u.Understood)
+	for _, k := range mostFirst[rsynclog.Kind](u.Kinds[:]) {
 		fmt.Fprintf(w, "  %6d %v\n", u.Kinds[k], k)
 	}
-	var troubles []pipeline.Trouble
-	for t := range u.Troubles {
-		if u.Troubles[t] > 0 {
-			troubles = append(troubles, pipeline.Trouble(t))
-		}
-	}
-	byCount := func(a, b pipeline.Trouble) int { return cmp.Compare(u.Troubles[b], u.Troubles[a]) }
-	slices.SortStableFunc(troubles, byCount)
-	for _, t := range troubles {
+	for _, t := range mostFirst[pipeline.Trouble](u.Troubles[:]) {
 		fmt.Fprintf(w, "  %6d not understood: %s", u.Troubles[t], troubleText(t))
 		if s := u.Samples[t]; s != "" {
 			fmt.Fprintf(w, ", such as %q", shorten(s))
@@ -157,7 +143,18 @@ func printUnderstanding(w io.Writer, cfg *Config, path string, u *pipeline.Under
 	return true
 }
 
-// troubleText is a Trouble for people.
+// mostFirst returns the indices of the counts that are not 0, the largest count first.
+func mostFirst[K ~uint8](counts []uint64) (list []K) {
+	for i, n := range counts {
+		if n > 0 {
+			list = append(list, K(i))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b K) int { return cmp.Compare(counts[b], counts[a]) })
+	return list
+}
+
+// troubleText describes a Trouble for people.
 func troubleText(t pipeline.Trouble) string {
 	switch t {
 	case pipeline.OtherProgram:

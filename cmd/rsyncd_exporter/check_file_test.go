@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // checkText runs check with a file that holds the text.
 func checkText(t *testing.T, text string, args ...string) (status int, out, errs string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
-	writeFile(t, path, text)
+	testenv.WriteFile(t, path, text)
 	status, out, errs = runProgram(t, append(append([]string{"check"}, args...), path)...)
 	return status, strings.ReplaceAll(out, path, "FILE"), strings.ReplaceAll(errs, path, "FILE")
 }
@@ -64,7 +66,7 @@ func TestCheckFile(t *testing.T) {
 		{"no line end", strings.Repeat("x", 40<<20), nil, exitFailure, "1 not understood: oversize (discarded)\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			setEnv(t)
+			testenv.SetEnv(t)
 			status, out, errs := checkText(t, c.text, c.args...)
 			if status != c.status || errs != "" || !strings.Contains(out, c.want) {
 				t.Errorf("status %d, want %d\nstderr %q\nstdout:\n%s\nwant:\n%s", status, c.status, errs, out, c.want)
@@ -75,16 +77,16 @@ func TestCheckFile(t *testing.T) {
 
 // Several files, standard input, flags behind a file, and names that look like flags.
 func TestCheckTakesFilesAnywhere(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := t.TempDir()
 	t.Chdir(dir)
-	writeFile(t, "good", connected)
-	writeFile(t, "-bad", "nonsense\n")
+	testenv.WriteFile(t, "good", connected)
+	testenv.WriteFile(t, "-bad", "nonsense\n")
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	z.Write([]byte(strings.Repeat(connected, 3)))
 	z.Close()
-	writeFile(t, "old.gz", packed.String())
+	testenv.WriteFile(t, "old.gz", packed.String())
 	var out, errs bytes.Buffer
 	status := run(context.Background(), []string{"check", "good", "--tags=x", "-", "old.gz", "--", "-bad"},
 		strings.NewReader(connected+connected), &out, &errs)
@@ -113,10 +115,10 @@ func TestCheckTakesFilesAnywhere(t *testing.T) {
 
 // A file that can't be read is an error of its own; the others are still read.
 func TestCheckFilesThatCantBeRead(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := t.TempDir()
-	writeFile(t, dir+"/good", connected)
-	writeFile(t, dir+"/torn.gz", "\x1f\x8b\x08")
+	testenv.WriteFile(t, dir+"/good", connected)
+	testenv.WriteFile(t, dir+"/torn.gz", "\x1f\x8b\x08")
 	for path, want := range map[string]string{
 		dir:              "it is a directory: name the log file in it",
 		dir + "/no":      "no such file",

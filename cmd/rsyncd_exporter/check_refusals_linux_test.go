@@ -44,7 +44,7 @@ func runAsNobody(t *testing.T, args ...string) (status int, stdout, stderr strin
 
 // What serve would refuse of STATE_DIR, check says, in the words of serve and with a status that isn't 0.
 func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
+	testenv.SetEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	mine := filepath.Join(dir, "mine")
 	if err := os.Mkdir(mine, 0o700); err != nil {
@@ -77,7 +77,7 @@ func TestCheckSaysWhatServeWouldRefuse(t *testing.T) {
 
 // Beside a running exporter check says so, and that it is no mistake of the settings; it disturbs nobody.
 func TestCheckBesideARunningExporter(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
+	testenv.SetEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	e := startExporter(t, "--state-dir="+dir, "--listen-udp=127.0.0.1:0")
 	status, out, errs := runProgram(t, "check", "--state-dir="+dir)
@@ -94,10 +94,10 @@ func TestCheckBesideARunningExporter(t *testing.T) {
 
 // Logs that can't be read are told of, by name and by pattern, and those that can't be opened at all in check FILE.
 func TestCheckWarnsOfLogsThatCantBeRead(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
+	testenv.SetEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	for _, name := range []string{"a.log", "b.log", "good.log"} {
-		writeFile(t, filepath.Join(dir, name), connected)
+		testenv.WriteFile(t, filepath.Join(dir, name), connected)
 		mode := os.FileMode(0)
 		if name == "good.log" {
 			mode = 0o644
@@ -121,16 +121,16 @@ func TestCheckWarnsOfLogsThatCantBeRead(t *testing.T) {
 
 // What -p names is a file if there is one of that name, and else a pattern if it looks like one.
 func TestPatternsOfP(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
+	testenv.SetEnv(t, anyHTTP, anyUDP)
 	dir := t.TempDir()
-	writeFile(t, dir+"/a.log", "")
-	writeFile(t, dir+"/b.log", "")
-	writeFile(t, dir+"/odd[1]", "")
+	testenv.WriteFile(t, dir+"/a.log", "")
+	testenv.WriteFile(t, dir+"/b.log", "")
+	testenv.WriteFile(t, dir+"/odd[1]", "")
 	for given, want := range map[string]string{
 		"/*.log": "/*.log", "/odd[1]": `/odd\[1]`, "/odd[": `/odd\[`, "/new?": "/new?", "/plain": "/plain",
 	} {
 		given, want = dir+given, dir+want
-		if got := load(t, "-p", given).Files; len(got) != 1 || got[0] != want {
+		if got := mustLoad(t, "-p", given).Files; len(got) != 1 || got[0] != want {
 			t.Errorf("-p %s: %q, want %q", given, got, want)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/internal/text"
 )
 
 // A place is where one case of TestCheckRefusesWhatServeRefuses has its files and ports. Everything belongs to
@@ -460,7 +461,7 @@ func listing(t *testing.T, dir string) string {
 // The real check refuses, with exit status 2, exactly what the real serve refuses, and says why in the same
 // words; as root and as another user. It leaves nothing behind.
 func TestCheckRefusesWhatServeRefuses(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	self := copiedProgram(t)
 	users := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
@@ -486,7 +487,7 @@ func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 				}
 				reason, refuses := serveRefuses(t, as(t, self, user, append([]string{"serve"}, args...)...))
 				want := map[bool]int{true: exitUsage, false: exitOK}[refuses]
-				if code := check.ProcessState.ExitCode(); code != want || !strings.Contains(errs.String(), oneLine(reason)) {
+				if code := check.ProcessState.ExitCode(); code != want || !strings.Contains(errs.String(), text.OneLine(reason)) {
 					t.Errorf("serve refuses: %v, for %q; check: exit status %d, %s", refuses, reason, code, errs.String())
 				}
 				if refuses != strings.Contains(errs.String(), "\n") || refuses == strings.HasSuffix(out.String(), "\nok\n") {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // What check opens for a moment must not depend on what else runs on this machine.
@@ -13,8 +15,8 @@ const anyHTTP, anyUDP = "HTTP_LISTEN=127.0.0.1:0", "LISTEN_UDP=127.0.0.1:0"
 func TestCheckShowsTheSettingsInForce(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "rsyncd.conf")
-	writeFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n[units]\nlog format = %o %f %''l\n")
-	setEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500", anyHTTP)
+	testenv.WriteFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n[units]\nlog format = %o %f %''l\n")
+	testenv.SetEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500", anyHTTP)
 	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
 	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
@@ -49,7 +51,7 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 }
 
 func TestCheckShowsEveryProblem(t *testing.T) {
-	setEnv(t, "MAX_SERIES=many", "LISTEN_TCP=x")
+	testenv.SetEnv(t, "MAX_SERIES=many", "LISTEN_TCP=x")
 	status, out, errs := runProgram(t, "check", "--nosuch")
 	if status != exitUsage || out != "" || strings.Count(errs, "\n") != 3 {
 		t.Errorf("status %d, stdout %q, stderr %q; want %d and three problems", status, out, errs, exitUsage)
@@ -58,12 +60,12 @@ func TestCheckShowsEveryProblem(t *testing.T) {
 
 // Before it is a problem of serve: a web configuration file that the toolkit refuses.
 func TestCheckLooksIntoTheWebConfig(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
-	path, _ := webFiles(t, false, false, "basic_auth_users:\n  prometheus: not a hash\n")
+	testenv.SetEnv(t, anyHTTP, anyUDP)
+	path, _ := testenv.WebConfig(t, false, false, "basic_auth_users:\n  prometheus: not a hash\n")
 	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitUsage || !strings.Contains(errs, `WEB_CONFIG="`+path+`" (from --web-config): crypto/bcrypt`) {
 		t.Errorf("a password that is no hash: status %d, %q", status, errs)
 	}
-	path, _ = webFiles(t, true, true, "")
+	path, _ = testenv.WebConfig(t, true, true, "")
 	if status, _, errs := runProgram(t, "check", "--web-config", path); status != exitOK {
 		t.Errorf("a good file: status %d, %q", status, errs)
 	}
@@ -73,12 +75,12 @@ func TestCheckLooksIntoTheWebConfig(t *testing.T) {
 func TestCheckShowsWhatPatternsMatch(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.log", "b.log", "b.log.1", "b.log.2.gz", "odd[1]"} {
-		writeFile(t, filepath.Join(dir, name), "")
+		testenv.WriteFile(t, filepath.Join(dir, name), "")
 	}
 	if err := os.Link(filepath.Join(dir, "a.log"), filepath.Join(dir, "c")); err != nil {
 		t.Fatal(err)
 	}
-	setEnv(t, anyHTTP, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")
+	testenv.SetEnv(t, anyHTTP, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")
 	status, out, errs := runProgram(t, "check", "-p", dir+"/odd[1]")
 	if status != exitOK || errs != "" {
 		t.Fatalf("status %d, stderr %q", status, errs)
@@ -101,7 +103,7 @@ func TestCheckShowsWhatPatternsMatch(t *testing.T) {
 
 // Every form of a file that is read by itself is understood by check, too, and log lines inside messages with their setting.
 func TestCheckFileOfEveryForm(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	names, err := filepath.Glob(filepath.Join(sourceDir(t), "../../testdata/forms/*.[lj][os]*"))
 	if err != nil || len(names) < 40 {
 		t.Fatalf("%d files, %v", len(names), err)
@@ -122,7 +124,7 @@ func TestCheckFileOfEveryForm(t *testing.T) {
 
 // Names that others have chosen don't reach a terminal as they are.
 func TestCheckEscapesNames(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	name := filepath.Join(t.TempDir(), "x\x1b[31m\nX")
 	status, out, errs := runProgram(t, "check", name)
 	if status != exitFailure || strings.Count(errs, "\n") != 1 || strings.Contains(out+errs, "\x1b") || !strings.Contains(errs, `x\x1b[31m\nX`) {
@@ -132,10 +134,10 @@ func TestCheckEscapesNames(t *testing.T) {
 
 // A pattern that the shell has expanded is told of.
 func TestUnquotedPattern(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := t.TempDir()
 	for _, name := range []string{"a.log", "b.log"} {
-		writeFile(t, filepath.Join(dir, name), "")
+		testenv.WriteFile(t, filepath.Join(dir, name), "")
 	}
 	status, _, errs := runProgram(t, "serve", "-p", filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log"))
 	if status != exitUsage || !strings.Contains(errs, "a pattern of files takes quotation marks") {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
 	"rsyncd_exporter/receiver/stream"
@@ -27,13 +28,13 @@ import (
 func TestTLSFilesAreFollowed(t *testing.T) {
 	pki := testpki.Write(t)
 	address, tlsPort := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), testenv.Port(t)
-	setEnv(t)
-	cfg := load(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
+	testenv.SetEnv(t)
+	cfg := mustLoad(t, append(tlsArgs(pki), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", tlsPort), "--http-listen="+address)...)
 	cfg.TLS.Interval = 10 * time.Millisecond
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, cfg, newLogger(&log, cfg.LogLevel)) }()
+	go func() { served <- serve(ctx, cfg, ownlog.New(&log, cfg.LogLevel)) }()
 	defer func() {
 		cancel()
 		if err := <-served; err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/encoding/prototext"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // exposition fetches /metrics in the format that is asked for, packed or not.
@@ -53,9 +55,9 @@ func exposition(t *testing.T, url, accept string, packed bool) (kind string, bod
 // Every format that /metrics has is one that Prometheus' own parser reads, that a strict one has nothing to say of, and
 // holds the same series as the others.
 func TestEveryFormatIsValid(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := t.TempDir()
-	writeFile(t, dir+"/log", fileLine+"connect from a (192.0.2.1)\n"+
+	testenv.WriteFile(t, dir+"/log", fileLine+"connect from a (192.0.2.1)\n"+
 		fileLine+"rsync on odd \"\\module/x from a (192.0.2.1)\n"+fileLine+"building file list\n"+
 		fileLine+"send a [192.0.2.1] odd \"\\module () x 5\n"+
 		fileLine+"rsync error: some files could not be transferred (code 23) at main.c(1039) [sender=3.2.7]\n"+

@@ -13,31 +13,25 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"rsyncd_exporter/internal/config"
 )
 
 const healthcheckTimeout = 3 * time.Second
 
-// runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether it is healthy. Of the settings, only
-// HTTP_LISTEN and WEB_CONFIG matter; the others may be anything.
+// runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether
+// it is healthy. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the others may be
+// anything.
 func runHealthcheck(ctx context.Context, args []string, std stdio) int {
-	var target string
-	s := newSettings()
-	s.readEnvironment() // serve reports unknown variables
-	problems := s.parseFlags(args, func(fs *flag.FlagSet) { fs.StringVar(&target, "url", "", "address to ask") })
-	if slices.Contains(problems, flag.ErrHelp) {
+	target, err := config.HealthURL(args)
+	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
-	if target == "" {
-		v := &validator{problems: problems}
-		target = v.healthURL(s)
-		problems = v.problems
-	}
-	if len(problems) > 0 {
-		return usageError(std, errors.Join(problems...))
+	if err != nil {
+		return usageError(std, err)
 	}
 	switch err := askHealth(ctx, target); {
 	case errors.Is(err, errWantsCertificate):
@@ -49,42 +43,14 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// healthURL returns the address of the health page of an exporter with these settings.
-func (v *validator) healthURL(s *settings) string {
-	address := v.address(&s.HTTPListen)
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "" // address has noted it
-	}
-	if port == "0" {
-		v.problem(&s.HTTPListen, errors.New("port 0 stands for any free port"), "use --url=http://127.0.0.1:PORT/-/healthy")
-	}
-	switch ip, _ := netip.ParseAddr(host); {
-	case host == "" || ip == netip.IPv4Unspecified():
-		host = "127.0.0.1"
-	case ip == netip.IPv6Unspecified():
-		host = "::1"
-	}
-	scheme := "http"
-	if s.WebConfig.value != "" {
-		web, err := newWebFile(s.WebConfig.value).read()
-		switch {
-		case err != nil:
-			v.problem(&s.WebConfig, err, "see rsyncd_exporter check")
-		case web.encrypted:
-			scheme = "https"
-		}
-	}
-	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/-/healthy"}).String()
-}
-
-// errWantsCertificate is what the exporter answers to who has no client certificate.
+// errWantsCertificate means that the exporter refuses clients without a certificate.
 var errWantsCertificate = errors.New("it asks for a client certificate and takes nobody without one")
 
-// askHealth returns nil if the page answers 200 in time. It goes through no proxy and follows no redirection. On loopback it takes any
-// certificate: what is checked is that the exporter answers, and nothing secret is sent. errWantsCertificate is for an exporter that
-// refuses the handshake for want of a client certificate. Its process has taken the connection then, has read its web
-// configuration and has answered, which is all that the page tells.
+// askHealth returns nil if the page answers 200 in time. It uses no proxy and follows no redirection.
+// On loopback it accepts any certificate, since it sends nothing secret. It returns
+// errWantsCertificate if the exporter refuses the handshake for want of a client certificate: then
+// the process has accepted the connection, read its web configuration and answered, which is all
+// that the page tells.
 func askHealth(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -118,8 +84,9 @@ func askHealth(ctx context.Context, target string) error {
 	return nil
 }
 
-// askOnce sends a request on a connection of its own, which closing the answer's body closes. Its errors are the
-// connection's: http.Transport has words of its own for a server that closes before the request is written.
+// askOnce sends a request on a connection of its own; closing the body closes it. It returns the
+// connection's own errors, which http.Transport hides when a server closes before the request is
+// written.
 func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) {
 	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[req.URL.Scheme])
 	var dialer net.Dialer
@@ -146,7 +113,7 @@ func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) 
 	return resp, nil
 }
 
-// A closing body is an answer's last one on its connection.
+// A closing body closes its connection.
 type closing struct {
 	io.ReadCloser
 	conn net.Conn
@@ -154,8 +121,8 @@ type closing struct {
 
 func (c closing) Close() error { return c.conn.Close() }
 
-// isRefusal says whether the other side has ended a connection: by an alert of TLS, which is certificate_required where a
-// client certificate is missing (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
+// isRefusal reports whether the other side has ended the connection: by a TLS alert, such as
+// certificate_required (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
 func isRefusal(err error) bool {
 	var alert *net.OpError
 	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||

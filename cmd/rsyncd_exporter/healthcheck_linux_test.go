@@ -45,8 +45,8 @@ func TestHealthcheckWhereClientCertificatesAreWanted(t *testing.T) {
 	dir := t.TempDir()
 	ca := testpki.NewCA(t, "clients")
 	testpki.WriteTo(t, dir, ca)
-	makeCertificate(t, dir)
-	writeFile(t, filepath.Join(dir, "clients.pem"), string(ca.PEM()))
+	testenv.SelfSigned(t, dir)
+	testenv.WriteFile(t, filepath.Join(dir, "clients.pem"), string(ca.PEM()))
 	for i, c := range []struct{ auth, version, more, want string }{
 		{"RequireAndVerifyClientCert", "TLS13", "", "it asks for a client certificate"},
 		{"RequireAndVerifyClientCert", "TLS12", "", "it asks for a client certificate"},
@@ -57,14 +57,14 @@ func TestHealthcheckWhereClientCertificatesAreWanted(t *testing.T) {
 		{"RequestClientCert", "TLS12", "", ""},
 	} {
 		t.Run(strings.TrimSpace(c.auth+" "+c.version+c.more), func(t *testing.T) {
-			setEnv(t)
+			testenv.SetEnv(t)
 			web := filepath.Join(dir, "web.yml")
 			text := fmt.Sprintf("tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n  client_auth_type: %s\n"+
 				"  max_version: %s\n%s", c.auth, c.version, c.more)
 			if strings.Contains(c.auth, "Verify") {
 				text += "  client_ca_file: clients.pem\n"
 			}
-			writeFile(t, web, text)
+			testenv.WriteFile(t, web, text)
 			port := fmt.Sprint(testenv.Port(t))
 			ask := []string{"--http-listen=127.0.0.1:" + port, "--web-config=" + web}
 			exporter := startKilledAtTheEnd(t, append(ask, "--listen-udp=127.0.0.1:0")...)
@@ -105,7 +105,7 @@ func TestHealthcheckWhereClientCertificatesAreWanted(t *testing.T) {
 // A refusal that has nothing to do with a client certificate is no sign of health.
 func TestHealthcheckOfAServerThatRefuses(t *testing.T) {
 	dir := t.TempDir()
-	makeCertificate(t, dir)
+	testenv.SelfSigned(t, dir)
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestHealthcheckOfAServerThatRefuses(t *testing.T) {
 					conn.Close()
 				}
 			}()
-			setEnv(t)
+			testenv.SetEnv(t)
 			url := "https://" + l.Addr().String() + "/-/healthy"
 			if status, _, errs := runProgram(t, "healthcheck", "--url="+url); status != exitFailure {
 				t.Errorf("status %d, %s", status, errs)

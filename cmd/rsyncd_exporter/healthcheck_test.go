@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/testenv"
 )
 
 func TestHealthcheckOfARunningExporter(t *testing.T) {
@@ -17,17 +20,17 @@ func TestHealthcheckOfARunningExporter(t *testing.T) {
 		encrypted, auth bool
 	}{{"plain", false, false}, {"behind a password", false, true}, {"TLS with a certificate that nobody knows", true, true}} {
 		t.Run(c.name, func(t *testing.T) {
-			path, _ := webFiles(t, c.encrypted, c.auth, "")
-			address, stop := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
+			path, _ := testenv.WebConfig(t, c.encrypted, c.auth, "")
+			address, stop := startPages(t, path, testCounter())
 			_, port, _ := net.SplitHostPort(address)
 			scheme := map[bool]string{false: "http", true: "https"}[c.encrypted]
-			setEnv(t, "HTTP_LISTEN=:"+port, "WEB_CONFIG="+path, "FILE_POLL=nonsense", "NOSUCH=x") // serve's business
+			testenv.SetEnv(t, "HTTP_LISTEN=:"+port, "WEB_CONFIG="+path, "FILE_POLL=nonsense", "NOSUCH=x") // serve's business
 			t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
 			if status, out, errs := runProgram(t, "healthcheck"); status != exitOK || out+errs != "" {
 				t.Errorf("status %d, output %q", status, out+errs)
 			}
-			setEnv(t)
+			testenv.SetEnv(t)
 			for _, args := range [][]string{{"--http-listen=0.0.0.0:" + port, "--web-config", path}, {"-x", port, "--web-config", path}, {"--url", scheme + "://" + address + "/-/healthy"}} {
 				if status, _, errs := runProgram(t, append([]string{"healthcheck"}, args...)...); status != exitOK {
 					t.Errorf("%q: status %d, %s", args, status, errs)
@@ -45,8 +48,8 @@ func TestHealthcheckOfARunningExporter(t *testing.T) {
 }
 
 func TestHealthcheckAsksWhereTheExporterListens(t *testing.T) {
-	encrypted, _ := webFiles(t, true, false, "")
-	plain, _ := webFiles(t, false, true, "")
+	encrypted, _ := testenv.WebConfig(t, true, false, "")
+	plain, _ := testenv.WebConfig(t, false, true, "")
 	for _, c := range []struct{ listen, web, want string }{
 		{":8080", "", "http://127.0.0.1:8080/-/healthy"},
 		{"0.0.0.0:9", "", "http://127.0.0.1:9/-/healthy"},
@@ -55,12 +58,13 @@ func TestHealthcheckAsksWhereTheExporterListens(t *testing.T) {
 		{"10.1.2.3:9", plain, "http://10.1.2.3:9/-/healthy"},
 		{"localhost:9", encrypted, "https://localhost:9/-/healthy"},
 	} {
-		setEnv(t)
-		s := newSettings()
-		s.HTTPListen.value, s.WebConfig.value = c.listen, c.web
-		v := &validator{}
-		if got := v.healthURL(s); got != c.want || len(v.problems) != 0 {
-			t.Errorf("%s, %s: %s %v, want %s", c.listen, c.web, got, v.problems, c.want)
+		testenv.SetEnv(t)
+		got, err := config.HealthURL([]string{"--http-listen=" + c.listen, "--web-config=" + c.web})
+		if c.web == "" {
+			got, err = config.HealthURL([]string{"--http-listen=" + c.listen})
+		}
+		if got != c.want || err != nil {
+			t.Errorf("%s, %s: %s, %v, want %s", c.listen, c.web, got, err, c.want)
 		}
 	}
 }
@@ -75,7 +79,7 @@ func TestHealthcheckSettingsProblems(t *testing.T) {
 		{[]string{"--web-config=/does/not/exist"}, `WEB_CONFIG="/does/not/exist" (from --web-config): open /does/not/exist: `},
 		{[]string{"--nosuch"}, "flag --nosuch is unknown"},
 	} {
-		setEnv(t)
+		testenv.SetEnv(t)
 		status, _, errs := runProgram(t, append([]string{"healthcheck"}, c.args...)...)
 		if status != exitUsage || !strings.HasPrefix(errs, "rsyncd_exporter: "+c.want) {
 			t.Errorf("%q: status %d, %s", c.args, status, errs)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"rsyncd_exporter/internal/config"
 )
 
 // runHelp prints the help, or the table of settings for the README.
@@ -32,19 +34,20 @@ func printHelp(w io.Writer) {
 	}
 	tab.Flush()
 
-	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. An empty variable counts as unset.\n"+
+	fmt.Fprint(w, "\nSettings: each is a flag and a variable. A flag beats a variable beats the default. "+
+		"An empty variable counts as unset.\n"+
 		"Lists are separated by commas.\n\n")
-	for _, s := range newSettings().all() {
-		fmt.Fprintf(w, "  %s, %s", s.flag, s.variable)
-		if s.def != "" {
-			fmt.Fprintf(w, " (default %s)", s.def)
+	for _, s := range config.Defaults() {
+		fmt.Fprintf(w, "  %s, %s", s.Flag, s.Variable)
+		if s.Default != "" {
+			fmt.Fprintf(w, " (default %s)", s.Default)
 		}
-		fmt.Fprintf(w, "\n        %s\n", s.meaning)
+		fmt.Fprintf(w, "\n        %s\n", s.Meaning)
 	}
 
 	fmt.Fprintln(tab, "\nFlags of the Python script that this program replaces:")
-	for _, l := range legacyFlags() {
-		fmt.Fprintf(tab, "  -%s %s\t%s\n", l.name, l.arg, l.meaning)
+	for _, l := range config.LegacyFlags() {
+		fmt.Fprintf(tab, "  -%s %s\t%s\n", l.Name, l.Arg, l.Meaning)
 	}
 	tab.Flush()
 }
@@ -52,13 +55,14 @@ func printHelp(w io.Writer) {
 // settingsMarkdown returns the table of all settings as it stands in the README.
 func settingsMarkdown() string {
 	var b strings.Builder
+	escape := strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;")
 	b.WriteString("| variable | flag | default | meaning |\n|---|---|---|---|\n")
-	for _, s := range newSettings().all() {
+	for _, s := range config.Defaults() {
 		def := ""
-		if s.def != "" {
-			def = "`" + s.def + "`"
+		if s.Default != "" {
+			def = "`" + s.Default + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.variable, s.flag, def, strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;").Replace(s.meaning))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", s.Variable, s.Flag, def, escape.Replace(s.Meaning))
 	}
 	return b.String()
 }

@@ -2,22 +2,18 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
@@ -40,7 +36,7 @@ func TestIdleHTTPConnectionsKeepNobodyOut(t *testing.T) {
 			w.send(t, to, 20)
 			began := time.Now()
 			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-			if resp, body := fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
+			if resp, body := testenv.Fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
 				t.Fatalf("after %d connections: %s", i+1, resp.Status)
 			}
 			slowest = max(slowest, time.Since(began))
@@ -149,117 +145,4 @@ func TestManyScrapesAtOnce(t *testing.T) {
 		t.Errorf("%d answered, %d refused as too many, %d otherwise", ok.Load(), busy.Load(), other.Load())
 	}
 	e.scrape()
-}
-
-// FAULTS H8: a web configuration that breaks while it runs lets nobody in, and works again once it is mended.
-func TestWebConfigThatBreaksWhileRunning(t *testing.T) {
-	path, client := webFiles(t, false, true, "")
-	good, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
-	const right = "Basic cHJvbWV0aGV1czpzZWNyZXQ=" // prometheus:secret
-	for _, c := range []struct {
-		config string
-		want   int
-	}{{string(good), 200}, {"basic_auth_users: [", 500}, {string(good), 200}} {
-		writeFile(t, path, c.config)
-		resp, body := fetch(t, client, "GET", "http://"+address+"/metrics", "Authorization", right)
-		if resp.StatusCode != c.want || c.want != 200 && strings.Contains(body, "test_total") {
-			t.Errorf("with %.30q: %s, want %d", c.config, resp.Status, c.want)
-		}
-		if resp, _ := fetch(t, client, "GET", "http://"+address+"/-/healthy"); resp.StatusCode != 200 {
-			t.Errorf("with %.30q: /-/healthy: %s", c.config, resp.Status)
-		}
-	}
-}
-
-// The connections of an encrypted server are limited as well, and idle ones make room.
-func TestIdleTLSConnectionsKeepNobodyOut(t *testing.T) {
-	path, client := webFiles(t, true, false, "")
-	address, _ := startHTTP(t, Config{WebConfig: path}, oneCounter(), alwaysReady)
-	for i := range 300 {
-		conn := dial(t, "tcp", address)
-		if i%3 == 0 {
-			_ = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake() // and then no request
-		}
-	}
-	if resp, _ := fetch(t, client, "GET", "https://"+address+"/metrics"); resp.StatusCode != 200 {
-		t.Errorf("a scrape beside 300 idle connections: %s", resp.Status)
-	}
-}
-
-// A scrape under way is answered, however many connections come meanwhile.
-func TestScrapeUnderWaySurvivesAFlood(t *testing.T) {
-	g := heldGatherer{make(chan struct{}), make(chan struct{})}
-	address, _ := startHTTP(t, Config{}, g, alwaysReady)
-	answer := make(chan string, 1)
-	go func() {
-		resp, err := http.Get("http://" + address + "/metrics")
-		if err != nil {
-			answer <- err.Error()
-			return
-		}
-		defer resp.Body.Close()
-		body, _ := io.ReadAll(resp.Body)
-		answer <- string(body)
-	}()
-	<-g.began
-	for range 600 {
-		dial(t, "tcp", address)
-	}
-	if resp, _ := fetch(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "GET", "http://"+address+"/-/healthy"); resp.StatusCode != 200 {
-		t.Errorf("beside the flood: %s", resp.Status)
-	}
-	close(g.goOn)
-	if got := <-answer; !strings.Contains(got, "\ntest_total 7\n") {
-		t.Errorf("the scrape under way got %q", got)
-	}
-}
-
-// A request that doesn't end is given up after the grace, which is what the inputs have left of five seconds.
-func TestShutdownGivesUpAScrapeThatDoesntEnd(t *testing.T) {
-	g := heldGatherer{make(chan struct{}), make(chan struct{})}
-	cfg := &Config{HTTPListen: "127.0.0.1:0"}
-	l, err := listenHTTP(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	log := slog.New(slog.DiscardHandler)
-	done := make(chan error, 1)
-	go func() {
-		done <- serveHTTP(ctx, l, newHTTPServer(cfg, g, alwaysReady, log), cfg, log, func() time.Duration { return 100 * time.Millisecond })
-	}()
-	fmt.Fprint(dial(t, "tcp", l.Addr().String()), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-	<-g.began
-	cancel()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the server waits for a scrape beyond its grace")
-	}
-	close(g.goOn)
-}
-
-func TestGraceIsWhatIsLeftOfFiveSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var e ending
-		if got := e.left(); got != 500*time.Millisecond {
-			t.Errorf("an end that never began: %v", got)
-		}
-		e.begin()
-		for _, c := range []struct{ after, want time.Duration }{ // 5 s less a second for the machine
-			{0, 4 * time.Second}, {time.Second, 3 * time.Second}, {3250 * time.Millisecond, 500 * time.Millisecond},
-		} {
-			time.Sleep(c.after)
-			if got := e.left(); got != c.want {
-				t.Errorf("%v later: %v, want %v", c.after, got, c.want)
-			}
-		}
-	})
 }

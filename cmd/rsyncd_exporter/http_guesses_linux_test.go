@@ -7,34 +7,17 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
-
 	"rsyncd_exporter/internal/testenv"
 )
 
 // scrapeTimeout is Prometheus' default.
 const scrapeTimeout = 10 * time.Second
-
-// passwordFile writes a web configuration with the user prometheus. The hash is a cheap one: the race detector makes
-// others take seconds.
-func passwordFile(t *testing.T, path, password string) {
-	t.Helper()
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, path+".new", fmt.Sprintf("basic_auth_users:\n  prometheus: %q\n", hash))
-	if err := os.Rename(path+".new", path); err != nil { // while it is written, it names nobody
-		t.Fatal(err)
-	}
-}
 
 // A loginClient asks for /metrics with passwords, from an address of its own for each connection.
 type loginClient struct {
@@ -119,9 +102,9 @@ func TestTheFirstScrapeBesideGuessers(t *testing.T) {
 		{"more than may wait, of one network", 150, func() net.IP { return net.IPv4(127, 9, 9, byte(1+rand.N(250))) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			setEnv(t)
+			testenv.SetEnv(t)
 			path := filepath.Join(t.TempDir(), "web.yml")
-			passwordFile(t, path, "secret")
+			testenv.PasswordFile(t, path, "secret")
 			e := startExporter(t, "--listen-udp=127.0.0.1:0", "--web-config="+path)
 			stop := flood(t, e.url, c.guessers, c.source)
 			scraper := newLoginClient(e.url, ownAddress)
@@ -137,18 +120,18 @@ func TestTheFirstScrapeBesideGuessers(t *testing.T) {
 
 // What can't be checked is not taken for right: guesses while the web configuration can't be used leave nothing behind.
 func TestGuessesThatNobodyChecked(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	path := filepath.Join(t.TempDir(), "web.yml")
-	passwordFile(t, path, "secret")
+	testenv.PasswordFile(t, path, "secret")
 	e := startExporter(t, "--listen-udp=127.0.0.1:0", "--web-config="+path)
 	client, guesser := newLoginClient(e.url, ownAddress), newLoginClient(e.url, anyLoopback)
-	writeFile(t, path, "basic_auth_users: [")
+	testenv.WriteFile(t, path, "basic_auth_users: [")
 	for i := range 300 {
 		if status := guesser.login(t.Context(), "prometheus", fmt.Sprint("guess", i)); status != 500 {
 			t.Fatalf("with a broken configuration: status %d, want 500", status)
 		}
 	}
-	passwordFile(t, path, "secret")
+	testenv.PasswordFile(t, path, "secret")
 	flood(t, e.url, 4, ownAddress)
 	for i := range 20 {
 		if status := client.login(t.Context(), "prometheus", "secret"); status != http.StatusOK {
@@ -159,9 +142,9 @@ func TestGuessesThatNobodyChecked(t *testing.T) {
 
 // A changed password is in force at once, beside guessers too: the old one is refused, the new one accepted.
 func TestAChangedPasswordBesideGuessers(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	path := filepath.Join(t.TempDir(), "web.yml")
-	passwordFile(t, path, "old")
+	testenv.PasswordFile(t, path, "old")
 	e := startExporter(t, "--listen-udp=127.0.0.1:0", "--web-config="+path)
 	client := newLoginClient(e.url, ownAddress)
 	expect := func(password string, want int) {
@@ -174,10 +157,10 @@ func TestAChangedPasswordBesideGuessers(t *testing.T) {
 	expect("old", 200)
 	flood(t, e.url, 12, anyLoopback)
 	for range 2 {
-		passwordFile(t, path, "new")
+		testenv.PasswordFile(t, path, "new")
 		expect("old", 401)
 		expect("new", 200)
-		passwordFile(t, path, "old")
+		testenv.PasswordFile(t, path, "old")
 		expect("new", 401)
 		expect("old", 200)
 	}

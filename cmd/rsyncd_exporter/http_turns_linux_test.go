@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"rsyncd_exporter/internal/testenv"
 )
 
 // Eight clients scrape as fast as they can, for as long as ten more scrapes take: none of these is refused.
 func TestAScrapeBesideEightInALoop(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	e := startExporter(t, "--listen-udp=127.0.0.1:0")
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup

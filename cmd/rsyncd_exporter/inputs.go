@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -19,244 +23,239 @@ import (
 	"rsyncd_exporter/receiver/syslog"
 )
 
+// The kinds of inputs. Each is the input label of its messages.
+const (
+	kindUDP      = string(config.RoleUDP)
+	kindTCP      = string(config.RoleTCP)
+	kindTLS      = string(config.RoleTLS)
+	kindUnixgram = string(config.RoleUnixgram)
+	kindStdin    = "stdin"
+	kindFile     = "file"
+)
+
+// An input describes one way for messages to come in.
+type input struct {
+	kind  string
+	at    string   // the address, or a socket's path
+	fd    int      // of a socket that this process was started with; 0: none
+	paths []string // of followed files
+}
+
+// String returns what the log and errors call the input.
+func (d input) String() string {
+	switch {
+	case d.kind == kindFile:
+		return "files " + strings.Join(d.paths, ",")
+	case d.kind == kindStdin:
+		return kindStdin
+	case d.fd != 0:
+		return d.kind + " " + d.at + " (passed)"
+	}
+	return d.kind + " " + d.at
+}
+
+// inputsOf returns the inputs that the settings name, in the order in which they are opened. All
+// followed files are one.
+func inputsOf(cfg *config.Config) (list []input) {
+	for _, s := range cfg.Passed {
+		if s.Role != config.RoleHTTP {
+			list = append(list, input{kind: string(s.Role), at: s.Address, fd: s.FD})
+		}
+	}
+	if cfg.ListenUnixgram != "" {
+		list = append(list, input{kind: kindUnixgram, at: cfg.ListenUnixgram})
+	}
+	for _, addr := range cfg.ListenUDP {
+		list = append(list, input{kind: kindUDP, at: addr})
+	}
+	for _, addr := range cfg.ListenTCP {
+		list = append(list, input{kind: kindTCP, at: addr})
+	}
+	for _, addr := range cfg.ListenTLS {
+		list = append(list, input{kind: kindTLS, at: addr})
+	}
+	paths := slices.Clone(cfg.Files)
+	if i := slices.Index(paths, "-"); i >= 0 {
+		paths = slices.Delete(paths, i, i+1)
+		list = append(list, input{kind: kindStdin})
+	}
+	if len(paths) > 0 {
+		list = append(list, input{kind: kindFile, paths: paths})
+	}
+	return list
+}
+
+// local reports whether the messages' headers never name a host.
+func (d input) local() bool {
+	return d.kind == kindUnixgram || d.kind == kindStdin || d.kind == kindFile
+}
+
+// source returns what the pipeline is told of the input's messages. Each followed file is a source
+// of its own, see fileOptions.
+func (d input) source(cfg *config.Config) (src receiver.Source, err error) {
+	src = receiver.Source{Input: d.kind, Name: d.String(), Wrapped: cfg.SyslogLogLines}
+	if d.kind == kindStdin || d.kind == kindFile {
+		src.Scope = receiver.StdinScope
+		src.Dialect, err = syslog.ParseLineFormat(cfg.LineFormat)
+		return src, err
+	}
+	src.Live = d.local()
+	src.Dialect, err = syslog.NewDialect(cfg.SyslogFormat, d.local())
+	return src, err
+}
+
 // A task is one goroutine of the program: it runs until ctx ends, or returns why it can't go on.
 type task interface {
 	Run(ctx context.Context) error
 	String() string
 }
 
-// inputs are the open inputs: in tasks all of them, in the other lists those that have something to show at a scrape.
+// A reader is an input that is open.
+type reader interface {
+	task
+	Close() error
+}
+
+// A socket is a reader that has something to show at a scrape.
+type socket struct {
+	kind string
+	reader
+	status func() receiver.Status
+}
+
+// inputs are the open inputs.
 type inputs struct {
-	tasks    []task
-	udp      []*datagram.UDP
-	unixgram []*datagram.Unixgram
-	tcp      []*stream.TCP
-	tls      []*stream.TCP
-	files    *follow.Set         // nil where none are followed
-	creds    *stream.Credentials // those of tls, nil without
+	readers []reader
+	sockets []socket
+	files   *follow.Set         // nil where none are followed
+	creds   *stream.Credentials // shared by all TLS inputs; nil without
 
 	catalogue *follow.Catalogue // in the last checkpoint; nil before
 }
 
-// openInputs binds and opens what cfg names, in a fixed order. On an error everything that was opened is closed again.
-func openInputs(cfg *Config, p *pipeline.Pipeline, k *kept) (in *inputs, err error) {
-	in = &inputs{}
-	defer func() {
+// openInputs opens what cfg names, in the order of inputsOf. On an error everything that was opened
+// is closed again.
+func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, error) {
+	in := &inputs{}
+	for _, d := range inputsOf(cfg) {
+		if d.local() {
+			p.AddLocalHost()
+		}
+		r, err := in.open(d, cfg, p, k)
 		if err != nil {
 			in.close()
+			return nil, err
 		}
-	}()
-	for _, open := range []func(*Config, *pipeline.Pipeline) error{in.openPassed, in.openUnixgram, in.openUDP, in.openTCP, in.openTLS} {
-		if err := open(cfg, p); err != nil {
-			return in, err
+		p.Input(d.kind)
+		in.readers = append(in.readers, r)
+		if s, ok := r.(interface{ Status() receiver.Status }); ok && d.kind != kindStdin {
+			in.sockets = append(in.sockets, socket{d.kind, r, s.Status})
 		}
 	}
-	return in, in.openFiles(cfg, p, k)
+	return in, nil
 }
 
-// syslogSource describes an input of syslog messages. local is true where headers never have a host name.
-func syslogSource(cfg *Config, input, address string, local bool) (receiver.Source, error) {
-	d, err := syslog.NewDialect(cfg.SyslogFormat, local)
-	return receiver.Source{Input: input, Name: input + " " + address, Live: local, Wrapped: cfg.SyslogLogLines, Dialect: d}, err
-}
-
-// openPassed takes over the sockets that the process was started with. That for HTTP is listenHTTP's.
-func (in *inputs) openPassed(cfg *Config, p *pipeline.Pipeline) error {
-	for _, s := range cfg.Passed {
-		if s.role == roleHTTP {
-			continue
-		}
-		src, err := syslogSource(cfg, string(s.role), s.Address, s.role == roleUnixgram)
-		if err != nil {
-			return err
-		}
-		src.Name += " (passed)"
-		if err := in.openPassedSocket(cfg, s, src, p); err != nil {
-			return err
-		}
-		p.Input(src.Input)
+// open opens one input.
+func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kept) (reader, error) {
+	src, err := d.source(cfg)
+	if err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-func (in *inputs) openPassedSocket(cfg *Config, s passedSocket, src receiver.Source, p *pipeline.Pipeline) error {
-	switch s.role {
-	case roleUDP:
-		u, err := datagram.PassedUDP(s.FD, src, p, udpOptions(cfg))
-		if err != nil {
-			return err
+	if d.kind == kindTLS && in.creds == nil {
+		if in.creds, err = stream.LoadCredentials(cfg.TLS); err != nil {
+			return nil, err
 		}
-		in.udp, in.tasks = append(in.udp, u), append(in.tasks, u)
-	case roleUnixgram:
-		u, err := datagram.PassedUnixgram(s.FD, src, p, unixgramOptions(cfg))
-		if err != nil {
-			return err
-		}
-		p.AddLocalHost()
-		in.unixgram, in.tasks = append(in.unixgram, u), append(in.tasks, u)
-	case roleTCP:
-		t, err := stream.PassedTCP(s.FD, src, p, tcpOptions(cfg))
-		if err != nil {
-			return err
-		}
-		in.tcp, in.tasks = append(in.tcp, t), append(in.tasks, t)
-	case roleTLS:
-		if err := in.loadCredentials(cfg); err != nil {
-			return err
-		}
-		t, err := stream.PassedTLS(s.FD, src, p, in.creds, tcpOptions(cfg))
-		if err != nil {
-			return err
-		}
-		in.tls, in.tasks = append(in.tls, t), append(in.tasks, t)
-	default:
-		return fmt.Errorf("%v: nothing receives from a socket for %q", s, s.role)
 	}
-	return nil
+	passed := d.fd != 0
+	switch d.kind {
+	case kindUDP:
+		if passed {
+			return datagram.PassedUDP(d.fd, src, p, udpOptions(cfg))
+		}
+		return datagram.ListenUDP(d.at, src, p, udpOptions(cfg))
+	case kindUnixgram:
+		if passed {
+			return datagram.PassedUnixgram(d.fd, src, p, unixgramOptions(cfg))
+		}
+		return datagram.ListenUnixgram(d.at, src, p, unixgramOptions(cfg))
+	case kindTCP:
+		if passed {
+			return stream.PassedTCP(d.fd, src, p, tcpOptions(cfg))
+		}
+		return stream.ListenTCP(d.at, src, p, tcpOptions(cfg))
+	case kindTLS:
+		if passed {
+			return stream.PassedTLS(d.fd, src, p, in.creds, tcpOptions(cfg))
+		}
+		return stream.ListenTLS(d.at, src, p, in.creds, tcpOptions(cfg))
+	case kindStdin:
+		return stream.NewStdin(cfg.Stdin, src, p), nil
+	}
+	in.files, err = follow.NewSet(fileOptions(cfg, d.paths, src, k), p)
+	return in.files, err
 }
 
-func unixgramOptions(cfg *Config) datagram.UnixgramOptions {
+// check returns why open would fail now. Otherwise the Closer, which may be nil, holds what open
+// would hold.
+func (d input) check(cfg *config.Config, p *pipeline.Pipeline) (io.Closer, error) {
+	src, err := d.source(cfg)
+	if err != nil {
+		return nil, err
+	}
+	switch d.kind {
+	case kindUDP:
+		return datagram.CheckUDP(d.at, udpOptions(cfg))
+	case kindUnixgram:
+		return nil, datagram.CheckUnixgram(d.at, src, unixgramOptions(cfg))
+	case kindTCP, kindTLS:
+		return stream.CheckTCP(d.kind, d.at)
+	case kindFile:
+		return follow.NewSet(fileOptions(cfg, d.paths, src, &kept{}), p)
+	}
+	return nil, nil
+}
+
+func unixgramOptions(cfg *config.Config) datagram.UnixgramOptions {
 	return datagram.UnixgramOptions{Mode: cfg.ListenUnixgramMode, Users: cfg.ListenUnixgramUIDs}
 }
 
-func udpOptions(cfg *Config) datagram.UDPOptions {
-	return datagram.UDPOptions{Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+func udpOptions(cfg *config.Config) datagram.UDPOptions {
+	return datagram.UDPOptions{
+		Buffer: int(cfg.ReceiveBuffer), Sockets: cfg.UDPSockets, AllowFrom: receiver.NewAllowList(cfg.AllowFrom),
+	}
 }
 
-func tcpOptions(cfg *Config) stream.TCPOptions {
-	return stream.TCPOptions{MaxConnections: cfg.share().stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
+func tcpOptions(cfg *config.Config) stream.TCPOptions {
+	return stream.TCPOptions{MaxConnections: sharesOf(cfg).stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-func (in *inputs) openUnixgram(cfg *Config, p *pipeline.Pipeline) error {
-	if cfg.ListenUnixgram == "" {
-		return nil
-	}
-	src, err := syslogSource(cfg, "unixgram", cfg.ListenUnixgram, true)
-	if err != nil {
-		return err
-	}
-	u, err := datagram.ListenUnixgram(cfg.ListenUnixgram, src, p, unixgramOptions(cfg))
-	if err != nil {
-		return err
-	}
-	p.Input(src.Input)
-	p.AddLocalHost()
-	in.unixgram = append(in.unixgram, u)
-	in.tasks = append(in.tasks, u)
-	return nil
-}
-
-func (in *inputs) openUDP(cfg *Config, p *pipeline.Pipeline) error {
-	for _, addr := range cfg.ListenUDP {
-		src, err := syslogSource(cfg, "udp", addr, false)
-		if err != nil {
-			return err
-		}
-		u, err := datagram.ListenUDP(addr, src, p, udpOptions(cfg))
-		if err != nil {
-			return err
-		}
-		p.Input(src.Input)
-		in.udp = append(in.udp, u)
-		in.tasks = append(in.tasks, u)
-	}
-	return nil
-}
-
-func (in *inputs) openTCP(cfg *Config, p *pipeline.Pipeline) error {
-	for _, addr := range cfg.ListenTCP {
-		src, err := syslogSource(cfg, "tcp", addr, false)
-		if err != nil {
-			return err
-		}
-		t, err := stream.ListenTCP(addr, src, p, tcpOptions(cfg))
-		if err != nil {
-			return err
-		}
-		p.Input(src.Input)
-		in.tcp = append(in.tcp, t)
-		in.tasks = append(in.tasks, t)
-	}
-	return nil
-}
-
-// loadCredentials loads those that all TLS inputs share, once.
-func (in *inputs) loadCredentials(cfg *Config) (err error) {
-	if in.creds == nil {
-		in.creds, err = stream.LoadCredentials(cfg.TLS)
-	}
-	return err
-}
-
-func (in *inputs) openTLS(cfg *Config, p *pipeline.Pipeline) error {
-	if len(cfg.ListenTLS) == 0 {
-		return nil
-	}
-	if err := in.loadCredentials(cfg); err != nil {
-		return err
-	}
-	for _, addr := range cfg.ListenTLS {
-		src, err := syslogSource(cfg, "tls", addr, false)
-		if err != nil {
-			return err
-		}
-		t, err := stream.ListenTLS(addr, src, p, in.creds, tcpOptions(cfg))
-		if err != nil {
-			return err
-		}
-		p.Input(src.Input)
-		in.tls = append(in.tls, t)
-		in.tasks = append(in.tasks, t)
-	}
-	return nil
-}
-
-// openFiles opens the followed files and standard input. Each file is a scope of its own: equal pids in two files are two processes, unless
-// RSYNCD_CONF says that one daemon writes them.
-func (in *inputs) openFiles(cfg *Config, p *pipeline.Pipeline, k *kept) error {
-	if len(cfg.Files) == 0 {
-		return nil
-	}
-	lines, err := syslog.ParseLineFormat(cfg.LineFormat)
-	if err != nil {
-		return err
-	}
-	p.AddLocalHost()
-	paths := slices.Clone(cfg.Files)
-	if i := slices.Index(paths, "-"); i >= 0 {
-		paths = slices.Delete(paths, i, i+1)
-		src := receiver.Source{Input: "stdin", Name: "stdin", Scope: receiver.StdinScope, Wrapped: cfg.SyslogLogLines, Dialect: lines}
-		in.tasks = append(in.tasks, stream.NewStdin(cfg.Stdin, src, p))
-		p.Input(src.Input)
-	}
-	if len(paths) == 0 {
-		return nil
-	}
-	in.files, err = follow.NewSet(follow.SetOptions{
+// fileOptions says how files are followed. Each file is a scope of its own: equal pids in two files
+// are two processes, unless RSYNCD_CONF says that one daemon writes them.
+func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kept) follow.SetOptions {
+	return follow.SetOptions{
 		Paths: paths,
-		File: follow.Options{Poll: cfg.FilePoll, FromBeginning: cfg.FileFromStart && k.start != startSetAside,
-			Descriptors: cfg.share().logs},
+		File: follow.Options{
+			Poll:          cfg.FilePoll,
+			FromBeginning: cfg.FileFromStart && k.start != startSetAside,
+			Descriptors:   sharesOf(cfg).logs,
+		},
 		Resume: k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
-			src := receiver.Source{Input: "file", Name: fileSource(path), Scope: scope, Host: cfg.hostOf(path), Wrapped: cfg.SyslogLogLines, Dialect: lines}
 			_, joined := cfg.Daemon.Rank(path)
-			src.Joins = joined && cfg.Daemon.Syslog
-			return src
+			one := src
+			one.Name, one.Scope, one.Host = fileSource(path), scope, cfg.HostOf(path)
+			one.Joins = joined && cfg.Daemon.Syslog
+			return one
 		},
 		Daemon: cfg.Daemon,
-	}, p)
-	if err != nil {
-		return err
 	}
-	p.Input("file")
-	in.tasks = append(in.tasks, in.files)
-	return nil
 }
 
 // fileSource is the Source.Name of a followed file.
 func fileSource(path string) string { return "file " + path }
 
-// caughtUp returns a channel that is closed when all that was in the files at the start has been read.
+// caughtUp returns a channel that is closed when all that was in the files at the start has been
+// read.
 func (in *inputs) caughtUp() <-chan struct{} {
 	if in.files != nil {
 		return in.files.CaughtUp()
@@ -276,35 +275,43 @@ func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Check
 	return books, c
 }
 
-// hearts returns those of the datagram readers, which never wait for anything but their sockets, and for these not long.
-func (in *inputs) hearts() (hearts []heart) {
-	for _, u := range in.unixgram {
-		hearts = append(hearts, u)
+// ofKind returns the sockets of one kind.
+func (in *inputs) ofKind(kind string) (sockets []socket) {
+	for _, s := range in.sockets {
+		if s.kind == kind {
+			sockets = append(sockets, s)
+		}
 	}
-	for _, u := range in.udp {
-		hearts = append(hearts, u)
+	return sockets
+}
+
+// hearts returns those of the datagram readers, which never wait for long.
+func (in *inputs) hearts() (hearts []systemd.Heart) {
+	for _, r := range in.readers {
+		if h, ok := r.(systemd.Heart); ok {
+			hearts = append(hearts, h)
+		}
 	}
 	return hearts
 }
 
 // close releases what was opened, for the case that nothing will run.
 func (in *inputs) close() {
-	for _, t := range in.tasks {
-		if c, ok := t.(interface{ Close() error }); ok {
-			c.Close()
-		}
+	for _, r := range in.readers {
+		r.Close()
 	}
 }
 
 // log says once what was opened, and what may need the operator's hand.
-func (in *inputs) log(cfg *Config, log *slog.Logger) {
-	for _, t := range in.tasks {
-		log.Info("input", "from", t.String())
+func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
+	for _, r := range in.readers {
+		log.Info("input", "from", r.String())
 	}
-	for _, u := range in.udp {
-		if want, got := int(cfg.ReceiveBuffer), u.Status().Buffer; got < want {
+	for _, s := range in.ofKind(kindUDP) {
+		if want, got := int(cfg.ReceiveBuffer), s.status().Buffer; got < want {
 			log.Warn("the kernel granted a smaller receive buffer than asked: bursts may be dropped",
-				"input", u.String(), "asked", want, "granted", got, "remedy", "sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
+				"input", s.String(), "asked", want, "granted", got, "remedy",
+				"sysctl -w net.core.rmem_max="+strconv.Itoa(want)+", or ReceiveBuffer= in a systemd socket unit")
 		}
 	}
 	if in.files == nil {
@@ -320,38 +327,27 @@ func (in *inputs) log(cfg *Config, log *slog.Logger) {
 	}
 }
 
-// live reads what is looked at rather than counted: one metrics.Socket for each kind of socket input.
+// live reads what a scrape shows besides the counters: one metrics.Socket for each kind of socket
+// input.
 func (in *inputs) live() metrics.Live {
 	var l metrics.Live
-	if len(in.udp) > 0 {
-		s := metrics.Socket{Input: "udp", Datagram: true, Buffer: in.udp[0].Status().Buffer}
-		for _, u := range in.udp {
-			st := u.Status()
-			s.Drops += st.Drops
-			s.Errors += st.Errors
-			s.Buffer = min(s.Buffer, st.Buffer)
+	for _, s := range in.sockets {
+		at := slices.IndexFunc(l.Sockets, func(m metrics.Socket) bool { return m.Input == s.kind })
+		if at < 0 {
+			at = len(l.Sockets)
+			l.Sockets = append(l.Sockets, metrics.Socket{
+				Input: s.kind, Datagram: s.kind == kindUDP, File: s.kind == kindUnixgram,
+				Stream: s.kind == kindTCP || s.kind == kindTLS,
+				Buffer: math.MaxInt, InPlace: true, Refused: map[string]uint64{},
+			})
 		}
-		l.Sockets = append(l.Sockets, s)
+		addStatus(&l.Sockets[at], s.status())
 	}
-	if len(in.tcp) > 0 {
-		l.Sockets = append(l.Sockets, streams("tcp", in.tcp))
-	}
-	if len(in.tls) > 0 {
-		l.Sockets = append(l.Sockets, streams("tls", in.tls))
+	if in.creds != nil {
 		l.TLS = &metrics.TLS{Expires: map[string]time.Time{}, OK: in.creds.Err() == nil}
 		for file, end := range in.creds.Expires() {
 			l.TLS.Expires[file.String()] = end
 		}
-	}
-	if len(in.unixgram) > 0 {
-		s := metrics.Socket{Input: "unixgram", File: true, InPlace: true}
-		for _, u := range in.unixgram {
-			st := u.Status()
-			s.Errors += st.Errors
-			s.Rebinds += st.Rebinds
-			s.InPlace = s.InPlace && st.InPlace
-		}
-		l.Sockets = append(l.Sockets, s)
 	}
 	if in.files != nil {
 		for _, f := range in.files.Status() {
@@ -361,74 +357,17 @@ func (in *inputs) live() metrics.Live {
 	return l
 }
 
-// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place again.
-type socketWatch struct {
-	sockets []*datagram.Unixgram
-	log     *slog.Logger
-}
-
-// Run implements task.
-func (w socketWatch) Run(ctx context.Context) error {
-	lost := map[*datagram.Unixgram]bool{}
-	rebinds := map[*datagram.Unixgram]uint64{}
-	unsure := map[*datagram.Unixgram]bool{}
-	for _, u := range w.sockets {
-		unsure[u] = w.tellUnsure(u)
+// addStatus adds a socket to those of its kind.
+func addStatus(m *metrics.Socket, s receiver.Status) {
+	m.Drops += s.Drops
+	m.Buffer = min(m.Buffer, s.Buffer)
+	m.Errors += s.Errors
+	m.InPlace = m.InPlace && s.InPlace
+	m.Rebinds += s.Rebinds
+	m.Connections += s.Connections
+	for reason, n := range s.Refused {
+		m.Refused[reason] += n
 	}
-	look := time.NewTicker(tickInterval)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-		}
-		for _, u := range w.sockets {
-			st := u.Status()
-			n, inPlace := st.Rebinds, st.InPlace
-			switch {
-			case ctx.Err() != nil: // the file goes at the end
-				return nil
-			case n > rebinds[u]:
-				unsure[u] = unsure[u] || w.tellUnsure(u)
-				w.log.Warn("somebody removed the socket file: it has been made again, and what was logged meanwhile is lost", "input", u.String())
-			case !inPlace && !lost[u]:
-				w.log.Warn("the socket file is gone or somebody else's: programs that connect to it now don't reach the exporter",
-					"input", u.String(), "remedy", "stop the other program, or give one of them another path")
-			case inPlace && lost[u]:
-				w.log.Info("the socket file is in place again", "input", u.String())
-			}
-			rebinds[u], lost[u] = n, !inPlace
-		}
-	}
-}
-
-// tellUnsure warns where nobody can say whose the socket file is.
-func (w socketWatch) tellUnsure(u *datagram.Unixgram) bool {
-	err := u.Status().Unsure
-	if err == nil {
-		return false
-	}
-	w.log.Warn("others may write to the socket's directory, and the kernel can't be asked whether the socket file is the exporter's: "+
-		"socket_in_place may be wrong", "input", u.String(), "error", err.Error(),
-		"remedy", "allow netlink sockets (RestrictAddressFamilies=AF_NETLINK), or a directory that only root and this user may write to")
-	return true
-}
-
-func (socketWatch) String() string { return "socket watch" }
-
-// streams adds up the listeners of one kind.
-func streams(input string, listeners []*stream.TCP) metrics.Socket {
-	s := metrics.Socket{Input: input, Stream: true, Refused: map[string]uint64{}}
-	for _, t := range listeners {
-		st := t.Status()
-		s.Connections += st.Connections
-		s.Errors += st.Errors
-		for reason, n := range st.Refused {
-			s.Refused[reason] += n
-		}
-	}
-	return s
 }
 
 func fileStatus(s follow.Status) metrics.File {
@@ -436,6 +375,8 @@ func fileStatus(s follow.Status) metrics.File {
 	for reason, n := range s.Gaps {
 		gaps[follow.Gap(reason).String()] = n
 	}
-	return metrics.File{Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations, Rotations: s.Rotations,
-		Gaps: gaps, Errors: s.Errors, OK: s.Err == nil}
+	return metrics.File{
+		Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
+		Rotations: s.Rotations, Gaps: gaps, Errors: s.Errors, OK: s.Err == nil,
+	}
 }

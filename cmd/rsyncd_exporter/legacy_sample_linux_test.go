@@ -38,7 +38,7 @@ func TestTheReplacedProgramsSampleLog(t *testing.T) {
 	t.Parallel()
 	dir := testenv.Dir(t)
 	log, format, port := filepath.Join(dir, "rsyncd.log"), filepath.Join(dir, "format"), testenv.Port(t)
-	writeFile(t, format, legacyFormat)
+	testenv.WriteFile(t, format, legacyFormat)
 	appendFile(t, log, "2017/09/01 03:10:00 [17001] connect from 192.0.2.45\n") // read by none: the program begins at the end
 	e := launchExporterProcess(t, nil, nil, "-p", log, "-f", format, "-s", "1", "-x", fmt.Sprint(port))
 	e.url = fmt.Sprintf("http://127.0.0.1:%d", port)

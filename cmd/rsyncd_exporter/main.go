@@ -8,6 +8,7 @@ import (
 )
 
 func main() {
-	debug.SetTraceback("single") // of a panic: the goroutine that did it, not the hundreds of connections besides; GOTRACEBACK may say more
+	// A panic shows its goroutine, not hundreds of connections besides; GOTRACEBACK may say more.
+	debug.SetTraceback("single")
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

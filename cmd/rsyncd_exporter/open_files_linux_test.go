@@ -18,10 +18,10 @@ import (
 func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
 	for _, limit := range []string{"32", "64"} {
 		t.Run(limit, func(t *testing.T) {
-			setEnv(t)
+			testenv.SetEnv(t)
 			dir := testenv.Dir(t)
 			for i := range 200 {
-				writeFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")
+				testenv.WriteFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")
 			}
 			web, tcp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 			p := startProcess(t, web, nil, nil, []string{"NOFILE=" + limit}, "--http-listen="+web,

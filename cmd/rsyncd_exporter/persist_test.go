@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/metrics"
 )
 
@@ -49,7 +50,7 @@ func newLedger(t *testing.T) *ledger {
 			}
 			l.saves++
 			return l.fail
-		}, newLogger(&l.log, slog.LevelInfo))
+		}, ownlog.New(&l.log, slog.LevelInfo))
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { l.run(ctx) })

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/config"
 )
 
 var update = flag.Bool("update", false, "write the settings table into README.md")
@@ -36,9 +38,9 @@ func TestReadmeListsEverySetting(t *testing.T) {
 	if status := run(t.Context(), []string{"--help"}, strings.NewReader(""), &help, &help); status != 0 {
 		t.Fatalf("--help: exit status %d", status)
 	}
-	for _, set := range newSettings().all() {
-		if !strings.Contains(help.String(), set.variable) || !strings.Contains(help.String(), set.flag) {
-			t.Errorf("--help doesn't name %s and %s", set.variable, set.flag)
+	for _, set := range config.Defaults() {
+		if !strings.Contains(help.String(), set.Variable) || !strings.Contains(help.String(), set.Flag) {
+			t.Errorf("--help doesn't name %s and %s", set.Variable, set.Flag)
 		}
 	}
 }

@@ -11,7 +11,10 @@ import (
 	"strings"
 	"syscall"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/systemd"
+	"rsyncd_exporter/internal/text"
 )
 
 // Exit statuses.
@@ -37,15 +40,17 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "receives and serves (the default)", runServe},
-		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first 1,000 lines", runCheck},
-		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere", runHealthcheck},
+		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
+			"1,000 lines", runCheck},
+		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
+			runHealthcheck},
 		{"version", "prints the version", runVersion},
 		{"help", "prints this; --markdown prints the table of settings as Markdown", runHelp},
 	}
 }
 
-// run is the program without its process: args are the arguments without the program's name, the result is the exit status. The settings come
-// from the process environment too, since envconfig reads no other. It returns when the command is done; serve is done when
+// run runs a command and returns the exit status. args are the arguments without the program's name.
+// Settings also come from the process environment, since envconfig reads no other. serve is done when
 // ctx ends or a signal arrives, see untilSignal.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	std := stdio{stdin, stdout, stderr}
@@ -66,7 +71,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		names[i] = c.name
 	}
-	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s", name, didYouMean(name, names), strings.Join(names, ", ")))
+	return usageError(std, fmt.Errorf("%q is not a command%s: the commands are %s",
+		name, text.DidYouMean(name, names), strings.Join(names, ", ")))
 }
 
 // usageError prints the problem, or all problems of a joined error, one a line.
@@ -77,7 +83,7 @@ func usageError(std stdio, err error) int {
 		}
 		return exitUsage
 	}
-	fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", oneLine(err))
+	fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", text.OneLine(err))
 	return exitUsage
 }
 
@@ -85,7 +91,7 @@ func usageError(std stdio, err error) int {
 func runServe(ctx context.Context, args []string, std stdio) int {
 	sockets, warning, serr := systemd.Sockets()
 	watchdog, werr := systemd.WatchdogInterval()
-	cfg, _, err := loadConfig(args, sockets...)
+	cfg, err := config.Load(args, sockets...)
 	if errors.Is(err, flag.ErrHelp) {
 		return runHelp(ctx, nil, std)
 	}
@@ -99,12 +105,13 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	// Nobody reads the log any more, or the terminal is gone: that is no reason to end. There is nothing that SIGHUP could have read again.
+	// A log that nobody reads and a terminal that is gone are no reasons to end. Nothing is read again
+	// at SIGHUP.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
-	to, written := logWriterTo(std.err)
+	to, written := ownlog.Writer(std.err)
 	defer written()
-	log := newLogger(to, cfg.LogLevel)
+	log := ownlog.New(to, cfg.LogLevel)
 	for _, w := range cfg.Warnings {
 		log.Warn("doubtful setting", "warning", w)
 	}
@@ -116,8 +123,9 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. From then on these signals have their default
-// action again, so the second one ends the process at once. The caller calls stop when it has no more use for the context.
+// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. Then
+// these signals have their default action again: a second one ends the process at once. The caller
+// calls stop when it no longer needs the context.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

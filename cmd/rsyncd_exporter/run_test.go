@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/testenv"
 )
 
 // helperVariable makes TestHelperProcess, run as a process of its own, be something else. Its name has not the settings' prefix.
@@ -119,7 +122,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // Nobody reads the log any more when it stops; the exporter must still end in good order.
 func TestServeOutlivesTheReaderOfItsLog(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	cmd := startHelper(t, "serve")
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -157,7 +160,7 @@ func TestUntilSignalEndsWithItsParent(t *testing.T) {
 }
 
 func TestUnknownCommand(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	status, out, errs := runProgram(t, "chek")
 	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, healthcheck, version, help\n"
 	if status != exitUsage || out != "" || errs != want {
@@ -166,7 +169,7 @@ func TestUnknownCommand(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	for _, args := range [][]string{{"version"}, {"--version"}, {"-version"}} {
 		status, out, errs := runProgram(t, args...)
 		want := "rsyncd_exporter " + buildInfo().Version + " (revision "
@@ -180,7 +183,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	setEnv(t, "NOSUCH=x") // help is shown all the same
+	testenv.SetEnv(t, "NOSUCH=x") // help is shown all the same
 	_, help, _ := runProgram(t, "help")
 	for _, args := range [][]string{{"--help"}, {"-h"}, {"serve", "--help"}, {"check", "-h"}, {"healthcheck", "--help"}, {"--listen-udp=:1", "-h", "--nosuch"}} {
 		if status, out, errs := runProgram(t, args...); status != exitOK || out != help || errs != "" {
@@ -192,13 +195,13 @@ func TestHelp(t *testing.T) {
 			t.Errorf("the command %s is not in the help", c.name)
 		}
 	}
-	for _, s := range newSettings().all() {
-		entry := "\n  " + s.flag + ", " + s.variable
-		if s.def != "" {
-			entry += " (default " + s.def + ")"
+	for _, s := range config.Defaults() {
+		entry := "\n  " + s.Flag + ", " + s.Variable
+		if s.Default != "" {
+			entry += " (default " + s.Default + ")"
 		}
-		if s.meaning == "" || !strings.Contains(help, entry+"\n        "+s.meaning+"\n") {
-			t.Errorf("%s is not in the help", s.name)
+		if s.Meaning == "" || !strings.Contains(help, entry+"\n        "+s.Meaning+"\n") {
+			t.Errorf("%s is not in the help", s.Name)
 		}
 	}
 	for _, flag := range []string{"-p FILE", "-f FILE", "-s SECONDS", "-x PORT"} {
@@ -212,7 +215,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestSettingsAsMarkdown(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	status, out, _ := runProgram(t, "help", "--markdown")
 	if status != exitOK || out != settingsMarkdown() {
 		t.Errorf("status %d, %q", status, out)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -203,7 +204,7 @@ func TestPanicInAnInputEndsTheProcess(t *testing.T) {
 
 // The goroutines and descriptors of a program that has stopped are gone: here it is one of many in the same process.
 func TestStoppedProgramLeavesNothing(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -233,5 +234,23 @@ func TestStoppedProgramLeavesNothing(t *testing.T) {
 	}
 	testenv.Until(t, time.Minute, "goroutines and descriptors to be as many as before", func() bool {
 		return descriptors() <= before+2 && runtime.NumGoroutine() <= goroutines+2
+	})
+}
+
+func TestGraceIsWhatIsLeftOfFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e ending
+		if got := e.left(); got != 500*time.Millisecond {
+			t.Errorf("an end that never began: %v", got)
+		}
+		e.begin()
+		for _, c := range []struct{ after, want time.Duration }{ // 5 s less a second for the machine
+			{0, 4 * time.Second}, {time.Second, 3 * time.Second}, {3250 * time.Millisecond, 500 * time.Millisecond},
+		} {
+			time.Sleep(c.after)
+			if got := e.left(); got != c.want {
+				t.Errorf("%v later: %v, want %v", c.after, got, c.want)
+			}
+		}
 	})
 }

@@ -181,7 +181,7 @@ func TestAStateStaysSetAsideUntilTheFirstSave(t *testing.T) {
 	if err := os.Mkdir(stateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(stateDir, "state.b"), "nonsense")
+	testenv.WriteFile(t, filepath.Join(stateDir, "state.b"), "nonsense")
 	appendFile(t, log, pull(1, 1))
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -189,7 +189,7 @@ func TestAStateStaysSetAsideUntilTheFirstSave(t *testing.T) {
 	}
 	defer taken.Close()
 	args := []string{"-p", log, "--state-dir=" + stateDir, "--file-start=beginning"}
-	setEnv(t)
+	testenv.SetEnv(t)
 	code, out, errs := runProgram(t, append([]string{"--listen-udp=" + taken.LocalAddr().String(), "--http-listen=127.0.0.1:0"}, args...)...)
 	if code == exitOK || !strings.Contains(out+errs, "address already in use") {
 		t.Fatalf("status %d: %s%s", code, out, errs)
@@ -282,7 +282,7 @@ func TestCheckExplainsTheState(t *testing.T) {
 	if err := errors.Join(os.Mkdir(stateDir, 0o700), os.Symlink(stateDir, link)); err != nil {
 		t.Fatal(err)
 	}
-	setEnv(t, anyHTTP)
+	testenv.SetEnv(t, anyHTTP)
 	explained := func() string {
 		t.Helper()
 		code, out, errs := runProgram(t, "check", "-p", log, "--state-dir="+link)
@@ -309,11 +309,11 @@ func TestCheckExplainsTheState(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(stateDir, "state.a"), "x")
+	testenv.WriteFile(t, filepath.Join(stateDir, "state.a"), "x")
 	if got := explained(); !strings.Contains(got, "state state.a: 1 bytes, can't be used") || !strings.Contains(got, "1 of them followed") {
 		t.Errorf("with a broken copy:\n%s", got)
 	}
-	writeFile(t, filepath.Join(stateDir, "state.b"), "x")
+	testenv.WriteFile(t, filepath.Join(stateDir, "state.b"), "x")
 	if got := explained(); !strings.Contains(got, "no copy can be trusted") {
 		t.Errorf("with both copies broken:\n%s", got)
 	}

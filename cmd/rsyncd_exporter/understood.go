@@ -6,23 +6,26 @@ import (
 	"log/slog"
 	"strings"
 
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
-// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name thousands of files.
+// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name
+// thousands of files.
 const maxMisunderstood = 16
 
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns of inputs of whose messages little or nothing is understood: each input once, those with the same
-// trouble at the same time in one warning.
+// misunderstood warns of inputs of which little or nothing is understood, each input once. Inputs
+// that have the same trouble at the same time share a warning.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
-	cfg  *Config
+	cfg  *config.Config
 	log  *slog.Logger
 	told int
 	none map[string]bool // kinds of inputs of which it was said that one has received nothing of rsyncd's
@@ -66,7 +69,7 @@ func countAlike(list []pipeline.Understanding, input string, why pipeline.Troubl
 	return n
 }
 
-// write writes one warning, or a mere note where all messages are other programs': that may well be meant.
+// write writes one warning, or a note where all messages are other programs', which may be intended.
 func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, alike int) {
 	level, message := slog.LevelWarn, "few of an input's messages are understood"
 	switch {
@@ -96,8 +99,8 @@ func shorten(s string) string {
 	return s
 }
 
-// remedyFor says which setting, or what else, would help against a trouble.
-func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+// remedyFor names the setting, or whatever else, that helps against a trouble.
+func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	switch wrapped := u.Samples[why]; {
 	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):
 		return "set SYSLOG_LOG_LINES=no: the texts of these messages are no lines of a rsync log file"
@@ -119,20 +122,20 @@ func remedyFor(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 	return discardRemedy(cfg, u, receiver.Discard(why))
 }
 
-// hasTag says whether a message has a header that is read, with a program's name.
+// hasTag reports whether a message has a header that is read, with a program's name.
 func hasTag(message string) bool {
 	var m receiver.Message
 	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
 }
 
-// isLogLine says whether a text is a line of rsync's own log file.
+// isLogLine reports whether a text is a line of rsync's own log file.
 func isLogLine(text string) bool {
 	m := receiver.Message{Text: []byte(text)}
 	return syslog.Unwrap(&m)
 }
 
 // tagRemedy is for messages whose tag isn't in TAGS.
-func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) string {
+func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	tag := u.Tag
 	if why == pipeline.OtherTag {
 		tag = u.OtherTag
@@ -150,13 +153,13 @@ func tagRemedy(cfg *Config, u *pipeline.Understanding, why pipeline.Trouble) str
 			yes = ""
 		}
 		return fmt.Sprintf("the lines of a rsync log file come under the tag %q: set%s TAGS=%s,%s", tag, yes, tags,
-			printable(tag))
+			text.Printable(tag))
 	}
-	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, printable(tag))
+	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, text.Printable(tag))
 }
 
 // formatRemedy is for transfer lines that LOG_FORMAT doesn't fit.
-func formatRemedy(cfg *Config, u *pipeline.Understanding) string {
+func formatRemedy(cfg *config.Config, u *pipeline.Understanding) string {
 	remedy := "set LOG_FORMAT to the \"log format\" of rsyncd.conf"
 	if len(cfg.ModuleFormats) > 0 {
 		remedy += ", and see that RSYNCD_CONF names the file that the daemon reads"
@@ -193,7 +196,7 @@ func suggestLogFormat(text string) string {
 }
 
 // discardRemedy is for messages that were discarded.
-func discardRemedy(cfg *Config, u *pipeline.Understanding, why receiver.Discard) string {
+func discardRemedy(cfg *config.Config, u *pipeline.Understanding, why receiver.Discard) string {
 	lines := u.Input == "file" || u.Input == "stdin"
 	switch why {
 	case receiver.NoHeader, receiver.BadPriority, receiver.BadDialect:

@@ -16,7 +16,7 @@ import (
 
 // A real daemon whose log format isn't the default logs transfers over the unix socket: the warning names LOG_FORMAT and the format.
 func TestServeNamesARealDaemonsLogFormat(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := testenv.Dir(t)
 	socket := filepath.Join(dir, "log")
 	var out lockedBuffer
@@ -32,7 +32,7 @@ func TestServeNamesARealDaemonsLogFormat(t *testing.T) {
 		"log format = %o %a %f %l\ntransfer logging = yes\n[m]\npath = DIR/modules/m\n")
 	for i := range 12 {
 		file := filepath.Join(d.Module("m"), fmt.Sprint("file", i))
-		writeFile(t, file, "hello")
+		testenv.WriteFile(t, file, "hello")
 		if err := os.Chmod(file, 0o644); err != nil { // sessions are nobody's
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestServeNamesARealDaemonsLogFormat(t *testing.T) {
 
 // The whole program, sent what another program logs over UDP, says so on its log.
 func TestServeSaysWhyNothingCounts(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	port := testenv.Port(t)
 	args := []string{fmt.Sprintf("--listen-udp=127.0.0.1:%d", port), fmt.Sprintf("--http-listen=127.0.0.1:%d",
 		testenv.Port(t)), "--tags=mirror"}
@@ -82,12 +82,12 @@ func TestServeSaysWhyNothingCounts(t *testing.T) {
 
 // A real daemon's log with a log format of its own: check names the setting, and with it all is understood.
 func TestCheckARealLog(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	dir := testenv.Dir(t)
 	log := filepath.Join(dir, "rsyncd.log")
 	d := testenv.StartRsyncdConf(t, dir, "127.0.0.1", "",
 		"log file = DIR/rsyncd.log\nlog format = %o %a %f %l %b\ntransfer logging = yes\n[m]\npath = DIR/modules/m\n")
-	writeFile(t, filepath.Join(d.Module("m"), "a"), "hello")
+	testenv.WriteFile(t, filepath.Join(d.Module("m"), "a"), "hello")
 	if err := os.Chmod(filepath.Join(d.Module("m"), "a"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
@@ -22,8 +23,8 @@ type warned struct {
 
 func newWarned(t *testing.T, args ...string) *warned {
 	t.Helper()
-	setEnv(t)
-	cfg := load(t, args...)
+	testenv.SetEnv(t)
+	cfg := mustLoad(t, args...)
 	p, err := pipeline.New(pipeline.Config{LogFormat: cfg.LogFormat, Tags: cfg.Tags, MaxSeries: 1000,
 		Limits: rsynclog.DefaultLimits()})
 	if err != nil {

@@ -49,6 +49,7 @@ func runVersion(_ context.Context, args []string, std stdio) int {
 		return usageError(std, fmt.Errorf("version: unexpected argument %q: it takes none", args[0]))
 	}
 	b := buildInfo()
-	fmt.Fprintf(std.out, "rsyncd_exporter %s (revision %s, %s, %s/%s)\n", b.Version, b.Revision, b.Go, runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(std.out, "rsyncd_exporter %s (revision %s, %s, %s/%s)\n",
+		b.Version, b.Revision, b.Go, runtime.GOOS, runtime.GOARCH)
 	return exitOK
 }

@@ -76,7 +76,7 @@ func fullPipe(t *testing.T) (read, write *os.File) {
 
 // Nobody reads the log, from the first line on. The program starts, receives, is scraped and ends as ever.
 func TestNobodyReadsStandardError(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	_, full := fullPipe(t)
 	dir := testenv.Dir(t)
 	socket := filepath.Join(dir, "log")
@@ -121,7 +121,7 @@ func deafSupervisor(t *testing.T, address string) *net.UnixConn {
 // A supervisor that doesn't read holds up neither the start nor the end; the log says so once; and one that
 // reads again is told READY=1.
 func TestSupervisorThatDoesNotRead(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	for _, address := range []string{
 		filepath.Join(testenv.Dir(t), "notify"), fmt.Sprintf("@rsyncd_exporter-test-%d", os.Getpid()),
 	} {
@@ -159,7 +159,7 @@ func TestSupervisorThatDoesNotRead(t *testing.T) {
 
 // A FIFO in the place of a log, a state or a key is not waited for: its writer may never come.
 func TestNothingWaitsForTheWriterOfAFIFO(t *testing.T) {
-	setEnv(t, anyHTTP, anyUDP)
+	testenv.SetEnv(t, anyHTTP, anyUDP)
 	dir := testenv.Dir(t)
 	fifo := func(name string) string {
 		name = filepath.Join(dir, name)
@@ -203,14 +203,14 @@ func TestNothingWaitsForTheWriterOfAFIFO(t *testing.T) {
 
 // SIGTERM ends a start that waits for a name server which never answers, with status 0.
 func TestSigtermWhileANameIsLookedUp(t *testing.T) {
-	setEnv(t)
+	testenv.SetEnv(t)
 	silent, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 77), Port: 53})
 	if err != nil {
 		t.Skipf("no name server can be played here: %v", err)
 	}
 	defer silent.Close()
 	dir := testenv.Dir(t)
-	writeFile(t, filepath.Join(dir, "resolv.conf"), "nameserver 127.0.0.77\noptions timeout:5 attempts:2\n")
+	testenv.WriteFile(t, filepath.Join(dir, "resolv.conf"), "nameserver 127.0.0.77\noptions timeout:5 attempts:2\n")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -8,29 +8,32 @@ import (
 	"time"
 )
 
-// What Notify tells, see sd_notify(3).
+// The states that notify sends, see sd_notify(3).
 const (
 	Ready    = "READY=1"    // everything is open
 	Stopping = "STOPPING=1" // the end has begun
 	Watchdog = "WATCHDOG=1" // still alive; see WatchdogInterval
 
-	ExtendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another Extension
+	extendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another extension
 )
 
-// Extension is the time that ExtendTimeout asks for.
-const Extension = 30 * time.Second
+// extension is the time that extendTimeout asks for.
+const extension = 30 * time.Second
 
-// notifyPatience is how long Notify waits for room in the supervisor's queue. A healthy one reads within milliseconds.
+// notifyPatience is how long notify waits for room in the supervisor's queue. A healthy one reads
+// within milliseconds.
 const notifyPatience = time.Second
 
-// Notify tells the supervisor the state, one or more lines. It does nothing where NOTIFY_SOCKET is unset: then nobody asks. A supervisor that
-// doesn't read holds up nobody: after a second the state is dropped, and the error wraps os.ErrDeadlineExceeded.
-func Notify(state string) error {
+// notify sends the supervisor a state of one or more lines. Without NOTIFY_SOCKET it does nothing.
+// It waits a second at most for a supervisor that doesn't read; then the error wraps
+// os.ErrDeadlineExceeded.
+func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return nil
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"}) // package net knows that "@" stands for an abstract one
+	// "@" at the start of the name stands for an abstract socket; package net knows that.
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w: it must be the socket of a running supervisor, or unset", path, err)
 	}
@@ -44,8 +47,8 @@ func Notify(state string) error {
 	return nil
 }
 
-// WatchdogInterval returns how often the supervisor wants to be told Watchdog, at least; it is best told twice as often. Zero means that it
-// doesn't watch this process. See sd_watchdog_enabled(3).
+// WatchdogInterval returns how often the supervisor wants Watchdog at least; send it twice as
+// often. Zero means that it doesn't watch this process. See sd_watchdog_enabled(3).
 func WatchdogInterval() (time.Duration, error) {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
@@ -54,7 +57,8 @@ func WatchdogInterval() (time.Duration, error) {
 	const most = 1 << 53 // far beyond a lifetime, and no overflow
 	n, err := strconv.ParseUint(usec, 10, 64)
 	if err != nil || n == 0 || n > most/1000 {
-		return 0, fmt.Errorf("WATCHDOG_USEC=%q is no number of microseconds: set WatchdogSec= in the unit, or unset it", usec)
+		return 0, fmt.Errorf("WATCHDOG_USEC=%q is no number of microseconds: set WatchdogSec= in the unit, or unset "+
+			"it", usec)
 	}
 	return time.Duration(n) * time.Microsecond, nil
 }

@@ -1,5 +1,6 @@
-// Package systemd speaks the two protocols between systemd and a service, which other supervisors speak too: sockets that were opened for
-// it, sd_listen_fds(3), and what it tells about itself, sd_notify(3). Without such a supervisor there are no sockets, and telling does nothing.
+// Package systemd speaks the two protocols between systemd and a service, which other supervisors
+// speak too: sockets that were opened for it, sd_listen_fds(3), and what it tells about itself,
+// sd_notify(3). Without such a supervisor there are no sockets, and telling does nothing.
 package systemd
 
 import (
@@ -38,9 +39,10 @@ const firstFD = 3
 // maxFDs is far more than anybody has sockets; a larger LISTEN_FDS is a mistake.
 const maxFDs = 1000
 
-// Sockets returns the sockets passed to this process and removes the variables that tell of them, so that no child takes them for its own. Call it
-// once, first. The error joins all problems, with one remedy each; no socket is usable then. The warning, if any, is about sockets
-// that are for another process, which is no error: they may have been for the one that started this.
+// Sockets returns the sockets passed to this process, and removes the variables that describe them,
+// so that no child takes them for its own. Call it once, first. The error joins all problems, each
+// with its remedy; then no socket is usable. The warning, if any, is about sockets meant for
+// another process, perhaps the one that started this.
 func Sockets() (sockets []Socket, warning string, err error) {
 	pid, count, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES")
 	_, named := os.LookupEnv("LISTEN_FDNAMES")
@@ -51,19 +53,22 @@ func Sockets() (sockets []Socket, warning string, err error) {
 		return nil, "", nil
 	}
 	if n, err := strconv.Atoi(pid); err != nil || n <= 0 {
-		return nil, "", fmt.Errorf("LISTEN_PID=%q is no process id: start the service by a systemd socket unit, or unset LISTEN_PID", pid)
+		return nil, "", fmt.Errorf("LISTEN_PID=%q is no process id: start the service by a systemd socket unit, or "+
+			"unset LISTEN_PID", pid)
 	} else if n != os.Getpid() {
-		return nil, fmt.Sprintf("LISTEN_FDS=%s is for process %d and this is %d, so no passed socket is used: a script between systemd and this program must start it with exec",
-			count, n, os.Getpid()), nil
+		return nil, fmt.Sprintf("LISTEN_FDS=%s is for process %d and this is %d, so no passed socket is used: a "+
+			"script between systemd and this program must start it with exec", count, n, os.Getpid()), nil
 	}
 	n, err := strconv.Atoi(count)
 	if err != nil || n < 0 || n > maxFDs {
-		return nil, "", fmt.Errorf("LISTEN_FDS=%q is no number of descriptors from 0 to %d: start the service by a systemd socket unit, or unset LISTEN_FDS", count, maxFDs)
+		return nil, "", fmt.Errorf("LISTEN_FDS=%q is no number of descriptors from 0 to %d: start the service by a "+
+			"systemd socket unit, or unset LISTEN_FDS", count, maxFDs)
 	}
 	nameOf := make([]string, n)
 	if named {
 		if nameOf = strings.Split(names, ":"); len(nameOf) != n {
-			return nil, "", fmt.Errorf("LISTEN_FDNAMES=%q has %d names for %d descriptors: give each one name, separated by colons, or unset it", names, len(nameOf), n)
+			return nil, "", fmt.Errorf("LISTEN_FDNAMES=%q has %d names for %d descriptors: give each one name, "+
+				"separated by colons, or unset it", names, len(nameOf), n)
 		}
 	}
 	var problems []error
@@ -90,7 +95,8 @@ func (s *Socket) identify() error {
 	unix.CloseOnExec(s.FD)
 	kind, err := unix.GetsockoptInt(s.FD, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
-		return fmt.Errorf("%w: only sockets can be used, so no ListenFIFO=, ListenSpecial= or ListenMessageQueue= in the socket unit, and LISTEN_FDS must be their number", err)
+		return fmt.Errorf("%w: only sockets can be used, so no ListenFIFO=, ListenSpecial= or ListenMessageQueue= in "+
+			"the socket unit, and LISTEN_FDS must be their number", err)
 	}
 	local, err := unix.Getsockname(s.FD)
 	if err != nil {
@@ -100,10 +106,12 @@ func (s *Socket) identify() error {
 	switch local := local.(type) {
 	case *unix.SockaddrUnix:
 		if kind != unix.SOCK_DGRAM {
-			return fmt.Errorf("it is a unix socket of the wrong type at %q: syslog needs datagrams, so write ListenDatagram= for ListenStream=", local.Name)
+			return fmt.Errorf("it is a unix socket of the wrong type at %q: syslog needs datagrams, so write "+
+				"ListenDatagram= for ListenStream=", local.Name)
 		}
 		if local.Name == "" || local.Name == "@" {
-			return errors.New("it is a unix socket without a path, which nobody can send to: write ListenDatagram= with a path")
+			return errors.New("it is a unix socket without a path, which nobody can send to: write ListenDatagram= " +
+				"with a path")
 		}
 		s.Kind, s.Address = Unixgram, local.Name
 		return nil
@@ -120,7 +128,8 @@ func (s *Socket) identify() error {
 		s.both = err == nil && only == 0 && ip.IsUnspecified()
 		s.Address = netip.AddrPortFrom(ip, uint16(port)).String()
 	default:
-		return errors.New("its address family isn't one of IPv4, IPv6 and unix: write ListenDatagram= or ListenStream= with a port or a path")
+		return errors.New("its address family isn't one of IPv4, IPv6 and unix: write ListenDatagram= or " +
+			"ListenStream= with a port or a path")
 	}
 	if port == 0 {
 		return errors.New("it isn't bound to a port: write ListenDatagram= or ListenStream= with a port")
@@ -128,7 +137,7 @@ func (s *Socket) identify() error {
 	return s.identifyTransport(kind)
 }
 
-// identifyTransport tells UDP, and TCP that listens, from all else over IP.
+// identifyTransport accepts UDP, and TCP that listens.
 func (s *Socket) identifyTransport(kind int) error {
 	switch kind {
 	case unix.SOCK_DGRAM:
@@ -136,7 +145,8 @@ func (s *Socket) identifyTransport(kind int) error {
 		return nil
 	case unix.SOCK_STREAM:
 		if on, err := unix.GetsockoptInt(s.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
-			return fmt.Errorf("%s is a single connection: write Accept=no in the socket unit, so that the listening socket is passed", s.Address)
+			return fmt.Errorf("%s is a single connection: write Accept=no in the socket unit, so that the listening "+
+				"socket is passed", s.Address)
 		}
 		s.Kind = TCP
 		return nil
@@ -144,8 +154,8 @@ func (s *Socket) identifyTransport(kind int) error {
 	return fmt.Errorf("%s is neither UDP nor TCP: write ListenDatagram= or ListenStream= in the socket unit", s.Address)
 }
 
-// Covers reports whether what would be bound for address, a "host:port" or a path, is received by this socket already. A host name
-// is covered by wildcards only, since it isn't looked up.
+// Covers reports whether this socket already receives what a socket bound to address, a "host:port"
+// or a path, would. It looks up no host names, so only wildcards cover them.
 func (s Socket) Covers(address string) bool {
 	if s.Kind == Unixgram {
 		return s.coversPath(address)
@@ -164,7 +174,7 @@ func (s Socket) Covers(address string) bool {
 	return ip == own.Addr() || s.both || own.Addr().IsUnspecified() && ip.Is4() == own.Addr().Is4()
 }
 
-// coversPath says whether both paths lead to the same file.
+// coversPath reports whether both paths lead to the same file.
 func (s Socket) coversPath(path string) bool {
 	if path == s.Address {
 		return true

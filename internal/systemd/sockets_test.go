@@ -236,7 +236,7 @@ func TestWildcardOfBothFamilies(t *testing.T) {
 
 func TestNotify(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	if err := Notify(Ready); err != nil {
+	if err := notify(Ready); err != nil {
 		t.Errorf("without a supervisor: %v", err)
 	}
 	names := []string{filepath.Join(t.TempDir(), "notify")}
@@ -249,7 +249,7 @@ func TestNotify(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("NOTIFY_SOCKET", name)
-		if err := Notify(Ready); err != nil {
+		if err := notify(Ready); err != nil {
 			t.Fatal(err)
 		}
 		buf := make([]byte, 100)
@@ -258,7 +258,7 @@ func TestNotify(t *testing.T) {
 		}
 		s.Close()
 		os.Remove(name)
-		if err := Notify(Watchdog); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("NOTIFY_SOCKET=%q: ", name)) {
+		if err := notify(Watchdog); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("NOTIFY_SOCKET=%q: ", name)) {
 			t.Errorf("%s is gone: %v, want an error that names it", name, err)
 		}
 	}

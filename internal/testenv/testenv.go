@@ -146,17 +146,6 @@ func firstEphemeral() int {
 	return usual
 }
 
-// Until polls until the condition holds, and fails the test when it doesn't in time. what completes
-// "waited … for".
-func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited %s for %s, in vain", within, what)
-		}
-	}
-}
-
 // Process is a program that a test has started.
 type Process struct {
 	cmd    *exec.Cmd

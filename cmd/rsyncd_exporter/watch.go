@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+)
+
+// tickInterval is how often sessions are ended that are over because of time alone.
+const tickInterval = time.Second
+
+// A ticker ends sessions whose time has come. It warns of host names that several machines share and
+// of inputs that are not understood. It is the pipeline's heart: each tick takes the lock.
+type ticker struct {
+	p        *pipeline.Pipeline
+	mixed    mixedHosts
+	foreign  misunderstood
+	interval time.Duration
+	turns    atomic.Uint64
+}
+
+// newTicker returns a ticker that ticks often enough for the watchdog, if there is one.
+func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *ticker {
+	t := &ticker{
+		p: p, mixed: mixedHosts{hosts: p.MixedHosts, log: log}, interval: tickInterval,
+		foreign: misunderstood{list: p.Misunderstood, cfg: cfg, log: log, none: map[string]bool{}},
+	}
+	if cfg.Watchdog > 0 {
+		t.interval = min(t.interval, cfg.Watchdog/8)
+	}
+	return t
+}
+
+// Run implements task.
+func (t *ticker) Run(ctx context.Context) error {
+	tick := time.NewTicker(t.interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			t.p.Tick()
+			t.mixed.warn(now)
+			t.foreign.warn()
+			t.turns.Add(1)
+		}
+	}
+}
+
+// Turns implements heart.
+func (t *ticker) Turns() uint64 { return t.turns.Load() }
+
+func (*ticker) String() string { return "session ticker" }
+
+// mixedHosts warns of host names that come from several addresses. Senders choose host names, so
+// that only so many warnings are written a day; rsyncd_exporter_host_addresses shows all.
+type mixedHosts struct {
+	hosts func(n int) []string // pipeline.Pipeline.MixedHosts
+	log   *slog.Logger
+	day   time.Time // when the first of these warnings was written
+	told  int       // since then
+}
+
+// maxMixedHosts is how many warnings are written a day.
+const maxMixedHosts = 16
+
+// warn writes the warnings that are due.
+func (m *mixedHosts) warn(now time.Time) {
+	if now.Sub(m.day) >= 24*time.Hour {
+		m.told = 0
+	}
+	for _, host := range m.hosts(maxMixedHosts - m.told) {
+		if m.told == 0 {
+			m.day = now
+		}
+		m.told++
+		m.log.Warn("one host name comes from several addresses: their sessions may be mixed up; give each sender its "+
+			"own host name", "host", host)
+	}
+}
+
+// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place
+// again.
+type socketWatch struct {
+	sockets []socket
+	log     *slog.Logger
+}
+
+// Run implements task.
+func (w socketWatch) Run(ctx context.Context) error {
+	type seen struct {
+		lost, unsure bool
+		rebinds      uint64
+	}
+	before := make([]seen, len(w.sockets))
+	for i, s := range w.sockets {
+		before[i].unsure = w.tellUnsure(s.String(), s.status())
+	}
+	look := time.NewTicker(tickInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		}
+		for i, s := range w.sockets {
+			st, b := s.status(), &before[i]
+			switch {
+			case ctx.Err() != nil: // the file goes at the end
+				return nil
+			case st.Rebinds > b.rebinds:
+				b.unsure = b.unsure || w.tellUnsure(s.String(), st)
+				w.log.Warn("somebody removed the socket file: it has been made again, and what was logged meanwhile "+
+					"is lost", "input", s.String())
+			case !st.InPlace && !b.lost:
+				w.log.Warn("the socket file is gone or somebody else's: programs that connect to it now don't reach "+
+					"the exporter", "input", s.String(),
+					"remedy", "stop the other program, or give one of them another path")
+			case st.InPlace && b.lost:
+				w.log.Info("the socket file is in place again", "input", s.String())
+			}
+			b.rebinds, b.lost = st.Rebinds, !st.InPlace
+		}
+	}
+}
+
+// tellUnsure warns where nobody can say whose the socket file is.
+func (w socketWatch) tellUnsure(input string, st receiver.Status) bool {
+	if st.Unsure == nil {
+		return false
+	}
+	w.log.Warn("others may write to the socket's directory, and the kernel can't be asked whether the socket file is "+
+		"the exporter's: socket_in_place may be wrong", "input", input, "error", st.Unsure.Error(),
+		"remedy", "allow netlink sockets (RestrictAddressFamilies=AF_NETLINK), or a directory that only root and this "+
+			"user may write to")
+	return true
+}
+
+func (socketWatch) String() string { return "socket watch" }

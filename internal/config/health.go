@@ -1,0 +1,57 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	"rsyncd_exporter/internal/web"
+)
+
+// HealthURL returns the address that healthcheck asks: that of --url, or that of the health page of
+// an exporter with these settings. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the
+// others may be anything.
+func HealthURL(args []string) (target string, err error) {
+	v := newValidator()
+	v.settings.readEnvironment() // serve reports unknown variables
+	v.parseFlags(args, func(fs *flag.FlagSet) { fs.StringVar(&target, "url", "", "address to ask") })
+	if slices.Contains(v.problems, flag.ErrHelp) {
+		return "", flag.ErrHelp
+	}
+	if target == "" {
+		target = v.healthURL()
+	}
+	return target, errors.Join(v.problems...)
+}
+
+// healthURL returns the address of the health page of an exporter with these settings.
+func (v *validator) healthURL() string {
+	listen, config := v.settings.get("HTTP_LISTEN"), v.settings.get("WEB_CONFIG")
+	host, port, err := net.SplitHostPort(v.address(listen))
+	if err != nil {
+		return "" // address has noted it
+	}
+	if port == "0" {
+		v.problem(listen, errors.New("port 0 stands for any free port"), "use --url=http://127.0.0.1:PORT/-/healthy")
+	}
+	switch ip, _ := netip.ParseAddr(host); {
+	case host == "" || ip == netip.IPv4Unspecified():
+		host = "127.0.0.1"
+	case ip == netip.IPv6Unspecified():
+		host = "::1"
+	}
+	scheme := "http"
+	if config.Value != "" {
+		encrypted, err := web.IsEncrypted(config.Value)
+		if err != nil {
+			v.problem(config, err, "see rsyncd_exporter check")
+		}
+		if encrypted {
+			scheme = "https"
+		}
+	}
+	return (&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/-/healthy"}).String()
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rsyncd_exporter/internal/readfile"
+	"rsyncd_exporter/internal/text"
+)
+
+const (
+	maxConfDepth = 8       // files that include each other; rsyncd dies of a file that includes itself
+	maxConfSize  = 4 << 20 // bytes of one file
+	maxConfFiles = 1000
+)
+
+// A confModule is a module as an rsyncd.conf defines it.
+type confModule struct {
+	name      string
+	logFormat string
+	formatted bool // the file says what logFormat is, if only for all modules
+	logFile   string
+}
+
+// confReader reads modules and log files out of rsyncd.conf as rsync 3.1.0 and later do (params.c,
+// loadparm.c).
+type confReader struct {
+	modules  []confModule
+	seen     map[string]int // by foldSection, where in modules
+	section  int            // of the parameters that follow, where in modules; global: outside of any module
+	defaults confModule     // what a module begins with
+	files    int
+	reader   readfile.Reader
+}
+
+const global = -1
+
+// loadRsyncdConf reads an rsyncd.conf and what it includes and merges: the modules in their order,
+// and in defaults what holds outside of any. Files that can't be read and sections that rsyncd
+// refuses too are errors, with file and line.
+func loadRsyncdConf(path string) (*confReader, error) {
+	r := newConfReader()
+	if err := r.file(path, 0); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func newConfReader() *confReader {
+	seen := map[string]int{foldSection("global"): global}
+	return &confReader{seen: seen, section: global, reader: readfile.NewReader()}
+}
+
+// file reads one file.
+func (r *confReader) file(path string, depth int) error {
+	if r.files++; r.files > maxConfFiles {
+		return fmt.Errorf("%q: more than %d files", path, maxConfFiles)
+	}
+	if depth > maxConfDepth {
+		return fmt.Errorf("%q: files that include each other, more than %d deep", path, maxConfDepth)
+	}
+	text, err := r.reader.Read(path, maxConfSize)
+	if err != nil {
+		return err
+	}
+	return r.text(path, text, depth)
+}
+
+// text reads the text of a file, line by line.
+func (r *confReader) text(path string, content []byte, depth int) error {
+	if bytes.IndexByte(content, 0) >= 0 {
+		return fmt.Errorf("%q: it holds a NUL byte, so it is no text", path)
+	}
+	number := 0
+	for len(content) > 0 {
+		first := number + 1
+		var line string
+		line, content, number = cutConfLine(content, number)
+		line = strings.TrimLeft(line, confSpace+`\`) // params.c:Parse skips a stray backslash
+		var err error
+		switch {
+		case strings.HasPrefix(line, "["):
+			err = r.begin(line[1:])
+		case strings.HasPrefix(line, "&"):
+			err = r.directive(line, depth)
+		case !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ";"):
+			r.parameter(line)
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", text.Printable(path), first, err)
+		}
+	}
+	return nil
+}
+
+// confSpace are the characters of C's isspace without the line feed.
+const confSpace = " \t\v\f\r"
+
+// cutConfLine cuts the first line off text. A backslash at the end of a line joins it with the
+// next, but not in a comment.
+func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
+	var joined strings.Builder
+	for {
+		raw, after, _ := bytes.Cut(text, []byte("\n"))
+		number++
+		trimmed := bytes.TrimRight(raw, confSpace)
+		start := bytes.TrimLeft(raw, confSpace)
+		comment := joined.Len() == 0 && len(start) > 0 && (start[0] == '#' || start[0] == ';')
+		if comment || len(after) == 0 || !bytes.HasSuffix(trimmed, []byte(`\`)) {
+			joined.Write(raw)
+			return joined.String(), after, number
+		}
+		joined.Write(trimmed[:len(trimmed)-1])
+		text = after
+	}
+}
+
+// begin takes the name of a section header, less its first bracket. What follows the second one is
+// ignored (params.c:Section).
+func (r *confReader) begin(header string) error {
+	name, _, closed := strings.Cut(header, "]")
+	name = strings.Join(strings.FieldsFunc(name, isConfSpace), " ")
+	switch {
+	case !closed:
+		return fmt.Errorf("section %q has no closing bracket", header)
+	case name == "":
+		return errors.New("section without a name")
+	case strings.Contains(name, "/"):
+		return fmt.Errorf("section %q: a module's name has no slash", name)
+	}
+	folded := foldSection(name)
+	section, ok := r.seen[folded]
+	if !ok {
+		module := r.defaults
+		module.name = name
+		section = len(r.modules)
+		r.modules = append(r.modules, module)
+		r.seen[folded] = section
+	}
+	r.section = section
+	return nil
+}
+
+// parameter takes "log format = FORMAT" and "log file = PATH"; before the first module, or in
+// [global], they are for the modules that follow (loadparm.c: do_parameter).
+func (r *confReader) parameter(line string) {
+	name, value, ok := strings.Cut(line, "=")
+	if !ok {
+		return
+	}
+	m := &r.defaults
+	if r.section != global {
+		m = &r.modules[r.section]
+	}
+	value = strings.Trim(value, confSpace)
+	switch foldSection(name) {
+	case "LOGFORMAT":
+		m.logFormat, m.formatted = value, true
+	case "LOGFILE":
+		m.logFile = value
+	}
+}
+
+// foldSection returns what names of the same section have in common: case and spaces don't count
+// (loadparm.c:strwiEQ).
+func foldSection(name string) string {
+	return strings.ToUpper(strings.Join(strings.FieldsFunc(name, isConfSpace), ""))
+}
+
+func isConfSpace(r rune) bool { return strings.ContainsRune(confSpace, r) }
+
+// directive follows "&include PATH" and "&merge PATH". Of a directory, the first reads *.conf and
+// the second *.inc, in the order of their names. Each file of an &include has the defaults for
+// itself.
+func (r *confReader) directive(line string, depth int) error {
+	end := strings.IndexAny(line, confSpace+"=")
+	if end < 0 {
+		return nil // "Ignoring badly formed line"
+	}
+	path := strings.Trim(strings.TrimPrefix(strings.TrimLeft(line[end:], confSpace), "="), confSpace)
+	suffix, read := "", r.file
+	switch strings.ToLower(line[:end]) {
+	case "&include":
+		suffix, read = ".conf", r.include
+	case "&merge":
+		suffix = ".inc"
+	default:
+		return fmt.Errorf("directive %q is unknown", line[:end])
+	}
+	info, err := os.Stat(path) // relative to the working directory, as in rsyncd
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return read(path, depth+1)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() || !strings.HasSuffix(e.Name(), suffix) {
+			continue
+		}
+		if err := read(filepath.Join(path, e.Name()), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// include reads a file whose parameters outside of modules hold in it only. What follows it is
+// outside of any module (loadparm.c: do_section, "]push" and "]pop").
+func (r *confReader) include(path string, depth int) error {
+	defaults := r.defaults
+	r.section = global
+	err := r.file(path, depth)
+	r.section, r.defaults = global, defaults
+	return err
+}

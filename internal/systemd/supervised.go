@@ -1,0 +1,120 @@
+package systemd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// A Heart is part of a loop that must not stop.
+type Heart interface {
+	Turns() uint64 // how often the loop has turned so far
+	String() string
+}
+
+// Supervised is the task that tells the supervisor how the program is (Type=notify in a systemd
+// unit). Until the program is ready, it asks for more time; then it tells that it is ready, and at
+// the end that it stops. In between it feeds the watchdog twice in each interval, but only if all
+// hearts have beaten since. So a stuck reader, or a pipeline whose lock nobody gets, ends in a
+// restart.
+type Supervised struct {
+	Ready    <-chan struct{} // closed when the program is ready
+	Watchdog time.Duration   // 0: nobody watches
+	Hearts   []Heart
+	Log      *slog.Logger
+	deaf     bool // the last message could not be sent, and the log says so
+}
+
+// readyAgain is how soon READY=1 is sent again when it could not be. Without it, the supervisor
+// believes that the start hangs.
+const readyAgain = time.Second
+
+// Run returns nil when ctx has ended. A supervisor that can't be told is no reason to end earlier.
+func (s *Supervised) Run(ctx context.Context) error {
+	defer s.tell(Stopping)
+	if !s.awaitReady(ctx) {
+		return nil
+	}
+	for !s.tell(Ready) {
+		again := time.NewTimer(readyAgain)
+		select {
+		case <-ctx.Done():
+			again.Stop()
+			return nil
+		case <-again.C:
+		}
+	}
+	if s.Watchdog == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	tick := time.NewTicker(s.Watchdog / 2)
+	defer tick.Stop()
+	turns := make([]uint64, len(s.Hearts))
+	for i, h := range s.Hearts {
+		turns[i] = h.Turns()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if s.allBeat(turns) {
+				s.tell(Watchdog)
+			}
+		}
+	}
+}
+
+// awaitReady returns false if ctx ended before.
+func (s *Supervised) awaitReady(ctx context.Context) bool {
+	tick := time.NewTicker(extension / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.Ready: // first: a start that is ended as soon as it is ready was ready
+			return true
+		default:
+		}
+		select {
+		case <-s.Ready:
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+			s.tell(extendTimeout)
+		}
+	}
+}
+
+// allBeat reports whether all hearts have beaten since turns were noted, and notes them anew. It
+// logs those that have not.
+func (s *Supervised) allBeat(turns []uint64) bool {
+	all := true
+	for i, h := range s.Hearts {
+		now := h.Turns()
+		if now == turns[i] {
+			all = false
+			s.Log.Error("stuck: without WATCHDOG=1, systemd will restart the service",
+				"what", h.String(), "since", fmt.Sprint(s.Watchdog/2, " or longer"))
+		}
+		turns[i] = now
+	}
+	return all
+}
+
+// tell reports whether the supervisor could be told. It logs the first failure, and the first
+// success after one.
+func (s *Supervised) tell(state string) (told bool) {
+	err := notify(state)
+	switch {
+	case err != nil && !s.deaf:
+		s.Log.Warn("the supervisor can't be told", "state", state, "err", err)
+	case err == nil && s.deaf:
+		s.Log.Info("the supervisor can be told again", "state", state)
+	}
+	s.deaf = err != nil
+	return err == nil
+}
+
+func (*Supervised) String() string { return "notifier of the supervisor" }

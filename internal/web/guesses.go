@@ -1,0 +1,340 @@
+package web
+
+import (
+	"container/list"
+	"context"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// What unknown passwords may cost. A check is a bcrypt, about 70 ms of a processor at the usual
+// cost, and a pause.
+const (
+	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
+	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
+	longestPause   = time.Second     // between checks, which pause for as long as the last one took
+	goodLogins     = 256             // credentials that are remembered as right
+	badLogins      = 4096            // and as wrong
+)
+
+// A credentialKey stands for a user, the hash of that user's password, and the password offered;
+// see passwordGate.key.
+type credentialKey [32]byte
+
+// A verdict says what becomes of a request with a password.
+type verdict uint8
+
+const (
+	isGood   verdict = iota // it was right before: go on
+	isBad                   // it was wrong before
+	isNext                  // go on, check it and call finish
+	isPutOff                // there is no room, or no time
+	isGone                  // the client has given up
+)
+
+// A guessQueue holds passwords that have not been checked before, and lets one at a time be
+// checked. A flood of wrong ones keeps nobody out: when the queue is full, the network with the
+// most guesses loses one, and every second turn goes to the network that has waited longest since
+// its last. Guesses that were put off go first when they come again.
+type guessQueue struct {
+	room int // how many may wait
+
+	mu      sync.Mutex
+	closed  bool
+	good    recentKeys
+	bad     recentKeys
+	putOff  keyFilter
+	waiting []*guess // in the order in which they came
+	busy    bool     // one is being checked, or the pause after it lasts
+	began   time.Time
+	turns   uint64
+	served  map[netip.Prefix]uint64 // the last turn of a network
+}
+
+// A guess is a request that waits for its check.
+type guess struct {
+	key      credentialKey
+	networks [4]netip.Prefix // that its source is in, the widest first
+	again    bool            // it was put off before
+	verdict  chan verdict    // has room for one
+}
+
+func newGuessQueue(room int) *guessQueue {
+	return &guessQueue{
+		room: room, good: newRecentKeys(goodLogins), bad: newRecentKeys(badLogins), served: map[netip.Prefix]uint64{},
+	}
+}
+
+// enter returns what becomes of a request, once that is known. After isNext the caller must call
+// finish.
+func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.Addr) verdict {
+	q.mu.Lock()
+	switch {
+	case q.good.has(key):
+		q.mu.Unlock()
+		return isGood
+	case q.bad.has(key):
+		q.mu.Unlock()
+		return isBad
+	case q.closed:
+		q.mu.Unlock()
+		return isPutOff
+	}
+	g := &guess{key, networksOf(source), q.putOff.has(key), make(chan verdict, 1)}
+	q.waiting = append(q.waiting, g)
+	if len(q.waiting) > q.room {
+		q.remove(q.leastFit(), isPutOff)
+	}
+	q.next()
+	q.mu.Unlock()
+
+	late := time.NewTimer(guessPatience)
+	defer late.Stop()
+	select {
+	case v := <-g.verdict:
+		return v
+	case <-ctx.Done():
+		return q.leave(g, isGone)
+	case <-late.C:
+		return q.leave(g, isPutOff)
+	}
+}
+
+// leave removes a guess, unless it already has its verdict.
+func (q *guessQueue) leave(g *guess, v verdict) verdict {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.remove(g, v)
+	return <-g.verdict
+}
+
+// remove gives a waiting guess its verdict and removes it. The caller holds the lock, also for the
+// functions below down to choose.
+func (q *guessQueue) remove(g *guess, v verdict) {
+	i := slices.Index(q.waiting, g)
+	if i < 0 {
+		return
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	if v == isPutOff || v == isGone {
+		q.putOff.add(g.key)
+	}
+	g.verdict <- v
+}
+
+// leastFit returns who makes room: a guess from the network with the most; among those, one with
+// the most frequent credentials; preferably one that was not put off before; the latest of them.
+func (q *guessQueue) leastFit() *guess {
+	fit := slices.Clone(q.waiting)
+	for level := range len(guess{}.networks) {
+		fit = mostOf(fit, func(g *guess) netip.Prefix { return g.networks[level] })
+	}
+	fit = mostOf(fit, func(g *guess) credentialKey { return g.key })
+	if fresh := those(fit, func(g *guess) bool { return !g.again }); len(fresh) > 0 {
+		fit = fresh
+	}
+	return fit[len(fit)-1]
+}
+
+// next gives the next guess its turn, unless another has it.
+func (q *guessQueue) next() {
+	if q.busy || len(q.waiting) == 0 {
+		return
+	}
+	g := q.choose()
+	q.busy, q.began = true, time.Now()
+	q.turns++
+	for _, network := range g.networks {
+		q.served[network] = q.turns
+	}
+	const remembered = 1024 // turns
+	if len(q.served) > 2*remembered*len(g.networks) {
+		for network, turn := range q.served {
+			if turn+remembered < q.turns {
+				delete(q.served, network)
+			}
+		}
+	}
+	q.remove(g, isNext)
+}
+
+// choose returns whose turn it is. Every second turn goes to the network that was served longest
+// ago, so that nobody waits behind another network's flood. The others go by arrival, so that
+// nobody waits for ever when each request comes from another network.
+func (q *guessQueue) choose() *guess {
+	fit := slices.Clone(q.waiting)
+	if q.turns%2 == 0 {
+		for level := range len(guess{}.networks) {
+			last := func(g *guess) uint64 { return q.served[g.networks[level]] }
+			least := last(slices.MinFunc(fit, func(a, b *guess) int { return int(last(a)) - int(last(b)) }))
+			fit = those(fit, func(g *guess) bool { return last(g) == least })
+		}
+	}
+	if again := those(fit, func(g *guess) bool { return g.again }); len(again) > 0 {
+		fit = again
+	}
+	return fit[0]
+}
+
+// finish ends a turn. isGood and isBad are remembered, and apply to all who wait with the same
+// credentials. isPutOff means that the check did not take place.
+func (q *guessQueue) finish(key credentialKey, v verdict) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.note(key, v)
+	pause := min(time.Since(q.began), longestPause) // so that guesses have half of one processor at most
+	time.AfterFunc(pause, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.busy = false
+		q.next()
+	})
+}
+
+// forget drops credentials that are no longer right.
+func (q *guessQueue) forget(key credentialKey) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.good.remove(key)
+}
+
+// note remembers a verdict and gives it to all who wait with the same credentials.
+func (q *guessQueue) note(key credentialKey, v verdict) {
+	switch v {
+	case isGood:
+		q.good.add(key)
+	case isBad:
+		q.bad.add(key)
+	default:
+		return
+	}
+	for _, g := range those(q.waiting, func(g *guess) bool { return g.key == key }) {
+		q.remove(g, v)
+	}
+}
+
+// close puts off all who wait and all who come later.
+func (q *guessQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for len(q.waiting) > 0 {
+		q.remove(q.waiting[0], isPutOff)
+	}
+}
+
+// those returns the guesses for which have is true, in their order.
+func those(guesses []*guess, have func(*guess) bool) []*guess {
+	var found []*guess
+	for _, g := range guesses {
+		if have(g) {
+			found = append(found, g)
+		}
+	}
+	return found
+}
+
+// mostOf returns the guesses of the largest groups, in their order.
+func mostOf[K comparable](guesses []*guess, group func(*guess) K) []*guess {
+	sizes, most := map[K]int{}, 0
+	for _, g := range guesses {
+		sizes[group(g)]++
+		most = max(most, sizes[group(g)])
+	}
+	return those(guesses, func(g *guess) bool { return sizes[group(g)] == most })
+}
+
+// networksOf returns the networks that an address is in, the widest first. One client can own a
+// whole IPv6 /64.
+func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
+	a = a.Unmap().WithZone("")
+	bits := [4]int{32, 48, 56, 64}
+	if a.Is4() {
+		bits = [4]int{8, 16, 24, 32}
+	}
+	for i, n := range bits {
+		networks[i], _ = a.Prefix(n) // bits fit; the zero address has the zero prefix
+	}
+	return networks
+}
+
+// recentKeys is a set of at most max keys. The least recently used one makes room.
+type recentKeys struct {
+	max   int
+	order *list.List // of credentialKey, the latest first
+	at    map[credentialKey]*list.Element
+}
+
+func newRecentKeys(max int) recentKeys {
+	return recentKeys{max, list.New(), map[credentialKey]*list.Element{}}
+}
+
+func (r *recentKeys) has(key credentialKey) bool {
+	e, ok := r.at[key]
+	if ok {
+		r.order.MoveToFront(e)
+	}
+	return ok
+}
+
+func (r *recentKeys) add(key credentialKey) {
+	if r.has(key) {
+		return
+	}
+	r.at[key] = r.order.PushFront(key)
+	if r.order.Len() > r.max {
+		r.remove(r.order.Back().Value.(credentialKey))
+	}
+}
+
+func (r *recentKeys) remove(key credentialKey) {
+	if e, ok := r.at[key]; ok {
+		r.order.Remove(e)
+		delete(r.at, key)
+	}
+}
+
+// A keyFilter remembers at least the last 100,000 keys, in 256 KiB, and is wrong about one in forty
+// others. It is a pair of Bloom filters; when the newer one is full, the older one is emptied.
+type keyFilter struct {
+	newer, older []uint64
+	added        int
+}
+
+const (
+	filterBits = 1 << 20
+	filterKeys = 100_000
+)
+
+func (f *keyFilter) add(key credentialKey) {
+	if f.newer == nil || f.added == filterKeys {
+		f.newer, f.older, f.added = make([]uint64, filterBits/64), f.newer, 0
+	}
+	f.added++
+	for _, bit := range filterPlaces(key) {
+		f.newer[bit/64] |= 1 << (bit % 64)
+	}
+}
+
+func (f *keyFilter) has(key credentialKey) bool {
+	in := func(words []uint64) bool {
+		for _, bit := range filterPlaces(key) {
+			if words == nil || words[bit/64]&(1<<(bit%64)) == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	return in(f.newer) || in(f.older)
+}
+
+// filterPlaces returns the bits of a key, which is a hash already.
+func filterPlaces(key credentialKey) (bits [4]uint32) {
+	for i := range bits {
+		bits[i] = binary.LittleEndian.Uint32(key[4*i:]) % filterBits
+	}
+	return bits
+}

@@ -1,0 +1,136 @@
+package web
+
+import (
+	"container/list"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// A limitListener has at most max connections open. One more replaces the one that has been idle
+// longest; connections with a request under way stay. So silent or slow clients can't keep a
+// scraper out: they would have to open max connections while it sends its request. Connections keep
+// CloseWrite, without which net/http's last answers, such as 431, are lost to a reset;
+// netutil.LimitListener hides it.
+type limitListener struct {
+	*net.TCPListener
+	max    int
+	before func() error // is called before a connection is read; an error closes it. nil: nothing
+
+	mu      sync.Mutex
+	room    sync.Cond // a connection was closed or waits again, or the listener was closed
+	waiting list.List // of *limitConn: for a request, its rest, or the next one; the longest first
+	open    int       // those in waiting, and those that are served
+	closed  bool
+}
+
+// limitConnections limits l's connections. The server's ConnState must be connState.
+func limitConnections(l *net.TCPListener, max int) *limitListener {
+	limited := &limitListener{TCPListener: l, max: max}
+	limited.room.L = &limited.mu
+	return limited
+}
+
+// Accept waits for the next connection and for room, which is missing only while all others have
+// requests under way.
+func (l *limitListener) Accept() (net.Conn, error) {
+	conn, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	c := &limitConn{TCPConn: conn, listener: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.open >= l.max && !l.closed {
+		if longest := l.waiting.Front(); longest != nil {
+			longest.Value.(*limitConn).leave()
+			longest.Value.(*limitConn).TCPConn.Close()
+			break
+		}
+		l.room.Wait()
+	}
+	if l.closed {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	l.open++
+	c.element = l.waiting.PushBack(c)
+	return c, nil
+}
+
+// Close stops listening. Open connections stay open.
+func (l *limitListener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.room.Broadcast()
+	l.mu.Unlock()
+	return l.TCPListener.Close()
+}
+
+// connState is for http.Server.ConnState.
+func connState(conn net.Conn, state http.ConnState) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	if c, ok := conn.(*limitConn); ok {
+		c.serving(state == http.StateActive)
+	}
+}
+
+type limitConn struct {
+	*net.TCPConn
+	listener *limitListener
+	element  *list.Element // in listener.waiting; nil while it is served, and when it has left
+	left     bool
+	begun    bool // Read was called; whoever reads owns it
+}
+
+// Read implements net.Conn.
+func (c *limitConn) Read(b []byte) (int, error) {
+	if !c.begun && c.listener.before != nil {
+		if err := c.listener.before(); err != nil {
+			return 0, fmt.Errorf("WEB_CONFIG: %w", err)
+		}
+	}
+	c.begun = true
+	return c.TCPConn.Read(b)
+}
+
+// serving records whether a request is under way.
+func (c *limitConn) serving(yes bool) {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case c.left:
+	case yes && c.element != nil:
+		l.waiting.Remove(c.element)
+		c.element = nil
+	case !yes && c.element == nil:
+		c.element = l.waiting.PushBack(c)
+		l.room.Signal()
+	}
+}
+
+// leave frees the connection's place. The caller holds the listener's lock.
+func (c *limitConn) leave() {
+	if c.left {
+		return
+	}
+	c.left = true
+	if c.element != nil {
+		c.listener.waiting.Remove(c.element)
+		c.element = nil
+	}
+	c.listener.open--
+	c.listener.room.Signal()
+}
+
+func (c *limitConn) Close() error {
+	c.listener.mu.Lock()
+	c.leave()
+	c.listener.mu.Unlock()
+	return c.TCPConn.Close()
+}
