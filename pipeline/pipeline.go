@@ -1,6 +1,7 @@
-// Package pipeline is where everything meets: a slab of raw messages goes in, its headers are read, its texts become events,
-// events move sessions, and what changes is added to the books. One lock is taken once per slab; under it nothing waits, logs or
-// does I/O, so that a datagram reader that finds it held loses a moment at most.
+// Package pipeline is where everything meets: a slab of raw messages goes in, their headers are
+// read, their texts become events, events move sessions, and changes are counted in the books. It
+// takes one lock once per slab. Under the lock nothing waits, logs or does I/O, so a datagram
+// reader that finds it held loses a moment at most.
 package pipeline
 
 import (
@@ -33,8 +34,8 @@ type Config struct {
 	InFull        bool        // read each message in full, though it is like one before; for comparison
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
-// receiver.TrySink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and
+// implements receiver.Sink and receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -59,7 +60,8 @@ type Pipeline struct {
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps ErrCheckpoint: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is about a log format, or
+// wraps ErrCheckpoint if the Checkpoint can't be restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -100,14 +102,15 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// AddLocalHost makes the series of inputs without a host name exist from the start.
+// AddLocalHost adds the series of inputs without a host name.
 func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.AddLocalHost()
 }
 
-// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
+// returns each host once.
 func (p *Pipeline) MixedHosts(n int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,13 +136,15 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	return true
 }
 
-// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held go first, and before that one whose read
-// has ended and that waits for a processor: of a backlog, which never waits, the scheduler would take it away after 10 ms only.
+// Deliver implements receiver.Sink. It gives way twice. First to goroutines that wait for a
+// processor, such as a datagram reader whose read has ended: a backlog never waits, so the
+// scheduler would interrupt it after 10 ms only. Then to a datagram reader that has lately found
+// the lock held.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader with something pending tries again sooner
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -157,7 +162,8 @@ func (p *Pipeline) Snapshot() *metrics.Snapshot {
 	return p.store.Snapshot(p.sessions, p.clock.behind())
 }
 
-// portion is how many sessions end before the lock is let go, so that a datagram reader finds it free soon.
+// portion is how many sessions end before the lock is released, so that a datagram reader finds it
+// free soon.
 const portion = 256
 
 // Tick ends the sessions whose time has come, in portions. Call it about once a second.
@@ -227,7 +233,8 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	p.tallies.look(tally)
 }
 
-// read reads a message's header into p.message, and says why it is thrown away, or whether it is rsyncd's, or a report of a loss.
+// read reads a message's header into p.message, and says why it is thrown away, or whether it is
+// rsyncd's, or a report of a loss.
 func (p *Pipeline) read(src *receiver.Source, raw []byte, r *record) (d receiver.Discard, ours bool) {
 	m := &p.message
 	if d = src.Dialect.Scan(raw, m); d != receiver.Kept {
@@ -310,8 +317,8 @@ type record struct {
 // ownTag is our own log's, which rsyncd* would match.
 const ownTag = "rsyncd_exporter"
 
-// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
-// program name isn't.
+// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no
+// tag and is; syslog without a program name isn't.
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
@@ -351,7 +358,8 @@ func (p *Pipeline) isLossReport() bool {
 	return p.event.Kind == rsynclog.LostUpstream
 }
 
-// count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
+// count reads the text of p.message and adds what it says to sessions and books. What can't be is
+// only counted.
 func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	p.flush()
 	m, ev := &p.message, &p.event
@@ -378,7 +386,8 @@ func (r *record) process(m *receiver.Message) rsynclog.Process {
 	return rsynclog.Process{PID: m.PID, Started: r.from.Started}
 }
 
-// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.
+// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs
+// more than a map.
 type tagFilter struct {
 	globs []string
 	seen  map[string]answer
@@ -422,8 +431,8 @@ func (f *tagFilter) match(tag []byte) bool {
 
 func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
-// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the monotonic clock, so that
-// it doesn't jump when the machine's time is set.
+// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the
+// monotonic clock, so that it doesn't jump when the machine's time is set.
 type clock struct{ start time.Time }
 
 func newClock() clock { return clock{time.Now()} }
@@ -437,12 +446,12 @@ func (c clock) both() (now, wall int64) {
 	return c.start.UnixNano() + int64(t.Sub(c.start)), t.UnixNano()
 }
 
-// received returns both times of something that arrived at a wall clock time a moment ago, and behind; at 0 is now. A slab that
-// waited in a reader's pending ring isn't younger for that.
+// received returns both times of something that arrived at a wall clock time a moment ago, and
+// behind; at 0 is now. A slab that waited in a reader's pending ring isn't younger for that.
 func (c clock) received(at int64) (now, wall, behind int64) {
 	now, wall = c.both()
 	behind = between(now, wall)
-	const longest = int64(time.Minute) // what waited longer than any ring holds it was received before the clock was set
+	const longest = int64(time.Minute) // no ring holds a slab for so long: the clock was set meanwhile
 	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
 		return now - waited, at, behind
 	}
@@ -452,5 +461,6 @@ func (c clock) received(at int64) (now, wall, behind int64) {
 // behind returns what must be added to a time of this clock to have the wall clock's.
 func (c clock) behind() time.Duration { return time.Duration(between(c.both())) }
 
-// between is behind of two times of one moment. Their last digits must not show in times that stay the same.
+// between is behind of two times of one moment. Their last digits must not show in times that stay
+// the same.
 func between(now, wall int64) int64 { return int64(time.Duration(wall - now).Round(time.Millisecond)) }
