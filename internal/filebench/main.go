@@ -31,11 +31,12 @@ func main() {
 	size := flag.Int64("mebibytes", 256, "of the log file that is read; 5120 for the long run")
 	rounds := flag.Int("rounds", 3, "rounds; the best of each reader counts")
 	read := flag.String("read", "", "read this `file` and end; what each round does in a process of its own")
+	inFull := flag.Bool("in-full", false, "read each line in full, though it is like one before")
 	profile := flag.String("profile", "", "`file` for a CPU profile of the exporter's last round")
 	flag.Parse()
 	var err error
 	if *read != "" {
-		err = readFile(*read, *profile)
+		err = readFile(*read, *inFull, *profile)
 	} else {
 		err = bench(*recorded, *size<<20, *rounds, *profile)
 	}
@@ -62,10 +63,14 @@ func bench(recorded string, size int64, rounds int, profile string) error {
 		return err
 	}
 	fmt.Printf("%d lines, %d MiB, %.0f bytes a line\n", lines, size>>20, float64(size)/float64(lines))
-	names := []string{"wc -l", "exporter"}
+	names := []string{"wc -l", "exporter", "in full"}
 	best := map[string]usage{}
 	for round := range rounds + 1 { // the first one brings the file into memory and is thrown away
-		for name, cmd := range map[string]*exec.Cmd{"wc -l": exec.Command("wc", "-l", path), "exporter": exec.Command(self, "-read", path, "-profile", profile)} {
+		for name, cmd := range map[string]*exec.Cmd{
+			"wc -l":    exec.Command("wc", "-l", path),
+			"exporter": exec.Command(self, "-read", path, "-profile", profile),
+			"in full":  exec.Command(self, "-read", path, "-in-full"),
+		} {
 			u, err := measure(cmd, lines)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -120,9 +125,9 @@ func (c *counter) Deliver(src *receiver.Source, s *receiver.Slab) {
 }
 
 // readFile follows the file until it is caught up with, and prints how many lines that were.
-func readFile(path, profile string) error {
+func readFile(path string, inFull bool, profile string) error {
 	p, err := pipeline.New(pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
-		Limits: rsynclog.DefaultLimits(), Resumable: true})
+		Limits: rsynclog.DefaultLimits(), Resumable: true, InFull: inFull})
 	if err != nil {
 		return err
 	}
