@@ -369,16 +369,18 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	parser := p.parserFor(origin)
 	parser.Parse(m.Text, ev)
 	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	var changes []rsynclog.Change
 	if believed {
 		ev.Severity = m.Severity
-		var changes []rsynclog.Change
 		changes, believed = p.sessions.Apply(origin, r.process(m), r.when, ev)
 		p.store.Apply(changes, r.when.Arrived, r.wall)
 	}
 	p.store.Message(origin, ev.Kind, believed, r.wall)
 	p.counted(t, ev.Kind, believed)
-	if believed && ev.Kind == rsynclog.Transfer && !p.headers.off && parser.Fronts() {
-		p.sessions.Learn(origin, m.PID, m.Text, ev)
+	if n := len(changes); n > 0 && changes[n-1].Kind == rsynclog.FileMoved && !p.headers.off && parser.Fronts() {
+		if s := changes[n-1].Session; s != nil && p.store.Settled(s) {
+			p.sessions.Learn(s, m.PID, m.Text, ev)
+		}
 	}
 }
 

@@ -82,11 +82,10 @@ func (t *Sessions) Pending() []Change {
 	return t.changes
 }
 
-// Learn takes the front of a transfer line that Apply has believed. ev is what a parser of
-// DefaultLogFormat, Parser.Fronts, has made of it.
-func (t *Sessions) Learn(o *Origin, pid int32, text []byte, ev *Event) {
-	s := t.session(o, pid)
-	if s == nil || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
+// Learn takes the front of a transfer line that Apply has just counted in a session. ev is what a
+// parser of DefaultLogFormat, Parser.Fronts, has made of it.
+func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
+	if s.PID != pid || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
 		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText ||
 		string(ev.Host) == "mapped" {
 		return
@@ -104,7 +103,7 @@ func (t *Sessions) Learn(o *Origin, pid int32, text []byte, ev *Event) {
 	if end < 0 {
 		return
 	}
-	f := t.frontSlot(o, pid)
+	f := t.frontSlot(s.Origin, pid)
 	if f.Session != nil && f.Session != s && f.misses < relearnAfter {
 		f.misses++
 		return
@@ -113,7 +112,8 @@ func (t *Sessions) Learn(o *Origin, pid int32, text []byte, ev *Event) {
 		f.Session.front = nil
 	}
 	s.dropFront()
-	*f = Front{Session: s, key: keyOf(o, pid), op: ev.Op, head: append(f.head[:0], text[:from+1+open+2+end+2]...)}
+	head := append(f.head[:0], text[:from+1+open+2+end+2]...)
+	*f = Front{Session: s, key: keyOf(s.Origin, pid), op: ev.Op, head: head}
 	s.front = f
 }
 
