@@ -251,7 +251,8 @@ func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, 
 	h.MessagesByKind[k] += n
 }
 
-// Settled says whether the session's transfer lines are counted where its last one was, and need no room.
+// Settled says whether the session's transfer lines are counted where its last one was, and need no
+// room.
 func (s *Store) Settled(sess *rsynclog.Session) bool {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	f, labelled := sess.Cookie.(*flowTally)

@@ -236,9 +236,9 @@ func sameBooks(t *testing.T, got, want *Pipeline) {
 	t.Helper()
 	_, a := got.Save(nil)
 	_, b := want.Save(nil)
-	for _, st := range []*Checkpoint{a, b} {
-		sortBooks(st.Books)
-		slices.SortFunc(st.Sessions.Talkers, func(a, b rsynclog.TalkerRecord) int {
+	for _, c := range []*Checkpoint{a, b} {
+		sortBooks(c.Books)
+		slices.SortFunc(c.Sessions.Talkers, func(a, b rsynclog.TalkerRecord) int {
 			return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.First, b.First))
 		})
 	}
@@ -251,9 +251,9 @@ func sameBooks(t *testing.T, got, want *Pipeline) {
 }
 
 // sortBooks brings what is in no order into one.
-func sortBooks(st *metrics.Books) {
-	slices.SortFunc(st.Hosts, func(a, b metrics.HostRecord) int { return cmp.Compare(a.Host, b.Host) })
-	for _, h := range st.Hosts {
+func sortBooks(b *metrics.Books) {
+	slices.SortFunc(b.Hosts, func(a, b metrics.HostRecord) int { return cmp.Compare(a.Host, b.Host) })
+	for _, h := range b.Hosts {
 		slices.SortFunc(h.Modules, func(a, b metrics.ModuleRecord) int { return cmp.Compare(a.Module, b.Module) })
 		for _, m := range h.Modules {
 			for _, f := range m.Flows {

@@ -1,8 +1,9 @@
 //go:build unix
 
-// Filebench measures how fast a backlog is read: a big log file, made of lines that real daemons have written, goes through the followed
-// file and the pipeline on one core, and through wc -l in the same run. Each reader is a process of its own; the file has been read
-// before, so that no disk counts. See `make bench-file`.
+// Filebench measures how fast a backlog is read: a big log file, made of lines that real daemons
+// have written, goes through the followed file and the pipeline on one core, and through wc -l in
+// the same run. Each reader is a process of its own; the file has been read before, so that no disk
+// counts. See `make bench-file`.
 package main
 
 import (
@@ -83,11 +84,12 @@ func bench(recorded string, size int64, rounds int, profile string) error {
 	fmt.Printf("%-10s %14s %14s %20s\n", "", "lines/s", "CPU ns/line", "lines/s of CPU time")
 	for _, name := range names {
 		u := best[name]
-		fmt.Printf("%-10s %14.0f %14.0f %20.0f\n", name, float64(lines)/u.wall.Seconds(), float64(u.cpu.Nanoseconds())/float64(lines),
-			float64(lines)/u.cpu.Seconds())
+		fmt.Printf("%-10s %14.0f %14.0f %20.0f\n", name, float64(lines)/u.wall.Seconds(),
+			float64(u.cpu.Nanoseconds())/float64(lines), float64(lines)/u.cpu.Seconds())
 	}
 	fmt.Printf("the exporter takes %.1f times as long as wc -l, and %.1f times its CPU time\n",
-		best["exporter"].wall.Seconds()/best["wc -l"].wall.Seconds(), best["exporter"].cpu.Seconds()/best["wc -l"].cpu.Seconds())
+		best["exporter"].wall.Seconds()/best["wc -l"].wall.Seconds(),
+		best["exporter"].cpu.Seconds()/best["wc -l"].cpu.Seconds())
 	return nil
 }
 
@@ -126,8 +128,10 @@ func (c *counter) Deliver(src *receiver.Source, s *receiver.Slab) {
 
 // readFile follows the file until it is caught up with, and prints how many lines that were.
 func readFile(path string, inFull bool, profile string) error {
-	p, err := pipeline.New(pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
-		Limits: rsynclog.DefaultLimits(), Resumable: true, InFull: inFull})
+	p, err := pipeline.New(pipeline.Config{
+		LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
+		Limits: rsynclog.DefaultLimits(), Resumable: true, InFull: inFull,
+	})
 	if err != nil {
 		return err
 	}

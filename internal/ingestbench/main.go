@@ -1,9 +1,10 @@
 //go:build linux
 
-// Ingestbench measures what a received message costs: it sends recorded messages of real rsync daemons over UDP, TCP and a unix datagram
-// socket to this exporter and, in the same run, to receivers that only discard, and to a server made of go-syslog.v2. See `make
-// bench-ingest`. Each receiver is a process of its own; its cost is the CPU time of that process, user and system, from the first
-// message to the last.
+// Ingestbench measures what a received message costs: it sends recorded messages of real rsync
+// daemons over UDP, TCP and a unix datagram socket to this exporter and, in the same run, to
+// receivers that only discard, and to a server made of go-syslog.v2. See `make bench-ingest`. Each
+// receiver is a process of its own; its cost is the CPU time of that process, user and system, from
+// the first message to the last.
 package main
 
 import (
@@ -53,7 +54,8 @@ func main() {
 	}
 }
 
-// run measures every receiver over every transport, in turns, and prints a table for each transport.
+// run measures every receiver over every transport, in turns, and prints a table for each
+// transport.
 func (b *bench) run() error {
 	for _, load := range b.loads {
 		for _, transport := range b.transports {
@@ -89,7 +91,8 @@ func (b *bench) compare(load, transport string) error {
 	return nil
 }
 
-// print writes one transport's table: medians over the rounds, and the CPU time of a message as a ratio to that of the first receiver.
+// print writes one transport's table: medians over the rounds, and the CPU time of a message as a
+// ratio to that of the first receiver.
 func (b *bench) print(load, transport string, results map[string][]result) {
 	rate := "as fast as the generator could"
 	if b.rate > 0 {
@@ -108,7 +111,9 @@ func (b *bench) print(load, transport string, results map[string][]result) {
 		for i := range r {
 			lost += r[i].sent - r[i].received
 		}
-		fmt.Printf("| %s | %.0f | %s | %.2f | %.2f (%.2f to %.2f) |\n", name, median(r, func(r result) float64 { return r.rate }),
-			percent(lost, b.messages*len(r)), median(r, func(r result) float64 { return r.cpu })*1e6, middle(ratios), least(ratios), most(ratios))
+		rate := median(r, func(r result) float64 { return r.rate })
+		cpu := median(r, func(r result) float64 { return r.cpu })
+		fmt.Printf("| %s | %.0f | %s | %.2f | %.2f (%.2f to %.2f) |\n", name, rate,
+			percent(lost, b.messages*len(r)), cpu*1e6, middle(ratios), least(ratios), most(ratios))
 	}
 }

@@ -12,8 +12,9 @@ import (
 	"rsyncd_exporter/internal/corpus"
 )
 
-// A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over it has pids of its own, so that each
-// is new sessions to the receiver: the pids are written over in place, in a field of pidDigits bytes.
+// A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over
+// it has pids of its own, so that each is new sessions to the receiver: the pids are written over
+// in place, in a field of pidDigits bytes.
 type mix struct {
 	messages [][]byte // as one datagram, or one LF-terminated line, each
 	pids     []int    // where in a message its pid's digits begin; -1: nowhere
@@ -79,7 +80,8 @@ func transferMix(transport string) *mix {
 	}
 	for f := range files {
 		for s := range sessions {
-			say(s, "send mirror%d.example.net [203.0.113.7] archive () dists/stable/dir%d/file%d.gz %d", s, f%7, f, f*10090)
+			say(s, "send mirror%d.example.net [203.0.113.7] archive () dists/stable/dir%d/file%d.gz %d",
+				s, f%7, f, f*10090)
 		}
 	}
 	for s := range sessions {
@@ -99,7 +101,8 @@ func (m *mix) add(message []byte, file string, seen map[string]int) {
 			seen[key] = number
 		}
 		at, session = loc[2], number
-		message = append(append(bytes.Clone(message[:at]), bytes.Repeat([]byte("1"), pidDigits)...), message[loc[3]:]...)
+		pid := bytes.Repeat([]byte("1"), pidDigits)
+		message = append(append(bytes.Clone(message[:at]), pid...), message[loc[3]:]...)
 	}
 	m.messages = append(m.messages, message)
 	m.pids = append(m.pids, at)

@@ -33,8 +33,8 @@ func (c counter) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
 	return taken
 }
 
-// receivePipeline is the exporter's reader and its pipeline without the rest of the exporter. With inFull it reads each
-// message in full.
+// receivePipeline is the exporter's reader and its pipeline without the rest of the exporter. With
+// inFull it reads each message in full.
 func receivePipeline(inFull bool, transport, address string, shared *counts) error {
 	p, err := pipeline.New(pipeline.Config{
 		LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,

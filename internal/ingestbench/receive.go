@@ -19,7 +19,8 @@ import (
 
 func load(n *uint64) uint64 { return atomic.LoadUint64(n) }
 
-// receive is a receiver's process: receive NAME TRANSPORT ADDRESS COUNTS. It runs until a signal ends it.
+// receive is a receiver's process: receive NAME TRANSPORT ADDRESS COUNTS. It runs until a signal
+// ends it.
 func receive(args []string) {
 	if err := runReceiver(args[0], args[1], args[2], args[3]); err != nil {
 		fmt.Fprintf(os.Stderr, "ingestbench: receiver %q: %v\n", args, err)
@@ -71,7 +72,8 @@ func enlarge(conn syscall.Conn) {
 	}
 }
 
-// discardBatches is the null receiver: a blocking recvmmsg(2) on a thread of its own, and nothing else.
+// discardBatches is the null receiver: a blocking recvmmsg(2) on a thread of its own, and nothing
+// else.
 func discardBatches(conn syscall.Conn, shared *counts) error {
 	enlarge(conn)
 	fd, err := blocking(conn)
@@ -89,7 +91,8 @@ func discardBatches(conn syscall.Conn, shared *counts) error {
 	runtime.LockOSThread()
 	atomic.StoreUint64(&shared.ready, 1)
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), batch, unix.MSG_WAITFORONE, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])),
+			batch, unix.MSG_WAITFORONE, 0, 0)
 		if errno != 0 && errno != unix.EINTR {
 			return errno
 		}
@@ -149,7 +152,8 @@ func discardStream(block bool, address string, shared *counts) error {
 // summary is the regular expression of the simplest exporter: one line, one counter.
 var summary = regexp.MustCompile(`sent (\d+) bytes  received (\d+) bytes  total size (\d+)`)
 
-// goSyslog is what a first version of such an exporter is: go-syslog's own Server, a regular expression and a counter.
+// goSyslog is what a first version of such an exporter is: go-syslog's own Server, a regular
+// expression and a counter.
 func goSyslog(transport, address string, shared *counts) error {
 	server := syslog.NewServer()
 	server.SetFormat(syslog.RFC3164)
@@ -160,8 +164,10 @@ func goSyslog(transport, address string, shared *counts) error {
 		}
 		atomic.AddUint64(&shared.messages, 1)
 	}))
-	listen := map[string]func(string) error{"udp": server.ListenUDP, "tcp": server.ListenTCP, "unixgram": server.ListenUnixgram}[transport]
-	if err := listen(address); err != nil {
+	listen := map[string]func(string) error{
+		"udp": server.ListenUDP, "tcp": server.ListenTCP, "unixgram": server.ListenUnixgram,
+	}
+	if err := listen[transport](address); err != nil {
 		return err
 	}
 	if err := server.Boot(); err != nil {
