@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +22,8 @@ func startGate(t *testing.T, path string, pages http.Handler) (url string, gate 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := withDefaults(Options{Config: path, Pages: pages})
+	ready := func() error { return nil }
+	o := Options{Config: path, Connections: 256, Pages: pages, Ready: ready, Log: slog.New(slog.DiscardHandler)}
 	server := newHTTPServer(o)
 	inFront := server.BaseContext
 	started := make(chan struct{})
@@ -32,12 +33,13 @@ func startGate(t *testing.T, path string, pages http.Handler) (url string, gate 
 		ctx := inFront(l)
 		gate = newPasswordGate(newWebFile(path), guessesWaiting, o.Log)
 		gate.toolkit = toolkit
-		server.Handler = outerHandler(gate, alwaysReady)
+		server.Handler = outerHandler(gate, ready)
 		return ctx
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serveWith(ctx, guardedListener(l, o), server, o, fiveSeconds) }()
+	grace := func() time.Duration { return 5 * time.Second }
+	go func() { done <- serveWith(ctx, guardedListener(l, o), server, o, grace) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -144,58 +146,5 @@ func TestPasswordsThatNobodyAsksFor(t *testing.T) {
 	testenv.PasswordFile(t, path, "secret")
 	if status := login(); status != 401 {
 		t.Errorf("with users: status %d", status)
-	}
-}
-
-// WEB_CONFIG and what it names are read before exporter-toolkit reads them, which would wait for ever or take all memory.
-func TestWebConfigThatIsNoFileWhileRunning(t *testing.T) {
-	for _, encrypted := range []bool{false, true} {
-		for _, name := range []string{"web.yml", "cert.pem", "key.pem"} {
-			if !encrypted && name != "web.yml" {
-				continue
-			}
-			t.Run(fmt.Sprintf("TLS %v %s", encrypted, name), func(t *testing.T) {
-				path, client := testenv.WebConfig(t, encrypted, true, "")
-				client.Timeout = 5 * time.Second // a connection that is refused is closed at once
-				address, _ := startHTTP(t, Options{Config: path})
-				url := map[bool]string{false: "http://", true: "https://"}[encrypted] + address + "/metrics"
-				const right = "Basic cHJvbWV0aGV1czpzZWNyZXQ=" // prometheus:secret
-				file := filepath.Join(filepath.Dir(path), name)
-				if resp, _ := testenv.Fetch(t, client, "GET", url, "Authorization", right); resp.StatusCode != 200 {
-					t.Fatalf("at first: %s", resp.Status)
-				}
-				text, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, instead := range testenv.NotRegular(t) {
-					testenv.ReplaceByLink(t, file, instead)
-					client.CloseIdleConnections()
-					r, err := http.NewRequest("GET", url, nil)
-					if err != nil {
-						t.Fatal(err)
-					}
-					r.Header.Set("Authorization", right)
-					answer, err := client.Do(r)
-					switch {
-					case err == nil && (answer.StatusCode != 500 || encrypted):
-						t.Fatalf("with %s: %s", instead, answer.Status)
-					case err != nil && (!encrypted || os.IsTimeout(err)): // the next one may take all memory
-						t.Fatalf("with %s: %v", instead, err)
-					}
-					if err == nil {
-						answer.Body.Close()
-					}
-				}
-				if err := os.Remove(file); err != nil {
-					t.Fatal(err)
-				}
-				testenv.WriteFile(t, file, string(text))
-				if resp, body := testenv.Fetch(t, client, "GET", url, "Authorization", right); resp.StatusCode != 200 ||
-					!strings.Contains(body, "test_total") {
-					t.Errorf("when it is back: %s", resp.Status)
-				}
-			})
-		}
 	}
 }

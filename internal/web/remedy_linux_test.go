@@ -1,9 +1,11 @@
-package web
+package web_test
 
 import (
 	"net"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/web"
 )
 
 // What can't be listened at has the remedy that fits the error, not always the same.
@@ -21,7 +23,7 @@ func TestRemediesOfHTTPListen(t *testing.T) {
 		{"a link-local address", "[fe80::1]:8080", "needs its interface"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := Listen(c.address, net.ListenConfig{})
+			l, err := web.Listen(c.address, net.ListenConfig{})
 			if err == nil {
 				l.Close()
 				t.Fatal("no error")

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"bufio"
@@ -16,20 +16,21 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/web"
 )
 
 // startHTTP serves at 127.0.0.1 and returns the address; what o leaves out is as it usually is. stop stops the server,
 // fails the test if that fails, and may be called twice.
-func startHTTP(t *testing.T, o Options) (address string, stop func()) {
+func startHTTP(t *testing.T, o web.Options) (address string, stop func()) {
 	t.Helper()
 	o = withDefaults(o)
-	l, err := Listen("127.0.0.1:0", net.ListenConfig{})
+	l, err := web.Listen("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, o, fiveSeconds) }()
+	go func() { done <- web.Serve(ctx, l, o, fiveSeconds) }()
 	stopped := false
 	stop = func() {
 		if cancel(); stopped {
@@ -45,7 +46,7 @@ func startHTTP(t *testing.T, o Options) (address string, stop func()) {
 }
 
 // withDefaults fills in 256 connections, a page for scrapes that shows one counter, and that it is ready.
-func withDefaults(o Options) Options {
+func withDefaults(o web.Options) web.Options {
 	o.Connections = 256
 	if o.Pages == nil {
 		o.Pages = scrapes(http.HandlerFunc(oneCounter))
@@ -60,14 +61,14 @@ func withDefaults(o Options) Options {
 // scrapes are the pages where /metrics is such a page.
 func scrapes(page http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", TakeTurns(page))
-	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "here") })
+	mux.Handle("/metrics", web.TakeTurns(page))
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "here") })
 	return mux
 }
 
 // oneCounter shows the counter test_total at 7.
 func oneCounter(w http.ResponseWriter, _ *http.Request) {
-	plainText(w, http.StatusOK, "# TYPE test_total counter\ntest_total 7")
+	fmt.Fprintln(w, "# TYPE test_total counter\ntest_total 7")
 }
 
 func alwaysReady() error { return nil }
@@ -75,7 +76,7 @@ func alwaysReady() error { return nil }
 func fiveSeconds() time.Duration { return 5 * time.Second }
 
 func TestReadyTellsWhyNot(t *testing.T) {
-	address, _ := startHTTP(t, Options{Ready: func() error { return errors.New("two files to go") }})
+	address, _ := startHTTP(t, web.Options{Ready: func() error { return errors.New("two files to go") }})
 	if resp, body := testenv.Fetch(t, http.DefaultClient, "GET", "http://"+address+"/-/ready"); resp.StatusCode != 503 || body != "not ready: two files to go\n" {
 		t.Errorf("/-/ready: %s %q", resp.Status, body)
 	}
@@ -84,16 +85,8 @@ func TestReadyTellsWhyNot(t *testing.T) {
 	}
 }
 
-func TestTimeoutsAndLimitsAreSet(t *testing.T) {
-	s := newHTTPServer(withDefaults(Options{}))
-	if s.ReadHeaderTimeout != 5*time.Second || s.ReadTimeout != 10*time.Second || s.WriteTimeout != 30*time.Second ||
-		s.IdleTimeout != time.Minute || s.MaxHeaderBytes != 16384 {
-		t.Errorf("read header %v, read %v, write %v, idle %v, header %d bytes", s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout, s.MaxHeaderBytes)
-	}
-}
-
 func TestHeaderOf20KiBIsRefused(t *testing.T) {
-	address, _ := startHTTP(t, Options{})
+	address, _ := startHTTP(t, web.Options{})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // net/http's limit is 4 KiB wider on a connection's later requests
 	for size, want := range map[int]int{15 << 10: 200, 20 << 10: 431} {
 		if resp, _ := testenv.Fetch(t, client, "GET", "http://"+address+"/-/healthy", "X-Long", strings.Repeat("x", size)); resp.StatusCode != want {
@@ -104,7 +97,7 @@ func TestHeaderOf20KiBIsRefused(t *testing.T) {
 
 // There are never more than 256 connections, and always room for one more: the one goes that has waited the longest.
 func TestConnectionsAreLimited(t *testing.T) {
-	address, _ := startHTTP(t, Options{})
+	address, _ := startHTTP(t, web.Options{})
 	ask := func() net.Conn {
 		t.Helper()
 		conn, err := net.Dial("tcp", address)
@@ -144,65 +137,6 @@ func TestConnectionsAreLimited(t *testing.T) {
 	}
 }
 
-// A connection that is served makes room for none.
-func TestServedConnectionsStay(t *testing.T) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	limited := limitConnections(l, 1)
-	dial := func() {
-		t.Helper()
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-	}
-	dial()
-	served, err := limited.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	connState(served, http.StateActive)
-	dial()
-	second := make(chan net.Conn, 1)
-	go func() {
-		conn, err := limited.Accept()
-		if err != nil {
-			t.Error(err)
-		}
-		second <- conn
-	}()
-	select {
-	case <-second:
-		t.Fatal("a second connection beside one that is served")
-	case <-time.After(100 * time.Millisecond):
-	}
-	connState(served, http.StateIdle)
-	conn := <-second
-	if _, err := served.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the idle one: %v, want it closed", err)
-	}
-	served.Close() // net/http does, too
-	if limited.open != 1 {
-		t.Errorf("%d are open, want 1", limited.open)
-	}
-
-	connState(conn, http.StateActive)
-	dial()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := limited.Accept()
-		ended <- err
-	}()
-	limited.Close()
-	limited.Close() // once more does no harm
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept: %v, want net.ErrClosed", err)
-	}
-}
-
 // A heldPage lets each request tell that it began, and wait until it is let go.
 type heldPage struct {
 	began chan struct{}
@@ -218,7 +152,7 @@ func (p heldPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Four scrapes are answered at the same time; the fifth waits for its turn.
 func TestTheFifthScrapeAtOnceWaits(t *testing.T) {
 	g := heldPage{make(chan struct{}), make(chan struct{})}
-	address, _ := startHTTP(t, Options{Pages: scrapes(g)})
+	address, _ := startHTTP(t, web.Options{Pages: scrapes(g)})
 	statuses := make(chan int, 5)
 	for i := range 5 {
 		go func() {
@@ -246,7 +180,7 @@ func TestTheFifthScrapeAtOnceWaits(t *testing.T) {
 
 func TestShutdownLetsAScrapeFinish(t *testing.T) {
 	g := heldPage{make(chan struct{}), make(chan struct{})}
-	address, stop := startHTTP(t, Options{Pages: scrapes(g)})
+	address, stop := startHTTP(t, web.Options{Pages: scrapes(g)})
 	bodies := make(chan string, 1)
 	go func() {
 		resp, err := http.Get("http://" + address + "/metrics")
@@ -279,13 +213,13 @@ func TestShutdownLetsAScrapeFinish(t *testing.T) {
 }
 
 func TestListenHTTPSaysWhatIsTaken(t *testing.T) {
-	l, err := Listen("127.0.0.1:0", net.ListenConfig{})
+	l, err := web.Listen("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	taken := l.Addr().String()
-	if _, err := Listen(taken, net.ListenConfig{}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("HTTP_LISTEN=%q: listen tcp4 ", taken)) {
+	if _, err := web.Listen(taken, net.ListenConfig{}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("HTTP_LISTEN=%q: listen tcp4 ", taken)) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -294,7 +228,7 @@ func TestHealthIsServedWithoutThePasswordAndTheRestIsNot(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", encrypted), func(t *testing.T) {
 			path, client := testenv.WebConfig(t, encrypted, true, "")
-			address, _ := startHTTP(t, Options{Config: path})
+			address, _ := startHTTP(t, web.Options{Config: path})
 			base := map[bool]string{false: "http://", true: "https://"}[encrypted] + address
 			const good, bad = "Basic cHJvbWV0aGV1czpzZWNyZXQ=", "Basic cHJvbWV0aGV1czpndWVzcw==" // base64 of prometheus:secret and prometheus:guess
 			for _, c := range []struct {
@@ -326,7 +260,7 @@ func TestHealthIsServedWithoutThePasswordAndTheRestIsNot(t *testing.T) {
 
 func TestWebConfigSetsHeadersOtherwise(t *testing.T) {
 	path, client := testenv.WebConfig(t, false, false, "http_server_config:\n  headers:\n    X-Frame-Options: sameorigin\n")
-	address, _ := startHTTP(t, Options{Config: path})
+	address, _ := startHTTP(t, web.Options{Config: path})
 	resp, _ := testenv.Fetch(t, client, "GET", "http://"+address+"/")
 	if got := resp.Header.Values("X-Frame-Options"); len(got) != 1 || got[0] != "sameorigin" {
 		t.Errorf("X-Frame-Options %q, want sameorigin", got)
@@ -335,14 +269,14 @@ func TestWebConfigSetsHeadersOtherwise(t *testing.T) {
 
 func TestWebConfigThatBrokeAfterTheCheck(t *testing.T) {
 	path, _ := testenv.WebConfig(t, true, false, "")
-	l, err := Listen("127.0.0.1:0", net.ListenConfig{})
+	l, err := web.Listen("127.0.0.1:0", net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(filepath.Dir(path), "key.pem")); err != nil {
 		t.Fatal(err)
 	}
-	err = Serve(context.Background(), l, withDefaults(Options{Config: path}), fiveSeconds)
+	err = web.Serve(context.Background(), l, withDefaults(web.Options{Config: path}), fiveSeconds)
 	if err == nil || !strings.Contains(err.Error(), "key.pem") {
 		t.Errorf("serveHTTP: %v, want an error about key.pem", err)
 	}

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"crypto/tls"
@@ -10,6 +10,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/internal/web"
 )
 
 const mutualTLS = `tls_server_config:
@@ -30,7 +31,7 @@ func TestACutWebConfigLetsNoOtherNameIn(t *testing.T) {
 	testpki.WritePair(t, dir, "prometheus", ca.Issue(t, testpki.Names("prometheus.example.org")))
 	path := filepath.Join(dir, "web.yml")
 	testenv.WriteFile(t, path, mutualTLS)
-	address, _ := startHTTP(t, Options{Config: path})
+	address, _ := startHTTP(t, web.Options{Config: path})
 	letIn := func(name string) bool {
 		t.Helper()
 		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"))
@@ -71,12 +72,12 @@ func TestAReloadOfWebConfigProtectsNoLess(t *testing.T) {
 		{"  client_auth_type: RequireAndVerifyClientCert\n", "it has asked for client certificates since the start"},
 	} {
 		testenv.WriteFile(t, path, mutualTLS)
-		file := newWebFile(path)
-		if _, err := file.read(); err != nil {
+		file := web.NewFile(path)
+		if err := file.Read(); err != nil {
 			t.Fatal(err)
 		}
 		testenv.WriteFile(t, path, strings.Replace(mutualTLS, c.cut, "", 1))
-		if _, err := file.read(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := file.Read(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("without %q: %v, want %q", c.cut, err, c.want)
 		}
 	}
@@ -88,7 +89,7 @@ func TestWebConfigWithoutACAOfClients(t *testing.T) {
 	path := filepath.Join(dir, "web.yml")
 	for text, want := range map[string]bool{mutualTLS: false, strings.Replace(mutualTLS, "  client_ca_file: ca.pem\n", "", 1): true} {
 		testenv.WriteFile(t, path, text)
-		warnings, err := CheckConfig(path)
+		warnings, err := web.CheckConfig(path)
 		if err != nil || strings.Contains(strings.Join(warnings, "\n"), "it has no client_ca_file") != want {
 			t.Errorf("%q, %v; want a warning: %v", warnings, err, want)
 		}

@@ -1,4 +1,4 @@
-package web
+package web_test
 
 import (
 	"path/filepath"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/web"
 )
 
 // What exporter-toolkit passes over, and would then let everybody in.
@@ -27,7 +28,7 @@ func TestWebConfigsThatNameNobody(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testenv.WriteFile(t, path, c.text)
-			_, err := CheckConfig(path)
+			_, err := web.CheckConfig(path)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
 				t.Errorf("error %v; want %q", err, c.want)
 			}
