@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"crypto/tls"
@@ -11,15 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
 	"rsyncd_exporter/receiver/stream"
 )
 
 // load returns the settings in force and fails the test if there is a problem.
-func load(t *testing.T, args ...string) *Config {
+func load(t *testing.T, args ...string) *config.Config {
 	t.Helper()
-	cfg, err := Load(args)
+	cfg, err := config.Load(args)
 	if err != nil {
 		t.Fatalf("loadConfig(%q): %v", args, err)
 	}
@@ -29,7 +30,7 @@ func load(t *testing.T, args ...string) *Config {
 // loadError returns the problems, one a line.
 func loadError(t *testing.T, args ...string) string {
 	t.Helper()
-	cfg, err := Load(args)
+	cfg, err := config.Load(args)
 	if err == nil {
 		t.Fatalf("loadConfig(%q) = %+v, want an error", args, cfg)
 	}
@@ -46,7 +47,7 @@ func prefixes(texts ...string) []netip.Prefix {
 
 func TestDefaultsAreTheDesigns(t *testing.T) {
 	testenv.SetEnv(t)
-	want := &Config{
+	want := &config.Config{
 		ListenUDP:          []string{"127.0.0.1:5514"},
 		UDPSockets:         1,
 		TLS:                stream.TLSOptions{MinVersion: tls.VersionTLS13},
@@ -110,7 +111,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"WEB_CONFIG":           web,
 		"LOG_LEVEL":            "warn",
 	}
-	want := &Config{
+	want := &config.Config{
 		ListenUDP:  []string{":1514", "[::1]:1515"},
 		UDPSockets: 4,
 		ListenTCP:  []string{"localhost:601"},
@@ -142,7 +143,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		LogLevel:           slog.LevelWarn,
 	}
 	var env, flags, split []string
-	for _, s := range Defaults() {
+	for _, s := range config.Defaults() {
 		v, ok := given[s.Name]
 		if !ok {
 			t.Fatalf("%s is not in this test", s.Name)

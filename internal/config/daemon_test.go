@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"path/filepath"
@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 )
 
 // configOf loads settings with an rsyncd.conf, in whose text DIR stands for its directory.
-func configOf(t *testing.T, conf string, args ...string) (cfg *Config, dir string, err error) {
+func configOf(t *testing.T, conf string, args ...string) (cfg *config.Config, dir string, err error) {
 	t.Helper()
 	testenv.SetEnv(t)
 	dir = t.TempDir()
@@ -22,7 +23,7 @@ func configOf(t *testing.T, conf string, args ...string) (cfg *Config, dir strin
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "DIR", dir)
 	}
-	cfg, err = Load(args)
+	cfg, err = config.Load(args)
 	return cfg, dir, err
 }
 

@@ -1,9 +1,10 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -62,12 +63,12 @@ func TestVariablesWithoutPrefixAreSomebodyElses(t *testing.T) {
 
 // Kubernetes would set it: see STYLE of names in settings.
 func TestNoSettingEndsInPort(t *testing.T) {
-	all := Defaults()
+	all := config.Defaults()
 	if len(all) != 33 { // counted by hand in DESIGN's table, less what is not there yet, and SYSLOG_LOG_LINES
 		t.Errorf("%d settings, want 33", len(all))
 	}
 	for _, s := range all {
-		if strings.HasSuffix(s.Variable, "_PORT") || fromKubernetes(s.Variable, "8080") || fromKubernetes(s.Variable, "tcp://10.0.0.1:80") {
+		if strings.HasSuffix(s.Variable, "_PORT") || config.FromKubernetes(s.Variable, "8080") || config.FromKubernetes(s.Variable, "tcp://10.0.0.1:80") {
 			t.Errorf("%s can come from Kubernetes", s.Variable)
 		}
 	}

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"slices"
@@ -88,44 +88,4 @@ func TestLegacyFlagProblems(t *testing.T) {
 			}
 		})
 	}
-}
-
-// FuzzFlags: any arguments are parsed to their end, and what is no setting is reported.
-func FuzzFlags(f *testing.F) {
-	for _, seed := range []string{"", "--file\n/a", "--=\n---\n-\n--", "-p\n\n-s\nx\n-x", "--listen-udp=:1\nstray", "--nosuch\nvalue\n--tags=", "-h", "--p=1"} {
-		f.Add(seed)
-	}
-	known := map[string]bool{}
-	for _, s := range Defaults() {
-		known[strings.TrimPrefix(s.Flag, "--")] = true
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		args := strings.Split(text, "\n")
-		for _, a := range args {
-			if name := strings.TrimLeft(a, "-"); name == "f" || strings.HasPrefix(name, "f=") {
-				t.Skip("would read files")
-			}
-		}
-		v := newValidator()
-		v.parseFlags(args, nil)
-		if len(v.problems) > 0 {
-			return
-		}
-		// Without a problem, everything is a flag that exists, or the value of one.
-		for i := 0; i < len(args); i++ {
-			if args[i] == "" && i == len(args)-1 {
-				t.Fatalf("%q: an empty argument was accepted", args)
-			}
-			if args[i] == "--" && i == len(args)-1 {
-				return
-			}
-			name, _, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-			if !known[name] && !strings.Contains("psx", name) {
-				t.Fatalf("%q: %q was accepted", args, args[i])
-			}
-			if !hasValue {
-				i++
-			}
-		}
-	})
 }

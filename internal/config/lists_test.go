@@ -1,23 +1,24 @@
-package config
+package config_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 )
 
 // lists are all settings that are lists, with what an empty flag of each means.
-func lists(t *testing.T) []Setting {
-	var all []Setting
-	for _, s := range Defaults() {
-		switch s.list {
+func lists(t *testing.T) []config.Setting {
+	var all []config.Setting
+	for _, s := range config.Defaults() {
+		switch s.EmptyIs() {
 		case "":
-		case emptyIsNone, emptyIsAll, neverEmpty:
+		case "none", "all", "never":
 			all = append(all, s)
 		default:
-			t.Errorf("%s: its tag says list:%q, which is no kind of list", s.Name, s.list)
+			t.Errorf("%s: %q is no kind of list", s.Name, s.EmptyIs())
 		}
 	}
 	if len(all) != 10 { // counted by hand in the README's table: those whose meaning is in the plural
@@ -51,9 +52,9 @@ func TestListsWithoutItems(t *testing.T) {
 			if got := load(t); fmt.Sprint(*got) != fmt.Sprint(*defaults) {
 				t.Errorf("by variable: %+v, want the defaults", got)
 			}
-			_, err := Load([]string{s.Flag + "="})
+			_, err := config.Load([]string{s.Flag + "="})
 			refused := err != nil && strings.Contains(err.Error(), s.Name+`="" (from `+s.Flag+"): the list has no item")
-			if refused != (s.list != emptyIsNone) {
+			if refused != (s.EmptyIs() != "none") {
 				t.Errorf("by flag: %v", err)
 			}
 		})
@@ -70,25 +71,6 @@ func TestAllListsWithoutItems(t *testing.T) {
 	got := loadError(t)
 	if n := strings.Count(got, ": the list has no item"); n != len(pairs) || !strings.Contains(got, "LOG_LEVEL") {
 		t.Errorf("%d lists of %d:\n%s", n, len(pairs), got)
-	}
-}
-
-// A setting is split into items only if it is a list, so that the tests above know of it.
-func TestOnlyListsHaveItems(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a setting that is no list has items")
-		}
-	}()
-	items(&Setting{Name: "NEW", Value: "a,b"})
-}
-
-// A user's number is that user, whatever another one is called.
-func TestUsersByNumber(t *testing.T) {
-	v := newValidator()
-	got := v.users(&Setting{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, Value: "0,65534,root,4294967294"})
-	if len(v.problems) > 0 || fmt.Sprint(got) != "[0 65534 4294967294]" {
-		t.Errorf("%v, %v", got, v.problems)
 	}
 }
 

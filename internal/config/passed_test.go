@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/testenv"
 )
@@ -17,7 +18,7 @@ func socket(name string, kind systemd.Kind, address string) systemd.Socket {
 // loadPassed returns the settings in force in a few words: roles, what is bound besides, and whether there are warnings.
 func loadPassed(t *testing.T, sockets []systemd.Socket, args ...string) (words string, err error) {
 	t.Helper()
-	cfg, err := Load(append([]string{"--log-format=%o %h [%a] %m (%u) %f %l"}, args...), sockets...)
+	cfg, err := config.Load(append([]string{"--log-format=%o %h [%a] %m (%u) %f %l"}, args...), sockets...)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +96,7 @@ func TestPassedSocketsThatDontFit(t *testing.T) {
 
 func TestSettingsThatAPassedSocketOverrules(t *testing.T) {
 	testenv.SetEnv(t)
-	cfg, err := Load([]string{"--http-listen=:9000", "--listen-unixgram-mode=0660"},
+	cfg, err := config.Load([]string{"--http-listen=:9000", "--listen-unixgram-mode=0660"},
 		socket("http", systemd.TCP, "127.0.0.1:80"), socket("", systemd.Unixgram, "/run/rx/log"))
 	if err != nil {
 		t.Fatal(err)

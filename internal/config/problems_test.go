@@ -1,9 +1,10 @@
-package config
+package config_test
 
 import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -50,9 +51,28 @@ func TestProblemsByThemselves(t *testing.T) {
 
 func TestLongestSocketPathIsTaken(t *testing.T) {
 	testenv.SetEnv(t)
-	path := "/" + strings.Repeat("x", maxSocketPath-1)
+	path := "/" + strings.Repeat("x", config.MaxSocketPath-1)
 	if got := load(t, "--listen-unixgram="+path).ListenUnixgram; got != path {
 		t.Errorf("got %q", got)
 	}
 	loadError(t, "--listen-unixgram="+path+"x")
+}
+
+// An HTTP_LISTEN that is no address has the remedy that fits, with the port of HTTP.
+func TestAddressOfHTTP(t *testing.T) {
+	for value, want := range map[string]string{
+		"8080":                   "write :8080 for",
+		"localhost":              "write localhost:8080",
+		"127.0.0.1":              "write 127.0.0.1:8080",
+		"::1:9100":               "or [::1]:9100",
+		"http://localhost:9100/": "write the address alone, such as localhost:9100",
+		"*:9100":                 "write :9100 for all",
+		":http":                  "or :8080 for all",
+		"off":                    "can't be switched off",
+	} {
+		testenv.SetEnv(t)
+		if got := loadError(t, "--http-listen="+value); !strings.Contains(got, want) || strings.Contains(got, "5514") {
+			t.Errorf("%s: %s\nwant %s, and no port of syslog's", value, got, want)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"crypto/x509"
@@ -113,25 +113,5 @@ func TestWarningsAboutTLS(t *testing.T) {
 				t.Errorf("warnings %q, want one with %q", got, c.want)
 			}
 		})
-	}
-}
-
-// A key that somebody else owns can be replaced by them. Only root can make one.
-func TestWarningAboutTheKeysOwner(t *testing.T) {
-	pki := testpki.Write(t)
-	v := newValidator()
-	key := &Setting{Name: "TLS_KEY", Value: pki + "/server.key", Origin: "test"}
-	v.keyIsPrivate(key)
-	if len(v.cfg.Warnings) != 0 {
-		t.Errorf("warnings %q about our own key", v.cfg.Warnings)
-	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(key.Value, 12345, -1); err != nil {
-			t.Fatal(err)
-		}
-		v.keyIsPrivate(key)
-		if len(v.cfg.Warnings) != 1 || !strings.Contains(v.cfg.Warnings[0], "it belongs to uid 12345, who may replace it: it should be root's") {
-			t.Errorf("warnings %q", v.cfg.Warnings)
-		}
 	}
 }

@@ -4,10 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"testing"
-
-	"rsyncd_exporter/internal/testenv"
 )
 
 func TestByteSizes(t *testing.T) {
@@ -155,25 +152,6 @@ func TestPrefixes(t *testing.T) {
 	for _, text := range []string{"", "10", "10.0.0.0/", "10.0.0.0/33", "10.0.0/8", "fe80::%eth0/10", "fe80::1%eth0", "host", "Any"} {
 		if got, err := parsePrefix(text); err == nil {
 			t.Errorf("parsePrefix(%q) = %v, want an error", text, got)
-		}
-	}
-}
-
-// An HTTP_LISTEN that is no address has the remedy that fits, with the port of HTTP.
-func TestAddressOfHTTP(t *testing.T) {
-	for value, want := range map[string]string{
-		"8080":                   "write :8080 for",
-		"localhost":              "write localhost:8080",
-		"127.0.0.1":              "write 127.0.0.1:8080",
-		"::1:9100":               "or [::1]:9100",
-		"http://localhost:9100/": "write the address alone, such as localhost:9100",
-		"*:9100":                 "write :9100 for all",
-		":http":                  "or :8080 for all",
-		"off":                    "can't be switched off",
-	} {
-		testenv.SetEnv(t)
-		if got := loadError(t, "--http-listen="+value); !strings.Contains(got, want) || strings.Contains(got, "5514") {
-			t.Errorf("%s: %s\nwant %s, and no port of syslog's", value, got, want)
 		}
 	}
 }
