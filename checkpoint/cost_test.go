@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/checkpoint"
 )
 
 // BenchmarkSave saves 2 MiB, which is what the state of an exporter at its cap of series takes at most, and in turn writes and syncs one plain
@@ -13,7 +15,7 @@ import (
 func BenchmarkSave(b *testing.B) {
 	dir := b.TempDir()
 	d := open(b, filepath.Join(dir, "state"))
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		b.Fatal(err)
 	}
 	payload := make([]byte, 2<<20)

@@ -1,10 +1,9 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -20,24 +20,24 @@ import (
 type bench struct {
 	t    testing.TB
 	path string
-	d    *Dir
+	d    *checkpoint.Dir
 }
 
 func newBench(t testing.TB) *bench {
 	path := t.TempDir()
-	fd, err := openNoFollow(path)
+	d, err := checkpoint.OpenUnlocked(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return &bench{t, path, &Dir{path: path, dir: fd, lock: -1}}
+	t.Cleanup(func() { d.CloseUnlocked() })
+	return &bench{t, path, d}
 }
 
 // load loads from the contents; nil is a copy that is missing.
-func (b *bench) load(contents ...[]byte) (Saved, error) {
+func (b *bench) load(contents ...[]byte) (checkpoint.Saved, error) {
 	b.t.Helper()
 	for i, content := range contents {
-		path := filepath.Join(b.path, copyNames[i])
+		path := filepath.Join(b.path, checkpoint.CopyNames[i])
 		if content != nil {
 			write(b.t, content, path)
 		} else if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
@@ -63,7 +63,7 @@ func TestEveryPrefixAndBitFlip(t *testing.T) {
 		large[i] = byte(random.Uint32())
 	}
 	for _, payload := range [][]byte{payloadOf(1)[:20], large} {
-		good := append(header(5, time.Now(), payload), payload...)
+		good := append(checkpoint.Header(5, time.Now(), payload), payload...)
 		var cases [][]byte
 		add := func(content []byte) { cases = append(cases, content) }
 		if small := len(payload) == 20; small {
@@ -76,12 +76,12 @@ func TestEveryPrefixAndBitFlip(t *testing.T) {
 		} else {
 			for range 30 {
 				add(good[:random.IntN(len(good))])
-				add(flip(good, headerSize*8+random.IntN(len(payload)*8)))
-				add(flip(good, random.IntN(headerSize*8)))
+				add(flip(good, checkpoint.HeaderSize*8+random.IntN(len(payload)*8)))
+				add(flip(good, random.IntN(checkpoint.HeaderSize*8)))
 			}
-			for bit := range headerSize * 8 { // of these, only the header: reading them all takes a while
-				var c Copy
-				if err := c.decode(flip(good, bit)); err == nil || c.Payload != nil {
+			for bit := range checkpoint.HeaderSize * 8 { // of these, only the header: reading them all takes a while
+				var c checkpoint.Copy
+				if err := c.Decode(flip(good, bit)); err == nil || c.Payload != nil {
 					t.Errorf("bit %d of the header flipped: %v", bit, err)
 				}
 			}
@@ -97,10 +97,10 @@ func TestEveryPrefixAndBitFlip(t *testing.T) {
 					t.Fatalf("case %d: %v, sequence %d, damaged %v; want the good copy", i, err, s.Sequence, s.Damaged)
 				}
 			}
-			if s, err := b.load(bad, cases[random.IntN(len(cases))]); !errors.Is(err, ErrUntrusted) || s.Payload != nil {
+			if s, err := b.load(bad, cases[random.IntN(len(cases))]); !errors.Is(err, checkpoint.ErrUntrusted) || s.Payload != nil {
 				t.Fatalf("case %d: %v, payload %.20q; want ErrUntrusted", i, err, s.Payload)
 			}
-			if _, err := b.load(bad, nil); !errors.Is(err, ErrUntrusted) {
+			if _, err := b.load(bad, nil); !errors.Is(err, checkpoint.ErrUntrusted) {
 				t.Fatalf("case %d alone: %v, want ErrUntrusted", i, err)
 			}
 		}
@@ -117,7 +117,7 @@ func TestBothDamagedThenWorksAsNew(t *testing.T) {
 		func() {
 			d := open(t, path)
 			defer d.Close()
-			if _, err := d.Load(); !errors.Is(err, ErrNone) {
+			if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 				t.Fatalf("round %d: %v, want ErrNone", round, err)
 			}
 			if err := d.Save(payloadOf(round)); err != nil {
@@ -128,7 +128,7 @@ func TestBothDamagedThenWorksAsNew(t *testing.T) {
 		write("state.b", read(t, path, "state.b")[:100+round])
 		for range 3 {
 			_, err := load(t, path)
-			if !errors.Is(err, ErrUntrusted) {
+			if !errors.Is(err, checkpoint.ErrUntrusted) {
 				t.Fatalf("round %d: %v, want ErrUntrusted", round, err)
 			}
 			mentions(t, err, path, "state.a: is no state file", fmt.Sprintf("state.b: is cut off after %d bytes", 100+round))
@@ -153,11 +153,11 @@ func TestSetAsideAndGoOn(t *testing.T) {
 	write(t, []byte("rsyncd_exporter state 2 from the future"), path, "state.b")
 	d := open(t, path)
 	_, err := d.Load()
-	if !errors.Is(err, ErrUntrusted) {
+	if !errors.Is(err, checkpoint.ErrUntrusted) {
 		t.Fatalf("%v, want ErrUntrusted", err)
 	}
 	mentions(t, err, "state.a: no such file", "state.b: has format version 2")
-	if Aside(path) {
+	if checkpoint.Aside(path) {
 		t.Error("set aside before SetAside")
 	}
 	for range 2 { // nothing to set aside is fine
@@ -165,7 +165,7 @@ func TestSetAsideAndGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !Aside(path) {
+	if !checkpoint.Aside(path) {
 		t.Error("not set aside after SetAside")
 	}
 	if err := d.Save(payloadOf(1)); err != nil {
@@ -182,20 +182,21 @@ func TestSetAsideAndGoOn(t *testing.T) {
 // What is no file at all is no state either, nobody waits for it, and setting it aside helps.
 func TestCopiesThatAreNoFiles(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "elsewhere")
-	write(t, append(header(1, time.Now(), nil), nil...), target)
+	write(t, append(checkpoint.Header(1, time.Now(), nil), nil...), target)
 	for want, create := range map[string]func(path string) error{
 		"is a symbolic link":  func(path string) error { return os.Symlink(target, path) },
 		"is no file, mode p":  func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"is no file, mode dr": func(path string) error { return os.Mkdir(path, 0o700) },
 	} {
-		d := open(t, t.TempDir())
-		for _, name := range copyNames {
-			if err := create(filepath.Join(d.path, name)); err != nil {
+		path := t.TempDir()
+		d := open(t, path)
+		for _, name := range checkpoint.CopyNames {
+			if err := create(filepath.Join(path, name)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		_, err := d.Load()
-		if !errors.Is(err, ErrUntrusted) {
+		if !errors.Is(err, checkpoint.ErrUntrusted) {
 			t.Errorf("%v, want ErrUntrusted", err)
 		}
 		mentions(t, err, "state.a: "+want, "state.b: "+want)
@@ -203,27 +204,15 @@ func TestCopiesThatAreNoFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if b := read(t, target); len(b) != headerSize {
+	if b := read(t, target); len(b) != checkpoint.HeaderSize {
 		t.Errorf("what a copy linked to has %d bytes now", len(b))
 	}
-}
-
-// mend gives a content that is long enough the checksum that belongs to it, which no fuzzer finds.
-func mend(content []byte) []byte {
-	if len(content) < headerSize {
-		return content
-	}
-	c := bytes.Clone(content)
-	at := headerSize - len(fmt.Sprintf(checksum, 0))
-	sum := crc32.Update(crc32.Checksum(c[:at], castagnoli), castagnoli, c[headerSize:])
-	copy(c[at:], fmt.Sprintf(checksum, sum))
-	return c
 }
 
 // FuzzLoad: what is loaded was written by the format's own writer, is the newer of the two, and is found again; anything else is an error.
 func FuzzLoad(f *testing.F) {
 	file := func(sequence uint64, payload string) []byte {
-		return append(header(sequence, time.Unix(1, 2), []byte(payload)), payload...)
+		return append(checkpoint.Header(sequence, time.Unix(1, 2), []byte(payload)), payload...)
 	}
 	f.Add([]byte(nil), []byte(nil))
 	f.Add(file(1, "one"), file(2, "two"))
@@ -233,21 +222,21 @@ func FuzzLoad(f *testing.F) {
 	b := newBench(f)
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		b.t = t
-		second = mend(second)
+		second = checkpoint.Mend(second)
 		s, err := b.load(first, second)
 		if err != nil {
-			if !errors.Is(err, ErrUntrusted) && !(first == nil && second == nil && errors.Is(err, ErrNone)) {
+			if !errors.Is(err, checkpoint.ErrUntrusted) && !(first == nil && second == nil && errors.Is(err, checkpoint.ErrNone)) {
 				t.Error(err)
 			}
 			return
 		}
-		again := append(header(s.Sequence, s.At, s.Payload), s.Payload...)
+		again := append(checkpoint.Header(s.Sequence, s.At, s.Payload), s.Payload...)
 		if !bytes.Equal(again, first) && !bytes.Equal(again, second) {
 			t.Errorf("loaded %+v, which neither file is", s)
 		}
 		for _, content := range [][]byte{first, second} {
-			var c Copy
-			if c.decode(content) == nil && c.Sequence > s.Sequence {
+			var c checkpoint.Copy
+			if c.Decode(content) == nil && c.Sequence > s.Sequence {
 				t.Errorf("loaded sequence %d, and there was %d", s.Sequence, c.Sequence)
 			}
 		}

@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"rsyncd_exporter/checkpoint"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -35,7 +37,7 @@ func TestOpenRefuses(t *testing.T) {
 		{at("tmp"), []string{"everybody may write to it, mode 01777"}},
 		{"", []string{`state directory ""`}},
 	} {
-		d, err := Open(c.path)
+		d, err := checkpoint.Open(c.path)
 		if err == nil {
 			d.Close()
 		}
@@ -47,7 +49,7 @@ func TestOpenRefuses(t *testing.T) {
 	if got := names(t, at("real")); got != "" {
 		t.Errorf("behind the link there is %q", got)
 	}
-	for _, c := range Look(at("link")) {
+	for _, c := range checkpoint.Look(at("link")) {
 		mentions(t, c.Err, "is a symbolic link")
 	}
 }
@@ -60,14 +62,14 @@ func TestOpenAllows(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := open(t, filepath.Join(dir, "b", "state")+"/")
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatal(err)
 	}
 	if err := d.Save(payloadOf(1)); err != nil {
 		t.Fatal(err)
 	}
 	t.Chdir(filepath.Join(dir, "a"))
-	if copies := Look("state"); copies[0].Err != nil || copies[1].Err != nil {
+	if copies := checkpoint.Look("state"); copies[0].Err != nil || copies[1].Err != nil {
 		t.Error(copies)
 	}
 }
@@ -76,8 +78,8 @@ func TestSecondOpenInTheSameProcess(t *testing.T) {
 	path := holding(t, payloadOf(1))
 	d := open(t, path)
 	for range 2 {
-		_, err := Open(path)
-		if !errors.Is(err, ErrLocked) {
+		_, err := checkpoint.Open(path)
+		if !errors.Is(err, checkpoint.ErrLocked) {
 			t.Fatalf("%v, want ErrLocked", err)
 		}
 		mentions(t, err, path, "another rsyncd_exporter uses it", "directory of its own")
@@ -93,7 +95,7 @@ func TestSecondOpenInTheSameProcess(t *testing.T) {
 // FAULTS D6: whatever is done to the directory of a running process, a save that succeeds is found under the path, the directory is locked
 // again, and the numbers go on above any that are found there.
 func TestDirectoryChangedWhileOpen(t *testing.T) {
-	old := append(header(41, fixedTime, payloadOf(99)), payloadOf(99)...)
+	old := append(checkpoint.Header(41, fixedTime, payloadOf(99)), payloadOf(99)...)
 	for name, c := range map[string]struct {
 		change func(path string) error
 		want   uint64 // sequence number
@@ -117,7 +119,7 @@ func TestDirectoryChangedWhileOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state")
 			d := open(t, path)
-			if _, err := d.Load(); !errors.Is(err, ErrNone) {
+			if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 				t.Fatal(err)
 			}
 			if err := d.Save(payloadOf(1)); err != nil {
@@ -129,10 +131,10 @@ func TestDirectoryChangedWhileOpen(t *testing.T) {
 			if err := d.Save(payloadOf(2)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Open(path); !errors.Is(err, ErrLocked) {
+			if _, err := checkpoint.Open(path); !errors.Is(err, checkpoint.ErrLocked) {
 				t.Errorf("%v, want ErrLocked", err)
 			}
-			for _, copy := range Look(path) {
+			for _, copy := range checkpoint.Look(path) {
 				if copy.Err != nil || !bytes.Equal(copy.Payload, payloadOf(2)) || copy.Sequence != c.want {
 					t.Errorf("%s: sequence %d, %v; want %d with the last payload", copy.Name, copy.Sequence, copy.Err, c.want)
 				}
@@ -182,7 +184,7 @@ func TestDirectoryLostWhileOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := open(t, path)
-			if _, err := d.Load(); !errors.Is(err, ErrNone) {
+			if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 				t.Fatal(err)
 			}
 			if err := errors.Join(d.Save(payloadOf(1)), c.change(path)); err != nil {
@@ -194,7 +196,7 @@ func TestDirectoryLostWhileOpen(t *testing.T) {
 			if err := errors.Join(c.mend(path), d.Save(payloadOf(3))); err != nil {
 				t.Fatal(err)
 			}
-			for _, copy := range Look(path) {
+			for _, copy := range checkpoint.Look(path) {
 				if copy.Err != nil || !bytes.Equal(copy.Payload, payloadOf(3)) {
 					t.Errorf("%s: sequence %d, %v", copy.Name, copy.Sequence, copy.Err)
 				}
@@ -207,14 +209,14 @@ func TestDirectoryLostWhileOpen(t *testing.T) {
 func TestDirectoryTakenByAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	d := open(t, path)
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
 	other := open(t, path)
-	if err := d.Save(payloadOf(1)); !errors.Is(err, ErrLocked) {
+	if err := d.Save(payloadOf(1)); !errors.Is(err, checkpoint.ErrLocked) {
 		t.Errorf("%v, want ErrLocked", err)
 	}
 	if got := names(t, path); got != "lock" {

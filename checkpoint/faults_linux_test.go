@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -66,7 +67,7 @@ func TestEverySystemCallFails(t *testing.T) {
 			}
 			mentions(t, errors.New(lines[2]), "failed 2: state directory", path, step, e.text, e.remedy)
 			for i, line := range lines[3:5] {
-				if line != fmt.Sprintf("has %s 1 <nil>", copyNames[i]) && line != fmt.Sprintf("has %s 2 <nil>", copyNames[i]) {
+				if line != fmt.Sprintf("has %s 1 <nil>", checkpoint.CopyNames[i]) && line != fmt.Sprintf("has %s 2 <nil>", checkpoint.CopyNames[i]) {
 					t.Errorf("%s %d, %s: %q, want payload 1 or 2", c.name, c.nth, e.name, line)
 				}
 			}
@@ -91,8 +92,8 @@ func TestLockThatMustBeWritable(t *testing.T) {
 	var opened, locked []string
 	for _, c := range calls {
 		switch {
-		case c.name == "openat" && strings.Contains(c.args, hexed(lockName)):
-			_, flags, _ := strings.Cut(c.args, hexed(lockName)+", ")
+		case c.name == "openat" && strings.Contains(c.args, hexed(checkpoint.LockName)):
+			_, flags, _ := strings.Cut(c.args, hexed(checkpoint.LockName)+", ")
 			access, _, _ := strings.Cut(flags, "|")
 			opened = append(opened, access)
 		case c.name == "flock":
@@ -126,7 +127,7 @@ func TestDirectoryRemovedDuringSave(t *testing.T) {
 	}
 	code := p.Wait(t)
 	mentions(t, errors.New(p.Output()), "saved 1\nfailed 2:", "was removed or replaced while the state was saved: no such file", "\nsaved 3\n")
-	for _, c := range Look(path) {
+	for _, c := range checkpoint.Look(path) {
 		if c.Err != nil || !bytes.Equal(c.Payload, payloadOf(3)) || code != 0 {
 			t.Errorf("exit code %d, %s: sequence %d, %v", code, c.Name, c.Sequence, c.Err)
 		}
@@ -172,7 +173,7 @@ func TestRealDisk(t *testing.T) {
 	})
 	path := filepath.Join(disk, "state")
 	d := open(t, path)
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatal(err)
 	}
 	payload := func(n byte) []byte { return bytes.Repeat([]byte{n}, 200<<10) }
@@ -223,9 +224,9 @@ func TestRealDisk(t *testing.T) {
 	err = d.SetAside()
 	mentions(t, err, "renaming state.a to state.a.aside: read-only file system")
 	d.Close()
-	_, err = Open(path)
+	_, err = checkpoint.Open(path)
 	mentions(t, err, "can't be written to: read-only file system", "mount it read-write")
-	if copies := Look(path); copies[0].Err != nil || copies[1].Err != nil {
+	if copies := checkpoint.Look(path); copies[0].Err != nil || copies[1].Err != nil {
 		t.Errorf("looking at a read-only directory: %+v", copies)
 	}
 	remount(0)
@@ -298,7 +299,7 @@ func TestPermissions(t *testing.T) {
 		if err := os.Chown(path, uid, uid); err != nil {
 			t.Fatal(err)
 		}
-		mentions(t, errorOf(Open(path)), "belongs to user 65534, and this process is user 0")
+		mentions(t, errorOf(checkpoint.Open(path)), "belongs to user 65534, and this process is user 0")
 	}
 	if said := run(path); lastSaved(t, said, 0) != 3 {
 		t.Fatalf("%q", said)
@@ -316,7 +317,7 @@ func TestPermissions(t *testing.T) {
 	chmod("state.b", 0)
 	said := run(path)
 	mentions(t, errors.New(said), "not loaded", "state.a: permission denied", "chown the directory and what is in it")
-	if strings.Contains(said, ErrUntrusted.Error()) {
+	if strings.Contains(said, checkpoint.ErrUntrusted.Error()) {
 		t.Errorf("%q", said)
 	}
 	chmod("state.a", 0o600)
@@ -327,7 +328,7 @@ func TestPermissions(t *testing.T) {
 	mentions(t, errors.New(run(path)), "not opened", "lock: permission denied")
 }
 
-func errorOf(d *Dir, err error) error {
+func errorOf(d *checkpoint.Dir, err error) error {
 	if err == nil {
 		d.Close()
 	}

@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	case "save":
 		helperSaves(os.Getenv("STATE_DIR"))
 	case "check":
-		fmt.Printf("check: %v\n", Check(os.Getenv("STATE_DIR")))
+		fmt.Printf("check: %v\n", checkpoint.Check(os.Getenv("STATE_DIR")))
 		os.Exit(0)
 	case "aside":
 		helperSetsAside(os.Getenv("STATE_DIR"))
@@ -54,7 +55,7 @@ func init() {
 // an exporter that shows 7. When a save fails it says so, and what the copies are then.
 func helperSaves(dir string) {
 	fmt.Println("begin")
-	d, err := Open(dir)
+	d, err := checkpoint.Open(dir)
 	if err != nil {
 		fmt.Println("not opened:", err)
 		os.Exit(1)
@@ -66,7 +67,7 @@ func helperSaves(dir string) {
 			fmt.Println("wrong:", err)
 			os.Exit(1)
 		}
-	case !errors.Is(err, ErrNone):
+	case !errors.Is(err, checkpoint.ErrNone):
 		fmt.Println("not loaded:", err)
 		os.Exit(1)
 	}
@@ -74,7 +75,7 @@ func helperSaves(dir string) {
 		n++
 		if err := d.Save(payloadOf(n)); err != nil {
 			fmt.Printf("failed %d: %v\n", n, err)
-			for _, c := range Look(dir) {
+			for _, c := range checkpoint.Look(dir) {
 				number, err := numberOf(c.Payload)
 				fmt.Println("has", c.Name, number, errors.Join(c.Err, err))
 			}
@@ -91,11 +92,11 @@ func helperSaves(dir string) {
 // helperSetsAside saves a state and sets it aside.
 func helperSetsAside(dir string) {
 	fmt.Println("begin")
-	d, err := Open(dir)
+	d, err := checkpoint.Open(dir)
 	if err == nil {
 		_, err = d.Load()
 	}
-	if errors.Is(err, ErrNone) {
+	if errors.Is(err, checkpoint.ErrNone) {
 		err = errors.Join(d.Save(payloadOf(1)), d.SetAside(), d.Settle())
 	}
 	if err != nil {
@@ -107,7 +108,7 @@ func helperSetsAside(dir string) {
 
 // helperHolds opens the directory, says so and waits to be killed, or for its input to end.
 func helperHolds(dir string) {
-	if _, err := Open(dir); err != nil {
+	if _, err := checkpoint.Open(dir); err != nil {
 		fmt.Println("not opened:", err)
 		os.Exit(1)
 	}

@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bytes"
@@ -11,13 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 )
 
 // contents reads both copies; nil is one that isn't there.
 func contents(t testing.TB, path string) (files [2][]byte) {
 	t.Helper()
-	for i, name := range copyNames {
+	for i, name := range checkpoint.CopyNames {
 		b, err := os.ReadFile(filepath.Join(path, name))
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
@@ -46,7 +47,7 @@ func (b *bench) holds(files [2][]byte, shown int) error {
 	for i, v := range variants {
 		s, err := b.load(v[0], v[1])
 		if err != nil {
-			if shown == 0 && (errors.Is(err, ErrNone) || i > 0 && errors.Is(err, ErrUntrusted)) {
+			if shown == 0 && (errors.Is(err, checkpoint.ErrNone) || i > 0 && errors.Is(err, checkpoint.ErrUntrusted)) {
 				continue // of a first save that was cut short there may be one copy, which may be damaged
 			}
 			return fmt.Errorf("%d was shown, and variant %d: %w", shown, i, err)
@@ -101,7 +102,7 @@ func TestKillAtEverySystemCall(t *testing.T) {
 				if err := os.MkdirAll(path, 0o700); err != nil {
 					t.Fatal(err)
 				}
-				write(t, []byte("old"), path, tmpName)
+				write(t, []byte("old"), path, checkpoint.TmpName)
 			}
 			said, killed := saves(t, "save", path, "-o", os.DevNull, "-e", "trace="+name, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", name, nth))
 			shown = lastSaved(t, said, shown)
@@ -131,10 +132,10 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	path := holding(t, payloadOf(1))
 	p := testenv.Start(t, keepInput(t, helper(t, "hold", path)))
 	p.Ready(t, "the helper to open it", func() bool { return strings.Contains(p.Output(), "opened") })
-	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+	if _, err := checkpoint.Open(path); !errors.Is(err, checkpoint.ErrLocked) {
 		t.Fatalf("%v, want ErrLocked", err)
 	}
-	if copies := Look(path); copies[0].Err != nil || !bytes.Equal(copies[1].Payload, payloadOf(1)) {
+	if copies := checkpoint.Look(path); copies[0].Err != nil || !bytes.Equal(copies[1].Payload, payloadOf(1)) {
 		t.Errorf("looking at a locked directory: %+v", copies)
 	}
 	if err := p.Signal(os.Kill); err != nil {

@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/checkpoint"
 )
 
 // A disk is a model of what a file system promises about a power cut, and no more: the content of a file is certain after its fsync; names
@@ -183,7 +185,7 @@ func (d *disk) states(f func(files [2][]byte)) {
 		}
 		dir.after(func(names map[string]*node) {
 			variants := [2][][]byte{{nil}, {nil}}
-			for i, name := range copyNames {
+			for i, name := range checkpoint.CopyNames {
 				if n := names[name]; n != nil {
 					variants[i] = nil
 					for _, c := range n.contents() {

@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -30,11 +31,11 @@ func TestStateRace(t *testing.T) {
 			t.Parallel()
 			r := newStateRace(t, user)
 			for range testenv.Tortured(200, 4000) {
-				for _, victim := range []string{r.path, "lock", "state.a", "state.b", tmpName} {
+				for _, victim := range []string{r.path, "lock", "state.a", "state.b", checkpoint.TmpName} {
 					r.replace(victim)
 				}
 			}
-			for _, name := range []string{"lock", "state.a", "state.b", tmpName} {
+			for _, name := range []string{"lock", "state.a", "state.b", checkpoint.TmpName} {
 				if err := os.Remove(filepath.Join(r.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					t.Fatal(err)
 				}
@@ -143,14 +144,14 @@ func helperRaces(dir, user string) {
 	if err == nil && uid != os.Getuid() {
 		err = errors.Join(syscall.Setresgid(uid, uid, uid), syscall.Setresuid(uid, uid, uid))
 	}
-	var d *Dir
+	var d *checkpoint.Dir
 	if err == nil {
-		d, err = Open(dir)
+		d, err = checkpoint.Open(dir)
 	}
 	if err == nil {
 		_, err = d.Load()
 	}
-	if err != nil && !errors.Is(err, ErrNone) {
+	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		fmt.Fprintln(os.Stderr, "not begun:", err)
 		os.Exit(1)
 	}

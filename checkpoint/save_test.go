@@ -1,4 +1,4 @@
-package checkpoint
+package checkpoint_test
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/checkpoint"
 )
 
 var fixedTime = time.Date(2026, 11, 26, 11, 22, 19, 123456789, time.UTC)
@@ -37,9 +39,9 @@ func numberOf(payload []byte) (n int, err error) {
 }
 
 // open opens a directory until the test ends.
-func open(t testing.TB, path string) *Dir {
+func open(t testing.TB, path string) *checkpoint.Dir {
 	t.Helper()
-	d, err := Open(path)
+	d, err := checkpoint.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,9 +50,9 @@ func open(t testing.TB, path string) *Dir {
 }
 
 // load opens a directory, loads and closes it.
-func load(t testing.TB, path string) (Saved, error) {
+func load(t testing.TB, path string) (checkpoint.Saved, error) {
 	t.Helper()
-	d, err := Open(path)
+	d, err := checkpoint.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func holding(t testing.TB, payloads ...[]byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state")
 	d := open(t, path)
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatalf("%v, want ErrNone", err)
 	}
 	for _, p := range payloads {
@@ -153,22 +155,22 @@ func TestEmptyPayload(t *testing.T) {
 func TestFormat(t *testing.T) {
 	at := time.Date(2026, 11, 26, 12, 22, 19, 5, time.FixedZone("", 3600))
 	const want = "rsyncd_exporter state 1 sequence=00000000000000000012 saved=2026-11-26T11:22:19.000000005Z length=00000007 crc32c=c14ba42f\n"
-	got := string(header(12, at, []byte("payload")))
+	got := string(checkpoint.Header(12, at, []byte("payload")))
 	if got != want {
 		t.Errorf("header\n%q, want\n%q", got, want)
 	}
-	if len(got) != headerSize {
-		t.Errorf("%d bytes, want %d", len(got), headerSize)
+	if len(got) != checkpoint.HeaderSize {
+		t.Errorf("%d bytes, want %d", len(got), checkpoint.HeaderSize)
 	}
-	var c Copy
-	if err := c.decode([]byte(want + "payload")); err != nil || c.Sequence != 12 || !c.At.Equal(at) || string(c.Payload) != "payload" {
+	var c checkpoint.Copy
+	if err := c.Decode([]byte(want + "payload")); err != nil || c.Sequence != 12 || !c.At.Equal(at) || string(c.Payload) != "payload" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
 
 // Each reason not to trust a file has its words.
 func TestReasons(t *testing.T) {
-	good := string(header(12, time.Unix(0, 0), []byte("payload"))) + "payload"
+	good := string(checkpoint.Header(12, time.Unix(0, 0), []byte("payload"))) + "payload"
 	for _, c := range []struct{ content, want string }{
 		{"", "is empty"},
 		{good[:10], "cut off after 10 bytes"},
@@ -187,8 +189,8 @@ func TestReasons(t *testing.T) {
 		{strings.Replace(good, "payload", "Payload", 1), "is damaged"},
 		{strings.Replace(good, "length=00000007", "length=-0000007", 1), "which says -7"},
 	} {
-		var copy Copy
-		if err := copy.decode([]byte(c.content)); err == nil || !strings.Contains(err.Error(), c.want) || copy.Payload != nil {
+		var copy checkpoint.Copy
+		if err := copy.Decode([]byte(c.content)); err == nil || !strings.Contains(err.Error(), c.want) || copy.Payload != nil {
 			t.Errorf("%q: %v, payload %q, want %q", c.content, err, copy.Payload, c.want)
 		}
 	}
@@ -197,7 +199,7 @@ func TestReasons(t *testing.T) {
 // The newest valid copy is used, and what is wrong with the other one is said.
 func TestCopiesThatDiffer(t *testing.T) {
 	file := func(sequence uint64, payload string) string {
-		return string(header(sequence, time.Unix(1, 0), []byte(payload))) + payload
+		return string(checkpoint.Header(sequence, time.Unix(1, 0), []byte(payload))) + payload
 	}
 	const none = "none" // of that name
 	for _, c := range []struct{ name, a, b, want, damaged string }{
@@ -268,30 +270,31 @@ func TestFailedSaveHasItsNumber(t *testing.T) {
 }
 
 func TestSaveLimits(t *testing.T) {
-	d := open(t, t.TempDir())
+	path := t.TempDir()
+	d := open(t, path)
 	mentions(t, d.Save(nil), "Save before Load")
-	if _, err := d.Load(); !errors.Is(err, ErrNone) {
+	if _, err := d.Load(); !errors.Is(err, checkpoint.ErrNone) {
 		t.Fatal(err)
 	}
-	mentions(t, d.Save(make([]byte, MaxPayload+1)), "67108865 bytes, of which 67108864")
-	if got := names(t, d.path); got != "lock" {
+	mentions(t, d.Save(make([]byte, checkpoint.MaxPayload+1)), "67108865 bytes, of which 67108864")
+	if got := names(t, path); got != "lock" {
 		t.Errorf("the directory has %q", got)
 	}
 }
 
 // The largest payload can be loaded; a file that is larger is refused without being read.
 func TestLargestPayload(t *testing.T) {
-	path := holding(t, bytes.Repeat([]byte{1}, MaxPayload))
-	if s, err := load(t, path); err != nil || len(s.Payload) != MaxPayload || s.Damaged != nil {
+	path := holding(t, bytes.Repeat([]byte{1}, checkpoint.MaxPayload))
+	if s, err := load(t, path); err != nil || len(s.Payload) != checkpoint.MaxPayload || s.Damaged != nil {
 		t.Errorf("%d bytes, damaged %v, %v", len(s.Payload), s.Damaged, err)
 	}
-	for _, name := range copyNames {
+	for _, name := range checkpoint.CopyNames {
 		if err := os.Truncate(filepath.Join(path, name), 1<<40); err != nil { // sparse
 			t.Fatal(err)
 		}
 	}
 	_, err := load(t, path)
-	if !errors.Is(err, ErrUntrusted) {
+	if !errors.Is(err, checkpoint.ErrUntrusted) {
 		t.Errorf("%v, want ErrUntrusted", err)
 	}
 	mentions(t, err, "state.a: has 1099511627776 bytes", "state.b: has")
@@ -302,7 +305,7 @@ func TestStaleTmp(t *testing.T) {
 	path := holding(t, payloadOf(1))
 	d := open(t, path)
 	for i, stale := range []func(tmp string) error{
-		func(tmp string) error { return os.WriteFile(tmp, header(99, time.Now(), nil), 0o400) },
+		func(tmp string) error { return os.WriteFile(tmp, checkpoint.Header(99, time.Now(), nil), 0o400) },
 		func(tmp string) error { return os.Symlink("/dev/full", tmp) },
 		func(tmp string) error { return os.Link(filepath.Join(path, "lock"), tmp) },
 	} {
@@ -335,9 +338,9 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, []byte("rsyncd_exporter state 2 and so on"), path, "state.b")
-	copies := Look(path + "/")
+	copies := checkpoint.Look(path + "/")
 	a, b := copies[0], copies[1]
-	if a.Name != "state.a" || a.Err != nil || a.Sequence != 2 || a.Version != 1 || a.Size != int64(headerSize)+302 || !bytes.Equal(a.Payload, payloadOf(2)) {
+	if a.Name != "state.a" || a.Err != nil || a.Sequence != 2 || a.Version != 1 || a.Size != int64(checkpoint.HeaderSize)+302 || !bytes.Equal(a.Payload, payloadOf(2)) {
 		t.Errorf("%+v", a)
 	}
 	if b.Name != "state.b" || b.Version != 2 || b.Size != 33 || b.Payload != nil {
@@ -345,13 +348,13 @@ func TestLook(t *testing.T) {
 	}
 	mentions(t, b.Err, "state.b: has format version 2")
 
-	for _, c := range Look(t.TempDir()) {
+	for _, c := range checkpoint.Look(t.TempDir()) {
 		if !errors.Is(c.Err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want that it doesn't exist", c.Name, c.Err)
 		}
 	}
 	none := filepath.Join(t.TempDir(), "none")
-	for _, c := range Look(none) {
+	for _, c := range checkpoint.Look(none) {
 		mentions(t, c.Err, none, "no such file or directory")
 	}
 	if _, err := os.Lstat(none); !errors.Is(err, fs.ErrNotExist) {
