@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"net/netip"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -32,7 +33,7 @@ func (b *books) wantAddresses(when, host string, want float64) {
 }
 
 func TestAddressesOfAHost(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 400})
+	b := newBooks(t, metrics.Config{MaxSeries: 400})
 	b.from("vm", 2000, 1, 1, 1)
 	b.wantAddresses("one sender", "vm", 1)
 	b.from("vm", 3000, 2, 1, 2)
@@ -54,7 +55,7 @@ func TestAddressesOfAHost(t *testing.T) {
 
 // Each host is told once, by every process anew; and only as many at a time as are asked for, and remembered.
 func TestMixedHosts(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.from("alone", 2000, 1, 1)
 	b.from("moved", 2000-2*day, 1)
 	b.from("moved", 2000, 2)
@@ -67,25 +68,25 @@ func TestMixedHosts(t *testing.T) {
 	if got, want := b.store.MixedHosts(2), []string{"hA", "hB"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if got := b.store.MixedHosts(100); len(got) != maxMixed-2 {
-		t.Errorf("%d more, want %d", len(got), maxMixed-2)
+	if got := b.store.MixedHosts(100); len(got) != metrics.MaxMixed-2 {
+		t.Errorf("%d more, want %d", len(got), metrics.MaxMixed-2)
 	}
 	b.from("hA", 2001, 4)
 	b.from("hZ", 2001, 4) // had no place in the queue before
 	if got := b.store.MixedHosts(100); !slices.Equal(got, []string{"hZ"}) {
 		t.Errorf("%v, want hZ, which was not told yet", got)
 	}
-	if err := b.restart(Config{}, nil); err != nil {
+	if err := b.restart(metrics.Config{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.wantAddresses("after a restart", "hA", 4)
-	if got := b.store.MixedHosts(100); len(got) != maxMixed || slices.Contains(got, "alone") || slices.Contains(got, "moved") {
-		t.Errorf("after a restart %v, want %d of those that are mixed up", got, maxMixed)
+	if got := b.store.MixedHosts(100); len(got) != metrics.MaxMixed || slices.Contains(got, "alone") || slices.Contains(got, "moved") {
+		t.Errorf("after a restart %v, want %d of those that are mixed up", got, metrics.MaxMixed)
 	}
 }
 
 func TestTheUsualAddressAllocatesNothing(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.from("vm", 2000, 1, 2)
 	o := b.sessions.Origin(rsynclog.Where{Host: []byte("vm")}, 0)
 	usual, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")

@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"flag"
@@ -13,17 +13,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
 // books is a Store and the Sessions that feed it.
 type books struct {
 	t        *testing.T
-	store    *Store
+	store    *metrics.Store
 	sessions *rsynclog.Sessions
 }
 
-func newBooks(t *testing.T, c Config) *books {
+func newBooks(t *testing.T, c metrics.Config) *books {
 	t.Helper()
 	if c.MaxSeries == 0 {
 		c.MaxSeries = 10000
@@ -32,7 +33,7 @@ func newBooks(t *testing.T, c Config) *books {
 	c.Start = time.Unix(1000, 0)
 	l := rsynclog.DefaultLimits()
 	l.Settle = 0
-	return &books{t, NewStore(c), rsynclog.NewSessions(l, c.Modules, nil)}
+	return &books{t, metrics.NewStore(c), rsynclog.NewSessions(l, c.Modules, nil)}
 }
 
 // event applies one event of a host's process at a second of the epoch.
@@ -67,12 +68,12 @@ func (b *books) pull(host, module string, pid int32, second int64, sent, receive
 
 func (b *books) registry() *prometheus.Registry {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(NewCollector(func() *Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() Live {
-		return Live{
-			Sockets: []Socket{{Input: "udp", Datagram: true, Drops: 3, Buffer: 4096}, {Input: "tls", Stream: true, Connections: 2,
+	r.MustRegister(metrics.NewCollector(func() *metrics.Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() metrics.Live {
+		return metrics.Live{
+			Sockets: []metrics.Socket{{Input: "udp", Datagram: true, Drops: 3, Buffer: 4096}, {Input: "tls", Stream: true, Connections: 2,
 				Refused: map[string]uint64{"no_certificate": 0, "expired": 4}}},
-			TLS:   &TLS{Expires: map[string]time.Time{"certificate": time.Unix(1800000000, 0)}, OK: true},
-			Files: []File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
+			TLS:   &metrics.TLS{Expires: map[string]time.Time{"certificate": time.Unix(1800000000, 0)}, OK: true},
+			Files: []metrics.File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
 		}
 	}))
 	return r
@@ -87,7 +88,7 @@ func (b *books) want(metrics string, names ...string) {
 
 // By hand: two pulls of 100+5 and 40+2 bytes make 140 sent, 7 received and 147 exchanged; each took 30 s, in the bucket up to 60.
 func TestTwoPulls(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.pull("vm", "data", 7, 2000, 100, 5)
 	b.pull("vm", "data", 8, 3000, 40, 2)
 	b.want(`
@@ -126,13 +127,13 @@ rsync_session_duration_seconds_count{direction="send",host="vm",module="data"} 2
 }
 
 func TestConfiguredModulesExistAtZero(t *testing.T) {
-	b := newBooks(t, Config{Modules: []string{"data"}})
+	b := newBooks(t, metrics.Config{Modules: []string{"data"}})
 	b.store.AddLocalHost()
 	if got := sum(b.t, b.registry(), "rsync_executions_total", "module", "data"); got != 0 || countOf(b.registry(), "rsync_executions_total") != 2 {
 		t.Errorf("executions of a configured module: %v in %d series, want 0 in 2", got, countOf(b.registry(), "rsync_executions_total"))
 	}
-	if n := countOf(b.registry(), "rsync_errors_total"); n != len(usualCodes) {
-		t.Errorf("%d error series, want one for each of the %d usual codes", n, len(usualCodes))
+	if n := countOf(b.registry(), "rsync_errors_total"); n != len(metrics.UsualCodes) {
+		t.Errorf("%d error series, want one for each of the %d usual codes", n, len(metrics.UsualCodes))
 	}
 	// Two directions with 6 outcomes each; without a direction, for the module and for none, those 4 that need none.
 	if n := countOf(b.registry(), "rsync_sessions_total"); n != 2*6+2*4 {
@@ -146,7 +147,7 @@ func TestConfiguredModulesExistAtZero(t *testing.T) {
 // An operation that a log format doesn't tell has series where there is such a file, and none
 // before: few formats leave it unknown.
 func TestUnknownOperationsHaveNoSeriesBeforeTheFirst(t *testing.T) {
-	b := newBooks(t, Config{Modules: []string{"data"}})
+	b := newBooks(t, metrics.Config{Modules: []string{"data"}})
 	b.store.AddLocalHost()
 	if n := countOf(b.registry(), "rsync_files_total"); n != 3 {
 		t.Errorf("%d operations of a configured module, want 3", n)
@@ -161,7 +162,7 @@ func TestUnknownOperationsHaveNoSeriesBeforeTheFirst(t *testing.T) {
 // What can happen to a client before it has named a module exists at 0 from a host's first message on: the first unknown module must not
 // be lost to increase().
 func TestEarlyOutcomesExistAtZero(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: []byte("192.0.2.1")})
 	b.want(`
 # HELP rsync_rejected_total Clients that were turned away, by reason.
@@ -178,7 +179,7 @@ rsync_sessions_total{direction="",host="vm",module="",outcome="unknown"} 0
 
 // Beyond MAX_SERIES nothing is lost: the sum over all series is what was counted, and memory stays bounded.
 func TestSeriesBeyondTheCapKeepTheSum(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 500})
+	b := newBooks(t, metrics.Config{MaxSeries: 500})
 	const hosts, modules = 50, 20
 	for h := range hosts {
 		for m := range modules {
@@ -200,7 +201,7 @@ func TestSeriesBeyondTheCapKeepTheSum(t *testing.T) {
 }
 
 func TestInventedNumbersMakeNoSeries(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	for code := range int16(1000) {
 		b.event("vm", 0, 2000, rsynclog.Event{Kind: rsynclog.ExitError, Code: code})
 		b.event("vm", 0, 2000, rsynclog.Event{Kind: rsynclog.FileError, Errno: code})
@@ -218,7 +219,7 @@ func TestInventedNumbersMakeNoSeries(t *testing.T) {
 
 // A reason that never happened is there at 0, so that the first one is an increase.
 func TestTLSMetrics(t *testing.T) {
-	newBooks(t, Config{}).want(`
+	newBooks(t, metrics.Config{}).want(`
 # HELP rsyncd_exporter_connections Open connections.
 # TYPE rsyncd_exporter_connections gauge
 rsyncd_exporter_connections{input="tls"} 2
@@ -237,7 +238,7 @@ rsyncd_exporter_tls_reload_ok 1
 }
 
 func TestExpositionIsClean(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.store.Input("udp").Received = 5
 	b.pull("vm", "data", 7, 2000, 100, 5)
 	b.pull("vm", "m\"} 1\nrsync_x{", 8, 2000, 100, 5)
@@ -251,12 +252,12 @@ func TestExpositionIsClean(t *testing.T) {
 }
 
 func TestDurationIsNativeTooAndHasItsCreatedTime(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.pull("vm", "data", 7, 2000, 100, 5)
 	for _, m := range family(t, b.registry(), "rsync_session_duration_seconds").GetMetric() {
 		h := m.GetHistogram()
 		// 30 s is in the bucket that ends at 2^(20/4) = 32: log2(30)*4 = 19.6.
-		if h.GetSchema() != nativeSchema || len(h.GetPositiveSpan()) != 1 || h.GetPositiveSpan()[0].GetOffset() != 20 || h.GetPositiveDelta()[0] != 1 {
+		if h.GetSchema() != metrics.NativeSchema || len(h.GetPositiveSpan()) != 1 || h.GetPositiveSpan()[0].GetOffset() != 20 || h.GetPositiveDelta()[0] != 1 {
 			t.Errorf("native part: schema %d spans %v deltas %v", h.GetSchema(), h.GetPositiveSpan(), h.GetPositiveDelta())
 		}
 		if got := h.GetCreatedTimestamp().AsTime().Unix(); got != 2000 {
@@ -265,22 +266,8 @@ func TestDurationIsNativeTooAndHasItsCreatedTime(t *testing.T) {
 	}
 }
 
-// Sessions of 30 s are in native bucket 20, those of an hour in 48: 2^(48/4) = 4096 is the first power beyond 3600. Between the spans lie 27.
-func TestNativeBucketsWithAGap(t *testing.T) {
-	var h HistogramRecord
-	h.observe(30)
-	h.observe(3600)
-	h.observe(3600)
-	var out dto.Histogram
-	h.writeNative(&out)
-	spans := fmt.Sprint(out.GetPositiveSpan()[0].GetOffset(), out.GetPositiveSpan()[1].GetOffset(), len(out.GetPositiveSpan()))
-	if spans != "20 27 2" || fmt.Sprint(out.GetPositiveDelta()) != "[1 1]" {
-		t.Errorf("offsets and number of spans %s, deltas %v; want 20 27 2 and [1 1]", spans, out.GetPositiveDelta())
-	}
-}
-
 func TestRunningSessions(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	addr := []byte("192.0.2.1")
 	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
 	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Allowed, Module: []byte("data"), Addr: addr})
@@ -341,7 +328,7 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 	const begin, end = "<!-- metrics: a test compares -->\n", "<!-- /metrics -->"
 	want := "| metric | labels | |\n|---|---|---|\n"
 	desc := regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)",.*variableLabels: \{([^}]*)\}`)
-	for _, d := range allDescs() {
+	for _, d := range metrics.AllDescs() {
 		m := desc.FindStringSubmatch(d.String())
 		if m == nil {
 			t.Fatalf("%s: not as expected", d)
@@ -372,7 +359,7 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 // counted in the series that were there at 0.
 func TestConfiguredNamesAreCleanedLikeLoggedOnes(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	b := newBooks(t, Config{Modules: []string{"m\xfcll", long, long, ""}})
+	b := newBooks(t, metrics.Config{Modules: []string{"m\xfcll", long, long, ""}})
 	b.store.AddLocalHost()
 	before := countOf(b.registry(), "rsync_executions_total")
 	b.pull("", "m\xfcll", 7, 2000, 100, 5)
@@ -384,7 +371,7 @@ func TestConfiguredNamesAreCleanedLikeLoggedOnes(t *testing.T) {
 
 // A session that never ended expires a day later; the newer one stays the last.
 func TestAnOldSessionThatExpiresIsNotTheLast(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	addr := []byte("192.0.2.1")
 	start := func(pid int32, second int64) {
 		b.event("vm", pid, second, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
@@ -409,7 +396,7 @@ rsync_last_session_duration_seconds{direction="send",host="vm",module="data",use
 
 // Whatever senders invent, a scrape has about MAX_SERIES series.
 func TestServedSeriesAreBounded(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 3000, Modules: []string{"a", "b"}})
+	b := newBooks(t, metrics.Config{MaxSeries: 3000, Modules: []string{"a", "b"}})
 	for h := range 1000 {
 		b.event(fmt.Sprint("host", h), 0, 2000, rsynclog.Event{Kind: rsynclog.Connect})
 	}
@@ -439,14 +426,14 @@ func TestServedSeriesAreBounded(t *testing.T) {
 // A session of a second, whose lines were read late and have some nanoseconds between them, took a second.
 func TestADurationOfWholeSeconds(t *testing.T) {
 	sess := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{FirstSeen: 3, LastSeen: int64(time.Second) + 7, ConnectSeen: true}}
-	if took := tookBy(sess); took != time.Second {
+	if took := metrics.TookBy(sess); took != time.Second {
 		t.Errorf("it took %v, want 1s", took)
 	}
 }
 
 // Before rsync 3.2 a session may run while its module isn't known for certain: it is shown, on its host, without one.
 func TestARunningSessionWhoseModuleIsNotKnownYet(t *testing.T) {
-	b := newBooks(t, Config{Modules: []string{"data"}})
+	b := newBooks(t, metrics.Config{Modules: []string{"data"}})
 	b.event("vm", 7, 2000, rsynclog.Event{Kind: rsynclog.Connect, Addr: []byte("192.0.2.1")})
 	b.event("vm", 7, 2000, rsynclog.Event{
 		Kind: rsynclog.Start, Direction: rsynclog.Send, Request: []byte("data/"), Addr: []byte("192.0.2.1")})

@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -47,7 +48,7 @@ func (b *books) checkMessages(when string, want float64) {
 // counted as _other, and under its own name when the first of the invented have been silent for a day: by hand, from
 // 2000 s on they are old enough at 88400 s, and at the next whole minute, 88440 s, it is noticed.
 func TestInventedHostsMakeRoomAfterADay(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 1000, Hosts: []string{"known"}})
+	b := newBooks(t, metrics.Config{MaxSeries: 1000, Hosts: []string{"known"}})
 	for i := range 450 {
 		b.connect(fmt.Sprint("invented", i), 7, 2000)
 	}
@@ -71,7 +72,7 @@ func TestInventedHostsMakeRoomAfterADay(t *testing.T) {
 
 // A host that comes back begins at 0, with a new created timestamp. Its origin remembers where it was counted.
 func TestAHostThatComesBackBeginsAnew(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 2 * hostSeries}) // room for one, with its kinds of messages
+	b := newBooks(t, metrics.Config{MaxSeries: 2 * metrics.HostSeries}) // room for one, with its kinds of messages
 	b.connect("a", 1, 2000)
 	b.connect("a", 2, 2000)
 	b.connect("b", 1, 2000+2*day)
@@ -90,7 +91,7 @@ func TestAHostThatComesBackBeginsAnew(t *testing.T) {
 
 // The host that speaks stays, whenever it came; the local host and those of the settings do, whenever they speak.
 func TestTheOneSilentLongestGoes(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 3*hostSeries + 5, Hosts: []string{"known"}})
+	b := newBooks(t, metrics.Config{MaxSeries: 3*metrics.HostSeries + 5, Hosts: []string{"known"}})
 	b.connect("", 1, 2000)
 	b.connect("old", 1, 2000)
 	b.connect("young", 1, 3000)
@@ -107,7 +108,7 @@ func TestTheOneSilentLongestGoes(t *testing.T) {
 
 // A host whose sessions were let in stays as long as invented ones can go, though it has been silent for longer.
 func TestHostsWithoutModulesGoFirst(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 800})
+	b := newBooks(t, metrics.Config{MaxSeries: 800})
 	b.pull("weekly", "data", 1, 2000, 100, 5)
 	for i := range 100 {
 		b.connect(fmt.Sprint("invented", i), 1, 3000)
@@ -143,8 +144,8 @@ func (b *books) executions(module string) (n float64, there bool) {
 // Of the modules the one that has been silent longest makes room, but none of the settings', and none in which a
 // session runs. That one is noticed when the gauges of running sessions are made, at the latest a day before.
 func TestModulesMakeRoom(t *testing.T) {
-	const most = hostSeries + 10 + 4*(moduleSeries+directedSeries+userSeries) + undirectedSeries + directedSeries
-	b := newBooks(t, Config{MaxSeries: most, Modules: []string{"settings"}})
+	const most = metrics.HostSeries + 10 + 4*(metrics.ModuleSeries+metrics.DirectedSeries+metrics.UserSeries) + metrics.UndirectedSeries + metrics.DirectedSeries
+	b := newBooks(t, metrics.Config{MaxSeries: most, Modules: []string{"settings"}})
 	b.start("vm", "runs", "", 1, 2000)
 	b.pull("vm", "settings", 2, 2000, 100, 5)
 	b.pull("vm", "silent", 3, 2000, 100, 5)
@@ -158,14 +159,14 @@ func TestModulesMakeRoom(t *testing.T) {
 			t.Errorf("module %s: %v executions (there: %v), want %v", module, n, there, want)
 		}
 	}
-	b.checkBound(Config{MaxSeries: most, Modules: []string{"settings"}}, "at the end")
+	b.checkBound(metrics.Config{MaxSeries: most, Modules: []string{"settings"}}, "at the end")
 }
 
 // A session that runs on while its module is let go is counted in a new one: what came before has left, what comes is
 // there.
 func TestASessionWhoseModuleHasGone(t *testing.T) {
-	const most = hostSeries + 10 + moduleSeries + directedSeries + userSeries
-	b := newBooks(t, Config{MaxSeries: most})
+	const most = metrics.HostSeries + 10 + metrics.ModuleSeries + metrics.DirectedSeries + metrics.UserSeries
+	b := newBooks(t, metrics.Config{MaxSeries: most})
 	b.start("vm", "data", "", 1, 2000)
 	moved := rsynclog.Event{Kind: rsynclog.Transfer, Op: rsynclog.OpRecv, Length: 5, Repeat: 1}
 	b.event("vm", 1, 2000, moved)
@@ -190,8 +191,8 @@ func TestASessionWhoseModuleHasGone(t *testing.T) {
 
 // Users make room for users, so that a new one's freshness is not lost among others'.
 func TestUsersMakeRoom(t *testing.T) {
-	const most = 10 + hostSeries + moduleSeries + directedSeries + 2*userSeries
-	b := newBooks(t, Config{MaxSeries: most})
+	const most = 10 + metrics.HostSeries + metrics.ModuleSeries + metrics.DirectedSeries + 2*metrics.UserSeries
+	b := newBooks(t, metrics.Config{MaxSeries: most})
 	push := func(user string, pid int32, second int64) {
 		b.start("vm", "data", user, pid, second)
 		b.event("vm", pid, second+30, rsynclog.Event{Kind: rsynclog.Summary, Sent: 1, Received: 2, Total: 3})
@@ -203,14 +204,7 @@ func TestUsersMakeRoom(t *testing.T) {
 	}
 	push("old0", 100, 2000+day/2)
 	push("alice", 101, 2000+day+200)
-	users := map[string]bool{}
-	for _, m := range family(t, b.registry(), "rsync_last_attempt_timestamp_seconds").GetMetric() {
-		for _, l := range m.GetLabel() {
-			if l.GetName() == "user" {
-				users[l.GetValue()] = true
-			}
-		}
-	}
+	users := b.users()
 	if !users["old0"] || !users["alice"] || users["old1"] || !users[rsynclog.Other] {
 		t.Errorf("users %v; want old0, which was heard half a day ago, alice, and _other for the first day's rest, but not old1", users)
 	}
@@ -219,27 +213,27 @@ func TestUsersMakeRoom(t *testing.T) {
 // A flood of invented names doesn't look at all hosts for each: what was found, or not found, is remembered. So a
 // host that becomes old enough behind the Store's back isn't noticed before its time.
 func TestLookingForRoomIsAmortised(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 400})
+	b := newBooks(t, metrics.Config{MaxSeries: 400})
 	for i := range 20 {
 		b.connect(fmt.Sprint("first", i), 1, 2000)
 	}
-	b.store.hosts["first0"].Heard = -2 * day * int64(time.Second)
+	b.store.Silence("first0", 2*day*time.Second)
 	for i := range 1000 {
 		b.connect(fmt.Sprint("flood", i), 1, 2000+int64(i))
 	}
-	if b.store.retired != 0 {
+	if b.store.Retired() != 0 {
 		t.Error("a host was looked at again for a flood of names")
 	}
 	b.connect("late", 1, 2000+day+60)
-	if got := len(b.store.pools[bareHosts].victims); got == 0 || b.store.retired != 1 {
-		t.Errorf("%d more hosts found that can go, %d messages retired; want some and 1", got, b.store.retired)
+	if got := b.store.BareVictims(); got == 0 || b.store.Retired() != 1 {
+		t.Errorf("%d more hosts found that can go, %d messages retired; want some and 1", got, b.store.Retired())
 	}
 }
 
 // A clock that was ahead by a year, and is right again, doesn't keep room from being made for a year.
 func TestRoomIsMadeAfterAClockThatWasAhead(t *testing.T) {
 	const year = 365 * day
-	b := newBooks(t, Config{MaxSeries: 400})
+	b := newBooks(t, metrics.Config{MaxSeries: 400})
 	for i := range 20 {
 		b.connect(fmt.Sprint("then", i), 1, year)
 	}
@@ -250,7 +244,7 @@ func TestRoomIsMadeAfterAClockThatWasAhead(t *testing.T) {
 
 // What was heard when, and what has gone, survives a restart.
 func TestForgettingAfterARestart(t *testing.T) {
-	c := Config{MaxSeries: 400}
+	c := metrics.Config{MaxSeries: 400}
 	b := newBooks(t, c)
 	for i := range 20 {
 		b.connect(fmt.Sprint("h", i), 1, 2000+int64(i))
@@ -260,8 +254,8 @@ func TestForgettingAfterARestart(t *testing.T) {
 	if err := b.restart(c, nil); err != nil { // at 5000 s, by the clock; only what is noted counts
 		t.Fatal(err)
 	}
-	if b.store.retired != 1 {
-		t.Errorf("%d messages retired after the restart, want 1", b.store.retired)
+	if b.store.Retired() != 1 {
+		t.Errorf("%d messages retired after the restart, want 1", b.store.Retired())
 	}
 	b.connect("second", 1, 5000+day-60) // within a day of the restart
 	if _, there := b.connections("h1"); there {
@@ -289,8 +283,8 @@ func (b *books) activeIn(module string) (n float64) {
 
 // A module doesn't make room for its own second direction, whose sessions are counted under _other instead.
 func TestAModuleDoesNotMakeRoomForItself(t *testing.T) {
-	const most = 10 + hostSeries + moduleSeries + directedSeries + userSeries
-	b := newBooks(t, Config{MaxSeries: most})
+	const most = 10 + metrics.HostSeries + metrics.ModuleSeries + metrics.DirectedSeries + metrics.UserSeries
+	b := newBooks(t, metrics.Config{MaxSeries: most})
 	b.pull("vm", "data", 1, 2000, 100, 5)
 	b.start("vm", "data", "", 2, 2000+2*day)
 	if n, there := b.executions("data"); n != 1 || !there {
@@ -303,8 +297,8 @@ func TestAModuleDoesNotMakeRoomForItself(t *testing.T) {
 
 // A silent host whose last module makes room goes along.
 func TestASilentHostGoesWithItsLastModule(t *testing.T) {
-	const most = 20 + 2*hostSeries + moduleSeries + directedSeries + userSeries
-	b := newBooks(t, Config{MaxSeries: most})
+	const most = 20 + 2*metrics.HostSeries + metrics.ModuleSeries + metrics.DirectedSeries + metrics.UserSeries
+	b := newBooks(t, metrics.Config{MaxSeries: most})
 	b.pull("gone", "data", 1, 2000, 100, 5)
 	b.connect("vm", 1, 2000)
 	b.start("vm", "new", "", 2, 2000+2*day)
@@ -318,8 +312,8 @@ func TestASilentHostGoesWithItsLastModule(t *testing.T) {
 
 // A user whose session runs stays, though none of his has ended for long.
 func TestAUserWithARunningSessionStays(t *testing.T) {
-	const most = 10 + hostSeries + moduleSeries + directedSeries + 40
-	b := newBooks(t, Config{MaxSeries: most})
+	const most = 10 + metrics.HostSeries + metrics.ModuleSeries + metrics.DirectedSeries + 40
+	b := newBooks(t, metrics.Config{MaxSeries: most})
 	b.connect("vm", 1, 2000)
 	for i := range 60 {
 		b.endOf("data", fmt.Sprint("u", i), 2000)
@@ -330,10 +324,24 @@ func TestAUserWithARunningSessionStays(t *testing.T) {
 	for i := range 5 {
 		b.endOf("data", fmt.Sprint("new", i), 2000+day+120)
 	}
-	users := b.store.hosts["vm"].modules["data"].flows[rsynclog.Receive].users
-	if users["u0"] == nil || users["new4"] == nil || users["u1"] != nil {
+	users := b.users()
+	if !users["u0"] || !users["new4"] || users["u1"] {
 		t.Errorf("u0, whose session runs: %v; new4: %v; u1, who was silent: %v", users["u0"], users["new4"], users["u1"])
 	}
+}
+
+// users returns the users whose sessions have ended.
+func (b *books) users() map[string]bool {
+	b.t.Helper()
+	users := map[string]bool{}
+	for _, m := range family(b.t, b.registry(), "rsync_last_attempt_timestamp_seconds").GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "user" {
+				users[l.GetValue()] = true
+			}
+		}
+	}
+	return users
 }
 
 // endOf ends a push of a user on the host vm.

@@ -1,9 +1,10 @@
-package metrics
+package metrics_test
 
 import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -38,10 +39,10 @@ func (b *books) endAt(last, now, wall int64, o rsynclog.Outcome) {
 // The exporter's clock was in the year 2030 once. What comes in 2026 counts all the same.
 func TestAClockThatWasAheadDoesNotFreezeTheGauges(t *testing.T) {
 	y2030, today := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC).Unix()
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.endAt(y2030, y2030, y2030, rsynclog.OK)
 	b.wantFreshness("in 2030", float64(y2030), float64(y2030))
-	if err := b.restart(Config{}, nil); err != nil {
+	if err := b.restart(metrics.Config{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.endAt(today, today, today, rsynclog.OK)
@@ -61,7 +62,7 @@ func TestAClockThatWasAheadDoesNotFreezeTheGauges(t *testing.T) {
 // no alert would ever notice its age. Before that the clock of now may be the wrong one, as of a machine that has just started.
 func TestASuccessDoesNotStayInTheFuture(t *testing.T) {
 	y2030, today := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC).Unix()
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.endAt(y2030, y2030, y2030, rsynclog.OK)
 	at := func(wall int64) { b.store.Apply(nil, wall*int64(time.Second), wall*int64(time.Second)) }
 	at(today)
@@ -73,7 +74,7 @@ func TestASuccessDoesNotStayInTheFuture(t *testing.T) {
 	at(today + 7200)
 	b.wantFreshness("later", float64(today+3600), float64(today+3600))
 
-	b = newBooks(t, Config{})
+	b = newBooks(t, metrics.Config{})
 	b.endAt(today, today, today, rsynclog.OK)
 	at(60) // a machine without a clock of its own has started again
 	b.wantFreshness("in 1970", float64(today), float64(today))
@@ -85,7 +86,7 @@ func TestASuccessDoesNotStayInTheFuture(t *testing.T) {
 
 // A session whose last line lies in the future, by its stamp, ended now.
 func TestASessionStampedInTheFuture(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.endAt(900_000, 5000, 5000, rsynclog.OK)
 	b.wantFreshness("stamped ahead", 5000, 5000)
 	b.endAt(5010, 5010, 5010, rsynclog.OK)
@@ -95,7 +96,7 @@ func TestASessionStampedInTheFuture(t *testing.T) {
 // A session that a client may have begun counts, and proves nobody's backup. An hour after its end the pid of
 // the first one may be another process', or not.
 func TestADoubtfulSessionIsNobodysBackup(t *testing.T) {
-	b := newBooks(t, Config{Modules: []string{"data"}})
+	b := newBooks(t, metrics.Config{Modules: []string{"data"}})
 	b.pull("vm", "data", 7, 2000, 1, 2)
 	b.wantFreshness("the first", 2030, 2030)
 	b.pull("vm", "data", 7, 9000, 4, 8)
@@ -109,7 +110,7 @@ func TestADoubtfulSessionIsNobodysBackup(t *testing.T) {
 
 // Of two files, read one after the other, the one with the failure came first.
 func TestASuccessThatComesToLightBehindALaterFailure(t *testing.T) {
-	b := newBooks(t, Config{})
+	b := newBooks(t, metrics.Config{})
 	b.endAt(2000, 9000, 9000, rsynclog.Aborted)
 	b.endAt(1000, 9000, 9000, rsynclog.OK)
 	b.wantFreshness("in the wrong order", 1000, 2000)

@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"math/rand/v2"
@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/metrics"
 )
 
 func TestLabelValue(t *testing.T) {
@@ -18,7 +19,7 @@ func TestLabelValue(t *testing.T) {
 		// printf %s "$long" | sha256sum
 		{long, "05e466f1aa291d86a1616773…" + long[len(long)-101:]},
 	} {
-		if got := LabelValue(c.text); got != c.want {
+		if got := metrics.LabelValue(c.text); got != c.want {
 			t.Errorf("%q: %q, want %q", c.text, got, c.want)
 		}
 	}
@@ -35,15 +36,15 @@ func TestLabelValuesAreBoundedValidAndDifferent(t *testing.T) {
 			b.WriteString(parts[r.IntN(len(parts))])
 		}
 		text := b.String()
-		got := LabelValue(text)
-		if len(got) > MaxLabel || !utf8.ValidString(got) {
+		got := metrics.LabelValue(text)
+		if len(got) > metrics.MaxLabel || !utf8.ValidString(got) {
 			t.Fatalf("%q: %q of %d bytes", text, got, len(got))
 		}
 		if before, ok := seen[got]; ok && before != text {
 			t.Fatalf("%q and %q have the same value %q", text, before, got)
 		}
 		seen[got] = text
-		if got != text && LabelValue(got) == got {
+		if got != text && metrics.LabelValue(got) == got {
 			t.Fatalf("%q has the value %q, as has whoever is called that", text, got)
 		}
 		if _, end, cut := strings.Cut(got, "…"); cut && !strings.HasSuffix(strings.ToValidUTF8(text, "\uFFFD"), end) {

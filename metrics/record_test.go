@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"bytes"
@@ -9,18 +9,18 @@ import (
 	"testing"
 	"time"
 
-	"rsyncd_exporter/internal/enum"
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
 // restart replaces the store by one that is restored from what is written of it, after spoil has changed that, with another configuration.
-func (b *books) restart(c Config, spoil func(*Books)) error {
+func (b *books) restart(c metrics.Config, spoil func(*metrics.Books)) error {
 	b.t.Helper()
 	var file bytes.Buffer
 	if err := gob.NewEncoder(&file).Encode(&b.store.Snapshot(b.sessions, 0).Books); err != nil {
 		b.t.Fatal(err)
 	}
-	var saved Books
+	var saved metrics.Books
 	if err := gob.NewDecoder(&file).Decode(&saved); err != nil {
 		b.t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func (b *books) restart(c Config, spoil func(*Books)) error {
 		c.Reasons = []string{"kept", "empty"}
 	}
 	c.Start = time.Unix(5000, 0)
-	s, err := Restore(c, &saved)
+	s, err := metrics.Restore(c, &saved)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (b *books) scrape() string {
 }
 
 func busyBooks(t *testing.T) *books {
-	b := newBooks(t, Config{Modules: []string{"data"}})
+	b := newBooks(t, metrics.Config{Modules: []string{"data"}})
 	b.store.AddLocalHost()
 	in := b.store.Input("udp")
 	in.Received, in.Ignored, in.LastMessage, in.Discarded[1] = 9, 2, 1234567, 3
@@ -80,7 +80,7 @@ func busyBooks(t *testing.T) *books {
 func TestRestoredBooksShowTheSame(t *testing.T) {
 	b := busyBooks(t)
 	want := b.scrape()
-	if err := b.restart(Config{Modules: []string{"data"}}, nil); err != nil {
+	if err := b.restart(metrics.Config{Modules: []string{"data"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.store.AddLocalHost()
@@ -109,7 +109,7 @@ func TestRestoredBooksShowTheSame(t *testing.T) {
 // that had the configured modules. A kind of input that is new begins then, too.
 func TestOtherModulesAfterARestart(t *testing.T) {
 	b := busyBooks(t)
-	if err := b.restart(Config{Modules: []string{"new"}}, nil); err != nil {
+	if err := b.restart(metrics.Config{Modules: []string{"new"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.store.Input("tcp").Received++
@@ -144,7 +144,7 @@ rsyncd_exporter_received_total{input="udp"} 9
 // A version that has another reason for discarding before one of this version's reads what was meant.
 func TestReasonsForDiscardingAreReadByTheirNames(t *testing.T) {
 	b := busyBooks(t)
-	if err := b.restart(Config{Reasons: []string{"kept", "a new one", "empty"}}, nil); err != nil {
+	if err := b.restart(metrics.Config{Reasons: []string{"kept", "a new one", "empty"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.store.Input("udp").Discarded; !slices.Equal(got, []uint64{0, 0, 3}) {
@@ -152,29 +152,15 @@ func TestReasonsForDiscardingAreReadByTheirNames(t *testing.T) {
 	}
 }
 
-// A kind of message that this version doesn't have is counted as _other, so that messages still come to what was
-// received. Any other count under a name that is no more is refused.
-func TestANameThatIsNoMore(t *testing.T) {
-	saved := enum.Encode([]uint64{2, 3}, []string{"connect", "what is no more"})
-	var kinds kindCounts
-	if err := kinds.GobDecode(saved); err != nil {
-		t.Fatal(err)
-	}
-	if kinds[rsynclog.Connect] != 2 || kinds[otherKind] != 3 {
-		t.Errorf("%d connects and %d others, want 2 and 3", kinds[rsynclog.Connect], kinds[otherKind])
-	}
-	for _, counts := range []gob.GobDecoder{new(reasonCounts), new(opCounts), new(outcomeCounts), new(overflowCounts)} {
-		if err := counts.GobDecode(saved); err == nil {
-			t.Errorf("%T takes a name that is no more: %v", counts, counts)
-		}
-	}
+// Books whose buckets or reasons this version doesn't have are refused.
+func TestBooksOfAnotherVersion(t *testing.T) {
 	b := busyBooks(t)
-	for name, spoil := range map[string]func(*Books){
-		"other buckets":            func(b *Books) { b.Buckets[0]++ },
-		"a reason that is no more": func(b *Books) { b.Reasons = []string{"kept", "what is no more"} },
+	for name, spoil := range map[string]func(*metrics.Books){
+		"other buckets":            func(b *metrics.Books) { b.Buckets[0]++ },
+		"a reason that is no more": func(b *metrics.Books) { b.Reasons = []string{"kept", "what is no more"} },
 	} {
 		before := b.store
-		if err := b.restart(Config{}, spoil); err == nil || b.store != before {
+		if err := b.restart(metrics.Config{}, spoil); err == nil || b.store != before {
 			t.Errorf("%s: restored, %v", name, err)
 		}
 	}

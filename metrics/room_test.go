@@ -1,4 +1,4 @@
-package metrics
+package metrics_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -37,10 +38,10 @@ func (b *books) served() int {
 // room and the settings' hosts have apart from modules is bounded by 4 counters, a version, all kinds of messages,
 // and the weight of what belongs to no module; there is a whole module of the one for those without room, with
 // directions that belong to none; and the settings' modules on the local host and the settings' hosts.
-func always(c Config) int {
-	bare := 4 + 1 + numMessages + unnamedSeries + undirectedSeries
-	whole := moduleSeries + undirectedSeries + 2*directedSeries
-	return (2+len(c.Hosts))*bare + whole + 2*directedSeries + (1+len(c.Hosts))*len(c.Modules)*whole
+func always(c metrics.Config) int {
+	bare := 4 + 1 + metrics.NumMessages + metrics.UnnamedSeries + metrics.UndirectedSeries
+	whole := metrics.ModuleSeries + metrics.UndirectedSeries + 2*metrics.DirectedSeries
+	return (2+len(c.Hosts))*bare + whole + 2*metrics.DirectedSeries + (1+len(c.Hosts))*len(c.Modules)*whole
 }
 
 // change applies one change of a session with these labels.
@@ -55,29 +56,25 @@ func (b *books) change(host, module, user string, d rsynclog.Direction, second i
 }
 
 // checkBound asserts that what is served is bounded, and that the weights come to what was taken.
-func (b *books) checkBound(c Config, when string) {
+func (b *books) checkBound(c metrics.Config, when string) {
 	b.t.Helper()
 	if n, most := b.served(), max(c.MaxSeries, 0)+always(c); n > most {
 		b.t.Errorf("%s: %d series served, want at most MAX_SERIES %d and %d that are always there", when, n, c.MaxSeries, most-c.MaxSeries)
 	}
-	weight := b.store.other.weight()
-	for _, h := range b.store.hosts {
-		weight += h.weight()
-	}
-	if weight != b.store.series || weight > c.MaxSeries {
-		b.t.Errorf("%s: a weight of %d, %d taken of %d", when, weight, b.store.series, c.MaxSeries)
+	if weight, taken := b.store.Weights(); weight != taken || weight > c.MaxSeries {
+		b.t.Errorf("%s: a weight of %d, %d taken of %d", when, weight, taken, c.MaxSeries)
 	}
 }
 
 // By hand: 170 modules with 134 errnos and 26 codes each come to 27,200 series, with
 // MAX_SERIES=10050.
 func TestErrnosAndCodesAreBounded(t *testing.T) {
-	c := Config{MaxSeries: 10050}
+	c := metrics.Config{MaxSeries: 10050}
 	b := newBooks(t, c)
 	const each = 134 + 26
 	var codes []int16
 	for code := range int16(200) {
-		if exitCode(code) == code {
+		if metrics.ExitCode(code) == code {
 			codes = append(codes, code)
 		}
 	}
@@ -123,7 +120,7 @@ func TestServedSeriesAreBoundedByWeight(t *testing.T) {
 		rsynclog.Amended, rsynclog.DaemonStarted}
 	for round, most := range []int{1, 50, 300, 1000, 5000, 10000} {
 		for _, spread := range []int{2, 12, 400} {
-			c := Config{MaxSeries: most}
+			c := metrics.Config{MaxSeries: most}
 			for i := range round {
 				c.Modules, c.Hosts = append(c.Modules, fmt.Sprint("m", 2*i)), append(c.Hosts, fmt.Sprint("h", 3*i))
 			}
@@ -141,7 +138,7 @@ func TestServedSeriesAreBoundedByWeight(t *testing.T) {
 					module = ""
 				}
 				ch := rsynclog.Change{
-					Kind: kinds[r.IntN(len(kinds))], Code: int16(r.IntN(140)), Errno: int16(r.IntN(140)), Op: rsynclog.Op(r.IntN(numOps)), Wire: uint64(r.IntN(2)),
+					Kind: kinds[r.IntN(len(kinds))], Code: int16(r.IntN(140)), Errno: int16(r.IntN(140)), Op: rsynclog.Op(r.IntN(metrics.NumOps)), Wire: uint64(r.IntN(2)),
 					Reason: rsynclog.Reason(1 + r.IntN(int(rsynclog.NumReasons)-1)), Version: "3.5.0", Sent: uint64(r.IntN(2)),
 				}
 				b.change(host, module, fmt.Sprint("u", r.IntN(spread)), rsynclog.Direction(r.IntN(3)), second, ch, rsynclog.Outcome(r.IntN(int(rsynclog.NumOutcomes))))
@@ -164,7 +161,7 @@ func TestServedSeriesAreBoundedByWeight(t *testing.T) {
 
 // While nothing goes, the sums over all series are the whole, though labels overflow.
 func TestOverflowKeepsTheSums(t *testing.T) {
-	b := newBooks(t, Config{MaxSeries: 400})
+	b := newBooks(t, metrics.Config{MaxSeries: 400})
 	const hosts, modules, users = 6, 5, 4
 	for h := range hosts {
 		for m := range modules {
@@ -189,12 +186,12 @@ func TestOverflowKeepsTheSums(t *testing.T) {
 			t.Errorf("no overflow of the label %s", label)
 		}
 	}
-	b.checkBound(Config{MaxSeries: 400}, "at the end")
+	b.checkBound(metrics.Config{MaxSeries: 400}, "at the end")
 }
 
 // A host with everything that there can be is served as exactly what it weighs, with the gauge of its addresses.
 func TestWeightsAreExact(t *testing.T) {
-	c := Config{MaxSeries: 1 << 20}
+	c := metrics.Config{MaxSeries: 1 << 20}
 	b := newBooks(t, c)
 	apply := func(module, user string, d rsynclog.Direction, ch rsynclog.Change, o rsynclog.Outcome) {
 		b.change("vm", module, user, d, 2000, ch, o)
@@ -213,7 +210,7 @@ func TestWeightsAreExact(t *testing.T) {
 			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.Exited, Code: n}, 0)
 			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.FileFailed, Errno: n}, 0)
 		}
-		for op := range numOps {
+		for op := range metrics.NumOps {
 			apply(module, "", rsynclog.Send, rsynclog.Change{Kind: rsynclog.FileMoved, Op: rsynclog.Op(op), Wire: 1}, 0)
 		}
 	}
@@ -224,11 +221,12 @@ func TestWeightsAreExact(t *testing.T) {
 	for kind := range rsynclog.NumKinds {
 		b.store.Message(&rsynclog.Origin{Host: "vm"}, kind, true, 2000)
 	}
-	b.store.maxSeries = 0
+	b.store.TakeAllRoom()
 	b.store.Message(&rsynclog.Origin{Host: "vm"}, rsynclog.Connect, false, 2000) // there is no room for implausible ones any more
-	vm := b.store.hosts["vm"]
+	weight := b.store.WeightOf("vm")
+	_, taken := b.store.Weights()
 	const addresses, oldest = 1, 2 // two modules in which no session runs now
-	if n := b.served() + addresses + oldest; n != vm.weight() || n != b.store.series {
-		t.Errorf("%d series of a host that weighs %d, and took %d", n, vm.weight(), b.store.series)
+	if n := b.served() + addresses + oldest; n != weight || n != taken {
+		t.Errorf("%d series of a host that weighs %d, and took %d", n, weight, taken)
 	}
 }
