@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
@@ -44,7 +45,7 @@ const sameTime = 2.0
 
 // A history is what was written to one or more logs, in order.
 type history struct {
-	config Config
+	config pipeline.Config
 	lines  []arrival
 	late   time.Duration // after the last line the log is read
 	slab   int           // lines a slab
@@ -65,7 +66,7 @@ type arrival struct {
 type reading map[string]float64
 
 // read returns what must be the same.
-func read(t *testing.T, p *Pipeline) reading {
+func read(t *testing.T, p *pipeline.Pipeline) reading {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(metrics.NewCollector(p.Snapshot, func() metrics.Live { return metrics.Live{} }))
@@ -141,7 +142,7 @@ func sameReading(t *testing.T, got, want reading, when string) {
 // pass lets time pass until a moment. What ends meanwhile does so as if somebody looked once a second: an end
 // has the time at which it was due, whenever that is found out. So it is enough to look where something new may
 // be due: after a session has settled, after a silent quarter of an hour, an hour and a day.
-func pass(until time.Time, pipelines ...*Pipeline) {
+func pass(until time.Time, pipelines ...*pipeline.Pipeline) {
 	from := time.Now()
 	for _, d := range [...]time.Duration{
 		time.Second, 3 * time.Second, 16 * time.Minute, 61 * time.Minute, 25 * time.Hour, 26 * time.Hour, 50 * time.Hour} {
@@ -155,19 +156,19 @@ func pass(until time.Time, pipelines ...*Pipeline) {
 	time.Sleep(time.Until(until))
 }
 
-func (h *history) start(t *testing.T, saved []byte) *Pipeline {
+func (h *history) start(t *testing.T, saved []byte) *pipeline.Pipeline {
 	t.Helper()
 	c := h.config
 	c.LogFormat, c.Tags = cmp.Or(c.LogFormat, defaultFormat), []string{"*"}
 	c.Limits, c.MaxSeries = rsynclog.DefaultLimits(), 1_000_000
 	if saved != nil {
-		st, err := Decode(saved)
+		st, err := pipeline.Decode(saved)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Checkpoint = st
 	}
-	p, err := New(c)
+	p, err := pipeline.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +176,7 @@ func (h *history) start(t *testing.T, saved []byte) *Pipeline {
 }
 
 // save returns the bytes of a pipeline's state.
-func save(t *testing.T, p *Pipeline) []byte {
+func save(t *testing.T, p *pipeline.Pipeline) []byte {
 	t.Helper()
 	_, st := p.Save(nil)
 	b, err := st.Encode()
@@ -196,7 +197,7 @@ func (h *history) sources() (all []*receiver.Source) {
 }
 
 // deliver hands lines over as they are read late: files one after the other, a queue in its order.
-func (h *history) deliver(p *Pipeline, lines []arrival) {
+func (h *history) deliver(p *pipeline.Pipeline, lines []arrival) {
 	for _, src := range h.sources() {
 		s := &receiver.Slab{Backlog: !h.queue}
 		for _, l := range lines {
@@ -215,7 +216,7 @@ func (h *history) deliver(p *Pipeline, lines []arrival) {
 }
 
 // caughtUp says that there is nothing more to be read. Nobody says so of a queue: it is quiet.
-func (h *history) caughtUp(p *Pipeline) {
+func (h *history) caughtUp(p *pipeline.Pipeline) {
 	if h.queue {
 		time.Sleep(11 * time.Second)
 		return
@@ -242,7 +243,7 @@ func (h *history) check(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(h.lines[0].at.Add(-time.Minute)))
 		live := h.start(t, nil)
-		both := []*Pipeline{live}
+		both := []*pipeline.Pipeline{live}
 		if len(h.stops) > 0 {
 			both = append(both, h.start(t, nil))
 		}
@@ -365,7 +366,7 @@ func TestRecordedFilesReadLate(t *testing.T) {
 		}
 		for scenario, parts := range logs {
 			t.Run(scenario, func(t *testing.T) {
-				for _, c := range []Config{truth[scenario].config(), {}} {
+				for _, c := range []pipeline.Config{truth[scenario].config(), {}} {
 					for _, slab := range []int{64, 2048} {
 						h := history{config: c, lines: merged(parts...), late: 24 * time.Hour, slab: slab, oneClock: len(parts) == 1}
 						h.check(t)
@@ -393,7 +394,7 @@ func scenarioOf(file string, truth map[string]scenario) string {
 const queueDelay = 4*time.Hour + 7*time.Minute
 
 // checkQueue compares reading lines out of a relay's queue with reading them live.
-func checkQueue(t *testing.T, c Config, lines []arrival) {
+func checkQueue(t *testing.T, c pipeline.Config, lines []arrival) {
 	t.Helper()
 	h := history{config: c, lines: lines, late: queueDelay, slab: 64, queue: true, oneClock: true}
 	h.check(t)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package pipeline
+package pipeline_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/datagram"
 	"rsyncd_exporter/receiver/follow"
@@ -22,7 +23,7 @@ import (
 
 // A slabCounter counts what the files deliver.
 type slabCounter struct {
-	*Pipeline
+	*pipeline.Pipeline
 	slabs, lines atomic.Int64
 }
 
@@ -66,7 +67,7 @@ func (c *slabCounter) backlog(t *testing.T, ctx context.Context) {
 // asks for the books waits for a few slabs, not for the backlog.
 func TestABacklogHoldsNobodyUp(t *testing.T) {
 	const files, pulls = 3000, 3
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	c := &slabCounter{Pipeline: p}
 	socket := filepath.Join(testenv.Dir(t), "log")
 	u, err := datagram.ListenUnixgram(socket, receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: syslog.Auto{Local: true}},

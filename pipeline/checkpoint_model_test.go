@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -17,13 +17,14 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
 // exposition returns a scrape with everything that Prometheus takes: created timestamps and native histograms, too.
-func exposition(t *testing.T, p *Pipeline) []byte {
+func exposition(t *testing.T, p *pipeline.Pipeline) []byte {
 	t.Helper()
 	return expose(t, p.Snapshot(), expfmt.NewFormat(expfmt.TypeProtoDelim))
 }
@@ -47,7 +48,7 @@ func expose(t *testing.T, snap *metrics.Snapshot, format expfmt.Format) []byte {
 }
 
 // sameExposition compares scrapes of two pipelines at this moment, byte for byte.
-func sameExposition(t *testing.T, got, want *Pipeline, when string) {
+func sameExposition(t *testing.T, got, want *pipeline.Pipeline, when string) {
 	t.Helper()
 	a, b := exposition(t, got), exposition(t, want)
 	if bytes.Equal(a, b) {
@@ -71,17 +72,17 @@ func difference(got, want string) string {
 
 // restarted returns a pipeline that has learnt from another one's State, through its bytes, all that it knows. The other one saves as well,
 // since that counts what has ended by then.
-func restarted(t *testing.T, p *Pipeline, c Config) *Pipeline {
+func restarted(t *testing.T, p *pipeline.Pipeline, c pipeline.Config) *pipeline.Pipeline {
 	t.Helper()
 	_, st := p.Save(nil)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Checkpoint, err = Decode(b); err != nil {
+	if c.Checkpoint, err = pipeline.Decode(b); err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(c)
+	n, err := pipeline.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,11 +181,11 @@ func (s *script) pause() time.Duration {
 }
 
 // config returns limits that the script runs into, more often than not.
-func (s *script) config() Config {
+func (s *script) config() pipeline.Config {
 	pick := func(n ...int) int { return n[s.r.IntN(len(n))] }
 	limits := rsynclog.DefaultLimits()
 	limits.Sessions, limits.Origins = pick(3, 30, 32768), pick(2, 20, 4096)
-	c := Config{LogFormat: defaultFormat, Tags: []string{"*"}, MaxSeries: pick(0, 150, 700, 3000, 100000), Limits: limits}
+	c := pipeline.Config{LogFormat: defaultFormat, Tags: []string{"*"}, MaxSeries: pick(0, 150, 700, 3000, 100000), Limits: limits}
 	for i := range pick(0, 0, 1, 4) {
 		c.Hosts = append(c.Hosts, fmt.Sprintf("h\xff%d", 5*i))
 	}
@@ -203,13 +204,13 @@ func TestRestartsChangeNothing(t *testing.T) {
 	for round := range testenv.Tortured(60, 10_000) {
 		synctest.Test(t, func(t *testing.T) {
 			c := s.config()
-			x, err := New(c)
+			x, err := pipeline.New(c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			y, _ := New(c)
+			y, _ := pipeline.New(c)
 			local := r.IntN(2) == 0
-			begin := func(p *Pipeline) {
+			begin := func(p *pipeline.Pipeline) {
 				if local {
 					p.AddLocalHost()
 				}
@@ -235,7 +236,7 @@ func TestRestartsChangeNothing(t *testing.T) {
 					y = restarted(t, y, c)
 					begin(y)
 					// what was logged meanwhile to the files has been read: nothing
-					for _, p := range []*Pipeline{x, y} {
+					for _, p := range []*pipeline.Pipeline{x, y} {
 						p.Deliver(s.sources[2], &receiver.Slab{})
 					}
 					if r.IntN(3) == 0 {

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/syslog"
@@ -20,13 +21,13 @@ import (
 )
 
 // again returns a pipeline that goes on from a State.
-func again(t testing.TB, st *Checkpoint, c Config) *Pipeline {
+func again(t testing.TB, st *pipeline.Checkpoint, c pipeline.Config) *pipeline.Pipeline {
 	t.Helper()
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Checkpoint, err = Decode(b); err != nil {
+	if c.Checkpoint, err = pipeline.Decode(b); err != nil {
 		t.Fatal(err)
 	}
 	return newPipeline(t, c)
@@ -46,13 +47,13 @@ func TestASessionGoesOnAfterDowntime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
-				p := newPipeline(t, Config{})
+				p := newPipeline(t, pipeline.Config{})
 				p.Deliver(src, slabOf(strings.Split(aPull, "\n")...))
 				time.Sleep(10 * time.Second)
 				_, st := p.Save(nil)
 				st.Saved += int64(x.saved)
 				time.Sleep(time.Hour)
-				p = again(t, st, Config{})
+				p = again(t, st, pipeline.Config{})
 				p.Tick()
 				time.Sleep(20 * time.Second)
 				p.Deliver(src, slabOf(
@@ -93,10 +94,10 @@ func TestNoCounterFallsWithAnotherConfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Checkpoint, err = Decode(b); err != nil {
+		if c.Checkpoint, err = pipeline.Decode(b); err != nil {
 			t.Fatal(err)
 		}
-		n, err := New(c)
+		n, err := pipeline.New(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func position(inode uint64, offset int64) *receiver.FilePosition {
 
 // A Checkpoint has the positions that its counts came with, though the file has been read on since.
 func TestPositionsAreThoseOfTheCounts(t *testing.T) {
-	p, a, b := newPipeline(t, Config{}), fileSource(), &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}}
+	p, a, b := newPipeline(t, pipeline.Config{}), fileSource(), &receiver.Source{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}}
 	deliver := func(src *receiver.Source, at *receiver.FilePosition) {
 		s := slabOf("2026/11/23 18:40:52 [7] connect from localhost (127.0.0.1)")
 		s.Position = at
@@ -168,7 +169,7 @@ func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 
 // Without anybody who saves, no position is kept.
 func TestPositionsWithoutAState(t *testing.T) {
-	p, err := New(Config{LogFormat: defaultFormat, MaxSeries: 100, Limits: rsynclog.DefaultLimits()})
+	p, err := pipeline.New(pipeline.Config{LogFormat: defaultFormat, MaxSeries: 100, Limits: rsynclog.DefaultLimits()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,19 +180,19 @@ func TestPositionsWithoutAState(t *testing.T) {
 }
 
 func TestPositionsAreBounded(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	s := &receiver.Slab{}
-	for i := range uint64(maxDelivered + 100) {
+	for i := range uint64(pipeline.MaxDelivered + 100) {
 		for _, inode := range []uint64{i, 0} { // inode 0 is always in use
 			s.Position = position(inode, 1)
 			p.Deliver(fileSource(), s)
 		}
 	}
 	_, st := p.Save(nil)
-	if n := len(st.Counted()); n != maxDelivered {
-		t.Errorf("%d positions, want %d", n, maxDelivered)
+	if n := len(st.Counted()); n != pipeline.MaxDelivered {
+		t.Errorf("%d positions, want %d", n, pipeline.MaxDelivered)
 	}
-	for inode, want := range map[uint64]bool{0: true, 1: false, 100: false, 102: true, maxDelivered + 99: true} {
+	for inode, want := range map[uint64]bool{0: true, 1: false, 100: false, 102: true, pipeline.MaxDelivered + 99: true} {
 		if _, ok := st.Counted()[position(inode, 0).ID]; ok != want {
 			t.Errorf("inode %d: known %v, want %v", inode, ok, want)
 		}
@@ -199,7 +200,7 @@ func TestPositionsAreBounded(t *testing.T) {
 }
 
 func TestNotingAPositionAllocatesNothing(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src, s := fileSource(), &receiver.Slab{Position: position(1, 1)}
 	p.Deliver(src, s)
 	if n := testing.AllocsPerRun(1000, func() { p.Deliver(src, s) }); n != 0 {
@@ -252,14 +253,14 @@ func fill(v reflect.Value, next *uint64) {
 
 // Whatever the follower keeps of a file comes back: a field that isn't encoded would be zero.
 func TestEveryFieldOfAFollowedFileIsKept(t *testing.T) {
-	_, st := newPipeline(t, Config{}).Save(nil)
+	_, st := newPipeline(t, pipeline.Config{}).Save(nil)
 	next := uint64(0)
 	fill(reflect.ValueOf(&st.Followed).Elem(), &next)
 	b, err := st.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Decode(b)
+	got, err := pipeline.Decode(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +271,7 @@ func TestEveryFieldOfAFollowedFileIsKept(t *testing.T) {
 
 // No prefix of a state is one, nor what has more behind it, nor another version's. Nothing makes Decode or New panic.
 func TestWhatIsNoState(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	p.Deliver(&receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, slabOf(strings.Split(aPull, "\n")...))
 	_, st := p.Save(nil)
 	st.Followed = catalogue()
@@ -278,46 +279,46 @@ func TestWhatIsNoState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Decode(append(b[:len(b):len(b)], 0)); !errors.Is(err, ErrCheckpoint) {
+	if _, err := pipeline.Decode(append(b[:len(b):len(b)], 0)); !errors.Is(err, pipeline.ErrCheckpoint) {
 		t.Errorf("a byte more: %v", err)
 	}
 	for n := 0; n < len(b); n += 1 + len(b)/500 {
-		if _, err := Decode(b[:n]); !errors.Is(err, ErrCheckpoint) {
+		if _, err := pipeline.Decode(b[:n]); !errors.Is(err, pipeline.ErrCheckpoint) {
 			t.Fatalf("%d of %d bytes: %v", n, len(b), err)
 		}
 		damaged := slices.Clone(b)
 		damaged[n] ^= 0x55
-		if st, err := Decode(damaged); err == nil {
-			_, err = New(Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()})
-			if err != nil && !errors.Is(err, ErrCheckpoint) {
+		if st, err := pipeline.Decode(damaged); err == nil {
+			_, err = pipeline.New(pipeline.Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()})
+			if err != nil && !errors.Is(err, pipeline.ErrCheckpoint) {
 				t.Fatalf("byte %d is damaged: %v", n, err)
 			}
 		}
 	}
-	later, err := checkpoint.Encode(format+1, st)
+	later, err := checkpoint.Encode(3, st)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Decode(later); !errors.Is(err, ErrCheckpoint) || !strings.Contains(err.Error(), "format 3") {
+	if _, err := pipeline.Decode(later); !errors.Is(err, pipeline.ErrCheckpoint) || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("a later format: %v", err)
 	}
-	for name, spoil := range map[string]func(*Checkpoint){
-		"a session of an unknown phase": func(st *Checkpoint) { st.Sessions.Sessions[0].Phase = 99 },
-		"talkers of no host":            func(st *Checkpoint) { st.Sessions.Talkers[0].Origin = 99 },
-		"other buckets":                 func(st *Checkpoint) { st.Books.Buckets = nil },
+	for name, spoil := range map[string]func(*pipeline.Checkpoint){
+		"a session of an unknown phase": func(st *pipeline.Checkpoint) { st.Sessions.Sessions[0].Phase = 99 },
+		"talkers of no host":            func(st *pipeline.Checkpoint) { st.Sessions.Talkers[0].Origin = 99 },
+		"other buckets":                 func(st *pipeline.Checkpoint) { st.Books.Buckets = nil },
 	} {
-		st, err := Decode(b)
+		st, err := pipeline.Decode(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		spoil(st)
-		if p, err := New(Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()}); p != nil || !errors.Is(err, ErrCheckpoint) {
+		if p, err := pipeline.New(pipeline.Config{LogFormat: defaultFormat, Checkpoint: st, Limits: rsynclog.DefaultLimits()}); p != nil || !errors.Is(err, pipeline.ErrCheckpoint) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func mustEncode(t testing.TB, p *Pipeline) []byte {
+func mustEncode(t testing.TB, p *pipeline.Pipeline) []byte {
 	t.Helper()
 	_, st := p.Save(nil)
 	b, err := st.Encode()
@@ -328,9 +329,9 @@ func mustEncode(t testing.TB, p *Pipeline) []byte {
 }
 
 // filled returns a pipeline with 10,000 series, all weights used, and a table of sessions that is full.
-func filled(t testing.TB) *Pipeline {
+func filled(t testing.TB) *pipeline.Pipeline {
 	t.Helper()
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	say := func(host, pid int, text string) {
 		p.Deliver(src, slabOf(fmt.Sprintf("<30>Nov 23 18:40:52 backup-server-%d.example.org rsyncd[%d]: %s", host, pid, text)))
@@ -346,7 +347,7 @@ func filled(t testing.TB) *Pipeline {
 			say(host, pid, "rsync error: some files could not be transferred (code 23) at main.c(1) [generator=3.5.0]")
 		}
 	}
-	endAll(p, 3*time.Second) // those with a summary
+	p.EndAll(3 * time.Second) // those with a summary
 	return p
 }
 
@@ -385,11 +386,9 @@ func BenchmarkSave(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			b.StopTimer()
-			room := rsynclog.Room(p.sessions.Len())
+			room := rsynclog.Room(p.Sessions().Len())
 			b.StartTimer()
-			p.tick(p.clock.now())
-			p.store.Snapshot(p.sessions, p.clock.behind())
-			p.sessions.Record(p.clock.now(), room)
+			p.CopyLocked(room)
 		}
 	})
 	b.Run("snapshot alone", func(b *testing.B) {
@@ -398,7 +397,7 @@ func BenchmarkSave(b *testing.B) {
 			p.Snapshot()
 		}
 	})
-	var st *Checkpoint
+	var st *pipeline.Checkpoint
 	b.Run("whole", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -416,7 +415,7 @@ func BenchmarkSave(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := Decode(payload); err != nil {
+			if _, err := pipeline.Decode(payload); err != nil {
 				b.Fatal(err)
 			}
 		}

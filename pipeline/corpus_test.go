@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
@@ -95,7 +96,7 @@ type counted struct {
 
 var outcomeNames = [6]string{"ok", "partial", "aborted", "rejected", "listing", "unknown"}
 
-func count(t *testing.T, p *Pipeline) counted {
+func count(t *testing.T, p *pipeline.Pipeline) counted {
 	t.Helper()
 	s := gathered(t, p)
 	checkIdentities(t, s)
@@ -219,10 +220,10 @@ func runs(t *testing.T, form string, f func(t *testing.T, scenario string, want 
 }
 
 // replay sends messages through a new pipeline and lets every session end that can; those that said nothing at their end expire.
-func replay(t *testing.T, c Config, src *receiver.Source, messages [][]byte) *Pipeline {
+func replay(t *testing.T, c pipeline.Config, src *receiver.Source, messages [][]byte) *pipeline.Pipeline {
 	t.Helper()
 	c.LogFormat, c.Tags, c.Limits, c.MaxSeries = defaultFormat, []string{"*"}, rsynclog.DefaultLimits(), 10000
-	p, err := New(c)
+	p, err := pipeline.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,26 +232,16 @@ func replay(t *testing.T, c Config, src *receiver.Source, messages [][]byte) *Pi
 		p.Deliver(src, &receiver.Slab{Messages: messages[:n]})
 		messages = messages[n:]
 	}
-	p.sessions.CaughtUp(src.Scope)
-	endAll(p, 48*time.Hour)
+	p.Sessions().CaughtUp(src.Scope)
+	p.EndAll(48 * time.Hour)
 	return p
-}
-
-// endAll ends the sessions that are over after a time in which nothing is heard.
-func endAll(p *Pipeline, after time.Duration) {
-	later := p.clock.now() + int64(after)
-	for more := true; more; {
-		var changes []rsynclog.Change
-		changes, more = p.sessions.Tick(later, portion)
-		p.store.Apply(changes, later, p.clock.wall()+int64(after))
-	}
 }
 
 const defaultFormat = "%o %h [%a] %m (%u) %f %l"
 
 // config returns what RSYNCD_CONF would tell of a scenario's modules.
-func (s scenario) config() Config {
-	c := Config{ModuleFormats: map[string]string{}}
+func (s scenario) config() pipeline.Config {
+	c := pipeline.Config{ModuleFormats: map[string]string{}}
 	for line := range strings.Lines(s.Conf) {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(line, "["); ok {
@@ -265,7 +256,7 @@ func (s scenario) config() Config {
 
 // agreeInEveryConfig replays a scenario with and without knowledge of its rsyncd.conf; without, files in other log formats than the
 // default aren't seen.
-func agreeInEveryConfig(t *testing.T, conf Config, src *receiver.Source, messages [][]byte, want row) (got counted) {
+func agreeInEveryConfig(t *testing.T, conf pipeline.Config, src *receiver.Source, messages [][]byte, want row) (got counted) {
 	t.Helper()
 	p := replay(t, conf, src, messages)
 	got = count(t, p)
@@ -273,7 +264,7 @@ func agreeInEveryConfig(t *testing.T, conf Config, src *receiver.Source, message
 	if len(conf.ModuleFormats) > 0 {
 		want.files = "?"
 	}
-	agree(t, count(t, replay(t, Config{}, src, messages)), want)
+	agree(t, count(t, replay(t, pipeline.Config{}, src, messages)), want)
 	return got
 }
 
@@ -315,7 +306,7 @@ func TestCorpusSyslog(t *testing.T) {
 			t.Errorf("exit codes: %s, want %s", got.codes, codes)
 		}
 	})
-	got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "download_small.raw"))))
+	got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "download_small.raw"))))
 	if got.sent != 75448 || got.received != 124 {
 		t.Errorf("download_small: %d and %d bytes, want 75448 and 124", got.sent, got.received)
 	}

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/syslog"
@@ -27,12 +28,12 @@ func TestTheVersionBeforeIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, payload, _ := bytes.Cut(file, []byte("\n"))
-	st, err := Decode(payload)
+	st, err := pipeline.Decode(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkCatalogue1(t, &st.Followed)
-	p := newPipeline(t, Config{Modules: []string{"data"}, Checkpoint: st})
+	p := newPipeline(t, pipeline.Config{Modules: []string{"data"}, Checkpoint: st})
 	series := gathered(t, p)
 	checkIdentities(t, series)
 	want := map[string]float64{
@@ -85,7 +86,7 @@ func TestTheVersionBeforeIsRead(t *testing.T) {
 	log := &receiver.Source{Input: "file", Name: "file log", Scope: st.Followed.Files[0].Scope, Dialect: syslog.Lines{}}
 	p.Deliver(udp, slabOf("<30>Nov 29 02:00:20 vm rsyncd[506]: sent 1000 bytes  received 1 bytes  total size 12"))
 	p.Deliver(log, slabOf("2026/11/29 02:00:30 [103] sent 5 bytes  received 2000 bytes  total size 77"))
-	endAll(p, 1<<40)
+	p.EndAll(1 << 40)
 	series = gathered(t, p)
 	for name, n := range map[string]float64{
 		`rsync_exchanged_bytes_total{direction="send",host="vm",module="data"}`:        1001 + 111 + 22,

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
@@ -50,7 +51,7 @@ func readForms(t *testing.T) (forms []lineForm) {
 }
 
 // formWords are what a pipeline has counted, in the order of formColumns.
-func formWords(t *testing.T, p *Pipeline, input string) []string {
+func formWords(t *testing.T, p *pipeline.Pipeline, input string) []string {
 	t.Helper()
 	s := gathered(t, p)
 	checkIdentities(t, s)
@@ -88,14 +89,14 @@ func formWords(t *testing.T, p *Pipeline, input string) []string {
 }
 
 // readForm reads a file of testdata/forms into a new pipeline, as the input would that it is for.
-func readForm(t *testing.T, f lineForm) *Pipeline {
+func readForm(t *testing.T, f lineForm) *pipeline.Pipeline {
 	t.Helper()
 	wrapped := strings.Contains(f.file, "imfile") || strings.HasPrefix(f.file, "logger") || strings.HasPrefix(f.file, "docker-") && f.read == "wire"
 	tags := []string{"rsyncd*", "rsync.service"}
 	if wrapped {
 		tags = []string{"*"} // docker's is the container's id
 	}
-	p, err := New(Config{LogFormat: defaultFormat, Tags: tags, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
+	p, err := pipeline.New(pipeline.Config{LogFormat: defaultFormat, Tags: tags, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func readForm(t *testing.T, f lineForm) *Pipeline {
 			t.Fatal(err)
 		}
 	}
-	endAll(p, 48*3600e9)
+	p.EndAll(48 * 3600e9)
 	return p
 }
 
@@ -166,7 +167,7 @@ func TestForms(t *testing.T) {
 
 // A text that is a line of rsync's own log is no such line unless the setting says so: clients write texts.
 func TestFormsWrappedBySettingOnly(t *testing.T) {
-	p := replay(t, Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, datagrams(t, filepath.Join(formsDir, "imfile.raw")))
+	p := replay(t, pipeline.Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, datagrams(t, filepath.Join(formsDir, "imfile.raw")))
 	if c := count(t, p); c.connections+c.executions+c.sent != 0 {
 		t.Errorf("%+v was counted", c)
 	}
@@ -175,7 +176,7 @@ func TestFormsWrappedBySettingOnly(t *testing.T) {
 // Who passes a log line on is another process each time, as with logger: when that began tells nothing of the line's
 // own, and a connect that a client has forged is no other process'.
 func TestFormsPassedOnByManyProcesses(t *testing.T) {
-	p, err := New(Config{LogFormat: defaultFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
+	p, err := pipeline.New(pipeline.Config{LogFormat: defaultFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestFormsPassedOnByManyProcesses(t *testing.T) {
 		raw := fmt.Appendf(nil, "<13>Nov 23 18:40:52 rsyncd[%d]: 2026/11/23 18:40:52 [9] %s", 1000+i, text)
 		p.Deliver(&src, &receiver.Slab{Messages: [][]byte{raw}, Senders: []receiver.Sender{{Started: uint64(i + 1)}}})
 	}
-	endAll(p, 48*3600e9)
+	p.EndAll(48 * 3600e9)
 	if c := count(t, p); c.connections != 1 || c.executions != 1 || c.sent != 100 {
 		t.Errorf("%+v, want 1 connection, 1 execution and 100 bytes sent", c)
 	}
@@ -203,7 +204,7 @@ func TestFormsContainersHavePIDs(t *testing.T) {
 				fmt.Fprintf(&b, line, container, text)
 			}
 		}
-		p, err := New(Config{LogFormat: defaultFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
+		p, err := pipeline.New(pipeline.Config{LogFormat: defaultFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits(), MaxSeries: 10000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +212,7 @@ func TestFormsContainersHavePIDs(t *testing.T) {
 		if err := stream.NewStdin(&b, src, p).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		endAll(p, 48*3600e9)
+		p.EndAll(48 * 3600e9)
 		if c := count(t, p); c.connections != 2 || c.executions != 2 || c.outcomes[0] != 2 || c.sent != 200 {
 			t.Errorf("%s: %+v, want 2 connections, executions and sessions, and 200 bytes sent", name, c)
 		}

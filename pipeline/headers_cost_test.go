@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -104,7 +105,7 @@ func BenchmarkShortcuts(b *testing.B) {
 
 // A runner has a pipeline handle a load, pass after pass.
 type runner struct {
-	p     *Pipeline
+	p     *pipeline.Pipeline
 	src   *receiver.Source
 	slabs []*receiver.Slab
 	least time.Duration // that a pass took
@@ -112,7 +113,7 @@ type runner struct {
 
 func newRunner(b *testing.B, l load, inFull bool) *runner {
 	r := &runner{
-		p: newPipeline(b, Config{InFull: inFull, MaxSeries: 100_000}), slabs: slabsOf(l.lines), least: time.Hour,
+		p: newPipeline(b, pipeline.Config{InFull: inFull, MaxSeries: 100_000}), slabs: slabsOf(l.lines), least: time.Hour,
 		src: &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true},
 	}
 	for _, s := range slabsOf(l.begin) {

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -20,7 +21,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
-				c := Config{Hosts: []string{"known", "silent"}, Modules: []string{"data"}}
+				c := pipeline.Config{Hosts: []string{"known", "silent"}, Modules: []string{"data"}}
 				p := newPipeline(t, c)
 				pid := 505
 				say := func(host string) {
@@ -65,7 +66,7 @@ func TestInventedHostsKeepNobodyOut(t *testing.T) {
 
 // Messages of other machines under one host name are told of; this machine's have no address.
 func TestAddressesOfSenders(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	from := func(addr, header string) {
 		s := slabOf("<30>Nov 23 18:40:52 " + header + " rsyncd[505]: connect from localhost (127.0.0.1)")

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 )
 
@@ -33,7 +34,7 @@ func TestHonestLogsHoldNothingImplausible(t *testing.T) {
 			honest++
 			t.Run(filepath.Base(dir)+"/"+form+"/"+scenario, func(t *testing.T) {
 				messages, src := recorded(t, dir, scenario, form)
-				for _, c := range []Config{truth[scenario].config(), {}} {
+				for _, c := range []pipeline.Config{truth[scenario].config(), {}} {
 					if n := implausible(t, replay(t, c, src, messages)); n > 0 {
 						t.Errorf("%d implausible lines (modules from the settings: %q), want none:", n, c.Modules)
 						quoteImplausible(t, c, src, messages)
@@ -70,13 +71,13 @@ func recorded(t *testing.T, dir, scenario, form string) ([][]byte, *receiver.Sou
 	return lines, fileSource()
 }
 
-func implausible(t *testing.T, p *Pipeline) int {
+func implausible(t *testing.T, p *pipeline.Pipeline) int {
 	t.Helper()
 	return byLabel(gathered(t, p), "rsync_messages_total", "kind")["implausible"]
 }
 
 // quoteImplausible replays a log up to each of its lines, and logs those that are implausible.
-func quoteImplausible(t *testing.T, c Config, src *receiver.Source, messages [][]byte) {
+func quoteImplausible(t *testing.T, c pipeline.Config, src *receiver.Source, messages [][]byte) {
 	t.Helper()
 	p := replay(t, c, src, nil)
 	before := 0

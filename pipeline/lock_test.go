@@ -1,9 +1,10 @@
-package pipeline
+package pipeline_test
 
 import (
 	"fmt"
 	"testing"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -11,7 +12,7 @@ import (
 // A moment is a pipeline that follows one file of connects, and slabs of it: the position is the number of the
 // lines before it.
 type moment struct {
-	*Pipeline
+	*pipeline.Pipeline
 	t     *testing.T
 	src   *receiver.Source
 	lines int64
@@ -20,7 +21,7 @@ type moment struct {
 var momentFile = receiver.FileID{Inode: 1}
 
 func newMoment(t *testing.T) *moment {
-	return &moment{Pipeline: newPipeline(t, Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: syslog.Lines{}}}
+	return &moment{Pipeline: newPipeline(t, pipeline.Config{}), t: t, src: &receiver.Source{Input: "file", Name: "file log", Scope: 2, Dialect: syslog.Lines{}}}
 }
 
 func (m *moment) deliver() {
@@ -34,7 +35,7 @@ func (m *moment) deliver() {
 }
 
 // check asserts that a save's counters, sessions and position know the same lines.
-func (m *moment) check(snap uint64, st *Checkpoint) {
+func (m *moment) check(snap uint64, st *pipeline.Checkpoint) {
 	m.t.Helper()
 	counted := uint64(0)
 	for _, h := range st.Books.Hosts {
@@ -55,15 +56,16 @@ func (m *moment) save() {
 // between calls act with the test's action each time that the lock comes free while it runs: no race needs to
 // be won.
 func (m *moment) between(act, meanwhile func()) (times int) {
-	m.mu.freed = func() {
-		freed := m.mu.freed
-		m.mu.freed = nil
+	var freed func()
+	freed = func() {
+		m.OnUnlock(nil)
 		meanwhile()
-		m.mu.freed = freed
+		m.OnUnlock(freed)
 		times++
 	}
+	m.OnUnlock(freed)
 	act()
-	m.mu.freed = nil
+	m.OnUnlock(nil)
 	return times
 }
 

@@ -1,8 +1,10 @@
-package pipeline
+package pipeline_test
 
 import (
 	"path/filepath"
 	"testing"
+
+	"rsyncd_exporter/pipeline"
 )
 
 // class says what a session must come to, by its client's exit code (errcode.h). Refusals and breakdowns are one class, since old
@@ -45,7 +47,7 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 			continue
 		}
 		scenarios++
-		got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", name+".raw"))))
+		got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", name+".raw"))))
 		left, differ := got.classes(), 0
 		for _, c := range s.Syslog.Connections {
 			if want := class(c); want != "raw" && left[want] > 0 {
@@ -62,7 +64,7 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 	if agree := scenarios - len(silent); scenarios != 50 || agree < 48 {
 		t.Errorf("%d of %d scenarios agree whole, want 48 of 50", agree, scenarios)
 	}
-	got := count(t, replay(t, Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "auth_ok.raw"))))
+	got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "auth_ok.raw"))))
 	if want := [6]int{4, 0, 0, 2, 0, 0}; got.outcomes != want {
 		t.Errorf("auth_ok: %v, want ok 4 and rejected 2", got.outcomes)
 	}

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"cmp"
@@ -7,17 +7,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
 
-func newPipeline(t testing.TB, c Config) *Pipeline {
+func newPipeline(t testing.TB, c pipeline.Config) *pipeline.Pipeline {
 	t.Helper()
 	if c.LogFormat == "" {
 		c.LogFormat = defaultFormat
@@ -29,7 +29,7 @@ func newPipeline(t testing.TB, c Config) *Pipeline {
 	if c.Limits == (rsynclog.Limits{}) {
 		c.Limits = rsynclog.DefaultLimits()
 	}
-	p, err := New(c)
+	p, err := pipeline.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func slabOf(messages ...string) *receiver.Slab {
 }
 
 // gathered maps every series, written as name{label="value",…}, to its value.
-func gathered(t *testing.T, p *Pipeline) map[string]float64 {
+func gathered(t *testing.T, p *pipeline.Pipeline) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(metrics.NewCollector(p.Snapshot, func() metrics.Live { return metrics.Live{} }))
@@ -95,7 +95,7 @@ func checkIdentities(t *testing.T, series map[string]float64) {
 }
 
 func TestEveryMessageIsCountedOnce(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	s := slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n",
@@ -129,7 +129,7 @@ func TestEveryMessageIsCountedOnce(t *testing.T) {
 
 // The client's words are info or warning; the daemon logs its own summaries as info (log.c: log_exit).
 func TestASummaryAtWarningIsTheClients(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := syslogSource()
 	p.Deliver(src, slabOf(
 		"<30>Nov 23 18:40:52 rsyncd[505]: connect from localhost (127.0.0.1)\n",
@@ -144,7 +144,7 @@ func TestASummaryAtWarningIsTheClients(t *testing.T) {
 
 // A forwarder's report of a loss is a metric; the same words under rsyncd's tag are a client's.
 func TestLossesThatAForwarderReports(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<45>Nov 23 18:40:52 vm rsyslogd: imuxsock lost 123 messages from pid 505 due to rate-limiting",
@@ -168,7 +168,7 @@ func TestLossesThatAForwarderReports(t *testing.T) {
 // without a tag: its first word takes the tag's place. By hand: 2 + 1 of nas, 7 of vm. Nothing else
 // counts as such a report, least of all under rsyncd's tag, where it is a client's.
 func TestRepeatsThatASyslogdFolded(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "file", Name: "file", Scope: 1, Dialect: syslog.Lines{}}
 	p.Deliver(src, slabOf(
 		"Nov 23 18:40:52 nas rsyncd[505]: connect from localhost (127.0.0.1)",
@@ -199,13 +199,13 @@ func TestRepeatsThatASyslogdFolded(t *testing.T) {
 }
 
 func TestTryDeliverNeverWaits(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := syslogSource()
-	p.mu.Lock()
+	goOn := p.Stall()
 	if p.TryDeliver(src, slabOf("<30>Nov 23 18:40:52 rsyncd[505]: connect from localhost (127.0.0.1)")) {
 		t.Fatal("delivered through a held lock")
 	}
-	p.mu.Unlock()
+	goOn()
 	if got := gathered(t, p); total(got, "rsyncd_exporter_received_total") != 0 {
 		t.Error("a refused slab was counted")
 	}
@@ -216,7 +216,7 @@ func TestTryDeliverNeverWaits(t *testing.T) {
 
 // Inputs, ticks and scrapes at once; run with -race. Nothing is lost and every scrape's identities hold.
 func TestEverythingAtOnce(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	const senders, slabs, each = 4, 200, 20
 	var senderGroup, scraperGroup sync.WaitGroup
 	for i := range senders {
@@ -255,46 +255,8 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 }
 
-func TestTagsAreGlobsAndSlashesAreOrdinary(t *testing.T) {
-	f := tagFilter{globs: []string{"rsyncd*", "mirror-?"}, seen: map[string]answer{}}
-	for tag, want := range map[string]bool{
-		"rsyncd": true, "rsyncd.alice": true, "rsyncd/m1": true, "mirror-2": true, "mirror-22": false, "sshd": false, "": false,
-	} {
-		if got := f.match([]byte(tag)); got != want {
-			t.Errorf("%q: %v, want %v", tag, got, want)
-		}
-	}
-	for i := range 10 * maxTags {
-		f.match(fmt.Append(nil, i))
-	}
-	if len(f.seen) > maxTags {
-		t.Errorf("%d answers remembered, want at most %d", len(f.seen), maxTags)
-	}
-}
-
-// The sessions' clock goes on when the machine's time is set; only what is shown in seconds of the epoch follows the wall.
-func TestSessionClockDoesNotJump(t *testing.T) {
-	c := clock{start: time.Now().Add(-time.Hour)} // Add moves the monotonic reading too
-	if d := time.Duration(c.now() - c.start.UnixNano()); d < time.Hour || d > time.Hour+time.Minute {
-		t.Errorf("an hour after its start the clock shows %v", d)
-	}
-	wall := c.wall()
-	for _, x := range []struct {
-		waited time.Duration
-		counts bool
-	}{{0, true}, {10 * time.Second, true}, {-time.Hour, false}, {time.Hour, false}} { // the last two: the time was set meanwhile
-		now, at, _ := c.received(wall - int64(x.waited))
-		if late := time.Duration(c.now() - now); (late - x.waited).Abs() < time.Second != x.counts {
-			t.Errorf("received %v ago: the sessions see it %v ago", x.waited, late)
-		}
-		if (at == wall-int64(x.waited)) != x.counts {
-			t.Errorf("received %v ago: shown %v ago", x.waited, time.Duration(wall-at))
-		}
-	}
-}
-
 func TestAllocations(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)",
@@ -309,7 +271,7 @@ func TestAllocations(t *testing.T) {
 // BenchmarkTransfers handles slabs of 64 transfer lines; BenchmarkLineEnds only finds the line ends of the same bytes. Their
 // ratio is what the whole pipeline costs.
 func BenchmarkTransfers(b *testing.B) {
-	p := newPipeline(b, Config{})
+	p := newPipeline(b, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)",

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -29,7 +30,7 @@ func direct(from receiver.Sender, pid int, lines ...string) *receiver.Slab {
 	return s
 }
 
-func wantSeries(t *testing.T, p *Pipeline, when string, want map[string]float64) {
+func wantSeries(t *testing.T, p *pipeline.Pipeline, when string, want map[string]float64) {
 	t.Helper()
 	series := gathered(t, p)
 	checkIdentities(t, series)
@@ -44,7 +45,7 @@ func wantSeries(t *testing.T, p *Pipeline, when string, want map[string]float64)
 // logs only the first counts.
 func TestTheKernelsStartTimesReachTheSessions(t *testing.T) {
 	for started, want := range map[uint64]float64{1000: 1, 2000: 2} {
-		p := newPipeline(t, Config{})
+		p := newPipeline(t, pipeline.Config{})
 		p.Deliver(syslogSource(), direct(receiver.Sender{Started: 1000}, 9, aPush("alice")...))
 		p.Deliver(syslogSource(), direct(receiver.Sender{Started: started}, 9, aPush("bob")...))
 		wantSeries(t, p, fmt.Sprintf("begun at %d", started), map[string]float64{
@@ -57,7 +58,7 @@ func TestTheKernelsStartTimesReachTheSessions(t *testing.T) {
 
 // What the kernel says to be another process' than the sender's counts as implausible only, and makes no series.
 func TestNobodySpeaksForAnotherProcess(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	alices, forged := aPush("alice"), receiver.Sender{Forged: true}
 	p.Deliver(syslogSource(), direct(receiver.Sender{}, 8, alices[:4]...))
 	p.Deliver(syslogSource(), direct(forged, 8, alices[4]))
@@ -70,7 +71,7 @@ func TestNobodySpeaksForAnotherProcess(t *testing.T) {
 		`rsync_messages_total{kind="connect"}`:                      1,
 		`rsync_messages_total{kind="implausible"}`:                  7,
 	})
-	if n := p.sessions.Len(); n != 1 {
+	if n := p.Sessions().Len(); n != 1 {
 		t.Errorf("%d sessions, want alice's", n)
 	}
 }
@@ -80,7 +81,7 @@ func TestNobodySpeaksForAnotherProcess(t *testing.T) {
 // s.
 func TestABacklogsLinesHaveTheirStampsTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipeline(t, Config{})
+		p := newPipeline(t, pipeline.Config{})
 		time.Sleep(time.Hour)
 		src := fileSource()
 		stamp := func(ago time.Duration) string { return time.Now().Add(-ago).Format("2006/01/02 15:04:05 ") }
@@ -110,19 +111,19 @@ func TestABacklogsLinesHaveTheirStampsTimes(t *testing.T) {
 // One tick ends all that is due, and lets the lock go between the portions.
 func TestATickEndsAllThatIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, src := newPipeline(t, Config{}), syslogSource()
+		p, src := newPipeline(t, pipeline.Config{}), syslogSource()
 		src.Live = true
-		const sessions = 5 * portion
+		const sessions = 5 * pipeline.Portion
 		for i := range sessions {
 			p.Deliver(src, direct(receiver.Sender{}, 1000+i, aPush("alice")...))
 		}
 		time.Sleep(3 * time.Second)
-		if more := p.tick(p.clock.now()); !more {
+		if more := p.TickOnce(); !more {
 			t.Errorf("%d sessions ended in one portion", sessions)
 		}
 		p.Tick()
-		if changes, _ := p.sessions.Tick(p.clock.now(), sessions); len(changes) != 0 {
-			t.Errorf("a tick has left %d changes", len(changes))
+		if n := p.End(sessions); n != 0 {
+			t.Errorf("a tick has left %d changes", n)
 		}
 		wantSeries(t, p, "after it", map[string]float64{
 			`rsync_sessions_total{direction="receive",module="data",outcome="ok"}`: sessions,
@@ -137,7 +138,7 @@ func TestATickEndsAllThatIsDue(t *testing.T) {
 func TestStampsOfALiveInputAreNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &receiver.Source{Input: "unixgram", Name: "unixgram", Live: true, Dialect: syslog.Auto{Local: true}}
-		p := newPipeline(t, Config{})
+		p := newPipeline(t, pipeline.Config{})
 		push := aPush("alice")
 		say := func(ago time.Duration, lines ...string) {
 			s := &receiver.Slab{}
@@ -161,7 +162,7 @@ func TestStampsOfALiveInputAreNotBelieved(t *testing.T) {
 // What was logged to a file while nobody ran is read after a restart, and shows which of its sessions are over by then.
 func TestAFilesSessionsEndByItsLinesAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, src := newPipeline(t, Config{}), fileSource()
+		p, src := newPipeline(t, pipeline.Config{}), fileSource()
 		src.Scope = receiver.StdinScope + 1
 		say := func(at time.Time, pid int, lines ...string) {
 			s := &receiver.Slab{Backlog: true}
@@ -174,7 +175,7 @@ func TestAFilesSessionsEndByItsLinesAfterARestart(t *testing.T) {
 		say(begun, 9, aPush("alice")...)
 		_, st := p.Save(nil)
 		time.Sleep(time.Hour)
-		p = again(t, st, Config{})
+		p = again(t, st, pipeline.Config{})
 		name := `rsync_sessions_total{direction="receive",module="data",outcome="ok"}`
 		wantSeries(t, p, "before its file is read", map[string]float64{name: 0})
 		say(begun.Add(30*time.Minute), 10, "connect from client (192.0.2.1)")

@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
@@ -35,7 +36,7 @@ func of(raws ...string) (list []coming) {
 // Each case has messages that are like one before but for a detail that makes them another's, or nobody's.
 var shortcutRules = map[string]struct {
 	source   receiver.Source
-	config   Config
+	config   pipeline.Config
 	arrivals []coming
 }{
 	"the stamp goes on": {arrivals: of(vmHeader+vmSend+"a 6", "<30>Nov 23 18:41:07 vm rsyncd[505]: "+vmSend+"b 7")},
@@ -66,14 +67,14 @@ var shortcutRules = map[string]struct {
 		vmHeader+vmSend+"c 8", vmHeader+"connect from localhost (127.0.0.1)", vmHeader+vmSend+"d 9")},
 	"a session that has ended": {arrivals: append(of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7"),
 		coming{pause: 80 * time.Hour}, coming{raw: vmHeader + vmSend + "c 8"})},
-	"a host that was let go of": {config: Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
+	"a host that was let go of": {config: pipeline.Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
 		of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7"), coming{pause: 40 * time.Hour},
 		coming{raw: strings.Replace(vmHeader, "vm", "nas", 1) + vmSend + "a 6"}, coming{raw: vmHeader + vmSend + "c 8"})},
-	"a host beyond the limit": {config: Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
+	"a host beyond the limit": {config: pipeline.Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
 		of("<30>Nov 23 18:40:52 nas rsyncd[505]: "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8"), coming{pause: 40 * time.Hour},
 		coming{raw: vmHeader + vmSend + "c 8"})},
-	"series beyond the limit": {config: Config{MaxSeries: 1, Hosts: nil}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8")},
-	"a module with another log format": {config: Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
+	"series beyond the limit": {config: pipeline.Config{MaxSeries: 1, Hosts: nil}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8")},
+	"a module with another log format": {config: pipeline.Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
 		vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync allowed access on module data from localhost (127.0.0.1)",
 		vmHeader+"rsync on data/ from localhost (127.0.0.1)", vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7")},
 }
@@ -100,7 +101,7 @@ func TestShortcutsKnowTheirLimits(t *testing.T) {
 						if last := i+1 == len(x.arrivals); !last && len(slab.Messages) < size && x.arrivals[i+1].pause == 0 {
 							continue
 						}
-						for _, p := range []*Pipeline{short, full} {
+						for _, p := range []*pipeline.Pipeline{short, full} {
 							p.Tick()
 							p.Deliver(&src, slab)
 						}
@@ -128,21 +129,20 @@ func TestShortcutsAreTaken(t *testing.T) {
 		"a syslog daemons": {"Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Lines{}, Scope: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newPipeline(t, Config{})
+			p := newPipeline(t, pipeline.Config{})
 			x.src.Input, x.src.Name = "udp", "udp"
 			at := func(second int) []byte { return fmt.Appendf(nil, x.header+vmSend+"a 6\n", second) }
 			for second := range 2 {
 				p.Deliver(&x.src, slabOf(string(at(second))))
 			}
-			from := receiver.Sender{Scope: x.src.Scope}
-			h := p.headers.find(&x.src, &from, at(7), &p.message)
-			if h == nil {
+			known, m, front := p.Known(&x.src, at(7), []byte(vmSend+"other 123"))
+			if !known {
 				t.Fatal("the header isn't known")
 			}
-			if p.message.PID != 505 || string(p.message.Text) != vmSend+"a 6" {
-				t.Errorf("it is read as pid %d, text %q", p.message.PID, p.message.Text)
+			if m.PID != 505 || string(m.Text) != vmSend+"a 6" {
+				t.Errorf("it is read as pid %d, text %q", m.PID, m.Text)
 			}
-			if p.sessions.Front(h.origin, 505, []byte(vmSend+"other 123")) == nil {
+			if !front {
 				t.Error("the transfer line's begin isn't known")
 			}
 		})

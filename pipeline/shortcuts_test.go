@@ -1,4 +1,4 @@
-package pipeline
+package pipeline_test
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
@@ -200,7 +201,7 @@ func (h *twoLives) pass() {
 func (h *twoLives) play(t *testing.T) {
 	limits := rsynclog.DefaultLimits()
 	limits.Sessions, limits.Origins = pickOf(h, limits.Sessions, 2, 5), pickOf(h, limits.Origins, 3)
-	c := Config{
+	c := pipeline.Config{
 		LogFormat: pickOf(h, defaultFormat, defaultFormat, defaultFormat, "%o %f %l"), Limits: limits, MaxSeries: pickOf(h, 10_000, 10_000, 60, 250),
 		ModuleFormats: map[string]string{"loose": "%f %l"}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
 	}
@@ -232,11 +233,11 @@ func (h *twoLives) play(t *testing.T) {
 }
 
 // sameBooks compares all that two pipelines know and would save, in the order of the lists of sessions.
-func sameBooks(t *testing.T, got, want *Pipeline) {
+func sameBooks(t *testing.T, got, want *pipeline.Pipeline) {
 	t.Helper()
 	_, a := got.Save(nil)
 	_, b := want.Save(nil)
-	for _, c := range []*Checkpoint{a, b} {
+	for _, c := range []*pipeline.Checkpoint{a, b} {
 		sortBooks(c.Books)
 		slices.SortFunc(c.Sessions.Talkers, func(a, b rsynclog.TalkerRecord) int {
 			return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.First, b.First))

@@ -1,6 +1,6 @@
 //go:build linux
 
-package pipeline
+package pipeline_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/datagram"
 	"rsyncd_exporter/receiver/syslog"
@@ -20,7 +21,7 @@ import (
 // until well after the pending ring is full, as fast as before. Afterwards the exporter shows what it dropped.
 func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 	const files, stalledPulls = 3000, 5 // 15,000 messages; the ring holds 8,192
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	socket := filepath.Join(testenv.Dir(t), "log")
 	src := receiver.Source{Input: "unixgram", Name: "unixgram " + socket, Dialect: syslog.Auto{Local: true}}
 	u, err := datagram.ListenUnixgram(socket, src, p, datagram.UnixgramOptions{})
@@ -47,12 +48,12 @@ func TestAStalledPipelineDoesNotHoldRsyncdUp(t *testing.T) {
 	}
 	free := pull(0)
 
-	p.mu.Lock() // until the clients are done, which they would never be if the daemon waited: a client gives up after a minute
+	goOn := p.Stall() // until the clients are done, which they would never be if the daemon waited: a client gives up after a minute
 	var stalled time.Duration
 	for i := range stalledPulls {
 		stalled = max(stalled, pull(i+1))
 	}
-	p.mu.Unlock()
+	goOn()
 	t.Logf("a pull of %d files: %v with a free pipeline, at most %v with a stalled one", files, free, stalled)
 
 	sent := 1.0 + (1+stalledPulls)*(files+2+5) // the daemon's start; connect, allowed, start, file list and summary of each pull

@@ -1,10 +1,11 @@
-package pipeline
+package pipeline_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
@@ -68,19 +69,19 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 			times(300, goodLine), times(50, otherLine)), none, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := newPipeline(t, Config{})
+			p := newPipeline(t, pipeline.Config{})
 			src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 			var got []string
 			for _, m := range c.messages {
 				p.Deliver(src, slabOf(m))
 			}
-			var u Understanding
+			var u pipeline.Understanding
 			for range 2 { // the second time it is known
 				if len(got) > 0 {
 					p.Deliver(src, slabOf(c.messages...))
 				}
 				for _, u = range p.Misunderstood() {
-					if why, bad := u.Judge(Enough); bad {
+					if why, bad := u.Judge(pipeline.Enough); bad {
 						got = append(got, why.String())
 						if !strings.HasPrefix(u.Samples[why], strings.SplitN(c.sample, "%d", 2)[0]) ||
 							u.Source != "udp x" {
@@ -98,11 +99,11 @@ func TestWhatIsNotUnderstood(t *testing.T) {
 
 // Where only other programs log, nothing is wrong, perhaps: it is told apart, once, and what comes later is judged.
 func TestOtherProgramsOnly(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "unixgram", Name: "unixgram x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(join(times(100, sshdLine), times(1, cronLine))...))
 	list := p.Misunderstood()
-	if len(list) != 1 || !list[0].OnlyOthers(Enough) || list[0].Tag != "sshd" {
+	if len(list) != 1 || !list[0].OnlyOthers(pipeline.Enough) || list[0].Tag != "sshd" {
 		t.Fatalf("%+v, want one source with sshd's messages only", list)
 	}
 	p.Deliver(src, slabOf(times(100, sshdLine)...))
@@ -117,7 +118,7 @@ func TestOtherProgramsOnly(t *testing.T) {
 
 // What is well again when somebody looks is no trouble, and may be one later.
 func TestATroubleThatIsOver(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(times(100, "nonsense")...))
 	p.Deliver(src, slabOf(times(500, goodLine)...))
@@ -132,7 +133,7 @@ func TestATroubleThatIsOver(t *testing.T) {
 
 // What readers throw away counts, and a line that could not be kept has no sample.
 func TestWhatReadersDiscard(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	slab := slabOf()
 	slab.Discarded[receiver.NotAllowed] = 200
@@ -141,46 +142,46 @@ func TestWhatReadersDiscard(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("%+v", list)
 	}
-	if why, bad := list[0].Judge(Enough); !bad || why.String() != "not_allowed" || list[0].Samples[why] != "" {
+	if why, bad := list[0].Judge(pipeline.Enough); !bad || why.String() != "not_allowed" || list[0].Samples[why] != "" {
 		t.Errorf("%v, sample %q; want not_allowed", why, list[0].Samples[why])
 	}
 }
 
 // A pattern may name any number of files, and a line may be of any length.
 func TestSourcesAndSamplesAreBounded(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	long := "<30>Nov 23 18:40:52 h " + strings.Repeat("t", 5000) + "[1]: x"
 	for i := range 1000 {
 		src := &receiver.Source{Input: "file", Name: fmt.Sprint("file ", i), Scope: uint32(i + 1),
 			Dialect: syslog.Lines{}}
 		p.Deliver(src, slabOf(join(times(100, strings.Repeat("x", 5000)), []string{long[4:]})...))
 	}
-	if list := p.Misunderstood(); len(list) != maxTallied+1 {
-		t.Errorf("%d sources are told of, want %d", len(list), maxTallied+1)
+	if list := p.Misunderstood(); len(list) != pipeline.MaxTallied+1 {
+		t.Errorf("%d sources are told of, want %d", len(list), pipeline.MaxTallied+1)
 	}
-	for _, tl := range p.tallies.bySource {
+	for _, tl := range p.Tallies() {
 		for why, s := range tl.Samples {
-			if len(s) > MaxSample {
-				t.Errorf("%v: a sample of %d bytes", Trouble(why), len(s))
+			if len(s) > pipeline.MaxSample {
+				t.Errorf("%v: a sample of %d bytes", pipeline.Trouble(why), len(s))
 			}
 		}
-		if len(tl.Tag) > maxTagLen {
+		if len(tl.Tag) > pipeline.MaxTagLen {
 			t.Errorf("a tag of %d bytes", len(tl.Tag))
 		}
 	}
-	if n := len(p.tallies.bySource); n != maxTallied {
+	if n := len(p.Tallies()); n != pipeline.MaxTallied {
 		t.Errorf("%d tallies", n)
 	}
 }
 
 // The kinds of what is understood add up.
 func TestUnderstandingByKind(t *testing.T) {
-	p := newPipeline(t, Config{})
+	p := newPipeline(t, pipeline.Config{})
 	src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 	p.Deliver(src, slabOf(join(times(3, goodLine), times(2, sshdLine), times(1, odderLine), []string{""})...))
 	u := p.Understanding("udp x")
-	if u.Received != 7 || u.Understood != 3 || u.Kinds[rsynclog.Connect] != 3 || u.Troubles[OtherProgram] != 2 ||
-		u.Troubles[Unrecognised] != 1 ||
+	if u.Received != 7 || u.Understood != 3 || u.Kinds[rsynclog.Connect] != 3 || u.Troubles[pipeline.OtherProgram] != 2 ||
+		u.Troubles[pipeline.Unrecognised] != 1 ||
 		u.Troubles[receiver.Empty] != 1 {
 		t.Errorf("%+v", u)
 	}
@@ -192,7 +193,7 @@ func TestUnderstandingByKind(t *testing.T) {
 // Neither good messages nor bad ones cost an allocation, once a sample is kept.
 func TestUnderstandingAllocatesNothing(t *testing.T) {
 	for _, message := range []string{sshdLine, odderLine, "nonsense", otherLine, startLine} {
-		p := newPipeline(t, Config{})
+		p := newPipeline(t, pipeline.Config{})
 		src := &receiver.Source{Input: "udp", Name: "udp x", Dialect: syslog.Auto{}}
 		slab := slabOf(times(10, message)...)
 		for range 20 {

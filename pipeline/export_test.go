@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"time"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// Bounds that promises name.
+const (
+	MaxDelivered = maxDelivered
+	MaxTagLen    = maxTagLen
+	MaxTallied   = maxTallied
+	Portion      = portion
+)
+
+// Stall holds the lock until the function that it returns is called.
+func (p *Pipeline) Stall() (goOn func()) {
+	p.mu.Lock()
+	return p.mu.Unlock
+}
+
+// OnUnlock has f called each time that the lock comes free.
+func (p *Pipeline) OnUnlock(f func()) { p.mu.freed = f }
+
+// Sessions are those that run.
+func (p *Pipeline) Sessions() *rsynclog.Sessions { return p.sessions }
+
+// TickOnce ends one portion of sessions, and says whether there may be more.
+func (p *Pipeline) TickOnce() bool { return p.tick(p.clock.now()) }
+
+// End ends some of the sessions whose time has come, and says how many changes that made.
+func (p *Pipeline) End(most int) int {
+	changes, _ := p.sessions.Tick(p.clock.now(), most)
+	return len(changes)
+}
+
+// EndAll ends the sessions that are over after a time in which nothing is heard.
+func (p *Pipeline) EndAll(after time.Duration) {
+	later := p.clock.now() + int64(after)
+	for more := true; more; {
+		var changes []rsynclog.Change
+		changes, more = p.sessions.Tick(later, portion)
+		p.store.Apply(changes, later, p.clock.wall()+int64(after))
+	}
+}
+
+// CopyLocked does what a save does under the lock.
+func (p *Pipeline) CopyLocked(room []rsynclog.SessionRecord) {
+	p.tick(p.clock.now())
+	p.store.Snapshot(p.sessions, p.clock.behind())
+	p.sessions.Record(p.clock.now(), room)
+}
+
+// Tallies are what is known of the sources that aren't understood.
+func (p *Pipeline) Tallies() map[string]*tally { return p.tallies.bySource }
+
+// Known reads a message by a header that is known, and returns whether there is one, what was read,
+// and whether the session of a line with this begin is known too.
+func (p *Pipeline) Known(src *receiver.Source, message, line []byte) (known bool, m receiver.Message, front bool) {
+	from := receiver.Sender{Scope: src.Scope}
+	h := p.headers.find(src, &from, message, &p.message)
+	if h == nil {
+		return false, m, false
+	}
+	return true, p.message, p.sessions.Front(h.origin, p.message.PID, line) != nil
+}
