@@ -1,8 +1,10 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // before32 is a pull from a daemon before 3.2: its request names one module, and its transfer line another.
@@ -19,9 +21,9 @@ func before32(pid int, request, logged string) string {
 // named is what is executed and ended, by module, and whether it proves a backup.
 func named(t *testing.T, script string, modules ...string) (executed, ended, doubtful string) {
 	t.Helper()
-	b := newTable(t, DefaultLimits(), modules...)
+	b := newTable(t, rsynclog.DefaultLimits(), modules...)
 	b.say(script)
-	if s := b.sessions.session(b.host, 7); s != nil {
+	if s := b.sessions.Session(b.host, 7); s != nil {
 		executed, doubtful = s.Module, fmt.Sprint(s.Doubtful())
 	}
 	b.say("+2s")
@@ -57,7 +59,7 @@ func TestWhichModuleBefore32(t *testing.T) {
 
 // Where nothing was transferred only the request says what module it was. It counts when the session is over.
 func TestARequestNamesTheModuleAtTheEnd(t *testing.T) {
-	b := newTable(t, DefaultLimits(), "backup")
+	b := newTable(t, rsynclog.DefaultLimits(), "backup")
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync to backup/ from alice@localhost (127.0.0.1)

@@ -1,51 +1,53 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // An operation between texts, each of which may hold what looks like it, is read where the line can
 // be read in one way only.
 func TestAnOperationBetweenTexts(t *testing.T) {
-	sr, rd := setOf(OpSend, OpRecv), setOf(OpRecv, OpDel)
+	sr, rd := rsynclog.SetOf(rsynclog.OpSend, rsynclog.OpRecv), rsynclog.SetOf(rsynclog.OpRecv, rsynclog.OpDel)
 	for _, c := range []struct {
 		format, text string
-		op           Op
-		ops          OpSet
+		op           rsynclog.Op
+		ops          rsynclog.OpSet
 	}{
-		{"%f %o %n", "a.txt send a.txt", OpSend, 0},
-		{"%f %o %n", "a recv b recv a recv b", OpRecv, 0},
-		{"%f %o %n", "x del. y recv x del. y", OpUnknown, rd},
-		{"%f %o %n", "send send send", OpSend, 0}, // one of the three only has names on both sides
-		{"%f %o %n", "recv send recv", OpSend, 0},
-		{"%f %o %n", " recv x send y", OpSend, 0}, // a file has a name
-		{"%f %o %n", "y send x recv ", OpSend, 0},
-		{"%f %o %n", "y send x recv  ", OpUnknown, sr},
-		{"%m %o %f %l", "data recv a 7", OpRecv, 0},
-		{"%m %o %f %l", "data recv x del. y 7", OpUnknown, rd},
-		{"%f %o %m", "a recv b send data", OpUnknown, sr},
-		{"%f %o %m", "a recv data", OpRecv, 0},
-		{"%f|%o|%n|%o|%f", "a|recv|b|recv|c", OpRecv, 0},
-		{"%f|%o|%n|%o|%f", "a|recv|b|recv|c|del.|d", OpRecv, 0}, // a|recv|b is a name, or c|del.|d
-		{"%f %i %n", "a <f+++++++++ a", OpSend, 0},
-		{"%f %i %n", "a cd+++++++++ a", NoOp, 0},
-		{"%f %i %n", "a cd+++++++++ a <f+++++++++ b", OpUnknown, setOf(NoOp, OpSend)},
-		{"%f %o %l", "x recv y del. 7", OpDel, 0}, // read from the end
-		{"%n %o", "x recv send", OpSend, 0},
-		{"%f %l%n %o %f", "x 678 send y", OpSend, 0}, // a number that runs into a name
-		{"%f %o %n%l %f", "x send 786 y", OpSend, 0},
-		{"%f %o %l%n", "x send 67", OpSend, 0},
+		{"%f %o %n", "a.txt send a.txt", rsynclog.OpSend, 0},
+		{"%f %o %n", "a recv b recv a recv b", rsynclog.OpRecv, 0},
+		{"%f %o %n", "x del. y recv x del. y", rsynclog.OpUnknown, rd},
+		{"%f %o %n", "send send send", rsynclog.OpSend, 0}, // one of the three only has names on both sides
+		{"%f %o %n", "recv send recv", rsynclog.OpSend, 0},
+		{"%f %o %n", " recv x send y", rsynclog.OpSend, 0}, // a file has a name
+		{"%f %o %n", "y send x recv ", rsynclog.OpSend, 0},
+		{"%f %o %n", "y send x recv  ", rsynclog.OpUnknown, sr},
+		{"%m %o %f %l", "data recv a 7", rsynclog.OpRecv, 0},
+		{"%m %o %f %l", "data recv x del. y 7", rsynclog.OpUnknown, rd},
+		{"%f %o %m", "a recv b send data", rsynclog.OpUnknown, sr},
+		{"%f %o %m", "a recv data", rsynclog.OpRecv, 0},
+		{"%f|%o|%n|%o|%f", "a|recv|b|recv|c", rsynclog.OpRecv, 0},
+		{"%f|%o|%n|%o|%f", "a|recv|b|recv|c|del.|d", rsynclog.OpRecv, 0}, // a|recv|b is a name, or c|del.|d
+		{"%f %i %n", "a <f+++++++++ a", rsynclog.OpSend, 0},
+		{"%f %i %n", "a cd+++++++++ a", rsynclog.NoOp, 0},
+		{"%f %i %n", "a cd+++++++++ a <f+++++++++ b", rsynclog.OpUnknown, rsynclog.SetOf(rsynclog.NoOp, rsynclog.OpSend)},
+		{"%f %o %l", "x recv y del. 7", rsynclog.OpDel, 0}, // read from the end
+		{"%n %o", "x recv send", rsynclog.OpSend, 0},
+		{"%f %l%n %o %f", "x 678 send y", rsynclog.OpSend, 0}, // a number that runs into a name
+		{"%f %o %n%l %f", "x send 786 y", rsynclog.OpSend, 0},
+		{"%f %o %l%n", "x send 67", rsynclog.OpSend, 0},
 	} {
 		ev := parseWith(t, c.format, c.text)
-		if ev.Kind != Transfer || ev.OpUnnamed || ev.Op != c.op || ev.Ops != c.ops {
+		if ev.Kind != rsynclog.Transfer || ev.OpUnnamed || ev.Op != c.op || ev.Ops != c.ops {
 			t.Errorf("%q, %q: %s", c.format, c.text, show(ev))
 		}
 	}
 	for format, text := range map[string]string{"%f %o %n": "send x", "%n %o %f": "x recv ", "%f %o %m %n": " send data x"} {
-		if ev := parseWith(t, format, text); ev.Kind != Unrecognised {
+		if ev := parseWith(t, format, text); ev.Kind != rsynclog.Unrecognised {
 			t.Errorf("%q, %q: %s", format, text, show(ev))
 		}
 	}
@@ -54,13 +56,13 @@ func TestAnOperationBetweenTexts(t *testing.T) {
 // A line that is cut before its operation may say anything.
 func TestAnOperationThatWasCutOff(t *testing.T) {
 	long := strings.Repeat("x", 2100)
-	for format, want := range map[string]OpSet{
-		"%h [%a] %f %o %l": setOf(OpSend, OpRecv, OpDel),
-		"%h [%a] %f %i":    setOf(NoOp, OpSend, OpRecv, OpDel),
+	for format, want := range map[string]rsynclog.OpSet{
+		"%h [%a] %f %o %l": rsynclog.SetOf(rsynclog.OpSend, rsynclog.OpRecv, rsynclog.OpDel),
+		"%h [%a] %f %i":    rsynclog.SetOf(rsynclog.NoOp, rsynclog.OpSend, rsynclog.OpRecv, rsynclog.OpDel),
 		"%h [%a] %f":       0,
 	} {
 		ev := parseWith(t, format, "localhost [::1] "+long)
-		if ev.Kind != Transfer || ev.Ops != want || ev.OpUnnamed != (want == 0) || (ev.Op == OpUnknown) != (want != 0) {
+		if ev.Kind != rsynclog.Transfer || ev.Ops != want || ev.OpUnnamed != (want == 0) || (ev.Op == rsynclog.OpUnknown) != (want != 0) {
 			t.Errorf("%q: %s", format, show(ev))
 		}
 	}
@@ -75,8 +77,8 @@ var opPatterns = map[byte]string{
 
 // waysOf returns which operations a line of a format may have in its first %o: those with which the
 // format, as a regular expression, still fits the whole line.
-func waysOf(format, text string) (set OpSet) {
-	for op := OpSend; op <= OpDel; op++ {
+func waysOf(format, text string) (set rsynclog.OpSet) {
+	for op := rsynclog.OpSend; op <= rsynclog.OpDel; op++ {
 		var pattern strings.Builder
 		chosen := false
 		for i := 0; i < len(format); i++ {
@@ -93,7 +95,7 @@ func waysOf(format, text string) (set OpSet) {
 			i++
 		}
 		if regexp.MustCompile(`(?s)\A` + pattern.String() + `\z`).MatchString(text) {
-			set |= setOf(op)
+			set |= rsynclog.SetOf(op)
 		}
 	}
 	return set
@@ -118,8 +120,8 @@ func TestRandomOperations(t *testing.T) {
 			format.WriteByte("ofnofmuLlpatBo"[r.IntN(14)])
 		}
 		f := format.String()
-		p, err := NewParser(f)
-		if err != nil || !strings.Contains(f, "%o") || p.format.readsOp {
+		p, err := rsynclog.NewParser(f)
+		if err != nil || !strings.Contains(f, "%o") || p.ReadsOp() {
 			continue
 		}
 		m := moved{op: pick(r, "send", "recv", "del."), path: word() + pick(r, "", word()), length: r.Uint64N(1000), rest: map[byte]string{
@@ -129,23 +131,23 @@ func TestRandomOperations(t *testing.T) {
 			text = word() + separator + word() + separator + word() + separator + word() // of no file
 		}
 		want, got := waysOf(f, text), parseWith(t, f, text)
-		if own := parseWith(t, "", text); own.Kind != Unrecognised {
+		if own := parseWith(t, "", text); own.Kind != rsynclog.Unrecognised {
 			continue
 		}
 		has := got.Ops
-		if got.Kind == Transfer && got.Op != OpUnknown {
-			has = setOf(got.Op)
+		if got.Kind == rsynclog.Transfer && got.Op != rsynclog.OpUnknown {
+			has = rsynclog.SetOf(got.Op)
 		}
 		// Next to a text a number's or an address' end can't be seen; then a line may seem to have
 		// more ways than it has.
 		exact := separator != "" && !strings.Contains(f, "%a")
-		if exact && has != want || got.Kind == Transfer && (has&want != want || got.OpUnnamed) {
+		if exact && has != want || got.Kind == rsynclog.Transfer && (has&want != want || got.OpUnnamed) {
 			t.Errorf("%q, %q: %03b, want %03b\n%s", f, text, has>>1, want>>1, show(got))
 		}
 		switch {
-		case got.Kind != Transfer:
+		case got.Kind != rsynclog.Transfer:
 			neither++
-		case got.Op == OpUnknown:
+		case got.Op == rsynclog.OpUnknown:
 			unknown++
 		default:
 			certain++

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
@@ -129,7 +131,7 @@ func TestRandomLogFormats(t *testing.T) {
 	for range 20000 {
 		old := r.IntN(4) == 0
 		format := randomFormat(r, old)
-		p, err := NewParser(format)
+		p, err := rsynclog.NewParser(format)
 		if err != nil {
 			if !strings.Contains(err.Error(), ", column ") {
 				t.Errorf("%v names no column", err)
@@ -143,8 +145,8 @@ func TestRandomLogFormats(t *testing.T) {
 			text, m.path = escaped(text), escaped(m.path)
 			escapes++
 		}
-		var ev Event
-		if known.Parse([]byte(text), &ev); ev.Kind != Unrecognised || len(text) >= maxText || text == "" {
+		var ev rsynclog.Event
+		if known.Parse([]byte(text), &ev); ev.Kind != rsynclog.Unrecognised || len(text) >= rsynclog.MaxText || text == "" {
 			continue
 		}
 		if old && strings.Contains(text, m.rest['i']+"  ") {
@@ -190,8 +192,8 @@ func unitsOf(format string, letter byte) bool {
 }
 
 // compare says which value that the matcher gives is wrong.
-func compare(format string, ev Event, m moved, has func(byte) bool) string {
-	if ev.Kind != Transfer {
+func compare(format string, ev rsynclog.Event, m moved, has func(byte) bool) string {
+	if ev.Kind != rsynclog.Transfer {
 		return ""
 	}
 	switch {
@@ -211,25 +213,25 @@ func compare(format string, ev Event, m moved, has func(byte) bool) string {
 		return "the rest doesn't begin with " + m.rest['m']
 	case ev.OpUnnamed && (has('o') || has('i')):
 		return "op isn't looked for"
-	case !ev.OpUnnamed && !(setOf(ev.Op) | ev.Ops).Has(itemised(m, has('i'))) && !(setOf(ev.Op) | ev.Ops).Has(itemised(m, false)):
+	case !ev.OpUnnamed && !(rsynclog.SetOf(ev.Op) | ev.Ops).Has(itemised(m, has('i'))) && !(rsynclog.SetOf(ev.Op) | ev.Ops).Has(itemised(m, false)):
 		return "op isn't " + m.op
 	}
 	return ""
 }
 
 // itemised is what %i, if there is one, and %o say was done with a file.
-func itemised(m moved, hasItem bool) Op {
+func itemised(m moved, hasItem bool) rsynclog.Op {
 	if item := m.rest['i']; hasItem && !slices.Contains([]string{"<f", ">f", "*d"}, item[:2]) {
-		return NoOp
+		return rsynclog.NoOp
 	}
-	return map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]
+	return map[string]rsynclog.Op{"send": rsynclog.OpSend, "recv": rsynclog.OpRecv, "del.": rsynclog.OpDel}[m.op]
 }
 
 // complete says what the matcher should have read and did not.
-func complete(format string, ev Event, m moved, has func(byte) bool) string {
+func complete(format string, ev rsynclog.Event, m moved, has func(byte) bool) string {
 	exact := func(letter string) bool { return has(letter[0]) } // a format with units has a warning
 	switch {
-	case ev.Kind != Transfer:
+	case ev.Kind != rsynclog.Transfer:
 		return "no transfer"
 	case exact("l") && !ev.HasLength:
 		return "no length"

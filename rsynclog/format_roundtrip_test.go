@@ -1,10 +1,12 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // A moved is one file's transfer, to be logged as rsync does.
@@ -135,13 +137,13 @@ func FuzzLogFormat(f *testing.F) {
 	for i, c := range corpusFormats {
 		f.Add(c.format, "a.txt", uint64(i)<<20, uint64(1310256), byte(i))
 	}
-	for _, format := range []string{DefaultLogFormat, "", "%", "%%", "%n%L", "%5%", "%'l", "%''''l", "%-24l|%24b|%l", "%a%h", "%l%b", "%f%l %o",
+	for _, format := range []string{rsynclog.DefaultLogFormat, "", "%", "%%", "%n%L", "%5%", "%'l", "%''''l", "%-24l|%24b|%l", "%a%h", "%l%b", "%f%l %o",
 		"%00000000000000000000000000000l", "%f %l %m", "%o %m: %u/%f %'l,%b", "%i|%-15i|%15i %n", "%'l,%'b", "%t %M %B %G %U %o %n", "%f %l %n %b"} {
 		f.Add(format, "x 99999999", uint64(6), uint64(49), byte(0))
 	}
 	known := mustParser(f, "")
 	f.Fuzz(func(t *testing.T, format, path string, length, wire uint64, op byte) {
-		p, err := NewParser(format)
+		p, err := rsynclog.NewParser(format)
 		if err != nil || format == "" || path == "" {
 			if err != nil && !strings.Contains(err.Error(), "column ") {
 				t.Errorf("%v names no column", err)
@@ -150,18 +152,18 @@ func FuzzLogFormat(f *testing.F) {
 		}
 		m := moved{op: []string{"send", "recv", "del."}[op%3], path: path, length: length % (1<<60 + 1), wire: wire % (1<<60 + 1)}
 		text := render(format, m)
-		var ev Event
-		if known.Parse([]byte(text), &ev); ev.Kind != Unrecognised || len(text) >= maxText {
+		var ev rsynclog.Event
+		if known.Parse([]byte(text), &ev); ev.Kind != rsynclog.Unrecognised || len(text) >= rsynclog.MaxText {
 			return // a line of the daemon's own wins, and a cut one says less
 		}
 		p.Parse([]byte(text), &ev)
-		if ev.Kind != Transfer {
+		if ev.Kind != rsynclog.Transfer {
 			if len(p.Warnings()) == 0 {
 				t.Errorf("%q, %q is %s", format, text, show(ev))
 			}
 			return
 		}
-		ops, done := setOf(ev.Op)|ev.Ops, map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[m.op]
+		ops, done := rsynclog.SetOf(ev.Op)|ev.Ops, map[string]rsynclog.Op{"send": rsynclog.OpSend, "recv": rsynclog.OpRecv, "del.": rsynclog.OpDel}[m.op]
 		if !ops.Has(done) && !ev.OpUnnamed || ev.HasLength && ev.Length != m.length || ev.HasWire && ev.Wire != m.wire {
 			t.Errorf("%q, %q is %s, want %+v", format, text, show(ev), m)
 		}
@@ -188,7 +190,7 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 		strings.Repeat("x", 5000):    `column 4096: longer than rsync accepts`,
 		"%o %h [%a] %m (%u) %f %U%l": `column 25: "%U" and "%l" run into each other`,
 	} {
-		if _, err := NewParser(format); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := rsynclog.NewParser(format); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", format, err, want)
 		}
 	}
@@ -196,7 +198,7 @@ func TestLogFormatsThatCannotBeRead(t *testing.T) {
 
 func TestWarningsNameTheColumn(t *testing.T) {
 	for format, want := range map[string][]string{
-		DefaultLogFormat:             nil,
+		rsynclog.DefaultLogFormat:    nil,
 		"%o %f %l":                   nil,
 		"%i %n%L":                    {"column 6: %L follows %n without anything between them"},
 		"%f %l":                      {"column 1: neither %o nor %i", "column 1: %f begins the line"},
@@ -246,7 +248,7 @@ func TestHostileNamesInOtherFormats(t *testing.T) {
 		for _, name := range names {
 			m := moved{op: "send", path: name, length: 6, wire: 149}
 			ev := parseWith(t, format, render(format, m))
-			if ev.Kind != Transfer || ev.Op != OpSend || ev.Length != 6 || !ev.HasLength || ev.HasWire && ev.Wire != 149 {
+			if ev.Kind != rsynclog.Transfer || ev.Op != rsynclog.OpSend || ev.Length != 6 || !ev.HasLength || ev.HasWire && ev.Wire != 149 {
 				t.Errorf("%q, %q: %s", format, name, show(ev))
 			}
 		}
@@ -254,22 +256,22 @@ func TestHostileNamesInOtherFormats(t *testing.T) {
 }
 
 func TestItemizeTellsFilesFromTheRest(t *testing.T) {
-	for item, want := range map[string]Op{
-		"<f+++++++++": OpSend, ">f.st......": OpRecv, "*deleting  ": OpDel, "cd+++++++++": NoOp, "cL+++++++++": NoOp, "hf         ": NoOp,
-		".f...p.....": NoOp, ".d..t......": NoOp, "cS+++++++++": NoOp, ">f?????????": OpRecv,
-		"<f+++++++": OpSend, "*deleting": OpDel, ".d..t....": NoOp, // 2.6.9
+	for item, want := range map[string]rsynclog.Op{
+		"<f+++++++++": rsynclog.OpSend, ">f.st......": rsynclog.OpRecv, "*deleting  ": rsynclog.OpDel, "cd+++++++++": rsynclog.NoOp, "cL+++++++++": rsynclog.NoOp, "hf         ": rsynclog.NoOp,
+		".f...p.....": rsynclog.NoOp, ".d..t......": rsynclog.NoOp, "cS+++++++++": rsynclog.NoOp, ">f?????????": rsynclog.OpRecv,
+		"<f+++++++": rsynclog.OpSend, "*deleting": rsynclog.OpDel, ".d..t....": rsynclog.NoOp, // 2.6.9
 	} {
 		ev := parseWith(t, "%o %i %n", "send "+item+" x")
-		if ev.Kind != Transfer || ev.Op != want || ev.OpUnnamed || string(ev.Path) != "x" {
+		if ev.Kind != rsynclog.Transfer || ev.Op != want || ev.OpUnnamed || string(ev.Path) != "x" {
 			t.Errorf("%q: %s", item, show(ev))
 		}
 	}
 	for _, item := range []string{"<f++++++++", "<f+++++++++ x", "<x+++++++++", "<f+.+++++++", "deleting  ", "<ft........"} {
-		if ev := parseWith(t, "%o %i", "send "+item); ev.Kind != Unrecognised {
+		if ev := parseWith(t, "%o %i", "send "+item); ev.Kind != rsynclog.Unrecognised {
 			t.Errorf("%q: %s", item, show(ev))
 		}
 	}
-	if ev := parseWith(t, "%f %l", "x 7"); !ev.OpUnnamed || ev.Op != NoOp {
+	if ev := parseWith(t, "%f %l", "x 7"); !ev.OpUnnamed || ev.Op != rsynclog.NoOp {
 		t.Errorf("without %%o and %%i: %s", show(ev))
 	}
 }
@@ -288,7 +290,7 @@ func TestLinesThatAFormatDidNotWrite(t *testing.T) {
 		"%o %f":        "send ",
 		"%o %a %f":     "send host x",
 	} {
-		if ev := parseWith(t, format, text); ev.Kind != Unrecognised {
+		if ev := parseWith(t, format, text); ev.Kind != rsynclog.Unrecognised {
 			t.Errorf("%q, %q: %s", format, text, show(ev))
 		}
 	}
@@ -301,7 +303,7 @@ func TestNumbersWithUnitsAreNoByteCounts(t *testing.T) {
 		for _, number := range []string{"1.23M", "999", "0", "1.00K", "1,23K"} {
 			format := "%o %f %" + quotes + "l|%" + quotes + "b"
 			ev := parseWith(t, format, "send x "+number+"|"+number)
-			if ev.Kind != Transfer || ev.HasLength || ev.HasWire || ev.Length != 0 || ev.Wire != 0 {
+			if ev.Kind != rsynclog.Transfer || ev.HasLength || ev.HasWire || ev.Length != 0 || ev.Wire != 0 {
 				t.Errorf("%s, %q: %s", format, number, show(ev))
 			}
 		}
@@ -319,7 +321,7 @@ func TestAPathIsGivenOnlyWhereItIsAFilesName(t *testing.T) {
 		{"%i %f", ">f.st...... a.txt", "a.txt"},
 		{"%o %h%u|%f", "send |x", ""}, // what stands for a host that can't be told may be empty
 	} {
-		if ev := parseWith(t, c.format, c.text); ev.Kind != Transfer || string(ev.Path) != c.want {
+		if ev := parseWith(t, c.format, c.text); ev.Kind != rsynclog.Transfer || string(ev.Path) != c.want {
 			t.Errorf("%q, %q: %s, want path %q", c.format, c.text, show(ev), c.want)
 		}
 	}
@@ -331,7 +333,7 @@ func TestNothingIsKeptOfAnAttempt(t *testing.T) {
 		"%o %P %''b [%B %f":   "send /srv/my data 7 51.77M [rwxr-xr-x x", // 7 isn't followed by " ["
 		"%o %f [%B] %''b %m|": "send x [rwxr-xr-x] 51.77M 7 data|",
 	} {
-		if ev := parseWith(t, format, text); ev.Kind != Transfer || ev.HasWire || ev.Wire != 0 {
+		if ev := parseWith(t, format, text); ev.Kind != rsynclog.Transfer || ev.HasWire || ev.Wire != 0 {
 			t.Errorf("%q, %q: %s", format, text, show(ev))
 		}
 	}
@@ -356,7 +358,7 @@ func TestOtherVersionsWriteTheSameFormatDifferently(t *testing.T) {
 		{"%o %RSYNC_USER_NAME% %f %l", "send alice x 6", "6"},
 	} {
 		ev := parseWith(t, c.format, c.text)
-		if got := fmt.Sprint(ev.Length); ev.Kind != Transfer && c.want != "" || ev.HasLength != (c.want != "") || ev.HasLength && got != c.want {
+		if got := fmt.Sprint(ev.Length); ev.Kind != rsynclog.Transfer && c.want != "" || ev.HasLength != (c.want != "") || ev.HasLength && got != c.want {
 			t.Errorf("%q, %q: %s, want %s", c.format, c.text, show(ev), c.want)
 		}
 	}
@@ -386,7 +388,7 @@ func TestLiteralsThatRsync35Escapes(t *testing.T) {
 		}
 		for _, text := range []string{raw, line} {
 			ev := parseWith(t, format, text)
-			if ev.Kind != Transfer || ev.Op != OpSend || !ev.HasLength || ev.Length != 6 || ev.Path != nil && string(ev.Path) != "x" {
+			if ev.Kind != rsynclog.Transfer || ev.Op != rsynclog.OpSend || !ev.HasLength || ev.Length != 6 || ev.Path != nil && string(ev.Path) != "x" {
 				t.Errorf("%q, %q: %s", format, text, show(ev))
 			}
 		}
@@ -394,7 +396,7 @@ func TestLiteralsThatRsync35Escapes(t *testing.T) {
 	// A name may hold both forms of a literal.
 	for _, name := range []string{"a→b", `a\xe2\#206\#222b`, "→", `\#222`} {
 		for _, text := range []string{"send→" + name + "→7", escaped("send→" + name + "→7")} {
-			if ev := parseWith(t, "%o→%f→%l", text); ev.Op != OpSend || ev.Length != 7 || len(ev.Path) < len(name) {
+			if ev := parseWith(t, "%o→%f→%l", text); ev.Op != rsynclog.OpSend || ev.Length != 7 || len(ev.Path) < len(name) {
 				t.Errorf("%q: %s", text, show(ev))
 			}
 		}
@@ -403,16 +405,16 @@ func TestLiteralsThatRsync35Escapes(t *testing.T) {
 
 // The compiled matcher and the scanner of the default format are two implementations of one thing.
 func TestCompiledDefaultFormatAgreesWithItsScanner(t *testing.T) {
-	compiled, err := compileFormat(DefaultLogFormat)
+	compiled, scanned, err := rsynclog.DefaultMatchers()
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	for _, form := range []string{"file", "syslog"} {
 		for _, l := range readCorpus(t, form) {
-			var want, got Event
-			ok := parseTransfer([]byte(l.text), &want)
-			if compiled.match([]byte(l.text), &got) != ok || ok && show(got) != strings.Replace(show(want), " Path=", "", 1) {
+			var want, got rsynclog.Event
+			ok := scanned([]byte(l.text), &want)
+			if compiled([]byte(l.text), &got) != ok || ok && show(got) != strings.Replace(show(want), " Path=", "", 1) {
 				t.Errorf("%q:\n got %s\nwant %s", l.text, show(got), show(want))
 			}
 			if ok {

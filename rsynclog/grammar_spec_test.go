@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/rsynclog"
 )
 
 const corpusDir = "../testdata/corpus"
@@ -58,9 +59,9 @@ func readCorpus(t testing.TB, form string) []corpusLine {
 	return out
 }
 
-func mustParser(t testing.TB, format string) *Parser {
+func mustParser(t testing.TB, format string) *rsynclog.Parser {
 	t.Helper()
-	p, err := NewParser(format)
+	p, err := rsynclog.NewParser(format)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func mustParser(t testing.TB, format string) *Parser {
 // one that fits a text gives its kind. They are regular expressions, and share nothing with the
 // engine that reads the table of lines.
 type rule struct {
-	kind Kind
+	kind rsynclog.Kind
 	// pattern is a regular expression for the whole text. Its groups are named after what they hold:
 	// op, host, addr, module, user, request, path, after, version, role; the numbers code, errno,
 	// length, sent, received, total, lost, repeat, which don't fit if they are too large; bare, an
@@ -116,57 +117,57 @@ const (
 
 // firstRules are for the lines of which more than the kind is read, and that begin with words.
 var firstRules = [...]rule{
-	{OtherKnown, `recv mapped \[.*\] .* of size ` + reNumber, whole},
-	{Transfer, reFront + `(?P<after>.+? \(.*?\) .+ (?P<length>` + reNumber + `))`, whole},
-	{Transfer, reFront + `(?P<after>.+)`, maybeCut},
+	{rsynclog.OtherKnown, `recv mapped \[.*\] .* of size ` + reNumber, whole},
+	{rsynclog.Transfer, reFront + `(?P<after>.+? \(.*?\) .+ (?P<length>` + reNumber + `))`, whole},
+	{rsynclog.Transfer, reFront + `(?P<after>.+)`, maybeCut},
 
-	{Summary, `sent (?P<sent>` + reCount + `) bytes  received (?P<received>` + reCount +
+	{rsynclog.Summary, `sent (?P<sent>` + reCount + `) bytes  received (?P<received>` + reCount +
 		`) bytes  total size (?P<total>` + reCount + `)`, anySize},
-	{Summary, `wrote (?P<sent>` + reCount + `) bytes  read (?P<received>` + reCount +
+	{rsynclog.Summary, `wrote (?P<sent>` + reCount + `) bytes  read (?P<received>` + reCount +
 		`) bytes  total size (?P<total>` + reCount + `)`, anySize},
-	{Connect, `connect from ` + reClient, anySize},
-	{Allowed, `rsync allowed access on module (?P<module>.+) from ` + reClient, anySize},
-	{Denied, `rsync denied on module (?P<module>.+) from ` + reClient, anySize},
-	{Start, reStart + ` from (?:(?P<user>[^ ]*)@)?` + reClient, whole},
-	{Start, reStart, cut},
-	{ExitError, `rsync error: ` + reExit, anySize},
-	{ExitWarning, `rsync warning: ` + reExit, anySize},
-	{ModuleList, `module-list request from ` + reClient, anySize},
-	{UnknownModule, `unknown module '(?P<module>.*)' tried from ` + reClient, anySize},
-	{AuthFailed, reAuth + ` for (?P<user>.*): .+)`, whole},
-	{AuthFailed, reAuth + ` for .*)`, cut},
-	{ProxyRejected, `proxy protocol rejected from untrusted peer ` + reClient, anySize},
-	{DaemonStart, `rsyncd version (?P<version>[^ ]+) starting, listening on port [0-9]+`, anySize},
-	{FileList, `(?P<direction>building|receiving) file list`, anySize},
-	{VerifyFailed, `WARNING: ` + reVerify, anySize},
-	{FileError, `ERROR: ` + reVerify, anySize},
-	{NameLookup, reAddr + ` is not a known address for ".*": spoofed address\?`, anySize},
+	{rsynclog.Connect, `connect from ` + reClient, anySize},
+	{rsynclog.Allowed, `rsync allowed access on module (?P<module>.+) from ` + reClient, anySize},
+	{rsynclog.Denied, `rsync denied on module (?P<module>.+) from ` + reClient, anySize},
+	{rsynclog.Start, reStart + ` from (?:(?P<user>[^ ]*)@)?` + reClient, whole},
+	{rsynclog.Start, reStart, cut},
+	{rsynclog.ExitError, `rsync error: ` + reExit, anySize},
+	{rsynclog.ExitWarning, `rsync warning: ` + reExit, anySize},
+	{rsynclog.ModuleList, `module-list request from ` + reClient, anySize},
+	{rsynclog.UnknownModule, `unknown module '(?P<module>.*)' tried from ` + reClient, anySize},
+	{rsynclog.AuthFailed, reAuth + ` for (?P<user>.*): .+)`, whole},
+	{rsynclog.AuthFailed, reAuth + ` for .*)`, cut},
+	{rsynclog.ProxyRejected, `proxy protocol rejected from untrusted peer ` + reClient, anySize},
+	{rsynclog.DaemonStart, `rsyncd version (?P<version>[^ ]+) starting, listening on port [0-9]+`, anySize},
+	{rsynclog.FileList, `(?P<direction>building|receiving) file list`, anySize},
+	{rsynclog.VerifyFailed, `WARNING: ` + reVerify, anySize},
+	{rsynclog.FileError, `ERROR: ` + reVerify, anySize},
+	{rsynclog.NameLookup, reAddr + ` is not a known address for ".*": spoofed address\?`, anySize},
 
-	{LostUpstream, `imuxsock lost (?P<lost>` + reNumber + `) messages from pid .*`, anySize},
-	{LostUpstream, `im.*: (?P<lost>` + reNumber + `) messages lost due to rate-limiting(?: \([^()]*\))?`, anySize},
-	{LostUpstream, `Suppressed (?P<lost>` + reNumber + `) messages from .+`, anySize},
-	{LostUpstream, `(?:last )?message repeated (?P<lost>` + reNumber + `) times`, anySize},
-	{LostUpstream, `(?:last )?message repeated (?P<lost>1) time`, anySize},
-	{LostUpstream, `Last message '.*' repeated (?P<lost>` + reNumber + `) times, suppressed by syslog-ng on [^ ]+`, anySize},
-	{Transfer, `message repeated (?P<repeat>` + reNumber + `) times: \[(?P<inner>.*)\]`, anySize},
+	{rsynclog.LostUpstream, `imuxsock lost (?P<lost>` + reNumber + `) messages from pid .*`, anySize},
+	{rsynclog.LostUpstream, `im.*: (?P<lost>` + reNumber + `) messages lost due to rate-limiting(?: \([^()]*\))?`, anySize},
+	{rsynclog.LostUpstream, `Suppressed (?P<lost>` + reNumber + `) messages from .+`, anySize},
+	{rsynclog.LostUpstream, `(?:last )?message repeated (?P<lost>` + reNumber + `) times`, anySize},
+	{rsynclog.LostUpstream, `(?:last )?message repeated (?P<lost>1) time`, anySize},
+	{rsynclog.LostUpstream, `Last message '.*' repeated (?P<lost>` + reNumber + `) times, suppressed by syslog-ng on [^ ]+`, anySize},
+	{rsynclog.Transfer, `message repeated (?P<repeat>` + reNumber + `) times: \[(?P<inner>.*)\]`, anySize},
 
-	{FileError, `rsync: ` + reRole + `.*`, cut},
+	{rsynclog.FileError, `rsync: ` + reRole + `.*`, cut},
 }
 
 // failureRules come behind those that the table has for "rsync: [ROLE] TEXT: STRERROR (ERRNO)".
 var failureRules = [...]rule{
-	{FileError, `rsync: ` + reRole + `[^"]*"(?P<path>[^"]*)"[^"]*: [^"]+` + reErrno, whole},
-	{FileError, `rsync: ` + reRole + `.+: .+` + reErrno, whole},
+	{rsynclog.FileError, `rsync: ` + reRole + `[^"]*"(?P<path>[^"]*)"[^"]*: [^"]+` + reErrno, whole},
+	{rsynclog.FileError, `rsync: ` + reRole + `.+: .+` + reErrno, whole},
 }
 
 // lastRules are for lines with an address alone.
 var lastRules = [...]rule{
-	{Connect, `connect from ` + reBare, short},
-	{ModuleList, `module-list request from ` + reBare, short},
-	{Allowed, `rsync allowed access on module (?P<module>.+) from ` + reBare, short},
-	{Denied, `rsync denied on module (?P<module>.+) from ` + reBare, short},
-	{UnknownModule, `unknown module '(?P<module>.*)' tried from ` + reBare, short},
-	{Start, reStart + ` from (?:(?P<user>[^ ]*)@)?` + reBare, short},
+	{rsynclog.Connect, `connect from ` + reBare, short},
+	{rsynclog.ModuleList, `module-list request from ` + reBare, short},
+	{rsynclog.Allowed, `rsync allowed access on module (?P<module>.+) from ` + reBare, short},
+	{rsynclog.Denied, `rsync denied on module (?P<module>.+) from ` + reBare, short},
+	{rsynclog.UnknownModule, `unknown module '(?P<module>.*)' tried from ` + reBare, short},
+	{rsynclog.Start, reStart + ` from (?:(?P<user>[^ ]*)@)?` + reBare, short},
 }
 
 // textVerbs are the verbs that a rule of the table may have for its rule to be made from it. Lines
@@ -174,26 +175,26 @@ var lastRules = [...]rule{
 var textVerbs = map[string]string{"any": `.*`, "some": `.+`, "digits": `[0-9]+`, "errno": `[0-9]{1,4}`}
 
 // tableRules makes rules of those rows of a rank that have nothing but text in them.
-func tableRules(r rank, failures bool) (all []rule) {
-	for _, row := range rows[r] {
-		template, isFailure := strings.CutPrefix(row.template, "rsync: [{role}] ")
+func tableRules(r int, failures bool) (all []rule) {
+	for _, row := range rsynclog.Rows(r) {
+		template, isFailure := strings.CutPrefix(row.Template, "rsync: [{role}] ")
 		if isFailure != failures {
 			continue
 		}
 		template, isProcess := strings.CutPrefix(template, "[{role}] ")
-		for _, words := range alternatives(strings.ReplaceAll(template, "{error}", ": {some} ({errno})")) {
+		for _, words := range rsynclog.Alternatives(strings.ReplaceAll(template, "{error}", ": {some} ({errno})")) {
 			pattern, ok := ruleOf(words)
 			switch {
-			case !ok || row.kind == FileList || row.kind == LostUpstream:
+			case !ok || row.Kind == rsynclog.FileList || row.Kind == rsynclog.LostUpstream:
 				continue
 			case isFailure:
 				pattern = `rsync: ` + reRole + pattern
-			case isProcess && (row.kind == FileError || row.kind == Timeout):
+			case isProcess && (row.Kind == rsynclog.FileError || row.Kind == rsynclog.Timeout):
 				pattern = strings.Replace(reWho, "?:", "?P<role>", 1) + pattern
 			case isProcess:
 				pattern = reWho + pattern
 			}
-			all = append(all, rule{row.kind, pattern, anySize})
+			all = append(all, rule{row.Kind, pattern, anySize})
 		}
 	}
 	return all
@@ -223,8 +224,8 @@ type oracle struct {
 
 func newOracle(t testing.TB) *oracle {
 	t.Helper()
-	o := &oracle{rules: slices.Concat(firstRules[:], tableRules(ownLine, true), failureRules[:], tableRules(ownLine, false),
-		tableRules(debugLine, false), tableRules(namedLine, false), lastRules[:])}
+	o := &oracle{rules: slices.Concat(firstRules[:], tableRules(rsynclog.OwnLine, true), failureRules[:], tableRules(rsynclog.OwnLine, false),
+		tableRules(rsynclog.DebugLine, false), tableRules(rsynclog.NamedLine, false), lastRules[:])}
 	for _, r := range o.rules {
 		p, err := regexp.Compile(`(?s)\A(?:` + r.pattern + `)\z`)
 		if err != nil {
@@ -245,7 +246,7 @@ func readExamples() []corpus.Example {
 }
 
 // parse returns the event that the rules give and the number of the rule, -1 for none.
-func (o *oracle) parse(text string, nested bool) (Event, int) {
+func (o *oracle) parse(text string, nested bool) (rsynclog.Event, int) {
 	for i, r := range o.rules {
 		if r.size == whole && len(text) >= 2047 || r.size == cut && len(text) < 2047 ||
 			r.size == maybeCut && len(text) < 2045 || r.size == short && len(text) >= 2045 {
@@ -259,13 +260,13 @@ func (o *oracle) parse(text string, nested bool) (Event, int) {
 			return ev, i
 		}
 	}
-	return Event{Repeat: 1}, -1
+	return rsynclog.Event{Repeat: 1}, -1
 }
 
-func (o *oracle) event(r rule, names []string, m []int, text string, nested bool) (Event, bool) {
-	ev := Event{Kind: r.kind, Repeat: 1, Reason: map[Kind]Reason{UnknownModule: ReasonUnknownModule, Denied: ReasonHostsDeny,
-		AuthFailed: ReasonAuth, MaxConnections: ReasonMaxConnections, ReadOnlyModule: ReasonReadOnly, WriteOnlyModule: ReasonWriteOnly,
-		RefusedOption: ReasonRefusedOption, SetupFailed: OtherReason, ExecFailed: OtherReason, ProxyRejected: OtherReason}[r.kind]}
+func (o *oracle) event(r rule, names []string, m []int, text string, nested bool) (rsynclog.Event, bool) {
+	ev := rsynclog.Event{Kind: r.kind, Repeat: 1, Reason: map[rsynclog.Kind]rsynclog.Reason{rsynclog.UnknownModule: rsynclog.ReasonUnknownModule, rsynclog.Denied: rsynclog.ReasonHostsDeny,
+		rsynclog.AuthFailed: rsynclog.ReasonAuth, rsynclog.MaxConnections: rsynclog.ReasonMaxConnections, rsynclog.ReadOnlyModule: rsynclog.ReasonReadOnly, rsynclog.WriteOnlyModule: rsynclog.ReasonWriteOnly,
+		rsynclog.RefusedOption: rsynclog.ReasonRefusedOption, rsynclog.SetupFailed: rsynclog.OtherReason, rsynclog.ExecFailed: rsynclog.OtherReason, rsynclog.ProxyRejected: rsynclog.OtherReason}[r.kind]}
 	numbers := map[string]uint64{}
 	var inner *string
 	for i, name := range names {
@@ -275,9 +276,9 @@ func (o *oracle) event(r rule, names []string, m []int, text string, nested bool
 		value := text[m[2*i]:m[2*i+1]]
 		switch name {
 		case "op":
-			ev.Op = map[string]Op{"send": OpSend, "recv": OpRecv, "del.": OpDel}[value]
+			ev.Op = map[string]rsynclog.Op{"send": rsynclog.OpSend, "recv": rsynclog.OpRecv, "del.": rsynclog.OpDel}[value]
 		case "direction":
-			ev.Direction = map[string]Direction{"on": Send, "building": Send, "to": Receive, "receiving": Receive}[value]
+			ev.Direction = map[string]rsynclog.Direction{"on": rsynclog.Send, "building": rsynclog.Send, "to": rsynclog.Receive, "receiving": rsynclog.Receive}[value]
 		case "host":
 			ev.Host = []byte(value)
 		case "addr":
@@ -318,28 +319,28 @@ func (o *oracle) event(r rule, names []string, m []int, text string, nested bool
 		}
 		return o.repeat(strings.TrimPrefix(*inner, " "), n)
 	}
-	if r.kind == FileError {
+	if r.kind == rsynclog.FileError {
 		ev.Errno = int16(numbers["errno"])
 	}
 	ev.Code, ev.Lost = int16(numbers["code"]), numbers["lost"]
 	ev.Sent, ev.Received, ev.Total = numbers["sent"], numbers["received"], numbers["total"]
-	ev.Length, ev.HasLength = numbers["length"], r.kind == Transfer && r.size == whole
+	ev.Length, ev.HasLength = numbers["length"], r.kind == rsynclog.Transfer && r.size == whole
 	return ev, ev.Lost < 1<<32
 }
 
-func (o *oracle) repeat(inner string, n uint64) (Event, bool) {
+func (o *oracle) repeat(inner string, n uint64) (rsynclog.Event, bool) {
 	ev, rule := o.parse(inner, true)
 	if rule < 0 || max(ev.Length, ev.Lost, ev.Sent, ev.Received, ev.Total) > 1<<60/n {
-		return Event{Repeat: 1}, true
+		return rsynclog.Event{Repeat: 1}, true
 	}
 	ev.Repeat = uint32(n)
 	return ev, true
 }
 
 // agree reports where scanner and rules differ.
-func (o *oracle) agree(t *testing.T, p *Parser, text string) {
+func (o *oracle) agree(t *testing.T, p *rsynclog.Parser, text string) {
 	t.Helper()
-	var got Event
+	var got rsynclog.Event
 	p.Parse([]byte(text), &got)
 	want, rule := o.parse(text, false)
 	if show(got) != show(want) {
@@ -352,7 +353,7 @@ func (o *oracle) agree(t *testing.T, p *Parser, text string) {
 }
 
 // show writes the fields that are set; nil and empty slices differ.
-func show(ev Event) string {
+func show(ev rsynclog.Event) string {
 	var b strings.Builder
 	v := reflect.ValueOf(ev)
 	for i := range v.NumField() {
@@ -383,8 +384,8 @@ func (o *oracle) examplesOf(t *testing.T) map[int][]corpus.Example {
 
 func TestEveryRuleHasAnExampleThatItIsTheFirstToFit(t *testing.T) {
 	o := newOracle(t)
-	p := mustParser(t, DefaultLogFormat)
-	examples, seen := o.examplesOf(t), map[Kind]bool{}
+	p := mustParser(t, rsynclog.DefaultLogFormat)
+	examples, seen := o.examplesOf(t), map[rsynclog.Kind]bool{}
 	for i, r := range o.rules {
 		if len(examples[i]) == 0 {
 			t.Errorf("no example of %s: %s", r.kind, r.pattern)
@@ -394,53 +395,16 @@ func TestEveryRuleHasAnExampleThatItIsTheFirstToFit(t *testing.T) {
 		}
 		seen[r.kind] = true
 	}
-	for k := Connect; k < NumKinds; k++ {
+	for k := rsynclog.Connect; k < rsynclog.NumKinds; k++ {
 		if !seen[k] {
 			t.Errorf("kind %s has no rule", k)
 		}
 	}
 }
 
-// A row that is never the first to fit is in vain, or stands behind one that takes its lines.
-func TestEveryRowHasAnExampleThatItIsTheFirstToFit(t *testing.T) {
-	first := map[*line]bool{}
-	for _, e := range readExamples() {
-		text := []byte(e.Text)
-		lines, pos := ownLines.find(text), 0
-		if strings.HasPrefix(e.Text, "rsync: [") {
-			pos = strings.Index(e.Text, "] ") + 2
-			lines = failureLines.find(text[pos:])
-		} else if strings.HasPrefix(e.Text, "[") {
-			pos = strings.Index(e.Text, "] ") + 2
-			lines = processLines.find(text[pos:])
-		}
-		var ev Event
-		for _, l := range lines {
-			if l.match(text, pos, &ev) {
-				first[l] = true
-				break
-			}
-		}
-	}
-	for _, index := range []*index{ownLines, failureLines, processLines} {
-		all := index.firsts[:]
-		for i := range index.slots {
-			all = append(all, index.slots[i].lines)
-		}
-		for _, lines := range all {
-			for _, l := range lines {
-				if !first[l] {
-					t.Errorf("no example of %s, %q … %q", l.kind, l.front, l.end)
-					first[l] = true
-				}
-			}
-		}
-	}
-}
-
 func TestScannerObeysTheRulesOnTheCorpus(t *testing.T) {
 	o := newOracle(t)
-	p := mustParser(t, DefaultLogFormat)
+	p := mustParser(t, rsynclog.DefaultLogFormat)
 	seen := map[string]bool{}
 	for _, form := range []string{"file", "syslog"} {
 		for _, l := range readCorpus(t, form) {
@@ -466,6 +430,6 @@ func FuzzParse(f *testing.F) {
 		f.Add(e.Text)
 		f.Add("message repeated 3 times: [ " + e.Text + "]")
 	}
-	p := mustParser(f, DefaultLogFormat)
+	p := mustParser(f, rsynclog.DefaultLogFormat)
 	f.Fuzz(func(t *testing.T, text string) { o.agree(t, p, text) })
 }

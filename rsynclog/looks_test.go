@@ -1,6 +1,10 @@
-package rsynclog
+package rsynclog_test
 
-import "testing"
+import (
+	"testing"
+
+	"rsyncd_exporter/rsynclog"
+)
 
 // A line that another log format wrote is told from what isn't a transfer line at all. No format here is that of the
 // parser.
@@ -25,7 +29,7 @@ func TestLooksLikeTransfer(t *testing.T) {
 		{"hello", false},
 		{"", false},
 	} {
-		if got := LooksLikeTransfer([]byte(c.text)); got != c.want {
+		if got := rsynclog.LooksLikeTransfer([]byte(c.text)); got != c.want {
 			t.Errorf("%q: %v, want %v", c.text, got, c.want)
 		}
 	}

@@ -1,9 +1,11 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // The sample log of the program that this one replaces, and anonymised logs, have an address where
@@ -30,7 +32,7 @@ func TestLinesWithAnAddressAlone(t *testing.T) {
 		"unknown module '' tried from ::1":                     "unknown_module unknown_module ::1",
 		"message repeated 2 times: [ connect from 192.0.2.46]": "connect 192.0.2.46 x2",
 	} {
-		ev := parseWith(t, DefaultLogFormat, text)
+		ev := parseWith(t, rsynclog.DefaultLogFormat, text)
 		if got := brief(ev); got != want || (ev.Host == nil) == strings.Contains(text, "localhost") {
 			t.Errorf("%q:\n got %s, host %q\nwant %s", text, got, ev.Host, want)
 		}
@@ -51,7 +53,7 @@ func TestNoAddressAlone(t *testing.T) {
 		"module-list request  from 192.0.2.46", "rsync allowed access on module  from 192.0.2.46", "rsync allowed access on module from 192.0.2.46",
 		"rsync denied on module m from mirror", "unknown module 'x tried from 192.0.2.46", "unknown module ' tried from 192.0.2.46",
 	} {
-		if ev := parseWith(t, DefaultLogFormat, text); show(ev) != " Repeat=1" {
+		if ev := parseWith(t, rsynclog.DefaultLogFormat, text); show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
 		}
 	}
@@ -63,9 +65,9 @@ func TestAnAddressWhereRsyncCutsIsTheClients(t *testing.T) {
 	for size := 2040; size <= 2060; size++ {
 		const front, end = "rsync on ", " from 6.6.6.6"
 		text := front + strings.Repeat("d", size-len(front)-len(end)) + end
-		ev, want := parseWith(t, DefaultLogFormat, text), Unrecognised
+		ev, want := parseWith(t, rsynclog.DefaultLogFormat, text), rsynclog.Unrecognised
 		if size < 2045 || size >= 2047 {
-			want = Start
+			want = rsynclog.Start
 		}
 		if ev.Kind != want || (ev.Addr != nil) != (size < 2045) {
 			t.Errorf("%d bytes: %s with the address %q", size, ev.Kind, ev.Addr)
@@ -78,11 +80,11 @@ func TestALogFormatsLineIsReadBeforeAnAddressAlone(t *testing.T) {
 	for format, text := range map[string]string{
 		"%f from %a": "connect from 192.0.2.46", "%f %h": "rsync on x from 192.0.2.46", "%f": "connect from 192.0.2.46", "connect from %a": "connect from 192.0.2.46",
 	} {
-		if ev := parseWith(t, format, text); ev.Kind != Transfer {
+		if ev := parseWith(t, format, text); ev.Kind != rsynclog.Transfer {
 			t.Errorf("%q, %q: %s", format, text, show(ev))
 		}
 	}
-	if ev := parseWith(t, "%o %f %l", "connect from 192.0.2.46"); ev.Kind != Connect {
+	if ev := parseWith(t, "%o %f %l", "connect from 192.0.2.46"); ev.Kind != rsynclog.Connect {
 		t.Errorf("%s", show(ev))
 	}
 }
@@ -93,9 +95,9 @@ func FuzzAddressAlone(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := isExactAddr([]byte(s))
+		got := rsynclog.IsExactAddr([]byte(s))
 		a, err := netip.ParseAddr(s)
-		want := err == nil && (a.Zone() == "" || isScope([]byte(a.Zone())))
+		want := err == nil && (a.Zone() == "" || rsynclog.IsScope([]byte(a.Zone())))
 		if got != want {
 			t.Errorf("%q: %v, netip says %v", s, got, want)
 		}
@@ -104,11 +106,11 @@ func FuzzAddressAlone(f *testing.F) {
 
 // No line of a real daemon, 2.6.9 to 3.5.0, is read for an address alone, wherever somebody cuts it.
 func TestNoLineOfRsyncsHasAnAddressAlone(t *testing.T) {
-	p, n := mustParser(t, DefaultLogFormat), 0
+	p, n := mustParser(t, rsynclog.DefaultLogFormat), 0
 	for _, form := range []string{"file", "syslog"} {
 		for _, l := range readCorpus(t, form) {
 			for end := range min(len(l.text), 300) {
-				var ev Event
+				var ev rsynclog.Event
 				text := l.text[:end+1]
 				if p.Parse([]byte(text), &ev); ev.Addr != nil && ev.Host == nil {
 					t.Errorf("%s: %q is %s", l.scenario, text, show(ev))

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"encoding/json"
@@ -9,24 +9,26 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // The counts were worked out by reading the scenarios' files line by line. For protocol_garbage: the pids 3886 to 3903 connect, 18 in
 // all; 8 of them are let in; 3 safe_write, 1 safe_read, 1 connection closed and 1 unexpected tag make 6 I/O errors; together 51 lines.
 func TestKindsOfWholeScenarios(t *testing.T) {
-	for scenario, want := range map[string]map[Kind]int{
-		"upload_delete": {DaemonStart: 1, Connect: 1, Allowed: 1, Start: 1, FileList: 1, Transfer: 7, Summary: 2},
-		"auth_fail": {DaemonStart: 1, Connect: 8, Allowed: 8, AuthFailed: 7, SecretsFile: 1, Start: 1, FileList: 1, Transfer: 3,
-			Summary: 2},
-		"max_connections": {DaemonStart: 1, Connect: 4, Allowed: 4, MaxConnections: 2, Start: 2, FileList: 2, Transfer: 2, Summary: 3},
-		"protocol_garbage": {DaemonStart: 1, Connect: 18, Allowed: 8, IOError: 6, ExitError: 9, Start: 3, Summary: 3, RefusedOption: 2,
-			ReadOnlyModule: 1},
+	for scenario, want := range map[string]map[rsynclog.Kind]int{
+		"upload_delete": {rsynclog.DaemonStart: 1, rsynclog.Connect: 1, rsynclog.Allowed: 1, rsynclog.Start: 1, rsynclog.FileList: 1, rsynclog.Transfer: 7, rsynclog.Summary: 2},
+		"auth_fail": {rsynclog.DaemonStart: 1, rsynclog.Connect: 8, rsynclog.Allowed: 8, rsynclog.AuthFailed: 7, rsynclog.SecretsFile: 1, rsynclog.Start: 1, rsynclog.FileList: 1, rsynclog.Transfer: 3,
+			rsynclog.Summary: 2},
+		"max_connections": {rsynclog.DaemonStart: 1, rsynclog.Connect: 4, rsynclog.Allowed: 4, rsynclog.MaxConnections: 2, rsynclog.Start: 2, rsynclog.FileList: 2, rsynclog.Transfer: 2, rsynclog.Summary: 3},
+		"protocol_garbage": {rsynclog.DaemonStart: 1, rsynclog.Connect: 18, rsynclog.Allowed: 8, rsynclog.IOError: 6, rsynclog.ExitError: 9, rsynclog.Start: 3, rsynclog.Summary: 3, rsynclog.RefusedOption: 2,
+			rsynclog.ReadOnlyModule: 1},
 	} {
 		for _, form := range []string{"file", "syslog"} {
-			p, got := mustParser(t, DefaultLogFormat), map[Kind]int{}
+			p, got := mustParser(t, rsynclog.DefaultLogFormat), map[rsynclog.Kind]int{}
 			for _, l := range readCorpus(t, form) {
 				if l.scenario == scenario {
-					var ev Event
+					var ev rsynclog.Event
 					p.Parse([]byte(l.text), &ev)
 					got[ev.Kind]++
 				}
@@ -41,7 +43,7 @@ func TestKindsOfWholeScenarios(t *testing.T) {
 var number = regexp.MustCompile(`[0-9a-f]{32}|\d+`)
 
 // parsersOf returns a parser for each log format in a scenario's rsyncd.conf, the default's first.
-func parsersOf(t *testing.T) func(scenario string) []*Parser {
+func parsersOf(t *testing.T) func(scenario string) []*rsynclog.Parser {
 	t.Helper()
 	b, err := os.ReadFile(corpusDir + "/truth.json")
 	if err != nil {
@@ -53,16 +55,16 @@ func parsersOf(t *testing.T) func(scenario string) []*Parser {
 	if err := json.Unmarshal(b, &truth); err != nil {
 		t.Fatal(err)
 	}
-	known := map[string][]*Parser{}
+	known := map[string][]*rsynclog.Parser{}
 	for scenario, s := range truth {
-		known[scenario] = []*Parser{mustParser(t, DefaultLogFormat)}
+		known[scenario] = []*rsynclog.Parser{mustParser(t, rsynclog.DefaultLogFormat)}
 		for line := range strings.Lines(s.Conf) {
 			if format, ok := strings.CutPrefix(strings.TrimSpace(line), "log format ="); ok {
 				known[scenario] = append(known[scenario], mustParser(t, strings.TrimSpace(format)))
 			}
 		}
 	}
-	return func(scenario string) []*Parser { return known[scenario] }
+	return func(scenario string) []*rsynclog.Parser { return known[scenario] }
 }
 
 // TestWhatIsNotRecognised holds every line of the corpus that is unrecognised in all log formats of its daemon against a list that says
@@ -73,9 +75,9 @@ func TestWhatIsNotRecognised(t *testing.T) {
 		for _, l := range readCorpus(t, form) {
 			recognised := false
 			for _, p := range parsers(l.scenario) {
-				var ev Event
+				var ev rsynclog.Event
 				p.Parse([]byte(l.text), &ev)
-				recognised = recognised || ev.Kind != Unrecognised
+				recognised = recognised || ev.Kind != rsynclog.Unrecognised
 			}
 			if !recognised {
 				got[fmt.Sprintf("%s\t%q", l.scenario, number.ReplaceAllString(l.text, "0"))]++
@@ -153,15 +155,15 @@ func TestEveryTransferOfTheCorpusInItsOwnFormat(t *testing.T) {
 				if l.scenario != c.scenario || !begins.MatchString(l.text) {
 					continue
 				}
-				var ev Event
+				var ev rsynclog.Event
 				p.Parse([]byte(l.text), &ev)
-				if ev.Kind != Transfer {
+				if ev.Kind != rsynclog.Transfer {
 					t.Errorf("%s: %q is %s", c.format, l.text, ev.Kind)
 				}
 				got.lines++
 				got.length += ev.Length
 				got.wire += ev.Wire
-				*map[Op]*int{OpSend: &got.send, OpRecv: &got.recv, OpDel: &got.del, NoOp: &got.neither}[ev.Op]++
+				*map[rsynclog.Op]*int{rsynclog.OpSend: &got.send, rsynclog.OpRecv: &got.recv, rsynclog.OpDel: &got.del, rsynclog.NoOp: &got.neither}[ev.Op]++
 			}
 		}
 		if i < len(want) && got != want[i] {
@@ -180,12 +182,12 @@ func TestDeletionsInAFormatWithoutOp(t *testing.T) {
 		if l.scenario != "upload_format_without_op" {
 			continue
 		}
-		var ev Event
+		var ev rsynclog.Event
 		p.Parse([]byte(l.text), &ev)
-		if ev.Kind == Unrecognised {
+		if ev.Kind == rsynclog.Unrecognised {
 			t.Errorf("%q is not recognised", l.text)
 		}
-		if ev.Op == OpDel {
+		if ev.Op == rsynclog.OpDel {
 			deleted = append(deleted, string(ev.Path))
 		}
 	}

@@ -1,24 +1,26 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // hot are the shapes of a busy server, most frequent first.
 var hot = []struct{ name, format, text string }{
-	{"transfer", DefaultLogFormat, "send mirror7.example.net [203.0.113.7] archive () dists/stable/main/binary-amd64/Packages.gz 11234567"},
-	{"connect", DefaultLogFormat, "connect from mirror7.example.net (203.0.113.7)"},
-	{"allowed", DefaultLogFormat, "rsync allowed access on module archive from mirror7.example.net (203.0.113.7)"},
-	{"start", DefaultLogFormat, "rsync on archive/dists/ from mirror7.example.net (203.0.113.7)"},
-	{"filelist", DefaultLogFormat, "building file list"},
-	{"summary", DefaultLogFormat, "sent 1310256 bytes  received 120 bytes  total size 1309578"},
-	{"error", DefaultLogFormat, "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]"},
-	{"fileerror", DefaultLogFormat, `rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)`},
-	{"unknownmodule", DefaultLogFormat, "unknown module 'nosuch' tried from mirror7.example.net (203.0.113.7)"},
-	{"repeated", DefaultLogFormat, "message repeated 2 times: [ building file list]"},
-	{"freetext", DefaultLogFormat, "module is under maintenance (see http://status.example.test)"},
+	{"transfer", rsynclog.DefaultLogFormat, "send mirror7.example.net [203.0.113.7] archive () dists/stable/main/binary-amd64/Packages.gz 11234567"},
+	{"connect", rsynclog.DefaultLogFormat, "connect from mirror7.example.net (203.0.113.7)"},
+	{"allowed", rsynclog.DefaultLogFormat, "rsync allowed access on module archive from mirror7.example.net (203.0.113.7)"},
+	{"start", rsynclog.DefaultLogFormat, "rsync on archive/dists/ from mirror7.example.net (203.0.113.7)"},
+	{"filelist", rsynclog.DefaultLogFormat, "building file list"},
+	{"summary", rsynclog.DefaultLogFormat, "sent 1310256 bytes  received 120 bytes  total size 1309578"},
+	{"error", rsynclog.DefaultLogFormat, "rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]"},
+	{"fileerror", rsynclog.DefaultLogFormat, `rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)`},
+	{"unknownmodule", rsynclog.DefaultLogFormat, "unknown module 'nosuch' tried from mirror7.example.net (203.0.113.7)"},
+	{"repeated", rsynclog.DefaultLogFormat, "message repeated 2 times: [ building file list]"},
+	{"freetext", rsynclog.DefaultLogFormat, "module is under maintenance (see http://status.example.test)"},
 	{"otherformat", "%o %h [%a] %m (%u) %b/%l %i %f", "send localhost [127.0.0.1] fmt () 5043/5000 <f+++++++++ b.bin"},
 }
 
@@ -32,13 +34,13 @@ func TestParseDoesNotAllocate(t *testing.T) {
 			texts = append(texts, l.text)
 		}
 	}
-	formats := []string{DefaultLogFormat, "%f %o %n", "%m %i%f"}
+	formats := []string{rsynclog.DefaultLogFormat, "%f %o %n", "%m %i%f"}
 	for _, c := range corpusFormats {
 		formats = append(formats, c.format)
 	}
 	for _, format := range formats {
 		p := mustParser(t, format)
-		var ev Event
+		var ev rsynclog.Event
 		for _, text := range texts {
 			b := []byte(text)
 			if n := testing.AllocsPerRun(2, func() { p.Parse(b, &ev) }); n > 0 {
@@ -55,10 +57,10 @@ func TestHostileTextsTakeLinearTime(t *testing.T) {
 		"<f+++++++++ ", " send ", "recv", "%", " ", "a.", "rsync: [a] ", "f:", "deleting "}
 	fronts := []string{"", "auth failed on module x", "rsync: [sender] ", "rsync error: ", "send localhost [::1] ", "unknown module '",
 		"Last message '", "imuxsock: ", "sent ", "message repeated 2 times: [ ", "ERROR: ", "inflate "}
-	formats := []string{DefaultLogFormat, "%o %h [%a] %m (%u) %b/%l %i %f", "%m%i%n%L %b%f %300l", "%f %o %n", "%m%o%f %'l%n"}
-	took := func(p *Parser, text string) time.Duration {
+	formats := []string{rsynclog.DefaultLogFormat, "%o %h [%a] %m (%u) %b/%l %i %f", "%m%i%n%L %b%f %300l", "%f %o %n", "%m%o%f %'l%n"}
+	took := func(p *rsynclog.Parser, text string) time.Duration {
 		b := []byte(text)
-		var ev Event
+		var ev rsynclog.Event
 		start := time.Now()
 		p.Parse(b, &ev)
 		return time.Since(start)
@@ -87,7 +89,7 @@ func BenchmarkParse(b *testing.B) {
 	for _, h := range hot {
 		b.Run(h.name, func(b *testing.B) {
 			p, text := mustParser(b, h.format), []byte(h.text)
-			var ev Event
+			var ev rsynclog.Event
 			b.ReportAllocs()
 			for b.Loop() {
 				p.Parse(text, &ev)

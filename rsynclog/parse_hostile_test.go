@@ -1,14 +1,16 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
-func parseWith(t testing.TB, format, text string) Event {
+func parseWith(t testing.TB, format, text string) rsynclog.Event {
 	t.Helper()
-	var ev Event
+	var ev rsynclog.Event
 	mustParser(t, format).Parse([]byte(text), &ev)
 	return ev
 }
@@ -34,13 +36,13 @@ func TestClientsTextIsReadFromTheSafeSide(t *testing.T) {
 		`auth failed on module priv from localhost (127.0.0.1): missing secret for user "bob"`: "auth_failed auth 127.0.0.1 user=bob module=priv",
 		"message repeated 2 times: [ max connections (1) reached]":                             "max_connections max_connections x2",
 	} {
-		if got := brief(parseWith(t, DefaultLogFormat, text)); got != want {
+		if got := brief(parseWith(t, rsynclog.DefaultLogFormat, text)); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
 	}
 }
 
-func brief(ev Event) string {
+func brief(ev rsynclog.Event) string {
 	s := []string{ev.Kind.String()}
 	for _, word := range []string{ev.Op.String(), ev.Direction.String(), ev.Reason.String(), string(ev.Addr)} {
 		if word != "" {
@@ -96,7 +98,7 @@ func TestNotWhatItLooksLike(t *testing.T) {
 		"last message repeated 4294967296 times", "last message repeated 2 time", "last message repeated 1 time ", "message repeated 1 timex",
 		"message repeated x times", "message repeated 01 times", "message repeated 2 times:", "last last message repeated 2 times",
 	} {
-		if ev := parseWith(t, DefaultLogFormat, text); ev.Kind != Unrecognised || show(ev) != " Repeat=1" {
+		if ev := parseWith(t, rsynclog.DefaultLogFormat, text); ev.Kind != rsynclog.Unrecognised || show(ev) != " Repeat=1" {
 			t.Errorf("%q is %s", text, show(ev))
 		}
 	}
@@ -108,10 +110,10 @@ func TestRepeatedTextsThatRsyslogHasCut(t *testing.T) {
 		inner := " send localhost [127.0.0.1] data () "
 		return "message repeated 2 times: [" + inner + strings.Repeat("x", n-len(inner)-2) + " 6]"
 	}
-	if ev := parseWith(t, DefaultLogFormat, quote(799)); ev.Kind != Transfer || ev.Repeat != 2 || ev.Length != 6 {
+	if ev := parseWith(t, rsynclog.DefaultLogFormat, quote(799)); ev.Kind != rsynclog.Transfer || ev.Repeat != 2 || ev.Length != 6 {
 		t.Errorf("799 bytes: %s", show(ev))
 	}
-	if ev := parseWith(t, DefaultLogFormat, quote(800)); ev.Kind != Unrecognised {
+	if ev := parseWith(t, rsynclog.DefaultLogFormat, quote(800)); ev.Kind != rsynclog.Unrecognised {
 		t.Errorf("800 bytes: %s", show(ev))
 	}
 }
@@ -125,7 +127,7 @@ func TestErrorNumbers(t *testing.T) {
 		`rsync: x: y (12345)`: ` Kind=other_known Repeat=1`,
 		`rsync: x (5)`:        ` Kind=other_known Repeat=1`,
 	} {
-		if got := show(parseWith(t, DefaultLogFormat, text)); got != want {
+		if got := show(parseWith(t, rsynclog.DefaultLogFormat, text)); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
 	}
@@ -133,7 +135,7 @@ func TestErrorNumbers(t *testing.T) {
 
 func TestLinesOfAClientsOwnLogAreNoSummary(t *testing.T) {
 	for _, text := range []string{"sent 1,234 bytes  received 56 bytes  789.00 bytes/sec", "total size is 75,006  speedup is 1.00"} {
-		if ev := parseWith(t, DefaultLogFormat, text); ev.Kind != OtherKnown || ev.Sent != 0 {
+		if ev := parseWith(t, rsynclog.DefaultLogFormat, text); ev.Kind != rsynclog.OtherKnown || ev.Sent != 0 {
 			t.Errorf("%q is %s", text, show(ev))
 		}
 	}
@@ -145,7 +147,7 @@ func TestThousandsSeparatorsOf310(t *testing.T) {
 		"sent 1,310,256 bytes  received 120 bytes  total size 1,309,578", "sent 1.310.256 bytes  received 120 bytes  total size 1.309.578",
 		"wrote 1310256 bytes  read 120 bytes  total size 1309578",
 	} {
-		if ev := parseWith(t, DefaultLogFormat, text); ev.Sent != 1310256 || ev.Received != 120 || ev.Total != 1309578 {
+		if ev := parseWith(t, rsynclog.DefaultLogFormat, text); ev.Sent != 1310256 || ev.Received != 120 || ev.Total != 1309578 {
 			t.Errorf("%q is %s", text, show(ev))
 		}
 	}
@@ -164,7 +166,7 @@ func TestLinesThatRsyncHasCut(t *testing.T) {
 		"rsync on data/x from evil (6.6.6.6)" + strings.Repeat("d/", 990):                        "start send",
 		"auth failed on module priv from localhost (127.0.0.1) for " + strings.Repeat("u", 1970): "auth_failed auth 127.0.0.1 module=priv",
 	} {
-		ev := parseWith(t, DefaultLogFormat, cut(front))
+		ev := parseWith(t, rsynclog.DefaultLogFormat, cut(front))
 		ev.Request = nil
 		if got := brief(ev); got != want {
 			t.Errorf("%.60q…: %s, want %s", front, got, want)
@@ -174,25 +176,25 @@ func TestLinesThatRsyncHasCut(t *testing.T) {
 	if len(whole) != 2046 {
 		t.Fatal(len(whole))
 	}
-	if ev := parseWith(t, DefaultLogFormat, whole); ev.Length != 6 {
+	if ev := parseWith(t, rsynclog.DefaultLogFormat, whole); ev.Length != 6 {
 		t.Errorf("a line of 2046 bytes, the longest that is whole, is %s", show(ev))
 	}
-	if ev := parseWith(t, "%o|%b|%a|%f|%l", "send|49|::1|"+strings.Repeat("7", 2100)); ev.Kind != Transfer || ev.HasLength || ev.Wire != 49 {
+	if ev := parseWith(t, "%o|%b|%a|%f|%l", "send|49|::1|"+strings.Repeat("7", 2100)); ev.Kind != rsynclog.Transfer || ev.HasLength || ev.Wire != 49 {
 		t.Errorf("a cut line of another format is %s", show(ev))
 	}
 }
 
 // counting holds the kinds whose numbers or names become counters.
-var counting = map[Kind]bool{Connect: true, Allowed: true, Start: true, Transfer: true, Summary: true, ExitError: true, ExitWarning: true,
-	ModuleList: true, UnknownModule: true, Denied: true, AuthFailed: true, MaxConnections: true, DaemonStart: true, LostUpstream: true}
+var counting = map[rsynclog.Kind]bool{rsynclog.Connect: true, rsynclog.Allowed: true, rsynclog.Start: true, rsynclog.Transfer: true, rsynclog.Summary: true, rsynclog.ExitError: true, rsynclog.ExitWarning: true,
+	rsynclog.ModuleList: true, rsynclog.UnknownModule: true, rsynclog.Denied: true, rsynclog.AuthFailed: true, rsynclog.MaxConnections: true, rsynclog.DaemonStart: true, rsynclog.LostUpstream: true}
 
 func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 	for _, e := range readExamples() {
 		text := e.Text
-		whole := parseWith(t, DefaultLogFormat, text)
-		p := mustParser(t, DefaultLogFormat)
+		whole := parseWith(t, rsynclog.DefaultLogFormat, text)
+		p := mustParser(t, rsynclog.DefaultLogFormat)
 		for n := range len(text) {
-			var ev Event
+			var ev rsynclog.Event
 			p.Parse([]byte(text[:n]), &ev)
 			if !counting[ev.Kind] {
 				continue
@@ -201,10 +203,10 @@ func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
 			// itself; nothing else may differ, and what is left of it is a beginning of it. An
 			// unknown module's name is the client's and may hold the end of such a line; neither
 			// becomes a number.
-			if ev.Kind == UnknownModule && whole.Kind == UnknownModule {
+			if ev.Kind == rsynclog.UnknownModule && whole.Kind == rsynclog.UnknownModule {
 				continue
 			}
-			if ev.Kind == LostUpstream && whole.Repeat > 1 {
+			if ev.Kind == rsynclog.LostUpstream && whole.Repeat > 1 {
 				continue // without what was repeated it is a syslogd's report, which under rsyncd's tag nobody believes
 			}
 			if ev.Kind != whole.Kind || ev.Code != whole.Code || ev.Sent != whole.Sent || ev.Received != whole.Received || ev.Op != whole.Op ||
@@ -223,10 +225,10 @@ func begins(whole, part uint64) bool {
 }
 
 func TestParseKeepsSeverityAndZeroesTheRest(t *testing.T) {
-	p := mustParser(t, DefaultLogFormat)
-	ev := Event{Severity: 4, Code: 9, Module: []byte("old"), Sent: 7, HasLength: true, Repeat: 3, OpUnnamed: true}
+	p := mustParser(t, rsynclog.DefaultLogFormat)
+	ev := rsynclog.Event{Severity: 4, Code: 9, Module: []byte("old"), Sent: 7, HasLength: true, Repeat: 3, OpUnnamed: true}
 	p.Parse([]byte("connect from localhost (::1)"), &ev)
-	if want := (Event{Kind: Connect, Severity: 4, Repeat: 1, Host: []byte("localhost"), Addr: []byte("::1")}); show(ev) != show(want) {
+	if want := (rsynclog.Event{Kind: rsynclog.Connect, Severity: 4, Repeat: 1, Host: []byte("localhost"), Addr: []byte("::1")}); show(ev) != show(want) {
 		t.Errorf("%s, want %s", show(ev), show(want))
 	}
 }
@@ -235,25 +237,25 @@ func TestParseKeepsSeverityAndZeroesTheRest(t *testing.T) {
 func TestTheDaemonsOwnLinesWinOverALooseFormat(t *testing.T) {
 	for _, c := range []struct {
 		format, text string
-		kind         Kind
+		kind         rsynclog.Kind
 		length       uint64
 	}{
-		{"%f %l", "sent 1 bytes  received 2 bytes  total size 3", Summary, 0},
-		{"%f %l", "sent 1 bytes  received 2 bytes  total size 3 7", Transfer, 7},
-		{"%f %l", "connect from evil (1.2.3.4)", Connect, 0},
-		{"%f %l", "connect from evil (1.2.3.4) 7", Transfer, 7},
-		{"%f %l", "unable to bind any inbound sockets on port 873", ListenerError, 0},
-		{"%f %l", "renaming a to b 7", Transfer, 7}, // a file's name rather than a debug line
-		{"%f (%l)", "rsync: [sender] link_stat \"/x\" (in m) failed: Permission denied (13)", FileError, 0},
-		{"%f", "connect from evil (1.2.3.4)", Connect, 0},
-		{"%f", "renaming a to b", OtherKnown, 0},
-		{"%f", "any text", Transfer, 0},
-		{"", "any text", Unrecognised, 0},
-		{"", "deleting x", Transfer, 0},
-		{"%f %l", "deleting x 7", Transfer, 0},
-		{DefaultLogFormat, "deleting x", OtherKnown, 0},
-		{DefaultLogFormat, "recv mapped [::1] data () x of size 7", OtherKnown, 0},
-		{DefaultLogFormat, "send mapped [::1] data () x of size 7", Transfer, 7},
+		{"%f %l", "sent 1 bytes  received 2 bytes  total size 3", rsynclog.Summary, 0},
+		{"%f %l", "sent 1 bytes  received 2 bytes  total size 3 7", rsynclog.Transfer, 7},
+		{"%f %l", "connect from evil (1.2.3.4)", rsynclog.Connect, 0},
+		{"%f %l", "connect from evil (1.2.3.4) 7", rsynclog.Transfer, 7},
+		{"%f %l", "unable to bind any inbound sockets on port 873", rsynclog.ListenerError, 0},
+		{"%f %l", "renaming a to b 7", rsynclog.Transfer, 7}, // a file's name rather than a debug line
+		{"%f (%l)", "rsync: [sender] link_stat \"/x\" (in m) failed: Permission denied (13)", rsynclog.FileError, 0},
+		{"%f", "connect from evil (1.2.3.4)", rsynclog.Connect, 0},
+		{"%f", "renaming a to b", rsynclog.OtherKnown, 0},
+		{"%f", "any text", rsynclog.Transfer, 0},
+		{"", "any text", rsynclog.Unrecognised, 0},
+		{"", "deleting x", rsynclog.Transfer, 0},
+		{"%f %l", "deleting x 7", rsynclog.Transfer, 0},
+		{rsynclog.DefaultLogFormat, "deleting x", rsynclog.OtherKnown, 0},
+		{rsynclog.DefaultLogFormat, "recv mapped [::1] data () x of size 7", rsynclog.OtherKnown, 0},
+		{rsynclog.DefaultLogFormat, "send mapped [::1] data () x of size 7", rsynclog.Transfer, 7},
 	} {
 		if ev := parseWith(t, c.format, c.text); ev.Kind != c.kind || ev.Length != c.length {
 			t.Errorf("%q, %q: %s", c.format, c.text, show(ev))
@@ -263,20 +265,20 @@ func TestTheDaemonsOwnLinesWinOverALooseFormat(t *testing.T) {
 
 // A file's name may hold a line end just where rsync cuts, which is then taken for the line's own.
 func TestTransfersCutAtALineEndInTheName(t *testing.T) {
-	p := mustParser(t, DefaultLogFormat)
+	p := mustParser(t, rsynclog.DefaultLogFormat)
 	const front = "send localhost [127.0.0.1] data () "
 	for _, c := range []struct {
 		size   int
 		end    string
-		kind   Kind
+		kind   rsynclog.Kind
 		length bool
 	}{
-		{2047, "x", Transfer, false}, {2046, "x", Transfer, false}, {2045, "x", Transfer, false}, {2044, "x", Unrecognised, false},
-		{2046, "x 17", Transfer, true}, {2044, "x 17", Transfer, true}, {2047, "x 17", Transfer, false},
+		{2047, "x", rsynclog.Transfer, false}, {2046, "x", rsynclog.Transfer, false}, {2045, "x", rsynclog.Transfer, false}, {2044, "x", rsynclog.Unrecognised, false},
+		{2046, "x 17", rsynclog.Transfer, true}, {2044, "x 17", rsynclog.Transfer, true}, {2047, "x 17", rsynclog.Transfer, false},
 	} {
-		var ev Event
+		var ev rsynclog.Event
 		p.Parse([]byte(front+strings.Repeat("n", c.size-len(front)-len(c.end))+c.end), &ev)
-		if ev.Kind != c.kind || ev.HasLength != c.length || c.length && ev.Length != 17 || c.kind == Transfer && ev.Op != OpSend {
+		if ev.Kind != c.kind || ev.HasLength != c.length || c.length && ev.Length != 17 || c.kind == rsynclog.Transfer && ev.Op != rsynclog.OpSend {
 			t.Errorf("%d bytes that end in %q: %s", c.size, c.end, show(ev))
 		}
 	}

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"maps"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/rsynclog"
 )
 
 // A call is one rprintf, rsyserr or rwrite of rsync's source, as testdata/formats lists them: every one there is, also those that only
@@ -153,10 +154,10 @@ func (c call) instantiate(variant int) string {
 }
 
 // kindsOf returns the kinds that a format has with all its values, in the order of the variants.
-func kindsOf(p *Parser, c call) []Kind {
-	var kinds []Kind
+func kindsOf(p *rsynclog.Parser, c call) []rsynclog.Kind {
+	var kinds []rsynclog.Kind
 	for v := range variants {
-		var ev Event
+		var ev rsynclog.Event
 		p.Parse([]byte(c.instantiate(v)), &ev)
 		if !slices.Contains(kinds, ev.Kind) {
 			kinds = append(kinds, ev.Kind)
@@ -192,7 +193,7 @@ func readGolden(t *testing.T, name string) map[string]string {
 // TestEveryFormatOfRsyncHasItsKind holds what every rprintf and rsyserr of six versions writes against two lists: kinds.golden has the
 // kind of each format, and unrecognised.golden says why the rest can't have one.
 func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
-	p := mustParser(t, DefaultLogFormat)
+	p := mustParser(t, rsynclog.DefaultLogFormat)
 	want, free := readGolden(t, "testdata/formats/kinds.golden"), readGolden(t, "testdata/formats/unrecognised.golden")
 	got := map[string]string{}
 	for _, c := range readFormats(t) {
@@ -207,7 +208,7 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(got)) {
-		if strings.Contains(got[key], Unrecognised.String()) {
+		if strings.Contains(got[key], rsynclog.Unrecognised.String()) {
 			if free[key] == "" {
 				t.Errorf("%s is %s, and nothing says why", key, got[key])
 			}
@@ -221,7 +222,7 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 		}
 	}
 	for key := range free {
-		if !strings.Contains(got[key], Unrecognised.String()) {
+		if !strings.Contains(got[key], rsynclog.Unrecognised.String()) {
 			t.Errorf("%s is %s, not unrecognised", key, got[key])
 		}
 	}
@@ -233,7 +234,7 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 
 // TestVersionsOfTheRules holds the versions that a rule's examples claim against the lists, and the scanner against the rules on all they hold.
 func TestVersionsOfTheRules(t *testing.T) {
-	o, p := newOracle(t), mustParser(t, DefaultLogFormat)
+	o, p := newOracle(t), mustParser(t, rsynclog.DefaultLogFormat)
 	examples := o.examplesOf(t)
 	firstFit, seen := map[string]int{}, map[int]map[string]bool{}
 	for _, c := range readFormats(t) {

@@ -1,9 +1,11 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"regexp"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // inFull gives the lines of a script their other form: rsync's own, with a name.
@@ -31,7 +33,7 @@ func TestAnAddressAloneIsAsGoodAsWithAName(t *testing.T) {
 		sample + "17163 rsync on sources/ from 192.0.2.46\n17163 connect from 10.1.1.1\n": "2 connected, 3 executed, 1 implausible, [ send ok 6092862/55750]",
 	} {
 		for _, form := range []string{script, inFull(script)} {
-			b := newTable(t, DefaultLimits())
+			b := newTable(t, rsynclog.DefaultLimits())
 			b.say(form)
 			got := fmt.Sprintf("%d connected, %d executed, %d implausible, %v", b.book.connected, b.book.executed, b.book.implausible, b.book.ended)
 			b.want(form, got, want)
@@ -48,9 +50,9 @@ func TestAnAddressAloneNamesTheSession(t *testing.T) {
 		"7 connect from 192.0.2.46\n7 rsync on data/ from localhost (::1)":     "192.0.2.46",
 		"7 connect from ::1\n7 connect from ::2\n7 rsync on data/ from ::ffff": "::2",
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(script)
-		b.want(script, b.sessions.session(b.host, 7).Addr, want)
+		b.want(script, b.sessions.Session(b.host, 7).Addr, want)
 	}
 }
 
@@ -68,8 +70,8 @@ func TestAnAddressAloneTakesNobodysSession(t *testing.T) {
 		"0 rsync on data/ from localhost (127.0.0.1)": false,
 		"0 rsync on data/ from 127.0.0.1":             true,
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(waits + start)
-		b.want(start+": the session stays", b.sessions.session(b.host, 7) != nil, stays)
+		b.want(start+": the session stays", b.sessions.Session(b.host, 7) != nil, stays)
 	}
 }

@@ -1,8 +1,10 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"testing"
 	"time"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // fuzzLines are what a process may log, in any order: the daemon's lines, and what a client can write into its log.
@@ -50,29 +52,29 @@ func FuzzSessions(f *testing.F) {
 }
 
 func play(t *testing.T, script []byte) {
-	limits := DefaultLimits()
+	limits := rsynclog.DefaultLimits()
 	limits.Sessions = 3
-	parser, err := NewParser(DefaultLogFormat)
+	parser, err := rsynclog.NewParser(rsynclog.DefaultLogFormat)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newSessions(limits)
-	o := s.origin(0, "vm")
+	o := originOf(s, 0, "vm")
 	now := int64(time.Hour)
 	var lines, connects, connected, starts, executed, summaries, ended uint64
-	add := func(changes []Change) {
+	add := func(changes []rsynclog.Change) {
 		for _, c := range changes {
 			switch c.Kind {
-			case Connected:
+			case rsynclog.Connected:
 				connected += c.N
-			case Executed:
+			case rsynclog.Executed:
 				executed += c.N
-			case Ended:
+			case rsynclog.Ended:
 				ended++
 				if c.Session.HasSummary {
 					summaries++
 				}
-				if c.Session.Sent > maxBytes || c.Session.Received > maxBytes {
+				if c.Session.Sent > rsynclog.MaxBytes || c.Session.Received > rsynclog.MaxBytes {
 					t.Fatalf("a session of %d and %d bytes was believed", c.Session.Sent, c.Session.Received)
 				}
 			}
@@ -81,79 +83,41 @@ func play(t *testing.T, script []byte) {
 	for _, b := range script {
 		if b >= 0xf0 {
 			now += int64(time.Second) << (b & 15)
-			add(s.tickAll(now))
-			checkTable(t, s)
+			add(tickAll(s, now))
+			rsynclog.CheckTable(t, s)
 			continue
 		}
 		line := fuzzLines[int(b&31)%len(fuzzLines)]
 		pid := int32(b>>5) + 1
-		var ev Event
+		var ev rsynclog.Event
 		parser.Parse([]byte(line), &ev)
 		ev.Severity = -1
 		lines++
 		switch ev.Kind {
-		case Connect:
+		case rsynclog.Connect:
 			connects++
-		case Start:
+		case rsynclog.Start:
 			starts++
 		}
-		changes, believed := s.apply(o, pid, now, &ev)
+		changes, believed := applyAt(s, o, pid, now, &ev)
 		if !believed {
 			// sessions of which time has shown that they are over end before the line is looked at
 			for _, c := range changes {
-				if c.Kind != Ended && c.Kind != Exited {
+				if c.Kind != rsynclog.Ended && c.Kind != rsynclog.Exited {
 					t.Fatalf("%q isn't believed, and counts as %d", line, c.Kind)
 				}
 			}
 		}
 		add(changes)
-		checkTable(t, s)
+		rsynclog.CheckTable(t, s)
 	}
-	add(s.tickAll(now + int64(100*24*time.Hour)))
-	add(s.tickAll(now + int64(200*24*time.Hour)))
-	checkTable(t, s)
+	add(tickAll(s, now+int64(100*24*time.Hour)))
+	add(tickAll(s, now+int64(200*24*time.Hour)))
+	rsynclog.CheckTable(t, s)
 	if s.Len() != 0 {
 		t.Fatalf("%d sessions never end", s.Len())
 	}
 	if connected > connects || executed > starts || summaries > lines || ended > lines {
 		t.Fatalf("more than was logged: %d of %d connects, %d of %d starts, %d ends of %d lines", connected, connects, executed, starts, ended, lines)
-	}
-}
-
-// checkTable asserts that lists, map and phases agree, and that no session is due before its origin.
-func checkTable(t *testing.T, s *Sessions) {
-	t.Helper()
-	listed, aged := 0, 0
-	for _, o := range s.origins {
-		for p := range o.lists {
-			for x := o.lists[p].first; x != nil; x = x.next {
-				listed++
-				if x.Phase != phase(p) || x.Origin != o || s.session(o, x.PID) != x {
-					t.Fatalf("pid %d: phase %d in the list of phase %d, or not its pid's session", x.PID, x.Phase, p)
-				}
-				if x.next != nil && x.next.prev != x || x.next == nil && o.lists[p].last != x {
-					t.Fatal("a list is broken")
-				}
-			}
-			for x := o.lists[p].first; x != nil && x.next != nil && phase(p) <= failing && !o.stirred; x = x.next {
-				if x.Orphaned == 0 && x.next.Orphaned != 0 {
-					t.Fatalf("pid %d was heard since the daemon's start, and stands before pid %d, which wasn't", x.PID, x.next.PID)
-				}
-			}
-			if x := o.lists[p].first; x != nil && s.due(x) < o.due {
-				t.Fatalf("pid %d is due at %d, and its origin not before %d", x.PID, s.due(x), o.due)
-			}
-		}
-	}
-	for p := range s.ages {
-		for x := s.ages[p].first; x != nil; x = x.newer {
-			aged++
-			if x.Phase != phase(p) || x.newer != nil && x.newer.older != x || x.newer == nil && s.ages[p].last != x {
-				t.Fatal("a list of all origins is broken")
-			}
-		}
-	}
-	if listed != len(s.table) || aged != listed || listed > s.limits.Sessions {
-		t.Fatalf("%d sessions in origins' lists, %d in those of all, %d in the table, %d allowed", listed, aged, len(s.table), s.limits.Sessions)
 	}
 }

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // A client makes no daemon start, however many others connect meanwhile and however long it stays.
 func TestAForgedDaemonStartIsNeverBelieved(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(fmt.Sprintf("%d connect from evil (10.6.6.6)\n%[1]d rsync on bait/ from evil (10.6.6.6)", attackerPID))
 	for pid := range int32(300) {
 		b.say(fmt.Sprintf("%d rsyncd version 6.6.6 starting, listening on port 873\n%d connect from localhost (127.0.0.1)", attackerPID, 1000+pid))
@@ -71,9 +73,9 @@ const attackerPID = 666
 
 // A client whose session has ended, as it seems, asks for what another was just granted: that one's session stays its own.
 func TestAForgedStartTakesNobodysSession(t *testing.T) {
-	parser := mustParser(t, DefaultLogFormat)
-	s := newSessions(DefaultLimits())
-	o := s.origin(0, "")
+	parser := mustParser(t, rsynclog.DefaultLogFormat)
+	s := newSessions(rsynclog.DefaultLimits())
+	o := originOf(s, 0, "")
 	now := int64(time.Hour)
 	for _, l := range []struct {
 		pid  int32
@@ -91,17 +93,17 @@ func TestAForgedStartTakesNobodysSession(t *testing.T) {
 	} {
 		if l.pid == 0 {
 			now += int64(time.Minute)
-			s.tickAll(now)
+			tickAll(s, now)
 			continue
 		}
-		ev := Event{Severity: -1}
+		ev := rsynclog.Event{Severity: -1}
 		parser.Parse([]byte(l.text), &ev)
-		s.apply(o, l.pid, now, &ev)
+		applyAt(s, o, l.pid, now, &ev)
 	}
-	if x := s.session(o, 7); x == nil || x.Module != "data" || !x.ConnectSeen || x.Phase != running {
+	if x := s.Session(o, 7); x == nil || x.Module != "data" || !x.ConnectSeen || x.Phase != rsynclog.Running {
 		t.Errorf("the other's session is %+v", x)
 	}
-	if x := s.session(o, attackerPID); x == nil || x.Module != "bait" || x.User != "" {
+	if x := s.Session(o, attackerPID); x == nil || x.Module != "bait" || x.User != "" {
 		t.Errorf("the attacker's session is %+v", x)
 	}
 }
@@ -181,13 +183,13 @@ func FuzzAttacker(f *testing.F) {
 
 // playAttack returns the books of the innocents, and those of the attacker by kind, session by session only where it can't be avoided.
 func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[string]uint64) {
-	parser := mustParser(t, DefaultLogFormat)
-	s := newSessions(DefaultLimits(), "bait")
-	o := s.origin(0, "")
+	parser := mustParser(t, rsynclog.DefaultLogFormat)
+	s := newSessions(rsynclog.DefaultLimits(), "bait")
+	o := originOf(s, 0, "")
 	now := int64(time.Hour)
 	innocents, own = map[string]uint64{}, map[string]uint64{}
 	attacker := false // whose line is played
-	count := func(changes []Change) {
+	count := func(changes []rsynclog.Change) {
 		for _, c := range changes {
 			books, who := innocents, ""
 			if c.Session == nil && attacker || c.Session != nil && c.Session.PID == attackerPID {
@@ -197,27 +199,27 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 				who = fmt.Sprintf(" %q %s", c.Session.Module, c.Session.User)
 			}
 			switch c.Kind {
-			case Connected:
+			case rsynclog.Connected:
 				books["connected"] += c.N
-			case Executed:
+			case rsynclog.Executed:
 				books["executed"+who] += c.N
-			case FileMoved:
+			case rsynclog.FileMoved:
 				books["file "+c.Op.String()+who] += c.N
 				books["length "+c.Op.String()+who] += c.Length
-			case FileFailed:
+			case rsynclog.FileFailed:
 				books[fmt.Sprintf("failed %d%s", c.Errno, who)] += c.N
-			case Exited:
+			case rsynclog.Exited:
 				books[fmt.Sprintf("exited %d%s", c.Code, who)] += c.N
-			case TurnedAway:
+			case rsynclog.TurnedAway:
 				books["rejected "+c.Reason.String()+who] += c.N
-			case Listed:
+			case rsynclog.Listed:
 				books["listed"] += c.N
-			case DaemonStarted:
+			case rsynclog.DaemonStarted:
 				books["daemon "+c.Version] += c.N
-			case LostByRelay:
+			case rsynclog.LostByRelay:
 				books["lost"] += c.N
-			case Ended, Amended:
-				if c.Kind == Ended {
+			case rsynclog.Ended, rsynclog.Amended:
+				if c.Kind == rsynclog.Ended {
 					books["ended "+c.Session.Outcome.String()+who] += c.N
 					books["took"+who] += uint64(c.Session.LastSeen - c.Session.FirstSeen)
 				}
@@ -228,13 +230,13 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 		}
 	}
 	apply := func(pid int32, line string) {
-		ev := Event{Severity: -1}
+		ev := rsynclog.Event{Severity: -1}
 		parser.Parse([]byte(line), &ev)
-		if ev.Kind == LostUpstream {
+		if ev.Kind == rsynclog.LostUpstream {
 			return // the pipeline's: under a daemon's tag it is a client's
 		}
 		attacker = pid == attackerPID
-		changes, _ := s.apply(o, pid, now, &ev)
+		changes, _ := applyAt(s, o, pid, now, &ev)
 		count(changes)
 		attacker = false
 	}
@@ -251,7 +253,7 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 		case b >= 0xf0:
 			now += int64(time.Second) << ((b & 15) / 2)
 			attacker = true // a session that only expires hides no connection but a forged one
-			count(s.tickAll(now))
+			count(tickAll(s, now))
 			attacker = false
 		case b%2 == 0:
 			n := int(b/2) % len(at)
@@ -269,7 +271,7 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 	for range 2 {
 		now += int64(100 * 24 * time.Hour)
 		attacker = true
-		count(s.tickAll(now))
+		count(tickAll(s, now))
 	}
 	none := func(_ string, n uint64) bool { return n == 0 }
 	maps.DeleteFunc(innocents, none)
@@ -279,10 +281,10 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 
 // rsync 3.5.0 writes U+2603 into its file as \xe2\#230\#203; the settings have it as it is.
 func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
-	s := newSessions(DefaultLimits(), "snow☃")
-	o := s.origin(1, "")
+	s := newSessions(rsynclog.DefaultLimits(), "snow☃")
+	o := originOf(s, 1, "")
 	for name, want := range map[string]bool{"snow☃": true, "snow\xe2\\#230\\#203": true, "snow\xe2\\#230\\#204": false, "snow": false} {
-		if m, ok := s.module(o, []byte(name), false); ok != want || ok && m != "snow☃" {
+		if m, ok := s.ModuleNamed(o, name); ok != want || ok && m != "snow☃" {
 			t.Errorf("%q is %q, %t", name, m, ok)
 		}
 	}
@@ -291,7 +293,7 @@ func TestModulesAreKnownAsALogFileHasThem(t *testing.T) {
 // Before 3.2 a module is known by the request; a forged "allowed access" doesn't make a daemon one of 3.2, which
 // names them itself.
 func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
-	b := newTable(t, DefaultLimits(), "data")
+	b := newTable(t, rsynclog.DefaultLimits(), "data")
 	b.say(`
 		666 connect from evil (10.6.6.6)
 		666 rsync on bait/ from evil (10.6.6.6)
@@ -307,7 +309,7 @@ func TestAForgedAllowedAccessKeepsNoModuleFromBeingKnown(t *testing.T) {
 
 // A session with a post-xfer exec goes on under a new pid. A client that forges one that waits for the same keeps nobody's backup from being seen.
 func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
-	b := newTable(t, DefaultLimits(), "backup", "bait")
+	b := newTable(t, rsynclog.DefaultLimits(), "backup", "bait")
 	b.say(`
 		666 connect from evil (10.6.6.6)
 		666 rsync allowed access on module bait from evil (10.6.6.6)
@@ -317,7 +319,7 @@ func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
 		666 connect from localhost (127.0.0.1)
 		666 rsync allowed access on module backup from localhost (127.0.0.1)
 		8 rsync to backup/ from alice@localhost (127.0.0.1)`)
-	s := b.sessions.session(b.host, 8)
+	s := b.sessions.Session(b.host, 8)
 	if s == nil || s.Doubtful() || s.User != "alice" {
 		t.Errorf("the backup's session is %+v", s)
 	}
@@ -325,25 +327,25 @@ func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
 
 // However many hosts a sender makes up, the names that they teach are bounded.
 func TestModulesOfAllHostsTogetherAreBounded(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	for host := range 64 {
-		b.host = b.sessions.origin(0, fmt.Sprintf("vm%d", host))
-		for m := range maxModules {
+		b.host = originOf(b.sessions, 0, fmt.Sprintf("vm%d", host))
+		for m := range rsynclog.MaxModules {
 			b.say(fmt.Sprintf("7 connect from localhost (127.0.0.1)\n7 rsync denied on module m%d from localhost (127.0.0.1)", m))
 		}
 	}
 	total := 0
-	for _, o := range b.sessions.origins {
+	for _, o := range b.sessions.Origins() {
 		total += len(o.Modules)
 	}
-	if total > maxNames {
+	if total > rsynclog.MaxNames {
 		t.Errorf("%d names are kept", total)
 	}
 }
 
 // A client whose session is forgotten writes a receiver's error: no upload with a lower pid fails by it.
 func TestAForgottenClientFailsNobodysUpload(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		90 connect from localhost (127.0.0.1)
 		90 rsync allowed access on module backup from localhost (127.0.0.1)
@@ -360,7 +362,7 @@ func TestAForgottenClientFailsNobodysUpload(t *testing.T) {
 
 // A client that was let in and asks for nothing writes what a daemon logs before it lets anybody in.
 func TestNobodyIsTurnedAwayThatWasLetIn(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say("666 connect from evil (10.6.6.6)\n666 rsync allowed access on module pub from evil (10.6.6.6)")
 	for _, l := range []string{
 		"module-list request from evil (10.6.6.6)", "unknown module 'x' tried from evil (10.6.6.6)", "rsync denied on module pub from evil (10.6.6.6)",

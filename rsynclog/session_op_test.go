@@ -1,16 +1,18 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // movedBy returns what a session with a log format moves: "operation" for each transfer, "-" for
 // one that isn't believed.
 func movedBy(t *testing.T, format, start string, texts ...string) string {
 	t.Helper()
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say("7 connect from localhost (127.0.0.1)\n7 rsync allowed access on module data from localhost (127.0.0.1)")
 	if start != "" {
 		b.say("7 rsync " + start + " data/ from localhost (127.0.0.1)")
@@ -18,14 +20,14 @@ func movedBy(t *testing.T, format, start string, texts ...string) string {
 	p := mustParser(t, format)
 	var got []string
 	for _, text := range texts {
-		ev := Event{Severity: -1}
+		ev := rsynclog.Event{Severity: -1}
 		p.Parse([]byte(text), &ev)
-		changes, believed := b.sessions.apply(b.host, 7, b.now, &ev)
+		changes, believed := applyAt(b.sessions, b.host, 7, b.now, &ev)
 		if !believed {
 			got = append(got, "-")
 		}
 		for _, c := range changes {
-			if c.Kind == FileMoved {
+			if c.Kind == rsynclog.FileMoved {
 				got = append(got, fmt.Sprintf("%d%s", c.Op, c.Op))
 			}
 		}
@@ -69,12 +71,12 @@ func TestTheDirectionNarrowsAnOperation(t *testing.T) {
 func TestAnOperationWithoutASession(t *testing.T) {
 	for _, c := range []struct {
 		format, text string
-		want         Op
-	}{{"%f %o %n", "a recv b del. c", OpUnknown}, {"%f %l", "a 7", OpUnknown}, {"%f %o %l", "a del. 0", OpDel}} {
-		s := newSessions(DefaultLimits())
+		want         rsynclog.Op
+	}{{"%f %o %n", "a recv b del. c", rsynclog.OpUnknown}, {"%f %l", "a 7", rsynclog.OpUnknown}, {"%f %o %l", "a del. 0", rsynclog.OpDel}} {
+		s := newSessions(rsynclog.DefaultLimits())
 		ev := parseWith(t, c.format, c.text)
-		changes, believed := s.apply(s.origin(0, "vm"), 0, 1, &ev)
-		if !believed || len(changes) != 1 || changes[0].Kind != FileMoved || changes[0].Op != c.want {
+		changes, believed := applyAt(s, originOf(s, 0, "vm"), 0, 1, &ev)
+		if !believed || len(changes) != 1 || changes[0].Kind != rsynclog.FileMoved || changes[0].Op != c.want {
 			t.Errorf("%q, %q: %v %+v", c.format, c.text, believed, changes)
 		}
 	}

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/rsynclog"
 )
 
 // A world is a machine with a daemon, its clients, and one client who writes into the daemon's log what it likes. The
 // kernel gives out pids in ascending order, with strides for what else starts.
 type world struct {
 	r      *rand.Rand
-	parser *Parser
+	parser *rsynclog.Parser
 	steps  []step
 	next   int32 // pid
 	held   []int32
@@ -165,20 +166,20 @@ func (w *world) pause() {
 // play returns what is counted, with the attacker's lines or without: by kind, module and user. What may differ in
 // its own sessions is left out.
 func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges map[string]string) {
-	s := newSessions(DefaultLimits(), "pub")
+	s := newSessions(rsynclog.DefaultLimits(), "pub")
 	if w.old {
-		s = newSessions(DefaultLimits(), "pub", "data", "backup")
+		s = newSessions(rsynclog.DefaultLimits(), "pub", "data", "backup")
 	}
-	o := s.origin(0, "")
+	o := originOf(s, 0, "")
 	now := int64(time.Hour)
 	books, gauges = map[string]int64{}, map[string]string{}
-	count := func(changes []Change) {
+	count := func(changes []rsynclog.Change) {
 		for _, c := range changes {
 			name := ""
 			if c.Session != nil {
 				name = fmt.Sprintf("%q %q", c.Session.Module, c.Session.User)
 				if w.unasked && c.Session.Module == "pub" {
-					if name = `"pub"`; c.Kind == Executed {
+					if name = `"pub"`; c.Kind == rsynclog.Executed {
 						continue
 					}
 				}
@@ -188,15 +189,15 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 				own, name = true, `"pub" ""` // its module is yet to be confirmed
 			}
 			switch c.Kind {
-			case Connected, DaemonStarted, LostByRelay, Executed, Listed:
+			case rsynclog.Connected, rsynclog.DaemonStarted, rsynclog.LostByRelay, rsynclog.Executed, rsynclog.Listed:
 				books[fmt.Sprint(c.Kind, name)] += int64(c.N)
-			case Ended:
+			case rsynclog.Ended:
 				books["ended "+name] += int64(c.N)
 				if !own {
 					books["bytes "+name] += int64(c.Sent + 3*c.Received + 5*c.Total)
 					books["outcome "+c.Session.Outcome.String()+name] += int64(c.N)
 				}
-				if x := c.Session; x.Module != "" && x.Module != "pub" && !x.Doubtful() && x.Direction != NoDirection {
+				if x := c.Session; x.Module != "" && x.Module != "pub" && !x.Doubtful() && x.Direction != rsynclog.NoDirection {
 					gauges[name+x.Direction.String()] = fmt.Sprint(x.LastSeen, x.Outcome, x.Total)
 				}
 			default:
@@ -210,29 +211,29 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 		switch {
 		case step.pause > 0:
 			now += int64(step.pause)
-			count(s.tickAll(now))
+			count(tickAll(s, now))
 		case attack || !step.forged:
-			ev := Event{Severity: -1}
+			ev := rsynclog.Event{Severity: -1}
 			w.parser.Parse([]byte(step.text), &ev)
-			if ev.Kind == LostUpstream {
+			if ev.Kind == rsynclog.LostUpstream {
 				continue // the pipeline's: under a daemon's tag it is a client's
 			}
-			p := Process{PID: step.pid}
+			p := rsynclog.Process{PID: step.pid}
 			if w.kernel {
 				p.Started = 1000 + uint64(step.pid)/8 // some begin in the same tick
 			}
-			changes, _ := s.Apply(o, p, When{Arrived: now}, &ev)
+			changes, _ := s.Apply(o, p, rsynclog.When{Arrived: now}, &ev)
 			count(changes)
 		}
 	}
 	for range 2 {
 		now += int64(100 * time.Hour)
-		count(s.tickAll(now))
+		count(tickAll(s, now))
 	}
 	return books, gauges
 }
 
-func newWorld(r *rand.Rand, parser *Parser) *world {
+func newWorld(r *rand.Rand, parser *rsynclog.Parser) *world {
 	w := &world{
 		r: r, parser: parser, next: 300 + r.Int32N(3000),
 		long: r.IntN(3) == 0, kernel: r.IntN(4) == 0, old: r.IntN(4) == 0,
@@ -270,7 +271,7 @@ func newWorld(r *rand.Rand, parser *Parser) *world {
 // go. Where hours pass it may gain sessions, which are doubtful and move no gauge. Not played: a client that makes so
 // many connections that all pids come round under it.
 func TestNoWayForAClient(t *testing.T) {
-	parser := mustParser(t, DefaultLogFormat)
+	parser := mustParser(t, rsynclog.DefaultLogFormat)
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))
 	for n := range testenv.Tortured(3000, 100_000) {
 		w := newWorld(r, parser)

@@ -1,4 +1,4 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // A book sums what Sessions reports, as a consumer does.
@@ -22,21 +24,21 @@ type book struct {
 // A table drives Sessions with real lines.
 type table struct {
 	t        *testing.T
-	sessions *Sessions
-	parser   *Parser
-	host     *Origin
+	sessions *rsynclog.Sessions
+	parser   *rsynclog.Parser
+	host     *rsynclog.Origin
 	now      int64
 	book     book
 }
 
-func newTable(t *testing.T, limits Limits, modules ...string) *table {
+func newTable(t *testing.T, limits rsynclog.Limits, modules ...string) *table {
 	t.Helper()
-	p, err := NewParser("%o %h [%a] %m (%u) %f %l")
+	p, err := rsynclog.NewParser("%o %h [%a] %m (%u) %f %l")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newSessions(limits, modules...)
-	return &table{t: t, sessions: s, parser: p, host: s.origin(0, "vm"), now: int64(time.Hour)}
+	return &table{t: t, sessions: s, parser: p, host: originOf(s, 0, "vm"), now: int64(time.Hour)}
 }
 
 // say logs lines "pid text" one after the other; "+3s" lets time pass.
@@ -53,7 +55,7 @@ func (b *table) say(script string) {
 				b.t.Fatal(err)
 			}
 			b.now += int64(d)
-			b.add(b.sessions.tickAll(b.now))
+			b.add(tickAll(b.sessions, b.now))
 			continue
 		}
 		var pid int32
@@ -61,10 +63,10 @@ func (b *table) say(script string) {
 			b.t.Fatalf("%q: %v", line, err)
 		}
 		_, text, _ := strings.Cut(line, " ")
-		var ev Event
+		var ev rsynclog.Event
 		b.parser.Parse([]byte(text), &ev)
 		ev.Severity = -1
-		changes, believed := b.sessions.apply(b.host, pid, b.now, &ev)
+		changes, believed := applyAt(b.sessions, b.host, pid, b.now, &ev)
 		if !believed {
 			b.book.implausible++
 		}
@@ -72,27 +74,27 @@ func (b *table) say(script string) {
 	}
 }
 
-func (b *table) add(changes []Change) {
+func (b *table) add(changes []rsynclog.Change) {
 	for _, c := range changes {
 		switch c.Kind {
-		case Connected:
+		case rsynclog.Connected:
 			b.book.connected += c.N
-		case Executed:
+		case rsynclog.Executed:
 			b.book.executed += c.N
-		case FileMoved:
+		case rsynclog.FileMoved:
 			b.book.files += c.N
 			b.book.length += c.Length
-		case Exited:
+		case rsynclog.Exited:
 			b.book.exits = append(b.book.exits, fmt.Sprint(c.Code))
-		case TurnedAway:
+		case rsynclog.TurnedAway:
 			b.book.rejected = append(b.book.rejected, c.Reason.String())
-		case Amended:
+		case rsynclog.Amended:
 			b.book.amended = append(b.book.amended, fmt.Sprintf("%d/%d", c.Sent, c.Received))
-		case Resumed:
+		case rsynclog.Resumed:
 			s := c.Session
 			b.book.resumed = append(b.book.resumed,
 				fmt.Sprintf("%s %s %s after %v", s.Module, s.Direction, s.Outcome, time.Duration(s.LastSeen-s.FirstSeen)))
-		case Ended:
+		case rsynclog.Ended:
 			s := c.Session
 			b.book.ended = append(b.book.ended,
 				fmt.Sprintf("%s %s %s %d/%d", s.Module, s.Direction, s.Outcome, s.Sent, s.Received))
@@ -119,7 +121,7 @@ const pull = `
 `
 
 func TestPullThatWentWell(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 sent 75305 bytes  received 98 bytes  total size 75006
 		+1s`)
@@ -133,7 +135,7 @@ func TestPullThatWentWell(t *testing.T) {
 }
 
 func TestSummaryThenErrorIsAborted(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 rsync: [sender] write error: Broken pipe (32)
 		7 sent 1016220 bytes  received 72 bytes  total size 4000020
@@ -144,7 +146,7 @@ func TestSummaryThenErrorIsAborted(t *testing.T) {
 }
 
 func TestTwoErrorsOfOneUpload(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module inbox from localhost (127.0.0.1)
@@ -158,7 +160,7 @@ func TestTwoErrorsOfOneUpload(t *testing.T) {
 }
 
 func TestFileErrorsMakeItPartial(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)
 		7 sent 75551 bytes  received 121 bytes  total size 75007
@@ -167,7 +169,7 @@ func TestFileErrorsMakeItPartial(t *testing.T) {
 }
 
 func TestUploadThatFailsWithoutALastLine(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module nobw from localhost (127.0.0.1)
@@ -186,7 +188,7 @@ func TestUploadThatFailsWithoutALastLine(t *testing.T) {
 
 // A failed file, and then one that takes hours: the session is counted when it has been silent for fifteen minutes, and once.
 func TestUploadThatIsSilentForHoursAfterAFailedFile(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module backup from localhost (127.0.0.1)
@@ -206,7 +208,7 @@ func TestUploadThatIsSilentForHoursAfterAFailedFile(t *testing.T) {
 
 // The daemon may not read the old file, so that the new one is sent whole: the client's exit code is 0 (3.2.7, 3.5.0).
 func TestAnUnreadableOldFileIsNoFailedFile(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module in from localhost (127.0.0.1)
@@ -224,14 +226,14 @@ func TestPullWithAFileErrorMayBeSilentForLong(t *testing.T) {
 	const unreadable = `
 		7 rsync: [sender] send_files failed to open "/root-only" (in data): Permission denied (13)
 		+23h`
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + unreadable)
 	b.want("ended", b.book.ended, []string{})
 	b.say(`7 sent 75551 bytes  received 121 bytes  total size 75007
 		+2s`)
 	b.want("ended", b.book.ended, []string{"data send partial 75551/121"})
 
-	old := newTable(t, DefaultLimits(), "data")
+	old := newTable(t, rsynclog.DefaultLimits(), "data")
 	old.say(strings.Replace(pull, "7 rsync allowed access on module data from localhost (127.0.0.1)", "", 1) + unreadable)
 	old.want("ended before 3.2, where no summary comes", old.book.ended, []string{"data send partial 0/0"})
 }
@@ -244,7 +246,7 @@ func TestUploadWithoutALastLineIsPartial(t *testing.T) {
 		7 rsync allowed access on module inbox from localhost (127.0.0.1)
 		7 rsync to inbox/ from localhost (127.0.0.1)
 	`
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(upload + `
 		7 receiving file list
 		7 recv localhost [127.0.0.1] inbox () a.txt 6
@@ -253,11 +255,11 @@ func TestUploadWithoutALastLineIsPartial(t *testing.T) {
 	b.say(`+1h`)
 	b.want("ended", b.book.ended, []string{"inbox receive partial 0/0"})
 
-	b = newTable(t, DefaultLimits())
+	b = newTable(t, rsynclog.DefaultLimits())
 	b.say(upload + "+24h")
 	b.want("ended without a file list", b.book.ended, []string{"inbox receive unknown 0/0"})
 
-	limits := DefaultLimits()
+	limits := rsynclog.DefaultLimits()
 	limits.Sessions = 1
 	b = newTable(t, limits)
 	b.say(upload + "7 receiving file list\n8 rsync allowed access on module data from localhost (127.0.0.1)")
@@ -266,7 +268,7 @@ func TestUploadWithoutALastLineIsPartial(t *testing.T) {
 
 // A client that could not read all of its own files makes the daemon delete nothing, and say so: at least that tells before the TTL is over.
 func TestUploadThatSkipsItsDeletions(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module inbox from localhost (127.0.0.1)
@@ -276,7 +278,7 @@ func TestUploadThatSkipsItsDeletions(t *testing.T) {
 		7 recv localhost [127.0.0.1] inbox () a.txt 6
 		+15m`)
 	b.want("ended", b.book.ended, []string{"inbox receive partial 0/0"})
-	b = newTable(t, DefaultLimits())
+	b = newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 IO error encountered -- skipping file deletion
 		7 sent 75305 bytes  received 98 bytes  total size 75006
@@ -299,7 +301,7 @@ func TestReceiverThatLogsForItself(t *testing.T) {
 		{"3098 rsync error: syntax or usage error (code 1) at clientserver.c(843) [receiver=2.6.9]", "partial"},
 		{"3162 rsync error: error in rsync protocol data stream (code 12) at io.c(1912) [receiver=3.5.0]", "partial"},
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(upload + c.line + "\n+24h")
 		b.want(c.line, b.book.ended, []string{"inbox receive " + c.outcome + " 0/0"})
 		b.want("counted once", len(b.book.exits), 1)
@@ -308,7 +310,7 @@ func TestReceiverThatLogsForItself(t *testing.T) {
 
 // A client that connects under the pid of a session that was killed, and then says nothing.
 func TestReusedPidThatTimesOutInTheHandshake(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + daemonStart + `
 		7 connect from localhost (127.0.0.1)
 		7 [Receiver] daemon handshake timeout -- exiting
@@ -338,7 +340,7 @@ func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 		{daemonStart, []string{"data send unknown 0/0", "post send ok 300/20"}, 1},
 		{"", []string{"post  unknown 0/0", "data send ok 300/20"}, 2},
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(pull + c.last + post)
 		slices.Sort(c.want)
 		slices.Sort(b.book.ended)
@@ -349,7 +351,7 @@ func TestPostXferExecUnderAPidThatWasInUse(t *testing.T) {
 
 // So may it be that of a client that connected and asked for nothing, whose process can't have logged anything else.
 func TestPostXferExecUnderThePidOfAPortScanner(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from scanner (192.0.2.9)
 		+50m
@@ -366,7 +368,7 @@ func TestPostXferExecUnderThePidOfAPortScanner(t *testing.T) {
 
 // In a backlog no time passes, so lines of processes that never connect are found under the pid of a session that has just ended.
 func TestOtherProcessesLinesUnderASessionsPid(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 sent 75305 bytes  received 98 bytes  total size 75006
 		7 rsync error: syntax or usage error (code 1) at clientserver.c(1435) [Receiver=3.5.0]
@@ -389,7 +391,7 @@ func TestSetupThatFailsUnderANewPid(t *testing.T) {
 		{"31680 rsync error: error in rsync protocol data stream (code 12) at io.c(340) [Receiver=3.5.0]\n", []string{"postgone  aborted 0/0"}},
 		{"31680 rsync error: syntax or usage error (code 1) at clientserver.c(1435) [Receiver=3.5.0]\n", []string{"postgone  unknown 0/0"}},
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(`
 			31678 connect from localhost (127.0.0.1)
 			31678 rsync allowed access on module postgone from localhost (127.0.0.1)
@@ -406,7 +408,7 @@ func TestRefusalsAfterTheFileList(t *testing.T) {
 	for _, line := range []string{"ERROR: module is read only", "ERROR: module is write only", "pre-xfer exec returned failure (256)",
 		"rsync: The server is configured to refuse --delete", "Deletions stopped due to --max-delete limit (3 skipped)",
 		`rsync: [receiver] mkstemp "/.x" (in data) failed: Permission denied (13)`} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(strings.Replace(pull, "7 send localhost [127.0.0.1] data () a.txt 6", "", 1) + "7 " + line + `
 			7 sent 75305 bytes  received 98 bytes  total size 75006
 			+2s`)
@@ -414,7 +416,7 @@ func TestRefusalsAfterTheFileList(t *testing.T) {
 		b.want("implausible", b.book.implausible, 1)
 		b.want("rejected", b.book.rejected, []string{})
 	}
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module inbox from localhost (127.0.0.1)
@@ -441,13 +443,13 @@ func TestUploadWhoseDeletionsWereLimited(t *testing.T) {
 		{"7 rsync: [receiver] mkstemp \"/.one\" (in inbox) failed: Permission denied (13)", "partial"},
 		{"7 rsync error: the --max-delete limit stopped deletions (code 25) at main.c(925) [generator=2.6.9]", "partial"},
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(upload + "7 Deletions stopped due to --max-delete limit (2 skipped)\n" + c.lines)
 		b.want("ended before it has settled", b.book.ended, []string{})
 		b.say("+15m")
 		b.want("ended", b.book.ended, []string{"inbox receive " + c.outcome + " 0/0"})
 	}
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + "7 Deletions stopped due to --max-delete limit (2 skipped)\n+1h")
 	b.want("implausible in a download", b.book.implausible, 1)
 	b.want("ended", b.book.ended, []string{})
@@ -464,7 +466,7 @@ func TestGate(t *testing.T) {
 		{`7 rsync allowed access on module gone from localhost (127.0.0.1)
 		  7 rsync: [Receiver] chdir /gone failed: No such file or directory (2)`, "other", "gone  rejected 0/0"},
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say("7 connect from localhost (127.0.0.1)\n" + c.lines)
 		b.want("rejected", b.book.rejected, []string{c.reason})
 		b.want("ended", b.book.ended, []string{c.ended})
@@ -472,7 +474,7 @@ func TestGate(t *testing.T) {
 }
 
 func TestReadOnlyModuleIsARejection(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module ro from localhost (127.0.0.1)
@@ -487,7 +489,7 @@ func TestReadOnlyModuleIsARejection(t *testing.T) {
 }
 
 func TestPostXferExecMovesTheSessionToANewPid(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module post from localhost (127.0.0.1)
@@ -500,7 +502,7 @@ func TestPostXferExecMovesTheSessionToANewPid(t *testing.T) {
 }
 
 func TestListenersStopLineIsNoSession(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		5 rsyncd version 3.5.0 starting, listening on port 873
 		5 sent 0 bytes  received 0 bytes  total size 0
@@ -510,7 +512,7 @@ func TestListenersStopLineIsNoSession(t *testing.T) {
 }
 
 func TestPidReuseAfterASessionThatNeverEnded(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + daemonStart + pull + `
 		7 sent 9 bytes  received 8 bytes  total size 7
 		+2s`)
@@ -519,7 +521,7 @@ func TestPidReuseAfterASessionThatNeverEnded(t *testing.T) {
 }
 
 func TestClientsTextForgesNothing(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 sent 1 bytes  received 2 bytes  total size 3
 		7 connect from evil (10.6.6.6)
@@ -545,7 +547,7 @@ func TestClientsTextForgesNothing(t *testing.T) {
 
 // A forged connect and a forged "allowed access" together look like a reused pid.
 func TestForgedReopeningIsNoSession(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull)
 	for range 100 {
 		b.say(`
@@ -565,7 +567,7 @@ func TestForgedReopeningIsNoSession(t *testing.T) {
 }
 
 func TestDaemonsBefore32TeachNoModulesByWhatClientsWrite(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	old := `
 		7 connect from localhost (127.0.0.1)
 		7 rsync on data/ from localhost (127.0.0.1)
@@ -582,7 +584,7 @@ func TestDaemonsBefore32TeachNoModulesByWhatClientsWrite(t *testing.T) {
 }
 
 func TestASessionThatBeganBeforeWeDid(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 send localhost [127.0.0.1] data () b.bin 5000
 		7 sent 5043 bytes  received 90 bytes  total size 5000
@@ -592,7 +594,7 @@ func TestASessionThatBeganBeforeWeDid(t *testing.T) {
 }
 
 func TestTableIsBounded(t *testing.T) {
-	l := DefaultLimits()
+	l := rsynclog.DefaultLimits()
 	l.Sessions, l.Origins = 100, 10
 	b := newTable(t, l)
 	for pid := range 1000 {
@@ -604,14 +606,14 @@ func TestTableIsBounded(t *testing.T) {
 	b.want("evicted", b.sessions.Evicted(), 900)
 	b.want("ended", len(b.book.ended), 900)
 	for i := range 100 {
-		b.sessions.origin(0, fmt.Sprint("host", i))
+		originOf(b.sessions, 0, fmt.Sprint("host", i))
 	}
 	b.want("hosts beyond the limit", b.sessions.Overflown(), 91) // vm is one of the ten
-	b.want("their name", b.sessions.origin(0, "host99").Host, Other)
+	b.want("their name", originOf(b.sessions, 0, "host99").Host, rsynclog.Other)
 }
 
 func TestPortScannersDoNotStayForever(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		+61m`)
@@ -626,7 +628,7 @@ func TestLabelsAreCleanText(t *testing.T) {
 		"\xff":                   "\uFFFD",
 		strings.Repeat("ü", 100): strings.Repeat("ü", 64),
 	} {
-		if got := Label([]byte(in)); got != want {
+		if got := rsynclog.Label([]byte(in)); got != want {
 			t.Errorf("label(%q) = %q, want %q", in, got, want)
 		}
 	}
@@ -634,7 +636,7 @@ func TestLabelsAreCleanText(t *testing.T) {
 
 // A client that goes on and on: every forged session of its own begins where the last one ended, with new module names.
 func TestForgingInALoopGainsNothing(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull)
 	for i := range 100 {
 		b.say(fmt.Sprintf(`
@@ -656,7 +658,7 @@ func TestForgingInALoopGainsNothing(t *testing.T) {
 
 // Ten real clients don't help each other to forge anything.
 func TestClientsTogetherForgeNothing(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	const clients = 10
 	for range 3 {
 		for pid := range clients {
@@ -676,7 +678,7 @@ func TestClientsTogetherForgeNothing(t *testing.T) {
 }
 
 func TestASummaryAfterAForgedOneIsNotLost(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 sent 1 bytes  received 1 bytes  total size 1
 		+2s
@@ -688,7 +690,7 @@ func TestASummaryAfterAForgedOneIsNotLost(t *testing.T) {
 
 // What happens once in a session counts once, however often a forwarder says that it was repeated.
 func TestRepeatsOfWhatHappensOnce(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 message repeated 10000 times: [ connect from evil (10.6.6.6)]
 		7 message repeated 10000 times: [ rsync error: error in socket IO (code 10) at io.c(949) [sender=3.5.0]]
@@ -700,19 +702,19 @@ func TestRepeatsOfWhatHappensOnce(t *testing.T) {
 
 // A session moves at most what it may sum up: 1 PiB, in however many lines.
 func TestTransferLinesAreBounded(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull)
 	for range 100 {
 		b.say(`7 message repeated 10000 times: [ send localhost [127.0.0.1] data () x 11529215046068]`)
 	}
-	if b.book.length > maxBytes {
+	if b.book.length > rsynclog.MaxBytes {
 		t.Errorf("%d bytes", b.book.length)
 	}
 	b.say(`
 		0 send localhost [127.0.0.1] data () x 1152921504606846976
 		9 send localhost [127.0.0.1] data () x 1152921504606846976
 		9 sent 1152921504606846976 bytes  received 2 bytes  total size 3`)
-	if b.book.length > maxBytes {
+	if b.book.length > rsynclog.MaxBytes {
 		t.Errorf("%d bytes with those of no session", b.book.length)
 	}
 	b.want("sessions", b.sessions.Len(), 1)
@@ -720,7 +722,7 @@ func TestTransferLinesAreBounded(t *testing.T) {
 
 // The pids of a backlog come round in no time. They wrap after a hundred sessions and more than 1,024 numbers.
 func TestPidsOfABacklogComeRound(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	session := `
 		%[1]d connect from localhost (127.0.0.1)
 		%[1]d rsync allowed access on module data from localhost (127.0.0.1)
@@ -741,7 +743,7 @@ func TestPidsOfABacklogComeRound(t *testing.T) {
 }
 
 func TestAdoptionTellsModulesApart(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module data2 from localhost (127.0.0.1)
@@ -757,7 +759,7 @@ func TestAdoptionTellsModulesApart(t *testing.T) {
 }
 
 func TestPostXferExecBefore32(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		8 rsync on post/ from localhost (127.0.0.1)
@@ -768,7 +770,7 @@ func TestPostXferExecBefore32(t *testing.T) {
 }
 
 func TestABrokenClientUnderAReusedPid(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + daemonStart + `
 		7 connect from localhost (127.0.0.1)
 		7 rsync error: error in rsync protocol data stream (code 12) at io.c(340) [Receiver=3.5.0]
@@ -778,7 +780,7 @@ func TestABrokenClientUnderAReusedPid(t *testing.T) {
 }
 
 func TestAFileThatFailedVerificationMakesItPartial(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 WARNING: x failed verification -- update discarded (will try again).
 		7 ERROR: x failed verification -- update discarded.
@@ -788,7 +790,7 @@ func TestAFileThatFailedVerificationMakesItPartial(t *testing.T) {
 }
 
 func TestAnExcludedDestinationIsARefusal(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		7 connect from localhost (127.0.0.1)
 		7 rsync allowed access on module inbox from localhost (127.0.0.1)
@@ -801,7 +803,7 @@ func TestAnExcludedDestinationIsARefusal(t *testing.T) {
 }
 
 func TestALateTransferLineKeepsTheSummary(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(pull + `
 		7 sent 9 bytes  received 8 bytes  total size 7
 		7 send localhost [127.0.0.1] data () late 6
@@ -810,9 +812,9 @@ func TestALateTransferLineKeepsTheSummary(t *testing.T) {
 }
 
 func TestHostsThatLookAlikeOnlyWhenCleaned(t *testing.T) {
-	s := newSessions(DefaultLimits())
-	a := s.origin(0, "\xff")
-	if b := s.origin(0, "\uFFFD"); a == b || b != s.origin(0, "\uFFFD") {
+	s := newSessions(rsynclog.DefaultLimits())
+	a := originOf(s, 0, "\xff")
+	if b := originOf(s, 0, "\uFFFD"); a == b || b != originOf(s, 0, "\uFFFD") {
 		t.Error("two hosts are one origin, or one host is two")
 	}
 }
@@ -820,7 +822,7 @@ func TestHostsThatLookAlikeOnlyWhenCleaned(t *testing.T) {
 // An upload is killed. Its generator logs an error, and then its receiver does, under its own pid. The upload beside
 // it goes on.
 func TestAReceiversErrorIsItsOwnUploads(t *testing.T) {
-	b := newTable(t, DefaultLimits())
+	b := newTable(t, rsynclog.DefaultLimits())
 	b.say(`
 		90 connect from localhost (127.0.0.1)
 		90 rsync allowed access on module backup from localhost (127.0.0.1)
@@ -857,7 +859,7 @@ func TestAFileListTellsTheDirectionWhereTheStartWasMissed(t *testing.T) {
 		let + "7 recv localhost [127.0.0.1] inbox () a 6\n7 building file list\n" + summary:           "inbox receive ok 5/6",
 		let + "7 receiving file list\n7 rsync: [sender] mkstemp \"/a\" failed: Busy (16)\n" + summary: "inbox receive ok 5/6",
 	} {
-		b := newTable(t, DefaultLimits())
+		b := newTable(t, rsynclog.DefaultLimits())
 		b.say(script)
 		b.want(script+"ended", b.book.ended, []string{want})
 		starts := strings.Count(script, "rsync to ")

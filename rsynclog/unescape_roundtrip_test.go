@@ -1,16 +1,21 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"testing"
+
+	"rsyncd_exporter/rsynclog"
 )
+
+var octalEscape = regexp.MustCompile(`\A\\#[0-9]{3}`)
 
 // escapeText writes a text as log.c: filtered_fwrite of 3.5.0 writes it into the log file.
 func escapeText(s []byte) []byte {
 	var out []byte
 	for i, c := range s {
-		octal := len(s) > i+4 && c == '\\' && s[i+1] == '#' && isDigit(s[i+2]) && isDigit(s[i+3]) && isDigit(s[i+4])
+		octal := octalEscape.Match(s[i:])
 		if c < 0x20 && c != '\t' || 0x80 <= c && c <= 0x9f || octal {
 			out = fmt.Appendf(out, "\\#%03o", c)
 		} else {
@@ -29,7 +34,7 @@ func TestUnescape(t *testing.T) {
 		`\#400 \#08 \#09 \#`: `\#400 \#08 \#09 \#`,
 		`#012`:               `#012`, // rsyslog's escape is ambiguous
 	} {
-		if got := AppendUnescaped([]byte("> "), []byte(in)); string(got) != "> "+want {
+		if got := rsynclog.AppendUnescaped([]byte("> "), []byte(in)); string(got) != "> "+want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -41,10 +46,10 @@ func FuzzUnescape(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s []byte) {
 		escaped := escapeText(s)
-		if got := AppendUnescaped(nil, escaped); !bytes.Equal(got, s) {
+		if got := rsynclog.AppendUnescaped(nil, escaped); !bytes.Equal(got, s) {
 			t.Errorf("%q escaped is %q, and back %q", s, escaped, got)
 		}
-		if n := len(AppendUnescaped(nil, s)); n > len(s) {
+		if n := len(rsynclog.AppendUnescaped(nil, s)); n > len(s) {
 			t.Errorf("%q grew to %d bytes", s, n)
 		}
 	})

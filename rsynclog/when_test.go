@@ -1,10 +1,12 @@
-package rsynclog
+package rsynclog_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"rsyncd_exporter/rsynclog"
 )
 
 // A feed hands lines over with their arrival and their stamp.
@@ -20,8 +22,8 @@ func (f *feed) at(written, arrived time.Duration, pid int32, lines ...string) {
 	f.t.Helper()
 	for _, l := range lines {
 		ev := parsed(f.t, l)
-		w := When{Arrived: f.now + int64(arrived), Stamp: f.now + int64(written-f.zone), Zoned: f.zoned, Backlog: f.backlog}
-		changes, believed := f.sessions.Apply(f.host, Process{PID: pid}, w, &ev)
+		w := rsynclog.When{Arrived: f.now + int64(arrived), Stamp: f.now + int64(written-f.zone), Zoned: f.zoned, Backlog: f.backlog}
+		changes, believed := f.sessions.Apply(f.host, rsynclog.Process{PID: pid}, w, &ev)
 		if !believed {
 			f.book.implausible++
 		}
@@ -30,14 +32,14 @@ func (f *feed) at(written, arrived time.Duration, pid int32, lines ...string) {
 }
 
 func newFeed(t *testing.T) *feed {
-	f := &feed{table: newTable(t, DefaultLimits(), "data")}
+	f := &feed{table: newTable(t, rsynclog.DefaultLimits(), "data")}
 	f.now = int64(1000 * time.Hour)
 	return f
 }
 
 // times returns when the session of a pid began and was heard last, since the feed's begin.
 func (f *feed) times(pid int32) string {
-	s := f.sessions.session(f.host, pid)
+	s := f.sessions.Session(f.host, pid)
 	if s == nil {
 		return "none"
 	}
@@ -91,12 +93,12 @@ func TestARelaysQueueHasTheTimesOfItsLines(t *testing.T) {
 	f.at(time.Minute, 61*time.Minute, 7, connects, allows, starts)
 	f.at(3*time.Minute, 61*time.Minute+time.Second, 7, sums)
 	f.want("times", f.times(7), "1m0s 3m0s")
-	f.add(f.sessions.tickAll(f.now + int64(61*time.Minute+2*time.Second)))
+	f.add(tickAll(f.sessions, f.now+int64(61*time.Minute+2*time.Second)))
 	f.want("ended while the queue is read", f.book.ended, []string{})
 	f.at(4*time.Minute, 61*time.Minute+3*time.Second, 8, connects)
 	f.want("ended by the next one's time", f.book.ended, []string{"data send ok 10/20"})
 	f.at(62*time.Minute, 62*time.Minute, 9, connects, allows, starts, sums)
-	f.add(f.sessions.tickAll(f.now + int64(62*time.Minute+12*time.Second)))
+	f.add(tickAll(f.sessions, f.now+int64(62*time.Minute+12*time.Second)))
 	f.want("ended by the clock", len(f.book.ended), 3) // with the first one, which only connected
 }
 
@@ -210,12 +212,12 @@ func TestSilenceIsJudgedByTheLogsTime(t *testing.T) {
 	f.backlog = true
 	f.at(0, 300*time.Hour, 7, connects, allows, starts, "send localhost [127.0.0.1] data () a 6")
 	f.at(23*time.Hour, 300*time.Hour, 8, connects)
-	f.add(f.sessions.tickAll(f.now + int64(300*time.Hour)))
+	f.add(tickAll(f.sessions, f.now+int64(300*time.Hour)))
 	f.want("while the log may go on", len(f.book.ended), 0)
 	f.at(48*time.Hour, 300*time.Hour, 9, connects)
 	f.want("behind it", f.book.ended, []string{"  unknown 0/0", "data send unknown 0/0"})
 	f.sessions.CaughtUp(0)
-	f.add(f.sessions.tickAll(f.now + int64(300*time.Hour)))
+	f.add(tickAll(f.sessions, f.now+int64(300*time.Hour)))
 	f.want("at its end", len(f.book.ended), 3)
 }
 
@@ -227,13 +229,13 @@ func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 		f.at(0, 0, 7, connects, allows, starts)
 		st := f.sessions.Record(f.now, nil)
 		down := 30 * time.Hour
-		s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + int64(down), Down: down,
+		s, err := rsynclog.RestoreSessions(rsynclog.DefaultLimits(), nil, nil, &st, rsynclog.Restart{Now: f.now + int64(down), Down: down,
 			Replayed: func(uint32) bool { return replayed }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.sessions, f.host = s, s.origin(0, "vm")
-		f.add(s.tickAll(f.now + int64(down+30*time.Second)))
+		f.sessions, f.host = s, originOf(s, 0, "vm")
+		f.add(tickAll(s, f.now+int64(down+30*time.Second)))
 		f.want("at once", len(f.book.ended), 0)
 		f.backlog = true
 		if replayed {
@@ -241,13 +243,13 @@ func TestReplayedSessionsWaitForTheirLines(t *testing.T) {
 			f.want("times", f.times(7), "0s 2s")
 		}
 		f.sessions.CaughtUp(0)
-		f.add(s.tickAll(f.now + int64(down+time.Minute)))
+		f.add(tickAll(s, f.now+int64(down+time.Minute)))
 		if replayed {
 			f.want("read to the end", f.book.ended, []string{"data send ok 10/20"})
 			continue
 		}
 		f.want("a minute later", len(f.book.ended), 0)
-		f.add(s.tickAll(f.now + int64(down+24*time.Hour)))
+		f.add(tickAll(s, f.now+int64(down+24*time.Hour)))
 		f.want("a day later", f.book.ended, []string{"data send unknown 0/0"})
 	}
 }
@@ -257,26 +259,26 @@ func TestASessionOfAFileThatIsGoneEnds(t *testing.T) {
 	f := newFeed(t)
 	f.at(0, 0, 7, connects, allows, starts, sums)
 	st := f.sessions.Record(f.now, nil)
-	s, err := RestoreSessions(DefaultLimits(), nil, nil, &st, Restart{Now: f.now + 1, Down: 1, Replayed: func(uint32) bool { return true }})
+	s, err := rsynclog.RestoreSessions(rsynclog.DefaultLimits(), nil, nil, &st, rsynclog.Restart{Now: f.now + 1, Down: 1, Replayed: func(uint32) bool { return true }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.sessions = s
-	f.add(s.tickAll(f.now + int64(59*time.Second)))
+	f.add(tickAll(s, f.now+int64(59*time.Second)))
 	f.want("within a minute", len(f.book.ended), 0)
-	f.add(s.tickAll(f.now + int64(61*time.Second)))
+	f.add(tickAll(s, f.now+int64(61*time.Second)))
 	f.want("after it", len(f.book.ended), 1)
 }
 
 // Hosts, and what they taught, make room when they have been silent for a day; those of the settings always have some.
 func TestHostsThatAreSilentMakeRoom(t *testing.T) {
-	limits := DefaultLimits()
+	limits := rsynclog.DefaultLimits()
 	limits.Origins = 10
-	s := NewSessions(limits, nil, []string{"nas"})
+	s := rsynclog.NewSessions(limits, nil, []string{"nas"})
 	at := int64(1000 * time.Hour)
 	hosts := func(prefix string, n int) (others int) {
 		for i := range n {
-			if s.Origin(Where{Host: []byte(fmt.Sprint(prefix, i))}, at).Host == Other {
+			if s.Origin(rsynclog.Where{Host: []byte(fmt.Sprint(prefix, i))}, at).Host == rsynclog.Other {
 				others++
 			}
 		}
@@ -285,7 +287,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	if n := hosts("invented", 30); n != 20 {
 		t.Errorf("%d of 30 hosts had no room, want 20", n)
 	}
-	if s.Origin(Where{Host: []byte("nas")}, at).Host != "nas" {
+	if s.Origin(rsynclog.Where{Host: []byte("nas")}, at).Host != "nas" {
 		t.Error("a host of the settings has no room")
 	}
 	at += int64(23 * time.Hour)
@@ -297,7 +299,7 @@ func TestHostsThatAreSilentMakeRoom(t *testing.T) {
 	if n := hosts("real", 10); n != 5 { // 10 and nas less 5
 		t.Errorf("%d of 10 had no room after a day, want 5", n)
 	}
-	if !strings.HasPrefix(s.Origin(Where{Host: []byte("invented3")}, at).Host, "invented") {
+	if !strings.HasPrefix(s.Origin(rsynclog.Where{Host: []byte("invented3")}, at).Host, "invented") {
 		t.Error("one that was heard has made room")
 	}
 }
@@ -312,12 +314,12 @@ func TestStampsOfAnotherAge(t *testing.T) {
 			for i := range int32(200) {
 				for _, l := range []string{connects, allows, starts, "building file list"} {
 					ev := parsed(t, l)
-					f.sessions.Apply(f.host, Process{PID: 7 + i%5}, When{Arrived: arrived, Stamp: stamp, Zoned: i%2 == 0}, &ev)
+					f.sessions.Apply(f.host, rsynclog.Process{PID: 7 + i%5}, rsynclog.When{Arrived: arrived, Stamp: stamp, Zoned: i%2 == 0}, &ev)
 				}
 				arrived, stamp = arrived+int64(61*time.Second), stamp+int64(step)
 			}
 			st := f.sessions.Record(arrived, nil)
-			if _, err := restoreAt(DefaultLimits(), nil, &st, arrived, 0); err != nil {
+			if _, err := restoreAt(rsynclog.DefaultLimits(), nil, &st, arrived, 0); err != nil {
 				t.Errorf("%d, by steps of %v: %v", year, step, err)
 			}
 		}
@@ -347,7 +349,7 @@ func TestStampsOfLongAgoStopNoClock(t *testing.T) {
 	f.at(130*time.Second, 130*time.Second, 7, connects, allows, starts, sums)
 	for d := 131 * time.Second; d < 140*time.Second; d += time.Second {
 		f.at(d-2*time.Hour, d, 8, "a word that no daemon says")
-		f.add(f.sessions.tickAll(f.now + int64(d)))
+		f.add(tickAll(f.sessions, f.now+int64(d)))
 	}
 	f.want("ended", f.book.ended, []string{"data send ok 10/20"})
 }
@@ -365,7 +367,7 @@ func TestAClockThatIsSetBackMovesNoArrival(t *testing.T) {
 		}
 		f.at(61*time.Minute+30*time.Second, 61*time.Minute+30*time.Second, 5, sums)
 		f.want(by.String(), f.times(5), "59m50s 1h1m30s")
-		if by == time.Hour && f.sessions.session(f.host, 5).Shift != 0 {
+		if by == time.Hour && f.sessions.Session(f.host, 5).Shift != 0 {
 			t.Error("its stamps seem to have jumped, too")
 		}
 		f.want(by.String(), f.times(7), "0s 0s")
@@ -417,7 +419,7 @@ func TestLinesOfOneSecondFollowOneAnother(t *testing.T) {
 	f.backlog = true
 	f.at(0, 300*time.Hour, 7, connects, allows, starts)
 	f.at(0, 300*time.Hour, 8, connects, allows, starts)
-	a, b := f.sessions.session(f.host, 7), f.sessions.session(f.host, 8)
+	a, b := f.sessions.Session(f.host, 7), f.sessions.Session(f.host, 8)
 	if a.LastSeen >= b.LastSeen || b.LastSeen-a.LastSeen >= int64(time.Second) {
 		t.Errorf("last lines at %d and %d, want one a bit later", a.LastSeen, b.LastSeen)
 	}
