@@ -84,7 +84,8 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 
 // inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, checkpoint.ErrLocked) || errors.Is(err, datagram.ErrInUse)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, checkpoint.ErrLocked) ||
+		errors.Is(err, datagram.ErrInUse)
 }
 
 // runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has locked
