@@ -27,12 +27,13 @@ const (
 
 // escapes are the fields that a log format can have, by their letters.
 var escapes = map[byte]field{
-	'%': {shape: percent},
-	'B': {shape: perms},
+	'%': {shape: percent, lengths: []int{2, 1}},
+	'B': {shape: perms, lengths: []int{9}},
 	'C': {shape: config},
 	'G': {shape: group, bytes: inGroup},
 	'L': {shape: client},
-	'M': {shape: modified},
+	// A file's time has 64 bits, and so up to 12 digits of year (util.c: timestring).
+	'M': {shape: modified, lengths: []int{27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16}},
 	'P': {shape: config},
 	'U': {shape: digits, bytes: inDigits},
 	'a': {shape: address, bytes: inAddress, keeps: func(ev *Event, s []byte) { ev.Addr = s }},
@@ -40,13 +41,13 @@ var escapes = map[byte]field{
 	'c': {shape: count, bytes: inDigits},
 	'f': {shape: client},
 	'h': {shape: hostName, bytes: inName, keeps: func(ev *Event, s []byte) { ev.Host = s }},
-	'i': {shape: itemize, tells: true},
+	'i': {shape: itemize, tells: true, lengths: []int{11, 9}}, // 9 before 3.0
 	'l': {shape: count, bytes: inDigits, counts: func(ev *Event, n uint64) { ev.Length, ev.HasLength = n, true }},
 	'm': {shape: config},
 	'n': {shape: client},
-	'o': {shape: operation, tells: true},
+	'o': {shape: operation, tells: true, lengths: []int{4}},
 	'p': {shape: digits, bytes: inDigits},
-	't': {shape: stamp},
+	't': {shape: stamp, lengths: []int{19}},
 	'u': {shape: config},
 }
 
@@ -143,42 +144,39 @@ func escape(format string, i int) (e field, end int) {
 		}
 		return 0
 	}
-	e.column = i + 1
+	human, width := 0, 0
 	j := i + 1
 	for ; at(j) == '\''; j++ {
-		e.human++
+		human++
 	}
 	from := j
-	if at(j) == '-' {
-		e.left = true
+	left := at(j) == '-'
+	if left {
 		j++
 	}
-	e.zero = at(j) == '0' && !e.left
+	zero := at(j) == '0' && !left
 	for ; isDigit(at(j)) && j-from < widthLen; j++ {
-		if e.width <= maxWidth {
-			e.width = e.width*10 + int(at(j)-'0')
+		if width <= maxWidth {
+			width = width*10 + int(at(j)-'0')
 		}
 	}
 	for ; at(j) == '\''; j++ {
-		e.human++
+		human++
 	}
-	known, ok := escapes[at(j)]
+	e, ok := escapes[at(j)]
 	if !ok {
 		return field{}, max(j, i+1)
 	}
-	e.shape, e.bytes, e.keeps, e.counts = known.shape, known.bytes, known.keeps, known.counts
-	e.tells, e.letter, e.text = known.tells, at(j), format[i:j+1]
-	e.limit = max(maxRun, e.width)
+	e.letter, e.text, e.column = at(j), format[i:j+1], i+1
+	e.left, e.zero, e.width, e.limit = left, zero, width, max(maxRun, width)
 	if !e.shape.isText() {
 		e.least = 1
 	}
-	switch {
-	case e.shape != count:
-		e.human = 0
-	case e.human > 1:
-		e.bytes = inUnits
-	case e.human > 0:
-		e.bytes = inThousands
+	if e.shape == count && human > 0 {
+		e.human, e.bytes = human, inThousands
+		if human > 1 {
+			e.bytes = inUnits
+		}
 	}
 	return e, j + 1
 }

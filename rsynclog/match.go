@@ -37,7 +37,7 @@ type field struct {
 	tells  bool                 // the same for an operation
 	text   string               // a literal's bytes, or the escape as written
 	sought []byte               // a literal's bytes
-	bytes  uint32               // the class of bytes of a shape without a fixed form
+	bytes  uint32               // the class of its bytes, in a shape without a fixed form
 	limit  int                  // how many bytes are looked at
 	least  int                  // how many bytes it has at least
 	most   int                  // how many bytes a word has at most
@@ -45,17 +45,18 @@ type field struct {
 	user   bool                 // a peer may have "USER@" before it
 
 	// Of log formats.
-	letter byte // the escape's letter; 0 for a literal, 'R' for a variable
-	width  int  // 0: none
-	left   bool // '-': padded on the right
-	zero   bool // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
-	human  int  // how many ' it has
-	column int  // where it begins, from 1
-	module bool // a %m that begins an AfterAddr
-	after  int  // digits at the end of the literal before it, that aren't its own
-	doubt  bool // beside or between texts that may look like it: it is matched but not believed
-	unsure bool // goes on as the text beside it may: only one byte is surely its own
-	joined bool // an address or a host name whose end can't be seen: text, as what follows could be its own
+	lengths []int // how long a shape with a fixed form can be, the longest first
+	letter  byte  // the escape's letter; 0 for a literal, 'R' for a variable
+	width   int   // 0: none
+	left    bool  // '-': padded on the right
+	zero    bool  // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
+	human   int   // how many ' it has
+	column  int   // where it begins, from 1
+	module  bool  // a %m that begins an AfterAddr
+	after   int   // digits at the end of the literal before it, that aren't its own
+	doubt   bool  // beside or between texts that may look like it: it is matched but not believed
+	unsure  bool  // goes on as the text beside it may: only one byte is surely its own
+	joined  bool  // an address or a host name whose end can't be seen: text, as what follows could be its own
 }
 
 func newLiteral(text string, column int) field {
@@ -404,11 +405,8 @@ func (e *field) unpad(s []byte) []byte {
 // prefix returns how many bytes at the front of s the field has, padding included, or -1.
 func (e *field) prefix(s []byte) int {
 	switch {
-	case e.shape == literal || e.shape == percent && hasPrefix(s, e.text): // "%%" before 3.5
-		if hasPrefix(s, e.text) {
-			return len(e.text)
-		}
-		return -1
+	case e.shape == percent && hasPrefix(s, e.text): // before 3.5
+		return len(e.text)
 	case e.width == 0:
 		return e.core(s)
 	case !e.left && len(s) >= e.width && s[0] == ' ':
@@ -430,11 +428,8 @@ func (e *field) prefix(s []byte) int {
 
 // suffix returns how many bytes at the end of s the field has, padding included, or -1.
 func (e *field) suffix(s []byte) int {
-	if e.shape == literal || e.shape == percent && hasSuffix(s, e.text) {
-		if hasSuffix(s, e.text) {
-			return len(e.text)
-		}
-		return -1
+	if e.shape == percent && hasSuffix(s, e.text) {
+		return len(e.text)
 	}
 	if n := e.coreBack(s); n >= e.width {
 		return n
@@ -450,7 +445,7 @@ const maxRun = 256 // of log formats: no host name, address or number is longer,
 // core returns how many bytes at the front of s the field's value has, or -1.
 func (e *field) core(s []byte) int {
 	if e.bytes == 0 {
-		for _, n := range e.lengths() {
+		for _, n := range e.lengths {
 			if n <= len(s) && e.fits(s[:n]) {
 				return n
 			}
@@ -473,7 +468,7 @@ func (e *field) core(s []byte) int {
 // coreBack returns how many bytes at the end of s the field's value has, or -1.
 func (e *field) coreBack(s []byte) int {
 	if e.bytes == 0 {
-		for _, n := range e.lengths() {
+		for _, n := range e.lengths {
 			if n <= len(s) && e.fits(s[len(s)-n:]) {
 				return n - e.after
 			}
@@ -563,33 +558,6 @@ func (e *field) peerSuffix(s []byte, got *found) int {
 	return len(s) - host
 }
 
-// lengths returns the lengths that a field with a fixed form can have, longest first.
-func (e *field) lengths() []int {
-	switch e.shape {
-	case percent:
-		return percentLengths[:]
-	case operation:
-		return opLengths[:]
-	case itemize:
-		return itemLengths[:]
-	case perms:
-		return permLengths[:]
-	case modified:
-		return modifiedLengths[:]
-	}
-	return stampLengths[:]
-}
-
-var (
-	percentLengths = [...]int{2, 1}
-	opLengths      = [...]int{4}
-	itemLengths    = [...]int{11, 9} // 9 before 3.0
-	permLengths    = [...]int{9}
-	stampLengths   = [...]int{19}
-	// A file's time has 64 bits, and so up to 12 digits of year (util.c: timestring).
-	modifiedLengths = [...]int{27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16}
-)
-
 // fits says whether s is a value of the field.
 func (e *field) fits(s []byte) bool {
 	switch e.shape {
@@ -617,12 +585,7 @@ func (e *field) fits(s []byte) bool {
 		n := len(s) - len("/00/00-00:00:00")
 		return allDigits(s[:n]) && isForm(s[n:], "/00/00-00:00:00")
 	}
-	for _, c := range s { // lib/permstring.c
-		if strings.IndexByte("rwxsStT-", c) < 0 {
-			return false
-		}
-	}
-	return true
+	return allOf(s, inPerms)
 }
 
 // isCount says whether s is a number in a notation of lib/compat.c: do_big_num.

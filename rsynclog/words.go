@@ -31,22 +31,23 @@ func allOf(s []byte, class uint32) bool {
 
 // What a byte can be part of.
 const (
-	inHost = 1 << iota // a host name as rsync logs it
-	inHex              // an address, but for its scope
-	inHexDigits
-	addrMark    // an address has at least one
-	inScope     // an IPv6 address' scope
-	inName      // a host name as a resolver returns it
-	inAddress   // an address, its scope included
-	inDigits    // a number
-	inThousands // a number with separators
-	inUnits     // a number with separators or a unit
-	inGroup     // %G
-	inLetters   // a role
-	inWord
-	inBracket // text between parentheses
-	inFile    // a source file
-	inVersion // rsync's version behind a role
+	inHost      = 1 << iota // a host name as rsync logs it
+	inHex                   // an address, but for its scope
+	inHexDigits             // a group of an IPv6 address
+	addrMark                // an address has at least one
+	inScope                 // an IPv6 address' scope
+	inName                  // a host name as a resolver returns it
+	inAddress               // an address, its scope included
+	inDigits                // a number
+	inThousands             // a number with separators
+	inUnits                 // a number with separators or a unit
+	inGroup                 // %G
+	inLetters               // a role
+	inWord                  // what has no space
+	inBracket               // text between parentheses
+	inFile                  // a source file
+	inVersion               // rsync's version behind a role
+	inPerms                 // %B (lib/permstring.c)
 )
 
 const (
@@ -81,6 +82,7 @@ var byteClasses = func() (classes [256]uint32) {
 		in(inBracket, !one("()"))
 		in(inFile, !one(" ()"))
 		in(inVersion, !one(" =[]"))
+		in(inPerms, one("rwxsStT-"))
 	}
 	return classes
 }()
