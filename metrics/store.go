@@ -234,6 +234,11 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 // Message counts one message of a host by its kind. believed is what Sessions.Apply returned. at is
 // when the message came, by the wall clock in nanoseconds of the Unix epoch.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
+	s.Messages(o, kind, believed, 1, at)
+}
+
+// Messages is Message for n of them, of which nothing but the first can need room.
+func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, n uint64, at int64) {
 	s.at = at
 	k := int(kind)
 	if !believed {
@@ -243,7 +248,15 @@ func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, a
 	if h.MessagesByKind[k] == 0 && !h.fixed && !s.room(1, forHost) {
 		k = otherKind
 	}
-	h.MessagesByKind[k]++
+	h.MessagesByKind[k] += n
+}
+
+// Settled says whether the session's transfer lines are counted where its last one was, and need no
+// room.
+func (s *Store) Settled(sess *rsynclog.Session) bool {
+	h, known := sess.Origin.Cookie.(*hostTally)
+	f, labelled := sess.Cookie.(*flowTally)
+	return known && labelled && !h.stale && !f.stale && h.MessagesByKind[rsynclog.Transfer] > 0
 }
 
 // Apply counts changes. at is the present by the wall clock, in nanoseconds of the Unix epoch, and

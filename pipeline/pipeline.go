@@ -1,10 +1,12 @@
-// Package pipeline is where everything meets: a slab of raw messages goes in, its headers are read, its texts become events,
-// events move sessions, and what changes is added to the books. One lock is taken once per slab; under it nothing waits, logs or
-// does I/O, so that a datagram reader that finds it held loses a moment at most.
+// Package pipeline is where everything meets: a slab of raw messages goes in, their headers are
+// read, their texts become events, events move sessions, and changes are counted in the books. It
+// takes one lock once per slab. Under the lock nothing waits, logs or does I/O, so a datagram
+// reader that finds it held loses a moment at most.
 package pipeline
 
 import (
 	"bytes"
+	"hash/maphash"
 	"path"
 	"runtime"
 	"strings"
@@ -29,10 +31,11 @@ type Config struct {
 	Limits        rsynclog.Limits
 	Checkpoint    *Checkpoint // to go on from, whose memory New takes over; nil: from zero
 	Resumable     bool        // note how far files are counted, for Save
+	InFull        bool        // read each message in full, though it is like one before; for comparison
 }
 
-// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and implements receiver.Sink and
-// receiver.TrySink.
+// A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and
+// implements receiver.Sink and receiver.TrySink.
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
@@ -43,6 +46,8 @@ type Pipeline struct {
 	tallies  tallies
 	clock    clock
 	stamps   syslog.Stamps
+	headers  headers
+	streak   streak
 	message  receiver.Message // scratch
 	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
@@ -55,7 +60,8 @@ type Pipeline struct {
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps ErrCheckpoint: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is about a log format, or
+// wraps ErrCheckpoint if the Checkpoint can't be restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -77,6 +83,7 @@ func New(c Config) (*Pipeline, error) {
 		tags:    tagFilter{globs: c.Tags, seen: map[string]answer{}},
 		tallies: newTallies(),
 		clock:   clock,
+		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
 	}
 	if c.Resumable {
 		p.delivered = map[receiver.FileID]*delivery{}
@@ -95,14 +102,15 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// AddLocalHost makes the series of inputs without a host name exist from the start.
+// AddLocalHost adds the series of inputs without a host name.
 func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.AddLocalHost()
 }
 
-// MixedHosts returns the names of at most n hosts whose messages lately came from several addresses: each host once.
+// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
+// returns each host once.
 func (p *Pipeline) MixedHosts(n int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,13 +136,15 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	return true
 }
 
-// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held go first, and before that one whose read
-// has ended and that waits for a processor: of a backlog, which never waits, the scheduler would take it away after 10 ms only.
+// Deliver implements receiver.Sink. It gives way twice. First to goroutines that wait for a
+// processor, such as a datagram reader whose read has ended: a backlog never waits, so the
+// scheduler would interrupt it after 10 ms only. Then to a datagram reader that has lately found
+// the lock held.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader that has something pending tries again sooner; see datagram.pendingTimeout
+	const patience = 5 * time.Millisecond // a reader with something pending tries again sooner
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -152,7 +162,8 @@ func (p *Pipeline) Snapshot() *metrics.Snapshot {
 	return p.store.Snapshot(p.sessions, p.clock.behind())
 }
 
-// portion is how many sessions end before the lock is let go, so that a datagram reader finds it free soon.
+// portion is how many sessions end before the lock is released, so that a datagram reader finds it
+// free soon.
 const portion = 256
 
 // Tick ends the sessions whose time has come, in portions. Call it about once a second.
@@ -174,7 +185,7 @@ func (p *Pipeline) tick(now int64) (more bool) {
 
 // handle runs a slab to completion. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
-	now, wall := p.clock.received(slab.At)
+	now, wall, behind := p.clock.received(slab.At)
 	in, tally := p.store.Input(src.Input), p.tallies.of(src)
 	received := uint64(len(slab.Messages))
 	for reason, n := range slab.Discarded {
@@ -193,48 +204,94 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		p.delivers(slab.Position)
 	}
 	r := record{
-		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall,
+		when: rsynclog.When{Arrived: now, Backlog: slab.Backlog}, wall: wall, behind: behind,
+		live: src.Live || src.Joins && !slab.Backlog, // what it joins has no stamps to compare with
 		from: receiver.Sender{Addr: slab.Peer, Scope: src.Scope},
 	}
-	behind := int64(p.clock.behind())
-	live := src.Live || src.Joins && !slab.Backlog // what it joins has no stamps to compare with
 	for i, raw := range slab.Messages {
-		if d := src.Dialect.Scan(raw, &p.message); d != receiver.Kept {
-			in.Discarded[d]++
-			tally.note(Trouble(d), raw)
-			continue
-		}
-		r.relay = false
-		if !p.isRsyncd(src) {
-			if r.relay = p.isLossReport(); !r.relay {
-				in.Ignored++
-				p.ignored(tally, raw)
-				continue
-			}
-		}
 		if len(slab.Senders) > 0 {
 			r.from = slab.Senders[i]
 		}
-		if src.Wrapped && !r.relay && p.message.Tag != nil {
-			if !syslog.Unwrap(&p.message) {
-				in.Discarded[receiver.NoHeader]++
-				tally.note(Trouble(receiver.NoHeader), raw)
-				continue
-			}
-			r.from.Started = 0 // of the process that has passed the line on
+		r.relay = false
+		if h := p.headers.find(src, &r.from, raw, &p.message); h != nil {
+			p.repeated(h, &r, tally)
+			continue
 		}
-		if src.Host != "" {
-			p.host = append(p.host[:0], src.Host...)
-			p.message.Host = p.host
+		d, ours := p.read(src, raw, &r)
+		switch {
+		case d != receiver.Kept:
+			in.Discarded[d]++
+			tally.note(Trouble(d), raw)
+		case !ours:
+			in.Ignored++
+			p.ignored(tally, raw)
+		default:
+			p.first(src, raw, &r, tally)
 		}
-		r.when.Stamp = 0
-		if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, wall); ok && (zoned || !live) {
-			r.when.Stamp, r.when.Zoned = stamp-behind, zoned
-		}
-		kind, believed := p.count(&r)
-		p.counted(tally, kind, believed)
 	}
+	p.flush()
 	p.tallies.look(tally)
+}
+
+// read reads a message's header into p.message, and says why it is thrown away, or whether it is
+// rsyncd's, or a report of a loss.
+func (p *Pipeline) read(src *receiver.Source, raw []byte, r *record) (d receiver.Discard, ours bool) {
+	m := &p.message
+	if d = src.Dialect.Scan(raw, m); d != receiver.Kept {
+		return d, false
+	}
+	if !p.isRsyncd(src) {
+		r.relay = p.isLossReport()
+		if !r.relay {
+			return receiver.Kept, false
+		}
+	}
+	if src.Wrapped && !r.relay && m.Tag != nil {
+		if !syslog.Unwrap(m) {
+			return receiver.NoHeader, false
+		}
+		r.from.Started = 0 // of the process that has passed the line on
+	}
+	if src.Host != "" {
+		p.host = append(p.host[:0], src.Host...)
+		m.Host = p.host
+	}
+	return receiver.Kept, true
+}
+
+// first counts a message whose header had to be read.
+func (p *Pipeline) first(src *receiver.Source, raw []byte, r *record, t *tally) {
+	m := &p.message
+	origin := p.sessions.Origin(rsynclog.Where{
+		Scope: r.from.Scope, Host: m.Host, Container: m.Container, Addr: r.from.Addr,
+	}, r.when.Arrived)
+	r.named = len(m.Host) > 0
+	if !r.relay {
+		p.headers.learn(src, &r.from, raw, m, origin)
+	}
+	p.stamp(r)
+	p.count(origin, r, t)
+}
+
+// repeated counts a message that has the header of one before.
+func (p *Pipeline) repeated(h *header, r *record, t *tally) {
+	h.origin.Heard(r.when.Arrived)
+	r.named = h.host
+	p.stamp(r)
+	if !p.again(h.origin, r, t) {
+		p.count(h.origin, r, t)
+	}
+}
+
+// stamp reads the time stamp in p.message. A live input's tells nothing unless it names its zone.
+func (p *Pipeline) stamp(r *record) {
+	r.when.Stamp, r.when.Zoned = 0, false
+	if r.live && len(p.message.Stamp) == len("Nov 23 18:40:52") {
+		return // no zone fits in
+	}
+	if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, r.wall); ok && (zoned || !r.live) {
+		r.when.Stamp, r.when.Zoned = stamp-r.behind, zoned
+	}
 }
 
 // caughtUp lets the sessions of a source go by the clock again.
@@ -248,17 +305,20 @@ func (p *Pipeline) caughtUp(src *receiver.Source) {
 
 // A record is what is known of p.message besides its header and its text.
 type record struct {
-	from  receiver.Sender
-	when  rsynclog.When
-	wall  int64 // when it arrived, by the wall clock
-	relay bool  // it is a syslog daemon's own
+	from   receiver.Sender
+	when   rsynclog.When
+	wall   int64 // when it arrived, by the wall clock
+	behind int64 // what the sessions' clock lacks to that
+	live   bool  // it was written when it arrived
+	relay  bool  // it is a syslog daemon's own
+	named  bool  // its origin has a host name
 }
 
 // ownTag is our own log's, which rsyncd* would match.
 const ownTag = "rsyncd_exporter"
 
-// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no tag and is; syslog without a
-// program name isn't.
+// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no
+// tag and is; syslog without a program name isn't.
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
@@ -298,29 +358,38 @@ func (p *Pipeline) isLossReport() bool {
 	return p.event.Kind == rsynclog.LostUpstream
 }
 
-// count reads the text of p.message and adds what it says to sessions and books. What can't be is only counted.
-// It returns what the text is, and whether it can be the daemon's own.
-func (p *Pipeline) count(r *record) (kind rsynclog.Kind, believed bool) {
+// count reads the text of p.message and adds what it says to sessions and books. What can't be is
+// only counted.
+func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
+	p.flush()
 	m, ev := &p.message, &p.event
-	origin := p.sessions.Origin(rsynclog.Where{
-		Scope: r.from.Scope, Host: m.Host, Container: m.Container, Addr: r.from.Addr,
-	}, r.when.Arrived)
-	if r.from.Addr.IsValid() && len(m.Host) > 0 {
+	if r.from.Addr.IsValid() && r.named {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
-	p.parserFor(origin).Parse(m.Text, ev)
-	believed = !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	parser := p.parserFor(origin)
+	parser.Parse(m.Text, ev)
+	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
+	var changes []rsynclog.Change
 	if believed {
 		ev.Severity = m.Severity
-		var changes []rsynclog.Change
-		changes, believed = p.sessions.Apply(origin, rsynclog.Process{PID: m.PID, Started: r.from.Started}, r.when, ev)
+		changes, believed = p.sessions.Apply(origin, r.process(m), r.when, ev)
 		p.store.Apply(changes, r.when.Arrived, r.wall)
 	}
 	p.store.Message(origin, ev.Kind, believed, r.wall)
-	return ev.Kind, believed
+	p.counted(t, ev.Kind, believed)
+	if n := len(changes); n > 0 && changes[n-1].Kind == rsynclog.FileMoved && !p.headers.off && parser.Fronts() {
+		if s := changes[n-1].Session; s != nil && p.store.Settled(s) {
+			p.sessions.Learn(s, m.PID, m.Text, ev)
+		}
+	}
 }
 
-// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs more than a map.
+func (r *record) process(m *receiver.Message) rsynclog.Process {
+	return rsynclog.Process{PID: m.PID, Started: r.from.Started}
+}
+
+// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs
+// more than a map.
 type tagFilter struct {
 	globs []string
 	seen  map[string]answer
@@ -364,8 +433,8 @@ func (f *tagFilter) match(tag []byte) bool {
 
 func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
-// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the monotonic clock, so that
-// it doesn't jump when the machine's time is set.
+// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the
+// monotonic clock, so that it doesn't jump when the machine's time is set.
 type clock struct{ start time.Time }
 
 func newClock() clock { return clock{time.Now()} }
@@ -373,19 +442,27 @@ func newClock() clock { return clock{time.Now()} }
 func (c clock) now() int64  { return c.start.UnixNano() + int64(time.Since(c.start)) }
 func (c clock) wall() int64 { return time.Now().UnixNano() }
 
-// received returns both times of something that arrived at a wall clock time a moment ago; at 0 is now. A slab that waited in a
-// reader's pending ring isn't younger for that.
-func (c clock) received(at int64) (now, wall int64) {
-	now, wall = c.now(), c.wall()
-	const longest = int64(time.Minute) // what waited longer than any ring holds it was received before the clock was set
-	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
-		return now - waited, at
-	}
-	return now, wall
+// both returns now and wall, of one look at the clock.
+func (c clock) both() (now, wall int64) {
+	t := time.Now()
+	return c.start.UnixNano() + int64(t.Sub(c.start)), t.UnixNano()
 }
 
-// behind returns what must be added to a time of this clock to have the wall clock's. The two are read one after the other; what
-// passes in between must not show in times that stay the same.
-func (c clock) behind() time.Duration {
-	return time.Duration(c.wall() - c.now()).Round(time.Millisecond)
+// received returns both times of something that arrived at a wall clock time a moment ago, and
+// behind; at 0 is now. A slab that waited in a reader's pending ring isn't younger for that.
+func (c clock) received(at int64) (now, wall, behind int64) {
+	now, wall = c.both()
+	behind = between(now, wall)
+	const longest = int64(time.Minute) // no ring holds a slab for so long: the clock was set meanwhile
+	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
+		return now - waited, at, behind
+	}
+	return now, wall, behind
 }
+
+// behind returns what must be added to a time of this clock to have the wall clock's.
+func (c clock) behind() time.Duration { return time.Duration(between(c.both())) }
+
+// between is behind of two times of one moment. Their last digits must not show in times that stay
+// the same.
+func between(now, wall int64) int64 { return int64(time.Duration(wall - now).Round(time.Millisecond)) }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -24,7 +25,7 @@ func newPipeline(t testing.TB, c Config) *Pipeline {
 	if c.Tags == nil {
 		c.Tags = []string{"rsyncd*"}
 	}
-	c.MaxSeries, c.Resumable = 10000, true
+	c.MaxSeries, c.Resumable = cmp.Or(c.MaxSeries, 10000), true
 	if c.Limits == (rsynclog.Limits{}) {
 		c.Limits = rsynclog.DefaultLimits()
 	}
@@ -282,7 +283,7 @@ func TestSessionClockDoesNotJump(t *testing.T) {
 		waited time.Duration
 		counts bool
 	}{{0, true}, {10 * time.Second, true}, {-time.Hour, false}, {time.Hour, false}} { // the last two: the time was set meanwhile
-		now, at := c.received(wall - int64(x.waited))
+		now, at, _ := c.received(wall - int64(x.waited))
 		if late := time.Duration(c.now() - now); (late - x.waited).Abs() < time.Second != x.counts {
 			t.Errorf("received %v ago: the sessions see it %v ago", x.waited, late)
 		}

@@ -107,6 +107,12 @@ func (t *tally) note(why Trouble, message []byte) {
 	t.Troubles[why]++
 }
 
+// understood counts n messages of a kind.
+func (t *tally) understood(kind rsynclog.Kind, n uint64) {
+	t.Understood += n
+	t.Kinds[kind] += n
+}
+
 // tallies are those of all sources. The pipeline's lock guards them.
 type tallies struct {
 	bySource map[string]*tally // by Source.Name
@@ -236,8 +242,7 @@ func (p *Pipeline) counted(t *tally, kind rsynclog.Kind, believed bool) {
 	case !believed:
 		t.note(Implausible, p.message.Text)
 	case kind != rsynclog.Unrecognised:
-		t.Understood++
-		t.Kinds[kind]++
+		t.understood(kind, 1)
 	case rsynclog.LooksLikeTransfer(p.message.Text):
 		t.note(OtherFormat, p.message.Text)
 	default:

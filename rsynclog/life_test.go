@@ -460,3 +460,20 @@ func TestAnotherDaemonsStartThatIsLoggedLate(t *testing.T) {
 		t.Errorf("the forged session is %+v, want a doubtful one", s)
 	}
 }
+
+// A line of a receiver that outlives its generator counts as its session's, though nothing was heard of that one since the
+// daemon's start. Who stands behind it is forgotten by the next start all the same.
+func TestALineOfAChildHidesNobodyFromADaemonsStart(t *testing.T) {
+	b := newTable(t, DefaultLimits())
+	upload := func(pid int) string {
+		return fmt.Sprintf("\n%[1]d connect from a (10.0.0.1)\n%[1]d rsync allowed access on module data from a (10.0.0.1)\n"+
+			"%[1]d rsync to data/ from a (10.0.0.1)\n%[1]d receiving file list", pid)
+	}
+	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + upload(500) + upload(600) +
+		"\n700 rsyncd version 3.5.0 starting, listening on port 873" +
+		"\n600 recv a [10.0.0.1] data () x 1" +
+		"\n501 rsync: [receiver] read error: Connection reset by peer (104)" +
+		"\n800 rsyncd version 3.5.0 starting, listening on port 873\n+16m")
+	checkTable(t, b.sessions)
+	b.want("sessions that ended in silence", len(b.book.ended), 2)
+}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// An Origin is where sessions with distinct pids come from: a host, a container of it, or a followed file.
+// An Origin is where sessions with distinct pids come from: a host, a container of it, or a
+// followed file.
 type Origin struct {
 	Host string // name in the syslog header; empty for local inputs
 	OriginRecord
@@ -18,6 +19,8 @@ type Origin struct {
 
 	id      uint32 // of no other origin, ever
 	tracked bool
+	gone    bool  // Sessions has let go of it
+	stirred bool  // its sessions may stand in another order than orphan takes for granted
 	due     int64 // no session of it is over before
 	lists   [numPhases]sessionList
 }
@@ -39,8 +42,8 @@ type Where struct {
 // forgetAfter is how long something must have been silent before it makes room for something new.
 const forgetAfter = 24 * time.Hour
 
-// Origin returns the origin that a message tells. The time at is that of its arrival. What names it is copied when it
-// is new.
+// Origin returns the origin that a message tells. The time at is that of its arrival. What names it
+// is copied when it is new.
 func (t *Sessions) Origin(w Where, at int64) *Origin {
 	if len(w.Host) > 0 {
 		w.Addr = netip.Addr{} // it may be anybody who passes messages on
@@ -68,10 +71,20 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 	return o
 }
 
+// Tracked says whether its sessions are followed: it isn't the one that stands for the hosts beyond
+// the limit.
+func (o *Origin) Tracked() bool { return o.tracked }
+
+// Gone says whether it was let go of: the same host has another one now, or none.
+func (o *Origin) Gone() bool { return o.gone }
+
+// Heard notes that a message of the origin arrived, as Sessions.Origin does.
+func (o *Origin) Heard(at int64) { o.Arrived = max(o.Arrived, at) }
+
 func (t *Sessions) newOrigin(key originKey) *Origin {
 	t.ids++
 	o := &Origin{
-		Host: Label([]byte(key.host)), id: t.ids, tracked: true, due: math.MaxInt64,
+		Host: Label([]byte(key.host)), id: t.ids, tracked: true, stirred: true, due: math.MaxInt64,
 		OriginRecord: OriginRecord{Scope: key.scope, Addr: key.addr, Container: key.container, Raw: key.host},
 	}
 	t.origins[key] = o
@@ -79,8 +92,8 @@ func (t *Sessions) newOrigin(key originKey) *Origin {
 	return o
 }
 
-// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of its sessions is
-// open.
+// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of
+// its sessions is open.
 func (t *Sessions) forgetOrigin(now int64) bool {
 	if now < t.nobodyBefore {
 		return false
@@ -100,6 +113,7 @@ func (t *Sessions) forgetOrigin(now int64) bool {
 			t.drop(s)
 		}
 	}
+	oldest.gone = true
 	t.names -= len(oldest.Modules)
 	delete(t.origins, originKey{oldest.Scope, oldest.Raw, oldest.Container, oldest.Addr})
 	t.inOrder = slices.DeleteFunc(t.inOrder, func(o *Origin) bool { return o == oldest })
@@ -122,8 +136,8 @@ func (o *Origin) busy() bool {
 // wake makes the origin be looked at when a session may be over.
 func (o *Origin) wake(due int64) { o.due = min(o.due, due) }
 
-// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the
-// daemon, not a client, wrote it; otherwise ok is false.
+// module returns the label for a module name as logged. A name that isn't known yet is learned if
+// teach says that the daemon, not a client, wrote it; otherwise ok is false.
 func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
@@ -154,8 +168,8 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	return m, true
 }
 
-// roomForName says whether an origin may learn another module's name, and lets go of one that has not been heard for
-// a day if need be.
+// roomForName says whether an origin may learn another module's name, and lets go of one that has
+// not been heard for a day if need be.
 func (t *Sessions) roomForName(o *Origin) bool {
 	if t.names >= maxNames {
 		t.forgetOrigin(o.Arrived)

@@ -135,6 +135,11 @@ func checkTable(t *testing.T, s *Sessions) {
 					t.Fatal("a list is broken")
 				}
 			}
+			for x := o.lists[p].first; x != nil && x.next != nil && phase(p) <= failing && !o.stirred; x = x.next {
+				if x.Orphaned == 0 && x.next.Orphaned != 0 {
+					t.Fatalf("pid %d was heard since the daemon's start, and stands before pid %d, which wasn't", x.PID, x.next.PID)
+				}
+			}
 			if x := o.lists[p].first; x != nil && s.due(x) < o.due {
 				t.Fatalf("pid %d is due at %d, and its origin not before %d", x.PID, s.due(x), o.due)
 			}

@@ -1,8 +1,9 @@
 //go:build unix
 
-// Filebench measures how fast a backlog is read: a big log file, made of lines that real daemons have written, goes through the followed
-// file and the pipeline on one core, and through wc -l in the same run. Each reader is a process of its own; the file has been read
-// before, so that no disk counts. See `make bench-file`.
+// Filebench measures how fast a backlog is read: a big log file, made of lines that real daemons
+// have written, goes through the followed file and the pipeline on one core, and through wc -l in
+// the same run. Each reader is a process of its own; the file has been read before, so that no disk
+// counts. See `make bench-file`.
 package main
 
 import (
@@ -31,11 +32,12 @@ func main() {
 	size := flag.Int64("mebibytes", 256, "of the log file that is read; 5120 for the long run")
 	rounds := flag.Int("rounds", 3, "rounds; the best of each reader counts")
 	read := flag.String("read", "", "read this `file` and end; what each round does in a process of its own")
+	inFull := flag.Bool("in-full", false, "read each line in full, though it is like one before")
 	profile := flag.String("profile", "", "`file` for a CPU profile of the exporter's last round")
 	flag.Parse()
 	var err error
 	if *read != "" {
-		err = readFile(*read, *profile)
+		err = readFile(*read, *inFull, *profile)
 	} else {
 		err = bench(*recorded, *size<<20, *rounds, *profile)
 	}
@@ -62,10 +64,14 @@ func bench(recorded string, size int64, rounds int, profile string) error {
 		return err
 	}
 	fmt.Printf("%d lines, %d MiB, %.0f bytes a line\n", lines, size>>20, float64(size)/float64(lines))
-	names := []string{"wc -l", "exporter"}
+	names := []string{"wc -l", "exporter", "in full"}
 	best := map[string]usage{}
 	for round := range rounds + 1 { // the first one brings the file into memory and is thrown away
-		for name, cmd := range map[string]*exec.Cmd{"wc -l": exec.Command("wc", "-l", path), "exporter": exec.Command(self, "-read", path, "-profile", profile)} {
+		for name, cmd := range map[string]*exec.Cmd{
+			"wc -l":    exec.Command("wc", "-l", path),
+			"exporter": exec.Command(self, "-read", path, "-profile", profile),
+			"in full":  exec.Command(self, "-read", path, "-in-full"),
+		} {
 			u, err := measure(cmd, lines)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -78,11 +84,12 @@ func bench(recorded string, size int64, rounds int, profile string) error {
 	fmt.Printf("%-10s %14s %14s %20s\n", "", "lines/s", "CPU ns/line", "lines/s of CPU time")
 	for _, name := range names {
 		u := best[name]
-		fmt.Printf("%-10s %14.0f %14.0f %20.0f\n", name, float64(lines)/u.wall.Seconds(), float64(u.cpu.Nanoseconds())/float64(lines),
-			float64(lines)/u.cpu.Seconds())
+		fmt.Printf("%-10s %14.0f %14.0f %20.0f\n", name, float64(lines)/u.wall.Seconds(),
+			float64(u.cpu.Nanoseconds())/float64(lines), float64(lines)/u.cpu.Seconds())
 	}
 	fmt.Printf("the exporter takes %.1f times as long as wc -l, and %.1f times its CPU time\n",
-		best["exporter"].wall.Seconds()/best["wc -l"].wall.Seconds(), best["exporter"].cpu.Seconds()/best["wc -l"].cpu.Seconds())
+		best["exporter"].wall.Seconds()/best["wc -l"].wall.Seconds(),
+		best["exporter"].cpu.Seconds()/best["wc -l"].cpu.Seconds())
 	return nil
 }
 
@@ -120,9 +127,11 @@ func (c *counter) Deliver(src *receiver.Source, s *receiver.Slab) {
 }
 
 // readFile follows the file until it is caught up with, and prints how many lines that were.
-func readFile(path, profile string) error {
-	p, err := pipeline.New(pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
-		Limits: rsynclog.DefaultLimits(), Resumable: true})
+func readFile(path string, inFull bool, profile string) error {
+	p, err := pipeline.New(pipeline.Config{
+		LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, MaxSeries: 10_000,
+		Limits: rsynclog.DefaultLimits(), Resumable: true, InFull: inFull,
+	})
 	if err != nil {
 		return err
 	}

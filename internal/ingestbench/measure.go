@@ -20,7 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measure starts a receiver, sends it the messages, waits until it has nothing more to do, and stops it.
+// measure starts a receiver, sends it the messages, waits until it has nothing more to do, and
+// stops it.
 func (b *bench) measure(transport, name string, m *mix) (result, error) {
 	dir, err := os.MkdirTemp("", "ingest")
 	if err != nil {
@@ -87,7 +88,8 @@ func (b *bench) start(transport, name, dir string) (*process, error) {
 	if name == "exporter" {
 		web := freeAddress("tcp")
 		p.url = "http://" + web
-		p.cmd = exec.Command(b.exporter, "--listen-udp=off", "--listen-"+transport+"="+p.address, "--http-listen="+web, "--log-level=error")
+		p.cmd = exec.Command(b.exporter, "--listen-udp=off", "--listen-"+transport+"="+p.address,
+			"--http-listen="+web, "--log-level=error")
 	} else {
 		self, err := os.Executable()
 		if err != nil {
@@ -179,7 +181,8 @@ func (p *process) idle(timeout time.Duration) (time.Duration, error) {
 	return 0, fmt.Errorf("still busy after %v", timeout)
 }
 
-// received returns how many messages the process has received. A null receiver of a stream counts bytes.
+// received returns how many messages the process has received. A null receiver of a stream counts
+// bytes.
 func (p *process) received(m *mix) (int, error) {
 	if p.url == "" {
 		if bytes := load(&p.shared.bytes); bytes > 0 {
@@ -192,8 +195,9 @@ func (p *process) received(m *mix) (int, error) {
 		return 0, err
 	}
 	defer r.Body.Close()
+	series := "rsyncd_exporter_received_total{input=\"" + p.transport + "\"} "
 	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "rsyncd_exporter_received_total{input=\""+p.transport+"\"} "); ok {
+		if rest, ok := strings.CutPrefix(lines.Text(), series); ok {
 			n, err := strconv.ParseFloat(rest, 64)
 			return int(n), err
 		}

@@ -12,8 +12,9 @@ import (
 	"rsyncd_exporter/internal/corpus"
 )
 
-// A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over it has pids of its own, so that each
-// is new sessions to the receiver: the pids are written over in place, in a field of pidDigits bytes.
+// A mix is the recorded messages of whole sessions of real daemons, in their order. Each pass over
+// it has pids of its own, so that each is new sessions to the receiver: the pids are written over
+// in place, in a field of pidDigits bytes.
 type mix struct {
 	messages [][]byte // as one datagram, or one LF-terminated line, each
 	pids     []int    // where in a message its pid's digits begin; -1: nowhere
@@ -57,6 +58,38 @@ func readMix(dir, transport string) (*mix, error) {
 	return m, nil
 }
 
+// transferMix returns sessions of many files, as a mirror's are: some at a time, of one host.
+func transferMix(transport string) *mix {
+	const sessions, files = 8, 500
+	header, end := "<30>Nov 23 18:40:52 mirror rsyncd[%d]: ", ""
+	switch transport {
+	case "unixgram":
+		header = "<30>Nov 23 18:40:52 rsyncd[%d]: "
+	case "tcp":
+		end = "\n"
+	}
+	m, seen := &mix{distinct: sessions}, map[string]int{}
+	say := func(session int, text string, args ...any) {
+		m.add(fmt.Appendf(nil, header+text+end, append([]any{1 + session}, args...)...), "", seen)
+	}
+	for s := range sessions {
+		say(s, "connect from mirror%d.example.net (203.0.113.7)", s)
+		say(s, "rsync allowed access on module archive from mirror%d.example.net (203.0.113.7)", s)
+		say(s, "rsync on archive/dists/ from mirror%d.example.net (203.0.113.7)", s)
+		say(s, "building file list")
+	}
+	for f := range files {
+		for s := range sessions {
+			say(s, "send mirror%d.example.net [203.0.113.7] archive () dists/stable/dir%d/file%d.gz %d",
+				s, f%7, f, f*10090)
+		}
+	}
+	for s := range sessions {
+		say(s, "sent 1310256 bytes  received 120 bytes  total size 1309578")
+	}
+	return m
+}
+
 // add appends a message. Equal pids of two files are two processes.
 func (m *mix) add(message []byte, file string, seen map[string]int) {
 	at, session := -1, 0
@@ -68,7 +101,8 @@ func (m *mix) add(message []byte, file string, seen map[string]int) {
 			seen[key] = number
 		}
 		at, session = loc[2], number
-		message = append(append(bytes.Clone(message[:at]), bytes.Repeat([]byte("1"), pidDigits)...), message[loc[3]:]...)
+		pid := bytes.Repeat([]byte("1"), pidDigits)
+		message = append(append(bytes.Clone(message[:at]), pid...), message[loc[3]:]...)
 	}
 	m.messages = append(m.messages, message)
 	m.pids = append(m.pids, at)

@@ -19,7 +19,8 @@ import (
 
 func load(n *uint64) uint64 { return atomic.LoadUint64(n) }
 
-// receive is a receiver's process: receive NAME TRANSPORT ADDRESS COUNTS. It runs until a signal ends it.
+// receive is a receiver's process: receive NAME TRANSPORT ADDRESS COUNTS. It runs until a signal
+// ends it.
 func receive(args []string) {
 	if err := runReceiver(args[0], args[1], args[2], args[3]); err != nil {
 		fmt.Fprintf(os.Stderr, "ingestbench: receiver %q: %v\n", args, err)
@@ -32,8 +33,11 @@ func runReceiver(name, transport, address, file string) error {
 	if err != nil {
 		return err
 	}
-	if name == "go-syslog" {
+	switch name {
+	case "go-syslog":
 		return goSyslog(transport, address, shared)
+	case "pipeline", "pipeline-in-full":
+		return receivePipeline(name == "pipeline-in-full", transport, address, shared)
 	}
 	if transport == "tcp" {
 		return discardStream(name == "null-recvmmsg", address, shared)
@@ -55,19 +59,21 @@ func runReceiver(name, transport, address, file string) error {
 	}
 }
 
+const receiveBuffer = 16 << 20 // bytes, as the exporter asks for
+
 // enlarge asks for the receive buffer that the exporter asks for.
 func enlarge(conn syscall.Conn) {
-	const size = 16 << 20
 	if raw, err := conn.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
-			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 			}
 		})
 	}
 }
 
-// discardBatches is the null receiver: a blocking recvmmsg(2) on a thread of its own, and nothing else.
+// discardBatches is the null receiver: a blocking recvmmsg(2) on a thread of its own, and nothing
+// else.
 func discardBatches(conn syscall.Conn, shared *counts) error {
 	enlarge(conn)
 	fd, err := blocking(conn)
@@ -85,7 +91,8 @@ func discardBatches(conn syscall.Conn, shared *counts) error {
 	runtime.LockOSThread()
 	atomic.StoreUint64(&shared.ready, 1)
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])), batch, unix.MSG_WAITFORONE, 0, 0)
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&headers[0])),
+			batch, unix.MSG_WAITFORONE, 0, 0)
 		if errno != 0 && errno != unix.EINTR {
 			return errno
 		}
@@ -145,7 +152,8 @@ func discardStream(block bool, address string, shared *counts) error {
 // summary is the regular expression of the simplest exporter: one line, one counter.
 var summary = regexp.MustCompile(`sent (\d+) bytes  received (\d+) bytes  total size (\d+)`)
 
-// goSyslog is what a first version of such an exporter is: go-syslog's own Server, a regular expression and a counter.
+// goSyslog is what a first version of such an exporter is: go-syslog's own Server, a regular
+// expression and a counter.
 func goSyslog(transport, address string, shared *counts) error {
 	server := syslog.NewServer()
 	server.SetFormat(syslog.RFC3164)
@@ -156,8 +164,10 @@ func goSyslog(transport, address string, shared *counts) error {
 		}
 		atomic.AddUint64(&shared.messages, 1)
 	}))
-	listen := map[string]func(string) error{"udp": server.ListenUDP, "tcp": server.ListenTCP, "unixgram": server.ListenUnixgram}[transport]
-	if err := listen(address); err != nil {
+	listen := map[string]func(string) error{
+		"udp": server.ListenUDP, "tcp": server.ListenTCP, "unixgram": server.ListenUnixgram,
+	}
+	if err := listen[transport](address); err != nil {
 		return err
 	}
 	if err := server.Boot(); err != nil {

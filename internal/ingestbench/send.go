@@ -42,7 +42,8 @@ func dial(transport, address string) (*sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cerr := raw.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil || err != nil {
+	cerr := raw.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if cerr != nil || err != nil {
 		return nil, fmt.Errorf("dup: %w", err)
 	}
 	if err := unix.SetNonblock(s.fd, false); err != nil {
@@ -58,7 +59,8 @@ func dial(transport, address string) (*sender, error) {
 
 func (s *sender) close() { unix.Close(s.fd) }
 
-// sendAll sends n messages of the mix, pass after pass, at the rate (0: without a pause), and returns how long it took.
+// sendAll sends n messages of the mix, pass after pass, at the rate (0: without a pause), and
+// returns how long it took.
 func (s *sender) sendAll(m *mix, n, rate int) (time.Duration, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -256,7 +256,7 @@ func cutMessageID(text []byte, m *receiver.Message) []byte {
 	}
 	level := text[end+1:]
 	end = wordEnd(level)
-	if end == len(level) || level[end-1] != ']' {
+	if end == 0 || end == len(level) || level[end-1] != ']' {
 		return text
 	}
 	facility, severity, ok := levelByName(level[:end-1])

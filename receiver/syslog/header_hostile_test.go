@@ -125,6 +125,8 @@ func TestHeaders(t *testing.T) {
 		{"Solaris", "<30>Nov 23 18:40:52 m rsyncd[505]: [ID 702911 daemon.info] hi", `host "m" tag "rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"Solaris, not quite", "<30>Nov 23 18:40:52 m rsyncd[505]: [ID 702911 x.info] hi",
 			`host "m" tag "rsyncd" pid 505 pri 3.6 text "[ID 702911 x.info] hi"`, relayed},
+		{"Solaris, two spaces", "<30>Nov 23 18:40:52 m rsyncd[505]: [ID 702911  daemon.info] hi",
+			`host "m" tag "rsyncd" pid 505 pri 3.6 text "[ID 702911  daemon.info] hi"`, relayed},
 		{"Solaris, no text", "<30>Nov 23 18:40:52 m rsyncd[505]: [ID 702911 daemon.info] ", "no_text", ""},
 		{"AIX", "<30>Nov 23 18:40:52 Message forwarded from m: rsyncd[505]: hi", `host "m" tag "rsyncd" pid 505 pri 3.6 text "hi"`, relayed},
 		{"AIX, in a text", "<30>Nov 23 18:40:52 m rsyncd[505]: Message forwarded from x: rsyncd[1]: hi",

@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
+)
+
+// A coming is a slab with one message, or time that passes.
+type coming struct {
+	raw   string
+	from  receiver.Sender
+	pause time.Duration
+}
+
+const (
+	vmHeader = "<30>Nov 23 18:40:52 vm rsyncd[505]: "
+	vmSend   = "send localhost [127.0.0.1] data () "
+)
+
+func of(raws ...string) (list []coming) {
+	for _, raw := range raws {
+		list = append(list, coming{raw: raw})
+	}
+	return list
+}
+
+// Each case has messages that are like one before but for a detail that makes them another's, or nobody's.
+var shortcutRules = map[string]struct {
+	source   receiver.Source
+	config   Config
+	arrivals []coming
+}{
+	"the stamp goes on": {arrivals: of(vmHeader+vmSend+"a 6", "<30>Nov 23 18:41:07 vm rsyncd[505]: "+vmSend+"b 7")},
+	"no digit where the stamp had one": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
+		"<30>Nov 2x 18:40:52 vm rsyncd[505]: "+vmSend+"c 8", "<30>Nov  3 18:40:52 vm rsyncd[505]: "+vmSend+"c 8")},
+	"another pid namespace": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6"},
+		{raw: vmHeader + vmSend + "b 7", from: receiver.Sender{Scope: receiver.ForeignScope}}}},
+	"another sender of a message without a host": {source: receiver.Source{Dialect: syslog.Auto{Local: true}}, arrivals: []coming{
+		{raw: "<30>Nov 23 18:40:52 rsyncd[505]: " + vmSend + "a 6", from: receiver.Sender{Addr: netip.MustParseAddr("192.0.2.7")}},
+		{raw: "<30>Nov 23 18:40:52 rsyncd[505]: " + vmSend + "b 7", from: receiver.Sender{Addr: netip.MustParseAddr("192.0.2.8")}}}},
+	"another process of the same pid": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6", from: receiver.Sender{Started: 7}},
+		{raw: vmHeader + vmSend + "b 7", from: receiver.Sender{Started: 7}}, {raw: vmHeader + vmSend + "c 8", from: receiver.Sender{Started: 8}}}},
+	"who may not speak for it": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6"}, {raw: vmHeader + vmSend + "b 7", from: receiver.Sender{Forged: true}}}},
+	"a pid in the text": {arrivals: of("<30>1 2026-11-23T18:40:52Z vm rsyncd 505x - - rsyncd[505]: "+vmSend+"a 6",
+		"<30>1 2026-11-23T18:40:52Z vm rsyncd 506x - - rsyncd[505]: "+vmSend+"b 7")},
+	"other line ends": {arrivals: of(vmHeader+vmSend+"a 6\n", vmHeader+vmSend+"b 7\r\n", vmHeader+vmSend+"c 8\x00", vmHeader+vmSend+"d 9\n\x00",
+		vmHeader+vmSend+"e 10\n\n", vmHeader+"\n", vmHeader)},
+	"a line of rsync's own log within a message": {source: receiver.Source{Wrapped: true}, arrivals: of(
+		vmHeader+"2026/11/23 18:40:52 [7] "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+"2026/11/23 18:40:52 [8] "+vmSend+"a 6")},
+	"no name": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+" 8", vmHeader+vmSend+"8", vmHeader+vmSend)},
+	"no length": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 07", vmHeader+vmSend+"b 00000008", vmHeader+vmSend+"b 7x",
+		vmHeader+vmSend+"b ", vmHeader+vmSend+"b 1152921504606846977", vmHeader+vmSend+"b 99999999999999999999", vmHeader+vmSend+"b 1125899906842625",
+		vmHeader+vmSend+"b 1125899906842624", vmHeader+vmSend+"b 1125899906842618", vmHeader+vmSend+"b 1")},
+	"a line that rsync may have cut": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+strings.Repeat("p", 2045-len(vmSend)-2)+" 7",
+		vmHeader+vmSend+strings.Repeat("p", 2044-len(vmSend)-2)+" 7", vmHeader+vmSend+strings.Repeat("p", 2100)+" 7")},
+	"a debug line that looks like a transfer": {arrivals: of(vmHeader+"recv mapped [127.0.0.1] data () a 6", vmHeader+"recv mapped [127.0.0.1] data () a of size 7")},
+	"another line between": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+"sent 10 bytes  received 20 bytes  total size 30",
+		vmHeader+vmSend+"c 8", vmHeader+"connect from localhost (127.0.0.1)", vmHeader+vmSend+"d 9")},
+	"a session that has ended": {arrivals: append(of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7"),
+		coming{pause: 80 * time.Hour}, coming{raw: vmHeader + vmSend + "c 8"})},
+	"a host that was let go of": {config: Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
+		of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7"), coming{pause: 40 * time.Hour},
+		coming{raw: strings.Replace(vmHeader, "vm", "nas", 1) + vmSend + "a 6"}, coming{raw: vmHeader + vmSend + "c 8"})},
+	"a host beyond the limit": {config: Config{Limits: rsynclog.Limits{Sessions: 5, Origins: 1, TTL: time.Hour, Settle: time.Second}}, arrivals: append(
+		of("<30>Nov 23 18:40:52 nas rsyncd[505]: "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8"), coming{pause: 40 * time.Hour},
+		coming{raw: vmHeader + vmSend + "c 8"})},
+	"series beyond the limit": {config: Config{MaxSeries: 1, Hosts: nil}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8")},
+	"a module with another log format": {config: Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
+		vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync allowed access on module data from localhost (127.0.0.1)",
+		vmHeader+"rsync on data/ from localhost (127.0.0.1)", vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7")},
+}
+
+func TestShortcutsKnowTheirLimits(t *testing.T) {
+	for name, x := range shortcutRules {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := x.source
+				src.Input, src.Name = "udp", "udp"
+				if src.Dialect == nil {
+					src.Dialect = syslog.Auto{}
+				}
+				short := newPipeline(t, x.config)
+				x.config.InFull = true
+				full := newPipeline(t, x.config)
+				for _, size := range []int{1, 1, len(x.arrivals)} { // the second time everything has been learned, then in slabs
+					slab := slabOf()
+					for i, a := range x.arrivals {
+						time.Sleep(a.pause)
+						if a.raw != "" {
+							slab.Messages, slab.Senders = append(slab.Messages, []byte(a.raw)), append(slab.Senders, a.from)
+						}
+						if last := i+1 == len(x.arrivals); !last && len(slab.Messages) < size && x.arrivals[i+1].pause == 0 {
+							continue
+						}
+						for _, p := range []*Pipeline{short, full} {
+							p.Tick()
+							p.Deliver(&src, slab)
+						}
+						slab = slabOf()
+						sameBooks(t, short, full)
+					}
+				}
+				sameExposition(t, short, full, name)
+			})
+		})
+	}
+}
+
+// What the tests above compare is two ways: here it shows that the short one is gone.
+func TestShortcutsAreTaken(t *testing.T) {
+	for name, x := range map[string]struct {
+		header string
+		src    receiver.Source
+	}{
+		"direct":           {"<30>Nov 23 18:40:5%d rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{Local: true}}},
+		"rfc3164":          {"<30>Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rfc3339":          {"<30>2026-11-23T18:40:5%d.123456+00:00 vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rfc5424":          {"<30>1 2026-11-23T18:40:5%d.123456+00:00 vm rsyncd 505 - - ", receiver.Source{Dialect: syslog.Auto{}}},
+		"rsync's own log":  {"2026/11/23 18:40:5%d [505] ", receiver.Source{Dialect: syslog.Lines{}, Scope: 1}},
+		"a syslog daemons": {"Nov 23 18:40:5%d vm rsyncd[505]: ", receiver.Source{Dialect: syslog.Lines{}, Scope: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPipeline(t, Config{})
+			x.src.Input, x.src.Name = "udp", "udp"
+			at := func(second int) []byte { return fmt.Appendf(nil, x.header+vmSend+"a 6\n", second) }
+			for second := range 2 {
+				p.Deliver(&x.src, slabOf(string(at(second))))
+			}
+			from := receiver.Sender{Scope: x.src.Scope}
+			h := p.headers.find(&x.src, &from, at(7), &p.message)
+			if h == nil {
+				t.Fatal("the header isn't known")
+			}
+			if p.message.PID != 505 || string(p.message.Text) != vmSend+"a 6" {
+				t.Errorf("it is read as pid %d, text %q", p.message.PID, p.message.Text)
+			}
+			if p.sessions.Front(h.origin, 505, []byte(vmSend+"other 123")) == nil {
+				t.Error("the transfer line's begin isn't known")
+			}
+		})
+	}
+}

@@ -1,0 +1,290 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
+)
+
+// twoLives are what happens to two pipelines, one of which reads every message in full. Its bytes are choices.
+type twoLives struct {
+	choices []byte
+	sources []*receiver.Source
+	lag     time.Duration // of stamps behind the time
+	spoken  []string      // raw messages so far, to be varied
+	form    int           // of usual headers
+	last    string        // the last transfer line
+}
+
+// pick chooses one of n; the first when there are no choices any more.
+func (h *twoLives) pick(n int) int {
+	if len(h.choices) == 0 {
+		return 0
+	}
+	c := h.choices[0]
+	h.choices = h.choices[1:]
+	return int(c) % n
+}
+
+func pickOf[T any](h *twoLives, list ...T) T { return list[h.pick(len(list))] }
+
+// often says yes in n of n+1 cases.
+func (h *twoLives) often(n int) bool { return h.pick(n+1) > 0 }
+
+func newTwoLives(choices []byte) *twoLives {
+	foreign, err := syslog.NewDialect("rfc3164", false)
+	if err != nil {
+		panic(err)
+	}
+	return &twoLives{choices: choices, sources: []*receiver.Source{
+		{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true},
+		{Input: "unixgram", Name: "unixgram", Dialect: syslog.Auto{Local: true}, Live: true},
+		{Input: "tcp", Name: "tcp", Dialect: syslog.Auto{}},
+		{Input: "file", Name: "file", Scope: 1, Dialect: syslog.Lines{}},
+		{Input: "file", Name: "file 2", Scope: 2, Dialect: syslog.Lines{}},
+		{Input: "file", Name: "joins", Joins: true, Host: "vm", Dialect: syslog.Lines{}},
+		{Input: "udp", Name: "wrapped", Wrapped: true, Dialect: syslog.Auto{}},
+		{Input: "udp", Name: "foreign", Dialect: foreign},
+	}}
+}
+
+// message returns one of rsyncd's, of the few processes of a few hosts, or what somebody makes of it.
+func (h *twoLives) message() string {
+	if len(h.spoken) > 0 && !h.often(6) {
+		return h.varied(pickOf(h, h.spoken...))
+	}
+	m := h.header() + h.text() + pickOf(h, "", "\n", "\n", "\n", "\n", "\r\n", "\x00", "\n\x00", "\n\n")
+	h.spoken = append(h.spoken, m)
+	if strings.Contains(m, " localhost [") {
+		h.last = m
+	}
+	return m
+}
+
+// varied changes a byte of a message, or cuts it.
+func (h *twoLives) varied(m string) string {
+	at := h.pick(min(len(m), 256))
+	switch h.pick(4) {
+	case 0:
+		return m[:at]
+	case 1:
+		return m[:at] + m[at:][min(1, len(m)-at):]
+	}
+	return m[:at] + pickOf(h, strings.Split(" []:<>()0123456789T/-.\x00\r\nx\xff", "")...) + m[at:][min(1, len(m)-at):]
+}
+
+func (h *twoLives) header() string {
+	if !h.often(8) {
+		h.lag = pickOf(h, 0, 0, time.Second, 2*time.Minute, 2*time.Hour, 26*time.Hour, -time.Hour)
+	}
+	stamp := time.Now().Add(-h.lag)
+	if h.often(3) {
+		return h.usual(stamp)
+	}
+	priority := pickOf(h, "<30>", "<30>", "<30>", "<28>", "<3>", "", "<999>")
+	host := pickOf(h, "vm ", "vm ", "nas ", "mirror.example.net ", "mirror2.example.net ", "2026 ", "- ", "", "h ")
+	tag := pickOf(h, "rsyncd", "rsyncd", "rsyncd", "rsyncd", "rsyncd-x", "rsyncd x", "rsyncd[x", "cron", "rsyncd_exporter", "rsyslogd", "last")
+	pid := pickOf(h, "505", "505", "506", "7", "1234567", "123456789", "0", "007", "1234567890", "99999999999", "")
+	switch form := h.pick(8); form {
+	case 0:
+		return priority + "1 " + stamp.Format("2006-01-02T15:04:05.000000Z07:00") + " " + cmp.Or(host, "- ") + tag + " " + cmp.Or(pid, "-") +
+			pickOf(h, " - - ", " - -  ", " - - \xef\xbb\xbf", " ID1 - ", ` - [a b="c] "] `, "x - - rsyncd[505]: ", " - -")
+	case 1:
+		return stamp.Format("2006/01/02 15:04:05 [") + pid + pickOf(h, "] ", "] ", "] ", "]", "]  ")
+	default:
+		shown := stamp.Format(pickOf(h, time.Stamp, time.Stamp, time.Stamp, time.Stamp, time.StampMilli, "Jan 2 15:04:05",
+			"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.000000Z07:00", "2006-01-02 15:04:05", "Jan _2 15:04:05 2006", time.ANSIC))
+		return priority + shown + " " + pickOf(h, "", "", "", "", "<3.6> ", "<daemon.info> ") + host + tag + "[" + pid +
+			pickOf(h, "]: ", "]: ", "]: ", "]: ", "]:", "]:  ", "] ", "]: [ID 702911 daemon.info] ", "]: [")
+	}
+}
+
+// usual returns a header of the sort that nearly all are.
+func (h *twoLives) usual(stamp time.Time) string {
+	shown := stamp.Format(time.Stamp)
+	switch h.form {
+	case 1:
+		return stamp.Format("2006/01/02 15:04:05 [") + pickOf(h, "505", "506") + "] "
+	case 2:
+		return "<30>1 " + stamp.Format("2006-01-02T15:04:05.000000Z07:00") + " vm rsyncd " + pickOf(h, "505", "506") + " - - "
+	case 3:
+		return "<30>" + shown + " rsyncd[" + pickOf(h, "505", "506") + "]: "
+	}
+	return "<30>" + shown + pickOf(h, " vm ", " vm ", " nas ") + "rsyncd[" + pickOf(h, "505", "505", "7") + "]: "
+}
+
+func (h *twoLives) text() string {
+	if h.often(2) {
+		return pickOf(h, "send", "send", "recv") + " localhost [127.0.0.1] data () " + pickOf(h, "a", "b c") + pickOf(h, " 6", " 12345", " 1234567890")
+	}
+	module := pickOf(h, "data", "data", "data", "other", "loose", "m (x")
+	client := pickOf(h, "localhost [127.0.0.1] ", "localhost [127.0.0.1] ", "localhost [127.0.0.1] ", "evil [10.6.6.6] ", "mapped [127.0.0.1] ")
+	if h.often(2) {
+		op := pickOf(h, "send ", "send ", "send ", "recv ", "del. ")
+		user := pickOf(h, "() ", "() ", "() ", "(alice) ", "(a) (b) ", "(", "")
+		path := pickOf(h, "a.txt", "dir/a b", "x (y) z", " ", "", "a 1", "1", strings.Repeat("p", 1950), strings.Repeat("p", 2010), "\xff", "of size")
+		length := pickOf(h, "6", "70000", "12345678", "123456789", "0", "00", "07", "1152921504606846976", "1152921504606846977",
+			"99999999999999999999", "1125899906842624", "", "x", "1234567890123", "12345678x")
+		return op + client + module + " " + user + path + " " + length
+	}
+	text := pickOf(h, lines...)
+	if strings.Contains(text, "%") {
+		text = fmt.Sprintf(text+"%.0[1]s%.0[2]d", module, h.pick(10))
+	}
+	if !h.often(15) {
+		return "message repeated 3 times: [ " + text + "]"
+	}
+	return text
+}
+
+// slab returns a batch of one source.
+func (h *twoLives) slab() (*receiver.Source, *receiver.Slab) {
+	src := pickOf(h, h.sources...)
+	s := slabOf()
+	switch src.Input {
+	case "file":
+		h.form = pickOf(h, 1, 1, 0)
+	case "unixgram":
+		h.form = 3
+	default:
+		h.form = pickOf(h, 0, 0, 2)
+	}
+	calm := h.often(2)
+	for range 1 + h.pick(12) {
+		m := h.last
+		if !calm || m == "" || !h.often(7) {
+			m = h.message()
+		}
+		s.Messages = append(s.Messages, []byte(m))
+	}
+	addr := func() netip.Addr {
+		return pickOf(h, netip.Addr{}, netip.Addr{}, netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7"))
+	}
+	switch src.Input {
+	case "udp":
+		for range s.Messages {
+			s.Senders = append(s.Senders, receiver.Sender{Addr: addr()})
+		}
+	case "unixgram":
+		for range s.Messages {
+			s.Senders = append(s.Senders, receiver.Sender{
+				Started: uint64(pickOf(h, 0, 0, 0, 0, 7, 8)), Forged: !h.often(20), Scope: pickOf(h, 0, 0, 0, receiver.ForeignScope)})
+		}
+	case "tcp":
+		s.Peer = addr()
+	case "file":
+		s.Backlog = h.pick(2) == 0
+	}
+	return src, s
+}
+
+// pass lets time pass.
+func (h *twoLives) pass() {
+	time.Sleep(pickOf(h, time.Millisecond, time.Millisecond, time.Second, time.Second, 3*time.Second, time.Minute, 20*time.Minute, 2*time.Hour, 25*time.Hour))
+}
+
+// play has both pipelines live through the history.
+func (h *twoLives) play(t *testing.T) {
+	limits := rsynclog.DefaultLimits()
+	limits.Sessions, limits.Origins = pickOf(h, limits.Sessions, 2, 5), pickOf(h, limits.Origins, 3)
+	c := Config{
+		LogFormat: pickOf(h, defaultFormat, defaultFormat, defaultFormat, "%o %f %l"), Limits: limits, MaxSeries: pickOf(h, 10_000, 10_000, 60, 250),
+		ModuleFormats: map[string]string{"loose": "%f %l"}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
+	}
+	short := newPipeline(t, c)
+	c.InFull = true
+	full := newPipeline(t, c)
+	for len(h.choices) > 0 && !t.Failed() {
+		if !h.often(4) {
+			h.pass()
+		}
+		if !h.often(10) {
+			short.Tick()
+			full.Tick()
+		}
+		src, slab := h.slab()
+		short.Deliver(src, slab)
+		full.Deliver(src, slab)
+		if got, want := short.Understanding(src.Name), full.Understanding(src.Name); got != want {
+			t.Errorf("%s: understood\n%+v, want\n%+v", src.Name, got, want)
+		}
+		if !h.often(20) {
+			sameBooks(t, short, full)
+		}
+	}
+	sameExposition(t, short, full, "with shortcuts")
+	sameBooks(t, short, full)
+	time.Sleep(80 * time.Hour)
+	sameBooks(t, short, full)
+}
+
+// sameBooks compares all that two pipelines know and would save, in the order of the lists of sessions.
+func sameBooks(t *testing.T, got, want *Pipeline) {
+	t.Helper()
+	_, a := got.Save(nil)
+	_, b := want.Save(nil)
+	for _, c := range []*Checkpoint{a, b} {
+		sortBooks(c.Books)
+		slices.SortFunc(c.Sessions.Talkers, func(a, b rsynclog.TalkerRecord) int {
+			return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.First, b.First))
+		})
+	}
+	if !reflect.DeepEqual(a.Sessions, b.Sessions) {
+		t.Errorf("sessions\n%+v, want\n%+v", a.Sessions, b.Sessions)
+	}
+	if !reflect.DeepEqual(a.Books, b.Books) {
+		t.Errorf("books\n%+v, want\n%+v", a.Books, b.Books)
+	}
+}
+
+// sortBooks brings what is in no order into one.
+func sortBooks(b *metrics.Books) {
+	slices.SortFunc(b.Hosts, func(a, b metrics.HostRecord) int { return cmp.Compare(a.Host, b.Host) })
+	for _, h := range b.Hosts {
+		slices.SortFunc(h.Modules, func(a, b metrics.ModuleRecord) int { return cmp.Compare(a.Module, b.Module) })
+		for _, m := range h.Modules {
+			for _, f := range m.Flows {
+				slices.SortFunc(f.Users, func(a, b metrics.UserRecord) int { return cmp.Compare(a.User, b.User) })
+			}
+		}
+	}
+}
+
+// Whatever happens, a message that is compared with one before counts as if it had been read.
+func TestShortcutsChangeNothing(t *testing.T) {
+	histories := testenv.Tortured(2000, 100_000)
+	seed := testenv.Seed(t)
+	for i := range histories {
+		r := rand.New(rand.NewPCG(seed, uint64(i)))
+		choices := make([]byte, 100+r.IntN(2000))
+		for j := range choices {
+			choices[j] = byte(r.Uint32())
+		}
+		synctest.Test(t, func(t *testing.T) { newTwoLives(choices).play(t) })
+		if t.Failed() {
+			t.Fatalf("history %d", i)
+		}
+	}
+}
+
+func FuzzMemoChangesNothing(f *testing.F) {
+	for i := range 20 {
+		f.Add(slices.Repeat([]byte{byte(i), 3, 1, byte(2 * i), 0, 5}, 100))
+	}
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		synctest.Test(t, func(t *testing.T) { newTwoLives(choices).play(t) })
+	})
+}

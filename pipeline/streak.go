@@ -1,0 +1,56 @@
+package pipeline
+
+import "rsyncd_exporter/rsynclog"
+
+// A streak is what transfer lines have come to that followed one another in one session and are yet
+// to be counted in the books. They are one change, and one sum of messages. It ends before any
+// other line, and with the slab.
+type streak struct {
+	session *rsynclog.Session // nil: there is none
+	n       uint64            // lines
+	tally   *tally
+	arrived int64 // when.Arrived and wall of all of them, as they are of one slab
+	wall    int64
+}
+
+// again counts p.message if it is a transfer line that begins as its session's last one did. Else
+// nothing has changed, and it returns false.
+func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
+	if r.from.Forged {
+		return false
+	}
+	m := &p.message
+	f := p.sessions.Front(origin, m.PID, m.Text)
+	if f == nil {
+		return false
+	}
+	if f.Session != p.streak.session {
+		p.flush()
+		if !p.store.Settled(f.Session) {
+			return false
+		}
+	}
+	if !p.sessions.Again(f, r.process(m), r.when) {
+		return false
+	}
+	if p.streak.n == 0 {
+		p.streak = streak{session: f.Session, arrived: r.when.Arrived, wall: r.wall, tally: t}
+	}
+	if r.from.Addr.IsValid() && r.named {
+		p.store.HostAddress(origin, r.from.Addr, r.wall)
+	}
+	p.streak.n++
+	return true
+}
+
+// flush counts the streak in the books.
+func (p *Pipeline) flush() {
+	s := &p.streak
+	if s.session == nil {
+		return
+	}
+	p.store.Apply(p.sessions.Pending(), s.arrived, s.wall)
+	p.store.Messages(s.session.Origin, rsynclog.Transfer, true, s.n, s.wall)
+	s.tally.understood(rsynclog.Transfer, s.n)
+	*s = streak{}
+}

@@ -1,0 +1,162 @@
+package rsynclog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
+
+// A Front is how the transfer lines of a running session begin: "send HOST [ADDR] MODULE (USER) ",
+// in DefaultLogFormat. Most lines of a busy daemon are such lines, and nearly all begin as the
+// session's last one did. They need no parser.
+//
+// A session has one only while a transfer line can do nothing but add to its files: any other line
+// and its end take the front away.
+type Front struct {
+	Session *Session // nil: the slot is free
+
+	key    tableKey
+	head   []byte
+	op     Op
+	length uint64 // of the line that was compared last
+	misses uint8  // sessions that wanted the slot since it was last of use
+}
+
+const (
+	frontSlots = 256
+	// relearnAfter is how many sessions must have missed a slot in a row before one takes it.
+	relearnAfter = 16
+	// frontText is the length from which a text may have been cut; see parseTransfer.
+	frontText = maxText - len("\r\n")
+)
+
+func (t *Sessions) frontSlot(o *Origin, pid int32) *Front {
+	return &t.fronts[(uint32(pid)+o.id*37)%frontSlots]
+}
+
+// Front returns the front that a text of a process begins with, if the rest is a file's name and
+// length. Nothing changes by it; see Again.
+func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
+	f := t.frontSlot(o, pid)
+	n := len(f.head)
+	if f.Session == nil || f.key != keyOf(o, pid) ||
+		len(text) >= frontText || len(text) < n || string(text[:n]) != string(f.head) {
+		return nil
+	}
+	length, at, ok := lastNumber(text)
+	if !ok || at < n+len("x ") || text[at-1] != ' ' || length > maxBytes-f.Session.Length {
+		return nil
+	}
+	f.length = length
+	return f
+}
+
+// Again is Apply for the text that Front was given. It returns false, and nothing has changed, if
+// only Apply can tell what the line does. Pending returns the changes.
+func (t *Sessions) Again(f *Front, p Process, w When) bool {
+	s := f.Session
+	if s.isOther(p) {
+		return false
+	}
+	o := s.Origin
+	clock, stamp, shift := o.Clock, s.Stamp, s.Shift
+	at := t.recordTime(o, s, w, false)
+	if at >= o.due {
+		o.Clock, s.Stamp, s.Shift = clock, stamp, shift
+		return false
+	}
+	if !t.pending {
+		t.reset()
+		t.pending = true
+	}
+	t.fileMoved(s, at, f.op, 1, f.length, 0)
+	t.hear(s, p, at)
+	f.misses = 0
+	return true
+}
+
+// Pending returns the changes of Again since Pending, Apply or Tick. They are valid until the next
+// call of any of these.
+func (t *Sessions) Pending() []Change {
+	t.pending = false
+	return t.changes
+}
+
+// Learn takes the front of a transfer line that Apply has just counted in a session. ev is what a
+// parser of DefaultLogFormat, Parser.Fronts, has made of it.
+func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
+	if s.PID != pid || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
+		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText ||
+		string(ev.Host) == "mapped" {
+		return
+	}
+	rest := ev.AfterAddr
+	from := len(text) - len(rest)
+	if len(rest) < 2 || &text[from] != &rest[0] {
+		return
+	}
+	open := bytes.Index(rest[1:], []byte(" (")) // as transferLength does
+	if open < 0 {
+		return
+	}
+	end := bytes.Index(rest[1+open+2:], []byte(") "))
+	if end < 0 {
+		return
+	}
+	f := t.frontSlot(s.Origin, pid)
+	if f.Session != nil && f.Session != s && f.misses < relearnAfter {
+		f.misses++
+		return
+	}
+	if f.Session != nil {
+		f.Session.front = nil
+	}
+	s.dropFront()
+	head := append(f.head[:0], text[:from+1+open+2+end+2]...)
+	*f = Front{Session: s, key: keyOf(s.Origin, pid), op: ev.Op, head: head}
+	s.front = f
+}
+
+// Fronts says whether Sessions.Learn may be given what the parser reads.
+func (p *Parser) Fronts() bool { return p.standard }
+
+// dropFront makes the session's next line be read in full.
+func (s *Session) dropFront() {
+	if s.front != nil {
+		s.front.Session = nil
+		s.front = nil
+	}
+}
+
+// lastNumber reads the number at the end of a text, and returns where it begins; see decimal for
+// what is one. It looks at eight bytes at a time.
+func lastNumber(text []byte) (n uint64, at int, ok bool) {
+	const (
+		eight = 8
+		low   = 0x7f7f7f7f7f7f7f7f
+		high  = 0x8080808080808080
+	)
+	at = len(text) - eight
+	if at < 0 {
+		return 0, 0, false
+	}
+	v := binary.LittleEndian.Uint64(text[at:]) ^ 0x3030303030303030 // of a digit its value is left
+	others := (v&low + 0x7676767676767676 | v) & high               // the bytes that are above 9
+	if others == 0 {
+		for at > 0 && isDigit(text[at-1]) {
+			at--
+		}
+		n, ok = decimal(text[at:])
+		return n, at, ok
+	}
+	digits := bits.LeadingZeros64(others) / eight
+	at = len(text) - digits
+	if digits == 0 || digits > 1 && text[at] == '0' {
+		return 0, at, false
+	}
+	v &^= 1<<(eight*(eight-digits)) - 1
+	v = v * (10<<8 + 1) >> 8 // pairs of digits, then pairs of pairs, then all
+	v = v & 0x00ff00ff00ff00ff * (100<<16 + 1) >> 16
+	v = v & 0x0000ffff0000ffff * (10000<<32 + 1) >> 32
+	return v, at, true
+}
