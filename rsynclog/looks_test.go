@@ -2,8 +2,8 @@ package rsynclog
 
 import "testing"
 
-// A line that another log format wrote is told from what isn't a transfer line at all. No format here is that of the
-// parser.
+// A line that another log format wrote is told from what isn't a transfer line at all. No format
+// here is that of the parser.
 func TestLooksLikeTransfer(t *testing.T) {
 	for _, c := range []struct {
 		text string
