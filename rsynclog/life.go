@@ -168,8 +168,9 @@ func (t *Sessions) letTalk(s *Session) {
 	}
 }
 
-// orphan marks the sessions of an origin whose daemon has started anew. Who has been heard since its last start stands at the
-// young ends of the lists, unless a line of another process has moved one of the others there.
+// orphan marks the sessions of an origin whose daemon has started anew. Who has been heard since
+// its last start stands at the young ends of the lists, unless a line of another process has moved
+// one of the others there.
 func (t *Sessions) orphan(o *Origin, at int64) {
 	for p := fresh; p <= failing; p++ {
 		for s := o.lists[p].last; s != nil && (s.Orphaned == 0 || o.stirred); s = s.prev {
