@@ -1,7 +1,7 @@
-// Package pipeline is where everything meets: a slab of raw messages goes in, its headers are read,
-// its texts become events, events move sessions, and what changes is added to the books. One lock
-// is taken once per slab; under it nothing waits, logs or does I/O, so that a datagram reader that
-// finds it held loses a moment at most.
+// Package pipeline is where everything meets: a slab of raw messages goes in, their headers are
+// read, their texts become events, events move sessions, and changes are counted in the books. It
+// takes one lock once per slab. Under the lock nothing waits, logs or does I/O, so a datagram
+// reader that finds it held loses a moment at most.
 package pipeline
 
 import (
@@ -60,8 +60,8 @@ type Pipeline struct {
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.Checkpoint. The error is a log format's, or wraps
-// ErrCheckpoint: then nothing of it is restored.
+// New returns a pipeline at zero, or at Config.Checkpoint. The error is about a log format, or
+// wraps ErrCheckpoint if the Checkpoint can't be restored.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -102,15 +102,15 @@ func New(c Config) (*Pipeline, error) {
 	return p, nil
 }
 
-// AddLocalHost makes the series of inputs without a host name exist from the start.
+// AddLocalHost adds the series of inputs without a host name.
 func (p *Pipeline) AddLocalHost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.AddLocalHost()
 }
 
-// MixedHosts returns the names of at most n hosts whose messages lately came from several
-// addresses: each host once.
+// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
+// returns each host once.
 func (p *Pipeline) MixedHosts(n int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,15 +136,15 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	return true
 }
 
-// Deliver implements receiver.Sink. It lets a datagram reader that has lately found the lock held
-// go first, and before that one whose read has ended and that waits for a processor: of a backlog,
-// which never waits, the scheduler would take it away after 10 ms only.
+// Deliver implements receiver.Sink. It gives way twice. First to goroutines that wait for a
+// processor, such as a datagram reader whose read has ended: a backlog never waits, so the
+// scheduler would interrupt it after 10 ms only. Then to a datagram reader that has lately found
+// the lock held.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	// A reader that has something pending tries again sooner; see datagram.pendingTimeout.
-	const patience = 5 * time.Millisecond
+	const patience = 5 * time.Millisecond // a reader with something pending tries again sooner
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -162,7 +162,7 @@ func (p *Pipeline) Snapshot() *metrics.Snapshot {
 	return p.store.Snapshot(p.sessions, p.clock.behind())
 }
 
-// portion is how many sessions end before the lock is let go, so that a datagram reader finds it
+// portion is how many sessions end before the lock is released, so that a datagram reader finds it
 // free soon.
 const portion = 256
 
@@ -453,8 +453,7 @@ func (c clock) both() (now, wall int64) {
 func (c clock) received(at int64) (now, wall, behind int64) {
 	now, wall = c.both()
 	behind = between(now, wall)
-	// What waited longer than any ring holds it was received before the clock was set.
-	const longest = int64(time.Minute)
+	const longest = int64(time.Minute) // no ring holds a slab for so long: the clock was set meanwhile
 	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
 		return now - waited, at, behind
 	}

@@ -1,16 +1,17 @@
 package rsynclog
 
-// maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary of its own (MSG_INFO).
+// maxBytes is the most that one session's summary is believed: 1 PiB. A client can write a summary
+// of its own (MSG_INFO).
 const maxBytes = 1 << 50
 
-// Apply adds one event to the books of a process of an origin; pid 0 is an unknown one. The changes are valid until
-// the next call to Apply or Tick.
+// Apply adds one event to the books of a process of an origin; pid 0 is an unknown one. The changes
+// are valid until the next call to Apply or Tick.
 //
-// Times are in nanoseconds of any clock that doesn't jump. What the event changes has the time at which it was
-// written, by which sessions of the origin may be over, too.
+// Times are in nanoseconds of any clock that doesn't jump. What the event changes has the time at
+// which it was written, by which sessions of the origin may be over, too.
 //
-// believed is false when the line can't be what it looks like: it names something that the session's state rules out, so that a
-// client wrote it. Such a line changes nothing.
+// believed is false when the line can't be what it looks like: it names something that the
+// session's state rules out, so that a client wrote it. Such a line changes nothing.
 func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Change, believed bool) {
 	t.reset()
 	if !o.tracked {
@@ -108,7 +109,8 @@ func (t *Sessions) daemonStart(o *Origin, s *Session, p Process, at int64, ev *E
 	return true
 }
 
-// times is how often a line was logged that a process may repeat: about a file. Whatever happens once in a session counts once.
+// times is how often a line was logged that a process may repeat: about a file. Whatever happens
+// once in a session counts once.
 func times(ev *Event) uint64 { return uint64(max(ev.Repeat, 1)) }
 
 // connect begins a session.
@@ -206,7 +208,8 @@ func (t *Sessions) unseen(o *Origin, p Process, at int64, ev *Event) bool {
 	return t.stray(o, at, ev)
 }
 
-// stray counts what can be counted of a line that belongs to no session. It returns false if the line can't be the daemon's.
+// stray counts what can be counted of a line that belongs to no session. It returns false if the
+// line can't be the daemon's.
 func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 	c := Change{Origin: o, N: times(ev)}
 	switch ev.Kind {
@@ -218,8 +221,8 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		c.Kind, c.Errno = FileFailed, ev.Errno
 	case ModuleList:
 		c.Kind = Listed
-	case UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected, ReadOnlyModule, WriteOnlyModule, RefusedOption,
-		ExecFailed:
+	case UnknownModule, Denied, AuthFailed, MaxConnections, SetupFailed, ProxyRejected,
+		ReadOnlyModule, WriteOnlyModule, RefusedOption, ExecFailed:
 		c.Kind, c.Reason = TurnedAway, ev.Reason
 	case Transfer:
 		if !small(ev) {
@@ -228,10 +231,11 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 		c.Kind, c.Op = FileMoved, NoDirection.narrow(ev).only()
 		c.Length, c.Wire = ev.Length*c.N, ev.Wire*c.N
 	case Start, Summary:
-		// Without a pid nothing tells these of one session from the other's; a session that only these lines know lives and
-		// ends with the line.
+		// Without a pid nothing tells these of one session from the other's; a session that only
+		// these lines know lives and ends with the line.
 		s := &Session{Origin: o, SessionRecord: SessionRecord{Direction: ev.Direction, FirstSeen: at, LastSeen: at}}
-		if from := t.waiting(o, 0, ev); ev.Kind == Start && from != nil { // a module's long syslog tag, in which rsyslog cut off the pid
+		// From a module's long syslog tag rsyslog cuts off the pid.
+		if from := t.waiting(o, 0, ev); ev.Kind == Start && from != nil {
 			s.Module = from.Module
 			t.drop(from)
 		}
@@ -253,12 +257,15 @@ func (t *Sessions) stray(o *Origin, at int64, ev *Event) bool {
 	return true
 }
 
-// plausible says whether a summary can be the daemon's: log.c: log_exit uses FINFO, while a client's MSG_ERROR arrives as a warning.
+// plausible says whether a summary can be the daemon's: log.c: log_exit uses FINFO, while a
+// client's MSG_ERROR arrives as a warning.
 func plausible(ev *Event) bool {
-	return ev.Sent <= maxBytes && ev.Received <= maxBytes && ev.Total <= maxBytes && (ev.Severity < 0 || ev.Severity == severityInfo)
+	return ev.Sent <= maxBytes && ev.Received <= maxBytes && ev.Total <= maxBytes &&
+		(ev.Severity < 0 || ev.Severity == severityInfo)
 }
 
-// small says whether a transfer line's numbers can be one file's, or those of the files that it stands for.
+// small says whether a transfer line's numbers can be one file's, or those of the files that it
+// stands for.
 func small(ev *Event) bool {
 	most := uint64(maxBytes)
 	if ev.Repeat > 1 {
@@ -321,11 +328,12 @@ func (t *Sessions) fileListed(s *Session, ev *Event) {
 	}
 }
 
-// fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit code 23, which log_exit leaves out at
-// the end of a run), and so does a download before.
+// fileFailed counts a file error. An upload with one ends without a word since 3.2 (cleanup.c: exit
+// code 23, which log_exit leaves out at the end of a run), and so does a download before.
 func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	role := string(ev.Role)
-	if s.Direction == Send && (role == "receiver" || role == "generator") || s.Direction == Receive && role == "sender" {
+	if s.Direction == Send && (role == "receiver" || role == "generator") ||
+		s.Direction == Receive && role == "sender" {
 		return false // the client's role, not the daemon's
 	}
 	s.FileErrors = true
@@ -338,8 +346,8 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// deletionSkipped takes "IO error encountered -- skipping file deletion": the client of an upload has missed some of its own files, and ends
-// with code 23.
+// deletionSkipped takes "IO error encountered -- skipping file deletion": the client of an upload
+// has missed some of its own files, and ends with code 23.
 func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
 	if s.Direction == Send {
 		return false // a download deletes nothing here
@@ -353,8 +361,8 @@ func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
 	return true
 }
 
-// maxDelete takes "Deletions stopped due to --max-delete limit", an upload's last line (generator.c: generate_files; exit code 25 isn't
-// logged since 3.0).
+// maxDelete takes "Deletions stopped due to --max-delete limit", an upload's last line
+// (generator.c: generate_files; exit code 25 isn't logged since 3.0).
 func (t *Sessions) maxDelete(s *Session, at int64) bool {
 	if s.Direction == Send {
 		return false // a download deletes nothing here
@@ -375,7 +383,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	if s.Phase < running { // "rsync on" was lost
 		t.move(s, running, at)
 	}
-	if s.Direction == NoDirection && !s.over() { // one that is over has been counted by its labels, or will be in a moment
+	if s.Direction == NoDirection && !s.over() { // one that is over is counted by the labels that it has
 		switch ops {
 		case setOf(OpSend):
 			s.relabel(s.Module, Send)
@@ -389,7 +397,8 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// fileMoved counts n files of a session, and their bytes. Files of one session that are counted in one go are one change.
+// fileMoved counts n files of a session, and their bytes. Files of one session that are counted in
+// one go are one change.
 func (t *Sessions) fileMoved(s *Session, at int64, op Op, n, length, wire uint64) {
 	s.Moved = true
 	s.Length += length
@@ -441,7 +450,9 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 		return false
 	}
 	if s.HasSummary && ev.Sent == 0 && ev.Received == 0 && ev.Total == 0 {
-		return true // the stop line of a listener that now has the pid; a session of which anything was heard has received something
+		// The stop line of a listener that now has the pid. A session of which anything was heard
+		// has received something.
+		return true
 	}
 	if s.over() {
 		resumed := s.Phase == lapsed && !s.HasSummary // it was only silent
@@ -458,7 +469,8 @@ func (t *Sessions) summary(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// amend adds what a summary says beyond the one that was counted: that one was the client's, and the session went on.
+// amend adds what a summary says beyond the one that was counted: that one was the client's, and
+// the session went on.
 func (t *Sessions) amend(s *Session, ev *Event) {
 	c := Change{Kind: Amended, Origin: s.Origin, Session: s, N: 1,
 		Sent:     ev.Sent - min(ev.Sent, s.Sent),
@@ -468,8 +480,8 @@ func (t *Sessions) amend(s *Session, ev *Event) {
 	t.emit(c)
 }
 
-// resume tells how a session ended that was taken for over in its silence. It tells of a copy: the session itself may have been counted by this
-// very line, with what was known of it before.
+// resume tells how a session ended that was taken for over in its silence. It tells of a copy: the
+// session itself may have been counted by this very line, with what was known of it before.
 func (t *Sessions) resume(s *Session, at int64) {
 	r := *s
 	r.LastSeen = max(s.LastSeen, at)
@@ -484,7 +496,9 @@ const severityInfo = 6
 
 func (t *Sessions) exit(s *Session, at int64, ev *Event) bool {
 	if s.Phase == settling && s.HasSummary && s.FileList && string(ev.Role) == "Receiver" {
-		return false // the role of a process that has not yet been asked for anything (3.1 and later): another one, or a client's text
+		// A process has this role before it is asked for anything (3.1 and later). So the line is
+		// another process's, or a client's text.
+		return false
 	}
 	if s.over() {
 		if s.LateExits++; s.LateExits > 2 {
@@ -524,7 +538,8 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// gateClosed handles the lines that are a session's last: the daemon's child exits without another word.
+// gateClosed handles the lines that are a session's last: the daemon's child exits without another
+// word.
 func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 	switch {
 	case s.Phase >= running:
@@ -551,7 +566,8 @@ func (t *Sessions) gateClosed(s *Session, at int64, ev *Event) bool {
 
 // turnedDown handles a request that was logged and then turned down; "rsync error" follows.
 func (t *Sessions) turnedDown(s *Session, at int64, ev *Event) bool {
-	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all else before any.
+	// What refuses an upload's destination (main.c: get_local_name) comes after its file list, all
+	// else before any.
 	late := ev.Kind == RefusedOption && s.Direction == Receive
 	if s.over() || s.Moved || s.FileList && !late {
 		return false

@@ -2,9 +2,10 @@ package rsynclog
 
 import "bytes"
 
-// Which module is it? From rsync 3.2 on, "rsync allowed access" says, and no client can write that. Before, the
-// request and the transfer lines name one. The request is the client's text, and so may a transfer line be; only a
-// name that is known by other lines, or by the settings, is taken from them.
+// Which module is it? From rsync 3.2 on, "rsync allowed access" says, and no client can write that.
+// Before, the request and the transfer lines name one. The request is the client's text, and so may
+// a transfer line be; only a name that is known by other lines, or by the settings, is taken from
+// them.
 
 // requested returns the known module that a request names, or an empty string.
 func (t *Sessions) requested(o *Origin, request []byte) string {
@@ -22,9 +23,10 @@ func (t *Sessions) requested(o *Origin, request []byte) string {
 	return ""
 }
 
-// confirm holds the module that a request named against the one in a transfer line, where the daemon writes its own
-// (%m). Where they differ one of them is the client's invention. The line's is taken if it is known, but the session
-// proves nobody's backup; and if lines differ among themselves, none is.
+// confirm holds the module that a request named against the one in a transfer line, where the
+// daemon writes its own (%m). Where they differ one of them is the client's invention. The line's
+// is taken if it is known, but the session proves nobody's backup; and if lines differ among
+// themselves, none is.
 func (t *Sessions) confirm(s *Session, ev *Event) {
 	if s.Requested == "" && !s.Overruled || ev.AfterAddr == nil {
 		return
@@ -42,8 +44,8 @@ func (t *Sessions) confirm(s *Session, ev *Event) {
 	t.settleModule(s)
 }
 
-// loggedModule returns the known module that the rest of a transfer line begins with, or an empty string. Behind it
-// stands " (USER) ".
+// loggedModule returns the known module that the rest of a transfer line begins with, or an empty
+// string. Behind it stands " (USER) ".
 func (t *Sessions) loggedModule(o *Origin, rest []byte) string {
 	const names = 4 // a module's name may hold " (", too
 	end := 0

@@ -5,14 +5,15 @@ import "bytes"
 // Whose line is it? A session goes on under another pid where its module has a
 // post-xfer exec, or where the process that logged for it is gone.
 
-// mayHaveLeft says of a session that has not started whether its process may be gone and its pid another's: from 3.2
-// on, one that was not let into a module and whose client can't have written a start.
+// mayHaveLeft says of a session that has not started whether its process may be gone and its pid
+// another's: from 3.2 on, one that was not let into a module and whose client can't have written a
+// start.
 func (s *Session) mayHaveLeft() bool { return s.Phase == fresh && s.Origin.Names && !s.Doubted }
 
-// speaker returns the session whose line it is, for its time: s, that of the pid; or the one that goes on in
-// another process than the one that began it; or none, if another process has the pid now. Stamps may have jumped
-// between any two of these. A start that will be refused, since a client may have written it, is not the daemon's:
-// it is not known whose clock its stamp is of.
+// speaker returns the session whose line it is, for its time: s, that of the pid; or the one that
+// goes on in another process than the one that began it; or none, if another process has the pid
+// now. Stamps may have jumped between any two of these. A start that will be refused, since a
+// client may have written it, is not the daemon's: it is not known whose clock its stamp is of.
 func (t *Sessions) speaker(o *Origin, s *Session, p Process, arrived int64, ev *Event) (from *Session, daemons bool) {
 	switch {
 	case ev.Kind == Connect:
@@ -34,8 +35,9 @@ func (t *Sessions) speaker(o *Origin, s *Session, p Process, arrived int64, ev *
 	return s, true
 }
 
-// adopt finds the session that goes on under a new pid because its module has a post-xfer exec: "connect from"
-// and "rsync allowed access" carry the pid of the process that then only waits (clientserver.c: rsync_module).
+// adopt finds the session that goes on under a new pid because its module has a post-xfer exec:
+// "connect from" and "rsync allowed access" carry the pid of the process that then only waits
+// (clientserver.c: rsync_module).
 func (t *Sessions) adopt(o *Origin, p Process, ev *Event) *Session {
 	s := t.waiting(o, p.PID, ev)
 	if s != nil {
@@ -81,10 +83,10 @@ func beginsWith(request []byte, module string) bool {
 	return ok && (len(rest) == 0 || rest[0] == '/' || rest[0] == ' ')
 }
 
-// parentOf finds the session whose process forked the one of the pid, if the line is of a sort that such a
-// process logs first: a receiver's error, when the generator, which used to log for it, is gone (io.c:
-// send_msg), or the failed set-up of a session that goes on in a new process for its post-xfer exec, or its end
-// before anything was asked for.
+// parentOf finds the session whose process forked the one of the pid, if the line is of a sort that
+// such a process logs first: a receiver's error, when the generator, which used to log for it, is
+// gone (io.c: send_msg), or the failed set-up of a session that goes on in a new process for its
+// post-xfer exec, or its end before anything was asked for.
 func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	isParent := func(s *Session) bool { return s.Phase < running && s.granted() }
 	role, left := string(ev.Role), ev.Code == 10 || ev.Code == 12 // errcode.h: RERR_SOCKETIO, RERR_STREAMIO
@@ -94,7 +96,8 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 		return nil
 	case ev.Kind == ExitError && role == "Receiver" && left: // the client did not ask for anything
 	case (ev.Kind == ExitError || ev.Kind == IOError) && role == "receiver":
-		// The next one below it. Its generator may have logged an error before, so that it is over, as it seems.
+		// The next one below it. Its generator may have logged an error before, so that it is over,
+		// as it seems.
 		isParent = func(s *Session) bool {
 			return s.Direction == Receive && (s.goingOn() || s.Phase >= settling && !s.HasSummary)
 		}
@@ -112,5 +115,6 @@ func (t *Sessions) parentOf(o *Origin, pid int32, ev *Event) *Session {
 	return nil
 }
 
-// granted says whether the session was let into its module. Before 3.2 there is no line that says so.
+// granted says whether the session was let into its module. Before 3.2 there is no line that says
+// so.
 func (s *Session) granted() bool { return s.Known || !s.Origin.Names && s.ConnectSeen }

@@ -1,6 +1,7 @@
 package rsynclog
 
-// An Outcome says how a session went. String gives the value of rsync_sessions_total's outcome label.
+// An Outcome says how a session went. String gives the value of rsync_sessions_total's outcome
+// label.
 type Outcome uint8
 
 const (
@@ -31,12 +32,13 @@ const (
 	Listed                          // the module list was asked for
 	DaemonStarted                   // a listener started: Version
 	LostByRelay                     // a forwarder said that it dropped messages: N of them
-	Ended                           // the session is over: Outcome is in Session; Sent, Received and Total are its summary's
-	Amended                         // a later summary of a session that has ended: Sent, Received and Total are what it says more
-	Resumed                         // a session that was over for its silence has gone on and ended now, as Session says; its Ended has been counted
+	Ended                           // the session is over; Sent, Received and Total are its summary's
+	Amended                         // an ended session has another summary: Sent, Received and Total are what it adds
+	Resumed                         // a session that had Ended for its silence went on, and has ended as Session says
 )
 
-// A Change is one thing that an event added to the books. It is valid until the next call to the Sessions that returned it.
+// A Change is one thing that an event added to the books. It is valid until the next call to the
+// Sessions that returned it.
 type Change struct {
 	Kind    ChangeKind
 	Origin  *Origin
@@ -52,13 +54,14 @@ type Change struct {
 	Sent, Received, Total uint64 // bytes
 }
 
-// A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a consumer reads it while it handles
-// a Change and may keep its own note in Cookie.
+// A Session is one client's visit, from "connect from" to its last line. Sessions owns it; a
+// consumer reads it while it handles a Change and may keep its own note in Cookie.
 type Session struct {
 	Origin *Origin
 	SessionRecord
 
-	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change; see also Restored.
+	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change; see also
+	// Restored.
 	Cookie any
 
 	front *Front // of its next transfer line; nil: not known
@@ -93,8 +96,8 @@ const (
 	numPhases
 )
 
-// Doubtful says whether a client may have written the lines that began the session. It is a session all the same, but
-// proves nobody's backup.
+// Doubtful says whether a client may have written the lines that began the session. It is a session
+// all the same, but proves nobody's backup.
 func (s *Session) Doubtful() bool { return s.Doubted }
 
 // over says whether the session has been counted.

@@ -2,7 +2,8 @@ package rsynclog
 
 import "math"
 
-// due returns when a session is over if nothing more is heard of it, or, if it is over, when it is forgotten.
+// due returns when a session is over if nothing more is heard of it, or, if it is over, when it is
+// forgotten.
 func (t *Sessions) due(s *Session) int64 {
 	if s.over() {
 		return s.End + s.Unheard + t.ttl[s.Phase]
@@ -14,9 +15,9 @@ func (t *Sessions) due(s *Session) int64 {
 	return due
 }
 
-// Tick ends the sessions whose time has come, at most as many as it is told, and says whether there are more. now is
-// the time by the clock that Apply is given; an origin whose backlog or queue is being read is not there yet. The
-// changes are valid until the next call.
+// Tick ends the sessions whose time has come, at most as many as it is told, and says whether there
+// are more. now is the time by the clock that Apply is given; an origin whose backlog or queue is
+// being read is not there yet. The changes are valid until the next call.
 func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	t.reset()
 	for _, o := range t.inOrder {
@@ -31,9 +32,9 @@ func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	return t.changes, false
 }
 
-// expire ends an origin's sessions that are due, at most so many, and returns how many there were. They end in
-// the order in which a clock would have ended them, so that the same session is the last one however late that
-// is.
+// expire ends an origin's sessions that are due, at most so many, and returns how many there were.
+// They end in the order in which a clock would have ended them, so that the same session is the
+// last one however late that is.
 func (t *Sessions) expire(o *Origin, now int64, most int) (n int) {
 	for ; ; n++ {
 		s, due := t.nextDue(o)
@@ -66,9 +67,9 @@ func (t *Sessions) finish(s *Session, due int64) {
 	t.end(s, due)
 }
 
-// makeRoom lets one more session be kept. Those that are over go first, then those whose last line has been seen,
-// then clients that only connected. Who was let in makes room only for others who were; it returns false if there is
-// nobody else.
+// makeRoom lets one more session be kept. Those that are over go first, then those whose last line
+// has been seen, then clients that only connected. Who was let in makes room only for others who
+// were; it returns false if there is nobody else.
 func (t *Sessions) makeRoom(letIn bool) bool {
 	for len(t.table) >= t.limits.Sessions {
 		s := t.dispensable(letIn)

@@ -6,71 +6,49 @@ import (
 )
 
 // A logFormat is a log format compiled to a matcher (rsyncd.conf(5); log.c: log_formatted).
-//
-// Text that a client chooses (%f, %n, %L) may look like anything. So what stands before the first such field is read from the left,
-// what stands behind the last is read from the right, and nothing between them is believed. Texts of the daemon's configuration
-// (%m, %u, %P) end, read from their side, where what follows them in the format first fits.
 type logFormat struct {
-	left, middle, right []field
-	hasOp               bool // has %o or %i, so that deletions follow the format, too
-	readsOp             bool // has one of them where it can be read
-	ops                 opPlace
-	escaped             *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
-	loose               bool       // nothing but spaces around its texts: any line fits
-	never               bool       // the empty format: transfers aren't logged
-	path                bool       // its only text is one %f or %n
-	warnings            []string
-}
-
-// A shape says what bytes a field can have.
-type shape uint8
-
-const (
-	literal   shape = iota
-	percent         // %%: '%' from 3.5.0 on, "%%" before
-	client          // %f %n %L, %RSYNC_REQUEST% and %RSYNC_ARG1%: text that the client chooses
-	config          // %m %u %P %C, other %RSYNC_…%: text that the daemon's configuration chooses
-	count           // %l %b %c: a number, with ' in other notations
-	digits          // %p %U
-	group           // %G: digits or DEFAULT
-	address         // %a
-	hostName        // %h
-	operation       // %o
-	itemize         // %i
-	stamp           // %t: YYYY/MM/DD HH:MM:SS
-	modified        // %M: YYYY/MM/DD-HH:MM:SS, the year as long as the client likes
-	perms           // %B: rwxr-xr-x
-)
-
-// A field is one escape of a log format, or the literal text between two.
-type field struct {
-	shape  shape
-	letter byte   // the escape's letter; 0 for a literal, 'R' for a variable
-	text   string // a literal's bytes, or the escape as written
-	width  int    // 0: none
-	left   bool   // '-': padded on the right
-	zero   bool   // '0': before 3.1, which prints numbers with "%.0f", padded with zeros
-	human  int    // how many ' it has
-	column int    // where it begins, from 1
-	doubt  bool   // between texts, or a number or percent sign beside one: it is matched but not believed
-	module bool   // a %m that begins an AfterAddr
-	after  int    // digits at the end of the literal before it, that aren't its own
-	joined bool   // an address or a host name whose end can't be seen: text, and what follows could be its own
+	pattern
+	text     string
+	hasOp    bool // has %o or %i, so that deletions follow the format, too
+	readsOp  bool // has one of them where it can be read
+	itemized bool // has %i where it can be read
+	ops      opPlace
+	escaped  *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
+	loose    bool       // nothing but spaces around its texts: any line fits
+	never    bool       // the empty format: transfers aren't logged
+	warnings []string
 }
 
 const (
 	maxFormat = 4096 // log.c: "log-format string is WAY too long!" beyond MAXPATHLEN
 	maxWidth  = 4096 // a wider field would not fit into a line
 	widthLen  = 23   // bytes of '-' and digits that rsync takes for a width: LOG_FMT_SIZE - 8, less the '%'
-
-	units   = "KMGTP"   // lib/compat.c: do_big_num
-	noGroup = "DEFAULT" // %G without --group
 )
 
-var shapes = map[byte]shape{
-	'f': client, 'n': client, 'L': client, 'm': config, 'u': config, 'P': config, 'C': config,
-	'l': count, 'b': count, 'c': count, 'p': digits, 'U': digits, 'G': group, 'a': address, 'h': hostName,
-	'o': operation, 'i': itemize, 't': stamp, 'M': modified, 'B': perms, '%': percent,
+// escapes are the fields that a log format can have, by their letters.
+var escapes = map[byte]field{
+	'%': {shape: percent, lengths: []int{2, 1}},
+	'B': {shape: perms, lengths: []int{9}},
+	'C': {shape: config},
+	'G': {shape: group, bytes: inGroup},
+	'L': {shape: client},
+	// A file's time has 64 bits, and so up to 12 digits of year (util.c: timestring).
+	'M': {shape: modified, lengths: []int{27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16}},
+	'P': {shape: config},
+	'U': {shape: digits, bytes: inDigits},
+	'a': {shape: address, bytes: inAddress, keeps: func(ev *Event, s []byte) { ev.Addr = s }},
+	'b': {shape: count, bytes: inDigits, counts: func(ev *Event, n uint64) { ev.Wire, ev.HasWire = n, true }},
+	'c': {shape: count, bytes: inDigits},
+	'f': {shape: client},
+	'h': {shape: hostName, bytes: inName, keeps: func(ev *Event, s []byte) { ev.Host = s }},
+	'i': {shape: itemize, tells: true, lengths: []int{11, 9}}, // 9 before 3.0
+	'l': {shape: count, bytes: inDigits, counts: func(ev *Event, n uint64) { ev.Length, ev.HasLength = n, true }},
+	'm': {shape: config},
+	'n': {shape: client},
+	'o': {shape: operation, tells: true, lengths: []int{4}},
+	'p': {shape: digits, bytes: inDigits},
+	't': {shape: stamp, lengths: []int{19}},
+	'u': {shape: config},
 }
 
 func (s shape) isText() bool { return s == client || s == config }
@@ -81,9 +59,8 @@ func formatError(format string, column int, reason, remedy string) error {
 }
 
 func compileFormat(format string) (logFormat, error) {
-	var f logFormat
-	if format == "" {
-		f.never = true
+	f := logFormat{text: format, never: format == ""}
+	if f.never {
 		return f, nil
 	}
 	if len(format) > maxFormat {
@@ -100,8 +77,9 @@ func compileFormat(format string) (logFormat, error) {
 		return f, err
 	}
 	f.divide(fields)
+	f.chooseTargets()
 	f.escaped = f.withEscapes(fields)
-	f.warn(format, fields)
+	f.warn(fields)
 	return f, nil
 }
 
@@ -111,7 +89,7 @@ func splitFormat(format string) ([]field, error) {
 	start := 0 // of the literal that is being collected
 	flush := func(end int) {
 		if end > start {
-			fields = append(fields, field{text: format[start:end], column: start + 1})
+			fields = append(fields, newLiteral(format[start:end], start+1))
 		}
 	}
 	for i := 0; i < len(format); {
@@ -128,7 +106,7 @@ func splitFormat(format string) ([]field, error) {
 			continue
 		}
 		if e.width > maxWidth {
-			return nil, formatError(format, i+1, fmt.Sprintf("%s is wider than a line", e.text), "use a width of at most 4096")
+			return nil, formatError(format, i+1, e.text+" is wider than a line", "use a width of at most 4096")
 		}
 		flush(i)
 		fields = append(fields, e)
@@ -138,8 +116,8 @@ func splitFormat(format string) ([]field, error) {
 	return fields, nil
 }
 
-// variable reads %RSYNC_…% at format[i], for which rsyncd.conf has the session's value (loadparm.c: expand_vars, 3.1 and later). Before 3.1,
-// and where there is no such variable, it stays as it is.
+// variable reads %RSYNC_…% at format[i], for which rsyncd.conf has the session's value (loadparm.c:
+// expand_vars, 3.1 and later). Before 3.1, and where there is no such variable, it stays as it is.
 func variable(format string, i int) (e field, end int) {
 	const mark = "%RSYNC_"
 	if !strings.HasPrefix(format[i:], mark) {
@@ -157,7 +135,8 @@ func variable(format string, i int) (e field, end int) {
 	return e, end
 }
 
-// escape reads the escape at format[i]; its letter is 0 where there is none, and then the search goes on at end.
+// escape reads the escape at format[i]. Its letter is 0 where there is none; then the search goes
+// on at end.
 func escape(format string, i int) (e field, end int) {
 	at := func(j int) byte {
 		if j < len(format) {
@@ -165,50 +144,61 @@ func escape(format string, i int) (e field, end int) {
 		}
 		return 0
 	}
-	e.column = i + 1
+	human, width := 0, 0
 	j := i + 1
 	for ; at(j) == '\''; j++ {
-		e.human++
+		human++
 	}
 	from := j
-	if at(j) == '-' {
-		e.left = true
+	left := at(j) == '-'
+	if left {
 		j++
 	}
-	e.zero = at(j) == '0' && !e.left
+	zero := at(j) == '0' && !left
 	for ; isDigit(at(j)) && j-from < widthLen; j++ {
-		if e.width <= maxWidth {
-			e.width = e.width*10 + int(at(j)-'0')
+		if width <= maxWidth {
+			width = width*10 + int(at(j)-'0')
 		}
 	}
 	for ; at(j) == '\''; j++ {
-		e.human++
+		human++
 	}
-	shape, ok := shapes[at(j)]
+	e, ok := escapes[at(j)]
 	if !ok {
 		return field{}, max(j, i+1)
 	}
-	e.shape, e.letter, e.text = shape, at(j), format[i:j+1]
-	if shape != count {
-		e.human = 0
+	e.letter, e.text, e.column = at(j), format[i:j+1], i+1
+	e.left, e.zero, e.width, e.limit = left, zero, width, max(maxRun, width)
+	if !e.shape.isText() {
+		e.least = 1
+	}
+	if e.shape == count && human > 0 {
+		e.human, e.bytes = human, inThousands
+		if human > 1 {
+			e.bytes = inUnits
+		}
 	}
 	return e, j + 1
 }
 
-// checkNeighbours refuses formats in which a number can't be found, and turns names whose end can't be seen into text.
+// checkNeighbours refuses formats in which a number can't be found, and turns names whose end can't
+// be seen into text.
 func (f *logFormat) checkNeighbours(format string, fields []field) error {
 	for i := 1; i < len(fields); i++ {
 		a, b := &fields[i-1], &fields[i]
-		joined := numeric(a.shape) && startsLikeNumber(a, b) || (numeric(b.shape) || b.shape == modified) && endsLikeNumber(a, b)
+		if a.shape == percent && b.faces('%', +1) || b.shape == percent && a.faces('%', -1) {
+			return formatError(format, b.column,
+				"two percent signs meet, which rsync 3.5.0 and older versions write differently", "remove one")
+		}
+		joined := numeric(a.shape) && a.runsInto(b, +1) ||
+			(numeric(b.shape) || b.shape == modified) && b.runsInto(a, -1)
 		if i+1 < len(fields) && separatorOnly(b) && mayBeDigit(a.shape) && mayBeDigit(fields[i+1].shape) {
 			joined = joined || a.human > 0 || fields[i+1].human > 0 // 1,234,567: one number or two
 		}
-		if a.shape == percent && startsWithPercent(b) || b.shape == percent && endsWithPercent(a) {
-			return formatError(format, b.column, "two percent signs meet, which rsync 3.5.0 and older versions write differently", "remove one")
-		}
 		if joined {
 			return formatError(format, b.column,
-				fmt.Sprintf("%q and %q run into each other, so that a number can't be told from its neighbour", a.text, b.text),
+				fmt.Sprintf("%q and %q run into each other, so that a number can't be told from its neighbour",
+					a.text, b.text),
 				"put a space between them")
 		}
 	}
@@ -217,47 +207,50 @@ func (f *logFormat) checkNeighbours(format string, fields []field) error {
 		if e.shape != address && e.shape != hostName {
 			continue
 		}
-		if i > 0 && endsLikeName(&fields[i-1], e.shape) || i+1 < len(fields) && startsLikeName(&fields[i+1], e.shape) {
-			e.shape, e.joined = config, true
-			f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s can't be told from what stands beside it and isn't "+
-				"used; put a space or a bracket between them", format, e.column, e.text))
+		if i > 0 && e.nameRunsInto(&fields[i-1], -1) || i+1 < len(fields) && e.nameRunsInto(&fields[i+1], +1) {
+			e.shape, e.keeps, e.least, e.joined = config, nil, 0, true
+			f.warnAt(e.column, "%s can't be told from what stands beside it and isn't used; "+
+				"put a space or a bracket between them", e.text)
 		}
 	}
 	return nil
 }
 
-func startsWithPercent(e *field) bool {
-	return e.shape == percent || e.shape == literal && e.text[0] == '%'
+// facing returns the byte of a literal that its neighbour meets: the first for a neighbour on the
+// left, from which the literal is on side +1, the last for one on the right.
+func facing(text string, side int) byte {
+	if side > 0 {
+		return text[0]
+	}
+	return text[len(text)-1]
 }
 
-func endsWithPercent(e *field) bool {
-	return e.shape == percent || e.shape == literal && e.text[len(e.text)-1] == '%'
+// faces says whether a field on one side of another begins or ends with c where they meet.
+func (e *field) faces(c byte, side int) bool {
+	return e.shape == percent && c == '%' || e.shape == literal && facing(e.text, side) == c
 }
 
 func numeric(s shape) bool { return s == count || s == digits || s == group }
 
-// startsLikeNumber says whether b, which follows the number a, may begin with a byte that could be the number's.
-func startsLikeNumber(a, b *field) bool {
-	if b.shape != literal {
-		return mayBeDigit(b.shape)
+// runsInto says whether the neighbour of a number may have a byte that could be the number's where
+// they meet.
+func (e *field) runsInto(neighbour *field, side int) bool {
+	if neighbour.shape != literal {
+		return mayBeDigit(neighbour.shape) || side < 0 && neighbour.shape == perms && e.shape == group // T
 	}
-	c := b.text[0]
-	if rest := strings.TrimLeft(b.text, ".,"); a.human > 0 && rest != "" {
-		c = rest[0]
+	c := facing(neighbour.text, side)
+	if rest := strings.Trim(neighbour.text, ".,"); e.human > 0 && rest != "" {
+		c = facing(rest, side)
 	}
-	return isDigit(c) || a.human > 1 && strings.IndexByte(units, c) >= 0 || a.shape == group && strings.IndexByte(noGroup, c) >= 0
+	return isDigit(c) || c != '.' && c != ',' && byteClasses[c]&e.bytes != 0
 }
 
-// endsLikeNumber says whether a may end with a byte that could belong to b, the number behind it.
-func endsLikeNumber(a, b *field) bool {
-	if a.shape != literal {
-		return mayBeDigit(a.shape) || a.shape == perms && b.shape == group // T
+// nameRunsInto says the same of an address or a host name.
+func (e *field) nameRunsInto(neighbour *field, side int) bool {
+	if neighbour.shape != literal {
+		return neighbour.shape != percent || e.shape == address
 	}
-	c := a.text[len(a.text)-1]
-	if rest := strings.TrimRight(a.text, ".,"); b.human > 0 && rest != "" {
-		c = rest[len(rest)-1]
-	}
-	return isDigit(c) || b.human > 1 && strings.IndexByte(units, c) >= 0 || b.shape == group && strings.IndexByte(noGroup, c) >= 0
+	return byteClasses[facing(neighbour.text, side)]&e.bytes != 0
 }
 
 // mayBeDigit leaves out texts: a number beside one is in doubt.
@@ -268,41 +261,12 @@ func mayBeDigit(s shape) bool {
 // separatorOnly says whether a literal looks like a thousands separator.
 func separatorOnly(e *field) bool { return e.shape == literal && strings.Trim(e.text, ".,") == "" }
 
-// startsLikeName says whether e may begin with a byte that could belong to an address or a host name before it.
-func startsLikeName(e *field, s shape) bool {
-	if e.shape == literal {
-		return nameByte(e.text[0], s)
-	}
-	return e.shape != percent || s == address
-}
-
-// endsLikeName says whether e may end with a byte that could belong to an address or a host name behind it.
-func endsLikeName(e *field, s shape) bool {
-	if e.shape == literal {
-		return nameByte(e.text[len(e.text)-1], s)
-	}
-	return e.shape != percent || s == address
-}
-
-func nameByte(c byte, s shape) bool { return isNameByte(c) || s == address && (c == ':' || c == '%') }
-
 // divide finds the client's text and marks what can't be believed.
 func (f *logFormat) divide(fields []field) {
-	free := config
-	for i := range fields {
-		if fields[i].shape == client {
-			free = client
-		}
-	}
-	first, last, texts := len(fields), len(fields), 0
+	f.pattern = divide(fields)
+	first, last, texts := len(f.left), len(fields)-len(f.right), 0
 	for i := range fields {
 		e := &fields[i]
-		if e.shape == free {
-			if first == len(fields) {
-				first = i
-			}
-			last = i + 1
-		}
 		if e.shape.isText() {
 			texts++
 		}
@@ -311,20 +275,27 @@ func (f *logFormat) divide(fields []field) {
 		}
 	}
 	doubtWeak(fields[:first], fields[last:])
-	f.left, f.middle, f.right = fields[:first], fields[first:last], fields[last:]
-	f.path = len(f.middle) == 1 && texts == 1 && free == client && f.middle[0].letter != 'L' && f.middle[0].letter != 'R' && f.middle[0].width == 0
+	path := len(f.middle) == 1 && texts == 1 && f.middle[0].isName() && f.middle[0].width == 0
 	for i := range fields {
 		between := i >= first && i < last
-		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1)) // nine bytes or eleven
-		f.path = f.path && (between || !fields[i].doubt && !short)
+		// It has nine bytes or eleven.
+		short := fields[i].shape == itemize && (besideText(fields, i, -1) || besideText(fields, i, +1))
+		path = path && (between || !fields[i].doubt && !short)
 		fields[i].doubt = fields[i].doubt || between
 		if s := fields[i].shape; s == operation || s == itemize {
 			f.hasOp, f.readsOp = true, f.readsOp || !fields[i].doubt
 		}
 	}
+	if len(f.middle) == 1 && f.middle[0].isName() {
+		f.middle[0].least = 1
+	}
+	if path {
+		f.middle[0].keeps = verbs["path"].keeps
+	}
 	f.loose = texts > 0
 	for i := range fields {
-		if outside := i < first || i >= last; outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
+		outside := i < first || i >= last
+		if outside && !fields[i].shape.isText() && strings.TrimSpace(fields[i].text) != "" {
 			f.loose = false
 		}
 	}
@@ -334,8 +305,20 @@ func (f *logFormat) divide(fields []field) {
 	}
 }
 
-// doubtWeak marks what is searched for behind a text of the configuration, or on the right of the client's text before one, and could be found
-// within that text: in "%m %l %f" the module may be named "backup 2".
+// chooseTargets keeps nothing of what isn't believed.
+func (f *logFormat) chooseTargets() {
+	for _, fields := range [...][]field{f.left, f.middle, f.right} {
+		for i := range fields {
+			if fields[i].doubt && !fields[i].shape.isText() || fields[i].isRounded() {
+				fields[i].keeps, fields[i].counts, fields[i].tells = nil, nil, false
+			}
+			f.itemized = f.itemized || fields[i].shape == itemize && !fields[i].doubt
+		}
+	}
+}
+
+// doubtWeak marks the fields that the matcher searches for beside a text of the configuration, and
+// that it could find within that text: in "%m %l %f" the module may be named "backup 2".
 func doubtWeak(left, right []field) {
 	joined := false // in one of the texts that follow each other
 	for i := range left {
@@ -351,7 +334,8 @@ func doubtWeak(left, right []field) {
 	}
 }
 
-// doubtRun doubts a run that could be part of a name, and a host name, as which any word will do, in one that has no address either.
+// doubtRun doubts a run that could be part of a name. A host name can be any word, so it is in
+// doubt without an address beside it.
 func doubtRun(run []field, joined bool) {
 	weak, addressed := joined || isWeak(run), false
 	for i := range run {
@@ -362,8 +346,8 @@ func doubtRun(run []field, joined bool) {
 	}
 }
 
-// isWeak says whether a run could be part of a name: nothing but spaces is around its fields, or next to nothing around the only one. Brackets and
-// the like are taken for what ends a name.
+// isWeak says whether a run could be part of a name: its fields have nothing but spaces around
+// them, or its only field has next to nothing. Brackets and the like end a name.
 func isWeak(run []field) bool {
 	most, shaped := 0, 0
 	for i := range run {
@@ -383,7 +367,8 @@ func isWeak(run []field) bool {
 	return most == 0 || most < 3 && shaped < 2
 }
 
-// besideText says whether nothing stands between fields[i] and a text on one side, or nothing but what its thousands may hold.
+// besideText says whether nothing stands between fields[i] and a text on one side, or nothing but a
+// thousands separator.
 func besideText(fields []field, i, side int) bool {
 	j := i + side
 	if j+side >= 0 && j+side < len(fields) && fields[i].human > 0 && separatorOnly(&fields[j]) {
@@ -392,58 +377,75 @@ func besideText(fields []field, i, side int) bool {
 	return j >= 0 && j < len(fields) && fields[j].shape.isText()
 }
 
-// markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields with a shape stand before it.
+// markModule marks a %m in front of " (%u)" that the client's text can't have moved: only fields
+// with a shape stand before it.
 func (f *logFormat) markModule(fields []field) {
+	first := len(runOf(fields))
+	if rest := fields[first:]; len(rest) > 2 && rest[0].letter == 'm' && rest[0].width == 0 &&
+		rest[1].text == " (" && rest[2].letter == 'u' {
+		rest[0].module = true
+	}
+}
+
+// warnAt adds a warning about a column.
+func (f *logFormat) warnAt(column int, text string, args ...any) {
+	text = fmt.Sprintf(text, args...)
+	f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: %s", f.text, column, text))
+}
+
+// warn collects what an operator should know about a format.
+func (f *logFormat) warn(fields []field) {
+	if !f.hasOp {
+		f.warnAt(1, "neither %%o nor %%i: what was done with a file is taken from the session's direction; "+
+			"put %%o at the beginning")
+	}
+	if f.loose {
+		f.warnAt(1, "nothing but text: any line that isn't the daemon's own looks like a transfer; "+
+			"put %%o at the beginning")
+	} else if fields[0].shape == client {
+		f.warnAt(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning",
+			fields[0].text)
+	}
 	for i := range fields {
-		if fields[i].shape.isText() {
-			if fields[i].letter == 'm' && fields[i].width == 0 && i+2 < len(fields) && fields[i+1].text == " (" && fields[i+2].letter == 'u' {
-				fields[i].module = true
+		e := &fields[i]
+		f.warnDoubt(e)
+		if i == 0 {
+			continue
+		}
+		before := &fields[i-1]
+		if before.shape.isText() && e.shape.isText() {
+			f.warnAt(e.column, "%s follows %s without anything between them, so that neither can be told apart",
+				e.text, before.text)
+		}
+		if before.shape == percent && e.shape == literal {
+			if old, _ := escape("%"+e.text, 0); old.letter != 0 {
+				f.warnAt(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %s",
+					before.text, old.text[1:], old.text)
 			}
-			return
 		}
 	}
 }
 
-// warn collects what an operator should know about a format.
-func (f *logFormat) warn(format string, fields []field) {
-	add := func(column int, text string, args ...any) {
-		f.warnings = append(f.warnings, fmt.Sprintf("log format %q, column %d: "+text, append([]any{format, column}, args...)...))
-	}
-	if !f.hasOp {
-		add(1, "neither %%o nor %%i: what was done with a file is taken from the session's direction; put %%o at the beginning")
-	}
-	if f.loose {
-		add(1, "nothing but text: any line that isn't the daemon's own looks like a transfer; put %%o at the beginning")
-	} else if fields[0].shape == client {
-		add(1, "%s begins the line, so that a file's name can look like another line; put %%o at the beginning", fields[0].text)
-	}
-	for i, e := range fields {
-		switch {
-		case e.doubt && numeric(e.shape):
-			add(e.column, "%s stands beside or between texts that may hold numbers, and isn't used; put it at the end, after a space", e.text)
-		case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
-			add(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c",
-				e.text, e.letter)
-		case e.doubt && e.shape == percent:
-			add(e.column, "%s stands beside or between texts that may hold percent signs; remove it", e.text)
-		case e.doubt && e.shape == modified:
-			add(e.column, "%s stands beside or between texts that may end in digits, as its year may have any number of; put a space before it", e.text)
-		case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
-			add(e.column, "%s stands between texts that may look like it: files whose line can be read in two "+
-				"ways count as operation %q; put it at the beginning", e.text, OpUnknown)
-		case e.doubt && e.shape > group:
-			add(e.column, "%s stands between texts that may look like it, and isn't used; put it at the beginning", e.text)
-		}
-		if i == 0 {
-			continue
-		}
-		if before := fields[i-1]; before.shape.isText() && e.shape.isText() {
-			add(e.column, "%s follows %s without anything between them, so that neither can be told apart", e.text, before.text)
-		}
-		if before := fields[i-1]; before.shape == percent && e.shape == literal {
-			if old, _ := escape("%"+e.text, 0); old.letter != 0 {
-				add(before.column, "%s before %q is read as rsync 3.5.0 writes it; older versions expand %s", before.text, old.text[1:], old.text)
-			}
-		}
+// warnDoubt says why a field isn't believed.
+func (f *logFormat) warnDoubt(e *field) {
+	const (
+		beside  = "%s stands beside or between texts that may "
+		between = "%s stands between texts that may look like it"
+	)
+	switch {
+	case e.doubt && numeric(e.shape):
+		f.warnAt(e.column, beside+"hold numbers, and isn't used; put it at the end, after a space", e.text)
+	case e.isRounded() && (e.letter == 'l' || e.letter == 'b'):
+		f.warnAt(e.column, "%s is rounded to a unit (1.00K), which is no byte count, and isn't used; write %%%c",
+			e.text, e.letter)
+	case e.doubt && e.shape == percent:
+		f.warnAt(e.column, beside+"hold percent signs; remove it", e.text)
+	case e.doubt && e.shape == modified:
+		f.warnAt(e.column, beside+"end in digits, as its year may have any number of; put a space before it", e.text)
+	case e.doubt && (e.shape == operation || e.shape == itemize) && !f.readsOp:
+		f.warnAt(e.column, between+": files whose line can be read in two ways count as operation %q; "+
+			"put it at the beginning", e.text, OpUnknown)
+	case e.doubt && e.shape > group:
+		f.warnAt(e.column, between+", and isn't used; put it at the beginning", e.text)
 	}
 }

@@ -23,7 +23,7 @@ func (f *logFormat) withEscapes(fields []field) *logFormat {
 		if i+1 < len(escaped) && text != escaped[i].text {
 			escaped[i+1].after = digitsAtEnd(text, &escaped[i+1])
 		}
-		escaped[i].text = text
+		escaped[i].text, escaped[i].sought = text, []byte(text)
 	}
 	if !differs {
 		return nil

@@ -317,6 +317,7 @@ func TestAPathIsGivenOnlyWhereItIsAFilesName(t *testing.T) {
 		{"%o %i%f", "recv >f.st....a.txt", ""}, // "a.txt" of 2.6.9 or "txt"
 		{"%o %f%M", "recv x20261/11/23-23:55:05", ""},
 		{"%i %f", ">f.st...... a.txt", "a.txt"},
+		{"%o %h%u|%f", "send |x", ""}, // what stands for a host that can't be told may be empty
 	} {
 		if ev := parseWith(t, c.format, c.text); ev.Kind != Transfer || string(ev.Path) != c.want {
 			t.Errorf("%q, %q: %s, want path %q", c.format, c.text, show(ev), c.want)

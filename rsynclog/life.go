@@ -1,8 +1,8 @@
 package rsynclog
 
-// A process is known by where it runs, its pid, and the life of that pid: the same number is another process' later.
-// A client can have its own process log whatever it likes, for as long as that lives; so a life begins only on
-// evidence that no client can make.
+// A process is known by where it runs, its pid, and the life of that pid: the same number is
+// another process' later. A client can have its own process log whatever it likes, for as long as
+// that lives; so a life begins only on evidence that no client can make.
 
 // A Process is whose line it is.
 type Process struct {
@@ -11,15 +11,16 @@ type Process struct {
 }
 
 const (
-	// lapDrop is how far below the highest pid of its lap one is that shows that pids have wrapped: forks log out of
-	// order by dozens.
+	// lapDrop is how far below the highest pid of its lap one is that shows that pids have wrapped:
+	// forks log out of order by dozens.
 	lapDrop = 1024
-	// lapConnects is how many connects there are to a lap, at least. Where laps are shorter, pids are handed out at
-	// random.
+	// lapConnects is how many connects there are to a lap, at least. Where laps are shorter, pids
+	// are handed out at random.
 	lapConnects = 100
 	// reserved is the least pid after the first lap (kernel/pid.c: RESERVED_PIDS).
 	reserved = 300
-	// orphanTTL is how long a session from before a daemon's start may be silent: its process may be gone.
+	// orphanTTL is how long a session from before a daemon's start may be silent: its process may
+	// be gone.
 	orphanTTL = 15 * 60 * int64(1e9)
 )
 
@@ -31,12 +32,14 @@ type life struct {
 	Floor    int32  // pids up to it come again only when they have wrapped, though the life is another; 0: none
 	Connects uint64
 	Laps     uint64 // times that pids came from far below
-	// when the youngest process began that connected since we listen, by the kernel's word; 0: none known
+	// when the youngest process began that connected since we listen, by the kernel's word; 0: none
+	// known
 	newest uint64
 }
 
-// started notes a listener's start. Its children's pids are above its own. So where that is the highest of this lap,
-// none of those that were in use comes again before pids wrap: whoever has one may still be the same.
+// started notes a listener's start. Its children's pids are above its own. So where that is the
+// highest of this lap, none of those that were in use comes again before pids wrap: whoever has one
+// may still be the same.
 func (l *life) started(pid int32) {
 	l.Number++
 	// another daemon's children, forked after it, may have logged before
@@ -50,8 +53,8 @@ func (l *life) started(pid int32) {
 	l.Top = pid
 }
 
-// connected notes the pid of a connect that is believed. forgeable says that a client may have written it for all
-// that is remembered: then its pid proves nothing.
+// connected notes the pid of a connect that is believed. forgeable says that a client may have
+// written it for all that is remembered: then its pid proves nothing.
 func (l *life) connected(pid int32, forgeable bool) {
 	l.Connects++
 	if forgeable {
@@ -78,8 +81,8 @@ const (
 	believed
 )
 
-// admits judges a line that would begin a session of a process, or that is a listener's. s is the latest session of
-// the pid, nil if none is remembered.
+// admits judges a line that would begin a session of a process, or that is a listener's. s is the
+// latest session of the pid, nil if none is remembered.
 func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 	switch {
 	case s == nil && !t.talkers.has(o, p.PID):
@@ -145,14 +148,14 @@ func (t *Sessions) hear(s *Session, p Process, at int64) {
 	}
 }
 
-// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when a client is let in;
-// a daemon that has let somebody in without such a line is one of these.
+// mayTalk says whether a session's client can have lines logged. Before rsync 3.2 no line says when
+// a client is let in; a daemon that has let somebody in without such a line is one of these.
 func (s *Session) mayTalk() bool {
 	return s.Talks || s.Phase == fresh && s.Origin.Serves && !s.Origin.Names
 }
 
-// mayForge says whether a line of a process may be a client's text. s is the latest session of the pid, nil if none
-// is remembered.
+// mayForge says whether a line of a process may be a client's text. s is the latest session of the
+// pid, nil if none is remembered.
 func (t *Sessions) mayForge(o *Origin, s *Session, p Process) bool {
 	if s != nil {
 		return s.mayTalk()

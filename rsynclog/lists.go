@@ -1,6 +1,7 @@
 package rsynclog
 
-// A sessionList is a list of an origin's sessions of one phase, in the order of their last lines, oldest first.
+// A sessionList lists an origin's sessions of one phase in the order of their last lines, oldest
+// first.
 type sessionList struct{ first, last *Session }
 
 func (l *sessionList) push(s *Session) {
@@ -27,7 +28,8 @@ func (l *sessionList) remove(s *Session) {
 	s.prev, s.next = nil, nil
 }
 
-// An ageList is a list of all origins' sessions of one phase, in the order in which they came into it, oldest first.
+// An ageList lists all origins' sessions of one phase in the order in which they came into it,
+// oldest first.
 type ageList struct{ first, last *Session }
 
 func (l *ageList) push(s *Session) {

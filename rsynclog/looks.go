@@ -2,9 +2,10 @@ package rsynclog
 
 import "bytes"
 
-// LooksLikeTransfer guesses whether a text that no parser has recognised is a transfer line of another log format. It
-// is for hints to people; nothing is counted by it. Such a line begins with the operation (%o), or holds the item
-// (%i), or the operation beside an address, a number at an end or a path, or all three of these.
+// LooksLikeTransfer guesses whether an unrecognised text is a transfer line of another log format.
+// It serves hints to people; nothing is counted by it. Such a line begins with the operation (%o),
+// holds the item (%i), holds the operation and one of an address, a number at an end and a path, or
+// holds these three.
 func LooksLikeTransfer(text []byte) bool {
 	const longest = 512 // the rest is the name of a file
 	whole := len(text) <= longest

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// An Origin is where sessions with distinct pids come from: a host, a container of it, or a followed file.
+// An Origin is where sessions with distinct pids come from: a host, a container of it, or a
+// followed file.
 type Origin struct {
 	Host string // name in the syslog header; empty for local inputs
 	OriginRecord
@@ -41,8 +42,8 @@ type Where struct {
 // forgetAfter is how long something must have been silent before it makes room for something new.
 const forgetAfter = 24 * time.Hour
 
-// Origin returns the origin that a message tells. The time at is that of its arrival. What names it is copied when it
-// is new.
+// Origin returns the origin that a message tells. The time at is that of its arrival. What names it
+// is copied when it is new.
 func (t *Sessions) Origin(w Where, at int64) *Origin {
 	if len(w.Host) > 0 {
 		w.Addr = netip.Addr{} // it may be anybody who passes messages on
@@ -70,7 +71,8 @@ func (t *Sessions) Origin(w Where, at int64) *Origin {
 	return o
 }
 
-// Tracked says whether its sessions are followed: it isn't the one that stands for the hosts beyond the limit.
+// Tracked says whether its sessions are followed: it isn't the one that stands for the hosts beyond
+// the limit.
 func (o *Origin) Tracked() bool { return o.tracked }
 
 // Gone says whether it was let go of: the same host has another one now, or none.
@@ -90,8 +92,8 @@ func (t *Sessions) newOrigin(key originKey) *Origin {
 	return o
 }
 
-// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of its sessions is
-// open.
+// forgetOrigin lets go of the origin that has been silent for longest, if that is a day and none of
+// its sessions is open.
 func (t *Sessions) forgetOrigin(now int64) bool {
 	if now < t.nobodyBefore {
 		return false
@@ -134,8 +136,8 @@ func (o *Origin) busy() bool {
 // wake makes the origin be looked at when a session may be over.
 func (o *Origin) wake(due int64) { o.due = min(o.due, due) }
 
-// module returns the label for a module name as logged. A name that isn't known yet is learned if teach says that the
-// daemon, not a client, wrote it; otherwise ok is false.
+// module returns the label for a module name as logged. A name that isn't known yet is learned if
+// teach says that the daemon, not a client, wrote it; otherwise ok is false.
 func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok bool) {
 	if m, ok := t.known[string(name)]; ok {
 		return m, true
@@ -166,8 +168,8 @@ func (t *Sessions) module(o *Origin, name []byte, teach bool) (clean string, ok 
 	return m, true
 }
 
-// roomForName says whether an origin may learn another module's name, and lets go of one that has not been heard for
-// a day if need be.
+// roomForName says whether an origin may learn another module's name, and lets go of one that has
+// not been heard for a day if need be.
 func (t *Sessions) roomForName(o *Origin) bool {
 	if t.names >= maxNames {
 		t.forgetOrigin(o.Arrived)

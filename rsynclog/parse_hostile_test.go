@@ -27,6 +27,7 @@ func TestClientsTextIsReadFromTheSafeSide(t *testing.T) {
 		"auth failed on module priv from localhost (127.0.0.1) for bob: from x (6.6.6.6) for y: no such user": "auth_failed auth 127.0.0.1 user=bob: from x (6.6.6.6) for y module=priv",
 		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1) for : no matching rule":         "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
 		"auth failed on module from host (1.2.3.4) from localhost (127.0.0.1)":                                "auth_failed auth 127.0.0.1 module=from host (1.2.3.4)",
+		"auth failed on module a from b (::1): x from c (::2) for d: e":                                       "auth_failed auth ::1 module=a",
 		"auth failed on module priv from localhost (127.0.0.1)":                                               "auth_failed auth 127.0.0.1 module=priv",
 		"building file list":  "file_list send",
 		"receiving file list": "file_list receive",
@@ -186,8 +187,8 @@ var counting = map[Kind]bool{Connect: true, Allowed: true, Start: true, Transfer
 	ModuleList: true, UnknownModule: true, Denied: true, AuthFailed: true, MaxConnections: true, DaemonStart: true, LostUpstream: true}
 
 func TestTruncationNeverMakesAnotherCountingKind(t *testing.T) {
-	for _, r := range Grammar() {
-		text := r.Example
+	for _, e := range readExamples() {
+		text := e.Text
 		whole := parseWith(t, DefaultLogFormat, text)
 		p := mustParser(t, DefaultLogFormat)
 		for n := range len(text) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
 // A call is one rprintf, rsyserr or rwrite of rsync's source, as testdata/formats lists them: every one there is, also those that only
@@ -229,9 +231,10 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 	}
 }
 
-// TestVersionsOfTheRules holds the versions that a rule claims against the lists, and the scanner against the rules on all they hold.
+// TestVersionsOfTheRules holds the versions that a rule's examples claim against the lists, and the scanner against the rules on all they hold.
 func TestVersionsOfTheRules(t *testing.T) {
 	o, p := newOracle(t), mustParser(t, DefaultLogFormat)
+	examples := o.examplesOf(t)
 	firstFit, seen := map[string]int{}, map[int]map[string]bool{}
 	for _, c := range readFormats(t) {
 		if !c.logged() {
@@ -250,8 +253,9 @@ func TestVersionsOfTheRules(t *testing.T) {
 			}
 			if rule >= 0 && !seen[rule][c.version] {
 				seen[rule][c.version] = true
-				if r := o.rules[rule]; !covers(r.Versions, c.version) {
-					t.Errorf("%q is written by %s, and its rule %s says %s", text, c.version, r.Pattern, r.Versions)
+				if !covers(examples[rule], c.version) {
+					t.Errorf("%q is written by %s, and the examples of its rule %s say %v", text, c.version,
+						o.rules[rule].pattern, examples[rule])
 				}
 			}
 		}
@@ -263,8 +267,8 @@ func TestVersionsOfTheRules(t *testing.T) {
 		}
 		n++
 		for _, v := range []string{"2.6.9", "3.0.9", "3.1.3", "3.2.7", "3.4.1", "3.5.0"} {
-			if covers(r.Versions, v) && !seen[i][v] {
-				t.Errorf("%s says %s, and %s has nothing that it fits", r.Pattern, r.Versions, v)
+			if covers(examples[i], v) && !seen[i][v] {
+				t.Errorf("the examples of %s say %v, and %s has nothing that it fits", r.pattern, examples[i], v)
 			}
 		}
 	}
@@ -273,8 +277,13 @@ func TestVersionsOfTheRules(t *testing.T) {
 	}
 }
 
-// covers says whether a rule's versions, "all", "3.1+", "-3.0.9" or "3.0.0-3.0.8", include one.
-func covers(versions, v string) bool {
+// covers says whether one of the examples is of a version.
+func covers(examples []corpus.Example, version string) bool {
+	return slices.ContainsFunc(examples, func(e corpus.Example) bool { return includes(e.Versions, version) })
+}
+
+// includes says whether versions, "all", "3.1+", "-3.0.9" or "3.0.0-3.0.8", include one.
+func includes(versions, v string) bool {
 	from, to, between := strings.Cut(versions, "-")
 	switch {
 	case versions == "all":

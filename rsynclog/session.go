@@ -14,7 +14,8 @@ type Limits struct {
 	Settle   time.Duration // how long a last line must stand uncontradicted before the session is counted
 }
 
-// DefaultLimits returns limits that suit a large mirror: about 20 MiB when the table of sessions is full.
+// DefaultLimits returns limits that suit a large mirror: about 20 MiB when the table of sessions is
+// full.
 func DefaultLimits() Limits {
 	return Limits{Sessions: 32768, Origins: 4096, TTL: 24 * time.Hour, Settle: 2 * time.Second}
 }
@@ -23,23 +24,26 @@ func DefaultLimits() Limits {
 const Other = "_other"
 
 const (
-	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer; pre-xfer exec may take long, though.
+	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer;
+	// pre-xfer exec may take long, though.
 	freshTTL = time.Hour
-	// failingTTL is how long a session in which files failed may be silent. If it ran on all the same, its outcome is right, and what
-	// its summary says is added: it is remembered for as long as another session may be silent.
+	// failingTTL is how long a session in which files failed may be silent. If it ran on all the
+	// same, its outcome is right, and what its summary says is added: it is remembered for as long
+	// as another session may be silent.
 	failingTTL = 15 * time.Minute
-	// endedTTL is for how long late lines of an ended session still find it, and after which its process may have
-	// ended, too.
+	// endedTTL is for how long late lines of an ended session still find it, and after which its
+	// process may have ended, too.
 	endedTTL = time.Hour
 	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
 	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all hosts: a sender can
-	// make hosts up.
+	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all
+	// hosts: a sender can make hosts up.
 	maxModules = 1000
 	maxNames   = 1 << 15
 	// pidsNear is how far a child's pid can be from its parent's.
 	pidsNear = 64
-	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it makes a whole label.
+	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it
+	// makes a whole label.
 	maxRaw = 5 * MaxLabel
 	// maxInline bounds how many sessions of its origin one record ends. Tick ends the rest.
 	maxInline = 64
@@ -79,8 +83,8 @@ type tableKey uint64
 
 func keyOf(o *Origin, pid int32) tableKey { return tableKey(o.id)<<32 | tableKey(uint32(pid)) }
 
-// NewSessions returns an empty table. The modules and hosts are the names that exist by configuration: a client can't
-// invent these modules, and these hosts always have room.
+// NewSessions returns an empty table. The modules and hosts are the names that exist by
+// configuration: a client can't invent these modules, and these hosts always have room.
 func NewSessions(limits Limits, modules, hosts []string) *Sessions {
 	t := &Sessions{
 		limits: limits, known: map[string]string{}, hosts: map[string]bool{},
@@ -143,8 +147,8 @@ func (t *Sessions) reset() {
 	t.pending = false
 }
 
-// open begins a session of a process and makes room for it. It returns nil if there is no room for a client that only
-// connected.
+// open begins a session of a process and makes room for it. It returns nil if there is no room for
+// a client that only connected.
 func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) *Session {
 	if !t.makeRoom(first != fresh) {
 		return nil
@@ -181,8 +185,8 @@ func (t *Sessions) unlink(s *Session) {
 	t.ages[s.Phase].remove(s)
 }
 
-// unlist takes a session off its origin's list. The next one, which nobody has looked at while it stood behind, may
-// be due before.
+// unlist takes a session off its origin's list. The next one, which nobody has looked at while it
+// stood behind, may be due before.
 func (t *Sessions) unlist(s *Session) {
 	l := &s.Origin.lists[s.Phase]
 	first := l.first == s
@@ -202,8 +206,8 @@ func (t *Sessions) drop(s *Session) {
 	}
 }
 
-// move puts a session at the young end of a phase's list. One that is over keeps its last line, by which it was counted or, if the line that
-// shows that it is over is its own, will be in a moment.
+// move puts a session at the young end of a phase's list. One that is over keeps its last line, by
+// which it was counted or, if the line that shows that it is over is its own, will be in a moment.
 func (t *Sessions) move(s *Session, p phase, at int64) {
 	switch {
 	case s.over() && at >= s.End:
@@ -228,7 +232,8 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 	o.wake(t.due(s))
 }
 
-// end closes a session's books. The time at is the record's, or the clock's, that shows that it is over.
+// end closes a session's books. The time at is the record's, or the clock's, that shows that it is
+// over.
 func (t *Sessions) end(s *Session, at int64) {
 	if s.over() {
 		return
@@ -255,7 +260,8 @@ func (t *Sessions) end(s *Session, at int64) {
 	t.push(s)
 }
 
-// outcome judges a session by what was logged; rsync's daemon writes no one line that does (clientserver.c, cleanup.c).
+// outcome judges a session by what was logged; rsync's daemon writes no one line that does
+// (clientserver.c, cleanup.c).
 func (s *Session) outcome() Outcome {
 	switch {
 	case s.Reason != NoReason:
@@ -285,7 +291,9 @@ func (s *Session) outcome() Outcome {
 	case s.MaxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
 		return OK
 	case s.Direction == Receive && s.FileList && !s.Evicted:
-		return Partial // an upload that came whole has a summary; without one its client ended with 23 or 24 for files of its own
+		// An upload that came whole has a summary. Without one, its client ended with 23 or 24 for
+		// files of its own.
+		return Partial
 	}
 	return Unknown
 }
@@ -297,8 +305,8 @@ func (s *Session) relabel(module string, d Direction) {
 	}
 }
 
-// Label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at most MaxLabel bytes. The label
-// holds no memory but its own.
+// Label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at
+// most MaxLabel bytes. The label holds no memory but its own.
 func Label(name []byte) string {
 	name = name[:min(len(name), maxRaw)]
 	b := AppendUnescaped(make([]byte, 0, len(name)), name)

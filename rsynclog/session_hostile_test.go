@@ -24,8 +24,8 @@ func TestAForgedDaemonStartIsNeverBelieved(t *testing.T) {
 
 // attackerLines are what a client that was let in can have its daemon log: every line there is, and those that would gain something.
 var attackerLines = func() (lines []string) {
-	for _, r := range Grammar() {
-		lines = append(lines, r.Example)
+	for _, e := range readExamples() {
+		lines = append(lines, e.Text)
 	}
 	for _, l := range []string{
 		"connect from evil (10.6.6.6)",

@@ -84,11 +84,12 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 
 // inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
-	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, checkpoint.ErrLocked) || errors.Is(err, datagram.ErrInUse)
+	used := func(is error) bool { return errors.Is(err, is) }
+	return used(syscall.EADDRINUSE) || used(checkpoint.ErrLocked) || used(datagram.ErrInUse)
 }
 
-// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has locked
-// the state directory, or answers where they have HTTP.
+// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has
+// locked the state directory, or answers where they have HTTP.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, checkpoint.ErrLocked) }) {
 		return true

@@ -12,7 +12,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so an exporter may be running there.
+// explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so
+// an exporter may be running there.
 func explainState(w io.Writer, dir string, now time.Time) {
 	dir = realDir(dir)
 	copies := checkpoint.Look(dir)
@@ -25,8 +26,8 @@ func explainState(w io.Writer, dir string, now time.Time) {
 		case c.Err != nil:
 			fmt.Fprintf(w, "state %s: %d bytes, can't be used: %v\n", c.Name, c.Size, c.Err)
 		default:
-			fmt.Fprintf(w, "state %s: %d bytes, format %d, save %d, of %s (%v ago)\n", c.Name, c.Size, c.Version, c.Sequence,
-				c.At.Format(time.RFC3339), now.Sub(c.At).Round(time.Second))
+			fmt.Fprintf(w, "state %s: %d bytes, format %d, save %d, of %s (%v ago)\n",
+				c.Name, c.Size, c.Version, c.Sequence, c.At.Format(time.RFC3339), now.Sub(c.At).Round(time.Second))
 			if best == nil || c.Sequence > best.Sequence {
 				best = c
 			}
@@ -51,7 +52,8 @@ func explainNone(w io.Writer, dir string, copies []checkpoint.Copy) {
 	case errors.Is(errors.Join(copies[0].Err, copies[1].Err), fs.ErrPermission):
 		fmt.Fprintln(w, "state: this user may not read it; check as the user that the exporter runs as")
 	case missing && checkpoint.Aside(dir):
-		fmt.Fprintln(w, "state: set aside, and nothing saved since: counters begin at 0, files are read from their ends")
+		fmt.Fprintln(w, "state: set aside, and nothing saved since: "+
+			"counters begin at 0, files are read from their ends")
 	case missing:
 		fmt.Fprintln(w, "state: nothing saved yet: counters begin at 0, and FILE_START says where files begin")
 	default:
@@ -68,14 +70,15 @@ func explainContent(w io.Writer, st *pipeline.Checkpoint) {
 		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
 	for i := range st.Followed.Files {
 		f := &st.Followed.Files[i]
-		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n", f.Path, f.Rotations, len(f.Positions), f.Followed)
+		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n",
+			f.Path, f.Rotations, len(f.Positions), f.Followed)
 		for _, p := range f.Positions[len(f.Positions)-f.Followed:] {
 			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)
 		}
 	}
 }
 
-// identity is how ls -i and stat show a file.
+// identity names a file as ls -i and stat do.
 func identity(id receiver.FileID) string {
 	s := fmt.Sprintf("inode %d of device %d", id.Inode, id.Device)
 	if id.Birth != 0 {

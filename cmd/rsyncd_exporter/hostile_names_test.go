@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/internal/testenv"
-	"rsyncd_exporter/rsynclog"
 )
 
 // A hostile generator makes text that looks like what it is not. The same seed makes the same text.
@@ -32,9 +32,13 @@ func newHostile(t *testing.T) *hostile {
 	t.Helper()
 	seed := testenv.Seed(t)
 	h := &hostile{Rand: rand.New(rand.NewPCG(seed, seed))}
-	for _, r := range rsynclog.Grammar() {
-		if len(r.Example) < 1000 {
-			h.pieces = append(h.pieces, r.Example)
+	examples, err := corpus.Examples("../../rsynclog/testdata/lines.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range examples {
+		if len(e.Text) < 1000 {
+			h.pieces = append(h.pieces, e.Text)
 		}
 	}
 	h.pieces = append(h.pieces, forgeries("mirror", "9999")...)

@@ -10,30 +10,32 @@ import (
 )
 
 const (
-	// persistPatience is how long a scrape waits for what it is to show to be durable. Then it shows what was durable before.
+	// persistPatience is how long a scrape waits for its save. Then it shows what was saved before.
 	persistPatience = 1500 * time.Millisecond
-	// persistInterval is how much of what came by sockets a crash can lose, when nobody scrapes.
+	// persistInterval bounds what a crash can lose of what came by sockets, if nobody scrapes.
 	persistInterval = 5 * time.Second
 )
 
-// A view is what one scrape shows and a restart must not fall behind: the counters of one moment.
+// A view is what one scrape shows: the counters of one moment. A restart must not fall behind it.
 type view struct {
 	books    *metrics.Snapshot
 	files    []metrics.File // of whose fields the counters are shown
-	received uint64         // messages: without a new one nothing can get lost
+	received uint64         // messages: only a new one can get lost
 	at       time.Time      // when it was taken
 }
 
-// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that falls for one that
-// began again at zero, so a restart that knows less than a scrape has shown would count everything twice. Hence a
-// scrape asks for a save, waits for it, and shows what was saved. If that fails or takes too long, it shows what the
-// last save that succeeded has made durable: old, and never wrong.
+// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that
+// falls for one that began again at zero, so a restart that knows less than a scrape has shown
+// would count everything twice. Hence a scrape asks for a save, waits for it, and shows what was
+// saved. If that fails or takes too long, it shows what the last save that succeeded has made
+// durable: old, and never wrong.
 type persister struct {
-	take func() (view, func() ([]byte, error)) // what there is to show now, and how to encode the state of the same moment
-	save func(state []byte) error              // makes it durable
+	// take returns what there is to show now, and how to encode the state of the same moment.
+	take func() (view, func() ([]byte, error))
+	save func(state []byte) error // makes it durable
 	log  *slog.Logger
 
-	asked chan struct{} // capacity 1: somebody waits for a save
+	asked chan struct{} // capacity 1: a scrape waits for a save
 	mu    sync.Mutex
 	shown view          // durable
 	err   error         // of the last save
@@ -42,8 +44,8 @@ type persister struct {
 	ended chan struct{} // closed when the next one does
 }
 
-// newPersister shows what take gives now until the first save: what was restored is durable already (kept), and zero
-// needs not be.
+// newPersister returns a persister that shows what take gives now until the first save. What was
+// restored is durable already (kept), and zero needn't be.
 func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
 	now, _ := take()
 	return &persister{
@@ -51,7 +53,8 @@ func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) 
 	}
 }
 
-// run saves when it is asked to, and each persistInterval if something has come, until ctx ends; then a last time.
+// run saves when it is asked to, and every persistInterval if something has come. When ctx ends, it
+// saves a last time.
 func (p *persister) run(ctx context.Context) {
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
@@ -59,7 +62,8 @@ func (p *persister) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			if p.persist(); p.err != nil {
-				p.log.Error("the last state could not be saved: what came by sockets since the one before is lost", "err", p.err)
+				p.log.Error("the last state could not be saved: what came by sockets since the one before is lost",
+					"err", p.err)
 			}
 			return
 		case <-p.asked:
@@ -105,8 +109,8 @@ func (p *persister) persist() {
 	p.ended = make(chan struct{})
 }
 
-// show asks for a save and returns what may be shown, and whether the last save succeeded. What is shown is of now if
-// it can be made durable in time.
+// show asks for a save and returns what may be shown, and whether the last save succeeded. What is
+// shown is of now if it can be made durable in time.
 func (p *persister) show() (shown view, ok bool) {
 	patience := time.NewTimer(persistPatience)
 	defer patience.Stop()
@@ -117,7 +121,7 @@ func (p *persister) show() (shown view, ok bool) {
 		p.mu.Unlock()
 		select {
 		case p.asked <- struct{}{}:
-		default: // somebody has asked
+		default: // another scrape has asked
 		}
 		timely := true
 		select {
@@ -133,8 +137,8 @@ func (p *persister) show() (shown view, ok bool) {
 	return p.shown, p.err == nil
 }
 
-// shownLast returns what the last call of show may have returned, and whether the last save succeeded. It saves nothing
-// and doesn't wait.
+// shownLast returns what the last call of show may have returned, and whether the last save
+// succeeded. It saves nothing and doesn't wait.
 func (p *persister) shownLast() (shown view, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,9 +24,10 @@ type kept struct {
 	start string
 }
 
-// openState takes hold of the directory, so that no second exporter writes there, and reads what it holds. A state that can't be trusted is
-// set aside: counters are the ones that were shown or begin at zero, never something in between. That is no error, since the messages of
-// now are worth more; that the directory can't be used at all is one.
+// openState locks the directory, so that no second exporter writes there, and reads what it holds.
+// It sets aside a state that can't be trusted: counters are those that were shown, or begin at
+// zero, never something in between. That is no error, since new messages are worth more than old
+// counters. A directory that can't be used at all is an error.
 func openState(path string, log *slog.Logger) (*kept, error) {
 	k := &kept{start: startNew}
 	if path == "" {
@@ -40,10 +41,10 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	k.dir = dir
 	saved, err := dir.Load()
 	if errors.Is(err, checkpoint.ErrNone) {
-		if checkpoint.Aside(path) { // whoever did that ended before it saved anything: what it said of files still holds
+		if checkpoint.Aside(path) { // by a process that ended before its first save
 			k.start = startSetAside
-			log.Warn("the state was set aside and nothing has been saved since: counters begin at 0, files are read from their ends",
-				"remedy", "to begin anew instead, empty "+path)
+			log.Warn("the state was set aside and nothing has been saved since: "+
+				"counters begin at 0, files are read from their ends", "remedy", "to begin anew instead, empty "+path)
 		}
 		return k, nil
 	}
@@ -65,8 +66,8 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	return k, nil
 }
 
-// realDir returns where the directory is that STATE_DIR names: systemd's StateDirectory= is a link to one in /var/lib/private with
-// DynamicUser=. A stranger's link is left for checkpoint.Open to refuse.
+// realDir resolves STATE_DIR. With DynamicUser=, systemd's StateDirectory= is a link to a directory
+// in /var/lib/private. A stranger's link stays as it is, for checkpoint.Open to refuse.
 func realDir(path string) string {
 	if real, err := follow.Resolve(path); err == nil {
 		return real
@@ -77,10 +78,11 @@ func realDir(path string) string {
 func (k *kept) setAside(reason error, log *slog.Logger) {
 	k.saved, k.start = nil, startSetAside
 	err := k.dir.SetAside()
-	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends", "err", errors.Join(reason, err))
+	log.Error("the state can't be trusted and is set aside: counters begin at 0, files are read from their ends",
+		"err", errors.Join(reason, err))
 }
 
-// followed returns what is known of the followed files, nil if nothing is.
+// followed returns what is known of the followed files, or nil.
 func (k *kept) followed() *follow.Catalogue {
 	if k.saved == nil {
 		return nil
@@ -94,11 +96,12 @@ func (k *kept) close() {
 	}
 }
 
-// newPipeline returns a pipeline that goes on from the state, or begins at zero where there is none that fits.
+// newPipeline returns a pipeline that goes on from the state, or begins at zero if none can be
+// used.
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
 	cfg.Checkpoint, cfg.Resumable = k.saved, k.dir != nil
 	p, err := pipeline.New(cfg)
-	if k.saved != nil { // the pipeline has the rest
+	if k.saved != nil { // the pipeline has taken over the rest
 		k.saved = &pipeline.Checkpoint{Followed: k.saved.Followed}
 	}
 	if errors.Is(err, pipeline.ErrCheckpoint) {

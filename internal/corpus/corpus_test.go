@@ -29,3 +29,20 @@ func TestDatagrams(t *testing.T) {
 		}
 	}
 }
+
+func TestExamples(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines.tsv")
+	if err := os.WriteFile(path, []byte("connect\tall\tconnect from\ta\nstart\t3.0+\trsync on {long}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Examples(path)
+	if err != nil || len(got) != 2 || got[0] != (Example{"connect", "all", "connect from\ta"}) || len(got[1].Text) < 2047 {
+		t.Errorf("%.200q, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("connect\tall\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Examples(path); err == nil {
+		t.Errorf("a line of two columns is read as %q", got)
+	}
+}
