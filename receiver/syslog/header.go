@@ -128,14 +128,9 @@ func scanPriority(b []byte, m *receiver.Message) ([]byte, receiver.Discard) {
 // cutLevel returns what follows "daemon.info " at the start of b, whose first word ends at end: busybox, OpenWrt and AIX
 // write it before the tag. It is nil for any other word.
 func cutLevel(b []byte, end int, m *receiver.Message) []byte {
-	if end+1 >= len(b) {
+	if end+1 >= len(b) || !readLevel(b[:end], m) {
 		return nil
 	}
-	facility, severity, ok := levelByName(b[:end])
-	if !ok {
-		return nil
-	}
-	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
@@ -146,14 +141,9 @@ func scanLevel(b []byte, m *receiver.Message) []byte {
 	if b[0] != '<' || end == len(b) || b[end-1] != '>' {
 		return b
 	}
-	facility, severity, ok := levelByNumber(b[1 : end-1])
-	if !ok {
-		facility, severity, ok = levelByName(b[1 : end-1])
-	}
-	if !ok {
+	if word := b[1 : end-1]; !readLevelNumbers(word, m) && !readLevel(word, m) {
 		return b
 	}
-	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
@@ -183,7 +173,7 @@ func scanHost(b []byte, m *receiver.Message) []byte {
 	}
 	end := wordEnd(b)
 	word := b[:end]
-	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) || isCtime(m.Stamp) && isLevel(word) {
+	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) || isCtime(m.Stamp) && readLevel(word, &receiver.Message{}) {
 		return b
 	}
 	m.Host = valueOrNil(word)
@@ -259,11 +249,9 @@ func cutMessageID(text []byte, m *receiver.Message) []byte {
 	if end == len(level) || level[end-1] != ']' {
 		return text
 	}
-	facility, severity, ok := levelByName(level[:end-1])
-	if !ok {
+	if !readLevel(level[:end-1], m) {
 		return text
 	}
-	setLevel(m, facility, severity)
 	return level[end+1:]
 }
 

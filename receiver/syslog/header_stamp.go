@@ -39,15 +39,13 @@ func stampLength(b []byte) int {
 
 // rareStamp is stampLength for the shapes that few have, less the space.
 func rareStamp(b []byte) int {
-	if isDigit(b[0]) {
-		return yearFirst(b)
-	}
-	for _, shape := range [...]string{"Aaa 0 00:00:00", "Aaa _0 0000 00:00:00", "Aaa 0 0000 00:00:00"} {
-		n := shapeLength(b, shape)
+	for i := range dateShapes {
+		s := &dateShapes[i]
+		n := shapeLength(b, s.shape)
 		if n == 0 {
 			continue
 		}
-		if n = fractionEnd(b, n); len(shape) == len("Aaa 0 00:00:00") && n > 0 {
+		if n = fractionEnd(b, n); s.year < 0 && n > 0 {
 			n += yearBehind(b[n:])
 		}
 		return n
@@ -66,16 +64,6 @@ func rareStamp(b []byte) int {
 		n := fractionEnd(b, weekday+isoStamp)
 		if zone := zoneName(b[n:]); zone > 0 && n > 0 {
 			return n + zone
-		}
-	}
-	return 0
-}
-
-// yearFirst returns the length of "2026 Nov 23 18:40:52" at the start of b, or 0.
-func yearFirst(b []byte) int {
-	for _, shape := range [...]string{"0000 Aaa _0 00:00:00", "0000 Aaa 0 00:00:00"} {
-		if n := shapeLength(b, shape); n > 0 {
-			return fractionEnd(b, n)
 		}
 	}
 	return 0

@@ -2,7 +2,9 @@ package syslog
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"rsyncd_exporter/receiver"
@@ -200,8 +202,8 @@ func unescapeOne(m *receiver.Message, s []byte) []byte {
 	r, n := utf8.RuneError, 2
 	if v, ok := hexEscape(s); ok {
 		r, n = v, 6
-		if low, ok := hexEscape(s[6:]); ok && v>>10 == 0xd800>>10 && low>>10 == 0xdc00>>10 {
-			r, n = 0x10000+(v-0xd800)<<10+(low-0xdc00), 12
+		if low, ok := hexEscape(s[6:]); ok && utf16.DecodeRune(v, low) != utf8.RuneError {
+			r, n = utf16.DecodeRune(v, low), 12
 		}
 	}
 	m.Scratch = utf8.AppendRune(m.Scratch, r)
@@ -213,17 +215,8 @@ func hexEscape(s []byte) (v rune, ok bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}
-	for _, c := range s[2:6] {
-		switch {
-		case isDigit(c):
-			v = v<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			v = v<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return v, true
+	u, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return rune(u), err == nil
 }
 
 // unescapeArray returns the bytes whose values stand in "[99,111]", as journalctl writes a field that is no printable
