@@ -8,8 +8,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// A linePattern is the dialect of a log file whose lines a regular expression describes. It allocates
-// for every line.
+// A linePattern is the dialect of lines that a regular expression describes. It allocates for every
+// line.
 type linePattern struct {
 	re                   *regexp.Regexp
 	description          int // index of that group
@@ -33,8 +33,8 @@ func (p *linePattern) Scan(raw []byte, m *receiver.Message) receiver.Discard {
 	return keptIfText(m)
 }
 
-// stamp returns what the groups date and timestamp matched: both, with the one byte in between, or the one
-// that took part.
+// stamp returns what the groups date and timestamp matched: both, with the one byte between, or one
+// of them.
 func (p *linePattern) stamp(line []byte, at []int) []byte {
 	date, timestamp := submatch(line, at, p.date), submatch(line, at, p.timestamp)
 	switch {
@@ -50,7 +50,7 @@ func (p *linePattern) stamp(line []byte, at []int) []byte {
 	return bytes.Trim(line[at[2*p.date]:at[2*p.timestamp+1]], " ")
 }
 
-// submatch returns what a group matched, or nil if it has no index or took no part in the match.
+// submatch returns what a group matched, nil if there is no such group or it took no part.
 func submatch(line []byte, at []int, group int) []byte {
 	if group < 0 || at[2*group] < 0 {
 		return nil
