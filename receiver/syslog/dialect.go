@@ -34,19 +34,14 @@ import (
 //     quoted value too.
 //   - each makes a map and about ten strings for every message.
 func NewDialect(name string, local bool) (receiver.Dialect, error) {
-	var f format.Format
-	switch name {
-	case "auto":
+	if name == "auto" {
 		return Auto{Local: local}, nil
-	case "rfc3164":
-		f = &format.RFC3164{}
-	case "rfc5424":
-		f = &format.RFC5424{}
-	case "rfc6587":
-		f = &format.RFC6587{}
-	case "automatic":
-		f = &format.Automatic{}
-	default:
+	}
+	f, ok := map[string]format.Format{
+		"rfc3164": &format.RFC3164{}, "rfc5424": &format.RFC5424{}, "rfc6587": &format.RFC6587{},
+		"automatic": &format.Automatic{},
+	}[name]
+	if !ok {
 		return nil, fmt.Errorf("syslog format %q is not known; use auto, rfc3164, rfc5424, rfc6587 or automatic", name)
 	}
 	return &plugged{format: f, local: local}, nil

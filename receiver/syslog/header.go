@@ -1,5 +1,5 @@
-// Package syslog reads the headers of syslog messages and the lines of log files. Its dialects implement
-// receiver.Dialect; TakeLines cuts what was read of a file into messages.
+// Package syslog reads the headers of syslog messages and the lines of log files. Its dialects
+// implement receiver.Dialect; TakeLines cuts what was read of a file into messages.
 package syslog
 
 import (
@@ -309,7 +309,8 @@ func scanRFC5424(b []byte, m *receiver.Message) receiver.Discard {
 	if digitsEnd(procID, 0) == len(procID) {
 		m.PID = parsePID(procID)
 	} else if open, after := findPID(m.Text[:min(len(m.Text), tagWindow)]); open >= 0 {
-		// A tag with a space or a bracket, taken apart by the relay: APP-NAME "my", PROCID "-", MSG "tag[4414]: text".
+		// A tag with a space or a bracket, taken apart by the relay: APP-NAME "my", PROCID "-", MSG
+		// "tag[4414]: text".
 		m.PID, m.Text = parsePID(m.Text[open+1:after-2]), cutSpace(m.Text[after:])
 	}
 	return keptIfText(m)

@@ -39,8 +39,8 @@ func stampLength(b []byte) int {
 
 // rareStamp is stampLength for other shapes, less the space.
 func rareStamp(b []byte) int {
-	for i := range dateShapes {
-		s := &dateShapes[i]
+	for i := range rareShapes {
+		s := &rareShapes[i]
 		n := shapeLength(b, s.shape)
 		if n == 0 {
 			continue

@@ -6,8 +6,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// facilityNames are the facilities as syslog daemons write them into their files, by number; RFC 5424
-// section 6.2.1. Those from 12 to 15 are each system's own.
+// facilityNames are the facilities as syslog daemons write them into their files, by number; RFC
+// 5424 section 6.2.1. Those from 12 to 15 are each system's own.
 var facilityNames = [...][]string{
 	{"kern"}, {"user"}, {"mail"}, {"daemon"}, {"auth", "security"}, {"syslog"}, {"lpr"}, {"news"}, {"uucp"},
 	{"cron"}, {"authpriv"}, {"ftp"}, {"ntp"}, {"audit"}, {"console", "alert"}, {"solaris-cron", "clock"},
@@ -18,8 +18,8 @@ var severityNames = [...][]string{
 	{"emerg", "panic"}, {"alert"}, {"crit"}, {"err", "error"}, {"warning", "warn"}, {"notice"}, {"info"}, {"debug"},
 }
 
-// readLevel reads "daemon.info", or AIX' "daemon:info", into a message that has no priority. It returns
-// false for any other word.
+// readLevel reads "daemon.info", or AIX' "daemon:info", into a message that has no priority. It
+// returns false for any other word.
 func readLevel(word []byte, m *receiver.Message) bool {
 	i := bytes.IndexAny(word, ".:")
 	if i < 0 {

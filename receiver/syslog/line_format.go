@@ -58,16 +58,17 @@ func submatch(line []byte, at []int, group int) []byte {
 	return line[at[2*group]:at[2*group+1]]
 }
 
-// ParseLineFormat makes the dialect that LINE_FORMAT names: "auto" is Lines; anything else is a regular
-// expression that matches a line from its start. Its named groups are:
+// ParseLineFormat makes the dialect that LINE_FORMAT names: "auto" is Lines; anything else is a
+// regular expression that matches a line from its start. Its named groups are:
 //
 //	description          the daemon's text; it must be there
 //	pid                  the process id, without which sessions can't be told apart
 //	date, timestamp      the stamp, if timestamp follows date behind one space or 'T', or the only one of
 //	                     them that takes part
 //
-// A line whose stamp has a shape that Stamps.Time doesn't read has the time of its arrival. Other groups
-// are not looked at. The error of a refused expression says where it is wrong and what to write instead.
+// A line whose stamp has a shape that Stamps.Time doesn't read has the time of its arrival. Other
+// groups are not looked at. The error of a refused expression says where it is wrong and what to
+// write instead.
 func ParseLineFormat(s string) (receiver.Dialect, error) {
 	if s == "auto" {
 		return Lines{}, nil

@@ -172,7 +172,8 @@ func recordEnd(line []byte) int {
 	return i
 }
 
-// RsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit), or 0.
+// RsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit),
+// or 0.
 func RsyncHeader(b []byte) int {
 	open := rsyncStampLength(b)
 	if open == 0 {

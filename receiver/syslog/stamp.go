@@ -194,12 +194,15 @@ type civil struct {
 	east                                   int64 // of UTC, in seconds, where the stamp has a zone
 }
 
-// dateShapes are the shapes of dates with the name of a month, and where in them the parts begin;
-// year is -1 where there is none, or where it stands behind.
+// dateShapes are the shapes of dates, and where in them the parts begin; year is -1 where there is
+// none, or where it stands behind.
 var dateShapes = [...]struct {
 	shape                   string
 	year, month, day, clock int
 }{
+	{"0000/00/00 00:00:00", 0, 5, 8, 11},
+	{"0000-00-00T00:00:00", 0, 5, 8, 11},
+	{"0000-00-00 00:00:00", 0, 5, 8, 11},
 	{"Aaa _0 00:00:00", -1, 0, 4, 7},
 	{"Aaa 0 00:00:00", -1, 0, 4, 6},
 	{"Aaa _0 0000 00:00:00", 7, 0, 4, 12},
@@ -208,18 +211,15 @@ var dateShapes = [...]struct {
 	{"0000 Aaa 0 00:00:00", 0, 5, 9, 11},
 }
 
+// rareShapes are those that isISOStamp and isBSDStamp don't know, and rsync's own isn't.
+var rareShapes = dateShapes[4:]
+
 // The readers of parts return where the part at the start of b, or at b[n:], ends.
 //
 // readDate reads a date and time of day. end is 0 if there are none.
 func (c *civil) readDate(b []byte) (end int) {
-	for _, shape := range [...]string{"0000/00/00 00:00:00", "0000-00-00T00:00:00", "0000-00-00 00:00:00"} {
-		if end = shapeLength(b, shape); end > 0 {
-			c.year, c.month, c.day = fourDigits(b), twoDigits(b[5:]), twoDigits(b[8:])
-			c.readClock(b[11:])
-			return end
-		}
-	}
-	for _, s := range &dateShapes {
+	for i := range dateShapes {
+		s := &dateShapes[i]
 		if end = shapeLength(b, s.shape); end == 0 {
 			continue
 		}
@@ -229,8 +229,13 @@ func (c *civil) readDate(b []byte) (end int) {
 		if c.day = twoDigits(b[s.day:]); b[s.day+1] == ' ' {
 			c.day = number(b[s.day])
 		}
-		c.month = monthByName(b[s.month : s.month+3])
-		c.readClock(b[s.clock:])
+		if month := b[s.month:]; isDigit(month[0]) {
+			c.month = twoDigits(month)
+		} else {
+			c.month = monthByName(month[:3])
+		}
+		clock := b[s.clock:]
+		c.hour, c.minute, c.second = twoDigits(clock), twoDigits(clock[3:]), twoDigits(clock[6:])
 		return end
 	}
 	return 0
@@ -243,10 +248,6 @@ func (c *civil) readYear(b []byte, n int) (end int) {
 		c.year = fourDigits(b[n+1:])
 	}
 	return n + length
-}
-
-func (c *civil) readClock(b []byte) {
-	c.hour, c.minute, c.second = twoDigits(b), twoDigits(b[3:]), twoDigits(b[6:])
 }
 
 // readFraction reads a fraction of a second, if there is one. end is 0 for a '.' without digits.
