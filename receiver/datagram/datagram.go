@@ -39,10 +39,9 @@ const (
 // blocking read, which costs a quarter less than the net poller.
 //
 // The reader waits for nothing but its socket: a unix datagram socket that is not read stops every
-// rsyncd that logs to it. A batch that the Sink refuses (TryDeliver) is copied into the pending
-// ring, and reading goes on. The ring is offered before the next batch, so that order is kept. When
-// the ring is full, messages are dropped and counted as Overflow; the count travels with the next
-// slab.
+// rsyncd that logs to it. A batch that the Sink refuses is copied into the pending ring, which is
+// offered before the next batch, so that order is kept. When the ring is full, messages are dropped
+// and counted as Overflow; the count travels with the next slab.
 type datagrams struct {
 	src     *receiver.Source // embedded beside this; a Sink may know it by its address
 	sink    receiver.TrySink
@@ -60,8 +59,7 @@ type datagrams struct {
 	hangUp  bool          // shutdown(2) makes senders see the end of a socket before it is drained
 }
 
-// A filter says which datagrams are taken, and what is asked about their senders. The zero value
-// takes all and asks nothing.
+// A filter says which datagrams are taken, and what is asked about their senders.
 type filter struct {
 	addresses bool                // UDP: ask for the senders' addresses
 	from      *receiver.AllowList // UDP: who may send, which takes addresses; nil for all
@@ -77,8 +75,8 @@ func newDatagrams(fd int, src *receiver.Source, sink receiver.TrySink, f filter)
 }
 
 // run reads until ctx ends or the socket is unusable. Then it drains the socket, calls closeSocket,
-// after which senders get an error, and offers what is pending for settleLimit at most. A passed
-// socket isn't drained: what is queued in it waits for the next process.
+// and offers what is pending for settleLimit at most. A passed socket isn't drained: what is queued
+// in it waits for the next process.
 func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -96,7 +94,7 @@ func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 	return err
 }
 
-// receive is the loop. It returns nil when ctx has ended.
+// receive returns nil when ctx has ended.
 func (d *datagrams) receive(ctx context.Context) error {
 	d.lastEnd = time.Now()
 	for ctx.Err() == nil {
@@ -127,7 +125,6 @@ func (d *datagrams) receive(ctx context.Context) error {
 	return nil
 }
 
-// adjustTimeout makes reads short while something is pending.
 func (d *datagrams) adjustTimeout() error {
 	want := idleTimeout
 	if d.pending.n > 0 {
@@ -141,7 +138,6 @@ func (d *datagrams) adjustTimeout() error {
 	return unix.SetsockoptTimeval(d.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
 }
 
-// take makes a slab of the n datagrams just received and hands it over.
 func (d *datagrams) take(n int, at int64) {
 	d.slab.Reset()
 	d.slab.At = at
@@ -189,8 +185,7 @@ func (d *datagrams) handOver() {
 	d.pending.add(&d.slab)
 }
 
-// drain reads what is queued in the socket without waiting. What is still queued when it closes is
-// lost.
+// drain reads what is queued in the socket without waiting. What is queued when it closes is lost.
 func (d *datagrams) drain() {
 	for end := time.Now().Add(receiver.DrainLimit); ; {
 		n, errno := d.batch.recv(d.fd, false)
@@ -206,8 +201,7 @@ func (d *datagrams) drain() {
 	}
 }
 
-// settle offers what is pending a last time, then gives it up and offers the count of what was
-// lost.
+// settle offers what is pending a last time, then gives it up and offers the count of it.
 func (d *datagrams) settle() {
 	for end := time.Now().Add(settleLimit); !d.pending.offer(d.src, d.sink); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -218,8 +212,7 @@ func (d *datagrams) settle() {
 	}
 }
 
-// trouble counts reads that failed and says how long to wait before the next one, so that a lasting
-// error burns no CPU.
+// trouble counts failed reads and slows them down, so that a lasting error burns no CPU.
 type trouble struct {
 	total   atomic.Uint64
 	repeats int // failures in a row
@@ -243,8 +236,7 @@ func isFatal(errno syscall.Errno) bool {
 	return slices.Contains(fatal, errno)
 }
 
-// A pendingRing keeps copies of the batches that a busy Sink refused, in order. It belongs to the
-// reader.
+// A pendingRing keeps copies of the batches that a busy Sink refused, in order.
 type pendingRing struct {
 	slabs   [pendingSlabs]pendingSlab
 	head, n int // the n slabs from head on, wrapping, are in use
@@ -283,10 +275,9 @@ func (p *pendingRing) add(s *receiver.Slab) {
 	}
 }
 
-// tail returns the slab that the next message goes to. The ring must not be empty.
 func (p *pendingRing) tail() *pendingSlab { return &p.slabs[(p.head+p.n-1)%pendingSlabs] }
 
-// grow puts one more slab into use. There must be one.
+// grow puts one more slab into use; there must be one.
 func (p *pendingRing) grow(at int64) *pendingSlab {
 	p.n++
 	s := p.tail()
@@ -307,8 +298,7 @@ func (p *pendingRing) shrink() {
 	p.n--
 }
 
-// offer hands slabs to sink, oldest first, until it refuses one. It returns true when the ring is
-// empty.
+// offer hands slabs to sink, oldest first, until it refuses one. It returns true if none is left.
 func (p *pendingRing) offer(src *receiver.Source, sink receiver.TrySink) bool {
 	for ; p.n > 0; p.shrink() {
 		if !sink.TryDeliver(src, &p.slabs[p.head].Slab) {
@@ -318,7 +308,7 @@ func (p *pendingRing) offer(src *receiver.Source, sink receiver.TrySink) bool {
 	return true
 }
 
-// giveUp turns all messages in the ring, which isn't empty, into counts of Overflow, in one slab.
+// giveUp turns the messages in the ring, which isn't empty, into a count of Overflow.
 func (p *pendingRing) giveUp() {
 	var lost [receiver.NumDiscards]uint32
 	at := p.slabs[p.head].At
@@ -332,9 +322,8 @@ func (p *pendingRing) giveUp() {
 	p.grow(at).Discarded = lost
 }
 
-// takeDescriptor returns a blocking descriptor of conn's socket that belongs to the caller alone,
-// and closes conn. The Go runtime knows nothing of it: no poller wakes it and no finalizer closes
-// it.
+// takeDescriptor returns a blocking descriptor of conn's socket and closes conn. The Go runtime
+// knows nothing of it: no poller wakes it and no finalizer closes it.
 func takeDescriptor(conn *net.UDPConn) (int, error) {
 	defer conn.Close()
 	raw, err := conn.SyscallConn()

@@ -24,8 +24,8 @@ import (
 // as a container's, or it lies. /proc tells which.
 //
 // It belongs to one reader. A look at /proc waits for nothing: stat and status take no lock that a
-// process holds while it sleeps or reads from a disk. What a look has found is believed for a
-// second, and kept for a process that has ended since.
+// process holds while it sleeps or reads from a disk. What it has found is believed for a second,
+// and kept for a process that has ended since.
 type pidNamespaces struct {
 	proc  string // /proc, or what a test has instead
 	own   string // target of the link ns/pid of our own process; empty where /proc can't tell the senders
@@ -56,19 +56,18 @@ const (
 	maxParents = 16          // looked at on the way to a namespace's first process
 )
 
-// newPIDNamespaces is for the reader of one socket.
 func newPIDNamespaces() *pidNamespaces { return pidNamespacesIn("/proc") }
 
 func pidNamespacesIn(proc string) *pidNamespaces {
 	n := &pidNamespaces{proc: proc, known: map[int32]*process{}}
-	// The /proc of another pid namespace, where unshare(1) was told no --mount-proc, has other
-	// processes under our numbers.
+	// The /proc of another pid namespace (unshare(1) without --mount-proc) has other processes
+	// under our ids.
 	self, err := os.Readlink(proc + "/self")
 	if err != nil || self != strconv.Itoa(os.Getpid()) {
 		return n
 	}
-	// With hidepid (proc(5)) a process that is hidden looks like one that has ended. Process 1
-	// always exists.
+	// With hidepid (proc(5)) a hidden process looks like one that has ended. Process 1 always
+	// exists.
 	if _, found := n.started(1); found {
 		n.own, _ = os.Readlink(proc + "/self/ns/pid")
 	}
@@ -115,8 +114,7 @@ func (n *pidNamespaces) relays(p *process, uid uint32, names int32) bool {
 	return p.place.root && p.place.own > 0 && p.place.scope == 0 && q != nil && q.spoke && q.user == uid
 }
 
-// process returns what is known of a process, after a look at it unless the last one is still
-// believed.
+// process returns what is known of a process, after a look at it unless the last one is believed.
 func (n *pidNamespaces) process(pid int32, at int64) *process {
 	p := n.known[pid]
 	if p != nil && at >= p.looked && at-p.looked < int64(believed) {
@@ -137,8 +135,7 @@ func (n *pidNamespaces) process(pid int32, at int64) *process {
 	return p
 }
 
-// forget drops processes that have been silent for a minute and have ended; all if that isn't
-// enough.
+// forget drops processes that are silent for a minute and have ended; all if that isn't enough.
 func (n *pidNamespaces) forget(at int64) {
 	maps.DeleteFunc(n.known, func(pid int32, p *process) bool {
 		return at-p.looked > int64(time.Minute) && unix.Kill(int(pid), 0) == unix.ESRCH
@@ -173,9 +170,9 @@ func (n *pidNamespaces) placeOf(pid int32) place {
 	return p
 }
 
-// first looks among the ancestors of process pid for the first process of its namespace, and
-// returns its id as seen from here and its start time. A process that entered the namespace from
-// outside (nsenter, docker exec) has none: its parent is outside.
+// first returns the id as seen from here and the start time of the first process of the namespace
+// of process pid, which is among its ancestors. A process that entered the namespace from outside
+// (nsenter, docker exec) has none: its parent is outside.
 func (n *pidNamespaces) first(pid int32, st status) (first int32, started uint64, found bool) {
 	depth := st.depth // a parent of the same depth is in the same namespace: what it could enter lies deeper
 	for range maxParents {
@@ -209,7 +206,6 @@ type status struct {
 	root   bool  // its real user is root
 }
 
-// status returns false for a process that has ended.
 func (n *pidNamespaces) status(pid int32) (status, bool) {
 	text, err := os.ReadFile(n.path(pid, "status"))
 	if err != nil {
@@ -245,8 +241,7 @@ func parseID(digits []byte) int32 {
 	return int32(pid)
 }
 
-// started returns when a process started, in clock ticks since boot, and false for one that has
-// ended.
+// started returns when a process started, in clock ticks since boot; false for one that has ended.
 func (n *pidNamespaces) started(pid int32) (ticks uint64, found bool) {
 	text, err := os.ReadFile(n.path(pid, "stat"))
 	if err != nil {
@@ -256,8 +251,7 @@ func (n *pidNamespaces) started(pid int32) (ticks uint64, found bool) {
 }
 
 // parseStarted returns field 22 of /proc/PID/stat, proc_pid_stat(5). The second field is the
-// program's name in parentheses, which may hold spaces, parentheses and digits; no field behind it
-// does.
+// program's name in parentheses, which may hold spaces and parentheses; no other field does.
 func parseStarted(text []byte) (ticks uint64, ok bool) {
 	name := bytes.LastIndexByte(text, ')')
 	if name < 0 {

@@ -9,16 +9,15 @@ import (
 )
 
 // preparePassed makes a datagram socket that systemd or another parent has bound one that blocks,
-// and returns its address. The parent keeps its descriptor while this process is replaced, so what
-// is sent in between waits in the socket:
+// and returns its address. The parent keeps the socket while this process is replaced, so what is
+// sent in between waits in it:
 //
-//   - It isn't drained at the end. Each message that was read is handed over; the others stay
-//     queued for the next process. Senders to a unix socket wait once net.unix.max_dgram_qlen
-//     messages are queued; UDP drops beyond the receive buffer, which the kernel counts.
+//   - It isn't drained at the end. What is queued waits for the next process. Senders to a unix
+//     socket wait once net.unix.max_dgram_qlen messages are queued; UDP drops beyond the receive
+//     buffer, which the kernel counts.
 //   - It isn't unlinked, locked or shut down: Run and Close end the descriptor, not the socket.
 //
-// Blocking is a property of the socket, not of the descriptor (O_NONBLOCK in open(2)); systemd sets
-// it too, unless NonBlocking= says otherwise.
+// Blocking is a property of the socket, not of the descriptor (O_NONBLOCK in open(2)).
 func preparePassed(fd int, name string) (net.Addr, error) {
 	local, err := unix.Getsockname(fd)
 	if err == nil {
@@ -65,8 +64,7 @@ type rounds struct {
 	last map[*datagrams]uint64
 }
 
-// count adds a round if each of the readers has gone around its loop since the round before. A new
-// one has.
+// count adds a round if each reader has gone around its loop since the round before, or is new.
 func (r *rounds) count(readers []*datagrams) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,11 +15,10 @@ import (
 // The directory of a unix socket belongs to others as well: compose's rsyncd, which is root in its
 // container, or a jail's user. Whoever may write there can replace the file between any two of our
 // calls. So a path is never used twice for one thing. The file is opened once, as what it is and
-// not as what it leads to, and what is asked of it or done to it goes through that descriptor; the
-// kernel says which socket a file belongs to.
+// not as what it leads to; all else goes through that descriptor; and the kernel says which socket
+// a file belongs to.
 
-// ErrInUse is wrapped by the error that a unix socket is another program's, which may be an
-// rsyncd_exporter.
+// ErrInUse is wrapped by the error that a unix socket is another program's.
 var ErrInUse = errors.New("another program receives there")
 
 // inode tells a file from another one of the same name.
@@ -67,7 +66,6 @@ func (f *socketFile) remove(path string) error {
 
 func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
-// modeOf returns the file's type and permissions.
 func modeOf(st *unix.Stat_t) fs.FileMode {
 	return fs.FileMode(st.Mode&0o777) | fileTypes[uint32(st.Mode)&unix.S_IFMT]
 }
@@ -77,8 +75,7 @@ var fileTypes = map[uint32]fs.FileMode{
 	unix.S_IFIFO: fs.ModeNamedPipe, unix.S_IFCHR: fs.ModeDevice, unix.S_IFBLK: fs.ModeDevice,
 }
 
-// lockPatience is how long an exporter that starts at the same moment is waited for. A test waits
-// longer.
+// lockPatience is how long an exporter that starts at the same moment is waited for.
 var lockPatience = time.Second
 
 // lockDirectory lets one exporter after the other look whether a socket is in use, and bind its
@@ -140,8 +137,7 @@ func (f *socketFile) unsureIf(dir int, err error) {
 	}
 }
 
-// othersMayWrite reports whether others than root and this process' user may write to the
-// directory.
+// othersMayWrite asks about others than root and this process' user.
 func othersMayWrite(dir int) bool {
 	var st unix.Stat_t
 	err := unix.Fstat(dir, &st)
@@ -153,8 +149,7 @@ func socketDirectoryError(path string, err error) error {
 		path, err, os.Geteuid())
 }
 
-// openDirectory opens a directory to look names up in it, and to lock it. Where it may be searched
-// but not read, it can't be locked.
+// openDirectory opens a directory to look up names, and to lock it unless it may only be searched.
 func openDirectory(path string) (int, error) {
 	flags := unix.O_DIRECTORY | unix.O_CLOEXEC
 	fd, err := unix.Open(path, unix.O_RDONLY|flags, 0)
@@ -186,8 +181,8 @@ func removeStale(dir int, path string) error {
 	return nil
 }
 
-// findStale returns the socket file of a process that is gone: a socket at which nobody answers. It
-// returns none where nothing is there. Anything else is an error.
+// findStale returns a socket file at which nobody answers, whose process is gone. It returns none
+// where nothing is there. Anything else is an error.
 func findStale(dir int, path string) (stale socketFile, err error) {
 	found, st, err := openFile(dir, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -224,7 +219,7 @@ func staleError(path string, err error) error {
 	return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
 }
 
-// connect connects a new socket to whoever is bound to the file. The caller closes it.
+// connect connects a new socket to whoever is bound to the file.
 func (f *socketFile) connect(path string) (probe int, err error) {
 	if probe, err = newUnixgram(); err != nil {
 		return -1, err
@@ -243,8 +238,7 @@ func mayChange(file string) error {
 	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		return err
 	}
-	// The directory's sticky bit keeps others than root and the owners from removing the file:
-	// unlink(2).
+	// The sticky bit keeps others than root and the owners from removing the file: unlink(2).
 	var d, f unix.Stat_t
 	user := uint32(os.Geteuid())
 	if user == 0 || unix.Lstat(file, &f) != nil || unix.Stat(dir, &d) != nil {

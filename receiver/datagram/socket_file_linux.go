@@ -17,8 +17,8 @@ import (
 const openSearch = unix.O_PATH
 
 // bindWithMode binds the socket to the path. Its file has the mode from its first moment: bind(2)
-// takes it from the socket, less the umask (net/unix/af_unix.c, unix_bind_bsd). The umask, which is
-// the process', is away for that one call; all else that the program makes has a mode that gives
+// takes it from the socket, less the umask (net/unix/af_unix.c, unix_bind_bsd). The umask is the
+// process', and is away for that one call; all else that the program makes has a mode that gives
 // others nothing.
 func bindWithMode(fd int, path string, mode fs.FileMode) error {
 	if err := unix.Fchmod(fd, uint32(mode)); err != nil {
@@ -30,8 +30,7 @@ func bindWithMode(fd int, path string, mode fs.FileMode) error {
 	return unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 }
 
-// openFile opens what has the path's name in the directory. The error wraps fs.ErrNotExist if
-// nothing has.
+// openFile opens what has the path's name in the directory. Its error may wrap fs.ErrNotExist.
 func openFile(dir int, path string) (f socketFile, st unix.Stat_t, err error) {
 	fd, err := unix.Openat(dir, filepath.Base(path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -47,9 +46,8 @@ func openFile(dir int, path string) (f socketFile, st unix.Stat_t, err error) {
 // name is a path to the file that leads nowhere else, whatever becomes of its own.
 func (f *socketFile) name(string) string { return "/proc/self/fd/" + strconv.Itoa(f.fd) }
 
-// fileOf returns the file that the socket is bound to, or none where the path has been taken by
-// another meanwhile. If mode isn't 0 it is the file's, also where the directory's default ACL would
-// have it otherwise.
+// fileOf returns the file that the socket is bound to, or none where another has taken the path. If
+// mode isn't 0 the file gets it, also where the directory's default ACL would have it otherwise.
 func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, error) {
 	f, st, err := openFile(dir, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -80,8 +78,7 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 	return f, nil
 }
 
-// leadsTo asks the kernel whether who connects to the file reaches the socket. An error says that
-// it can't be asked.
+// leadsTo asks the kernel whether who connects to the file reaches the socket.
 func (f *socketFile) leadsTo(path string, socket int) (bool, error) {
 	probe, err := f.connect(path)
 	switch {
@@ -112,7 +109,7 @@ const (
 	diagLength       = 16  // of a unix_diag_msg
 )
 
-// A diagRequest is a netlink message that asks about unix sockets.
+// A diagRequest asks about unix sockets: sock_diag(7).
 type diagRequest struct {
 	Header           unix.NlMsghdr // without sequence and port: the kernel answers this socket
 	Family, Protocol uint8
@@ -123,8 +120,8 @@ type diagRequest struct {
 	Cookie           uint64
 }
 
-// socketPeer asks which socket a unix socket is connected to, by its inode's number as fstat has
-// it: sock_diag(7).
+// socketPeer returns which socket a unix socket is connected to, by the inode that fstat has for
+// it.
 func socketPeer(fd int) (inode uint32, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

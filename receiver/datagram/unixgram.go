@@ -30,8 +30,7 @@ type UnixgramOptions struct {
 	Users []uint32
 }
 
-// Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of
-// /run/systemd/journal/syslog.
+// Unixgram receives syslog on a unix datagram socket, as /dev/log or /run/systemd/journal/syslog.
 //
 // When somebody removes the socket file, it is made again within about a second, with another
 // socket: a bound one can't get another file. The old one is read on, since processes in a chroot
@@ -63,10 +62,9 @@ const (
 	lookInterval   = time.Second
 )
 
-// ListenUnixgram makes the socket file at path. A socket that a dead process has left there is
-// replaced; that of a live one, and anything else, is an error. Others may write to the directory,
-// too: they can take the path away, which Status tells, and nothing more. The caller calls Run or
-// Close.
+// ListenUnixgram makes the socket file at path. A dead process' socket there is replaced; a live
+// one's, and anything else, is an error. Others who may write to the directory can take the path
+// away, which Status tells, and nothing more. The caller calls Run or Close.
 func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
@@ -78,7 +76,7 @@ func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt
 	return u, nil
 }
 
-// checkUnixgram says what of the options can't be, without a look at the file system.
+// checkUnixgram looks at the options, not at the file system.
 func checkUnixgram(path, name string, opt UnixgramOptions) error {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
@@ -115,8 +113,8 @@ func checkUsers(name string, opt UnixgramOptions) error {
 }
 
 // PassedUnixgram returns an input on a unix datagram socket that is bound already, see
-// preparePassed. fd belongs to the input from now on; the socket's file stays where it is, and
-// isn't made again. The caller calls Run or Close.
+// preparePassed. fd belongs to the input from now on; the socket's file is neither removed nor made
+// again. The caller calls Run or Close.
 func PassedUnixgram(fd int, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUsers(src.Name, opt); err != nil {
 		return nil, err
@@ -243,8 +241,7 @@ func (u *Unixgram) rebind() *unixSocket {
 	return s
 }
 
-// closeSocket releases a socket; with the last one it removes the file, if that still is the
-// socket's.
+// closeSocket releases a socket; with the last one it removes the file, if still the socket's.
 func (u *Unixgram) closeSocket(s *unixSocket) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -27,21 +27,18 @@ const (
 	byLines                  // non-transparent framing, section 3.4.2: ended by LF or NUL
 )
 
-// A framer cuts the byte stream of one connection into messages, however its bytes are spread over
-// reads.
+// A framer cuts the byte stream of one connection into messages, however its reads split it.
 //
 // The first byte of a connection decides its framing for good. Nothing that a message holds can
 // change it: syslog-ng sends the line feeds of file names raw, so that whoever uploads a file
 // writes whole lines.
 //
 //   - a digit: octet counts. LF within MSG is data. LEN has no leading zero and at most six digits;
-//     anything else is a BadLength and ends the stream. Line ends between messages, which some
-//     senders add, are skipped.
+//     anything else is a BadLength and ends the stream. Line ends between messages are skipped.
 //   - any other byte: lines, whatever they begin with. LF ends them, or NUL, which section 3.4.2
 //     names as seen in the field. No file name and no syslog(3) message holds a NUL.
 //
-// A message longer than MaxMessage is skipped to its end and counted once. An empty line is a
-// message.
+// A message longer than MaxMessage is skipped and counted once. An empty line is a message.
 type framer struct {
 	peer     netip.Addr // Slab.Peer of all its slabs
 	buf      []byte
@@ -54,15 +51,13 @@ type framer struct {
 	lf, nul  int    // where the first LF and NUL from r on are, w for none; below r: not looked for yet
 }
 
-// space returns where the next read puts its bytes, at least one. Messages that cut returned end
-// here.
+// space returns where the next read puts its bytes, at least one. It invalidates messages.
 func (f *framer) space() []byte {
 	kept := f.buf[f.r:f.w]
 	if len(f.buf) < framerMax && (f.full || len(kept) == len(f.buf)) {
 		f.buf = make([]byte, min(framerMax, max(framerStart, 2*len(f.buf))))
 	}
-	// What cut leaves behind is at most one incomplete message and its count, so there is always
-	// room.
+	// What cut leaves is at most one incomplete message and its count, so there is room.
 	f.r, f.w = 0, copy(f.buf, kept)
 	return f.buf[f.w:]
 }
@@ -74,15 +69,15 @@ func (f *framer) advance(n int) {
 	f.lf, f.nul = -1, -1
 }
 
-// uncut returns what has been read and not been cut, as long as messages are valid.
+// uncut returns what has been read and not been cut.
 func (f *framer) uncut() []byte { return f.buf[f.r:f.w] }
 
 // within says whether a message, perhaps a skipped one, has begun and not ended.
 func (f *framer) within() bool { return f.r < f.w || f.skip > 0 || f.skipLine }
 
 // cut appends complete messages to s and counts discarded ones there. With more set s is full: cut
-// must be called again before the next read. The messages are views, valid until space is called.
-// After an error, which s has counted, nothing more is cut.
+// must be called again before the next read. After an error, which s has counted, nothing more is
+// cut.
 func (f *framer) cut(s *receiver.Slab) (more bool, err error) {
 	if f.framing == undecided && f.r < f.w {
 		if f.framing = byLines; isDigit(f.buf[f.r]) {
@@ -134,8 +129,7 @@ func (f *framer) finish(s *receiver.Slab) {
 	f.r = f.w
 }
 
-// cutCounted cuts one octet-counted frame. It returns false where the buffer doesn't hold all of
-// it.
+// cutCounted cuts one octet-counted frame. It returns false where the buffer lacks its end.
 func (f *framer) cutCounted(s *receiver.Slab) (whole bool, err error) {
 	rest := f.buf[f.r:f.w]
 	if rest[0] == '0' || !isDigit(rest[0]) { // MSG-LEN = NONZERO-DIGIT *DIGIT, RFC 6587 section 3.4.1
@@ -169,7 +163,7 @@ func (f *framer) cutCounted(s *receiver.Slab) (whole bool, err error) {
 	return true, nil
 }
 
-// cutLine cuts one line. It returns false where the buffer doesn't hold its end.
+// cutLine cuts one line. It returns false where the buffer lacks its end.
 func (f *framer) cutLine(s *receiver.Slab) (whole bool) {
 	end := f.lineEnd()
 	line := f.buf[f.r:end:end]
@@ -198,9 +192,8 @@ func (f *framer) cutSkipped() (whole bool) {
 	return true
 }
 
-// lineEnd returns the index in buf of the terminator of the line at r, or w. It looks at each byte
-// of a read once: a search for both in each line would be quadratic for a read of nothing but NULs
-// or LFs.
+// lineEnd returns the index in buf of the terminator of the line at r, or w. Each byte of a read is
+// searched once: a search per line would be quadratic for a read of nothing but NULs or LFs.
 func (f *framer) lineEnd() int {
 	if f.lf < f.r {
 		f.lf = f.find('\n')

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A gate limits the open connections of one listener, in total and by sender. Where a limit is
-// reached, a connection that has been quiet for long makes room. Without need it stays open:
-// closing it may lose messages, see docs/decisions.md.
+// A gate limits the open connections of one listener, in total and by sender. At a limit a
+// connection that has been quiet for long makes room; otherwise none is closed, which may lose
+// messages.
 type gate struct {
 	opt        TCPOptions
 	handshakes chan struct{} // holds a token for each TLS handshake that is under way
@@ -21,7 +21,7 @@ type gate struct {
 	senders  map[netip.Addr]*sender // those with open connections
 }
 
-// A sender is where connections come from: an IPv4 address, or an IPv6 network of 64 bits.
+// A sender is an IPv4 address, or an IPv6 network of 64 bits.
 type sender struct {
 	addr       netip.Addr
 	open       int           // guarded by gate.mu
@@ -44,8 +44,8 @@ func newGate(opt TCPOptions) *gate {
 // clock returns a time by the gate's clock, in nanoseconds.
 func (g *gate) clock(now time.Time) int64 { return int64(now.Sub(g.began)) }
 
-// enter counts a connection in, or returns why not. The caller calls leave when it has ended.
-// Another one that had to make room has been closed and counted out.
+// enter counts a connection in, or returns why not. Another one that had to make room has been
+// closed and counted out. The caller calls leave.
 func (g *gate) enter(conn net.Conn, now time.Time) (v *visitor, madeRoom bool, reason Refusal) {
 	addr := limitKey(remoteIP(conn))
 	g.mu.Lock()
@@ -111,15 +111,13 @@ func (g *gate) remove(v *visitor) {
 	}
 }
 
-// connections returns how many are open.
 func (g *gate) connections() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.visitors)
 }
 
-// startHandshake waits for a turn to do a TLS handshake, until done is closed. Whoever got one
-// calls endHandshake.
+// startHandshake waits for a turn until done is closed. Whoever got one calls endHandshake.
 func (g *gate) startHandshake(from *sender, done <-chan struct{}) bool {
 	select {
 	case from.handshakes <- struct{}{}:

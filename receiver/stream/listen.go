@@ -19,8 +19,7 @@ func ListenTCP(addr string, src receiver.Source, sink receiver.Sink, opt TCPOpti
 	return listenStream("tcp", addr, src, sink, nil, opt)
 }
 
-// ListenTLS is ListenTCP for syslog over TLS. The caller runs the Credentials too, which several
-// inputs may share.
+// ListenTLS is ListenTCP for syslog over TLS. The caller runs the Credentials, which may be shared.
 func ListenTLS(addr string, src receiver.Source, sink receiver.Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
 	return listenStream("tls", addr, src, sink, creds, opt)
 }
@@ -47,9 +46,9 @@ func bindStream(name, addr string, lc net.ListenConfig) (net.Listener, error) {
 	return l, nil
 }
 
-// CheckTCP binds addr as ListenTCP and ListenTLS do, and takes no connection as far as the system
-// allows that. The address is taken until the caller closes what is returned. name is "tcp" or
-// "tls".
+// CheckTCP binds addr as ListenTCP or ListenTLS does, name being "tcp" or "tls". It takes no
+// connection as far as the system allows that. The address is taken until the caller closes what is
+// returned.
 func CheckTCP(name, addr string) (io.Closer, error) {
 	return bindStream(name, addr, Unheard())
 }
@@ -66,9 +65,8 @@ func Unheard() net.ListenConfig {
 }
 
 // PassedTCP returns an input on a TCP socket that listens already, which systemd or another parent
-// keeps over a restart. Connections that wait to be accepted wait for the next process; accepted
-// ones end as they do with ListenTCP. fd belongs to the input from now on. The caller calls Run or
-// Close.
+// keeps over a restart. Connections that wait to be accepted wait for the next process. fd belongs
+// to the input from now on. The caller calls Run or Close.
 func PassedTCP(fd int, src receiver.Source, sink receiver.Sink, opt TCPOptions) (*TCP, error) {
 	return PassedTLS(fd, src, sink, nil, opt)
 }
@@ -85,8 +83,8 @@ func PassedTLS(fd int, src receiver.Source, sink receiver.Sink, creds *Credentia
 	return newTCP(l, src, sink, creds, opt), nil
 }
 
-// PassedListener returns a listener on a TCP socket that listens already. The listener has a
-// duplicate of fd, which is closed. Its Close leaves the socket listening for others that have it.
+// PassedListener returns a listener on a TCP socket that listens already, and closes fd, of which
+// it has a duplicate. Its Close leaves the socket listening for others that have it.
 func PassedListener(fd int) (*net.TCPListener, error) {
 	f := os.NewFile(uintptr(fd), "")
 	if f == nil {

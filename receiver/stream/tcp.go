@@ -38,9 +38,9 @@ type TCPOptions struct {
 	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted
 }
 
-// TCP receives syslog over TCP, framed as RFC 6587 says (see framer), or over TLS (RFC 5425), where
-// the framing is told apart in the same way. A busy Sink makes the senders wait: nothing is lost as
-// long as a connection stays open.
+// TCP receives syslog over TCP, framed as RFC 6587 says (see framer), or over TLS (RFC 5425),
+// framed in the same ways. A busy Sink makes senders wait: nothing is lost while a connection stays
+// open.
 type TCP struct {
 	src      receiver.Source
 	sink     receiver.Sink
@@ -54,8 +54,7 @@ type TCP struct {
 	tlsErrors    atomic.Uint64
 }
 
-// newTCP returns an input that accepts from l, which is its own from now on. creds are nil for
-// plain TCP.
+// newTCP returns an input that accepts from l, and closes it. creds are nil for plain TCP.
 func newTCP(l net.Listener, src receiver.Source, sink receiver.Sink, creds *Credentials, opt TCPOptions) *TCP {
 	opt.MaxConnections = cmp.Or(opt.MaxConnections, 1024)
 	opt.MaxPerSource = cmp.Or(opt.MaxPerSource, 128)
@@ -90,8 +89,7 @@ func (t *TCP) Run(ctx context.Context) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("%s: %w", t, err)
 		default:
-			// EMFILE, ENFILE, ENOMEM …: what is missing comes back when a connection ends, here or
-			// elsewhere.
+			// EMFILE, ENFILE, ENOMEM …: what is missing comes back when a connection ends.
 			t.acceptErrors.Add(1)
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			select {
@@ -138,11 +136,10 @@ func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
 	})
 }
 
-// read takes messages from a visitor through conn, which may be TLS over the visitor's connection,
-// until its end, until it is too slow, or until ctx has ended and it is quiet.
+// read takes messages from a visitor through conn, which may be TLS over its connection, until its
+// end, until it is too slow, or until ctx has ended and it is quiet.
 func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
-	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it
-	// below.
+	// A read that is waiting when ctx ends gets the short deadline here, the next ones below.
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
@@ -158,8 +155,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 	var slab receiver.Slab
 	due := deadlines{message: t.opt.MessageTimeout, rest: min(t.opt.IdleTimeout, goneTime)}
 	for greeted := false; ; {
-		// It holds for writes too: a TLS peer that asks for answers and doesn't read them would
-		// block Read.
+		// For writes too: a TLS peer that asks for answers and doesn't read them would block Read.
 		_ = conn.SetDeadline(due.next(&in, time.Now()))
 		if ctx.Err() != nil { // asked after the deadline was set, which may have undone that of AfterFunc
 			_ = conn.SetDeadline(due.last(time.Now()))
@@ -196,7 +192,6 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 	}
 }
 
-// countEnd counts the end of a connection that needs counting.
 func (t *TCP) countEnd(ctx context.Context, err error) {
 	var op *net.OpError
 	switch {

@@ -49,8 +49,7 @@ var tlsFileNames = [numTLSFiles]string{"certificate", "key", "client_ca", "crl"}
 // String returns a label value.
 func (f TLSFile) String() string { return tlsFileNames[f] }
 
-// A TLSFileError says which file can't be used. Err has the reason, with the place in the file, and
-// the remedy.
+// A TLSFileError says which file can't be used. Err has the place in it, the reason and the remedy.
 type TLSFileError struct {
 	File TLSFile
 	Path string
@@ -63,8 +62,8 @@ func (e *TLSFileError) Error() string { return fmt.Sprintf("%s %q: %v", e.File, 
 func (e *TLSFileError) Unwrap() error { return e.Err }
 
 // Credentials are what a TLS input shows and asks for. They follow their files: once these have
-// changed and all of them can be used together, new handshakes get a new configuration as a whole;
-// until then they get the old one. Several inputs may share them.
+// changed and all of them can be used together, new handshakes get a new configuration as a whole.
+// Several inputs may share them.
 type Credentials struct {
 	opt     TLSOptions
 	mu      sync.Mutex // one Reload at a time
@@ -77,6 +76,7 @@ type tlsState struct {
 	config  *tls.Config
 	files   [numTLSFiles][]byte
 	expires map[TLSFile]time.Time
+	allowed []SAN        // a client's certificate has one of them; empty: any
 	revoked *revocations // nil without TLS_CRL
 }
 
@@ -112,8 +112,7 @@ func (c *Credentials) Run(ctx context.Context) error {
 }
 
 // Reload reads the files and takes what they hold if that has changed and can be used. It compares
-// contents, not times: a Kubernetes secret is a symbolic link that changes its target, and a copy
-// may keep the time of its original.
+// contents: a Kubernetes secret is a symbolic link, and a copy may keep the time of its original.
 func (c *Credentials) Reload() (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,8 +135,8 @@ func (c *Credentials) Err() error {
 	return nil
 }
 
-// Expires returns when what is in force ends, by file: with the first of its certificates. A CRL
-// ends with its nextUpdate. It may be called at any time.
+// Expires returns when what is in force ends, by file: with the first of its certificates, or a
+// CRL's nextUpdate. It may be called at any time.
 func (c *Credentials) Expires() map[TLSFile]time.Time { return c.current.Load().expires }
 
 // Doubts returns what is doubtful about the CRL that is in force. It may be called at any time.
@@ -154,12 +153,12 @@ func (c *Credentials) config() *tls.Config { return c.current.Load().config }
 // String returns what a log calls it.
 func (c *Credentials) String() string { return fmt.Sprintf("TLS certificate %q", c.opt.Certificate) }
 
-// read makes a new state of the files, or returns old where they hold the same. old is nil at
-// first.
+// read makes a new state of the files, or returns old, which may be nil, where they hold the same.
 func (c *Credentials) read(old *tlsState) (*tlsState, error) {
 	s := &tlsState{
 		config:  &tls.Config{MinVersion: c.opt.MinVersion, SessionTicketsDisabled: true}, // each client is checked anew
 		expires: map[TLSFile]time.Time{},
+		allowed: c.opt.AllowedSANs,
 	}
 	paths := [numTLSFiles]string{c.opt.Certificate, c.opt.Key, c.opt.ClientCA, c.opt.CRL}
 	var problems []error
@@ -184,7 +183,7 @@ func (c *Credentials) read(old *tlsState) (*tlsState, error) {
 		note(s.showCertificate())
 	}
 	if s.files[ClientCAFile] != nil {
-		note(s.requireClients(c.opt.AllowedSANs, old))
+		note(s.requireClients(old))
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -210,9 +209,9 @@ func (s *tlsState) showCertificate() (TLSFile, error) {
 	return 0, nil
 }
 
-// requireClients has clients show a certificate that one of the CA file's has signed, or says which
-// file keeps it from that.
-func (s *tlsState) requireClients(allowed []SAN, old *tlsState) (TLSFile, error) {
+// requireClients has clients show a certificate that the CA file's have signed, or says which file
+// keeps it from that.
+func (s *tlsState) requireClients(old *tlsState) (TLSFile, error) {
 	cas, err := parseCertificates(s.files[ClientCAFile])
 	if err != nil {
 		return ClientCAFile, err
@@ -231,13 +230,12 @@ func (s *tlsState) requireClients(allowed []SAN, old *tlsState) (TLSFile, error)
 		}
 	}
 	s.expires[ClientCAFile] = firstEnd(cas)
-	peers := peerRules{allowed: allowed, revoked: s.revoked}
 	s.config.ClientAuth = tls.RequireAndVerifyClientCert // which asks for clientAuth among the extended key usages
 	s.config.ClientCAs = x509.NewCertPool()
 	for _, ca := range cas {
 		s.config.ClientCAs.AddCert(ca)
 	}
-	s.config.VerifyConnection = peers.check
+	s.config.VerifyConnection = s.check
 	return 0, nil
 }
 
@@ -272,8 +270,7 @@ func readCredential(path string) ([]byte, error) {
 
 const certificateLabel = "CERTIFICATE"
 
-// besideKeys are the labels that may stand in one file with certificate or key. openssl ecparam
-// writes the curve before the key.
+// besideKeys may stand in a file with certificate or key. openssl ecparam writes the curve first.
 var besideKeys = []string{
 	certificateLabel, "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "EC PARAMETERS", "DH PARAMETERS",
 }
@@ -309,8 +306,8 @@ func privateKey(file []byte) (key pemBlock, err error) {
 	return key, nil
 }
 
-// parseCertificates returns the certificates of a PEM file, at least one. Blocks may have the other
-// labels, too.
+// parseCertificates returns the certificates of a PEM file, at least one. Blocks of others are
+// skipped.
 func parseCertificates(file []byte, others ...string) ([]*x509.Certificate, error) {
 	blocks, err := readPEM(file)
 	if err != nil {

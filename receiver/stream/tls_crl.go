@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// revocations are what the lists of a TLS_CRL say. A list that can't be applied as a whole is
-// refused.
+// revocations are what the lists of a TLS_CRL say. One that can't be applied as a whole is refused.
 type revocations struct {
 	serials map[string]map[string]bool // revoked serial numbers by the canonical name of their CA
 	lists   map[crlScope]crlVersion
@@ -53,8 +52,8 @@ func (v crlVersion) String() string {
 	return fmt.Sprintf("number %v of %s", v.number, v.from.UTC().Format(time.RFC3339))
 }
 
-// readCRLs takes the revocation lists of a PEM file, which CAs among those given must have signed.
-// A list that is overdue, or that is for later, holds all the same.
+// readCRLs takes the revocation lists of a PEM file, each signed by one of the CAs. A list that is
+// overdue, or that is for later, holds all the same.
 func readCRLs(file []byte, cas []*x509.Certificate, now time.Time) (*revocations, error) {
 	blocks, err := readPEM(file)
 	if err != nil {
@@ -131,8 +130,7 @@ func (r *revocations) add(raw []byte, cas []*x509.Certificate, now time.Time) er
 	return nil
 }
 
-// issuerOf returns the CA that has signed a list and has its issuer's name, in whatever encoding.
-// Under another name the list would be about another CA's certificates.
+// issuerOf returns the CA that has signed a list under its own name, in whatever encoding.
 func issuerOf(list *x509.RevocationList, cas []*x509.Certificate) (*x509.Certificate, error) {
 	name := canonicalName(list.RawIssuer)
 	var why error
@@ -230,8 +228,8 @@ func notUnderstood(id string) error {
 }
 
 // checkPoint says why a list with this issuing distribution point (RFC 5280 section 5.2.5) can't be
-// applied. A list for users' or for CAs' certificates only can, or for those that name one place:
-// what it has is revoked.
+// applied. A list for users' or CAs' certificates only, or for one place, can: what it has is
+// revoked.
 func checkPoint(value []byte) error {
 	var fields []asn1.RawValue
 	malformed := errors.New("has a malformed issuing distribution point: have the CA make it again")
@@ -257,8 +255,7 @@ func checkPoint(value []byte) error {
 	return nil
 }
 
-// elements returns the elements of a SEQUENCE, and a letter for the type of each; "?" for what is
-// none.
+// elements returns the elements of a SEQUENCE and a letter for the type of each; "?" if it is none.
 func elements(der []byte) (parts []asn1.RawValue, shape string) {
 	if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 {
 		return nil, "?"
@@ -333,9 +330,8 @@ func wholeExtensions(der []byte) bool {
 	})
 }
 
-// supersedes says why what has been read can't take the place of what is in force: an old list, or
-// none, would let in again whom the newer one has revoked. cas are those that have been read with
-// it.
+// supersedes says why what has been read, with these CAs, can't take the place of what is in force:
+// an older list, or none, would let in again whom the newer one has revoked.
 func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) error {
 	const remedy = "get the newest list, or restart the exporter if it is right so"
 	for scope, was := range old.lists {
@@ -352,8 +348,7 @@ func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) erro
 }
 
 // replaces says whether it is right that a list is gone: no CA of its name is left, or the same CA
-// has signed another list in its place with another key. That one must be new if the old key is
-// still among the CAs'.
+// has signed another list in its place with another key, a new one if the old key is still there.
 func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, cas []*x509.Certificate) bool {
 	var name, key bool
 	for _, ca := range cas {
@@ -374,8 +369,8 @@ func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, 
 // inForce says whether no certificate of a chain is revoked. Each is looked up by the certificate
 // that has signed it; the last one, which TLS_CLIENT_CA has, by its own issuer.
 //
-// A list holds for all certificates of a CA of its name, whatever key has signed them: a CA that
-// has got a new key revokes with it what the old one had signed.
+// A list holds for all certificates of its CA's name, whatever key has signed them: a CA that has
+// got a new key revokes with it what the old one had signed.
 func (r *revocations) inForce(chain []*x509.Certificate) bool {
 	for i, cert := range chain {
 		issuer := cert.RawIssuer

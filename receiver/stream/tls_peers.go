@@ -128,24 +128,17 @@ func sanOf(kind int, value []byte) SAN {
 	return SAN{kind, string(value)}
 }
 
-// peerRules are what a client's certificate must obey beyond what crypto/tls checks: its CA, its
-// time and its use.
-type peerRules struct {
-	allowed []SAN        // one of them; empty: any
-	revoked *revocations // nil without TLS_CRL
-}
-
 // check is the tls.Config's VerifyConnection, which crypto/tls calls for every connection. Its
 // error is a Refusal.
-func (p *peerRules) check(state tls.ConnectionState) error {
+func (s *tlsState) check(state tls.ConnectionState) error {
 	if len(state.VerifiedChains) == 0 { // ClientAuth has seen to that
 		return NoCertificate
 	}
-	if p.revoked != nil && !slices.ContainsFunc(state.VerifiedChains, p.revoked.inForce) {
+	if s.revoked != nil && !slices.ContainsFunc(state.VerifiedChains, s.revoked.inForce) {
 		return Revoked
 	}
-	isAllowed := func(name SAN) bool { return slices.Contains(p.allowed, name) }
-	if len(p.allowed) > 0 && !slices.ContainsFunc(sansOf(state.VerifiedChains[0][0]), isAllowed) {
+	isAllowed := func(name SAN) bool { return slices.Contains(s.allowed, name) }
+	if len(s.allowed) > 0 && !slices.ContainsFunc(sansOf(state.VerifiedChains[0][0]), isAllowed) {
 		return WrongSAN
 	}
 	return nil
