@@ -284,12 +284,9 @@ func sequences(der []byte) (parts []asn1.RawValue, ok bool) {
 	return parts, strings.Trim(shape, "s") == ""
 }
 
-// The shapes of a list's parts (RFC 5280 section 5.1), as elements has them.
-var (
-	tbsShape       = regexp.MustCompile(`^isstt?s?0?$`) // version, algorithm, issuer, times, entries, extensions
-	entryShape     = regexp.MustCompile(`^its?$`)       // number, time, extensions
-	extensionShape = regexp.MustCompile(`^ob?x$`)       // name, critical, value
-)
+// tbsShape is that of a list (RFC 5280 section 5.1): version, algorithm, issuer, times, entries,
+// extensions.
+var tbsShape = regexp.MustCompile(`^isstt?s?0?$`)
 
 // wholeCRL says where a list has something that x509.ParseRevocationList passes over: it stops at
 // the first element that it doesn't expect.
@@ -308,8 +305,8 @@ func wholeCRL(raw []byte) error {
 			var entries []asn1.RawValue
 			entries, whole = sequences(tbs[i].FullBytes)
 			for n, entry := range entries {
-				fields, shape := elements(entry.FullBytes)
-				if !entryShape.MatchString(shape) || len(fields) == 3 && !wholeExtensions(fields[2].FullBytes) {
+				fields, shape := elements(entry.FullBytes) // number, time, extensions
+				if shape != "it" && (shape != "its" || !wholeExtensions(fields[2].FullBytes)) {
 					return fmt.Errorf("something stands in entry %d where an entry has nothing", n+1)
 				}
 			}
@@ -326,7 +323,7 @@ func wholeExtensions(der []byte) bool {
 	all, ok := sequences(der)
 	return ok && !slices.ContainsFunc(all, func(ext asn1.RawValue) bool {
 		_, shape := elements(ext.FullBytes)
-		return !extensionShape.MatchString(shape)
+		return shape != "ox" && shape != "obx"
 	})
 }
 
