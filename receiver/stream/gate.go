@@ -9,8 +9,8 @@ import (
 )
 
 // A gate limits the open connections of one listener, in total and by sender. At a limit a
-// connection that has been quiet for long makes room; otherwise none is closed, which may lose
-// messages.
+// connection that has been quiet for long makes room. Otherwise quiet connections stay: closing one
+// may lose messages, see docs/decisions.md.
 type gate struct {
 	opt        TCPOptions
 	handshakes chan struct{} // holds a token for each TLS handshake that is under way

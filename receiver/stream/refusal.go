@@ -17,7 +17,7 @@ const (
 	SpeaksTLS                 // TLS at the plain port
 	SpeaksOther               // another protocol than syslog
 
-	// The other reasons are those of TLS inputs only.
+	// Only TLS inputs have the other reasons.
 
 	SpeaksPlain     // unencrypted syslog
 	HandshakesBusy  // the handshake did not get its turn in time
@@ -25,7 +25,7 @@ const (
 	TLSVersion      // an older version than allowed
 	RefusedByClient // by an alert (RFC 8446 section 6.2); mostly, the peer doesn't trust our certificate
 	NoCertificate   // the peer has none
-	BadCertificate  // malformed, used without its key, or against a rule of RFC 5280 that has no reason of its own
+	BadCertificate  // malformed, used without its key, or against another rule of RFC 5280
 	UnknownCA       // signed by nobody that TLS_CLIENT_CA has or leads to
 	Expired         // it, or a CA's that it needs
 	NotYetValid
@@ -65,17 +65,13 @@ func (c *refusals) byReason(tls bool) map[string]uint64 {
 
 // greetings are the first bytes of protocols that are sent to a syslog port by mistake. No syslog
 // message starts like them: it starts with '<', or with a digit where it is octet-counted.
-var greetings = [...]struct {
-	text string
-	says Refusal
-}{
-	{tlsGreeting, SpeaksTLS},
-	{"SSH-", SpeaksOther},                                                 // RFC 4253 section 4.2
-	{"GET ", SpeaksOther}, {"HEAD ", SpeaksOther}, {"POST ", SpeaksOther}, // RFC 9110 section 9.3
-	{"PUT ", SpeaksOther}, {"DELETE ", SpeaksOther}, {"CONNECT ", SpeaksOther}, //
-	{"OPTIONS ", SpeaksOther}, {"TRACE ", SpeaksOther}, {"PATCH ", SpeaksOther}, // RFC 5789
-	{"PRI * HTTP/2.0", SpeaksOther},                                  // RFC 9113 section 3.4
-	{"PROXY ", SpeaksOther}, {"\r\n\r\n\x00\r\nQUIT\n", SpeaksOther}, // haproxy's proxy-protocol.txt, section 2
+var greetings = [...]string{
+	tlsGreeting,
+	"SSH-",                                                                        // RFC 4253 section 4.2
+	"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", // RFC 9110 section 9.3
+	"PATCH ",                           // RFC 5789
+	"PRI * HTTP/2.0",                   // RFC 9113 section 3.4
+	"PROXY ", "\r\n\r\n\x00\r\nQUIT\n", // haproxy's proxy-protocol.txt, section 2
 }
 
 const (
@@ -87,14 +83,16 @@ const (
 // protocols. With more set b is the beginning of one of them: call it again with more bytes.
 func greeting(b []byte) (says Refusal, more bool) {
 	for _, g := range greetings {
-		n := min(len(b), len(g.text))
-		if string(b[:n]) != g.text[:n] {
-			continue
+		n := min(len(b), len(g))
+		switch {
+		case string(b[:n]) != g[:n]:
+		case n < len(g):
+			more = true
+		case g == tlsGreeting:
+			return SpeaksTLS, false
+		default:
+			return SpeaksOther, false
 		}
-		if n == len(g.text) {
-			return g.says, false
-		}
-		more = true
 	}
 	return Admitted, more
 }

@@ -32,7 +32,7 @@ type TCPOptions struct {
 	MaxConnections   int                 // open at the same time, 1024; more are closed at once and counted
 	MaxPerSource     int                 // likewise, from one IPv4 address or one IPv6 /64, 128
 	IdleTimeout      time.Duration       // a connection that is quiet for longer makes room for others, 10 minutes
-	MessageTimeout   time.Duration       // of a message; IdleTimeout of a connection that never sent one, 30 s
+	MessageTimeout   time.Duration       // for a whole message; IdleTimeout until the first one has come, 30 s
 	HandshakeTimeout time.Duration       // from accept to the end of the TLS handshake, 5 s
 	MaxHandshakes    int                 // under way at the same time, 64; from one source a quarter; others wait
 	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted

@@ -263,10 +263,11 @@ func elements(der []byte) (parts []asn1.RawValue, shape string) {
 	letters := make([]byte, len(parts))
 	for i, p := range parts {
 		letters[i] = '?'
-		if p.Class == asn1.ClassContextSpecific && p.Tag == 0 && p.IsCompound {
+		switch {
+		case p.Class == asn1.ClassContextSpecific && p.Tag == 0 && p.IsCompound:
 			letters[i] = '0'
-		}
-		if p.Class == asn1.ClassUniversal && p.Tag < len(elementLetters) && p.IsCompound == (p.Tag == asn1.TagSequence) {
+		case p.Class != asn1.ClassUniversal || p.Tag >= len(elementLetters):
+		case p.IsCompound == (p.Tag == asn1.TagSequence):
 			letters[i] = elementLetters[p.Tag]
 		}
 	}
