@@ -1,5 +1,7 @@
 package syslog
 
+import "bytes"
+
 // stampLength returns how long the stamp at the start of b is, one space behind it included, or 0.
 // A space or the end of b follows a stamp. These are known, each with or without a fraction of a
 // second behind '.' or ',':
@@ -104,32 +106,20 @@ func zoneName(b []byte) int {
 //	[ 4322.398721] host rsyncd[505]: text
 //	[ 4322.398721 <    1.398721 >] host rsyncd[505]: text
 func journalStamp(b []byte) (n int, stamp []byte) {
-	if n = shapeLength(b, "0000000000.000000"); n > 0 {
-		if stamp = b[:n]; n < len(b) && b[n] == ' ' {
-			return n + 1, stamp
-		}
+	if n = shapeLength(b, "0000000000.000000 "); n > 0 {
+		return n, b[:n-1]
+	}
+	end := bytes.Index(b, []byte("] "))
+	if end < 0 || b[0] != '[' {
 		return 0, nil
 	}
-	if len(b) == 0 || b[0] != '[' {
+	inside := bytes.TrimLeft(b[1:end], " ")
+	seconds := digitsEnd(inside, 0)
+	fraction := fractionEnd(inside, seconds)
+	if seconds == 0 || fraction <= seconds || len(bytes.Trim(inside[fraction:], "0123456789 .<>*")) > 0 {
 		return 0, nil
 	}
-	n = 1
-	for n < len(b) && b[n] == ' ' {
-		n++
-	}
-	start := digitsEnd(b, n)
-	if end := fractionEnd(b, start); start == n || end <= start {
-		return 0, nil
-	} else {
-		n = end
-	}
-	for n < len(b) && (isDigit(b[n]) || b[n] == ' ' || b[n] == '.' || b[n] == '<' || b[n] == '>' || b[n] == '*') {
-		n++
-	}
-	if n+1 >= len(b) || b[n] != ']' || b[n+1] != ' ' {
-		return 0, nil
-	}
-	return n + 2, nil
+	return end + len("] "), nil
 }
 
 // stampIn returns what stampLength has found without the space; nil where that is nothing.

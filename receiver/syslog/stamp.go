@@ -268,19 +268,21 @@ func (c *civil) readZone(b []byte, n int) (end int, ok bool) {
 	if end == n || b[n] == 'Z' {
 		return end, end > n
 	}
-	hours, minutes := twoDigits(b[n+1:]), twoDigits(b[end-2:])
-	if hours > 23 || minutes > 59 {
+	if !c.setZone(b[n], twoDigits(b[n+1:]), twoDigits(b[end-2:])) {
 		return n, false
 	}
-	c.setZone(b[n], hours, minutes)
 	return end, true
 }
 
-func (c *civil) setZone(sign byte, hours, minutes int) {
+func (c *civil) setZone(sign byte, hours, minutes int) (ok bool) {
+	if hours > 23 || minutes > 59 {
+		return false
+	}
 	c.east = int64(hours*3600 + minutes*60)
 	if sign == '-' {
 		c.east = -c.east
 	}
+	return true
 }
 
 // readZoneName reads a zone as strftime's %Z writes it, behind a space. end is n if there is none.
@@ -292,16 +294,13 @@ func (c *civil) readZoneName(b []byte, n int) (end int, ok bool) {
 		return n, false
 	}
 	name := b[n+1 : end]
-	digits := len(name) > 0 && (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name)
-	switch {
+	switch offset := (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name); {
 	case string(name) == "UTC" || string(name) == "GMT":
 		return end, true
-	case digits && len(name) == len("+01") && twoDigits(name[1:]) <= 23:
-		c.setZone(name[0], twoDigits(name[1:]), 0)
-		return end, true
-	case digits && len(name) == len("+0130") && twoDigits(name[1:]) <= 23 && twoDigits(name[3:]) <= 59:
-		c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
-		return end, true
+	case offset && len(name) == len("+01"):
+		return end, c.setZone(name[0], twoDigits(name[1:]), 0)
+	case offset && len(name) == len("+0130"):
+		return end, c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
 	}
 	return end, false
 }
