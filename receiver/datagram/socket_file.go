@@ -96,8 +96,15 @@ func bindUnixgram(path string, mode fs.FileMode) (fd int, file socketFile, err e
 	}
 	defer unix.Close(dir) // gives the lock back
 	lockDirectory(dir)
-	if err := removeStale(dir, path); err != nil {
+	stale, err := findStale(dir, path)
+	if err != nil {
 		return -1, socketFile{}, err
+	}
+	defer stale.release()
+	if stale.id != (inode{}) {
+		if err := stale.remove(path); err != nil {
+			return -1, socketFile{}, staleError(path, err)
+		}
 	}
 	if fd, err = newUnixgram(); err != nil {
 		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
@@ -164,22 +171,6 @@ func openDirectory(path string) (int, error) {
 
 // umasks is held while the umask is another one: it belongs to the whole process.
 var umasks sync.Mutex
-
-// removeStale removes the socket file of a process that is gone.
-func removeStale(dir int, path string) error {
-	stale, err := findStale(dir, path)
-	if err != nil {
-		return err
-	}
-	defer stale.release()
-	if stale.id == (inode{}) {
-		return nil
-	}
-	if err := stale.remove(path); err != nil {
-		return staleError(path, err)
-	}
-	return nil
-}
 
 // findStale returns a socket file at which nobody answers, whose process is gone. It returns none
 // where nothing is there. Anything else is an error.

@@ -153,16 +153,14 @@ func CheckUnixgram(path string, src receiver.Source, opt UnixgramOptions) error 
 		return err
 	}
 	defer left.release()
-	if left.id != (inode{}) {
-		if err := mayChange(path); err != nil {
-			return staleError(path, &fs.PathError{Op: "remove", Path: path, Err: err})
-		}
+	switch err := mayChange(path); {
+	case err == nil:
 		return nil
-	}
-	if err := mayChange(path); err != nil {
+	case left.id != (inode{}):
+		return staleError(path, &fs.PathError{Op: "remove", Path: path, Err: err})
+	default:
 		return unixBindError(path, err)
 	}
-	return nil
 }
 
 // prepareUnixgram makes a socket attach credentials and no descriptors.
