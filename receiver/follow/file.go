@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -305,7 +304,7 @@ func (f *File) asBefore() bool {
 	case f.current != nil:
 		return info.id == f.current.id
 	}
-	return info.id == f.refused || f.twin != "" || info.wrongKind("") != nil
+	return info.id == f.refused || f.twin != "" || !info.isRegular()
 }
 
 // place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it
@@ -354,7 +353,7 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	if errors.Is(err, errTaken) { // just now; the next look sees whose it is
 		return nil, false, nil
 	}
-	if err != nil && info.wrongKind("") == nil {
+	if err != nil && info.isRegular() {
 		f.refused = info.id
 	}
 	if fresh {
@@ -380,7 +379,7 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	if follow {
 		fd, err = openFollowing(path)
 	} else {
-		fd, err = openLog(path, false)
+		fd, err = openLog(path)
 	}
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
@@ -617,10 +616,6 @@ func (f *File) noteLook(path, beside error) {
 	case f.blind < 0:
 		f.blind = f.clock()
 	}
-}
-
-func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 func (f *File) noteGap(reason Gap) { f.gaps[reason].Add(1) }

@@ -368,7 +368,7 @@ func (f *File) noteOld(beside listing) {
 		if isCompressed(x.path) || x.info.size < receiver.AnchorSize {
 			continue
 		}
-		fd, err := openLog(x.path, false)
+		fd, err := openLog(x.path)
 		if err != nil {
 			continue
 		}

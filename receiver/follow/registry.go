@@ -234,8 +234,6 @@ func (f *File) sameEnd(a, b int, offset int64) bool {
 	return f.hasBytes(a, one[:n], nil, offset-n) && f.hasBytes(b, other[:n], one[:n], offset-n)
 }
 
-func closeFD(fd int) { _ = unix.Close(fd) }
-
 // yield gives up a file that this path has held and let go, or never found again after a restart, and returns how far it was read; false
 // where there is nothing to give up: it is held, or still looked for, or has not grown. The caller knows that no look of this File's can
 // meet it.

@@ -220,7 +220,7 @@ func regularFiles(dir string) (all []sibling) {
 	names, _ := d.Readdirnames(maxSeen)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		if info, err := statPath(path, false); err == nil && info.wrongKind("") == nil {
+		if info, err := statPath(path, false); err == nil && info.isRegular() {
 			all = append(all, sibling{path, info})
 		}
 	}

@@ -422,7 +422,7 @@ func Preview(pattern string, paths []string) (followed, left []string, err error
 	found, err := ExpandPath(pattern)
 	for _, path := range found {
 		switch info, serr := statPath(path, true); {
-		case serr != nil || info.wrongKind(path) != nil:
+		case serr != nil || !info.isRegular():
 		case isCompressed(path) || rotatedName(path, all):
 			left = append(left, path)
 		default:

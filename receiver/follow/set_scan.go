@@ -99,7 +99,7 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 		}
 		info, serr := statPath(path, true)
 		switch {
-		case serr != nil || info.wrongKind(path) != nil || isCompressed(path) || rotatedName(path, all):
+		case serr != nil || !info.isRegular() || isCompressed(path) || rotatedName(path, all):
 			continue
 		case !utf8.ValidString(path):
 			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link to it", path)
@@ -161,7 +161,7 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies m
 			continue
 		}
 		info, err := statPath(path, false)
-		if err != nil || info.wrongKind(path) != nil || s.registry.owner(info.id) != "" || s.isOrphan(info.id) {
+		if err != nil || !info.isRegular() || s.registry.owner(info.id) != "" || s.isOrphan(info.id) {
 			continue
 		}
 		fresh := s.scanned || s.wasNamed(base)

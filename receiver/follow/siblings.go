@@ -290,7 +290,7 @@ func listSiblings(dir, base string, last *nameList) (listing, error) {
 		if err != nil && !isMissing(err) {
 			return listing{}, err
 		}
-		if err == nil && info.mode&unix.S_IFMT == unix.S_IFREG {
+		if err == nil && info.isRegular() {
 			found.files = append(found.files, sibling{path, info})
 		}
 	}
