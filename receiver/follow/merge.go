@@ -235,36 +235,11 @@ func (s *stream) waive() {
 	}
 }
 
-// begin says that the turn has come of a generation that was to wait for another one's end.
-func (s *stream) begin() {
-	if s != nil {
-		s.set(streamReading, 0)
-	}
-}
-
-// now is the merge's clock, 0 without one.
-func (s *stream) now() int64 {
-	if s == nil {
-		return 0
-	}
-	return s.file.merge.now()
-}
-
-// ended says that a read which began at the time given has found the end of the file.
-func (s *stream) ended(began int64) {
-	if s != nil {
-		s.set(streamEnded, began)
-	}
-}
-
-// failed says that the file can't be read, for now.
-func (s *stream) failed() {
-	if s != nil {
-		s.set(streamFailed, 0)
-	}
-}
-
+// set sets the state. read is when the read began that has found the end of the file, if one has.
 func (s *stream) set(state streamState, read int64) {
+	if s == nil {
+		return
+	}
 	m := s.file.merge
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -318,7 +293,7 @@ func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-ch
 func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if until != math.MaxInt64 {
-		t := time.NewTimer(max(0, time.Duration(until-s.now())))
+		t := time.NewTimer(max(0, time.Duration(until-s.file.merge.now())))
 		defer t.Stop()
 		timer = t.C
 	}
@@ -508,7 +483,7 @@ func (s *stream) notBefore(g *generation, end int64) int64 {
 	}
 	cut := end < s.end // the file holds other lines now
 	if s.end = end; cut || end > s.seen || s.seenAt == 0 {
-		s.seenAt, s.seen = s.now(), end
+		s.seenAt, s.seen = s.file.merge.now(), end
 		if info, err := statFD(g.fd); err == nil && g.packed == nil {
 			s.seen = max(end, info.size)
 		} else if g.packed != nil {
@@ -518,12 +493,3 @@ func (s *stream) notBefore(g *generation, end int64) int64 {
 	return s.seenAt + delay
 }
 
-// isOver reports whether there is no more time to read the file, whatever it still holds.
-func (g *generation) isOver() bool {
-	select {
-	case <-g.file.over:
-		return true
-	default:
-		return false
-	}
-}

@@ -575,14 +575,14 @@ func TestRegistry(t *testing.T) {
 	one, two := receiver.FileID{Inode: 1}, receiver.FileID{Inode: 2}
 	r.follow("a")
 	r.follow("b")
-	if _, ok := r.claim(one, "a"); !ok {
+	if !r.claim(one, "a") {
 		t.Error("nobody's file is refused")
 	}
-	if other, ok := r.claim(one, "b"); ok || other != "a" {
-		t.Errorf("another's file is had from %q", other)
+	if r.claim(one, "b") || r.owner(one) != "a" {
+		t.Errorf("another's file is had from %q", r.owner(one))
 	}
 	r.release(one, "b")
-	if _, ok := r.claim(one, "a"); !ok || r.owner(one) != "a" {
+	if !r.claim(one, "a") || r.owner(one) != "a" {
 		t.Error("one's own file is refused, or another has released it")
 	}
 	r.claim(two, "b")
