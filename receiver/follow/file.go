@@ -237,7 +237,7 @@ func (f *File) Run(ctx context.Context) error {
 		f.look()
 		timer.Reset(f.opt.Poll)
 	}
-	f.merged.closing()
+	f.merged.noteLook(math.MaxInt64) // nobody looks any more
 	f.start(&readers)
 	close(f.ending)
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(f.over) })

@@ -212,9 +212,8 @@ func (g *generation) leaveMerge() {
 // caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came
 // later.
 func (g *generation) caughtUp() {
-	if g.goal >= 0 && g.late {
-		g.stream.toldEnd()
-		g.file.tellCaughtUp()
+	if g.goal >= 0 && g.late && g.stream.waive() {
+		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 	g.goal = -1
 }

@@ -30,8 +30,7 @@ type merge struct {
 	began time.Time
 	// delay is how long lines wait, from when they were first seen, for what their daemon sends as
 	// syslog; 0 if it sends none.
-	delay time.Duration
-
+	delay    time.Duration
 	patience time.Duration // mergePatience, but for tests
 
 	mu    sync.Mutex // guards what follows, and all streams and mergeFiles
@@ -53,12 +52,11 @@ type mergeFile struct {
 	rank  int           // in the same second, lines of the file with the least rank come first
 	check chan struct{} // capacity 1: the looker is asked whether the path leads to another file by now
 
-	looked int64 // when the last look began that found no file but those of streams
-	asked  int64 // since when a look is waited for; 0 if none is
-	late   bool  // it hasn't answered in time, or has ended
-	zone   lineZone
-	// streams are those of the generations that may still be read, oldest first.
-	streams []*stream
+	looked  int64 // when the last look began that found no file but those of streams
+	asked   int64 // since when a look is waited for; 0 if none is
+	late    bool  // it hasn't answered in time, or has ended
+	zone    lineZone
+	streams []*stream // of the generations that may still be read, oldest first
 }
 
 // A streamState is what the other readers have to know of a stream.
@@ -119,18 +117,6 @@ func (f *mergeFile) leave() {
 	m.changed()
 }
 
-// closing says that nobody looks at the path any more: the File is ending.
-func (f *mergeFile) closing() {
-	if f == nil {
-		return
-	}
-	f.merge.mu.Lock()
-	defer f.merge.mu.Unlock()
-	f.late = true
-	f.looked = math.MaxInt64
-	f.merge.changed()
-}
-
 // now is the merge's clock, 0 without one.
 func (f *mergeFile) now() int64 {
 	if f == nil {
@@ -147,14 +133,16 @@ func (f *mergeFile) checks() <-chan struct{} {
 	return f.check
 }
 
-// noteLook says that a look which began at the time given has found no file that isn't a stream here.
+// noteLook says that a look which began at the time given has found no file that isn't a stream
+// here; that of the last look is math.MaxInt64.
 func (f *mergeFile) noteLook(began int64) {
 	if f == nil {
 		return
 	}
 	f.merge.mu.Lock()
 	defer f.merge.mu.Unlock()
-	f.looked, f.asked, f.late = max(f.looked, began), 0, f.looked == math.MaxInt64
+	f.looked, f.asked = max(f.looked, began), 0
+	f.late = f.looked == math.MaxInt64
 	f.merge.changed()
 }
 
@@ -170,14 +158,14 @@ func (f *mergeFile) settled() bool {
 	return f.merge.owed == 0
 }
 
-// Add adds a generation, which is read after the one before it. late says that it has a backlog of
+// add adds a generation, which is read after the one before it. late says that it has a backlog of
 // its own to tell the end of.
 func (f *mergeFile) add(g *generation, late bool) *stream {
 	if f == nil {
 		return nil
 	}
 	s := &stream{
-		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late,
+		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late, since: f.merge.now(),
 		clock: lineClock{dialect: g.file.src.Dialect},
 	}
 	f.merge.mu.Lock()
@@ -188,7 +176,6 @@ func (f *mergeFile) add(g *generation, late bool) *stream {
 	if late {
 		f.merge.owed++
 	}
-	s.since = f.merge.now()
 	f.streams = append(f.streams, s)
 	return s
 }
@@ -204,35 +191,29 @@ func (s *stream) leave() (tell bool) {
 	defer m.mu.Unlock()
 	s.file.streams = slices.DeleteFunc(s.file.streams, func(other *stream) bool { return other == s })
 	s.state, s.data, s.after = streamFailed, nil, nil // for one that comes after it
-	if s.owes {
-		s.owes = false
-		m.owed--
-		tell = m.owed == 0
-	}
+	tell = s.settle()
 	m.changed()
 	return tell
 }
 
-// toldEnd says that the end of this generation's own backlog is being told.
-func (s *stream) toldEnd() {
-	if s != nil {
-		s.file.merge.mu.Lock()
-		defer s.file.merge.mu.Unlock()
-		s.owes = false
-	}
-}
-
-// waive says that the end of this generation's backlog is its File's to tell: it was there at the start.
-func (s *stream) waive() {
+// waive ends this generation's own backlog, and reports whether it was the last one of all files.
+func (s *stream) waive() (last bool) {
 	if s == nil {
-		return
+		return true
 	}
 	s.file.merge.mu.Lock()
 	defer s.file.merge.mu.Unlock()
-	if s.owes {
-		s.owes = false
-		s.file.merge.owed--
+	return s.settle()
+}
+
+// settle is waive for a caller that holds the lock.
+func (s *stream) settle() (last bool) {
+	if !s.owes {
+		return false
 	}
+	s.owes = false
+	s.file.merge.owed--
+	return s.file.merge.owed == 0
 }
 
 // set sets the state. read is when the read began that has found the end of the file, if one has.
@@ -293,9 +274,7 @@ func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-ch
 func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if until != math.MaxInt64 {
-		t := time.NewTimer(max(0, time.Duration(until-s.file.merge.now())))
-		defer t.Stop()
-		timer = t.C
+		timer = time.After(time.Duration(until - s.file.merge.now()))
 	}
 	select {
 	case <-s.turn:
@@ -313,29 +292,33 @@ func (m *merge) changed() {
 	}
 }
 
+// waiting yields the streams that wait for their turns.
+func (m *merge) waiting(yield func(*stream) bool) {
+	for _, f := range m.files {
+		for _, s := range f.streams {
+			if s.state == streamWaiting && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 // first returns the waiting stream that is next, nil if none waits: the one with the oldest line,
 // and of several the one of the file with the least rank. But a session that ends comes before the
 // connect of another process with its pid, though that is logged elsewhere.
 func (m *merge) first() (next *stream) {
-	for _, f := range m.files {
-		for _, s := range f.streams {
-			if s.state != streamWaiting {
-				continue
-			}
-			if next == nil || s.key < next.key || s.key == next.key && f.rank < next.file.rank {
-				next = s
-			}
+	for s := range m.waiting {
+		if next == nil || s.key < next.key || s.key == next.key && s.file.rank < next.file.rank {
+			next = s
 		}
 	}
 	if next == nil {
 		return nil
 	}
 	if pid := next.clock.connects(next.data); pid != 0 {
-		for _, f := range m.files {
-			for _, s := range f.streams {
-				if s.state == streamWaiting && s.key == next.key && f != next.file && s.clock.ends(s.data, s.stamp, pid) {
-					return s
-				}
+		for s := range m.waiting {
+			if s.key == next.key && s.file != next.file && s.clock.ends(s.data, s.stamp, pid) {
+				return s
 			}
 		}
 	}
@@ -346,13 +329,13 @@ func (m *merge) first() (next *stream) {
 // to wait for others to say so. s is the first one.
 func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	now := m.now()
-	if now < notBefore {
-		again = notBefore
-	}
 	wait := func(until int64) { // the earliest
 		if again == 0 || until < again {
 			again = until
 		}
+	}
+	if now < notBefore {
+		wait(notBefore)
 	}
 	for _, f := range m.files {
 		if f != s.file && !f.late && f.looked < s.read {
@@ -390,11 +373,8 @@ func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 		poke(o.wake)
 	}
 	until = max(o.since, s.since) + int64(o.file.merge.patience)
-	if now >= until {
-		o.late = true
-		return 0, false
-	}
-	return until, true
+	o.late = now >= until
+	return until, !o.late
 }
 
 // share returns what s, which is first and may go, may hand over: what is older than all others'
@@ -402,16 +382,13 @@ func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 // first again. The caller holds the lock.
 func (m *merge) share(s *stream) share {
 	mine := share{before: math.MaxInt64}
-	for _, f := range m.files {
-		for _, o := range f.streams {
-			if o == s || o.state != streamWaiting {
-				continue
-			}
-			if o.key < mine.before {
-				mine = share{before: o.key, equal: s.file.rank <= f.rank}
-			} else if o.key == mine.before && s.file.rank > f.rank {
-				mine.equal = false
-			}
+	for o := range m.waiting {
+		switch equal := s.file.rank <= o.file.rank; {
+		case o == s:
+		case o.key < mine.before:
+			mine = share{o.key, equal}
+		case o.key == mine.before:
+			mine.equal = mine.equal && equal
 		}
 	}
 	return mine
@@ -448,11 +425,8 @@ func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n i
 // false if the File is over before that.
 func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	s := g.stream
-	if s == nil {
-		return len(data), true
-	}
 	lf := bytes.IndexByte(data, '\n')
-	if lf < 0 {
+	if s == nil || lf < 0 {
 		return len(data), true
 	}
 	over := g.file.over
@@ -469,8 +443,7 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	n, next := s.allowed(data, mine, head, at)
-	s.clock.last = next
+	n, s.clock.last = s.allowed(data, mine, head, at)
 	return n, true
 }
 
@@ -484,12 +457,11 @@ func (s *stream) notBefore(g *generation, end int64) int64 {
 	cut := end < s.end // the file holds other lines now
 	if s.end = end; cut || end > s.seen || s.seenAt == 0 {
 		s.seenAt, s.seen = s.file.merge.now(), end
-		if info, err := statFD(g.fd); err == nil && g.packed == nil {
-			s.seen = max(end, info.size)
-		} else if g.packed != nil {
+		if g.packed != nil {
 			s.seen = math.MaxInt64
+		} else if info, err := statFD(g.fd); err == nil {
+			s.seen = max(end, info.size)
 		}
 	}
 	return s.seenAt + delay
 }
-
