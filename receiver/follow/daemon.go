@@ -10,8 +10,8 @@ import (
 // of its modules, where they go on. Its processes have one pid space, so a session is one wherever
 // its lines are.
 type Daemon struct {
-	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one
-	// Source.Scope, and their lines come in the order in which they were written.
+	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are
+	// one Source.Scope, and their lines come in the order in which they were written.
 	Paths []string
 	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as
 	// there, and Source must say which host it is there (Source.Host) and set Source.Joins.

@@ -42,16 +42,16 @@ const (
 type Options struct {
 	Path string        // of the log file; it need not exist yet, nor its directory
 	Poll time.Duration // how often to look and read when the kernel sends no event, 1 s
-	// FromBeginning reads the file that is there at the start from its first line. Otherwise reading
-	// begins with its last line, if that hasn't ended yet. A file that appears later is always read
-	// from its first line.
+	// FromBeginning reads the file that is there at the start from its first line. Otherwise
+	// reading begins with its last line, if that hasn't ended yet. A file that appears later is
+	// always read from its first line.
 	FromBeginning bool
-	// Resume is what State gave before the restart. Files that it knows are read on from there, others
-	// from their first line, whatever FromBeginning says. Nil where nothing is known.
+	// Resume is what State gave before the restart. Files that it knows are read on from there,
+	// others from their first line, whatever FromBeginning says. Nil where nothing is known.
 	Resume *FileState
-	// Descriptors is the limit on open files: none gets a descriptor of that number or a higher one.
-	// Since a new descriptor is the lowest free one, those above are left for others. 0: no limit but
-	// the system's.
+	// Descriptors is the limit on open files: none gets a descriptor of that number or a higher
+	// one. Since a new descriptor is the lowest free one, those above are left for others. 0: no
+	// limit but the system's.
 	Descriptors int
 
 	newSince int64     // siblings made since then are new at the first look, too; 0 where none is
@@ -85,8 +85,8 @@ type Status struct {
 	Size        int64 // of the newest generation, in bytes, as last seen
 	Lag         int64 // undelivered bytes of all generations, as last seen; part of a line included
 	// LagTime is how long ago all that the files held had been delivered: 0 when it is now, but for
-	// lines that haven't ended. It grows while a file can't be read or opened. It is exact to one look
-	// or read, which are Options.Poll apart.
+	// lines that haven't ended. It grows while a file can't be read or opened. It is exact to one
+	// look or read, which are Options.Poll apart.
 	LagTime   time.Duration
 	Rotations uint64
 	Gaps      [NumGaps]uint64
@@ -98,7 +98,8 @@ type Status struct {
 // knows it knows from looking:
 //
 //   - look (one goroutine) finds which file has the name now, and which had it since the last look
-//     (siblings). It opens those that it doesn't hold, and lets go those that nobody writes to any more.
+//     (siblings). It opens those that it doesn't hold, and lets go those that nobody writes to any
+//     more.
 //   - Each generation (a goroutine each) reads its file, also when the name is another's: rsync's
 //     children keep writing for hours to the file that they have open.
 //
@@ -131,14 +132,14 @@ type File struct {
 	searched   int             // looks in which owed files were searched for
 	refused    receiver.FileID // the file that has the name and could not be opened, zero if none
 	lookedLast int64           // when the last look began, in nanoseconds of the Unix epoch
-	// No older sibling is new than since: the file that had the name at the start, or the newest of the
-	// saved state. sinceLook stands for it where times of birth aren't known.
+	// No older sibling is new than since: the file that had the name at the start, or the newest of
+	// the saved state. sinceLook stands for it where times of birth aren't known.
 	since     receiver.FileID
 	sinceLook int64
 	resume    *FileState // where to go on; nil once the files have been looked for
 	siblings  siblings
-	// unseenSince is since when a compressed sibling must have been written to in order to be new, in
-	// nanoseconds of the Unix epoch.
+	// unseenSince is since when a compressed sibling must have been written to in order to be new,
+	// in nanoseconds of the Unix epoch.
 	unseenSince int64
 	oldHeads    [][]byte // see noteOld
 
@@ -185,8 +186,8 @@ func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error
 	}
 	f := &File{
 		src: src, sink: sink, opt: opt, shared: opt.shared, began: time.Now(), blind: -1,
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), caughtUp: make(chan struct{}),
-		past: map[receiver.FileID]pastFile{}, owed: map[receiver.FileID]string{},
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}),
+		caughtUp: make(chan struct{}), past: map[receiver.FileID]pastFile{}, owed: map[receiver.FileID]string{},
 		siblings: siblings{seen: map[receiver.FileID]mark{}},
 	}
 	f.blocks.New = newBlock
@@ -416,8 +417,8 @@ func (f *File) open(path string, info fileInfo, open func(string) (int, error)) 
 		return nil, false, fmt.Errorf("%q: %w", path, err)
 	}
 	if g.again {
-		// Its writer may be gone for long: what counts is when it last wrote. Where the clock is wrong,
-		// it is let go early and met again when it grows.
+		// Its writer may be gone for long: what counts is when it last wrote. Where the clock is
+		// wrong, it is let go early and met again when it grows.
 		g.grew.Add(-max(0, time.Now().UnixNano()-info.written))
 	}
 	return g, true, nil
@@ -523,7 +524,8 @@ func (f *File) retire() {
 		if g == f.current || !g.started {
 			continue
 		}
-		if silent := time.Duration(now - g.grew.Load()); silent >= silentLimit || silent >= deletedLimit && isBurden(g.fd) {
+		silent := time.Duration(now - g.grew.Load())
+		if silent >= silentLimit || silent >= deletedLimit && isBurden(g.fd) {
 			g.dismiss()
 			excess--
 			continue

@@ -218,9 +218,9 @@ func (g *generation) caughtUp() {
 	g.goal = -1
 }
 
-// nextTurn returns the turn that another generation waits for, or nil. What the file held when it is
-// first seen here must be read before. What is added later needn't, or a file that grows as fast as
-// it can be read would keep the next one waiting for ever.
+// nextTurn returns the turn that another generation waits for, or nil. What the file held when it
+// is first seen here must be read before. What is added later needn't, or a file that grows as fast
+// as it can be read would keep the next one waiting for ever.
 func (g *generation) nextTurn() *turn {
 	t := g.waiting.Load()
 	if t != nil && t.size < 0 {

@@ -17,7 +17,8 @@ const globMeta = "*?["
 // maxGlobbed is how many directories and files one expansion looks at; what is beyond is an error.
 const maxGlobbed = 65536
 
-// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [ that no backslash stands before.
+// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [
+// that no backslash stands before.
 func IsPattern(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch {
@@ -30,20 +31,23 @@ func IsPattern(path string) bool {
 	return false
 }
 
-// QuotePattern returns the path that names the file called path and no other, whatever characters it has.
+// QuotePattern returns the path that names the file called path and no other, whatever characters
+// it has.
 func QuotePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// unquote takes the backslashes out of a path that is no pattern. One before another character stands for itself.
+// unquote takes the backslashes out of a path that is no pattern. One before another character
+// stands for itself.
 func unquote(path string) string {
 	return strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[").Replace(path)
 }
 
-// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted: for a pattern (see path/filepath.Match; each of
-// its elements may be one, and a name that starts with a dot is matched only by an element that starts with one) those that exist,
-// with their final symbolic links not followed; else the path itself, whether it exists or not. Directories that can't be read are
-// errors, unlike with filepath.Glob; what was found beside them is returned.
+// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted. For a pattern
+// (see path/filepath.Match) these are those that exist, final symbolic links not followed; a name
+// that starts with a dot is matched only by an element that starts with one. Else it is the path
+// itself, whether it exists or not. Directories that can't be read are errors, unlike with
+// filepath.Glob; what was found beside them is returned.
 func ExpandPath(path string) ([]string, error) {
 	path = filepath.Clean(path)
 	if !IsPattern(path) {
@@ -84,12 +88,13 @@ func ExpandPath(path string) ([]string, error) {
 	return found, errors.Join(failed...)
 }
 
-// openNames opens a directory to read its names, and nothing else: a FIFO that has taken its place would hold us.
+// openNames opens a directory to read its names. A FIFO that has taken its place would hold us.
 func openNames(dir string) (*os.File, error) {
 	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 }
 
-// matchingNames returns the names in dir that one element of a pattern matches. A directory that doesn't exist, or is none, has none.
+// matchingNames returns the names in dir that one element of a pattern matches. A directory that
+// doesn't exist, or is none, has none.
 func matchingNames(dir, element string, looked *int) (names []string, err error) {
 	d, err := openNames(dir)
 	if err != nil {
@@ -130,4 +135,8 @@ func matchesPath(path, name string) bool {
 	}
 	ok, _ := filepath.Match(path, name)
 	return ok
+}
+
+func matchesAny(paths []string, name string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return matchesPath(path, name) })
 }

@@ -18,10 +18,11 @@ const mergePatience = 5 * time.Second
 // session begins in one file and goes on in another. Each file keeps its own readers. Before a
 // reader hands lines over, it waits here until no older line can come from elsewhere:
 //
-//   - What the files hold already is ordered by stamp: the reader whose next line is the oldest goes first.
-//   - A reader that has reached the end of its file holds nobody up if it got there after the waiting
-//     line was read: what it may find later was written later. If it got there before, it is asked to
-//     look again. So live lines wait for one more read of the other files.
+//   - What the files hold already is ordered by stamp: the reader whose next line is the oldest
+//     goes first.
+//   - A reader that has reached the end of its file holds nobody up if it got there after the
+//     waiting line was read: what it may find later was written later. If it got there before, it
+//     is asked to look again. So live lines wait for one more read of the other files.
 //   - A file that can't be read, is gone, or doesn't answer for mergePatience isn't waited for.
 //
 // Nothing is copied or split: a reader takes no more lines out of what it has read than may go now,
@@ -270,7 +271,8 @@ func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-ch
 	}
 }
 
-// wait waits until something has changed, or for the time given. It returns false if over is closed.
+// wait waits until something has changed, or for the time given. It returns false if over is
+// closed.
 func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if until != math.MaxInt64 {

@@ -33,7 +33,8 @@ type lineTime struct {
 	shift int64 // by which the stamp is corrected: clocks go back one hour at the end of daylight saving time
 }
 
-// A lineClock reads the times of a file's lines. It is its reader's alone, but for connects and ends.
+// A lineClock reads the times of a file's lines. It is its reader's alone, but for connects and
+// ends.
 type lineClock struct {
 	dialect receiver.Dialect
 	zone    lineZone
@@ -152,7 +153,8 @@ func (c *lineClock) ends(data, stamp []byte, pid int32) bool {
 	return false
 }
 
-// learnZone finds out the zone of a file by its last line, which was written when the file was last written to.
+// learnZone finds out the zone of a file by its last line, which was written when the file was last
+// written to.
 func (s *stream) learnZone(g *generation, size int64) {
 	if s == nil || g.packed != nil || size == 0 {
 		return

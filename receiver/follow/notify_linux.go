@@ -54,9 +54,9 @@ func newNotifier(look chan struct{}, descriptors int) *notifier {
 	}
 }
 
-// watchDirs watches the directories of these paths, and no others, for names that start like theirs;
-// for all names where a path ends with a slash. It is called at each look, since a path may lead to
-// another directory by now.
+// watchDirs watches the directories of these paths, and no others, for names that start like
+// theirs; for all names where a path ends with a slash. It is called at each look, since a path may
+// lead to another directory by now.
 func (n *notifier) watchDirs(paths ...string) {
 	if n == nil {
 		return

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenLog opens a log file to be read once from its start, unpacked if its name says that it is compressed. The
-// caller closes it. What is no regular file is an error: a directory has no lines, and a FIFO would make the caller
-// wait.
+// OpenLog opens a log file to be read once from its start, unpacked if its name says that it is
+// compressed. The caller closes it. What is no regular file is an error: a directory has no lines,
+// and a FIFO would make the caller wait.
 func OpenLog(path string) (io.ReadCloser, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -32,9 +32,9 @@ func isCompressed(path string) bool {
 // counted: those behind the position of a file that is gone, or those of a generation that was
 // rotated and compressed before anybody looked. It is read once, to its end.
 //
-// FilePosition.Offset, Head and Anchor are of the unpacked lines. ID is the compressed file's own, as
-// with every other copy that is read in the place of what it was made from: after a restart, it is
-// found by that, whatever it is called then.
+// FilePosition.Offset, Head and Anchor are of the unpacked lines. ID is the compressed file's own,
+// as with every other copy that is read in the place of what it was made from: after a restart, it
+// is found by that, whatever it is called then.
 type packed struct {
 	path string
 	head []byte // what it starts with, AnchorSize bytes or all that there are
@@ -75,8 +75,8 @@ func (r *preader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// packedContinuation returns a generation, opened, that reads the compressed file which holds what p
-// was read from, or nil. Only the start is compared here; whoever reads on finds out whether the
+// packedContinuation returns a generation, opened, that reads the compressed file which holds what
+// p was read from, or nil. Only the start is compared here; whoever reads on finds out whether the
 // bytes before p's offset are there, too.
 func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *generation {
 	found := slices.DeleteFunc(slices.Clone(beside.files), func(x sibling) bool {
@@ -108,8 +108,8 @@ func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *gene
 }
 
 // judgePacked opens a compressed sibling that has come since the look before, if it holds a
-// generation that nobody has seen: it was last written to since, and starts like none that is known.
-// Otherwise it notes what it is and returns nil.
+// generation that nobody has seen: it was last written to since, and starts like none that is
+// known. Otherwise it notes what it is and returns nil.
 func (s *siblings) judgePacked(f *File, x sibling, before mark) (*generation, error) {
 	since := cmp.Or(before.since, f.unseenSince)
 	note := func(m mark) {
@@ -216,8 +216,8 @@ func (g *generation) runPacked() {
 	g.caughtUp()
 }
 
-// stopped reports whether the input is to end: then nothing compressed is read any more, and what is
-// left is read after the next start.
+// stopped reports whether the input is to end: then nothing compressed is read any more, and what
+// is left is read after the next start.
 func (g *generation) stopped() bool { return closed(g.file.ending) }
 
 var errOther = errors.New("it holds other lines than the file that has gone held before")
@@ -258,8 +258,8 @@ func (g *generation) unpack() error {
 	return nil
 }
 
-// unpackTo reads up to g.pos and puts its anchor at the start of the block. It returns how long that
-// is.
+// unpackTo reads up to g.pos and puts its anchor at the start of the block. It returns how long
+// that is.
 func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
 	anchor := anchorOf(&g.pos)
 	for skip := g.pos.Offset - int64(len(anchor)); skip > 0; {

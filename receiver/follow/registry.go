@@ -10,8 +10,8 @@ import (
 )
 
 // A registry records which path owns each file where several Files are followed: the path that held
-// it first, as long as that holds or remembers it. All others leave it alone. So what two paths lead
-// to, or a pattern names again after a rotation, counts once.
+// it first, as long as that holds or remembers it. All others leave it alone. So what two paths
+// lead to, or a pattern names again after a rotation, counts once.
 type registry struct {
 	mu     sync.Mutex
 	owners map[receiver.FileID]string // paths
@@ -167,8 +167,8 @@ func (f *File) pastPositions() (all []receiver.FilePosition) {
 
 // yield gives up a file that this path has held and let go, or never found again after a restart,
 // and returns how far it was read. It returns false where there is nothing to give up: the file is
-// held, or still looked for, or has not grown. The caller knows that no look of this File's can meet
-// it.
+// held, or still looked for, or has not grown. The caller knows that no look of this File's can
+// meet it.
 func (f *File) yield(id receiver.FileID, size int64) (receiver.FilePosition, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// restore takes over a saved state. What has become of the files is found out by the first look that
-// finds their directory.
+// restore takes over a saved state. What has become of the files is found out by the first look
+// that finds their directory.
 func (f *File) restore(s *FileState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -225,8 +225,8 @@ func regularFiles(dir string) (all []sibling) {
 // beside them that have had the name in the meantime.
 //
 // Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate
-// has made, or one that was moved to this place by copying. Its bytes beyond the saved position have
-// never been counted, so it is read on from there, in the place of the file that is known.
+// has made, or one that was moved to this place by copying. Its bytes beyond the saved position
+// have never been counted, so it is read on from there, in the place of the file that is known.
 func (f *File) takeBack(saved *FileState, beside listing, found *generation) (changed bool) {
 	files := map[receiver.FileID]sibling{}
 	for _, x := range beside.files {
@@ -272,9 +272,9 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it
 }
 
-// continuation returns a generation, opened, that goes on where p was read to, or nil: the file that
-// has the name if it does, or the longest of those beside it, since copies may have been made at
-// several times, or a compressed one. It is no file that is known itself.
+// continuation returns a generation, opened, that goes on where p was read to, or nil: the file
+// that has the name if it does, or the longest of those beside it, since copies may have been made
+// at several times, or a compressed one. It is no file that is known itself.
 func (f *File) continuation(p receiver.FilePosition, beside listing, found *generation) (best *generation) {
 	if p.Offset == 0 {
 		return nil // then it is new, like any other

@@ -1,9 +1,11 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,32 +16,37 @@ import (
 )
 
 const (
-	maxSetFiles = 256              // that patterns may add to a Set
-	maxNotified = 32               // Files of a Set with inotify; a user may have 128 instances, and other programs need some
-	forgetLimit = 10 * time.Minute // what a pattern has found and is gone, with nothing of it read any more, is forgotten after that
-	maxOrphans  = 1024             // positions of forgotten files that are remembered
+	maxSetFiles = 256 // that patterns may add to a Set
+	// maxNotified is how many Files of a Set have inotify. A user may have 128 instances, and other
+	// programs need some.
+	maxNotified = 32
+	// forgetLimit is after how long a file of a pattern is forgotten that is gone and no longer
+	// read.
+	forgetLimit = 10 * time.Minute
+	maxOrphans  = 1024 // positions of forgotten files that are remembered
 )
 
 // SetOptions are the settings of a Set.
 type SetOptions struct {
-	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
-	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
-	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
-	// by the name that it has then, unless the pattern matches that, too.
+	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it
+	// exists or not. What a pattern names is found at each look, if it is a regular file whose name
+	// doesn't end as a compressed file's, and isn't that of another one here with "." or "-" and
+	// nothing but numbers behind, as rotations name them. A log that was rotated away before
+	// anybody saw it is found by the name that it has then, unless the pattern matches that, too.
 	Paths []string
 	File  Options // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
-	// Resume is what State gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
-	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
-	// its first line.
+	// Resume is what State gave before the restart. A file that it doesn't know is read from its
+	// first line if its path or pattern was among Paths then; otherwise, and where Resume is nil,
+	// File.FromBeginning decides. What patterns find later is always read from its first line.
 	Resume *SetState
 
-	patience time.Duration // for tests, in place of mergePatience
-
-	most   int           // for tests, in place of maxSetFiles
-	forget time.Duration // for tests, in place of forgetLimit
+	// For tests, in place of mergePatience, maxSetFiles and forgetLimit.
+	patience time.Duration
+	most     int
+	forget   time.Duration
 }
 
 // A SetState is what has to be kept of a Set for another one to go on exactly where it was.
@@ -59,15 +66,16 @@ type SavedFile struct {
 	State FileState
 }
 
-// SavedSums are the counts of a pattern itself, and of all files that it had found and that are forgotten.
+// SavedSums are the counts of a pattern itself, and of all files that it had found and that are
+// forgotten.
 type SavedSums struct {
 	Pattern           string
 	Rotations, Errors uint64
 	Gaps              [NumGaps]uint64
 }
 
-// A Set follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
-// to the path that held it first (see registry).
+// A Set follows all files that a list of paths and patterns names. Each file counts once, however
+// many names lead to it: it belongs to the path that held it first (see registry).
 type Set struct {
 	opt      SetOptions
 	sink     receiver.Sink
@@ -80,11 +88,12 @@ type Set struct {
 	daemon   *daemonFiles
 
 	// Of the looker.
-	scanned   bool
-	waiting   map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
-	copies    map[receiver.FileID]bool // files that hold what another held; those of the last scan
-	twinNames map[string]string        // twins that patterns have found
-	ctx       context.Context          // of Run, nil before
+	scanned bool
+	waiting map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
+	waited  map[receiver.FileID]bool // at the scan before
+	copies  map[receiver.FileID]bool // files that hold what another held
+	copied  map[receiver.FileID]bool // at the scan before
+	ctx     context.Context          // of Run, nil before
 
 	mu        sync.Mutex // guards what follows, which only the looker changes
 	members   []*member
@@ -93,7 +102,7 @@ type Set struct {
 	orphans   []receiver.FilePosition
 	twins     map[string]string
 	lastScan  int64 // when it began, in nanoseconds of the Unix epoch
-	since     int64 // what was made later is new: when the scan before the last one began, or an earlier one; 0 at the very first
+	since     int64 // what was made later is new: when an earlier scan than the last began; 0 at the very first
 }
 
 // A member is one File of a Set.
@@ -111,30 +120,25 @@ type member struct {
 
 // patternSums is what is shown of a pattern.
 type patternSums struct {
-	sums  SavedSums
-	err   error // what the last scan met; wraps fs.ErrNotExist where it found nothing
-	found int
+	sums SavedSums
+	err  error // what the last scan met; wraps fs.ErrNotExist where it found nothing
 }
 
-// NewSet takes hold of all files that are there. Its errors are those of the settings: anything wrong with a file is shown by
-// Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
+// NewSet takes hold of all files that are there. Its errors are those of the settings: anything
+// wrong with a file is shown by Status and tried again until it is right. The caller calls Run, or
+// Close where it doesn't come to that.
 func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
+	opt.File.Poll = cmp.Or(opt.File.Poll, defaultPoll)
+	opt.most = cmp.Or(opt.most, maxSetFiles)
+	opt.forget = cmp.Or(opt.forget, forgetLimit)
 	s := &Set{
-		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}), began: time.Now(),
-		waiting: map[receiver.FileID]bool{}, copies: map[receiver.FileID]bool{}, nextScope: receiver.StdinScope + 1, twins: map[string]string{},
-	}
-	if s.opt.File.Poll == 0 {
-		s.opt.File.Poll = defaultPoll
-	}
-	if s.opt.most == 0 {
-		s.opt.most = maxSetFiles
-	}
-	if s.opt.forget == 0 {
-		s.opt.forget = forgetLimit
+		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}),
+		began: time.Now(), nextScope: receiver.StdinScope + 1,
 	}
 	for _, path := range opt.Paths {
 		if _, err := filepath.Match(path, ""); path == "" || IsPattern(path) && err != nil {
-			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ that stand for themselves", path)
+			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ "+
+				"that stand for themselves", path)
 		}
 		if IsPattern(path) {
 			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
@@ -174,11 +178,12 @@ func (s *Set) begin() error {
 	return s.scan()
 }
 
-// beginSaved follows again what was followed and is still named. All files belong to their paths before the first one is looked at.
+// beginSaved follows again what was followed and is still named. All files belong to their paths
+// before the first one is looked at.
 func (s *Set) beginSaved(files []SavedFile) error {
 	var still []SavedFile
 	for _, f := range files {
-		if !s.names(f.Path) {
+		if !matchesAny(s.opt.Paths, f.Path) {
 			s.addOrphans(f.State.Positions)
 			continue
 		}
@@ -197,32 +202,21 @@ func (s *Set) beginSaved(files []SavedFile) error {
 	return nil
 }
 
-// names reports whether the settings name the path.
-func (s *Set) names(path string) bool {
-	return slices.ContainsFunc(s.opt.Paths, func(p string) bool { return matchesPath(p, path) })
-}
-
-// patternOf returns the first pattern that names the path, or nil where the path is one of the settings itself.
+// patternOf returns the first pattern that names the path, or nil where the path is one of the
+// settings itself.
 func (s *Set) patternOf(path string) *patternSums {
-	for _, p := range s.opt.Paths {
-		if !IsPattern(p) && matchesPath(p, path) {
-			return nil
-		}
+	if slices.ContainsFunc(s.opt.Paths, func(p string) bool { return !IsPattern(p) && matchesPath(p, path) }) {
+		return nil
 	}
-	for _, p := range s.patterns {
-		if matchesPath(p.sums.Pattern, path) {
-			return p
-		}
-	}
-	return nil
+	i := slices.IndexFunc(s.patterns, func(p *patternSums) bool { return matchesPath(p.sums.Pattern, path) })
+	return s.patterns[i]
 }
 
-// wasNamed reports whether the settings that the state was saved with named the path, so that it was not there then.
-func (s *Set) wasNamed(path string) bool {
-	return slices.ContainsFunc(s.known, func(p string) bool { return matchesPath(p, path) })
-}
+// wasNamed reports whether the settings that the state was saved with named the path, so that it
+// was not there then.
+func (s *Set) wasNamed(path string) bool { return matchesAny(s.known, path) }
 
-// Add begins to follow a path.
+// add begins to follow a path. fresh says that its file is new, and read from its first line.
 func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
 	opt := s.opt.File
 	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
@@ -240,15 +234,15 @@ func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileSt
 		s.registry.leave(path)
 		return err
 	}
-	m := &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextScope = max(s.nextScope, scope+1)
-	s.members = append(s.members, m)
+	s.members = append(s.members, &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1})
 	return nil
 }
 
-// addOrphans remembers how far files have been read that nobody follows any more. A file that was one before has been read on since.
+// addOrphans remembers how far files have been read that nobody follows any more. A file that was
+// one before has been read on since.
 func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	newer := map[receiver.FileID]bool{}
 	for i := range positions {
@@ -259,28 +253,28 @@ func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
 }
 
-// orphansOf returns a state for a path that is new, or nil; with the position of the file that it leads to, if that was followed by
-// another path that is forgotten.
-func (s *Set) orphansOf(path string) *FileState {
-	info, err := statPath(path, true)
-	if err != nil {
-		return nil
-	}
-	for _, p := range s.orphans {
-		if p.ID == info.id {
-			return &FileState{Positions: []receiver.FilePosition{p}, Followed: 1, Start: p.ID}
-		}
+// orphan returns how far a file was read by a path that is forgotten, or nil.
+func (s *Set) orphan(id receiver.FileID) *receiver.FilePosition {
+	if i := slices.IndexFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id }); i >= 0 {
+		return &s.orphans[i]
 	}
 	return nil
 }
 
-// isOrphan reports whether the file was followed by a path that is forgotten.
-func (s *Set) isOrphan(id receiver.FileID) bool {
-	return slices.ContainsFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id })
+// orphanState returns a state for a path that is new and leads to an orphan, or nil.
+func (s *Set) orphanState(path string) *FileState {
+	info, err := statPath(path, true)
+	if err != nil {
+		return nil
+	}
+	if p := s.orphan(info.id); p != nil {
+		return &FileState{Positions: []receiver.FilePosition{*p}, Followed: 1, Start: p.ID}
+	}
+	return nil
 }
 
-// Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns nil, or what a File returned. Call
-// it once.
+// Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns
+// nil, or what a File returned. Call it once.
 func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
@@ -354,13 +348,13 @@ func (s *Set) Close() error {
 	return all
 }
 
-// CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read. It
-// needs Run.
+// CaughtUp is closed once all files that were there at the start have been read to the ends that
+// they had then, or can't be read. It needs Run.
 func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
 
-// Status returns how each file does, and each pattern, under its own name: its counts are those of files that it had found and that are
-// forgotten, its error is that it finds nothing, or can't. A path whose file has always been another's is left out. It may be called at
-// any time.
+// Status returns how each file does, and each pattern, under its own name: its counts are those of
+// files that it had found and that are forgotten, its error is that it finds nothing, or can't. A
+// path whose file has always been another's is left out. It may be called at any time.
 func (s *Set) Status() []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -371,30 +365,32 @@ func (s *Set) Status() []Status {
 		}
 	}
 	for _, p := range s.patterns {
-		all = append(all, Status{Path: p.sums.Pattern, Rotations: p.sums.Rotations, Gaps: p.sums.Gaps, Errors: p.sums.Errors, Err: p.err})
+		n := &p.sums
+		all = append(all, Status{Path: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
 	}
 	return all
 }
 
-// Twins returns the paths that lead to a file which is another path's now, by the path whose it is. They count nothing.
+// Twins maps each path that leads to a file of another path to that path. Twins count nothing.
 func (s *Set) Twins() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	twins := make(map[string]string, len(s.twins))
-	for path, other := range s.twins {
-		twins[path] = other
-	}
-	return twins
+	return maps.Clone(s.twins)
 }
 
-// State returns what to keep, as File.State does. copied is called once and copies the Sink's own state; what it returns answers from that
-// copy, by the name of the Source and the file's identity. No file changes hands meanwhile: one that was read by a path before is counted
-// to its position in the copy, whichever path lists it now.
-func (s *Set) State(copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool))) SetState {
+// State returns what to keep, as File.State does. copied is called once and copies the Sink's own
+// state; what it returns answers from that copy, by the name of the Source and the file's identity.
+// No file changes hands meanwhile: one that was read by a path before is counted to its position in
+// the copy, whichever path lists it now.
+func (s *Set) State(
+	copied func() (counted func(source string, id receiver.FileID) (receiver.FilePosition, bool)),
+) SetState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	counted := copied()
-	state := SetState{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	state := SetState{
+		Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans),
+	}
 	for _, m := range s.members {
 		name := m.file.String()
 		state.Files = append(state.Files, SavedFile{m.path, m.scope,
@@ -409,8 +405,9 @@ func (s *Set) State(copied func() (counted func(source string, id receiver.FileI
 // String returns "files" and the paths of the settings.
 func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
-// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names that it matches it would leave
-// alone: those of compressed and of rotated files. What is no regular file is in neither. Paths that lead to one file are all there.
+// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names
+// that it matches it would leave alone: those of compressed and of rotated files. What is no
+// regular file is in neither. Paths that lead to one file are all there.
 func Preview(pattern string, paths []string) (followed, left []string, err error) {
 	all := map[string]bool{}
 	for _, path := range paths {

@@ -38,9 +38,9 @@ const (
 // the start (or that had the name when the state was saved), or hold the bytes of a generation that
 // is known. All others are known from then on and not taken later.
 //
-// What is there when a directory is looked at for the first time is taken for old. A generation that
-// came and was deleted again between two looks leaves no trace, and none is found in a directory
-// that we may not list.
+// What is there when a directory is looked at for the first time is taken for old. A generation
+// that came and was deleted again between two looks leaves no trace, and none is found in a
+// directory that we may not list.
 type siblings struct {
 	dir   receiver.FileID // what seen belongs to
 	base  string
@@ -75,10 +75,11 @@ type sibling struct {
 	info fileInfo
 }
 
-// scan judges the files that listSiblings has found before the look at the path itself: whichever of
-// them has had the name since the last look no longer has it then, so that look has seen a change.
-// It returns the generations to be added, opened, oldest first, and an error if there are more that
-// could not be opened. current is the generation that has the name, which may have another by now.
+// scan judges the files that listSiblings has found before the look at the path itself: whichever
+// of them has had the name since the last look no longer has it then, so that look has seen a
+// change. It returns the generations to be added, opened, oldest first, and an error if there are
+// more that could not be opened. current is the generation that has the name, which may have
+// another by now.
 func (s *siblings) scan(f *File, found listing, current *generation, adopt bool) (taken []*generation, failed error) {
 	if found.dir == (receiver.FileID{}) {
 		return nil, nil
@@ -90,8 +91,8 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	before := s.seen
 	s.seen = make(map[receiver.FileID]mark, len(before))
 	for _, x := range found.files {
-		id := x.info.id
-		if _, done := s.seen[id]; done || f.held(id) != nil || hasID(id)(current) || slices.ContainsFunc(taken, hasID(id)) {
+		id, is := x.info.id, hasID(x.info.id)
+		if _, done := s.seen[id]; done || f.held(id) != nil || is(current) || slices.ContainsFunc(taken, is) {
 			continue
 		}
 		m, known := before[id]
@@ -114,7 +115,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 		}
 	}
 	for id, m := range before {
-		if !found.hidden || m.verdict == retry { // what is known is still known when the directory can be listed again
+		if !found.hidden || m.verdict == retry { // others are still known when the directory can be listed again
 			m.absent++
 		}
 		switch {
@@ -139,8 +140,8 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	return taken, failed
 }
 
-// beginSince makes the siblings known that are older than since, so that the scan that follows takes
-// the others.
+// beginSince makes the siblings known that are older than since, so that the scan that follows
+// takes the others.
 func (s *siblings) beginSince(found listing, since int64) {
 	s.dir, s.base = found.dir, found.base
 	for _, x := range found.files {
@@ -218,8 +219,8 @@ type nameList struct {
 	names   []string
 }
 
-// holds reports whether the directory still has the names that were read. It may have changed in the
-// very tick in which it was read.
+// holds reports whether the directory still has the names that were read. It may have changed in
+// the very tick in which it was read.
 func (l *nameList) holds(dir fileInfo, base string) bool {
 	return l.dir == dir.id && l.base == base && l.changed == dir.written &&
 		dir.written < l.read.UnixNano()-int64(clockSlack) && time.Since(l.read) < relist
@@ -358,8 +359,8 @@ func (f *File) isOwed(id receiver.FileID) bool {
 	return owed
 }
 
-// noLongerOwed ends the search for a file, so that no later start counts it as gone. Where it was is
-// remembered, as it may be brought back.
+// noLongerOwed ends the search for a file, so that no later start counts it as gone. Where it was
+// is remembered, as it may be brought back.
 func (f *File) noLongerOwed(id receiver.FileID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// maxWindow is how far back a zstd stream may refer, and so about what its decoder needs. zstd's levels up to 19 stay within it;
-	// RFC 8878 section 3.1.1.1.2 asks decoders for as much.
+	// maxWindow is how far back a zstd stream may refer, and so about what its decoder needs.
+	// zstd's levels up to 19 stay within it; RFC 8878 section 3.1.1.1.2 asks decoders for as much.
 	maxWindow = 8 << 20
 
-	// A stream beyond bombSize that has grown by more than bombRatio is no log: rsyncd's lines give 5 to 30, and a log that repeats one
-	// line for ever about 200.
+	// A stream beyond bombSize that has grown by more than bombRatio is no log: rsyncd's lines give
+	// 5 to 30, and a log that repeats one line for ever about 200.
 	bombSize  = 64 << 20
 	bombRatio = 500
 )
@@ -32,14 +32,14 @@ func canUnpack(path string) bool {
 	return strings.HasSuffix(path, ".gz") || strings.HasSuffix(path, ".zst")
 }
 
-// An unpacker reads what a compressed file holds, one member after the other. Its memory is bounded whatever the file holds, and it has
-// no goroutine.
+// An unpacker reads what a compressed file holds, one member after the other. Its memory is bounded
+// whatever the file holds, and it has no goroutine.
 type unpacker struct {
-	in      countingReader
-	out     io.Reader
-	release func()
-	size    int64 // of what has been read
-	torn    bool  // it ended where it should not
+	in    countingReader
+	out   io.Reader
+	close func() // not of the compressed file
+	size  int64  // of what has been read
+	torn  bool   // it ended where it should not
 }
 
 // A countingReader counts the bytes that have been read through it.
@@ -54,27 +54,30 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newUnpacker returns a reader of what r holds compressed, of which path tells how; r stays the caller's to close, after close of this.
+// newUnpacker returns a reader of what r holds compressed; path tells how. The caller closes it
+// before r.
 func newUnpacker(path string, r io.Reader) (*unpacker, error) {
 	u := &unpacker{in: countingReader{r: r}}
+	in := bufio.NewReaderSize(&u.in, 32<<10)
 	if strings.HasSuffix(path, ".zst") {
-		d, err := zstd.NewReader(bufio.NewReaderSize(&u.in, 32<<10), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		d, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 		if err != nil {
 			return nil, err
 		}
-		u.out, u.release = d, d.Close
+		u.out, u.close = d, d.Close
 		return u, nil
 	}
-	d, err := gzip.NewReader(bufio.NewReaderSize(&u.in, 32<<10))
+	d, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, tornAtStart(err, u.in.n)
 	}
-	u.out, u.release = d, func() { d.Close() }
+	u.out, u.close = d, func() { d.Close() }
 	return u, nil
 }
 
-// tornAtStart makes the end of a file that holds nothing an unexpected one: it is still being written.
+// tornAtStart makes the end of a file that holds nothing an unexpected one: it is still being
+// written.
 func tornAtStart(err error, read int64) error {
 	if err == io.EOF && read == 0 {
 		return io.ErrUnexpectedEOF
@@ -93,5 +96,3 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	u.torn = err == io.ErrUnexpectedEOF
 	return n, err
 }
-
-func (u *unpacker) close() { u.release() }
