@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,43 +89,54 @@ func ExpandPath(path string) ([]string, error) {
 	return found, errors.Join(failed...)
 }
 
-// openNames opens a directory to read its names. A FIFO that has taken its place would hold us.
-func openNames(dir string) (*os.File, error) {
-	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+// dirNames yields the names in a directory, and the error that ends them, if one does. A FIFO that
+// has taken its place would hold us.
+func dirNames(dir string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		defer d.Close()
+		for {
+			names, err := d.Readdirnames(256)
+			for _, name := range names {
+				if !yield(name, nil) {
+					return
+				}
+			}
+			if err != nil {
+				if err != io.EOF {
+					yield("", err)
+				}
+				return
+			}
+		}
+	}
 }
 
 // matchingNames returns the names in dir that one element of a pattern matches. A directory that
 // doesn't exist, or is none, has none.
 func matchingNames(dir, element string, looked *int) (names []string, err error) {
-	d, err := openNames(dir)
-	if err != nil {
-		if isMissing(err) {
-			err = nil
-		}
-		return nil, err
-	}
-	defer d.Close()
-	for {
-		batch, err := d.Readdirnames(256)
-		for _, name := range batch {
-			if name[0] == '.' && element[0] != '.' {
-				continue
-			}
-			if ok, _ := filepath.Match(element, name); ok {
-				names = append(names, name)
-			}
-		}
-		if *looked += len(batch); *looked > maxGlobbed {
-			return names, fmt.Errorf("%q: more than %d names to look at; write a narrower pattern", dir, maxGlobbed)
-		}
-		switch {
-		case err == nil:
-		case err == io.EOF, isMissing(err):
+	for name, err := range dirNames(dir) {
+		if err != nil && isMissing(err) {
 			return names, nil
-		default:
+		}
+		if err != nil {
 			return names, err
 		}
+		if *looked++; *looked > maxGlobbed {
+			return names, fmt.Errorf("%q: more than %d names to look at; write a narrower pattern", dir, maxGlobbed)
+		}
+		if name[0] == '.' && element[0] != '.' {
+			continue
+		}
+		if ok, _ := filepath.Match(element, name); ok {
+			names = append(names, name)
+		}
 	}
+	return names, nil
 }
 
 // matchesPath reports whether a path of SetOptions.Paths names the file at name.

@@ -222,8 +222,8 @@ func (g *generation) stopped() bool { return closed(g.file.ending) }
 
 var errOther = errors.New("it holds other lines than the file that has gone held before")
 
-// unpack delivers what follows g.pos in the compressed file. It returns nil at its end, and
-// errStopped when it is told to stop; the position is then what has been delivered.
+// unpack delivers what follows g.pos in the compressed file. It returns nil at its end, or when
+// stopped.
 func (g *generation) unpack() error {
 	info, err := statFD(g.fd)
 	if err != nil {
@@ -237,14 +237,11 @@ func (g *generation) unpack() error {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
 	have, err := g.unpackTo(u, b)
-	for err == nil {
+	for err == nil && !g.stopped() {
 		var n int
 		n, err = u.Read(b.buf[have:])
 		g.size.Store(g.pos.Offset + max(0, info.size-u.in.n))
 		have = g.takeUnpacked(b, have+n)
-		if err == nil && g.stopped() {
-			err = errStopped
-		}
 	}
 	if err != io.EOF {
 		return err
@@ -262,19 +259,10 @@ func (g *generation) unpack() error {
 // that is.
 func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
 	anchor := anchorOf(&g.pos)
-	for skip := g.pos.Offset - int64(len(anchor)); skip > 0; {
-		n, err := u.Read(b.buf[:min(skip, int64(len(b.buf)))])
-		skip -= int64(n)
-		switch {
-		case g.stopped():
-			return 0, errStopped
-		case err == io.EOF:
-			return 0, errOther
-		case err != nil:
-			return 0, err
-		}
+	n := 0
+	if _, err = io.CopyN(io.Discard, u, g.pos.Offset-int64(len(anchor))); err == nil {
+		n, err = io.ReadFull(u, b.buf[:len(anchor)])
 	}
-	n, err := io.ReadFull(u, b.buf[:len(anchor)])
 	if err == io.EOF || err == io.ErrUnexpectedEOF && !u.torn || err == nil && !bytes.Equal(b.buf[:n], anchor) {
 		return 0, errOther
 	}

@@ -205,13 +205,11 @@ func (f *File) owedElsewhere(beside listing) (all []sibling) {
 
 // regularFiles returns the regular files in a directory, as many as a look takes note of.
 func regularFiles(dir string) (all []sibling) {
-	d, err := openNames(dir)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	names, _ := d.Readdirnames(maxSeen)
-	for _, name := range names {
+	seen := 0
+	for name := range dirNames(dir) {
+		if seen++; seen > maxSeen {
+			break
+		}
 		path := filepath.Join(dir, name)
 		if info, err := statPath(path, false); err == nil && info.isRegular() {
 			all = append(all, sibling{path, info})

@@ -85,7 +85,7 @@ type Set struct {
 	caughtUp chan struct{}
 	began    time.Time
 	known    []string // paths and patterns that a saved state was made with
-	daemon   *daemonFiles
+	merge    *merge   // of the Daemon's files, nil where there is nothing to join
 
 	// Of the looker.
 	scanned bool
@@ -94,6 +94,8 @@ type Set struct {
 	copies  map[receiver.FileID]bool // files that hold what another held
 	copied  map[receiver.FileID]bool // at the scan before
 	ctx     context.Context          // of Run, nil before
+	// daemonScope is the scope of the Daemon's files, 0 if not given yet.
+	daemonScope uint32
 
 	mu        sync.Mutex // guards what follows, which only the looker changes
 	members   []*member
@@ -144,7 +146,7 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
 		}
 	}
-	s.daemon = newDaemonFiles(&s.opt)
+	s.merge = mergeOf(&s.opt)
 	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
 		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
 	}
@@ -193,7 +195,7 @@ func (s *Set) beginSaved(files []SavedFile) error {
 			s.registry.claim(p.ID, f.Path)
 		}
 	}
-	s.daemon.resume(still)
+	s.resumeScope(still)
 	for i := range still {
 		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false); err != nil {
 			return err
@@ -225,8 +227,8 @@ func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileSt
 	}
 	opt.pollOnly = opt.pollOnly || len(s.members) >= maxNotified
 	scope = s.scopeFor(path, scope)
-	if rank, ok := s.daemon.rank(path); ok {
-		opt.merge, opt.rank = s.daemon.merge, rank
+	if rank, ok := s.rank(path); ok {
+		opt.merge, opt.rank = s.merge, rank
 	}
 	s.registry.follow(path)
 	f, err := NewFile(s.opt.Source(path, scope), opt, s.sink)

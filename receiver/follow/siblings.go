@@ -3,7 +3,6 @@ package follow
 import (
 	"cmp"
 	"errors"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -230,26 +229,16 @@ func (l *nameList) holds(dir fileInfo, base string) bool {
 func (l *nameList) fill(path string, dir fileInfo, base string) error {
 	now := nameList{dir: dir.id, base: base, changed: dir.written, read: time.Now()}
 	*l = nameList{}
-	d, err := openNames(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	for {
-		names, err := d.Readdirnames(256)
-		for _, name := range names {
-			if isSiblingName(name, base) && len(now.names) < maxSeen {
-				now.names = append(now.names, name)
-			}
-		}
-		if err == io.EOF {
-			*l = now
-			return nil
-		}
+	for name, err := range dirNames(path) {
 		if err != nil {
 			return err
 		}
+		if isSiblingName(name, base) && len(now.names) < maxSeen {
+			now.names = append(now.names, name)
+		}
 	}
+	*l = now
+	return nil
 }
 
 // isSiblingName reports whether path is beside the file called base and called like it, so that
