@@ -41,7 +41,7 @@ func (d *Daemon) Rank(path string) (rank int, ok bool) {
 // may pass it on.
 const syslogDelay = time.Second
 
-// mergeOf returns the merge of the daemon's files, nil where there is nothing to join.
+// mergeOf returns nil where there is nothing to join.
 func mergeOf(opt *SetOptions) *merge {
 	d := &opt.Daemon
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
@@ -55,7 +55,6 @@ func mergeOf(opt *SetOptions) *merge {
 	return m
 }
 
-// rank is Daemon.Rank of the files that are joined.
 func (s *Set) rank(path string) (rank int, ok bool) {
 	if s.merge == nil {
 		return 0, false
@@ -63,8 +62,7 @@ func (s *Set) rank(path string) (rank int, ok bool) {
 	return s.opt.Daemon.Rank(path)
 }
 
-// resumeScope takes over the scope that the daemon's files had before a restart: of several, that of
-// the file where sessions begin.
+// resumeScope takes over the scope that the daemon's files had: that of the first of Paths.
 func (s *Set) resumeScope(saved []SavedFile) {
 	least := len(s.opt.Daemon.Paths)
 	for i := range saved {
@@ -74,9 +72,8 @@ func (s *Set) resumeScope(saved []SavedFile) {
 	}
 }
 
-// scopeFor returns the scope of a file that is to be followed. saved is the one that it had before
-// a restart, 0 if none: it stays so unless the file has been joined with others since, or parted
-// from them.
+// scopeFor returns a new file's scope. saved is the one it had before a restart, or 0. It stays,
+// unless the file has been joined with others since, or parted from them.
 func (s *Set) scopeFor(path string, saved uint32) uint32 {
 	if _, joined := s.rank(path); joined {
 		if s.opt.Daemon.Syslog {

@@ -247,7 +247,6 @@ func (f *File) Run(ctx context.Context) error {
 	return nil
 }
 
-// start starts the readers of new generations.
 func (f *File) start(readers *sync.WaitGroup) {
 	for _, g := range f.generations {
 		if !g.started {
@@ -257,8 +256,7 @@ func (f *File) start(readers *sync.WaitGroup) {
 	}
 }
 
-// look finds out which file has the name, and which had it for a while since the last look, and
-// takes hold of them.
+// look finds out which files have, or had since the last look, the name, and takes hold of them.
 func (f *File) look() {
 	f.looking.Store(f.clock())
 	defer f.looking.Store(notLooking)
@@ -312,7 +310,6 @@ func (f *File) look() {
 	f.retire()
 }
 
-// asBefore reports whether the path leads where it led at the last look.
 func (f *File) asBefore() bool {
 	info, err := statPath(f.opt.Path, true)
 	switch {
@@ -324,8 +321,8 @@ func (f *File) asBefore() bool {
 	return info.id == f.refused || f.twin != "" || !info.isRegular()
 }
 
-// place returns the directory and name that rotations happen in: those of the file itself, where
-// the path is a symbolic link to it that is followed.
+// place returns the directory and name that rotations happen in: those of the file that the path
+// leads to.
 func (f *File) place() (dir, base string) {
 	path := f.opt.Path
 	if real, err := Resolve(path); err == nil {
@@ -334,7 +331,6 @@ func (f *File) place() (dir, base string) {
 	return filepath.Dir(path), filepath.Base(path)
 }
 
-// openCurrent returns the generation that has the name now, and whether it has just been opened.
 func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = receiver.FileID{}
 	info, err := statPath(f.opt.Path, true)
@@ -369,8 +365,8 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or "+
 	"ulimit -n", unix.EMFILE)
 
-// open opens the regular file at path, which stat has shown as info, and returns it as a
-// generation. If it turns out to be one that is held already, that is returned.
+// open opens the regular file at path, which stat has shown as info. If it is held already, that
+// generation is returned, and fresh is false.
 func (f *File) open(path string, info fileInfo, open func(string) (int, error)) (g *generation, fresh bool, err error) {
 	if err := info.wrongKind(path); err != nil {
 		return nil, false, err
@@ -424,8 +420,8 @@ func (f *File) open(path string, info fileInfo, open func(string) (int, error)) 
 	return g, true, nil
 }
 
-// openSibling opens a file beside the path as a new generation. It returns nil if that fails, or
-// if the name has become another file's.
+// openSibling opens a file as a new generation. It returns nil if that fails, or if the name is
+// another file's by now.
 func (f *File) openSibling(x sibling) (*generation, error) {
 	g, fresh, err := f.open(x.path, x.info, openLog)
 	switch {
@@ -439,7 +435,7 @@ func (f *File) openSibling(x sibling) (*generation, error) {
 	return nil, err
 }
 
-// discard closes a generation that open has just opened and that is not to be read.
+// discard closes a fresh generation that is not to be read.
 func (f *File) discard(g *generation) {
 	unix.Close(g.fd)
 	if _, known := f.pastPosition(g.id); !known {
@@ -468,7 +464,7 @@ func (f *File) setStart(g *generation, id receiver.FileID) error {
 	return nil
 }
 
-// adopt adds new generations, oldest first, each to be read after the one before it.
+// adopt adds fresh generations, oldest first, each to be read after the one before it.
 func (f *File) adopt(fresh []*generation) {
 	for _, g := range fresh {
 		g.show()
@@ -498,7 +494,6 @@ func (f *File) adopt(fresh []*generation) {
 	}
 }
 
-// held returns the generation with that identity, or nil.
 func (f *File) held(id receiver.FileID) *generation {
 	if i := slices.IndexFunc(f.generations, hasID(id)); i >= 0 {
 		return f.generations[i]
@@ -510,8 +505,8 @@ func hasID(id receiver.FileID) func(*generation) bool {
 	return func(g *generation) bool { return g != nil && g.id == id }
 }
 
-// retire lets generations go that haven't had the name and haven't grown for long; where there are
-// too many, those that haven't grown for the longest time.
+// retire lets generations go that don't have the name and haven't grown for long, and where there
+// are too many, those silent for longest.
 func (f *File) retire() {
 	now := f.clock()
 	var staying []*generation
@@ -538,9 +533,9 @@ func (f *File) retire() {
 	}
 }
 
-// isBurden reports whether the file was deleted and the disk could do with its space, which nobody
-// can find. Otherwise it is kept: a session that transfers one big file logs nothing for hours, and
-// its last line goes to a file that logrotate has compressed and deleted long ago.
+// isBurden reports whether a deleted file takes space that the disk needs. Other deleted files are
+// kept: a session that transfers one big file logs nothing for hours, and its last line goes to a
+// file that logrotate has deleted long ago.
 func isBurden(fd int) bool {
 	info, err := statFD(fd)
 	if err != nil || info.links > 0 {
@@ -551,7 +546,6 @@ func isBurden(fd int) bool {
 	return unix.Fstatfs(fd, &disk) != nil || uint64(info.size) >= uint64(disk.Bavail)*uint64(disk.Bsize)/share
 }
 
-// reap closes the generations whose goroutines have returned.
 func (f *File) reap() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -564,8 +558,7 @@ func (f *File) reap() {
 	})
 }
 
-// release closes a generation that nobody reads any more and remembers how far it was read. The
-// caller holds mu.
+// release closes a generation and remembers how far it was read. The caller holds mu.
 func (f *File) release(g *generation) {
 	f.notify.unwatchFile(g.watch)
 	g.stream.leave()
@@ -591,7 +584,6 @@ func (f *File) Close() error {
 	return nil
 }
 
-// noteLook keeps what the last look met, at the path and beside it, for Status.
 func (f *File) noteLook(path, beside error) {
 	var all []error
 	if path != nil && isMissing(path) {
@@ -617,7 +609,7 @@ func (f *File) noteLook(path, beside error) {
 
 func (f *File) noteGap(reason Gap) { f.gaps[reason].Add(1) }
 
-// noteCut keeps account of a file that was cut after it had been read to the position given.
+// noteCut keeps the position of a file that has been cut since.
 func (f *File) noteCut(old receiver.FilePosition) {
 	f.noteGap(GapTruncated)
 	f.mu.Lock()

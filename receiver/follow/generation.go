@@ -91,13 +91,11 @@ func newGeneration(f *File, fd int, info fileInfo) *generation {
 	return g
 }
 
-// dismiss makes the generation's goroutine read the file a last time and return.
 func (g *generation) dismiss() {
 	g.leaving = true
 	close(g.letGo)
 }
 
-// run reads the file until it is let go, or File.ending is closed.
 func (g *generation) run() {
 	defer close(g.done)
 	defer g.leaveMerge()
@@ -136,9 +134,9 @@ func (g *generation) run() {
 	}
 }
 
-// awaitTurn waits until the generation before this one has been read to its end, as it is now. From
-// then on both are read at the same time; but a pid that ended in the older one and is another's in
-// the newer must not be seen in the wrong order.
+// awaitTurn waits until the generation before this one has been read to its end, as it is now, so
+// that a pid which ended there isn't seen in the wrong order. From then on both are read at the
+// same time.
 func (g *generation) awaitTurn() {
 	before := g.after
 	g.after = nil
@@ -157,7 +155,7 @@ func (g *generation) awaitTurn() {
 }
 
 // drain reads and delivers what the file holds. It returns nil at its end, or when File.over is
-// closed; an error leaves the offset where it is.
+// closed.
 func (g *generation) drain() (err error) {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
@@ -202,14 +200,13 @@ func (g *generation) drain() (err error) {
 	return err
 }
 
-// leaveMerge lets the files of the same daemon go on without this one, which is read no more.
 func (g *generation) leaveMerge() {
 	if tell := g.stream.leave(); tell && !g.stopped() {
 		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 }
 
-// caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came
+// caughtUp ends the backlog. It tells the Sink where arrive doesn't: of a generation that came
 // later.
 func (g *generation) caughtUp() {
 	if g.goal >= 0 && g.late && g.stream.waive() {
@@ -218,9 +215,9 @@ func (g *generation) caughtUp() {
 	g.goal = -1
 }
 
-// nextTurn returns the turn that another generation waits for, or nil. What the file held when it
-// is first seen here must be read before. What is added later needn't, or a file that grows as fast
-// as it can be read would keep the next one waiting for ever.
+// nextTurn returns the turn that another generation waits for, or nil. What is added after it is
+// first seen needn't be read before: a file that grows as fast as it is read would keep the next
+// one waiting for ever.
 func (g *generation) nextTurn() *turn {
 	t := g.waiting.Load()
 	if t != nil && t.size < 0 {
@@ -232,7 +229,6 @@ func (g *generation) nextTurn() *turn {
 	return t
 }
 
-// arrive tells that what the file held at the start has been read, or can't be.
 func (g *generation) arrive() {
 	if g.awaited {
 		g.awaited = false
@@ -240,7 +236,6 @@ func (g *generation) arrive() {
 	}
 }
 
-// report shows an error of drain, or that there is none any more.
 func (g *generation) report(err error) {
 	if err == nil {
 		g.trouble.Store(nil)
@@ -279,7 +274,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 var errOtherCopy = errors.New("it is another copy now")
 
 // takeBlock delivers the complete lines of data, which begin at start and whose first byte is at
-// base in the file. It returns where they end: at start, too, if there is no more time for them.
+// base in the file. It returns where they end.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
 	at, merged := time.Now().UnixNano(), g.file.merged.now()
 	for {
@@ -302,7 +297,6 @@ func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (en
 	}
 }
 
-// deliver hands over what is in s, with the position that is reached by it.
 func (g *generation) deliver(s *receiver.Slab, at int64) {
 	s.Backlog = g.packed != nil || g.offset.Load() < g.goal // where s begins
 	g.offset.Store(g.pos.Offset)
@@ -313,7 +307,6 @@ func (g *generation) deliver(s *receiver.Slab, at int64) {
 	s.Reset()
 }
 
-// show lets the looker see how far the file has been read; shown returns it.
 func (g *generation) show() {
 	g.posMu.Lock()
 	g.posSeen = g.pos
@@ -326,8 +319,7 @@ func (g *generation) shown() receiver.FilePosition {
 	return g.posSeen
 }
 
-// noteEnd keeps account of the file's size and of when it grew. There may be more behind end, where
-// a read has ended.
+// noteEnd notes where a read has ended; more says that the file may go on there.
 func (g *generation) noteEnd(end int64, more bool) {
 	g.ended.Store(end)
 	if more {
@@ -340,8 +332,8 @@ func (g *generation) noteEnd(end int64, more bool) {
 	}
 }
 
-// restart goes on in a file that has been cut. The Sink learns of it at once: its position from
-// before would miss what is written from now on, if this process were killed before the next line.
+// restart goes on in a file that has been cut. It delivers the position at once: if this process
+// were killed before the next line, the old one would miss what is written from now on.
 func (g *generation) restart(b *block) error {
 	old := g.pos
 	if err := g.relocate(b); err != nil {
@@ -353,11 +345,9 @@ func (g *generation) restart(b *block) error {
 	return nil
 }
 
-// relocate finds where to go on in a file that has been cut (truncated) and perhaps written anew,
-// since the bytes before the offset are not what they were. Where the start of the file is another
-// one too, everything in it is new. Where it is the same, what is left are old lines, counted
-// before: then reading goes on at the end, for nothing is counted twice. What was in between is a
-// gap.
+// relocate finds where to go on in a file whose bytes before the offset have changed. Where its
+// start has changed too, everything in it is new. Otherwise what is left are old lines, and reading
+// goes on at the end, for nothing is counted twice.
 func (g *generation) relocate(b *block) (err error) {
 	cut := false
 	if g.pos.Offset >= receiver.AnchorSize {
@@ -377,8 +367,8 @@ func (g *generation) relocate(b *block) (err error) {
 	return g.resume(info.size, b)
 }
 
-// fetch reads up to most bytes before an offset into the block, and the file's start if they aren't
-// that. They are fewer if the file has just been cut.
+// fetch reads up to most bytes before an offset, and Head if they aren't the file's first. They are
+// fewer if it has just been cut.
 func (g *generation) fetch(b *block, offset, most int64) (data []byte, base int64, err error) {
 	base = max(0, offset-most)
 	n, err := g.file.pread(g.fd, b.buf[:offset-base], base)
@@ -388,8 +378,7 @@ func (g *generation) fetch(b *block, offset, most int64) (data []byte, base int6
 	return b.buf[:n], base, err
 }
 
-// resume sets the position to offset, which may be within a line; the rest of that line is then
-// skipped.
+// resume sets the position to offset. If that is within a line, the rest of it is skipped.
 func (g *generation) resume(offset int64, b *block) error {
 	data, base, err := g.fetch(b, offset, receiver.AnchorSize)
 	if err != nil {
@@ -401,7 +390,7 @@ func (g *generation) resume(offset int64, b *block) error {
 	return nil
 }
 
-// skipHole moves on to the next data of a sparse file, within a line that is skipped or before one.
+// skipHole moves on to the next data of a sparse file.
 func (g *generation) skipHole(b *block) (moved bool, err error) {
 	next := nextData(g.fd, g.pos.Offset)
 	if next == g.pos.Offset {
@@ -416,8 +405,8 @@ func (g *generation) skipHole(b *block) (moved bool, err error) {
 	return true, nil
 }
 
-// startAt sets the position of a new generation to the start of the last line before size, the one
-// that may not have ended yet; or to size, where that line is too long to be a message.
+// startAt begins with the last line before size, which may not have ended yet; at size, where that
+// line is too long to be a message.
 func (g *generation) startAt(size int64) error {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
@@ -436,7 +425,7 @@ func (g *generation) startAt(size int64) error {
 	return nil
 }
 
-// finish reads the file a last time before it is let go. What then is left of it is counted.
+// finish reads the file a last time before it is let go.
 func (g *generation) finish() {
 	err := g.drain()
 	g.offset.Store(g.pos.Offset)
@@ -451,8 +440,7 @@ func (g *generation) finish() {
 	}
 }
 
-// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it, so that it
-// isn't counted again.
+// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it.
 func (g *generation) leaveLine() {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)

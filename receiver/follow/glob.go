@@ -38,8 +38,7 @@ func QuotePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// unquote takes the backslashes out of a path that is no pattern. One before another character
-// stands for itself.
+// unquote is the opposite of QuotePattern. A backslash before another character stands for itself.
 func unquote(path string) string {
 	return strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[").Replace(path)
 }
@@ -89,8 +88,7 @@ func ExpandPath(path string) ([]string, error) {
 	return found, errors.Join(failed...)
 }
 
-// dirNames yields the names in a directory, and the error that ends them, if one does. A FIFO that
-// has taken its place would hold us.
+// dirNames yields the names in a directory, and the error that ends them, if one does.
 func dirNames(dir string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
@@ -116,8 +114,7 @@ func dirNames(dir string) iter.Seq2[string, error] {
 	}
 }
 
-// matchingNames returns the names in dir that one element of a pattern matches. A directory that
-// doesn't exist, or is none, has none.
+// matchingNames returns the names in dir that match. A directory that doesn't exist has none.
 func matchingNames(dir, element string, looked *int) (names []string, err error) {
 	for name, err := range dirNames(dir) {
 		if err != nil && isMissing(err) {

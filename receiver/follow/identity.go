@@ -27,7 +27,6 @@ func (i fileInfo) kind() uint32 { return i.mode & unix.S_IFMT }
 
 func (i fileInfo) isRegular() bool { return i.kind() == unix.S_IFREG }
 
-// wrongKind returns an error unless the file is a regular one.
 func (i fileInfo) wrongKind(path string) error {
 	if i.isRegular() {
 		return nil
@@ -39,7 +38,7 @@ func (i fileInfo) wrongKind(path string) error {
 	return fmt.Errorf("%q is %s, not a regular file: %w", path, cmp.Or(kind, "a special file"), fs.ErrInvalid)
 }
 
-// plainInfo takes what stat(2) tells. That has no time of birth everywhere.
+// plainInfo takes what stat(2) tells: no time of birth, everywhere.
 func plainInfo(st *unix.Stat_t) fileInfo {
 	return fileInfo{
 		id:      receiver.FileID{Device: uint64(st.Dev), Inode: uint64(st.Ino)},
@@ -51,7 +50,6 @@ func plainInfo(st *unix.Stat_t) fileInfo {
 	}
 }
 
-// statPath looks at the file that path names.
 func statPath(path string, follow bool) (fileInfo, error) {
 	flags := unix.AT_SYMLINK_NOFOLLOW
 	if follow {
@@ -78,7 +76,6 @@ func openAt(dir int, path string, flags int) (fd int, err error) {
 	}
 }
 
-// openLog opens a file that stat has shown to be a regular one.
 func openLog(path string) (int, error) {
 	fd, err := openAt(unix.AT_FDCWD, path, unix.O_NOFOLLOW)
 	if err != nil {

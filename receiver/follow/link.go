@@ -62,7 +62,6 @@ func walkTo(path string) (w *walk, err error) {
 	return w, nil
 }
 
-// follow goes along these names, and along those of the links that they are.
 func (w *walk) follow(names []string) error {
 	for passed := 0; len(names) > 0; passed++ {
 		name := names[0]
@@ -115,7 +114,6 @@ func (w *walk) step(name string) (to string, err error) {
 	return "", nil
 }
 
-// restart goes to the root.
 func (w *walk) restart() (err error) {
 	w.close()
 	w.at = "/"
@@ -123,7 +121,6 @@ func (w *walk) restart() (err error) {
 	return err
 }
 
-// judge returns an error if a stranger's link has led here.
 func (w *walk) judge() error {
 	for _, l := range w.links {
 		if l.owner != 0 && l.owner != uint32(os.Geteuid()) && l.owner != w.info.owner {
@@ -133,7 +130,6 @@ func (w *walk) judge() error {
 	return nil
 }
 
-// open opens what is at the end, and no symbolic link.
 func (w *walk) open() (fd int, err error) {
 	if w.dir < 0 {
 		return openAt(unix.AT_FDCWD, filepath.Join(w.at, w.name), unix.O_NOFOLLOW)

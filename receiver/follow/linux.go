@@ -63,8 +63,7 @@ func nextData(fd int, offset int64) int64 {
 	return next
 }
 
-// lookIn opens a name in a directory, as what it is and not as what it leads to, and looks at it.
-// Of a symbolic link it returns the target, too.
+// lookIn opens a name without following it, and looks at it. Of a link it returns the target, too.
 func lookIn(dir int, _, name string) (fd int, info fileInfo, to string, err error) {
 	fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

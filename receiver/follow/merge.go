@@ -39,12 +39,11 @@ type merge struct {
 	owed  int // backlogs of whose end the Sink has yet to be told
 }
 
-// newMerge returns a merge without files.
 func newMerge(delay time.Duration) *merge {
 	return &merge{began: time.Now(), delay: delay, patience: mergePatience}
 }
 
-// now is the merge's clock, which is monotonic.
+// now is monotonic.
 func (m *merge) now() int64 { return int64(time.Since(m.began)) }
 
 // A mergeFile is one File of a merge. A nil one belongs to a File that is in none.
@@ -93,7 +92,7 @@ type stream struct {
 	end    int64 // where the data ended that came last
 }
 
-// join adds a File. Its CaughtUp is one end of a backlog that the merge waits for.
+// join adds a File, whose CaughtUp is one of the backlogs owed.
 func (m *merge) join(rank int) *mergeFile {
 	if m == nil {
 		return nil
@@ -106,7 +105,6 @@ func (m *merge) join(rank int) *mergeFile {
 	return f
 }
 
-// leave takes a File out, with all its streams.
 func (f *mergeFile) leave() {
 	if f == nil {
 		return
@@ -118,7 +116,6 @@ func (f *mergeFile) leave() {
 	m.changed()
 }
 
-// now is the merge's clock, 0 without one.
 func (f *mergeFile) now() int64 {
 	if f == nil {
 		return 0
@@ -126,7 +123,6 @@ func (f *mergeFile) now() int64 {
 	return f.merge.now()
 }
 
-// checks is what asks the looker to look; it never does without a merge.
 func (f *mergeFile) checks() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -134,8 +130,8 @@ func (f *mergeFile) checks() <-chan struct{} {
 	return f.check
 }
 
-// noteLook says that a look which began at the time given has found no file that isn't a stream
-// here; that of the last look is math.MaxInt64.
+// noteLook says that a look begun at the time given has found no file but those of streams. The
+// last one is at math.MaxInt64.
 func (f *mergeFile) noteLook(began int64) {
 	if f == nil {
 		return
@@ -147,8 +143,8 @@ func (f *mergeFile) noteLook(began int64) {
 	f.merge.changed()
 }
 
-// settled says that one backlog has come to its end, and reports whether that was the last one of
-// all files: their sessions go by the clock again only then.
+// settled ends a File's backlog, and reports whether it was the last one of all: the sessions go by
+// the clock again only then.
 func (f *mergeFile) settled() bool {
 	if f == nil {
 		return true
@@ -159,8 +155,7 @@ func (f *mergeFile) settled() bool {
 	return f.merge.owed == 0
 }
 
-// add adds a generation, which is read after the one before it. late says that it has a backlog of
-// its own to tell the end of.
+// add adds a generation, which is read after the one before it. late says that it owes a backlog.
 func (f *mergeFile) add(g *generation, late bool) *stream {
 	if f == nil {
 		return nil
@@ -181,8 +176,7 @@ func (f *mergeFile) add(g *generation, late bool) *stream {
 	return s
 }
 
-// leave takes a generation out, which is read no more. It reports whether the Sink is to be told
-// that a backlog has come to its end.
+// leave takes a generation out. It reports whether the Sink is to be told the end of a backlog.
 func (s *stream) leave() (tell bool) {
 	if s == nil {
 		return false
@@ -197,7 +191,7 @@ func (s *stream) leave() (tell bool) {
 	return tell
 }
 
-// waive ends this generation's own backlog, and reports whether it was the last one of all files.
+// waive ends a generation's own backlog, and reports whether it was the last one of all.
 func (s *stream) waive() (last bool) {
 	if s == nil {
 		return true
@@ -229,22 +223,21 @@ func (s *stream) set(state streamState, read int64) {
 	m.changed()
 }
 
-// become sets the state. The caller holds the lock.
+// become is set for a caller that holds the lock.
 func (s *stream) become(state streamState, read int64) {
 	s.state, s.read, s.since = state, read, s.file.merge.now()
 	s.after, s.asked, s.late, s.data, s.stamp = nil, false, false, nil, nil
 }
 
-// A share says which lines a stream may hand over now, besides its next one: those older than the
-// time before, and of those as old as that the ones that follow directly, up to a connect, if it
-// may.
+// A share says which lines a stream may hand over besides its next one: those older than before,
+// and if equal is set, those as old as it that follow directly, up to a connect.
 type share struct {
 	before int64
 	equal  bool
 }
 
-// await waits until the stream may hand over its next line, the first of data, written at the time
-// key and read at the time read. It returns false if over is closed before that.
+// await waits until the stream may hand over its next line, the first of data, written at key and
+// read at read. It returns false if over is closed first.
 func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-chan struct{}) (share, bool) {
 	m := s.file.merge
 	m.mu.Lock()
@@ -271,8 +264,7 @@ func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-ch
 	}
 }
 
-// wait waits until something has changed, or for the time given. It returns false if over is
-// closed.
+// wait waits for a change, or for the time given. It returns false if over is closed first.
 func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if until != math.MaxInt64 {
@@ -287,14 +279,13 @@ func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	return true
 }
 
-// changed wakes the stream up whose turn may have come. The caller holds the lock.
+// changed wakes the stream up whose turn may have come.
 func (m *merge) changed() {
 	if s := m.first(); s != nil {
 		poke(s.turn)
 	}
 }
 
-// waiting yields the streams that wait for their turns.
 func (m *merge) waiting(yield func(*stream) bool) {
 	for _, f := range m.files {
 		for _, s := range f.streams {
@@ -327,8 +318,8 @@ func (m *merge) first() (next *stream) {
 	return next
 }
 
-// permits returns 0 if nothing older than the next line of s can come from elsewhere, or until when
-// to wait for others to say so. s is the first one.
+// permits returns 0 if nothing older than s's next line can come from elsewhere, or until when to
+// wait for others to say so.
 func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	now := m.now()
 	wait := func(until int64) { // the earliest
@@ -360,8 +351,8 @@ func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	return again
 }
 
-// holdsUp says whether something older than the next line of s may still come from o, and until
-// when to wait for o to say.
+// holdsUp says whether something older than s's next line may still come from o, and until when to
+// wait for o to say.
 func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	switch {
 	case o == s || o.late || o.state == streamFailed || o.state == streamWaiting:
@@ -379,9 +370,7 @@ func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	return until, !o.late
 }
 
-// share returns what s, which is first and may go, may hand over: what is older than all others'
-// next lines, and of what is as old as one of these the lines up to the next connect if s would be
-// first again. The caller holds the lock.
+// share returns what s, which is first, may hand over.
 func (m *merge) share(s *stream) share {
 	mine := share{before: math.MaxInt64}
 	for o := range m.waiting {
@@ -396,8 +385,8 @@ func (m *merge) share(s *stream) share {
 	return mine
 }
 
-// allowed returns how many bytes of data, which begins with a line that may go, may go with it:
-// whole lines, at most as many as fit into a slab. next is where the clock stands behind them.
+// allowed returns how many bytes of data may go: whole lines, at most as many as fit into a slab.
+// next is where the clock stands behind them.
 func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n int, next lineTime) {
 	next = first
 	for lines := 0; lines < syslog.SlabLines; lines++ {
@@ -421,10 +410,9 @@ func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n i
 	return n, next
 }
 
-// turn waits until lines of data may be handed over, and returns how many bytes of them; all where
-// it is no question of order, as without a merge, or where data holds no whole line. end is where
-// data ends in the file; at is when it was read, by the wall clock and by the merge's. It returns
-// false if the File is over before that.
+// turn waits until lines of data may be handed over, and returns how many bytes of them: all,
+// without a merge or a whole line. end is where data ends in the file; it was read at at by the
+// wall clock, at read by the merge's. turn returns false if the File is over first.
 func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	s := g.stream
 	lf := bytes.IndexByte(data, '\n')
@@ -450,7 +438,7 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 }
 
 // notBefore returns when data that ends at end may go: when all that the daemon sent as syslog
-// before it was written has come.
+// before it has come.
 func (s *stream) notBefore(g *generation, end int64) int64 {
 	delay := int64(s.file.merge.delay)
 	if delay == 0 {

@@ -28,7 +28,6 @@ func pathOf(int) string { return "" }
 // nextData would skip a hole in a sparse file. Without it the hole is read as zeros.
 func nextData(_ int, offset int64) int64 { return offset }
 
-// lookIn looks at a name in a directory. Of a symbolic link it returns the target, too.
 func lookIn(_ int, at, name string) (fd int, info fileInfo, to string, err error) {
 	path := filepath.Join(at, name)
 	info, err = statAt(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)

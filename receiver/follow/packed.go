@@ -40,7 +40,6 @@ type packed struct {
 	head []byte // what it starts with, AnchorSize bytes or all that there are
 }
 
-// readHead returns what the compressed file starts with.
 func (f *File) readHead(path string, fd int) ([]byte, error) {
 	u, err := newUnpacker(path, &preader{f: f, fd: fd})
 	if err != nil {
@@ -75,9 +74,8 @@ func (r *preader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// packedContinuation returns a generation, opened, that reads the compressed file which holds what
-// p was read from, or nil. Only the start is compared here; whoever reads on finds out whether the
-// bytes before p's offset are there, too.
+// packedContinuation opens the compressed file that starts as p's, or returns nil. Whoever reads on
+// finds out whether it goes on the same up to p's offset.
 func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *generation {
 	found := slices.DeleteFunc(slices.Clone(beside.files), func(x sibling) bool {
 		return !canUnpack(x.path) || f.isKnown(x.info.id)
@@ -107,9 +105,9 @@ func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *gene
 	return nil
 }
 
-// judgePacked opens a compressed sibling that has come since the look before, if it holds a
-// generation that nobody has seen: it was last written to since, and starts like none that is
-// known. Otherwise it notes what it is and returns nil.
+// judgePacked opens a new compressed sibling, if it holds a generation that nobody has seen: it was
+// last written to since the look before, and starts like none that is known. Otherwise it returns
+// nil.
 func (s *siblings) judgePacked(f *File, x sibling, before mark) (*generation, error) {
 	since := cmp.Or(before.since, f.unseenSince)
 	note := func(m mark) {
@@ -156,7 +154,6 @@ func (s *siblings) judgePacked(f *File, x sibling, before mark) (*generation, er
 	return nil, nil
 }
 
-// noteUnpackable keeps account of a compressed file that can't be read, or not to its end.
 func (f *File) noteUnpackable(path string, offset int64, err error) {
 	f.noteGap(GapUnread)
 	f.errors.Add(1)
@@ -216,14 +213,12 @@ func (g *generation) runPacked() {
 	g.caughtUp()
 }
 
-// stopped reports whether the input is to end: then nothing compressed is read any more, and what
-// is left is read after the next start.
+// stopped reports whether the input ends: what is compressed and unread is left for the next start.
 func (g *generation) stopped() bool { return closed(g.file.ending) }
 
 var errOther = errors.New("it holds other lines than the file that has gone held before")
 
-// unpack delivers what follows g.pos in the compressed file. It returns nil at its end, or when
-// stopped.
+// unpack delivers what follows g.pos. It returns nil at the end, or when stopped.
 func (g *generation) unpack() error {
 	info, err := statFD(g.fd)
 	if err != nil {
@@ -255,8 +250,7 @@ func (g *generation) unpack() error {
 	return nil
 }
 
-// unpackTo reads up to g.pos and puts its anchor at the start of the block. It returns how long
-// that is.
+// unpackTo reads up to g.pos and puts its anchor at the start of the block.
 func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
 	anchor := anchorOf(&g.pos)
 	n := 0
@@ -269,9 +263,8 @@ func (g *generation) unpackTo(u *unpacker, b *block) (have int, err error) {
 	return n, err
 }
 
-// takeUnpacked delivers the complete lines in the first bytes of the block, which start with the
-// anchor, and moves what is left of them to its start, behind the new anchor. It returns how many
-// bytes that are.
+// takeUnpacked delivers the complete lines of a block that starts with the anchor. It moves what is
+// left to the start, behind the new anchor, and returns how many bytes the block holds then.
 func (g *generation) takeUnpacked(b *block, have int) (left int) {
 	start := len(anchorOf(&g.pos))
 	end, at := g.takeBlock(b, b.buf[:have], start, g.pos.Offset-int64(start)), 0
@@ -281,7 +274,6 @@ func (g *generation) takeUnpacked(b *block, have int) (left int) {
 	return copy(b.buf, b.buf[at:have])
 }
 
-// packedAlike reports whether other is a compressed file that holds the same.
 func (g *generation) packedAlike(other *generation) bool {
 	return other.packed != nil && bytes.Equal(other.packed.head, g.packed.head)
 }
@@ -298,8 +290,7 @@ func packedFirst(a, b *generation) int {
 	return 1
 }
 
-// hasOriginal reports whether what the compressed file at path is made from is still there, so that
-// it may be incomplete.
+// hasOriginal reports whether a compressed file may be incomplete, as its original is still there.
 func (l *listing) hasOriginal(path string) bool {
 	plain := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
 	return plain != path && slices.ContainsFunc(l.files, func(x sibling) bool { return x.path == plain })

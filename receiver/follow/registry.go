@@ -35,7 +35,6 @@ func (r *registry) claim(id receiver.FileID, path string) bool {
 	return true
 }
 
-// release is the opposite of claim, if path is the owner.
 func (r *registry) release(id receiver.FileID, path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,7 +43,6 @@ func (r *registry) release(id receiver.FileID, path string) {
 	}
 }
 
-// owner returns the owner of a file, "" if it has none.
 func (r *registry) owner(id receiver.FileID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,7 +58,6 @@ func (r *registry) follow(path string) {
 	}
 }
 
-// leave takes a path away, with all that it owns.
 func (r *registry) leave(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,15 +66,13 @@ func (r *registry) leave(path string) {
 	maps.DeleteFunc(r.owners, func(_ receiver.FileID, owner string) bool { return owner == path })
 }
 
-// pastLimit is how many positions each path may remember, so that what is kept for a restart stays
-// small however many paths there are.
+// pastLimit is how many positions each path may remember, so that the saved state stays small.
 func (r *registry) pastLimit() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return min(maxPast, max(minPast, maxPastAll/max(1, len(r.paths))))
 }
 
-// follows reports whether the path is one that is followed.
 func (r *registry) follows(path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +103,6 @@ func (r *registry) twinOf(id receiver.FileID, path string) string {
 	return ""
 }
 
-// leadsTo reports whether a path leads to a file now.
 func leadsTo(path string, id receiver.FileID) bool {
 	info, err := statPath(path, true)
 	return err == nil && info.id == id
@@ -147,15 +141,13 @@ func (f *File) twinOf() string {
 	return f.twin
 }
 
-// alwaysTwin reports whether the name leads to another path's file, and never led to one that was
-// read here.
+// alwaysTwin reports whether the name never led to a file that was read here.
 func (f *File) alwaysTwin() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.twin != "" && !f.everHeld
 }
 
-// pastPositions returns how far the files have been read that are no longer held.
 func (f *File) pastPositions() (all []receiver.FilePosition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,10 +157,9 @@ func (f *File) pastPositions() (all []receiver.FilePosition) {
 	return all
 }
 
-// yield gives up a file that this path has held and let go, or never found again after a restart,
-// and returns how far it was read. It returns false where there is nothing to give up: the file is
-// held, or still looked for, or has not grown. The caller knows that no look of this File's can
-// meet it.
+// yield gives up a file that this path doesn't hold any more, and returns how far it was read. It
+// returns false if the file is held, still looked for, or hasn't grown. The caller knows that no
+// look of this File's can meet it.
 func (f *File) yield(id receiver.FileID, size int64) (receiver.FilePosition, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// restore takes over a saved state. What has become of the files is found out by the first look
-// that finds their directory.
+// restore takes over a saved state. The first look that finds the directory tells what has become
+// of the files.
 func (f *File) restore(s *FileState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,7 +50,6 @@ func (f *File) restore(s *FileState) {
 	f.sinceLook = s.Beside.Looked - int64(clockSlack)
 }
 
-// restoreCounts goes on counting what a saved state has counted.
 func (f *File) restoreCounts(s *FileState) {
 	f.rotations.Store(s.Rotations)
 	f.errors.Store(s.Errors)
@@ -123,8 +122,7 @@ func (s *FileState) renumbered(from, to uint64) *FileState {
 	return &n
 }
 
-// placeOf returns the place of a file that is opened: where it was when the state was saved, or
-// where it is found now.
+// placeOf returns where a file was when the state was saved, or where it is found now.
 func (f *File) placeOf(id receiver.FileID) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,8 +160,8 @@ func (f *File) placeHeld(beside listing, current *generation) {
 	}
 }
 
-// owedElsewhere finds files that are looked for and have no name beside the followed one: in the
-// places that they were in and, at the first looks, by any name in the directories of these.
+// owedElsewhere finds owed files that are not beside the followed one: in their places and, at the
+// first looks, by any name in the directories of these.
 func (f *File) owedElsewhere(beside listing) (all []sibling) {
 	if f.resume != nil {
 		return nil
@@ -203,7 +201,6 @@ func (f *File) owedElsewhere(beside listing) (all []sibling) {
 	return all
 }
 
-// regularFiles returns the regular files in a directory, as many as a look takes note of.
 func regularFiles(dir string) (all []sibling) {
 	seen := 0
 	for name := range dirNames(dir) {
@@ -218,13 +215,13 @@ func regularFiles(dir string) (all []sibling) {
 	return all
 }
 
-// takeBack takes hold of the files that are known from the saved state, oldest first, wherever they
-// are now; found, which has the name, is left to the look. It reports whether there may be others
-// beside them that have had the name in the meantime.
+// takeBack takes hold of the files of the saved state, oldest first, wherever they are now; found,
+// which has the name, is left to the look. It reports whether other files beside them may have had
+// the name in the meantime.
 //
-// Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate
-// has made, or one that was moved to this place by copying. Its bytes beyond the saved position
-// have never been counted, so it is read on from there, in the place of the file that is known.
+// Where a file is gone, or was cut, another one may hold what it held: a copy that copytruncate has
+// made, or one that was moved here by copying. Its bytes beyond the saved position have never been
+// counted, so it is read on from there.
 func (f *File) takeBack(saved *FileState, beside listing, found *generation) (changed bool) {
 	files := map[receiver.FileID]sibling{}
 	for _, x := range beside.files {
@@ -270,9 +267,9 @@ func (f *File) takeBack(saved *FileState, beside listing, found *generation) (ch
 	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it
 }
 
-// continuation returns a generation, opened, that goes on where p was read to, or nil: the file
-// that has the name if it does, or the longest of those beside it, since copies may have been made
-// at several times, or a compressed one. It is no file that is known itself.
+// continuation opens a file that goes on where p was read to, or returns nil: the file that has the
+// name, or the longest of those beside it, since copies may have been made at several times, or a
+// compressed one.
 func (f *File) continuation(p receiver.FilePosition, beside listing, found *generation) (best *generation) {
 	if p.Offset == 0 {
 		return nil // then it is new, like any other
@@ -308,8 +305,8 @@ func (f *File) continuation(p receiver.FilePosition, beside listing, found *gene
 	return best
 }
 
-// lateContinuation is continuation for a file that was there at the first look and went before it
-// could be opened.
+// lateContinuation is continuation for a file that went after the first look, before it could be
+// opened.
 func (f *File) lateContinuation(id receiver.FileID, beside listing, found *generation) *generation {
 	p, known := f.pastPosition(id)
 	if !known || !f.isOwed(id) {
@@ -323,16 +320,14 @@ func (f *File) lateContinuation(id receiver.FileID, beside listing, found *gener
 	return g
 }
 
-// goOn makes the new generation go on where another was read to.
 func (g *generation) goOn(p receiver.FilePosition) {
 	p.ID = g.id
 	g.pos, g.begin, g.again = p, p, true
 	g.offset.Store(p.Offset)
 }
 
-// recognise makes a new generation that has the name go on behind what it holds of another one: the
-// file was put there by copying, when it was moved to another disk or brought back from a backup,
-// say.
+// recognise makes a new generation that has the name go on behind what it holds of another one: it
+// was moved here from another disk, or brought back from a backup, say.
 func (f *File) recognise(g *generation) {
 	if g.again || g.pos.Offset > 0 {
 		return
@@ -343,15 +338,14 @@ func (f *File) recognise(g *generation) {
 	}
 }
 
-// replaced has adopt forget a file that is gone and whose bytes g reads: a State has one of them at
-// any time.
+// replaced has adopt forget a file whose bytes g reads: a State has one of them at any time.
 func (f *File) replaced(id receiver.FileID, g *generation) {
 	g.instead = id
 	f.siblings.note(id, leave)
 }
 
 // checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's
-// position for it is then out of date, and nothing has been counted of what it holds now.
+// position for it is then out of date.
 func (g *generation) checkSaved() {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)

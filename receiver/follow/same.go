@@ -12,11 +12,10 @@ import (
 // Whether two files hold the same lines is told by at most receiver.AnchorSize bytes at their
 // starts and before the offset where they are compared.
 
-// anchorOf returns the bytes before the position that are remembered.
 func anchorOf(p *receiver.FilePosition) []byte { return p.Anchor[:min(p.Offset, receiver.AnchorSize)] }
 
-// movePosition sets Offset to the end of data, which holds all bytes from base on. Head must be
-// known unless base is 0.
+// movePosition sets Offset to the end of data, whose first byte is at base. Head must be known
+// unless base is 0.
 func movePosition(p *receiver.FilePosition, data []byte, base int64) {
 	if base == 0 {
 		copy(p.Head[:], data)
@@ -25,8 +24,7 @@ func movePosition(p *receiver.FilePosition, data []byte, base int64) {
 	copy(p.Anchor[:], data[max(0, len(data)-receiver.AnchorSize):])
 }
 
-// startsLike reports whether a file that starts with head starts like the one that p is of, as far
-// as both starts are known.
+// startsLike reports whether head is how p's file starts, as far as both are known.
 func startsLike(p receiver.FilePosition, head []byte) bool {
 	start := p.Head[:]
 	if p.Offset < receiver.AnchorSize {
@@ -36,8 +34,7 @@ func startsLike(p receiver.FilePosition, head []byte) bool {
 	return n > 0 && bytes.Equal(start[:n], head[:n])
 }
 
-// startsAs reports whether a file that starts with head, and is longer only if that is AnchorSize
-// bytes, may be the one that p is of.
+// startsAs is startsLike for a file that is shorter than AnchorSize only if head is.
 func startsAs(p receiver.FilePosition, head []byte) bool {
 	return int64(len(head)) >= min(p.Offset, receiver.AnchorSize) && startsLike(p, head)
 }
@@ -60,14 +57,13 @@ func (f *File) bytesAt(fd int, offset, n int64) []byte {
 	return buf
 }
 
-// compare reports whether a file has these bytes, AnchorSize of them at most, from offset on.
+// compare reports whether a file has the bytes of want from offset on.
 func (f *File) compare(fd int, want []byte, offset int64) (bool, error) {
 	buf := make([]byte, len(want))
 	n, err := f.pread(fd, buf, offset)
 	return err == nil && bytes.Equal(buf[:n], want), err
 }
 
-// hasBytes is compare; a file that can't be read doesn't have them.
 func (f *File) hasBytes(fd int, want []byte, offset int64) bool {
 	same, _ := f.compare(fd, want, offset)
 	return same
@@ -84,7 +80,6 @@ func (f *File) intact(fd int, p receiver.FilePosition) (bool, error) {
 	return same, err
 }
 
-// continues reports whether a file holds the bytes that p knows of another one, in their places.
 func (f *File) continues(fd int, p receiver.FilePosition) bool {
 	same, _ := f.intact(fd, p)
 	return same
@@ -100,11 +95,10 @@ func (f *File) sameEnds(a, b int, size int64) bool {
 	return same(0) && same(size-n)
 }
 
-// isCopy reports whether the new generation g, of size bytes, holds what is read elsewhere: it
-// starts and ends like one that is held or about to be (others), or it starts like one that has
-// been read and has its anchor. Where that one has been cut since (copytruncate) or can't be found
-// any more, its first bytes are enough: a copy made before it was read so far, or between two cuts,
-// lacks the anchor.
+// isCopy reports whether the new generation g holds what is read elsewhere: it starts and ends like
+// one that is held or about to be (others), or starts like one that has been read and has its
+// anchor. Where that one has been cut since (copytruncate) or is gone, its first bytes are enough:
+// a copy made before it was read so far, or between two cuts, lacks the anchor.
 func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	head := f.bytesAt(g.fd, 0, min(size, receiver.AnchorSize))
 	if head == nil {
@@ -157,9 +151,9 @@ func (f *File) knowsHead(head []byte) bool {
 		})
 }
 
-// resembles reports whether the open file holds what has been read here, as far as size tells: it
-// starts like a file that is held, or has been, and has the bytes before the place up to which that
-// was read, or is shorter. Another goroutine than the looker may call it.
+// resembles reports whether the open file may hold what has been read here: it starts like a file
+// that is held, or has been, and has the bytes before the place up to which that was read, or is
+// shorter. Another goroutine than the looker may call it.
 func (f *File) resembles(fd int, size int64) bool {
 	head := f.bytesAt(fd, 0, min(size, receiver.AnchorSize))
 	if head == nil {
@@ -181,9 +175,8 @@ func (f *File) resembles(fd int, size int64) bool {
 		slices.ContainsFunc(f.positions(like), func(p knownPosition) bool { return has(p.pos) })
 }
 
-// heldFiles returns how far the generations have been read that are held, and descriptors of those
-// that aren't compressed, for the caller to close. So nobody waits for mu while a read waits for a
-// file server.
+// heldFiles returns how far the held files have been read, and descriptors of those that aren't
+// compressed, for the caller to close. So nobody waits for mu while a read waits for a file server.
 func (f *File) heldFiles() (held []receiver.FilePosition, fds []int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -205,8 +198,8 @@ type knownPosition struct {
 	cut bool // or is gone
 }
 
-// positions returns those of which like holds. They are copied, so that mu isn't held while a file
-// is read.
+// positions returns copies of those of which like holds, so that mu isn't held while a file is
+// read.
 func (f *File) positions(like func(receiver.FilePosition) bool) (all []knownPosition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -223,9 +216,9 @@ func (f *File) positions(like func(receiver.FilePosition) bool) (all []knownPosi
 	return all
 }
 
-// furthest returns p, or a place further on in the bytes of g up to which they are counted
-// elsewhere: one of two files may have been a copy of the other once, and gone on by itself. What
-// has been read of the other counts there, and so does what is still to be read where it is held.
+// furthest returns p, or a place further on in g up to which its bytes are counted elsewhere: one
+// of two files may have been a copy of the other once. What is still to be read of the other, if
+// that is held, counts there.
 func (f *File) furthest(g *generation, p receiver.FilePosition) receiver.FilePosition {
 	further := func(q receiver.FilePosition) bool { return q.Offset > p.Offset && q.Offset >= receiver.AnchorSize }
 	for _, known := range f.positions(further) {

@@ -157,7 +157,6 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	return s, nil
 }
 
-// begin follows what the saved state knows and is still named, then what else there is.
 func (s *Set) begin() error {
 	s.lastScan = s.began.UnixNano()
 	if saved := s.opt.Resume; saved != nil {
@@ -180,8 +179,8 @@ func (s *Set) begin() error {
 	return s.scan()
 }
 
-// beginSaved follows again what was followed and is still named. All files belong to their paths
-// before the first one is looked at.
+// beginSaved follows again what is still named. All files belong to their paths before the first
+// one is looked at.
 func (s *Set) beginSaved(files []SavedFile) error {
 	var still []SavedFile
 	for _, f := range files {
@@ -204,8 +203,7 @@ func (s *Set) beginSaved(files []SavedFile) error {
 	return nil
 }
 
-// patternOf returns the first pattern that names the path, or nil where the path is one of the
-// settings itself.
+// patternOf returns the first pattern that names the path, or nil where the path is one of Paths.
 func (s *Set) patternOf(path string) *patternSums {
 	if slices.ContainsFunc(s.opt.Paths, func(p string) bool { return !IsPattern(p) && matchesPath(p, path) }) {
 		return nil
@@ -214,8 +212,7 @@ func (s *Set) patternOf(path string) *patternSums {
 	return s.patterns[i]
 }
 
-// wasNamed reports whether the settings that the state was saved with named the path, so that it
-// was not there then.
+// wasNamed reports whether the saved settings named the path: then it wasn't there.
 func (s *Set) wasNamed(path string) bool { return matchesAny(s.known, path) }
 
 // add begins to follow a path. fresh says that its file is new, and read from its first line.
@@ -243,8 +240,7 @@ func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileSt
 	return nil
 }
 
-// addOrphans remembers how far files have been read that nobody follows any more. A file that was
-// one before has been read on since.
+// addOrphans remembers how far files have been read that nobody follows any more.
 func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	newer := map[receiver.FileID]bool{}
 	for i := range positions {
@@ -255,7 +251,6 @@ func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
 }
 
-// orphan returns how far a file was read by a path that is forgotten, or nil.
 func (s *Set) orphan(id receiver.FileID) *receiver.FilePosition {
 	if i := slices.IndexFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id }); i >= 0 {
 		return &s.orphans[i]
@@ -263,7 +258,7 @@ func (s *Set) orphan(id receiver.FileID) *receiver.FilePosition {
 	return nil
 }
 
-// orphanState returns a state for a path that is new and leads to an orphan, or nil.
+// orphanState returns the state for a new path that leads to an orphan, or nil.
 func (s *Set) orphanState(path string) *FileState {
 	info, err := statPath(path, true)
 	if err != nil {
@@ -324,7 +319,6 @@ func (s *Set) Run(ctx context.Context) error {
 	return failed
 }
 
-// start runs new members.
 func (s *Set) start() {
 	for _, m := range s.members {
 		if m.done != nil {

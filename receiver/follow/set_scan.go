@@ -14,7 +14,6 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// scan finds what the paths name now, follows what is new and forgets what is long gone.
 func (s *Set) scan() error {
 	began := time.Now().UnixNano()
 	all := map[string]bool{}
@@ -59,7 +58,6 @@ func (s *Set) scan() error {
 	return nil
 }
 
-// literalStart returns what all paths begin with that the pattern matches, for watchDirs.
 func literalStart(pattern string) string {
 	start := pattern[:strings.IndexAny(pattern, globMeta+`\`)]
 	if dir, _ := filepath.Split(start); dir == "" {
@@ -68,7 +66,6 @@ func literalStart(pattern string) string {
 	return start
 }
 
-// member returns the member of that path, or nil.
 func (s *Set) member(path string) *member {
 	if i := slices.IndexFunc(s.members, func(m *member) bool { return m.path == path }); i >= 0 {
 		return s.members[i]
@@ -138,10 +135,8 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 	return nil
 }
 
-// scanRotated follows logs that a pattern names and that nobody has seen yet, since they were
-// rotated away before: one that came while we were down, say. They are known by what they have been
-// rotated to; that it is compressed may be all that is new about a file. It returns how many are
-// not followed since there are too many.
+// scanRotated follows logs that a pattern names and that were rotated away before anybody saw them.
+// That a file is compressed may be all that is new about it. It returns how many are too many.
 func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int, err error) {
 	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
 	for _, path := range rotated {
@@ -170,9 +165,9 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int, err
 	return tooMany, nil
 }
 
-// yielded returns how far the file was read that path leads to and other has let go, if it has
-// grown since and no look at other can meet it any more: then it is path's. Until path has taken it
-// over it is an orphan, so that each State lists it.
+// yielded returns how far other has read the file that path leads to, if other has let it go, it
+// has grown since, and no look at other can meet it any more: then it is path's. It is an orphan
+// until path has taken it over, so that each State lists it.
 func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
 	m := s.member(other)
 	if m == nil || isSiblingName(path, other) || leadsTo(other, info.id) {
@@ -187,7 +182,6 @@ func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition,
 	return given, ok
 }
 
-// isFull reports whether patterns have found as many members as they may.
 func (s *Set) isFull() bool {
 	n := 0
 	for _, m := range s.members {
@@ -198,13 +192,12 @@ func (s *Set) isFull() bool {
 	return n >= s.opt.most
 }
 
-// rotatedName reports whether path is what another of these files is rotated to.
 func rotatedName(path string, all map[string]bool) bool {
 	return rotatedFrom(path, func(base string) bool { return all[base] }) != ""
 }
 
-// rotatedFrom returns the name, one that is right, that path has with "." or "-" and a number or
-// date behind: .1, -20261123, -20261123-1795460000. It returns "" if there is none.
+// rotatedFrom returns path without "." or "-" and a number or date (.1, -20261123,
+// -20261123-1795460000) at its end, if the rest is right; else "".
 func rotatedFrom(path string, right func(base string) bool) string {
 	i := len(path)
 	for i > 0 && strings.IndexByte("0123456789.-_:T", path[i-1]) >= 0 {
@@ -217,7 +210,7 @@ func rotatedFrom(path string, right func(base string) bool) string {
 	return ""
 }
 
-// isCopy reports whether a file that has come since the last scan holds what another holds, or has
+// isCopy reports whether a file that has come since the last scan holds what another holds or has
 // held (copytruncate makes such), or may do so. Empty files wait one scan; files too short to
 // compare wait until they can be.
 func (s *Set) isCopy(path string, info fileInfo) bool {
@@ -245,7 +238,6 @@ func (s *Set) isCopy(path string, info fileInfo) bool {
 	return true
 }
 
-// noteScan keeps when the scan began, and which paths lead to a file that another one owns.
 func (s *Set) noteScan(began int64, twins map[string]string) {
 	for _, m := range s.members {
 		other := m.file.twinOf()
@@ -269,9 +261,9 @@ func (s *Set) noteScan(began int64, twins map[string]string) {
 	s.since, s.lastScan = max(s.since, began-int64(s.opt.forget)), began // later than all that is forgotten was made
 }
 
-// forgetGone ends the members that a pattern had found, that are gone or another's, and of which
-// nothing has been read for long. What they have counted is the pattern's from then on, so that no
-// sum over all paths ever falls.
+// forgetGone ends members whose file is gone or another's and of which nothing has been read for
+// long. What they have counted is the pattern's from then on, so that no sum over all paths ever
+// falls.
 func (s *Set) forgetGone() {
 	now := int64(time.Since(s.began))
 	for _, m := range slices.Clone(s.members) {

@@ -74,11 +74,10 @@ type sibling struct {
 	info fileInfo
 }
 
-// scan judges the files that listSiblings has found before the look at the path itself: whichever
-// of them has had the name since the last look no longer has it then, so that look has seen a
-// change. It returns the generations to be added, opened, oldest first, and an error if there are
-// more that could not be opened. current is the generation that has the name, which may have
-// another by now.
+// scan judges the files found before the look at the path itself: whichever of them has had the
+// name since the last look no longer has it then, so that look has seen a change. It returns the
+// generations to be added, oldest first, and an error if others could not be opened. current has
+// the name, or had it when the path was looked at.
 func (s *siblings) scan(f *File, found listing, current *generation, adopt bool) (taken []*generation, failed error) {
 	if found.dir == (receiver.FileID{}) {
 		return nil, nil
@@ -139,8 +138,7 @@ func (s *siblings) scan(f *File, found listing, current *generation, adopt bool)
 	return taken, failed
 }
 
-// beginSince makes the siblings known that are older than since, so that the scan that follows
-// takes the others.
+// beginSince has the scan that follows take the siblings that were made since.
 func (s *siblings) beginSince(found listing, since int64) {
 	s.dir, s.base = found.dir, found.base
 	for _, x := range found.files {
@@ -160,9 +158,8 @@ func (s *siblings) noteCopy(id receiver.FileID, size int64) {
 	s.note(id, v)
 }
 
-// judge opens a sibling that is not held, if it is to be read; otherwise it notes why it isn't and
-// returns nil. others are generations that are not held yet, or nil. before is what the last scan
-// has noted.
+// judge opens a sibling if it is to be read; otherwise it notes why not and returns nil. others are
+// generations that are not held yet, or nil. before is what the last scan has noted.
 func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...*generation) (*generation, error) {
 	id := x.info.id
 	old, past := f.pastPosition(id)
@@ -207,7 +204,7 @@ type listing struct {
 	hidden bool      // the directory may not be listed, so files is empty
 }
 
-// A nameList is what a look has read of a directory, for the looks that follow: reading a directory
+// A nameList is what has been read of a directory, for the looks that follow: reading a directory
 // of thousands of files for each of hundreds that are followed there, every second, would take half
 // a processor.
 type nameList struct {
@@ -218,14 +215,13 @@ type nameList struct {
 	names   []string
 }
 
-// holds reports whether the directory still has the names that were read. It may have changed in
-// the very tick in which it was read.
+// holds reports whether the directory still has these names. It may have changed in the very tick
+// in which it was read.
 func (l *nameList) holds(dir fileInfo, base string) bool {
 	return l.dir == dir.id && l.base == base && l.changed == dir.written &&
 		dir.written < l.read.UnixNano()-int64(clockSlack) && time.Since(l.read) < relist
 }
 
-// fill reads the names of files that are called like base.
 func (l *nameList) fill(path string, dir fileInfo, base string) error {
 	now := nameList{dir: dir.id, base: base, changed: dir.written, read: time.Now()}
 	*l = nameList{}
@@ -241,15 +237,13 @@ func (l *nameList) fill(path string, dir fileInfo, base string) error {
 	return nil
 }
 
-// isSiblingName reports whether path is beside the file called base and called like it, so that
-// looks at base take note of it.
+// isSiblingName reports whether path is base with "." or "-" and more behind.
 func isSiblingName(path, base string) bool {
 	rest, ok := strings.CutPrefix(path, base)
 	return ok && len(rest) > 1 && (rest[0] == '.' || rest[0] == '-')
 }
 
-// listSiblings finds the regular files in dir whose names are base with "." or "-" and more behind.
-// last is what was read of the directory before.
+// listSiblings finds the siblings of base in dir. last is what was read of the directory before.
 func listSiblings(dir, base string, last *nameList) (listing, error) {
 	info, err := statPath(dir, true)
 	if err != nil {
@@ -282,7 +276,6 @@ func listSiblings(dir, base string, last *nameList) (listing, error) {
 	return found, nil
 }
 
-// pastPosition returns how far a file was read that is no longer held.
 func (f *File) pastPosition(id receiver.FileID) (pastFile, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -304,8 +297,8 @@ type pastFile struct {
 	saved  bool // it comes from a saved state, and nobody knows what has become of it since
 }
 
-// remember keeps a position for pastPosition and isCopy. If there are too many, it forgets those
-// that have been kept for the longest time, but for what is still looked for. The caller holds mu.
+// remember keeps a position, and forgets the oldest that are not owed if there are too many. The
+// caller holds mu.
 func (f *File) remember(p pastFile) {
 	f.forget(p.pos.ID)
 	f.past[p.pos.ID] = p
@@ -330,8 +323,7 @@ func (f *File) forget(id receiver.FileID) {
 	}
 }
 
-// isOlder reports whether a file beside the followed one was there before all that is followed, as
-// far as the clock can be trusted.
+// isOlder reports whether a sibling was there before all that is followed, by the clock.
 func (f *File) isOlder(i fileInfo) bool {
 	if i.id.Birth == 0 {
 		return i.written < f.sinceLook
@@ -339,8 +331,7 @@ func (f *File) isOlder(i fileInfo) bool {
 	return i.id.Birth < f.since.Birth
 }
 
-// isOwed reports whether the file was followed when the state was saved, and has not been found
-// since.
+// isOwed reports whether a file of the saved state is still looked for.
 func (f *File) isOwed(id receiver.FileID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -348,8 +339,7 @@ func (f *File) isOwed(id receiver.FileID) bool {
 	return owed
 }
 
-// noLongerOwed ends the search for a file, so that no later start counts it as gone. Where it was
-// is remembered, as it may be brought back.
+// noLongerOwed ends the search for a file. Its position is kept, as it may be brought back.
 func (f *File) noLongerOwed(id receiver.FileID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -29,7 +29,6 @@ var (
 	errStopped = errors.New("stopped") // told to; what is left is read after the next start
 )
 
-// canUnpack reports whether path is the name of a compressed file that can be read.
 func canUnpack(path string) bool {
 	return strings.HasSuffix(path, ".gz") || strings.HasSuffix(path, ".zst")
 }
@@ -44,7 +43,6 @@ type unpacker struct {
 	torn  bool   // it ended where it should not
 }
 
-// A countingReader counts the bytes that have been read through it.
 type countingReader struct {
 	r io.Reader
 	n int64
@@ -78,8 +76,7 @@ func newUnpacker(path string, r io.Reader) (*unpacker, error) {
 	return u, nil
 }
 
-// tornAtStart makes the end of a file that holds nothing an unexpected one: it is still being
-// written.
+// tornAtStart makes the end of an empty file an unexpected one: it is still being written.
 func tornAtStart(err error, read int64) error {
 	if err == io.EOF && read == 0 {
 		return io.ErrUnexpectedEOF
@@ -126,7 +123,6 @@ func OpenLog(path string) (io.ReadCloser, error) {
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
-// An unpackedLog is a compressed log file, opened.
 type unpackedLog struct {
 	*unpacker
 	file *os.File
