@@ -176,6 +176,11 @@ func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error
 	if opt.Poll < 0 {
 		return nil, fmt.Errorf("following %q: the poll interval %v is negative", opt.Path, opt.Poll)
 	}
+	return newFile(src, opt, sink), nil
+}
+
+// newFile is NewFile for settings that are right.
+func newFile(src receiver.Source, opt Options, sink receiver.Sink) *File {
 	opt.Poll = cmp.Or(opt.Poll, defaultPoll)
 	opt.Path = filepath.Clean(opt.Path)
 	if opt.pread == nil {
@@ -206,7 +211,7 @@ func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error
 	f.merged = opt.merge.join(opt.rank)
 	f.look()
 	f.noteBacklog()
-	return f, nil
+	return f
 }
 
 // Run follows the file until ctx ends. Then it looks a last time, reads each generation to its end

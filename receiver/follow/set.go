@@ -3,7 +3,6 @@ package follow
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -117,7 +116,6 @@ type member struct {
 	idle    int64 // since when it is gone and nothing of it is read; -1 where that isn't so
 	stop    context.CancelFunc
 	done    chan struct{} // closed when Run has returned
-	failed  error         // what it returned
 }
 
 // patternSums is what is shown of a pattern.
@@ -130,6 +128,9 @@ type patternSums struct {
 // wrong with a file is shown by Status and tried again until it is right. The caller calls Run, or
 // Close where it doesn't come to that.
 func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
+	if opt.File.Poll < 0 {
+		return nil, fmt.Errorf("following files: the poll interval %v is negative", opt.File.Poll)
+	}
 	opt.File.Poll = cmp.Or(opt.File.Poll, defaultPoll)
 	opt.most = cmp.Or(opt.most, maxSetFiles)
 	opt.forget = cmp.Or(opt.forget, forgetLimit)
@@ -150,14 +151,11 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
 		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
 	}
-	if err := s.begin(); err != nil {
-		s.Close()
-		return nil, err
-	}
+	s.begin()
 	return s, nil
 }
 
-func (s *Set) begin() error {
+func (s *Set) begin() {
 	s.lastScan = s.began.UnixNano()
 	if saved := s.opt.Resume; saved != nil {
 		if s.known = saved.Paths; saved.Scanned != 0 {
@@ -172,16 +170,14 @@ func (s *Set) begin() error {
 				}
 			}
 		}
-		if err := s.beginSaved(saved.Files); err != nil {
-			return err
-		}
+		s.beginSaved(saved.Files)
 	}
-	return s.scan()
+	s.scan()
 }
 
 // beginSaved follows again what is still named. All files belong to their paths before the first
 // one is looked at.
-func (s *Set) beginSaved(files []SavedFile) error {
+func (s *Set) beginSaved(files []SavedFile) {
 	var still []SavedFile
 	for _, f := range files {
 		if !matchesAny(s.opt.Paths, f.Path) {
@@ -196,11 +192,8 @@ func (s *Set) beginSaved(files []SavedFile) error {
 	}
 	s.resumeScope(still)
 	for i := range still {
-		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false); err != nil {
-			return err
-		}
+		s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].State, false)
 	}
-	return nil
 }
 
 // patternOf returns the first pattern that names the path, or nil where the path is one of Paths.
@@ -216,7 +209,7 @@ func (s *Set) patternOf(path string) *patternSums {
 func (s *Set) wasNamed(path string) bool { return matchesAny(s.known, path) }
 
 // add begins to follow a path. fresh says that its file is new, and read from its first line.
-func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) error {
+func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileState, fresh bool) {
 	opt := s.opt.File
 	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
 	if fresh {
@@ -228,16 +221,11 @@ func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileSt
 		opt.merge, opt.rank = s.merge, rank
 	}
 	s.registry.follow(path)
-	f, err := NewFile(s.opt.Source(path, scope), opt, s.sink)
-	if err != nil {
-		s.registry.leave(path)
-		return err
-	}
+	f := newFile(s.opt.Source(path, scope), opt, s.sink)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextScope = max(s.nextScope, scope+1)
 	s.members = append(s.members, &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1})
-	return nil
 }
 
 // addOrphans remembers how far files have been read that nobody follows any more.
@@ -271,7 +259,7 @@ func (s *Set) orphanState(path string) *FileState {
 }
 
 // Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns
-// nil, or what a File returned. Call it once.
+// nil. Call it once.
 func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
@@ -293,15 +281,14 @@ func (s *Set) Run(ctx context.Context) error {
 	s.ctx = ctx
 	timer := time.NewTimer(s.opt.File.Poll)
 	defer timer.Stop()
-	var failed error
-	for ctx.Err() == nil && failed == nil {
+	for ctx.Err() == nil {
 		s.start()
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
 		case <-timer.C:
 		}
-		failed = s.scan()
+		s.scan()
 		next := s.opt.File.Poll
 		if len(s.waiting) > 0 { // no event tells when these are written to
 			next = min(next, minReadPause)
@@ -310,13 +297,9 @@ func (s *Set) Run(ctx context.Context) error {
 	}
 	s.start()
 	for _, m := range s.members {
-		if failed != nil {
-			m.stop()
-		}
 		<-m.done
-		failed = errors.Join(failed, m.failed)
 	}
-	return failed
+	return nil
 }
 
 func (s *Set) start() {
@@ -329,19 +312,18 @@ func (s *Set) start() {
 		m.done = make(chan struct{})
 		go func() {
 			defer close(m.done)
-			m.failed = m.file.Run(ctx)
+			_ = m.file.Run(ctx) // always nil
 		}()
 	}
 }
 
 // Close lets go of all files, for an input that never ran.
 func (s *Set) Close() error {
-	var all error
 	for _, m := range s.members {
-		all = errors.Join(all, m.file.Close())
+		m.file.Close()
 	}
 	s.notify.close()
-	return all
+	return nil
 }
 
 // CaughtUp is closed once all files that were there at the start have been read to the ends that

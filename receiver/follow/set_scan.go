@@ -14,7 +14,7 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-func (s *Set) scan() error {
+func (s *Set) scan() {
 	began := time.Now().UnixNano()
 	all := map[string]bool{}
 	for _, m := range s.members {
@@ -26,11 +26,8 @@ func (s *Set) scan() error {
 			continue
 		}
 		path = unquote(filepath.Clean(path))
-		if s.member(path) != nil {
-			continue
-		}
-		if err := s.add(path, 0, nil, s.orphanState(path), s.wasNamed(path)); err != nil {
-			return err
+		if s.member(path) == nil {
+			s.add(path, 0, nil, s.orphanState(path), s.wasNamed(path))
 		}
 	}
 	var watched []string
@@ -47,15 +44,12 @@ func (s *Set) scan() error {
 	s.copied, s.copies = s.copies, map[receiver.FileID]bool{}
 	twins := map[string]string{}
 	for i, p := range s.patterns {
-		if err := s.scanPattern(p, found[i], errs[i], all, twins); err != nil {
-			return err
-		}
+		s.scanPattern(p, found[i], errs[i], all, twins)
 	}
 	s.notify.watchDirs(watched...)
 	s.scanned = true
 	s.noteScan(began, twins)
 	s.forgetGone()
-	return nil
 }
 
 func literalStart(pattern string) string {
@@ -75,8 +69,7 @@ func (s *Set) member(path string) *member {
 
 // scanPattern follows what a pattern has found and is new. all are the names that patterns have
 // found, and those of the members.
-func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, twins map[string]string,
-) error {
+func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, twins map[string]string) {
 	files, tooMany := 0, 0
 	var odd error
 	for _, path := range found {
@@ -111,15 +104,9 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 		if fresh && s.isCopy(path, info) {
 			continue
 		}
-		if err := s.add(path, 0, p, s.orphanState(path), fresh); err != nil {
-			return err
-		}
+		s.add(path, 0, p, s.orphanState(path), fresh)
 	}
-	more, aerr := s.scanRotated(p, all)
-	if aerr != nil {
-		return aerr
-	}
-	if tooMany += more; tooMany > 0 {
+	if tooMany += s.scanRotated(p, all); tooMany > 0 {
 		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit; write narrower patterns, "+
 			"or several instances", tooMany, s.opt.most)
 	}
@@ -132,12 +119,11 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 	} else if files == 0 {
 		p.err = fmt.Errorf("pattern %q: no file matches it: waiting for one: %w", p.sums.Pattern, fs.ErrNotExist)
 	}
-	return nil
 }
 
 // scanRotated follows logs that a pattern names and that were rotated away before anybody saw them.
 // That a file is compressed may be all that is new about it. It returns how many are too many.
-func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int, err error) {
+func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int) {
 	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
 	for _, path := range rotated {
 		base := rotatedFrom(path, func(base string) bool { return matchesPath(p.sums.Pattern, base) })
@@ -157,12 +143,10 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int, err
 			tooMany++
 			continue
 		}
-		if err := s.add(base, 0, p, nil, true); err != nil {
-			return tooMany, err
-		}
+		s.add(base, 0, p, nil, true)
 		all[base] = true
 	}
-	return tooMany, nil
+	return tooMany
 }
 
 // yielded returns how far other has read the file that path leads to, if other has let it go, it
