@@ -103,11 +103,7 @@ func (c *lineClock) learn(line []byte, written int64, late time.Duration) (lineZ
 		}
 	}
 	ahead := local - written
-	quarters := (ahead + int64(zoneUnit)/2) / int64(zoneUnit)
-	if ahead < 0 {
-		quarters = (ahead - int64(zoneUnit)/2) / int64(zoneUnit)
-	}
-	z := lineZone{known: true, east: quarters * int64(zoneUnit)}
+	z := lineZone{known: true, east: int64(time.Duration(ahead).Round(zoneUnit))}
 	return z, fits(z.east-ahead) && z.east <= int64(zoneMost) && z.east >= -int64(zoneMost)
 }
 

@@ -108,28 +108,27 @@ func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *gene
 // judgePacked opens a new compressed sibling, if it holds a generation that nobody has seen: it was
 // last written to since the look before, and starts like none that is known. Otherwise it returns
 // nil.
-func (s *siblings) judgePacked(f *File, x sibling, before mark) (*generation, error) {
+func (s *siblings) judgePacked(f *File, x sibling, before mark) (g *generation, err error) {
 	since := cmp.Or(before.since, f.unseenSince)
-	note := func(m mark) {
-		m.since = since
-		s.seen[x.info.id] = m
-	}
+	now := mark{verdict: leave, since: since}
+	defer func() {
+		if g == nil {
+			s.seen[x.info.id] = now
+		}
+	}()
 	if !canUnpack(x.path) {
-		note(mark{verdict: leave})
 		return nil, nil
 	}
 	if before.original { // it has not been made yet, and has no time of its own
-		note(mark{verdict: await})
+		now.verdict = await
 		return nil, nil
 	}
-	g, err := f.openSibling(x)
-	if g == nil {
-		note(mark{verdict: retry})
+	if g, err = f.openSibling(x); g == nil {
+		now.verdict = retry
 		return nil, err
 	}
 	info, err := statFD(g.fd) // once it is made it has the time of its original
 	if err != nil || info.written < since {
-		note(mark{verdict: leave})
 		f.discard(g)
 		return nil, err
 	}
@@ -139,16 +138,12 @@ func (s *siblings) judgePacked(f *File, x sibling, before mark) (*generation, er
 		g.packed = &packed{x.path, head}
 		return g, nil
 	case errors.Is(err, io.ErrUnexpectedEOF) && before.torn < maxTorn: // somebody is still writing it
-		torn := before.torn + 1
-		if before.size != x.info.size {
-			torn = 0
+		now.verdict, now.size = await, x.info.size
+		if before.size == x.info.size {
+			now.torn = before.torn + 1
 		}
-		note(mark{verdict: await, torn: torn, size: x.info.size})
 	case err != nil:
 		f.noteUnpackable(x.path, 0, err)
-		note(mark{verdict: leave})
-	default:
-		note(mark{verdict: leave})
 	}
 	f.discard(g)
 	return nil, nil

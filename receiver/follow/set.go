@@ -92,7 +92,6 @@ type Set struct {
 	waited  map[receiver.FileID]bool // at the scan before
 	copies  map[receiver.FileID]bool // files that hold what another held
 	copied  map[receiver.FileID]bool // at the scan before
-	ctx     context.Context          // of Run, nil before
 	// daemonScope is the scope of the Daemon's files, 0 if not given yet.
 	daemonScope uint32
 
@@ -278,11 +277,10 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		close(s.caughtUp)
 	})
-	s.ctx = ctx
 	timer := time.NewTimer(s.opt.File.Poll)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		s.start()
+		s.start(ctx)
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
@@ -295,25 +293,23 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		timer.Reset(next)
 	}
-	s.start()
+	s.start(ctx)
 	for _, m := range s.members {
 		<-m.done
 	}
 	return nil
 }
 
-func (s *Set) start() {
+func (s *Set) start(ctx context.Context) {
 	for _, m := range s.members {
-		if m.done != nil {
-			continue
+		if m.done == nil {
+			ctx, stop := context.WithCancel(ctx)
+			m.stop, m.done = stop, make(chan struct{})
+			go func() {
+				defer close(m.done)
+				_ = m.file.Run(ctx) // always nil
+			}()
 		}
-		var ctx context.Context
-		ctx, m.stop = context.WithCancel(s.ctx)
-		m.done = make(chan struct{})
-		go func() {
-			defer close(m.done)
-			_ = m.file.Run(ctx) // always nil
-		}()
 	}
 }
 

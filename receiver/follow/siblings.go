@@ -161,28 +161,27 @@ func (s *siblings) noteCopy(id receiver.FileID, size int64) {
 // judge opens a sibling if it is to be read; otherwise it notes why not and returns nil. others are
 // generations that are not held yet, or nil. before is what the last scan has noted.
 func (s *siblings) judge(f *File, x sibling, before mark, adopt bool, others ...*generation) (*generation, error) {
-	id := x.info.id
+	id, packed := x.info.id, isCompressed(x.path)
 	old, past := f.pastPosition(id)
+	pass := func(v verdict) (*generation, error) {
+		s.note(id, v)
+		return nil, nil
+	}
 	switch {
 	case f.isOwed(id): // it may still be written to, and be deleted then
 	case f.isOthers(x):
-		s.note(id, leave)
-		return nil, nil
-	case past && (isCompressed(x.path) || old.pos.Copy): // nobody writes to these
-		s.note(id, done)
-		return nil, nil
+		return pass(leave)
+	case past && (packed || old.pos.Copy): // nobody writes to these
+		return pass(done)
 	case past && old.saved && (x.info.size < old.pos.Offset || id.Birth == 0): // cut, or its inode is another's now
 	case past && x.info.size <= old.pos.Offset:
-		s.note(id, done)
-		return nil, nil
-	case !past && adopt && isCompressed(x.path):
+		return pass(done)
+	case !past && !adopt:
+		return pass(leave)
+	case !past && packed:
 		return s.judgePacked(f, x, before)
-	case !past && (!adopt || isCompressed(x.path)):
-		s.note(id, leave)
-		return nil, nil
 	case x.info.size == 0:
-		s.note(id, await)
-		return nil, nil
+		return pass(await)
 	}
 	g, err := f.openSibling(x)
 	switch {
