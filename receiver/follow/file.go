@@ -339,19 +339,22 @@ func (f *File) place() (dir, base string) {
 func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = receiver.FileID{}
 	info, err := statPath(f.opt.Path, true)
-	if err != nil {
-		f.setTwin("")
-		return nil, false, err
+	held, twin := f.held(info.id), ""
+	if err == nil && held == nil {
+		twin = f.shared.twinOf(info.id, f.opt.Path)
 	}
-	if f.isTwin(info) {
-		return nil, false, nil
+	f.mu.Lock()
+	f.twin = twin
+	f.mu.Unlock()
+	if err != nil || twin != "" {
+		return nil, false, err
 	}
 	if !f.looked {
 		f.startID, f.startSize, f.since, f.known = info.id, info.size, info.id, true
 	}
-	if g := f.held(info.id); g != nil {
-		g.size.Store(info.size)
-		return g, false, nil
+	if held != nil {
+		held.size.Store(info.size)
+		return held, false, nil
 	}
 	g, fresh, err = f.open(f.opt.Path, info, openFollowing)
 	if errors.Is(err, errTaken) { // just now; the next look sees who owns it

@@ -104,26 +104,22 @@ func (g *generation) run() {
 		return
 	}
 	g.awaitTurn()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var pause time.Duration
+	var pause time.Duration // after a failed read
 	for {
 		err := g.drain()
 		if err == errOtherCopy || errors.Is(err, unix.ESTALE) {
 			return // a stale descriptor is of no use; the looker opens the file anew if the path leads there
 		}
-		wake := g.wake
+		wait, wake := g.file.opt.Poll, g.wake
 		if err == nil {
 			pause = 0
-			timer.Reset(g.file.opt.Poll)
 		} else {
 			pause = min(max(2*pause, minReadPause), maxReadPause)
-			timer.Reset(pause)
-			wake = nil
+			wait, wake = pause, nil
 		}
 		select {
 		case <-wake:
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-g.file.ending:
 			_ = g.drain()
 			return

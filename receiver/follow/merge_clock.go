@@ -155,14 +155,13 @@ func (s *stream) learnZone(g *generation, size int64) {
 	if s == nil || g.packed != nil || size == 0 {
 		return
 	}
-	buf := make([]byte, min(size, 16<<10))
-	n, err := g.file.pread(g.fd, buf, size-int64(len(buf)))
-	info, serr := statFD(g.fd)
-	if err != nil || serr != nil || n < len(buf) || info.size != size || buf[n-1] != '\n' {
+	n := min(size, 16<<10)
+	data, ended := bytes.CutSuffix(g.file.bytesAt(g.fd, size-n, n), []byte("\n"))
+	info, err := statFD(g.fd)
+	if !ended || err != nil || info.size != size {
 		return
 	}
-	line := buf[:n-1]
-	line = line[bytes.LastIndexByte(line, '\n')+1:]
+	line := data[bytes.LastIndexByte(data, '\n')+1:]
 	if z, ok := s.clock.learn(line, info.written, stampLate); ok {
 		s.setZone(z)
 	}

@@ -110,22 +110,6 @@ func leadsTo(path string, id receiver.FileID) bool {
 
 var errTaken = errors.New("another path's")
 
-// isTwin looks whether the file that has the name belongs to another path, and keeps the answer.
-func (f *File) isTwin(info fileInfo) bool {
-	twin := ""
-	if f.held(info.id) == nil {
-		twin = f.shared.twinOf(info.id, f.opt.Path)
-	}
-	f.setTwin(twin)
-	return twin != ""
-}
-
-func (f *File) setTwin(path string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.twin = path
-}
-
 // isOthers reports whether a sibling belongs to another path, or is followed by its own name.
 func (f *File) isOthers(x sibling) bool {
 	if owner := f.shared.owner(x.info.id); owner != "" {

@@ -277,21 +277,18 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		close(s.caughtUp)
 	})
-	timer := time.NewTimer(s.opt.File.Poll)
-	defer timer.Stop()
 	for ctx.Err() == nil {
 		s.start(ctx)
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		case <-timer.C:
-		}
-		s.scan()
 		next := s.opt.File.Poll
 		if len(s.waiting) > 0 { // no event tells when these are written to
 			next = min(next, minReadPause)
 		}
-		timer.Reset(next)
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-time.After(next):
+		}
+		s.scan()
 	}
 	s.start(ctx)
 	for _, m := range s.members {
