@@ -54,12 +54,12 @@ type Options struct {
 	// limit but the system's.
 	Descriptors int
 
-	newSince int64     // siblings made since then are new at the first look, too; 0 where none is
-	shared   *registry // of a Set; nil for a File that is alone
-	merge    *merge    // of the files of one daemon; nil for a file that has one to itself
-	rank     int       // in merge, see mergeFile
-	pollOnly bool      // for tests: no inotify
-	pread    func(fd int, p []byte, off int64) (int, error)
+	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
+	shared   *registry                                      // of a Set; nil for a File that is alone
+	merge    *merge                                         // of the files of one daemon; nil for a file that has one to itself
+	rank     int                                            // in merge, see mergeFile
+	pollOnly bool                                           // for tests: no inotify
+	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
 }
 
 // A Gap is a reason why an unknown number of lines may have been lost.

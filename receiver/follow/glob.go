@@ -64,14 +64,14 @@ func ExpandPath(path string) ([]string, error) {
 	found := []string{base}
 	var failed []error
 	looked := 0
-	for elements := strings.Split(rest, "/"); len(elements) > 0; elements = elements[1:] {
+	for element := range strings.SplitSeq(rest, "/") {
 		var next []string
 		for _, dir := range found {
-			if !IsPattern(elements[0]) {
-				next = append(next, filepath.Join(dir, unquote(elements[0])))
+			if !IsPattern(element) {
+				next = append(next, filepath.Join(dir, unquote(element)))
 				continue
 			}
-			names, err := matchingNames(dir, elements[0], &looked)
+			names, err := matchingNames(dir, element, &looked)
 			if err != nil {
 				failed = append(failed, fmt.Errorf("pattern %q: %w", path, err))
 			}

@@ -61,7 +61,7 @@ func (r *registry) follow(path string) {
 func (r *registry) leave(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	kept := slices.Clone(r.paths) // namedBefore may be reading the old ones
+	kept := slices.Clone(r.paths) // twinOf may be reading the old ones
 	r.paths = slices.DeleteFunc(kept, func(p string) bool { return p == path })
 	maps.DeleteFunc(r.owners, func(_ receiver.FileID, owner string) bool { return owner == path })
 }
