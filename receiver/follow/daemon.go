@@ -11,16 +11,15 @@ import (
 // of its modules, where they go on. Its processes have one pid space, so a session is one wherever
 // its lines are.
 type Daemon struct {
-	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one
-	// Source.Scope, and their lines come in the order in which they were written.
+	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are
+	// one Source.Scope, and their lines come in the order in which they were written.
 	Paths []string
 	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as
 	// there, and Source must say which host it is there (Source.Host) and set Source.Joins.
 	Syslog bool
 }
 
-// Rank returns where a path is among the daemon's, false if it isn't one of them. A symbolic link
-// is what it leads to.
+// Rank returns where a path, or what it leads to, is among Paths, false if it isn't.
 func (d *Daemon) Rank(path string) (rank int, ok bool) {
 	path = filepath.Clean(path)
 	if rank = slices.IndexFunc(d.Paths, func(p string) bool { return filepath.Clean(p) == path }); rank >= 0 {
@@ -72,8 +71,8 @@ func (s *Set) resumeScope(saved []SavedFile) {
 	}
 }
 
-// scopeFor returns a new file's scope. saved is the one it had before a restart, or 0. It stays,
-// unless the file has been joined with others since, or parted from them.
+// scopeFor returns the scope of a new file: saved, which it had before a restart, unless that is 0
+// or the file has been joined with others since, or parted from them.
 func (s *Set) scopeFor(path string, saved uint32) uint32 {
 	if _, joined := s.rank(path); joined {
 		if s.opt.Daemon.Syslog {

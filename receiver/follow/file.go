@@ -54,12 +54,14 @@ type Options struct {
 	// limit but the system's.
 	Descriptors int
 
-	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
-	shared   *registry                                      // of a Set; nil for a File that is alone
-	merge    *merge                                         // of the files of one daemon; nil for a file that has one to itself
-	rank     int                                            // in merge, see mergeFile
-	pollOnly bool                                           // for tests: no inotify
-	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
+	newSince int64     // siblings made since then are new at the first look, too; 0 where none is
+	shared   *registry // of a Set; nil for a File that is alone
+	merge    *merge    // of the files of one daemon; nil for a file that has one to itself
+	rank     int       // in merge, see mergeFile
+
+	// For tests: no inotify, and something in place of pread(2).
+	pollOnly bool
+	pread    func(fd int, p []byte, off int64) (int, error)
 }
 
 // A Gap is a reason why an unknown number of lines may have been lost.
@@ -326,8 +328,7 @@ func (f *File) asBefore() bool {
 	return info.id == f.refused || f.twin != "" || !info.isRegular()
 }
 
-// place returns the directory and name that rotations happen in: those of the file that the path
-// leads to.
+// place returns the directory and name of what the path leads to: rotations happen there.
 func (f *File) place() (dir, base string) {
 	path := f.opt.Path
 	if real, err := Resolve(path); err == nil {
@@ -373,8 +374,7 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or "+
 	"ulimit -n", unix.EMFILE)
 
-// open opens the regular file at path, which stat has shown as info. If it is held already, that
-// generation is returned, and fresh is false.
+// open opens the regular file at path, which stat has shown as info. fresh is false if it is held.
 func (f *File) open(path string, info fileInfo, open func(string) (int, error)) (g *generation, fresh bool, err error) {
 	if err := info.wrongKind(path); err != nil {
 		return nil, false, err
@@ -428,8 +428,7 @@ func (f *File) open(path string, info fileInfo, open func(string) (int, error)) 
 	return g, true, nil
 }
 
-// openSibling opens a file as a new generation. It returns nil if that fails, or if the name is
-// another file's by now.
+// openSibling opens a file as a new generation, or returns nil. It may be another file by now.
 func (f *File) openSibling(x sibling) (*generation, error) {
 	g, fresh, err := f.open(x.path, x.info, openLog)
 	switch {
@@ -451,8 +450,7 @@ func (f *File) discard(g *generation) {
 	}
 }
 
-// setStart sets where reading begins: where it ended, if the file was held before; at its end, if
-// it was there at the start; at 0.
+// setStart sets where reading begins: where it ended, at the end at the very start, or at 0.
 func (f *File) setStart(g *generation, id receiver.FileID) error {
 	old, ok := f.pastPosition(id)
 	switch {
@@ -513,8 +511,7 @@ func hasID(id receiver.FileID) func(*generation) bool {
 	return func(g *generation) bool { return g != nil && g.id == id }
 }
 
-// retire lets generations go that don't have the name and haven't grown for long, and where there
-// are too many, those silent for longest.
+// retire lets go those that lack the name and have been silent for long, or longest if too many.
 func (f *File) retire() {
 	now := f.clock()
 	var staying []*generation

@@ -150,8 +150,7 @@ func (g *generation) awaitTurn() {
 	}
 }
 
-// drain reads and delivers what the file holds. It returns nil at its end, or when File.over is
-// closed.
+// drain reads and delivers what the file holds. It returns nil at its end, or if there is no time.
 func (g *generation) drain() (err error) {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
@@ -202,8 +201,7 @@ func (g *generation) leaveMerge() {
 	}
 }
 
-// caughtUp ends the backlog. It tells the Sink where arrive doesn't: of a generation that came
-// later.
+// caughtUp ends the backlog. It tells the Sink if the generation came later; else arrive does.
 func (g *generation) caughtUp() {
 	if g.goal >= 0 && g.late && g.stream.waive() {
 		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
@@ -211,9 +209,8 @@ func (g *generation) caughtUp() {
 	g.goal = -1
 }
 
-// nextTurn returns the turn that another generation waits for, or nil. What is added after it is
-// first seen needn't be read before: a file that grows as fast as it is read would keep the next
-// one waiting for ever.
+// nextTurn returns the turn that another generation waits for, or nil. What is added later needn't
+// be read first: a file that grows as fast as it is read would let nobody have a turn.
 func (g *generation) nextTurn() *turn {
 	t := g.waiting.Load()
 	if t != nil && t.size < 0 {
@@ -269,8 +266,8 @@ func (g *generation) read(b *block) (more bool, err error) {
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
-// takeBlock delivers the complete lines of data, which begin at start and whose first byte is at
-// base in the file. It returns where they end.
+// takeBlock delivers the complete lines of data, which begin at start, and returns where they end.
+// base is where data begins in the file.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
 	at, merged := time.Now().UnixNano(), g.file.merged.now()
 	for {
@@ -363,8 +360,7 @@ func (g *generation) relocate(b *block) (err error) {
 	return g.resume(info.size, b)
 }
 
-// fetch reads up to most bytes before an offset, and Head if they aren't the file's first. They are
-// fewer if it has just been cut.
+// fetch reads up to most bytes before an offset, fewer if the file has just been cut, and Head.
 func (g *generation) fetch(b *block, offset, most int64) (data []byte, base int64, err error) {
 	base = max(0, offset-most)
 	n, err := g.file.pread(g.fd, b.buf[:offset-base], base)
@@ -401,8 +397,7 @@ func (g *generation) skipHole(b *block) (moved bool, err error) {
 	return true, nil
 }
 
-// startAt begins with the last line before size, which may not have ended yet; at size, where that
-// line is too long to be a message.
+// startAt begins with the last line before size, or behind it, if it is too long for a message.
 func (g *generation) startAt(size int64) error {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)

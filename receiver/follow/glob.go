@@ -18,8 +18,7 @@ const globMeta = "*?["
 // maxGlobbed is how many directories and files one expansion looks at; what is beyond is an error.
 const maxGlobbed = 65536
 
-// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [
-// that no backslash stands before.
+// IsPattern reports whether a path may name several files: it has a *, ? or [ without a backslash.
 func IsPattern(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch {
@@ -32,8 +31,7 @@ func IsPattern(path string) bool {
 	return false
 }
 
-// QuotePattern returns the path that names the file called path and no other, whatever characters
-// it has.
+// QuotePattern returns the path that names the file called path and no other.
 func QuotePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }

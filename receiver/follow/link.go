@@ -146,9 +146,8 @@ func (w *walk) close() {
 	w.dir = -1
 }
 
-// Resolve returns the absolute path, without symbolic links, of what path leads to. A link is
-// followed if its owner is root, this user, or the owner of what it leads to; another one is an
-// error.
+// Resolve returns the absolute path, without symbolic links, of what path leads to. A link that is
+// not followed is an error.
 func Resolve(path string) (string, error) {
 	w, err := walkTo(path)
 	if err != nil {

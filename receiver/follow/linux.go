@@ -50,8 +50,8 @@ func pathOf(fd int) string {
 	return path
 }
 
-// nextData returns where the data begins that follows offset, beyond a hole of a sparse file, or
-// offset itself. It moves the descriptor's own offset, which nobody uses.
+// nextData returns where data begins again behind a hole at offset, or offset itself. It moves the
+// descriptor's own offset, which nobody uses.
 func nextData(fd int, offset int64) int64 {
 	next, err := unix.Seek(fd, offset, unix.SEEK_DATA)
 	if err == unix.ENXIO { // nothing but a hole up to the end of the file

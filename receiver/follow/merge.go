@@ -130,8 +130,7 @@ func (f *mergeFile) checks() <-chan struct{} {
 	return f.check
 }
 
-// noteLook says that a look begun at the time given has found no file but those of streams. The
-// last one is at math.MaxInt64.
+// noteLook says that a look begun then has found no file but those of streams.
 func (f *mergeFile) noteLook(began int64) {
 	if f == nil {
 		return
@@ -143,8 +142,7 @@ func (f *mergeFile) noteLook(began int64) {
 	f.merge.changed()
 }
 
-// settled ends a File's backlog, and reports whether it was the last one of all: the sessions go by
-// the clock again only then.
+// settled ends a File's backlog, and reports whether it was the last one of all.
 func (f *mergeFile) settled() bool {
 	if f == nil {
 		return true
@@ -296,9 +294,9 @@ func (m *merge) waiting(yield func(*stream) bool) {
 	}
 }
 
-// first returns the waiting stream that is next, nil if none waits: the one with the oldest line,
-// and of several the one of the file with the least rank. But a session that ends comes before the
-// connect of another process with its pid, though that is logged elsewhere.
+// first returns the waiting stream that is next, or nil: the one with the oldest line, and of
+// several that of the least rank. But a session that ends comes before the connect of another
+// process with its pid, though that is logged elsewhere.
 func (m *merge) first() (next *stream) {
 	for s := range m.waiting {
 		if next == nil || s.key < next.key || s.key == next.key && s.file.rank < next.file.rank {
@@ -318,8 +316,7 @@ func (m *merge) first() (next *stream) {
 	return next
 }
 
-// permits returns 0 if nothing older than s's next line can come from elsewhere, or until when to
-// wait for others to say so.
+// permits returns 0 if s may hand over its next line, or until when to wait for others.
 func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	now := m.now()
 	wait := func(until int64) { // the earliest
@@ -351,8 +348,7 @@ func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	return again
 }
 
-// holdsUp says whether something older than s's next line may still come from o, and until when to
-// wait for o to say.
+// holdsUp says whether something older than s's next line may come from o, and until when to wait.
 func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	switch {
 	case o == s || o.late || o.state == streamFailed || o.state == streamWaiting:
@@ -437,8 +433,7 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	return n, true
 }
 
-// notBefore returns when data that ends at end may go: when all that the daemon sent as syslog
-// before it has come.
+// notBefore returns when what the daemon sent as syslog before data, which ends at end, has come.
 func (s *stream) notBefore(g *generation, end int64) int64 {
 	delay := int64(s.file.merge.delay)
 	if delay == 0 {

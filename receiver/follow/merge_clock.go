@@ -33,8 +33,7 @@ type lineTime struct {
 	shift int64 // by which the stamp is corrected: clocks go back one hour at the end of daylight saving time
 }
 
-// A lineClock reads the times of a file's lines. It is its reader's alone, but for connects and
-// ends.
+// A lineClock reads the times of a file's lines. But for connects and ends, it is its reader's.
 type lineClock struct {
 	dialect receiver.Dialect
 	zone    lineZone
@@ -53,8 +52,8 @@ func (c *lineClock) stamp(line []byte) []byte {
 	return c.message.Stamp
 }
 
-// read returns when a line was written that follows one of the time given; a line without a stamp
-// was written with that one. at is when it was read, by the wall clock.
+// read returns when a line, read at at, was written. after is that of the line before, and of this
+// one if it has no stamp.
 func (c *lineClock) read(line []byte, after lineTime, at int64) lineTime {
 	stamp, zoned, ok := c.local.Time(c.stamp(line), at)
 	if !ok {
@@ -149,8 +148,7 @@ func (c *lineClock) ends(data, stamp []byte, pid int32) bool {
 	return false
 }
 
-// learnZone finds out the zone of a file by its last line, which was written when the file was last
-// written to.
+// learnZone finds out the zone of a file by its last line, which is as old as the last write.
 func (s *stream) learnZone(g *generation, size int64) {
 	if s == nil || g.packed != nil || size == 0 {
 		return

@@ -36,9 +36,8 @@ type notifier struct {
 	files map[int32]chan struct{} // whom to wake, by watch descriptor
 }
 
-// newNotifier returns nil where inotify isn't to be had. It wakes the looker through look.
-// descriptors is Options.Descriptors: where half of them are in use, logs need the rest more than
-// their events.
+// newNotifier returns nil where inotify isn't to be had, or half of the descriptors
+// (Options.Descriptors) are in use: logs need the rest more than their events.
 func newNotifier(look chan struct{}, descriptors int) *notifier {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -83,8 +82,7 @@ func (n *notifier) watchDirs(paths ...string) {
 	n.dirs = now
 }
 
-// watchFile sends to wake when the open file is written to, until unwatchFile is called with the
-// number returned.
+// watchFile sends to wake when the open file is written to, until unwatchFile.
 func (n *notifier) watchFile(fd int, wake chan struct{}) (watch int32) {
 	if n == nil {
 		return -1
@@ -134,8 +132,7 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// wake wakes whoever the events concern: writing concerns the file's reader, everything else the
-// looker, too.
+// wake wakes the file's reader, and the looker unless the file has only been written to.
 func (n *notifier) wake(events []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

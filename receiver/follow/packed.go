@@ -105,9 +105,8 @@ func (f *File) packedContinuation(p receiver.FilePosition, beside listing) *gene
 	return nil
 }
 
-// judgePacked opens a new compressed sibling, if it holds a generation that nobody has seen: it was
-// last written to since the look before, and starts like none that is known. Otherwise it returns
-// nil.
+// judgePacked opens a new compressed sibling if it was last written to since the look before and
+// starts like no generation that is known. Otherwise it returns nil.
 func (s *siblings) judgePacked(f *File, x sibling, before mark) (g *generation, err error) {
 	since := cmp.Or(before.since, f.unseenSince)
 	now := mark{verdict: leave, since: since}
@@ -273,8 +272,7 @@ func (g *generation) packedAlike(other *generation) bool {
 	return other.packed != nil && bytes.Equal(other.packed.head, g.packed.head)
 }
 
-// packedFirst orders compressed generations before others: they were rotated earlier, though made
-// later.
+// packedFirst orders compressed generations before others: they were rotated earlier.
 func packedFirst(a, b *generation) int {
 	switch {
 	case (a.packed != nil) == (b.packed != nil):

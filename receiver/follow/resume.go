@@ -11,8 +11,7 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// restore takes over a saved state. The first look that finds the directory tells what has become
-// of the files.
+// restore takes over a saved state. The looks find out what has become of the files.
 func (f *File) restore(s *FileState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,8 +90,8 @@ func (f *File) beginResume(beside listing) *FileState {
 	return s
 }
 
-// renumbered returns a copy of the state for a file system that was mounted as device from and is
-// mounted as device to: numbers of devices depend on the order in which they are found.
+// renumbered returns a copy of the state for a file system that has another device number now:
+// these depend on the order in which devices are found.
 func (s *FileState) renumbered(from, to uint64) *FileState {
 	device := func(id *receiver.FileID) {
 		if id.Device == from {
@@ -305,8 +304,7 @@ func (f *File) continuation(p receiver.FilePosition, beside listing, found *gene
 	return best
 }
 
-// lateContinuation is continuation for a file that went after the first look, before it could be
-// opened.
+// lateContinuation is continuation for a file that went before it could be opened.
 func (f *File) lateContinuation(id receiver.FileID, beside listing, found *generation) *generation {
 	p, known := f.pastPosition(id)
 	if !known || !f.isOwed(id) {

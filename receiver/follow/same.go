@@ -14,8 +14,7 @@ import (
 
 func anchorOf(p *receiver.FilePosition) []byte { return p.Anchor[:min(p.Offset, receiver.AnchorSize)] }
 
-// movePosition sets Offset to the end of data, whose first byte is at base. Head must be known
-// unless base is 0.
+// movePosition sets Offset to the end of data, which begins at base. Above 0, Head must be known.
 func movePosition(p *receiver.FilePosition, data []byte, base int64) {
 	if base == 0 {
 		copy(p.Head[:], data)
@@ -69,8 +68,7 @@ func (f *File) hasBytes(fd int, want []byte, offset int64) bool {
 	return same
 }
 
-// intact reports whether a file holds the bytes that p knows of it. The anchor alone may come out
-// the same by chance, since lines end alike.
+// intact reports whether a file holds what p knows of it. Anchors alone may match: lines end alike.
 func (f *File) intact(fd int, p receiver.FilePosition) (bool, error) {
 	anchor := anchorOf(&p)
 	same, err := f.compare(fd, anchor, p.Offset-int64(len(anchor)))
@@ -124,8 +122,7 @@ func (f *File) isCopy(g *generation, size int64, others []*generation) bool {
 	})
 }
 
-// withoutCopies closes those of the new generations that hold the beginning of g, copied from the
-// same file earlier, and returns the rest.
+// withoutCopies closes those of taken that are earlier copies of the same file as g.
 func (f *File) withoutCopies(taken []*generation, g *generation) []*generation {
 	return slices.DeleteFunc(taken, func(t *generation) bool {
 		size := t.size.Load()
@@ -198,8 +195,7 @@ type knownPosition struct {
 	cut bool // or is gone
 }
 
-// positions returns copies of those of which like holds, so that mu isn't held while a file is
-// read.
+// positions returns copies of those of which like holds, so that no read keeps mu.
 func (f *File) positions(like func(receiver.FilePosition) bool) (all []knownPosition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -65,8 +65,7 @@ type SavedFile struct {
 	State FileState
 }
 
-// SavedSums are the counts of a pattern itself, and of all files that it had found and that are
-// forgotten.
+// SavedSums are the counts of a pattern, and of files that it had found and that are forgotten.
 type SavedSums struct {
 	Pattern           string
 	Rotations, Errors uint64
@@ -257,8 +256,7 @@ func (s *Set) orphanState(path string) *FileState {
 	return nil
 }
 
-// Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns
-// nil. Call it once.
+// Run follows all files until ctx ends, has each read to its end (see File.Run) and returns nil.
 func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
@@ -376,9 +374,8 @@ func (s *Set) State(
 // String returns "files" and the paths of the settings.
 func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
-// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names
-// that it matches it would leave alone: those of compressed and of rotated files. What is no
-// regular file is in neither. Paths that lead to one file are all there.
+// Preview tells which files NewSet would follow now by a pattern, one of paths, and which it would
+// leave alone, as compressed or rotated ones. Paths that lead to one file are all there.
 func Preview(pattern string, paths []string) (followed, left []string, err error) {
 	all := map[string]bool{}
 	for _, path := range paths {

@@ -67,8 +67,8 @@ func (s *Set) member(path string) *member {
 	return nil
 }
 
-// scanPattern follows what a pattern has found and is new. all are the names that patterns have
-// found, and those of the members.
+// scanPattern follows what a pattern has found and is new. all are all patterns' and members'
+// names.
 func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, twins map[string]string) {
 	files, tooMany := 0, 0
 	var odd error
@@ -121,8 +121,8 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 	}
 }
 
-// scanRotated follows logs that a pattern names and that were rotated away before anybody saw them.
-// That a file is compressed may be all that is new about it. It returns how many are too many.
+// scanRotated follows logs that were rotated away before anybody saw them. That a file is
+// compressed may be all that is new about it. It returns how many are too many.
 func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int) {
 	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
 	for _, path := range rotated {

@@ -214,8 +214,7 @@ type nameList struct {
 	names   []string
 }
 
-// holds reports whether the directory still has these names. It may have changed in the very tick
-// in which it was read.
+// holds reports whether these are still the names. The directory may have changed in the same tick.
 func (l *nameList) holds(dir fileInfo, base string) bool {
 	return l.dir == dir.id && l.base == base && l.changed == dir.written &&
 		dir.written < l.read.UnixNano()-int64(clockSlack) && time.Since(l.read) < relist
@@ -296,8 +295,7 @@ type pastFile struct {
 	saved  bool // it comes from a saved state, and nobody knows what has become of it since
 }
 
-// remember keeps a position, and forgets the oldest that are not owed if there are too many. The
-// caller holds mu.
+// remember keeps a position; if there are too many, the oldest one not owed goes. mu is held.
 func (f *File) remember(p pastFile) {
 	f.forget(p.pos.ID)
 	f.past[p.pos.ID] = p

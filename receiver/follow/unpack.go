@@ -33,8 +33,7 @@ func canUnpack(path string) bool {
 	return strings.HasSuffix(path, ".gz") || strings.HasSuffix(path, ".zst")
 }
 
-// An unpacker reads what a compressed file holds, one member after the other. Its memory is bounded
-// whatever the file holds, and it has no goroutine.
+// An unpacker reads what a compressed file holds, member by member. Its memory is bounded.
 type unpacker struct {
 	in    countingReader
 	out   io.Reader
@@ -54,8 +53,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// newUnpacker returns a reader of what r holds compressed; path tells how. The caller closes it
-// before r.
+// newUnpacker returns a reader of what r holds compressed; path tells how. It is closed before r.
 func newUnpacker(path string, r io.Reader) (*unpacker, error) {
 	u := &unpacker{in: countingReader{r: r}}
 	in := bufio.NewReaderSize(&u.in, 32<<10)
@@ -96,9 +94,8 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// OpenLog opens a log file to be read once from its start, unpacked if its name says that it is
-// compressed. The caller closes it. What is no regular file is an error: a directory has no lines,
-// and a FIFO would make the caller wait.
+// OpenLog opens a log file to be read once, unpacked if its name says that it is compressed. The
+// caller closes it. A directory or FIFO is an error.
 func OpenLog(path string) (io.ReadCloser, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
