@@ -5,19 +5,19 @@ import (
 	"net/netip"
 )
 
-// An AllowList says which addresses an input takes anything from. It never changes and is safe for concurrent use. nil allows all.
+// An AllowList says which addresses an input takes anything from. It never changes. nil allows all.
 type AllowList struct {
 	four []prefix4
 	six  []prefix6
 }
 
-// prefix4 and prefix6 are prefixes made ready for comparing: an address is within if it is addr where mask has ones. A handful of them, one
-// after the other, is faster than a tree.
+// prefix4 and prefix6 are prefixes made ready for comparing: an address is within if it is addr
+// where mask has ones. A handful of them, one after the other, is faster than a tree.
 type prefix4 struct{ addr, mask uint32 }
 
 type prefix6 struct{ high, low, highMask, lowMask uint64 }
 
-// NewAllowList returns the list of the prefixes: nil, which is no list, where there are none or where they hold every IPv4 and every IPv6
+// NewAllowList returns the list of the prefixes: nil where there are none or where they hold every
 // address. Prefixes of IPv4-mapped IPv6 addresses count as IPv4's.
 func NewAllowList(prefixes []netip.Prefix) *AllowList {
 	var a AllowList
@@ -49,7 +49,8 @@ func halves(b [16]byte) (high, low uint64) {
 	return binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
 }
 
-// Allows says whether addr is on the list. An IPv4-mapped address is the IPv4 address, and a zone doesn't matter.
+// Allows says whether addr is on the list. An IPv4-mapped address is the IPv4 address, and a zone
+// doesn't matter.
 func (a *AllowList) Allows(addr netip.Addr) bool {
 	if a == nil {
 		return true
@@ -74,7 +75,8 @@ func (a *AllowList) Allows4(addr uint32) bool {
 // Allows16 is Allows for an IPv6 address.
 func (a *AllowList) Allows16(b [16]byte) bool {
 	high, low := halves(b)
-	if high == 0 && low>>32 == 0xffff { // ::ffff:0:0/96, RFC 4291 section 2.5.5.2: how a socket for both families shows IPv4 senders
+	// ::ffff:0:0/96, RFC 4291 section 2.5.5.2: how a socket for both families shows IPv4 senders.
+	if high == 0 && low>>32 == 0xffff {
 		return a.Allows4(uint32(low))
 	}
 	for i := range a.six {
