@@ -354,7 +354,9 @@ func (s *Set) Twins() map[string]string {
 func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &Catalogue{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	c := &Catalogue{
+		Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans),
+	}
 	for i, p := range c.Orphans {
 		if at, ok := counted[p.ID]; ok {
 			c.Orphans[i] = at
