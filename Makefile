@@ -119,12 +119,12 @@ graph: ## take README's picture of the running demo, by Chromium
 bench: go ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...
 
-bench-ingest: build ## what a received message costs, compared with receivers that discard and with go-syslog's server (BENCH=-rounds=9)
+bench-ingest: build ## what a received message costs, with and without shortcuts, compared with receivers that discard and with go-syslog's server (BENCH=-rounds=9)
 	@$(say) 'measuring; leave the machine alone meanwhile'
 	@go build -o build/ingestbench ./internal/ingestbench
 	@build/ingestbench $(BENCH)
 
-bench-file: go ## how fast a log file of 256 MiB is caught up with, beside wc -l (BENCH=-mebibytes=5120 for the long run)
+bench-file: go ## how fast a log file of 256 MiB is caught up with, with and without shortcuts, beside wc -l (BENCH=-mebibytes=5120 for the long run)
 	@$(say) 'measuring on one core; leave the machine alone meanwhile'
 	@go build -o build/filebench ./internal/filebench
 	@build/filebench $(BENCH)

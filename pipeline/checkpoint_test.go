@@ -318,16 +318,6 @@ func TestWhatIsNoState(t *testing.T) {
 	}
 }
 
-func mustEncode(t testing.TB, p *pipeline.Pipeline) []byte {
-	t.Helper()
-	_, st := p.Save(nil)
-	b, err := st.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // filled returns a pipeline with 10,000 series, all weights used, and a table of sessions that is full.
 func filled(t testing.TB) *pipeline.Pipeline {
 	t.Helper()

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// NetworkOf returns base ("udp", "tcp") or, for a literal IPv4 address, base with a "4": package net takes 0.0.0.0 for all of IPv6 too.
+// NetworkOf returns base ("udp", "tcp") or, for a literal IPv4 address, base with a "4": package
+// net takes 0.0.0.0 for all of IPv6 too.
 func NetworkOf(base, addr string) string {
 	if ap, err := netip.ParseAddrPort(addr); err == nil && ap.Addr().Is4() {
 		return base + "4"
@@ -21,7 +22,8 @@ func BindError(network, addr string, err error) error {
 	remedy := `want host:port, such as "127.0.0.1:5514" or "[::]:5514"`
 	switch {
 	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):
-		remedy = "ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE); or choose a port from 1024 on"
+		remedy = "ports below 1024 need CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE); " +
+			"or choose a port from 1024 on"
 	case errors.Is(err, syscall.EADDRINUSE):
 		remedy = "another program, maybe another rsyncd_exporter, holds it: stop that or choose another port"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

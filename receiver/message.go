@@ -1,6 +1,7 @@
 package receiver
 
-// A Discard says why a received message was thrown away. Each is a value of discarded_total's reason label.
+// A Discard says why a received message was thrown away. Each is a value of discarded_total's
+// reason label.
 type Discard uint8
 
 // The reasons. Kept means that there was none.
@@ -8,28 +9,28 @@ const (
 	Kept        Discard = iota
 	Empty               // no byte, or nothing but a line end
 	NoText              // a header and nothing behind it, such as a bare "<34>"
-	BadPriority         // starts with '<' but not with a priority of RFC 3164 section 4.1.1 or RFC 5424 section 6.2.1: <0> to <191>
+	BadPriority         // starts with '<' but not with <0> to <191>: RFC 3164 section 4.1.1, RFC 5424 section 6.2.1
 	NoHeader            // no shape of header that the input's dialect knows
 	BadDialect          // the parser that SYSLOG_FORMAT names failed or panicked on it
 	Oversize            // longer than MaxMessage
-	BadLength           // an octet count (RFC 6587 section 3.4.1) that is no number from 1 to 999999; the connection was closed
+	BadLength           // an octet count (RFC 6587 section 3.4.1) isn't 1 to 999999; the connection was closed
 	Incomplete          // the stream ended within the message
 	Overflow            // thrown away by the reader because the pipeline was busy and the pending ring full
 	NotAllowed          // from an address that is not on the AllowList, or from a user that is not on the list of users
 	NumDiscards         // how many there are
 )
 
-var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority", "no_header", "bad_dialect", "oversize",
-	"bad_length", "incomplete", "overflow", "not_allowed"}
+var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority", "no_header", "bad_dialect",
+	"oversize", "bad_length", "incomplete", "overflow", "not_allowed"}
 
 // String returns the label value.
 func (d Discard) String() string { return discardNames[d] }
 
-// A Message is one syslog message or log file line, its header read. The slices are views into the raw message, or into
-// memory of the Message that its next Scan uses again.
+// A Message is one syslog message or log file line, its header read. The slices are views into the
+// raw message, or into memory of the Message that its next Scan uses again.
 type Message struct {
 	Host      []byte // HOSTNAME of the header; nil where there is none, or where it is the nil value "-"
-	Tag       []byte // program name: RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
+	Tag       []byte // RFC 3164's TAG without [pid], RFC 5424's APP-NAME; nil for a line of rsync's own log file
 	Container []byte // name of the container, or other unit, that has process ids of its own; nil where nothing says so
 	Text      []byte // what the daemon said, without its line end
 	Stamp     []byte // the time stamp as it stands, without spaces around it; nil where there is none. See Stamps
@@ -40,11 +41,12 @@ type Message struct {
 	Scratch []byte // memory for texts that don't stand in the raw message as they are
 }
 
-// A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a reason, never a panic.
+// A Dialect reads the headers of one input's messages. It is total: any bytes give a Message or a
+// reason, never a panic.
 type Dialect interface {
-	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means nothing).
-	// It does not allocate where the header is well formed. It is safe for concurrent use, each call with a Message of
-	// its own.
+	// Scan fills *m from one raw message and returns Kept, or returns why it can't (then *m means
+	// nothing). It does not allocate where the header is well formed. It is safe for concurrent
+	// use, each call with a Message of its own.
 	Scan(raw []byte, m *Message) Discard
 }
 

@@ -13,7 +13,8 @@ import (
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// randomFormat makes a log format of literals, of every escape with and without width and ', and of what is no escape.
+// randomFormat makes a log format of literals, of every escape with and without width and ', and of
+// what is no escape.
 func randomFormat(r *rand.Rand, old bool) string {
 	var b strings.Builder
 	for range 1 + r.IntN(9) {
@@ -122,8 +123,8 @@ func uses(format string, m moved) func(letter byte) bool {
 	}
 }
 
-// TestRandomLogFormats renders random values by random formats. What the matcher reads must be the values, and where it has no warning to
-// give, it must have read them.
+// TestRandomLogFormats renders random values by random formats. What the matcher reads must be the
+// values, and where it has no warning to give, it must have read them.
 func TestRandomLogFormats(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	known := mustParser(t, "")

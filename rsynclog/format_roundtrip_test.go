@@ -60,7 +60,8 @@ func render(format string, m moved) string {
 	return out.String()
 }
 
-// pad is printf's: by bytes. Numbers have their zeros; before 3.1 %l, %b and %c were numbers, too ("%.0f").
+// pad is printf's: by bytes. Numbers have their zeros; before 3.1 %l, %b and %c were numbers, too
+// ("%.0f").
 func (m moved) pad(letter byte, width, value string) string {
 	digits := strings.TrimPrefix(width, "-")
 	n, _ := strconv.Atoi(digits)

@@ -28,8 +28,8 @@ var (
 	syslogHeader = regexp.MustCompile(`\A<\d+>\w{3} [ \d]\d \d\d:\d\d:\d\d .*?\[\d+\]: `)
 )
 
-// readCorpus returns the texts of every scenario, its file or its syslog form. What has no header of its own in a file, the second
-// half of a name with a line end in it, is left out.
+// readCorpus returns the texts of every scenario, its file or its syslog form. What has no header
+// of its own in a file, the second half of a name with a line end in it, is left out.
 func readCorpus(t testing.TB, form string) []corpusLine {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(corpusDir, form, "*"))
@@ -68,16 +68,17 @@ func mustParser(t testing.TB, format string) *rsynclog.Parser {
 	return p
 }
 
-// A rule specifies one sort of line. The rules are what Parse obeys, for DefaultLogFormat: the first
-// one that fits a text gives its kind. They are regular expressions, and share nothing with the
-// engine that reads the table of lines.
+// A rule specifies one sort of line. The rules are what Parse obeys, for DefaultLogFormat: the
+// first one that fits a text gives its kind. They are regular expressions, and share nothing with
+// the engine that reads the table of lines.
 type rule struct {
 	kind rsynclog.Kind
-	// pattern is a regular expression for the whole text. Its groups are named after what they hold:
-	// op, host, addr, module, user, request, path, after, version, role; the numbers code, errno,
-	// length, sent, received, total, lost, repeat, which don't fit if they are too large; bare, an
-	// address, which doesn't fit unless netip.ParseAddr accepts it; and inner, a text of less than
-	// 800 bytes that is parsed in its turn, without a space at its front, and gives the kind.
+	// pattern is a regular expression for the whole text. Its groups are named after what they
+	// hold: op, host, addr, module, user, request, path, after, version, role; the numbers code,
+	// errno, length, sent, received, total, lost, repeat, which don't fit if they are too large;
+	// bare, an address, which doesn't fit unless netip.ParseAddr accepts it; and inner, a text of
+	// less than 800 bytes that is parsed in its turn, without a space at its front, and gives the
+	// kind.
 	pattern string
 	size    size
 }

@@ -6,8 +6,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A line that another log format wrote is told from what isn't a transfer line at all. No format here is that of the
-// parser.
+// A line that another log format wrote is told from what isn't a transfer line at all. No format
+// here is that of the parser.
 func TestLooksLikeTransfer(t *testing.T) {
 	for _, c := range []struct {
 		text string

@@ -96,12 +96,14 @@ type found struct {
 
 // match reads a text from pos to its end.
 func (p *pattern) match(text []byte, pos int, got *found) bool {
-	start := p.matchLeft(text, pos, got)
-	if start < 0 {
+	if pos = p.matchLeft(text, pos, got); pos < 0 {
 		return false
 	}
-	end := p.matchRight(text, start, got)
-	return end >= 0 && p.matchMiddle(text[start:end], got)
+	end := len(text)
+	if len(p.right) > 0 {
+		end = p.matchRight(text, pos, got)
+	}
+	return end >= 0 && p.matchMiddle(text[pos:end], got)
 }
 
 // matchLeft reads the fields before the middle and returns where they end, or -1.

@@ -104,7 +104,8 @@ func FuzzAddressAlone(f *testing.F) {
 	})
 }
 
-// No line of a real daemon, 2.6.9 to 3.5.0, is read for an address alone, wherever somebody cuts it.
+// No line of a real daemon, 2.6.9 to 3.5.0, is read for an address alone, wherever somebody cuts
+// it.
 func TestNoLineOfRsyncsHasAnAddressAlone(t *testing.T) {
 	p, n := mustParser(t, rsynclog.DefaultLogFormat), 0
 	for _, form := range []string{"file", "syslog"} {

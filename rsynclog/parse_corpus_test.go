@@ -13,8 +13,9 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// The counts were worked out by reading the scenarios' files line by line. For protocol_garbage: the pids 3886 to 3903 connect, 18 in
-// all; 8 of them are let in; 3 safe_write, 1 safe_read, 1 connection closed and 1 unexpected tag make 6 I/O errors; together 51 lines.
+// The counts were worked out by reading the scenarios' files line by line. For protocol_garbage:
+// the pids 3886 to 3903 connect, 18 in all; 8 of them are let in; 3 safe_write, 1 safe_read, 1
+// connection closed and 1 unexpected tag make 6 I/O errors; together 51 lines.
 func TestKindsOfWholeScenarios(t *testing.T) {
 	for scenario, want := range map[string]map[rsynclog.Kind]int{
 		"upload_delete": {rsynclog.DaemonStart: 1, rsynclog.Connect: 1, rsynclog.Allowed: 1, rsynclog.Start: 1, rsynclog.FileList: 1, rsynclog.Transfer: 7, rsynclog.Summary: 2},
@@ -67,8 +68,9 @@ func parsersOf(t *testing.T) func(scenario string) []*rsynclog.Parser {
 	return func(scenario string) []*rsynclog.Parser { return known[scenario] }
 }
 
-// TestWhatIsNotRecognised holds every line of the corpus that is unrecognised in all log formats of its daemon against a list that says
-// why it is free text. The list has count, scenario, text and reason; numbers and digests stand as 0.
+// TestWhatIsNotRecognised holds every line of the corpus that is unrecognised in all log formats of
+// its daemon against a list that says why it is free text. The list has count, scenario, text and
+// reason; numbers and digests stand as 0.
 func TestWhatIsNotRecognised(t *testing.T) {
 	parsers, got := parsersOf(t), map[string]int{}
 	for _, form := range []string{"file", "syslog"} {
@@ -107,13 +109,15 @@ func TestWhatIsNotRecognised(t *testing.T) {
 			t.Errorf("%s is recognised now", key)
 		}
 	}
-	// By hand, from xfer_exec_hooks.log: the module's hook prints two lines, in both forms of the scenario.
+	// By hand, from xfer_exec_hooks.log: the module's hook prints two lines, in both forms of the
+	// scenario.
 	if n := want["xfer_exec_hooks\t\"second line\""]; n != 2 {
 		t.Errorf("the hook's second line is listed %d times", n)
 	}
 }
 
-// The log formats of log_format_all_escapes' modules f1 to f9, and those of other scenarios, with what a line begins with.
+// The log formats of log_format_all_escapes' modules f1 to f9, and those of other scenarios, with
+// what a line begins with.
 var corpusFormats = []struct{ scenario, format, begins string }{
 	{"log_format_all_escapes", "op=%o h=%h a=%a m=%m u=%u f=%f l=%l", `op=`},
 	{"log_format_all_escapes", "b=%b c=%c C=%C i=%i M=%M t=%t p=%p P=%P n=%n L=%L B=%B G=%G U=%U %%", `b=`},
@@ -134,8 +138,9 @@ func TestEveryTransferOfTheCorpusInItsOwnFormat(t *testing.T) {
 		lines, send, recv, del, neither int
 		length, wire                    uint64
 	}
-	// By hand: modules f1 and so on send and receive files of 6, 5,000, 1,234,567 and 70,000 bytes, 1,309,573 in all, and delete one;
-	// with %i there are 3 or 4 more lines for a link and directories. Everything twice, once in each form of the scenario.
+	// By hand: modules f1 and so on send and receive files of 6, 5,000, 1,234,567 and 70,000 bytes,
+	// 1,309,573 in all, and delete one; with %i there are 3 or 4 more lines for a link and
+	// directories. Everything twice, once in each form of the scenario.
 	want := []sum{
 		{lines: 18, send: 8, recv: 8, del: 2, length: 4 * 1309573},
 		{lines: 26, send: 8, recv: 8, del: 2, neither: 8, wire: 2 * (49 + 5043 + 1234758 + 70051 + 46 + 5040 + 1234755 + 70048)},

@@ -50,8 +50,9 @@ func TestParseDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A text that repeats what a scanner looks for must not make it look again from every place. Eight times the text may take eight
-// times as long, and three times that when the machine is busy; were the scanner quadratic it would take 64 times as long.
+// A text that repeats what a scanner looks for must not make it look again from every place. Eight
+// times the text may take eight times as long, and three times that when the machine is busy; were
+// the scanner quadratic it would take 64 times as long.
 func TestHostileTextsTakeLinearTime(t *testing.T) {
 	pieces := []string{" from a (1.1.1.1) for ", " (", ") ", "1", "1,", " 1/2 ", "[", "\"", ": ", " failed verification -- update ", "' repeated ",
 		"<f+++++++++ ", " send ", "recv", "%", " ", "a.", "rsync: [a] ", "f:", "deleting "}
@@ -98,8 +99,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkOwnPattern matches the same texts with the one regular expression that specifies each: what a parser made of regular
-// expressions takes if it guesses right at once.
+// BenchmarkOwnPattern matches the same texts with the one regular expression that specifies each:
+// what a parser made of regular expressions takes if it guesses right at once.
 func BenchmarkOwnPattern(b *testing.B) {
 	o := newOracle(b)
 	for _, h := range hot {

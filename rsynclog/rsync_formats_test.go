@@ -13,8 +13,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A call is one rprintf, rsyserr or rwrite of rsync's source, as testdata/formats lists them: every one there is, also those that only
-// a client makes.
+// A call is one rprintf, rsyserr or rwrite of rsync's source, as testdata/formats lists them: every
+// one there is, also those that only a client makes.
 type call struct {
 	version, file, function, code, format string
 }
@@ -55,8 +55,8 @@ var (
 
 const variants = 12
 
-// A special gives the values of verbs that can't hold just anything: the text around the verbs, and what they stand for in the source,
-// one of several.
+// A special gives the values of verbs that can't hold just anything: the text around the verbs, and
+// what they stand for in the source, one of several.
 var specials = []struct {
 	file, around string
 	values       []string
@@ -104,7 +104,8 @@ var specials = []struct {
 	{"params.c", "%s ", []string{"params.c:pm_process() -"}},
 }
 
-// special replaces what stands around the verbs that a special is for; the rest of the format follows printf's rules.
+// special replaces what stands around the verbs that a special is for; the rest of the format
+// follows printf's rules.
 func (c call) special(format string, variant int) string {
 	for _, s := range specials {
 		whole := strings.HasSuffix(s.around, `\n`) || strings.HasSuffix(s.around, "<") || s.file == "params.c"
@@ -166,8 +167,9 @@ func kindsOf(p *rsynclog.Parser, c call) []rsynclog.Kind {
 	return kinds
 }
 
-// logged says whether a call can end up in a daemon's log: log.c: rwrite doesn't log FCLIENT, and what isn't literal is made of
-// formats that are in the lists, too, or of texts in TestLinesThatTheListsOfFormatsDoNotHold.
+// logged says whether a call can end up in a daemon's log: log.c: rwrite doesn't log FCLIENT, and
+// what isn't literal is made of formats that are in the lists, too, or of texts in
+// TestLinesThatTheListsOfFormatsDoNotHold.
 func (c call) logged() bool {
 	return c.code != "FCLIENT" && !strings.HasPrefix(c.format, "(non-literal)")
 }
@@ -190,8 +192,9 @@ func readGolden(t *testing.T, name string) map[string]string {
 	return golden
 }
 
-// TestEveryFormatOfRsyncHasItsKind holds what every rprintf and rsyserr of six versions writes against two lists: kinds.golden has the
-// kind of each format, and unrecognised.golden says why the rest can't have one.
+// TestEveryFormatOfRsyncHasItsKind holds what every rprintf and rsyserr of six versions writes
+// against two lists: kinds.golden has the kind of each format, and unrecognised.golden says why the
+// rest can't have one.
 func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 	p := mustParser(t, rsynclog.DefaultLogFormat)
 	want, free := readGolden(t, "testdata/formats/kinds.golden"), readGolden(t, "testdata/formats/unrecognised.golden")
@@ -232,7 +235,8 @@ func TestEveryFormatOfRsyncHasItsKind(t *testing.T) {
 	}
 }
 
-// TestVersionsOfTheRules holds the versions that a rule's examples claim against the lists, and the scanner against the rules on all they hold.
+// TestVersionsOfTheRules holds the versions that a rule's examples claim against the lists, and the
+// scanner against the rules on all they hold.
 func TestVersionsOfTheRules(t *testing.T) {
 	o, p := newOracle(t), mustParser(t, rsynclog.DefaultLogFormat)
 	examples := o.examplesOf(t)

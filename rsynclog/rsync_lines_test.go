@@ -6,7 +6,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A said is a line, and what has to be read out of it: its kind, and as far as it has them the reason, errno and role.
+// A said is a line, and what has to be read out of it: its kind, and as far as it has them the
+// reason, errno and role.
 type said struct {
 	text   string
 	kind   rsynclog.Kind
@@ -29,7 +30,8 @@ func checkSaid(t *testing.T, lines []said) {
 	}
 }
 
-// clientserver.c, socket.c, loadparm.c, params.c: the listener's own lines, and what is wrong in rsyncd.conf.
+// clientserver.c, socket.c, loadparm.c, params.c: the listener's own lines, and what is wrong in
+// rsyncd.conf.
 func TestLinesOfTheListener(t *testing.T) {
 	checkSaid(t, []said{
 		{text: "rsyncd version 3.5.0 starting, listening on port 873", kind: rsynclog.DaemonStart},
@@ -97,7 +99,8 @@ func TestLinesBeforeTheStart(t *testing.T) {
 	})
 }
 
-// main.c, options.c, checksum.c, compat.c: a request that is turned down after "rsync on" or "rsync to".
+// main.c, options.c, checksum.c, compat.c: a request that is turned down after "rsync on" or "rsync
+// to".
 func TestLinesOfRefusedRequests(t *testing.T) {
 	refused := func(text string) said {
 		return said{text: text, kind: rsynclog.RefusedOption, reason: rsynclog.ReasonRefusedOption}
@@ -222,8 +225,9 @@ func TestLinesOfABrokenConnection(t *testing.T) {
 	})
 }
 
-// The lists of formats hold six versions and no text that isn't a literal of a call. These are the rest: of the versions between
-// (3.0.0 to 3.0.8, 3.1.0, 3.2.0 to 3.2.3, 3.4.1's security fixes) and of texts that are put together elsewhere. Nothing is newer than 3.5.0.
+// The lists of formats hold six versions and no text that isn't a literal of a call. These are the
+// rest: of the versions between (3.0.0 to 3.0.8, 3.1.0, 3.2.0 to 3.2.3, 3.4.1's security fixes) and
+// of texts that are put together elsewhere. Nothing is newer than 3.5.0.
 func TestLinesThatTheListsOfFormatsDoNotHold(t *testing.T) {
 	checkSaid(t, []said{
 		{text: `rsync: push_dir /x failed in d: No such file or directory (2)`, kind: rsynclog.FileError, errno: 2},

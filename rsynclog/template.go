@@ -150,27 +150,42 @@ const keyLen = 8
 
 func newIndex(lines []*line) *index {
 	x := &index{}
+	var first [keyLen]byte
 	for _, l := range lines {
-		if len(l.front) >= keyLen {
-			key := binary.LittleEndian.Uint64([]byte(l.front))
-			x.slot(key).key = key
+		if copy(first[:], l.front) < keyLen {
+			x.addShort(l)
+			continue
 		}
-	}
-	for _, l := range lines {
-		for i := range x.slots {
-			s := &x.slots[i]
-			first := binary.LittleEndian.AppendUint64(nil, s.key)
-			if s.key != 0 && hasPrefix(first, l.front[:min(len(l.front), keyLen)]) {
-				s.lines = append(s.lines, l)
+		key := binary.LittleEndian.Uint64(first[:])
+		s := x.slot(key)
+		if s.lines == nil {
+			s.key = key
+			for _, before := range x.firsts[first[0]] {
+				if hasPrefix(first[:], before.front) {
+					s.lines = append(s.lines, before)
+				}
 			}
 		}
-		for c := range x.firsts {
-			if l.front == "" || len(l.front) < keyLen && l.front[0] == byte(c) {
-				x.firsts[c] = append(x.firsts[c], l)
-			}
-		}
+		s.lines = append(s.lines, l)
 	}
 	return x
+}
+
+// addShort adds a line that doesn't begin with as many words as a key has.
+func (x *index) addShort(l *line) {
+	var first [keyLen]byte
+	for i := range x.slots {
+		s := &x.slots[i]
+		binary.LittleEndian.PutUint64(first[:], s.key)
+		if s.lines != nil && hasPrefix(first[:], l.front) {
+			s.lines = append(s.lines, l)
+		}
+	}
+	for c := range x.firsts {
+		if l.front == "" || l.front[0] == byte(c) {
+			x.firsts[c] = append(x.firsts[c], l)
+		}
+	}
 }
 
 // slot returns a key's slot; it is empty where the key is unknown.

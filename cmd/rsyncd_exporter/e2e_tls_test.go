@@ -55,8 +55,8 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	if left := total(before, expiry, `file="certificate"`) - float64(time.Now().Unix()); left < 23*3600 || left > 24*3600 {
 		t.Errorf("the certificate has %v s left, want 24 hours", left)
 	}
-	if n := seriesOf(before, "rsyncd_exporter_refused_connections_total"); n != 24 {
-		t.Errorf("%d reasons from the start, want 24", n)
+	if n := seriesOf(before, "rsyncd_exporter_refused_connections_total"); n != 19 {
+		t.Errorf("%d reasons from the start, want 19", n)
 	}
 
 	if err := os.Truncate(pki+"/server.pem", 0); err != nil {
@@ -185,7 +185,7 @@ func TestRefusedConnectionsAreNotLogged(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c) // until the exporter closes it
 		c.Close()
 	}
-	s := e.until(n, "rsyncd_exporter_refused_connections_total", `input="tcp"`, `reason="speaks_http"`)
+	s := e.until(n, "rsyncd_exporter_refused_connections_total", `input="tcp"`, `reason="speaks_other"`)
 	e.want(s, n, "rsyncd_exporter_refused_connections_total")
 	e.want(s, 0, "rsyncd_exporter_received_total")
 	cancel()

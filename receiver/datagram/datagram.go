@@ -1,12 +1,14 @@
 // Package datagram receives syslog over UDP and over unix datagram sockets.
 //
-// Its readers never wait for their Sink: what it can't take at once is copied to a short pending ring, and what the ring
-// can't take is counted as receiver.Overflow.
+// Its readers never wait for their Sink: what it can't take at once is copied to a short pending
+// ring. What the ring can't take is counted as receiver.Overflow.
 package datagram
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -23,25 +25,25 @@ const (
 
 	pendingSlabs    = 8         // batches that wait for a busy Sink
 	pendingMessages = 1024      // messages in each, at most
-	pendingBytes    = 256 << 10 // bytes of text in each, at most: a whole ring is 2 MiB of text, allocated slab by slab when first needed
+	pendingBytes    = 256 << 10 // bytes of text in each, at most; allocated when first needed
 
-	idleTimeout    = 250 * time.Millisecond // how long a read waits before it looks whether Run shall end
-	pendingTimeout = 3 * time.Millisecond   // and how long while a batch is pending, so that it is offered again without traffic
+	idleTimeout    = 250 * time.Millisecond // of a read, before it looks whether Run shall end
+	pendingTimeout = 3 * time.Millisecond   // of a read while a batch is pending, which is then offered again
 
 	settleLimit = 2 * time.Second // how long pending batches are offered after the last read
 
 	maxPause = 100 * time.Millisecond // between two reads that fail
 )
 
-// datagrams is what UDP and Unixgram have in common: one goroutine on a thread of its own in a blocking read, which costs a quarter
-// less than the net poller.
+// datagrams is what UDP and Unixgram have in common: a goroutine on a thread of its own in a
+// blocking read, which costs a quarter less than the net poller.
 //
-// The reader waits for nothing but its socket, since a unix datagram socket that is not read stops every rsyncd that logs to it.
-// It only ever offers a batch to the Sink (TryDeliver). A batch that is refused is copied into the pending ring, and reading goes on.
-// The ring goes first when the next batch is offered, so that order is kept. When the ring is full too, messages are thrown away and
-// counted as Overflow; the count travels with the next slab that gets through.
+// The reader waits for nothing but its socket: a unix datagram socket that is not read stops every
+// rsyncd that logs to it. A batch that the Sink refuses is copied into the pending ring, which is
+// offered before the next batch, so that order is kept. When the ring is full, messages are dropped
+// and counted as Overflow; the count travels with the next slab.
 type datagrams struct {
-	src     *receiver.Source // whoever embeds this has it, and it outlives the sockets: a Sink may know it by its address
+	src     *receiver.Source // embedded beside this; a Sink may know it by its address
 	sink    receiver.TrySink
 	filter  filter
 	fd      int // blocking, with SO_RCVTIMEO; used by the reader only, closed by whoever embeds this
@@ -52,30 +54,29 @@ type datagrams struct {
 	timeout time.Duration // SO_RCVTIMEO now
 	lastEnd time.Time     // when the last read returned
 	trouble trouble
-	turns   atomic.Uint64 // see Turns
-	passed  bool          // the socket outlives this process, see PassedUDP: what is queued in it is for the next one
+	turns   atomic.Uint64 // of the loop
+	passed  bool          // the socket outlives this process: what is queued in it is for the next one
 	hangUp  bool          // shutdown(2) makes senders see the end of a socket before it is drained
 }
 
-// A filter says which datagrams are taken, and what is asked about their senders. The zero value takes all and asks nothing.
+// A filter says which datagrams are taken, and what is asked about their senders.
 type filter struct {
 	addresses bool                // UDP: ask for the senders' addresses
 	from      *receiver.AllowList // UDP: who may send, which takes addresses; nil for all
-	creds     bool                // unix: ask for the senders' credentials, for what follows
-	users     []uint32            // unix: who may send; empty for all
-	spaces    *pidNamespaces      // unix: knows the senders' processes; nil for no such thing
+	spaces    *pidNamespaces      // unix: ask for the senders' credentials, which this understands; or nil
+	users     []uint32            // unix: who may send, which takes credentials; empty for all
 }
 
 func newDatagrams(fd int, src *receiver.Source, sink receiver.TrySink, f filter) *datagrams {
 	return &datagrams{
-		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.addresses, f.creds),
+		src: src, sink: sink, filter: f, fd: fd, batch: newRecvBatch(f.addresses, f.spaces != nil),
 		slab: receiver.Slab{Messages: make([][]byte, 0, batchMessages)},
 	}
 }
 
-// run reads until ctx ends or the socket is unusable, drains the socket, calls closeSocket (from here on senders get an error instead
-// of a queue that nobody reads), and then offers what is pending until it is taken or settleLimit is over. A passed socket isn't drained:
-// what is queued in it waits for the next process, and what arrived after a last read would be no different.
+// run reads until ctx ends or the socket is unusable. Then it drains the socket, calls closeSocket,
+// and offers what is pending for settleLimit at most. A passed socket isn't drained: what is queued
+// in it waits for the next process.
 func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -93,7 +94,7 @@ func (d *datagrams) run(ctx context.Context, closeSocket func() error) error {
 	return err
 }
 
-// receive is the loop. It returns nil when ctx has ended.
+// receive returns nil when ctx has ended.
 func (d *datagrams) receive(ctx context.Context) error {
 	d.lastEnd = time.Now()
 	for ctx.Err() == nil {
@@ -124,7 +125,6 @@ func (d *datagrams) receive(ctx context.Context) error {
 	return nil
 }
 
-// adjustTimeout makes reads short while something is pending.
 func (d *datagrams) adjustTimeout() error {
 	want := idleTimeout
 	if d.pending.n > 0 {
@@ -138,48 +138,43 @@ func (d *datagrams) adjustTimeout() error {
 	return unix.SetsockoptTimeval(d.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv)
 }
 
-// take makes a slab of the n datagrams just received and hands it over.
 func (d *datagrams) take(n int, at int64) {
 	d.slab.Reset()
 	d.slab.At = at
 	for i := range n {
-		if d.refuses(i) {
+		msg, whole := d.batch.message(i)
+		from, allowed := d.sender(i, msg, at)
+		switch {
+		case !allowed:
 			d.slab.Discarded[receiver.NotAllowed]++
-		} else if msg, whole := d.batch.message(i); whole {
-			d.slab.Add(msg, d.sender(i, msg, at))
-		} else {
+		case !whole:
 			d.slab.Discarded[receiver.Oversize]++
+		default:
+			d.slab.Add(msg, from)
 		}
 	}
 	d.handOver()
 }
 
-// refuses says whether the datagram at index i of the batch comes from somebody who may not send.
-func (d *datagrams) refuses(i int) bool {
-	if d.filter.from != nil {
-		return !d.batch.allowed(i, d.filter.from)
+// sender returns who sent msg, the datagram at index i of the batch, and whether it may send.
+// Behind a unix socket the process id in the header counts as the Sink will read it, so the input's
+// own dialect is asked. A message without a header will be discarded: its sender doesn't matter.
+func (d *datagrams) sender(i int, msg []byte, at int64) (from receiver.Sender, allowed bool) {
+	switch {
+	case d.filter.addresses:
+		addr := d.batch.address(i)
+		return receiver.Sender{Addr: receiver.Elsewhere(addr)}, d.filter.from.Allows(addr)
+	case d.filter.spaces == nil:
+		return receiver.Sender{}, true
 	}
-	if len(d.filter.users) == 0 {
-		return false
+	pid, uid, known := d.batch.sender(i)
+	if len(d.filter.users) > 0 && !(known && slices.Contains(d.filter.users, uid)) {
+		return receiver.Sender{}, false
 	}
-	_, uid, ok := d.batch.sender(i)
-	return !ok || !slices.Contains(d.filter.users, uid)
-}
-
-// sender returns who sent the datagram at index i of the batch, which is msg. Behind a unix socket the process id in the header counts
-// as the Sink will read it, so the input's own dialect is asked. A message without a header will be discarded: its sender doesn't matter.
-func (d *datagrams) sender(i int, msg []byte, at int64) receiver.Sender {
-	if d.filter.addresses {
-		return receiver.Sender{Addr: d.batch.address(i)}
+	if !known || d.src.Dialect.Scan(msg, &d.header) != receiver.Kept {
+		return receiver.Sender{}, true
 	}
-	if d.filter.spaces == nil {
-		return receiver.Sender{}
-	}
-	pid, uid, ok := d.batch.sender(i)
-	if !ok || d.src.Dialect.Scan(msg, &d.header) != receiver.Kept {
-		return receiver.Sender{}
-	}
-	return d.filter.spaces.sender(pid, uid, d.header.PID, at)
+	return d.filter.spaces.sender(pid, uid, d.header.PID, at), true
 }
 
 // handOver offers the slab, behind what is pending, or keeps a copy of it.
@@ -190,7 +185,7 @@ func (d *datagrams) handOver() {
 	d.pending.add(&d.slab)
 }
 
-// drain reads what is queued in the socket without waiting. What is still queued when it closes is lost, and nobody counts it.
+// drain reads what is queued in the socket without waiting. What is queued when it closes is lost.
 func (d *datagrams) drain() {
 	for end := time.Now().Add(receiver.DrainLimit); ; {
 		n, errno := d.batch.recv(d.fd, false)
@@ -206,7 +201,7 @@ func (d *datagrams) drain() {
 	}
 }
 
-// settle offers what is pending a last time, then gives it up and offers the count of what was lost.
+// settle offers what is pending a last time, then gives it up and offers the count of it.
 func (d *datagrams) settle() {
 	for end := time.Now().Add(settleLimit); !d.pending.offer(d.src, d.sink); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -217,13 +212,14 @@ func (d *datagrams) settle() {
 	}
 }
 
-// trouble counts reads that failed and says how long to wait before the next one, so that an error that stays burns no CPU.
+// trouble counts failed reads and slows them down, so that a lasting error burns no CPU.
 type trouble struct {
 	total   atomic.Uint64
 	repeats int // failures in a row
 }
 
-// pause counts one more failure. The first in a row costs no time: the ICMP noise of ECONNREFUSED is over at once.
+// pause counts one more failure. The first in a row costs no time: ICMP's ECONNREFUSED is over at
+// once.
 func (t *trouble) pause() time.Duration {
 	t.total.Add(1)
 	t.repeats++
@@ -233,17 +229,14 @@ func (t *trouble) pause() time.Duration {
 	return min(maxPause, time.Millisecond<<min(t.repeats-2, 10))
 }
 
-// isFatal reports whether reading can't succeed later: the descriptor is wrong, or the system call is forbidden or unknown.
-// Everything else (ENOBUFS, ENOMEM, ECONNREFUSED, …) is worth another try.
+// isFatal reports whether reading can't succeed later: the descriptor is wrong, or the system call
+// is forbidden or unknown. Everything else (ENOBUFS, ENOMEM, ECONNREFUSED, …) is worth another try.
 func isFatal(errno syscall.Errno) bool {
-	switch errno {
-	case unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT, unix.ENOSYS, unix.EPERM:
-		return true
-	}
-	return false
+	fatal := []syscall.Errno{unix.EBADF, unix.ENOTSOCK, unix.EINVAL, unix.EFAULT, unix.ENOSYS, unix.EPERM}
+	return slices.Contains(fatal, errno)
 }
 
-// A pendingRing keeps copies of the batches that a busy Sink refused, in order. It belongs to the reader.
+// A pendingRing keeps copies of the batches that a busy Sink refused, in order.
 type pendingRing struct {
 	slabs   [pendingSlabs]pendingSlab
 	head, n int // the n slabs from head on, wrapping, are in use
@@ -254,24 +247,23 @@ type pendingSlab struct {
 	text []byte // what Messages point into; its capacity never changes
 }
 
-// Add copies the messages and counts of s to the end of the ring. Messages that don't fit are Overflow.
-// Where several batches share a slab, At is that of the first.
+// add copies the messages and counts of s to the end of the ring. Messages that don't fit are
+// Overflow. Where several batches share a slab, At is that of the first.
 func (p *pendingRing) add(s *receiver.Slab) {
-	tail := p.tail()
-	if tail == nil {
-		tail = p.grow(s.At)
+	if p.n == 0 {
+		p.grow(s.At)
 	}
+	tail := p.tail()
 	for i, n := range s.Discarded {
 		tail.Discarded[i] += n
 	}
 	for i, msg := range s.Messages {
 		if len(tail.Messages) == pendingMessages || len(tail.text)+len(msg) > pendingBytes {
-			next := p.grow(s.At)
-			if next == nil {
+			if p.n == pendingSlabs {
 				p.slabs[p.head].Discarded[receiver.Overflow]++
 				continue
 			}
-			tail = next
+			tail = p.grow(s.At)
 		}
 		start := len(tail.text)
 		tail.text = append(tail.text, msg...)
@@ -283,19 +275,10 @@ func (p *pendingRing) add(s *receiver.Slab) {
 	}
 }
 
-// tail returns the slab that the next message goes to, or nil if the ring is empty.
-func (p *pendingRing) tail() *pendingSlab {
-	if p.n == 0 {
-		return nil
-	}
-	return &p.slabs[(p.head+p.n-1)%pendingSlabs]
-}
+func (p *pendingRing) tail() *pendingSlab { return &p.slabs[(p.head+p.n-1)%pendingSlabs] }
 
-// grow puts one more slab into use, or returns nil if there is none.
+// grow puts one more slab into use; there must be one.
 func (p *pendingRing) grow(at int64) *pendingSlab {
-	if p.n == pendingSlabs {
-		return nil
-	}
 	p.n++
 	s := p.tail()
 	if s.text == nil {
@@ -306,60 +289,53 @@ func (p *pendingRing) grow(at int64) *pendingSlab {
 	return s
 }
 
-// offer hands slabs to sink, oldest first, until it refuses one. It returns true when the ring is empty.
+// shrink empties the oldest slab and takes it out of use.
+func (p *pendingRing) shrink() {
+	s := &p.slabs[p.head]
+	s.Reset()
+	s.text = s.text[:0]
+	p.head = (p.head + 1) % pendingSlabs
+	p.n--
+}
+
+// offer hands slabs to sink, oldest first, until it refuses one. It returns true if none is left.
 func (p *pendingRing) offer(src *receiver.Source, sink receiver.TrySink) bool {
-	for p.n > 0 {
-		s := &p.slabs[p.head]
-		if !sink.TryDeliver(src, &s.Slab) {
+	for ; p.n > 0; p.shrink() {
+		if !sink.TryDeliver(src, &p.slabs[p.head].Slab) {
 			return false
 		}
-		s.Reset()
-		s.text = s.text[:0]
-		p.head = (p.head + 1) % pendingSlabs
-		p.n--
 	}
 	return true
 }
 
-// giveUp turns all messages in the ring into counts of Overflow, in one slab.
+// giveUp turns the messages in the ring, which isn't empty, into a count of Overflow.
 func (p *pendingRing) giveUp() {
-	if p.n == 0 {
-		return
-	}
 	var lost [receiver.NumDiscards]uint32
 	at := p.slabs[p.head].At
-	for ; p.n > 0; p.n-- {
+	for ; p.n > 0; p.shrink() {
 		s := &p.slabs[p.head]
 		for i, n := range s.Discarded {
 			lost[i] += n
 		}
 		lost[receiver.Overflow] += uint32(len(s.Messages))
-		s.Reset()
-		s.text = s.text[:0]
-		p.head = (p.head + 1) % pendingSlabs
 	}
 	p.grow(at).Discarded = lost
 }
 
-// takeDescriptor returns a blocking descriptor of conn's socket that belongs to the caller alone, and closes conn. The Go runtime
+// takeDescriptor returns a blocking descriptor of conn's socket and closes conn. The Go runtime
 // knows nothing of it: no poller wakes it and no finalizer closes it.
-func takeDescriptor(conn interface {
-	syscall.Conn
-	Close() error
-}) (int, error) {
+func takeDescriptor(conn *net.UDPConn) (int, error) {
 	defer conn.Close()
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return -1, err
 	}
 	fd := -1
-	if cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return -1, cerr
-	}
-	if err != nil {
+	cerr := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(cerr, err); err != nil {
 		return -1, err
 	}
-	if err = unix.SetNonblock(fd, false); err != nil {
+	if err := unix.SetNonblock(fd, false); err != nil {
 		unix.Close(fd)
 		return -1, err
 	}

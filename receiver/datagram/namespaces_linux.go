@@ -15,20 +15,21 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// pidNamespaces knows the processes that log into one unix datagram socket: in which pid namespace each is, when it started,
-// and whether it speaks for itself.
+// pidNamespaces knows the processes that log into one unix datagram socket: in which pid namespace
+// each is, when it started, and whether it speaks for itself.
 //
-// SCM_CREDENTIALS gives a sender's user, and its process id as seen from our pid namespace. The id in its message is the sender's
-// own view. Where both are equal the sender speaks for itself. Where they differ, either it passes on what others log (a relay
-// such as rsyslogd), or it lives in another pid namespace such as a container's, or it lies. /proc tells which.
+// SCM_CREDENTIALS gives a sender's user, and its process id in our pid namespace. The id in its
+// message is the sender's own view. If both are equal the sender speaks for itself. If not, it
+// passes on what others log (a relay such as rsyslogd), or it lives in another pid namespace such
+// as a container's, or it lies. /proc tells which.
 //
-// It belongs to one reader. A look at /proc waits for nothing: stat and status take no lock that a process holds while it sleeps
-// or reads from a disk. What a look has found is believed for a second, and kept for a process that has ended since.
+// It belongs to one reader. A look at /proc waits for nothing: stat and status take no lock that a
+// process holds while it sleeps or reads from a disk. What it has found is believed for a second,
+// and kept for a process that has ended since.
 type pidNamespaces struct {
 	proc  string // /proc, or what a test has instead
-	own   string // target of the link ns/pid of our own process; empty where /proc can't tell who the senders are
+	own   string // target of the link ns/pid of our own process; empty where /proc can't tell the senders
 	known map[int32]*process
-	text  []byte // of the last file read
 }
 
 // A process is what has been found out about a sender.
@@ -53,29 +54,28 @@ const (
 	believed   = time.Second // how long an answer stands: process ids come round, but not so soon
 	maxSenders = 4096        // processes remembered
 	maxParents = 16          // looked at on the way to a namespace's first process
-
-	maxKeptText = 64 << 10 // bytes of buffer kept: a process with very many groups has a long status
 )
 
-// newPIDNamespaces is for the reader of one socket.
 func newPIDNamespaces() *pidNamespaces { return pidNamespacesIn("/proc") }
 
 func pidNamespacesIn(proc string) *pidNamespaces {
 	n := &pidNamespaces{proc: proc, known: map[int32]*process{}}
-	// The /proc of another pid namespace, where unshare(1) was told no --mount-proc, has other processes under our numbers.
+	// The /proc of another pid namespace (unshare(1) without --mount-proc) has other processes
+	// under our ids.
 	self, err := os.Readlink(proc + "/self")
 	if err != nil || self != strconv.Itoa(os.Getpid()) {
 		return n
 	}
-	// With hidepid (proc(5)) a process that is hidden looks like one that has ended. Process 1 always exists.
+	// With hidepid (proc(5)) a hidden process looks like one that has ended. Process 1 always
+	// exists.
 	if _, found := n.started(1); found {
 		n.own, _ = os.Readlink(proc + "/self/ns/pid")
 	}
 	return n
 }
 
-// sender says who sent a message whose header names the process id names, 0 for none. pid and uid are the kernel's; pid is 0 for a
-// process that can't be seen from our pid namespace.
+// sender says who sent a message whose header names the process id names, 0 for none. pid and uid
+// are the kernel's; pid is 0 for a process that can't be seen from our pid namespace.
 func (n *pidNamespaces) sender(pid int32, uid uint32, names int32, at int64) receiver.Sender {
 	itself := pid > 0 && names == pid
 	if pid <= 0 || n.own == "" {
@@ -105,15 +105,16 @@ func (n *pidNamespaces) sender(pid int32, uid uint32, names int32, at int64) rec
 	return s
 }
 
-// relays says whether the sender p is root and hands on what process names has logged as user uid. systemd-journald sends with the
-// credentials of whoever logged; of a process that has ended it can give the user only, beside its own process id
-// (journald-syslog.c:forward_syslog_iovec). That is believed of a process that was heard as this user before.
+// relays says whether the sender p is root and hands on what process names has logged as user uid.
+// systemd-journald sends with the credentials of whoever logged; of a process that has ended it can
+// give the user only, beside its own process id (journald-syslog.c:forward_syslog_iovec). That is
+// believed of a process that was heard as this user before.
 func (n *pidNamespaces) relays(p *process, uid uint32, names int32) bool {
 	q := n.known[names]
 	return p.place.root && p.place.own > 0 && p.place.scope == 0 && q != nil && q.spoke && q.user == uid
 }
 
-// process returns what is known of a process, after a look at it unless the last one is still believed.
+// process returns what is known of a process, after a look at it unless the last one is believed.
 func (n *pidNamespaces) process(pid int32, at int64) *process {
 	p := n.known[pid]
 	if p != nil && at >= p.looked && at-p.looked < int64(believed) {
@@ -134,7 +135,7 @@ func (n *pidNamespaces) process(pid int32, at int64) *process {
 	return p
 }
 
-// forget makes room: processes go that have been silent for a minute and have ended, and all if that isn't enough.
+// forget drops processes that are silent for a minute and have ended; all if that isn't enough.
 func (n *pidNamespaces) forget(at int64) {
 	maps.DeleteFunc(n.known, func(pid int32, p *process) bool {
 		return at-p.looked > int64(time.Minute) && unix.Kill(int(pid), 0) == unix.ESRCH
@@ -169,8 +170,9 @@ func (n *pidNamespaces) placeOf(pid int32) place {
 	return p
 }
 
-// first looks among the ancestors of process pid for the first process of its namespace, and returns its id as seen from here and its
-// start time. There is none for whoever entered the namespace from outside (nsenter, docker exec) and has its parent there.
+// first returns the id as seen from here and the start time of the first process of the namespace
+// of process pid, which is among its ancestors. A process that entered the namespace from outside
+// (nsenter, docker exec) has none: its parent is outside.
 func (n *pidNamespaces) first(pid int32, st status) (first int32, started uint64, found bool) {
 	depth := st.depth // a parent of the same depth is in the same namespace: what it could enter lies deeper
 	for range maxParents {
@@ -186,8 +188,9 @@ func (n *pidNamespaces) first(pid int32, st status) (first int32, started uint64
 	return 0, 0, false
 }
 
-// scopeOf makes a scope of what tells a pid namespace from all others: the id of its first process and when that started, or its inode
-// number. The kernel hands out inode numbers again at once. The scope of a namespace is the same for each run of the exporter.
+// scopeOf makes a scope of what tells a pid namespace from all others: the id of its first process
+// and when that started, or its inode number, which the kernel reuses at once. A namespace has the
+// same scope in each run of the exporter.
 func scopeOf(numbers ...uint64) uint32 {
 	h := fnv.New64a()
 	_ = binary.Write(h, binary.LittleEndian, numbers)
@@ -203,28 +206,25 @@ type status struct {
 	root   bool  // its real user is root
 }
 
-// status returns false for a process that has ended.
 func (n *pidNamespaces) status(pid int32) (status, bool) {
-	text, ok := n.read(n.path(pid, "status"))
-	if !ok {
+	text, err := os.ReadFile(n.path(pid, "status"))
+	if err != nil {
 		return status{}, false
 	}
 	return parseStatus(text), true
 }
 
 func parseStatus(text []byte) (st status) {
-	for len(text) > 0 {
-		var line []byte
-		line, text, _ = bytes.Cut(text, []byte("\n")) // in a process's name it is escaped
+	for line := range bytes.Lines(text) { // in a process's name line feeds are escaped
 		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimSpace(value)
 		switch string(name) {
 		case "PPid":
-			st.parent = parseID(bytes.TrimSpace(value))
+			st.parent = parseID(value)
 		case "Uid": // real, effective, saved, file system
-			user, _, _ := bytes.Cut(bytes.TrimSpace(value), []byte("\t"))
+			user, _, _ := bytes.Cut(value, []byte("\t"))
 			st.root = string(user) == "0"
 		case "NSpid": // from our namespace to its own
-			value = bytes.TrimSpace(value)
 			st.depth = bytes.Count(value, []byte("\t")) + 1
 			st.own = parseID(value[bytes.LastIndexByte(value, '\t')+1:])
 		}
@@ -241,56 +241,28 @@ func parseID(digits []byte) int32 {
 	return int32(pid)
 }
 
-// started returns when a process started, in clock ticks since boot, and false for one that has ended.
+// started returns when a process started, in clock ticks since boot; false for one that has ended.
 func (n *pidNamespaces) started(pid int32) (ticks uint64, found bool) {
-	text, ok := n.read(n.path(pid, "stat"))
-	if !ok {
+	text, err := os.ReadFile(n.path(pid, "stat"))
+	if err != nil {
 		return 0, false
 	}
 	return parseStarted(text)
 }
 
-// parseStarted returns field 22 of /proc/PID/stat, proc_pid_stat(5). The second field is the program's name in parentheses, which may
-// hold spaces, parentheses and digits; no field behind it does.
+// parseStarted returns field 22 of /proc/PID/stat, proc_pid_stat(5). The second field is the
+// program's name in parentheses, which may hold spaces and parentheses; no other field does.
 func parseStarted(text []byte) (ticks uint64, ok bool) {
 	name := bytes.LastIndexByte(text, ')')
 	if name < 0 {
 		return 0, false
 	}
-	field := text[name+1:]
-	for range 22 - 2 { // the fields before it, each behind a space
-		_, field, _ = bytes.Cut(field, []byte(" "))
+	fields := bytes.Split(text[name+1:], []byte(" ")) // the first is empty, the next is field 3
+	if len(fields) <= 22-2 {
+		return 0, false
 	}
-	field, _, _ = bytes.Cut(field, []byte(" "))
-	ticks, err := strconv.ParseUint(string(field), 10, 64)
+	ticks, err := strconv.ParseUint(string(fields[22-2]), 10, 64)
 	return ticks, err == nil
-}
-
-// read returns the whole of a file of /proc, valid until the next call.
-func (n *pidNamespaces) read(path string) ([]byte, bool) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, false
-	}
-	defer unix.Close(fd)
-	if n.text = n.text[:0]; cap(n.text) > maxKeptText {
-		n.text = nil
-	}
-	for {
-		if cap(n.text)-len(n.text) < 1024 {
-			n.text = append(make([]byte, 0, 2*cap(n.text)+4096), n.text...)
-		}
-		got, err := unix.Read(fd, n.text[len(n.text):cap(n.text)])
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return nil, false
-		case got == 0:
-			return n.text, true
-		default:
-			n.text = n.text[:len(n.text)+got]
-		}
-	}
 }
 
 func (n *pidNamespaces) path(pid int32, file string) string {

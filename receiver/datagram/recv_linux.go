@@ -1,7 +1,6 @@
 package datagram
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 	"unsafe"
@@ -11,8 +10,8 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// A recvBatch is the memory that one recvmmsg(2) fills. It must stay on the heap, where nothing moves: the kernel has its addresses.
-// Pages that no datagram ever reached cost nothing.
+// A recvBatch is the memory that one recvmmsg(2) fills. It must stay on the heap, where nothing
+// moves: the kernel has its addresses. Pages that no datagram ever reached cost nothing.
 type recvBatch struct {
 	area    []byte // batchMessages pieces of pieceSize bytes
 	vectors [batchMessages]unix.Iovec
@@ -27,7 +26,8 @@ type recvBatch struct {
 // that a processor's cache has for such addresses.
 const pieceSize = receiver.MaxMessage + 192
 
-// credentials is a control message of type SCM_CREDENTIALS, unix(7). There is no room for another one behind it.
+// credentials is a control message of type SCM_CREDENTIALS, unix(7). There is no room for another
+// one behind it.
 type credentials struct {
 	header unix.Cmsghdr
 	ucred  unix.Ucred
@@ -40,7 +40,7 @@ type mmsghdr struct {
 	len uint32
 }
 
-// newRecvBatch makes a batch that keeps the IP addresses or the credentials of those who sent the datagrams, or neither.
+// newRecvBatch makes a batch that keeps the senders' IP addresses or credentials, or neither.
 func newRecvBatch(addresses, creds bool) *recvBatch {
 	b := &recvBatch{area: make([]byte, batchMessages*pieceSize), used: batchMessages}
 	if addresses {
@@ -55,12 +55,10 @@ func newRecvBatch(addresses, creds bool) *recvBatch {
 		h := &b.headers[i].hdr
 		h.Iov = &b.vectors[i]
 		h.SetIovlen(1)
-		// There is room for credentials at most. Descriptors that a peer passes by SCM_RIGHTS come behind them and find none: the kernel
-		// closes them, see unix(7).
 		if addresses {
 			h.Name = (*byte)(unsafe.Pointer(&b.senders[i]))
 		}
-		if creds {
+		if creds { // descriptors that a peer passes (SCM_RIGHTS) find no room, and the kernel closes them: unix(7)
 			h.Control = (*byte)(unsafe.Pointer(&b.control[i]))
 		}
 	}
@@ -82,8 +80,8 @@ func (b *recvBatch) rearm() {
 	b.used = 0
 }
 
-// recv reads 1 to batchMessages datagrams. With wait it waits for the first as long as SO_RCVTIMEO says; the rest is what is there.
-// EAGAIN means that there was none. The messages are valid until the next call.
+// recv reads 1 to batchMessages datagrams. With wait it waits for the first as long as SO_RCVTIMEO
+// says. EAGAIN means that there was none. The messages are valid until the next call.
 func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
 	flags := unix.MSG_WAITFORONE
 	if !wait {
@@ -93,7 +91,8 @@ func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
 		b.rearm()
 		flags |= unix.MSG_CMSG_CLOEXEC
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])), batchMessages, uintptr(flags), 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.headers[0])),
+		batchMessages, uintptr(flags), 0, 0)
 	if errno != 0 {
 		b.used = 1 // the kernel may have begun
 		return 0, errno
@@ -102,32 +101,22 @@ func (b *recvBatch) recv(fd int, wait bool) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// allowed says whether the datagram at index i of the last batch comes from an address on the list. The batch must keep addresses.
-func (b *recvBatch) allowed(i int, list *receiver.AllowList) bool {
-	switch sa := &b.senders[i]; sa.Family {
-	case unix.AF_INET:
-		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-		return list.Allows4(binary.BigEndian.Uint32(four.Addr[:]))
-	case unix.AF_INET6:
-		return list.Allows16(sa.Addr)
-	}
-	return false
-}
-
-// address returns where the datagram at index i of the last batch comes from, as a Sender has it. The batch must keep addresses.
+// address returns where the datagram at index i of the last batch comes from. The batch must keep
+// addresses.
 func (b *recvBatch) address(i int) netip.Addr {
 	switch sa := &b.senders[i]; sa.Family {
 	case unix.AF_INET:
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
-		return receiver.Elsewhere(netip.AddrFrom4(four.Addr))
+		return netip.AddrFrom4(four.Addr)
 	case unix.AF_INET6:
-		return receiver.Elsewhere(netip.AddrFrom16(sa.Addr))
+		return netip.AddrFrom16(sa.Addr)
 	}
 	return netip.Addr{}
 }
 
-// sender returns who sent the datagram at index i of the last batch: the user's number, and the process id as it is in our pid namespace, 0 for
-// a process that can't be seen from here. The batch must keep credentials. ok is false where the kernel gave none.
+// sender returns who sent the datagram at index i of the last batch: the user's number, and the
+// process id in our pid namespace, 0 for a process that can't be seen from here. The batch must
+// keep credentials. ok is false where the kernel gave none.
 func (b *recvBatch) sender(i int) (pid int32, uid uint32, ok bool) {
 	c := &b.control[i]
 	if c.header.Level != unix.SOL_SOCKET || c.header.Type != unix.SCM_CREDENTIALS {
@@ -136,10 +125,11 @@ func (b *recvBatch) sender(i int) (pid int32, uid uint32, ok bool) {
 	return c.ucred.Pid, c.ucred.Uid, true
 }
 
-// message returns the datagram at index i of the last batch, and false if it is longer than MaxMessage.
+// message returns the datagram at index i of the last batch, and false if it is longer than
+// MaxMessage.
 func (b *recvBatch) message(i int) (msg []byte, whole bool) {
 	h := &b.headers[i]
-	if h.len > receiver.MaxMessage { // of a datagram that didn't fit (MSG_TRUNC) the length is that of its piece, so this finds those too
+	if h.len > receiver.MaxMessage { // a datagram that didn't fit (MSG_TRUNC) has the length of its piece
 		return nil, false
 	}
 	start := i * pieceSize
@@ -147,8 +137,9 @@ func (b *recvBatch) message(i int) (msg []byte, whole bool) {
 	return b.area[start:end:end], true
 }
 
-// setReceiveBuffer asks for a socket buffer of size bytes and returns what was granted. SO_RCVBUFFORCE needs CAP_NET_ADMIN; SO_RCVBUF
-// is cut to net.core.rmem_max without a word. The kernel doubles the number for its own overhead, socket(7). 0 asks for nothing.
+// setReceiveBuffer asks for a socket buffer of size bytes, 0 for nothing, and returns what was
+// granted. SO_RCVBUFFORCE needs CAP_NET_ADMIN; SO_RCVBUF is cut to net.core.rmem_max without an
+// error. The kernel doubles the number for its own overhead, socket(7).
 func setReceiveBuffer(fd, size int) (granted int, err error) {
 	if size > 0 && unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
@@ -159,8 +150,8 @@ func setReceiveBuffer(fd, size int) (granted int, err error) {
 	return granted / 2, err
 }
 
-// socketDrops returns how many datagrams the kernel has dropped at this socket since it exists, modulo 2^32: SK_MEMINFO_DROPS of
-// SO_MEMINFO (Linux 4.12). Unlike SO_RXQ_OVFL it needs no next datagram to become visible.
+// socketDrops returns how many datagrams the kernel has dropped at this socket, modulo 2^32:
+// SK_MEMINFO_DROPS of SO_MEMINFO (Linux 4.12). SO_RXQ_OVFL would need a next datagram to show them.
 func socketDrops(fd int) (uint32, bool) {
 	const drops = 8 // SK_MEMINFO_DROPS, linux/sock_diag.h
 	var info [drops + 1]uint32
@@ -170,7 +161,8 @@ func socketDrops(fd int) (uint32, bool) {
 	return info[drops], errno == 0 && size == uint32(unsafe.Sizeof(info))
 }
 
-// askForCredentials makes the kernel attach SCM_CREDENTIALS to each datagram that is sent from now on.
+// askForCredentials makes the kernel attach SCM_CREDENTIALS to each datagram that is sent from now
+// on.
 func askForCredentials(fd int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 }
@@ -178,14 +170,15 @@ func askForCredentials(fd int) error {
 // haveCredentials says whether senders' credentials can be had on this system.
 const haveCredentials = true
 
-// shareAddress lets further sockets bind the address of this one, if they ask for it too and are the same user's. The socket may be bound
-// already (net/core/sock_reuseport.c:reuseport_add_sock makes the group with the second socket).
+// shareAddress lets further sockets of the same user that ask for it too bind the address of this
+// one. The socket may be bound already (net/core/sock_reuseport.c:reuseport_add_sock).
 func shareAddress(fd int) error {
 	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 }
 
-// refuseDescriptors makes the kernel refuse SCM_RIGHTS at the sender (Linux 6.16). Older kernels close what was passed when the message
-// is read, on our thread, where the close of a socket with SO_LINGER could hold the reader up.
+// refuseDescriptors makes the kernel refuse SCM_RIGHTS at the sender (Linux 6.16). Older kernels
+// close what was passed on our thread, where the close of a socket with SO_LINGER could hold the
+// reader up.
 func refuseDescriptors(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
 }

@@ -12,10 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The directory of a unix socket belongs to others as well: compose's rsyncd, which is root in its container, or a
-// jail's user. Whoever may write there can replace the file at any moment, between any two of our calls. So a path is
-// never used twice for one thing. The file is opened once, as what it is and not as what it leads to, and what is asked
-// of it or done to it goes through that descriptor; the kernel says which socket a file belongs to.
+// The directory of a unix socket belongs to others as well: compose's rsyncd, which is root in its
+// container, or a jail's user. Whoever may write there can replace the file between any two of our
+// calls. So a path is never used twice for one thing. The file is opened once, as what it is and
+// not as what it leads to; all else goes through that descriptor; and the kernel says which socket
+// a file belongs to.
+
+// ErrInUse is wrapped by the error that a unix socket is another program's.
+var ErrInUse = errors.New("another program receives there")
 
 // inode tells a file from another one of the same name.
 type inode struct{ dev, ino uint64 }
@@ -41,8 +45,8 @@ func (f *socketFile) release() {
 	*f = socketFile{}
 }
 
-// remove removes the path if it leads to this file. Directory and name are looked up once, so that nothing but
-// an entry of the directory that holds the socket is ever removed.
+// remove removes the path if it leads to this file. The directory is looked up once, so that
+// nothing but an entry of the directory that holds the socket is ever removed.
 func (f *socketFile) remove(path string) error {
 	dir, err := openDirectory(filepath.Dir(path))
 	if err != nil {
@@ -62,30 +66,20 @@ func (f *socketFile) remove(path string) error {
 
 func idOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
 
-// modeOf returns the file's type and permissions.
 func modeOf(st *unix.Stat_t) fs.FileMode {
-	mode := fs.FileMode(st.Mode & 0o777)
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFSOCK:
-		mode |= fs.ModeSocket
-	case unix.S_IFLNK:
-		mode |= fs.ModeSymlink
-	case unix.S_IFDIR:
-		mode |= fs.ModeDir
-	case unix.S_IFIFO:
-		mode |= fs.ModeNamedPipe
-	case unix.S_IFCHR, unix.S_IFBLK:
-		mode |= fs.ModeDevice
-	}
-	return mode
+	return fs.FileMode(st.Mode&0o777) | fileTypes[uint32(st.Mode)&unix.S_IFMT]
 }
 
-// lockPatience is how long an exporter that starts at the same path at the same moment is waited for. A test waits
-// longer.
+var fileTypes = map[uint32]fs.FileMode{
+	unix.S_IFSOCK: fs.ModeSocket, unix.S_IFLNK: fs.ModeSymlink, unix.S_IFDIR: fs.ModeDir,
+	unix.S_IFIFO: fs.ModeNamedPipe, unix.S_IFCHR: fs.ModeDevice, unix.S_IFBLK: fs.ModeDevice,
+}
+
+// lockPatience is how long an exporter that starts at the same moment is waited for.
 var lockPatience = time.Second
 
-// lockDirectory lets one exporter after the other look whether a socket is in use, and bind its own. The lock is held
-// for that moment only, and nobody's lock keeps us out: anyone who may read the directory can take it.
+// lockDirectory lets one exporter after the other look whether a socket is in use, and bind its
+// own. Nobody's lock keeps us out: anyone who may read the directory can take it.
 func lockDirectory(dir int) {
 	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
 		if err := unix.Flock(dir, unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK || time.Now().After(end) {
@@ -102,30 +96,45 @@ func bindUnixgram(path string, mode fs.FileMode) (fd int, file socketFile, err e
 	}
 	defer unix.Close(dir) // gives the lock back
 	lockDirectory(dir)
-	if err := removeStale(dir, path); err != nil {
+	stale, err := findStale(dir, path)
+	if err != nil {
 		return -1, socketFile{}, err
 	}
-	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
-	if err != nil {
+	defer stale.release()
+	if stale.id != (inode{}) {
+		if err := stale.remove(path); err != nil {
+			return -1, socketFile{}, staleError(path, err)
+		}
+	}
+	if fd, err = newUnixgram(); err != nil {
 		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
-	unix.CloseOnExec(fd)
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
 	if err := prepareUnixgram(fd); err != nil {
-		unix.Close(fd)
-		return -1, socketFile{}, fmt.Errorf("unixgram %q: credentials: %w", path, err)
+		return fd, socketFile{}, fmt.Errorf("unixgram %q: credentials: %w", path, err)
 	}
 	if mode = mode.Perm(); mode == 0 {
 		mode = 0o666
 	}
 	if err := bindWithMode(fd, path, mode); err != nil {
-		unix.Close(fd)
-		return -1, socketFile{}, unixBindError(path, err)
+		return fd, socketFile{}, unixBindError(path, err)
 	}
 	if file, err = fileOf(dir, path, fd, mode); err != nil {
-		unix.Close(fd)
-		return -1, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
+		return fd, socketFile{}, fmt.Errorf("unixgram %q: %w", path, err)
 	}
 	return fd, file, nil
+}
+
+func newUnixgram() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	return fd, err
 }
 
 // unsureIf keeps why the kernel couldn't be asked, unless nobody can have replaced the file.
@@ -135,7 +144,7 @@ func (f *socketFile) unsureIf(dir int, err error) {
 	}
 }
 
-// othersMayWrite reports whether others than root and this process' user may write to the directory.
+// othersMayWrite asks about others than root and this process' user.
 func othersMayWrite(dir int) bool {
 	var st unix.Stat_t
 	err := unix.Fstat(dir, &st)
@@ -143,11 +152,11 @@ func othersMayWrite(dir int) bool {
 }
 
 func socketDirectoryError(path string, err error) error {
-	return fmt.Errorf("unixgram %q: its directory: %w (it must exist, and user %d may read it)", path, err, os.Geteuid())
+	return fmt.Errorf("unixgram %q: its directory: %w (it must exist, and user %d may read it)",
+		path, err, os.Geteuid())
 }
 
-// openDirectory opens a directory to look names up in it, and to lock it. Where it may be searched but not read, it
-// can't be locked.
+// openDirectory opens a directory to look up names, and to lock it unless it may only be searched.
 func openDirectory(path string) (int, error) {
 	flags := unix.O_DIRECTORY | unix.O_CLOEXEC
 	fd, err := unix.Open(path, unix.O_RDONLY|flags, 0)
@@ -163,26 +172,10 @@ func openDirectory(path string) (int, error) {
 // umasks is held while the umask is another one: it belongs to the whole process.
 var umasks sync.Mutex
 
-// removeStale removes the socket file of a process that is gone.
-func removeStale(dir int, path string) error {
-	stale, err := findStale(dir, path)
-	if err != nil {
-		return err
-	}
-	defer stale.release()
-	if stale.id == (inode{}) {
-		return nil
-	}
-	if err := stale.remove(path); err != nil {
-		return staleError(path, err)
-	}
-	return nil
-}
-
-// findStale returns the socket file of a process that is gone, which is one that nobody answers at, or none where there
-// is nothing. Anything else there is an error.
+// findStale returns a socket file at which nobody answers, whose process is gone. It returns none
+// where nothing is there. Anything else is an error.
 func findStale(dir int, path string) (stale socketFile, err error) {
-	found, mode, err := openSocketFile(dir, path)
+	found, st, err := openFile(dir, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return socketFile{}, nil
 	}
@@ -194,7 +187,7 @@ func findStale(dir int, path string) (stale socketFile, err error) {
 			found.release()
 		}
 	}()
-	if mode.Type() != fs.ModeSocket {
+	if mode := modeOf(&st); mode.Type() != fs.ModeSocket {
 		return socketFile{}, fmt.Errorf("unixgram %q: there is something that is no socket, mode %s "+
 			"(nothing is overwritten: move it away or choose another path)", path, mode)
 	}
@@ -217,17 +210,33 @@ func staleError(path string, err error) error {
 	return fmt.Errorf("unixgram %q: left over from a process that is gone: %w", path, err)
 }
 
-// connect connects a new socket to whoever is bound to the file. The caller closes it.
+// connect connects a new socket to whoever is bound to the file.
 func (f *socketFile) connect(path string) (probe int, err error) {
-	probe, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
-	if err != nil {
+	if probe, err = newUnixgram(); err != nil {
 		return -1, err
 	}
-	unix.CloseOnExec(probe)
 	err = unix.Connect(probe, &unix.SockaddrUnix{Name: f.name(path)})
 	if err != nil {
 		unix.Close(probe)
 		return -1, err
 	}
 	return probe, nil
+}
+
+// mayChange says why this process can't make or remove the file.
+func mayChange(file string) error {
+	dir := filepath.Dir(file)
+	if err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return err
+	}
+	// The sticky bit keeps others than root and the owners from removing the file: unlink(2).
+	var d, f unix.Stat_t
+	user := uint32(os.Geteuid())
+	if user == 0 || unix.Lstat(file, &f) != nil || unix.Stat(dir, &d) != nil {
+		return nil
+	}
+	if d.Mode&unix.S_ISVTX == 0 || d.Uid == user || f.Uid == user {
+		return nil
+	}
+	return unix.EPERM
 }

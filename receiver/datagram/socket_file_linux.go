@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,9 +16,10 @@ import (
 // openSearch is for a directory that may only be searched.
 const openSearch = unix.O_PATH
 
-// bindWithMode binds the socket to the path. Its file has the mode from its first moment: bind(2) takes it from the
-// socket, less the umask (net/unix/af_unix.c, unix_bind_bsd). The umask is the process', and is away for that one
-// call; whatever else the program makes names a mode that gives others nothing.
+// bindWithMode binds the socket to the path. Its file has the mode from its first moment: bind(2)
+// takes it from the socket, less the umask (net/unix/af_unix.c, unix_bind_bsd). The umask is the
+// process', and is away for that one call; all else that the program makes has a mode that gives
+// others nothing.
 func bindWithMode(fd int, path string, mode fs.FileMode) error {
 	if err := unix.Fchmod(fd, uint32(mode)); err != nil {
 		return err
@@ -28,12 +30,7 @@ func bindWithMode(fd int, path string, mode fs.FileMode) error {
 	return unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 }
 
-// openSocketFile opens what has the path's name in the directory. The error wraps fs.ErrNotExist if nothing has.
-func openSocketFile(dir int, path string) (f socketFile, mode fs.FileMode, err error) {
-	f, st, err := openFile(dir, path)
-	return f, modeOf(&st), err
-}
-
+// openFile opens what has the path's name in the directory. Its error may wrap fs.ErrNotExist.
 func openFile(dir int, path string) (f socketFile, st unix.Stat_t, err error) {
 	fd, err := unix.Openat(dir, filepath.Base(path), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -49,8 +46,8 @@ func openFile(dir int, path string) (f socketFile, st unix.Stat_t, err error) {
 // name is a path to the file that leads nowhere else, whatever becomes of its own.
 func (f *socketFile) name(string) string { return "/proc/self/fd/" + strconv.Itoa(f.fd) }
 
-// fileOf returns the file that the socket is bound to, or none where the path has been taken by another meanwhile.
-// If mode isn't 0 it is the file's, also where the directory's default ACL would have it otherwise.
+// fileOf returns the file that the socket is bound to, or none where another has taken the path. If
+// mode isn't 0 the file gets it, also where the directory's default ACL would have it otherwise.
 func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, error) {
 	f, st, err := openFile(dir, path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,7 +78,7 @@ func fileOf(dir int, path string, socket int, mode fs.FileMode) (socketFile, err
 	return f, nil
 }
 
-// leadsTo asks the kernel whether who connects to the file reaches the socket. An error says that it can't be asked.
+// leadsTo asks the kernel whether who connects to the file reaches the socket.
 func (f *socketFile) leadsTo(path string, socket int) (bool, error) {
 	probe, err := f.connect(path)
 	switch {
@@ -109,11 +106,22 @@ const (
 	sockDiagByFamily = 20
 	diagShowPeer     = 0x4 // UDIAG_SHOW_PEER
 	diagPeer         = 2   // UNIX_DIAG_PEER
-	headerLength     = 16  // of a netlink message
 	diagLength       = 16  // of a unix_diag_msg
 )
 
-// socketPeer asks which socket a unix socket is connected to, by its inode's number as fstat has it: sock_diag(7).
+// A diagRequest asks about unix sockets: sock_diag(7).
+type diagRequest struct {
+	Header           unix.NlMsghdr // without sequence and port: the kernel answers this socket
+	Family, Protocol uint8
+	_                uint16
+	States           uint32
+	Inode            uint32
+	Show             uint32
+	Cookie           uint64
+}
+
+// socketPeer returns which socket a unix socket is connected to, by the inode that fstat has for
+// it.
 func socketPeer(fd int) (inode uint32, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -124,17 +132,15 @@ func socketPeer(fd int) (inode uint32, err error) {
 		return 0, fmt.Errorf("netlink: %w", err)
 	}
 	defer unix.Close(diag)
-	order := binary.NativeEndian
-	request := make([]byte, 0, headerLength+24)
-	request = order.AppendUint32(request, headerLength+24)
-	request = order.AppendUint16(request, sockDiagByFamily)
-	request = order.AppendUint16(request, unix.NLM_F_REQUEST)
-	request = append(request, make([]byte, 8)...)            // sequence and port: the kernel answers this socket
-	request = append(request, unix.AF_UNIX, 0, 0, 0)         // family, protocol, padding
-	request = order.AppendUint32(request, ^uint32(0))        // in any state
-	request = order.AppendUint32(request, uint32(st.Ino))    // of this number
-	request = order.AppendUint32(request, diagShowPeer)      // with its peer
-	request = order.AppendUint64(request, ^uint64(0))        // whatever its cookie
+	question := diagRequest{
+		Header: unix.NlMsghdr{Type: sockDiagByFamily, Flags: unix.NLM_F_REQUEST}, Family: unix.AF_UNIX,
+		States: ^uint32(0), Inode: uint32(st.Ino), Show: diagShowPeer, Cookie: ^uint64(0),
+	}
+	question.Header.Len = uint32(binary.Size(question))
+	request, err := binary.Append(nil, binary.NativeEndian, question)
+	if err != nil {
+		return 0, err
+	}
 	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK} // port 0
 	if err := unix.Sendto(diag, request, 0, kernel); err != nil {
 		return 0, fmt.Errorf("netlink: %w", err)
@@ -144,24 +150,26 @@ func socketPeer(fd int) (inode uint32, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("netlink: %w", err)
 	}
-	return socketPeerIn(answer[:n])
+	return peerIn(answer[:n])
 }
 
-// socketPeerIn finds the peer in the kernel's answer.
-func socketPeerIn(answer []byte) (inode uint32, err error) {
+// peerIn finds the peer in the kernel's answer.
+func peerIn(answer []byte) (inode uint32, err error) {
 	order := binary.NativeEndian
-	if len(answer) < headerLength+4 {
+	messages, err := syscall.ParseNetlinkMessage(answer)
+	if err != nil || len(messages) != 1 || len(messages[0].Data) < 4 {
 		return 0, fmt.Errorf("netlink: an answer of %d bytes", len(answer))
 	}
-	switch kind := order.Uint16(answer[4:]); {
+	data := messages[0].Data
+	switch kind := messages[0].Header.Type; {
 	case kind == unix.NLMSG_ERROR:
-		return 0, fmt.Errorf("netlink: %w", unix.Errno(-int32(order.Uint32(answer[headerLength:]))))
-	case kind != sockDiagByFamily || len(answer) < headerLength+diagLength:
+		return 0, fmt.Errorf("netlink: %w", unix.Errno(-int32(order.Uint32(data))))
+	case kind != sockDiagByFamily || len(data) < diagLength:
 		return 0, fmt.Errorf("netlink: an answer of type %d", kind)
 	}
-	for rest := answer[headerLength+diagLength:]; len(rest) >= 4; {
+	for rest := data[diagLength:]; len(rest) >= 8; {
 		length, kind := int(order.Uint16(rest)), order.Uint16(rest[2:])
-		if kind == diagPeer && length >= 8 && len(rest) >= 8 {
+		if kind == diagPeer && length >= 8 {
 			return order.Uint32(rest[4:]), nil
 		}
 		rest = rest[min(len(rest), max(4, (length+3)&^3)):]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,18 +22,19 @@ import (
 
 // UnixgramOptions are the settings of a Unixgram input. The zero value is usable.
 type UnixgramOptions struct {
-	// Mode is the permissions of the socket file, whatever the umask; who may write may log. 0 means 0666, as /dev/log has, since
-	// rsyncd logs as the user of the module.
+	// Mode is the permissions of the socket file, whatever the umask; who may write may log. 0
+	// means 0666, as /dev/log has, since rsyncd logs as the user of the module.
 	Mode fs.FileMode
-	// Users are the numbers of the users who may log, empty for all; others' messages are discarded as NotAllowed. rsyncd logs as root and
-	// as the users of its modules. Linux only.
+	// Users are the numbers of the users who may log, empty for all; others' messages are discarded
+	// as NotAllowed. rsyncd logs as root and as the users of its modules. Linux only.
 	Users []uint32
 }
 
-// Unixgram receives syslog on a unix datagram socket, in the role of /dev/log or of /run/systemd/journal/syslog.
+// Unixgram receives syslog on a unix datagram socket, as /dev/log or /run/systemd/journal/syslog.
 //
-// When somebody removes the socket file, it is made again within about a second, with another socket, since a bound one can't get another
-// file. The old one is read on: processes that are connected to it still log there, and in a chroot they can do nothing else.
+// When somebody removes the socket file, it is made again within about a second, with another
+// socket: a bound one can't get another file. The old one is read on, since processes in a chroot
+// that are connected to it can log nowhere else.
 type Unixgram struct {
 	path string
 	opt  UnixgramOptions
@@ -56,13 +58,13 @@ type unixSocket struct {
 }
 
 const (
-	maxUnixSockets = 8 // read at the same time; of more, the oldest is closed, and its senders connect anew if they can
+	maxUnixSockets = 8 // read at the same time; of more, the oldest is closed
 	lookInterval   = time.Second
 )
 
-// ListenUnixgram makes the socket file at path. A file that a dead process has left there is replaced. The socket of a live one, and
-// anything that is no socket, is an error. Others may write to the directory, too: they can take the path away, which Status tells, and
-// nothing more. The caller calls Run, or Close where it doesn't come to that.
+// ListenUnixgram makes the socket file at path. A dead process' socket there is replaced; a live
+// one's, and anything else, is an error. Others who may write to the directory can take the path
+// away, which Status tells, and nothing more. The caller calls Run or Close.
 func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
 	if err := checkUnixgram(path, src.Name, opt); err != nil {
 		return nil, err
@@ -74,12 +76,12 @@ func ListenUnixgram(path string, src receiver.Source, sink receiver.TrySink, opt
 	return u, nil
 }
 
-// checkUnixgram says what of the options can't be, without a look at the file system.
+// checkUnixgram looks at the options, not at the file system.
 func checkUnixgram(path, name string, opt UnixgramOptions) error {
 	if path == "" || strings.HasPrefix(path, "@") {
 		return fmt.Errorf("unixgram %q: not a path (abstract sockets have no owner and no mode: name a file)", path)
 	}
-	if strings.HasSuffix(path, "/") { // bind(2) takes it for the directory, filepath.Base for a file in there
+	if strings.HasSuffix(path, "/") { // bind(2) takes it for the directory, filepath.Base for a file in it
 		return fmt.Errorf("unixgram %q: a directory's name (name a file in it)", path)
 	}
 	return checkUsers(name, opt)
@@ -93,8 +95,8 @@ func (u *Unixgram) open() (*unixSocket, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, unixgramFilter(u.opt))}
-	s.in.hangUp = runtime.GOOS == "linux" // Elsewhere reads that find nothing would give empty messages from then on
+	s := &unixSocket{in: newDatagrams(fd, &u.src, u.sink, filter{spaces: newPIDNamespaces(), users: u.opt.Users})}
+	s.in.hangUp = runtime.GOOS == "linux" // elsewhere reads would give empty messages from then on
 	u.opened++
 	u.file.release()
 	u.file, u.sockets = file, append(u.sockets, s)
@@ -104,21 +106,64 @@ func (u *Unixgram) open() (*unixSocket, error) {
 // checkUsers refuses a list of users where they can't be known.
 func checkUsers(name string, opt UnixgramOptions) error {
 	if len(opt.Users) > 0 && !haveCredentials {
-		return fmt.Errorf("%s: a list of users who may log needs the senders' credentials, which this system doesn't give (leave it empty)", name)
+		return fmt.Errorf("%s: a list of users who may log needs the senders' credentials, "+
+			"which this system doesn't give (leave it empty)", name)
 	}
 	return nil
 }
 
-// unixgramFilter asks for credentials wherever there are any: they say who may log and under which process ids, and they keep equal ids
-// of different pid namespaces apart.
-func unixgramFilter(opt UnixgramOptions) filter {
-	if !haveCredentials {
-		return filter{}
+// PassedUnixgram returns an input on a unix datagram socket that is bound already, see
+// preparePassed. fd belongs to the input from now on; the socket's file is neither removed nor made
+// again. The caller calls Run or Close.
+func PassedUnixgram(fd int, src receiver.Source, sink receiver.TrySink, opt UnixgramOptions) (*Unixgram, error) {
+	if err := checkUsers(src.Name, opt); err != nil {
+		return nil, err
 	}
-	return filter{creds: true, users: opt.Users, spaces: newPIDNamespaces()}
+	addr, err := preparePassed(fd, src.Name)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepareUnixgram(fd); err != nil {
+		return nil, fmt.Errorf("%s: passed descriptor %d: credentials: %w", src.Name, fd, err)
+	}
+	u := &Unixgram{src: src, path: addr.String(), look: lookInterval, opened: 1}
+	s := &unixSocket{in: newDatagrams(fd, &u.src, sink, filter{spaces: newPIDNamespaces(), users: opt.Users})}
+	s.in.passed = true
+	u.sockets = []*unixSocket{s}
+	if dir, err := openDirectory(filepath.Dir(u.path)); err == nil {
+		u.file, _ = fileOf(dir, u.path, fd, 0) // without a file Status shows that it isn't in place
+		unix.Close(dir)
+	}
+	return u, nil
 }
 
-// prepareUnixgram makes a socket, before it is bound, attach credentials and no descriptors.
+// CheckUnixgram returns why ListenUnixgram would refuse the path, in the same words, or nil. It
+// wraps ErrInUse where another program receives there. It makes and removes nothing.
+func CheckUnixgram(path string, src receiver.Source, opt UnixgramOptions) error {
+	if err := checkUnixgram(path, src.Name, opt); err != nil {
+		return err
+	}
+	dir, err := openDirectory(filepath.Dir(path))
+	if err != nil {
+		return socketDirectoryError(path, err)
+	}
+	defer unix.Close(dir)
+	left, err := findStale(dir, path)
+	if err != nil {
+		return err
+	}
+	defer left.release()
+	switch err := mayChange(path); {
+	case err == nil:
+		return nil
+	case left.id != (inode{}):
+		return staleError(path, &fs.PathError{Op: "remove", Path: path, Err: err})
+	default:
+		return unixBindError(path, err)
+	}
+}
+
+// prepareUnixgram makes a socket attach credentials and no descriptors.
 func prepareUnixgram(fd int) error {
 	refuseDescriptors(fd)
 	if !haveCredentials {
@@ -143,8 +188,9 @@ func unixBindError(path string, err error) error {
 	return fmt.Errorf("unixgram %q: %w (%s)", path, err, remedy)
 }
 
-// Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and removes its file, and offers what the
-// Sink hasn't taken yet for 2 s at most. It returns nil, or an error when the socket can't be read at all. Call it once.
+// Run receives until ctx ends, reads what is queued in the socket (for 2 s at most), closes it and
+// removes its file, and offers what the Sink hasn't taken yet for 2 s at most. It returns nil, or
+// an error when the socket can't be read at all. Call it once.
 func (u *Unixgram) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	read := func(s *unixSocket) {
@@ -175,8 +221,8 @@ func (u *Unixgram) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// rebind makes the socket file again if it is gone, and returns the new socket. What has taken its place stays, as it does at the start, unless
-// it is a dead process's.
+// rebind makes the socket file again if it is gone, and returns the new socket. What has taken its
+// place stays, unless it is a dead process's socket.
 func (u *Unixgram) rebind() *unixSocket {
 	if !u.made || u.Status().InPlace {
 		return nil
@@ -193,7 +239,7 @@ func (u *Unixgram) rebind() *unixSocket {
 	return s
 }
 
-// closeSocket releases a socket, after removing the file, with the last one, if it still is the socket's.
+// closeSocket releases a socket; with the last one it removes the file, if still the socket's.
 func (u *Unixgram) closeSocket(s *unixSocket) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -209,8 +255,8 @@ func (u *Unixgram) closeSocket(s *unixSocket) error {
 	return errors.Join(err, unix.Close(s.in.fd))
 }
 
-// Close removes the socket file, if it still is this socket's, and releases the socket. It is for an input that never ran; Run
-// does the same at its end.
+// Close removes the socket file, if it still is this socket's, and releases the socket of an input
+// that never ran. Run does the same at its end.
 func (u *Unixgram) Close() error {
 	var err error
 	for len(u.sockets) > 0 {
@@ -223,16 +269,23 @@ func (u *Unixgram) Close() error {
 func (u *Unixgram) Status() receiver.Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	st := receiver.Status{InPlace: u.inPlace(), Rebinds: u.opened - 1, Unsure: u.file.unsure, Errors: u.errors}
+	inPlace := strings.HasPrefix(u.path, "@") || u.file.at(u.path) // a passed abstract socket has no file
+	st := receiver.Status{InPlace: inPlace, Rebinds: u.opened - 1, Unsure: u.file.unsure, Errors: u.errors}
 	for _, s := range u.sockets {
 		st.Errors += s.in.trouble.total.Load()
 	}
 	return st
 }
 
-// inPlace says whether the path still leads to the newest socket. u.mu is held.
-func (u *Unixgram) inPlace() bool {
-	return strings.HasPrefix(u.path, "@") || u.file.at(u.path) // a passed abstract socket has no file
+// Turns is as UDP's.
+func (u *Unixgram) Turns() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var readers []*datagrams
+	for _, s := range u.sockets {
+		readers = append(readers, s.in)
+	}
+	return u.rounds.count(readers)
 }
 
 // Addr returns the path as an address.

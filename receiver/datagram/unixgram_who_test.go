@@ -486,12 +486,13 @@ func FuzzUnixgramJudgesWhatTheDialectReads(f *testing.F) {
 		}
 		var m receiver.Message
 		kept := syslog.Auto{Local: true}.Scan(raw, &m) == receiver.Kept
-		in := newDatagrams(-1, &testSource, nil, filter{creds: true, spaces: pidNamespacesIn(dir)})
+		in := newDatagrams(-1, &testSource, nil, filter{spaces: pidNamespacesIn(dir)})
 		judge := func(pid int32) receiver.Sender {
 			c := &in.batch.control[0]
 			c.header.Level, c.header.Type = unix.SOL_SOCKET, unix.SCM_CREDENTIALS
 			c.ucred = unix.Ucred{Pid: pid, Uid: nobody}
-			return in.sender(0, raw, 1)
+			from, _ := in.sender(0, raw, 1)
+			return from
 		}
 		const somebody = 42
 		if got, want := judge(somebody).Forged, kept && m.PID != 0 && m.PID != somebody; got != want {

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"time"
@@ -10,16 +11,15 @@ import (
 // of its modules, where they go on. Its processes have one pid space, so a session is one wherever
 // its lines are.
 type Daemon struct {
-	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are one
-	// Source.Scope, and their lines come in the order in which they were written.
+	// Paths are plain paths, that of the daemon itself first. Those of them that are followed are
+	// one Source.Scope, and their lines come in the order in which they were written.
 	Paths []string
 	// Syslog says that the daemon sends a part as syslog, to another input. Then the scope is 0, as
 	// there, and Source must say which host it is there (Source.Host) and set Source.Joins.
 	Syslog bool
 }
 
-// Rank returns where a path is among the daemon's, false if it isn't one of them. A symbolic link
-// is what it leads to.
+// Rank returns where a path, or what it leads to, is among Paths, false if it isn't.
 func (d *Daemon) Rank(path string) (rank int, ok bool) {
 	path = filepath.Clean(path)
 	if rank = slices.IndexFunc(d.Paths, func(p string) bool { return filepath.Clean(p) == path }); rank >= 0 {
@@ -40,67 +40,49 @@ func (d *Daemon) Rank(path string) (rank int, ok bool) {
 // may pass it on.
 const syslogDelay = time.Second
 
-// daemonFiles are the files of a Set's Daemon. A nil one has none.
-type daemonFiles struct {
-	Daemon
-	scope uint32 // 0: not given yet
-	merge *merge
-}
-
-// newDaemonFiles returns nil where there is nothing to join.
-func newDaemonFiles(opt *SetOptions) *daemonFiles {
-	d := opt.Daemon
+// mergeOf returns nil where there is nothing to join.
+func mergeOf(opt *SetOptions) *merge {
+	d := &opt.Daemon
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
 		return nil
 	}
-	files := &daemonFiles{Daemon: d, merge: newMerge(0)}
+	m := newMerge(0)
 	if d.Syslog {
-		files.merge.delay = syslogDelay
+		m.delay = syslogDelay
 	}
-	if opt.patience != 0 {
-		files.merge.patience = opt.patience
-	}
-	return files
+	m.patience = cmp.Or(opt.patience, m.patience)
+	return m
 }
 
-// rank is Daemon.Rank; nothing is of no daemon.
-func (d *daemonFiles) rank(path string) (rank int, ok bool) {
-	if d == nil {
+func (s *Set) rank(path string) (rank int, ok bool) {
+	if s.merge == nil {
 		return 0, false
 	}
-	return d.Rank(path)
+	return s.opt.Daemon.Rank(path)
 }
 
-// resume takes over the scope that the daemon's files had before a restart: of several, that of the
-// file where sessions begin.
-func (d *daemonFiles) resume(saved []SavedFile) {
-	if d == nil || d.Syslog {
-		return
-	}
-	least := len(d.Paths)
+// resumeScope takes over the scope that the daemon's files had: that of the first of Paths.
+func (s *Set) resumeScope(saved []SavedFile) {
+	least := len(s.opt.Daemon.Paths)
 	for i := range saved {
-		if rank, ok := d.rank(saved[i].Path); ok && rank < least && saved[i].Scope != 0 {
-			least, d.scope = rank, saved[i].Scope
+		if rank, ok := s.rank(saved[i].Path); ok && rank < least && saved[i].Scope != 0 && !s.opt.Daemon.Syslog {
+			least, s.daemonScope = rank, saved[i].Scope
 		}
 	}
 }
 
-// scopeFor returns the scope of a file that is to be followed. saved is the one that it had before
-// a restart, 0 if none: it stays so unless the file has been joined with others since, or parted
-// from them.
+// scopeFor returns the scope of a new file: saved, which it had before a restart, unless that is 0
+// or the file has been joined with others since, or parted from them.
 func (s *Set) scopeFor(path string, saved uint32) uint32 {
-	_, joined := s.daemon.rank(path)
-	switch {
-	case joined && s.daemon.Syslog:
-		return 0
-	case joined:
-		if s.daemon.scope == 0 {
-			s.daemon.scope = s.nextScope
+	if _, joined := s.rank(path); joined {
+		if s.opt.Daemon.Syslog {
+			return 0
 		}
-		return s.daemon.scope
+		s.daemonScope = cmp.Or(s.daemonScope, s.nextScope)
+		return s.daemonScope
 	}
-	taken := s.daemon != nil && s.daemon.scope == saved
-	if saved == 0 || taken || slices.ContainsFunc(s.members, func(m *member) bool { return m.scope == saved }) {
+	taken := s.daemonScope == saved || slices.ContainsFunc(s.members, func(m *member) bool { return m.scope == saved })
+	if saved == 0 || taken {
 		return s.nextScope
 	}
 	return saved

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,46 +22,55 @@ import (
 const (
 	defaultPoll = time.Second
 
-	maxGenerations = 512                // followed at the same time; beyond it the one that has not grown for the longest time is let go
-	maxOpen        = 2 * maxGenerations // open at the same time, with those that are being read to their ends
-	silentLimit    = 24 * time.Hour     // a generation without the name that has not grown for so long is let go
+	maxGenerations = 512                // followed at a time; beyond it, the one silent for longest is let go
+	maxOpen        = 2 * maxGenerations // open at a time, with those that are being read to their ends
+	silentLimit    = 24 * time.Hour     // a generation without the name that hasn't grown for so long is let go
 	deletedLimit   = 10 * time.Minute   // and one without any name, if the disk could do with its space
 	stuckLimit     = 10 * time.Second   // a look that takes longer is shown as trouble
 
 	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
 	maxReadPause = 5 * time.Second
+
+	// clockSlack is by how much a file's time may be behind the clock: by a tick, or on a network
+	// file system by what its server's clock differs.
+	clockSlack = time.Second
+
+	notLooking = math.MaxInt64
 )
 
 // Options are the settings of a followed file. Zero values stand for the defaults.
 type Options struct {
 	Path string        // of the log file; it need not exist yet, nor its directory
 	Poll time.Duration // how often to look and read when the kernel sends no event, 1 s
-	// FromBeginning reads the file that is there at the start from its first line; otherwise from the line that is its last one
-	// then, if that has not ended yet. A file that appears later is always read from its first line.
+	// FromBeginning reads the file that is there at the start from its first line. Otherwise
+	// reading begins with its last line, if that hasn't ended yet. A file that appears later is
+	// always read from its first line.
 	FromBeginning bool
-	// Resume is what Record gave before the restart: files that it knows are read on from there, and those that it doesn't know from
-	// their first line. It takes the place of FromBeginning. Nil where nothing is known.
+	// Resume is what Record gave before the restart. Files that it knows are read on from there,
+	// others from their first line, whatever FromBeginning says. Nil where nothing is known.
 	Resume *FileRecord
-	// Descriptors is the limit on the files that stay open: none has a descriptor of that number or a higher one.
-	// Since a new descriptor is the lowest that is free, those above are left for others. 0: no limit but the
-	// system's.
+	// Descriptors is the limit on open files: none gets a descriptor of that number or a higher
+	// one. Since a new descriptor is the lowest free one, those above are left for others. 0: no
+	// limit but the system's.
 	Descriptors int
 
-	newSince int64                                          // siblings made since then are new at the first look, too; 0 where none is
-	shared   *registry                                      // of a Set; nil for a File that is alone
-	merge    *merge                                         // of the files of one daemon; nil for a file that has one to itself
-	rank     int                                            // in merge, see mergeFile
-	pollOnly bool                                           // for tests: no inotify
-	pread    func(fd int, p []byte, off int64) (int, error) // for tests: in place of pread(2)
+	newSince int64     // siblings made since then are new at the first look, too; 0 where none is
+	shared   *registry // of a Set; nil for a File that is alone
+	merge    *merge    // of the files of one daemon; nil for a file that has one to itself
+	rank     int       // in merge, see mergeFile
+
+	// For tests: no inotify, and something in place of pread(2).
+	pollOnly bool
+	pread    func(fd int, p []byte, off int64) (int, error)
 }
 
-// A Gap is a reason why lines may have been lost that nobody can count.
+// A Gap is a reason why an unknown number of lines may have been lost.
 type Gap uint8
 
 // The reasons.
 const (
-	GapTruncated Gap = iota // the file was cut, or written anew in place (copytruncate): what was not read by then is lost
-	GapUnread               // a file was let go although it could not be read to its end, or was growing just then
+	GapTruncated Gap = iota // the file was cut or rewritten in place (copytruncate): what was unread is lost
+	GapUnread               // a file was let go before its end was read, or while it was growing
 	NumGaps                 // how many there are
 )
 
@@ -74,32 +82,34 @@ func (g Gap) String() string { return gapNames[g] }
 // Status is how a followed file does.
 type Status struct {
 	Path        string
-	Generations int   // files read now: the one that has the name and those that had it and may still be written to
+	Generations int   // files read now: the one with the name, and those that had it and may still grow
 	Offset      int64 // of the newest generation: all complete lines before it have been delivered
 	Size        int64 // of the newest generation, in bytes, as last seen
-	Lag         int64 // bytes of all generations that have not been delivered, as last seen; part of a line included
-	// LagTime is how long ago all that the files held had been delivered; 0 when it is now, but for lines that haven't ended. It grows
-	// while a file can't be read or not even be opened. It is exact to one look or read, which are Options.Poll apart.
+	Lag         int64 // undelivered bytes of all generations, as last seen; part of a line included
+	// LagTime is how long ago all that the files held had been delivered: 0 when it is now, but for
+	// lines that haven't ended. It grows while a file can't be read or opened. It is exact to one
+	// look or read, which are Options.Poll apart.
 	LagTime   time.Duration
 	Rotations uint64
 	Gaps      [NumGaps]uint64
-	Errors    uint64 // failed reads, and looks at the path that failed for another reason than that it doesn't exist
-	Err       error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil when all is well
+	Errors    uint64 // failed reads, and failed looks, but for those at a path that doesn't exist
+	Err       error  // what is wrong now; wraps fs.ErrNotExist while the file is waited for; nil if all is well
 }
 
-// File follows a log file through all its rotations. The kernel's events only wake it up; what it knows it knows from looking:
+// File follows a log file through all its rotations. The kernel's events only wake it up; what it
+// knows it knows from looking:
 //
-//   - look (one goroutine) finds which file has the name now, and which files had it since the last look (siblings), and opens those
-//     it doesn't hold. It lets go those that nobody writes to any more.
-//   - each generation (a goroutine each) reads its file, also when the name is another's: rsync's children keep writing to the file
-//     that they have open, for hours.
+//   - look (one goroutine) finds which file has the name now, and which had it since the last look
+//     (siblings). It opens those that it doesn't hold, and lets go those that nobody writes to any
+//     more.
+//   - Each generation (a goroutine each) reads its file, also when the name is another's: rsync's
+//     children keep writing for hours to the file that they have open.
 //
 // Identity is FileID, never the name; a held descriptor stays right whatever is renamed.
 type File struct {
 	src    receiver.Source
 	sink   receiver.Sink
 	opt    Options
-	pread  func(fd int, p []byte, off int64) (int, error)
 	notify *notifier
 	blocks sync.Pool // of *block
 	began  time.Time
@@ -114,6 +124,7 @@ type File struct {
 	errors    atomic.Uint64
 	rotations atomic.Uint64
 	gaps      [NumGaps]atomic.Uint64
+	looking   atomic.Int64 // since when a look is under way, by clock; notLooking if none is
 
 	// Of the looker.
 	looked     bool
@@ -123,11 +134,14 @@ type File struct {
 	searched   int             // looks in which owed files were searched for
 	refused    receiver.FileID // the file that has the name and could not be opened, zero if none
 	lookedLast int64           // when the last look began, in nanoseconds of the Unix epoch
-	sinceLook  int64           // as since, where times of birth aren't known
-	since      receiver.FileID // no sibling that is older is new: the file that had the name at the start, or the newest of the saved state
-	resume     *FileRecord     // where to go on; nil once the files have been looked for
-	siblings   siblings
-	// unseenSince is since when a compressed sibling must have been written to in order to be new, in nanoseconds of the Unix epoch.
+	// No older sibling is new than since: the file that had the name at the start, or the newest of
+	// the saved state. sinceLook stands for it where times of birth aren't known.
+	since     receiver.FileID
+	sinceLook int64
+	resume    *FileRecord // where to go on; nil once the files have been looked for
+	siblings  siblings
+	// unseenSince is since when a compressed sibling must have been written to in order to be new,
+	// in nanoseconds of the Unix epoch.
 	unseenSince int64
 	oldHeads    [][]byte // see noteOld
 
@@ -138,25 +152,25 @@ type File struct {
 	generations []*generation                // oldest first
 	past        map[receiver.FileID]pastFile // no longer held
 	pastOrder   []receiver.FileID            // its keys, oldest first
-	owed        map[receiver.FileID]string   // those of past that were followed when the state was saved, or when this input ended, and their places
+	owed        map[receiver.FileID]string   // those of past that had lines to come at the end, and their places
 	at          string                       // the place where the last look took place
-	cuts        []receiver.FilePosition      // of files before they were cut, the latest ones; so that copies are known
-	startID     receiver.FileID              // the file that had the name at the very first start, until it is opened, and its size then
-	startSize   int64
-	beside      Siblings // what Record tells of siblings
-	lookErr     error    // what the last look met
-	blind       int64    // since when looks have failed, by clock; -1 if the last one didn't
-	looking     int64    // since when a look is under way, by clock; notLooking if none is
-	offset      int64    // of the newest generation, when none is held
+	cuts        []receiver.FilePosition      // of files before they were cut, the latest ones: so copies are known
+	startID     receiver.FileID              // the file that had the name at the very first start, until it is opened
+	startSize   int64                        // its size then
+	beside      Siblings                     // what Record tells of siblings
+	lookErr     error                        // what the last look met
+	blind       int64                        // since when looks have failed, by clock; -1 if the last one didn't
+	offset      int64                        // of the newest generation, when none is held
 	size        int64
-	twin        string // the path whose the file is that has this name, too; "" if it is this one's
+	twin        string // the path that owns the file with this one's name; "" if this one does
 	everHeld    bool   // a file was held, or is known from a saved state
 	unpackErr   error  // the last compressed file that could not be read, and when by clock
 	unpackErrAt int64
 }
 
-// NewFile takes hold of the file, if it is there: what is written to it from now on will be read. Anything wrong with the file
-// itself is shown by Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
+// NewFile takes hold of the file, if it is there: what is written to it from now on will be read.
+// Anything wrong with the file is shown by Status and tried again until it is right. The caller
+// calls Run, or Close where it doesn't come to that.
 func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error) {
 	if opt.Path == "" {
 		return nil, errors.New("following a file: its path is empty")
@@ -164,23 +178,27 @@ func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error
 	if opt.Poll < 0 {
 		return nil, fmt.Errorf("following %q: the poll interval %v is negative", opt.Path, opt.Poll)
 	}
-	if opt.Poll == 0 {
-		opt.Poll = defaultPoll
-	}
+	return newFile(src, opt, sink), nil
+}
+
+// newFile is NewFile for settings that are right.
+func newFile(src receiver.Source, opt Options, sink receiver.Sink) *File {
+	opt.Poll = cmp.Or(opt.Poll, defaultPoll)
 	opt.Path = filepath.Clean(opt.Path)
+	if opt.pread == nil {
+		opt.pread = unix.Pread
+	}
+	if opt.shared == nil {
+		opt.shared = newRegistry()
+	}
 	f := &File{
-		src: src, sink: sink, opt: opt, pread: unix.Pread, began: time.Now(),
-		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}), caughtUp: make(chan struct{}),
-		past: map[receiver.FileID]pastFile{}, owed: map[receiver.FileID]string{}, blind: -1, looking: notLooking,
-		siblings: siblings{seen: map[receiver.FileID]mark{}, spare: map[receiver.FileID]mark{}},
+		src: src, sink: sink, opt: opt, shared: opt.shared, began: time.Now(), blind: -1,
+		wake: make(chan struct{}, 1), ending: make(chan struct{}), over: make(chan struct{}),
+		caughtUp: make(chan struct{}), past: map[receiver.FileID]pastFile{}, owed: map[receiver.FileID]string{},
+		siblings: siblings{seen: map[receiver.FileID]mark{}},
 	}
 	f.blocks.New = newBlock
-	if f.shared = opt.shared; f.shared == nil {
-		f.shared = newRegistry()
-	}
-	if opt.pread != nil {
-		f.pread = opt.pread
-	}
+	f.looking.Store(notLooking)
 	if !opt.pollOnly {
 		f.notify = newNotifier(f.wake, f.opt.Descriptors)
 	}
@@ -195,11 +213,12 @@ func NewFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error
 	f.merged = opt.merge.join(opt.rank)
 	f.look()
 	f.noteBacklog()
-	return f, nil
+	return f
 }
 
-// Run follows the file until ctx ends. Then it looks a last time, reads each generation to its end (for 2 s at most, not counting
-// the Sink's time), and returns nil. A line that has not ended then stays where it is, uncounted. Call it once.
+// Run follows the file until ctx ends. Then it looks a last time, reads each generation to its end
+// (for 2 s at most, not counting the Sink's time), and returns nil. A line that has not ended then
+// stays where it is, uncounted. Call it once.
 func (f *File) Run(ctx context.Context) error {
 	defer f.Close()
 	var readers, events sync.WaitGroup
@@ -226,7 +245,7 @@ func (f *File) Run(ctx context.Context) error {
 		f.look()
 		timer.Reset(f.opt.Poll)
 	}
-	f.merged.closing()
+	f.merged.noteLook(math.MaxInt64) // nobody looks any more
 	f.start(&readers)
 	close(f.ending)
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(f.over) })
@@ -235,7 +254,6 @@ func (f *File) Run(ctx context.Context) error {
 	return nil
 }
 
-// start starts the readers of new generations.
 func (f *File) start(readers *sync.WaitGroup) {
 	for _, g := range f.generations {
 		if !g.started {
@@ -245,15 +263,17 @@ func (f *File) start(readers *sync.WaitGroup) {
 	}
 }
 
-// look finds out which file has the name, and which had it for a while since the last look, and takes hold of them.
+// look finds out which files have, or had since the last look, the name, and takes hold of them.
 func (f *File) look() {
-	f.setLooking(f.clock())
-	defer f.setLooking(notLooking)
+	f.looking.Store(f.clock())
+	defer f.looking.Store(notLooking)
 	defer f.merged.noteLook(f.merged.now())
 	f.reap()
 	dir, base := f.place()
-	f.setAt(filepath.Join(dir, base))
-	f.notify.watchDirs(f.opt.Path, filepath.Join(dir, base))
+	f.mu.Lock()
+	f.at = filepath.Join(dir, base)
+	f.mu.Unlock()
+	f.notify.watchDirs(f.opt.Path, f.at)
 	began := time.Now().UnixNano()
 	f.unseenSince = max(f.lookedLast-int64(clockSlack), f.sinceLook)
 	if f.changed {
@@ -275,7 +295,8 @@ func (f *File) look() {
 	if first && f.opt.newSince != 0 {
 		since := f.opt.newSince - int64(clockSlack)
 		f.since, f.sinceLook = receiver.FileID{Birth: since}, since
-		changed = f.siblings.beginSince(beside, since)
+		f.siblings.beginSince(beside, since)
+		changed = true
 	}
 	if fresh {
 		f.recognise(found)
@@ -296,7 +317,6 @@ func (f *File) look() {
 	f.retire()
 }
 
-// asBefore reports whether the path still leads where the last look found it leading, so that another look would find no other file there.
 func (f *File) asBefore() bool {
 	info, err := statPath(f.opt.Path, true)
 	switch {
@@ -305,11 +325,10 @@ func (f *File) asBefore() bool {
 	case f.current != nil:
 		return info.id == f.current.id
 	}
-	return info.id == f.refused || f.twin != "" || info.wrongKind("") != nil
+	return info.id == f.refused || f.twin != "" || !info.isRegular()
 }
 
-// place returns the directory and name that rotations happen in: those of the file itself, where the path is a symbolic link to it
-// that is followed.
+// place returns the directory and name of what the path leads to: rotations happen there.
 func (f *File) place() (dir, base string) {
 	path := f.opt.Path
 	if real, err := Resolve(path); err == nil {
@@ -318,43 +337,31 @@ func (f *File) place() (dir, base string) {
 	return filepath.Dir(path), filepath.Base(path)
 }
 
-func (f *File) setAt(place string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at = place
-}
-
-const notLooking = math.MaxInt64
-
-func (f *File) setLooking(since int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.looking = since
-}
-
-// openCurrent returns the generation that has the name now, and whether it has just been opened.
 func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 	f.refused = receiver.FileID{}
 	info, err := statPath(f.opt.Path, true)
-	if err != nil {
-		f.setTwin("")
-		return nil, false, err
+	held, twin := f.held(info.id), ""
+	if err == nil && held == nil {
+		twin = f.shared.twinOf(info.id, f.opt.Path)
 	}
-	if f.isTwin(info) {
-		return nil, false, nil
+	f.mu.Lock()
+	f.twin = twin
+	f.mu.Unlock()
+	if err != nil || twin != "" {
+		return nil, false, err
 	}
 	if !f.looked {
 		f.startID, f.startSize, f.since, f.known = info.id, info.size, info.id, true
 	}
-	if g := f.held(info.id); g != nil {
-		g.size.Store(info.size)
-		return g, false, nil
+	if held != nil {
+		held.size.Store(info.size)
+		return held, false, nil
 	}
-	g, fresh, err = f.open(f.opt.Path, info, true)
-	if errors.Is(err, errTaken) { // just now; the next look sees whose it is
+	g, fresh, err = f.open(f.opt.Path, info, openFollowing)
+	if errors.Is(err, errTaken) { // just now; the next look sees who owns it
 		return nil, false, nil
 	}
-	if err != nil && info.wrongKind("") == nil {
+	if err != nil && info.isRegular() {
 		f.refused = info.id
 	}
 	if fresh {
@@ -367,25 +374,20 @@ func (f *File) openCurrent() (g *generation, fresh bool, err error) {
 var errDescriptors = fmt.Errorf("%w, what is left is for scrapers and senders: raise the limit, LimitNOFILE= or "+
 	"ulimit -n", unix.EMFILE)
 
-// open opens the regular file at path, which stat has shown as info, and returns it as a generation. If it turns out to be one that
-// is held already, that is returned.
-func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fresh bool, err error) {
+// open opens the regular file at path, which stat has shown as info. fresh is false if it is held.
+func (f *File) open(path string, info fileInfo, open func(string) (int, error)) (g *generation, fresh bool, err error) {
 	if err := info.wrongKind(path); err != nil {
 		return nil, false, err
 	}
-	if len(f.generations) >= maxOpen {
-		return nil, false, fmt.Errorf("%q: %d older files are still being read; waiting for one to end", path, len(f.generations))
+	if n := len(f.generations); n >= maxOpen {
+		return nil, false, fmt.Errorf("%q: %d older files are still being read; waiting for one to end", path, n)
 	}
-	var fd int
-	if follow {
-		fd, err = openFollowing(path)
-	} else {
-		fd, err = openLog(path, false)
+	fd, err := open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; let this program's user read it (group adm, or \"create 0640 root adm\" "+
+			"in logrotate's settings)", err)
 	}
 	if err != nil {
-		if errors.Is(err, fs.ErrPermission) {
-			err = fmt.Errorf("%w; let this program's user read it (group adm, or \"create 0640 root adm\" in logrotate's settings)", err)
-		}
 		return nil, false, err
 	}
 	defer func() {
@@ -396,22 +398,19 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 	if f.opt.Descriptors > 0 && fd >= f.opt.Descriptors {
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: errDescriptors}
 	}
-	if info, err = statFD(fd); err != nil {
-		return nil, false, err
+	if info, err = statFD(fd); err == nil {
+		err = info.wrongKind(path)
 	}
-	if err := info.wrongKind(path); err != nil {
+	if err != nil {
 		return nil, false, err
 	}
 	if g := f.held(info.id); g != nil {
 		return g, false, nil
 	}
-	if _, ok := f.shared.claim(info.id, f.opt.Path); !ok {
+	if !f.shared.claim(info.id, f.opt.Path) {
 		return nil, false, errTaken
 	}
-	g = &generation{
-		file: f, fd: fd, id: info.id, place: f.placeOf(info.id), goal: -1, pos: receiver.FilePosition{ID: info.id},
-		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
-	}
+	g = newGeneration(f, fd, info)
 	if path != f.opt.Path && canUnpack(path) {
 		g.packed = &packed{path: path}
 	}
@@ -421,19 +420,29 @@ func (f *File) open(path string, info fileInfo, follow bool) (g *generation, fre
 		}
 		return nil, false, fmt.Errorf("%q: %w", path, err)
 	}
-	g.end = info.size
-	g.size.Store(info.size)
-	g.grew.Store(f.clock())
-	g.level.Store(f.clock())
 	if g.again {
-		// Its writer may be gone for long: what counts is when it last wrote. Where the clock is wrong, it is let go early and
-		// met again when it grows.
+		// Its writer may be gone for long: what counts is when it last wrote. Where the clock is
+		// wrong, it is let go early and met again when it grows.
 		g.grew.Add(-max(0, time.Now().UnixNano()-info.written))
 	}
 	return g, true, nil
 }
 
-// discard closes a generation that open has just opened and that is not to be read.
+// openSibling opens a file as a new generation, or returns nil. It may be another file by now.
+func (f *File) openSibling(x sibling) (*generation, error) {
+	g, fresh, err := f.open(x.path, x.info, openLog)
+	switch {
+	case err == nil && fresh && g.id == x.info.id:
+		return g, nil
+	case fresh:
+		f.discard(g)
+	case isMissing(err) || errors.Is(err, unix.ELOOP) || errors.Is(err, errTaken):
+		err = nil
+	}
+	return nil, err
+}
+
+// discard closes a fresh generation that is not to be read.
 func (f *File) discard(g *generation) {
 	unix.Close(g.fd)
 	if _, known := f.pastPosition(g.id); !known {
@@ -441,7 +450,7 @@ func (f *File) discard(g *generation) {
 	}
 }
 
-// setStart sets where reading begins: where it ended, if the file was held before; at its end, if it was there at the start; at 0.
+// setStart sets where reading begins: where it ended, at the end at the very start, or at 0.
 func (f *File) setStart(g *generation, id receiver.FileID) error {
 	old, ok := f.pastPosition(id)
 	switch {
@@ -461,11 +470,8 @@ func (f *File) setStart(g *generation, id receiver.FileID) error {
 	return nil
 }
 
-// adopt adds new generations, oldest first, each to be read after the one before it.
+// adopt adds fresh generations, oldest first, each to be read after the one before it.
 func (f *File) adopt(fresh []*generation) {
-	if len(fresh) == 0 {
-		return
-	}
 	for _, g := range fresh {
 		g.show()
 		g.watch = f.notify.watchFile(g.fd, g.wake)
@@ -494,18 +500,18 @@ func (f *File) adopt(fresh []*generation) {
 	}
 }
 
-// held returns the generation with that identity, or nil.
 func (f *File) held(id receiver.FileID) *generation {
-	for _, g := range f.generations {
-		if g.id == id {
-			return g
-		}
+	if i := slices.IndexFunc(f.generations, hasID(id)); i >= 0 {
+		return f.generations[i]
 	}
 	return nil
 }
 
-// retire lets generations go that have not had the name and have not grown for long; where there are too many, those that have not
-// grown for the longest time.
+func hasID(id receiver.FileID) func(*generation) bool {
+	return func(g *generation) bool { return g != nil && g.id == id }
+}
+
+// retire lets go those that lack the name and have been silent for long, or longest if too many.
 func (f *File) retire() {
 	now := f.clock()
 	var staying []*generation
@@ -518,30 +524,23 @@ func (f *File) retire() {
 		if g == f.current || !g.started {
 			continue
 		}
-		if silent := time.Duration(now - g.grew.Load()); silent >= silentLimit || silent >= deletedLimit && isBurden(g.fd) {
+		silent := time.Duration(now - g.grew.Load())
+		if silent >= silentLimit || silent >= deletedLimit && isBurden(g.fd) {
 			g.dismiss()
 			excess--
 			continue
 		}
 		staying = append(staying, g)
 	}
-	if excess <= 0 {
-		return
-	}
 	slices.SortStableFunc(staying, func(a, b *generation) int { return cmp.Compare(a.grew.Load(), b.grew.Load()) })
-	for _, g := range staying[:min(excess, len(staying))] {
+	for _, g := range staying[:min(max(excess, 0), len(staying))] {
 		g.dismiss()
 	}
 }
 
-// dismiss makes the generation's goroutine read the file a last time and return.
-func (g *generation) dismiss() {
-	g.leaving = true
-	close(g.letGo)
-}
-
-// isBurden reports whether the file was deleted and the disk could do with its space, which nobody can find. Otherwise it is kept: a session
-// that transfers one big file logs nothing for hours, and its last line goes to a file that logrotate has compressed and deleted long ago.
+// isBurden reports whether a deleted file takes space that the disk needs. Other deleted files are
+// kept: a session that transfers one big file logs nothing for hours, and its last line goes to a
+// file that logrotate has deleted long ago.
 func isBurden(fd int) bool {
 	info, err := statFD(fd)
 	if err != nil || info.links > 0 {
@@ -552,24 +551,19 @@ func isBurden(fd int) bool {
 	return unix.Fstatfs(fd, &disk) != nil || uint64(info.size) >= uint64(disk.Bavail)*uint64(disk.Bsize)/share
 }
 
-// reap closes the generations whose goroutines have returned.
 func (f *File) reap() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kept := f.generations[:0]
-	for _, g := range f.generations {
-		select {
-		case <-g.done:
-			f.release(g)
-		default:
-			kept = append(kept, g)
+	f.generations = slices.DeleteFunc(f.generations, func(g *generation) bool {
+		if !closed(g.done) {
+			return false
 		}
-	}
-	clear(f.generations[len(kept):])
-	f.generations = kept
+		f.release(g)
+		return true
+	})
 }
 
-// release closes a generation that nobody reads any more and remembers how far it was read. The caller holds mu.
+// release closes a generation and remembers how far it was read. The caller holds mu.
 func (f *File) release(g *generation) {
 	f.notify.unwatchFile(g.watch)
 	g.stream.leave()
@@ -595,7 +589,6 @@ func (f *File) Close() error {
 	return nil
 }
 
-// noteLook keeps what the last look met, at the path and beside it, for Status.
 func (f *File) noteLook(path, beside error) {
 	var all []error
 	if path != nil && isMissing(path) {
@@ -619,21 +612,15 @@ func (f *File) noteLook(path, beside error) {
 	}
 }
 
-func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
-}
-
 func (f *File) noteGap(reason Gap) { f.gaps[reason].Add(1) }
 
-// noteCut keeps account of a file that was cut after it had been read to the position given.
+// noteCut keeps the position of a file that has been cut since.
 func (f *File) noteCut(old receiver.FilePosition) {
 	f.noteGap(GapTruncated)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cuts = append(f.cuts, old)
-	if len(f.cuts) > maxCuts {
-		f.cuts = slices.Delete(f.cuts, 0, 1)
-	}
+	f.cuts = slices.Delete(f.cuts, 0, max(0, len(f.cuts)-maxCuts))
 }
 
 // clock is monotonic.
@@ -654,9 +641,10 @@ func (f *File) Status() Status {
 	if f.blind >= 0 {
 		s.LagTime = time.Duration(now - f.blind)
 	}
-	if long := time.Duration(now - f.looking); long > stuckLimit {
+	if long := time.Duration(now - f.looking.Load()); long > stuckLimit {
 		s.LagTime = max(s.LagTime, long)
-		s.Err = fmt.Errorf("%s: looking at it has not come to an end for %v; does its file system (NFS?) answer?", f, long.Round(time.Second))
+		s.Err = fmt.Errorf("%s: looking at it has not come to an end for %v; does its file system (NFS?) answer?",
+			f, long.Round(time.Second))
 	}
 	if f.unpackErr != nil && now-f.unpackErrAt < int64(unpackErr) && s.Err == nil {
 		s.Err = f.unpackErr

@@ -15,33 +15,22 @@ import (
 	"rsyncd_exporter/receiver/syslog"
 )
 
-// anchorOf returns the bytes before the position that are remembered.
-func anchorOf(p *receiver.FilePosition) []byte { return p.Anchor[:min(p.Offset, receiver.AnchorSize)] }
-
-// movePosition sets Offset to the end of data, which holds all bytes from base on. Head must be known unless base is 0.
-func movePosition(p *receiver.FilePosition, data []byte, base int64) {
-	if base == 0 {
-		copy(p.Head[:], data)
-	}
-	p.Offset = base + int64(len(data))
-	copy(p.Anchor[:], data[max(0, len(data)-receiver.AnchorSize):])
-}
-
-// A generation is one file that has, or had, the name that is followed. It has a goroutine of its own (run) that reads it as long as
-// someone may still write to it, which may be long after the name is another file's.
+// A generation is one file that has, or had, the name that is followed. Its goroutine (run) reads
+// it as long as someone may still write to it, which may be long after the name is another file's.
 //
-// Each read begins with the anchor's bytes, so that one system call both fetches what is new and shows that what came before it is
-// still the same. The file may shrink and grow again between any two calls; what a call returns is judged by itself.
+// Each read begins with the anchor's bytes, so that one system call both fetches what is new and
+// shows that what came before it is still the same. The file may shrink and grow again between any
+// two calls; what a call returns is judged by itself.
 type generation struct {
 	file    *File
 	fd      int
 	id      receiver.FileID
 	place   string                // see File.place, when it was opened
 	begin   receiver.FilePosition // where reading began, for Record; never changes once adopted
-	before  receiver.FilePosition // what the saved state says, where the file was found cut since, so that begin is what it should say
+	before  receiver.FilePosition // the saved one, where the file was found cut since and begin is another
 	pos     receiver.FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	end     int64                 // where the file ended at the last read; before that, when it was opened
-	goal    int64                 // where it ended when it was opened: lines before that are backlog; -1 if none are left
+	goal    int64                 // lines before it are backlog: where the file ended at first; -1 if none are left
 	awaited bool                  // CaughtUp waits for the goal
 	late    bool                  // it doesn't, as the generation came later
 	packed  *packed               // how to read it, if it is compressed; nil otherwise
@@ -74,20 +63,39 @@ type generation struct {
 // A turn is what a generation waits for before it begins.
 type turn struct {
 	come chan struct{} // closed when size has been reached
-	size int64         // where the generation before ended when it learned of this; -1 until then; of its run goroutine
+	size int64         // of the generation before, when it learned of this; -1 until then; of its run goroutine
 }
 
-// A block is what one read needs. Blocks are shared by all generations of a File; an idle one holds none.
+// A block is what one read needs. Blocks are shared by all generations of a File.
 type block struct {
 	buf  []byte
 	slab receiver.Slab
 }
 
 func newBlock() any {
-	return &block{buf: make([]byte, receiver.AnchorSize+syslog.BlockBytes), slab: receiver.Slab{Messages: make([][]byte, 0, syslog.SlabLines)}}
+	return &block{
+		buf:  make([]byte, receiver.AnchorSize+syslog.BlockBytes),
+		slab: receiver.Slab{Messages: make([][]byte, 0, syslog.SlabLines)},
+	}
 }
 
-// run reads the file until it is let go, or File.ending is closed.
+func newGeneration(f *File, fd int, info fileInfo) *generation {
+	g := &generation{
+		file: f, fd: fd, id: info.id, place: f.placeOf(info.id), end: info.size, goal: -1,
+		pos:  receiver.FilePosition{ID: info.id},
+		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
+	}
+	g.size.Store(info.size)
+	g.grew.Store(f.clock())
+	g.level.Store(f.clock())
+	return g
+}
+
+func (g *generation) dismiss() {
+	g.leaving = true
+	close(g.letGo)
+}
+
 func (g *generation) run() {
 	defer close(g.done)
 	defer g.leaveMerge()
@@ -96,29 +104,22 @@ func (g *generation) run() {
 		return
 	}
 	g.awaitTurn()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var pause time.Duration
+	var pause time.Duration // after a failed read
 	for {
 		err := g.drain()
-		switch {
-		case errors.Is(err, unix.ESTALE): // the descriptor is of no use any more; if the path still leads there, the looker opens it anew
-			return
-		case err == errOtherCopy:
-			return
+		if err == errOtherCopy || errors.Is(err, unix.ESTALE) {
+			return // a stale descriptor is of no use; the looker opens the file anew if the path leads there
 		}
-		wake := g.wake
+		wait, wake := g.file.opt.Poll, g.wake
 		if err == nil {
 			pause = 0
-			timer.Reset(g.file.opt.Poll)
 		} else {
 			pause = min(max(2*pause, minReadPause), maxReadPause)
-			timer.Reset(pause)
-			wake = nil
+			wait, wake = pause, nil
 		}
 		select {
 		case <-wake:
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-g.file.ending:
 			_ = g.drain()
 			return
@@ -129,12 +130,13 @@ func (g *generation) run() {
 	}
 }
 
-// awaitTurn waits until the generation before this one has been read to its end, as it is now. From then on both are read at the same
-// time; but a pid that ended in the older one and is another's in the newer must not be seen in the wrong order.
+// awaitTurn waits until the generation before this one has been read to its end, as it is now, so
+// that a pid which ended there isn't seen in the wrong order. From then on both are read at the
+// same time.
 func (g *generation) awaitTurn() {
 	before := g.after
 	g.after = nil
-	defer g.stream.begin()
+	defer g.stream.set(streamReading, 0)
 	if before == nil || before.trouble.Load() != nil {
 		return
 	}
@@ -148,20 +150,17 @@ func (g *generation) awaitTurn() {
 	}
 }
 
-// drain reads and delivers what the file holds. It returns nil at its end, or when File.over is closed; an error leaves the offset
-// where it is.
+// drain reads and delivers what the file holds. It returns nil at its end, or if there is no time.
 func (g *generation) drain() (err error) {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
 	var began int64
 	for more := true; more && err == nil; {
-		select {
-		case <-g.file.over:
+		if closed(g.file.over) {
 			return nil
-		default:
 		}
 		began = g.file.clock()
-		merged := g.stream.now()
+		merged := g.file.merged.now()
 		next := g.nextTurn()
 		more, err = g.read(b)
 		if more || err != nil {
@@ -173,48 +172,45 @@ func (g *generation) drain() (err error) {
 		}
 		if atEnd && err == nil {
 			g.caughtUp() // part of a line may be left, whose rest is new
-			g.stream.ended(merged)
+			g.stream.set(streamEnded, merged)
 		}
 		if next != nil && (atEnd || g.pos.Offset >= next.size) {
 			g.waiting.Store(nil)
 			close(next.come)
 		}
 	}
-	if err == errOtherCopy {
+	switch err {
+	case nil:
+		g.level.Store(began)
+		g.behind.Store(false)
+	case errOtherCopy:
 		if g.size.Load() > g.pos.Offset {
 			g.file.noteGap(GapTruncated)
 		}
 		return err
-	}
-	if err == nil {
-		g.level.Store(began)
-		g.behind.Store(false)
-	}
-	if err != nil {
-		g.stream.failed()
+	default:
+		g.stream.set(streamFailed, 0)
 	}
 	g.report(err)
 	return err
 }
 
-// leaveMerge lets the files of the same daemon go on without this one, which is read no more.
 func (g *generation) leaveMerge() {
 	if tell := g.stream.leave(); tell && !g.stopped() {
 		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 }
 
-// caughtUp ends the backlog, and tells the Sink so where arrive doesn't: of a generation that came later.
+// caughtUp ends the backlog. It tells the Sink if the generation came later; else arrive does.
 func (g *generation) caughtUp() {
-	if g.goal >= 0 && g.late {
-		g.stream.toldEnd()
-		g.file.tellCaughtUp()
+	if g.goal >= 0 && g.late && g.stream.waive() {
+		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 	g.goal = -1
 }
 
-// nextTurn returns the turn that another generation waits for, or nil. What the file held when it is first seen here must be read
-// before; what is added later needn't, or a file that grows as fast as it can be read would keep the next one waiting for ever.
+// nextTurn returns the turn that another generation waits for, or nil. What is added later needn't
+// be read first: a file that grows as fast as it is read would let nobody have a turn.
 func (g *generation) nextTurn() *turn {
 	t := g.waiting.Load()
 	if t != nil && t.size < 0 {
@@ -226,7 +222,6 @@ func (g *generation) nextTurn() *turn {
 	return t
 }
 
-// arrive tells that what the file held at the start has been read, or can't be.
 func (g *generation) arrive() {
 	if g.awaited {
 		g.awaited = false
@@ -234,16 +229,12 @@ func (g *generation) arrive() {
 	}
 }
 
-// report shows an error of drain, or that there is none any more.
 func (g *generation) report(err error) {
 	if err == nil {
-		if g.trouble.Load() != nil {
-			g.trouble.Store(nil)
-		}
+		g.trouble.Store(nil)
 		return
 	}
-	err = fmt.Errorf("%s: reading at offset %d: %w; retrying", g.file, g.pos.Offset, err)
-	g.trouble.Store(&err)
+	g.trouble.Store(new(fmt.Errorf("%s: reading at offset %d: %w; retrying", g.file, g.pos.Offset, err)))
 	g.file.errors.Add(1)
 }
 
@@ -253,7 +244,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 	base := g.pos.Offset - int64(len(anchor))
 	n, err := g.file.pread(g.fd, b.buf, base)
 	if err != nil {
-		return err == unix.EINTR, ignoreEINTR(err)
+		return false, err
 	}
 	data := b.buf[:n]
 	if !bytes.HasPrefix(data, anchor) {
@@ -269,16 +260,16 @@ func (g *generation) read(b *block) (more bool, err error) {
 		moved, err := g.skipHole(b)
 		return more || moved, err
 	}
-	return more || g.isOver(), nil
+	return more || closed(g.file.over), nil
 }
 
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
-// takeBlock delivers the complete lines of data, which begin at start and whose first byte is at base in the file. It returns where
-// they end: at start, too, if there is no more time for them.
+// takeBlock delivers the complete lines of data, which begin at start, and returns where they end.
+// base is where data begins in the file.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
-	at, merged := time.Now().UnixNano(), g.stream.now()
+	at, merged := time.Now().UnixNano(), g.file.merged.now()
 	for {
 		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
 		if !ok {
@@ -299,14 +290,6 @@ func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (en
 	}
 }
 
-func ignoreEINTR(err error) error {
-	if err == unix.EINTR {
-		return nil
-	}
-	return err
-}
-
-// deliver hands over what is in s, with the position that is reached by it.
 func (g *generation) deliver(s *receiver.Slab, at int64) {
 	s.Backlog = g.packed != nil || g.offset.Load() < g.goal // where s begins
 	g.offset.Store(g.pos.Offset)
@@ -317,7 +300,6 @@ func (g *generation) deliver(s *receiver.Slab, at int64) {
 	s.Reset()
 }
 
-// show lets the looker see how far the file has been read; shown returns it.
 func (g *generation) show() {
 	g.posMu.Lock()
 	g.posSeen = g.pos
@@ -330,7 +312,7 @@ func (g *generation) shown() receiver.FilePosition {
 	return g.posSeen
 }
 
-// noteEnd keeps account of the file's size and of when it grew. There may be more behind end, where a read has ended.
+// noteEnd notes where a read has ended; more says that the file may go on there.
 func (g *generation) noteEnd(end int64, more bool) {
 	g.ended.Store(end)
 	if more {
@@ -343,8 +325,8 @@ func (g *generation) noteEnd(end int64, more bool) {
 	}
 }
 
-// restart goes on in a file that has been cut. The Sink learns of it at once: its position from before would miss what is written from
-// now on, if this process were killed before the next line.
+// restart goes on in a file that has been cut. It delivers the position at once: if this process
+// were killed before the next line, the old one would miss what is written from now on.
 func (g *generation) restart(b *block) error {
 	old := g.pos
 	if err := g.relocate(b); err != nil {
@@ -356,57 +338,51 @@ func (g *generation) restart(b *block) error {
 	return nil
 }
 
-// relocate finds where to go on in a file that has been cut (truncated) and perhaps written anew, since the bytes before the offset are
-// not what they were. Where the start of the file is another one too, everything in it is new. Where it is the same, what is left are
-// old lines, counted before: then reading goes on at the end, for nothing is counted twice. What was in between is a gap.
-func (g *generation) relocate(b *block) error {
-	cut, err := g.headIntact(b.buf[:receiver.AnchorSize])
-	if err != nil {
-		return err
+// relocate finds where to go on in a file whose bytes before the offset have changed. Where its
+// start has changed too, everything in it is new. Otherwise what is left are old lines, and reading
+// goes on at the end, for nothing is counted twice.
+func (g *generation) relocate(b *block) (err error) {
+	cut := false
+	if g.pos.Offset >= receiver.AnchorSize {
+		if cut, err = g.file.compare(g.fd, g.pos.Head[:], 0); err != nil {
+			return err
+		}
 	}
-	if cut {
-		info, err := statFD(g.fd)
-		if err != nil {
-			return err
-		}
-		if err := g.resume(info.size, b); err != nil {
-			return err
-		}
-	} else {
+	if !cut {
 		g.pos = receiver.FilePosition{ID: g.id}
 		g.offset.Store(0)
+		return nil
 	}
-	return nil
-}
-
-// headIntact reports whether the file still starts with the bytes that it started with. buf is for scratch.
-func (g *generation) headIntact(buf []byte) (bool, error) {
-	if g.pos.Offset < receiver.AnchorSize {
-		return false, nil
-	}
-	n, err := g.file.pread(g.fd, buf, 0)
-	return err == nil && bytes.Equal(buf[:n], g.pos.Head[:]), err
-}
-
-// resume sets the position to offset, which may be within a line; the rest of that line is then skipped.
-func (g *generation) resume(offset int64, b *block) error {
-	base := max(0, offset-receiver.AnchorSize)
-	data := b.buf[:offset-base]
-	n, err := g.file.pread(g.fd, data, base)
-	if err == nil && base > 0 {
-		_, err = g.file.pread(g.fd, g.pos.Head[:], 0) // from before the first AnchorSize bytes it is not known yet
-	}
+	info, err := statFD(g.fd)
 	if err != nil {
 		return err
 	}
-	data = data[:n] // shorter if the file has just been cut again
+	return g.resume(info.size, b)
+}
+
+// fetch reads up to most bytes before an offset, fewer if the file has just been cut, and Head.
+func (g *generation) fetch(b *block, offset, most int64) (data []byte, base int64, err error) {
+	base = max(0, offset-most)
+	n, err := g.file.pread(g.fd, b.buf[:offset-base], base)
+	if err == nil && base > 0 {
+		_, err = g.file.pread(g.fd, g.pos.Head[:], 0)
+	}
+	return b.buf[:n], base, err
+}
+
+// resume sets the position to offset. If that is within a line, the rest of it is skipped.
+func (g *generation) resume(offset int64, b *block) error {
+	data, base, err := g.fetch(b, offset, receiver.AnchorSize)
+	if err != nil {
+		return err
+	}
 	movePosition(&g.pos, data, base)
-	g.pos.Skipping, g.pos.Parts = n > 0 && data[n-1] != '\n', 0
+	g.pos.Skipping, g.pos.Parts = len(data) > 0 && data[len(data)-1] != '\n', 0
 	g.offset.Store(g.pos.Offset)
 	return nil
 }
 
-// skipHole moves on to the next data of a sparse file, within a line that is skipped or before one.
+// skipHole moves on to the next data of a sparse file.
 func (g *generation) skipHole(b *block) (moved bool, err error) {
 	next := nextData(g.fd, g.pos.Offset)
 	if next == g.pos.Offset {
@@ -421,41 +397,33 @@ func (g *generation) skipHole(b *block) (moved bool, err error) {
 	return true, nil
 }
 
-// startAt sets the position of a new generation to the start of the last line before size, the one that may not have ended yet; or to
-// size, where that line is too long to be a message.
+// startAt begins with the last line before size, or behind it, if it is too long for a message.
 func (g *generation) startAt(size int64) error {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
-	base := max(0, size-receiver.AnchorSize-receiver.MaxMessage-1)
-	data := b.buf[:size-base]
-	n, err := g.file.pread(g.fd, data, base)
-	if err == nil && base > 0 {
-		_, err = g.file.pread(g.fd, g.pos.Head[:], 0)
-	}
-	if err != nil || n < len(data) {
+	data, base, err := g.fetch(b, size, receiver.AnchorSize+receiver.MaxMessage+1)
+	if err != nil || base+int64(len(data)) < size {
 		return err // shorter: it has been cut, so everything is new
 	}
 	line := bytes.LastIndexByte(data, '\n') + 1
 	line += syslog.NULsEnd(data[line:])
-	switch {
-	case len(data)-line <= receiver.MaxMessage:
-		movePosition(&g.pos, data[:line], base)
-	default:
-		movePosition(&g.pos, data, base)
+	if len(data)-line > receiver.MaxMessage {
+		line = len(data)
 		g.pos.Skipping = true
 	}
+	movePosition(&g.pos, data[:line], base)
 	g.offset.Store(g.pos.Offset)
 	return nil
 }
 
-// finish reads the file a last time before it is let go. What then is left of it is counted.
+// finish reads the file a last time before it is let go.
 func (g *generation) finish() {
 	err := g.drain()
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
 	case err == errOtherCopy:
-	case g.isOver(): // what is left is for the next start
+	case closed(g.file.over): // what is left is for the next start
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.file.noteGap(GapUnread)
 	case g.end > g.pos.Offset:
@@ -463,7 +431,7 @@ func (g *generation) finish() {
 	}
 }
 
-// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it, so that it isn't counted again.
+// leaveLine counts the last line, which never ended, as Incomplete, and moves behind it.
 func (g *generation) leaveLine() {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
@@ -480,5 +448,15 @@ func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
+	}
+}
+
+// closed reports whether a channel that nothing is sent to is closed.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ const globMeta = "*?["
 // maxGlobbed is how many directories and files one expansion looks at; what is beyond is an error.
 const maxGlobbed = 65536
 
-// IsPattern reports whether a path of SetOptions.Paths may name several files: it has a *, ? or [ that no backslash stands before.
+// IsPattern reports whether a path may name several files: it has a *, ? or [ without a backslash.
 func IsPattern(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch {
@@ -30,20 +31,21 @@ func IsPattern(path string) bool {
 	return false
 }
 
-// QuotePattern returns the path that names the file called path and no other, whatever characters it has.
+// QuotePattern returns the path that names the file called path and no other.
 func QuotePattern(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// unquote takes the backslashes out of a path that is no pattern. One before another character stands for itself.
+// unquote is the opposite of QuotePattern. A backslash before another character stands for itself.
 func unquote(path string) string {
 	return strings.NewReplacer(`\\`, `\`, `\*`, "*", `\?`, "?", `\[`, "[").Replace(path)
 }
 
-// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted: for a pattern (see path/filepath.Match; each of
-// its elements may be one, and a name that starts with a dot is matched only by an element that starts with one) those that exist,
-// with their final symbolic links not followed; else the path itself, whether it exists or not. Directories that can't be read are
-// errors, unlike with filepath.Glob; what was found beside them is returned.
+// ExpandPath returns the files that a path of SetOptions.Paths names now, sorted. For a pattern
+// (see path/filepath.Match) these are those that exist, final symbolic links not followed; a name
+// that starts with a dot is matched only by an element that starts with one. Else it is the path
+// itself, whether it exists or not. Directories that can't be read are errors, unlike with
+// filepath.Glob; what was found beside them is returned.
 func ExpandPath(path string) ([]string, error) {
 	path = filepath.Clean(path)
 	if !IsPattern(path) {
@@ -60,14 +62,14 @@ func ExpandPath(path string) ([]string, error) {
 	found := []string{base}
 	var failed []error
 	looked := 0
-	for elements := strings.Split(rest, "/"); len(elements) > 0; elements = elements[1:] {
+	for element := range strings.SplitSeq(rest, "/") {
 		var next []string
 		for _, dir := range found {
-			if !IsPattern(elements[0]) {
-				next = append(next, filepath.Join(dir, unquote(elements[0])))
+			if !IsPattern(element) {
+				next = append(next, filepath.Join(dir, unquote(element)))
 				continue
 			}
-			names, err := matchingNames(dir, elements[0], &looked)
+			names, err := matchingNames(dir, element, &looked)
 			if err != nil {
 				failed = append(failed, fmt.Errorf("pattern %q: %w", path, err))
 			}
@@ -84,42 +86,52 @@ func ExpandPath(path string) ([]string, error) {
 	return found, errors.Join(failed...)
 }
 
-// openNames opens a directory to read its names, and nothing else: a FIFO that has taken its place would hold us.
-func openNames(dir string) (*os.File, error) {
-	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+// dirNames yields the names in a directory, and the error that ends them, if one does.
+func dirNames(dir string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		defer d.Close()
+		for {
+			names, err := d.Readdirnames(256)
+			for _, name := range names {
+				if !yield(name, nil) {
+					return
+				}
+			}
+			if err != nil {
+				if err != io.EOF {
+					yield("", err)
+				}
+				return
+			}
+		}
+	}
 }
 
-// matchingNames returns the names in dir that one element of a pattern matches. A directory that doesn't exist, or is none, has none.
+// matchingNames returns the names in dir that match. A directory that doesn't exist has none.
 func matchingNames(dir, element string, looked *int) (names []string, err error) {
-	d, err := openNames(dir)
-	if err != nil {
-		if isMissing(err) {
-			err = nil
-		}
-		return nil, err
-	}
-	defer d.Close()
-	for {
-		batch, err := d.Readdirnames(256)
-		for _, name := range batch {
-			if name[0] == '.' && element[0] != '.' {
-				continue
-			}
-			if ok, _ := filepath.Match(element, name); ok {
-				names = append(names, name)
-			}
-		}
-		if *looked += len(batch); *looked > maxGlobbed {
-			return names, fmt.Errorf("%q: more than %d names to look at; write a narrower pattern", dir, maxGlobbed)
-		}
-		switch {
-		case err == nil:
-		case err == io.EOF, isMissing(err):
+	for name, err := range dirNames(dir) {
+		if err != nil && isMissing(err) {
 			return names, nil
-		default:
+		}
+		if err != nil {
 			return names, err
 		}
+		if *looked++; *looked > maxGlobbed {
+			return names, fmt.Errorf("%q: more than %d names to look at; write a narrower pattern", dir, maxGlobbed)
+		}
+		if name[0] == '.' && element[0] != '.' {
+			continue
+		}
+		if ok, _ := filepath.Match(element, name); ok {
+			names = append(names, name)
+		}
 	}
+	return names, nil
 }
 
 // matchesPath reports whether a path of SetOptions.Paths names the file at name.
@@ -130,4 +142,8 @@ func matchesPath(path, name string) bool {
 	}
 	ok, _ := filepath.Match(path, name)
 	return ok
+}
+
+func matchesAny(paths []string, name string) bool {
+	return slices.ContainsFunc(paths, func(path string) bool { return matchesPath(path, name) })
 }

@@ -1,8 +1,10 @@
 package follow
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whoever may write to a log's directory may put a symbolic link in the log's place, to a file that this process may
-// read and he may not: its lines would be shown as labels, and as an example of lines that aren't understood. So a link
-// is followed as Linux follows those in /tmp (fs.protected_symlinks): if it is root's, this user's, or belongs to whom
-// the file belongs that it leads to.
+// Whoever may write to a log's directory may put a symbolic link in the log's place, to a file that
+// this process may read and he may not. Its lines would be shown as labels, and as an example of
+// lines that aren't understood. So a link is followed as Linux follows those in /tmp
+// (fs.protected_symlinks): if its owner is root, this user, or the owner of the file it leads to.
 
-// errStranger is what the error wraps that says so.
+// errStranger is wrapped by errors about links that aren't followed.
 var errStranger = errors.New("belongs to neither root, nor this program's user, nor the owner of what it leads to, " +
 	"and isn't followed (name the file itself, or make the link as root)")
 
@@ -25,17 +27,17 @@ const (
 	maxNames = 1 << 12
 )
 
-// A walk goes along a path, name by name. What it judges is what it uses, though names may be given to others
-// meanwhile: on Linux each is opened once. Elsewhere there is a moment in between.
+// A walk goes along a path, name by name. On Linux each name is opened once, so that what is judged
+// is what is used, though names may be given to others meanwhile. Elsewhere there is a moment in
+// between.
 type walk struct {
 	dir   int    // descriptor of a directory, -1 where paths are used
 	at    string // its path, without symbolic links
 	name  string // in it, of what is no directory: the end of the path; "" before
 	info  fileInfo
-	links []link
+	links []link // those passed
 }
 
-// A link is a symbolic link that was passed.
 type link struct {
 	path  string
 	owner uint32
@@ -60,7 +62,6 @@ func walkTo(path string) (w *walk, err error) {
 	return w, nil
 }
 
-// follow goes along these names, and those of the links that they are.
 func (w *walk) follow(names []string) error {
 	for passed := 0; len(names) > 0; passed++ {
 		name := names[0]
@@ -73,7 +74,7 @@ func (w *walk) follow(names []string) error {
 		}
 		to, err := w.step(name)
 		if err != nil {
-			return err
+			return w.fail(name, err)
 		}
 		if to == "" {
 			continue
@@ -91,37 +92,35 @@ func (w *walk) follow(names []string) error {
 	return nil
 }
 
-// step goes to a name in the directory. Of a symbolic link it returns what it holds, and stays where it is.
+// step goes to a name in the directory. Of a symbolic link it returns the target, and stays.
 func (w *walk) step(name string) (to string, err error) {
 	fd, info, to, err := lookIn(w.dir, w.at, name)
 	if err != nil {
-		return "", w.fail(name, err)
+		return "", err
 	}
-	switch info.mode & unix.S_IFMT {
+	switch info.kind() {
 	case unix.S_IFLNK:
-		closeDir(fd)
+		closeFD(fd)
 		w.links = append(w.links, link{filepath.Join(w.at, name), info.owner})
 		return to, nil
 	case unix.S_IFDIR:
-		closeDir(w.dir)
+		closeFD(w.dir)
 		w.dir, w.at = fd, filepath.Join(w.at, name) // of .. the parent: there are no links in it
 	default:
-		closeDir(fd)
+		closeFD(fd)
 		w.name = name
 	}
 	w.info = info
 	return "", nil
 }
 
-// restart goes to the root.
 func (w *walk) restart() (err error) {
-	closeDir(w.dir)
+	w.close()
 	w.at = "/"
-	w.dir, w.info, err = openRoot()
+	w.dir, w.info, _, err = lookIn(-1, "/", "/")
 	return err
 }
 
-// judge returns an error if a stranger's link has led here.
 func (w *walk) judge() error {
 	for _, l := range w.links {
 		if l.owner != 0 && l.owner != uint32(os.Geteuid()) && l.owner != w.info.owner {
@@ -131,48 +130,49 @@ func (w *walk) judge() error {
 	return nil
 }
 
-func (w *walk) path() string { return filepath.Join(w.at, w.name) }
+func (w *walk) open() (fd int, err error) {
+	if w.dir < 0 {
+		return openAt(unix.AT_FDCWD, filepath.Join(w.at, w.name), unix.O_NOFOLLOW)
+	}
+	return openAt(w.dir, cmp.Or(w.name, "."), unix.O_NOFOLLOW)
+}
 
 func (w *walk) fail(name string, err error) error {
 	return &os.PathError{Op: "open", Path: filepath.Join(w.at, name), Err: err}
 }
 
 func (w *walk) close() {
-	closeDir(w.dir)
+	closeFD(w.dir)
 	w.dir = -1
 }
 
-// closeDir closes a descriptor, unless it is -1.
-func closeDir(fd int) {
-	if fd >= 0 {
-		unix.Close(fd)
-	}
-}
-
-// Resolve returns the absolute path without symbolic links of what path leads to. A link is followed if it is root's, this
-// user's, or belongs to whom that belongs which it leads to; another one is an error.
+// Resolve returns the absolute path, without symbolic links, of what path leads to. A link that is
+// not followed is an error.
 func Resolve(path string) (string, error) {
 	w, err := walkTo(path)
 	if err != nil {
 		return "", err
 	}
 	defer w.close()
-	return w.path(), nil
+	return filepath.Join(w.at, w.name), nil
 }
 
 // openFollowing opens what path leads to, unless a stranger's link leads there.
 func openFollowing(path string) (fd int, err error) {
 	if strings.HasPrefix(path, "/proc/") { // whose links have no path
-		return openLog(path, true)
+		if fd, err = openAt(unix.AT_FDCWD, path, 0); err != nil {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		return fd, nil
 	}
 	for range 10 { // a rotation may come in between
 		w, err := walkTo(path)
 		if err != nil {
 			return -1, err
 		}
-		fd, err := openIn(w.dir, w.at, w.name)
+		fd, err := w.open()
 		w.close()
-		if err == unix.ELOOP || errors.Is(err, os.ErrNotExist) {
+		if err == unix.ELOOP || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {

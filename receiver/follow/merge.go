@@ -18,10 +18,11 @@ const mergePatience = 5 * time.Second
 // session begins in one file and goes on in another. Each file keeps its own readers. Before a
 // reader hands lines over, it waits here until no older line can come from elsewhere:
 //
-//   - What the files hold already is ordered by stamp: the reader whose next line is the oldest goes first.
-//   - A reader that has reached the end of its file holds nobody up if it got there after the waiting
-//     line was read: what it may find later was written later. If it got there before, it is asked to
-//     look again. So live lines wait for one more read of the other files.
+//   - What the files hold already is ordered by stamp: the reader whose next line is the oldest
+//     goes first.
+//   - A reader that has reached the end of its file holds nobody up if it got there after the
+//     waiting line was read: what it may find later was written later. If it got there before, it
+//     is asked to look again. So live lines wait for one more read of the other files.
 //   - A file that can't be read, is gone, or doesn't answer for mergePatience isn't waited for.
 //
 // Nothing is copied or split: a reader takes no more lines out of what it has read than may go now,
@@ -30,8 +31,7 @@ type merge struct {
 	began time.Time
 	// delay is how long lines wait, from when they were first seen, for what their daemon sends as
 	// syslog; 0 if it sends none.
-	delay time.Duration
-
+	delay    time.Duration
 	patience time.Duration // mergePatience, but for tests
 
 	mu    sync.Mutex // guards what follows, and all streams and mergeFiles
@@ -39,12 +39,11 @@ type merge struct {
 	owed  int // backlogs of whose end the Sink has yet to be told
 }
 
-// newMerge returns a merge without files.
 func newMerge(delay time.Duration) *merge {
 	return &merge{began: time.Now(), delay: delay, patience: mergePatience}
 }
 
-// now is the merge's clock, which is monotonic.
+// now is monotonic.
 func (m *merge) now() int64 { return int64(time.Since(m.began)) }
 
 // A mergeFile is one File of a merge. A nil one belongs to a File that is in none.
@@ -53,12 +52,11 @@ type mergeFile struct {
 	rank  int           // in the same second, lines of the file with the least rank come first
 	check chan struct{} // capacity 1: the looker is asked whether the path leads to another file by now
 
-	looked int64 // when the last look began that found no file but those of streams
-	asked  int64 // since when a look is waited for; 0 if none is
-	late   bool  // it hasn't answered in time, or has ended
-	zone   lineZone
-	// streams are those of the generations that may still be read, oldest first.
-	streams []*stream
+	looked  int64 // when the last look began that found no file but those of streams
+	asked   int64 // since when a look is waited for; 0 if none is
+	late    bool  // it hasn't answered in time, or has ended
+	zone    lineZone
+	streams []*stream // of the generations that may still be read, oldest first
 }
 
 // A streamState is what the other readers have to know of a stream.
@@ -94,7 +92,7 @@ type stream struct {
 	end    int64 // where the data ended that came last
 }
 
-// join adds a File. Its CaughtUp is one end of a backlog that the merge waits for.
+// join adds a File, whose CaughtUp is one of the backlogs owed.
 func (m *merge) join(rank int) *mergeFile {
 	if m == nil {
 		return nil
@@ -107,7 +105,6 @@ func (m *merge) join(rank int) *mergeFile {
 	return f
 }
 
-// leave takes a File out, with all its streams.
 func (f *mergeFile) leave() {
 	if f == nil {
 		return
@@ -119,19 +116,6 @@ func (f *mergeFile) leave() {
 	m.changed()
 }
 
-// closing says that nobody looks at the path any more: the File is ending.
-func (f *mergeFile) closing() {
-	if f == nil {
-		return
-	}
-	f.merge.mu.Lock()
-	defer f.merge.mu.Unlock()
-	f.late = true
-	f.looked = math.MaxInt64
-	f.merge.changed()
-}
-
-// now is the merge's clock, 0 without one.
 func (f *mergeFile) now() int64 {
 	if f == nil {
 		return 0
@@ -139,7 +123,6 @@ func (f *mergeFile) now() int64 {
 	return f.merge.now()
 }
 
-// checks is what asks the looker to look; it never does without a merge.
 func (f *mergeFile) checks() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -147,19 +130,19 @@ func (f *mergeFile) checks() <-chan struct{} {
 	return f.check
 }
 
-// noteLook says that a look which began at the time given has found no file that isn't a stream here.
+// noteLook says that a look begun then has found no file but those of streams.
 func (f *mergeFile) noteLook(began int64) {
 	if f == nil {
 		return
 	}
 	f.merge.mu.Lock()
 	defer f.merge.mu.Unlock()
-	f.looked, f.asked, f.late = max(f.looked, began), 0, f.looked == math.MaxInt64
+	f.looked, f.asked = max(f.looked, began), 0
+	f.late = f.looked == math.MaxInt64
 	f.merge.changed()
 }
 
-// settled says that one backlog has come to its end, and reports whether that was the last one of
-// all files: their sessions go by the clock again only then.
+// settled ends a File's backlog, and reports whether it was the last one of all.
 func (f *mergeFile) settled() bool {
 	if f == nil {
 		return true
@@ -170,14 +153,13 @@ func (f *mergeFile) settled() bool {
 	return f.merge.owed == 0
 }
 
-// Add adds a generation, which is read after the one before it. late says that it has a backlog of
-// its own to tell the end of.
+// add adds a generation, which is read after the one before it. late says that it owes a backlog.
 func (f *mergeFile) add(g *generation, late bool) *stream {
 	if f == nil {
 		return nil
 	}
 	s := &stream{
-		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late,
+		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late, since: f.merge.now(),
 		clock: lineClock{dialect: g.file.src.Dialect},
 	}
 	f.merge.mu.Lock()
@@ -188,13 +170,11 @@ func (f *mergeFile) add(g *generation, late bool) *stream {
 	if late {
 		f.merge.owed++
 	}
-	s.since = f.merge.now()
 	f.streams = append(f.streams, s)
 	return s
 }
 
-// leave takes a generation out, which is read no more. It reports whether the Sink is to be told
-// that a backlog has come to its end.
+// leave takes a generation out. It reports whether the Sink is to be told the end of a backlog.
 func (s *stream) leave() (tell bool) {
 	if s == nil {
 		return false
@@ -204,67 +184,36 @@ func (s *stream) leave() (tell bool) {
 	defer m.mu.Unlock()
 	s.file.streams = slices.DeleteFunc(s.file.streams, func(other *stream) bool { return other == s })
 	s.state, s.data, s.after = streamFailed, nil, nil // for one that comes after it
-	if s.owes {
-		s.owes = false
-		m.owed--
-		tell = m.owed == 0
-	}
+	tell = s.settle()
 	m.changed()
 	return tell
 }
 
-// toldEnd says that the end of this generation's own backlog is being told.
-func (s *stream) toldEnd() {
-	if s != nil {
-		s.file.merge.mu.Lock()
-		defer s.file.merge.mu.Unlock()
-		s.owes = false
-	}
-}
-
-// waive says that the end of this generation's backlog is its File's to tell: it was there at the start.
-func (s *stream) waive() {
+// waive ends a generation's own backlog, and reports whether it was the last one of all.
+func (s *stream) waive() (last bool) {
 	if s == nil {
-		return
+		return true
 	}
 	s.file.merge.mu.Lock()
 	defer s.file.merge.mu.Unlock()
-	if s.owes {
-		s.owes = false
-		s.file.merge.owed--
-	}
+	return s.settle()
 }
 
-// begin says that the turn has come of a generation that was to wait for another one's end.
-func (s *stream) begin() {
-	if s != nil {
-		s.set(streamReading, 0)
+// settle is waive for a caller that holds the lock.
+func (s *stream) settle() (last bool) {
+	if !s.owes {
+		return false
 	}
+	s.owes = false
+	s.file.merge.owed--
+	return s.file.merge.owed == 0
 }
 
-// now is the merge's clock, 0 without one.
-func (s *stream) now() int64 {
-	if s == nil {
-		return 0
-	}
-	return s.file.merge.now()
-}
-
-// ended says that a read which began at the time given has found the end of the file.
-func (s *stream) ended(began int64) {
-	if s != nil {
-		s.set(streamEnded, began)
-	}
-}
-
-// failed says that the file can't be read, for now.
-func (s *stream) failed() {
-	if s != nil {
-		s.set(streamFailed, 0)
-	}
-}
-
+// set sets the state. read is when the read began that has found the end of the file, if one has.
 func (s *stream) set(state streamState, read int64) {
+	if s == nil {
+		return
+	}
 	m := s.file.merge
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -272,22 +221,21 @@ func (s *stream) set(state streamState, read int64) {
 	m.changed()
 }
 
-// become sets the state. The caller holds the lock.
+// become is set for a caller that holds the lock.
 func (s *stream) become(state streamState, read int64) {
 	s.state, s.read, s.since = state, read, s.file.merge.now()
 	s.after, s.asked, s.late, s.data, s.stamp = nil, false, false, nil, nil
 }
 
-// A share says which lines a stream may hand over now, besides its next one: those older than the
-// time before, and of those as old as that the ones that follow directly, up to a connect, if it
-// may.
+// A share says which lines a stream may hand over besides its next one: those older than before,
+// and if equal is set, those as old as it that follow directly, up to a connect.
 type share struct {
 	before int64
 	equal  bool
 }
 
-// await waits until the stream may hand over its next line, the first of data, written at the time
-// key and read at the time read. It returns false if over is closed before that.
+// await waits until the stream may hand over its next line, the first of data, written at key and
+// read at read. It returns false if over is closed first.
 func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-chan struct{}) (share, bool) {
 	m := s.file.merge
 	m.mu.Lock()
@@ -314,13 +262,11 @@ func (s *stream) await(data, stamp []byte, key, read, notBefore int64, over <-ch
 	}
 }
 
-// wait waits until something has changed, or for the time given. It returns false if over is closed.
+// wait waits for a change, or for the time given. It returns false if over is closed first.
 func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	var timer <-chan time.Time
 	if until != math.MaxInt64 {
-		t := time.NewTimer(max(0, time.Duration(until-s.now())))
-		defer t.Stop()
-		timer = t.C
+		timer = time.After(time.Duration(until - s.file.merge.now()))
 	}
 	select {
 	case <-s.turn:
@@ -331,53 +277,55 @@ func (s *stream) wait(until int64, over <-chan struct{}) bool {
 	return true
 }
 
-// changed wakes the stream up whose turn may have come. The caller holds the lock.
+// changed wakes the stream up whose turn may have come.
 func (m *merge) changed() {
 	if s := m.first(); s != nil {
 		poke(s.turn)
 	}
 }
 
-// first returns the waiting stream that is next, nil if none waits: the one with the oldest line,
-// and of several the one of the file with the least rank. But a session that ends comes before the
-// connect of another process with its pid, though that is logged elsewhere.
-func (m *merge) first() (next *stream) {
+func (m *merge) waiting(yield func(*stream) bool) {
 	for _, f := range m.files {
 		for _, s := range f.streams {
-			if s.state != streamWaiting {
-				continue
+			if s.state == streamWaiting && !yield(s) {
+				return
 			}
-			if next == nil || s.key < next.key || s.key == next.key && f.rank < next.file.rank {
-				next = s
-			}
+		}
+	}
+}
+
+// first returns the waiting stream that is next, or nil: the one with the oldest line, and of
+// several that of the least rank. But a session that ends comes before the connect of another
+// process with its pid, though that is logged elsewhere.
+func (m *merge) first() (next *stream) {
+	for s := range m.waiting {
+		if next == nil || s.key < next.key || s.key == next.key && s.file.rank < next.file.rank {
+			next = s
 		}
 	}
 	if next == nil {
 		return nil
 	}
 	if pid := next.clock.connects(next.data); pid != 0 {
-		for _, f := range m.files {
-			for _, s := range f.streams {
-				if s.state == streamWaiting && s.key == next.key && f != next.file && s.clock.ends(s.data, s.stamp, pid) {
-					return s
-				}
+		for s := range m.waiting {
+			if s.key == next.key && s.file != next.file && s.clock.ends(s.data, s.stamp, pid) {
+				return s
 			}
 		}
 	}
 	return next
 }
 
-// permits returns 0 if nothing older than the next line of s can come from elsewhere, or until when
-// to wait for others to say so. s is the first one.
+// permits returns 0 if s may hand over its next line, or until when to wait for others.
 func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	now := m.now()
-	if now < notBefore {
-		again = notBefore
-	}
 	wait := func(until int64) { // the earliest
 		if again == 0 || until < again {
 			again = until
 		}
+	}
+	if now < notBefore {
+		wait(notBefore)
 	}
 	for _, f := range m.files {
 		if f != s.file && !f.late && f.looked < s.read {
@@ -400,8 +348,7 @@ func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 	return again
 }
 
-// holdsUp says whether something older than the next line of s may still come from o, and until
-// when to wait for o to say.
+// holdsUp says whether something older than s's next line may come from o, and until when to wait.
 func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 	switch {
 	case o == s || o.late || o.state == streamFailed || o.state == streamWaiting:
@@ -415,35 +362,27 @@ func (o *stream) holdsUp(s *stream, now int64) (until int64, waits bool) {
 		poke(o.wake)
 	}
 	until = max(o.since, s.since) + int64(o.file.merge.patience)
-	if now >= until {
-		o.late = true
-		return 0, false
-	}
-	return until, true
+	o.late = now >= until
+	return until, !o.late
 }
 
-// share returns what s, which is first and may go, may hand over: what is older than all others'
-// next lines, and of what is as old as one of these the lines up to the next connect if s would be
-// first again. The caller holds the lock.
+// share returns what s, which is first, may hand over.
 func (m *merge) share(s *stream) share {
 	mine := share{before: math.MaxInt64}
-	for _, f := range m.files {
-		for _, o := range f.streams {
-			if o == s || o.state != streamWaiting {
-				continue
-			}
-			if o.key < mine.before {
-				mine = share{before: o.key, equal: s.file.rank <= f.rank}
-			} else if o.key == mine.before && s.file.rank > f.rank {
-				mine.equal = false
-			}
+	for o := range m.waiting {
+		switch equal := s.file.rank <= o.file.rank; {
+		case o == s:
+		case o.key < mine.before:
+			mine = share{o.key, equal}
+		case o.key == mine.before:
+			mine.equal = mine.equal && equal
 		}
 	}
 	return mine
 }
 
-// allowed returns how many bytes of data, which begins with a line that may go, may go with it:
-// whole lines, at most as many as fit into a slab. next is where the clock stands behind them.
+// allowed returns how many bytes of data may go: whole lines, at most as many as fit into a slab.
+// next is where the clock stands behind them.
 func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n int, next lineTime) {
 	next = first
 	for lines := 0; lines < syslog.SlabLines; lines++ {
@@ -467,17 +406,13 @@ func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n i
 	return n, next
 }
 
-// turn waits until lines of data may be handed over, and returns how many bytes of them; all where
-// it is no question of order, as without a merge, or where data holds no whole line. end is where
-// data ends in the file; at is when it was read, by the wall clock and by the merge's. It returns
-// false if the File is over before that.
+// turn waits until lines of data may be handed over, and returns how many bytes of them: all,
+// without a merge or a whole line. end is where data ends in the file; it was read at at by the
+// wall clock, at read by the merge's. turn returns false if the File is over first.
 func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	s := g.stream
-	if s == nil {
-		return len(data), true
-	}
 	lf := bytes.IndexByte(data, '\n')
-	if lf < 0 {
+	if s == nil || lf < 0 {
 		return len(data), true
 	}
 	over := g.file.over
@@ -494,13 +429,11 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	n, next := s.allowed(data, mine, head, at)
-	s.clock.last = next
+	n, s.clock.last = s.allowed(data, mine, head, at)
 	return n, true
 }
 
-// notBefore returns when data that ends at end may go: when all that the daemon sent as syslog
-// before it was written has come.
+// notBefore returns when what the daemon sent as syslog before data, which ends at end, has come.
 func (s *stream) notBefore(g *generation, end int64) int64 {
 	delay := int64(s.file.merge.delay)
 	if delay == 0 {
@@ -508,22 +441,12 @@ func (s *stream) notBefore(g *generation, end int64) int64 {
 	}
 	cut := end < s.end // the file holds other lines now
 	if s.end = end; cut || end > s.seen || s.seenAt == 0 {
-		s.seenAt, s.seen = s.now(), end
-		if info, err := statFD(g.fd); err == nil && g.packed == nil {
-			s.seen = max(end, info.size)
-		} else if g.packed != nil {
+		s.seenAt, s.seen = s.file.merge.now(), end
+		if g.packed != nil {
 			s.seen = math.MaxInt64
+		} else if info, err := statFD(g.fd); err == nil {
+			s.seen = max(end, info.size)
 		}
 	}
 	return s.seenAt + delay
-}
-
-// isOver reports whether there is no more time to read the file, whatever it still holds.
-func (g *generation) isOver() bool {
-	select {
-	case <-g.file.over:
-		return true
-	default:
-		return false
-	}
 }

@@ -33,7 +33,7 @@ type lineTime struct {
 	shift int64 // by which the stamp is corrected: clocks go back one hour at the end of daylight saving time
 }
 
-// A lineClock reads the times of a file's lines. It is its reader's alone, but for connects and ends.
+// A lineClock reads the times of a file's lines. But for connects and ends, it is its reader's.
 type lineClock struct {
 	dialect receiver.Dialect
 	zone    lineZone
@@ -52,8 +52,8 @@ func (c *lineClock) stamp(line []byte) []byte {
 	return c.message.Stamp
 }
 
-// read returns when a line was written that follows one of the time given; a line without a stamp
-// was written with that one. at is when it was read, by the wall clock.
+// read returns when a line, read at at, was written. after is that of the line before, and of this
+// one if it has no stamp.
 func (c *lineClock) read(line []byte, after lineTime, at int64) lineTime {
 	stamp, zoned, ok := c.local.Time(c.stamp(line), at)
 	if !ok {
@@ -102,11 +102,7 @@ func (c *lineClock) learn(line []byte, written int64, late time.Duration) (lineZ
 		}
 	}
 	ahead := local - written
-	quarters := (ahead + int64(zoneUnit)/2) / int64(zoneUnit)
-	if ahead < 0 {
-		quarters = (ahead - int64(zoneUnit)/2) / int64(zoneUnit)
-	}
-	z := lineZone{known: true, east: quarters * int64(zoneUnit)}
+	z := lineZone{known: true, east: int64(time.Duration(ahead).Round(zoneUnit))}
 	return z, fits(z.east-ahead) && z.east <= int64(zoneMost) && z.east >= -int64(zoneMost)
 }
 
@@ -152,19 +148,18 @@ func (c *lineClock) ends(data, stamp []byte, pid int32) bool {
 	return false
 }
 
-// learnZone finds out the zone of a file by its last line, which was written when the file was last written to.
+// learnZone finds out the zone of a file by its last line, which is as old as the last write.
 func (s *stream) learnZone(g *generation, size int64) {
 	if s == nil || g.packed != nil || size == 0 {
 		return
 	}
-	buf := make([]byte, min(size, 16<<10))
-	n, err := g.file.pread(g.fd, buf, size-int64(len(buf)))
-	info, serr := statFD(g.fd)
-	if err != nil || serr != nil || n < len(buf) || info.size != size || buf[n-1] != '\n' {
+	n := min(size, 16<<10)
+	data, ended := bytes.CutSuffix(g.file.bytesAt(g.fd, size-n, n), []byte("\n"))
+	info, err := statFD(g.fd)
+	if !ended || err != nil || info.size != size {
 		return
 	}
-	line := buf[:n-1]
-	line = line[bytes.LastIndexByte(line, '\n')+1:]
+	line := data[bytes.LastIndexByte(data, '\n')+1:]
 	if z, ok := s.clock.learn(line, info.written, stampLate); ok {
 		s.setZone(z)
 	}

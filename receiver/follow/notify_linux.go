@@ -13,18 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eventPause is how long the notifier sleeps after each read, so that a writer of 50,000 lines a second makes 100 wake-ups and the
-// kernel folds the rest of its events into one, see inotify(7).
+// eventPause is how long the notifier sleeps after each read. So a writer of 50,000 lines a second
+// makes 100 wake-ups, and the kernel folds the rest of its events into one, see inotify(7).
 const eventPause = 10 * time.Millisecond
 
 const (
-	dirEvents = unix.IN_CREATE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF |
-		unix.IN_ONLYDIR
+	dirEvents = unix.IN_CREATE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE | unix.IN_DELETE_SELF |
+		unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	fileEvents = unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVE_SELF | unix.IN_DELETE_SELF
 )
 
-// A notifier turns inotify's events into wake-ups. Nothing depends on it but delay: where a watch can't be had (the user's limit,
-// no /proc) or an event is lost, the next poll finds what there is to find. A nil notifier does nothing.
+// A notifier turns inotify's events into wake-ups. Nothing depends on it but delay: where a watch
+// can't be had (the user's limit, no /proc) or an event is lost, the next poll finds what there is.
+// A nil notifier does nothing.
 type notifier struct {
 	file *os.File // the inotify instance
 	fd   int      // its descriptor
@@ -35,8 +36,8 @@ type notifier struct {
 	files map[int32]chan struct{} // whom to wake, by watch descriptor
 }
 
-// newNotifier returns nil where inotify isn't to be had. The looker is woken through look. descriptors is
-// Options.Descriptors; where half of them are in use, logs need the rest more than their events.
+// newNotifier returns nil where inotify isn't to be had, or half of the descriptors
+// (Options.Descriptors) are in use: logs need the rest more than their events.
 func newNotifier(look chan struct{}, descriptors int) *notifier {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -52,8 +53,9 @@ func newNotifier(look chan struct{}, descriptors int) *notifier {
 	}
 }
 
-// watchDirs watches the directories of these paths, for names that start like theirs, and no others: for all names where a path ends
-// with a slash. It is called at each look: a path may lead to another directory by now.
+// watchDirs watches the directories of these paths, and no others, for names that start like
+// theirs; for all names where a path ends with a slash. It is called at each look, since a path may
+// lead to another directory by now.
 func (n *notifier) watchDirs(paths ...string) {
 	if n == nil {
 		return
@@ -80,7 +82,7 @@ func (n *notifier) watchDirs(paths ...string) {
 	n.dirs = now
 }
 
-// watchFile sends to wake when the open file is written to, until unwatchFile is called with the number returned.
+// watchFile sends to wake when the open file is written to, until unwatchFile.
 func (n *notifier) watchFile(fd int, wake chan struct{}) (watch int32) {
 	if n == nil {
 		return -1
@@ -130,7 +132,7 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// wake wakes whoever the events concern: writing concerns the file's reader, everything else the looker too.
+// wake wakes the file's reader, and the looker unless the file has only been written to.
 func (n *notifier) wake(events []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

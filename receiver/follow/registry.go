@@ -1,19 +1,17 @@
 package follow
 
 import (
-	"bytes"
 	"errors"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
 )
 
-// A registry tells whose a file is where several Files are followed: each belongs to the path that held it first, as long as that holds
-// or remembers it, and all others leave it alone. So what two paths lead to, or a pattern names again after a rotation, counts once.
+// A registry records which path owns each file where several Files are followed: the path that held
+// it first, as long as that holds or remembers it. All others leave it alone. So what two paths
+// lead to, or a pattern names again after a rotation, counts once.
 type registry struct {
 	mu     sync.Mutex
 	owners map[receiver.FileID]string // paths
@@ -26,18 +24,17 @@ func newRegistry() *registry {
 	return &registry{owners: map[receiver.FileID]string{}, unpacking: make(chan struct{}, 1)}
 }
 
-// claim makes the file path's, unless it is another's, which it returns.
-func (r *registry) claim(id receiver.FileID, path string) (other string, ok bool) {
+// claim makes path the owner of a file. It returns false if another path is.
+func (r *registry) claim(id receiver.FileID, path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if owner, claimed := r.owners[id]; claimed && owner != path {
-		return owner, false
+		return false
 	}
 	r.owners[id] = path
-	return "", true
+	return true
 }
 
-// release is the opposite of claim, if it is path's.
 func (r *registry) release(id receiver.FileID, path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,14 +43,13 @@ func (r *registry) release(id receiver.FileID, path string) {
 	}
 }
 
-// owner returns whose the file is, "" if nobody's.
 func (r *registry) owner(id receiver.FileID) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.owners[id]
 }
 
-// follow adds a path that is followed from now on, if it isn't yet; leave takes it away with all that is its.
+// follow adds a path that is followed from now on, if it isn't yet.
 func (r *registry) follow(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,103 +61,77 @@ func (r *registry) follow(path string) {
 func (r *registry) leave(path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, p := range r.paths {
-		if p == path {
-			r.paths = append(r.paths[:i:i], r.paths[i+1:]...)
-			break
-		}
-	}
-	for id, owner := range r.owners {
-		if owner == path {
-			delete(r.owners, id)
-		}
-	}
+	kept := slices.Clone(r.paths) // twinOf may be reading the old ones
+	r.paths = slices.DeleteFunc(kept, func(p string) bool { return p == path })
+	maps.DeleteFunc(r.owners, func(_ receiver.FileID, owner string) bool { return owner == path })
 }
 
-// pastLimit is how many positions each path may remember, so that what is kept for a restart stays small however many paths there are.
+// pastLimit is how many positions each path may remember, so that the saved state stays small.
 func (r *registry) pastLimit() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return min(maxPast, max(minPast, maxPastAll/max(1, len(r.paths))))
 }
 
-// follows reports whether the path is one that is followed.
 func (r *registry) follows(path string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Contains(r.paths, path)
 }
 
-// namedBefore returns the path that leads to the same file now and is followed for longer than path, "" if there is none. So a symbolic
-// link and its target, or two mounts of one directory, don't take turns after each rotation.
-func (r *registry) namedBefore(id receiver.FileID, path string) string {
+// twinOf returns the other path that the file belongs to, "" if there is none. A file without owner
+// belongs to the path that leads to it and is followed for longest. So a symbolic link and its
+// target, or two mounts of one directory, don't take turns after each rotation.
+func (r *registry) twinOf(id receiver.FileID, path string) string {
 	r.mu.Lock()
-	paths := r.paths
+	owner, paths := r.owners[id], r.paths
 	r.mu.Unlock()
+	if owner == path {
+		return ""
+	}
+	if owner != "" {
+		return owner
+	}
 	for _, p := range paths {
 		if p == path {
-			return ""
+			break
 		}
-		if info, err := statPath(p, true); err == nil && info.id == id {
+		if leadsTo(p, id) {
 			return p
 		}
 	}
 	return ""
 }
 
-// twinOf returns the other path whose the file is, so that path has to leave it alone; "" if there is none.
-func (r *registry) twinOf(id receiver.FileID, path string) string {
-	if owner := r.owner(id); owner != "" {
-		if owner == path {
-			return ""
-		}
-		return owner
-	}
-	return r.namedBefore(id, path)
+func leadsTo(path string, id receiver.FileID) bool {
+	info, err := statPath(path, true)
+	return err == nil && info.id == id
 }
 
 var errTaken = errors.New("another path's")
 
-// isTwin looks whether the file that has the name belongs to another path, and keeps the answer.
-func (f *File) isTwin(info fileInfo) bool {
-	twin := ""
-	if f.held(info.id) == nil {
-		twin = f.shared.twinOf(info.id, f.opt.Path)
-	}
-	f.setTwin(twin)
-	return twin != ""
-}
-
-func (f *File) setTwin(path string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.twin = path
-}
-
-// isOthers reports whether a sibling is another path's, or has a name that is followed by itself.
+// isOthers reports whether a sibling belongs to another path, or is followed by its own name.
 func (f *File) isOthers(x sibling) bool {
-	owner := f.shared.owner(x.info.id)
-	if owner != "" {
+	if owner := f.shared.owner(x.info.id); owner != "" {
 		return owner != f.opt.Path
 	}
 	return f.shared.follows(x.path)
 }
 
-// twinOf returns the path whose the file is that has this one's name, too, or "".
+// twinOf returns the path that owns the file with this one's name, or "".
 func (f *File) twinOf() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.twin
 }
 
-// alwaysTwin reports whether the name leads to another path's file, and never led to one that was read here.
+// alwaysTwin reports whether the name never led to a file that was read here.
 func (f *File) alwaysTwin() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.twin != "" && !f.everHeld
 }
 
-// pastPositions returns how far the files have been read that are no longer held.
 func (f *File) pastPositions() (all []receiver.FilePosition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -171,74 +141,9 @@ func (f *File) pastPositions() (all []receiver.FilePosition) {
 	return all
 }
 
-// resembles reports whether the open file holds what has been read here, as far as size tells: it starts as a file that is held, or
-// has been, and has the bytes before the place up to which that was read, or is shorter.
-func (f *File) resembles(fd int, size int64) bool {
-	var head, buf [receiver.AnchorSize]byte
-	n := min(size, receiver.AnchorSize)
-	if !f.hasBytes(fd, head[:n], nil, 0) {
-		return false
-	}
-	like := func(p receiver.FilePosition) bool {
-		m := min(n, p.Offset)
-		start := p.Head[:]
-		if p.Offset < receiver.AnchorSize {
-			start = anchorOf(&p)
-		}
-		return m > 0 && bytes.Equal(start[:m], head[:m])
-	}
-	is := func(p receiver.FilePosition) bool {
-		anchor := anchorOf(&p)
-		return p.Offset > size || f.hasBytes(fd, buf[:len(anchor)], anchor, p.Offset-int64(len(anchor)))
-	}
-	held, fds := f.heldFiles()
-	defer func() {
-		for _, held := range fds {
-			closeFD(held)
-		}
-	}()
-	for _, p := range held {
-		if like(p) && is(p) {
-			return true
-		}
-	}
-	for _, held := range fds {
-		if f.hasBytes(held, buf[:n], head[:n], 0) && f.sameEnd(held, fd, size) {
-			return true
-		}
-	}
-	return slices.ContainsFunc(f.positions(like), func(p knownPosition) bool { return is(p.pos) })
-}
-
-// heldFiles returns how far the generations have been read that are held, and descriptors of those that aren't compressed, for the caller to
-// close: another goroutine than the looker may read from these alone, and must not hold mu then.
-func (f *File) heldFiles() (held []receiver.FilePosition, fds []int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, g := range f.generations {
-		held = append(held, g.shown())
-		if g.packed != nil {
-			continue
-		}
-		if fd, err := unix.FcntlInt(uintptr(g.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			fds = append(fds, fd)
-		}
-	}
-	return held, fds
-}
-
-// sameEnd reports whether two files have the same bytes before offset.
-func (f *File) sameEnd(a, b int, offset int64) bool {
-	var one, other [receiver.AnchorSize]byte
-	n := min(offset, receiver.AnchorSize)
-	return f.hasBytes(a, one[:n], nil, offset-n) && f.hasBytes(b, other[:n], one[:n], offset-n)
-}
-
-func closeFD(fd int) { _ = unix.Close(fd) }
-
-// yield gives up a file that this path has held and let go, or never found again after a restart, and returns how far it was read; false
-// where there is nothing to give up: it is held, or still looked for, or has not grown. The caller knows that no look of this File's can
-// meet it.
+// yield gives up a file that this path doesn't hold any more, and returns how far it was read. It
+// returns false if the file is held, still looked for, or hasn't grown. The caller knows that no
+// look of this File's can meet it.
 func (f *File) yield(id receiver.FileID, size int64) (receiver.FilePosition, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -254,16 +159,10 @@ func (f *File) yield(id receiver.FileID, size int64) (receiver.FilePosition, boo
 
 // inherit takes over what yield has given up.
 func (f *File) inherit(p receiver.FilePosition) {
-	if _, ok := f.shared.claim(p.ID, f.opt.Path); !ok {
+	if !f.shared.claim(p.ID, f.opt.Path) {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.remember(pastFile{pos: p, begin: p, saved: true})
-}
-
-// isSiblingName reports whether path is beside the file called base and called like it, so that looks at base take note of it.
-func isSiblingName(path, base string) bool {
-	rest, ok := strings.CutPrefix(path, base)
-	return ok && len(rest) > 1 && (rest[0] == '.' || rest[0] == '-')
 }

@@ -1,21 +1,17 @@
 package follow
 
 import (
-	"bytes"
+	"cmp"
 	"maps"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
 )
 
-// clockSlack is by how much a file's time may be behind the clock: by a tick, or on a network file system by what its server's differs.
-const clockSlack = time.Second
-
-// restore takes over a saved state. What has become of the files is for the first look to find out that finds their directory.
+// restore takes over a saved state. The looks find out what has become of the files.
 func (f *File) restore(s *FileRecord) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -46,12 +42,13 @@ func (f *File) restore(s *FileRecord) {
 	f.cuts = slices.Clone(s.Cut)
 	f.startID, f.startSize = s.Start, s.StartSize
 	f.beside = s.Beside
-	f.beside.Old, f.beside.Unread, f.beside.Unsure = slices.Clone(s.Beside.Old), slices.Clone(s.Beside.Unread), slices.Clone(s.Beside.Unsure)
+	for _, list := range []*[]receiver.FileID{&f.beside.Old, &f.beside.Unread, &f.beside.Unsure} {
+		*list = slices.Clone(*list)
+	}
 	f.since = s.Beside.Named
 	f.sinceLook = s.Beside.Looked - int64(clockSlack)
 }
 
-// restoreCounts goes on counting what a saved state has counted.
 func (f *File) restoreCounts(s *FileRecord) {
 	f.rotations.Store(s.Rotations)
 	f.errors.Store(s.Errors)
@@ -60,8 +57,8 @@ func (f *File) restoreCounts(s *FileRecord) {
 	}
 }
 
-// beginResume returns the saved state, at the first look that finds the directory, and nil at all others. The siblings that the state
-// knows are known from then on.
+// beginResume returns the saved state, at the first look that finds the directory, and nil at all
+// others. The siblings that the state knows are known from then on.
 func (f *File) beginResume(beside listing) *FileRecord {
 	s := f.resume
 	if s == nil || beside.dir == (receiver.FileID{}) {
@@ -82,7 +79,8 @@ func (f *File) beginResume(beside listing) *FileRecord {
 	if s.Beside.Dir != beside.dir || s.Beside.Base != beside.base {
 		return s
 	}
-	for v, ids := range map[verdict][]receiver.FileID{leave: s.Beside.Old, retry: s.Beside.Unread, await: s.Beside.Unsure} {
+	verdicts := map[verdict][]receiver.FileID{leave: s.Beside.Old, retry: s.Beside.Unread, await: s.Beside.Unsure}
+	for v, ids := range verdicts {
 		for _, id := range ids {
 			if _, known := f.past[id]; !known {
 				f.siblings.note(id, v)
@@ -92,8 +90,8 @@ func (f *File) beginResume(beside listing) *FileRecord {
 	return s
 }
 
-// renumbered returns a copy of the state for a file system that was mounted as device from and is mounted as device to: numbers of
-// devices depend on the order in which they are found.
+// renumbered returns a copy of the state for a file system that has another device number now:
+// these depend on the order in which devices are found.
 func (s *FileRecord) renumbered(from, to uint64) *FileRecord {
 	device := func(id *receiver.FileID) {
 		if id.Device == from {
@@ -123,54 +121,46 @@ func (s *FileRecord) renumbered(from, to uint64) *FileRecord {
 	return &n
 }
 
-// placeOf returns the place of a file that is opened: where it was when the state was saved, or where it is found now.
+// placeOf returns where a file was when the state was saved, or where it is found now.
 func (f *File) placeOf(id receiver.FileID) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if place := f.owed[id]; place != "" {
-		return place
-	}
-	return f.at
+	return cmp.Or(f.owed[id], f.at)
 }
 
-// placeHeld notes where the files are that are held and have no name beside the followed one: rotated into a directory of their own
-// (logrotate's olddir), by names that no rotation is known by (its extension), or where a symbolic link led before.
+// placeHeld notes where the held files are that have no name beside the followed one: rotated into
+// a directory of their own (logrotate's olddir), by names that no rotation is known by (its
+// extension), or where a symbolic link led before.
 func (f *File) placeHeld(beside listing, current *generation) {
-	away := map[receiver.FileID]*generation{}
-	for _, g := range f.generations {
-		if g != current {
-			away[g.id] = g
-		}
-	}
-	if len(away) == 0 {
-		return
-	}
-	place := map[*generation]string{}
+	here := map[receiver.FileID]string{} // paths
 	for _, x := range beside.files {
-		if g := away[x.info.id]; g != nil && isSiblingName(x.path, f.at) {
-			place[g] = f.at
-		}
-		delete(away, x.info.id)
+		here[x.info.id] = x.path
 	}
-	for _, g := range away {
-		path := pathOf(g.fd)
-		switch {
-		case path == "" || isSiblingName(path, g.place):
-		case isSiblingName(filepath.Base(path), beside.base):
-			place[g] = filepath.Join(filepath.Dir(path), beside.base)
-		default:
-			place[g] = path
+	for _, g := range f.generations {
+		if g == current {
+			continue
 		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for g, place := range place {
+		place := g.place
+		if path, listed := here[g.id]; !listed {
+			path = pathOf(g.fd)
+			switch {
+			case path == "" || isSiblingName(path, g.place):
+			case isSiblingName(filepath.Base(path), beside.base):
+				place = filepath.Join(filepath.Dir(path), beside.base)
+			default:
+				place = path
+			}
+		} else if isSiblingName(path, f.at) {
+			place = f.at
+		}
+		f.mu.Lock()
 		g.place = place
+		f.mu.Unlock()
 	}
 }
 
-// owedElsewhere finds files that are looked for and have no name beside the followed one: in the places that they were in and, at the first
-// looks, by any name in the directories of these.
+// owedElsewhere finds owed files that are not beside the followed one: in their places and, at the
+// first looks, by any name in the directories of these.
 func (f *File) owedElsewhere(beside listing) (all []sibling) {
 	if f.resume != nil {
 		return nil
@@ -210,29 +200,27 @@ func (f *File) owedElsewhere(beside listing) (all []sibling) {
 	return all
 }
 
-// regularFiles returns the regular files in a directory, as many as a look takes note of.
 func regularFiles(dir string) (all []sibling) {
-	d, err := openNames(dir)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	names, _ := d.Readdirnames(maxSeen)
-	for _, name := range names {
+	seen := 0
+	for name := range dirNames(dir) {
+		if seen++; seen > maxSeen {
+			break
+		}
 		path := filepath.Join(dir, name)
-		if info, err := statPath(path, false); err == nil && info.wrongKind("") == nil {
+		if info, err := statPath(path, false); err == nil && info.isRegular() {
 			all = append(all, sibling{path, info})
 		}
 	}
 	return all
 }
 
-// takeBack takes hold of the files that are known from the saved state, oldest first, wherever they are now; found, which has the name,
-// is left to the look. It reports whether there may be others beside them that have had the name in the meantime.
+// takeBack takes hold of the files of the saved state, oldest first, wherever they are now; found,
+// which has the name, is left to the look. It reports whether other files beside them may have had
+// the name in the meantime.
 //
-// Where a file is gone, or was cut, another one may hold what it held: the copy that copytruncate has made, or one that was moved to
-// this place by copying. Its bytes beyond the saved position have never been counted, so it is read on from there, in the place of the
-// file that is known.
+// Where a file is gone, or was cut, another one may hold what it held: a copy that copytruncate has
+// made, or one that was moved here by copying. Its bytes beyond the saved position have never been
+// counted, so it is read on from there.
 func (f *File) takeBack(saved *FileRecord, beside listing, found *generation) (changed bool) {
 	files := map[receiver.FileID]sibling{}
 	for _, x := range beside.files {
@@ -250,15 +238,16 @@ func (f *File) takeBack(saved *FileRecord, beside listing, found *generation) (c
 		}
 		gone := g == nil && !listed && f.refused != p.ID && f.isOwed(p.ID)
 		if gone || g != nil && g.cut {
-			if c := f.continuation(p, beside, found); c != nil {
-				switch {
-				case slices.ContainsFunc(back, func(g *generation) bool { return g.id == c.id }): // two that start alike
-					unix.Close(c.fd)
-					c = nil
-				case c != found:
+			c := f.continuation(p, beside, found)
+			switch {
+			case c == nil:
+			case slices.ContainsFunc(back, hasID(c.id)): // two that start alike
+				unix.Close(c.fd)
+			default:
+				if c != found {
 					back = append(back, c)
 				}
-				if gone && c != nil {
+				if gone {
 					f.replaced(p.ID, c)
 				}
 			}
@@ -277,36 +266,34 @@ func (f *File) takeBack(saved *FileRecord, beside listing, found *generation) (c
 	return found.begin.Offset == 0 // had it been cut meanwhile, nothing would show it
 }
 
-// continuation returns a generation, opened, that goes on where p was read to, or nil: the file that has the name if it does, or the
-// longest of those beside it, since copies may have been made at several times, or a compressed one. It is no file that is known itself.
+// continuation opens a file that goes on where p was read to, or returns nil: the file that has the
+// name, or the longest of those beside it, since copies may have been made at several times, or a
+// compressed one.
 func (f *File) continuation(p receiver.FilePosition, beside listing, found *generation) (best *generation) {
 	if p.Offset == 0 {
 		return nil // then it is new, like any other
 	}
-	if found != nil && !found.again && !found.started && f.continues(found, p) {
+	if found != nil && !found.again && !found.started && f.continues(found.fd, p) {
 		found.goOn(f.furthest(found, p))
 		return found
 	}
 	for _, x := range beside.files {
-		id := x.info.id
-		if _, known := f.pastPosition(id); known || f.held(id) != nil || found != nil && found.id == id || isCompressed(x.path) {
+		id, size := x.info.id, x.info.size
+		if f.isKnown(id) || hasID(id)(found) || isCompressed(x.path) {
 			continue
 		}
-		if x.info.size < p.Offset || best != nil && x.info.size <= best.size.Load() {
+		if size < p.Offset || best != nil && size <= best.size.Load() {
 			continue
 		}
-		g, fresh, err := f.open(x.path, x.info, false)
-		if err != nil || !fresh {
-			continue
-		}
-		if g.id != id || !f.continues(g, p) {
+		g, _ := f.openSibling(x)
+		if g != nil && !f.continues(g.fd, p) {
 			f.discard(g)
-			continue
+		} else if g != nil {
+			if best != nil {
+				f.discard(best)
+			}
+			best = g
 		}
-		if best != nil {
-			f.discard(best)
-		}
-		best = g
 	}
 	if best == nil {
 		return f.packedContinuation(p, beside)
@@ -317,41 +304,7 @@ func (f *File) continuation(p receiver.FilePosition, beside listing, found *gene
 	return best
 }
 
-// furthest returns p, or a place further on in the bytes of g up to which they are counted elsewhere: one of two files may have been a copy of
-// the other once, and gone on by itself. What has been read of the other counts there, and so does what is still to be read where it is held.
-func (f *File) furthest(g *generation, p receiver.FilePosition) receiver.FilePosition {
-	further := func(q receiver.FilePosition) bool { return q.Offset > p.Offset && q.Offset >= receiver.AnchorSize }
-	for _, known := range f.positions(further) {
-		if further(known.pos) && f.continues(g, known.pos) {
-			p = known.pos
-		}
-	}
-	var head, other [receiver.AnchorSize]byte
-	if !f.hasBytes(g.fd, head[:], nil, 0) {
-		return p
-	}
-	b := f.blocks.Get().(*block)
-	defer f.blocks.Put(b)
-	before, offset := g.pos, g.offset.Load()
-	for _, h := range f.generations {
-		if h.id == g.id || h.packed != nil {
-			continue
-		}
-		if q := h.shown(); further(q) && f.continues(g, q) { // also where it was cut since
-			p = q
-		}
-		info, err := statFD(h.fd)
-		size := min(info.size, g.size.Load())
-		if err == nil && size > p.Offset && f.hasBytes(h.fd, other[:], head[:], 0) && f.sameEnd(h.fd, g.fd, size) && g.resume(size, b) == nil {
-			p = g.pos
-		}
-	}
-	g.pos = before
-	g.offset.Store(offset)
-	return p
-}
-
-// lateContinuation is continuation for a file that was there at the first look and went before it could be opened.
+// lateContinuation is continuation for a file that went before it could be opened.
 func (f *File) lateContinuation(id receiver.FileID, beside listing, found *generation) *generation {
 	p, known := f.pastPosition(id)
 	if !known || !f.isOwed(id) {
@@ -365,57 +318,37 @@ func (f *File) lateContinuation(id receiver.FileID, beside listing, found *gener
 	return g
 }
 
-// continues reports whether the generation holds the bytes that p knows of another, in their places.
-func (f *File) continues(g *generation, p receiver.FilePosition) bool {
-	intact, err := g.intact(p, make([]byte, receiver.AnchorSize))
-	return err == nil && intact
-}
-
-// goOn makes the new generation go on where another was read to.
 func (g *generation) goOn(p receiver.FilePosition) {
 	p.ID = g.id
 	g.pos, g.begin, g.again = p, p, true
 	g.offset.Store(p.Offset)
 }
 
-// recognise makes a new generation that has the name go on behind what it holds of another one: the file was put there by copying, when it
-// was moved to another disk or brought back from a backup, say.
+// recognise makes a new generation that has the name go on behind what it holds of another one: it
+// was moved here from another disk, or brought back from a backup, say.
 func (f *File) recognise(g *generation) {
 	if g.again || g.pos.Offset > 0 {
 		return
 	}
-	best := f.furthest(g, receiver.FilePosition{})
-	if best.Offset > 0 {
+	if best := f.furthest(g, receiver.FilePosition{}); best.Offset > 0 {
 		best.Copy = false // it is logged to from now on
 		g.goOn(best)
 	}
 }
 
-// replaced has adopt forget a file that is gone and whose bytes g reads: a FileRecord has one of them at any time.
+// replaced has adopt forget a file whose bytes g reads: a FileRecord has one of them at any time.
 func (f *File) replaced(id receiver.FileID, g *generation) {
 	g.instead = id
 	f.siblings.note(id, leave)
 }
 
-// intact reports whether the file holds the bytes that p knows of it. The anchor alone may come out the same by chance: lines end alike.
-// buf is for scratch.
-func (g *generation) intact(p receiver.FilePosition, buf []byte) (bool, error) {
-	anchor := anchorOf(&p)
-	n, err := g.file.pread(g.fd, buf[:len(anchor)], p.Offset-int64(len(anchor)))
-	if err != nil || !bytes.Equal(buf[:n], anchor) || p.Offset < receiver.AnchorSize {
-		return bytes.Equal(buf[:max(n, 0)], anchor), err
-	}
-	n, err = g.file.pread(g.fd, buf, 0)
-	return bytes.Equal(buf[:max(n, 0)], p.Head[:]), err
-}
-
-// checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's position for it is then out of date, and
-// nothing has been counted of what it holds now.
+// checkSaved finds where to go on in a file that was cut since the state was saved. The Sink's
+// position for it is then out of date.
 func (g *generation) checkSaved() {
 	b := g.file.blocks.Get().(*block)
 	defer g.file.blocks.Put(b)
 	old := g.pos
-	intact, err := g.intact(old, b.buf[:receiver.AnchorSize])
+	intact, err := g.file.intact(g.fd, old)
 	if err != nil || intact || old.Copy {
 		return // whoever reads on meets the same
 	}
@@ -423,7 +356,7 @@ func (g *generation) checkSaved() {
 		g.pos = old
 		return
 	}
-	if g.before == (receiver.FilePosition{}) { // otherwise the Sink has not counted anything since it was cut the last time
+	if g.before == (receiver.FilePosition{}) { // otherwise nothing has been counted of it since it was cut before
 		g.before = old
 	}
 	g.begin, g.cut = g.pos, true

@@ -1,9 +1,10 @@
 package follow
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,32 +15,37 @@ import (
 )
 
 const (
-	maxSetFiles = 256              // that patterns may add to a Set
-	maxNotified = 32               // Files of a Set with inotify; a user may have 128 instances, and other programs need some
-	forgetLimit = 10 * time.Minute // what a pattern has found and is gone, with nothing of it read any more, is forgotten after that
-	maxOrphans  = 1024             // positions of forgotten files that are remembered
+	maxSetFiles = 256 // that patterns may add to a Set
+	// maxNotified is how many Files of a Set have inotify. A user may have 128 instances, and other
+	// programs need some.
+	maxNotified = 32
+	// forgetLimit is after how long a file of a pattern is forgotten that is gone and no longer
+	// read.
+	forgetLimit = 10 * time.Minute
+	maxOrphans  = 1024 // positions of forgotten files that are remembered
 )
 
 // SetOptions are the settings of a Set.
 type SetOptions struct {
-	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it exists or not. What a pattern names is
-	// found at each look, if it is a regular file whose name doesn't end as a compressed file's and isn't that of another one here with
-	// "." or "-" and nothing but numbers behind, as rotations name them. A log that was rotated away before anybody saw it is found
-	// by the name that it has then, unless the pattern matches that, too.
+	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it
+	// exists or not. What a pattern names is found at each look, if it is a regular file whose name
+	// doesn't end as a compressed file's, and isn't that of another one here with "." or "-" and
+	// nothing but numbers behind, as rotations name them. A log that was rotated away before
+	// anybody saw it is found by the name that it has then, unless the pattern matches that, too.
 	Paths []string
 	File  Options // shared by all; Path and Resume are not used
 	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
-	// Resume is what Catalogue gave before the restart. A file that it doesn't know is read from its first line if its path or pattern was
-	// among Paths then; otherwise, and where Resume is nil, File.FromBeginning decides. What patterns find later is always read from
-	// its first line.
+	// Resume is what Catalogue gave before the restart. A file that it doesn't know is read from its
+	// first line if its path or pattern was among Paths then; otherwise, and where Resume is nil,
+	// File.FromBeginning decides. What patterns find later is always read from its first line.
 	Resume *Catalogue
 
-	patience time.Duration // for tests, in place of mergePatience
-
-	most   int           // for tests, in place of maxSetFiles
-	forget time.Duration // for tests, in place of forgetLimit
+	// For tests, in place of mergePatience, maxSetFiles and forgetLimit.
+	patience time.Duration
+	most     int
+	forget   time.Duration
 }
 
 // A Catalogue is what a restart keeps of a Set, for another one to go on exactly where it was.
@@ -59,15 +65,15 @@ type SavedFile struct {
 	FileRecord
 }
 
-// SavedSums are the counts of a pattern itself, and of all files that it had found and that are forgotten.
+// SavedSums are the counts of a pattern, and of files that it had found and that are forgotten.
 type SavedSums struct {
 	Pattern           string
 	Rotations, Errors uint64
 	Gaps              gapCounts
 }
 
-// A Set follows all files that a list of paths and patterns names. Each file counts once, however many names lead to it: it belongs
-// to the path that held it first (see registry).
+// A Set follows all files that a list of paths and patterns names. Each file counts once, however
+// many names lead to it: it belongs to the path that held it first (see registry).
 type Set struct {
 	opt      SetOptions
 	sink     receiver.Sink
@@ -77,14 +83,16 @@ type Set struct {
 	caughtUp chan struct{}
 	began    time.Time
 	known    []string // paths and patterns that a saved state was made with
-	daemon   *daemonFiles
+	merge    *merge   // of the Daemon's files, nil where there is nothing to join
 
 	// Of the looker.
-	scanned   bool
-	waiting   map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
-	copies    map[receiver.FileID]bool // files that hold what another held; those of the last scan
-	twinNames map[string]string        // twins that patterns have found
-	ctx       context.Context          // of Run, nil before
+	scanned bool
+	waiting map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
+	waited  map[receiver.FileID]bool // at the scan before
+	copies  map[receiver.FileID]bool // files that hold what another held
+	copied  map[receiver.FileID]bool // at the scan before
+	// daemonScope is the scope of the Daemon's files, 0 if not given yet.
+	daemonScope uint32
 
 	mu        sync.Mutex // guards what follows, which only the looker changes
 	members   []*member
@@ -93,7 +101,7 @@ type Set struct {
 	orphans   []receiver.FilePosition
 	twins     map[string]string
 	lastScan  int64 // when it began, in nanoseconds of the Unix epoch
-	since     int64 // what was made later is new: when the scan before the last one began, or an earlier one; 0 at the very first
+	since     int64 // what was made later is new: when an earlier scan than the last began; 0 at the very first
 }
 
 // A member is one File of a Set.
@@ -106,53 +114,46 @@ type member struct {
 	idle    int64 // since when it is gone and nothing of it is read; -1 where that isn't so
 	stop    context.CancelFunc
 	done    chan struct{} // closed when Run has returned
-	failed  error         // what it returned
 }
 
 // patternSums is what is shown of a pattern.
 type patternSums struct {
-	sums  SavedSums
-	err   error // what the last scan met; wraps fs.ErrNotExist where it found nothing
-	found int
+	sums SavedSums
+	err  error // what the last scan met; wraps fs.ErrNotExist where it found nothing
 }
 
-// NewSet takes hold of all files that are there. Its errors are those of the settings: anything wrong with a file is shown by
-// Status and tried again until it is right. The caller calls Run, or Close where it doesn't come to that.
+// NewSet takes hold of all files that are there. Its errors are those of the settings: anything
+// wrong with a file is shown by Status and tried again until it is right. The caller calls Run, or
+// Close where it doesn't come to that.
 func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
+	if opt.File.Poll < 0 {
+		return nil, fmt.Errorf("following files: the poll interval %v is negative", opt.File.Poll)
+	}
+	opt.File.Poll = cmp.Or(opt.File.Poll, defaultPoll)
+	opt.most = cmp.Or(opt.most, maxSetFiles)
+	opt.forget = cmp.Or(opt.forget, forgetLimit)
 	s := &Set{
-		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}), began: time.Now(),
-		waiting: map[receiver.FileID]bool{}, copies: map[receiver.FileID]bool{}, nextScope: receiver.StdinScope + 1, twins: map[string]string{},
-	}
-	if s.opt.File.Poll == 0 {
-		s.opt.File.Poll = defaultPoll
-	}
-	if s.opt.most == 0 {
-		s.opt.most = maxSetFiles
-	}
-	if s.opt.forget == 0 {
-		s.opt.forget = forgetLimit
+		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}),
+		began: time.Now(), nextScope: receiver.StdinScope + 1,
 	}
 	for _, path := range opt.Paths {
 		if _, err := filepath.Match(path, ""); path == "" || IsPattern(path) && err != nil {
-			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ that stand for themselves", path)
+			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ "+
+				"that stand for themselves", path)
 		}
 		if IsPattern(path) {
 			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
 		}
 	}
-	s.daemon = newDaemonFiles(&s.opt)
+	s.merge = mergeOf(&s.opt)
 	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
 		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
 	}
-	if err := s.begin(); err != nil {
-		s.Close()
-		return nil, err
-	}
+	s.begin()
 	return s, nil
 }
 
-// begin follows what the saved state knows and is still named, then what else there is.
-func (s *Set) begin() error {
+func (s *Set) begin() {
 	s.lastScan = s.began.UnixNano()
 	if saved := s.opt.Resume; saved != nil {
 		if s.known = saved.Paths; saved.Scanned != 0 {
@@ -167,18 +168,17 @@ func (s *Set) begin() error {
 				}
 			}
 		}
-		if err := s.beginSaved(saved.Files); err != nil {
-			return err
-		}
+		s.beginSaved(saved.Files)
 	}
-	return s.scan()
+	s.scan()
 }
 
-// beginSaved follows again what was followed and is still named. All files belong to their paths before the first one is looked at.
-func (s *Set) beginSaved(files []SavedFile) error {
+// beginSaved follows again what is still named. All files belong to their paths before the first
+// one is looked at.
+func (s *Set) beginSaved(files []SavedFile) {
 	var still []SavedFile
 	for _, f := range files {
-		if !s.names(f.Path) {
+		if !matchesAny(s.opt.Paths, f.Path) {
 			s.addOrphans(f.Positions)
 			continue
 		}
@@ -188,42 +188,26 @@ func (s *Set) beginSaved(files []SavedFile) error {
 			s.registry.claim(p.ID, f.Path)
 		}
 	}
-	s.daemon.resume(still)
+	s.resumeScope(still)
 	for i := range still {
-		if err := s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].FileRecord, false); err != nil {
-			return err
-		}
+		s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].FileRecord, false)
 	}
-	return nil
 }
 
-// names reports whether the settings name the path.
-func (s *Set) names(path string) bool {
-	return slices.ContainsFunc(s.opt.Paths, func(p string) bool { return matchesPath(p, path) })
-}
-
-// patternOf returns the first pattern that names the path, or nil where the path is one of the settings itself.
+// patternOf returns the first pattern that names the path, or nil where the path is one of Paths.
 func (s *Set) patternOf(path string) *patternSums {
-	for _, p := range s.opt.Paths {
-		if !IsPattern(p) && matchesPath(p, path) {
-			return nil
-		}
+	if slices.ContainsFunc(s.opt.Paths, func(p string) bool { return !IsPattern(p) && matchesPath(p, path) }) {
+		return nil
 	}
-	for _, p := range s.patterns {
-		if matchesPath(p.sums.Pattern, path) {
-			return p
-		}
-	}
-	return nil
+	i := slices.IndexFunc(s.patterns, func(p *patternSums) bool { return matchesPath(p.sums.Pattern, path) })
+	return s.patterns[i]
 }
 
-// wasNamed reports whether the settings that the state was saved with named the path, so that it was not there then.
-func (s *Set) wasNamed(path string) bool {
-	return slices.ContainsFunc(s.known, func(p string) bool { return matchesPath(p, path) })
-}
+// wasNamed reports whether the saved settings named the path: then it wasn't there.
+func (s *Set) wasNamed(path string) bool { return matchesAny(s.known, path) }
 
-// Add begins to follow a path.
-func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileRecord, fresh bool) error {
+// add begins to follow a path. fresh says that its file is new, and read from its first line.
+func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileRecord, fresh bool) {
 	opt := s.opt.File
 	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
 	if fresh {
@@ -231,24 +215,18 @@ func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileRe
 	}
 	opt.pollOnly = opt.pollOnly || len(s.members) >= maxNotified
 	scope = s.scopeFor(path, scope)
-	if rank, ok := s.daemon.rank(path); ok {
-		opt.merge, opt.rank = s.daemon.merge, rank
+	if rank, ok := s.rank(path); ok {
+		opt.merge, opt.rank = s.merge, rank
 	}
 	s.registry.follow(path)
-	f, err := NewFile(s.opt.Source(path, scope), opt, s.sink)
-	if err != nil {
-		s.registry.leave(path)
-		return err
-	}
-	m := &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1}
+	f := newFile(s.opt.Source(path, scope), opt, s.sink)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextScope = max(s.nextScope, scope+1)
-	s.members = append(s.members, m)
-	return nil
+	s.members = append(s.members, &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1})
 }
 
-// addOrphans remembers how far files have been read that nobody follows any more. A file that was one before has been read on since.
+// addOrphans remembers how far files have been read that nobody follows any more.
 func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	newer := map[receiver.FileID]bool{}
 	for i := range positions {
@@ -259,28 +237,26 @@ func (s *Set) addOrphans(positions []receiver.FilePosition) {
 	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
 }
 
-// orphansOf returns a state for a path that is new, or nil; with the position of the file that it leads to, if that was followed by
-// another path that is forgotten.
-func (s *Set) orphansOf(path string) *FileRecord {
-	info, err := statPath(path, true)
-	if err != nil {
-		return nil
-	}
-	for _, p := range s.orphans {
-		if p.ID == info.id {
-			return &FileRecord{Positions: []receiver.FilePosition{p}, Followed: 1, Start: p.ID}
-		}
+func (s *Set) orphan(id receiver.FileID) *receiver.FilePosition {
+	if i := slices.IndexFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id }); i >= 0 {
+		return &s.orphans[i]
 	}
 	return nil
 }
 
-// isOrphan reports whether the file was followed by a path that is forgotten.
-func (s *Set) isOrphan(id receiver.FileID) bool {
-	return slices.ContainsFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id })
+// orphanState returns the state for a new path that leads to an orphan, or nil.
+func (s *Set) orphanState(path string) *FileRecord {
+	info, err := statPath(path, true)
+	if err != nil {
+		return nil
+	}
+	if p := s.orphan(info.id); p != nil {
+		return &FileRecord{Positions: []receiver.FilePosition{*p}, Followed: 1, Start: p.ID}
+	}
+	return nil
 }
 
-// Run follows all files until ctx ends. Then it has each read to its end (see File.Run) and returns nil, or what a File returned. Call
-// it once.
+// Run follows all files until ctx ends, has each read to its end (see File.Run) and returns nil.
 func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
@@ -299,68 +275,55 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		close(s.caughtUp)
 	})
-	s.ctx = ctx
-	timer := time.NewTimer(s.opt.File.Poll)
-	defer timer.Stop()
-	var failed error
-	for ctx.Err() == nil && failed == nil {
-		s.start()
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		case <-timer.C:
-		}
-		failed = s.scan()
+	for ctx.Err() == nil {
+		s.start(ctx)
 		next := s.opt.File.Poll
 		if len(s.waiting) > 0 { // no event tells when these are written to
 			next = min(next, minReadPause)
 		}
-		timer.Reset(next)
-	}
-	s.start()
-	for _, m := range s.members {
-		if failed != nil {
-			m.stop()
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-time.After(next):
 		}
-		<-m.done
-		failed = errors.Join(failed, m.failed)
+		s.scan()
 	}
-	return failed
+	s.start(ctx)
+	for _, m := range s.members {
+		<-m.done
+	}
+	return nil
 }
 
-// start runs new members.
-func (s *Set) start() {
+func (s *Set) start(ctx context.Context) {
 	for _, m := range s.members {
-		if m.done != nil {
-			continue
+		if m.done == nil {
+			ctx, stop := context.WithCancel(ctx)
+			m.stop, m.done = stop, make(chan struct{})
+			go func() {
+				defer close(m.done)
+				_ = m.file.Run(ctx) // always nil
+			}()
 		}
-		var ctx context.Context
-		ctx, m.stop = context.WithCancel(s.ctx)
-		m.done = make(chan struct{})
-		go func() {
-			defer close(m.done)
-			m.failed = m.file.Run(ctx)
-		}()
 	}
 }
 
 // Close lets go of all files, for an input that never ran.
 func (s *Set) Close() error {
-	var all error
 	for _, m := range s.members {
-		all = errors.Join(all, m.file.Close())
+		m.file.Close()
 	}
 	s.notify.close()
-	return all
+	return nil
 }
 
-// CaughtUp is closed once all files that were there at the start have been read to the ends that they had then, or can't be read. It
-// needs Run.
+// CaughtUp is closed once all files that were there at the start have been read to the ends that
+// they had then, or can't be read. It needs Run.
 func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
 
-// Status returns how each file does, and each pattern, under its own name: its counts are those of files that it had found and that are
-// forgotten, its error is that it finds nothing, or can't. A path whose file has always been another's is left out. It may be called at
-// any time.
+// Status returns how each file does, and each pattern, under its own name: its counts are those of
+// files that it had found and that are forgotten, its error is that it finds nothing, or can't. A
+// path whose file has always been another's is left out. It may be called at any time.
 func (s *Set) Status() []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -371,20 +334,17 @@ func (s *Set) Status() []Status {
 		}
 	}
 	for _, p := range s.patterns {
-		all = append(all, Status{Path: p.sums.Pattern, Rotations: p.sums.Rotations, Gaps: p.sums.Gaps, Errors: p.sums.Errors, Err: p.err})
+		n := &p.sums
+		all = append(all, Status{Path: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
 	}
 	return all
 }
 
-// Twins returns the paths that lead to a file which is another path's now, by the path whose it is. They count nothing.
+// Twins maps each path that leads to a file of another path to that path. Twins count nothing.
 func (s *Set) Twins() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	twins := make(map[string]string, len(s.twins))
-	for path, other := range s.twins {
-		twins[path] = other
-	}
-	return twins
+	return maps.Clone(s.twins)
 }
 
 // Catalogue returns what to keep, as File.Record does.
@@ -394,7 +354,9 @@ func (s *Set) Twins() map[string]string {
 func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &Catalogue{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans)}
+	c := &Catalogue{
+		Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans),
+	}
 	for i, p := range c.Orphans {
 		if at, ok := counted[p.ID]; ok {
 			c.Orphans[i] = at
@@ -423,8 +385,8 @@ func (c *Catalogue) IDs() map[receiver.FileID]bool {
 // String returns "files" and the paths of the settings.
 func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
-// Preview tells what NewSet would follow now by a pattern, one of paths, and which of the names that it matches it would leave
-// alone: those of compressed and of rotated files. What is no regular file is in neither. Paths that lead to one file are all there.
+// Preview tells which files NewSet would follow now by a pattern, one of paths, and which it would
+// leave alone, as compressed or rotated ones. Paths that lead to one file are all there.
 func Preview(pattern string, paths []string) (followed, left []string, err error) {
 	all := map[string]bool{}
 	for _, path := range paths {
@@ -436,7 +398,7 @@ func Preview(pattern string, paths []string) (followed, left []string, err error
 	found, err := ExpandPath(pattern)
 	for _, path := range found {
 		switch info, serr := statPath(path, true); {
-		case serr != nil || info.wrongKind(path) != nil:
+		case serr != nil || !info.isRegular():
 		case isCompressed(path) || rotatedName(path, all):
 			left = append(left, path)
 		default:

@@ -14,27 +14,25 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// scan finds what the paths name now, follows what is new and forgets what is long gone.
-func (s *Set) scan() error {
-	var watched []string
+func (s *Set) scan() {
 	began := time.Now().UnixNano()
-	s.mu.Lock()
-	members := slices.Clone(s.members)
-	s.mu.Unlock()
-	for _, m := range members {
+	all := map[string]bool{}
+	for _, m := range s.members {
 		m.present = m.pattern == nil
+		all[m.path] = true
 	}
 	for _, path := range s.opt.Paths {
-		if !IsPattern(path) {
-			path, _ := ExpandPath(path) // no error without a pattern
-			if err := s.scanPath(path[0]); err != nil {
-				return err
-			}
+		if IsPattern(path) {
+			continue
+		}
+		path = unquote(filepath.Clean(path))
+		if s.member(path) == nil {
+			s.add(path, 0, nil, s.orphanState(path), s.wasNamed(path))
 		}
 	}
+	var watched []string
 	found := make([][]string, len(s.patterns))
 	errs := make([]error, len(s.patterns))
-	all := map[string]bool{}
 	for i, p := range s.patterns {
 		watched = append(watched, literalStart(p.sums.Pattern))
 		found[i], errs[i] = ExpandPath(p.sums.Pattern)
@@ -42,24 +40,18 @@ func (s *Set) scan() error {
 			all[path] = true
 		}
 	}
-	for _, m := range members {
-		all[m.path] = true
-	}
-	waiting, copies := s.waiting, s.copies
-	s.waiting, s.copies, s.twinNames = map[receiver.FileID]bool{}, map[receiver.FileID]bool{}, map[string]string{}
+	s.waited, s.waiting = s.waiting, map[receiver.FileID]bool{}
+	s.copied, s.copies = s.copies, map[receiver.FileID]bool{}
+	twins := map[string]string{}
 	for i, p := range s.patterns {
-		if err := s.scanPattern(p, found[i], errs[i], all, waiting, copies); err != nil {
-			return err
-		}
+		s.scanPattern(p, found[i], errs[i], all, twins)
 	}
 	s.notify.watchDirs(watched...)
 	s.scanned = true
-	s.noteScan(began)
+	s.noteScan(began, twins)
 	s.forgetGone()
-	return nil
 }
 
-// literalStart returns what all paths begin with that the pattern matches, for watchDirs.
 func literalStart(pattern string) string {
 	start := pattern[:strings.IndexAny(pattern, globMeta+`\`)]
 	if dir, _ := filepath.Split(start); dir == "" {
@@ -68,27 +60,16 @@ func literalStart(pattern string) string {
 	return start
 }
 
-// member returns the member of that path, or nil.
 func (s *Set) member(path string) *member {
-	for _, m := range s.members {
-		if m.path == path {
-			return m
-		}
+	if i := slices.IndexFunc(s.members, func(m *member) bool { return m.path == path }); i >= 0 {
+		return s.members[i]
 	}
 	return nil
 }
 
-// scanPath follows a path of the settings, whatever it leads to.
-func (s *Set) scanPath(path string) error {
-	if s.member(path) != nil {
-		return nil
-	}
-	fresh := s.wasNamed(path)
-	return s.add(path, 0, nil, s.orphansOf(path), fresh)
-}
-
-// scanPattern follows what a pattern has found and is new.
-func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, waiting, copies map[receiver.FileID]bool) error {
+// scanPattern follows what a pattern has found and is new. all are all patterns' and members'
+// names.
+func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[string]bool, twins map[string]string) {
 	files, tooMany := 0, 0
 	var odd error
 	for _, path := range found {
@@ -98,62 +79,51 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 			continue
 		}
 		info, serr := statPath(path, true)
-		switch {
-		case serr != nil || info.wrongKind(path) != nil || isCompressed(path) || rotatedName(path, all):
+		if serr != nil || !info.isRegular() || isCompressed(path) || rotatedName(path, all) {
 			continue
-		case !utf8.ValidString(path):
-			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link to it", path)
+		}
+		if !utf8.ValidString(path) {
+			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link to it",
+				path)
 			continue
 		}
 		files++
-		if s.globbed() >= s.opt.most && s.registry.owner(info.id) == "" { // before what costs a look at every other path
+		if s.isFull() && s.registry.owner(info.id) == "" { // before what costs a look at every other path
 			tooMany++
 			continue
 		}
 		if other := s.registry.twinOf(info.id, path); other != "" {
-			if _, ok := s.yielded(path, other, info); ok {
-				// path's from now on, by orphansOf
-			} else if now, err := statPath(other, true); err == nil && now.id == info.id { // otherwise it is a rotated one
-				s.twinNames[path] = other
-				continue
-			} else {
+			if _, ok := s.yielded(path, other, info); !ok {
+				if leadsTo(other, info.id) { // otherwise it is a rotated one
+					twins[path] = other
+				}
 				continue
 			}
 		}
 		fresh := s.scanned || s.wasNamed(path)
-		if fresh && s.isCopy(path, info, waiting, copies) {
+		if fresh && s.isCopy(path, info) {
 			continue
 		}
-		if aerr := s.add(path, 0, p, s.orphansOf(path), fresh); aerr != nil {
-			return aerr
-		}
+		s.add(path, 0, p, s.orphanState(path), fresh)
 	}
-	more, aerr := s.scanRotated(p, all, waiting, copies)
-	if aerr != nil {
-		return aerr
-	}
-	if tooMany += more; tooMany > 0 {
-		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit; write narrower patterns, or several instances", tooMany, s.opt.most)
+	if tooMany += s.scanRotated(p, all); tooMany > 0 {
+		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit; write narrower patterns, "+
+			"or several instances", tooMany, s.opt.most)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.found = files
-	switch err = errors.Join(err, odd); {
-	case err != nil:
+	p.err = nil
+	if err = errors.Join(err, odd); err != nil {
 		p.sums.Errors++
 		p.err = fmt.Errorf("pattern %q: %w; retrying", p.sums.Pattern, err)
-	case files == 0:
+	} else if files == 0 {
 		p.err = fmt.Errorf("pattern %q: no file matches it: waiting for one: %w", p.sums.Pattern, fs.ErrNotExist)
-	default:
-		p.err = nil
 	}
-	return nil
 }
 
-// scanRotated follows logs that a pattern names and that nobody has seen yet, since they were rotated away before: one that came while we
-// were down, say. They are known by what they have been rotated to; that it is compressed may be all that is new about a file. It returns
-// how many are not followed since there are too many.
-func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies map[receiver.FileID]bool) (tooMany int, err error) {
+// scanRotated follows logs that were rotated away before anybody saw them. That a file is
+// compressed may be all that is new about it. It returns how many are too many.
+func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int) {
 	rotated, _ := ExpandPath(p.sums.Pattern + `[.\-]*`) // scanPattern shows the error
 	for _, path := range rotated {
 		base := rotatedFrom(path, func(base string) bool { return matchesPath(p.sums.Pattern, base) })
@@ -161,33 +131,30 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool, waiting, copies m
 			continue
 		}
 		info, err := statPath(path, false)
-		if err != nil || info.wrongKind(path) != nil || s.registry.owner(info.id) != "" || s.isOrphan(info.id) {
+		if err != nil || !info.isRegular() || s.registry.owner(info.id) != "" || s.orphan(info.id) != nil {
 			continue
 		}
 		fresh := s.scanned || s.wasNamed(base)
-		if made := cmp.Or(info.id.Birth, info.written); !fresh || made < s.since-int64(clockSlack) || s.isCopy(path, info, waiting, copies) {
+		old := cmp.Or(info.id.Birth, info.written) < s.since-int64(clockSlack)
+		if !fresh || old || s.isCopy(path, info) {
 			continue
 		}
-		if s.globbed() >= s.opt.most {
+		if s.isFull() {
 			tooMany++
 			continue
 		}
-		if err := s.add(base, 0, p, nil, true); err != nil {
-			return tooMany, err
-		}
+		s.add(base, 0, p, nil, true)
 		all[base] = true
 	}
-	return tooMany, nil
+	return tooMany
 }
 
-// yielded returns how far the file was read that path leads to and other has let go, if it has grown since and no look at other can meet
-// it any more: then it is path's. Until path has taken it over it is an orphan, so that each Catalogue lists it.
+// yielded returns how far other has read the file that path leads to, if other has let it go, it
+// has grown since, and no look at other can meet it any more: then it is path's. It is an orphan
+// until path has taken it over, so that each Catalogue lists it.
 func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
 	m := s.member(other)
-	if m == nil || isSiblingName(path, other) {
-		return receiver.FilePosition{}, false
-	}
-	if now, err := statPath(other, true); err == nil && now.id == info.id {
+	if m == nil || isSiblingName(path, other) || leadsTo(other, info.id) {
 		return receiver.FilePosition{}, false
 	}
 	s.mu.Lock()
@@ -199,66 +166,63 @@ func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition,
 	return given, ok
 }
 
-// globbed returns how many members patterns have found.
-func (s *Set) globbed() (n int) {
+func (s *Set) isFull() bool {
+	n := 0
 	for _, m := range s.members {
 		if m.pattern != nil {
 			n++
 		}
 	}
-	return n
+	return n >= s.opt.most
 }
 
-// rotatedName reports whether path is what another of these files is rotated to.
 func rotatedName(path string, all map[string]bool) bool {
 	return rotatedFrom(path, func(base string) bool { return all[base] }) != ""
 }
 
-// rotatedFrom returns the name, one that is right, that path has with "." or "-" and a number or date behind: .1, -20261123,
-// -20261123-1795460000. It returns "" if there is none.
+// rotatedFrom returns path without "." or "-" and a number or date (.1, -20261123,
+// -20261123-1795460000) at its end, if the rest is right; else "".
 func rotatedFrom(path string, right func(base string) bool) string {
 	i := len(path)
 	for i > 0 && strings.IndexByte("0123456789.-_:T", path[i-1]) >= 0 {
 		i--
-		if (path[i] == '.' || path[i] == '-') && i+1 < len(path) && '0' <= path[i+1] && path[i+1] <= '9' && right(path[:i]) {
-			return path[:i]
+		base, end := path[:i], path[i:]
+		if (end[0] == '.' || end[0] == '-') && len(end) > 1 && '0' <= end[1] && end[1] <= '9' && right(base) {
+			return base
 		}
 	}
 	return ""
 }
 
-// isCopy reports whether a file that has come since the last scan holds what another holds, or has held (copytruncate makes such), or
-// may do so: an empty one is let be for one scan, and one that has yet to show that it is another as long as it takes.
-func (s *Set) isCopy(path string, info fileInfo, waiting, copies map[receiver.FileID]bool) bool {
+// isCopy reports whether a file that has come since the last scan holds what another holds or has
+// held (copytruncate makes such), or may do so. Empty files wait one scan; files too short to
+// compare wait until they can be.
+func (s *Set) isCopy(path string, info fileInfo) bool {
 	switch {
-	case copies[info.id]:
+	case s.copied[info.id]:
 		s.copies[info.id] = true
 		return true
 	case info.size == 0:
 		s.waiting[info.id] = true
-		return !waiting[info.id]
+		return !s.waited[info.id]
 	}
 	fd, err := openFollowing(path)
 	if err != nil {
 		return false // whoever follows it meets the same
 	}
 	defer closeFD(fd)
-	for _, m := range s.members {
-		if m.file.resembles(fd, info.size) {
-			if info.size >= receiver.AnchorSize {
-				s.copies[info.id] = true
-			} else {
-				s.waiting[info.id] = true
-			}
-			return true
-		}
+	if !slices.ContainsFunc(s.members, func(m *member) bool { return m.file.resembles(fd, info.size) }) {
+		return false
 	}
-	return false
+	if info.size >= receiver.AnchorSize {
+		s.copies[info.id] = true
+	} else {
+		s.waiting[info.id] = true
+	}
+	return true
 }
 
-// noteScan keeps when the scan began, and which paths lead to a file that is another's.
-func (s *Set) noteScan(began int64) {
-	twins := s.twinNames
+func (s *Set) noteScan(began int64, twins map[string]string) {
 	for _, m := range s.members {
 		other := m.file.twinOf()
 		if other == "" {
@@ -281,8 +245,9 @@ func (s *Set) noteScan(began int64) {
 	s.since, s.lastScan = max(s.since, began-int64(s.opt.forget)), began // later than all that is forgotten was made
 }
 
-// forgetGone ends the members that a pattern had found, that are gone or another's, and of which nothing has been read for long. What
-// they have counted is the pattern's from then on, so that no sum over all paths ever falls.
+// forgetGone ends members whose file is gone or another's and of which nothing has been read for
+// long. What they have counted is the pattern's from then on, so that no sum over all paths ever
+// falls.
 func (s *Set) forgetGone() {
 	now := int64(time.Since(s.began))
 	for _, m := range slices.Clone(s.members) {

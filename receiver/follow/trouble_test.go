@@ -247,7 +247,7 @@ func TestFileReadsWithoutLock(t *testing.T) {
 	copyFile(t, path, filepath.Join(dir, "c.log"))
 	poll(t, f)
 	before := reads
-	must(t, s.scan())
+	s.scan()
 	if len(s.members) != 1 || reads == before {
 		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.members), reads-before)
 	}
@@ -278,9 +278,7 @@ func TestFileLookThatHangs(t *testing.T) {
 	if s := f.Status(); s.Err != nil || s.LagTime != 0 {
 		t.Errorf("status %+v of a look that takes a moment", s)
 	}
-	f.mu.Lock()
-	f.looking -= int64(stuckLimit) // as if that much time had passed
-	f.mu.Unlock()
+	f.looking.Add(-int64(stuckLimit)) // as if that much time had passed
 	if s := f.Status(); s.Err == nil || s.LagTime < stuckLimit {
 		t.Errorf("status %+v of a look that hangs", s)
 	}

@@ -10,15 +10,15 @@ import (
 
 const (
 	framerStart  = 4 << 10  // bytes of buffer a connection starts with
-	framerMax    = 64 << 10 // and grows to, on demand; also the most that one read takes, so that no sender starves the others
-	framerBatch  = 512      // messages in one slab: 64 KiB may hold 65,536 empty lines, which would take 1.5 MiB of slice headers
-	maxLenDigits = 6        // of an octet count, so that the number of bytes to skip stays small
+	framerMax    = 64 << 10 // and grows to; also the most that one read takes, so that no sender starves others
+	framerBatch  = 512      // messages in one slab: 64 KiB of empty lines would take 1.5 MiB of slice headers
+	maxLenDigits = 6        // of an octet count
 )
 
-// errBadLength says that a stream can't be followed any further: its place in the next frame is lost.
+// errBadLength ends a stream, since nobody knows where the next frame begins.
 var errBadLength = errors.New("octet count is not a number from 1 to 999999 and a space")
 
-// A framing is one of the two ways in which RFC 6587 has messages framed.
+// A framing is one of the two of RFC 6587.
 type framing uint8
 
 const (
@@ -27,19 +27,18 @@ const (
 	byLines                  // non-transparent framing, section 3.4.2: ended by LF or NUL
 )
 
-// A framer cuts the byte stream of one connection into messages. How the bytes were spread over reads makes no
-// difference to what comes out.
+// A framer cuts the byte stream of one connection into messages, however its reads split it.
 //
-// The first byte of a connection decides its framing, for its life. Nothing that a message holds can change it: in
-// lines of syslog-ng the line feeds of file names stand raw, so that whoever uploads a file writes whole lines.
+// The first byte of a connection decides its framing for good. Nothing that a message holds can
+// change it: syslog-ng sends the line feeds of file names raw, so that whoever uploads a file
+// writes whole lines.
 //
-//   - a digit: octet counts. LF within MSG is data. LEN has no leading zero and at most six digits; anything else
-//     there is a BadLength and ends the stream. Line ends between two messages are skipped: some senders add them.
-//   - any other byte: lines, whatever they begin with. Besides LF a NUL ends them, which section 3.4.2 names as seen
-//     in the field (and which can be no part of a file name or of a syslog(3) message).
+//   - a digit: octet counts. LF within MSG is data. LEN has no leading zero and at most six digits;
+//     anything else is a BadLength and ends the stream. Line ends between messages are skipped.
+//   - any other byte: lines, whatever they begin with. LF ends them, or NUL, which section 3.4.2
+//     names as seen in the field. No file name and no syslog(3) message holds a NUL.
 //
-// Longer messages than MaxMessage are skipped to their end and counted once. An empty line is a message, so that it is
-// counted too.
+// A message longer than MaxMessage is skipped and counted once. An empty line is a message.
 type framer struct {
 	peer     netip.Addr // Slab.Peer of all its slabs
 	buf      []byte
@@ -49,16 +48,16 @@ type framer struct {
 	skip     int    // bytes left of an oversized octet-counted frame
 	skipLine bool   // within an oversized line
 	cuts     uint64 // messages, skipped ones too, whose end has come
-	lf, nul  int    // the first LF and NUL at or after r where not below r; w stands for none. -1: not looked for yet
+	lf, nul  int    // where the first LF and NUL from r on are, w for none; below r: not looked for yet
 }
 
-// space returns where the next read shall put its bytes, at least one. It takes back the memory of all messages that cut returned.
+// space returns where the next read puts its bytes, at least one. It invalidates messages.
 func (f *framer) space() []byte {
 	kept := f.buf[f.r:f.w]
 	if len(f.buf) < framerMax && (f.full || len(kept) == len(f.buf)) {
 		f.buf = make([]byte, min(framerMax, max(framerStart, 2*len(f.buf))))
 	}
-	// What cut leaves behind is at most one incomplete message and its count, so there is always room.
+	// What cut leaves is at most one incomplete message and its count, so there is room.
 	f.r, f.w = 0, copy(f.buf, kept)
 	return f.buf[f.w:]
 }
@@ -70,14 +69,15 @@ func (f *framer) advance(n int) {
 	f.lf, f.nul = -1, -1
 }
 
-// uncut returns what has been read and not been cut. It is invalidated as messages are.
+// uncut returns what has been read and not been cut.
 func (f *framer) uncut() []byte { return f.buf[f.r:f.w] }
 
-// within says whether a message has begun and not ended yet, one that is being skipped too.
+// within says whether a message, perhaps a skipped one, has begun and not ended.
 func (f *framer) within() bool { return f.r < f.w || f.skip > 0 || f.skipLine }
 
-// cut appends complete messages to s and counts discarded ones there. More is true when s is full and cut must be called again before
-// the next read. The messages are views that space invalidates. After an error, which s has counted, nothing more will be cut.
+// cut appends complete messages to s and counts discarded ones there. With more set s is full: cut
+// must be called again before the next read. After an error, which s has counted, nothing more is
+// cut.
 func (f *framer) cut(s *receiver.Slab) (more bool, err error) {
 	if f.framing == undecided && f.r < f.w {
 		if f.framing = byLines; isDigit(f.buf[f.r]) {
@@ -120,7 +120,7 @@ func (f *framer) cut(s *receiver.Slab) (more bool, err error) {
 // isLineEnd says whether c ends a line, or stands in a line end.
 func isLineEnd(c byte) bool { return c == '\n' || c == '\r' || c == 0 }
 
-// finish accounts for what is left when no more will be read: a message whose end never came is Incomplete, also where
+// finish counts what is left at the end: a message whose end never came is Incomplete, also where
 // the sender closed the stream properly. A relay that ends within a line has cut it.
 func (f *framer) finish(s *receiver.Slab) {
 	if f.r < f.w { // else it may be within a skipped message, which has been counted
@@ -129,7 +129,7 @@ func (f *framer) finish(s *receiver.Slab) {
 	f.r = f.w
 }
 
-// cutCounted cuts one octet-counted frame. It returns false where the buffer doesn't hold all of it.
+// cutCounted cuts one octet-counted frame. It returns false where the buffer lacks its end.
 func (f *framer) cutCounted(s *receiver.Slab) (whole bool, err error) {
 	rest := f.buf[f.r:f.w]
 	if rest[0] == '0' || !isDigit(rest[0]) { // MSG-LEN = NONZERO-DIGIT *DIGIT, RFC 6587 section 3.4.1
@@ -163,7 +163,7 @@ func (f *framer) cutCounted(s *receiver.Slab) (whole bool, err error) {
 	return true, nil
 }
 
-// cutLine cuts one line. It returns false where the buffer doesn't hold its end.
+// cutLine cuts one line. It returns false where the buffer lacks its end.
 func (f *framer) cutLine(s *receiver.Slab) (whole bool) {
 	end := f.lineEnd()
 	line := f.buf[f.r:end:end]
@@ -192,8 +192,8 @@ func (f *framer) cutSkipped() (whole bool) {
 	return true
 }
 
-// lineEnd returns the index in buf of the terminator of the line at r, or w. It looks at each byte of a read only once for all the
-// lines in it: a search per line would make a read of nothing but NULs, or nothing but LFs, a quadratic one.
+// lineEnd returns the index in buf of the terminator of the line at r, or w. Each byte of a read is
+// searched once: a search per line would be quadratic for a read of nothing but NULs or LFs.
 func (f *framer) lineEnd() int {
 	if f.lf < f.r {
 		f.lf = f.find('\n')
@@ -212,8 +212,8 @@ func (f *framer) find(c byte) int {
 	return f.w
 }
 
-// deliver hands over everything that can be cut now, in as many slabs as it takes, through s, which it leaves empty.
-// At is when the bytes were received. An error is that of cut.
+// deliver hands over all that can be cut now, in as many slabs as it takes, through s, which it
+// leaves empty. At is when the bytes were received. An error is that of cut.
 func (f *framer) deliver(src *receiver.Source, sink receiver.Sink, s *receiver.Slab, at int64) error {
 	for {
 		more, err := f.cut(s)

@@ -8,26 +8,24 @@ import (
 	"time"
 )
 
-// A gate counts the open connections of one listener, in total and by where they come from, and holds them to their limits. Where a limit
-// is reached, a connection that has been quiet for long makes room: closing it without need would lose messages, see docs/decisions.md.
+// A gate limits the open connections of one listener, in total and by sender. At a limit a
+// connection that has been quiet for long makes room. Otherwise quiet connections stay: closing one
+// may lose messages, see docs/decisions.md.
 type gate struct {
-	most       int           // connections in total
-	mostOfOne  int           // connections of one sender
-	idle       time.Duration // after which one that has sent a message may have to go
-	silent     time.Duration // after which one that has not may have to go
+	opt        TCPOptions
 	handshakes chan struct{} // holds a token for each TLS handshake that is under way
-	began      time.Time     // when its clock began, which doesn't jump when the machine's time is set
+	began      time.Time     // of its clock, which doesn't jump when the machine's time is set
 
 	mu       sync.Mutex
 	visitors map[*visitor]struct{}
 	senders  map[netip.Addr]*sender // those with open connections
 }
 
-// A sender is where connections come from: an IPv4 address, or an IPv6 network of 64 bits, which is what one machine gets.
+// A sender is an IPv4 address, or an IPv6 network of 64 bits.
 type sender struct {
 	addr       netip.Addr
 	open       int           // guarded by gate.mu
-	handshakes chan struct{} // as gate's, for this sender: one that stalls its handshakes holds up no other's
+	handshakes chan struct{} // as gate's, so that a sender that stalls its handshakes holds up no other
 }
 
 // A visitor is one connection that was let in.
@@ -39,26 +37,26 @@ type visitor struct {
 }
 
 func newGate(opt TCPOptions) *gate {
-	return &gate{most: opt.MaxConnections, mostOfOne: opt.MaxPerSource, idle: opt.IdleTimeout, silent: opt.MessageTimeout, began: time.Now(),
-		handshakes: make(chan struct{}, opt.MaxHandshakes), visitors: map[*visitor]struct{}{}, senders: map[netip.Addr]*sender{}}
+	return &gate{opt: opt, handshakes: make(chan struct{}, opt.MaxHandshakes), began: time.Now(),
+		visitors: map[*visitor]struct{}{}, senders: map[netip.Addr]*sender{}}
 }
 
 // clock returns a time by the gate's clock, in nanoseconds.
 func (g *gate) clock(now time.Time) int64 { return int64(now.Sub(g.began)) }
 
-// enter counts a connection in, or returns why not. The caller calls leave when it has ended. Another one that had to make room has
-// been closed and counted out.
+// enter counts a connection in, or returns why not. Another one that had to make room has been
+// closed and counted out. The caller calls leave.
 func (g *gate) enter(conn net.Conn, now time.Time) (v *visitor, madeRoom bool, reason Refusal) {
-	addr := limitKey(conn.RemoteAddr())
+	addr := limitKey(remoteIP(conn))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	from := g.senders[addr]
-	if from != nil && from.open >= g.mostOfOne {
+	if from != nil && from.open >= g.opt.MaxPerSource {
 		if madeRoom = g.makeRoom(from, now); !madeRoom {
 			return nil, false, TooManyFromSource
 		}
 	}
-	if len(g.visitors) >= g.most {
+	if len(g.visitors) >= g.opt.MaxConnections {
 		if madeRoom = g.makeRoom(nil, now); !madeRoom {
 			return nil, false, TooMany
 		}
@@ -74,20 +72,21 @@ func (g *gate) enter(conn net.Conn, now time.Time) (v *visitor, madeRoom bool, r
 	return v, madeRoom, Admitted
 }
 
-// makeRoom closes the connection that has been quiet for the longest time beyond what it may, of one sender or, with nil, of all.
+// makeRoom closes the connection that most exceeds its idle limit; a nil sender stands for all.
 func (g *gate) makeRoom(of *sender, now time.Time) bool {
 	var longest *visitor
-	var least time.Duration = -1
+	var most time.Duration
 	for v := range g.visitors {
-		limit := g.silent
+		limit := g.opt.MessageTimeout
 		if v.spoke.Load() {
-			limit = g.idle
+			limit = g.opt.IdleTimeout
 		}
-		if over := time.Duration(g.clock(now)-v.quiet.Load()) - limit; over > least && (of == nil || v.from == of) {
-			longest, least = v, over
+		over := time.Duration(g.clock(now)-v.quiet.Load()) - limit
+		if (of == nil || v.from == of) && (over > most || over == most && longest == nil) {
+			longest, most = v, over
 		}
 	}
-	if longest == nil || least < 0 {
+	if longest == nil {
 		return false
 	}
 	longest.conn.Close()
@@ -112,14 +111,13 @@ func (g *gate) remove(v *visitor) {
 	}
 }
 
-// connections returns how many are open.
 func (g *gate) connections() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.visitors)
 }
 
-// startHandshake waits for a turn to do a TLS handshake, until done is closed. The caller calls endHandshake if it got one.
+// startHandshake waits for a turn until done is closed. Whoever got one calls endHandshake.
 func (g *gate) startHandshake(from *sender, done <-chan struct{}) bool {
 	select {
 	case from.handshakes <- struct{}{}:
@@ -140,13 +138,9 @@ func (g *gate) endHandshake(from *sender) {
 	<-from.handshakes
 }
 
-// limitKey returns what limits go by. A v4-mapped address is the IPv4 address that it holds.
-func limitKey(peer net.Addr) netip.Addr {
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+// limitKey returns what limits go by: an address, or the /64 of an IPv6 address.
+func limitKey(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
 		prefix, _ := addr.Prefix(64) // it has 128 bits
 		addr = prefix.Addr()

@@ -8,14 +8,18 @@ import (
 func TestGreetings(t *testing.T) {
 	longest := 0
 	for _, g := range greetings {
-		longest = max(longest, len(g.text))
-		for i := range len(g.text) {
-			if says, more := greeting([]byte(g.text[:i])); says != Admitted || !more {
-				t.Errorf("%q: %v, %t; want none and more", g.text[:i], says, more)
+		longest = max(longest, len(g))
+		for i := range len(g) {
+			if says, more := greeting([]byte(g[:i])); says != Admitted || !more {
+				t.Errorf("%q: %v, %t; want none and more", g[:i], says, more)
 			}
 		}
-		if says, more := greeting([]byte(g.text + "and so on")); says != g.says || more {
-			t.Errorf("%q: %v, %t; want %v", g.text, says, more, g.says)
+		want := SpeaksOther
+		if g == tlsGreeting {
+			want = SpeaksTLS
+		}
+		if says, more := greeting([]byte(g + "and so on")); says != want || more {
+			t.Errorf("%q: %v, %t; want %v", g, says, more, want)
 		}
 	}
 	if longest != maxGreeting {
@@ -31,8 +35,8 @@ func TestGreetings(t *testing.T) {
 // However a stream is split, the same is known of it; and of one that begins as syslog does at its first byte.
 func FuzzGreeting(f *testing.F) {
 	for _, g := range greetings {
-		f.Add([]byte(g.text + "x"))
-		f.Add([]byte(g.text[:len(g.text)-1] + "\xff"))
+		f.Add([]byte(g + "x"))
+		f.Add([]byte(g[:len(g)-1] + "\xff"))
 	}
 	f.Add([]byte("<30>x"))
 	f.Fuzz(func(t *testing.T, stream []byte) {

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -33,6 +32,8 @@ const (
 	pemEnd    = "-----END "
 	pemDashes = "-----"
 
+	base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 	// leastRemains is the length from which on a line of nothing but base64 is the remains of a
 	// block. Lines of blocks have 64 or 76 bytes, and comments have spaces or colons.
 	leastRemains = 32
@@ -40,13 +41,13 @@ const (
 	writeAnew = "write the file anew, as a whole"
 )
 
-// readPEM returns the blocks of a PEM file, at least one. encoding/pem passes over what it doesn't
+// readPEM returns the blocks of a PEM file, at least one. encoding/pem skips what it doesn't
 // understand, so that a file that was cut off says less than it should. Here each byte is
 // understood, or the file is refused.
 //
-// Text may stand before a block: openssl x509 -text, openssl pkcs12, certtool and CA bundles write
-// it there. It is refused behind the last block, where it can be the beginning of one that was cut
-// off, and where it looks like a part of a block. Blocks have no headers.
+// Text may stand before a block, as openssl x509 -text, openssl pkcs12, certtool and CA bundles
+// write it. Behind the last block it is refused: it can be the beginning of a block that was cut
+// off. So is text that looks like a part of a block. Blocks have no headers.
 func readPEM(file []byte) ([]pemBlock, error) {
 	blocks, behind, err := readBlocks(file)
 	if err == nil && behind.line > 0 {
@@ -56,8 +57,8 @@ func readPEM(file []byte) ([]pemBlock, error) {
 	return blocks, err
 }
 
-// readBlocks is readPEM for a file in which text may stand behind the last block, too. It also
-// returns where that begins.
+// readBlocks is readPEM for a file that may have text behind the last block. It also returns where
+// that begins.
 func readBlocks(file []byte) (blocks []pemBlock, behind position, err error) {
 	if len(file) > 1 && file[0] == 0x30 && file[1] >= 0x80 { // a SEQUENCE of 128 bytes or more
 		return nil, behind, errors.New("it is DER: convert it to PEM, by openssl x509, crl or pkey with -inform DER")
@@ -100,7 +101,7 @@ type pemReader struct {
 	size int      // its length, with all of that
 }
 
-// next goes to the next line. Lines end as encoding/pem has it: with LF or CR LF.
+// next goes to the next line. Lines end with LF or CR LF, as for encoding/pem.
 func (r *pemReader) next() bool {
 	r.at = position{r.at.line + 1, r.at.offset + r.size}
 	if r.size = len(r.rest); r.size == 0 {
@@ -115,14 +116,16 @@ func (r *pemReader) next() bool {
 	return true
 }
 
+// within returns the place of byte i of the line.
+func (r *pemReader) within(i int) position { return position{r.at.line, r.at.offset + i} }
+
 // comment says why the line can't be a comment. A line that begins with # is one, unless it has
 // control characters.
 func (r *pemReader) comment() error {
-	for i, b := range r.line {
-		if b < ' ' && b != '\t' || b == 0x7f {
-			return position{r.at.line, r.at.offset + i}.errorf("the control character %#02x outside of a block, "+
-				"which no text has: "+writeAnew+", in PEM", b)
-		}
+	isControl := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+	if i := bytes.IndexFunc(r.line, isControl); i >= 0 {
+		return r.within(i).errorf("the control character %#02x outside of a block, which no text has: "+
+			writeAnew+", in PEM", r.line[i])
 	}
 	line := bytes.TrimLeft(r.line, " \t")
 	if line[0] == '#' {
@@ -130,7 +133,7 @@ func (r *pemReader) comment() error {
 	}
 	for _, mark := range []string{"-----BEGIN", "-----END"} {
 		if i := bytes.Index(r.line, []byte(mark)); i >= 0 {
-			return position{r.at.line, r.at.offset + i}.errorf("%q where no block can begin or end: "+
+			return r.within(i).errorf("%q where no block can begin or end: "+
 				"it stands alone in its line, and a block has both: "+writeAnew, mark)
 		}
 	}
@@ -144,10 +147,9 @@ func (r *pemReader) comment() error {
 // title, and certtool writes the identifiers of keys in small hexadecimal digits.
 func isRemains(line []byte) bool {
 	letters := bytes.TrimRight(line, "=")
-	isHex := func(b byte) bool { return isDigit(b) || 'a' <= b && b <= 'f' }
-	other := slices.IndexFunc(letters, func(b byte) bool { return !isHex(b) })
-	return len(line) >= leastRemains && other >= 0 && base64Prefix(letters) == len(letters) &&
-		bytes.IndexByte(letters, '=') < 0
+	isBase64 := len(bytes.TrimLeft(letters, base64Letters)) == 0
+	isHex := len(bytes.TrimLeft(letters, "0123456789abcdef")) == 0
+	return len(line) >= leastRemains && isBase64 && !isHex
 }
 
 // block reads the block that begins in this line, to its end.
@@ -162,29 +164,30 @@ func (r *pemReader) block() (b pemBlock, err error) {
 	var text []byte
 	for r.next() {
 		if string(r.line) == end {
-			b.der, err = decodeBlock(text)
-			if err != nil {
+			if b.der, err = decodeBlock(text); err != nil {
 				return b, b.at.errorf("%s: %w: "+writeAnew, label, err)
 			}
 			return b, nil
 		}
 		line := bytes.TrimLeft(r.line, " \t")
-		if i := base64Prefix(line); i < len(line) {
-			at := position{r.at.line, r.at.offset + len(r.line) - len(line) + i}
-			if line[0] != '-' && bytes.IndexByte(line, ':') > 0 {
-				return b, r.at.errorf("%s, begun in line %d, has headers, as encrypted keys have: "+
-					"write it without, as openssl pkey does", label, b.at.line)
-			}
-			if line[0] == '-' {
-				return b, r.at.errorf("%s, begun in line %d, has another line here than its end, %q: "+writeAnew,
-					label, b.at.line, end)
-			}
-			return b, at.errorf("%s, begun in line %d, has the byte %q, which is no base64: "+writeAnew,
-				label, b.at.line, line[i])
+		if other := bytes.TrimLeft(line, base64Letters+"="); len(other) > 0 {
+			return b, r.notBase64(b, line, other)
 		}
 		text = append(text, line...)
 	}
 	return b, r.at.errorf("%s, begun in line %d, has no end: the file is cut off: "+writeAnew, label, b.at.line)
+}
+
+// notBase64 says what is wrong with a line of a block, of which other is no base64.
+func (r *pemReader) notBase64(b pemBlock, line, other []byte) error {
+	begun := fmt.Sprintf("%s, begun in line %d, has ", b.label, b.at.line)
+	switch {
+	case line[0] == '-':
+		return r.at.errorf("%sanother line here than its end, %q: "+writeAnew, begun, pemEnd+b.label+pemDashes)
+	case bytes.IndexByte(line, ':') > 0:
+		return r.at.errorf("%sheaders, as encrypted keys have: write it without, as openssl pkey does", begun)
+	}
+	return r.within(len(r.line)-len(other)).errorf("%sthe byte %q, which is no base64: "+writeAnew, begun, other[0])
 }
 
 // decodeBlock returns the DER value that a block's base64 stands for.
@@ -205,24 +208,9 @@ func decodeBlock(text []byte) ([]byte, error) {
 	return der[:n], nil
 }
 
-// base64Prefix returns how many bytes at the beginning of a line can be base64.
-func base64Prefix(line []byte) int {
-	for i, b := range line {
-		switch {
-		case 'A' <= b && b <= 'Z', 'a' <= b && b <= 'z', isDigit(b), b == '+', b == '/', b == '=':
-		default:
-			return i
-		}
-	}
-	return len(line)
-}
-
 // isLabel says whether s can be a block's label: printable ASCII in words (RFC 7468 section 3).
 func isLabel(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return s != "" && strings.TrimSpace(s) == s && !strings.Contains(s, pemDashes)
+	notPrintable := func(r rune) bool { return r < ' ' || r > '~' }
+	return s != "" && strings.TrimSpace(s) == s && !strings.Contains(s, pemDashes) &&
+		!strings.ContainsFunc(s, notPrintable)
 }

@@ -2,7 +2,8 @@ package stream
 
 import "sync/atomic"
 
-// A Refusal says why a connection was closed for what its peer is or did. Each is a value of refused_connections_total's reason label.
+// A Refusal says why a connection was closed. It is a value of the reason label of
+// refused_connections_total. What calls for the same action of the operator is one reason.
 type Refusal uint8
 
 // The reasons. Admitted means that there was none.
@@ -12,27 +13,21 @@ const (
 	TooManyFromSource         // likewise, from the peer's address (IPv4) or /64 (IPv6)
 	PeerNotAllowed            // its address is not on the AllowList
 	Idle                      // quiet for long, and closed to make room for another one
-	TooSlow                   // a message was not complete so long after its first byte
+	TooSlow                   // a message was not complete in time
+	SpeaksTLS                 // TLS at the plain port
+	SpeaksOther               // another protocol than syslog
 
-	// What the first bytes say where they are no syslog.
-	SpeaksHTTP
-	SpeaksSSH
-	SpeaksProxy // the PROXY protocol of load balancers, version 1 or 2
-	SpeaksTLS   // at the plain port
-	SpeaksPlain // unencrypted syslog at the TLS port
-	SpeaksOther // anything else at the TLS port
+	// Only TLS inputs have the other reasons.
 
-	// How TLS handshakes fail.
-	HandshakeTimeout  // not done in time
-	HandshakesBusy    // did not get its turn in time, since so many others were under way
-	HandshakeTooLarge // the peer sent more than maxHandshakeBytes
-	HandshakeFailed   // broken off, corrupt, no common cipher …
-	TLSVersion        // an older version than allowed
-	RefusedByClient   // the peer does not trust our certificate, or breaks off with another alert (RFC 8446 section 6.2)
-	NoCertificate     // the peer has none
-	BadCertificate    // one that can't be read, is used without its key, or breaks a rule of RFC 5280 other than those below
-	UnknownCA         // signed by nobody that TLS_CLIENT_CA has or leads to
-	Expired           // it, or a CA's that it needs
+	SpeaksPlain     // unencrypted syslog
+	HandshakesBusy  // the handshake did not get its turn in time
+	HandshakeFailed // broken off, corrupt, too slow, too long, no common cipher …
+	TLSVersion      // an older version than allowed
+	RefusedByClient // by an alert (RFC 8446 section 6.2); mostly, the peer doesn't trust our certificate
+	NoCertificate   // the peer has none
+	BadCertificate  // malformed, used without its key, or against another rule of RFC 5280
+	UnknownCA       // signed by nobody that TLS_CLIENT_CA has or leads to
+	Expired         // it, or a CA's that it needs
 	NotYetValid
 	WrongUsage // has extended key usages and not clientAuth among them (RFC 5280 section 4.2.1.12)
 	Revoked    // by TLS_CRL
@@ -41,36 +36,63 @@ const (
 	NumRefusals // how many there are
 )
 
-var refusalNames = [NumRefusals]string{"admitted", "too_many", "too_many_from_source", "not_allowed", "idle", "too_slow", "speaks_http", "speaks_ssh",
-	"speaks_proxy", "speaks_tls", "speaks_plain", "speaks_other", "handshake_timeout", "handshakes_busy", "handshake_too_large",
-	"handshake_failed", "tls_version", "refused_by_client", "no_certificate", "bad_certificate", "unknown_ca", "expired", "not_yet_valid",
-	"wrong_usage", "revoked", "wrong_san"}
+var refusalNames = [NumRefusals]string{
+	"admitted", "too_many", "too_many_from_source", "not_allowed", "idle", "too_slow", "speaks_tls", "speaks_other",
+	"speaks_plain", "handshakes_busy", "handshake_failed", "tls_version", "refused_by_client", "no_certificate",
+	"bad_certificate", "unknown_ca", "expired", "not_yet_valid", "wrong_usage", "revoked", "wrong_san",
+}
 
 // String returns the label value.
 func (r Refusal) String() string { return refusalNames[r] }
 
-// happensAt says whether a TLS or a plain input can have it.
-func (r Refusal) happensAt(tls bool) bool {
-	switch {
-	case r == Admitted:
-		return false
-	case r == SpeaksTLS:
-		return !tls
-	default:
-		return tls || r < SpeaksPlain
-	}
-}
+// Error makes it the error with which a handshake ends.
+func (r Refusal) Error() string { return r.String() }
 
 // refusals counts refused connections.
 type refusals [NumRefusals]atomic.Uint64
 
-// byReason returns the counts by label value, of those reasons that can happen.
+// byReason returns the counts by label value, of those reasons that a TLS or a plain input can
+// have.
 func (c *refusals) byReason(tls bool) map[string]uint64 {
 	m := map[string]uint64{}
-	for r := range NumRefusals {
-		if r.happensAt(tls) {
+	for r := TooMany; r < NumRefusals; r++ {
+		if tls && r != SpeaksTLS || !tls && r < SpeaksPlain {
 			m[r.String()] = c[r].Load()
 		}
 	}
 	return m
+}
+
+// greetings are the first bytes of protocols that are sent to a syslog port by mistake. No syslog
+// message starts like them: it starts with '<', or with a digit where it is octet-counted.
+var greetings = [...]string{
+	tlsGreeting,
+	"SSH-",                                                                        // RFC 4253 section 4.2
+	"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", // RFC 9110 section 9.3
+	"PATCH ",                           // RFC 5789
+	"PRI * HTTP/2.0",                   // RFC 9113 section 3.4
+	"PROXY ", "\r\n\r\n\x00\r\nQUIT\n", // haproxy's proxy-protocol.txt, section 2
+}
+
+const (
+	tlsGreeting = "\x16\x03" // a handshake record's type and major version, RFC 8446 section 5.1
+	maxGreeting = 14         // bytes of the longest
+)
+
+// greeting returns what a stream that begins with b speaks, Admitted where it is none of the known
+// protocols. With more set b is the beginning of one of them: call it again with more bytes.
+func greeting(b []byte) (says Refusal, more bool) {
+	for _, g := range greetings {
+		n := min(len(b), len(g))
+		switch {
+		case string(b[:n]) != g[:n]:
+		case n < len(g):
+			more = true
+		case g == tlsGreeting:
+			return SpeaksTLS, false
+		default:
+			return SpeaksOther, false
+		}
+	}
+	return Admitted, more
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,37 +18,40 @@ import (
 // stdinPoll is how long a wait for input takes before it looks whether Run shall end.
 const stdinPoll = 250 * time.Millisecond
 
-// Stdin reads lines from a stream that ends by itself, for the file name "-". They are cut into messages as those of a
-// followed file are (syslog.TakeLines); the last line may end at the end of the stream.
+// Stdin reads lines from a stream that ends by itself, for the file name "-". They are cut into
+// messages as those of a followed file are (syslog.TakeLines); the last line may end at the end of
+// the stream.
 type Stdin struct {
 	src  receiver.Source
 	sink receiver.Sink
-	r    io.Reader
+	in   io.Reader
+
+	buf  []byte // longer than any line that is kept
+	r, w int    // buf[r:w] has not been cut yet
+	skip syslog.Skipped
+	slab receiver.Slab
 }
 
 // NewStdin returns an input that reads r, which stays the caller's to close. It can't fail.
 func NewStdin(r io.Reader, src receiver.Source, sink receiver.Sink) *Stdin {
-	return &Stdin{src: src, sink: sink, r: r}
+	return &Stdin{src: src, sink: sink, in: r, buf: make([]byte, syslog.BlockBytes)}
 }
 
-// Run reads to the end of the stream and returns nil, or an error if a read fails. It also returns nil when ctx ends, at once if r is an
-// *os.File, otherwise after the read that is under way; a line that has not ended then is Incomplete. Call it once.
+// Run reads to the end of the stream and returns nil, or an error if a read fails. It also returns
+// nil when ctx ends, at once if the stream is an *os.File, otherwise after the read that is under
+// way; a line that has not ended then is Incomplete. Call it once.
 func (s *Stdin) Run(ctx context.Context) error {
-	in := lineReader{buf: make([]byte, syslog.BlockBytes)}
 	for {
-		err := s.ready(ctx)
-		if err == nil {
-			err = in.read(s.r)
-		}
+		err := s.read(ctx)
 		at := time.Now().UnixNano()
-		for in.take() {
-			s.deliver(&in.slab, at)
+		for s.take() {
+			s.deliver(at)
 		}
 		if err == nil {
 			continue
 		}
-		in.finish(errors.Is(err, io.EOF))
-		s.deliver(&in.slab, at)
+		s.finish(errors.Is(err, io.EOF))
+		s.deliver(at)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return nil
 		}
@@ -55,57 +59,21 @@ func (s *Stdin) Run(ctx context.Context) error {
 	}
 }
 
-// deliver hands over what is in slab, if anything is, and empties it.
-func (s *Stdin) deliver(slab *receiver.Slab, at int64) {
-	if len(slab.Messages) > 0 || slab.Discarded != [receiver.NumDiscards]uint32{} {
-		slab.At = at
-		s.sink.Deliver(&s.src, slab)
+// read adds to buf what one read gives.
+func (s *Stdin) read(ctx context.Context) error {
+	if err := s.wait(ctx); err != nil {
+		return err
 	}
-	slab.Reset()
-}
-
-// A lineReader cuts a stream that can be read once into messages.
-type lineReader struct {
-	buf  []byte // longer than any line that is kept
-	r, w int    // buf[r:w] has not been cut yet
-	skip syslog.Skipped
-	slab receiver.Slab
-}
-
-// read adds to buf what one read of r gives.
-func (l *lineReader) read(r io.Reader) error {
-	l.r, l.w = 0, copy(l.buf, l.buf[l.r:l.w])
-	n, err := r.Read(l.buf[l.w:])
-	l.w += n
+	s.r, s.w = 0, copy(s.buf, s.buf[s.r:s.w])
+	n, err := s.in.Read(s.buf[s.w:])
+	s.w += n
 	return err
 }
 
-// take fills the slab with complete lines, and says whether there were any. There always are if buf is full.
-func (l *lineReader) take() bool {
-	n := syslog.TakeLines(&l.slab, l.buf[:l.w], l.r, &l.skip)
-	l.r += n
-	return n > 0
-}
-
-// finish takes the last line, which has no LF: a message where the stream ended behind it, else Incomplete.
-func (l *lineReader) finish(ended bool) {
-	switch {
-	case l.r == l.w || l.skip.Rest: // the rest of one that has been counted
-	case ended && l.w < len(l.buf):
-		l.buf[l.w] = '\n'
-		l.w++
-		if l.take(); l.r < l.w { // a part whose rest hasn't come
-			l.slab.Discarded[receiver.Incomplete]++
-		}
-	default:
-		l.slab.Discarded[receiver.Incomplete]++
-	}
-}
-
-// ready waits until a read of a file or pipe would return at once, or for the end of ctx, whose error it returns. A blocking descriptor
-// such as 0 has no deadlines and its read can't be interrupted.
-func (s *Stdin) ready(ctx context.Context) error {
-	file, ok := s.r.(*os.File)
+// wait returns when a read of a file or pipe would return at once, or ctx's error. A blocking
+// descriptor such as 0 has no deadlines, and its read can't be interrupted.
+func (s *Stdin) wait(ctx context.Context) error {
+	file, ok := s.in.(*os.File)
 	if !ok {
 		return ctx.Err()
 	}
@@ -116,19 +84,50 @@ func (s *Stdin) ready(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var n int
 		var perr error
-		err := raw.Control(func(fd uintptr) {
-			n, perr = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(stdinPoll/time.Millisecond))
+		cerr := raw.Control(func(fd uintptr) {
+			n, perr = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(stdinPoll.Milliseconds()))
 		})
-		switch {
-		case err != nil:
+		if err := cmp.Or(cerr, perr); err != nil && err != unix.EINTR {
 			return err
-		case perr != nil && perr != unix.EINTR:
-			return perr
-		case n > 0: // data, the end, or an error, which the read will tell
+		}
+		if n > 0 { // data, the end, or an error, which the read will tell
 			return nil
 		}
 	}
 	return ctx.Err()
+}
+
+// take fills the slab with complete lines, and says whether there were any. There always are if buf
+// is full.
+func (s *Stdin) take() bool {
+	n := syslog.TakeLines(&s.slab, s.buf[:s.w], s.r, &s.skip)
+	s.r += n
+	return n > 0
+}
+
+// deliver hands over what is in the slab, if anything is, and empties it.
+func (s *Stdin) deliver(at int64) {
+	if len(s.slab.Messages) > 0 || s.slab.Discarded != [receiver.NumDiscards]uint32{} {
+		s.slab.At = at
+		s.sink.Deliver(&s.src, &s.slab)
+	}
+	s.slab.Reset()
+}
+
+// finish takes the last line, which has no LF: a message where the stream ended behind it, else
+// Incomplete.
+func (s *Stdin) finish(ended bool) {
+	if s.r == s.w || s.skip.Rest { // the rest of a line that has been counted
+		return
+	}
+	if ended && s.w < len(s.buf) {
+		s.buf[s.w] = '\n'
+		s.w++
+		s.take()
+	}
+	if s.r < s.w { // or a part whose rest hasn't come
+		s.slab.Discarded[receiver.Incomplete]++
+	}
 }
 
 // String returns the Source's name.

@@ -1,8 +1,9 @@
-// Package stream receives syslog from TCP and TLS connections, and lines from standard input. Its readers wait for their
-// Sink, and so make their senders wait.
+// Package stream receives syslog from TCP and TLS connections, and lines from standard input. Its
+// readers wait for their Sink, and so make their senders wait.
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,23 +13,15 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"rsyncd_exporter/receiver"
 )
 
 const (
-	defaultConnections = 1024
-	defaultPerSource   = 128
-	defaultHandshakes  = 64
-	defaultIdle        = 10 * time.Minute
-	defaultMessage     = 30 * time.Second
-	defaultHandshake   = 5 * time.Second
-
 	goneTime = 2 * time.Minute // after which a peer is taken to have gone without a FIN
 
-	quietTime = 100 * time.Millisecond // at the end, a connection that sends nothing for so long has been read to its end
+	quietTime = 100 * time.Millisecond // at the end, a connection that is quiet for so long has been read to its end
 
 	minAcceptPause = 5 * time.Millisecond // after a failed accept, doubled each time, as net/http does it
 	maxAcceptPause = time.Second
@@ -36,17 +29,18 @@ const (
 
 // TCPOptions are the settings of a TCP or TLS input. Zero values stand for the defaults.
 type TCPOptions struct {
-	MaxConnections   int                 // open at the same time, 1024; more are closed at once and counted, see Status
-	MaxPerSource     int                 // likewise, from one IPv4 address or one IPv6 network of 64 bits, 128
-	IdleTimeout      time.Duration       // a connection that has sent nothing for so long makes room when there are too many, 10 minutes
-	MessageTimeout   time.Duration       // one that takes so long for a message, from its first byte to its last, is closed; one without any makes room; 30 s
+	MaxConnections   int                 // open at the same time, 1024; more are closed at once and counted
+	MaxPerSource     int                 // likewise, from one IPv4 address or one IPv6 /64, 128
+	IdleTimeout      time.Duration       // a connection that is quiet for longer makes room for others, 10 minutes
+	MessageTimeout   time.Duration       // for a whole message; IdleTimeout until the first one has come, 30 s
 	HandshakeTimeout time.Duration       // from accept to the end of the TLS handshake, 5 s
-	MaxHandshakes    int                 // under way at the same time, 64, and a quarter of it from one source; others wait for their turn
-	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted, see Status
+	MaxHandshakes    int                 // under way at the same time, 64; from one source a quarter; others wait
+	AllowFrom        *receiver.AllowList // who may connect; others are closed at once and counted
 }
 
-// TCP receives syslog over TCP, framed as RFC 6587 says (see framer for how the two ways are told apart), or over TLS (RFC 5425), where
-// the framing is told apart in the same way. A busy Sink makes the senders wait: nothing is lost as long as a connection stays open.
+// TCP receives syslog over TCP, framed as RFC 6587 says (see framer), or over TLS (RFC 5425),
+// framed in the same ways. A busy Sink makes senders wait: nothing is lost while a connection stays
+// open.
 type TCP struct {
 	src      receiver.Source
 	sink     receiver.Sink
@@ -60,56 +54,20 @@ type TCP struct {
 	tlsErrors    atomic.Uint64
 }
 
-// ListenTCP binds addr, "host:port", as datagram.ListenUDP does. The caller calls Run, or Close where it doesn't come to that.
-func ListenTCP(addr string, src receiver.Source, sink receiver.Sink, opt TCPOptions) (*TCP, error) {
-	return listenStream("tcp", addr, src, sink, nil, opt)
-}
-
-// ListenTLS is ListenTCP for syslog over TLS. The caller runs the Credentials too, which several inputs may share.
-func ListenTLS(addr string, src receiver.Source, sink receiver.Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
-	return listenStream("tls", addr, src, sink, creds, opt)
-}
-
-func listenStream(name, addr string, src receiver.Source, sink receiver.Sink, creds *Credentials, opt TCPOptions) (*TCP, error) {
-	// Peers that vanish without a FIN are found after goneTime: by the last of four probes, or because they don't acknowledge.
-	l, err := bindStream(name, addr, net.ListenConfig{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: goneTime / 2, Interval: goneTime / 8, Count: 4},
-		Control:         func(_, _ string, c syscall.RawConn) error { return limitUnacknowledged(c, goneTime) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newTCP(l, src, sink, creds, opt), nil
-}
-
-// bindStream listens at addr.
-func bindStream(name, addr string, lc net.ListenConfig) (net.Listener, error) {
-	l, err := lc.Listen(context.Background(), receiver.NetworkOf("tcp", addr), addr)
-	if err != nil {
-		return nil, receiver.BindError(name, addr, err)
-	}
-	return l, nil
-}
-
-// newTCP returns an input that accepts from l, which is its own from now on. creds are nil for plain TCP.
+// newTCP returns an input that accepts from l, and closes it. creds are nil for plain TCP.
 func newTCP(l net.Listener, src receiver.Source, sink receiver.Sink, creds *Credentials, opt TCPOptions) *TCP {
-	orDefault(&opt.MaxConnections, defaultConnections)
-	orDefault(&opt.MaxPerSource, defaultPerSource)
-	orDefault(&opt.MaxHandshakes, defaultHandshakes)
-	orDefault(&opt.IdleTimeout, defaultIdle)
-	orDefault(&opt.MessageTimeout, defaultMessage)
-	orDefault(&opt.HandshakeTimeout, defaultHandshake)
+	opt.MaxConnections = cmp.Or(opt.MaxConnections, 1024)
+	opt.MaxPerSource = cmp.Or(opt.MaxPerSource, 128)
+	opt.MaxHandshakes = cmp.Or(opt.MaxHandshakes, 64)
+	opt.IdleTimeout = cmp.Or(opt.IdleTimeout, 10*time.Minute)
+	opt.MessageTimeout = cmp.Or(opt.MessageTimeout, 30*time.Second)
+	opt.HandshakeTimeout = cmp.Or(opt.HandshakeTimeout, 5*time.Second)
 	return &TCP{src: src, sink: sink, opt: opt, listener: l, creds: creds, gate: newGate(opt)}
 }
 
-func orDefault[N int | time.Duration](n *N, def N) {
-	if *n <= 0 {
-		*n = def
-	}
-}
-
-// Run accepts and reads connections until ctx ends. Then it stops listening, reads what the connections have already sent (until each
-// is quiet for 100 ms, for 2 s at most), closes them, and returns nil when all of them are done. Call it once.
+// Run accepts and reads connections until ctx ends. Then it stops listening, reads what the
+// connections have already sent (until each is quiet for 100 ms, for 2 s at most), closes them, and
+// returns nil. Call it once.
 func (t *TCP) Run(ctx context.Context) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
@@ -131,7 +89,7 @@ func (t *TCP) Run(ctx context.Context) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("%s: %w", t, err)
 		default:
-			// EMFILE, ENFILE, ENOMEM …: what is missing comes back when a connection ends, here or elsewhere.
+			// EMFILE, ENFILE, ENOMEM …: what is missing comes back when a connection ends.
 			t.acceptErrors.Add(1)
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
 			select {
@@ -142,9 +100,9 @@ func (t *TCP) Run(ctx context.Context) error {
 	}
 }
 
-// admit starts serving conn, or closes it and counts why. It is the one place where a connection is turned away for where it comes from.
+// admit starts serving conn, or closes it and counts why.
 func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
-	if !allowsPeer(t.opt.AllowFrom, conn) {
+	if !t.opt.AllowFrom.Allows(remoteIP(conn)) {
 		t.refused[PeerNotAllowed].Add(1)
 		conn.Close()
 		return
@@ -178,10 +136,10 @@ func (t *TCP) admit(ctx context.Context, conn net.Conn, conns *sync.WaitGroup) {
 	})
 }
 
-// read takes messages from a visitor, whose connection conn is or lies below conn, until its end, until it is too slow,
-// or until ctx has ended and it is quiet.
+// read takes messages from a visitor through conn, which may be TLS over its connection, until its
+// end, until it is too slow, or until ctx has ended and it is quiet.
 func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
-	// A read that is waiting when ctx ends gets the short deadline here; the next ones get it below.
+	// A read that is waiting when ctx ends gets the short deadline here, the next ones below.
 	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(woken)
@@ -193,13 +151,13 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 		}
 	}()
 
-	in := framer{peer: peerOf(conn)}
+	in := framer{peer: receiver.Elsewhere(remoteIP(conn))}
 	var slab receiver.Slab
 	due := deadlines{message: t.opt.MessageTimeout, rest: min(t.opt.IdleTimeout, goneTime)}
 	for greeted := false; ; {
-		// Writes have it too: a TLS peer that asks for answers and doesn't read them would hold Read up.
+		// For writes too: a TLS peer that asks for answers and doesn't read them would block Read.
 		_ = conn.SetDeadline(due.next(&in, time.Now()))
-		if ctx.Err() != nil { // looked at after the deadline was set, so that the one above can't undo that of AfterFunc
+		if ctx.Err() != nil { // asked after the deadline was set, which may have undone that of AfterFunc
 			_ = conn.SetDeadline(due.last(time.Now()))
 		}
 		n, err := conn.Read(in.space())
@@ -234,16 +192,6 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 	}
 }
 
-// peerOf returns Slab.Peer for what comes through a connection.
-func peerOf(conn net.Conn) netip.Addr {
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	return receiver.Elsewhere(tcp.AddrPort().Addr())
-}
-
-// countEnd counts the end of a connection that needs counting.
 func (t *TCP) countEnd(ctx context.Context, err error) {
 	var op *net.OpError
 	switch {
@@ -257,17 +205,17 @@ func (t *TCP) countEnd(ctx context.Context, err error) {
 	}
 }
 
-// deadlines says until when a connection's next read may take.
+// deadlines says how long a connection's next read may take.
 type deadlines struct {
-	message time.Duration // that a message may take
-	rest    time.Duration // that a read may take between messages, after which there is another one
-	began   time.Time     // when the message that has not come whole yet did begin
+	message time.Duration // for a message
+	rest    time.Duration // for a read between messages, after which there is another one
+	began   time.Time     // of the message that has not come whole yet
 	cuts    uint64        // framer.cuts at that time
 	resting bool          // next was for a read between messages
 	end     time.Time     // of reading after the input's context has ended
 }
 
-// next is for a connection with in as its framer that has been read from, and what came has been handed over.
+// next is for a connection that has been read from, after what its framer could cut is handed over.
 func (d *deadlines) next(in *framer, now time.Time) time.Time {
 	if d.resting = !in.within(); d.resting {
 		d.began = time.Time{}
@@ -279,19 +227,15 @@ func (d *deadlines) next(in *framer, now time.Time) time.Time {
 	return d.began.Add(d.message)
 }
 
-// last is for one that shall end when it is quiet.
+// last is for a connection that shall end when it is quiet.
 func (d *deadlines) last(now time.Time) time.Time {
 	if d.end.IsZero() {
 		d.end = now.Add(receiver.DrainLimit)
 	}
-	return earlier(d.end, now.Add(quietTime))
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+	if quiet := now.Add(quietTime); quiet.Before(d.end) {
+		return quiet
 	}
-	return b
+	return d.end
 }
 
 // Close stops listening, for an input that never ran.
@@ -314,11 +258,11 @@ func (t *TCP) Addr() net.Addr { return t.listener.Addr() }
 // String returns the Source's name.
 func (t *TCP) String() string { return t.src.Name }
 
-// allowsPeer says whether the other end of a connection is on the list.
-func allowsPeer(a *receiver.AllowList, conn net.Conn) bool {
-	if a == nil {
-		return true
-	}
+// remoteIP returns the address of the other end, not valid where that isn't TCP's.
+func remoteIP(conn net.Conn) netip.Addr {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	return ok && a.Allows(tcp.AddrPort().Addr())
+	if !ok {
+		return netip.Addr{}
+	}
+	return tcp.AddrPort().Addr()
 }

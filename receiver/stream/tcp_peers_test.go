@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -32,15 +33,15 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 		speak func(*net.TCPConn)
 		parts string // sent before, a byte at a time, each read by itself
 	}{
-		{"HTTP", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }, ""},
-		{"HTTP, byte by byte", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, " / HTTP/1.1\r\n") }, "DELETE"},
-		{"HTTP/2", SpeaksHTTP, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }, ""},
+		{"HTTP", SpeaksOther, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }, ""},
+		{"HTTP, byte by byte", SpeaksOther, func(c *net.TCPConn) { send(t, c, " / HTTP/1.1\r\n") }, "DELETE"},
+		{"HTTP/2", SpeaksOther, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }, ""},
 		{"TLS", SpeaksTLS, func(c *net.TCPConn) { _ = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake() }, ""},
 		{"TLS, first byte first", SpeaksTLS, func(c *net.TCPConn) { send(t, c, "\x03\x01\x02\x00\n\x00\n") }, "\x16"},
-		{"PROXY protocol, version 2, byte by byte", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "\n") }, "\r\n\r\n\x00\r\nQUIT"},
-		{"SSH", SpeaksSSH, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }, ""},
-		{"PROXY protocol, version 1", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }, ""},
-		{"PROXY protocol, version 2", SpeaksProxy, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }, ""},
+		{"PROXY protocol, version 2, byte by byte", SpeaksOther, func(c *net.TCPConn) { send(t, c, "\n") }, "\r\n\r\n\x00\r\nQUIT"},
+		{"SSH", SpeaksOther, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }, ""},
+		{"PROXY protocol, version 1", SpeaksOther, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }, ""},
+		{"PROXY protocol, version 2", SpeaksOther, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sink := newHoldSink(false)
@@ -75,7 +76,7 @@ func lastRead(l *TCP) (last int64) {
 
 // Each kind of input has just the reasons that it can have, from the start.
 func TestRefusalsFromTheStart(t *testing.T) {
-	plain := []string{"idle", "not_allowed", "speaks_http", "speaks_proxy", "speaks_ssh", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
+	plain := []string{"idle", "not_allowed", "speaks_other", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
 	l := listenTCP(t, newHoldSink(false), TCPOptions{})
 	if got := slices.Sorted(maps.Keys(l.Status().Refused)); !slices.Equal(got, plain) {
 		t.Errorf("plain: %q, want %q", got, plain)
@@ -95,7 +96,7 @@ func TestHTTPClientAtThePlainPort(t *testing.T) {
 		r.Body.Close()
 		t.Error("an answer")
 	}
-	reach(t, "it is named", func() bool { return l.refused[SpeaksHTTP].Load() > 0 })
+	reach(t, "it is named", func() bool { return l.refused[SpeaksOther].Load() > 0 })
 }
 
 // What only begins like another protocol is syslog, at the end of the connection too.
@@ -147,11 +148,7 @@ func TestSourceOf(t *testing.T) {
 		"fe80::1%lo":         "fe80::",
 		"::1":                "::",
 	} {
-		addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(peer, "1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := limitKey(addr).String(); got != want {
+		if got := limitKey(netip.MustParseAddr(peer)).String(); got != want {
 			t.Errorf("%s: %s, want %s", peer, got, want)
 		}
 	}

@@ -2,10 +2,10 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +18,7 @@ import (
 	"time"
 )
 
-const (
-	defaultReload  = 10 * time.Second
-	maxCredentials = 4 << 20 // bytes of a file; a bundle of all public CAs has a tenth of that
-)
+const maxCredentials = 4 << 20 // bytes of a file; a bundle of all public CAs has a tenth of that
 
 // TLSOptions say who a TLS input is and whom it lets in. All files are PEM.
 type TLSOptions struct {
@@ -32,7 +29,7 @@ type TLSOptions struct {
 	AllowedSANs []SAN         // a client's certificate must have one of them; empty: any that ClientCA has signed
 	MinVersion  uint16        // as tls.Config has it; 0: TLS 1.3
 	Interval    time.Duration // how often the files are looked at, 10 s
-	Report      func(error)   // called by Run when changed files were taken (nil), and when they begin to be unusable; may be nil
+	Report      func(error)   // called when changed files were taken (nil) or begin to be unusable; may be nil
 }
 
 // A TLSFile is one of the files of TLSOptions.
@@ -52,7 +49,7 @@ var tlsFileNames = [numTLSFiles]string{"certificate", "key", "client_ca", "crl"}
 // String returns a label value.
 func (f TLSFile) String() string { return tlsFileNames[f] }
 
-// A TLSFileError says which file can't be used. Err has the reason, with the place in the file, and the remedy.
+// A TLSFileError says which file can't be used. Err has the place in it, the reason and the remedy.
 type TLSFileError struct {
 	File TLSFile
 	Path string
@@ -64,32 +61,29 @@ func (e *TLSFileError) Error() string { return fmt.Sprintf("%s %q: %v", e.File, 
 // Unwrap returns the reason.
 func (e *TLSFileError) Unwrap() error { return e.Err }
 
-// Credentials are what a TLS input shows and asks for. They follow their files: when these have changed and all of them can be used
-// together, new handshakes get a new configuration as a whole; until then they get the old one. Several inputs may share them.
+// Credentials are what a TLS input shows and asks for. They follow their files: once these have
+// changed and all of them can be used together, new handshakes get a new configuration as a whole.
+// Several inputs may share them.
 type Credentials struct {
 	opt     TLSOptions
+	mu      sync.Mutex // one Reload at a time
 	current atomic.Pointer[tlsState]
-
-	mu     sync.Mutex            // one Reload at a time; guards what follows
-	failed atomic.Pointer[error] // of the last Reload; nil when it went well
+	failed  atomic.Pointer[error] // of the last Reload; nil when it went well
 }
 
-// tlsState is what one reading of the files gave. It never changes: crypto/tls keeps what it needs of a configuration.
+// tlsState is what one reading of the files gave. It never changes.
 type tlsState struct {
 	config  *tls.Config
 	files   [numTLSFiles][]byte
 	expires map[TLSFile]time.Time
+	allowed []SAN        // a client's certificate has one of them; empty: any
 	revoked *revocations // nil without TLS_CRL
 }
 
 // LoadCredentials reads the files. The error joins a TLSFileError for each that can't be used.
 func LoadCredentials(opt TLSOptions) (*Credentials, error) {
-	if opt.Interval <= 0 {
-		opt.Interval = defaultReload
-	}
-	if opt.MinVersion == 0 {
-		opt.MinVersion = tls.VersionTLS13
-	}
+	opt.Interval = cmp.Or(opt.Interval, 10*time.Second)
+	opt.MinVersion = cmp.Or(opt.MinVersion, tls.VersionTLS13)
 	c := &Credentials{opt: opt}
 	state, err := c.read(nil)
 	if err != nil {
@@ -117,8 +111,8 @@ func (c *Credentials) Run(ctx context.Context) error {
 	}
 }
 
-// Reload reads the files and takes what they hold if that has changed and can be used. What they hold is compared, not their times: a
-// Kubernetes secret is a symbolic link that changes its target, and a copy may keep the time of its original.
+// Reload reads the files and takes what they hold if that has changed and can be used. It compares
+// contents: a Kubernetes secret is a symbolic link, and a copy may keep the time of its original.
 func (c *Credentials) Reload() (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,11 +135,11 @@ func (c *Credentials) Err() error {
 	return nil
 }
 
-// Expires returns when what is in force ends by file: of several certificates in one, the first that does. A CRL ends with its
-// nextUpdate. It may be called at any time.
+// Expires returns when what is in force ends, by file: with the first of its certificates, or a
+// CRL's nextUpdate. It may be called at any time.
 func (c *Credentials) Expires() map[TLSFile]time.Time { return c.current.Load().expires }
 
-// Doubts returns what is allowed about the CRL that is in force, and still doubtful. It may be called at any time.
+// Doubts returns what is doubtful about the CRL that is in force. It may be called at any time.
 func (c *Credentials) Doubts() []string {
 	if revoked := c.current.Load().revoked; revoked != nil {
 		return revoked.doubts
@@ -159,48 +153,37 @@ func (c *Credentials) config() *tls.Config { return c.current.Load().config }
 // String returns what a log calls it.
 func (c *Credentials) String() string { return fmt.Sprintf("TLS certificate %q", c.opt.Certificate) }
 
-func (s *tlsState) sameFiles(o *tlsState) bool {
-	for i := range s.files {
-		if !bytes.Equal(s.files[i], o.files[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// read makes a new state of the files, or returns old where they hold the same. old is nil at first.
+// read makes a new state of the files, or returns old, which may be nil, where they hold the same.
 func (c *Credentials) read(old *tlsState) (*tlsState, error) {
-	s := &tlsState{expires: map[TLSFile]time.Time{}}
+	s := &tlsState{
+		config:  &tls.Config{MinVersion: c.opt.MinVersion, SessionTicketsDisabled: true}, // each client is checked anew
+		expires: map[TLSFile]time.Time{},
+		allowed: c.opt.AllowedSANs,
+	}
 	paths := [numTLSFiles]string{c.opt.Certificate, c.opt.Key, c.opt.ClientCA, c.opt.CRL}
 	var problems []error
-	problem := func(f TLSFile, err error) { problems = append(problems, &TLSFileError{f, paths[f], err}) }
+	note := func(f TLSFile, err error) {
+		if err != nil {
+			problems = append(problems, &TLSFileError{f, paths[f], err})
+		}
+	}
 	for f := range numTLSFiles {
 		if paths[f] == "" && f >= ClientCAFile {
 			continue
 		}
 		var err error
 		if s.files[f], err = readCredential(paths[f]); err != nil {
-			problem(f, fmt.Errorf("%w: name a PEM file of the right kind that the exporter's user may read", err))
+			note(f, fmt.Errorf("%w: name a PEM file of the right kind that the exporter's user may read", err))
 		}
 	}
-	if old != nil && len(problems) == 0 && s.sameFiles(old) {
+	if old != nil && len(problems) == 0 && slices.EqualFunc(s.files[:], old.files[:], bytes.Equal) {
 		return old, nil
 	}
-	s.config = &tls.Config{MinVersion: c.opt.MinVersion, SessionTicketsDisabled: true} // every connection is checked anew, see check
 	if s.files[CertificateFile] != nil && s.files[KeyFile] != nil {
-		pair, file, err := keyPair(s.files[CertificateFile], s.files[KeyFile])
-		if err != nil {
-			problem(file, err)
-		} else {
-			s.config.Certificates = []tls.Certificate{pair}
-			chain, _ := parseCertificates(s.files[CertificateFile], besideKeys...)
-			s.expires[CertificateFile] = firstEnd(chain)
-		}
+		note(s.showCertificate())
 	}
 	if s.files[ClientCAFile] != nil {
-		if file, err := s.requireClients(c.opt.AllowedSANs, old); err != nil {
-			problem(file, err)
-		}
+		note(s.requireClients(old))
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -208,8 +191,27 @@ func (c *Credentials) read(old *tlsState) (*tlsState, error) {
 	return s, nil
 }
 
-// requireClients has clients show a certificate that the CA file's have signed.
-func (s *tlsState) requireClients(allowed []SAN, old *tlsState) (TLSFile, error) {
+// showCertificate has the server show its certificate, or says which file keeps it from that.
+func (s *tlsState) showCertificate() (TLSFile, error) {
+	chain, err := parseCertificates(s.files[CertificateFile], besideKeys...)
+	if err != nil {
+		return CertificateFile, err
+	}
+	if _, err := privateKey(s.files[KeyFile]); err != nil {
+		return KeyFile, err
+	}
+	pair, err := tls.X509KeyPair(s.files[CertificateFile], s.files[KeyFile])
+	if err != nil {
+		return KeyFile, fmt.Errorf("%w: name the key of the first certificate", err)
+	}
+	s.config.Certificates = []tls.Certificate{pair}
+	s.expires[CertificateFile] = firstEnd(chain)
+	return 0, nil
+}
+
+// requireClients has clients show a certificate that the CA file's have signed, or says which file
+// keeps it from that.
+func (s *tlsState) requireClients(old *tlsState) (TLSFile, error) {
 	cas, err := parseCertificates(s.files[ClientCAFile])
 	if err != nil {
 		return ClientCAFile, err
@@ -227,25 +229,22 @@ func (s *tlsState) requireClients(allowed []SAN, old *tlsState) (TLSFile, error)
 			s.expires[CRLFile] = s.revoked.next
 		}
 	}
-	pool := x509.NewCertPool()
-	for _, ca := range cas {
-		pool.AddCert(ca)
-	}
 	s.expires[ClientCAFile] = firstEnd(cas)
-	peers := peerRules{allowed: allowed, revoked: s.revoked}
 	s.config.ClientAuth = tls.RequireAndVerifyClientCert // which asks for clientAuth among the extended key usages
-	s.config.ClientCAs = pool
-	s.config.VerifyConnection = peers.check
-	return ClientCAFile, nil
+	s.config.ClientCAs = x509.NewCertPool()
+	for _, ca := range cas {
+		s.config.ClientCAs.AddCert(ca)
+	}
+	s.config.VerifyConnection = s.check
+	return 0, nil
 }
 
 // readCredential reads one regular file that isn't empty.
 func readCredential(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would have us wait for its writer
 	if err != nil {
-		var at *os.PathError
-		if errors.As(err, &at) {
-			err = at.Err
+		if at, ok := errors.AsType[*os.PathError](err); ok {
+			err = at.Err // the caller names the path
 		}
 		return nil, err
 	}
@@ -269,41 +268,21 @@ func readCredential(path string) ([]byte, error) {
 	return b, nil
 }
 
-// Labels of blocks that may stand beside those that are looked for: certificate and key can share a file, and openssl
-// ecparam writes the curve before the key.
-var besideKeys = []string{certificateLabel, "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "EC PARAMETERS", "DH PARAMETERS"}
-
 const certificateLabel = "CERTIFICATE"
 
-// unexpected is the error about a block that doesn't belong where it is. Passed over, it would be missed.
+// besideKeys may stand in a file with certificate or key. openssl ecparam writes the curve first.
+var besideKeys = []string{
+	certificateLabel, "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "EC PARAMETERS", "DH PARAMETERS",
+}
+
+// unexpected is the error about a block that doesn't belong where it is.
 func unexpected(b pemBlock, want string) error {
-	return b.at.errorf("the block %q doesn't belong here, only %s does: take it out, or convert it with openssl", b.label, want)
+	return b.at.errorf("the block %q doesn't belong here, only %s does: take it out, or convert it with openssl",
+		b.label, want)
 }
 
-// keyPair returns certificate and key if they belong together, or which of the two files is wrong.
-func keyPair(certificate, key []byte) (tls.Certificate, TLSFile, error) {
-	chain, err := parseCertificates(certificate, besideKeys...)
-	if err != nil {
-		return tls.Certificate{}, CertificateFile, err
-	}
-	block, err := privateKey(key)
-	if err != nil {
-		return tls.Certificate{}, KeyFile, err
-	}
-	var certificates []byte
-	for _, c := range chain {
-		certificates = append(certificates, pem.EncodeToMemory(&pem.Block{Type: certificateLabel, Bytes: c.Raw})...)
-	}
-	pair, err := tls.X509KeyPair(certificates, pem.EncodeToMemory(&pem.Block{Type: block.label, Bytes: block.der}))
-	if err != nil {
-		return pair, KeyFile, fmt.Errorf("%w: name the key of the first certificate", err)
-	}
-	pair.Leaf = chain[0]
-	return pair, 0, nil
-}
-
-// privateKey returns the only private key of a PEM file. Text may stand behind it, as openssl pkey -text writes it:
-// another block can't be missed.
+// privateKey returns the only private key of a PEM file. Text may stand behind it, as openssl pkey
+// -text writes it: another block can't be missed.
 func privateKey(file []byte) (key pemBlock, err error) {
 	blocks, _, err := readBlocks(file)
 	if err != nil {
@@ -315,7 +294,8 @@ func privateKey(file []byte) (key pemBlock, err error) {
 			return key, unexpected(b, `"PRIVATE KEY", not encrypted,`)
 		case !strings.HasSuffix(b.label, "PRIVATE KEY"):
 		case key.der != nil:
-			return key, b.at.errorf("a second key, and the first one is in line %d: leave that of the certificate", key.at.line)
+			return key, b.at.errorf("a second key, and the first one is in line %d: leave that of the certificate",
+				key.at.line)
 		default:
 			key = b
 		}
@@ -326,7 +306,8 @@ func privateKey(file []byte) (key pemBlock, err error) {
 	return key, nil
 }
 
-// parseCertificates returns the certificates of a PEM file, at least one. Blocks may have the other labels, too.
+// parseCertificates returns the certificates of a PEM file, at least one. Blocks of others are
+// skipped.
 func parseCertificates(file []byte, others ...string) ([]*x509.Certificate, error) {
 	blocks, err := readPEM(file)
 	if err != nil {
@@ -354,9 +335,6 @@ func parseCertificates(file []byte, others ...string) ([]*x509.Certificate, erro
 
 // firstEnd returns when the first of the certificates expires.
 func firstEnd(certs []*x509.Certificate) time.Time {
-	end := certs[0].NotAfter
-	for _, c := range certs {
-		end = earlier(end, c.NotAfter)
-	}
-	return end
+	byEnd := func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }
+	return slices.MinFunc(certs, byEnd).NotAfter
 }

@@ -3,22 +3,17 @@ package stream
 import (
 	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
-	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// A revocation list that can't be applied as a whole is refused: what it says would be taken for
-// less than it is.
-
-// revocations are what the lists of a TLS_CRL say.
+// revocations are what the lists of a TLS_CRL say. One that can't be applied as a whole is refused.
 type revocations struct {
 	serials map[string]map[string]bool // revoked serial numbers by the canonical name of their CA
 	lists   map[crlScope]crlVersion
@@ -57,8 +52,8 @@ func (v crlVersion) String() string {
 	return fmt.Sprintf("number %v of %s", v.number, v.from.UTC().Format(time.RFC3339))
 }
 
-// readCRLs takes the revocation lists of a PEM file. CAs among those given must have signed them.
-// A list that is overdue, or that is for later, holds all the same.
+// readCRLs takes the revocation lists of a PEM file, each signed by one of the CAs. A list that is
+// overdue, or that is for later, holds all the same.
 func readCRLs(file []byte, cas []*x509.Certificate, now time.Time) (*revocations, error) {
 	blocks, err := readPEM(file)
 	if err != nil {
@@ -94,14 +89,15 @@ func (r *revocations) doubtAbsent(cas []*x509.Certificate) {
 	}
 }
 
-// Add takes one list.
+// add takes one list.
 func (r *revocations) add(raw []byte, cas []*x509.Certificate, now time.Time) error {
 	list, err := x509.ParseRevocationList(raw)
 	if err == nil {
 		err = wholeCRL(raw)
 	}
 	if err != nil {
-		return fmt.Errorf("which can't be read: %w: get the list again, or have the CA make one of version 2 (RFC 5280)", err)
+		return fmt.Errorf("which can't be read: %w: "+
+			"get the list again, or have the CA make one of version 2 (RFC 5280)", err)
 	}
 	ca, err := issuerOf(list, cas)
 	if err != nil {
@@ -134,8 +130,7 @@ func (r *revocations) add(raw []byte, cas []*x509.Certificate, now time.Time) er
 	return nil
 }
 
-// issuerOf returns the CA that has signed a list and has its issuer's name, in whatever encoding.
-// Another name would make the list one about another CA's certificates.
+// issuerOf returns the CA that has signed a list under its own name, in whatever encoding.
 func issuerOf(list *x509.RevocationList, cas []*x509.Certificate) (*x509.Certificate, error) {
 	name := canonicalName(list.RawIssuer)
 	var why error
@@ -167,16 +162,16 @@ func issuerOf(list *x509.RevocationList, cas []*x509.Certificate) (*x509.Certifi
 	return nil, why
 }
 
-// Extensions of lists and their entries (RFC 5280 sections 5.2 and 5.3). Each under the arc 2.5.29.
+// Extensions of lists and their entries (RFC 5280 sections 5.2 and 5.3).
 const (
-	extCRLNumber         = 20
-	extReasonCode        = 21
-	extHoldInstruction   = 23
-	extInvalidityDate    = 24
-	extDeltaCRL          = 27
-	extDistributionPoint = 28
-	extCertificateIssuer = 29
-	extAuthorityKey      = 35
+	extCRLNumber         = "2.5.29.20"
+	extReasonCode        = "2.5.29.21"
+	extHoldInstruction   = "2.5.29.23"
+	extInvalidityDate    = "2.5.29.24"
+	extDeltaCRL          = "2.5.29.27"
+	extDistributionPoint = "2.5.29.28"
+	extCertificateIssuer = "2.5.29.29"
+	extAuthorityKey      = "2.5.29.35"
 )
 
 // reasonRemoveFromCRL stands in delta lists only (RFC 5280 section 5.3.1).
@@ -187,29 +182,37 @@ const reasonRemoveFromCRL = 8
 func applicable(list *x509.RevocationList) (point string, err error) {
 	seen := map[string]bool{}
 	for _, ext := range list.Extensions {
-		if seen[ext.Id.String()] {
-			return "", fmt.Errorf("has the extension %v twice: have the CA make it again", ext.Id)
+		id := ext.Id.String()
+		if seen[id] {
+			return "", fmt.Errorf("has the extension %v twice: have the CA make it again", id)
 		}
-		seen[ext.Id.String()] = true
-		switch n := extension(ext); {
-		case n == extDeltaCRL:
+		seen[id] = true
+		switch id {
+		case extDeltaCRL:
 			return "", errors.New("is a delta, with changes only: use the complete list of the CA")
-		case n == extDistributionPoint:
+		case extDistributionPoint:
 			if err := checkPoint(ext.Value); err != nil {
 				return "", err
 			}
 			point = string(ext.Value)
-		case ext.Critical && n != extCRLNumber && n != extAuthorityKey:
-			return "", notUnderstood(ext)
+		case extCRLNumber, extAuthorityKey:
+		default:
+			if ext.Critical {
+				return "", notUnderstood(id)
+			}
 		}
 	}
 	for _, entry := range list.RevokedCertificateEntries {
 		for _, ext := range entry.Extensions {
-			switch n := extension(ext); {
-			case n == extCertificateIssuer:
-				return "", errors.New("revokes certificates of other CAs, which are not looked up: use each CA's own list")
-			case ext.Critical && n != extReasonCode && n != extHoldInstruction && n != extInvalidityDate:
-				return "", notUnderstood(ext)
+			switch id := ext.Id.String(); id {
+			case extCertificateIssuer:
+				return "", errors.New("revokes certificates of other CAs, which are not looked up: " +
+					"use each CA's own list")
+			case extReasonCode, extHoldInstruction, extInvalidityDate:
+			default:
+				if ext.Critical {
+					return "", notUnderstood(id)
+				}
 			}
 		}
 		if entry.ReasonCode == reasonRemoveFromCRL {
@@ -220,111 +223,113 @@ func applicable(list *x509.RevocationList) (point string, err error) {
 	return point, nil
 }
 
-func notUnderstood(ext pkix.Extension) error {
-	return fmt.Errorf("has the critical extension %v, which is not understood: have the CA make a list without it", ext.Id)
-}
-
-// extension returns the last number of an extension's name within 2.5.29, or -1.
-func extension(ext pkix.Extension) int {
-	if len(ext.Id) == 4 && ext.Id[:3].Equal(asn1.ObjectIdentifier{2, 5, 29}) {
-		return ext.Id[3]
-	}
-	return -1
+func notUnderstood(id string) error {
+	return fmt.Errorf("has the critical extension %s, which is not understood: have the CA make a list without it", id)
 }
 
 // checkPoint says why a list with this issuing distribution point (RFC 5280 section 5.2.5) can't be
-// applied. One that is for users' or for CAs' certificates, or for those that name one place, can:
-// what it has is revoked.
+// applied. A list for users' or CAs' certificates only, or for one place, can: what it has is
+// revoked.
 func checkPoint(value []byte) error {
-	in := cryptobyte.String(value)
-	var fields cryptobyte.String
-	if !in.ReadASN1(&fields, der.SEQUENCE) || !in.Empty() {
-		return errors.New("has a malformed issuing distribution point: have the CA make it again")
+	var fields []asn1.RawValue
+	malformed := errors.New("has a malformed issuing distribution point: have the CA make it again")
+	if rest, err := asn1.Unmarshal(value, &fields); err != nil || len(rest) > 0 {
+		return malformed
 	}
-	for last := -1; !fields.Empty(); {
-		var content cryptobyte.String
-		var tag der.Tag
-		if !fields.ReadAnyASN1(&content, &tag) || int(tag&0x1f) <= last {
-			return errors.New("has a malformed issuing distribution point: have the CA make it again")
-		}
-		last = int(tag & 0x1f)
-		isFalse := bytes.Equal(content, []byte{0})
-		switch tag {
-		case der.Tag(0).ContextSpecific().Constructed(), // distributionPoint
-			der.Tag(1).ContextSpecific(), // onlyContainsUserCerts
-			der.Tag(2).ContextSpecific(): // onlyContainsCACerts
-		case der.Tag(3).ContextSpecific():
+	for i, f := range fields {
+		isFalse := bytes.Equal(f.Bytes, []byte{0})
+		switch {
+		case i > 0 && f.Tag <= fields[i-1].Tag:
+			return malformed
+		case f.Class != asn1.ClassContextSpecific || f.IsCompound != (f.Tag == 0) || f.Tag > 5:
+			return errors.New("has an issuing distribution point that is not understood: " +
+				"have the CA make a list without it")
+		case f.Tag == 3:
 			return errors.New("is for some reasons of revocation only: use the complete list of the CA")
-		case der.Tag(4).ContextSpecific():
-			if !isFalse {
-				return errors.New("is an indirect one, for certificates of other CAs, too: use each CA's own list")
-			}
-		case der.Tag(5).ContextSpecific():
-			if !isFalse {
-				return errors.New("is for attribute certificates, which no client shows: leave it out")
-			}
-		default:
-			return errors.New("has an issuing distribution point that is not understood: have the CA make a list without it")
+		case f.Tag == 4 && !isFalse:
+			return errors.New("is an indirect one, for certificates of other CAs, too: use each CA's own list")
+		case f.Tag == 5 && !isFalse:
+			return errors.New("is for attribute certificates, which no client shows: leave it out")
 		}
 	}
 	return nil
 }
+
+// elements returns the elements of a SEQUENCE and a letter for the type of each; "?" if it is none.
+func elements(der []byte) (parts []asn1.RawValue, shape string) {
+	if rest, err := asn1.Unmarshal(der, &parts); err != nil || len(rest) > 0 {
+		return nil, "?"
+	}
+	letters := make([]byte, len(parts))
+	for i, p := range parts {
+		letters[i] = '?'
+		switch {
+		case p.Class == asn1.ClassContextSpecific && p.Tag == 0 && p.IsCompound:
+			letters[i] = '0'
+		case p.Class != asn1.ClassUniversal || p.Tag >= len(elementLetters):
+		case p.IsCompound == (p.Tag == asn1.TagSequence):
+			letters[i] = elementLetters[p.Tag]
+		}
+	}
+	return parts, string(letters)
+}
+
+var elementLetters = [32]byte{
+	asn1.TagBoolean: 'b', asn1.TagInteger: 'i', asn1.TagBitString: 'y', asn1.TagOctetString: 'x', asn1.TagOID: 'o',
+	asn1.TagSequence: 's', asn1.TagUTCTime: 't', asn1.TagGeneralizedTime: 't',
+}
+
+// sequences returns the elements of a SEQUENCE of SEQUENCEs.
+func sequences(der []byte) (parts []asn1.RawValue, ok bool) {
+	parts, shape := elements(der)
+	return parts, strings.Trim(shape, "s") == ""
+}
+
+// tbsShape is that of a list (RFC 5280 section 5.1): version, algorithm, issuer, times, entries,
+// extensions.
+var tbsShape = regexp.MustCompile(`^isstt?s?0?$`)
 
 // wholeCRL says where a list has something that x509.ParseRevocationList passes over: it stops at
 // the first element that it doesn't expect.
 func wholeCRL(raw []byte) error {
-	in := cryptobyte.String(raw)
-	var outer, tbs, entries cryptobyte.String
-	if !in.ReadASN1(&outer, der.SEQUENCE) || !in.Empty() || !outer.ReadASN1(&tbs, der.SEQUENCE) ||
-		!outer.SkipASN1(der.SEQUENCE) || !outer.SkipASN1(der.BIT_STRING) || !outer.Empty() {
+	list, shape := elements(raw)
+	if shape != "ssy" {
 		return errors.New("something stands behind its signature")
 	}
-	ok := tbs.SkipASN1(der.INTEGER) && tbs.SkipASN1(der.SEQUENCE) && tbs.SkipASN1(der.SEQUENCE) && skipTime(&tbs)
-	if tbs.PeekASN1Tag(der.UTCTime) || tbs.PeekASN1Tag(der.GeneralizedTime) {
-		ok = ok && skipTime(&tbs)
-	}
-	if tbs.PeekASN1Tag(der.SEQUENCE) {
-		ok = ok && tbs.ReadASN1(&entries, der.SEQUENCE)
-	}
-	var present bool
-	var wrapped, extensions cryptobyte.String
-	ok = ok && tbs.ReadOptionalASN1(&wrapped, &present, der.Tag(0).ContextSpecific().Constructed())
-	if present {
-		ok = ok && wrapped.ReadASN1(&extensions, der.SEQUENCE) && wrapped.Empty() && wholeExtensions(extensions)
-	}
-	if !ok || !tbs.Empty() {
-		return errors.New("something stands where a list has nothing")
-	}
-	for n := 1; !entries.Empty(); n++ {
-		var entry, extensions cryptobyte.String
-		ok := entries.ReadASN1(&entry, der.SEQUENCE) && entry.SkipASN1(der.INTEGER) && skipTime(&entry) &&
-			entry.ReadOptionalASN1(&extensions, nil, der.SEQUENCE) && entry.Empty() && wholeExtensions(extensions)
-		if !ok {
-			return fmt.Errorf("something stands in entry %d where an entry has nothing", n)
+	tbs, shape := elements(list[0].FullBytes)
+	whole := tbsShape.MatchString(shape)
+	for i := 3; whole && i < len(tbs); i++ {
+		switch shape[i] {
+		case '0':
+			whole = wholeExtensions(tbs[i].Bytes)
+		case 's':
+			var entries []asn1.RawValue
+			entries, whole = sequences(tbs[i].FullBytes)
+			for n, entry := range entries {
+				fields, shape := elements(entry.FullBytes) // number, time, extensions
+				if shape != "it" && (shape != "its" || !wholeExtensions(fields[2].FullBytes)) {
+					return fmt.Errorf("something stands in entry %d where an entry has nothing", n+1)
+				}
+			}
 		}
+	}
+	if !whole {
+		return errors.New("something stands where a list has nothing")
 	}
 	return nil
 }
 
-func skipTime(s *cryptobyte.String) bool {
-	return s.PeekASN1Tag(der.UTCTime) && s.SkipASN1(der.UTCTime) || s.SkipASN1(der.GeneralizedTime)
-}
-
 // wholeExtensions says whether each extension is a name, perhaps a flag, and a value.
-func wholeExtensions(all cryptobyte.String) bool {
-	for !all.Empty() {
-		var ext cryptobyte.String
-		if !all.ReadASN1(&ext, der.SEQUENCE) || !ext.SkipASN1(der.OBJECT_IDENTIFIER) ||
-			!ext.SkipOptionalASN1(der.BOOLEAN) || !ext.SkipASN1(der.OCTET_STRING) || !ext.Empty() {
-			return false
-		}
-	}
-	return true
+func wholeExtensions(der []byte) bool {
+	all, ok := sequences(der)
+	return ok && !slices.ContainsFunc(all, func(ext asn1.RawValue) bool {
+		_, shape := elements(ext.FullBytes)
+		return shape != "ox" && shape != "obx"
+	})
 }
 
-// supersedes says why what has been read can't take the place of what is in force: an old list
-// would let in again whom the newer one has revoked, and so would none. cas are those that have
-// been read with it.
+// supersedes says why what has been read, with these CAs, can't take the place of what is in force:
+// an older list, or none, would let in again whom the newer one has revoked.
 func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) error {
 	const remedy = "get the newest list, or restart the exporter if it is right so"
 	for scope, was := range old.lists {
@@ -333,15 +338,15 @@ func (r *revocations) supersedes(old *revocations, cas []*x509.Certificate) erro
 			return fmt.Errorf("the list of %q is %v, older than the one in force, %v: "+remedy, was.issuer, is, was)
 		}
 		if !ok && !r.replaces(scope, was, old, cas) {
-			return fmt.Errorf("the list of %q is gone, as if the file were cut off; in force is %v: "+remedy, was.issuer, was)
+			return fmt.Errorf("the list of %q is gone, as if the file were cut off; in force is %v: "+remedy,
+				was.issuer, was)
 		}
 	}
 	return nil
 }
 
-// replaces says whether it is right that a list is gone: no CA of its name is left, or another list
-// has its place, which the same CA has signed with another key. That one must be new if the key is
-// still among the CAs'.
+// replaces says whether it is right that a list is gone: no CA of its name is left, or the same CA
+// has signed another list in its place with another key, a new one if the old key is still there.
 func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, cas []*x509.Certificate) bool {
 	var name, key bool
 	for _, ca := range cas {
@@ -359,20 +364,20 @@ func (r *revocations) replaces(gone crlScope, was crlVersion, old *revocations, 
 	return !name
 }
 
-// revoked says whether one of a chain's certificates is. Each is looked up by the certificate that
-// has signed it, the last one, which TLS_CLIENT_CA has, by its own issuer.
+// inForce says whether no certificate of a chain is revoked. Each is looked up by the certificate
+// that has signed it; the last one, which TLS_CLIENT_CA has, by its own issuer.
 //
-// A list holds for all certificates of a CA of its name, whatever key has signed them: a CA that
-// has got a new key revokes with it what the old one had signed.
-func (r *revocations) revoked(chain []*x509.Certificate) bool {
+// A list holds for all certificates of its CA's name, whatever key has signed them: a CA that has
+// got a new key revokes with it what the old one had signed.
+func (r *revocations) inForce(chain []*x509.Certificate) bool {
 	for i, cert := range chain {
 		issuer := cert.RawIssuer
 		if i+1 < len(chain) {
 			issuer = chain[i+1].RawSubject
 		}
 		if r.serials[canonicalName(issuer)][cert.SerialNumber.String()] {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }

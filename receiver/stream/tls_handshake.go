@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// maxHandshakeBytes is what a client may send up to the end of its handshake. A chain of four certificates with RSA keys of 4096 bits
-// takes 8 KiB; crypto/tls would read and parse 256 KiB.
+// maxHandshakeBytes is what a client may send up to the end of its handshake. A chain of four
+// certificates with RSA keys of 4096 bits takes 8 KiB; crypto/tls would parse 256 KiB.
 const maxHandshakeBytes = 64 << 10
 
 var errHandshakeTooLarge = errors.New("the client's handshake is longer than 64 KiB")
@@ -26,36 +26,33 @@ type wire struct {
 	last  []byte // the last bytes that were read until then, as many as an alert has
 }
 
-// plainAlert is how an alert's record begins that isn't encrypted, less its two bytes: type, version and length (RFC 8446 section 5.1).
+// plainAlert begins the record of an alert that isn't encrypted: type, version and length
+// (RFC 8446 section 5.1). The alert's two bytes follow.
 const plainAlert = "\x15\x03\x03\x00\x02"
 
-// alerted says whether the peer's last word in the handshake was an unencrypted alert. OpenSSL, and so rsyslog and syslog-ng, sends one
-// when it doesn't trust our certificate; crypto/tls, whose keys have changed by then, finds that its MAC is bad.
+// alerted says whether the peer's last word in the handshake was an unencrypted alert. OpenSSL
+// sends one when it doesn't trust our certificate; crypto/tls, whose keys have changed by then,
+// finds a bad MAC.
 func (w *wire) alerted() bool {
 	return len(w.last) == len(plainAlert)+2 && string(w.last[:len(plainAlert)]) == plainAlert
 }
 
-// peek waits for the first bytes and says what they are, Admitted if TLS. They are read again by Read.
+// peek waits for the first bytes and says what they are, Admitted if TLS. Read gives them again.
 func (w *wire) peek() (Refusal, error) {
-	buf := make([]byte, 0, maxGreeting)
-	for {
-		n, err := w.Conn.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		w.first = buf
-		says, more := greeting(buf)
+	first := make([]byte, len(tlsGreeting))
+	for i := range first {
+		_, err := io.ReadFull(w.Conn, first[i:i+1])
 		switch {
-		case says == SpeaksTLS:
-			return Admitted, nil
-		case says != Admitted:
-			return says, nil
-		case len(buf) > 0 && !more && (buf[0] == '<' || isDigit(buf[0])):
-			return SpeaksPlain, nil
-		case len(buf) > 0 && (!more || errors.Is(err, io.EOF)):
-			return SpeaksOther, nil
-		case err != nil:
+		case err != nil && (i == 0 || !errors.Is(err, io.EOF)):
 			return Admitted, err
+		case first[0] == '<' || isDigit(first[0]):
+			return SpeaksPlain, nil
+		case err != nil || first[i] != tlsGreeting[i]:
+			return SpeaksOther, nil
 		}
 	}
+	w.first = first
+	return Admitted, nil
 }
 
 // Read implements net.Conn.
@@ -78,19 +75,20 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// handshake makes a TLS connection of one from a sender, within HandshakeTimeout. The connection is nil where that failed: with the
-// reason, or with Admitted where the peer left before it said a word, or ctx has ended.
+// handshake makes a TLS connection of one from a sender, within HandshakeTimeout. Where that fails
+// the connection is nil, with the reason, or with Admitted where the peer left before it said a
+// word, or ctx has ended.
 func (t *TCP) handshake(ctx context.Context, w *wire, from *sender) (*tls.Conn, Refusal) {
 	limited, cancel := context.WithTimeout(ctx, t.opt.HandshakeTimeout)
 	defer cancel()
 	deadline, _ := limited.Deadline()
-	_ = w.SetDeadline(deadline) // of the writes too: crypto/tls answers, and a peer that doesn't read would hold it up
+	_ = w.SetDeadline(deadline) // of writes too: crypto/tls answers, and a peer that doesn't read would hold it up
 	stop := context.AfterFunc(ctx, func() { w.Close() })
 	defer stop()
 
 	switch says, err := w.peek(); {
 	case err != nil && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, HandshakeTimeout
+		return nil, HandshakeFailed
 	case err != nil || says != Admitted:
 		return nil, says
 	}
@@ -117,59 +115,44 @@ func (t *TCP) handshake(ctx context.Context, w *wire, from *sender) (*tls.Conn, 
 	return conn, Admitted
 }
 
-// untypedHandshakeErrors are those of crypto/tls that have nothing but a text. Only the counter's reason hangs on them, not whether a peer
-// is let in, and tests hold each against the Go that is built with.
-var untypedHandshakeErrors = [...]struct {
-	prefix string
-	reason Refusal
-}{
-	{"tls: client offered only unsupported versions", TLSVersion},
-	{"tls: client didn't provide a certificate", NoCertificate},
-	{"tls: failed to parse client certificate", BadCertificate},
-	{"tls: client sent certificate containing RSA key larger", BadCertificate},
-	{"tls: client certificate contains an unsupported public key", BadCertificate},
-	{"tls: client certificate used with invalid signature", BadCertificate},
-	{"tls: invalid signature by the client certificate", BadCertificate},
-}
-
-// handshakeRefusal says why a handshake failed.
+// handshakeRefusal says why a handshake failed. Some errors of crypto/tls are nothing but a text.
+// It chooses the reason that is counted, never whether a peer is let in.
 func handshakeRefusal(err error, now time.Time) Refusal {
-	var ours *refusedPeer
-	var chain *tls.CertificateVerificationError
-	var op *net.OpError
-	switch {
-	case errors.As(err, &ours):
-		return ours.reason
-	case errors.As(err, &chain):
+	if ours, ok := errors.AsType[Refusal](err); ok {
+		return ours
+	}
+	if chain, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return chainRefusal(chain.Err, now)
-	case errors.Is(err, errHandshakeTooLarge):
-		return HandshakeTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return HandshakeTimeout
-	case errors.As(err, &op) && op.Op == "remote error": // an alert; its own type is crypto/tls' secret
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // an alert
 		return RefusedByClient
 	}
-	for _, e := range untypedHandshakeErrors {
-		if strings.HasPrefix(err.Error(), e.prefix) {
-			return e.reason
-		}
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "tls: client offered only unsupported versions"):
+		return TLSVersion
+	case strings.HasPrefix(text, "tls: client didn't provide a certificate"):
+		return NoCertificate
+	case strings.Contains(text, "certificate"): // malformed, used without its key, or its key is too large
+		return BadCertificate
 	}
 	return HandshakeFailed
 }
 
 // chainRefusal says why a client's certificates were not verified.
 func chainRefusal(err error, now time.Time) Refusal {
-	var invalid x509.CertificateInvalidError
-	var unknown x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
-		return NotYetValid
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return Expired
-	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
-		return WrongUsage
-	case errors.As(err, &unknown):
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return UnknownCA
+	}
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	switch {
+	case !ok:
+		return BadCertificate
+	case invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
+		return NotYetValid
+	case invalid.Reason == x509.Expired:
+		return Expired
+	case invalid.Reason == x509.IncompatibleUsage:
+		return WrongUsage
 	}
 	return BadCertificate
 }

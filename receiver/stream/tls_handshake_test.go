@@ -47,7 +47,7 @@ func TestHandshakeDeadline(t *testing.T) {
 	d := newTLSDir(t)
 	hello := clientHello(t)
 	for name, first := range map[string]string{
-		"silent": "", "half a record": string(hello[:20]), "its first byte": "\x16", "after ClientHello": string(hello), "half a greeting": "PRI * HT",
+		"silent": "", "half a record": string(hello[:20]), "its first byte": "\x16", "after ClientHello": string(hello),
 	} {
 		sink := newHoldSink(false)
 		l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{HandshakeTimeout: 200 * time.Millisecond})
@@ -55,7 +55,7 @@ func TestHandshakeDeadline(t *testing.T) {
 		send(t, c, first)
 		closedByPeer(t, c)
 		t.Log(name)
-		wantRefused(t, l, HandshakeTimeout, 1)
+		wantRefused(t, l, HandshakeFailed, 1)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestSlowHandshakeHasOneDeadline(t *testing.T) {
 	if err == nil {
 		t.Error("all of it was taken")
 	}
-	wantRefused(t, l, HandshakeTimeout, 1)
+	wantRefused(t, l, HandshakeFailed, 1)
 }
 
 // FAULTS S4, L6: handshakes that stall hold up neither those of another source, nor UDP, nor the end. A long time-out shows that none of it
@@ -289,10 +289,11 @@ func TestWrongProtocolAtTheTLSPort(t *testing.T) {
 	for first, want := range map[string]Refusal{
 		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n": SpeaksPlain,
 		"75 <30>Nov 23 18:40:52 vm rsyncd[505]: connect from":                      SpeaksPlain,
-		"GET /metrics HTTP/1.1\r\n":                                                SpeaksHTTP,
-		"SSH-2.0-OpenSSH_9.2\r\n":                                                  SpeaksSSH,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                   SpeaksProxy,
+		"GET /metrics HTTP/1.1\r\n":                                                SpeaksOther,
+		"SSH-2.0-OpenSSH_9.2\r\n":                                                  SpeaksOther,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                   SpeaksOther,
 		"\x80\x2e\x01\x03\x01":                                                     SpeaksOther, // SSL 2's ClientHello
+		"PRI * HT":                                                                 SpeaksOther,
 		"@RSYNCD: 31.0\n":                                                          SpeaksOther,
 		"\n":                                                                       SpeaksOther,
 	} {
@@ -332,7 +333,7 @@ func TestTLSWithoutClientCA(t *testing.T) {
 		r.Body.Close()
 		t.Error("an answer")
 	}
-	reach(t, fmt.Sprint("named: ", l.Status().Refused), func() bool { return l.refused[SpeaksHTTP].Load() >= 1 })
+	reach(t, fmt.Sprint("named: ", l.Status().Refused), func() bool { return l.refused[SpeaksOther].Load() >= 1 })
 	if sink.Received() != 1 {
 		t.Errorf("%d messages, want 1", sink.Received())
 	}
@@ -387,7 +388,7 @@ func TestTLSStream(t *testing.T) {
 func TestUntypedHandshakeErrorsAreKnown(t *testing.T) {
 	for err, want := range map[error]Refusal{
 		errors.New("tls: client didn't provide a certificate"):               NoCertificate,
-		fmt.Errorf("wrapped: %w", &refusedPeer{reason: WrongSAN}):            WrongSAN,
+		fmt.Errorf("wrapped: %w", WrongSAN):                                  WrongSAN,
 		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}: UnknownCA,
 		&tls.CertificateVerificationError{Err: errors.New("something new")}:  BadCertificate,
 		io.ErrUnexpectedEOF: HandshakeFailed,

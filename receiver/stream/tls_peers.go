@@ -3,6 +3,7 @@ package stream
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,32 +11,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// A SAN is one subject alternative name (RFC 5280 section 4.2.1.6): of its kind and with exactly its value. It can be compared with ==.
+// A SAN is one subject alternative name (RFC 5280 section 4.2.1.6) of a kind. It can be compared
+// with ==.
 type SAN struct {
-	kind  sanKind
+	kind  int    // its tag
 	value string // DNS names in lower case, addresses as netip writes them
 }
 
-type sanKind uint8
-
 const (
-	dnsSAN sanKind = iota
-	ipSAN
-	uriSAN
-	emailSAN
+	emailSAN = 1
+	dnsSAN   = 2
+	uriSAN   = 6
+	ipSAN    = 7
 )
 
-// ParseSAN reads a name as it is written in settings: an IP address, something with a colon is a URI, something with an @ an e-mail
-// address, and the rest a DNS name. There are no wildcards, and a name that isn't ASCII is to be written as certificates have it ("xn--…").
+// ParseSAN reads a name as it is written in settings: an IP address, something with a colon is a
+// URI, something with an @ an e-mail address, and the rest a DNS name. There are no wildcards.
+// Names are ASCII, as certificates have them ("xn--…").
 func ParseSAN(s string) (SAN, error) {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] > '~' {
-			return SAN{}, fmt.Errorf("it has the byte %q: write names as certificates have them, in ASCII, with xn-- for other letters", s[i])
+			return SAN{}, fmt.Errorf("it has the byte %q: "+
+				"write names as certificates have them, in ASCII, with xn-- for other letters", s[i])
 		}
 	}
 	ip, err := netip.ParseAddr(s)
@@ -81,60 +80,44 @@ func checkURI(s string) error {
 	return nil
 }
 
-// isDNSName says whether s can be a DNS name, perhaps with a dot at its end. One whose last label is a number is a
-// mistyped address.
+// isDNSName says whether s can be a DNS name, perhaps with a dot at its end. One whose last label
+// is a number is a mistyped address.
 func isDNSName(s string) bool {
+	const digits = "0123456789"
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_" + digits
 	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
 	for _, label := range labels {
-		for i := range len(label) {
-			if b := label[i] | 0x20; !isDigit(label[i]) && (b < 'a' || b > 'z') && label[i] != '-' && label[i] != '_' {
-				return false
-			}
-		}
-		if label == "" || len(label) > 63 {
+		if label == "" || len(label) > 63 || strings.Trim(label, letters) != "" {
 			return false
 		}
 	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
+	return strings.Trim(labels[len(labels)-1], digits) != ""
 }
 
-// The kinds of names in a certificate, by their tags (RFC 5280 section 4.2.1.6).
-var sanKinds = map[asn1.Tag]sanKind{
-	asn1.Tag(1).ContextSpecific(): emailSAN,
-	asn1.Tag(2).ContextSpecific(): dnsSAN,
-	asn1.Tag(6).ContextSpecific(): uriSAN,
-	asn1.Tag(7).ContextSpecific(): ipSAN,
-}
-
-// sansOf returns the names of a certificate as they stand there. x509's own are parsed: URIs of other spellings have become the
-// same. The common name is none (RFC 9525 section 2). A wildcard is a name like others, which no setting can have.
-func sansOf(cert *x509.Certificate) []SAN {
-	var sans []SAN
+// sansOf returns the names of a certificate as they stand there: x509 parses URIs, which makes
+// different ones the same. The common name is none (RFC 9525 section 2). A wildcard is a name that
+// no setting has.
+func sansOf(cert *x509.Certificate) (sans []SAN) {
 	for _, ext := range cert.Extensions {
 		if !ext.Id.Equal([]int{2, 5, 29, 17}) {
 			continue
 		}
-		in := cryptobyte.String(ext.Value)
-		var names cryptobyte.String
-		if !in.ReadASN1(&names, asn1.SEQUENCE) || !in.Empty() {
+		var names []asn1.RawValue
+		if rest, err := asn1.Unmarshal(ext.Value, &names); err != nil || len(rest) > 0 {
 			return nil
 		}
-		for !names.Empty() {
-			var value cryptobyte.String
-			var tag asn1.Tag
-			if !names.ReadAnyASN1(&value, &tag) {
-				return nil
-			}
-			if kind, ok := sanKinds[tag]; ok {
-				sans = append(sans, sanOf(kind, value))
+		for _, name := range names {
+			if name.Class == asn1.ClassContextSpecific && !name.IsCompound {
+				sans = append(sans, sanOf(name.Tag, name.Bytes))
 			}
 		}
 	}
 	return sans
 }
 
-// sanOf returns a name as ParseSAN would. An IPv4-mapped address stays what it is: not the IPv4 address.
-func sanOf(kind sanKind, value []byte) SAN {
+// sanOf returns a name as ParseSAN would. An IPv4-mapped address stays what it is: not the IPv4
+// address.
+func sanOf(kind int, value []byte) SAN {
 	switch kind {
 	case dnsSAN:
 		return SAN{kind, strings.ToLower(string(value))}
@@ -145,45 +128,18 @@ func sanOf(kind sanKind, value []byte) SAN {
 	return SAN{kind, string(value)}
 }
 
-// peerRules are what a client's certificate must obey beyond being signed by the right CA, in time and for this use, which crypto/tls
-// checks.
-type peerRules struct {
-	allowed []SAN        // one of them; empty: any
-	revoked *revocations // nil without TLS_CRL
-}
-
-// check is the tls.Config's VerifyConnection, which crypto/tls calls for every connection, resumed ones too.
-func (p *peerRules) check(state tls.ConnectionState) error {
+// check is the tls.Config's VerifyConnection, which crypto/tls calls for every connection. Its
+// error is a Refusal.
+func (s *tlsState) check(state tls.ConnectionState) error {
 	if len(state.VerifiedChains) == 0 { // ClientAuth has seen to that
-		return &refusedPeer{NoCertificate, "no certificate that was verified"}
+		return NoCertificate
 	}
-	if p.revoked != nil && !p.anyInForce(state.VerifiedChains) {
-		return &refusedPeer{Revoked, "revoked by TLS_CRL"}
+	if s.revoked != nil && !slices.ContainsFunc(state.VerifiedChains, s.revoked.inForce) {
+		return Revoked
 	}
-	if len(p.allowed) == 0 {
-		return nil
+	isAllowed := func(name SAN) bool { return slices.Contains(s.allowed, name) }
+	if len(s.allowed) > 0 && !slices.ContainsFunc(sansOf(state.VerifiedChains[0][0]), isAllowed) {
+		return WrongSAN
 	}
-	allowed := map[SAN]bool{}
-	for _, san := range p.allowed {
-		allowed[san] = true
-	}
-	for _, san := range sansOf(state.VerifiedChains[0][0]) {
-		if allowed[san] {
-			return nil
-		}
-	}
-	return &refusedPeer{WrongSAN, "no subject alternative name that TLS_ALLOWED_SANS has"}
+	return nil
 }
-
-// anyInForce says whether one of the chains has no certificate that was revoked.
-func (p *peerRules) anyInForce(chains [][]*x509.Certificate) bool {
-	return slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool { return !p.revoked.revoked(chain) })
-}
-
-// refusedPeer is check's error.
-type refusedPeer struct {
-	reason Refusal
-	text   string
-}
-
-func (e *refusedPeer) Error() string { return e.text }

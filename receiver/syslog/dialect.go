@@ -12,46 +12,42 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// NewDialect returns the dialect that SYSLOG_FORMAT names; local is Auto.Local and matters to "auto" and to the host that go-syslog's
-// parsers make up. The error for any other name says what is allowed. The dialects are safe for concurrent use.
+// NewDialect returns the dialect that SYSLOG_FORMAT names; local is Auto.Local. Dialects are safe
+// for concurrent use.
 //
 //	auto       Auto, ours
-//	rfc3164    go-syslog's parsers behind the same interface: each call is behind recover, and a message that a parser refuses
-//	rfc5424    or panics on is BadDialect. One that it takes for mere text, without finding a tag, is NoHeader.
-//	rfc6587    as rfc5424; the octet count is the stream reader's business and already gone
+//	rfc3164    go-syslog's parsers: a message that one refuses or panics on is BadDialect,
+//	rfc5424    one that it takes for mere text, without a tag, is NoHeader
+//	rfc6587    as rfc5424; the stream's reader has taken the octet count off
 //	automatic  rfc3164 or rfc5424, as the message starts
 //
-// What go-syslog v2.3.0's parsers are known to get wrong:
-//   - rfc3164 throws the pid away. It is taken from the raw header here, unless the tag holds a space or an inner bracket:
-//     "host my tag[12]: text" has the tag "my", no pid, and the text "tag[12]: text".
-//   - rfc3164 and automatic don't know RFC 3339 stamps with a fraction (rsyslog's ForwardFormat): NoHeader.
-//   - rfc3164 gives a message without a host, straight from rsyncd, the name of this machine; left out where local is set. Where such
-//     a message's tag holds a space, the tag's first word is the host.
-//   - rfc3164 trims all spaces off both ends of the text, and panics on a message that ends after the priority or the host.
-//   - rfc5424 keeps no more than six digits of a fraction and refuses the message if there are more; it ends the structured data at
-//     "] ", in a quoted value too.
+// go-syslog v2.3.0's parsers are known to get these wrong:
+//   - rfc3164 throws the pid away. It is taken from the raw header here, unless the tag holds a
+//     space or an inner bracket: "host my tag[12]: text" has the tag "my" and no pid.
+//   - rfc3164 and automatic don't know RFC 3339 stamps with a fraction (rsyslog's ForwardFormat):
+//     NoHeader.
+//   - rfc3164 gives a message without a host the name of this machine, which is left out where
+//     local is set. If the tag of such a message holds a space, its first word is the host.
+//   - rfc3164 trims all spaces off the text, and panics on a message that ends after the priority
+//     or the host.
+//   - rfc5424 refuses a fraction of more than six digits, and ends the structured data at "] " in a
+//     quoted value too.
 //   - each makes a map and about ten strings for every message.
 func NewDialect(name string, local bool) (receiver.Dialect, error) {
-	var f format.Format
-	switch name {
-	case "auto":
+	if name == "auto" {
 		return Auto{Local: local}, nil
-	case "rfc3164":
-		f = &format.RFC3164{}
-	case "rfc5424":
-		f = &format.RFC5424{}
-	case "rfc6587":
-		f = &format.RFC6587{}
-	case "automatic":
-		f = &format.Automatic{}
-	default:
+	}
+	f, ok := map[string]format.Format{
+		"rfc3164": &format.RFC3164{}, "rfc5424": &format.RFC5424{}, "rfc6587": &format.RFC6587{},
+		"automatic": &format.Automatic{},
+	}[name]
+	if !ok {
 		return nil, fmt.Errorf("syslog format %q is not known; use auto, rfc3164, rfc5424, rfc6587 or automatic", name)
 	}
 	return &plugged{format: f, local: local}, nil
 }
 
-// plugged is one of go-syslog's formats as a Dialect. The slices that it sets are copies, but for the stamp, which
-// points into raw.
+// plugged is one of go-syslog's formats as a Dialect. What it sets are copies, but for the stamp.
 type plugged struct {
 	format format.Format
 	local  bool
@@ -95,8 +91,8 @@ func (p *plugged) Scan(raw []byte, m *receiver.Message) (d receiver.Discard) {
 	return keptIfText(m)
 }
 
-// fromRFC5424 takes over what go-syslog's RFC 5424 parser found. It swallows the error of a header that ends early, which then has
-// an empty APP-NAME or MSGID, where RFC 5424 allows "-" but not nothing.
+// fromRFC5424 takes over what go-syslog's RFC 5424 parser found. A header that ends early is no
+// error to it: then APP-NAME or MSGID is empty, which RFC 5424 doesn't allow.
 func fromRFC5424(parts format.LogParts, text string, m *receiver.Message) receiver.Discard {
 	host, _ := parts["hostname"].(string)
 	app, _ := parts["app_name"].(string)
@@ -112,8 +108,8 @@ func fromRFC5424(parts format.LogParts, text string, m *receiver.Message) receiv
 	return receiver.Kept
 }
 
-// fromRFC3164 takes over what go-syslog's RFC 3164 parser found. Where it knows no priority or no stamp it takes everything for
-// text, without an error. The pid is what stands in brackets before the text.
+// fromRFC3164 takes over what go-syslog's RFC 3164 parser found. Without a priority or a stamp it
+// takes everything for text. The pid is what stands in brackets before the text.
 func fromRFC3164(parts format.LogParts, line []byte, m *receiver.Message) receiver.Discard {
 	host, _ := parts["hostname"].(string)
 	tag, _ := parts["tag"].(string)
@@ -125,7 +121,8 @@ func fromRFC3164(parts format.LogParts, line []byte, m *receiver.Message) receiv
 	header := bytes.TrimRight(line, " ")
 	header = bytes.TrimRight(header[:len(header)-len(content)], " ")
 	open := bytes.LastIndexByte(header, '[')
-	if digits, ok := bytes.CutSuffix(header[open+1:], []byte("]:")); ok && open >= 0 && digitsEnd(digits, 0) == len(digits) {
+	digits, ok := bytes.CutSuffix(header[open+1:], []byte("]:"))
+	if ok && open >= 0 && digitsEnd(digits, 0) == len(digits) {
 		m.PID = parsePID(digits)
 	}
 	return receiver.Kept
@@ -133,11 +130,11 @@ func fromRFC3164(parts format.LogParts, line []byte, m *receiver.Message) receiv
 
 var _ format.Format = Auto{}
 
-// GetParser makes Auto a format of go-syslog, for a program that uses its Server: see the parser's Dump for the keys.
+// GetParser makes Auto a format of go-syslog, for a program that uses its Server.
 func (a Auto) GetParser(line []byte) format.LogParser { return &autoParser{dialect: a, line: line} }
 
-// GetSplitFunc implements format.Format. It is nil: go-syslog then takes a datagram as one message, and a stream at line feeds. With
-// any function its Server would cut datagrams too, and a line feed inside one is text.
+// GetSplitFunc is nil: go-syslog then takes a datagram as one message, and cuts a stream at line
+// feeds. With a function its Server would cut datagrams too.
 func (a Auto) GetSplitFunc() bufio.SplitFunc { return nil }
 
 // autoParser is one message read by Auto, in go-syslog's terms.
@@ -152,13 +149,15 @@ type autoParser struct {
 func (p *autoParser) Parse() error {
 	if p.discard = p.dialect.Scan(p.line, &p.message); p.discard != receiver.Kept {
 		p.message = receiver.Message{Text: p.line, Facility: -1, Severity: -1}
-		return fmt.Errorf("syslog message %.80q: %s; want \"<priority>stamp host tag[pid]: text\" or RFC 5424", p.line, p.discard)
+		return fmt.Errorf("syslog message %.80q: %s; want \"<priority>stamp host tag[pid]: text\" or RFC 5424",
+			p.line, p.discard)
 	}
 	return nil
 }
 
-// Dump returns priority, facility and severity (int, -1 where there is none), hostname, tag, proc_id and content (string, empty
-// where there is none). It has no timestamp, since Auto does not read stamps. If Parse failed the content is the whole message.
+// Dump returns priority, facility and severity (int, -1 where there is none), hostname, tag,
+// proc_id and content (string, empty where there is none). If Parse failed the content is the whole
+// message.
 func (p *autoParser) Dump() format.LogParts {
 	m, priority, procID := &p.message, -1, ""
 	if m.Severity >= 0 {
@@ -173,5 +172,5 @@ func (p *autoParser) Dump() format.LogParts {
 	}
 }
 
-// Location implements format.LogParser. It has no effect, since Auto does not read stamps.
+// Location has no effect, since Auto does not read stamps.
 func (p *autoParser) Location(*time.Location) {}

@@ -1,5 +1,5 @@
-// Package syslog reads the headers of syslog messages and the lines of log files. Its dialects implement
-// receiver.Dialect; TakeLines cuts what was read of a file into messages.
+// Package syslog reads the headers of syslog messages and the lines of log files. Its dialects
+// implement receiver.Dialect; TakeLines cuts what was read of a file into messages.
 package syslog
 
 import (
@@ -15,27 +15,29 @@ const (
 	tagCutLength = 32 // rsyslog's forward templates cut the tag there, "[pid]:" included: %syslogtag:1:32%
 )
 
-// Auto is the dialect that SYSLOG_FORMAT=auto names. It tells these headers apart, each with or without "<priority>":
+// Auto is the dialect that SYSLOG_FORMAT=auto names. It knows these headers, with or without
+// "<priority>":
 //
-//	Nov 23 18:40:52 rsyncd[505]: text                               as syslog(3) writes it, no host
-//	Nov 23 18:40:52 host rsyncd[505]: text                          RFC 3164
-//	2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text         RFC 3164 with RFC 3339's stamp: rsyslog's ForwardFormat
-//	1 2026-11-23T18:40:52Z host rsyncd 505 - - text                 RFC 5424
+//	Nov 23 18:40:52 rsyncd[505]: text                        as syslog(3) writes it, no host
+//	Nov 23 18:40:52 host rsyncd[505]: text                   RFC 3164
+//	2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text  rsyslog's ForwardFormat: RFC 3339's stamp
+//	1 2026-11-23T18:40:52Z host rsyncd 505 - - text          RFC 5424
 //
-// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by their shape and not
-// read as times, which Stamps does: February 30 is as good as any day. Exactly one LF, CRLF, NUL, or LF and NUL ends
-// the message and is not text; any other LF is.
+// and, behind a priority only, a bare "rsyncd[505]: text" or "rsyncd: text". Stamps are known by
+// their shape; Stamps reads them as times. One LF, CRLF, NUL, or LF and NUL ends the message; any
+// other LF is text.
 //
-// The tag runs up to the first "[digits]:", wherever that is in the first word or the first 80 bytes, because rsyncd's "syslog
-// tag" may hold spaces and brackets. Where the first word ends in a plain ':' the tag ends there and has no pid, and where it was
-// cut at 32 bytes by rsyslog nothing behind it is searched: a pid must not come out of the text, which clients write.
+// The tag runs up to the first "[digits]:" in the first word or the first 80 bytes, since rsyncd's
+// "syslog tag" may hold spaces and brackets. A pid must not come out of the text, which clients
+// write: so a first word that ends in a plain ':' is the tag, without a pid, and behind a tag that
+// rsyslog has cut at 32 bytes nothing is searched.
 //
-// Two things can't be told apart. Without Local, a tag of several words in a datagram that has no host loses its first word to
-// Host; and in RFC 5424 such a tag is spread over APP-NAME, PROCID and MSG, of which Tag holds the APP-NAME alone, since a view
-// can't be put together from two places. The pid is right in both.
+// Two things can't be told apart. Without Local, a tag of several words in a datagram that has no
+// host loses its first word to Host. In RFC 5424 such a tag is spread over APP-NAME, PROCID and
+// MSG, and Tag holds the APP-NAME alone. The pid is right in both.
 type Auto struct {
-	// Local says that messages come from syslog(3) on this machine through a unix datagram socket: what follows an RFC 3164 or
-	// RFC 3339 stamp is the tag and never a host name.
+	// Local says that messages come from syslog(3) on this machine: the tag follows the stamp, and
+	// never a host name.
 	Local bool
 }
 
@@ -64,11 +66,10 @@ func (a Auto) Scan(raw []byte, m *receiver.Message) receiver.Discard {
 	return scanTag(cutSpace(rest), m, false)
 }
 
-// isRFC5424 says whether b starts with the VERSION of RFC 5424 section 6.2.2.
+// isRFC5424 looks for the VERSION of RFC 5424 section 6.2.2.
 func isRFC5424(b []byte) bool { return len(b) > 1 && b[0] == '1' && b[1] == ' ' }
 
-// scanStamped reads a header that begins with a stamp of n bytes, the space behind it included. Behind it stands the
-// tag, where the message is local, or else what a syslog daemon tells of where it comes from.
+// scanStamped reads a header that begins with a stamp of n bytes, the space behind it included.
 func scanStamped(b []byte, n int, m *receiver.Message, local bool) receiver.Discard {
 	m.Stamp = stampIn(b[:n])
 	if b = b[n:]; local || len(b) == 0 {
@@ -80,10 +81,10 @@ func scanStamped(b []byte, n int, m *receiver.Message, local bool) receiver.Disc
 	return scanTag(scanHost(b, m), m, true)
 }
 
-// trimMessage takes the line end off, and NULs that stand before the message, or says why there is no message to look
-// at. It is the one place that knows line ends: RFC 6587 section 3.4.2 lists those that are met, old C libraries send
-// the string's NUL along, and where whoever cut the message has taken the LF off, the CR of CRLF is left. NULs come
-// before a line of a file that was truncated under its writer.
+// trimMessage takes off the line end, and NULs before the message, or says why there is no message.
+// It is the one place that knows line ends. RFC 6587 section 3.4.2 lists them; old C libraries send
+// the string's NUL; where the LF is gone already, the CR of CRLF is left. NULs come before a line
+// of a file that was truncated under its writer.
 func trimMessage(raw []byte) ([]byte, receiver.Discard) {
 	if len(raw) > receiver.MaxMessage {
 		return nil, receiver.Oversize
@@ -108,8 +109,8 @@ func trimMessage(raw []byte) ([]byte, receiver.Discard) {
 	return b[:n], receiver.Kept
 }
 
-// scanPriority reads "<0>" to "<191>" without leading zeros, RFC 5424 section 6.2.1, into Facility and Severity and returns what
-// follows. A message that starts with anything but '<' has no priority.
+// scanPriority reads "<0>" to "<191>" without leading zeros (RFC 5424 section 6.2.1) into Facility
+// and Severity and returns what follows.
 func scanPriority(b []byte, m *receiver.Message) ([]byte, receiver.Discard) {
 	if b[0] != '<' {
 		return b, receiver.Kept
@@ -125,39 +126,30 @@ func scanPriority(b []byte, m *receiver.Message) ([]byte, receiver.Discard) {
 	return b[i+1:], receiver.Kept
 }
 
-// cutLevel returns what follows "daemon.info " at the start of b, whose first word ends at end: busybox, OpenWrt and AIX
-// write it before the tag. It is nil for any other word.
+// cutLevel returns what follows "daemon.info " at the start of b, whose first word ends at end.
+// busybox, OpenWrt and AIX write it before the tag. It is nil for any other word.
 func cutLevel(b []byte, end int, m *receiver.Message) []byte {
-	if end+1 >= len(b) {
+	if end+1 >= len(b) || !readLevel(b[:end], m) {
 		return nil
 	}
-	facility, severity, ok := levelByName(b[:end])
-	if !ok {
-		return nil
-	}
-	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
-// scanLevel reads "<3.6> " or "<daemon.info> ", which FreeBSD's syslogd -v and -vv write behind the stamp, and returns
-// what follows.
+// scanLevel cuts off "<3.6> " or "<daemon.info> ", which FreeBSD's syslogd -v and -vv write behind
+// the stamp.
 func scanLevel(b []byte, m *receiver.Message) []byte {
 	end := wordEnd(b)
 	if b[0] != '<' || end == len(b) || b[end-1] != '>' {
 		return b
 	}
-	facility, severity, ok := levelByNumber(b[1 : end-1])
-	if !ok {
-		facility, severity, ok = levelByName(b[1 : end-1])
-	}
-	if !ok {
+	if word := b[1 : end-1]; !readLevelNumbers(word, m) && !readLevel(word, m) {
 		return b
 	}
-	setLevel(m, facility, severity)
 	return b[end+1:]
 }
 
-// cutUptime takes "[1795459252.520] " off, which OpenWrt's logread and logd -t write behind the stamp.
+// cutUptime cuts off "[1795459252.520] ", which OpenWrt's logread and logd -t write behind the
+// stamp.
 func cutUptime(b []byte) []byte {
 	if len(b) == 0 || b[0] != '[' {
 		return b
@@ -170,11 +162,12 @@ func cutUptime(b []byte) []byte {
 	return b[end+2:]
 }
 
-// scanHost reads the HOSTNAME of RFC 3164 section 4.1.2 and returns what follows. A word that holds '[' or ends in ':' is no host
-// but already the tag: the sender is rsyncd itself, not a relay. An IPv6 address, with colons inside, is a host.
+// scanHost reads the HOSTNAME of RFC 3164 section 4.1.2 and returns what follows. A word that holds
+// '[' or ends in ':' is the tag: the sender is rsyncd itself, not a relay. An IPv6 address is a
+// host.
 //
-// A relay of AIX writes "Message forwarded from HOST: " in its place, and one of FreeBSD "Forwarded from HOST: "; behind
-// a host's name it is a tag, which anybody may choose. OpenWrt's logread, whose stamp is ctime(3)'s, has no host.
+// A relay of AIX writes "Message forwarded from HOST: " in its place, and one of FreeBSD "Forwarded
+// from HOST: ". OpenWrt's logread, whose stamp is ctime(3)'s, writes no host.
 func scanHost(b []byte, m *receiver.Message) []byte {
 	if len(b) > 0 && (b[0] == 'M' || b[0] == 'F') {
 		if rest := scanForwarded(b, m); rest != nil {
@@ -183,7 +176,8 @@ func scanHost(b []byte, m *receiver.Message) []byte {
 	}
 	end := wordEnd(b)
 	word := b[:end]
-	if end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0) || isCtime(m.Stamp) && isLevel(word) {
+	isTag := end > 0 && (word[end-1] == ':' || bytes.IndexByte(word, '[') >= 0)
+	if isTag || isCtime(m.Stamp) && readLevel(word, &receiver.Message{}) {
 		return b
 	}
 	m.Host = valueOrNil(word)
@@ -193,7 +187,8 @@ func scanHost(b []byte, m *receiver.Message) []byte {
 // isCtime says whether a stamp begins with a weekday and a month.
 func isCtime(stamp []byte) bool { return len(stamp) > 4 && stamp[4]-'A' < 26 }
 
-// scanForwarded reads "Message forwarded from HOST: " and returns what follows, nil if b starts with anything else.
+// scanForwarded reads "Message forwarded from HOST: ". It returns what follows, nil for anything
+// else.
 func scanForwarded(b []byte, m *receiver.Message) []byte {
 	host, ok := bytes.CutPrefix(b, []byte("Message forwarded from "))
 	if !ok {
@@ -207,8 +202,8 @@ func scanForwarded(b []byte, m *receiver.Message) []byte {
 	return host[end+1:]
 }
 
-// scanTag reads "TAG[PID]: text" up to the end of the message. Behind a stamp the first word is the tag where nothing marks the tag's
-// end; without one there is no telling what such a message is.
+// scanTag reads "TAG[PID]: text" up to the end of the message. Where nothing marks the tag's end,
+// the first word behind a stamp is the tag; without a stamp it is NoHeader.
 func scanTag(b []byte, m *receiver.Message, stamped bool) receiver.Discard {
 	if len(b) == 0 {
 		return receiver.NoText
@@ -221,7 +216,7 @@ func scanTag(b []byte, m *receiver.Message, stamped bool) receiver.Discard {
 			open, after = findPID(b[:end])
 		}
 	}
-	plain := end > 0 && b[end-1] == ':' && bytes.IndexByte(b[:end], '[') < 0 // RFC 3164 section 5.3's "TAG:" without a pid
+	plain := end > 0 && b[end-1] == ':' && bytes.IndexByte(b[:end], '[') < 0 // "TAG:", RFC 3164 section 5.3
 	if open < 0 && !plain {
 		if stamped && end == tagCutLength && b[end-1] != ':' {
 			return scanCutTag(b[:end], cutSpace(b[end:]), m)
@@ -244,7 +239,8 @@ func scanTag(b []byte, m *receiver.Message, stamped bool) receiver.Discard {
 	return keptIfText(m)
 }
 
-// cutMessageID takes "[ID 702911 daemon.info] " off, which Solaris' syslog(3) puts before the text (msgid(1M)).
+// cutMessageID cuts off "[ID 702911 daemon.info] ", which Solaris' syslog(3) puts before the text
+// (msgid(1M)).
 func cutMessageID(text []byte, m *receiver.Message) []byte {
 	const start = "[ID "
 	if len(text) < len(start) || string(text[:len(start)]) != start {
@@ -259,16 +255,14 @@ func cutMessageID(text []byte, m *receiver.Message) []byte {
 	if end == 0 || end == len(level) || level[end-1] != ']' {
 		return text
 	}
-	facility, severity, ok := levelByName(level[:end-1])
-	if !ok {
+	if !readLevel(level[:end-1], m) {
 		return text
 	}
-	setLevel(m, facility, severity)
 	return level[end+1:]
 }
 
-// scanCutTag splits a tag that rsyslog has cut at 32 bytes. If the cut went through the colon the pid is still whole; if it went
-// through the pid, what is left of the pid is neither a pid nor tag.
+// scanCutTag splits a tag that rsyslog has cut at 32 bytes. If the cut went through the colon the
+// pid is still whole. What is left of a cut pid is neither pid nor tag.
 func scanCutTag(tag, text []byte, m *receiver.Message) receiver.Discard {
 	m.Tag, m.Text = tag, text
 	if open := bytes.LastIndexByte(tag, '['); open >= 0 {
@@ -315,20 +309,22 @@ func scanRFC5424(b []byte, m *receiver.Message) receiver.Discard {
 	if digitsEnd(procID, 0) == len(procID) {
 		m.PID = parsePID(procID)
 	} else if open, after := findPID(m.Text[:min(len(m.Text), tagWindow)]); open >= 0 {
-		// A tag with a space or a bracket, taken apart by the relay: APP-NAME "my", PROCID "-", MSG "tag[4414]: text".
+		// A tag with a space or a bracket, taken apart by the relay: APP-NAME "my", PROCID "-", MSG
+		// "tag[4414]: text".
 		m.PID, m.Text = parsePID(m.Text[open+1:after-2]), cutSpace(m.Text[after:])
 	}
 	return keptIfText(m)
 }
 
-// trimMSG takes the byte order mark off RFC 5424's MSG (section 6.4), and one space: rsyslog's MSG starts with the space that
-// stood behind "tag:", so that its messages have two.
+// trimMSG takes off the byte order mark of RFC 5424's MSG (section 6.4), and one space: rsyslog's
+// MSG begins with the space that stood behind "tag:".
 func trimMSG(msg []byte) []byte {
 	return cutSpace(bytes.TrimPrefix(msg, []byte("\xef\xbb\xbf")))
 }
 
-// structuredDataEnd returns where the STRUCTURED-DATA of RFC 5424 section 6.3 at the start of b ends, or -1 if it is malformed. Behind
-// it stands a space or the end of b. Inside a quoted value a backslash keeps the next byte from ending it.
+// structuredDataEnd returns where the STRUCTURED-DATA (RFC 5424 section 6.3) at the start of b
+// ends, or -1 if it is malformed. Inside a quoted value a backslash keeps the next byte from ending
+// it.
 func structuredDataEnd(b []byte) int {
 	i := 0
 	if len(b) > 0 && b[0] == '-' {
@@ -352,7 +348,7 @@ func structuredDataEnd(b []byte) int {
 	return i
 }
 
-// findPID looks for the first "[digits]:" and returns where its '[' is and where it ends, or -1.
+// findPID returns where the '[' of the first "[digits]:" is, or -1, and where that ends.
 func findPID(b []byte) (open, after int) {
 	for i := 0; ; {
 		j := bytes.IndexByte(b[i:], '[')
@@ -367,7 +363,7 @@ func findPID(b []byte) (open, after int) {
 	}
 }
 
-// parsePID returns the value of decimal digits, or 0 if it is not above 0 or does not fit.
+// parsePID returns the value of decimal digits, or 0 if that isn't from 1 to 2^31-1.
 func parsePID(digits []byte) int32 {
 	var v int64
 	for _, c := range digits {
@@ -386,7 +382,7 @@ func keptIfText(m *receiver.Message) receiver.Discard {
 	return receiver.Kept
 }
 
-// valueOrNil returns a header field, or nil for one that is empty or RFC 5424's NILVALUE "-".
+// valueOrNil returns a header field, nil for an empty one or RFC 5424's NILVALUE "-".
 func valueOrNil(field []byte) []byte {
 	if len(field) == 0 || len(field) == 1 && field[0] == '-' {
 		return nil
@@ -418,7 +414,7 @@ func cutSpace(b []byte) []byte {
 	return b
 }
 
-// reset empties a Message for the next Scan, but for the memory in unescaped.
+// reset empties a Message for the next Scan, but for Scratch.
 func reset(m *receiver.Message) {
 	m.Host, m.Tag, m.Container, m.Text, m.Stamp = nil, nil, nil, nil, nil
 	m.PID, m.Facility, m.Severity = 0, -1, -1

@@ -1,14 +1,16 @@
 package syslog
 
-// stampLength returns how long the stamp at the start of b is, the one space behind it included, or 0 if there is none.
-// Behind a stamp stands a space or the end of b. Where a stamp is asked for, these are one, each with or without a
-// fraction of a second (syslog-ng can add one to RFC 3164's; some write a comma before it):
+import "bytes"
+
+// stampLength returns how long the stamp at the start of b is, one space behind it included, or 0.
+// A space or the end of b follows a stamp. These are known, each with or without a fraction of a
+// second behind '.' or ',':
 //
-//	Nov 23 18:40:52                    RFC 3164 section 4.1.2; day 3 is " 3", "03" or "3"
-//	2026 Nov 23 18:40:52               with a year first, third or last
-//	2026-11-23T18:40:52+01:00          RFC 3339 section 5.6; also "+0100", without a zone, and with a space for the T
-//	Mon Nov 23 18:40:52 2026           ctime(3): OpenWrt's logread
-//	Mon 2026-11-23 18:40:52 CET        journalctl -o short-full
+//	Nov 23 18:40:52              RFC 3164 section 4.1.2; day 3 is " 3", "03" or "3"
+//	2026 Nov 23 18:40:52         with a year first, third or last
+//	2026-11-23T18:40:52+01:00    RFC 3339 section 5.6; also "+0100", without a zone, and with a space for the T
+//	Mon Nov 23 18:40:52 2026     ctime(3): OpenWrt's logread
+//	Mon 2026-11-23 18:40:52 CET  journalctl -o short-full
 func stampLength(b []byte) int {
 	n := 0
 	switch {
@@ -37,17 +39,15 @@ func stampLength(b []byte) int {
 	return 0
 }
 
-// rareStamp is stampLength for the shapes that few have, less the space.
+// rareStamp is stampLength for other shapes, less the space.
 func rareStamp(b []byte) int {
-	if isDigit(b[0]) {
-		return yearFirst(b)
-	}
-	for _, shape := range [...]string{"Aaa 0 00:00:00", "Aaa _0 0000 00:00:00", "Aaa 0 0000 00:00:00"} {
-		n := shapeLength(b, shape)
+	for i := range rareShapes {
+		s := &rareShapes[i]
+		n := shapeLength(b, s.shape)
 		if n == 0 {
 			continue
 		}
-		if n = fractionEnd(b, n); len(shape) == len("Aaa 0 00:00:00") && n > 0 {
+		if n = fractionEnd(b, n); s.year < 0 && n > 0 {
 			n += yearBehind(b[n:])
 		}
 		return n
@@ -71,18 +71,8 @@ func rareStamp(b []byte) int {
 	return 0
 }
 
-// yearFirst returns the length of "2026 Nov 23 18:40:52" at the start of b, or 0.
-func yearFirst(b []byte) int {
-	for _, shape := range [...]string{"0000 Aaa _0 00:00:00", "0000 Aaa 0 00:00:00"} {
-		if n := shapeLength(b, shape); n > 0 {
-			return fractionEnd(b, n)
-		}
-	}
-	return 0
-}
-
-// yearBehind returns the length of " 2026" at the start of b, which ends there or goes on with a space, or 0. No other
-// centuries than these two: what stands there may be a host's name.
+// yearBehind returns the length of " 2026" at the start of b, or 0. Only these two centuries: what
+// stands there may be a host's name.
 func yearBehind(b []byte) int {
 	const n = len(" 2026")
 	if len(b) < n || b[0] != ' ' || !isDigit(b[1]) || !isDigit(b[2]) || !isDigit(b[3]) || !isDigit(b[4]) ||
@@ -92,7 +82,8 @@ func yearBehind(b []byte) int {
 	return n
 }
 
-// zoneName returns the length of " CET" or " +01" at the start of b, as strftime's %Z writes a time zone, or 0.
+// zoneName returns the length of " CET" or " +01", as strftime's %Z writes a zone, at the start of
+// b, or 0.
 func zoneName(b []byte) int {
 	if len(b) < 2 || b[0] != ' ' {
 		return 0
@@ -107,42 +98,31 @@ func zoneName(b []byte) int {
 	return end
 }
 
-// journalStamp returns how long what stands before the host in lines of journalctl -o short-unix and short-monotonic
-// (short-delta) is, the one space behind it included, or 0; and the time alone, nil where it is none of a clock.
+// journalStamp returns the length of what stands before the host in lines of journalctl -o
+// short-unix and short-monotonic (short-delta), with one space behind it, or 0. stamp is the time
+// alone, if it is a clock's.
 //
 //	1795459252.123456 host rsyncd[505]: text
 //	[ 4322.398721] host rsyncd[505]: text
 //	[ 4322.398721 <    1.398721 >] host rsyncd[505]: text
 func journalStamp(b []byte) (n int, stamp []byte) {
-	if n = shapeLength(b, "0000000000.000000"); n > 0 {
-		if stamp = b[:n]; n < len(b) && b[n] == ' ' {
-			return n + 1, stamp
-		}
+	if n = shapeLength(b, "0000000000.000000 "); n > 0 {
+		return n, b[:n-1]
+	}
+	end := bytes.Index(b, []byte("] "))
+	if end < 0 || b[0] != '[' {
 		return 0, nil
 	}
-	if len(b) == 0 || b[0] != '[' {
+	inside := bytes.TrimLeft(b[1:end], " ")
+	seconds := digitsEnd(inside, 0)
+	fraction := fractionEnd(inside, seconds)
+	if seconds == 0 || fraction <= seconds || len(bytes.Trim(inside[fraction:], "0123456789 .<>*")) > 0 {
 		return 0, nil
 	}
-	n = 1
-	for n < len(b) && b[n] == ' ' {
-		n++
-	}
-	start := digitsEnd(b, n)
-	if end := fractionEnd(b, start); start == n || end <= start {
-		return 0, nil
-	} else {
-		n = end
-	}
-	for n < len(b) && (isDigit(b[n]) || b[n] == ' ' || b[n] == '.' || b[n] == '<' || b[n] == '>' || b[n] == '*') {
-		n++
-	}
-	if n+1 >= len(b) || b[n] != ']' || b[n+1] != ' ' {
-		return 0, nil
-	}
-	return n + 2, nil
+	return end + len("] "), nil
 }
 
-// stampIn returns the stamp that stampLength has found at the start of b, of that length; nil where there is none.
+// stampIn returns what stampLength has found without the space; nil where that is nothing.
 func stampIn(b []byte) []byte {
 	switch n := len(b); {
 	case n == 0:
@@ -156,8 +136,8 @@ func stampIn(b []byte) []byte {
 // bsdStamp is the length of "Nov 23 18:40:52".
 const bsdStamp = 15
 
-// isBSDStamp says whether b starts with the shape "Aaa _0 00:00:00", RFC 3164 section 4.1.2. It is shapeLength
-// unrolled, since nearly every message begins so.
+// isBSDStamp says whether b starts with the shape "Aaa _0 00:00:00" (RFC 3164 section 4.1.2). It is
+// shapeLength unrolled, since nearly every message begins so.
 func isBSDStamp(b []byte) bool {
 	if len(b) < bsdStamp {
 		return false
@@ -171,7 +151,7 @@ func isBSDStamp(b []byte) bool {
 // isoStamp is the length of "2026-11-23T18:40:52".
 const isoStamp = 19
 
-// isISOStamp says whether b starts with "0000-00-00T00:00:00", or the same with a space for the T. Unrolled, too.
+// isISOStamp is for "0000-00-00T00:00:00", or the same with a space for the T. Unrolled, too.
 func isISOStamp(b []byte) bool {
 	if len(b) < isoStamp {
 		return false
@@ -183,8 +163,8 @@ func isISOStamp(b []byte) bool {
 		isDigit(b[17]) && isDigit(b[18])
 }
 
-// rsyncStampLength returns the length of "2026/11/23 18:40:52 [" if b starts so, else 0: rsync log.c:logit, timestring
-// and "[%d] ". Unrolled for the same reason.
+// rsyncStampLength returns the length of "2026/11/23 18:40:52 [" (rsync log.c:logit, timestring) if
+// b starts so, else 0. Unrolled, too.
 func rsyncStampLength(b []byte) int {
 	const n = len("0000/00/00 00:00:00 [")
 	if len(b) < n {
@@ -200,8 +180,8 @@ func rsyncStampLength(b []byte) int {
 	return 0
 }
 
-// shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _ for a digit or a
-// space, A and a for an ASCII letter of that case, and any other byte for itself.
+// shapeLength returns len(shape) if b starts with shape, else 0. In shape, 0 stands for a digit, _
+// for a digit or a space, A and a for an ASCII letter of that case, and any other byte for itself.
 func shapeLength(b []byte, shape string) int {
 	if len(b) < len(shape) {
 		return 0
@@ -234,8 +214,8 @@ func shapeLength(b []byte, shape string) int {
 	return len(shape)
 }
 
-// fractionEnd returns where the fraction of a second at b[n:] ends, n if there is none, and 0 for a '.' or ',' without
-// digits.
+// fractionEnd returns where a fraction of a second at b[n:] ends: n if there is none, 0 for a '.'
+// or ',' without digits.
 func fractionEnd(b []byte, n int) int {
 	if n == len(b) || b[n] != '.' && b[n] != ',' {
 		return n

@@ -6,21 +6,22 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// Lines is the dialect of log file lines that LINE_FORMAT=auto names. It knows these forms, in one file mixed as well:
+// Lines is the dialect of log file lines that LINE_FORMAT=auto names. It knows these forms, in one
+// file mixed as well:
 //
 //	2026/11/23 18:40:52 [505] text            rsync's own log file; also behind what containers put before it
-//	Nov 23 18:40:52 host rsyncd[505]: text    what syslog daemons write: Auto's headers, with a stamp at least
-//	1795459252.123456 host rsyncd[505]: text  journalctl's forms without a date: short-unix, short-monotonic, short-delta
+//	Nov 23 18:40:52 host rsyncd[505]: text    what syslog daemons write: Auto's headers, with a stamp
+//	1795459252.123456 host rsyncd[505]: text  journalctl's short-unix, short-monotonic, short-delta
 //	{"MESSAGE":"text", …}                     journalctl -o json
 //	{"log":"2026/11/23 …","time":"…", …}      docker's json-file, which holds lines of rsync's own log
 //
-// Anything else is NoHeader: the rest of a record that a file name with a line feed has split (rsync before 3.5.0 does
-// not escape it), or a line that something else wrote. Forms are recognised at the start of a line, where a client can
-// write only if nobody escapes line feeds; within a line nothing is looked for.
+// Anything else is NoHeader, such as the rest of a record that a file name with a line feed has
+// split (rsync before 3.5.0 doesn't escape it). Forms are looked for at the start of a line only: a
+// client can write there only if nobody escapes line feeds.
 type Lines struct{}
 
-// Scan implements Dialect. The slices that it sets point into raw, which may end in its LF or not, or into m. It is
-// safe for concurrent use.
+// Scan implements Dialect. The slices that it sets point into raw or into m. It is safe for
+// concurrent use.
 func (Lines) Scan(raw []byte, m *receiver.Message) receiver.Discard {
 	line, d := trimMessage(raw)
 	if d != receiver.Kept {
@@ -61,8 +62,8 @@ func (Lines) Scan(raw []byte, m *receiver.Message) receiver.Discard {
 	return receiver.NoHeader
 }
 
-// scanOwn reads a line of rsync's own log file: log.c:logit. The stamp that a carrier has written goes before its own,
-// which has no zone and moves with chroot (before rsync 3.4.2).
+// scanOwn reads a line of rsync's own log file: log.c:logit. The stamp of a carrier goes before its
+// own, which has no zone and moves with chroot (before rsync 3.4.2).
 func scanOwn(line []byte, m *receiver.Message) receiver.Discard {
 	open := rsyncStampLength(line)
 	if open == 0 {
@@ -79,8 +80,8 @@ func scanOwn(line []byte, m *receiver.Message) receiver.Discard {
 	return keptIfText(m)
 }
 
-// cutContainerStamp returns what stands behind the stamp, of n bytes with its space, and the stream that containers'
-// logs have before rsync's own lines; nil if it is no such log.
+// cutContainerStamp returns what stands behind a stamp of n bytes, and behind the name of the
+// stream, in containers' logs; nil if it is no such log.
 //
 //	2026-11-23T18:40:52.123456789Z              docker logs -t
 //	2026-11-23T18:40:52.123456789Z stdout F     CRI, /var/log/pods
@@ -97,8 +98,8 @@ func cutContainerStamp(line []byte, n int, m *receiver.Message) []byte {
 	return body[stream:]
 }
 
-// cutCompose returns what stands behind docker compose's "name-1  | ", and behind the stamp that logs -t adds; nil if
-// the line begins with anything else.
+// cutCompose returns what stands behind docker compose's "name-1  | ", and behind the stamp that
+// logs -t adds; nil for anything else.
 func cutCompose(line []byte, m *receiver.Message) []byte {
 	n := composeLength(line)
 	if n == 0 {
@@ -112,8 +113,8 @@ func cutCompose(line []byte, m *receiver.Message) []byte {
 	return body
 }
 
-// criLength returns the length of "stdout F " at the start of b, or 0: a whole line, or the last part of one. Behind F
-// or P (a part whose rest is in the next line) may stand more tags, behind a colon each.
+// criLength returns the length of "stdout F " at the start of b, or 0. F is a whole line or the
+// last part of one, P another part. More tags may follow, each behind a colon.
 func criLength(b []byte) int {
 	const stream = len("stdout ")
 	if len(b) < stream || string(b[:stream]) != "stdout " && string(b[:stream]) != "stderr " {
@@ -126,7 +127,8 @@ func criLength(b []byte) int {
 	return min(end+1, len(b))
 }
 
-// composeLength returns the length of docker compose's "name-1  | ", with or without colours, at the start of b, or 0.
+// composeLength returns the length of docker compose's "name-1  | " at the start of b, with or
+// without colours, or 0.
 func composeLength(b []byte) int {
 	rest := cutColour(b)
 	n := 0
@@ -167,10 +169,10 @@ func cutColour(b []byte) []byte {
 	return b[n+1:]
 }
 
-// Unwrap takes the text of a message for a whole line of rsync's own log file, as docker's syslog driver, rsyslog's imfile and logger
-// send it, and reads that: the pid and the stamp are the line's then, and the tag names the container. Facility and
-// severity are the sender's own choice and told of no line. It returns false and changes nothing if the text is no such
-// line.
+// Unwrap reads the text of a message as a line of rsync's own log file, as docker's syslog driver,
+// rsyslog's imfile and logger send it: pid and stamp are the line's then, the tag names the
+// container, and facility and severity, which are the sender's, are dropped. It returns false and
+// changes nothing if the text is no such line.
 func Unwrap(m *receiver.Message) bool {
 	inner := receiver.Message{Scratch: m.Scratch}
 	if scanOwn(m.Text, &inner) != receiver.Kept {

@@ -2,20 +2,22 @@ package syslog
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"rsyncd_exporter/receiver"
 )
 
-// jsonFields reads a JSON object field by field (RFC 8259 section 4). It doesn't validate more than it must to find
-// where each value ends.
+// jsonFields reads a JSON object field by field (RFC 8259 section 4). It validates only what it
+// must to find where each value ends.
 type jsonFields struct {
 	rest []byte // behind the '{' or a ','
 	ok   bool   // the object has ended where it should
 }
 
-// next returns the next field: its name without quotation marks, as it stands, and its value, or nil behind the last.
+// next returns the next field, its name without quotation marks and its value; nil behind the last.
 func (f *jsonFields) next() (name, value []byte) {
 	f.rest = jsonSpace(f.rest)
 	end := jsonStringEnd(f.rest)
@@ -44,7 +46,8 @@ func (f *jsonFields) next() (name, value []byte) {
 
 func jsonSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
 
-// jsonStringEnd returns where the string ends that b begins with, the quotation mark included; 0 if there is none.
+// jsonStringEnd returns where the string at the start of b ends, quotation mark included; 0 if
+// there is none.
 func jsonStringEnd(b []byte) int {
 	if len(b) == 0 || b[0] != '"' {
 		return 0
@@ -60,7 +63,7 @@ func jsonStringEnd(b []byte) int {
 	return 0
 }
 
-// jsonValueEnd returns where the value ends that b begins with; 0 if there is none.
+// jsonValueEnd returns where the value at the start of b ends; 0 if there is none.
 func jsonValueEnd(b []byte) int {
 	if len(b) > 0 && b[0] == '"' {
 		return jsonStringEnd(b)
@@ -90,7 +93,7 @@ func jsonValueEnd(b []byte) int {
 	return 0
 }
 
-// scanJSON reads one object a line: what journalctl -o json prints, or docker's json-file.
+// scanJSON reads a line of journalctl -o json, or of docker's json-file.
 func scanJSON(line []byte, m *receiver.Message) receiver.Discard {
 	m.Scratch = m.Scratch[:0]
 	f := jsonFields{rest: line[1:]}
@@ -118,7 +121,7 @@ func scanJSON(line []byte, m *receiver.Message) receiver.Discard {
 			priority = value
 		case "SYSLOG_FACILITY":
 			facility = value
-		case "CONTAINER_PARTIAL_MESSAGE", "CONTAINER_PARTIAL_ID": // docker's journald driver: a part, which begins anywhere
+		case "CONTAINER_PARTIAL_MESSAGE", "CONTAINER_PARTIAL_ID": // docker's journald driver; begins anywhere
 			part = true
 		}
 	}
@@ -155,9 +158,9 @@ func scanJSON(line []byte, m *receiver.Message) receiver.Discard {
 	return keptIfText(m)
 }
 
-// unescape returns the bytes that a JSON string, or an array of numbers, stands for; nil for anything else. An LF at
-// the end of a string is left out where it is all that is escaped. Where nothing else is, the bytes are a view of the
-// string; otherwise they are in m.unescaped.
+// unescape returns the bytes that a JSON string, or an array of numbers, stands for; nil for
+// anything else. Where an LF at the end is the only escape it is left out. Without escapes the
+// bytes are a view of the string; otherwise they are in m.Scratch.
 func unescape(m *receiver.Message, value []byte) []byte {
 	switch {
 	case len(value) > 0 && value[0] == '[':
@@ -175,7 +178,7 @@ func unescape(m *receiver.Message, value []byte) []byte {
 	return unescapeAll(m, value)
 }
 
-// unescapeAll returns the bytes that a JSON string stands for, all of them, in m.unescaped.
+// unescapeAll returns all the bytes that a JSON string stands for, in m.Scratch.
 func unescapeAll(m *receiver.Message, value []byte) []byte {
 	if len(value) < 2 || value[0] != '"' {
 		return nil
@@ -190,7 +193,8 @@ func unescapeAll(m *receiver.Message, value []byte) []byte {
 	return m.Scratch[start:]
 }
 
-// unescapeOne appends what the escape at the start of s stands for (RFC 8259 section 7) and returns what follows it.
+// unescapeOne appends what the escape at the start of s stands for (RFC 8259 section 7) and returns
+// the rest.
 func unescapeOne(m *receiver.Message, s []byte) []byte {
 	const short, long = "\"\\/bfnrt", "\"\\/\b\f\n\r\t"
 	if i := strings.IndexByte(short, s[1]); i >= 0 {
@@ -200,8 +204,8 @@ func unescapeOne(m *receiver.Message, s []byte) []byte {
 	r, n := utf8.RuneError, 2
 	if v, ok := hexEscape(s); ok {
 		r, n = v, 6
-		if low, ok := hexEscape(s[6:]); ok && v>>10 == 0xd800>>10 && low>>10 == 0xdc00>>10 {
-			r, n = 0x10000+(v-0xd800)<<10+(low-0xdc00), 12
+		if low, ok := hexEscape(s[6:]); ok && utf16.DecodeRune(v, low) != utf8.RuneError {
+			r, n = utf16.DecodeRune(v, low), 12
 		}
 	}
 	m.Scratch = utf8.AppendRune(m.Scratch, r)
@@ -213,21 +217,12 @@ func hexEscape(s []byte) (v rune, ok bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}
-	for _, c := range s[2:6] {
-		switch {
-		case isDigit(c):
-			v = v<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			v = v<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return v, true
+	u, err := strconv.ParseUint(string(s[2:6]), 16, 16)
+	return rune(u), err == nil
 }
 
-// unescapeArray returns the bytes whose values stand in "[99,111]", as journalctl writes a field that is no printable
-// text; nil for any other array: a field that was given twice is an array of strings.
+// unescapeArray returns the bytes whose values stand in "[99,111]", as journalctl writes what is no
+// printable text; nil for any other array. A field that was given twice is an array of strings.
 func unescapeArray(m *receiver.Message, value []byte) []byte {
 	start := len(m.Scratch)
 	v, digits := 0, 0

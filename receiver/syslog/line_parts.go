@@ -6,13 +6,15 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// What containers log is kept in pieces: one line of theirs may be several of the file, a part each. rsync's own lines
-// are short enough for one, but records that it has cut are glued to the next, and a client that sends texts without
-// a line feed glues as many as it likes. What a part holds begins anywhere within a line, and is not read as one.
+// One line that a container logs may be several lines of the file, a part each. rsync's own lines
+// are short enough for one, but cut records are glued to the next, and a client that sends texts
+// without a line feed glues as many as it likes. A part begins anywhere within a line, and is not
+// read as one.
 
 const (
-	// dockerPart is how long the parts are into which docker cuts a line (daemon/logger/copier.go: defaultBufSize). Its
-	// json-file doesn't say of a part that it is one; a shorter one without a line feed is what a container said last.
+	// dockerPart is the length of the parts into which docker cuts a line (daemon/logger/copier.go:
+	// defaultBufSize). Its json-file doesn't mark them. A shorter one without a line feed is what a
+	// container said last.
 	dockerPart = 16 << 10
 
 	// partsLimit is how many bytes the parts of one line may take, less than any reader's buffer.
@@ -33,7 +35,7 @@ const (
 	onStderr
 )
 
-// mayBePart says whether a line may be a part that needs takeParts: a CRI line or one of docker's json-file.
+// mayBePart says whether a line may be one of a CRI log or of docker's json-file.
 func mayBePart(line []byte) bool {
 	return len(line) > isoStamp && (line[0] == '{' || line[10] == 'T' && isDigit(line[0]))
 }
@@ -47,7 +49,8 @@ func isPart(line []byte) bool {
 	return ok && (p.more || line[0] == '{')
 }
 
-// readPart reads a line of a container's log. It is not ok for any other line. The body of docker's lines is a copy.
+// readPart reads a line of a container's log; it is not ok for any other. The body of docker's is a
+// copy.
 func readPart(line []byte) (p part, ok bool) {
 	if line[0] != '{' {
 		n := stampLength(line)
@@ -90,11 +93,11 @@ func readPart(line []byte) (p part, ok bool) {
 	return p, true
 }
 
-// takeParts puts the line together whose first part begins at the start of data and whose other parts follow directly,
-// and appends its records to s. It returns how many bytes they take: 0 if its end has yet to come. Where there will be
-// none, since another line follows a part, the line is Incomplete; where there are more than partsLimit bytes of it, the
-// records in front that are whole are appended, and the rest is Oversize. Then the parts that are still to come must not
-// be read as lines: it returns the stream that they are in.
+// takeParts joins the parts of a line that begin at the start of data and follow each other
+// directly, and appends its records to s. It returns how many bytes they take, 0 if the line's end
+// has yet to come. If another line follows a part, the line is Incomplete. If it has more than
+// partsLimit bytes, its whole records are appended and the rest is Oversize. Parts that are still
+// to come are no lines then: their stream is returned.
 func takeParts(s *receiver.Slab, data []byte) (used int, parts byte) {
 	var joined []byte
 	for {

@@ -8,26 +8,29 @@ import (
 
 const (
 	BlockBytes = 256 << 10 // bytes read at once
-	SlabLines  = 2048      // messages in one slab: a block of nothing but LF would take 6 MiB of slice headers otherwise
+	SlabLines  = 2048      // messages in one slab: a block of nothing but LF would take 6 MiB of slice headers
 
-	// RsyncText is where rsync cuts a message, its newline included: log.c formats into buffers of 2048 bytes.
+	// RsyncText is where rsync cuts a message, newline included: log.c formats into buffers of 2048
+	// bytes.
 	RsyncText = 2047
 )
 
-// A Skipped says what is not to be read of what comes next, since it has been counted.
+// A Skipped says what of the next bytes is not to be read, since it has been counted.
 type Skipped struct {
 	Rest  bool // the rest of a line, to its LF
 	Parts byte // the parts of a line in these streams of a container, to its last one; onStdout, onStderr or both
 }
 
-// TakeLines appends the complete lines of data that begin at data[from] to s, up to SlabLines, and returns how many
-// bytes they take: up to the start of a line, unless skip.rest is or becomes true. Then it is up to somewhere within a
-// line that is thrown away to its end and has been counted: one that exceeds MaxMessage (a container's, partsLimit), so
-// that an endless line needs no more memory than any other. A line so long that begins with a record that rsync has cut
-// gives that record, and what is behind it is the next line: deleting a tree whose paths are all too long makes one line
-// of all its records. Of partsLimit bytes and a line more, some are taken always.
+// TakeLines appends the complete lines of data[from:] to s, up to SlabLines, and returns how many
+// bytes they take. That is up to the start of a line, unless skip.Rest is set before or after: then
+// a line that exceeds MaxMessage (a container's, partsLimit) is thrown away to its end and counted
+// once, so that an endless line needs no memory. A long line that begins with a record that rsync
+// has cut gives that record, and the rest is the next line: deleting a tree whose paths are all too
+// long makes one line of all its records. Of more than partsLimit bytes and a line, some are always
+// taken.
 //
-// NULs before a line are no part of it: a log file that was truncated under a writer without O_APPEND has a hole there.
+// NULs before a line are no part of it: a log file that was truncated under a writer without
+// O_APPEND has a hole there.
 func TakeLines(s *receiver.Slab, data []byte, from int, skip *Skipped) (used int) {
 	at := from
 	for at < len(data) && len(s.Messages) < SlabLines {
@@ -91,13 +94,13 @@ func (k *Skipped) skips(line []byte) bool {
 // NULsEnd returns how many NULs b begins with.
 func NULsEnd(b []byte) int { return len(b) - len(bytes.TrimLeft(b, "\x00")) }
 
-// appendRecords appends the messages of one line: one, or several where rsync has left the newlines between them out.
-// What a container's log has before the first one is put before each.
+// appendRecords appends the messages of one line: several where rsync has left out the newlines
+// between them. What a container's log has before the first one is put before each.
 func appendRecords(s *receiver.Slab, line []byte) {
 	s.Messages = append(s.Messages, appendWhole(s, line))
 }
 
-// appendWhole is appendRecords without the last record, which it returns.
+// appendWhole appends all but the last record, which it returns.
 func appendWhole(s *receiver.Slab, line []byte) (last []byte) {
 	if len(line) <= RsyncText {
 		return line
@@ -116,7 +119,8 @@ func appendWhole(s *receiver.Slab, line []byte) (last []byte) {
 	}
 }
 
-// ownStart returns where a line of rsync's own log begins that a container's log has, 0 if the line is none.
+// ownStart returns where a line of rsync's own log begins behind what a container's log puts before
+// it, or 0.
 func ownStart(line []byte) int {
 	if len(line) == 0 || rsyncStampLength(line) > 0 {
 		return 0
@@ -132,14 +136,15 @@ func ownStart(line []byte) int {
 	return len(line) - len(body)
 }
 
-// recordEnd returns where the next record is glued to the first one of the line, or 0. rsync cuts the text of a message at RsyncText
-// bytes, counted before it escapes control characters as \#ooo (log.c:filtered_fwrite, since 3.5.0), so a cut one has no newline.
-// Both the place and a header there are asked for: a file name can hold anything that looks like a header, but not at that place
-// unless the message really was cut there. (Before 3.5.0 nothing is escaped, and a name that holds \#ooo may hide a cut.)
+// recordEnd returns where the next record is glued to the first one of the line, or 0. rsync cuts
+// the text of a message at RsyncText bytes, counted before it escapes control characters as \#ooo
+// (log.c:filtered_fwrite, since 3.5.0), so that the newline is lost. Only a header at exactly that
+// place begins a record: a file name can hold anything that looks like a header. (Before 3.5.0
+// nothing is escaped, and a name that holds \#ooo may hide a cut.)
 //
-// A header before that place may be a record's own: a client can have the daemon log a text without its line feed, and the next text,
-// which begins behind that header, is the client's up to the place and beyond. Then nothing is split, or it could write records of
-// any process; the price is that the record behind a cut file name with a header in it is lost in its line.
+// With a header before that place nothing is split. It may be a record's own: a client can have the
+// daemon log a text without its line feed, so that all behind that header is the client's. The
+// price is that the record behind a cut file name that holds a header is lost in its line.
 func recordEnd(line []byte) int {
 	head := RsyncHeader(line)
 	i := head
@@ -167,7 +172,8 @@ func recordEnd(line []byte) int {
 	return i
 }
 
-// RsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit), or 0.
+// RsyncHeader returns the length of "2026/11/23 18:40:52 [505] " at the start of b (log.c:logit),
+// or 0.
 func RsyncHeader(b []byte) int {
 	open := rsyncStampLength(b)
 	if open == 0 {

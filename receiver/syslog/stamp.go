@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// stampKept is how long a stamp may be for Stamps to remember it: the longest with nanoseconds, journalctl's short-full, has 40 bytes.
+// stampKept is the longest stamp that Stamps remembers. journalctl's short-full with nanoseconds
+// has 40 bytes.
 const stampKept = 44
 
-// Stamps reads time stamps as they stand in headers. It remembers the last one, as most lines bear the one of the line before.
-// Not safe for concurrent use. The zero value is usable.
+// Stamps reads time stamps of headers. It remembers the last one, which most lines share with the
+// line before. Not safe for concurrent use. The zero value is usable.
 type Stamps struct {
 	Local *time.Location // of stamps that name no zone; nil is time.Local. For tests
 
@@ -18,9 +19,9 @@ type Stamps struct {
 	arrived int64
 	result  stampTime
 
-	// from and to are the times in seconds between which offset is surely local's, in seconds east of UTC. Both are
-	// more than a day away from any change, so that a day's stamps without a zone are read as time.Date reads them,
-	// whatever was read before.
+	// from and to are the times in seconds between which offset, in seconds east of UTC, is surely
+	// local's. Both are more than a day away from any change, so that what was read before makes no
+	// difference.
 	from, to, offset int64
 }
 
@@ -31,24 +32,22 @@ type stampTime struct {
 	yearless  bool // it depends on when the stamp arrived
 }
 
-// Time returns the time that a Message.Stamp says, in nanoseconds of the Unix epoch. arrived is when the message was
-// received, in the same unit. zoned says that the stamp names its own time zone; without one it is taken for this
-// machine's. A stamp without a year gets the year that brings it closest to arrived: the one of arrived (UTC), the
-// one before, or the one after. ok is false for no stamp, and for one that is no time. It does not allocate.
-//
-// These shapes are read, any other is no time:
+// Time returns the time that a Message.Stamp says; arrived is when the message was received. Both
+// are in nanoseconds of the Unix epoch. zoned says that the stamp names its own time zone;
+// otherwise it is this machine's. A stamp without a year gets the year that brings it closest to
+// arrived. ok is false for what is no time. It does not allocate. These shapes are read:
 //
 //	2026/11/23 18:40:52                  rsync's own log file (log.c:timestring)
-//	Nov 23 18:40:52                      RFC 3164 section 4.1.2; a day below 10 may be padded with a space or a 0
+//	Nov 23 18:40:52                      RFC 3164 section 4.1.2; day 3 is " 3", "03" or "3"
 //	2026 Nov 23 18:40:52                 the same with a year: first, third or last
 //	Mon Nov 23 18:40:52 2026             ctime(3)
-//	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also with a space for the T, "+0100", or without a zone
-//	Mon 2026-11-23 18:40:52 UTC          journalctl -o short-full; of the zones that have names only UTC and GMT are read
-//	1795459252.123456, 1795459252123456  journalctl -o short-unix, and __REALTIME_TIMESTAMP: of the Unix epoch
+//	2026-11-23T18:40:52+01:00            RFC 3339 section 5.6; also "+0100", without a zone, a space for the T
+//	Mon 2026-11-23 18:40:52 UTC          journalctl -o short-full; of the names of zones UTC and GMT
+//	1795459252.123456, 1795459252123456  journalctl -o short-unix, and __REALTIME_TIMESTAMP: Unix epoch
 //
-// each with or without a fraction of a second, of which nanoseconds are kept. Second 60 is the one after 59. Years
-// that don't fit into an int64 (before 1678, after 2261) are no times. In the hour that the end of daylight saving
-// time repeats, and in the one that its start leaves out, the reading is time.Date's.
+// each with or without a fraction of a second. Second 60 is the one after 59. Years that don't fit
+// into an int64 (before 1678, after 2261) are no times. Where daylight saving time ends or starts,
+// the reading is time.Date's.
 func (s *Stamps) Time(stamp []byte, arrived int64) (at int64, zoned, ok bool) {
 	if len(stamp) == 0 {
 		return 0, false, false
@@ -68,7 +67,7 @@ const (
 	nanosOfDay   = secondsOfDay * uint64(time.Second)
 )
 
-// read is Time without a memory of the last stamp.
+// read is Time without the memory.
 func (s *Stamps) read(stamp []byte, arrived int64) stampTime {
 	if t := unixStamp(stamp); t.ok {
 		return t
@@ -104,8 +103,8 @@ func (s *Stamps) read(stamp []byte, arrived int64) stampTime {
 	return stampTime{at: at, zoned: zoned && ok, ok: ok}
 }
 
-// unixStamp reads seconds or microseconds of the Unix epoch: sixteen digits, or ten, a point and six. It is not ok for
-// another shape, and for more than an int64 of nanoseconds holds.
+// unixStamp reads seconds or microseconds of the Unix epoch: sixteen digits, or ten, a point and
+// six.
 func unixStamp(b []byte) stampTime {
 	const digits, point = 16, 10
 	if len(b) != digits && (len(b) != digits+1 || b[point] != '.') {
@@ -144,8 +143,8 @@ func (s *Stamps) inClosestYear(c civil, arrived int64) stampTime {
 
 func distance(a, b int64) uint64 { return uint64(max(a, b)) - uint64(min(a, b)) }
 
-// unix returns the time of a date, in nanoseconds of the Unix epoch. It is false for a date that the calendar doesn't
-// have.
+// unix returns the time of a date, in nanoseconds of the Unix epoch; not ok if the calendar doesn't
+// have it.
 func (s *Stamps) unix(c civil, zoned bool) (at int64, ok bool) {
 	if c.month < 1 || c.month > 12 || c.day < 1 || c.day > daysIn(c.month, c.year) {
 		return 0, false
@@ -164,7 +163,7 @@ func (s *Stamps) unix(c civil, zoned bool) (at int64, ok bool) {
 	return seconds*int64(time.Second) + c.nano, true
 }
 
-// utc returns the time at which clocks of the local zone show wall, both in seconds of the Unix epoch.
+// utc returns the time at which local clocks show wall, both in seconds of the Unix epoch.
 func (s *Stamps) utc(wall int64) int64 {
 	if utc := wall - s.offset; s.from <= utc && utc < s.to {
 		return utc
@@ -195,12 +194,15 @@ type civil struct {
 	east                                   int64 // of UTC, in seconds, where the stamp has a zone
 }
 
-// dateShapes are the shapes of dates with the name of a month, and where in them the parts begin; year is -1 where there
-// is none, or where it stands behind.
+// dateShapes are the shapes of dates, and where in them the parts begin; year is -1 where there is
+// none, or where it stands behind.
 var dateShapes = [...]struct {
 	shape                   string
 	year, month, day, clock int
 }{
+	{"0000/00/00 00:00:00", 0, 5, 8, 11},
+	{"0000-00-00T00:00:00", 0, 5, 8, 11},
+	{"0000-00-00 00:00:00", 0, 5, 8, 11},
 	{"Aaa _0 00:00:00", -1, 0, 4, 7},
 	{"Aaa 0 00:00:00", -1, 0, 4, 6},
 	{"Aaa _0 0000 00:00:00", 7, 0, 4, 12},
@@ -209,16 +211,15 @@ var dateShapes = [...]struct {
 	{"0000 Aaa 0 00:00:00", 0, 5, 9, 11},
 }
 
-// readDate reads the date and time of day at the start of b and returns where they end, 0 if there are none.
+// rareShapes are those that isISOStamp and isBSDStamp don't know, and rsync's own isn't.
+var rareShapes = dateShapes[4:]
+
+// The readers of parts return where the part at the start of b, or at b[n:], ends.
+//
+// readDate reads a date and time of day. end is 0 if there are none.
 func (c *civil) readDate(b []byte) (end int) {
-	for _, shape := range [...]string{"0000/00/00 00:00:00", "0000-00-00T00:00:00", "0000-00-00 00:00:00"} {
-		if end = shapeLength(b, shape); end > 0 {
-			c.year, c.month, c.day = fourDigits(b), twoDigits(b[5:]), twoDigits(b[8:])
-			c.readClock(b[11:])
-			return end
-		}
-	}
-	for _, s := range &dateShapes {
+	for i := range dateShapes {
+		s := &dateShapes[i]
 		if end = shapeLength(b, s.shape); end == 0 {
 			continue
 		}
@@ -228,14 +229,19 @@ func (c *civil) readDate(b []byte) (end int) {
 		if c.day = twoDigits(b[s.day:]); b[s.day+1] == ' ' {
 			c.day = number(b[s.day])
 		}
-		c.month = monthByName(b[s.month : s.month+3])
-		c.readClock(b[s.clock:])
+		if month := b[s.month:]; isDigit(month[0]) {
+			c.month = twoDigits(month)
+		} else {
+			c.month = monthByName(month[:3])
+		}
+		clock := b[s.clock:]
+		c.hour, c.minute, c.second = twoDigits(clock), twoDigits(clock[3:]), twoDigits(clock[6:])
 		return end
 	}
 	return 0
 }
 
-// readYear reads a year behind a date that has none, at b[n:], and returns where it ends; n if there is none.
+// readYear reads a year behind a date that has none. end is n if there is none.
 func (c *civil) readYear(b []byte, n int) (end int) {
 	length := yearBehind(b[n:])
 	if length > 0 {
@@ -244,12 +250,7 @@ func (c *civil) readYear(b []byte, n int) (end int) {
 	return n + length
 }
 
-func (c *civil) readClock(b []byte) {
-	c.hour, c.minute, c.second = twoDigits(b), twoDigits(b[3:]), twoDigits(b[6:])
-}
-
-// readFraction reads the fraction of a second at b[n:], if there is one, and returns where it ends; 0 for a '.'
-// without digits.
+// readFraction reads a fraction of a second, if there is one. end is 0 for a '.' without digits.
 func (c *civil) readFraction(b []byte, n int) (end int) {
 	end = fractionEnd(b, n)
 	unit := int64(time.Second / 10)
@@ -260,46 +261,46 @@ func (c *civil) readFraction(b []byte, n int) (end int) {
 	return end
 }
 
-// readZone reads "Z", "+hh:mm" or "+hhmm" at b[n:], and returns where it ends; n, and not ok, if there is none, or none
-// that RFC 3339 section 5.6 allows.
+// readZone reads "Z", "+hh:mm" or "+hhmm" (RFC 3339 section 5.6). end is n, and it is not ok, if
+// there is none.
 func (c *civil) readZone(b []byte, n int) (end int, ok bool) {
 	end = zoneEnd(b, n)
 	if end == n || b[n] == 'Z' {
 		return end, end > n
 	}
-	hours, minutes := twoDigits(b[n+1:]), twoDigits(b[end-2:])
-	if hours > 23 || minutes > 59 {
+	if !c.setZone(b[n], twoDigits(b[n+1:]), twoDigits(b[end-2:])) {
 		return n, false
 	}
-	c.setZone(b[n], hours, minutes)
 	return end, true
 }
 
-func (c *civil) setZone(sign byte, hours, minutes int) {
+func (c *civil) setZone(sign byte, hours, minutes int) (ok bool) {
+	if hours > 23 || minutes > 59 {
+		return false
+	}
 	c.east = int64(hours*3600 + minutes*60)
 	if sign == '-' {
 		c.east = -c.east
 	}
+	return true
 }
 
-// readZoneName reads the zone at b[n:] as strftime's %Z writes it, behind a space, and returns where it ends, n if there
-// is none. It is not ok for a name that more than one zone has, as most are: the stamp is this machine's then.
+// readZoneName reads a zone as strftime's %Z writes it, behind a space. end is n if there is none.
+// It is not ok for a name that more than one zone has, as most are: the stamp is this machine's
+// then.
 func (c *civil) readZoneName(b []byte, n int) (end int, ok bool) {
 	end = n + zoneName(b[n:])
 	if end == n {
 		return n, false
 	}
 	name := b[n+1 : end]
-	digits := len(name) > 0 && (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name)
-	switch {
+	switch offset := (name[0] == '+' || name[0] == '-') && digitsEnd(name, 1) == len(name); {
 	case string(name) == "UTC" || string(name) == "GMT":
 		return end, true
-	case digits && len(name) == len("+01") && twoDigits(name[1:]) <= 23:
-		c.setZone(name[0], twoDigits(name[1:]), 0)
-		return end, true
-	case digits && len(name) == len("+0130") && twoDigits(name[1:]) <= 23 && twoDigits(name[3:]) <= 59:
-		c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
-		return end, true
+	case offset && len(name) == len("+01"):
+		return end, c.setZone(name[0], twoDigits(name[1:]), 0)
+	case offset && len(name) == len("+0130"):
+		return end, c.setZone(name[0], twoDigits(name[1:]), twoDigits(name[3:]))
 	}
 	return end, false
 }
@@ -337,7 +338,6 @@ func monthByName(name []byte) int {
 
 func number(digit byte) int { return int(digit - '0') }
 
-// fourDigits reads a number of four digits.
 func fourDigits(b []byte) int { return twoDigits(b)*100 + twoDigits(b[2:]) }
 
 // twoDigits reads a number of two digits, or of one behind a space.
