@@ -3,11 +3,9 @@ package pipeline_test
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -351,14 +350,10 @@ func TestRecordedFilesReadLate(t *testing.T) {
 		names, _ := filepath.Glob(filepath.Join(dir, "file", "*log"))
 		logs := map[string][][]arrival{}
 		for _, name := range names {
-			b, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
 			scenario := scenarioOf(filepath.Base(name), truth)
 			scope := receiver.StdinScope + 1 + uint32(len(logs[scenario]))
 			src := &receiver.Source{Input: "file", Name: name, Scope: scope, Dialect: syslog.Lines{}}
-			lines := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
+			lines := corpus.ReadLines(t, name)
 			logs[scenario] = append(logs[scenario], written(t, src, lines))
 		}
 		if want := map[string]int{corpusDir: 50, captures: 9}[dir]; len(logs) < want {
@@ -412,7 +407,7 @@ func TestRecordedDatagramsOfAQueue(t *testing.T) {
 			scenario := strings.TrimSuffix(filepath.Base(name), ".raw")
 			t.Run(scenario, func(t *testing.T) {
 				src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{Local: true}}
-				checkQueue(t, truth[scenario].config(), written(t, src, datagrams(t, name)))
+				checkQueue(t, truth[scenario].config(), written(t, src, corpus.ReadDatagrams(t, name)))
 			})
 		}
 	}
@@ -420,24 +415,16 @@ func TestRecordedDatagramsOfAQueue(t *testing.T) {
 
 // Every scenario as six forwarders passed it on, out of a queue: stamps of RFC 3164, RFC 3339 and RFC 5424.
 func TestForwardedMessagesOfAQueue(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(corpusDir, "forwarded", "order.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var order [][2]any
-	if err := json.Unmarshal(b, &order); err != nil {
-		t.Fatal(err)
-	}
 	truth := readTruth(t)
 	names, _ := filepath.Glob(filepath.Join(corpusDir, "forwarded", "*.raw"))
 	if len(names) != 6 {
 		t.Fatalf("%d forwarded streams, want 6", len(names))
 	}
 	for _, name := range names {
-		messages := forwarded(t, name)
+		messages := corpus.ReadForwarded(t, name)
 		src := &receiver.Source{Input: "tcp", Name: filepath.Base(name), Dialect: syslog.Auto{}}
-		for _, o := range order {
-			scenario, n := o[0].(string), int(o[1].(float64))
+		for _, part := range corpus.Order(t) {
+			scenario, n := part.Scenario, part.Messages
 			t.Run(src.Name+"/"+scenario, func(t *testing.T) {
 				checkQueue(t, truth[scenario].config(), written(t, src, messages[:n]))
 			})

@@ -1,11 +1,10 @@
 package pipeline_test
 
 import (
-	"bytes"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 )
 
@@ -28,13 +27,9 @@ func TestCaptures(t *testing.T) {
 			var src *receiver.Source
 			switch form {
 			case "syslog":
-				messages, src = datagrams(t, filepath.Join(captures, "syslog", scenario+".raw")), syslogSource()
+				messages, src = corpus.ReadDatagrams(t, filepath.Join(captures, "syslog", scenario+".raw")), syslogSource()
 			case "file":
-				b, err := os.ReadFile(filepath.Join(captures, "file", scenario+".log"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				messages, src = bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n")), fileSource()
+				messages, src = corpus.ReadLines(t, filepath.Join(captures, "file", scenario+".log")), fileSource()
 			}
 			agreeInEveryConfig(t, truth[scenario].config(), src, messages, want)
 		})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -109,15 +109,11 @@ func newScript(t *testing.T, r *rand.Rand) *script {
 	for _, dir := range []string{corpusDir, captures} {
 		logs, _ := filepath.Glob(filepath.Join(dir, "file", "*log"))
 		for _, name := range logs {
-			b, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.recorded = append(s.recorded, recording{s.sources[1+r.IntN(2)], bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))})
+			s.recorded = append(s.recorded, recording{s.sources[1+r.IntN(2)], corpus.ReadLines(t, name)})
 		}
 		dumps, _ := filepath.Glob(filepath.Join(dir, "syslog", "*.raw"))
 		for _, name := range dumps {
-			s.recorded = append(s.recorded, recording{s.sources[0], datagrams(t, name)})
+			s.recorded = append(s.recorded, recording{s.sources[0], corpus.ReadDatagrams(t, name)})
 		}
 	}
 	if len(s.recorded) < 100 {

@@ -21,7 +21,7 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-const corpusDir = "../testdata/corpus"
+var corpusDir = corpus.Dir()
 
 // A scenario is what really happened, as the clients knew it (truth.json; see the corpus' README).
 type scenario struct {
@@ -72,16 +72,6 @@ func readTruthIn(t *testing.T, dir string) map[string]scenario {
 		t.Fatal(err)
 	}
 	return truth
-}
-
-// datagrams reads a .raw file.
-func datagrams(t *testing.T, name string) [][]byte {
-	t.Helper()
-	all, err := corpus.Datagrams(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
 }
 
 // counted is what a pipeline has counted, summed over all series. Its strings are those of truth.tsv.
@@ -295,7 +285,7 @@ func exitCodes(texts [][]byte) string {
 func TestCorpusSyslog(t *testing.T) {
 	truth := readTruth(t)
 	runs(t, "syslog", func(t *testing.T, scenario string, want row) {
-		messages := datagrams(t, filepath.Join(corpusDir, "syslog", scenario+".raw"))
+		messages := corpus.ReadDatagrams(t, filepath.Join(corpusDir, "syslog", scenario+".raw"))
 		var texts [][]byte
 		for _, m := range messages {
 			_, text, _ := bytes.Cut(bytes.TrimSuffix(m, []byte("\n")), []byte("]: "))
@@ -306,7 +296,7 @@ func TestCorpusSyslog(t *testing.T) {
 			t.Errorf("exit codes: %s, want %s", got.codes, codes)
 		}
 	})
-	got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "download_small.raw"))))
+	got := count(t, replay(t, pipeline.Config{}, syslogSource(), corpus.ReadDatagrams(t, filepath.Join(corpusDir, "syslog", "download_small.raw"))))
 	if got.sent != 75448 || got.received != 124 {
 		t.Errorf("download_small: %d and %d bytes, want 75448 and 124", got.sent, got.received)
 	}
@@ -322,12 +312,7 @@ func TestCorpusFile(t *testing.T) {
 		}
 		var lines, texts [][]byte
 		for _, n := range names {
-			b, err := os.ReadFile(n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for line := range bytes.Lines(b) {
-				line = bytes.TrimSuffix(line, []byte("\n"))
+			for _, line := range corpus.ReadLines(t, n) {
 				lines = append(lines, line)
 				_, text, _ := bytes.Cut(line, []byte("] "))
 				texts = append(texts, text)

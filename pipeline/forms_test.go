@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/stream"
@@ -103,7 +104,7 @@ func readForm(t *testing.T, f lineForm) *pipeline.Pipeline {
 	name := filepath.Join(formsDir, f.file)
 	src := receiver.Source{Input: f.read, Name: f.read, Wrapped: wrapped, Dialect: syslog.Auto{}}
 	if f.read == "wire" {
-		for _, d := range datagrams(t, name) {
+		for _, d := range corpus.ReadDatagrams(t, name) {
 			p.Deliver(&src, &receiver.Slab{Messages: [][]byte{d}})
 		}
 	} else {
@@ -167,7 +168,7 @@ func TestForms(t *testing.T) {
 
 // A text that is a line of rsync's own log is no such line unless the setting says so: clients write texts.
 func TestFormsWrappedBySettingOnly(t *testing.T) {
-	p := replay(t, pipeline.Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, datagrams(t, filepath.Join(formsDir, "imfile.raw")))
+	p := replay(t, pipeline.Config{}, &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, corpus.ReadDatagrams(t, filepath.Join(formsDir, "imfile.raw")))
 	if c := count(t, p); c.connections+c.executions+c.sent != 0 {
 		t.Errorf("%+v was counted", c)
 	}

@@ -2,10 +2,10 @@ package pipeline_test
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 )
@@ -54,7 +54,7 @@ func TestHonestLogsHoldNothingImplausible(t *testing.T) {
 func recorded(t *testing.T, dir, scenario, form string) ([][]byte, *receiver.Source) {
 	t.Helper()
 	if form == "syslog" {
-		return datagrams(t, filepath.Join(dir, "syslog", scenario+".raw")), syslogSource()
+		return corpus.ReadDatagrams(t, filepath.Join(dir, "syslog", scenario+".raw")), syslogSource()
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "file", scenario+".*log"))
 	if err != nil || len(names) == 0 {
@@ -62,11 +62,7 @@ func recorded(t *testing.T, dir, scenario, form string) ([][]byte, *receiver.Sou
 	}
 	var lines [][]byte
 	for _, n := range names {
-		b, err := os.ReadFile(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))...)
+		lines = append(lines, corpus.ReadLines(t, n)...)
 	}
 	return lines, fileSource()
 }

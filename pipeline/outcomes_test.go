@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 )
 
@@ -47,7 +48,7 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 			continue
 		}
 		scenarios++
-		got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", name+".raw"))))
+		got := count(t, replay(t, pipeline.Config{}, syslogSource(), corpus.ReadDatagrams(t, filepath.Join(corpusDir, "syslog", name+".raw"))))
 		left, differ := got.classes(), 0
 		for _, c := range s.Syslog.Connections {
 			if want := class(c); want != "raw" && left[want] > 0 {
@@ -64,7 +65,7 @@ func TestOutcomesAgreeWithTheClients(t *testing.T) {
 	if agree := scenarios - len(silent); scenarios != 50 || agree < 48 {
 		t.Errorf("%d of %d scenarios agree whole, want 48 of 50", agree, scenarios)
 	}
-	got := count(t, replay(t, pipeline.Config{}, syslogSource(), datagrams(t, filepath.Join(corpusDir, "syslog", "auth_ok.raw"))))
+	got := count(t, replay(t, pipeline.Config{}, syslogSource(), corpus.ReadDatagrams(t, filepath.Join(corpusDir, "syslog", "auth_ok.raw"))))
 	if want := [6]int{4, 0, 0, 2, 0, 0}; got.outcomes != want {
 		t.Errorf("auth_ok: %v, want ok 4 and rejected 2", got.outcomes)
 	}

@@ -3,7 +3,6 @@ package rsynclog_test
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -15,8 +14,6 @@ import (
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/rsynclog"
 )
-
-const corpusDir = "../testdata/corpus"
 
 // A corpusLine is one text of the corpus, its header cut off.
 type corpusLine struct {
@@ -32,25 +29,19 @@ var (
 // of its own in a file, the second half of a name with a line end in it, is left out.
 func readCorpus(t testing.TB, form string) []corpusLine {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(corpusDir, form, "*"))
-	if err != nil || len(names) < 50 {
-		t.Fatalf("%d files of %s: %v", len(names), form, err)
+	names := corpus.Files(t, form+"/*")
+	if len(names) < 50 {
+		t.Fatalf("%d files of %s", len(names), form)
 	}
 	var out []corpusLine
 	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
 		scenario, _, _ := strings.Cut(filepath.Base(name), ".")
-		for line := range strings.Lines(string(b)) {
-			line = strings.TrimSuffix(line, "\n")
-			header := fileHeader
-			if strings.HasSuffix(name, ".raw") {
-				header = syslogHeader
-				_, dump, _ := strings.Cut(line, " ")
-				line = strings.TrimSuffix(string(corpus.Unescape([]byte(dump))), "\n")
-			}
+		header, read := fileHeader, corpus.ReadLines
+		if strings.HasSuffix(name, ".raw") {
+			header, read = syslogHeader, corpus.ReadDatagrams
+		}
+		for _, l := range read(t, name) {
+			line := strings.TrimSuffix(string(l), "\n")
 			if h := header.FindString(line); h != "" {
 				out = append(out, corpusLine{scenario, line[len(h):]})
 			}

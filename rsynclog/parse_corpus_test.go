@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -46,10 +48,7 @@ var number = regexp.MustCompile(`[0-9a-f]{32}|\d+`)
 // parsersOf returns a parser for each log format in a scenario's rsyncd.conf, the default's first.
 func parsersOf(t *testing.T) func(scenario string) []*rsynclog.Parser {
 	t.Helper()
-	b, err := os.ReadFile(corpusDir + "/truth.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := corpus.ReadFile(t, filepath.Join(corpus.Dir(), "truth.json"))
 	var truth map[string]struct {
 		Conf string `json:"rsyncd_conf"`
 	}

@@ -2,22 +2,20 @@ package follow
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
 // No line of a real log is taken apart unless it is longer than one message can be.
 func TestFileCorpusLines(t *testing.T) {
-	names, err := filepath.Glob(corpusDir + "file/*.log")
-	must(t, err)
+	names := corpus.Files(t, "file/*.log")
 	if len(names) < 40 {
 		t.Fatalf("%d log files in the corpus, want 40 and more", len(names))
 	}
 	for _, name := range names {
-		b, err := os.ReadFile(name)
-		must(t, err)
+		b := corpus.ReadFile(t, name)
 		opt := Options{Path: name, FromBeginning: true, pollOnly: true}
 		sink := newLineSink()
 		f := follow(t, sink, opt)

@@ -3,9 +3,8 @@ package follow
 import "rsyncd_exporter/internal/receivertest"
 
 const (
-	corpusDir = receivertest.CorpusDir
-	criStamp  = receivertest.CRIStamp
-	headerA   = receivertest.HeaderA
+	criStamp = receivertest.CRIStamp
+	headerA  = receivertest.HeaderA
 )
 
 var (

@@ -2,11 +2,11 @@ package stream
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 )
 
@@ -29,10 +29,7 @@ func feed(f *framer, slab *receiver.Slab, sink receiver.Sink, stream []byte) {
 }
 
 func TestFramerAllocatesNothing(t *testing.T) {
-	stream, err := os.ReadFile(filepath.Join("..", "..", "testdata", "corpus", "forwarded", "syslogng-syslog-tcp-octet.raw"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := corpus.ReadFile(t, filepath.Join(corpus.Dir(), "forwarded", "syslogng-syslog-tcp-octet.raw"))
 	var f framer
 	var slab receiver.Slab
 	var sink countSink
@@ -97,10 +94,7 @@ func TestFramerSearchesOnce(t *testing.T) {
 }
 
 func BenchmarkFramer(b *testing.B) {
-	stream, err := os.ReadFile(filepath.Join("..", "..", "testdata", "corpus", "forwarded", "rsyslog-forward-tcp-lf.raw"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	stream := corpus.ReadFile(b, filepath.Join(corpus.Dir(), "forwarded", "rsyslog-forward-tcp-lf.raw"))
 	var f framer
 	var slab receiver.Slab
 	var sink countSink

@@ -2,12 +2,12 @@ package stream
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 )
 
@@ -144,10 +144,7 @@ func TestFramingRules(t *testing.T) {
 func TestFramingOfRealForwarders(t *testing.T) {
 	for _, name := range []string{"rsyslog-forward-tcp-lf.raw", "rsyslog-rfc5424-tcp-octet.raw", "syslogng-syslog-tcp-octet.raw"} {
 		t.Run(name, func(t *testing.T) {
-			stream, err := os.ReadFile(filepath.Join("..", "..", "testdata", "corpus", "forwarded", name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			stream := corpus.ReadFile(t, filepath.Join(corpus.Dir(), "forwarded", name))
 			got := cutAll(t, string(stream), atOnce)
 			if len(got.messages) != 1087 || got.discarded != counts() || got.broken {
 				t.Fatalf("%d messages, discarded %v, broken=%v; want 1087, none, false", len(got.messages), got.discarded, got.broken)

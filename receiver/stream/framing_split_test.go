@@ -3,11 +3,10 @@ package stream
 import (
 	"bytes"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 )
 
@@ -80,15 +79,8 @@ func randomSizes(seed uint64, most int) func() int {
 
 // FAULTS T5: wherever the reads happen to end, the same messages and counts come out, and they are those of the rules.
 func FuzzFraming(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "corpus", "forwarded", "*-tcp-*.raw"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no streams in the corpus: %v", err)
-	}
-	for i, name := range files {
-		stream, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+	for i, name := range corpus.Files(f, "forwarded/*-tcp-*.raw") {
+		stream := corpus.ReadFile(f, name)
 		f.Add(stream[:3000], uint64(i))
 	}
 	for _, s := range []string{"5 <30>a\n16385 ", "0", "999999 ", "1234567", "\n\n\x00", "<30>a\n<30>b", "12 a", "<30>x\n9999 y\n0 \n", "5 <30>a\r\n5 <30>b\x00<30>c\n"} {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
 )
 
@@ -65,10 +66,7 @@ func closedByPeer(t *testing.T, c net.Conn) {
 func TestTCPRealStreams(t *testing.T) {
 	var streams [][]byte
 	for _, name := range []string{"rsyslog-forward-tcp-lf.raw", "rsyslog-rfc5424-tcp-octet.raw", "syslogng-syslog-tcp-octet.raw"} {
-		b, err := os.ReadFile(filepath.Join("..", "..", "testdata", "corpus", "forwarded", name))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := corpus.ReadFile(t, filepath.Join(corpus.Dir(), "forwarded", name))
 		streams = append(streams, b)
 	}
 	sink := newHoldSink(false)

@@ -73,12 +73,12 @@ func TestForwardedMessages(t *testing.T) {
 		messages [][]byte
 		damage   func(m *receiver.Message)
 	}{
-		{"rsyslog-traditional-udp", readDatagrams(t, corpusDir+"forwarded/rsyslog-traditional-udp.raw"), rsyslogTemplates},
-		{"rsyslog-forward-tcp-lf", readLines(t, corpusDir+"forwarded/rsyslog-forward-tcp-lf.raw"), rsyslogTemplates},
-		{"rsyslog-rfc5424-udp", readDatagrams(t, corpusDir+"forwarded/rsyslog-rfc5424-udp.raw"), rsyslogRFC5424},
-		{"rsyslog-rfc5424-tcp-octet", readOctetCounted(t, corpusDir+"forwarded/rsyslog-rfc5424-tcp-octet.raw"), rsyslogRFC5424},
-		{"syslogng-network-udp", readDatagrams(t, corpusDir+"forwarded/syslogng-network-udp.raw"), func(*receiver.Message) {}},
-		{"syslogng-syslog-tcp-octet", readOctetCounted(t, corpusDir+"forwarded/syslogng-syslog-tcp-octet.raw"), appNameOnly},
+		{"rsyslog-traditional-udp", readDatagrams(t, corpusDir+"/forwarded/rsyslog-traditional-udp.raw"), rsyslogTemplates},
+		{"rsyslog-forward-tcp-lf", readLines(t, corpusDir+"/forwarded/rsyslog-forward-tcp-lf.raw"), rsyslogTemplates},
+		{"rsyslog-rfc5424-udp", readDatagrams(t, corpusDir+"/forwarded/rsyslog-rfc5424-udp.raw"), rsyslogRFC5424},
+		{"rsyslog-rfc5424-tcp-octet", readOctetCounted(t, corpusDir+"/forwarded/rsyslog-rfc5424-tcp-octet.raw"), rsyslogRFC5424},
+		{"syslogng-network-udp", readDatagrams(t, corpusDir+"/forwarded/syslogng-network-udp.raw"), func(*receiver.Message) {}},
+		{"syslogng-syslog-tcp-octet", readOctetCounted(t, corpusDir+"/forwarded/syslogng-syslog-tcp-octet.raw"), appNameOnly},
 	}
 	if files := corpusFiles(t, "forwarded/*.raw"); len(files) != len(streams) {
 		t.Errorf("the corpus has %d streams, this test %d", len(files), len(streams))

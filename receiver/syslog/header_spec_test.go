@@ -247,7 +247,7 @@ func seeds(f *testing.F) {
 			}
 		}
 	}
-	for _, line := range readLines(f, corpusDir+"file/hostile_names_download.log") {
+	for _, line := range readLines(f, corpusDir+"/file/hostile_names_download.log") {
 		f.Add(line)
 	}
 	for _, raw := range []string{"", "\n", "\x00", "<34>", "-1 x", "<30>Nov 23 23:14:00 m", "<30", "<030>a", "<999>a: b",

@@ -1,21 +1,25 @@
 package syslog
 
-import "rsyncd_exporter/internal/receivertest"
+import (
+	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/internal/receivertest"
+)
+
+var corpusDir = corpus.Dir()
 
 const (
-	corpusDir = receivertest.CorpusDir
-	criStamp  = receivertest.CRIStamp
-	headerA   = receivertest.HeaderA
-	headerB   = receivertest.HeaderB
+	criStamp = receivertest.CRIStamp
+	headerA  = receivertest.HeaderA
+	headerB  = receivertest.HeaderB
 )
 
 var (
 	must               = receivertest.Must
-	corpusFiles        = receivertest.CorpusFiles
-	readDatagrams      = receivertest.ReadDatagrams
-	readLines          = receivertest.ReadLines
-	readOctetCounted   = receivertest.ReadOctetCounted
-	forwardedScenarios = receivertest.ForwardedScenarios
+	corpusFiles        = corpus.Files
+	readDatagrams      = corpus.ReadDatagrams
+	readLines          = corpus.ReadLines
+	readOctetCounted   = corpus.ReadOctetCounted
+	forwardedScenarios = corpus.Direct
 	cri                = receivertest.CRI
 	jsonFile           = receivertest.JSONFile
 	plainText          = receivertest.PlainText

@@ -42,7 +42,7 @@ func TestOwnLogFiles(t *testing.T) {
 // A file that a syslog daemon wrote reads as what a relay sends, with or without the priority.
 func TestSyslogFiles(t *testing.T) {
 	for _, stream := range [][][]byte{
-		readDatagrams(t, corpusDir+"forwarded/rsyslog-traditional-udp.raw"), readLines(t, corpusDir+"forwarded/rsyslog-forward-tcp-lf.raw"),
+		readDatagrams(t, corpusDir+"/forwarded/rsyslog-traditional-udp.raw"), readLines(t, corpusDir+"/forwarded/rsyslog-forward-tcp-lf.raw"),
 	} {
 		for i, raw := range stream {
 			var want receiver.Message

@@ -128,7 +128,7 @@ func TestPartsThatNeverEnd(t *testing.T) {
 // A log in parts, cut anywhere and read in any portions, gives the messages of the log.
 func TestPartsOfAnything(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 11))
-	log := readLines(t, corpusDir+"file/hostile_names_download.log")
+	log := readLines(t, corpusDir+"/file/hostile_names_download.log")
 	var want []string
 	var data bytes.Buffer
 	for range 40 {
