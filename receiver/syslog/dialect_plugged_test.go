@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"slices"
@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 var dialectNames = []string{"auto", "rfc3164", "rfc5424", "rfc6587", "automatic"}
 
 func dialectByName(t testing.TB, name string, local bool) receiver.Dialect {
 	t.Helper()
-	d, err := NewDialect(name, local)
+	d, err := syslog.NewDialect(name, local)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestPayloadsThatCrashGoSyslog(t *testing.T) {
 
 func TestUnknownDialect(t *testing.T) {
 	for _, name := range []string{"", "Auto", "rfc3195"} {
-		d, err := NewDialect(name, false)
+		d, err := syslog.NewDialect(name, false)
 		if d != nil || err == nil {
 			t.Fatalf("NewDialect(%q) = %v, %v; want an error", name, d, err)
 		}
@@ -95,7 +96,7 @@ func TestDialectsSideBySide(t *testing.T) {
 func TestPluggedRFC3164OnDirectDatagrams(t *testing.T) {
 	for _, path := range corpusFiles(t, "syslog/download_*.raw") {
 		for i, raw := range readDatagrams(t, path) {
-			got, want := scanned(dialectByName(t, "rfc3164", true), raw), scanned(Auto{Local: true}, raw)
+			got, want := scanned(dialectByName(t, "rfc3164", true), raw), scanned(syslog.Auto{Local: true}, raw)
 			if got != want {
 				t.Errorf("%s:%d: %s\nwant %s", path, i+1, got, want)
 			}
@@ -105,7 +106,7 @@ func TestPluggedRFC3164OnDirectDatagrams(t *testing.T) {
 
 // Auto plugs into go-syslog with the keys that go-syslog's own parsers use.
 func TestAutoAsFormat(t *testing.T) {
-	parser := Auto{}.GetParser([]byte("<28>Nov 23 23:49:46 vm my tag[865]: rsync error\n"))
+	parser := syslog.Auto{}.GetParser([]byte("<28>Nov 23 23:49:46 vm my tag[865]: rsync error\n"))
 	if err := parser.Parse(); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestAutoAsFormat(t *testing.T) {
 		}
 	}
 
-	parser = Auto{}.GetParser([]byte("GET / HTTP/1.1"))
+	parser = syslog.Auto{}.GetParser([]byte("GET / HTTP/1.1"))
 	err := parser.Parse()
 	if err == nil || !strings.Contains(err.Error(), "no_header") || !strings.Contains(err.Error(), `"GET / HTTP/1.1"`) {
 		t.Errorf("Parse: %v; want an error that quotes the message and says no_header", err)
@@ -130,7 +131,7 @@ func TestAutoAsFormat(t *testing.T) {
 	if parts := parser.Dump(); parts["content"] != "GET / HTTP/1.1" || parts["priority"] != -1 || parts["proc_id"] != "" {
 		t.Errorf("Dump of a refused message: %v", parts)
 	}
-	if (Auto{}).GetSplitFunc() != nil {
+	if (syslog.Auto{}).GetSplitFunc() != nil {
 		t.Error("a split function would make go-syslog cut datagrams at line feeds")
 	}
 }

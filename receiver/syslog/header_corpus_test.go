@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 var longTag = strings.Repeat("T", 60)
@@ -24,7 +25,7 @@ func TestDirectDatagrams(t *testing.T) {
 		for i, raw := range readDatagrams(t, path) {
 			var m receiver.Message
 			body := string(record.FindSubmatch(raw)[1])
-			if d := (Auto{Local: true}).Scan(raw, &m); d != receiver.Kept {
+			if d := (syslog.Auto{Local: true}).Scan(raw, &m); d != receiver.Kept {
 				t.Fatalf("%s:%d: %v: %q", path, i+1, d, raw)
 			}
 			want := fmt.Sprintf("%s[%d]: %s\n", m.Tag, m.PID, m.Text) // what syslog(3) writes
@@ -53,8 +54,8 @@ func TestDirectDatagramsOverUDP(t *testing.T) {
 	for _, path := range corpusFiles(t, "syslog/*.raw") {
 		for i, raw := range readDatagrams(t, path) {
 			var local, remote receiver.Message
-			Auto{Local: true}.Scan(raw, &local)
-			Auto{}.Scan(raw, &remote)
+			syslog.Auto{Local: true}.Scan(raw, &local)
+			syslog.Auto{}.Scan(raw, &remote)
 			if string(local.Tag) == "my tag" {
 				local.Host, local.Tag = []byte("my"), []byte("tag") // the one thing that can't be told apart
 			}
@@ -90,12 +91,12 @@ func TestForwardedMessages(t *testing.T) {
 			}
 			for i, raw := range s.messages {
 				var want receiver.Message
-				if d := (Auto{Local: true}).Scan(direct[i], &want); d != receiver.Kept {
+				if d := (syslog.Auto{Local: true}).Scan(direct[i], &want); d != receiver.Kept {
 					t.Fatalf("direct record %d: %v", i, d)
 				}
 				want.Host = []byte("vm")
 				s.damage(&want)
-				if g, w := scanned(Auto{}, raw), show(want, receiver.Kept); g != w {
+				if g, w := scanned(syslog.Auto{}, raw), show(want, receiver.Kept); g != w {
 					t.Errorf("message %d %q:\n got %s\nwant %s", i, raw, g, w)
 				}
 			}

@@ -1,10 +1,11 @@
-package syslog
+package syslog_test
 
 import (
 	"regexp"
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 const (
@@ -21,17 +22,17 @@ var shapes = []struct {
 	raw     string
 	pattern string
 }{
-	{"direct", Auto{Local: true}, "<30>Nov 23 18:40:52 rsyncd[505]: " + benchText, `^<([0-9]{1,3})>` + benchRFC + benchTail},
-	{"rfc3164", Auto{}, "<30>Nov 23 18:40:52 mirror rsyncd[505]: " + benchText, `^<([0-9]{1,3})>` + benchRFC + ` ([^ ]+)` + benchTail},
-	{"rfc3339", Auto{}, "<30>2026-11-23T18:40:52.123456+00:00 mirror rsyncd[505]: " + benchText,
+	{"direct", syslog.Auto{Local: true}, "<30>Nov 23 18:40:52 rsyncd[505]: " + benchText, `^<([0-9]{1,3})>` + benchRFC + benchTail},
+	{"rfc3164", syslog.Auto{}, "<30>Nov 23 18:40:52 mirror rsyncd[505]: " + benchText, `^<([0-9]{1,3})>` + benchRFC + ` ([^ ]+)` + benchTail},
+	{"rfc3339", syslog.Auto{}, "<30>2026-11-23T18:40:52.123456+00:00 mirror rsyncd[505]: " + benchText,
 		`^<([0-9]{1,3})>` + benchISO + ` ([^ ]+)` + benchTail},
-	{"rfc5424", Auto{}, "<30>1 2026-11-23T18:40:52.123456+00:00 mirror rsyncd 505 - -  " + benchText,
+	{"rfc5424", syslog.Auto{}, "<30>1 2026-11-23T18:40:52.123456+00:00 mirror rsyncd 505 - -  " + benchText,
 		`^<([0-9]{1,3})>1 (?:-|` + benchISO + `) ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ -  ?((?s:.*?))\n?$`},
-	{"rfc5424sd", Auto{}, `<30>1 2026-11-23T18:40:52+00:00 mirror rsyncd 505 - [meta sequenceId="2"] ` + benchText,
+	{"rfc5424sd", syslog.Auto{}, `<30>1 2026-11-23T18:40:52+00:00 mirror rsyncd 505 - [meta sequenceId="2"] ` + benchText,
 		`^<([0-9]{1,3})>1 (?:-|` + benchISO + `) ([^ ]+) ([^ ]+) ([^ ]+) [^ ]+ (?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+ ?((?s:.*?))\n?$`},
-	{"ownlog", Lines{}, "2026/11/23 18:40:52 [505] " + benchText,
+	{"ownlog", syslog.Lines{}, "2026/11/23 18:40:52 [505] " + benchText,
 		`^[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} \[([0-9]+)\] ((?s:.*?))\n?$`},
-	{"syslogfile", Lines{}, "Nov 23 18:40:52 mirror rsyncd[505]: " + benchText, `^` + benchRFC + ` ([^ ]+)` + benchTail},
+	{"syslogfile", syslog.Lines{}, "Nov 23 18:40:52 mirror rsyncd[505]: " + benchText, `^` + benchRFC + ` ([^ ]+)` + benchTail},
 }
 
 func TestScanDoesNotAllocate(t *testing.T) {

@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 func TestHeaders(t *testing.T) {
@@ -169,13 +170,13 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := scanned(Auto{}, []byte(tt.raw)); got != tt.remote {
+			if got := scanned(syslog.Auto{}, []byte(tt.raw)); got != tt.remote {
 				t.Errorf("%.99q\n got %.200s\nwant %.200s", tt.raw, got, tt.remote)
 			}
 			if tt.local == relayed {
 				return
 			}
-			if got, want := scanned(Auto{Local: true}, []byte(tt.raw)), cmp.Or(tt.local, tt.remote); got != want {
+			if got, want := scanned(syslog.Auto{Local: true}, []byte(tt.raw)), cmp.Or(tt.local, tt.remote); got != want {
 				t.Errorf("local: %.99q\n got %.200s\nwant %.200s", tt.raw, got, want)
 			}
 		})

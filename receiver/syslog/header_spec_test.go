@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // What a header is, in regular expressions. The hand-written scanner is held against them.
@@ -267,13 +268,13 @@ func FuzzHeader(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, local := range []bool{false, true} {
-			if got, want := scanned(Auto{Local: local}, raw), (spec{local: local}).scan(raw); got != want {
+			if got, want := scanned(syslog.Auto{Local: local}, raw), (spec{local: local}).scan(raw); got != want {
 				t.Errorf("local %v: %q\n got %s\nwant %s", local, raw, got, want)
 			}
-			checkStamp(t, Auto{Local: local}, raw, spec{}.stamp(raw))
+			checkStamp(t, syslog.Auto{Local: local}, raw, spec{}.stamp(raw))
 		}
-		parser := Auto{}.GetParser(raw)
-		if err, want := parser.Parse(), scanned(Auto{}, raw); (err == nil) != (Auto{}.Scan(raw, new(receiver.Message)) == receiver.Kept) {
+		parser := syslog.Auto{}.GetParser(raw)
+		if err, want := parser.Parse(), scanned(syslog.Auto{}, raw); (err == nil) != (syslog.Auto{}.Scan(raw, new(receiver.Message)) == receiver.Kept) {
 			t.Errorf("Parse: %v, Scan: %s", err, want)
 		}
 		if content, ok := parser.Dump()["content"].(string); !ok || len(content) > len(raw) {

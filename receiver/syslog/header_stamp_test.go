@@ -1,10 +1,11 @@
-package syslog
+package syslog_test
 
 import (
 	"testing"
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // stampOf returns the stamp that a dialect finds, "none" if it is nil.
@@ -73,7 +74,7 @@ func TestStampsInLines(t *testing.T) {
 		{either, "| hi", "none"},
 		{`(?P<description>.*)`, "2026/11/23 18:40:52 hi", "none"},
 	} {
-		d, err := ParseLineFormat(tt.format)
+		d, err := syslog.ParseLineFormat(tt.format)
 		must(t, err)
 		if got := stampOf(t, d, tt.line); got != tt.want {
 			t.Errorf("%s: %q: %q, want %q", tt.format, tt.line, got, tt.want)
@@ -85,7 +86,7 @@ func TestStampsInLines(t *testing.T) {
 // which it was recorded.
 func TestStampsOfTheCorpus(t *testing.T) {
 	check := func(path string, d receiver.Dialect, messages [][]byte) {
-		s := Stamps{Local: time.UTC}
+		s := syslog.Stamps{Local: time.UTC}
 		stamps := 0
 		for i, raw := range messages {
 			var m receiver.Message
@@ -96,7 +97,7 @@ func TestStampsOfTheCorpus(t *testing.T) {
 			if when := time.Unix(0, at).UTC(); !ok || when.Year() != 2026 {
 				t.Errorf("%s:%d: stamp %q: %v %v", path, i+1, m.Stamp, when, ok)
 			}
-			if _, own := d.(Lines); own && zoned {
+			if _, own := d.(syslog.Lines); own && zoned {
 				t.Errorf("%s:%d: stamp %q has a zone", path, i+1, m.Stamp)
 			}
 			stamps++
@@ -106,12 +107,12 @@ func TestStampsOfTheCorpus(t *testing.T) {
 		}
 	}
 	for _, path := range corpusFiles(t, "syslog/*.raw") {
-		check(path, Auto{Local: true}, readDatagrams(t, path))
+		check(path, syslog.Auto{Local: true}, readDatagrams(t, path))
 	}
 	for _, path := range corpusFiles(t, "forwarded/*udp.raw") {
-		check(path, Auto{}, readDatagrams(t, path))
+		check(path, syslog.Auto{}, readDatagrams(t, path))
 	}
 	for _, path := range corpusFiles(t, "file/*.log") {
-		check(path, Lines{}, readLines(t, path))
+		check(path, syslog.Lines{}, readLines(t, path))
 	}
 }

@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"rsyncd_exporter/internal/corpus"

@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // Every line of rsync's own log files has the pid and text that stand there; the rest is what file names with a line feed left, which
@@ -18,7 +19,7 @@ func TestOwnLogFiles(t *testing.T) {
 		name, strayLines := filepath.Base(path), 0
 		for i, line := range readLines(t, path) {
 			var m receiver.Message
-			switch d := (Lines{}).Scan(line, &m); d {
+			switch d := (syslog.Lines{}).Scan(line, &m); d {
 			case receiver.Kept:
 				if m.Host != nil || m.Tag != nil || m.Facility != -1 || m.Severity != -1 || m.PID <= 0 {
 					t.Errorf("%s:%d: %s", name, i+1, show(m, d))
@@ -46,15 +47,15 @@ func TestSyslogFiles(t *testing.T) {
 	} {
 		for i, raw := range stream {
 			var want receiver.Message
-			if d := (Auto{}).Scan(raw, &want); d != receiver.Kept {
+			if d := (syslog.Auto{}).Scan(raw, &want); d != receiver.Kept {
 				t.Fatalf("message %d: %v", i, d)
 			}
-			if got := scanned(Lines{}, append(raw[:len(raw):len(raw)], '\n')); got != show(want, receiver.Kept) {
+			if got := scanned(syslog.Lines{}, append(raw[:len(raw):len(raw)], '\n')); got != show(want, receiver.Kept) {
 				t.Errorf("%q: %s, want %s", raw, got, show(want, receiver.Kept))
 			}
 			want.Facility, want.Severity = -1, -1
 			_, bare, _ := bytes.Cut(raw, []byte(">"))
-			if got := scanned(Lines{}, bare); got != show(want, receiver.Kept) {
+			if got := scanned(syslog.Lines{}, bare); got != show(want, receiver.Kept) {
 				t.Errorf("%q: %s, want %s", bare, got, show(want, receiver.Kept))
 			}
 		}
@@ -88,7 +89,7 @@ func TestLines(t *testing.T) {
 		"<28>2026-11-23T12:00:00.5+01:00 host rsyncd[1]: hi":                    `host "host" tag "rsyncd" pid 1 pri 3.4 text "hi"`,
 		"2026-11-23T12:00:00.5+01:00 host kernel: [    0.1] rsyncd[1]: hi":      `host "host" tag "kernel" pid 0 pri -1.-1 text "[    0.1] rsyncd[1]: hi"`,
 	} {
-		if got := scanned(Lines{}, []byte(raw)); got != want {
+		if got := scanned(syslog.Lines{}, []byte(raw)); got != want {
 			t.Errorf("%.99q: %s, want %s", raw, got, want)
 		}
 	}

@@ -1,10 +1,11 @@
-package syslog
+package syslog_test
 
 import (
 	"strings"
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 func TestLineFormats(t *testing.T) {
@@ -35,7 +36,7 @@ func TestLineFormats(t *testing.T) {
 		{"empty line", python, "\n", "empty"},
 		{"long line", python, strings.Repeat("x", receiver.MaxMessage+1), "oversize"},
 	} {
-		d, err := ParseLineFormat(tt.format)
+		d, err := syslog.ParseLineFormat(tt.format)
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
@@ -71,7 +72,7 @@ func TestLineFormatsRefused(t *testing.T) {
 		{`[`, []string{"missing closing ]"}},
 		{`\`, []string{"trailing backslash"}},
 	} {
-		dialect, err := ParseLineFormat(tt.format)
+		dialect, err := syslog.ParseLineFormat(tt.format)
 		if err == nil {
 			t.Errorf("%q is accepted: %v", tt.format, dialect)
 			continue
@@ -89,7 +90,7 @@ func FuzzLineFormat(f *testing.F) {
 		f.Add(s, "2026/11/23 18:40:52 [505] hi")
 	}
 	f.Fuzz(func(t *testing.T, format, line string) {
-		d, err := ParseLineFormat(format)
+		d, err := syslog.ParseLineFormat(format)
 		if (d == nil) == (err == nil) {
 			t.Fatalf("%q: %v and %v", format, d, err)
 		}

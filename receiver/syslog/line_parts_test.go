@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 const (
@@ -20,19 +21,19 @@ const (
 // taken reads data as TakeLines does, in reads that end anywhere, and returns the texts of the messages with their pids.
 func taken(t *testing.T, data string, next func() int) (texts []string, discarded [receiver.NumDiscards]uint32) {
 	t.Helper()
-	var skip Skipped
+	var skip syslog.Skipped
 	at, end := 0, 0
 	for at < len(data) && end < len(data) {
 		end = min(len(data), end+next())
 		for {
 			var s receiver.Slab
-			n := TakeLines(&s, []byte(data[:end]), at, &skip)
+			n := syslog.TakeLines(&s, []byte(data[:end]), at, &skip)
 			for i, v := range s.Discarded {
 				discarded[i] += v
 			}
 			for _, raw := range s.Messages {
 				var m receiver.Message
-				if d := (Lines{}).Scan(raw, &m); d != receiver.Kept {
+				if d := (syslog.Lines{}).Scan(raw, &m); d != receiver.Kept {
 					discarded[d]++
 				} else {
 					texts = append(texts, fmt.Sprintf("%d %s", m.PID, m.Text))
@@ -41,7 +42,7 @@ func taken(t *testing.T, data string, next func() int) (texts []string, discarde
 			if at += n; n == 0 {
 				break
 			}
-			if !skip.Rest && data[at-1] != '\n' && data[at-1] != 0 && RsyncHeader([]byte(data[at:])) == 0 {
+			if !skip.Rest && data[at-1] != '\n' && data[at-1] != 0 && syslog.RsyncHeader([]byte(data[at:])) == 0 {
 				t.Fatalf("offset %d is not the start of a line or record", at)
 			}
 		}
@@ -72,9 +73,9 @@ func TestParts(t *testing.T) {
 		"docker's json-file":            {jsonFile(t, ownConnect) + jsonFile(t, ownShutdown), []string{connect, shutdown}, 0, 0},
 		"docker's last words":           {strings.Replace(jsonFile(t, ownConnect), `\n`, "", 1) + jsonFile(t, ownShutdown), []string{connect, shutdown}, 0, 0},
 		"escaped, not ended":            {jsonFile(t, headerA+`x\n`), []string{`17846 x\n`}, 0, 0},
-		"an endless line, CRI":          {cri("stdout", endless, dockerPart) + cri("stdout", ownConnect, 99), []string{connect}, 1, 0},
+		"an endless line, CRI":          {cri("stdout", endless, syslog.DockerPart) + cri("stdout", ownConnect, 99), []string{connect}, 1, 0},
 		"an endless line, json-file":    {jsonFile(t, endless) + jsonFile(t, ownConnect), []string{connect}, 1, 0},
-		"more parts than are kept":      {cri("stdout", strings.Repeat(endless, 9), dockerPart) + cri("stdout", ownConnect, 99), []string{connect}, 1, 0},
+		"more parts than are kept":      {cri("stdout", strings.Repeat(endless, 9), syslog.DockerPart) + cri("stdout", ownConnect, 99), []string{connect}, 1, 0},
 		// 128 KiB are eight of docker's parts: 8*16384 bytes of records, of which each has 27+2047; 63 are whole.
 		"more of docker's, of records":   {jsonFile(t, strings.Repeat(glued, 200)+ownConnect) + jsonFile(t, ownConnect), append(slices.Repeat([]string{"17846 " + plainText}, 63), connect), 1, 0},
 		"small parts, more than is kept": {cri("stdout", endless, 7) + cri("stdout", ownConnect, 99), []string{connect}, 1, 0},
@@ -110,9 +111,9 @@ func TestPartsThatNeverEnd(t *testing.T) {
 		"of another stream":         {begun + strings.Repeat(stderr, 6000), slices.Repeat([]string{shutdown}, 6000), 1, 0},
 		"another stream between":    {begun + stderr + late + cri("stdout", ownConnect, 99), []string{shutdown, connects[0]}, 1, 0},
 		"both streams":              {begun + criStamp + " stderr P z\n" + late + stderr, nil, 2, 0},
-		"after too many, a note":    {strings.Repeat(begun[:len(begun)-1]+strings.Repeat("x", dockerPart)+"\n", 9) + stderr + late + stderr, []string{shutdown, shutdown}, 0, 1},
+		"after too many, a note":    {strings.Repeat(begun[:len(begun)-1]+strings.Repeat("x", syslog.DockerPart)+"\n", 9) + stderr + late + stderr, []string{shutdown, shutdown}, 0, 1},
 		"too many, then another's":  {strings.Repeat(begun, 10000) + many, connects, 0, 1},
-		"a long line without an LF": {begun + criStamp + " stdout P " + strings.Repeat("x", 2*partsLimit) + "\n" + late + many, connects, 0, 0}, // how often, the reads decide
+		"a long line without an LF": {begun + criStamp + " stdout P " + strings.Repeat("x", 2*syslog.PartsLimit) + "\n" + late + many, connects, 0, 0}, // how often, the reads decide
 	} {
 		for _, next := range []func() int{func() int { return 1 << 20 }, func() int { return 60001 }} {
 			got, discarded := taken(t, test.data, next)
@@ -134,7 +135,7 @@ func TestPartsOfAnything(t *testing.T) {
 	for range 40 {
 		for _, line := range log {
 			var m receiver.Message
-			if (Lines{}).Scan(line, &m) == receiver.Kept {
+			if (syslog.Lines{}).Scan(line, &m) == receiver.Kept {
 				want = append(want, fmt.Sprintf("%d %s", m.PID, m.Text))
 			}
 			data.WriteString(cri("stdout", string(line), 1+r.IntN(200)))

@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A message that was cut has no newline, and the next record follows at once.
@@ -37,15 +38,15 @@ func TestFileGluedLines(t *testing.T) {
 	} {
 		line := []byte(strings.Join(test.line, ""))
 		var s receiver.Slab
-		var skip Skipped
-		if n := TakeLines(&s, append(line, '\n'), 0, &skip); n != len(line)+1 {
+		var skip syslog.Skipped
+		if n := syslog.TakeLines(&s, append(line, '\n'), 0, &skip); n != len(line)+1 {
 			t.Errorf("%s: %d bytes taken, want %d", name, n, len(line)+1)
 		}
 		if got := messages(&s); !slices.Equal(got, test.want) {
 			t.Errorf("%s: got %d messages of %v bytes, want %v", name, len(got), lengths(got), lengths(test.want))
 		}
 	}
-	if len(plainText) != RsyncText || len(escapedText) != RsyncText+80 {
+	if len(plainText) != syslog.RsyncText || len(escapedText) != syslog.RsyncText+80 {
 		t.Errorf("the texts are of %d and %d bytes", len(plainText), len(escapedText))
 	}
 }
@@ -66,12 +67,12 @@ func lengths(all []string) (n []int) {
 
 // Deleting a tree whose paths are all too long makes one line of any length, of which no record is lost; it need not have ended.
 func TestFileLineOfManyCutRecords(t *testing.T) {
-	const records = 3 * receiver.MaxMessage / RsyncText
+	const records = 3 * receiver.MaxMessage / syslog.RsyncText
 	line := strings.Repeat(headerA+plainText, records)
 	for _, end := range []string{headerB + "sent 1\n", headerB + strings.Repeat("x", receiver.MaxMessage) + "\n", ""} {
 		var s receiver.Slab
-		var skip Skipped
-		n := TakeLines(&s, []byte(line+end), 0, &skip)
+		var skip syslog.Skipped
+		n := syslog.TakeLines(&s, []byte(line+end), 0, &skip)
 		got := messages(&s)
 		for _, m := range got[:min(len(got), 2*records/3)] {
 			if m != headerA+plainText {
@@ -89,7 +90,7 @@ func TestFileLineOfManyCutRecords(t *testing.T) {
 
 // unglue does what appendRecords does, by splitting the line into the bytes that rsync counted.
 func unglue(line string) []string {
-	if len(line) <= RsyncText {
+	if len(line) <= syslog.RsyncText {
 		return []string{line}
 	}
 	head := headerPattern.FindString(line)
@@ -98,8 +99,8 @@ func unglue(line string) []string {
 	for _, c := range []byte(rest) {
 		latin = append(latin, rune(c))
 	}
-	counted := countedPattern.FindAllString(string(latin), RsyncText)
-	if head == "" || len(counted) < RsyncText {
+	counted := countedPattern.FindAllString(string(latin), syslog.RsyncText)
+	if head == "" || len(counted) < syslog.RsyncText {
 		return []string{line}
 	}
 	cut := len([]rune(strings.Join(counted, "")))
@@ -122,7 +123,7 @@ func FuzzFileLines(f *testing.F) {
 	f.Add([]byte(headerA+escapedText+headerB+"y\n"+strings.Repeat("z", receiver.MaxMessage+1)+"\nw\n"), 20000)
 	f.Add(bytes.Repeat([]byte{0}, 2*receiver.MaxMessage), receiver.MaxMessage+1)
 	f.Add([]byte("\x00\x00a\n"+strings.Repeat("\x00", receiver.MaxMessage+1)+"b\x00c\n"), receiver.MaxMessage)
-	f.Add(bytes.Repeat([]byte{'\n'}, SlabLines+1), 1)
+	f.Add(bytes.Repeat([]byte{'\n'}, syslog.SlabLines+1), 1)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		if len(data) > 1<<20 {
 			return
@@ -130,18 +131,18 @@ func FuzzFileLines(f *testing.F) {
 		cut = min(max(cut, 0), len(data))
 		var s receiver.Slab
 		var got []string
-		var skip Skipped
+		var skip syslog.Skipped
 		oversize, at := 0, 0
 		for _, end := range []int{cut, len(data)} {
 			for {
-				n := TakeLines(&s, data[:end], at, &skip)
+				n := syslog.TakeLines(&s, data[:end], at, &skip)
 				got = append(got, messages(&s)...)
 				oversize += int(s.Discarded[receiver.Oversize])
 				s.Reset()
 				if at += n; n == 0 {
 					break
 				}
-				if !skip.Rest && data[at-1] != '\n' && data[at-1] != 0 && RsyncHeader(data[at:]) == 0 {
+				if !skip.Rest && data[at-1] != '\n' && data[at-1] != 0 && syslog.RsyncHeader(data[at:]) == 0 {
 					t.Fatalf("offset %d is not the start of a line or record", at)
 				}
 			}

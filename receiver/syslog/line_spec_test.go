@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // What a line of a log file is, in regular expressions, and by package json. The hand-written scanner is held against
@@ -188,7 +189,7 @@ var lineForms = []struct{ name, line, want, stamp string }{
 func TestLineForms(t *testing.T) {
 	for _, f := range lineForms {
 		var m receiver.Message
-		d := Lines{}.Scan([]byte(f.line), &m)
+		d := syslog.Lines{}.Scan([]byte(f.line), &m)
 		if got := show(m, d); got != f.want || string(m.Stamp) != f.stamp {
 			t.Errorf("%s: %q\n got %s, stamp %q\nwant %s, stamp %q", f.name, f.line, got, m.Stamp, f.want, f.stamp)
 		}
@@ -197,13 +198,13 @@ func TestLineForms(t *testing.T) {
 
 // A form within a line is text, whatever it looks like: a client chooses names of files.
 func TestLineFormsWithinALine(t *testing.T) {
-	const own, syslog = "2026/11/23 18:40:52 [505] ", "Nov 23 18:40:52 nas rsyncd[505]: "
+	const own, wrapped = "2026/11/23 18:40:52 [505] ", "Nov 23 18:40:52 nas rsyncd[505]: "
 	for _, f := range lineForms {
-		for _, start := range []string{own, syslog, "x", " ", "> "} {
+		for _, start := range []string{own, wrapped, "x", " ", "> "} {
 			var m receiver.Message
 			text := "send localhost [127.0.0.1] data () " + f.line
-			switch d := (Lines{}).Scan([]byte(start+text), &m); {
-			case start == own || start == syslog:
+			switch d := (syslog.Lines{}).Scan([]byte(start+text), &m); {
+			case start == own || start == wrapped:
 				if d != receiver.Kept || m.PID != 505 || string(m.Text) != text {
 					t.Errorf("%s behind %q: %s", f.name, start, show(m, d))
 				}
@@ -224,18 +225,18 @@ func FuzzLine(f *testing.F) {
 		"a | 2026/11/23 18:40:52 [505] x", "-a | x", "a  | 2026-11-23T17:40:52Z x", "2026-11-23T17:40:52Z stdout P:a x", "[ 1.2 *>] a b", "\x1b[3x"} {
 		f.Add([]byte(s))
 	}
-	pattern, err := ParseLineFormat(`(?P<date>\S+) (?P<timestamp>\S+) \[(?P<pid>\d+)\](?: (?P<description>.*))?`)
+	pattern, err := syslog.ParseLineFormat(`(?P<date>\S+) (?P<timestamp>\S+) \[(?P<pid>\d+)\](?: (?P<description>.*))?`)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var m receiver.Message
 		if want, stamp := specLine(raw); want != "" {
-			if got := scanned(Lines{}, raw); got != want {
+			if got := scanned(syslog.Lines{}, raw); got != want {
 				t.Errorf("%q\n got %s\nwant %s", raw, got, want)
 			}
-			checkStamp(t, Lines{}, raw, stamp)
-		} else if d := (Lines{}).Scan(raw, &m); d >= receiver.NumDiscards || len(m.Text) > len(raw) {
+			checkStamp(t, syslog.Lines{}, raw, stamp)
+		} else if d := (syslog.Lines{}).Scan(raw, &m); d >= receiver.NumDiscards || len(m.Text) > len(raw) {
 			t.Errorf("%q: %v, text %q", raw, d, m.Text)
 		}
 		if d := pattern.Scan(raw, &m); d == receiver.Kept && len(m.Text) == 0 || d >= receiver.NumDiscards {

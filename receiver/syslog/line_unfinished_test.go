@@ -1,9 +1,10 @@
-package syslog
+package syslog_test
 
 import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // A line of which the end isn't there yet is not taken, wherever it is cut.
@@ -12,9 +13,9 @@ func TestALineWaitsForItsEnd(t *testing.T) {
 	whole := first + "\n" + second
 	for cut := len(first) + 1; cut <= len(whole); cut++ {
 		var s receiver.Slab
-		var skip Skipped
+		var skip syslog.Skipped
 		s.Reset()
-		if used := TakeLines(&s, []byte(whole[:cut]), 0, &skip); used != len(first)+1 || len(s.Messages) != 1 || string(s.Messages[0]) != first {
+		if used := syslog.TakeLines(&s, []byte(whole[:cut]), 0, &skip); used != len(first)+1 || len(s.Messages) != 1 || string(s.Messages[0]) != first {
 			t.Fatalf("%q: %d bytes used, %q", whole[:cut], used, s.Messages)
 		}
 	}

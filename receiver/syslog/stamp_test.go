@@ -1,4 +1,4 @@
-package syslog
+package syslog_test
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 	_ "time/tzdata" // the tests name zones
+
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // location is for zones whose rules differ: half hours, daylight saving of 30 minutes, a day left out, an offset of
@@ -110,7 +112,7 @@ func TestStamps(t *testing.T) {
 		{"2026-11-23T18:40:52ZZ", "", ""},
 		{"1677/01/01 00:00:00", "", ""}, {"9999-12-31T23:59:59Z", "", ""}, {"0000-01-01T00:00:00Z", "", ""},
 	} {
-		s := Stamps{Local: location(t, "Europe/Berlin")}
+		s := syslog.Stamps{Local: location(t, "Europe/Berlin")}
 		arrived, got := golden, ""
 		if tt.arrived != "" {
 			arrived = utc(t, tt.arrived)
@@ -132,7 +134,7 @@ func TestStamps(t *testing.T) {
 			t.Errorf("%q gives %d %v %v at first and %d %v %v when asked again", tt.stamp, at, zoned, ok, again, z, o)
 		}
 	}
-	if at, _, _ := new(Stamps).Time([]byte("2026-11-23T18:40:52Z"), 0); at != golden {
+	if at, _, _ := new(syslog.Stamps).Time([]byte("2026-11-23T18:40:52Z"), 0); at != golden {
 		t.Errorf("%d, want %d", at, golden)
 	}
 }
@@ -140,7 +142,7 @@ func TestStamps(t *testing.T) {
 // Without a zone it is this machine's.
 func TestStampsOfThisMachine(t *testing.T) {
 	want := time.Date(2026, 7, 23, 18, 40, 52, 0, time.Local).UnixNano()
-	if at, zoned, ok := new(Stamps).Time([]byte("2026/07/23 18:40:52"), 0); at != want || zoned || !ok {
+	if at, zoned, ok := new(syslog.Stamps).Time([]byte("2026/07/23 18:40:52"), 0); at != want || zoned || !ok {
 		t.Errorf("%d %v %v, want %d false true", at, zoned, ok, want)
 	}
 }
@@ -150,7 +152,7 @@ func TestStampsOfThisMachine(t *testing.T) {
 func TestStampsRememberRightly(t *testing.T) {
 	for _, name := range zoneNames {
 		zone := location(t, name)
-		s := Stamps{Local: zone}
+		s := syslog.Stamps{Local: zone}
 		const steps = 365 * 24 * 6
 		for i := range 3 * steps {
 			n := [...]int{i, i * 7919 % steps, 3*steps - i}[i/steps]
@@ -167,7 +169,7 @@ func TestStampsRememberRightly(t *testing.T) {
 
 // A stamp without a year that comes again is another year's, once so much time has passed.
 func TestStampsYearPasses(t *testing.T) {
-	s := Stamps{Local: time.UTC}
+	s := syslog.Stamps{Local: time.UTC}
 	stamp := []byte("Nov 23 18:40:52")
 	for _, year := range []string{"2026", "2027", "2025"} {
 		want := year + "-11-23T18:40:52Z"
@@ -193,7 +195,7 @@ var stampLayouts = []struct{ name, layout string }{
 }
 
 func TestStampsDoNotAllocate(t *testing.T) {
-	s := Stamps{Local: location(t, "Europe/Berlin")}
+	s := syslog.Stamps{Local: location(t, "Europe/Berlin")}
 	arrived := utc(t, "2026-10-26T00:00:00Z")
 	for _, l := range stampLayouts {
 		stamps, i := changing(l.layout), 0
@@ -224,7 +226,7 @@ func BenchmarkStamps(b *testing.B) {
 			{"same", 0, 0}, {"changing near DST", 0, 1}, {"changing", 28 * 60 * 60, 1},
 		} {
 			b.Run(l.name+"/"+bench.name, func(b *testing.B) {
-				s := Stamps{Local: location(b, "Europe/Berlin")}
+				s := syslog.Stamps{Local: location(b, "Europe/Berlin")}
 				b.ReportAllocs()
 				for i := bench.first; b.Loop(); i += bench.every {
 					if i == len(stamps) {
@@ -321,12 +323,14 @@ func specTime(stamp string, arrived int64, zone *time.Location) string {
 		if most := math.MaxInt64/int64(time.Second) - 1; err != nil || at.Unix() > most || at.Unix() < -most {
 			continue
 		}
-		if d := distance(at.UnixNano(), arrived); d < closest {
+		if d := apart(at.UnixNano(), arrived); d < closest {
 			closest, best = d, fmt.Sprint(at.UnixNano(), " ", m[3] != "")
 		}
 	}
 	return best
 }
+
+func apart(a, b int64) uint64 { return uint64(max(a, b)) - uint64(min(a, b)) }
 
 // FuzzStamps holds the reading of stamps against package time, whatever was read before.
 func FuzzStamps(f *testing.F) {
@@ -346,7 +350,7 @@ func FuzzStamps(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, stamp string, arrived int64, before string) {
 		for _, zone := range zones {
-			s := Stamps{Local: zone}
+			s := syslog.Stamps{Local: zone}
 			for _, x := range []string{before, stamp, stamp, before} {
 				got := "none"
 				if at, zoned, ok := s.Time([]byte(x), arrived); ok {

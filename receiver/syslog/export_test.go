@@ -1,0 +1,7 @@
+package syslog
+
+// Lengths that promises name.
+const (
+	DockerPart = dockerPart
+	PartsLimit = partsLimit
+)
