@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"crypto/tls"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // A stream has one peer, with every slab.
@@ -15,7 +16,7 @@ func TestTCPPeersAddress(t *testing.T) {
 	inNetworkOfMachines(t, func() {
 		for _, b := range bounds {
 			sink := &addressSink{From: map[string]netip.Addr{}}
-			l, err := ListenTCP(b.Listen, receiver.Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{})
+			l, err := stream.ListenTCP(b.Listen, receiver.Source{Input: "tcp", Name: "tcp"}, sink, stream.TCPOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -31,7 +32,7 @@ func TestTCPPeersAddress(t *testing.T) {
 	})
 }
 
-func dialTCPFrom(t *testing.T, from, to string, l *TCP) net.Conn {
+func dialTCPFrom(t *testing.T, from, to string, l *stream.TCP) net.Conn {
 	t.Helper()
 	c, err := net.DialTCP("tcp", &net.TCPAddr{IP: net.ParseIP(from)}, &net.TCPAddr{IP: net.ParseIP(to), Port: l.Addr().(*net.TCPAddr).Port})
 	if err != nil {
@@ -50,11 +51,11 @@ func TestTLSAndPassedTCPPeersAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		sink := &addressSink{From: map[string]netip.Addr{}}
-		plain, err := PassedTCP(pass(t, duplicate(t, passed.(*net.TCPListener), nil)), receiver.Source{Name: "tcp passed"}, sink, TCPOptions{})
+		plain, err := stream.PassedTCP(pass(t, duplicate(t, passed.(*net.TCPListener), nil)), receiver.Source{Name: "tcp passed"}, sink, stream.TCPOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		secured, err := ListenTLS(":0", receiver.Source{Name: "tls"}, sink, loadCredentials(t, d.options()), TCPOptions{})
+		secured, err := stream.ListenTLS(":0", receiver.Source{Name: "tls"}, sink, loadCredentials(t, d.options()), stream.TCPOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // A connection from an address that isn't on the list is closed at once, counted and not read.
 func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
 	sink := newHoldSink(false)
-	l, err := ListenTCP("127.0.0.1:0", receiver.Source{Input: "tcp", Name: "tcp"}, sink, TCPOptions{AllowFrom: allowList("127.0.0.2/32")})
+	l, err := stream.ListenTCP("127.0.0.1:0", receiver.Source{Input: "tcp", Name: "tcp"}, sink, stream.TCPOptions{AllowFrom: allowList("127.0.0.2/32")})
 	if err != nil {
 		t.Fatal(err)
 	}

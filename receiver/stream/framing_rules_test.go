@@ -1,7 +1,6 @@
-package stream
+package stream_test
 
 import (
-	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,13 +8,14 @@ import (
 
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // cutResult is what came out of a framer, copied.
 type cutResult struct {
 	messages  []string
 	discarded [receiver.NumDiscards]uint32
-	broken    bool // ended by errBadLength
+	broken    bool // by a bad length
 }
 
 func (c *cutResult) Deliver(_ *receiver.Source, s *receiver.Slab) {
@@ -31,36 +31,14 @@ func (c *cutResult) equal(o *cutResult) bool {
 	return slices.Equal(c.messages, o.messages) && c.discarded == o.discarded && c.broken == o.broken
 }
 
-// cutAll feeds stream to a framer as a reader would, in reads of at most next() bytes (0: as much as there is space for).
-func cutAll(t testing.TB, stream string, next func() int) *cutResult {
+// cutAll returns what comes out of a framer for a stream.
+func cutAll(t testing.TB, text string, next func() int) *cutResult {
 	t.Helper()
-	var f framer
 	var got cutResult
-	var slab receiver.Slab
-	for len(stream) > 0 {
-		space := f.space()
-		if len(space) == 0 {
-			t.Fatal("space returned no room")
-		}
-		if n := next(); n > 0 {
-			space = space[:min(n, len(space))]
-		}
-		n := copy(space, stream)
-		stream = stream[n:]
-		f.advance(n)
-		if err := f.deliver(nil, &got, &slab, 1); err != nil {
-			if !errors.Is(err, errBadLength) {
-				t.Fatal(err)
-			}
-			got.broken = true
-			break
-		}
+	var err error
+	if got.broken, err = stream.Cut(text, next, &got); err != nil {
+		t.Fatal(err)
 	}
-	if len(f.buf) > framerMax {
-		t.Fatalf("buffer grew to %d bytes, want at most %d", len(f.buf), framerMax)
-	}
-	f.finish(&slab)
-	f.deliverAny(nil, &got, &slab, 1)
 	return &got
 }
 

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // cutByTheBook frames a whole stream the slow way, straight from the rules in framer's comment: the oracle of FuzzFraming.
@@ -87,7 +88,7 @@ func FuzzFraming(f *testing.F) {
 		f.Add([]byte(s), uint64(1))
 	}
 	f.Add([]byte(strings.Repeat("x", receiver.MaxMessage+1)+"\n3 abc"), uint64(3))
-	f.Add([]byte(strings.Repeat("\n", 2*framerBatch)), uint64(4))
+	f.Add([]byte(strings.Repeat("\n", 2*stream.FramerBatch)), uint64(4))
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		want := cutByTheBook(stream)
 		for name, next := range map[string]func() int{"at once": atOnce, "small": randomSizes(seed, 9), "large": randomSizes(seed, 20000)} {

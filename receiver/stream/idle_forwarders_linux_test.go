@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // FAULTS T10 with real forwarders: one that was quiet for longer than IdleTimeout still has its connection, and what it sends then
@@ -29,8 +30,8 @@ func TestForwardersAfterIdleness(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := newTLSDir(t)
 			sink := newHoldSink(false)
-			opt := TCPOptions{IdleTimeout: 50 * time.Millisecond}
-			var l *TCP
+			opt := stream.TCPOptions{IdleTimeout: 50 * time.Millisecond}
+			var l *stream.TCP
 			if c.tls {
 				l = startTLS(t, sink, loadCredentials(t, d.options()), opt)
 			} else {

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 func TestPassedTCPDescriptorThatIsWrong(t *testing.T) {
@@ -16,7 +17,7 @@ func TestPassedTCPDescriptorThatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := PassedTCP(fd, src, sink, TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
+	if _, err := stream.PassedTCP(fd, src, sink, stream.TCPOptions{}); err == nil || !strings.HasPrefix(err.Error(), "passed: passed descriptor ") {
 		t.Errorf("TCP: error %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // endsBlock says whether the first n bytes of a good file end with a block, as a whole, and perhaps empty lines.
@@ -28,14 +29,14 @@ func decodeAll(t testing.TB, file []byte) (blocks []*pem.Block) {
 	return blocks
 }
 
-func wantBlocks(t testing.TB, got []pemBlock, want []*pem.Block) {
+func wantBlocks(t testing.TB, got []stream.Block, want []*pem.Block) {
 	t.Helper()
 	if len(got) != len(want) {
 		t.Fatalf("%d blocks, encoding/pem has %d", len(got), len(want))
 	}
 	for i, b := range got {
-		if w := want[i]; b.label != w.Type || !bytes.Equal(b.der, w.Bytes) || len(w.Headers) > 0 {
-			t.Errorf("block %d: %q with %d bytes, encoding/pem has %q with %d and headers %q", i+1, b.label, len(b.der),
+		if w := want[i]; b.Label != w.Type || !bytes.Equal(b.DER, w.Bytes) || len(w.Headers) > 0 {
+			t.Errorf("block %d: %q with %d bytes, encoding/pem has %q with %d and headers %q", i+1, b.Label, len(b.DER),
 				w.Type, len(w.Bytes), w.Headers)
 		}
 	}
@@ -50,7 +51,7 @@ func TestCutOffFilesAreRefused(t *testing.T) {
 	opt := d.options()
 	opt.CRL = d.file("crl.pem")
 	creds := loadCredentials(t, opt)
-	before := creds.config()
+	before := creds.Config()
 	for _, name := range []string{"crl.pem", "ca.pem", "server.pem", "server.key"} {
 		t.Run(name, func(t *testing.T) {
 			file := d.read(name)
@@ -61,15 +62,15 @@ func TestCutOffFilesAreRefused(t *testing.T) {
 				if err == nil && !(name == "ca.pem" && endsBlock(file, n)) {
 					t.Errorf("the first %d of %d bytes were taken: %v", n, len(file), changed)
 				}
-				_, err = LoadCredentials(opt)
+				_, err = stream.LoadCredentials(opt)
 				if err == nil && !endsBlock(file, n) {
 					t.Errorf("the first %d of %d bytes were taken at the start", n, len(file))
 				}
 			}
 		})
 	}
-	if _, err := creds.Reload(); err != nil || creds.config() != before {
-		t.Errorf("%v, and another configuration: %v; want what was in force before", err, creds.config() != before)
+	if _, err := creds.Reload(); err != nil || creds.Config() != before {
+		t.Errorf("%v, and another configuration: %v; want what was in force before", err, creds.Config() != before)
 	}
 }
 
@@ -81,22 +82,22 @@ func TestByteOrderMarks(t *testing.T) {
 		wide = append(wide, block[i], 0)
 	}
 	for what, file := range map[string]string{"UTF-8": "\xef\xbb\xbf" + block, "UTF-16": "\xff\xfe" + string(wide)} {
-		if _, err := readPEM([]byte(file)); err == nil || !strings.Contains(err.Error(), "a byte order mark") {
+		if _, err := stream.ReadPEM([]byte(file)); err == nil || !strings.Contains(err.Error(), "a byte order mark") {
 			t.Errorf("%s: %v, want it named", what, err)
 		}
 	}
-	if blocks, err := readPEM([]byte("\xef\xbb\xbf# text\n" + block)); len(blocks) != 1 || err != nil {
+	if blocks, err := stream.ReadPEM([]byte("\xef\xbb\xbf# text\n" + block)); len(blocks) != 1 || err != nil {
 		t.Errorf("before text: %d blocks, %v", len(blocks), err)
 	}
 }
 
 // Base64 has one way to write each byte, and bits that stand for nothing may be the rest of something.
 func TestBitsBehindBase64(t *testing.T) {
-	if der, err := decodeBlock([]byte("MAA=")); err != nil || len(der) != 2 {
+	if der, err := stream.DecodeBlock([]byte("MAA=")); err != nil || len(der) != 2 {
 		t.Errorf("%x, %v; want an empty SEQUENCE", der, err)
 	}
 	for _, text := range []string{"MAB=", "MAA", "MA==MA==", "MAA=MAA="} {
-		if der, err := decodeBlock([]byte(text)); err == nil {
+		if der, err := stream.DecodeBlock([]byte(text)); err == nil {
 			t.Errorf("%q: %x, want an error", text, der)
 		}
 	}
@@ -115,15 +116,15 @@ func FuzzPEM(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		blocks, err := readPEM(file)
+		blocks, err := stream.ReadPEM(file)
 		if err != nil {
 			return
 		}
 		wantBlocks(t, blocks, decodeAll(t, file))
 		for i, b := range blocks {
-			before, from := file[:b.at.offset], file[b.at.offset:]
-			if !bytes.HasPrefix(from, []byte("-----BEGIN "+b.label+"-----")) || b.at.line != 1+bytes.Count(before, []byte("\n")) {
-				t.Errorf("block %d is said to begin at %+v", i+1, b.at)
+			before, from := file[:b.Offset], file[b.Offset:]
+			if !bytes.HasPrefix(from, []byte("-----BEGIN "+b.Label+"-----")) || b.Line != 1+bytes.Count(before, []byte("\n")) {
+				t.Errorf("block %d is said to begin at %d, in line %d", i+1, b.Offset, b.Line)
 			}
 		}
 		if n := bytes.Count(file, []byte("\n-----BEGIN ")) + bytes.Count(file, []byte("\n-----END ")); n > 2*len(blocks) {
@@ -132,15 +133,15 @@ func FuzzPEM(f *testing.F) {
 		var again []byte
 		for _, b := range blocks {
 			again = append(again, "# text\n"...)
-			again = append(again, pem.EncodeToMemory(&pem.Block{Type: b.label, Bytes: b.der})...)
+			again = append(again, pem.EncodeToMemory(&pem.Block{Type: b.Label, Bytes: b.DER})...)
 		}
-		same, err := readPEM(again)
+		same, err := stream.ReadPEM(again)
 		if err != nil {
 			t.Fatalf("written anew: %v", err)
 		}
 		wantBlocks(t, same, decodeAll(t, file))
 		for n := range len(again) - 1 {
-			if part, err := readPEM(again[:n]); err == nil && (len(part) >= len(blocks) || !endsBlock(again, n)) {
+			if part, err := stream.ReadPEM(again[:n]); err == nil && (len(part) >= len(blocks) || !endsBlock(again, n)) {
 				t.Errorf("%d of %d bytes, written anew, are taken for %d blocks", n, len(again), len(part))
 			}
 		}

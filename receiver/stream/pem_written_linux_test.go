@@ -1,9 +1,11 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/receiver/stream"
 )
 
 // certtoolText is a part of what GnuTLS' certtool -i wrote before a block (3.7.9).
@@ -44,14 +46,14 @@ func TestCutOff(t *testing.T) {
 	for name, file := range asWritten(t, d) {
 		t.Run(name, func(t *testing.T) {
 			want := decodeAll(t, file)
-			got, err := readPEM(file)
+			got, err := stream.ReadPEM(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantBlocks(t, got, want)
 			ends, accepted := 0, 0
 			for n := range len(file) {
-				got, err := readPEM(file[:n])
+				got, err := stream.ReadPEM(file[:n])
 				atEnd := endsBlock(file, n)
 				if atEnd {
 					ends++
@@ -85,12 +87,12 @@ func TestTextBehindAKey(t *testing.T) {
 	loadCredentials(t, d.options())
 	end := bytes.Index(file, []byte("-----END")) + len("-----END PRIVATE KEY-----")
 	for n := range len(file) {
-		if _, err := privateKey(file[:n]); (err == nil) != (n >= end) {
+		if err := stream.CheckKey(file[:n]); (err == nil) != (n >= end) {
 			t.Errorf("the first %d of %d bytes: %v", n, len(file), err)
 		}
 	}
 	for what, behind := range map[string][]byte{"a second key": file, "half of one": file[:60], "half of its text": file[30:]} {
-		if _, err := privateKey(append(file[:len(file):len(file)], behind...)); err == nil {
+		if err := stream.CheckKey(append(file[:len(file):len(file)], behind...)); err == nil {
 			t.Errorf("%s is taken for text", what)
 		}
 	}

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"context"
@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
-func stdinOf(r io.Reader, sink receiver.Sink) *Stdin {
-	return NewStdin(r, receiver.Source{Input: "stdin", Name: "stdin"}, sink)
+func stdinOf(r io.Reader, sink receiver.Sink) *stream.Stdin {
+	return stream.NewStdin(r, receiver.Source{Input: "stdin", Name: "stdin"}, sink)
 }
 
 // Lines in, messages out; the end of the stream ends Run, however the reader serves it.

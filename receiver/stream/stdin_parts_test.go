@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 )
 
@@ -15,7 +16,7 @@ const stdinConnect = "2026/11/23 18:40:52 [505] connect from localhost (127.0.0.
 func TestStdinEndsWithinAPart(t *testing.T) {
 	sink := newHoldSink(false)
 	data := stdinConnect + "\n" + criStamp + " stdout P y"
-	if err := NewStdin(strings.NewReader(data), receiver.Source{Input: "stdin", Name: "stdin", Dialect: syslog.Lines{}}, sink).Run(t.Context()); err != nil {
+	if err := stream.NewStdin(strings.NewReader(data), receiver.Source{Input: "stdin", Name: "stdin", Dialect: syslog.Lines{}}, sink).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, discarded := sink.All(); !slices.Equal(got, []string{stdinConnect}) || discarded[receiver.Incomplete] != 1 {
@@ -37,7 +38,7 @@ func TestStdinPartsThatNeverEnd(t *testing.T) {
 		"a long line without an LF": {begun + criStamp + " stdout P " + strings.Repeat("x", 256<<10) + "\n" + late + many, connects},
 	} {
 		sink := newHoldSink(false)
-		in := NewStdin(strings.NewReader(test.data), receiver.Source{Input: "stdin", Name: "stdin"}, sink)
+		in := stream.NewStdin(strings.NewReader(test.data), receiver.Source{Input: "stdin", Name: "stdin"}, sink)
 		if err := in.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,33 +22,34 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // FAULTS T14, T17: what isn't syslog is named by its first bytes and closed, in whatever pieces they come, and nothing of it is a message.
 func TestWrongProtocolAtThePlainPort(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		want  Refusal
+		want  stream.Refusal
 		speak func(*net.TCPConn)
 		parts string // sent before, a byte at a time, each read by itself
 	}{
-		{"HTTP", SpeaksOther, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }, ""},
-		{"HTTP, byte by byte", SpeaksOther, func(c *net.TCPConn) { send(t, c, " / HTTP/1.1\r\n") }, "DELETE"},
-		{"HTTP/2", SpeaksOther, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }, ""},
-		{"TLS", SpeaksTLS, func(c *net.TCPConn) { _ = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake() }, ""},
-		{"TLS, first byte first", SpeaksTLS, func(c *net.TCPConn) { send(t, c, "\x03\x01\x02\x00\n\x00\n") }, "\x16"},
-		{"PROXY protocol, version 2, byte by byte", SpeaksOther, func(c *net.TCPConn) { send(t, c, "\n") }, "\r\n\r\n\x00\r\nQUIT"},
-		{"SSH", SpeaksOther, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }, ""},
-		{"PROXY protocol, version 1", SpeaksOther, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }, ""},
-		{"PROXY protocol, version 2", SpeaksOther, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }, ""},
+		{"HTTP", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") }, ""},
+		{"HTTP, byte by byte", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, " / HTTP/1.1\r\n") }, "DELETE"},
+		{"HTTP/2", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") }, ""},
+		{"TLS", stream.SpeaksTLS, func(c *net.TCPConn) { _ = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake() }, ""},
+		{"TLS, first byte first", stream.SpeaksTLS, func(c *net.TCPConn) { send(t, c, "\x03\x01\x02\x00\n\x00\n") }, "\x16"},
+		{"PROXY protocol, version 2, byte by byte", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "\n") }, "\r\n\r\n\x00\r\nQUIT"},
+		{"SSH", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n") }, ""},
+		{"PROXY protocol, version 1", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "PROXY TCP4 192.0.2.1 192.0.2.2 1 514\r\n<30>x\n") }, ""},
+		{"PROXY protocol, version 2", stream.SpeaksOther, func(c *net.TCPConn) { send(t, c, "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c<30>x\n") }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sink := newHoldSink(false)
-			l := listenTCP(t, sink, TCPOptions{})
+			l := listenTCP(t, sink, stream.TCPOptions{})
 			start(t, l)
 			conn := dialTCP(t, l)
 			for i := range len(c.parts) {
-				before := l.gate.clock(time.Now())
+				_, before := l.QuietSince()
 				send(t, conn, c.parts[i:i+1])
 				reach(t, "a byte is read", func() bool { return lastRead(l) > before })
 			}
@@ -64,12 +64,11 @@ func TestWrongProtocolAtThePlainPort(t *testing.T) {
 	}
 }
 
-// lastRead returns when something was read last, by the gate's clock, on connections that are open.
-func lastRead(l *TCP) (last int64) {
-	l.gate.mu.Lock()
-	defer l.gate.mu.Unlock()
-	for v := range l.gate.visitors {
-		last = max(last, v.quiet.Load())
+// lastRead returns when something was read last on connections that are open.
+func lastRead(l *stream.TCP) (last time.Duration) {
+	since, _ := l.QuietSince()
+	for _, quiet := range since {
+		last = max(last, quiet)
 	}
 	return last
 }
@@ -77,32 +76,32 @@ func lastRead(l *TCP) (last int64) {
 // Each kind of input has just the reasons that it can have, from the start.
 func TestRefusalsFromTheStart(t *testing.T) {
 	plain := []string{"idle", "not_allowed", "speaks_other", "speaks_tls", "too_many", "too_many_from_source", "too_slow"}
-	l := listenTCP(t, newHoldSink(false), TCPOptions{})
+	l := listenTCP(t, newHoldSink(false), stream.TCPOptions{})
 	if got := slices.Sorted(maps.Keys(l.Status().Refused)); !slices.Equal(got, plain) {
 		t.Errorf("plain: %q, want %q", got, plain)
 	}
 	d := newTLSDir(t)
-	l = startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
-	if got := l.Status().Refused; len(got) != int(NumRefusals)-2 { // admitted, and what speaks TLS
-		t.Errorf("TLS: %d reasons, want %d: %v", len(got), NumRefusals-2, got)
+	l = startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{})
+	if got := l.Status().Refused; len(got) != int(stream.NumRefusals)-2 { // admitted, and what speaks TLS
+		t.Errorf("TLS: %d reasons, want %d: %v", len(got), stream.NumRefusals-2, got)
 	}
 }
 
 // A real HTTP client asks again on its own; one at least is counted.
 func TestHTTPClientAtThePlainPort(t *testing.T) {
-	l := listenTCP(t, newHoldSink(false), TCPOptions{})
+	l := listenTCP(t, newHoldSink(false), stream.TCPOptions{})
 	start(t, l)
 	if r, err := http.Get("http://" + l.Addr().String() + "/metrics"); err == nil {
 		r.Body.Close()
 		t.Error("an answer")
 	}
-	reach(t, "it is named", func() bool { return l.refused[SpeaksOther].Load() > 0 })
+	reach(t, "it is named", func() bool { return l.Refused(stream.SpeaksOther) > 0 })
 }
 
 // What only begins like another protocol is syslog, at the end of the connection too.
 func TestBeginningOfAGreetingIsAMessage(t *testing.T) {
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	for _, stream := range []string{"GE", "\r\n\r\n", "SSH\n<30>x\n"} {
 		c := dialTCP(t, l)
@@ -118,7 +117,7 @@ func TestBeginningOfAGreetingIsAMessage(t *testing.T) {
 // One source has its own limit, and the others don't notice. IPv6 sources are networks of 64 bits.
 func TestConnectionsPerSource(t *testing.T) {
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{MaxConnections: 10, MaxPerSource: 3})
+	l := listenTCP(t, sink, stream.TCPOptions{MaxConnections: 10, MaxPerSource: 3})
 	start(t, l)
 	greedy := net.IPv4(127, 0, 0, 2)
 	var held []*net.TCPConn
@@ -129,50 +128,13 @@ func TestConnectionsPerSource(t *testing.T) {
 	for range 5 {
 		closedByPeer(t, dialFrom(t, l, greedy))
 	}
-	wantRefused(t, l, TooManyFromSource, 5)
+	wantRefused(t, l, stream.TooManyFromSource, 5)
 	send(t, dialTCP(t, l), "<30>from another address\n")
 	reach(t, "the other's message", func() bool { return sink.Received() == 1 })
 	held[0].Close()
 	reach(t, "one has ended", func() bool { return l.Status().Connections == 3 })
 	send(t, dialFrom(t, l, greedy), "<30>one more\n")
 	reach(t, "its place is free again", func() bool { return sink.Received() == 2 })
-}
-
-func TestSourceOf(t *testing.T) {
-	for peer, want := range map[string]string{
-		"192.0.2.7":          "192.0.2.7",
-		"::ffff:192.0.2.7":   "192.0.2.7",
-		"2001:db8:1:2:3::4":  "2001:db8:1:2::",
-		"2001:db8:1:2::ffff": "2001:db8:1:2::",
-		"2001:db8:1:3::1":    "2001:db8:1:3::",
-		"fe80::1%lo":         "fe80::",
-		"::1":                "::",
-	} {
-		if got := limitKey(netip.MustParseAddr(peer)).String(); got != want {
-			t.Errorf("%s: %s, want %s", peer, got, want)
-		}
-	}
-}
-
-// Sources are forgotten when their last connection has ended, or memory would grow with each address that ever came.
-func TestGateForgetsSources(t *testing.T) {
-	g := newGate(TCPOptions{MaxConnections: 1000, MaxPerSource: 2, MaxHandshakes: 8})
-	var in []*visitor
-	for i := range 100 {
-		for range 2 {
-			v, _, reason := g.enter(&fakeConn{from: net.IPv4(10, 0, 0, byte(i))}, time.Unix(1, 0))
-			if reason != Admitted {
-				t.Fatal(reason)
-			}
-			in = append(in, v)
-		}
-	}
-	for _, v := range in {
-		g.leave(v)
-	}
-	if len(g.senders) != 0 || g.connections() != 0 {
-		t.Errorf("%d sources and %d connections left", len(g.senders), g.connections())
-	}
 }
 
 // FAULTS T10: a message that takes too long ends its connection, however often a byte of it comes; one that is quiet between messages stays.
@@ -182,7 +144,7 @@ func TestSlowMessage(t *testing.T) {
 		t.Run(slow[:min(5, len(slow))], func(t *testing.T) {
 			t.Parallel()
 			sink := newHoldSink(false)
-			l := listenTCP(t, sink, TCPOptions{MessageTimeout: 200 * time.Millisecond})
+			l := listenTCP(t, sink, stream.TCPOptions{MessageTimeout: 200 * time.Millisecond})
 			start(t, l)
 			quiet, dribbling := dialTCP(t, l), dialTCP(t, l)
 			send(t, quiet, "<30>first\n")
@@ -190,7 +152,7 @@ func TestSlowMessage(t *testing.T) {
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
 			var err error
-			for n := 0; err == nil && l.refused[TooSlow].Load() == 0; n++ {
+			for n := 0; err == nil && l.Refused(stream.TooSlow) == 0; n++ {
 				if n == 1000 {
 					t.Fatal("the slow one is still open after 10 s")
 				}
@@ -199,7 +161,7 @@ func TestSlowMessage(t *testing.T) {
 					_, err = dribbling.Write([]byte("x"))
 				}
 			}
-			wantRefused(t, l, TooSlow, 1)
+			wantRefused(t, l, stream.TooSlow, 1)
 			send(t, quiet, "<30>second\n")
 			// The slow one's is discarded, as incomplete or, where it was being skipped, as oversized.
 			reach(t, "the other's messages", func() bool { return sink.Received() == 2+1 && l.Status().Connections == 1 })
@@ -207,49 +169,12 @@ func TestSlowMessage(t *testing.T) {
 	}
 }
 
-// One that is always in the middle of a message has time for each of them.
-func TestDeadlines(t *testing.T) {
-	var in framer
-	var slab receiver.Slab
-	var sink cutResult
-	due := deadlines{message: 30 * time.Second, rest: time.Minute}
-	t0 := time.Unix(1_000_000, 0)
-	for i, c := range []struct {
-		at    time.Duration
-		bytes string
-		want  time.Duration // since t0
-	}{
-		{0, "", time.Minute},
-		{time.Second, "<30>be", 31 * time.Second},
-		{20 * time.Second, "gin", 31 * time.Second},
-		{30 * time.Second, "ning\n<30>nex", 60 * time.Second},
-		{59 * time.Second, "t\n<30>third", 89 * time.Second},
-		{80 * time.Second, "\n", 140 * time.Second},
-		{139 * time.Second, strings.Repeat("x", receiver.MaxMessage+1), 169 * time.Second},
-		{150 * time.Second, strings.Repeat("x", 19999), 169 * time.Second},
-		{160 * time.Second, "x\n<3", 190 * time.Second}, // the skipped line's last byte, and the next one's first
-		{180 * time.Second, "0>message.\n", 240 * time.Second},
-	} {
-		for rest := c.bytes; rest != ""; {
-			n := copy(in.space(), rest)
-			rest = rest[n:]
-			in.advance(n)
-			if err := in.deliver(nil, &sink, &slab, 1); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := due.next(&in, t0.Add(c.at)).Sub(t0); got != c.want {
-			t.Errorf("row %d: until %v, want %v", i, got, c.want)
-		}
-	}
-}
-
 // FAULTS T15: peers that vanish are found by keepalive, or because they acknowledge nothing; both in two minutes. That the kernel does
 // what it was asked to isn't tested: it would take these two minutes, and a network that can be cut.
 func TestVanishedPeersAreLookedFor(t *testing.T) {
-	l := listenTCP(t, newHoldSink(false), TCPOptions{})
+	l := listenTCP(t, newHoldSink(false), stream.TCPOptions{})
 	dialTCP(t, l)
-	conn, err := l.listener.Accept()
+	conn, err := l.Listener().Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +229,7 @@ func (f *fairSink) Deliver(_ *receiver.Source, s *receiver.Slab) {
 // one read takes 64 KiB at most, after which it is anybody's turn.
 func TestFloodStarvesNobody(t *testing.T) {
 	sink := &fairSink{}
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	flood := dialFrom(t, l, net.IPv4(127, 0, 0, 2))
 	ended := make(chan struct{})
@@ -332,8 +257,8 @@ func TestFloodStarvesNobody(t *testing.T) {
 	}
 	before := sink.flood.Load()
 	reach(t, "the flood goes on", func() bool { return sink.flood.Load() > before })
-	if n := sink.largest.Load(); n > framerMax {
-		t.Errorf("a slab of %d bytes, want at most %d", n, framerMax)
+	if n := sink.largest.Load(); n > stream.FramerMax {
+		t.Errorf("a slab of %d bytes, want at most %d", n, stream.FramerMax)
 	}
 	flood.Close()
 	<-ended
@@ -352,7 +277,7 @@ func TestManyConnections(t *testing.T) {
 	}
 	sink := newHoldSink(false)
 	most := n / 5
-	l := listenTCP(t, sink, TCPOptions{MaxConnections: most, MaxPerSource: most + 1})
+	l := listenTCP(t, sink, stream.TCPOptions{MaxConnections: most, MaxPerSource: most + 1})
 	start(t, l)
 	udp, err := datagram.ListenUDP("127.0.0.1:0", receiver.Source{Input: "udp", Name: "udp"}, sink, datagram.UDPOptions{})
 	if err != nil {
@@ -381,7 +306,7 @@ func TestManyConnections(t *testing.T) {
 		conns = append(conns, c)
 	}
 	reach(t, "as many are open as may be, the rest refused", func() bool {
-		return l.Status().Connections == most && l.refused[TooMany].Load() == uint64(n-most+1)
+		return l.Status().Connections == most && l.Refused(stream.TooMany) == uint64(n-most+1)
 	})
 	runtime.ReadMemStats(&memory)
 	t.Logf("%d connections, %d of them open: %d bytes of heap for each", n, most, int64(memory.HeapAlloc-at)/int64(n))

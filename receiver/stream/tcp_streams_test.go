@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -18,11 +18,12 @@ import (
 
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
-func listenTCP(t *testing.T, sink receiver.Sink, opt TCPOptions) *TCP {
+func listenTCP(t *testing.T, sink receiver.Sink, opt stream.TCPOptions) *stream.TCP {
 	t.Helper()
-	l, err := ListenTCP("127.0.0.1:0", receiver.Source{Input: "tcp", Name: "tcp 127.0.0.1:0"}, sink, opt)
+	l, err := stream.ListenTCP("127.0.0.1:0", receiver.Source{Input: "tcp", Name: "tcp 127.0.0.1:0"}, sink, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func listenTCP(t *testing.T, sink receiver.Sink, opt TCPOptions) *TCP {
 	return l
 }
 
-func dialTCP(t *testing.T, l *TCP) *net.TCPConn {
+func dialTCP(t *testing.T, l *stream.TCP) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -41,11 +42,11 @@ func dialTCP(t *testing.T, l *TCP) *net.TCPConn {
 }
 
 // wantRefused waits until so many connections were refused for the reason, and expects that none was for another one.
-func wantRefused(t *testing.T, l *TCP, reason Refusal, n uint64) {
+func wantRefused(t *testing.T, l *stream.TCP, reason stream.Refusal, n uint64) {
 	t.Helper()
-	reach(t, fmt.Sprintf("%d refused as %v; so far %v", n, reason, l.Status().Refused), func() bool { return l.refused[reason].Load() == n })
-	for r := range NumRefusals {
-		if got := l.refused[r].Load(); r != reason && got != 0 {
+	reach(t, fmt.Sprintf("%d refused as %v; so far %v", n, reason, l.Status().Refused), func() bool { return l.Refused(reason) == n })
+	for r := range stream.NumRefusals {
+		if got := l.Refused(r); r != reason && got != 0 {
 			t.Errorf("%d connections refused as %v, want none", got, r)
 		}
 	}
@@ -70,7 +71,7 @@ func TestTCPRealStreams(t *testing.T) {
 		streams = append(streams, b)
 	}
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	var senders sync.WaitGroup
 	for i, s := range streams {
@@ -114,7 +115,7 @@ func TestTCPEndOfConnection(t *testing.T) {
 		{"frame, reset", "5 <30>a9 <30>b", true, []string{"<30>a"}, 1},
 	} {
 		sink := newHoldSink(false)
-		l := listenTCP(t, sink, TCPOptions{})
+		l := listenTCP(t, sink, stream.TCPOptions{})
 		stop := start(t, l)
 		c := dialTCP(t, l)
 		send(t, c, tt.stream)
@@ -136,7 +137,7 @@ func TestTCPEndOfConnection(t *testing.T) {
 // FAULTS T1 to T3: a wrong count ends its own connection, and only that; what has no end takes no memory.
 func TestTCPBadLengthEndsTheConnection(t *testing.T) {
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	good := dialTCP(t, l)
 	bad := []string{"0000000", "2147483648 ", "5\t<30>a", "2026 lines"[:4] + "x", "<30>a\n"}
@@ -154,7 +155,7 @@ func TestTCPBadLengthEndsTheConnection(t *testing.T) {
 
 func TestTCPLineWithoutEndTakesNoMemory(t *testing.T) {
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	c := dialTCP(t, l)
 	var before, after runtime.MemStats
@@ -179,7 +180,7 @@ func TestTCPLineWithoutEndTakesNoMemory(t *testing.T) {
 // FAULTS T16: a busy pipeline makes the sender wait, and nothing is lost.
 func TestTCPBusySinkMakesTheSenderWait(t *testing.T) {
 	sink := newHoldSink(true)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	c := dialTCP(t, l)
 	if err := c.SetWriteBuffer(64 << 10); err != nil {
@@ -226,7 +227,7 @@ func TestTCPBusySinkMakesTheSenderWait(t *testing.T) {
 // What was sent before the end is read, on every connection, and then Run waits for nobody.
 func TestTCPShutdown(t *testing.T) {
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	stop := start(t, l)
 	var conns []*net.TCPConn
 	for range 20 {
@@ -264,7 +265,7 @@ func TestTCPShutdown(t *testing.T) {
 func TestTCPShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	sink := newHoldSink(false)
-	l := listenTCP(t, sink, TCPOptions{})
+	l := listenTCP(t, sink, stream.TCPOptions{})
 	stop := start(t, l)
 	c := dialTCP(t, l)
 	done := make(chan struct{})
@@ -287,7 +288,7 @@ func TestTCPShutdownUnderLoad(t *testing.T) {
 
 // Close of an input that never ran, and of one that has ended, is no error.
 func TestTCPClose(t *testing.T) {
-	l := listenTCP(t, newHoldSink(false), TCPOptions{})
+	l := listenTCP(t, newHoldSink(false), stream.TCPOptions{})
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"crypto"
@@ -17,12 +17,13 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // A certificateCase is a client and what becomes of it.
 type certificateCase struct {
 	name string
-	want Refusal // Admitted where its message counts
+	want stream.Refusal // Admitted where its message counts
 	cert *tls.Certificate
 	old  bool // with TLS 1.2
 }
@@ -41,12 +42,12 @@ func TestClientCertificates(t *testing.T) {
 	opt.MinVersion = tls.VersionTLS12
 	opt.CRL = d.file("crl.pem")
 	sink := newHoldSink(false)
-	l := startTLS(t, sink, loadCredentials(t, opt), TCPOptions{})
+	l := startTLS(t, sink, loadCredentials(t, opt), stream.TCPOptions{})
 
 	cases := append(trustCases(t, d), nameCases(t, d)...)
 	cases = append(cases, oddCases(t, d)...)
-	cases = append(cases, certificateCase{name: "revoked", want: Revoked, cert: &revoked},
-		certificateCase{name: "revoked, TLS 1.2", want: Revoked, cert: &revoked, old: true})
+	cases = append(cases, certificateCase{name: "revoked", want: stream.Revoked, cert: &revoked},
+		certificateCase{name: "revoked, TLS 1.2", want: stream.Revoked, cert: &revoked, old: true})
 	if len(cases) < 40 {
 		t.Errorf("%d cases, want at least 40", len(cases))
 	}
@@ -61,7 +62,7 @@ func TestClientCertificates(t *testing.T) {
 			done := sum(want) + admitted + 1
 			sayTLS(t, l, config, "<30>let me in\n")
 			reach(t, "a message or a refusal", func() bool { return sum(l.Status().Refused)+sink.Received() == done && l.Status().Connections == 0 })
-			if c.want == Admitted {
+			if c.want == stream.Admitted {
 				admitted++
 			} else {
 				want[c.want.String()]++
@@ -107,30 +108,30 @@ func trustCases(t *testing.T, d *tlsDir) []certificateCase {
 		{name: "good, TLS 1.2", cert: issue(d.ca), old: true},
 		{name: "through an intermediate", cert: issue(sub)},
 		{name: "through two", cert: issue(sub.Sub(t, "second"))},
-		{name: "no certificate", want: NoCertificate, cert: &tls.Certificate{}},
-		{name: "no certificate, TLS 1.2", want: NoCertificate, cert: &tls.Certificate{}, old: true},
-		{name: "wrong CA", want: UnknownCA, cert: issue(other)},
-		{name: "wrong CA, TLS 1.2", want: UnknownCA, cert: issue(other), old: true},
-		{name: "another CA of the same name", want: UnknownCA, cert: issue(testpki.NewCA(t, "test CA"))},
-		{name: "another CA of the same name, sent along", want: UnknownCA, cert: issue(testpki.NewCA(t, "x").Sub(t, "test CA"))},
-		{name: "intermediate not sent", want: UnknownCA, cert: without(issue(sub))},
-		{name: "intermediate of another CA", want: UnknownCA, cert: issue(other.Sub(t, "intermediate"))},
-		{name: "intermediate that is no CA", want: UnknownCA, cert: issue(d.ca.Sub(t, "no CA", notCA))},
-		{name: "intermediate that has expired", want: Expired, cert: issue(d.ca.Sub(t, "old", testpki.Valid(-2*day, -day)))},
-		{name: "one intermediate more than allowed", want: BadCertificate, cert: issue(d.ca.Sub(t, "last", func(c *x509.Certificate) {
+		{name: "no certificate", want: stream.NoCertificate, cert: &tls.Certificate{}},
+		{name: "no certificate, TLS 1.2", want: stream.NoCertificate, cert: &tls.Certificate{}, old: true},
+		{name: "wrong CA", want: stream.UnknownCA, cert: issue(other)},
+		{name: "wrong CA, TLS 1.2", want: stream.UnknownCA, cert: issue(other), old: true},
+		{name: "another CA of the same name", want: stream.UnknownCA, cert: issue(testpki.NewCA(t, "test CA"))},
+		{name: "another CA of the same name, sent along", want: stream.UnknownCA, cert: issue(testpki.NewCA(t, "x").Sub(t, "test CA"))},
+		{name: "intermediate not sent", want: stream.UnknownCA, cert: without(issue(sub))},
+		{name: "intermediate of another CA", want: stream.UnknownCA, cert: issue(other.Sub(t, "intermediate"))},
+		{name: "intermediate that is no CA", want: stream.UnknownCA, cert: issue(d.ca.Sub(t, "no CA", notCA))},
+		{name: "intermediate that has expired", want: stream.Expired, cert: issue(d.ca.Sub(t, "old", testpki.Valid(-2*day, -day)))},
+		{name: "one intermediate more than allowed", want: stream.BadCertificate, cert: issue(d.ca.Sub(t, "last", func(c *x509.Certificate) {
 			c.MaxPathLenZero = true
 		}).Sub(t, "one more"))},
-		{name: "expired", want: Expired, cert: issue(d.ca, testpki.Valid(-2*day, -day))},
-		{name: "expired, TLS 1.2", want: Expired, cert: issue(d.ca, testpki.Valid(-2*day, -day)), old: true},
-		{name: "expired two seconds ago", want: Expired, cert: issue(d.ca, testpki.Valid(-day, -2*time.Second))},
-		{name: "expired, of another CA", want: Expired, cert: issue(other, testpki.Valid(-2*day, -day))},
-		{name: "not yet valid", want: NotYetValid, cert: issue(d.ca, testpki.Valid(day, 2*day))},
-		{name: "not yet valid for a minute", want: NotYetValid, cert: issue(d.ca, testpki.Valid(time.Minute, day))},
-		{name: "for servers only", want: WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageServerAuth))},
-		{name: "for servers only, TLS 1.2", want: WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageServerAuth)), old: true},
-		{name: "for code", want: WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageCodeSigning))},
-		{name: "by an intermediate for servers only", want: WrongUsage, cert: issue(d.ca.Sub(t, "servers", testpki.Usage(x509.ExtKeyUsageServerAuth)))},
-		{name: "the server's own", want: WrongUsage, cert: d.pair("server")},
+		{name: "expired", want: stream.Expired, cert: issue(d.ca, testpki.Valid(-2*day, -day))},
+		{name: "expired, TLS 1.2", want: stream.Expired, cert: issue(d.ca, testpki.Valid(-2*day, -day)), old: true},
+		{name: "expired two seconds ago", want: stream.Expired, cert: issue(d.ca, testpki.Valid(-day, -2*time.Second))},
+		{name: "expired, of another CA", want: stream.Expired, cert: issue(other, testpki.Valid(-2*day, -day))},
+		{name: "not yet valid", want: stream.NotYetValid, cert: issue(d.ca, testpki.Valid(day, 2*day))},
+		{name: "not yet valid for a minute", want: stream.NotYetValid, cert: issue(d.ca, testpki.Valid(time.Minute, day))},
+		{name: "for servers only", want: stream.WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageServerAuth))},
+		{name: "for servers only, TLS 1.2", want: stream.WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageServerAuth)), old: true},
+		{name: "for code", want: stream.WrongUsage, cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageCodeSigning))},
+		{name: "by an intermediate for servers only", want: stream.WrongUsage, cert: issue(d.ca.Sub(t, "servers", testpki.Usage(x509.ExtKeyUsageServerAuth)))},
+		{name: "the server's own", want: stream.WrongUsage, cert: d.pair("server")},
 		{name: "for both", cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth))},
 		{name: "for anything", cert: issue(d.ca, testpki.Usage(x509.ExtKeyUsageAny))},
 		{name: "without extended usages, which RFC 5280 takes for any", cert: issue(d.ca, testpki.Usage())},
@@ -169,48 +170,48 @@ func nameCases(t *testing.T, d *tlsDir) []certificateCase {
 		{name: "URI", cert: uri("spiffe://example.org/rsync1")},
 		{name: "e-mail address", cert: email("ops@example.org")},
 		{name: "IDN as certificates have it", cert: dns("xn--bcher-kva.example")},
-		{name: "another name", want: WrongSAN, cert: dns("rsync2.example.org")},
-		{name: "another name, TLS 1.2", want: WrongSAN, cert: dns("rsync2.example.org"), old: true},
-		{name: "wildcard", want: WrongSAN, cert: dns("*.example.org")},
-		{name: "lone wildcard", want: WrongSAN, cert: dns("*")},
-		{name: "wildcard within", want: WrongSAN, cert: dns("rsync*.example.org")},
-		{name: "domain above", want: WrongSAN, cert: dns("example.org")},
-		{name: "domain below", want: WrongSAN, cert: dns("a.rsync1.example.org")},
-		{name: "as a prefix", want: WrongSAN, cert: dns("rsync1.example.org.evil.example")},
-		{name: "root's dot", want: WrongSAN, cert: dns("rsync1.example.org.")},
-		{name: "NUL behind it", want: WrongSAN, cert: dns("rsync1.example.org\x00.evil.example")},
-		{name: "NUL at its end", want: WrongSAN, cert: dns("rsync1.example.org\x00")},
-		{name: "NUL before it", want: WrongSAN, cert: dns("evil.example\x00rsync1.example.org")},
-		{name: "line feed behind it", want: WrongSAN, cert: dns("rsync1.example.org\n")},
-		{name: "common name only", want: WrongSAN, cert: cert(testpki.CommonName(allowedName))},
-		{name: "common name and another name", want: WrongSAN, cert: cert(testpki.CommonName(allowedName), testpki.Names("a.example"))},
-		{name: "no name at all", want: WrongSAN, cert: cert(func(c *x509.Certificate) { c.Subject = pkix.Name{} })},
-		{name: "empty list of names", want: WrongSAN, cert: cert(rawSAN(t))},
-		{name: "other IPv4 address", want: WrongSAN, cert: ip(net.IPv4(192, 0, 2, 8).To4())},
-		{name: "address as DNS name", want: WrongSAN, cert: dns("192.0.2.7")},
-		{name: "v4-mapped address", want: WrongSAN, cert: cert(mapped)},
-		{name: "DNS name as e-mail address", want: WrongSAN, cert: email("x@rsync1.example.org")},
-		{name: "DNS name where an e-mail address belongs", want: WrongSAN, cert: email(allowedName)},
-		{name: "DNS name where a URI belongs", want: WrongSAN, cert: uri(allowedName)},
-		{name: "e-mail address in other case", want: WrongSAN, cert: email("OPS@example.org")},
-		{name: "e-mail address as DNS name", want: WrongSAN, cert: dns("ops@example.org")},
-		{name: "longer URI", want: WrongSAN, cert: uri("spiffe://example.org/rsync1/a")},
-		{name: "URI with a fragment", want: WrongSAN, cert: uri("spiffe://example.org/rsync1#a")},
-		{name: "URI with an empty fragment", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1#")},
-		{name: "URI with an empty query", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1?")},
-		{name: "URI with an upper-case scheme", want: WrongSAN, cert: exactly(6, "SPIFFE://example.org/rsync1")},
-		{name: "URI with an upper-case host", want: WrongSAN, cert: exactly(6, "spiffe://EXAMPLE.org/rsync1")},
-		{name: "URI with an escaped letter", want: WrongSAN, cert: exactly(6, "spiffe://example.org/rsync%31")},
-		{name: "URI with an escaped host", want: BadCertificate, cert: exactly(6, "spiffe://exampl%65.org/rsync1")},
-		{name: "URI with an empty port", want: WrongSAN, cert: exactly(6, "spiffe://example.org:/rsync1")},
-		{name: "URI with an empty user", want: WrongSAN, cert: exactly(6, "spiffe://@example.org/rsync1")},
+		{name: "another name", want: stream.WrongSAN, cert: dns("rsync2.example.org")},
+		{name: "another name, TLS 1.2", want: stream.WrongSAN, cert: dns("rsync2.example.org"), old: true},
+		{name: "wildcard", want: stream.WrongSAN, cert: dns("*.example.org")},
+		{name: "lone wildcard", want: stream.WrongSAN, cert: dns("*")},
+		{name: "wildcard within", want: stream.WrongSAN, cert: dns("rsync*.example.org")},
+		{name: "domain above", want: stream.WrongSAN, cert: dns("example.org")},
+		{name: "domain below", want: stream.WrongSAN, cert: dns("a.rsync1.example.org")},
+		{name: "as a prefix", want: stream.WrongSAN, cert: dns("rsync1.example.org.evil.example")},
+		{name: "root's dot", want: stream.WrongSAN, cert: dns("rsync1.example.org.")},
+		{name: "NUL behind it", want: stream.WrongSAN, cert: dns("rsync1.example.org\x00.evil.example")},
+		{name: "NUL at its end", want: stream.WrongSAN, cert: dns("rsync1.example.org\x00")},
+		{name: "NUL before it", want: stream.WrongSAN, cert: dns("evil.example\x00rsync1.example.org")},
+		{name: "line feed behind it", want: stream.WrongSAN, cert: dns("rsync1.example.org\n")},
+		{name: "common name only", want: stream.WrongSAN, cert: cert(testpki.CommonName(allowedName))},
+		{name: "common name and another name", want: stream.WrongSAN, cert: cert(testpki.CommonName(allowedName), testpki.Names("a.example"))},
+		{name: "no name at all", want: stream.WrongSAN, cert: cert(func(c *x509.Certificate) { c.Subject = pkix.Name{} })},
+		{name: "empty list of names", want: stream.WrongSAN, cert: cert(rawSAN(t))},
+		{name: "other IPv4 address", want: stream.WrongSAN, cert: ip(net.IPv4(192, 0, 2, 8).To4())},
+		{name: "address as DNS name", want: stream.WrongSAN, cert: dns("192.0.2.7")},
+		{name: "v4-mapped address", want: stream.WrongSAN, cert: cert(mapped)},
+		{name: "DNS name as e-mail address", want: stream.WrongSAN, cert: email("x@rsync1.example.org")},
+		{name: "DNS name where an e-mail address belongs", want: stream.WrongSAN, cert: email(allowedName)},
+		{name: "DNS name where a URI belongs", want: stream.WrongSAN, cert: uri(allowedName)},
+		{name: "e-mail address in other case", want: stream.WrongSAN, cert: email("OPS@example.org")},
+		{name: "e-mail address as DNS name", want: stream.WrongSAN, cert: dns("ops@example.org")},
+		{name: "longer URI", want: stream.WrongSAN, cert: uri("spiffe://example.org/rsync1/a")},
+		{name: "URI with a fragment", want: stream.WrongSAN, cert: uri("spiffe://example.org/rsync1#a")},
+		{name: "URI with an empty fragment", want: stream.WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1#")},
+		{name: "URI with an empty query", want: stream.WrongSAN, cert: exactly(6, "spiffe://example.org/rsync1?")},
+		{name: "URI with an upper-case scheme", want: stream.WrongSAN, cert: exactly(6, "SPIFFE://example.org/rsync1")},
+		{name: "URI with an upper-case host", want: stream.WrongSAN, cert: exactly(6, "spiffe://EXAMPLE.org/rsync1")},
+		{name: "URI with an escaped letter", want: stream.WrongSAN, cert: exactly(6, "spiffe://example.org/rsync%31")},
+		{name: "URI with an escaped host", want: stream.BadCertificate, cert: exactly(6, "spiffe://exampl%65.org/rsync1")},
+		{name: "URI with an empty port", want: stream.WrongSAN, cert: exactly(6, "spiffe://example.org:/rsync1")},
+		{name: "URI with an empty user", want: stream.WrongSAN, cert: exactly(6, "spiffe://@example.org/rsync1")},
 		{name: "URI, byte for byte", cert: exactly(6, "spiffe://example.org/rsync1")},
-		{name: "URI as other name's kind", want: WrongSAN, cert: exactly(8, "spiffe://example.org/rsync1")},
-		{name: "e-mail address with another's host", want: WrongSAN, cert: exactly(1, "ops@EXAMPLE.org")},
-		{name: "e-mail address with NUL", want: WrongSAN, cert: exactly(1, "ops@example.org\x00")},
-		{name: "URI of another host", want: WrongSAN, cert: uri("spiffe://example.com/rsync1")},
-		{name: "other IDN", want: WrongSAN, cert: dns("xn--bcher-kvb.example")},
-		{name: "IDN in UTF-8", want: BadCertificate, cert: cert(rawSAN(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("bücher.example")}))},
+		{name: "URI as other name's kind", want: stream.WrongSAN, cert: exactly(8, "spiffe://example.org/rsync1")},
+		{name: "e-mail address with another's host", want: stream.WrongSAN, cert: exactly(1, "ops@EXAMPLE.org")},
+		{name: "e-mail address with NUL", want: stream.WrongSAN, cert: exactly(1, "ops@example.org\x00")},
+		{name: "URI of another host", want: stream.WrongSAN, cert: uri("spiffe://example.com/rsync1")},
+		{name: "other IDN", want: stream.WrongSAN, cert: dns("xn--bcher-kvb.example")},
+		{name: "IDN in UTF-8", want: stream.BadCertificate, cert: cert(rawSAN(t, asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 2, Bytes: []byte("bücher.example")}))},
 	}
 }
 
@@ -270,19 +271,19 @@ func oddCases(t *testing.T, d *tlsDir) []certificateCase {
 	return []certificateCase{
 		{name: "Ed25519", cert: &withEd},
 		{name: "RSA", cert: &withRSA},
-		{name: "cut off", want: BadCertificate, cert: cut},
-		{name: "garbage", want: BadCertificate, cert: garbage},
-		{name: "a byte behind it", want: BadCertificate, cert: behind},
-		{name: "the CA's signature changed", want: UnknownCA, cert: flipped},
-		{name: "somebody else's, without the key", want: BadCertificate, cert: keyed(d.pair("client").PrivateKey)},
-		{name: "somebody else's, without the key, TLS 1.2", want: BadCertificate, cert: keyed(d.pair("client").PrivateKey), old: true},
-		{name: "an RSA key of 16384 bits", want: BadCertificate, cert: &hugeKey},
-		{name: "an unknown critical extension", want: BadCertificate, cert: issue(d.ca, critical)},
-		{name: "a CA that is for other names", want: BadCertificate, cert: issue(limited, noOp)},
+		{name: "cut off", want: stream.BadCertificate, cert: cut},
+		{name: "garbage", want: stream.BadCertificate, cert: garbage},
+		{name: "a byte behind it", want: stream.BadCertificate, cert: behind},
+		{name: "the CA's signature changed", want: stream.UnknownCA, cert: flipped},
+		{name: "somebody else's, without the key", want: stream.BadCertificate, cert: keyed(d.pair("client").PrivateKey)},
+		{name: "somebody else's, without the key, TLS 1.2", want: stream.BadCertificate, cert: keyed(d.pair("client").PrivateKey), old: true},
+		{name: "an RSA key of 16384 bits", want: stream.BadCertificate, cert: &hugeKey},
+		{name: "an unknown critical extension", want: stream.BadCertificate, cert: issue(d.ca, critical)},
+		{name: "a CA that is for other names", want: stream.BadCertificate, cert: issue(limited, noOp)},
 		{name: "hundred certificates", cert: hundred},
-		{name: "hundred intermediates", want: BadCertificate, cert: issue(deep, noOp)},
+		{name: "hundred intermediates", want: stream.BadCertificate, cert: issue(deep, noOp)},
 		{name: "1000 names", cert: many(1000)},
-		{name: "10000 names", want: HandshakeFailed, cert: many(10000)},
+		{name: "10000 names", want: stream.HandshakeFailed, cert: many(10000)},
 	}
 }
 

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"crypto/x509"
@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"rsyncd_exporter/receiver/stream"
 )
 
 // opensslConf is what openssl ca needs, and the extensions of lists that the test asks for.
@@ -116,7 +118,7 @@ func TestOpenSSLCRLs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d.revoke(c.as, c.args...)
-			creds, err := LoadCredentials(opt)
+			creds, err := stream.LoadCredentials(opt)
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("%v, want %q", err, c.want)
@@ -131,7 +133,7 @@ func TestOpenSSLCRLs(t *testing.T) {
 		d.write("openssl.cnf", []byte(strings.Replace(opensslConf, "crlnumber = crlnumber\n", "", 1)))
 		d.write("index.txt", nil)
 		runIn(t, d.path, "openssl", "ca", "-config", "openssl.cnf", "-keyfile", "ca.key", "-cert", "ca.pem", "-gencrl", "-out", "crl.pem")
-		if _, err := LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "have the CA make one of version 2") {
+		if _, err := stream.LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "have the CA make one of version 2") {
 			t.Errorf("%v, want it refused", err)
 		}
 	})

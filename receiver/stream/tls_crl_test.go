@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -16,10 +16,11 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // peer says why the credentials refuse a client with this chain, as a connection would: nil where it gets in.
-func peer(t *testing.T, creds *Credentials, chain ...[]byte) error {
+func peer(t *testing.T, creds *stream.Credentials, chain ...[]byte) error {
 	t.Helper()
 	var certs []*x509.Certificate
 	between := x509.NewCertPool()
@@ -29,7 +30,7 @@ func peer(t *testing.T, creds *Credentials, chain ...[]byte) error {
 		certs = append(certs, cert)
 		between.AddCert(cert)
 	}
-	config := creds.config()
+	config := creds.Config()
 	chains, err := certs[0].Verify(x509.VerifyOptions{Roots: config.ClientCAs, Intermediates: between,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	check(t, err)
@@ -38,8 +39,8 @@ func peer(t *testing.T, creds *Credentials, chain ...[]byte) error {
 
 func wantRevoked(t *testing.T, err error) {
 	t.Helper()
-	if !errors.Is(err, Revoked) {
-		t.Errorf("%v, want %v", err, Revoked)
+	if !errors.Is(err, stream.Revoked) {
+		t.Errorf("%v, want %v", err, stream.Revoked)
 	}
 }
 
@@ -101,7 +102,7 @@ func TestCRLIssuerNames(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			d.write("crl.pem", crlPEM(as(d.ca, c.name).List(t, func(*x509.RevocationList) {}, serialOf(t, client))))
-			creds, err := LoadCredentials(opt)
+			creds, err := stream.LoadCredentials(opt)
 			if !c.same {
 				if err == nil || !strings.Contains(err.Error(), `is signed by "CN=test CA", and so says nothing`) {
 					t.Errorf("%v, want it refused for its name", err)
@@ -175,7 +176,7 @@ func TestCRLsThatDoNotApply(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d.write("crl.pem", crlPEM(d.ca.List(t, c.change, serialOf(t, client))))
-			creds, err := LoadCredentials(opt)
+			creds, err := stream.LoadCredentials(opt)
 			if c.want != "" {
 				const place = `line 1, byte 0: revocation list 1, of "CN=test CA"`
 				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), place) {
@@ -189,7 +190,7 @@ func TestCRLsThatDoNotApply(t *testing.T) {
 	}
 	t.Run("a CA that may sign none", func(t *testing.T) {
 		d.write("crl.pem", crlPEM((&testpki.CA{Cert: &signs, Key: noSign.Key}).List(t, func(*x509.RevocationList) {})))
-		if _, err := LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "its key usage has no cRLSign") {
+		if _, err := stream.LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), "its key usage has no cRLSign") {
 			t.Errorf("%v, want it refused", err)
 		}
 	})
@@ -227,7 +228,7 @@ func TestCRLWithMoreInIt(t *testing.T) {
 		return sign(slices.Concat(parts[:at], v, parts[at+1:]))
 	}
 	entry, null := parts[entries].Bytes, []byte{5, 0}
-	if _, err := readCRLs(crlPEM(sign(parts)), []*x509.Certificate{d.ca.Cert}, time.Now()); err != nil {
+	if _, err := stream.ReadCRLs(crlPEM(sign(parts)), []*x509.Certificate{d.ca.Cert}, time.Now()); err != nil {
 		t.Fatalf("signed again: %v", err)
 	}
 	for name, der := range map[string][]byte{
@@ -238,7 +239,7 @@ func TestCRLWithMoreInIt(t *testing.T) {
 		"extensions of another number":    change(entries+1, asn1.RawValue{Class: 2, Tag: 1, IsCompound: true, Bytes: parts[entries+1].Bytes}),
 		"more within the extensions' [0]": change(entries+1, asn1.RawValue{Class: 2, Tag: 0, IsCompound: true, Bytes: slices.Concat(parts[entries+1].Bytes, null)}),
 	} {
-		_, err := readCRLs(crlPEM(der), []*x509.Certificate{d.ca.Cert}, time.Now())
+		_, err := stream.ReadCRLs(crlPEM(der), []*x509.Certificate{d.ca.Cert}, time.Now())
 		if err == nil || !strings.Contains(err.Error(), "which can't be read") {
 			t.Errorf("%s: %v, want an error", name, err)
 		}
@@ -356,7 +357,7 @@ func TestListsDoNotGoBack(t *testing.T) {
 				wantRevoked(t, peer(t, creds, client.Certificate...))
 			}
 			if c.want != "" {
-				if _, err := LoadCredentials(opt); err != nil {
+				if _, err := stream.LoadCredentials(opt); err != nil {
 					t.Errorf("after a restart: %v", err)
 				}
 			}

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // A list that is damaged is refused, at the start and at a reload, with the place. Each damage here has encoding/pem pass over
@@ -32,7 +33,7 @@ func TestDamagedFiles(t *testing.T) {
 	opt.CRL = d.file("crl.pem")
 	d.write("crl.pem", []byte(one+two))
 	creds := loadCredentials(t, opt)
-	before := creds.config()
+	before := creds.Config()
 	for _, c := range []struct{ name, file, want string }{
 		{"no begin", one + strings.Join(lines[1:], ""), at(0, 0) + ": base64 outside of a block"},
 		{"begin indented", one + " " + two, at(0, 1) + `: "-----BEGIN" where no block can begin`},
@@ -70,10 +71,10 @@ func TestDamagedFiles(t *testing.T) {
 				!strings.HasPrefix(err.Error(), `crl "`+opt.CRL) {
 				t.Errorf("at a reload: %v; want %q", err, c.want)
 			}
-			if _, err := LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := stream.LoadCredentials(opt); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("at the start: %v; want %q", err, c.want)
 			}
-			if creds.config() != before {
+			if creds.Config() != before {
 				t.Error("the old files aren't in force any more")
 			}
 		})
@@ -98,7 +99,7 @@ func TestKeysAreNotQuoted(t *testing.T) {
 			"x" + strings.Join(lines[n:], ""),
 		} {
 			d.write("server.key", []byte(file))
-			_, err := LoadCredentials(opt)
+			_, err := stream.LoadCredentials(opt)
 			if err == nil && file != string(key) {
 				t.Errorf("taken: %q", file)
 			}

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"rsyncd_exporter/internal/testpki"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // clientHello returns the record that a client's handshake begins with.
@@ -50,12 +51,12 @@ func TestHandshakeDeadline(t *testing.T) {
 		"silent": "", "half a record": string(hello[:20]), "its first byte": "\x16", "after ClientHello": string(hello),
 	} {
 		sink := newHoldSink(false)
-		l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{HandshakeTimeout: 200 * time.Millisecond})
+		l := startTLS(t, sink, loadCredentials(t, d.options()), stream.TCPOptions{HandshakeTimeout: 200 * time.Millisecond})
 		c := dialTCP(t, l)
 		send(t, c, first)
 		closedByPeer(t, c)
 		t.Log(name)
-		wantRefused(t, l, HandshakeFailed, 1)
+		wantRefused(t, l, stream.HandshakeFailed, 1)
 	}
 }
 
@@ -63,7 +64,7 @@ func TestHandshakeDeadline(t *testing.T) {
 func TestSlowHandshakeHasOneDeadline(t *testing.T) {
 	t.Parallel()
 	d := newTLSDir(t)
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{HandshakeTimeout: 300 * time.Millisecond})
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{HandshakeTimeout: 300 * time.Millisecond})
 	c := dialTCP(t, l)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -77,7 +78,7 @@ func TestSlowHandshakeHasOneDeadline(t *testing.T) {
 	if err == nil {
 		t.Error("all of it was taken")
 	}
-	wantRefused(t, l, HandshakeFailed, 1)
+	wantRefused(t, l, stream.HandshakeFailed, 1)
 }
 
 // FAULTS S4, L6: handshakes that stall hold up neither those of another source, nor UDP, nor the end. A long time-out shows that none of it
@@ -86,8 +87,8 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 	n := testenv.Tortured(200, 5000)
 	d := newTLSDir(t)
 	sink := newHoldSink(false)
-	l, err := ListenTLS("127.0.0.1:0", receiver.Source{Input: "tls", Name: "tls"}, sink, loadCredentials(t, d.options()),
-		TCPOptions{HandshakeTimeout: time.Hour, MaxConnections: n + 10, MaxPerSource: n, MaxHandshakes: 8})
+	l, err := stream.ListenTLS("127.0.0.1:0", receiver.Source{Input: "tls", Name: "tls"}, sink, loadCredentials(t, d.options()),
+		stream.TCPOptions{HandshakeTimeout: time.Hour, MaxConnections: n + 10, MaxPerSource: n, MaxHandshakes: 8})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 		send(t, dialTCP(t, l), string(hello))
 	}
 	reach(t, "two are under way, a quarter of what may be, and all are open", func() bool {
-		return len(l.gate.handshakes) == 2 && l.Status().Connections == n
+		return len(l.Handshakes()) == 2 && l.Status().Connections == n
 	})
 	conn, err := net.Dial("udp", udp.Addr().String())
 	if err != nil {
@@ -128,26 +129,26 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 // Who gets no turn in time is told apart from who doesn't answer.
 func TestNoTurnForAHandshake(t *testing.T) {
 	d := newTLSDir(t)
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{HandshakeTimeout: 200 * time.Millisecond, MaxHandshakes: 1})
-	l.gate.handshakes <- struct{}{}
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{HandshakeTimeout: 200 * time.Millisecond, MaxHandshakes: 1})
+	l.Handshakes() <- struct{}{}
 	sayTLS(t, l, d.client(d.pair("client")), "<30>x\n")
-	wantRefused(t, l, HandshakesBusy, 1)
-	<-l.gate.handshakes
+	wantRefused(t, l, stream.HandshakesBusy, 1)
+	<-l.Handshakes()
 }
 
 // Who waits for a turn gets it.
 func TestHandshakesTakeTurns(t *testing.T) {
 	d := newTLSDir(t)
 	sink := newHoldSink(false)
-	l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{MaxHandshakes: 2})
+	l := startTLS(t, sink, loadCredentials(t, d.options()), stream.TCPOptions{MaxHandshakes: 2})
 	var clients sync.WaitGroup
 	for range 50 {
 		clients.Go(func() { sayTLS(t, l, d.client(d.pair("client")), "<30>x\n") })
 	}
 	clients.Wait()
 	reach(t, "50 messages", func() bool { return sink.Received() == 50 })
-	if len(l.gate.handshakes) != 0 {
-		t.Errorf("%d turns weren't given back", len(l.gate.handshakes))
+	if len(l.Handshakes()) != 0 {
+		t.Errorf("%d turns weren't given back", len(l.Handshakes()))
 	}
 }
 
@@ -159,7 +160,7 @@ func TestNoResumptionAfterTheCAIsGone(t *testing.T) {
 		opt.MinVersion = tls.VersionTLS12
 		creds := loadCredentials(t, opt)
 		sink := newHoldSink(false)
-		l := startTLS(t, sink, creds, TCPOptions{})
+		l := startTLS(t, sink, creds, stream.TCPOptions{})
 		cache := &countingCache{ClientSessionCache: tls.NewLRUClientSessionCache(10)}
 		c := d.client(d.pair("client"))
 		c.MaxVersion, c.ClientSessionCache = version, cache
@@ -174,7 +175,7 @@ func TestNoResumptionAfterTheCAIsGone(t *testing.T) {
 			t.Fatalf("Reload: %t, %v", changed, err)
 		}
 		sayTLS(t, l, c, "<30>third\n")
-		wantRefused(t, l, UnknownCA, 1)
+		wantRefused(t, l, stream.UnknownCA, 1)
 		if sink.Received() != 2 {
 			t.Errorf("%d messages, want 2", sink.Received())
 		}
@@ -201,28 +202,28 @@ func TestOldTLS(t *testing.T) {
 		name       string
 		least, max uint16 // the server's least, the client's most
 		ciphers    []uint16
-		want       Refusal
+		want       stream.Refusal
 	}{
-		{"1.0", tls.VersionTLS13, tls.VersionTLS10, nil, TLSVersion},
-		{"1.1", tls.VersionTLS13, tls.VersionTLS11, nil, TLSVersion},
-		{"1.2 by default", 0, tls.VersionTLS12, nil, TLSVersion},
-		{"1.0 where 1.2 is allowed", tls.VersionTLS12, tls.VersionTLS10, nil, TLSVersion},
-		{"1.1 where 1.2 is allowed", tls.VersionTLS12, tls.VersionTLS11, nil, TLSVersion},
-		{"1.2 where it is allowed", tls.VersionTLS12, tls.VersionTLS12, nil, Admitted},
-		{"1.3 by default", 0, tls.VersionTLS13, nil, Admitted},
-		{"RC4", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_RC4_128_SHA}, HandshakeFailed},
-		{"3DES", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA}, HandshakeFailed},
-		{"no forward secrecy", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, HandshakeFailed},
+		{"1.0", tls.VersionTLS13, tls.VersionTLS10, nil, stream.TLSVersion},
+		{"1.1", tls.VersionTLS13, tls.VersionTLS11, nil, stream.TLSVersion},
+		{"1.2 by default", 0, tls.VersionTLS12, nil, stream.TLSVersion},
+		{"1.0 where 1.2 is allowed", tls.VersionTLS12, tls.VersionTLS10, nil, stream.TLSVersion},
+		{"1.1 where 1.2 is allowed", tls.VersionTLS12, tls.VersionTLS11, nil, stream.TLSVersion},
+		{"1.2 where it is allowed", tls.VersionTLS12, tls.VersionTLS12, nil, stream.Admitted},
+		{"1.3 by default", 0, tls.VersionTLS13, nil, stream.Admitted},
+		{"RC4", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA, tls.TLS_RSA_WITH_RC4_128_SHA}, stream.HandshakeFailed},
+		{"3DES", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA}, stream.HandshakeFailed},
+		{"no forward secrecy", tls.VersionTLS12, tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, stream.HandshakeFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opt := d.options()
 			opt.MinVersion = c.least
 			sink := newHoldSink(false)
-			l := startTLS(t, sink, loadCredentials(t, opt), TCPOptions{})
+			l := startTLS(t, sink, loadCredentials(t, opt), stream.TCPOptions{})
 			config := d.client(d.pair("client"))
 			config.MinVersion, config.MaxVersion, config.CipherSuites = tls.VersionTLS10, c.max, c.ciphers
 			sayTLS(t, l, config, "<30>x\n")
-			if c.want == Admitted {
+			if c.want == stream.Admitted {
 				reach(t, "its message", func() bool { return sink.Received() == 1 })
 				return
 			}
@@ -258,7 +259,7 @@ func TestTLSEndOfConnection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sink := newHoldSink(false)
-			l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{})
+			l := startTLS(t, sink, loadCredentials(t, d.options()), stream.TCPOptions{})
 			raw := dialTCP(t, l)
 			conn := tls.Client(raw, d.client(d.pair("client")))
 			send(t, conn, "<30>a\n")
@@ -266,8 +267,8 @@ func TestTLSEndOfConnection(t *testing.T) {
 			reach(t, "the first message", func() bool { return sink.Received() == 1 })
 			c.end(conn, raw)
 			reach(t, "the connection's end", func() bool { return l.Status().Connections == 0 })
-			if got, discarded := sink.All(); !slices.Equal(got, c.messages) || discarded[receiver.Incomplete] != c.incomplete || l.tlsErrors.Load() != c.errors {
-				t.Errorf("got %q, %d incomplete, %d errors; want %q, %d, %d", got, discarded[receiver.Incomplete], l.tlsErrors.Load(), c.messages, c.incomplete, c.errors)
+			if got, discarded := sink.All(); !slices.Equal(got, c.messages) || discarded[receiver.Incomplete] != c.incomplete || l.TLSErrors() != c.errors {
+				t.Errorf("got %q, %d incomplete, %d errors; want %q, %d, %d", got, discarded[receiver.Incomplete], l.TLSErrors(), c.messages, c.incomplete, c.errors)
 			}
 		})
 	}
@@ -276,29 +277,29 @@ func TestTLSEndOfConnection(t *testing.T) {
 // Empty records in the handshake are bounded too.
 func TestEmptyHandshakeRecords(t *testing.T) {
 	d := newTLSDir(t)
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{})
 	c := dialTCP(t, l)
 	_, _ = c.Write(bytes.Repeat([]byte{22, 3, 1, 0, 0}, 100000))
 	closedByPeer(t, c)
-	wantRefused(t, l, HandshakeFailed, 1)
+	wantRefused(t, l, stream.HandshakeFailed, 1)
 }
 
 // FAULTS T14: what is sent to the TLS port without TLS is named.
 func TestWrongProtocolAtTheTLSPort(t *testing.T) {
 	d := newTLSDir(t)
-	for first, want := range map[string]Refusal{
-		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n": SpeaksPlain,
-		"75 <30>Nov 23 18:40:52 vm rsyncd[505]: connect from":                      SpeaksPlain,
-		"GET /metrics HTTP/1.1\r\n":                                                SpeaksOther,
-		"SSH-2.0-OpenSSH_9.2\r\n":                                                  SpeaksOther,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                   SpeaksOther,
-		"\x80\x2e\x01\x03\x01":                                                     SpeaksOther, // SSL 2's ClientHello
-		"PRI * HT":                                                                 SpeaksOther,
-		"@RSYNCD: 31.0\n":                                                          SpeaksOther,
-		"\n":                                                                       SpeaksOther,
+	for first, want := range map[string]stream.Refusal{
+		"<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)\n": stream.SpeaksPlain,
+		"75 <30>Nov 23 18:40:52 vm rsyncd[505]: connect from":                      stream.SpeaksPlain,
+		"GET /metrics HTTP/1.1\r\n":                                                stream.SpeaksOther,
+		"SSH-2.0-OpenSSH_9.2\r\n":                                                  stream.SpeaksOther,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                   stream.SpeaksOther,
+		"\x80\x2e\x01\x03\x01":                                                     stream.SpeaksOther, // SSL 2's ClientHello
+		"PRI * HT":                                                                 stream.SpeaksOther,
+		"@RSYNCD: 31.0\n":                                                          stream.SpeaksOther,
+		"\n":                                                                       stream.SpeaksOther,
 	} {
 		sink := newHoldSink(false)
-		l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{})
+		l := startTLS(t, sink, loadCredentials(t, d.options()), stream.TCPOptions{})
 		c := dialTCP(t, l)
 		send(t, c, first)
 		closedByPeer(t, c)
@@ -308,7 +309,7 @@ func TestWrongProtocolAtTheTLSPort(t *testing.T) {
 		}
 	}
 	// A port scan, or a load balancer's look whether the port is open, is nothing.
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{})
 	dialTCP(t, l).Close()
 	c := dialTCP(t, l)
 	reach(t, "the second is open, so the first was", func() bool { return l.Status().Connections >= 1 })
@@ -325,7 +326,7 @@ func TestTLSWithoutClientCA(t *testing.T) {
 	opt := d.options()
 	opt.ClientCA = ""
 	sink := newHoldSink(false)
-	l := startTLS(t, sink, loadCredentials(t, opt), TCPOptions{})
+	l := startTLS(t, sink, loadCredentials(t, opt), stream.TCPOptions{})
 	sayTLS(t, l, d.client(nil), "<30>x\n")
 	reach(t, "its message", func() bool { return sink.Received() == 1 })
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: d.client(nil)}}
@@ -333,7 +334,7 @@ func TestTLSWithoutClientCA(t *testing.T) {
 		r.Body.Close()
 		t.Error("an answer")
 	}
-	reach(t, fmt.Sprint("named: ", l.Status().Refused), func() bool { return l.refused[SpeaksOther].Load() >= 1 })
+	reach(t, fmt.Sprint("named: ", l.Status().Refused), func() bool { return l.Refused(stream.SpeaksOther) >= 1 })
 	if sink.Received() != 1 {
 		t.Errorf("%d messages, want 1", sink.Received())
 	}
@@ -342,16 +343,16 @@ func TestTLSWithoutClientCA(t *testing.T) {
 // A client that doesn't trust the server says so in an alert. OpenSSL's is covered by the tests with real forwarders.
 func TestClientThatDoesNotTrustUs(t *testing.T) {
 	d, other := newTLSDir(t), newTLSDir(t)
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), TCPOptions{})
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{})
 	sayTLS(t, l, other.client(other.pair("client")), "<30>x\n")
-	wantRefused(t, l, RefusedByClient, 1)
+	wantRefused(t, l, stream.RefusedByClient, 1)
 }
 
 // FAULTS T6, T16 over TLS: a real stream, octet-counted, in records of any size, and a sink that is busy at first.
 func TestTLSStream(t *testing.T) {
 	d := newTLSDir(t)
 	sink := newHoldSink(true)
-	l := startTLS(t, sink, loadCredentials(t, d.options()), TCPOptions{})
+	l := startTLS(t, sink, loadCredentials(t, d.options()), stream.TCPOptions{})
 	const n = 20000
 	conn, err := tls.Dial("tcp", l.Addr().String(), d.client(d.pair("client")))
 	if err != nil {
@@ -386,14 +387,14 @@ func TestTLSStream(t *testing.T) {
 
 // What crypto/tls says without a type, told by this Go. The other rows of the table are among TestClientCertificates' cases.
 func TestUntypedHandshakeErrorsAreKnown(t *testing.T) {
-	for err, want := range map[error]Refusal{
-		errors.New("tls: client didn't provide a certificate"):               NoCertificate,
-		fmt.Errorf("wrapped: %w", WrongSAN):                                  WrongSAN,
-		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}: UnknownCA,
-		&tls.CertificateVerificationError{Err: errors.New("something new")}:  BadCertificate,
-		io.ErrUnexpectedEOF: HandshakeFailed,
+	for err, want := range map[error]stream.Refusal{
+		errors.New("tls: client didn't provide a certificate"):               stream.NoCertificate,
+		fmt.Errorf("wrapped: %w", stream.WrongSAN):                           stream.WrongSAN,
+		&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}: stream.UnknownCA,
+		&tls.CertificateVerificationError{Err: errors.New("something new")}:  stream.BadCertificate,
+		io.ErrUnexpectedEOF: stream.HandshakeFailed,
 	} {
-		if got := handshakeRefusal(err, time.Now()); got != want {
+		if got := stream.HandshakeRefusal(err, time.Now()); got != want {
 			t.Errorf("%v: %v, want %v", err, got, want)
 		}
 	}

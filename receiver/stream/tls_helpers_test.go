@@ -1,10 +1,9 @@
-package stream
+package stream_test
 
 import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"rsyncd_exporter/internal/testpki"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // tlsDir is a directory with the files of a TLS input.
@@ -38,11 +38,11 @@ func (d *tlsDir) write(name string, content []byte) {
 }
 
 // options are those of an input that takes clients of the CA with one of the names.
-func (d *tlsDir) options(allowed ...string) TLSOptions {
+func (d *tlsDir) options(allowed ...string) stream.TLSOptions {
 	d.t.Helper()
-	opt := TLSOptions{Certificate: d.file("server.pem"), Key: d.file("server.key"), ClientCA: d.file("ca.pem")}
+	opt := stream.TLSOptions{Certificate: d.file("server.pem"), Key: d.file("server.key"), ClientCA: d.file("ca.pem")}
 	for _, name := range allowed {
-		san, err := ParseSAN(name)
+		san, err := stream.ParseSAN(name)
 		if err != nil {
 			d.t.Fatal(err)
 		}
@@ -51,9 +51,9 @@ func (d *tlsDir) options(allowed ...string) TLSOptions {
 	return opt
 }
 
-func loadCredentials(t *testing.T, opt TLSOptions) *Credentials {
+func loadCredentials(t *testing.T, opt stream.TLSOptions) *stream.Credentials {
 	t.Helper()
-	c, err := LoadCredentials(opt)
+	c, err := stream.LoadCredentials(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +61,9 @@ func loadCredentials(t *testing.T, opt TLSOptions) *Credentials {
 }
 
 // startTLS runs an input until the end of the test.
-func startTLS(t *testing.T, sink receiver.Sink, creds *Credentials, opt TCPOptions) *TCP {
+func startTLS(t *testing.T, sink receiver.Sink, creds *stream.Credentials, opt stream.TCPOptions) *stream.TCP {
 	t.Helper()
-	l, err := ListenTLS("127.0.0.1:0", receiver.Source{Input: "tls", Name: "tls 127.0.0.1:0"}, sink, creds, opt)
+	l, err := stream.ListenTLS("127.0.0.1:0", receiver.Source{Input: "tls", Name: "tls 127.0.0.1:0"}, sink, creds, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func (d *tlsDir) client(cert *tls.Certificate) *tls.Config {
 }
 
 // sayTLS connects, sends one message, and closes the connection. A server that refuses it may break off at any point.
-func sayTLS(t *testing.T, l *TCP, c *tls.Config, message string) {
+func sayTLS(t *testing.T, l *stream.TCP, c *tls.Config, message string) {
 	t.Helper()
 	conn := tls.Client(dialTCP(t, l), c)
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -97,7 +97,7 @@ func sayTLS(t *testing.T, l *TCP, c *tls.Config, message string) {
 }
 
 // dialTLS connects and returns after the server has let it in, which the first message shows.
-func dialTLS(t *testing.T, l *TCP, sink *holdSink, c *tls.Config) *tls.Conn {
+func dialTLS(t *testing.T, l *stream.TCP, sink *holdSink, c *tls.Config) *tls.Conn {
 	t.Helper()
 	before := sink.Received()
 	conn, err := tls.Dial("tcp", l.Addr().String(), c)
@@ -121,7 +121,7 @@ func (d *tlsDir) pair(name string) *tls.Certificate {
 }
 
 // serverNow connects and returns the certificate that the server shows. Nothing is sent, and the connection is given up.
-func (d *tlsDir) serverNow(l *TCP) *x509.Certificate {
+func (d *tlsDir) serverNow(l *stream.TCP) *x509.Certificate {
 	d.t.Helper()
 	var seen *x509.Certificate
 	c := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
@@ -138,5 +138,3 @@ func (d *tlsDir) serverNow(l *TCP) *x509.Certificate {
 	}
 	return seen
 }
-
-var _ net.Conn = (*wire)(nil)

@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"bytes"
@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // openssl runs OpenSSL's test client with a good certificate. What is written to stdin goes to the server, and lines that are R
 // or K are commands: to renegotiate (TLS 1.2), and to ask for new keys (TLS 1.3).
-func (d *tlsDir) openssl(l *TCP, args ...string) (stdin io.WriteCloser, p *testenv.Process) {
+func (d *tlsDir) openssl(l *stream.TCP, args ...string) (stdin io.WriteCloser, p *testenv.Process) {
 	d.t.Helper()
 	cmd := exec.Command(testenv.Need(d.t, "openssl"), append([]string{"s_client", "-connect", l.Addr().String(), "-servername", "localhost",
 		"-cert", d.file("client.pem"), "-key", d.file("client.key"), "-CAfile", d.file("ca.pem")}, args...)...)
@@ -31,28 +32,28 @@ func TestOpenSSL(t *testing.T) {
 		least uint16
 		args  []string
 		input string
-		want  func(l *TCP, sink *holdSink) bool
+		want  func(l *stream.TCP, sink *holdSink) bool
 	}{
-		{"TLS 1.3", 0, nil, "<30>a\n", func(_ *TCP, s *holdSink) bool { return s.Received() == 1 }},
-		{"TLS 1.2 where it is allowed", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\n", func(_ *TCP, s *holdSink) bool { return s.Received() == 1 }},
-		{"TLS 1.2 by default", 0, []string{"-tls1_2"}, "<30>a\n", func(l *TCP, _ *holdSink) bool { return l.refused[TLSVersion].Load() == 1 }},
+		{"TLS 1.3", 0, nil, "<30>a\n", func(_ *stream.TCP, s *holdSink) bool { return s.Received() == 1 }},
+		{"TLS 1.2 where it is allowed", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\n", func(_ *stream.TCP, s *holdSink) bool { return s.Received() == 1 }},
+		{"TLS 1.2 by default", 0, []string{"-tls1_2"}, "<30>a\n", func(l *stream.TCP, _ *holdSink) bool { return l.Refused(stream.TLSVersion) == 1 }},
 		{"TLS 1.1", tls.VersionTLS12, []string{"-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"}, "<30>a\n",
-			func(l *TCP, _ *holdSink) bool { return l.refused[TLSVersion].Load() == 1 }},
+			func(l *stream.TCP, _ *holdSink) bool { return l.Refused(stream.TLSVersion) == 1 }},
 		{"no encryption", tls.VersionTLS12, []string{"-tls1_2", "-cipher", "NULL@SECLEVEL=0"}, "<30>a\n",
-			func(l *TCP, _ *holdSink) bool { return l.refused[HandshakeFailed].Load() == 1 }},
-		{"renegotiation", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\nR\n", func(l *TCP, s *holdSink) bool {
-			return s.Received() == 1 && l.tlsErrors.Load() == 1 && l.Status().Connections == 0
+			func(l *stream.TCP, _ *holdSink) bool { return l.Refused(stream.HandshakeFailed) == 1 }},
+		{"renegotiation", tls.VersionTLS12, []string{"-tls1_2"}, "<30>a\nR\n", func(l *stream.TCP, s *holdSink) bool {
+			return s.Received() == 1 && l.TLSErrors() == 1 && l.Status().Connections == 0
 		}},
 		{"no trust in us, told unencrypted", 0, []string{"-verify_return_error", "-verify_hostname", "other.example.org"}, "<30>a\n",
-			func(l *TCP, _ *holdSink) bool { return l.refused[RefusedByClient].Load() == 1 }},
-		{"new keys, ten times", 0, nil, "<30>a\n" + strings.Repeat("K\n", 10) + "<30>b\n", func(_ *TCP, s *holdSink) bool { return s.Received() == 2 }},
+			func(l *stream.TCP, _ *holdSink) bool { return l.Refused(stream.RefusedByClient) == 1 }},
+		{"new keys, ten times", 0, nil, "<30>a\n" + strings.Repeat("K\n", 10) + "<30>b\n", func(_ *stream.TCP, s *holdSink) bool { return s.Received() == 2 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newTLSDir(t)
 			opt := d.options("localhost")
 			opt.MinVersion = c.least
 			sink := newHoldSink(false)
-			l := startTLS(t, sink, loadCredentials(t, opt), TCPOptions{})
+			l := startTLS(t, sink, loadCredentials(t, opt), stream.TCPOptions{})
 			stdin, p := d.openssl(l, c.args...)
 			defer stdin.Close()
 			commands := 0
@@ -82,7 +83,7 @@ func TestOpenSSLGetsNoSession(t *testing.T) {
 		opt := d.options()
 		opt.MinVersion = tls.VersionTLS12
 		sink := newHoldSink(false)
-		l := startTLS(t, sink, loadCredentials(t, opt), TCPOptions{})
+		l := startTLS(t, sink, loadCredentials(t, opt), stream.TCPOptions{})
 		stdin, p := d.openssl(l, version)
 		send := "<30>a\n"
 		if _, err := io.WriteString(stdin, send); err != nil {

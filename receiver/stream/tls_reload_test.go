@@ -1,4 +1,4 @@
-package stream
+package stream_test
 
 import (
 	"crypto/tls"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testpki"
+	"rsyncd_exporter/receiver/stream"
 )
 
 // serial returns the number of a certificate that is on disk.
@@ -86,10 +87,10 @@ func TestRenewal(t *testing.T) {
 			d := newTLSDir(t)
 			sink := newHoldSink(false)
 			creds := loadCredentials(t, d.options())
-			l := startTLS(t, sink, creds, TCPOptions{})
+			l := startTLS(t, sink, creds, stream.TCPOptions{})
 			client := d.client(d.pair("client"))
 			kept := dialTLS(t, l, sink, client) // stays open over it all
-			old, expires := d.serial("server"), creds.Expires()[CertificateFile]
+			old, expires := d.serial("server"), creds.Expires()[stream.CertificateFile]
 			certificate, key := d.newServer()
 			for i, step := range c.steps {
 				step(d, certificate, key)
@@ -109,7 +110,7 @@ func TestRenewal(t *testing.T) {
 			before := sink.Received()
 			send(t, kept, "<30>still here\n")
 			reach(t, "the old connection's message", func() bool { return sink.Received() == before+1 })
-			if end := creds.Expires()[CertificateFile]; !end.After(expires.Add(20 * time.Hour)) {
+			if end := creds.Expires()[stream.CertificateFile]; !end.After(expires.Add(20 * time.Hour)) {
 				t.Errorf("expires %v, before it %v; want a day later", end, expires)
 			}
 			if changed, err := creds.Reload(); changed || err != nil {
@@ -143,7 +144,7 @@ func TestRenewalByKubernetes(t *testing.T) {
 	}
 	d.path = mount
 	creds := loadCredentials(t, d.options())
-	l := startTLS(t, newHoldSink(false), creds, TCPOptions{})
+	l := startTLS(t, newHoldSink(false), creds, stream.TCPOptions{})
 	old := d.serial("server")
 	version("..2026_11_27")
 	check(t, os.RemoveAll(filepath.Join(mount, "..2026_11_26")))
@@ -162,7 +163,7 @@ func TestReloadOfWhomToLetIn(t *testing.T) {
 	opt.CRL = d.file("crl.pem")
 	sink := newHoldSink(false)
 	creds := loadCredentials(t, opt)
-	l := startTLS(t, sink, creds, TCPOptions{})
+	l := startTLS(t, sink, creds, stream.TCPOptions{})
 	client := d.pair("client")
 	leaf, err := x509.ParseCertificate(client.Certificate[0])
 	check(t, err)
@@ -178,7 +179,7 @@ func TestReloadOfWhomToLetIn(t *testing.T) {
 	d.write("crl.pem", d.ca.CRL(t, leaf.SerialNumber))
 	reload()
 	sayTLS(t, l, d.client(client), "<30>x\n")
-	wantRefused(t, l, Revoked, 1)
+	wantRefused(t, l, stream.Revoked, 1)
 
 	second := testpki.NewCA(t, "second CA")
 	d.write("ca.pem", append(d.ca.PEM(), second.PEM()...))
@@ -225,7 +226,7 @@ func TestCredentialsRun(t *testing.T) {
 	if reports[0] == nil || !strings.Contains(reports[0].Error(), "server.key") || reports[1] != nil {
 		t.Errorf("reports %v, want an error about server.key and nil", reports)
 	}
-	if creds.Err() != nil || creds.Expires()[CertificateFile].Equal(old[CertificateFile]) {
+	if creds.Err() != nil || creds.Expires()[stream.CertificateFile].Equal(old[stream.CertificateFile]) {
 		t.Errorf("%v, %v", creds.Err(), creds.Expires())
 	}
 }
@@ -237,7 +238,7 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 	check(t, syscall.Mkfifo(d.file("fifo"), 0o600))
 	d.write("empty", nil)
 	d.write("garbage", []byte("garbage"))
-	d.write("long", make([]byte, maxCredentials+1))
+	d.write("long", make([]byte, stream.MaxCredentials+1))
 	certificate, key := testpki.PairPEM(t, d.ca.Issue(t))
 	d.write("both.pem", append(slices.Clone(key), certificate...))
 	d.write("twice.key", append(slices.Clone(key), key...))
@@ -245,32 +246,32 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 	good := d.options()
 	for _, c := range []struct {
 		name   string
-		change func(*TLSOptions)
+		change func(*stream.TLSOptions)
 		want   []string // of each error a part; none: it can be used
 	}{
-		{"good", func(*TLSOptions) {}, nil},
-		{"certificate and key in one file", func(o *TLSOptions) { o.Certificate, o.Key = d.file("both.pem"), d.file("both.pem") }, nil},
-		{"none is there", func(o *TLSOptions) { o.Certificate, o.Key, o.ClientCA, o.CRL = "a", "b", "c", "d" },
+		{"good", func(*stream.TLSOptions) {}, nil},
+		{"certificate and key in one file", func(o *stream.TLSOptions) { o.Certificate, o.Key = d.file("both.pem"), d.file("both.pem") }, nil},
+		{"none is there", func(o *stream.TLSOptions) { o.Certificate, o.Key, o.ClientCA, o.CRL = "a", "b", "c", "d" },
 			[]string{`certificate "a": no such file`, `key "b": no such file`, `client_ca "c": no such file`, `crl "d": no such file`}},
-		{"another key", func(o *TLSOptions) { o.Key = other.file("server.key") }, []string{"server.key\": tls: private key does not match public key"}},
-		{"no key", func(o *TLSOptions) { o.Key = d.file("server.pem") }, []string{`key "`}},
-		{"no certificate", func(o *TLSOptions) { o.Certificate = d.file("server.key") }, []string{"no certificate in it"}},
-		{"a key for the CA", func(o *TLSOptions) { o.ClientCA = d.file("server.key") },
+		{"another key", func(o *stream.TLSOptions) { o.Key = other.file("server.key") }, []string{"server.key\": tls: private key does not match public key"}},
+		{"no key", func(o *stream.TLSOptions) { o.Key = d.file("server.pem") }, []string{`key "`}},
+		{"no certificate", func(o *stream.TLSOptions) { o.Certificate = d.file("server.key") }, []string{"no certificate in it"}},
+		{"a key for the CA", func(o *stream.TLSOptions) { o.ClientCA = d.file("server.key") },
 			[]string{`line 1, byte 0: the block "PRIVATE KEY" doesn't belong here, only "CERTIFICATE" does`}},
-		{"two keys", func(o *TLSOptions) { o.Key = d.file("twice.key") }, []string{"line 6, byte 241: a second key, and the first one is in line 1"}},
-		{"DER", func(o *TLSOptions) { o.ClientCA = d.file("ca.der") }, []string{"it is DER: convert it to PEM"}},
-		{"empty", func(o *TLSOptions) { o.Certificate = d.file("empty") }, []string{"empty"}},
-		{"garbage", func(o *TLSOptions) { o.ClientCA = d.file("garbage") }, []string{"no PEM block in it"}},
-		{"a directory", func(o *TLSOptions) { o.ClientCA = d.path }, []string{"not a regular file"}},
-		{"a FIFO without a writer", func(o *TLSOptions) { o.Key = d.file("fifo") }, []string{"not a regular file"}},
-		{"too long", func(o *TLSOptions) { o.ClientCA = d.file("long") }, []string{"longer than 4194304 bytes"}},
-		{"no CRL", func(o *TLSOptions) { o.CRL = d.file("ca.pem") }, []string{`line 1, byte 0: the block "CERTIFICATE" doesn't belong here, only "X509 CRL" does`}},
-		{"another CA's CRL", func(o *TLSOptions) { o.CRL = other.file("crl.pem") }, []string{`signed by none of TLS_CLIENT_CA`}},
+		{"two keys", func(o *stream.TLSOptions) { o.Key = d.file("twice.key") }, []string{"line 6, byte 241: a second key, and the first one is in line 1"}},
+		{"DER", func(o *stream.TLSOptions) { o.ClientCA = d.file("ca.der") }, []string{"it is DER: convert it to PEM"}},
+		{"empty", func(o *stream.TLSOptions) { o.Certificate = d.file("empty") }, []string{"empty"}},
+		{"garbage", func(o *stream.TLSOptions) { o.ClientCA = d.file("garbage") }, []string{"no PEM block in it"}},
+		{"a directory", func(o *stream.TLSOptions) { o.ClientCA = d.path }, []string{"not a regular file"}},
+		{"a FIFO without a writer", func(o *stream.TLSOptions) { o.Key = d.file("fifo") }, []string{"not a regular file"}},
+		{"too long", func(o *stream.TLSOptions) { o.ClientCA = d.file("long") }, []string{"longer than 4194304 bytes"}},
+		{"no CRL", func(o *stream.TLSOptions) { o.CRL = d.file("ca.pem") }, []string{`line 1, byte 0: the block "CERTIFICATE" doesn't belong here, only "X509 CRL" does`}},
+		{"another CA's CRL", func(o *stream.TLSOptions) { o.CRL = other.file("crl.pem") }, []string{`signed by none of TLS_CLIENT_CA`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opt := good
 			c.change(&opt)
-			_, err := LoadCredentials(opt)
+			_, err := stream.LoadCredentials(opt)
 			if err == nil {
 				if len(c.want) > 0 {
 					t.Fatal("no error")
@@ -282,14 +283,14 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 				t.Fatalf("%d errors, want %d: %v", len(errs), len(c.want), err)
 			}
 			for i, e := range errs {
-				var file *TLSFileError
+				var file *stream.TLSFileError
 				if !errors.As(e, &file) || !strings.Contains(e.Error(), c.want[i]) {
 					t.Errorf("%v, want %q of a file", e, c.want[i])
 				}
 			}
 		})
 	}
-	if _, err := LoadCredentials(TLSOptions{Certificate: "a", Key: "b"}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := stream.LoadCredentials(stream.TLSOptions{Certificate: "a", Key: "b"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v doesn't wrap ErrNotExist", err)
 	}
 }
@@ -297,38 +298,8 @@ func TestCredentialsThatCannotBeUsed(t *testing.T) {
 // No configuration keeps tickets or an old version, and all ask for certificates where there is a CA.
 func TestConfigurations(t *testing.T) {
 	d := newTLSDir(t)
-	c := loadCredentials(t, d.options()).config()
+	c := loadCredentials(t, d.options()).Config()
 	if !c.SessionTicketsDisabled || c.MinVersion != tls.VersionTLS13 || c.ClientAuth != tls.RequireAndVerifyClientCert || c.VerifyConnection == nil {
 		t.Errorf("%+v", c)
-	}
-}
-
-func TestParseSAN(t *testing.T) {
-	for _, c := range []struct {
-		text string
-		want SAN
-	}{
-		{"Rsync1.Example.org", SAN{dnsSAN, "rsync1.example.org"}},
-		{"xn--bcher-kva.example", SAN{dnsSAN, "xn--bcher-kva.example"}},
-		{"_syslog.1and1.example", SAN{dnsSAN, "_syslog.1and1.example"}},
-		{"rsync1.example.org.", SAN{dnsSAN, "rsync1.example.org."}},
-		{"192.0.2.7", SAN{ipSAN, "192.0.2.7"}},
-		{"2001:DB8:0::7", SAN{ipSAN, "2001:db8::7"}},
-		{"spiffe://Example.org/a", SAN{uriSAN, "spiffe://Example.org/a"}},
-		{"urn:uuid:1", SAN{uriSAN, "urn:uuid:1"}},
-		{"https://a@b.example", SAN{uriSAN, "https://a@b.example"}},
-		{"SPIFFE://example.org/%61#", SAN{uriSAN, "SPIFFE://example.org/%61#"}},
-		{"Ops@example.org", SAN{emailSAN, "Ops@example.org"}},
-	} {
-		if got, err := ParseSAN(c.text); got != c.want || err != nil {
-			t.Errorf("%q: %v, %v; want %v", c.text, got, err, c.want)
-		}
-	}
-	for _, bad := range []string{"", "*.example.org", "bücher.example", "a b", "a\x00b", "fe80::1%eth0", "a\n", ":", "://x",
-		"DNS:rsync1.example.org", "IP:192.0.2.7", "IP Address:192.0.2.7", "URI:spiffe://example.org/a", "email:ops@example.org",
-		"rsync1.example.org:6514", "localhost:6514", "192.0.2.7:6514", "192.0.2.0/24", "192.0.2.256", "a/b", "a..b", ".a", "[::1]"} {
-		if got, err := ParseSAN(bad); err == nil {
-			t.Errorf("%q: %v, want an error", bad, got)
-		}
 	}
 }
