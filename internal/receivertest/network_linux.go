@@ -5,15 +5,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
-	"sync"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/internal/testenv"
-	"rsyncd_exporter/receiver"
 )
 
 // InNetwork runs f on a thread in a network namespace of its own, where only loopback is, up, with
@@ -48,65 +45,6 @@ func SetInterface(t *testing.T, name string, request uint, set func(*unix.Ifreq)
 	if err := unix.IoctlIfreq(fd, request, ifr); err != nil {
 		t.Fatalf("%s, request %#x: %v", name, request, err)
 	}
-}
-
-// AddressSink keeps where each message came from, by its text, which is all of it.
-type AddressSink struct {
-	mu      sync.Mutex
-	Held    bool
-	refused int
-	From    map[string]netip.Addr
-}
-
-// SenderOf says who sent a slab's message.
-func SenderOf(src *receiver.Source, slab *receiver.Slab, i int) receiver.Sender {
-	if len(slab.Senders) == 0 {
-		return receiver.Sender{Addr: slab.Peer, Scope: src.Scope}
-	}
-	return slab.Senders[i]
-}
-
-// TryDeliver implements receiver.TrySink.
-func (s *AddressSink) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.Held {
-		s.refused++
-	} else {
-		for i, m := range slab.Messages {
-			s.From[strings.TrimSpace(string(m))] = SenderOf(src, slab, i).Addr
-		}
-	}
-	return !s.Held
-}
-
-// Deliver implements receiver.Sink.
-func (s *AddressSink) Deliver(src *receiver.Source, slab *receiver.Slab) { s.TryDeliver(src, slab) }
-
-// Hold makes it refuse slabs, or take them again.
-func (s *AddressSink) Hold(held bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.Held = held
-}
-
-// Offers is how many slabs were refused.
-func (s *AddressSink) Offers() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused
-}
-
-// Of waits for a message and returns where it came from.
-func (s *AddressSink) Of(t *testing.T, text string) (from netip.Addr) {
-	t.Helper()
-	Reach(t, "message "+text, func() (ok bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		from, ok = s.From[text]
-		return ok
-	})
-	return from
 }
 
 // otherMachines are addresses that no loopback address is.
@@ -165,15 +103,6 @@ var Bounds = []Bound{
 	{"[::]:0", "2001:db8::1", "2001:db8::1", "2001:db8::1"},
 	{"[::]:0", "::1", "::1", ""},
 	{"127.0.0.1:0", "127.0.0.1", "127.0.0.1", ""},
-}
-
-// Want waits for a message and fails the test unless it came from the address.
-func (s *AddressSink) Want(t *testing.T, what, want string) {
-	t.Helper()
-	addr, _ := netip.ParseAddr(want)
-	if got := s.Of(t, what); got != addr {
-		t.Errorf("%s: from %v, want %v", what, got, addr)
-	}
 }
 
 // Duplicate returns another descriptor of a socket, and closes the socket's own.

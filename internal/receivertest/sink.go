@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,12 +17,16 @@ import (
 )
 
 // Sink keeps copies of what it is given. While held it behaves as a pipeline that is busy with
-// another slab.
+// another slab. The zero Sink is not held, and never is.
 type Sink struct {
+	On func(*receiver.Source, *receiver.Slab) // gets each slab in place of messages being kept, if it isn't nil
+
 	mu        sync.Mutex
 	released  sync.Cond
-	Held      bool
+	held      bool
+	count     uint64
 	messages  []string
+	senders   []receiver.Sender // of messages
 	discarded [receiver.NumDiscards]uint64
 	lastAt    int64
 	backwards int // slabs that are older than the one before
@@ -31,8 +36,15 @@ type Sink struct {
 
 // NewSink returns a Sink that is held or not.
 func NewSink(held bool) *Sink {
-	h := &Sink{Held: held}
+	h := &Sink{held: held}
 	h.released.L = &h.mu
+	return h
+}
+
+// NewCounter returns a Sink that counts messages and keeps none.
+func NewCounter() *Sink {
+	h := NewSink(false)
+	h.On = func(*receiver.Source, *receiver.Slab) {}
 	return h
 }
 
@@ -40,7 +52,7 @@ func NewSink(held bool) *Sink {
 func (h *Sink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.Held {
+	if h.held {
 		h.refused++
 		return false
 	}
@@ -52,7 +64,7 @@ func (h *Sink) TryDeliver(src *receiver.Source, s *receiver.Slab) bool {
 func (h *Sink) Deliver(src *receiver.Source, s *receiver.Slab) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.Held {
+	for h.held {
 		h.released.Wait()
 	}
 	h.keep(src, s)
@@ -66,8 +78,14 @@ func (h *Sink) keep(src *receiver.Source, s *receiver.Slab) {
 		h.backwards++
 	}
 	h.lastAt = s.At
-	for _, m := range s.Messages {
-		h.messages = append(h.messages, string(m))
+	h.count += uint64(len(s.Messages))
+	if h.On != nil {
+		h.On(src, s)
+	} else {
+		for i, m := range s.Messages {
+			h.messages = append(h.messages, string(m))
+			h.senders = append(h.senders, SenderOf(src, s, i))
+		}
 	}
 	for i, n := range s.Discarded {
 		h.discarded[i] += uint64(n)
@@ -78,7 +96,7 @@ func (h *Sink) keep(src *receiver.Source, s *receiver.Slab) {
 func (h *Sink) Hold(held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.Held = held
+	h.held = held
 	h.released.Broadcast()
 }
 
@@ -86,7 +104,7 @@ func (h *Sink) Hold(held bool) {
 func (h *Sink) Received() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := uint64(len(h.messages))
+	n := h.count
 	for _, d := range h.discarded {
 		n += d
 	}
@@ -105,6 +123,52 @@ func (h *Sink) All() ([]string, [receiver.NumDiscards]uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]string(nil), h.messages...), h.discarded
+}
+
+// SenderOf says who sent a slab's message.
+func SenderOf(src *receiver.Source, slab *receiver.Slab, i int) receiver.Sender {
+	switch {
+	case len(slab.Senders) > 0:
+		return slab.Senders[i]
+	case src == nil:
+		return receiver.Sender{Addr: slab.Peer}
+	}
+	return receiver.Sender{Addr: slab.Peer, Scope: src.Scope}
+}
+
+// Senders returns who sent each message.
+func (h *Sink) Senders() map[string]receiver.Sender {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[string]receiver.Sender{}
+	for i, m := range h.messages {
+		all[m] = h.senders[i]
+	}
+	return all
+}
+
+// Of waits for a message that is this text, or has it behind its header, and returns who sent it.
+func (h *Sink) Of(t *testing.T, text string) (from receiver.Sender) {
+	t.Helper()
+	Reach(t, "message "+text, func() bool {
+		for m, sender := range h.Senders() {
+			if m = strings.TrimSpace(m); m == text || strings.HasSuffix(m, ": "+text) {
+				from = sender
+				return true
+			}
+		}
+		return false
+	})
+	return from
+}
+
+// WantFrom waits for a message and fails the test unless it came from the address.
+func (h *Sink) WantFrom(t *testing.T, text, want string) {
+	t.Helper()
+	addr, _ := netip.ParseAddr(want)
+	if got := h.Of(t, text).Addr; got != addr {
+		t.Errorf("%s: from %v, want %v", text, got, addr)
+	}
 }
 
 // CheckOrder fails the test if slabs came in the wrong order of time or without their source.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
 
@@ -28,7 +29,7 @@ func BenchmarkUDPDatagram(b *testing.B) {
 		b.Run(bm.name, func(b *testing.B) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			u, err := ListenUDP("0.0.0.0:0", testSource, &switchSink{}, UDPOptions{Buffer: 4 << 20, AllowFrom: bm.list})
+			u, err := ListenUDP("0.0.0.0:0", testSource, receivertest.NewCounter(), UDPOptions{Buffer: 4 << 20, AllowFrom: bm.list})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -86,7 +87,7 @@ func BenchmarkUnixgramDatagram(b *testing.B) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			path := filepath.Join(b.TempDir(), "log")
-			u, err := ListenUnixgram(path, testSource, &switchSink{}, UnixgramOptions{Users: bm.users})
+			u, err := ListenUnixgram(path, testSource, receivertest.NewCounter(), UnixgramOptions{Users: bm.users})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -96,7 +97,7 @@ func BenchmarkUnixgramDatagram(b *testing.B) {
 				if err := unix.SetsockoptInt(in.fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 0); err != nil {
 					b.Fatal(err)
 				}
-				in = newDatagrams(in.fd, &testSource, &switchSink{}, filter{})
+				in = newDatagrams(in.fd, &testSource, receivertest.NewCounter(), filter{})
 			}
 			sender, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {

@@ -64,12 +64,13 @@ func TestPendingRingLosesNothingUncounted(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	d := newDatagrams(-1, &testSource, nil, filter{})
 	for round := range 4 {
-		sink := newHoldSink(false)
+		sink, held := newHoldSink(false), false
 		d.sink = sink
 		var sent, oversize int
 		for batch := range 600 {
 			if r.IntN(40) == 0 {
-				sink.Hold(!sink.Held)
+				held = !held
+				sink.Hold(held)
 			}
 			s := &receiver.Slab{At: int64(batch)}
 			for range r.IntN(65) {

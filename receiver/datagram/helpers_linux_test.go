@@ -2,8 +2,6 @@ package datagram
 
 import "rsyncd_exporter/internal/receivertest"
 
-type addressSink = receivertest.AddressSink
-
 var (
 	inNetwork           = receivertest.InNetwork
 	inNetworkOfMachines = receivertest.InNetworkOfMachines

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
 
@@ -23,7 +24,7 @@ func TestUDPSendersAddresses(t *testing.T) {
 			held bool
 		}{{nil, false}, {allowList("10.9.9.0/24", "127.0.0.0/8", "::/0"), true}} {
 			for _, b := range bounds {
-				sink := &addressSink{From: map[string]netip.Addr{}, Held: tt.held}
+				sink := newHoldSink(tt.held)
 				u, err := ListenUDP(b.Listen, testSource, sink, UDPOptions{AllowFrom: tt.list})
 				if err != nil {
 					t.Fatal(err)
@@ -38,9 +39,9 @@ func TestUDPSendersAddresses(t *testing.T) {
 					reach(t, "it is offered, and then kept", func() bool { return sink.Offers() >= 2 })
 					sink.Hold(false)
 				}
-				sink.Want(t, what, b.Want)
+				sink.WantFrom(t, what, b.Want)
 				if b.Listen == "0.0.0.0:0" {
-					sink.Want(t, "another "+what, "10.9.9.2")
+					sink.WantFrom(t, "another "+what, "10.9.9.2")
 				}
 				stop()
 			}
@@ -51,21 +52,21 @@ func TestUDPSendersAddresses(t *testing.T) {
 func TestPassedUDPSendersAddresses(t *testing.T) {
 	inNetworkOfMachines(t, func() {
 		conn, err := net.ListenUDP("udp", &net.UDPAddr{})
-		sink := &addressSink{From: map[string]netip.Addr{}}
+		sink := newHoldSink(false)
 		u, err := PassedUDP(pass(t, duplicate(t, conn, err)), testSource, sink, UDPOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		start(t, u)
 		send(t, dialUDPFrom(t, "10.9.9.1", "10.9.9.2", u), "<30>passed")
-		sink.Want(t, "<30>passed", "10.9.9.1")
+		sink.WantFrom(t, "<30>passed", "10.9.9.1")
 	})
 }
 
 // A datagram's address costs no allocation.
 func TestUDPAddressesAllocateNothing(t *testing.T) {
 	inNetworkOfMachines(t, func() {
-		sink := &switchSink{}
+		sink := receivertest.NewCounter()
 		u, err := ListenUDP("[::]:0", testSource, sink, UDPOptions{})
 		if err != nil {
 			t.Fatal(err)

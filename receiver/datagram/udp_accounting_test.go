@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
 
@@ -209,7 +210,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 }
 
 func udpAllocatesNothing(t *testing.T, list *receiver.AllowList) {
-	sink := &switchSink{}
+	sink := receivertest.NewCounter()
 	u, conn := listenUDP(t, "0.0.0.0:0", sink, UDPOptions{Buffer: 1 << 20, AllowFrom: list})
 	if err := u.sockets[0].in.adjustTimeout(); err != nil {
 		t.Fatal(err)
@@ -232,36 +233,23 @@ func udpAllocatesNothing(t *testing.T, list *receiver.AllowList) {
 			}
 		}
 		for _, busy := range []bool{false, true} {
-			sink.messages = 0
+			before := sink.Received()
 			if n := testing.AllocsPerRun(50, func() {
-				sink.busy = busy
+				sink.Hold(busy)
 				round()
-				sink.busy = false
+				sink.Hold(false)
 				round()
 			}); n != 0 {
 				t.Errorf("busy=%v: %v allocations for 200 datagrams, want 0", busy, n)
 			}
-			if sink.messages != 51*200 {
-				t.Errorf("busy=%v: %d messages, want %d", busy, sink.messages, 51*200)
+			if n := sink.Received() - before; n != 51*200 {
+				t.Errorf("busy=%v: %d messages, want %d", busy, n, 51*200)
 			}
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// switchSink counts messages, and refuses them while busy.
-type switchSink struct {
-	busy     bool
-	messages int
-}
-
-func (s *switchSink) TryDeliver(_ *receiver.Source, slab *receiver.Slab) bool {
-	if !s.busy {
-		s.messages += len(slab.Messages)
-	}
-	return !s.busy
 }
 
 // A pending batch is offered again every few milliseconds, traffic or not; without one the reader sleeps long.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
 
@@ -109,7 +110,7 @@ func TestUDPTorture(t *testing.T) {
 		}
 	}
 	for _, sockets := range []int{1, 4} {
-		sink := &tally{}
+		sink := receivertest.NewCounter()
 		u, err := ListenUDP("0.0.0.0:0", testSource, sink, UDPOptions{Buffer: 64 << 10, Sockets: sockets, AllowFrom: allowList("127.0.0.1/32")})
 		if err != nil {
 			t.Fatal(err)
@@ -144,40 +145,14 @@ func TestUDPTorture(t *testing.T) {
 		}
 		all.Wait()
 		want := added(sent[:])
-		reach(t, "sent = received + drops", func() bool { return sink.count()+u.Status().Drops == want })
+		reach(t, "sent = received + drops", func() bool { return sink.Received()+u.Status().Drops == want })
 		drops := u.Status().Drops
 		stop()
-		if got := sink.count() + u.Status().Drops; got != want || u.Status().Drops != drops || sink.refused() == 0 {
-			t.Errorf("%d sockets: %d sent, %d received (%d not allowed) and %d dropped", sockets, want, sink.count(), sink.refused(), u.Status().Drops)
+		_, discarded := sink.All()
+		refused := discarded[receiver.NotAllowed]
+		if got := sink.Received() + u.Status().Drops; got != want || u.Status().Drops != drops || refused == 0 {
+			t.Errorf("%d sockets: %d sent, %d received (%d not allowed) and %d dropped", sockets, want, sink.Received(), refused, u.Status().Drops)
 		}
-		t.Logf("%d sockets: %d sent = %d received (%d not allowed) + %d dropped", sockets, want, sink.count(), sink.refused(), drops)
+		t.Logf("%d sockets: %d sent = %d received (%d not allowed) + %d dropped", sockets, want, sink.Received(), refused, drops)
 	}
-}
-
-// A tally counts what it is given, by reason; what is kept counts as Kept.
-type tally struct {
-	mu sync.Mutex
-	n  [receiver.NumDiscards]uint64
-}
-
-func (c *tally) TryDeliver(_ *receiver.Source, s *receiver.Slab) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n[receiver.Kept] += uint64(len(s.Messages))
-	for reason, n := range s.Discarded {
-		c.n[reason] += uint64(n)
-	}
-	return true
-}
-
-func (c *tally) count() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return added(c.n[:])
-}
-
-func (c *tally) refused() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n[receiver.NotAllowed]
 }

@@ -5,7 +5,6 @@ package datagram
 import (
 	"bufio"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
 )
@@ -223,44 +223,11 @@ func TestUnixgramHelperSends(t *testing.T) {
 	}
 }
 
-// senderSink keeps the sender of each message.
-type senderSink struct {
-	mu      sync.Mutex
-	held    bool
-	senders map[string]receiver.Sender // by text
-}
-
-func (s *senderSink) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held {
-		return false
-	}
-	for i, m := range slab.Messages {
-		_, text, _ := strings.Cut(string(m), ": ")
-		s.senders[text] = senderOf(src, slab, i)
-	}
-	return true
-}
-
-func (s *senderSink) all() map[string]receiver.Sender {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.senders)
-}
-
-// of waits for a message and returns who sent it.
-func (s *senderSink) of(t *testing.T, text string) (from receiver.Sender) {
-	t.Helper()
-	reach(t, "message "+text, func() (ok bool) { from, ok = s.all()[text]; return ok })
-	return from
-}
-
 // Real pid namespaces: two processes that are number 1 of theirs log into one socket, between a process of our own and a relay. Each namespace
 // has a scope, and ours has scope 0, also when the messages wait in the pending ring, mixed.
 func TestUnixgramPIDNamespacesAreToldApart(t *testing.T) {
 	for _, held := range []bool{false, true} {
-		sink := &senderSink{senders: map[string]receiver.Sender{}, held: held}
+		sink := newHoldSink(held)
 		u := listenUnixgram(t, sink)
 		start(t, u)
 		own, first, second := startHelper(t, u.path, false), startHelper(t, u.path, true), startHelper(t, u.path, true)
@@ -274,12 +241,11 @@ func TestUnixgramPIDNamespacesAreToldApart(t *testing.T) {
 			}
 			own.send(t, fmt.Sprintf("relay own %d", rounds+i))
 		}
-		sink.mu.Lock()
-		sink.held = false
-		sink.mu.Unlock()
-		reach(t, "all received", func() bool { return len(sink.all()) == 4*rounds })
+		sink.Hold(false)
+		reach(t, "all received", func() bool { return sink.Received() == 4*rounds })
 		scopes := map[string]uint32{}
-		for text, from := range sink.all() {
+		for message, from := range sink.Senders() {
+			_, text, _ := strings.Cut(message, ": ")
 			scope := from.Scope
 			name, _, _ := strings.Cut(text, " ")
 			if before, ok := scopes[name]; ok && before != scope {
@@ -320,7 +286,7 @@ func TestUnixgramPIDNamespacesWithoutPrivilege(t *testing.T) {
 // One message of a unix socket costs no allocation: with credentials looked at, from our own namespace, a relay or another one.
 func TestUnixgramAllocatesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	sink := &switchSink{}
+	sink := receivertest.NewCounter()
 	u, err := ListenUnixgram(path, testSource, sink, UnixgramOptions{Users: []uint32{uint32(os.Getuid())}})
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +303,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 		for _, message := range [][]byte{costMessageOf(os.Getpid()), costMessageOf(505)} {
 			for _, busy := range []bool{false, true} {
 				round := func() {
-					sink.busy = busy
+					sink.Hold(busy)
 					for range 8 {
 						_ = unix.Send(int(fd), message, unix.MSG_DONTWAIT)
 					}
@@ -350,7 +316,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 					u.sockets[0].in.slab.Reset()
 					u.sockets[0].in.slab.Add(message, u.sockets[0].in.filter.spaces.sender(foreign, 0, 7, 1))
 					u.sockets[0].in.handOver()
-					sink.busy = false
+					sink.Hold(false)
 					u.sockets[0].in.pending.offer(u.sockets[0].in.src, sink)
 				}
 				if n := testing.AllocsPerRun(50, round); n != 0 {
@@ -362,7 +328,7 @@ func TestUnixgramAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sink.messages != 4*51*9 {
-		t.Errorf("%d messages, want %d", sink.messages, 4*51*9)
+	if sink.Received() != 4*51*9 {
+		t.Errorf("%d messages, want %d", sink.Received(), 4*51*9)
 	}
 }

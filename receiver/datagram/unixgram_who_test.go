@@ -315,7 +315,7 @@ func startedAt(t *testing.T, pid int) uint64 {
 
 // FAULTS I8 with real processes of root and of another user, in our pid namespace and in others.
 func TestUnixgramWhoIsNotRootSpeaksForItself(t *testing.T) {
-	sink := &senderSink{senders: map[string]receiver.Sender{}}
+	sink := newHoldSink(false)
 	u := listenUnixgram(t, sink)
 	start(t, u)
 	for _, tt := range []struct {
@@ -326,7 +326,7 @@ func TestUnixgramWhoIsNotRootSpeaksForItself(t *testing.T) {
 		h := startHelperAs(t, u.path, tt.ownNamespace, tt.uid)
 		h.send(t, tt.name+" itself")
 		h.send(t, "relay "+tt.name+" for another")
-		itself, other := sink.of(t, tt.name+" itself"), sink.of(t, tt.name+" for another")
+		itself, other := sink.Of(t, tt.name+" itself"), sink.Of(t, tt.name+" for another")
 		if itself.Forged || itself.Started != startedAt(t, h.pid) || itself.Scope > receiver.ForeignScope != tt.ownNamespace {
 			t.Errorf("%s for itself: %+v", tt.name, itself)
 		}
@@ -346,7 +346,7 @@ func TestUnixgramWhoIsNotRootSpeaksForItself(t *testing.T) {
 		"hidden behind its own": {Forged: true},
 	} {
 		_, text, _ = strings.Cut("x: "+text, ": ")
-		if got := sink.of(t, strings.TrimPrefix(text, "x: ")); got != want {
+		if got := sink.Of(t, strings.TrimPrefix(text, "x: ")); got != want {
 			t.Errorf("%s: %+v, want %+v", text, got, want)
 		}
 	}
@@ -354,7 +354,7 @@ func TestUnixgramWhoIsNotRootSpeaksForItself(t *testing.T) {
 
 // A process that has ended before anybody looked: root is believed, others for their own id only.
 func TestUnixgramSendersThatHaveEnded(t *testing.T) {
-	sink := &senderSink{senders: map[string]receiver.Sender{}}
+	sink := newHoldSink(false)
 	u := listenUnixgram(t, sink)
 	for name, uid := range map[string]int{"root": 0, "nobody": nobody} {
 		h := startHelperAs(t, u.path, false, uid)
@@ -366,7 +366,7 @@ func TestUnixgramSendersThatHaveEnded(t *testing.T) {
 	want := map[string]receiver.Sender{"root itself": {}, "root for another": {Scope: receiver.ForeignScope}, "nobody itself": {},
 		"nobody for another": {Scope: receiver.ForeignScope, Forged: true}}
 	for text, from := range want {
-		if got := sink.of(t, text); got != from {
+		if got := sink.Of(t, text); got != from {
 			t.Errorf("%s: %+v, want %+v", text, got, from)
 		}
 	}
@@ -375,7 +375,7 @@ func TestUnixgramSendersThatHaveEnded(t *testing.T) {
 // What systemd-journald sends: the credentials of whoever logged, and its own process id beside the user's number once the process has
 // ended. The last line of a session, which ends with it, usually comes so.
 func TestUnixgramJournalForEndedProcesses(t *testing.T) {
-	sink := &senderSink{senders: map[string]receiver.Sender{}}
+	sink := newHoldSink(false)
 	u := listenUnixgram(t, sink)
 	session, other := startHelperAs(t, u.path, false, nobody), startHelperAs(t, u.path, false, 65533)
 	root := startHelper(t, u.path, false)
@@ -394,7 +394,7 @@ func TestUnixgramJournalForEndedProcesses(t *testing.T) {
 	readBatches(t, u, 1)
 	for text, want := range map[string]receiver.Sender{"while it runs": {Started: started}, "after its end": {}, "after another one's end": {Forged: true},
 		"other for another": {Forged: true}} {
-		if got := sink.of(t, text); got != want {
+		if got := sink.Of(t, text); got != want {
 			t.Errorf("%s: %+v, want %+v", text, got, want)
 		}
 	}
@@ -403,7 +403,7 @@ func TestUnixgramJournalForEndedProcesses(t *testing.T) {
 // FAULTS I6: containers after one another, each with the pid namespace's inode number of the one before. Each has a scope of its own, which
 // another run of the exporter gives it, too.
 func TestUnixgramContainersAfterOneAnother(t *testing.T) {
-	sink := &senderSink{senders: map[string]receiver.Sender{}}
+	sink := newHoldSink(false)
 	u := listenUnixgram(t, sink)
 	start(t, u)
 	const containers = 24
@@ -418,7 +418,7 @@ func TestUnixgramContainersAfterOneAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		scope := sink.of(t, text).Scope
+		scope := sink.Of(t, text).Scope
 		if again := newPIDNamespaces().sender(int32(h.pid), 0, 1, 1).Scope; again != scope {
 			t.Errorf("scope %d, and %d for another reader", scope, again)
 		}
@@ -448,7 +448,7 @@ func TestUnixgramHelperReusesIDs(t *testing.T) {
 	if os.Getenv("UNIXGRAM_HELPER_IDS") == "" {
 		return
 	}
-	sink := &senderSink{senders: map[string]receiver.Sender{}}
+	sink := newHoldSink(false)
 	u := listenUnixgram(t, sink)
 	const pid = 5000
 	var starts []uint64
@@ -463,7 +463,7 @@ func TestUnixgramHelperReusesIDs(t *testing.T) {
 			text := fmt.Sprintf("life %d", len(starts))
 			h.send(t, text)
 			readBatches(t, u, at)
-			if got := sink.of(t, text); got != (receiver.Sender{Started: now}) {
+			if got := sink.Of(t, text); got != (receiver.Sender{Started: now}) {
 				t.Errorf("%s: %+v, want a start at %d", text, got, now)
 			}
 		}

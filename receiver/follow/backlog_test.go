@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -190,11 +191,11 @@ func TestBacklogCompressed(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var f *File
-	f = follow(t, sinkFunc(func(src *receiver.Source, s *receiver.Slab) {
+	f = follow(t, &receivertest.Sink{On: func(src *receiver.Source, s *receiver.Slab) {
 		sink.Deliver(src, s)
 		cancel()
 		<-f.ending
-	}), r.opt)
+	}}, r.opt)
 	must(t, f.Run(ctx))
 	if got := sink.count(); isClosed(f.CaughtUp()) || len(sink.toldAt()) > 0 || got == 0 || got >= n {
 		t.Errorf("told %v, caught up %v after %d lines", sink.toldAt(), isClosed(f.CaughtUp()), got)
@@ -244,14 +245,14 @@ func TestBacklogCutMeanwhile(t *testing.T) {
 	w.write(text(lines(0, 20*syslog.SlabLines)))
 	sink := newLineSink()
 	cut := 0
-	f := follow(t, sinkFunc(func(src *receiver.Source, s *receiver.Slab) {
+	f := follow(t, &receivertest.Sink{On: func(src *receiver.Source, s *receiver.Slab) {
 		sink.Deliver(src, s)
 		if cut == 0 {
 			cut = sink.count()
 			must(t, w.f.Truncate(0))
 			w.write(text(lines(100_000, 100_010)))
 		}
-	}), opt)
+	}}, opt)
 	stop := start(t, f)
 	reachCaughtUp(t, f)
 	stop()

@@ -8,19 +8,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
-
-type nullSink struct{ lines int }
-
-func (n *nullSink) Deliver(_ *receiver.Source, s *receiver.Slab) { n.lines += len(s.Messages) }
 
 // Reading allocates nothing, whether there is something to read or not.
 func TestFileReadingDoesNotAllocate(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log"), FromBeginning: true, pollOnly: true}
 	create(t, opt.Path).write(text(lines(0, 5000)))
-	sink := &nullSink{}
+	sink := receivertest.NewCounter()
 	f := follow(t, sink, opt)
 	g := f.generations[0]
 	b := f.blocks.Get().(*block)
@@ -44,8 +41,8 @@ func TestFileReadingDoesNotAllocate(t *testing.T) {
 			}
 		}
 	}
-	if sink.lines < 100*2000 {
-		t.Errorf("%d lines read, want 2000 and more in each of 100 blocks", sink.lines)
+	if sink.Received() < 100*2000 {
+		t.Errorf("%d lines read, want 2000 and more in each of 100 blocks", sink.Received())
 	}
 }
 
@@ -67,13 +64,13 @@ func BenchmarkFile(b *testing.B) {
 	b.Run("follow", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			sink := &nullSink{}
+			sink := receivertest.NewCounter()
 			f, err := NewFile(receiver.Source{Name: "file test"}, Options{Path: path, FromBeginning: true}, sink)
 			must(b, err)
 			must(b, f.generations[0].drain())
 			f.Close()
-			if sink.lines != count {
-				b.Fatalf("%d lines, want %d", sink.lines, count)
+			if sink.Received() != uint64(count) {
+				b.Fatalf("%d lines, want %d", sink.Received(), count)
 			}
 		}
 		rate(b)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/internal/enum"
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -662,10 +663,6 @@ func TestFileStateIsBounded(t *testing.T) {
 	}
 }
 
-type sinkFunc func(*receiver.Source, *receiver.Slab)
-
-func (f sinkFunc) Deliver(src *receiver.Source, s *receiver.Slab) { f(src, s) }
-
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -807,11 +804,11 @@ func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 	must(t, err)
 	opt.Resume = &FileRecord{Beside: Siblings{Dir: dir.id, Base: "log"}}
 	var counted atomic.Int64
-	f := follow(t, sinkFunc(func(_ *receiver.Source, s *receiver.Slab) {
+	f := follow(t, &receivertest.Sink{On: func(_ *receiver.Source, s *receiver.Slab) {
 		if string(slices.Concat(s.Messages...)) == "new" {
 			counted.Add(1)
 		}
-	}), opt)
+	}}, opt)
 	if len(f.generations) != 2 {
 		t.Fatalf("%d generations, want 2", len(f.generations))
 	}

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
 )
@@ -363,7 +364,7 @@ func TestFileEndlessAtTheEnd(t *testing.T) {
 		}
 		return len(p), nil
 	}
-	f := follow(t, &nullSink{}, opt)
+	f := follow(t, receivertest.NewCounter(), opt)
 	stop := start(t, f)
 	reach(t, "lines", func() bool { return f.Status().Offset > syslog.BlockBytes })
 	began := time.Now()

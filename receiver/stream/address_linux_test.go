@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"net/netip"
 	"testing"
 
 	"rsyncd_exporter/receiver"
@@ -15,7 +14,7 @@ import (
 func TestTCPPeersAddress(t *testing.T) {
 	inNetworkOfMachines(t, func() {
 		for _, b := range bounds {
-			sink := &addressSink{From: map[string]netip.Addr{}}
+			sink := newHoldSink(false)
 			l, err := stream.ListenTCP(b.Listen, receiver.Source{Input: "tcp", Name: "tcp"}, sink, stream.TCPOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -25,7 +24,7 @@ func TestTCPPeersAddress(t *testing.T) {
 			for i := range 3 {
 				what := fmt.Sprintf("<30>%d %v", i, b)
 				send(t, c, what+"\n")
-				sink.Want(t, what, b.Want)
+				sink.WantFrom(t, what, b.Want)
 			}
 			stop()
 		}
@@ -50,7 +49,7 @@ func TestTLSAndPassedTCPPeersAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sink := &addressSink{From: map[string]netip.Addr{}}
+		sink := newHoldSink(false)
 		plain, err := stream.PassedTCP(pass(t, duplicate(t, passed.(*net.TCPListener), nil)), receiver.Source{Name: "tcp passed"}, sink, stream.TCPOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -62,9 +61,9 @@ func TestTLSAndPassedTCPPeersAddress(t *testing.T) {
 		start(t, plain)
 		start(t, secured)
 		send(t, dialTCPFrom(t, "10.9.9.1", "10.9.9.2", plain), "<30>passed\n")
-		sink.Want(t, "<30>passed", "10.9.9.1")
+		sink.WantFrom(t, "<30>passed", "10.9.9.1")
 		c := tls.Client(dialTCPFrom(t, "10.9.9.2", "10.9.9.1", secured), d.client(d.pair("client")))
 		send(t, c, "<30>secured\n")
-		sink.Want(t, "<30>secured", "10.9.9.2")
+		sink.WantFrom(t, "<30>secured", "10.9.9.2")
 	})
 }

@@ -7,16 +7,9 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
-
-// countSink counts and keeps nothing.
-type countSink struct{ messages, slabs int }
-
-func (c *countSink) Deliver(_ *receiver.Source, s *receiver.Slab) {
-	c.messages += len(s.Messages)
-	c.slabs++
-}
 
 // feed takes stream through f in full reads.
 func feed(f *framer, slab *receiver.Slab, sink receiver.Sink, stream []byte) {
@@ -32,13 +25,13 @@ func TestFramerAllocatesNothing(t *testing.T) {
 	stream := corpus.ReadFile(t, filepath.Join(corpus.Dir(), "forwarded", "syslogng-syslog-tcp-octet.raw"))
 	var f framer
 	var slab receiver.Slab
-	var sink countSink
-	feed(&f, &slab, &sink, stream) // the buffer and the slab grow to their size
-	if n := testing.AllocsPerRun(20, func() { feed(&f, &slab, &sink, stream) }); n != 0 {
+	sink := receivertest.NewCounter()
+	feed(&f, &slab, sink, stream) // the buffer and the slab grow to their size
+	if n := testing.AllocsPerRun(20, func() { feed(&f, &slab, sink, stream) }); n != 0 {
 		t.Errorf("%v allocations for %d bytes, want 0", n, len(stream))
 	}
-	if sink.messages != 1087*22 { // one to grow, one of AllocsPerRun to warm up, 20 counted
-		t.Errorf("%d messages, want %d", sink.messages, 1087*22)
+	if sink.Received() != 1087*22 { // one to grow, one of AllocsPerRun to warm up, 20 counted
+		t.Errorf("%d messages, want %d", sink.Received(), 1087*22)
 	}
 }
 
@@ -48,7 +41,7 @@ func TestFramerStartsSmall(t *testing.T) {
 	var slab receiver.Slab
 	for range 100 {
 		f.advance(copy(f.space(), "<30>hello\n"))
-		_ = f.deliver(nil, &countSink{}, &slab, 1)
+		_ = f.deliver(nil, receivertest.NewCounter(), &slab, 1)
 	}
 	if len(f.buf) != framerStart {
 		t.Errorf("buffer of %d bytes after small messages, want %d", len(f.buf), framerStart)
@@ -60,10 +53,10 @@ func TestFramerWithNothingButTerminators(t *testing.T) {
 	for _, c := range []string{"\x00", "\n"} {
 		var f framer
 		var slab receiver.Slab
-		var sink countSink
-		feed(&f, &slab, &sink, bytes.Repeat([]byte(c), 1<<20))
-		if sink.messages != 1<<20 {
-			t.Errorf("%d messages from %q, want %d", sink.messages, c, 1<<20)
+		sink := receivertest.NewCounter()
+		feed(&f, &slab, sink, bytes.Repeat([]byte(c), 1<<20))
+		if sink.Received() != 1<<20 {
+			t.Errorf("%d messages from %q, want %d", sink.Received(), c, 1<<20)
 		}
 		if cap(slab.Messages) > 2*framerBatch {
 			t.Errorf("slab grew to %d messages, want about %d", cap(slab.Messages), framerBatch)
@@ -80,7 +73,7 @@ func TestFramerSearchesOnce(t *testing.T) {
 			var f framer
 			var slab receiver.Slab
 			start := time.Now()
-			feed(&f, &slab, &countSink{}, stream)
+			feed(&f, &slab, receivertest.NewCounter(), stream)
 			best = min(best, time.Since(start))
 		}
 		return best
@@ -97,10 +90,10 @@ func BenchmarkFramer(b *testing.B) {
 	stream := corpus.ReadFile(b, filepath.Join(corpus.Dir(), "forwarded", "rsyslog-forward-tcp-lf.raw"))
 	var f framer
 	var slab receiver.Slab
-	var sink countSink
+	sink := receivertest.NewCounter()
 	b.SetBytes(int64(len(stream)))
 	b.ReportAllocs()
 	for b.Loop() {
-		feed(&f, &slab, &sink, stream)
+		feed(&f, &slab, sink, stream)
 	}
 }

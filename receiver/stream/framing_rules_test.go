@@ -11,20 +11,11 @@ import (
 	"rsyncd_exporter/receiver/stream"
 )
 
-// cutResult is what came out of a framer, copied.
+// cutResult is what came out of a framer.
 type cutResult struct {
 	messages  []string
-	discarded [receiver.NumDiscards]uint32
+	discarded [receiver.NumDiscards]uint64
 	broken    bool // by a bad length
-}
-
-func (c *cutResult) Deliver(_ *receiver.Source, s *receiver.Slab) {
-	for _, m := range s.Messages {
-		c.messages = append(c.messages, string(m))
-	}
-	for i, n := range s.Discarded {
-		c.discarded[i] += n
-	}
 }
 
 func (c *cutResult) equal(o *cutResult) bool {
@@ -34,21 +25,22 @@ func (c *cutResult) equal(o *cutResult) bool {
 // cutAll returns what comes out of a framer for a stream.
 func cutAll(t testing.TB, text string, next func() int) *cutResult {
 	t.Helper()
-	var got cutResult
-	var err error
-	if got.broken, err = stream.Cut(text, next, &got); err != nil {
+	sink := newHoldSink(false)
+	broken, err := stream.Cut(text, next, sink)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return &got
+	messages, discarded := sink.All()
+	return &cutResult{messages, discarded, broken}
 }
 
 func atOnce() int    { return 0 }
 func oneByOne() int  { return 1 }
 func threeEach() int { return 3 }
 
-func counts(pairs ...uint32) (d [receiver.NumDiscards]uint32) {
+func counts(pairs ...uint32) (d [receiver.NumDiscards]uint64) {
 	for i := 0; i < len(pairs); i += 2 {
-		d[pairs[i]] = pairs[i+1]
+		d[pairs[i]] = uint64(pairs[i+1])
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/receiver"
 )
 
@@ -143,7 +144,7 @@ func TestGateForgetsSources(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	var in framer
 	var slab receiver.Slab
-	var sink countSink
+	sink := receivertest.NewCounter()
 	due := deadlines{message: 30 * time.Second, rest: time.Minute}
 	t0 := time.Unix(1_000_000, 0)
 	for i, c := range []struct {
@@ -166,7 +167,7 @@ func TestDeadlines(t *testing.T) {
 			n := copy(in.space(), rest)
 			rest = rest[n:]
 			in.advance(n)
-			if err := in.deliver(nil, &sink, &slab, 1); err != nil {
+			if err := in.deliver(nil, sink, &slab, 1); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -2,8 +2,6 @@ package stream_test
 
 import "rsyncd_exporter/internal/receivertest"
 
-type addressSink = receivertest.AddressSink
-
 var (
 	inNetworkOfMachines = receivertest.InNetworkOfMachines
 	bounds              = receivertest.Bounds

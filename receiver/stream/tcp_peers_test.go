@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -201,34 +200,24 @@ func TestVanishedPeersAreLookedFor(t *testing.T) {
 	}
 }
 
-// fairSink counts messages by their first byte after the priority, and the largest slab.
-type fairSink struct {
-	mu      sync.Mutex
-	flood   atomic.Int64 // slabs of the flooding sender
-	others  atomic.Int64 // messages of the others
-	largest atomic.Int64 // bytes of a slab
-}
-
-func (f *fairSink) Deliver(_ *receiver.Source, s *receiver.Slab) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	size := int64(0)
-	for _, m := range s.Messages {
-		size += int64(len(m))
-		if bytes.HasPrefix(m, []byte("<30>other")) {
-			f.others.Add(1)
-		}
-	}
-	if len(s.Messages) > 0 && bytes.HasPrefix(s.Messages[0], []byte("<30>flood")) {
-		f.flood.Add(1)
-	}
-	f.largest.Store(max(f.largest.Load(), size))
-}
-
 // FAULTS T13: while one sender sends as much as it can, without end, fifty others get all their messages through. What makes it so is that
 // one read takes 64 KiB at most, after which it is anybody's turn.
 func TestFloodStarvesNobody(t *testing.T) {
-	sink := &fairSink{}
+	var flooded, others, largest atomic.Int64 // slabs of the flood, messages of the others, bytes of a slab
+	sink := newHoldSink(false)
+	sink.On = func(_ *receiver.Source, s *receiver.Slab) {
+		size := int64(0)
+		for _, m := range s.Messages {
+			size += int64(len(m))
+			if bytes.HasPrefix(m, []byte("<30>other")) {
+				others.Add(1)
+			}
+		}
+		if len(s.Messages) > 0 && bytes.HasPrefix(s.Messages[0], []byte("<30>flood")) {
+			flooded.Add(1)
+		}
+		largest.Store(max(largest.Load(), size))
+	}
 	l := listenTCP(t, sink, stream.TCPOptions{})
 	start(t, l)
 	flood := dialFrom(t, l, net.IPv4(127, 0, 0, 2))
@@ -242,22 +231,22 @@ func TestFloodStarvesNobody(t *testing.T) {
 			}
 		}
 	}()
-	reach(t, "the flood has begun", func() bool { return sink.flood.Load() > 10 })
-	var others []*net.TCPConn
+	reach(t, "the flood has begun", func() bool { return flooded.Load() > 10 })
+	var conns []*net.TCPConn
 	for range 50 {
-		others = append(others, dialTCP(t, l))
+		conns = append(conns, dialTCP(t, l))
 	}
 	for round := range 10 {
-		before := sink.flood.Load()
-		for _, c := range others {
+		before := flooded.Load()
+		for _, c := range conns {
 			send(t, c, fmt.Sprintf("<30>other %d\n", round))
 		}
-		reach(t, "the others' messages", func() bool { return sink.others.Load() == int64(50*(round+1)) })
-		t.Logf("round %d: %d slabs of the flood meanwhile", round, sink.flood.Load()-before)
+		reach(t, "the others' messages", func() bool { return others.Load() == int64(50*(round+1)) })
+		t.Logf("round %d: %d slabs of the flood meanwhile", round, flooded.Load()-before)
 	}
-	before := sink.flood.Load()
-	reach(t, "the flood goes on", func() bool { return sink.flood.Load() > before })
-	if n := sink.largest.Load(); n > stream.FramerMax {
+	before := flooded.Load()
+	reach(t, "the flood goes on", func() bool { return flooded.Load() > before })
+	if n := largest.Load(); n > stream.FramerMax {
 		t.Errorf("a slab of %d bytes, want at most %d", n, stream.FramerMax)
 	}
 	flood.Close()
