@@ -11,7 +11,7 @@ import (
 const maxAddresses = 16
 
 // HostAddress notes that a message of this origin came from another machine's address, at a time in
-// nanoseconds of the Unix epoch. It ignores origins without a host name, and hosts without room.
+// nanoseconds of the Unix epoch. It ignores hosts without a name or without room.
 func (s *Store) HostAddress(o *rsynclog.Origin, addr netip.Addr, at int64) {
 	s.at = at
 	h := s.hostOf(o)
@@ -40,8 +40,8 @@ func (h *hostTally) addAddress(addr netip.Addr, at int64) {
 	h.Senders[0] = SenderRecord{addr, at}
 }
 
-// forgetAddresses removes addresses that have been silent for longAgo, and those with a time in the
-// future, which a clock that was ahead has given.
+// forgetAddresses removes addresses silent for longAgo or heard in the future, by a clock that was
+// ahead.
 func (h *hostTally) forgetAddresses(at int64) {
 	h.Senders = slices.DeleteFunc(h.Senders, func(a SenderRecord) bool {
 		return a.Heard <= at-int64(longAgo) || a.Heard > at+int64(grain)
@@ -59,8 +59,7 @@ func (s *Store) noteMixed(h *hostTally) {
 	}
 }
 
-// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
-// returns each host once. The caller owns the slice.
+// MixedHosts returns, once each, at most n hosts whose messages lately came from several addresses.
 func (s *Store) MixedHosts(n int) []string {
 	n = min(n, len(s.mixed))
 	if n <= 0 {

@@ -69,8 +69,7 @@ type Collector struct {
 	live     func() Live
 }
 
-// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape.
-// Both functions are called from the scrape's goroutine.
+// NewCollector returns a Collector that calls both functions at each scrape, from its goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
 	return &Collector{snapshot: snapshot, live: live}
 }
@@ -188,8 +187,7 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	for i := range f.Users {
 		e.user(host, module, f.Direction, &f.Users[i])
 	}
-	// A session that was never let through has no direction, only an outcome. A session whose
-	// beginning wasn't seen may have no direction either, but bytes.
+	// Without a direction, a session was never let through, or its beginning wasn't seen.
 	directed := f.Direction != rsynclog.NoDirection
 	for o, n := range f.SessionsByOutcome {
 		transferred := rsynclog.Outcome(o) == rsynclog.OK || rsynclog.Outcome(o) == rsynclog.Partial
@@ -251,8 +249,8 @@ func (e *emitter) own(snap *Snapshot) {
 	e.counter(descOwnRetired, snap.Retired, snap.Start)
 }
 
-// live adds what is read at each scrape. A process counts from 0 for sockets, and goes on counting
-// for files.
+// live adds what is read at each scrape. Sockets count since this process began, files since
+// before.
 func (e *emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
@@ -306,8 +304,8 @@ func oneIf(set bool) float64 {
 	return 0
 }
 
-// A durationMetric is a classic and a native histogram in one. client_golang's constant histograms
-// are either.
+// A durationMetric is a classic and a native histogram in one, unlike client_golang's constant
+// ones.
 type durationMetric struct {
 	desc      *prometheus.Desc
 	histogram *HistogramRecord
@@ -340,8 +338,7 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	return nil
 }
 
-// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences
-// to the one before.
+// writeNative adds the native buckets: spans of consecutive indexes, counts as differences.
 func (h *HistogramRecord) writeNative(out *dto.Histogram) {
 	schema, threshold := int32(nativeSchema), nativeZero
 	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.Zero

@@ -9,9 +9,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Counts by the values of an enumeration are kept under the values' names. A name that this version
-// doesn't have is an error, since leaving a count out would make a sum fall; but kinds of messages
-// count as rsynclog.Other then.
+// Counts by the values of an enumeration are saved under their names. An unknown name is an error,
+// since a sum would fall without its count; but unknown kinds count as rsynclog.Other.
 type (
 	kindCounts     [numMessages]uint64 // by kind, then implausible and otherKind
 	reasonCounts   [rsynclog.NumReasons]uint64
@@ -58,13 +57,8 @@ func (c overflowCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], o
 func (c *overflowCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], overflowNames[:], -1) }
 
 // Restore returns a Store that goes on from the books, whose memory it takes over. Config takes
-// precedence over the saved settings; its Start is the created time of what begins to exist now:
-// modules that are newly configured have it, in all hosts that had the others, and so have hosts
-// that are. Everything else keeps its counts and its created time, also inputs, modules and hosts
-// that aren't configured any more.
-//
-// Histograms with other buckets, and messages discarded for a reason that this version doesn't
-// have, are errors.
+// precedence over the saved settings; its Start is the created time of what is newly configured.
+// Everything else keeps its counts and created time.
 func Restore(c Config, b *Books) (*Store, error) {
 	if !slices.Equal(b.Buckets, buckets()) {
 		return nil, fmt.Errorf("restoring counters: histograms with other buckets: %v", b.Buckets)

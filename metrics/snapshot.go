@@ -8,8 +8,7 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and
-// read without it.
+// A Snapshot is a copy of the books that never changes, to be read without the pipeline's lock.
 type Snapshot struct {
 	Books
 	since    int64 // created time of what this process counts from 0
@@ -46,8 +45,8 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	return snap
 }
 
-// A copier copies hosts. What is below all of them shares three lists, since many small allocations
-// would keep those waiting who wait for the lock.
+// A copier copies hosts into three shared lists: many small allocations would take the lock for
+// long.
 type copier struct {
 	modules []ModuleRecord
 	flows   []FlowRecord
@@ -101,8 +100,7 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, or those of _other if its own have gone. It
-// takes no room.
+// running returns the counters of a session that runs, or those of _other. It takes no room.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {

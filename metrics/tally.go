@@ -8,9 +8,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Books are all that a Store knows, in plain values: a scrape shows them, and a restart keeps their
-// exported fields (encoding/gob). Gauges of running sessions aren't kept, as the sessions tell
-// them.
+// Books are all that a Store knows. A scrape shows them, and a restart keeps their exported fields
+// (encoding/gob); gauges of running sessions come from the sessions.
 type Books struct {
 	Start           int64 // created time of what existed from the start, nanoseconds of the Unix epoch
 	MaxSeries       int
@@ -135,8 +134,7 @@ func add(list []NumberCount, number int16, n uint64) []NumberCount {
 	return append(list, NumberCount{number, n})
 }
 
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into
-// the log.
+// otherNumber stands for exit codes and errnos that don't exist: a client can write any number.
 const otherNumber = -1
 
 func number(n int16) string {

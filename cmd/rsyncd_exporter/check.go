@@ -17,8 +17,8 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// runCheck prints the settings in force, or every problem with them, and why serve would refuse to
-// start. With files, it says how much of these would be understood.
+// runCheck prints the settings in force and why serve would refuse them, or what it understands of
+// files.
 func runCheck(ctx context.Context, args []string, std stdio) int {
 	cfg, given, err := config.Check(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -62,8 +62,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	return status
 }
 
-// warnOfUnreadable warns of logs that are there and can't be read: serve starts all the same, and
-// tries again.
+// warnOfUnreadable warns of logs that exist and can't be read; serve starts all the same.
 func warnOfUnreadable(w io.Writer, files []string) {
 	const most = 20
 	told := 0

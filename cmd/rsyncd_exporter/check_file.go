@@ -25,8 +25,8 @@ const (
 	checkedBytes = 16 << 20
 )
 
-// checkFiles prints how much of each file's first lines would be understood with these settings. The
-// status is exitOK if that is enough of each, see printUnderstanding.
+// checkFiles prints how much of each file would be understood. It fails unless that is enough of
+// each.
 func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
@@ -109,9 +109,9 @@ func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	o.Pipeline.Deliver(src, slab)
 }
 
-// printUnderstanding prints what was understood of a file, and why the rest was not. It reports
-// whether that is enough: some line is an rsync daemon's, at least half of the lines that aren't
-// other programs' are understood, and the log format fits some transfer line.
+// printUnderstanding prints what was understood of a file, and why the rest was not. It is enough
+// if some line is an rsync daemon's, half of the lines that aren't other programs' are understood,
+// and the log format fits some transfer line.
 func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipeline.Understanding) (enough bool) {
 	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", text.Printable(path), u.Received, u.Understood)
 	for _, k := range mostFirst[rsynclog.Kind](u.Kinds[:]) {

@@ -21,11 +21,9 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkServe prints why serve would refuse to start now. It opens what serve opens, by the same
-// functions and in the same order, and closes it. It does nothing that can't be undone: it makes no
-// socket file, lock or directory, and what it binds for a moment receives nothing.
-//
-// What a running exporter uses is no failure: people check new settings beside it.
+// checkServe prints why serve would refuse to start now. It opens what serve opens, closes it, and
+// does nothing that can't be undone: no socket file, lock or directory is made. What a running
+// exporter uses is only worth a warning: people check new settings beside it.
 func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)
@@ -88,8 +86,7 @@ func inUse(err error) bool {
 	return used(syscall.EADDRINUSE) || used(checkpoint.ErrLocked) || used(datagram.ErrInUse)
 }
 
-// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has
-// locked the state directory, or answers where they have HTTP.
+// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, checkpoint.ErrLocked) }) {
 		return true

@@ -54,8 +54,7 @@ func (d input) String() string {
 	return d.kind + " " + d.at
 }
 
-// inputsOf returns the inputs that the settings name, in the order in which they are opened. All
-// followed files are one.
+// inputsOf returns the inputs of the settings in the order of opening. All followed files are one.
 func inputsOf(cfg *config.Config) (list []input) {
 	for _, s := range cfg.Passed {
 		if s.Role != config.RoleHTTP {
@@ -90,8 +89,7 @@ func (d input) local() bool {
 	return d.kind == kindUnixgram || d.kind == kindStdin || d.kind == kindFile
 }
 
-// source returns what the pipeline is told of the input's messages. Each followed file is a source
-// of its own, see fileOptions.
+// source returns the input's source. Each followed file gets its own, see fileOptions.
 func (d input) source(cfg *config.Config) (src receiver.Source, err error) {
 	src = receiver.Source{Input: d.kind, Name: d.String(), Wrapped: cfg.SyslogLogLines}
 	if d.kind == kindStdin || d.kind == kindFile {
@@ -133,8 +131,7 @@ type inputs struct {
 	catalogue *follow.Catalogue // in the last checkpoint; nil before
 }
 
-// openInputs opens what cfg names, in the order of inputsOf. On an error everything that was opened
-// is closed again.
+// openInputs opens what cfg names, in the order of inputsOf; on an error, nothing stays open.
 func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, error) {
 	in := &inputs{}
 	for _, d := range inputsOf(cfg) {
@@ -195,8 +192,7 @@ func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kep
 	return in.files, err
 }
 
-// check returns why open would fail now. Otherwise the Closer, which may be nil, holds what open
-// would hold.
+// check returns why open would fail now. The Closer, which may be nil, holds what open would hold.
 func (d input) check(cfg *config.Config, p *pipeline.Pipeline) (io.Closer, error) {
 	src, err := d.source(cfg)
 	if err != nil {
@@ -229,8 +225,8 @@ func tcpOptions(cfg *config.Config) stream.TCPOptions {
 	return stream.TCPOptions{MaxConnections: sharesOf(cfg).stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-// fileOptions says how files are followed. Each file is a scope of its own: equal pids in two files
-// are two processes, unless RSYNCD_CONF says that one daemon writes them.
+// fileOptions says how files are followed. Each is a scope of its own, unless one daemon writes
+// them: equal pids in two files are two processes.
 func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kept) follow.SetOptions {
 	return follow.SetOptions{
 		Paths: paths,
@@ -254,8 +250,7 @@ func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kep
 // fileSource is the Source.Name of a followed file.
 func fileSource(path string) string { return "file " + path }
 
-// caughtUp returns a channel that is closed when all that was in the files at the start has been
-// read.
+// caughtUp returns a channel that is closed when the files' content at the start has been read.
 func (in *inputs) caughtUp() <-chan struct{} {
 	if in.files != nil {
 		return in.files.CaughtUp()
@@ -265,7 +260,7 @@ func (in *inputs) caughtUp() <-chan struct{} {
 	return now
 }
 
-// save copies all that a restart keeps, with what is to be kept of the files at the same moment.
+// save copies all that a restart keeps: the counters and the files' positions of one moment.
 func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Checkpoint) {
 	books, c := p.Save(in.catalogue)
 	if in.files != nil {
@@ -327,8 +322,7 @@ func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 	}
 }
 
-// live reads what a scrape shows besides the counters: one metrics.Socket for each kind of socket
-// input.
+// live returns the state of the inputs, with one metrics.Socket for each kind of socket.
 func (in *inputs) live() metrics.Live {
 	var l metrics.Live
 	for _, s := range in.sockets {

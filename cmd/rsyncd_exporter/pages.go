@@ -35,8 +35,7 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	return l, nil
 }
 
-// webOptions returns what HTTP serves: /metrics, from what metrics gathers and only once ready
-// returns nil, and / with links to the pages. log gets the errors of connections and scrapes.
+// webOptions returns what HTTP serves: the landing page, and /metrics once ready returns nil.
 func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
@@ -104,8 +103,7 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// liveDurable is inputs.live with STATE_DIR: it has only files that a restart would know, with their
-// durable counters.
+// liveDurable is inputs.live with the files that a restart would know, and their durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
@@ -124,9 +122,8 @@ func durableFiles(live, durable []metrics.File) (files []metrics.File) {
 	return files
 }
 
-// withoutClashes leaves out the gauge go_memstats_alloc_bytes. In OpenMetrics, the counter
-// go_memstats_alloc_bytes_total belongs to a family of the same name, and strict parsers refuse a
-// family of two types. go_memstats_heap_alloc_bytes has the gauge's value.
+// withoutClashes leaves out the gauge go_memstats_alloc_bytes: in OpenMetrics its family has the
+// name of a counter's, which strict parsers refuse. go_memstats_heap_alloc_bytes has its value.
 func withoutClashes(from prometheus.Gatherer) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := from.Gather()

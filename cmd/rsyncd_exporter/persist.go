@@ -16,7 +16,7 @@ const (
 	persistInterval = 5 * time.Second
 )
 
-// A view is what one scrape shows: the counters of one moment. A restart must not fall behind it.
+// A view is what one scrape shows: the counters of one moment.
 type view struct {
 	books    *metrics.Snapshot
 	files    []metrics.File // of whose fields the counters are shown
@@ -24,11 +24,10 @@ type view struct {
 	at       time.Time      // when it was taken
 }
 
-// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that
-// falls for one that began again at zero, so a restart that knows less than a scrape has shown
-// would count everything twice. Hence a scrape asks for a save, waits for it, and shows what was
-// saved. If that fails or takes too long, it shows what the last save that succeeded has made
-// durable: old, and never wrong.
+// A persister makes the counters durable before anybody sees them: Prometheus takes a counter that
+// falls for one that began again at zero, and would count everything twice. A scrape asks for a
+// save and shows what was saved. If that fails or takes too long, it shows what the last good save
+// made durable.
 type persister struct {
 	// take returns what there is to show now, and how to encode the state of the same moment.
 	take func() (view, func() ([]byte, error))
@@ -44,8 +43,7 @@ type persister struct {
 	ended chan struct{} // closed when the next one does
 }
 
-// newPersister returns a persister that shows what take gives now until the first save. What was
-// restored is durable already (kept), and zero needn't be.
+// newPersister returns a persister that shows what take gives now until the first save.
 func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
 	now, _ := take()
 	return &persister{
@@ -53,8 +51,7 @@ func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) 
 	}
 }
 
-// run saves when it is asked to, and every persistInterval if something has come. When ctx ends, it
-// saves a last time.
+// run saves when asked, every persistInterval if something has come, and when ctx ends.
 func (p *persister) run(ctx context.Context) {
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
@@ -109,8 +106,8 @@ func (p *persister) persist() {
 	p.ended = make(chan struct{})
 }
 
-// show asks for a save and returns what may be shown, and whether the last save succeeded. What is
-// shown is of now if it can be made durable in time.
+// show asks for a save, waits for it within persistPatience, and returns what may be shown and
+// whether the last save succeeded.
 func (p *persister) show() (shown view, ok bool) {
 	patience := time.NewTimer(persistPatience)
 	defer patience.Stop()
@@ -137,8 +134,7 @@ func (p *persister) show() (shown view, ok bool) {
 	return p.shown, p.err == nil
 }
 
-// shownLast returns what the last call of show may have returned, and whether the last save
-// succeeded. It saves nothing and doesn't wait.
+// shownLast returns what show last could return. It saves nothing and doesn't wait.
 func (p *persister) shownLast() (shown view, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

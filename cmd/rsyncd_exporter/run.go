@@ -123,9 +123,8 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. Then
-// these signals have their default action again: a second one ends the process at once. The caller
-// calls stop when it no longer needs the context.
+// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. A
+// second signal ends the process at once.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

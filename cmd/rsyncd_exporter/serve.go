@@ -17,13 +17,10 @@ import (
 	"rsyncd_exporter/pipeline"
 )
 
-// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The
-// order of both is here and nowhere else. HTTP is bound and STATE_DIR locked first, so that a second
-// instance stops before it takes a socket. Then the inputs are opened, so that messages wait as
-// short as possible. Nothing is shown before the backlog of the files has been read. HTTP stops
-// last: scrapes are answered as long as anything is received.
-//
-// When ctx ends while opening still waits, for a name server or a disk, serve doesn't wait for that.
+// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. HTTP
+// is bound and STATE_DIR locked first, so that a second instance takes no socket. Nothing is shown
+// before the backlog of the files has been read. HTTP stops last. If ctx ends while opening waits
+// for a name server or a disk, serve doesn't wait for that.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	type result struct {
 		pr  *program
@@ -69,7 +66,7 @@ type program struct {
 	settled  chan struct{} // closed when what was restored is durable
 }
 
-// open opens everything, in the order that serve describes. On an error it closes everything again.
+// open opens everything in the order of serve. On an error it closes everything again.
 func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	pr := &program{cfg: cfg, log: log, settled: make(chan struct{})}
 	if pr.http, err = listenHTTP(cfg); err != nil {
@@ -147,10 +144,9 @@ func (pr *program) run(ctx context.Context) error {
 	return errors.Join(err, <-webDone)
 }
 
-// caughtUp returns a channel that is closed when counters may be shown. Restored counters wait until
-// what was logged to files meanwhile has been read. With STATE_DIR, there is a first save before,
-// unless it fails or takes too long: the second start must know where the files were at the first,
-// even if nobody scraped in between.
+// caughtUp returns a channel that is closed when counters may be shown: restored ones once the
+// files' backlog has been read and, with STATE_DIR, after a first save, since the second start must
+// know where the files were at the first.
 func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	all := make(chan struct{})
 	if pr.persist == nil {
@@ -173,8 +169,8 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return all
 }
 
-// readyPatience is how long a scrape waits for a restart to finish before it fails. A scrape is
-// answered within a second, even on a machine that is busy with the backlog.
+// readyPatience is how long a scrape waits for the start to finish. A scrape is answered within a
+// second.
 const readyPatience = 500 * time.Millisecond
 
 // ready returns what /-/ready and /metrics ask.
@@ -202,8 +198,8 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	}
 }
 
-// startPersisting returns a function that saves a last time, and waits for that no longer than
-// patience: a disk that hangs must not keep the program from ending. The save before it stays valid.
+// startPersisting returns a function that saves a last time, within patience: a disk that hangs
+// must not keep the program from ending. The save before it stays valid.
 func (pr *program) startPersisting(ctx context.Context) (stop func(patience time.Duration)) {
 	if pr.persist == nil {
 		return func(time.Duration) {}
@@ -238,9 +234,8 @@ func (pr *program) take() (view, func() ([]byte, error)) {
 	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
 }
 
-// shutdownLimit is how long stopping may take. Inputs need 4.25 s at most: a reader wakes up within
-// a quarter of a second, the last reads may take two seconds, and handing what is pending to the
-// pipeline two more.
+// shutdownLimit is how long stopping may take. Inputs need 4.25 s at most: 0.25 to wake up, two for
+// the last reads, two to hand over what is pending.
 const (
 	shutdownLimit = 5 * time.Second
 	leastGrace    = 500 * time.Millisecond // what HTTP gets in any case
@@ -264,8 +259,8 @@ func (e *ending) left() time.Duration {
 	return max(leastGrace, shutdownLimit-reserve-time.Since(*began))
 }
 
-// runAll runs the tasks until ctx ends or one of them fails, and waits for all. A task that returns
-// nil earlier has done its work, as standard input does at its end.
+// runAll runs the tasks until ctx ends or one fails, and waits for all. A task may end early with
+// nil.
 func runAll(ctx context.Context, tasks []task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

@@ -14,15 +14,14 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name
-// thousands of files.
+// maxMisunderstood bounds the warnings of a run: a pattern may name thousands of files.
 const maxMisunderstood = 16
 
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns of inputs of which little or nothing is understood, each input once. Inputs
-// that have the same trouble at the same time share a warning.
+// misunderstood warns once of each input of which little is understood. Inputs with the same
+// trouble share a warning.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
 	cfg  *config.Config

@@ -14,8 +14,8 @@ import (
 // tickInterval is how often sessions are ended that are over because of time alone.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come. It warns of host names that several machines share and
-// of inputs that are not understood. It is the pipeline's heart: each tick takes the lock.
+// A ticker ends sessions whose time has come, and writes due warnings. Each tick takes the
+// pipeline's lock.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
@@ -59,7 +59,7 @@ func (t *ticker) Turns() uint64 { return t.turns.Load() }
 func (*ticker) String() string { return "session ticker" }
 
 // mixedHosts warns of host names that come from several addresses. Senders choose host names, so
-// that only so many warnings are written a day; rsyncd_exporter_host_addresses shows all.
+// the warnings of a day are limited.
 type mixedHosts struct {
 	hosts func(n int) []string // pipeline.Pipeline.MixedHosts
 	log   *slog.Logger
@@ -85,8 +85,7 @@ func (m *mixedHosts) warn(now time.Time) {
 	}
 }
 
-// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place
-// again.
+// A socketWatch logs when a socket file has gone or been replaced, and when it is in place again.
 type socketWatch struct {
 	sockets []socket
 	log     *slog.Logger

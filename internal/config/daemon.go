@@ -98,8 +98,7 @@ func (v *validator) withAuto(s *Setting) []string {
 // A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
-// logFiles returns the log files that an rsyncd.conf names, each once, and first the daemon's own,
-// where sessions begin.
+// logFiles returns the log files that an rsyncd.conf names, each once, the daemon's own first.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
 		if filepath.IsAbs(path) {
@@ -125,8 +124,7 @@ func (r *confReader) logsToSyslog() bool {
 // confVariable matches a variable that rsyncd replaces by its value (loadparm.c: expand_vars).
 var confVariable = regexp.MustCompile(`%[A-Za-z_][A-Za-z0-9_]*%`)
 
-// cannotFollow returns why a log file of rsyncd.conf can't be followed by its name, and what to do;
-// the reason is empty if it can.
+// cannotFollow returns why a log file of rsyncd.conf can't be followed, and what to do.
 func cannotFollow(path string) (reason, remedy string) {
 	if name := confVariable.FindString(path); name != "" {
 		return "only rsyncd knows the value of " + name, "name these files in FILE, as a pattern"
@@ -168,8 +166,8 @@ func (v *validator) daemon() {
 	}
 }
 
-// warnOfUnfollowed reports whether some of the daemon's files are followed, and then warns of those
-// that are not.
+// warnOfUnfollowed reports whether some of the daemon's files are followed, and warns of the
+// others.
 func (v *validator) warnOfUnfollowed() (some bool) {
 	d := &v.cfg.Daemon
 	followed := make([]bool, len(d.Paths))

@@ -50,9 +50,8 @@ func (v *validator) files(s *Setting) []string {
 	return files
 }
 
-// legacyPath returns the item of FILE for a path given with -p. A file of that very name goes
-// before a pattern. The script that this program replaces knew no patterns, but whoever quotes one
-// for the shell means it.
+// legacyPath returns the item of FILE for a path of -p. A file of that very name goes before a
+// pattern.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
 		return follow.QuotePattern(name)
@@ -87,8 +86,7 @@ func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	}
 }
 
-// lookAtFile reports a file that can't be followed. It returns nil where there is no file to
-// compare with others.
+// lookAtFile reports a file that can't be followed. It returns nil where there is none.
 func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	if name == "-" || follow.IsPattern(name) {
 		return nil

@@ -32,8 +32,8 @@ func LegacyFlags() []LegacyFlag {
 	}
 }
 
-// parseFlags takes settings from the flags. extra, which may be nil, adds a command's own flags. If
-// help is asked for, flag.ErrHelp is among the problems.
+// parseFlags takes settings from the flags and collects problems, flag.ErrHelp if help is asked
+// for. extra, which may be nil, adds a command's own flags.
 func (v *validator) parseFlags(args []string, extra func(*flag.FlagSet)) {
 	fs := v.flagSet(extra)
 	for {
@@ -71,8 +71,7 @@ func (v *validator) parseFlags(args []string, extra func(*flag.FlagSet)) {
 	}
 }
 
-// flagSet returns the flags of all settings, those of the program that this one replaces, and
-// extra's.
+// flagSet returns the flags of all settings, the legacy ones, and extra's.
 func (v *validator) flagSet(extra func(*flag.FlagSet)) *flag.FlagSet {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -148,8 +147,7 @@ func setLegacyFormat(v *validator, path string) error {
 	return nil
 }
 
-// firstLine returns the first line of a file without its line end. Empty lines and those above 64
-// KiB are errors.
+// firstLine returns the first line of a file; an empty or overlong one is an error.
 func firstLine(path string) (string, error) {
 	content, err := readfile.Read(path, maxConfSize)
 	if err != nil {

@@ -31,8 +31,7 @@ type Setting struct {
 	Origin string // "default", the variable's name, or the flag
 }
 
-// A listKind says what a list without an item means; it is empty for other settings. See
-// validator.lists.
+// A listKind says what a list without an item means, see validator.lists; it is empty for no list.
 type listKind string
 
 const (
@@ -57,8 +56,7 @@ func items(s *Setting) []string {
 	return items
 }
 
-// off reports whether a listener is switched off. An empty variable leaves the default (see
-// readEnvironment); an empty flag, or the word off in either, means none.
+// off reports whether a listener is switched off, by an empty flag or the word off.
 func (s *Setting) off() bool {
 	v := strings.TrimSpace(s.Value)
 	return v == "" || v == "off"
@@ -83,13 +81,11 @@ func (all settings) get(name string) *Setting {
 	panic("no setting is called " + name)
 }
 
-// readEnvironment takes the settings from the variables of this process. It returns a problem for
-// each unknown variable with the prefix.
-//
-// envconfig reads into a struct made here, with a string for each setting, since it stops at the
-// first value that it can't convert and lets empty variables override defaults. The fields have no
-// tag "envconfig": with it, variables without the prefix would count, and LOG_LEVEL or FILE may be
-// somebody else's.
+// readEnvironment takes the settings from the variables of this process, and returns a problem for
+// each unknown one.
+// envconfig fills a struct of strings, since it stops at the first value that it can't convert and
+// lets empty variables override defaults. Without the tag "envconfig", variables without the prefix
+// don't count.
 func (all settings) readEnvironment() []error {
 	var fields []reflect.StructField
 	for i := range all {
@@ -121,9 +117,8 @@ func (all settings) readEnvironment() []error {
 	return problems
 }
 
-// fromKubernetes reports whether a variable with the prefix is one that Kubernetes (and, before it,
-// Docker's links) sets in every container for a service whose name starts with rsyncd-exporter. The
-// value counts too: HTTP_PORT=8080 is a mistake. See
+// fromKubernetes reports whether Kubernetes (or Docker's links) sets such a variable for a service
+// whose name starts with rsyncd-exporter. See
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
 func fromKubernetes(name, value string) bool {
 	endings := `(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))`

@@ -52,8 +52,7 @@ type Config struct {
 	Stdin    io.Reader     // what the file "-" is; serve sets it
 }
 
-// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too
-// (unix(7)).
+// maxSocketPath is the longest path of a unix socket (unix(7)); the array holds a NUL too.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // Limits of FILE_POLL, which -s knows in seconds.
@@ -62,9 +61,8 @@ const (
 	maxFilePoll = time.Hour
 )
 
-// table declares all settings, in the order of the documentation. The environment and the flags are
-// read by it, and the help and the README's table are made from it. A row's read stores the value
-// in v.cfg, or records what is wrong with it.
+// table declares all settings in the order of the documentation. Environment, flags, help and
+// README follow it. A row's read stores the value in v.cfg, or records what is wrong with it.
 func (v *validator) table() settings { return append(v.inputSettings(), v.otherSettings()...) }
 
 // inputSettings are the rows of where messages come from, and how they are read.

@@ -24,8 +24,7 @@ func (v *validator) sans(s *Setting) (sans []stream.SAN) {
 	return sans
 }
 
-// credentials reports what is missing for TLS. It reads the files only if something listens for
-// TLS.
+// credentials reports what is missing for TLS, and looks at the files if something listens.
 func (v *validator) credentials() {
 	get := v.settings.get
 	for _, name := range []string{"TLS_ALLOWED_SANS", "TLS_CRL"} {

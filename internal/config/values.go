@@ -27,8 +27,7 @@ type ByteSize int64
 // byteUnits are the units of a ByteSize, each 1024 times the one before.
 var byteUnits = [...]string{"KiB", "MiB", "GiB"}
 
-// parseByteSize reads a number of bytes: 1048576, 64KiB, 16MiB, 1GiB, or K, M and G alone, which
-// mean the same. Lower case will do.
+// parseByteSize reads a number of bytes: 1048576, 64KiB, 16MiB, 1GiB, or 64k.
 func parseByteSize(s string) (ByteSize, error) {
 	digits := strings.TrimRight(s, "KMGBikmgb")
 	n, err := strconv.ParseUint(digits, 10, 63)
@@ -201,8 +200,7 @@ func (v *validator) prefixes(s *Setting) []netip.Prefix {
 	return list
 }
 
-// parsePrefix reads a prefix, or an address, which is a prefix of full length. IPv4-mapped ones
-// become IPv4's.
+// parsePrefix reads a prefix, or an address as one of full length. IPv4-mapped ones become IPv4's.
 func parsePrefix(item string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(item); err == nil {
 		if addr.Zone() != "" {
@@ -254,8 +252,7 @@ func (v *validator) globs(s *Setting) []string {
 	return tags
 }
 
-// checkAddress returns why nobody can listen at an address, and what to write instead, with the
-// usual port. The reason is empty if it is valid. It looks up no names.
+// checkAddress returns why nobody can listen at an address, and what to write instead.
 func checkAddress(a, usual string) (reason, remedy string) {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil {
@@ -304,8 +301,8 @@ func checkBareAddress(a, usual string, err error) (reason, remedy string) {
 	return err.Error(), addressExample(usual)
 }
 
-// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores). If the last
-// label is a number, it is a mistyped address.
+// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores), not an
+// address.
 func isHostName(s string) bool {
 	const label = `[0-9A-Za-z_-]{0,62}`
 	name := regexp.MustCompile(`^([0-9A-Za-z_]` + label + `\.)*` + label + `[A-Za-z_-][0-9A-Za-z_-]*\.?$`)

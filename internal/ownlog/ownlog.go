@@ -18,9 +18,8 @@ const (
 	logMessages = 1000        // messages that are told apart; those beyond share one limit
 )
 
-// New returns a log that writes at most 10 records a second of each message. The next record
-// carries the number of those left out, as "suppressed". slog's text handler quotes whatever isn't
-// plain text, so no value can forge a line.
+// New returns a log that writes at most 10 records a second of each message; the next one says how
+// many were "suppressed". No value can forge a line, since slog's text handler quotes it.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(&limitHandler{
 		Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}),
@@ -28,8 +27,8 @@ func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	})
 }
 
-// ErrorLog returns a log for net/http and promhttp. Their texts hold addresses, so it keeps them
-// out of the message, on which the limit depends.
+// ErrorLog returns a log for net/http and promhttp. Their texts are no message, on which the limit
+// depends.
 func ErrorLog(l *slog.Logger, message string) *log.Logger {
 	return log.New(logWriter(func(line string) { l.Warn(message, "err", line) }), "", 0)
 }

@@ -18,8 +18,8 @@ const (
 )
 
 // A logQueue writes log lines in a goroutine of its own, so that a pipe that nobody reads delays
-// neither start nor end nor a scrape. A full queue drops the oldest line, and a line in its place
-// says how many were dropped. So the last line, which says why the program ends, is kept.
+// nothing. A full queue drops the oldest line and says so; the last, which says why the program
+// ends, is kept.
 type logQueue struct {
 	to      io.Writer
 	wake    chan struct{} // has one when there may be lines
@@ -32,8 +32,7 @@ type logQueue struct {
 	dropped int // before the first line
 }
 
-// newLogQueue returns a queue in front of a writer that may block. Its owner calls end once, as the
-// last thing that the program does.
+// newLogQueue returns a queue in front of a writer that may block. Its owner calls end once.
 func newLogQueue(to io.Writer) *logQueue {
 	q := &logQueue{to: to, wake: make(chan struct{}, 1), ending: make(chan struct{}), written: make(chan struct{})}
 	go q.run()
@@ -107,8 +106,8 @@ func (q *logQueue) end() {
 	}
 }
 
-// Writer returns a writer for the program's log, and a function to call at the end. Only files get
-// a queue, since only they can block.
+// Writer returns a writer for the program's log and a function to call at the end. Only files can
+// block.
 func Writer(w io.Writer) (log io.Writer, end func()) {
 	if f, ok := w.(*os.File); ok {
 		q := newLogQueue(f)

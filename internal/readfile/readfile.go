@@ -14,9 +14,8 @@ import (
 // readPatience is how long reading a file may take. A file server that is gone would take for ever.
 const readPatience = 5 * time.Second
 
-// A Reader reads one file at a time. It holds a token while a read is under way, even if nobody
-// waits for it any more, so that a file server that is gone costs one thread, not one for each
-// attempt.
+// A Reader reads one file at a time. It holds a token while a read is under way, even after its
+// caller gave up, so that a file server that is gone costs one thread.
 type Reader chan struct{}
 
 // NewReader returns a Reader that is not busy.

@@ -20,13 +20,11 @@ const (
 // extension is the time that extendTimeout asks for.
 const extension = 30 * time.Second
 
-// notifyPatience is how long notify waits for room in the supervisor's queue. A healthy one reads
-// within milliseconds.
+// notifyPatience is how long notify waits for room in the supervisor's queue.
 const notifyPatience = time.Second
 
-// notify sends the supervisor a state of one or more lines. Without NOTIFY_SOCKET it does nothing.
-// It waits a second at most for a supervisor that doesn't read; then the error wraps
-// os.ErrDeadlineExceeded.
+// notify sends the supervisor a state of one or more lines; without NOTIFY_SOCKET it does nothing.
+// If nobody reads within notifyPatience, the error wraps os.ErrDeadlineExceeded.
 func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -47,8 +45,8 @@ func notify(state string) error {
 	return nil
 }
 
-// WatchdogInterval returns how often the supervisor wants Watchdog at least; send it twice as
-// often. Zero means that it doesn't watch this process. See sd_watchdog_enabled(3).
+// WatchdogInterval returns how often the supervisor wants Watchdog at least, 0 for never. See
+// sd_watchdog_enabled(3).
 func WatchdogInterval() (time.Duration, error) {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

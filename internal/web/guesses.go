@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// What unknown passwords may cost. A check is a bcrypt, about 70 ms of a processor at the usual
-// cost, and a pause.
+// A check of an unknown password is a bcrypt, about 70 ms of a processor at the usual cost, and a
+// pause.
 const (
 	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
@@ -35,10 +35,9 @@ const (
 	isGone                  // the client has given up
 )
 
-// A guessQueue holds passwords that have not been checked before, and lets one at a time be
-// checked. A flood of wrong ones keeps nobody out: when the queue is full, the network with the
-// most guesses loses one, and every second turn goes to the network that has waited longest since
-// its last. Guesses that were put off go first when they come again.
+// A guessQueue lets one unknown password at a time be checked. A flood keeps nobody out: when the
+// queue is full, the network with the most guesses loses one, and every second turn goes to the
+// network served longest ago. Guesses that were put off go first when they come again.
 type guessQueue struct {
 	room int // how many may wait
 
@@ -68,8 +67,7 @@ func newGuessQueue(room int) *guessQueue {
 	}
 }
 
-// enter returns what becomes of a request, once that is known. After isNext the caller must call
-// finish.
+// enter returns what becomes of a request. After isNext the caller must call finish.
 func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.Addr) verdict {
 	q.mu.Lock()
 	switch {
@@ -111,8 +109,8 @@ func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	return <-g.verdict
 }
 
-// remove gives a waiting guess its verdict and removes it. The caller holds the lock, also for the
-// functions below down to choose.
+// remove gives a waiting guess its verdict. The caller holds the lock, as for all below down to
+// choose.
 func (q *guessQueue) remove(g *guess, v verdict) {
 	i := slices.Index(q.waiting, g)
 	if i < 0 {
@@ -125,8 +123,8 @@ func (q *guessQueue) remove(g *guess, v verdict) {
 	g.verdict <- v
 }
 
-// leastFit returns who makes room: a guess from the network with the most; among those, one with
-// the most frequent credentials; preferably one that was not put off before; the latest of them.
+// leastFit returns who makes room: of the network with the most guesses, one with the most frequent
+// credentials, preferably not put off before, the latest.
 func (q *guessQueue) leastFit() *guess {
 	fit := slices.Clone(q.waiting)
 	for level := range len(guess{}.networks) {
@@ -161,9 +159,8 @@ func (q *guessQueue) next() {
 	q.remove(g, isNext)
 }
 
-// choose returns whose turn it is. Every second turn goes to the network that was served longest
-// ago, so that nobody waits behind another network's flood. The others go by arrival, so that
-// nobody waits for ever when each request comes from another network.
+// choose returns whose turn it is. Every second turn goes to the network served longest ago,
+// against one network's flood, the others by arrival, against floods from ever new networks.
 func (q *guessQueue) choose() *guess {
 	fit := slices.Clone(q.waiting)
 	if q.turns%2 == 0 {
@@ -179,8 +176,8 @@ func (q *guessQueue) choose() *guess {
 	return fit[0]
 }
 
-// finish ends a turn. isGood and isBad are remembered, and apply to all who wait with the same
-// credentials. isPutOff means that the check did not take place.
+// finish ends a turn. isGood and isBad hold for all who wait with the same credentials; isPutOff
+// means that there was no check.
 func (q *guessQueue) finish(key credentialKey, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -247,8 +244,7 @@ func mostOf[K comparable](guesses []*guess, group func(*guess) K) []*guess {
 	return those(guesses, func(g *guess) bool { return sizes[group(g)] == most })
 }
 
-// networksOf returns the networks that an address is in, the widest first. One client can own a
-// whole IPv6 /64.
+// networksOf returns the networks of an address, the widest first. A client can own an IPv6 /64.
 func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	a = a.Unmap().WithZone("")
 	bits := [4]int{32, 48, 56, 64}

@@ -29,9 +29,8 @@ type webSettings struct {
 	files       []string // certificates and keys
 }
 
-// A webFile reads WEB_CONFIG before exporter-toolkit does, which accepts any file of any size,
-// waits for it without end, and believes one that is still being written. Many goroutines may call
-// its methods.
+// A webFile reads WEB_CONFIG before exporter-toolkit does, which accepts any file of any size and
+// one that is half written. Many goroutines may call its methods.
 type webFile struct {
 	path   string
 	reader readfile.Reader
@@ -45,9 +44,8 @@ func newWebFile(path string) *webFile {
 	return &webFile{path: path, reader: readfile.NewReader()}
 }
 
-// read returns what the file says now, and the same pointer as long as that doesn't change. Less
-// protection than at the first read is an error, since it may be a file that is cut off; only a
-// restart removes protection.
+// read returns what the file says now, the same pointer as long as that doesn't change. Less
+// protection than at the first read is an error, since the file may be cut off.
 func (f *webFile) read() (*webSettings, error) {
 	content, err := f.reader.Read(f.path, maxWebFile)
 	if err != nil {
@@ -133,8 +131,7 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	return s, nil
 }
 
-// CheckConfig returns why a web configuration file can't be used, or what is doubtful in it;
-// nothing without a path.
+// CheckConfig returns why a web configuration file can't be used, or what is doubtful in it.
 func CheckConfig(path string) (warnings []string, err error) {
 	file := newWebFile(path)
 	err = file.check()
@@ -161,8 +158,7 @@ func IsEncrypted(path string) (bool, error) {
 	return err == nil && s.encrypted, err
 }
 
-// wholeWebConfig returns what exporter-toolkit tolerates in a web configuration file although it
-// lets everybody in.
+// wholeWebConfig returns what exporter-toolkit tolerates although it lets everybody in.
 func wholeWebConfig(content []byte) error {
 	documents := yaml.NewDecoder(bytes.NewReader(content))
 	var first struct {
