@@ -113,21 +113,16 @@ func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	return info
 }
 
-// fileHost returns the expression of FILE_HOST, nil without.
-func (v *validator) fileHost(s *Setting) *regexp.Regexp {
-	if s.Value == "" {
-		return nil
+// parseFileHost returns the expression of FILE_HOST, nil without.
+func parseFileHost(s string) (*regexp.Regexp, error) {
+	if s == "" {
+		return nil, nil
 	}
-	const remedy = `write one such as /var/log/remote/(?P<host>[^/]+)/ in the syntax of https://golang.org/s/re2syntax`
-	re, err := regexp.Compile(s.Value)
+	re, err := regexp.Compile(s)
 	if err == nil && re.SubexpIndex("host") < 0 {
-		err = errors.New(`it has no group "host"`)
+		return nil, errors.New(`it has no group "host"`)
 	}
-	if err != nil {
-		v.problem(s, err, remedy)
-		return nil
-	}
-	return re
+	return re, err
 }
 
 // socketPath returns the path of a unix socket, empty for none.

@@ -11,19 +11,6 @@ import (
 	"rsyncd_exporter/receiver/stream"
 )
 
-// sans returns the names of which a client's certificate must have at least one.
-func (v *validator) sans(s *Setting) (sans []stream.SAN) {
-	for _, name := range items(s) {
-		san, err := stream.ParseSAN(name)
-		if err != nil {
-			v.problemWith(s, name, err,
-				"write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")
-		}
-		sans = append(sans, san)
-	}
-	return sans
-}
-
 // credentials reports what is missing for TLS, and looks at the files if something listens.
 func (v *validator) credentials() {
 	get := v.settings.get

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	osuser "os/user"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -65,56 +64,82 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(n), 10) + unit
 }
 
-func (v *validator) receiveBuffer(s *Setting) ByteSize {
-	const least, most = 4 << 10, 1 << 30 // the kernel doubles it, in an int
-	const remedy = "write 16MiB, 512KiB or a number of bytes"
-	n, err := parseByteSize(strings.TrimSpace(s.Value))
-	switch {
-	case err != nil:
-		v.problem(s, err, remedy)
-	case n != 0 && (n < least || n > most):
-		v.problem(s, fmt.Errorf("it must be 0 or from %v to %v", ByteSize(least), ByteSize(most)), remedy)
-	}
-	return n
-}
-
-func (v *validator) duration(least, most time.Duration) func(*Setting) time.Duration {
-	return func(s *Setting) time.Duration {
-		const remedy = "write a number and a unit, such as 500ms, 1s, 5m or 24h"
-		d, err := time.ParseDuration(strings.TrimSpace(s.Value))
-		switch {
-		case err != nil:
-			v.problem(s, errors.New("not a duration"), remedy)
-		case d < least || d > most:
-			v.problem(s, fmt.Errorf("it must be from %v to %v", least, most), remedy)
+// parsed returns what reads a setting by parse, and reports its error with the remedy.
+func parsed[T any](v *validator, parse func(string) (T, error), remedy string) func(*Setting) T {
+	return func(s *Setting) T {
+		value, err := parse(s.Value)
+		if err != nil {
+			v.problem(s, err, remedy)
 		}
-		return d
+		return value
 	}
 }
 
-func (v *validator) number(least, most int) func(*Setting) int {
-	return func(s *Setting) int {
-		n, err := strconv.Atoi(strings.TrimSpace(s.Value))
+// parsedItems is parsed for each item of a list, and returns equal values once.
+func parsedItems[T comparable](v *validator, parse func(string) (T, error), remedy string) func(*Setting) []T {
+	return func(s *Setting) (list []T) {
+		for _, item := range items(s) {
+			value, err := parse(item)
+			if err != nil {
+				v.problemWith(s, item, err, remedy)
+			} else if !slices.Contains(list, value) {
+				list = append(list, value)
+			}
+		}
+		return list
+	}
+}
+
+// valid makes a check of a text a function for parsed.
+func valid[T any](check func(string) (T, error)) func(string) (string, error) {
+	return func(s string) (string, error) {
+		_, err := check(s)
+		return s, err
+	}
+}
+
+func parseReceiveBuffer(s string) (ByteSize, error) {
+	const least, most ByteSize = 4 << 10, 1 << 30 // the kernel doubles it, in an int
+	n, err := parseByteSize(strings.TrimSpace(s))
+	if err == nil && n != 0 && (n < least || n > most) {
+		err = fmt.Errorf("it must be 0 or from %v to %v", least, most)
+	}
+	return n, err
+}
+
+func parseDuration(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(strings.TrimSpace(s))
+		if err != nil {
+			return 0, errors.New("not a duration")
+		}
+		if d < least || d > most {
+			return 0, fmt.Errorf("it must be from %v to %v", least, most)
+		}
+		return d, nil
+	}
+}
+
+func parseNumber(least, most int) func(string) (int, error) {
+	return func(s string) (int, error) {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil || n < least || n > most {
-			reason := fmt.Errorf("it must be a whole number from %d to %d", least, most)
-			v.problem(s, reason, "the default is "+s.Default)
+			return 0, fmt.Errorf("it must be a whole number from %d to %d", least, most)
 		}
-		return n
+		return n, nil
 	}
 }
 
 // asGiven returns the text of a setting that needs no check here.
 func asGiven(s *Setting) string { return s.Value }
 
-// mode reads octal permissions, with or without the leading 0 or 0o.
-func (v *validator) mode(s *Setting) fs.FileMode {
-	digits := strings.TrimPrefix(strings.TrimSpace(s.Value), "0o")
-	n, err := strconv.ParseUint(digits, 8, 32)
+// parseMode reads octal permissions, with or without the leading 0 or 0o.
+func parseMode(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(s), "0o"), 8, 32)
 	if err != nil || n == 0 || n > 0o777 {
-		v.problem(s, errors.New("no octal permissions from 0001 to 0777"),
-			"write 0666 for everybody, 0660 for owner and group")
+		return 0, errors.New("no octal permissions from 0001 to 0777")
 	}
-	return fs.FileMode(n)
+	return fs.FileMode(n), nil
 }
 
 // oneOf returns the index of the word that a setting is, 0 if it is none.
@@ -220,36 +245,18 @@ func parsePrefix(item string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// users returns the numbers of a list of users. A name that looks like a number is that number.
-func (v *validator) users(s *Setting) []uint32 {
-	var list []uint32
-	for _, item := range items(s) {
-		n, err := strconv.ParseUint(item, 10, 32)
-		if err != nil {
-			if u, unknown := osuser.Lookup(item); unknown == nil {
-				n, err = strconv.ParseUint(u.Uid, 10, 32)
-			}
-		}
-		if err != nil {
-			v.problemWith(s, item, errors.New("no user of this machine has the name"), "write the user's number")
-			continue
-		}
-		if !slices.Contains(list, uint32(n)) {
-			list = append(list, uint32(n))
+// parseUser returns a user's number. A name that looks like a number is that number.
+func parseUser(item string) (uint32, error) {
+	n, err := strconv.ParseUint(item, 10, 32)
+	if err != nil {
+		if u, unknown := osuser.Lookup(item); unknown == nil {
+			n, err = strconv.ParseUint(u.Uid, 10, 32)
 		}
 	}
-	return list
-}
-
-// globs returns the tags.
-func (v *validator) globs(s *Setting) []string {
-	tags := items(s)
-	for _, t := range tags {
-		if _, err := path.Match(t, ""); err != nil {
-			v.problemWith(s, t, err, `close the bracket, or write \[ for a bracket in the tag`)
-		}
+	if err != nil {
+		return 0, errors.New("no user of this machine has the name")
 	}
-	return tags
+	return uint32(n), nil
 }
 
 // checkAddress returns why nobody can listen at an address, and what to write instead.
@@ -329,17 +336,8 @@ func checkLogFormat(format string) (warnings []string, err error) {
 	return parser.Warnings(), nil
 }
 
-func (v *validator) lineFormat(s *Setting) string {
-	if _, err := syslog.ParseLineFormat(s.Value); err != nil {
-		v.problem(s, err, "write auto, or a regular expression with the named groups pid and description")
-	}
-	return s.Value
-}
-
-func (v *validator) syslogFormat(s *Setting) string {
-	name := strings.TrimSpace(s.Value)
-	if _, err := syslog.NewDialect(name, false); err != nil {
-		v.problem(s, err, "write auto unless a sender needs another one")
-	}
-	return name
+func parseSyslogFormat(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	_, err := syslog.NewDialect(s, false)
+	return s, err
 }
