@@ -48,10 +48,8 @@ func (h *hostTally) forgetAddresses(at int64) {
 	})
 }
 
-// maxMixed bounds the hosts that wait for MixedHosts.
 const maxMixed = 16
 
-// noteMixed queues a host with several addresses for MixedHosts.
 func (s *Store) noteMixed(h *hostTally) {
 	if len(h.Senders) > 1 && !h.told && len(s.mixed) < maxMixed {
 		h.told = true

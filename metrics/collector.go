@@ -74,14 +74,12 @@ func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
 	return &Collector{snapshot: snapshot, live: live}
 }
 
-// Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range allDescs() {
 		ch <- d
 	}
 }
 
-// Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter{ch: ch}
 	snap := c.snapshot()
@@ -92,7 +90,6 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e.live(snap, c.live())
 }
 
-// An emitter turns tallies into metrics.
 type emitter struct {
 	ch chan<- prometheus.Metric
 }
@@ -313,10 +310,8 @@ type durationMetric struct {
 	labels    []string
 }
 
-// Desc implements prometheus.Metric.
 func (m *durationMetric) Desc() *prometheus.Desc { return m.desc }
 
-// Write implements prometheus.Metric.
 func (m *durationMetric) Write(out *dto.Metric) error {
 	// The constant histogram brings the labels and the classic buckets.
 	classic := map[float64]uint64{}

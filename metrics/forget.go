@@ -44,7 +44,6 @@ type victim struct {
 	user   *UserRecord
 }
 
-// A victimPool remembers the result of a search.
 type victimPool struct {
 	victims []victim // silent for longAgo, the longest silent first
 	next    int64    // when to search again
@@ -102,7 +101,6 @@ func (s *Store) look(p pool) {
 	slices.SortFunc(q.victims, victim.compare)
 }
 
-// members calls f for each member of a pool that is the host or belongs to it.
 func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 	member := func(v victim) {
 		if s.in(v, p) {

@@ -26,34 +26,24 @@ var (
 	outcomeNames = enum.Names(rsynclog.NumOutcomes, rsynclog.Outcome.String)
 )
 
-// GobEncode implements gob.GobEncoder.
 func (c kindCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], kindNames), nil }
 
-// GobDecode implements gob.GobDecoder.
 func (c *kindCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], kindNames, otherKind) }
 
-// GobEncode implements gob.GobEncoder.
 func (c reasonCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], reasonNames), nil }
 
-// GobDecode implements gob.GobDecoder.
 func (c *reasonCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], reasonNames, -1) }
 
-// GobEncode implements gob.GobEncoder.
 func (c opCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], opNames), nil }
 
-// GobDecode implements gob.GobDecoder.
 func (c *opCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], opNames, -1) }
 
-// GobEncode implements gob.GobEncoder.
 func (c outcomeCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], outcomeNames), nil }
 
-// GobDecode implements gob.GobDecoder.
 func (c *outcomeCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], outcomeNames, -1) }
 
-// GobEncode implements gob.GobEncoder.
 func (c overflowCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], overflowNames[:]), nil }
 
-// GobDecode implements gob.GobDecoder.
 func (c *overflowCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], overflowNames[:], -1) }
 
 // Restore returns a Store that goes on from the books, whose memory it takes over. Config takes

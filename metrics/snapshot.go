@@ -119,7 +119,6 @@ func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	return s.other, s.provide(s.other, rsynclog.Other, sess.Direction).flows[sess.Direction]
 }
 
-// markActive sets the gauges of the sessions that run.
 func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 	s.eachHost(func(h *hostTally) {
 		h.eachModule(func(m *moduleTally) {

@@ -86,7 +86,6 @@ func newStore(c Config) *Store {
 	return s
 }
 
-// labels returns the label values of names, each once.
 func labels(names []string) (list []string) {
 	for _, n := range names {
 		if n = rsynclog.Label([]byte(n)); n != "" && n != rsynclog.Other && !slices.Contains(list, n) {
@@ -96,7 +95,6 @@ func labels(names []string) (list []string) {
 	return list
 }
 
-// addFixed adds the series of the configured hosts.
 func (s *Store) addFixed() {
 	for _, name := range s.fixed {
 		h := s.hosts[name]
@@ -320,7 +318,6 @@ func (f *flowTally) addBytes(c *rsynclog.Change) {
 	grow(&f.Listed, c.Total)
 }
 
-// ended counts a session that has ended.
 func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	sess := c.Session
 	f.SessionsByOutcome[sess.Outcome] += c.N

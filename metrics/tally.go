@@ -87,7 +87,6 @@ type UserRecord struct {
 	LastListed               int64         // bytes; -1: not known
 }
 
-// A hostTally is a host whose counters are counted up.
 type hostTally struct {
 	HostRecord
 	fixed   bool // it never goes, and has no weight
@@ -97,7 +96,6 @@ type hostTally struct {
 	unnamed *moduleTally // module ""
 }
 
-// A moduleTally is a module of a host.
 type moduleTally struct {
 	ModuleRecord
 	host       string
@@ -106,7 +104,6 @@ type moduleTally struct {
 	flows      [3]*flowTally // by direction
 }
 
-// A flowTally is a direction of a module.
 type flowTally struct {
 	FlowRecord
 	tally *moduleTally

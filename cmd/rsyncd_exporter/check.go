@@ -97,7 +97,6 @@ func warnOfUnreadable(w io.Writer, files []string) {
 	}
 }
 
-// printPattern prints what a pattern of files matches now.
 func printPattern(w io.Writer, pattern string, all []string) {
 	followed, _, _ := follow.Preview(pattern, all) // its errors are among the warnings
 	fmt.Fprintf(w, "file %s: %d now\n", text.Printable(pattern), len(followed))
@@ -110,7 +109,6 @@ func printPattern(w io.Writer, pattern string, all []string) {
 	}
 }
 
-// printDaemon prints which files are one daemon's.
 func printDaemon(w io.Writer, d follow.Daemon) {
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
 		return

@@ -75,13 +75,11 @@ func understandFile(
 	return p.Understanding(path), nil
 }
 
-// firstLines ends after a number of lines.
 type firstLines struct {
 	r    io.Reader
 	left int
 }
 
-// Read implements io.Reader.
 func (f *firstLines) Read(b []byte) (int, error) {
 	if f.left == 0 {
 		return 0, io.EOF
@@ -103,7 +101,6 @@ func (f *firstLines) Read(b []byte) (int, error) {
 // oldLines hands slabs on to a pipeline as a backlog.
 type oldLines struct{ *pipeline.Pipeline }
 
-// Deliver implements receiver.Sink.
 func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	slab.Backlog = true
 	o.Pipeline.Deliver(src, slab)
@@ -154,7 +151,6 @@ func mostFirst[K ~uint8](counts []uint64) (list []K) {
 	return list
 }
 
-// troubleText describes a Trouble for people.
 func troubleText(t pipeline.Trouble) string {
 	switch t {
 	case pipeline.OtherProgram:

@@ -80,7 +80,6 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 	}
 }
 
-// inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
 	used := func(is error) bool { return errors.Is(err, is) }
 	return used(syscall.EADDRINUSE) || used(checkpoint.ErrLocked) || used(datagram.ErrInUse)
@@ -94,7 +93,6 @@ func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	return slices.ContainsFunc(refusals, inUse) && answersAsExporter(ctx, healthURL)
 }
 
-// answersAsExporter reports whether an rsyncd_exporter answers at the address, within a second.
 func answersAsExporter(ctx context.Context, healthURL string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

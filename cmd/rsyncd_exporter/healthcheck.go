@@ -108,7 +108,6 @@ func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) 
 	return resp, nil
 }
 
-// A closing body closes its connection.
 type closing struct {
 	io.ReadCloser
 	conn net.Conn

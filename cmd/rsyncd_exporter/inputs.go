@@ -108,7 +108,6 @@ type task interface {
 	String() string
 }
 
-// A reader is an input that is open.
 type reader interface {
 	task
 	Close() error
@@ -121,7 +120,6 @@ type socket struct {
 	status func() receiver.Status
 }
 
-// inputs are the open inputs.
 type inputs struct {
 	readers []reader
 	sockets []socket
@@ -152,7 +150,6 @@ func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, err
 	return in, nil
 }
 
-// open opens one input.
 func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kept) (reader, error) {
 	src, err := d.source(cfg)
 	if err != nil {
@@ -247,7 +244,6 @@ func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kep
 	}
 }
 
-// fileSource is the Source.Name of a followed file.
 func fileSource(path string) string { return "file " + path }
 
 // caughtUp returns a channel that is closed when the files' content at the start has been read.
@@ -270,7 +266,6 @@ func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Check
 	return books, c
 }
 
-// ofKind returns the sockets of one kind.
 func (in *inputs) ofKind(kind string) (sockets []socket) {
 	for _, s := range in.sockets {
 		if s.kind == kind {
@@ -290,7 +285,6 @@ func (in *inputs) hearts() (hearts []systemd.Heart) {
 	return hearts
 }
 
-// close releases what was opened, for the case that nothing will run.
 func (in *inputs) close() {
 	for _, r := range in.readers {
 		r.Close()
@@ -351,7 +345,6 @@ func (in *inputs) live() metrics.Live {
 	return l
 }
 
-// addStatus adds a socket to those of its kind.
 func addStatus(m *metrics.Socket, s receiver.Status) {
 	m.Drops += s.Drops
 	m.Buffer = min(m.Buffer, s.Buffer)

@@ -108,7 +108,6 @@ func memoryLimit(root string) int64 {
 	return least
 }
 
-// listHas reports whether a list with commas has a member.
 func listHas(list, member string) bool {
 	return strings.Contains(","+list+",", ","+member+",")
 }

@@ -49,7 +49,6 @@ func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() er
 	return web.Options{Config: cfg.WebConfig, Connections: sharesOf(cfg).http, Pages: pages, Ready: ready, Log: log}
 }
 
-// landingPage returns the page at /.
 func landingPage() http.HandlerFunc {
 	page := template.Must(template.New("").Parse(`<!DOCTYPE html>
 <html lang="en">
@@ -75,7 +74,6 @@ func landingPage() http.HandlerFunc {
 	}
 }
 
-// registry returns what /metrics shows.
 func (pr *program) registry() *prometheus.Registry {
 	snapshot, live := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {

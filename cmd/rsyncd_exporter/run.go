@@ -17,7 +17,6 @@ import (
 	"rsyncd_exporter/internal/text"
 )
 
-// Exit statuses.
 const (
 	exitOK      = 0
 	exitFailure = 1 // it went wrong while running
@@ -30,7 +29,6 @@ type stdio struct {
 	out, err io.Writer
 }
 
-// A command is one of the program's commands.
 type command struct {
 	name, summary string
 	run           func(ctx context.Context, args []string, std stdio) int
@@ -87,7 +85,6 @@ func usageError(std stdio, err error) int {
 	return exitUsage
 }
 
-// runServe receives and serves until it is told to stop.
 func runServe(ctx context.Context, args []string, std stdio) int {
 	sockets, warning, serr := systemd.Sockets()
 	watchdog, werr := systemd.WatchdogInterval()

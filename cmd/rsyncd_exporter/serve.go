@@ -54,7 +54,6 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 // openPatience is how long opening may go on after the program was told to end.
 const openPatience = time.Second
 
-// A program is everything, opened.
 type program struct {
 	cfg      *config.Config
 	log      *slog.Logger
@@ -109,7 +108,6 @@ func reportTLS(log *slog.Logger) func(error) {
 	}
 }
 
-// run runs all parts until ctx ends or one fails for good.
 func (pr *program) run(ctx context.Context) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()
@@ -227,7 +225,6 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 	}
 }
 
-// take implements persister.take.
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.in.save(pr.pipeline)

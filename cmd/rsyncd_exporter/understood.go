@@ -30,7 +30,6 @@ type misunderstood struct {
 	none map[string]bool // kinds of inputs of which it was said that one has received nothing of rsyncd's
 }
 
-// warn writes the warnings that are due.
 func (m *misunderstood) warn() {
 	list := m.list()
 	written := map[string]bool{}
@@ -57,7 +56,6 @@ func (m *misunderstood) warn() {
 	}
 }
 
-// countAlike returns how many of the inputs have the same trouble.
 func countAlike(list []pipeline.Understanding, input string, why pipeline.Trouble) (n int) {
 	for i := range list {
 		other, bad := list[i].Judge(pipeline.Enough)
@@ -90,7 +88,6 @@ func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, a
 	m.log.Log(context.Background(), level, message, append(attrs, "remedy", remedyFor(m.cfg, u, why))...)
 }
 
-// shorten cuts an example to what is shown.
 func shorten(s string) string {
 	if len(s) > maxExample {
 		return s[:maxExample] + "…"
@@ -127,13 +124,11 @@ func hasTag(message string) bool {
 	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
 }
 
-// isLogLine reports whether a text is a line of rsync's own log file.
 func isLogLine(text string) bool {
 	m := receiver.Message{Text: []byte(text)}
 	return syslog.Unwrap(&m)
 }
 
-// tagRemedy is for messages whose tag isn't in TAGS.
 func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	tag := u.Tag
 	if why == pipeline.OtherTag {
@@ -157,7 +152,6 @@ func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Troub
 	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, text.Printable(tag))
 }
 
-// formatRemedy is for transfer lines that LOG_FORMAT doesn't fit.
 func formatRemedy(cfg *config.Config, u *pipeline.Understanding) string {
 	remedy := "set LOG_FORMAT to the \"log format\" of rsyncd.conf"
 	if len(cfg.ModuleFormats) > 0 {
@@ -194,7 +188,6 @@ func suggestLogFormat(text string) string {
 	return ""
 }
 
-// discardRemedy is for messages that were discarded.
 func discardRemedy(cfg *config.Config, u *pipeline.Understanding, why receiver.Discard) string {
 	lines := u.Input == "file" || u.Input == "stdin"
 	switch why {

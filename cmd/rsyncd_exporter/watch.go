@@ -36,7 +36,6 @@ func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *tick
 	return t
 }
 
-// Run implements task.
 func (t *ticker) Run(ctx context.Context) error {
 	tick := time.NewTicker(t.interval)
 	defer tick.Stop()
@@ -53,7 +52,6 @@ func (t *ticker) Run(ctx context.Context) error {
 	}
 }
 
-// Turns implements heart.
 func (t *ticker) Turns() uint64 { return t.turns.Load() }
 
 func (*ticker) String() string { return "session ticker" }
@@ -67,10 +65,8 @@ type mixedHosts struct {
 	told  int       // since then
 }
 
-// maxMixedHosts is how many warnings are written a day.
 const maxMixedHosts = 16
 
-// warn writes the warnings that are due.
 func (m *mixedHosts) warn(now time.Time) {
 	if now.Sub(m.day) >= 24*time.Hour {
 		m.told = 0
@@ -91,7 +87,6 @@ type socketWatch struct {
 	log     *slog.Logger
 }
 
-// Run implements task.
 func (w socketWatch) Run(ctx context.Context) error {
 	type seen struct {
 		lost, unsure bool

@@ -54,7 +54,6 @@ type validator struct {
 	problems    []error
 }
 
-// newValidator returns a validator whose settings are at their defaults.
 func newValidator() *validator {
 	v := &validator{cfg: &Config{}}
 	v.settings = v.table()
@@ -147,7 +146,6 @@ func (v *validator) doors() {
 	}
 }
 
-// together reports settings that don't fit each other.
 func (v *validator) together() {
 	c, get := v.cfg, v.settings.get
 	inputs := []string{"LISTEN_UDP", "LISTEN_TCP", "LISTEN_TLS", "LISTEN_UNIXGRAM", "FILE"}
@@ -190,7 +188,6 @@ func seesAllUsers(uidMap string) bool {
 	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// apart reports addresses of one setting that can't be used together.
 func (v *validator) apart(s *Setting, addresses []string) {
 	for i, a := range addresses {
 		for _, b := range addresses[:i] {

@@ -13,7 +13,6 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// readConf reads RSYNCD_CONF, where that is set.
 func (v *validator) readConf() {
 	s := v.settings.get("RSYNCD_CONF")
 	if s.Value == "" {
@@ -62,7 +61,6 @@ func (v *validator) modules(s *Setting) []string {
 // autoFiles in FILE stands for all log files that RSYNCD_CONF names. A file of that name is ./auto.
 const autoFiles = "auto"
 
-// withAuto returns the items of FILE, with auto replaced by the files of RSYNCD_CONF.
 func (v *validator) withAuto(s *Setting) []string {
 	list := items(s)
 	at := slices.Index(list, autoFiles)
@@ -95,7 +93,6 @@ func (v *validator) withAuto(s *Setting) []string {
 	return slices.Replace(list, at, at+1, found...)
 }
 
-// A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
 // logFiles returns the log files that an rsyncd.conf names, each once, the daemon's own first.
@@ -188,7 +185,6 @@ func (v *validator) warnOfUnfollowed() (some bool) {
 	return some
 }
 
-// lookAtFileHost warns of a FILE_HOST that gives no followed file a host.
 func (v *validator) lookAtFileHost() {
 	if v.cfg.FileHost == nil {
 		return

@@ -15,7 +15,6 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// files returns the files and patterns to follow, each once.
 func (v *validator) files(s *Setting) []string {
 	var files []string
 	var infos []fs.FileInfo
@@ -62,7 +61,6 @@ func legacyPath(name string) string {
 	return name
 }
 
-// lookAtPattern reports a pattern that matches nothing, or more than it should.
 func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	if !utf8.ValidString(pattern) {
 		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
@@ -139,7 +137,6 @@ func (v *validator) socketPath(s *Setting) string {
 	return s.Value
 }
 
-// stateDir returns the path of a directory that need not exist yet.
 func (v *validator) stateDir(s *Setting) string {
 	if s.Value == "" {
 		return ""

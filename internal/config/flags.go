@@ -108,7 +108,6 @@ func strayArgument(arg string) error {
 	return fmt.Errorf("unexpected argument %q: %s", arg, remedy)
 }
 
-// flagProblem returns what is wrong with a flag that the flag set refuses.
 func flagProblem(fs *flag.FlagSet, arg string) error {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	if fs.Lookup(name) != nil {
@@ -133,7 +132,6 @@ func setLegacyFile(v *validator, path string) error {
 	return nil
 }
 
-// setLegacyFormat implements -f.
 func setLegacyFormat(v *validator, path string) error {
 	line, err := firstLine(path)
 	if err != nil {
@@ -164,7 +162,6 @@ func firstLine(path string) (string, error) {
 	return line, nil
 }
 
-// setLegacySeconds implements -s.
 func setLegacySeconds(v *validator, arg string) error {
 	seconds, err := strconv.ParseFloat(arg, 64)
 	if err != nil || !(seconds >= minFilePoll.Seconds() && seconds <= maxFilePoll.Seconds()) {
@@ -175,7 +172,6 @@ func setLegacySeconds(v *validator, arg string) error {
 	return nil
 }
 
-// setLegacyPort implements -x.
 func setLegacyPort(v *validator, arg string) error {
 	if port, err := strconv.ParseUint(arg, 10, 16); err != nil || port == 0 {
 		return fmt.Errorf("-x %q: no port number from 1 to 65535: write -x 8080", arg)

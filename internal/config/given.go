@@ -65,13 +65,11 @@ func (s *Setting) off() bool {
 // set replaces the default.
 func (s *Setting) set(value, origin string) { s.Value, s.Origin = value, origin }
 
-// settings are all settings, in the order of the documentation.
 type settings []Setting
 
 // Defaults returns all settings at their defaults, in the order of the documentation.
 func Defaults() []Setting { return newValidator().settings }
 
-// get returns the setting of that name.
 func (all settings) get(name string) *Setting {
 	for i := range all {
 		if all[i].Name == name {

@@ -26,7 +26,6 @@ func HealthURL(args []string) (target string, err error) {
 	return target, errors.Join(v.problems...)
 }
 
-// healthURL returns the address of the health page of an exporter with these settings.
 func (v *validator) healthURL() string {
 	listen, config := v.settings.get("HTTP_LISTEN"), v.settings.get("WEB_CONFIG")
 	host, port, err := net.SplitHostPort(v.address(listen))

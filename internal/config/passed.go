@@ -87,7 +87,6 @@ func (v *validator) assign(sockets []systemd.Socket) {
 	}
 }
 
-// takesMessages reports whether one of the sockets is an input.
 func takesMessages(passed []PassedSocket) bool {
 	return slices.ContainsFunc(passed, func(p PassedSocket) bool { return p.Role != RoleHTTP })
 }

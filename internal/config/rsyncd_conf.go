@@ -18,7 +18,6 @@ const (
 	maxConfFiles = 1000
 )
 
-// A confModule is a module as an rsyncd.conf defines it.
 type confModule struct {
 	name      string
 	logFormat string
@@ -52,7 +51,6 @@ func newConfReader() *confReader {
 	return &confReader{seen: seen, section: global, reader: readfile.NewReader()}
 }
 
-// file reads one file.
 func (r *confReader) file(path string, depth int) error {
 	if r.files++; r.files > maxConfFiles {
 		return fmt.Errorf("%q: more than %d files", path, maxConfFiles)
@@ -67,7 +65,6 @@ func (r *confReader) file(path string, depth int) error {
 	return r.text(path, text, depth)
 }
 
-// text reads the text of a file, line by line.
 func (r *confReader) text(path string, content []byte, depth int) error {
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("%q: it holds a NUL byte, so it is no text", path)

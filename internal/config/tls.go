@@ -35,7 +35,6 @@ func (v *validator) credentials() {
 	}
 }
 
-// lookAtCredentials reports what is wrong with the files of TLS, and what is doubtful.
 func (v *validator) lookAtCredentials() {
 	from := map[stream.TLSFile]*Setting{
 		stream.CertificateFile: v.settings.get("TLS_CERT"), stream.KeyFile: v.settings.get("TLS_KEY"),

@@ -130,7 +130,6 @@ func parseNumber(least, most int) func(string) (int, error) {
 	}
 }
 
-// asGiven returns the text of a setting that needs no check here.
 func asGiven(s *Setting) string { return s.Value }
 
 // parseMode reads octal permissions, with or without the leading 0 or 0o.
@@ -165,7 +164,6 @@ func (v *validator) level(s *Setting) slog.Level {
 	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
 }
 
-// addresses returns the addresses of a listener, none where it is off.
 func (v *validator) addresses(s *Setting) []string {
 	if s.off() {
 		return nil
@@ -190,7 +188,6 @@ func usualPort(s *Setting) string {
 	return "5514"
 }
 
-// address returns a single address.
 func (v *validator) address(s *Setting) string {
 	a := strings.TrimSpace(s.Value)
 	if s.off() {
@@ -327,7 +324,6 @@ func (v *validator) logFormat(s *Setting) string {
 	return s.Value
 }
 
-// checkLogFormat warns of what is ambiguous in a log format's transfer lines.
 func checkLogFormat(format string) (warnings []string, err error) {
 	parser, err := rsynclog.NewParser(format)
 	if err != nil {

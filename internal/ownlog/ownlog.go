@@ -33,7 +33,6 @@ func ErrorLog(l *slog.Logger, message string) *log.Logger {
 	return log.New(logWriter(func(line string) { l.Warn(message, "err", line) }), "", 0)
 }
 
-// A logWriter is called with each line written.
 type logWriter func(line string)
 
 func (w logWriter) Write(line []byte) (int, error) {
@@ -47,19 +46,16 @@ type limitHandler struct {
 	limits *logLimits // shared by all handlers derived from one
 }
 
-// logLimits counts records by their message.
 type logLimits struct {
 	mu      sync.Mutex
 	windows map[string]*logWindow
 }
 
-// A logWindow counts the records of one message in one interval.
 type logWindow struct {
 	start              time.Time
 	passed, suppressed int
 }
 
-// Handle implements slog.Handler.
 func (h *limitHandler) Handle(ctx context.Context, r slog.Record) error {
 	pass, suppressed := h.limits.admit(r.Message, time.Now())
 	if !pass {
@@ -71,12 +67,10 @@ func (h *limitHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs implements slog.Handler.
 func (h *limitHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &limitHandler{h.Handler.WithAttrs(attrs), h.limits}
 }
 
-// WithGroup implements slog.Handler.
 func (h *limitHandler) WithGroup(name string) slog.Handler {
 	return &limitHandler{h.Handler.WithGroup(name), h.limits}
 }

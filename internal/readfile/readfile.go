@@ -53,7 +53,6 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 	}
 }
 
-// readRegular reads a regular file of at most most bytes.
 func readRegular(path string, most int) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {

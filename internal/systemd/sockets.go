@@ -85,7 +85,6 @@ func Sockets() (sockets []Socket, warning string, err error) {
 	return sockets, "", nil
 }
 
-// identify finds out what the descriptor is.
 func (s *Socket) identify() error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(s.FD, &stat); err != nil {
@@ -173,7 +172,6 @@ func (s Socket) Covers(address string) bool {
 	return ip == own.Addr() || s.both || own.Addr().IsUnspecified() && ip.Is4() == own.Addr().Is4()
 }
 
-// coversPath reports whether both paths lead to the same file.
 func (s Socket) coversPath(path string) bool {
 	if path == s.Address {
 		return true

@@ -64,7 +64,6 @@ func (s *Supervised) Run(ctx context.Context) error {
 	}
 }
 
-// awaitReady returns false if ctx ended before.
 func (s *Supervised) awaitReady(ctx context.Context) bool {
 	tick := time.NewTicker(extension / 3)
 	defer tick.Stop()

@@ -45,7 +45,6 @@ type passwordCheck struct {
 
 type passwordCheckKey struct{}
 
-// ServeHTTP implements http.Handler.
 func (g *passwordGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	settings, err := g.web.read()
 	if g.report(err); err != nil {
@@ -156,7 +155,6 @@ func (g *passwordGate) report(err error) {
 	g.broken = text
 }
 
-// A statusRecorder records the status of an answer.
 type statusRecorder struct {
 	http.ResponseWriter
 	status int

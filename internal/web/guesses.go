@@ -53,7 +53,6 @@ type guessQueue struct {
 	served  map[netip.Prefix]uint64 // the last turn of a network
 }
 
-// A guess is a request that waits for its check.
 type guess struct {
 	key      credentialKey
 	networks [4]netip.Prefix // that its source is in, the widest first
@@ -137,7 +136,6 @@ func (q *guessQueue) leastFit() *guess {
 	return fit[len(fit)-1]
 }
 
-// next gives the next guess its turn, unless another has it.
 func (q *guessQueue) next() {
 	if q.busy || len(q.waiting) == 0 {
 		return
@@ -213,7 +211,6 @@ func (q *guessQueue) note(key credentialKey, v verdict) {
 	}
 }
 
-// close puts off all who wait and all who come later.
 func (q *guessQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

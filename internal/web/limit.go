@@ -57,7 +57,6 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close stops listening. Open connections stay open.
 func (l *limitListener) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -84,7 +83,6 @@ type limitConn struct {
 	begun    bool // Read was called; whoever reads owns it
 }
 
-// Read implements net.Conn.
 func (c *limitConn) Read(b []byte) (int, error) {
 	if !c.begun && c.listener.before != nil {
 		if err := c.listener.before(); err != nil {
@@ -95,7 +93,6 @@ func (c *limitConn) Read(b []byte) (int, error) {
 	return c.TCPConn.Read(b)
 }
 
-// serving records whether a request is under way.
 func (c *limitConn) serving(yes bool) {
 	l := c.listener
 	l.mu.Lock()

@@ -165,7 +165,6 @@ func plainText(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// listenRemedy says what to do about an error of listening at HTTP_LISTEN.
 func listenRemedy(err error) string {
 	var lookup *net.DNSError
 	switch {

@@ -81,7 +81,6 @@ func (f *webFile) read() (*webSettings, error) {
 	return s, nil
 }
 
-// check returns why the file, or one that it names, can't be read; nil without a path.
 func (f *webFile) check() error {
 	if f.path == "" {
 		return nil
