@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -120,17 +121,9 @@ func (e *emitter) host(h *HostRecord) {
 		e.gauge(descOwnAddresses, float64(len(h.Senders)), h.Host)
 	}
 	for kind, n := range h.MessagesByKind {
-		if n == 0 && !h.showZeros {
-			continue
+		if n > 0 || h.showZeros {
+			e.counter(descMessages, n, h.Created, h.Host, kindNames[kind])
 		}
-		name := rsynclog.Other
-		switch {
-		case kind < implausible:
-			name = rsynclog.Kind(kind).String()
-		case kind == implausible:
-			name = "implausible"
-		}
-		e.counter(descMessages, n, h.Created, h.Host, name)
 	}
 }
 
@@ -139,17 +132,17 @@ func (e *emitter) host(h *HostRecord) {
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
 func (e *emitter) module(host string, m *ModuleRecord) {
-	known := m.Module != "" // its series exist at 0
-	exits := m.Exits
+	known := m.Module != ""        // its series exist at 0
+	exits := slices.Clone(m.Exits) // other scrapes may read them
 	if known {
 		for _, code := range usualCodes {
 			exits = add(exits, code, 0)
 		}
 	}
-	for _, c := range sortedCounts(exits) {
+	for _, c := range exits {
 		e.counter(descErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
-	for _, c := range sortedCounts(m.FileErrors) {
+	for _, c := range m.FileErrors {
 		e.counter(descFileErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -152,11 +151,4 @@ func (snap *Snapshot) Received() uint64 {
 		n += snap.Inputs[i].Received
 	}
 	return n
-}
-
-// sortedCounts returns the counts in the order of their numbers.
-func sortedCounts(list []NumberCount) []NumberCount {
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b NumberCount) int { return cmp.Compare(a.Number, b.Number) })
-	return list
 }

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"log/slog"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,17 +83,14 @@ func limitMemory(log *slog.Logger) {
 // sees its own group's files in the place of the root's.
 func memoryLimit(root string) int64 {
 	least := int64(math.MaxInt64)
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
-	if err != nil {
-		return least
-	}
-	for lines := bufio.NewScanner(bytes.NewReader(groups)); lines.Scan(); {
-		fields := strings.SplitN(lines.Text(), ":", 3) // ID:CONTROLLER,...:PATH
+	groups, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	for line := range strings.SplitSeq(string(groups), "\n") {
+		fields := strings.SplitN(line, ":", 3) // ID:CONTROLLER,...:PATH
 		if len(fields) != 3 {
 			continue
 		}
 		for _, m := range memoryFiles {
-			if !listHas(fields[1], m.controller) {
+			if !slices.Contains(strings.Split(fields[1], ","), m.controller) {
 				continue
 			}
 			for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
@@ -106,10 +102,6 @@ func memoryLimit(root string) int64 {
 		}
 	}
 	return least
-}
-
-func listHas(list, member string) bool {
-	return strings.Contains(","+list+",", ","+member+",")
 }
 
 // limitIn returns the limit in a file, math.MaxInt64 for none: "max", or more than any machine has.

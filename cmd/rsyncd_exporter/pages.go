@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"html/template"
+	"html"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -50,12 +50,13 @@ func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() er
 }
 
 func landingPage() http.HandlerFunc {
-	page := template.Must(template.New("").Parse(`<!DOCTYPE html>
+	b := buildInfo()
+	page := fmt.Sprintf(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>rsyncd_exporter</title></head>
 <body>
 <h1>rsyncd_exporter</h1>
-<p>Counts what rsync daemons log, for Prometheus. Version {{.Version}}, revision {{.Revision}}.</p>
+<p>Counts what rsync daemons log, for Prometheus. Version %s, revision %s.</p>
 <ul>
 <li><a href="metrics">/metrics</a>: the counters</li>
 <li><a href="-/healthy">/-/healthy</a>: whether the process answers</li>
@@ -63,14 +64,10 @@ func landingPage() http.HandlerFunc {
 </ul>
 </body>
 </html>
-`))
-	var html bytes.Buffer
-	if err := page.Execute(&html, buildInfo()); err != nil {
-		panic(err) // the template doesn't fit a build
-	}
+`, html.EscapeString(b.Version), html.EscapeString(b.Revision))
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write(html.Bytes())
+		io.WriteString(w, page)
 	}
 }
 

@@ -34,21 +34,16 @@ type persister struct {
 	save func(state []byte) error // makes it durable
 	log  *slog.Logger
 
-	asked chan struct{} // capacity 1: a scrape waits for a save
+	asked chan chan struct{} // a scrape asks for a save, after which run closes what was sent
 	mu    sync.Mutex
-	shown view          // durable
-	err   error         // of the last save
-	begun uint64        // saves
-	done  uint64        // the last of them that has ended
-	ended chan struct{} // closed when the next one does
+	shown view  // durable
+	err   error // of the last save
 }
 
 // newPersister returns a persister that shows what take gives now until the first save.
 func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
 	now, _ := take()
-	return &persister{
-		take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{}),
-	}
+	return &persister{take: take, save: save, log: log, asked: make(chan chan struct{}), shown: now}
 }
 
 // run saves when asked, every persistInterval if something has come, and when ctx ends.
@@ -63,14 +58,30 @@ func (p *persister) run(ctx context.Context) {
 					"err", p.err)
 			}
 			return
-		case <-p.asked:
+		case done := <-p.asked:
+			all := append(p.others(), done)
 			p.persist()
+			for _, done := range all {
+				close(done)
+			}
 		case <-timer.C:
 			if p.stale() {
 				p.persist()
 			}
 		}
 		timer.Reset(persistInterval)
+	}
+}
+
+// others returns what the scrapes besides the first have sent, which share its save.
+func (p *persister) others() (all []chan struct{}) {
+	for {
+		select {
+		case done := <-p.asked:
+			all = append(all, done)
+		default:
+			return all
+		}
 	}
 }
 
@@ -82,9 +93,6 @@ func (p *persister) stale() bool {
 }
 
 func (p *persister) persist() {
-	p.mu.Lock()
-	p.begun++
-	p.mu.Unlock()
 	now, encode := p.take()
 	state, err := encode()
 	if err == nil {
@@ -101,37 +109,21 @@ func (p *persister) persist() {
 	if p.err = err; err == nil {
 		p.shown = now
 	}
-	p.done = p.begun
-	close(p.ended)
-	p.ended = make(chan struct{})
 }
 
 // show asks for a save, waits for it within persistPatience, and returns what may be shown and
 // whether the last save succeeded.
 func (p *persister) show() (shown view, ok bool) {
-	patience := time.NewTimer(persistPatience)
-	defer patience.Stop()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for enough := p.begun + 1; p.done < enough; {
-		ended := p.ended
-		p.mu.Unlock()
+	done, late := make(chan struct{}), time.After(persistPatience)
+	select {
+	case p.asked <- done:
 		select {
-		case p.asked <- struct{}{}:
-		default: // another scrape has asked
+		case <-done:
+		case <-late:
 		}
-		timely := true
-		select {
-		case <-ended:
-		case <-patience.C:
-			timely = false
-		}
-		p.mu.Lock()
-		if !timely {
-			break
-		}
+	case <-late:
 	}
-	return p.shown, p.err == nil
+	return p.shownLast()
 }
 
 // shownLast returns what show last could return. It saves nothing and doesn't wait.

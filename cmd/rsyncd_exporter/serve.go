@@ -174,12 +174,10 @@ const readyPatience = 500 * time.Millisecond
 // ready returns what /-/ready and /metrics ask.
 func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	return func() error {
-		soon := time.NewTimer(readyPatience)
-		defer soon.Stop()
 		select {
 		case <-caughtUp:
 			return nil
-		case <-soon.C:
+		case <-time.After(readyPatience):
 		}
 		lag := int64(0)
 		for _, f := range pr.in.live().Files {

@@ -37,13 +37,12 @@ func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *tick
 }
 
 func (t *ticker) Run(ctx context.Context) error {
-	tick := time.NewTicker(t.interval)
-	defer tick.Stop()
+	tick := time.Tick(t.interval)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
+		case now := <-tick:
 			t.p.Tick()
 			t.mixed.warn(now)
 			t.foreign.warn()
@@ -96,13 +95,12 @@ func (w socketWatch) Run(ctx context.Context) error {
 	for i, s := range w.sockets {
 		before[i].unsure = w.tellUnsure(s.String(), s.status())
 	}
-	look := time.NewTicker(tickInterval)
-	defer look.Stop()
+	look := time.Tick(tickInterval)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-look.C:
+		case <-look:
 		}
 		for i, s := range w.sockets {
 			st, b := s.status(), &before[i]

@@ -31,12 +31,11 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 		content []byte
 		err     error
 	}
-	late := time.NewTimer(readPatience)
-	defer late.Stop()
+	late := time.After(readPatience)
 	tooLate := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it can't be read within %v", readPatience)}
 	select {
 	case r <- struct{}{}:
-	case <-late.C:
+	case <-late:
 		return nil, tooLate
 	}
 	done := make(chan result, 1)
@@ -48,7 +47,7 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 	select {
 	case got := <-done:
 		return got.content, got.err
-	case <-late.C:
+	case <-late:
 		return nil, tooLate
 	}
 }

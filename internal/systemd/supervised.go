@@ -34,20 +34,17 @@ func (s *Supervised) Run(ctx context.Context) error {
 		return nil
 	}
 	for !s.tell(Ready) {
-		again := time.NewTimer(readyAgain)
 		select {
 		case <-ctx.Done():
-			again.Stop()
 			return nil
-		case <-again.C:
+		case <-time.After(readyAgain):
 		}
 	}
 	if s.Watchdog == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(s.Watchdog / 2)
-	defer tick.Stop()
+	tick := time.Tick(s.Watchdog / 2)
 	turns := make([]uint64, len(s.Hearts))
 	for i, h := range s.Hearts {
 		turns[i] = h.Turns()
@@ -56,7 +53,7 @@ func (s *Supervised) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-tick:
 			if s.allBeat(turns) {
 				s.tell(Watchdog)
 			}
@@ -65,8 +62,7 @@ func (s *Supervised) Run(ctx context.Context) error {
 }
 
 func (s *Supervised) awaitReady(ctx context.Context) bool {
-	tick := time.NewTicker(extension / 3)
-	defer tick.Stop()
+	tick := time.Tick(extension / 3)
 	for {
 		select {
 		case <-s.Ready: // first: a start that is ended as soon as it is ready was ready
@@ -77,7 +73,7 @@ func (s *Supervised) awaitReady(ctx context.Context) bool {
 		case <-s.Ready:
 		case <-ctx.Done():
 			return false
-		case <-tick.C:
+		case <-tick:
 			s.tell(extendTimeout)
 		}
 	}

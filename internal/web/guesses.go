@@ -88,14 +88,12 @@ func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.
 	q.next()
 	q.mu.Unlock()
 
-	late := time.NewTimer(guessPatience)
-	defer late.Stop()
 	select {
 	case v := <-g.verdict:
 		return v
 	case <-ctx.Done():
 		return q.leave(g, isGone)
-	case <-late.C:
+	case <-time.After(guessPatience):
 		return q.leave(g, isPutOff)
 	}
 }
@@ -290,44 +288,20 @@ func (r *recentKeys) remove(key credentialKey) {
 	}
 }
 
-// A keyFilter remembers at least the last 100,000 keys, in 256 KiB, and is wrong about one in forty
-// others. It is a pair of Bloom filters; when the newer one is full, the older one is emptied.
-type keyFilter struct {
-	newer, older []uint64
-	added        int
-}
+// A keyFilter remembers at least the last 100,000 keys, by their first bytes: a key is a hash. When the
+// newer half is full, the older one is dropped.
+type keyFilter struct{ newer, older map[uint64]bool }
 
-const (
-	filterBits = 1 << 20
-	filterKeys = 100_000
-)
+const filterKeys = 100_000
 
 func (f *keyFilter) add(key credentialKey) {
-	if f.newer == nil || f.added == filterKeys {
-		f.newer, f.older, f.added = make([]uint64, filterBits/64), f.newer, 0
+	if f.newer == nil || len(f.newer) == filterKeys {
+		f.newer, f.older = map[uint64]bool{}, f.newer
 	}
-	f.added++
-	for _, bit := range filterPlaces(key) {
-		f.newer[bit/64] |= 1 << (bit % 64)
-	}
+	f.newer[binary.LittleEndian.Uint64(key[:])] = true
 }
 
 func (f *keyFilter) has(key credentialKey) bool {
-	in := func(words []uint64) bool {
-		for _, bit := range filterPlaces(key) {
-			if words == nil || words[bit/64]&(1<<(bit%64)) == 0 {
-				return false
-			}
-		}
-		return true
-	}
-	return in(f.newer) || in(f.older)
-}
-
-// filterPlaces returns the bits of a key, which is a hash already.
-func filterPlaces(key credentialKey) (bits [4]uint32) {
-	for i := range bits {
-		bits[i] = binary.LittleEndian.Uint32(key[4*i:]) % filterBits
-	}
-	return bits
+	short := binary.LittleEndian.Uint64(key[:])
+	return f.newer[short] || f.older[short]
 }

@@ -34,13 +34,11 @@ func inTurn(atOnce, waiting int, patience time.Duration, inner http.Handler) htt
 			refuse(w)
 			return
 		}
-		tooLong := time.NewTimer(patience)
-		defer tooLong.Stop()
 		select {
 		case turns <- struct{}{}:
 		case <-r.Context().Done():
 			return
-		case <-tooLong.C:
+		case <-time.After(patience):
 			refuse(w)
 			return
 		}
