@@ -27,24 +27,19 @@ var (
 )
 
 func (c kindCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], kindNames), nil }
-
-func (c *kindCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], kindNames, otherKind) }
+func (c *kindCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], kindNames, otherKind) }
 
 func (c reasonCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], reasonNames), nil }
-
-func (c *reasonCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], reasonNames, -1) }
+func (c *reasonCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], reasonNames, -1) }
 
 func (c opCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], opNames), nil }
-
-func (c *opCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], opNames, -1) }
+func (c *opCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], opNames, -1) }
 
 func (c outcomeCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], outcomeNames), nil }
-
-func (c *outcomeCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], outcomeNames, -1) }
+func (c *outcomeCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], outcomeNames, -1) }
 
 func (c overflowCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], overflowNames[:]), nil }
-
-func (c *overflowCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], overflowNames[:], -1) }
+func (c *overflowCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], overflowNames[:], -1) }
 
 // Restore returns a Store that goes on from the books, whose memory it takes over. Config takes
 // precedence over the saved settings; its Start is the created time of what is newly configured.

@@ -101,9 +101,5 @@ func answersAsExporter(ctx context.Context, healthURL string) bool {
 		return false
 	}
 	resp, err := askOnce(req, &tls.Config{InsecureSkipVerify: true}) // nothing secret is sent
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return resp.Header.Get("Server") == web.ServerName
+	return err == nil && resp.Header.Get("Server") == web.ServerName
 }

@@ -73,15 +73,14 @@ func askHealth(ctx context.Context, target string) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", target, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", target, resp.Status)
 	}
 	return nil
 }
 
-// askOnce sends a request on a connection of its own; closing the body closes it. Its errors are
-// the connection's, which http.Transport hides when a server closes before the request is written.
+// askOnce sends a request on a connection of its own, which is closed before the body is read. Its
+// errors are the connection's, which http.Transport hides when a server closes early.
 func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) {
 	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[req.URL.Scheme])
 	var dialer net.Dialer
@@ -89,31 +88,20 @@ func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(req.Context(), func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer conn.Close()
+	raw := conn
+	defer context.AfterFunc(req.Context(), func() { raw.SetDeadline(time.Unix(1, 0)) })()
 	if req.URL.Scheme == "https" {
 		encryption.ServerName = req.URL.Hostname()
 		conn = tls.Client(conn, encryption)
 	}
 	_ = req.Write(conn) // a server that closes meanwhile may have said why: reading tells
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		stop()
-		conn.Close()
-		if ended := context.Cause(req.Context()); ended != nil {
-			err = ended
-		}
-		return nil, err
+	if ended := context.Cause(req.Context()); err != nil && ended != nil {
+		err = ended
 	}
-	resp.Body = closing{resp.Body, conn}
-	return resp, nil
+	return resp, err
 }
-
-type closing struct {
-	io.ReadCloser
-	conn net.Conn
-}
-
-func (c closing) Close() error { return c.conn.Close() }
 
 // isRefusal reports whether the other side ended the connection: by a TLS alert (RFC 8446 section
 // 4.4.2.4), or by a reset that has overtaken the alert.

@@ -160,29 +160,24 @@ func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kep
 			return nil, err
 		}
 	}
-	passed := d.fd != 0
-	switch d.kind {
-	case kindUDP:
-		if passed {
-			return datagram.PassedUDP(d.fd, src, p, udpOptions(cfg))
-		}
+	switch passed := d.fd != 0; {
+	case d.kind == kindUDP && passed:
+		return datagram.PassedUDP(d.fd, src, p, udpOptions(cfg))
+	case d.kind == kindUDP:
 		return datagram.ListenUDP(d.at, src, p, udpOptions(cfg))
-	case kindUnixgram:
-		if passed {
-			return datagram.PassedUnixgram(d.fd, src, p, unixgramOptions(cfg))
-		}
+	case d.kind == kindUnixgram && passed:
+		return datagram.PassedUnixgram(d.fd, src, p, unixgramOptions(cfg))
+	case d.kind == kindUnixgram:
 		return datagram.ListenUnixgram(d.at, src, p, unixgramOptions(cfg))
-	case kindTCP:
-		if passed {
-			return stream.PassedTCP(d.fd, src, p, tcpOptions(cfg))
-		}
+	case d.kind == kindTCP && passed:
+		return stream.PassedTCP(d.fd, src, p, tcpOptions(cfg))
+	case d.kind == kindTCP:
 		return stream.ListenTCP(d.at, src, p, tcpOptions(cfg))
-	case kindTLS:
-		if passed {
-			return stream.PassedTLS(d.fd, src, p, in.creds, tcpOptions(cfg))
-		}
+	case d.kind == kindTLS && passed:
+		return stream.PassedTLS(d.fd, src, p, in.creds, tcpOptions(cfg))
+	case d.kind == kindTLS:
 		return stream.ListenTLS(d.at, src, p, in.creds, tcpOptions(cfg))
-	case kindStdin:
+	case d.kind == kindStdin:
 		return stream.NewStdin(cfg.Stdin, src, p), nil
 	}
 	in.files, err = follow.NewSet(fileOptions(cfg, d.paths, src, k), p)
@@ -236,15 +231,13 @@ func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kep
 		Source: func(path string, scope uint32) receiver.Source {
 			_, joined := cfg.Daemon.Rank(path)
 			one := src
-			one.Name, one.Scope, one.Host = fileSource(path), scope, cfg.HostOf(path)
+			one.Name, one.Scope, one.Host = "file "+path, scope, cfg.HostOf(path)
 			one.Joins = joined && cfg.Daemon.Syslog
 			return one
 		},
 		Daemon: cfg.Daemon,
 	}
 }
-
-func fileSource(path string) string { return "file " + path }
 
 // caughtUp returns a channel that is closed when the files' content at the start has been read.
 func (in *inputs) caughtUp() <-chan struct{} {

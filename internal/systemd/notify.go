@@ -17,11 +17,10 @@ const (
 	extendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another extension
 )
 
-// extension is the time that extendTimeout asks for.
-const extension = 30 * time.Second
-
-// notifyPatience is how long notify waits for room in the supervisor's queue.
-const notifyPatience = time.Second
+const (
+	extension      = 30 * time.Second // that extendTimeout asks for
+	notifyPatience = time.Second      // how long notify waits for room in the supervisor's queue
+)
 
 // notify sends the supervisor a state of one or more lines; without NOTIFY_SOCKET it does nothing.
 // If nobody reads within notifyPatience, the error wraps os.ErrDeadlineExceeded.

@@ -1,9 +1,7 @@
 package web
 
 import (
-	"container/list"
 	"context"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,6 +16,7 @@ const (
 	longestPause   = time.Second     // between checks, which pause for as long as the last one took
 	goodLogins     = 256             // credentials that are remembered as right
 	badLogins      = 4096            // and as wrong
+	putOffLogins   = 100_000         // and as put off, in at most 10 MB
 )
 
 // A credentialKey stands for a user, the hash of that user's password, and the password offered;
@@ -45,7 +44,7 @@ type guessQueue struct {
 	closed  bool
 	good    recentKeys
 	bad     recentKeys
-	putOff  keyFilter
+	putOff  recentKeys
 	waiting []*guess // in the order in which they came
 	busy    bool     // one is being checked, or the pause after it lasts
 	began   time.Time
@@ -62,32 +61,31 @@ type guess struct {
 
 func newGuessQueue(room int) *guessQueue {
 	return &guessQueue{
-		room: room, good: newRecentKeys(goodLogins), bad: newRecentKeys(badLogins), served: map[netip.Prefix]uint64{},
+		room: room, good: recentKeys{max: goodLogins}, bad: recentKeys{max: badLogins},
+		putOff: recentKeys{max: putOffLogins}, served: map[netip.Prefix]uint64{},
 	}
 }
 
 // enter returns what becomes of a request. After isNext the caller must call finish.
 func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.Addr) verdict {
+	g := &guess{key: key, networks: networksOf(source), verdict: make(chan verdict, 1)}
 	q.mu.Lock()
 	switch {
 	case q.good.has(key):
-		q.mu.Unlock()
-		return isGood
+		g.verdict <- isGood
 	case q.bad.has(key):
-		q.mu.Unlock()
-		return isBad
+		g.verdict <- isBad
 	case q.closed:
-		q.mu.Unlock()
-		return isPutOff
+		g.verdict <- isPutOff
+	default:
+		g.again = q.putOff.has(key)
+		q.waiting = append(q.waiting, g)
+		if len(q.waiting) > q.room {
+			q.remove(q.leastFit(), isPutOff)
+		}
+		q.next()
 	}
-	g := &guess{key, networksOf(source), q.putOff.has(key), make(chan verdict, 1)}
-	q.waiting = append(q.waiting, g)
-	if len(q.waiting) > q.room {
-		q.remove(q.leastFit(), isPutOff)
-	}
-	q.next()
 	q.mu.Unlock()
-
 	select {
 	case v := <-g.verdict:
 		return v
@@ -252,56 +250,28 @@ func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	return networks
 }
 
-// recentKeys is a set of at most max keys. The least recently used one makes room.
+// recentKeys is a set of at least the max keys used last, and of at most twice as many.
 type recentKeys struct {
-	max   int
-	order *list.List // of credentialKey, the latest first
-	at    map[credentialKey]*list.Element
-}
-
-func newRecentKeys(max int) recentKeys {
-	return recentKeys{max, list.New(), map[credentialKey]*list.Element{}}
+	max          int
+	newer, older map[credentialKey]bool
 }
 
 func (r *recentKeys) has(key credentialKey) bool {
-	e, ok := r.at[key]
-	if ok {
-		r.order.MoveToFront(e)
+	known := r.newer[key] || r.older[key]
+	if known {
+		r.add(key)
 	}
-	return ok
+	return known
 }
 
 func (r *recentKeys) add(key credentialKey) {
-	if r.has(key) {
-		return
+	if r.newer == nil || len(r.newer) == r.max && !r.newer[key] {
+		r.newer, r.older = map[credentialKey]bool{}, r.newer
 	}
-	r.at[key] = r.order.PushFront(key)
-	if r.order.Len() > r.max {
-		r.remove(r.order.Back().Value.(credentialKey))
-	}
+	r.newer[key] = true
 }
 
 func (r *recentKeys) remove(key credentialKey) {
-	if e, ok := r.at[key]; ok {
-		r.order.Remove(e)
-		delete(r.at, key)
-	}
-}
-
-// A keyFilter remembers at least the last 100,000 keys, by their first bytes: a key is a hash. When the
-// newer half is full, the older one is dropped.
-type keyFilter struct{ newer, older map[uint64]bool }
-
-const filterKeys = 100_000
-
-func (f *keyFilter) add(key credentialKey) {
-	if f.newer == nil || len(f.newer) == filterKeys {
-		f.newer, f.older = map[uint64]bool{}, f.newer
-	}
-	f.newer[binary.LittleEndian.Uint64(key[:])] = true
-}
-
-func (f *keyFilter) has(key credentialKey) bool {
-	short := binary.LittleEndian.Uint64(key[:])
-	return f.newer[short] || f.older[short]
+	delete(r.newer, key)
+	delete(r.older, key)
 }

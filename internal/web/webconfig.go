@@ -23,9 +23,8 @@ type webSettings struct {
 	encrypted   bool
 	needsClient bool     // clients must show a certificate
 	ownCA       bool     // it has the CAs of their certificates
-	anyCA       bool     // it has none, so that the CAs are those that the machine trusts
 	names       bool     // of clients' certificates are asked for
-	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
+	warnings    []string // what is doubtful
 	files       []string // certificates and keys
 }
 
@@ -113,14 +112,20 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	switch c.TLSConfig.ClientAuth {
 	case "VerifyClientCertIfGiven", "RequireAndVerifyClientCert":
 		s.ownCA = c.TLSConfig.ClientCAs != "" || c.TLSConfig.ClientCAsText != ""
-		s.anyCA = !s.ownCA
+		if !s.ownCA {
+			s.warnings = append(s.warnings, "it has no client_ca_file, so that a certificate of any CA that this machine "+
+				"trusts will do")
+		}
 	}
 	switch c.TLSConfig.ClientAuth {
 	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
 		s.needsClient = true
 	}
 	s.names = c.TLSConfig.ClientAllowedSans != nil
-	s.mayNeed = !s.needsClient && s.names
+	if !s.needsClient && s.names {
+		s.warnings = append(s.warnings, "client_allowed_sans keeps out clients without a certificate, and "+
+			"exporter-toolkit panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	}
 	c.TLSConfig.SetDirectory(filepath.Dir(path))
 	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
 		if name != "" {
@@ -140,15 +145,10 @@ func CheckConfig(path string) (warnings []string, err error) {
 	if err != nil {
 		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 	}
-	if file.last != nil && file.last.mayNeed {
-		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and "+
-			"exporter-toolkit panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	if file.last == nil { // there is no path
+		return nil, nil
 	}
-	if file.last != nil && file.last.anyCA {
-		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine "+
-			"trusts will do")
-	}
-	return warnings, nil
+	return file.last.warnings, nil
 }
 
 // IsEncrypted reports whether a server with this web configuration file speaks TLS.
