@@ -75,7 +75,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			found, _, _ = follow.Preview(path, files)
 		}
 		for _, name := range found {
-			if _, err := os.Stat(name); err != nil || told > most {
+			if _, err := os.Stat(name); err != nil {
 				continue // there is a warning already
 			}
 			log, err := follow.OpenLog(name)
@@ -85,7 +85,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			}
 			if told++; told > most {
 				fmt.Fprintln(w, "warning: FILE: further files can't be read")
-				continue
+				return
 			}
 			remedy := ""
 			if errors.Is(err, fs.ErrPermission) {

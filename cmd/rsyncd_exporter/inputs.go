@@ -331,8 +331,15 @@ func (in *inputs) live() metrics.Live {
 		}
 	}
 	if in.files != nil {
-		for _, f := range in.files.Status() {
-			l.Files = append(l.Files, fileStatus(f))
+		for _, s := range in.files.Status() {
+			f := metrics.File{
+				Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
+				Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors, OK: s.Err == nil,
+			}
+			for reason, n := range s.Gaps {
+				f.Gaps[follow.Gap(reason).String()] = n
+			}
+			l.Files = append(l.Files, f)
 		}
 	}
 	return l
@@ -347,16 +354,5 @@ func addStatus(m *metrics.Socket, s receiver.Status) {
 	m.Connections += s.Connections
 	for reason, n := range s.Refused {
 		m.Refused[reason] += n
-	}
-}
-
-func fileStatus(s follow.Status) metrics.File {
-	gaps := map[string]uint64{}
-	for reason, n := range s.Gaps {
-		gaps[follow.Gap(reason).String()] = n
-	}
-	return metrics.File{
-		Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
-		Rotations: s.Rotations, Gaps: gaps, Errors: s.Errors, OK: s.Err == nil,
 	}
 }

@@ -65,7 +65,8 @@ func (p *persister) run(ctx context.Context) {
 				close(done)
 			}
 		case <-timer.C:
-			if p.stale() {
+			now, _ := p.take()
+			if shown, ok := p.shownLast(); !ok || now.received != shown.received { // a crash would lose something
 				p.persist()
 			}
 		}
@@ -83,13 +84,6 @@ func (p *persister) others() (all []chan struct{}) {
 			return all
 		}
 	}
-}
-
-// stale reports whether a crash would lose something.
-func (p *persister) stale() bool {
-	now, _ := p.take()
-	shown, ok := p.shownLast()
-	return !ok || now.received != shown.received
 }
 
 func (p *persister) persist() {

@@ -87,7 +87,13 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	if pr.pipeline, err = newPipeline(pipelineConfig(cfg), pr.kept, log); err != nil {
 		return nil, err
 	}
-	cfg.TLS.Report = reportTLS(log)
+	cfg.TLS.Report = func(err error) {
+		if err != nil {
+			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
+		} else {
+			log.Info("the changed TLS files are in force")
+		}
+	}
 	if pr.in, err = openInputs(cfg, pr.pipeline, pr.kept); err != nil {
 		return nil, err
 	}
@@ -98,16 +104,6 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 }
 
 // reportTLS returns what is called when the files of TLS have changed.
-func reportTLS(log *slog.Logger) func(error) {
-	return func(err error) {
-		if err != nil {
-			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
-			return
-		}
-		log.Info("the changed TLS files are in force")
-	}
-}
-
 func (pr *program) run(ctx context.Context) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()

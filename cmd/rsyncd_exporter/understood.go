@@ -97,10 +97,14 @@ func shorten(s string) string {
 
 // remedyFor names the setting, or whatever else, that helps against a trouble.
 func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
-	switch wrapped := u.Samples[why]; {
-	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):
+	var header receiver.Message
+	sample := []byte(u.Samples[why])
+	switch {
+	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) &&
+		(syslog.Auto{}).Scan(sample, &header) == receiver.Kept && len(header.Tag) > 0:
 		return "set SYSLOG_LOG_LINES=no: the texts of these messages are no lines of a rsync log file"
-	case !cfg.SyslogLogLines && (why == pipeline.Unrecognised || why == pipeline.OtherFormat) && isLogLine(wrapped):
+	case !cfg.SyslogLogLines && (why == pipeline.Unrecognised || why == pipeline.OtherFormat) &&
+		syslog.Unwrap(&receiver.Message{Text: sample}):
 		return "set SYSLOG_LOG_LINES=yes: the texts of these messages are lines of a rsync log file"
 	}
 	switch why {
@@ -116,17 +120,6 @@ func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Troub
 			"can't be told apart"
 	}
 	return discardRemedy(cfg, u, receiver.Discard(why))
-}
-
-// hasTag reports whether a message has a header that is read, with a program's name.
-func hasTag(message string) bool {
-	var m receiver.Message
-	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
-}
-
-func isLogLine(text string) bool {
-	m := receiver.Message{Text: []byte(text)}
-	return syslog.Unwrap(&m)
 }
 
 func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
