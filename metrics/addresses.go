@@ -40,8 +40,7 @@ func (h *hostTally) addAddress(addr netip.Addr, at int64) {
 	h.Senders[0] = SenderRecord{addr, at}
 }
 
-// forgetAddresses removes addresses silent for longAgo or heard in the future, by a clock that was
-// ahead.
+// forgetAddresses removes addresses silent for longAgo, or heard by a clock that was ahead.
 func (h *hostTally) forgetAddresses(at int64) {
 	h.Senders = slices.DeleteFunc(h.Senders, func(a SenderRecord) bool {
 		return a.Heard <= at-int64(longAgo) || a.Heard > at+int64(grain)

@@ -127,8 +127,7 @@ func (e *emitter) host(h *HostRecord) {
 	}
 }
 
-// usualCodes are the exit codes that a daemon logs in practice (errcode.h). Named modules have them
-// at 0 from the start.
+// usualCodes are the exit codes that daemons log. Named modules have them at 0 from the start.
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
 func (e *emitter) module(host string, m *ModuleRecord) {
@@ -153,8 +152,8 @@ func (e *emitter) module(host string, m *ModuleRecord) {
 	}
 	for op := range m.FilesByOp {
 		if op == int(rsynclog.NoOp) || m.FilesByOp[op] == 0 && (!known || op == int(rsynclog.OpUnknown)) {
-			// NoOp is for directories, links and changed attributes, which %i shows. Few log
-			// formats leave an operation unknown.
+			// NoOp is for directories, links and attributes. Few log formats leave an operation
+			// unknown.
 			continue
 		}
 		name := rsynclog.Op(op).String()
@@ -239,8 +238,7 @@ func (e *emitter) own(snap *Snapshot) {
 	e.counter(descOwnRetired, snap.Retired, snap.Start)
 }
 
-// live adds what is read at each scrape. Sockets count since this process began, files since
-// before.
+// live adds what is read at each scrape. Files go on counting after a restart.
 func (e *emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
@@ -294,8 +292,7 @@ func oneIf(set bool) float64 {
 	return 0
 }
 
-// A durationMetric is a classic and a native histogram in one, unlike client_golang's constant
-// ones.
+// A durationMetric is both a classic and a native histogram, unlike client_golang's constant ones.
 type durationMetric struct {
 	desc      *prometheus.Desc
 	histogram *HistogramRecord

@@ -13,8 +13,7 @@ import (
 // all three by sessions that run.
 const longAgo = 24 * time.Hour
 
-// grain is how precisely silence is measured. Series are searched once a grain at most, so that a
-// flood of invented names costs few searches.
+// grain is how precisely silence is measured. Series are searched once a grain at most.
 const grain = time.Minute
 
 // A pool is a kind of thing that can make room.

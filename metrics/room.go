@@ -10,11 +10,11 @@ import (
 // weight of all series that it can be served as, except those with weights of their own. The host
 // _other and the names from the settings have none, since no sender can make more of them.
 const (
-	// Four counters, the version, the number of addresses, messages of the kind _other, and the
-	// module without a name.
+	// Four counters, the version, the addresses, messages of the kind _other, and the unnamed
+	// module.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// The code and the errno _other, the reasons for rejecting, three counters for each of four
-	// operations, and the oldest session.
+	// The code and errno _other, the reasons, three counters of four operations, and the oldest
+	// session.
 	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
 	// A named module also has the usual codes, at 0 from the start.
 	moduleSeries = unnamedSeries + len(usualCodes)
@@ -109,8 +109,7 @@ func (m *moduleTally) paidCode(code int16) bool {
 	return code == otherNumber || m.Module != "" && slices.Contains(usualCodes[:], code)
 }
 
-// provide returns a host's module with these directions, added where missing, or nil for want of
-// room.
+// provide returns a host's module with these directions, or nil if there is no room for them.
 func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direction) *moduleTally {
 	m := h.unnamed
 	if name != "" {
@@ -149,8 +148,7 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 	return h == s.other || h.fixed && slices.Contains(s.modules, name)
 }
 
-// number adds n to the count of an exit code or errno, or of otherNumber if there is no room for
-// it.
+// number adds n to the count of an exit code or errno, or of otherNumber for want of room.
 func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
 	for i := range list {
 		if list[i].Number == number {

@@ -44,8 +44,7 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	return snap
 }
 
-// A copier copies hosts into three shared lists: many small allocations would take the lock for
-// long.
+// A copier copies hosts into three shared lists, since many small allocations take long.
 type copier struct {
 	modules []ModuleRecord
 	flows   []FlowRecord

@@ -57,12 +57,10 @@ var overflowNames = [numOverflow]string{"host", "module", "user", "errno", "stat
 
 // Config is what a Store is made of.
 type Config struct {
-	// MaxSeries bounds the series, except those that always exist; others count under
-	// rsynclog.Other.
+	// MaxSeries bounds the series that don't always exist; others count under rsynclog.Other.
 	MaxSeries int
 	Reasons   []string // discarded_total's reasons, in the order of Input.Discarded; the first is not served
-	// Modules have series from the start in Hosts and the local host, elsewhere from their first
-	// session.
+	// Modules have series from the start in Hosts and the local host, elsewhere once used.
 	Modules []string
 	Hosts   []string  // hosts whose series exist from the start, named as in the syslog header
 	Start   time.Time // created time of the series that exist from the start
@@ -151,8 +149,7 @@ func (s *Store) hostNamed(name string, again bool) *hostTally {
 	return h
 }
 
-// configure adds a host's configured modules, at 0; if only a sender named it, with its first
-// session.
+// configure adds a host's configured modules, at 0.
 func (s *Store) configure(h *hostTally) {
 	if h.Configured || h == s.other {
 		return
@@ -213,8 +210,7 @@ func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, aga
 	return s.provide(s.other, rsynclog.Other, d).flows[d] // not one for each host
 }
 
-// flowOf returns the counters of a session's series and notes a sign of life. The cookie saves a
-// lookup.
+// flowOf returns the counters of a session's series and notes a sign of life.
 func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	if sess == nil {
 		return s.hostOf(o).unnamed.flows[rsynclog.NoDirection]
@@ -228,8 +224,7 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	return f
 }
 
-// Message counts one message by its kind. believed is what Sessions.Apply returned. at is the wall
-// clock in nanoseconds of the Unix epoch.
+// Message counts a message by its kind. believed is from Sessions.Apply, at the wall clock.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
 	s.Messages(o, kind, believed, 1, at)
 }
@@ -248,8 +243,7 @@ func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, 
 	h.MessagesByKind[k] += n
 }
 
-// Settled says whether the session's transfer lines are counted as its last one was, and need no
-// room.
+// Settled says whether the session's transfer lines count where the last did, and need no room.
 func (s *Store) Settled(sess *rsynclog.Session) bool {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	f, labelled := sess.Cookie.(*flowTally)

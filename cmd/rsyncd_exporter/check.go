@@ -17,8 +17,7 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// runCheck prints the settings in force and why serve would refuse them, or what it understands of
-// files.
+// runCheck prints the settings and why serve would refuse them, or what it understands of files.
 func runCheck(ctx context.Context, args []string, std stdio) int {
 	cfg, given, err := config.Check(args)
 	if errors.Is(err, flag.ErrHelp) {

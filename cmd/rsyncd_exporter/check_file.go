@@ -26,8 +26,7 @@ const (
 	checkedBytes = 16 << 20
 )
 
-// checkFiles prints how much of each file would be understood. It fails unless that is enough of
-// each.
+// checkFiles prints how much of each file is understood. It fails unless that is enough of each.
 func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))

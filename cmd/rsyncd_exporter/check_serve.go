@@ -21,9 +21,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkServe prints why serve would refuse to start now. It opens what serve opens, closes it, and
-// does nothing that can't be undone: no socket file, lock or directory is made. What a running
-// exporter uses is only worth a warning: people check new settings beside it.
+// checkServe prints why serve would refuse to start. It opens what serve opens, closes it, and
+// makes no socket file, lock or directory. What a running exporter uses is only worth a warning.
 func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)

@@ -44,9 +44,8 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 // errWantsCertificate means that the exporter refuses clients without a certificate.
 var errWantsCertificate = errors.New("it asks for a client certificate and takes nobody without one")
 
-// askHealth returns nil if the page answers 200 in time. On loopback it accepts any certificate,
-// since it sends nothing secret. errWantsCertificate means that the exporter answers, and refused
-// the handshake for want of a client certificate.
+// askHealth returns nil if the page answers 200, or errWantsCertificate if the exporter answers by
+// asking for one. On loopback it accepts any certificate, since it sends nothing secret.
 func askHealth(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -103,8 +102,8 @@ func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) 
 	return resp, err
 }
 
-// isRefusal reports whether the other side ended the connection: by a TLS alert (RFC 8446 section
-// 4.4.2.4), or by a reset that has overtaken the alert.
+// isRefusal reports whether the other side sent a TLS alert, or a reset that has overtaken the
+// alert.
 func isRefusal(err error) bool {
 	var alert *net.OpError
 	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -27,8 +27,7 @@ type share struct {
 	logs         int // a followed log's descriptor is lower, see follow.Options.Descriptors; 0: no limit
 }
 
-// sharesOf divides the open files of this process (RLIMIT_NOFILE of getrlimit(2)), so that neither
-// senders' connections nor logs take the last one from a scraper.
+// sharesOf divides the open files (RLIMIT_NOFILE), so that a scraper always gets one.
 func sharesOf(cfg *config.Config) share {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

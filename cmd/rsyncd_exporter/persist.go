@@ -105,8 +105,7 @@ func (p *persister) persist() {
 	}
 }
 
-// show asks for a save, waits for it within persistPatience, and returns what may be shown and
-// whether the last save succeeded.
+// show asks for a save, waits for persistPatience at most, and returns what shownLast does.
 func (p *persister) show() (shown view, ok bool) {
 	done, late := make(chan struct{}), time.After(persistPatience)
 	select {

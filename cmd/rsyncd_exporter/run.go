@@ -47,9 +47,7 @@ func commands() []command {
 	}
 }
 
-// run runs a command and returns the exit status. args are the arguments without the program's name.
-// Settings also come from the process environment, since envconfig reads no other. serve is done when
-// ctx ends or a signal arrives, see untilSignal.
+// run runs a command and returns the exit status. args lack the program's name.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	std := stdio{stdin, stdout, stderr}
 	all := commands()
@@ -102,8 +100,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	// A log that nobody reads and a terminal that is gone are no reasons to end. Nothing is read again
-	// at SIGHUP.
+	// Neither a log that nobody reads nor a terminal that is gone ends the program.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
 	to, written := ownlog.Writer(std.err)
@@ -120,8 +117,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. A
-// second signal ends the process at once.
+// untilSignal returns a context that SIGINT and SIGTERM end too. A second signal ends the process.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

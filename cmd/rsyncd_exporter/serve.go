@@ -138,9 +138,8 @@ func (pr *program) run(ctx context.Context) error {
 	return errors.Join(err, <-webDone)
 }
 
-// caughtUp returns a channel that is closed when counters may be shown: restored ones once the
-// files' backlog has been read and, with STATE_DIR, after a first save, since the second start must
-// know where the files were at the first.
+// caughtUp returns a channel that is closed when counters may be shown: the files' backlog has been
+// read and, with STATE_DIR, a first save made, for the second start to know where the files were.
 func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	all := make(chan struct{})
 	if pr.persist == nil {
@@ -163,8 +162,7 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return all
 }
 
-// readyPatience is how long a scrape waits for the start to finish. A scrape is answered within a
-// second.
+// readyPatience is how long a scrape waits for the start. It is answered within a second.
 const readyPatience = 500 * time.Millisecond
 
 // ready returns what /-/ready and /metrics ask.
@@ -250,8 +248,7 @@ func (e *ending) left() time.Duration {
 	return max(leastGrace, shutdownLimit-reserve-time.Since(*began))
 }
 
-// runAll runs the tasks until ctx ends or one fails, and waits for all. A task may end early with
-// nil.
+// runAll runs the tasks until ctx ends or one fails. A task may end early with nil.
 func runAll(ctx context.Context, tasks []task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

@@ -64,8 +64,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	return k, nil
 }
 
-// realDir resolves STATE_DIR, a link with DynamicUser=. A stranger's link stays, for
-// checkpoint.Open to refuse.
+// realDir resolves STATE_DIR, a link with DynamicUser=. checkpoint.Open refuses a stranger's link.
 func realDir(path string) string {
 	if real, err := follow.Resolve(path); err == nil {
 		return real

@@ -20,8 +20,8 @@ const maxMisunderstood = 16
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns once of each input of which little is understood. Inputs with the same
-// trouble share a warning.
+// misunderstood warns of inputs of which little is understood, once for those with the same
+// trouble.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
 	cfg  *config.Config

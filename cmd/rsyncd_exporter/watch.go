@@ -14,8 +14,7 @@ import (
 // tickInterval is how often sessions are ended that are over because of time alone.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come, and writes due warnings. Each tick takes the
-// pipeline's lock.
+// A ticker ends sessions whose time has come and writes due warnings.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
@@ -55,8 +54,7 @@ func (t *ticker) Turns() uint64 { return t.turns.Load() }
 
 func (*ticker) String() string { return "session ticker" }
 
-// mixedHosts warns of host names that come from several addresses. Senders choose host names, so
-// the warnings of a day are limited.
+// mixedHosts warns of host names that come from several addresses, a few times a day.
 type mixedHosts struct {
 	hosts func(n int) []string // pipeline.Pipeline.MixedHosts
 	log   *slog.Logger

@@ -163,8 +163,7 @@ func (v *validator) daemon() {
 	}
 }
 
-// warnOfUnfollowed reports whether some of the daemon's files are followed, and warns of the
-// others.
+// warnOfUnfollowed reports whether some of the daemon's files are followed, and warns of others.
 func (v *validator) warnOfUnfollowed() (some bool) {
 	d := &v.cfg.Daemon
 	followed := make([]bool, len(d.Paths))

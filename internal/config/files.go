@@ -49,8 +49,7 @@ func (v *validator) files(s *Setting) []string {
 	return files
 }
 
-// legacyPath returns the item of FILE for a path of -p. A file of that very name goes before a
-// pattern.
+// legacyPath returns the item of FILE for a path of -p. A file of that name precedes a pattern.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
 		return follow.QuotePattern(name)

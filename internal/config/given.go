@@ -79,11 +79,10 @@ func (all settings) get(name string) *Setting {
 	panic("no setting is called " + name)
 }
 
-// readEnvironment takes the settings from the variables of this process, and returns a problem for
-// each unknown one.
-// envconfig fills a struct of strings, since it stops at the first value that it can't convert and
-// lets empty variables override defaults. Without the tag "envconfig", variables without the prefix
-// don't count.
+// readEnvironment takes the settings from the variables, and returns a problem for each unknown
+// one. envconfig fills a struct of strings, since it stops at the first value that it can't convert
+// and lets empty variables override defaults. The tag "envconfig" would admit variables without the
+// prefix.
 func (all settings) readEnvironment() []error {
 	var fields []reflect.StructField
 	for i := range all {

@@ -38,8 +38,7 @@ func (r Role) kind() systemd.Kind {
 	return ""
 }
 
-// roleOf returns what a passed socket is for: by its name, its kind, or the addresses in the
-// settings.
+// roleOf returns what a passed socket is for, by its name, its kind, or the settings' addresses.
 func roleOf(sock systemd.Socket, all settings) (Role, error) {
 	named := Role(sock.Name)
 	switch want := named.kind(); {

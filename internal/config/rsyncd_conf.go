@@ -94,8 +94,7 @@ func (r *confReader) text(path string, content []byte, depth int) error {
 // confSpace are the characters of C's isspace without the line feed.
 const confSpace = " \t\v\f\r"
 
-// cutConfLine cuts off the first line. A backslash at its end joins it with the next, but not in a
-// comment.
+// cutConfLine cuts off a line. A backslash at its end joins it with the next, but not in a comment.
 func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	var joined strings.Builder
 	for {
@@ -164,8 +163,7 @@ func foldSection(name string) string {
 
 func isConfSpace(r rune) bool { return strings.ContainsRune(confSpace, r) }
 
-// directive follows "&include PATH" and "&merge PATH"; of a directory *.conf and *.inc, in the
-// order of names.
+// directive follows "&include PATH" and "&merge PATH"; of a directory *.conf and *.inc, sorted.
 func (r *confReader) directive(line string, depth int) error {
 	end := strings.IndexAny(line, confSpace+"=")
 	if end < 0 {
@@ -203,8 +201,7 @@ func (r *confReader) directive(line string, depth int) error {
 	return nil
 }
 
-// include reads a file whose parameters outside of modules hold in it only (loadparm.c:
-// do_section).
+// include reads a file whose global parameters hold in it only (loadparm.c: do_section).
 func (r *confReader) include(path string, depth int) error {
 	defaults := r.defaults
 	r.section = global

@@ -305,8 +305,7 @@ func checkBareAddress(a, usual string, err error) (reason, remedy string) {
 	return err.Error(), addressExample(usual)
 }
 
-// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores), not an
-// address.
+// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores).
 func isHostName(s string) bool {
 	const label = `[0-9A-Za-z_-]{0,62}`
 	name := regexp.MustCompile(`^([0-9A-Za-z_]` + label + `\.)*` + label + `[A-Za-z_-][0-9A-Za-z_-]*\.?$`)

@@ -1,5 +1,4 @@
-// Package ownlog is the exporter's own log. Its rate is limited, and nobody who logs waits for its
-// reader.
+// Package ownlog is the exporter's own log, with limits. Nobody who logs waits for its reader.
 package ownlog
 
 import (
@@ -27,8 +26,7 @@ func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	})
 }
 
-// ErrorLog returns a log for net/http and promhttp. Their texts are no message, on which the limit
-// depends.
+// ErrorLog returns a log for net/http and promhttp, whose texts become the attribute err.
 func ErrorLog(l *slog.Logger, message string) *log.Logger {
 	return log.New(logWriter(func(line string) { l.Warn(message, "err", line) }), "", 0)
 }

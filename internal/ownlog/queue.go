@@ -95,8 +95,7 @@ func (q *logQueue) end() {
 	}
 }
 
-// Writer returns a writer for the program's log and a function to call at the end. Only files can
-// block.
+// Writer returns a writer for the program's log, and what to call at the end. Only files can block.
 func Writer(w io.Writer) (log io.Writer, end func()) {
 	if f, ok := w.(*os.File); ok {
 		q := newLogQueue(f)

@@ -44,8 +44,7 @@ func notify(state string) error {
 	return nil
 }
 
-// WatchdogInterval returns how often the supervisor wants Watchdog at least, 0 for never. See
-// sd_watchdog_enabled(3).
+// WatchdogInterval returns how often Watchdog is wanted, 0 for never: sd_watchdog_enabled(3).
 func WatchdogInterval() (time.Duration, error) {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

@@ -1,6 +1,4 @@
-// Package systemd speaks two protocols between a supervisor and a service: sd_listen_fds(3) for
-// passed sockets and sd_notify(3). Without a supervisor there are no sockets, and telling does
-// nothing.
+// Package systemd speaks sd_listen_fds(3) and sd_notify(3) with a supervisor, if there is one.
 package systemd
 
 import (

@@ -94,8 +94,7 @@ func behindPassword(pages http.Handler) http.Handler {
 	})
 }
 
-// accept ends the check of right credentials. It returns false if the toolkit has read another
-// WEB_CONFIG.
+// accept ends the check of right credentials, unless the toolkit has read another WEB_CONFIG.
 func (c *passwordCheck) accept() bool {
 	now, err := c.gate.web.read()
 	if err != nil || now != c.settings || !c.offered {
@@ -126,8 +125,7 @@ func (c *passwordCheck) end(status int) {
 	}
 }
 
-// key returns a salted hash of credentials. With the user's hash in it, a changed password has a
-// new key.
+// key returns a salted hash of credentials and the user's hash, which a new password changes.
 func (g *passwordGate) key(s *webSettings, user, password string) (key credentialKey) {
 	mac := hmac.New(sha256.New, g.salt[:])
 	for _, part := range []string{user, s.users[user], password} {

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// A check of an unknown password is a bcrypt, about 70 ms of a processor at the usual cost, and a
-// pause.
+// A check is a bcrypt, about 70 ms of a processor at the usual cost, and a pause.
 const (
 	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
@@ -19,8 +18,7 @@ const (
 	putOffLogins   = 100_000         // and as put off, in at most 10 MB
 )
 
-// A credentialKey stands for a user, the hash of that user's password, and the password offered;
-// see passwordGate.key.
+// A credentialKey stands for credentials, see passwordGate.key.
 type credentialKey [32]byte
 
 // A verdict says what becomes of a request with a password.
@@ -104,8 +102,7 @@ func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	return <-g.verdict
 }
 
-// remove gives a waiting guess its verdict. The caller holds the lock, as for all below down to
-// choose.
+// remove gives a guess its verdict. The caller holds the lock, as for all below down to choose.
 func (q *guessQueue) remove(g *guess, v verdict) {
 	i := slices.Index(q.waiting, g)
 	if i < 0 {
@@ -170,8 +167,7 @@ func (q *guessQueue) choose() *guess {
 	return fit[0]
 }
 
-// finish ends a turn. isGood and isBad hold for all who wait with the same credentials; isPutOff
-// means that there was no check.
+// finish ends a turn. isPutOff means that there was no check.
 func (q *guessQueue) finish(key credentialKey, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

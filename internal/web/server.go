@@ -41,8 +41,7 @@ func Listen(address string, lc net.ListenConfig) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// guardedListener limits connections, and closes those for which exporter-toolkit can't read its
-// files.
+// guardedListener limits connections, and closes those if exporter-toolkit can't read its files.
 func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	limited := limitConnections(l, o.Connections)
 	if o.Config == "" {
