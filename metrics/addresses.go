@@ -58,11 +58,8 @@ func (s *Store) noteMixed(h *hostTally) {
 
 // MixedHosts returns, once each, at most n hosts whose messages lately came from several addresses.
 func (s *Store) MixedHosts(n int) []string {
-	n = min(n, len(s.mixed))
-	if n <= 0 {
-		return nil
-	}
-	told := slices.Clone(s.mixed[:n])
-	s.mixed = slices.Delete(s.mixed, 0, n)
+	n = max(0, min(n, len(s.mixed)))
+	told := append([]string(nil), s.mixed[:n]...)
+	s.mixed = s.mixed[n:]
 	return told
 }

@@ -16,15 +16,12 @@ func (s *Store) mendAhead(now int64) {
 		}
 		s.eachHost(func(h *hostTally) {
 			h.eachModule(func(m *moduleTally) {
-				for _, flow := range m.flows {
-					if flow == nil {
-						continue
-					}
+				m.eachFlow(func(flow *flowTally) {
 					for _, u := range flow.users {
 						f(&u.LastSuccess)
 						f(&u.LastAttempt)
 					}
-				}
+				})
 			})
 		})
 	}

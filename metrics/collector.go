@@ -82,7 +82,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter{ch: ch}
+	e := emitter(ch)
 	snap := c.snapshot()
 	e.own(snap)
 	for i := range snap.Hosts {
@@ -91,35 +91,36 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e.live(snap, c.live())
 }
 
-type emitter struct {
-	ch chan<- prometheus.Metric
-}
+type emitter chan<- prometheus.Metric
 
-func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(
+func (e emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
+	e <- prometheus.MustNewConstMetricWithCreatedTimestamp(
 		d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
 }
 
-func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, bound(labels)...)
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, bound(labels)...)
+}
+
+// known sends a gauge unless its value is not known.
+func (e emitter) known(is bool, d *prometheus.Desc, v float64, labels ...string) {
+	if is {
+		e.gauge(d, v, labels...)
+	}
 }
 
 func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
 
-func (e *emitter) host(h *HostRecord) {
+func (e emitter) host(h *HostRecord) {
 	e.counter(descConnections, h.Connections, h.Created, h.Host)
 	e.counter(descLists, h.Lists, h.Created, h.Host)
 	e.counter(descStarts, h.Starts, h.Created, h.Host)
 	e.counter(descLost, h.Lost, h.Created, h.Host)
-	if h.Version != "" {
-		e.gauge(descInfo, 1, h.Host, h.Version)
-	}
+	e.known(h.Version != "", descInfo, 1, h.Host, h.Version)
 	for i := range h.Modules {
 		e.module(h.Host, &h.Modules[i])
 	}
-	if len(h.Senders) > 0 {
-		e.gauge(descOwnAddresses, float64(len(h.Senders)), h.Host)
-	}
+	e.known(len(h.Senders) > 0, descOwnAddresses, float64(len(h.Senders)), h.Host)
 	for kind, n := range h.MessagesByKind {
 		if n > 0 || h.showZeros {
 			e.counter(descMessages, n, h.Created, h.Host, kindNames[kind])
@@ -130,7 +131,7 @@ func (e *emitter) host(h *HostRecord) {
 // usualCodes are the exit codes that daemons log. Named modules have them at 0 from the start.
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
-func (e *emitter) module(host string, m *ModuleRecord) {
+func (e emitter) module(host string, m *ModuleRecord) {
 	known := m.Module != ""        // its series exist at 0
 	exits := slices.Clone(m.Exits) // other scrapes may read them
 	if known {
@@ -163,15 +164,13 @@ func (e *emitter) module(host string, m *ModuleRecord) {
 			e.counter(descWireBytes, m.WireBytesByOp[op], m.Created, host, m.Module, name)
 		}
 	}
-	if m.oldest != 0 {
-		e.gauge(descOldest, seconds(m.oldest), host, m.Module)
-	}
+	e.known(m.oldest != 0, descOldest, seconds(m.oldest), host, m.Module)
 	for i := range m.Flows {
 		e.flow(host, m.Module, &m.Flows[i])
 	}
 }
 
-func (e *emitter) flow(host, module string, f *FlowRecord) {
+func (e emitter) flow(host, module string, f *FlowRecord) {
 	l := []string{host, module, f.Direction.String()}
 	for i := range f.Users {
 		e.user(host, module, f.Direction, &f.Users[i])
@@ -187,7 +186,7 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	if directed {
 		e.counter(descExecutions, f.Executions, f.Created, l...)
 		e.gauge(descActive, float64(f.active), l...)
-		e.ch <- &durationMetric{desc: descDuration, histogram: &f.Duration, created: f.Created, labels: bound(l)}
+		e <- &durationMetric{desc: descDuration, histogram: &f.Duration, created: f.Created, labels: bound(l)}
 	}
 	if directed || f.Sent+f.Received+f.Listed > 0 {
 		e.counter(descSent, f.Sent, f.Created, l...)
@@ -199,23 +198,15 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	}
 }
 
-func (e *emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) {
+func (e emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) {
 	l := []string{host, module, d.String(), u.User}
-	if u.LastSuccess != 0 {
-		e.gauge(descLastSuccess, seconds(u.LastSuccess), l...)
-	}
-	if u.LastAttempt != 0 {
-		e.gauge(descLastAttempt, seconds(u.LastAttempt), l...)
-	}
-	if u.LastDuration >= 0 {
-		e.gauge(descLastDuration, u.LastDuration.Seconds(), l...)
-	}
-	if u.LastListed >= 0 {
-		e.gauge(descLastListed, float64(u.LastListed), l...)
-	}
+	e.known(u.LastSuccess != 0, descLastSuccess, seconds(u.LastSuccess), l...)
+	e.known(u.LastAttempt != 0, descLastAttempt, seconds(u.LastAttempt), l...)
+	e.known(u.LastDuration >= 0, descLastDuration, u.LastDuration.Seconds(), l...)
+	e.known(u.LastListed >= 0, descLastListed, float64(u.LastListed), l...)
 }
 
-func (e *emitter) own(snap *Snapshot) {
+func (e emitter) own(snap *Snapshot) {
 	for i := range snap.Inputs {
 		in := &snap.Inputs[i]
 		e.counter(descOwnReceived, in.Received, in.Created, in.Name)
@@ -223,9 +214,7 @@ func (e *emitter) own(snap *Snapshot) {
 		for r := 1; r < len(in.Discarded); r++ {
 			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.Reasons[r])
 		}
-		if in.LastMessage != 0 {
-			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
-		}
+		e.known(in.LastMessage != 0, descOwnLastMessage, seconds(in.LastMessage), in.Name)
 	}
 	for l, n := range snap.OverflowByLabel {
 		if l == overflowHost {
@@ -239,7 +228,7 @@ func (e *emitter) own(snap *Snapshot) {
 }
 
 // live adds what is read at each scrape. Files go on counting after a restart.
-func (e *emitter) live(snap *Snapshot, l Live) {
+func (e emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
 		if s.Datagram {

@@ -115,14 +115,11 @@ func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 			member(victim{host: h, module: m})
 			continue
 		}
-		for _, f := range m.flows {
-			if f == nil {
-				continue
-			}
+		m.eachFlow(func(f *flowTally) {
 			for _, u := range f.users {
 				member(victim{host: h, module: m, flow: f, user: u})
 			}
-		}
+		})
 	}
 }
 
@@ -202,9 +199,5 @@ func (s *Store) bared(h *hostTally) {
 }
 
 func (m *moduleTally) markStale() {
-	for _, f := range m.flows {
-		if f != nil {
-			f.stale = true
-		}
-	}
+	m.eachFlow(func(f *flowTally) { f.stale = true })
 }

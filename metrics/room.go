@@ -73,11 +73,8 @@ func (m *moduleTally) weight() int {
 	if m.Module != "" && !m.fixed {
 		n = moduleSeries
 	}
-	for d, f := range m.flows {
-		if f == nil {
-			continue
-		}
-		if !m.paid(rsynclog.Direction(d)) {
+	m.eachFlow(func(f *flowTally) {
+		if !m.paid(f.Direction) {
 			n += flowSeries(m.Module, f.Direction)
 		}
 		for name := range f.users {
@@ -85,7 +82,7 @@ func (m *moduleTally) weight() int {
 				n += userSeries
 			}
 		}
-	}
+	})
 	for _, c := range m.Exits {
 		if !m.paidCode(c.Number) {
 			n++

@@ -62,11 +62,7 @@ func (c *copier) host(h *hostTally) HostRecord {
 func (c *copier) module(m *moduleTally) ModuleRecord {
 	rec, from := m.ModuleRecord, len(c.flows)
 	rec.Exits, rec.FileErrors = slices.Clone(m.Exits), slices.Clone(m.FileErrors)
-	for _, f := range m.flows {
-		if f != nil {
-			c.flows = append(c.flows, c.flow(f))
-		}
-	}
+	m.eachFlow(func(f *flowTally) { c.flows = append(c.flows, c.flow(f)) })
 	rec.Flows = slices.Clip(c.flows[from:])
 	return rec
 }
@@ -98,6 +94,14 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
+func (m *moduleTally) eachFlow(f func(*flowTally)) {
+	for _, flow := range m.flows {
+		if flow != nil {
+			f(flow)
+		}
+	}
+}
+
 // running returns the counters of a session that runs, or those of _other. It takes no room.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
@@ -121,11 +125,7 @@ func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 	s.eachHost(func(h *hostTally) {
 		h.eachModule(func(m *moduleTally) {
 			m.oldest = 0
-			for _, f := range m.flows {
-				if f != nil {
-					f.active = 0
-				}
-			}
+			m.eachFlow(func(f *flowTally) { f.active = 0 })
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/config"
-	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -266,16 +265,6 @@ func (in *inputs) ofKind(kind string) (sockets []socket) {
 		}
 	}
 	return sockets
-}
-
-// hearts returns those of the datagram readers, which never wait for long.
-func (in *inputs) hearts() (hearts []systemd.Heart) {
-	for _, r := range in.readers {
-		if h, ok := r.(systemd.Heart); ok {
-			hearts = append(hearts, h)
-		}
-	}
-	return hearts
 }
 
 func (in *inputs) close() {

@@ -74,16 +74,12 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	defer func() {
 		if err != nil {
 			pr.http.Close()
+			pr.kept.close()
 		}
 	}()
 	if pr.kept, err = openState(cfg.StateDir, log); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			pr.kept.close()
-		}
-	}()
 	if pr.pipeline, err = newPipeline(pipelineConfig(cfg), pr.kept, log); err != nil {
 		return nil, err
 	}
@@ -122,11 +118,15 @@ func (pr *program) run(ctx context.Context) error {
 	stopPersisting := pr.startPersisting(ctx)
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
-	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &systemd.Supervised{
-		Ready: caughtUp, Watchdog: pr.cfg.Watchdog, Hearts: append(pr.in.hearts(), tick), Log: pr.log,
-	}}
+	supervised := &systemd.Supervised{
+		Ready: caughtUp, Watchdog: pr.cfg.Watchdog, Hearts: []systemd.Heart{tick}, Log: pr.log,
+	}
+	tasks := []task{tick, supervised, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}}
 	for _, r := range pr.in.readers {
 		tasks = append(tasks, r)
+		if h, ok := r.(systemd.Heart); ok { // a datagram reader, which never waits for long
+			supervised.Hearts = append(supervised.Hearts, h)
+		}
 	}
 	if pr.in.creds != nil {
 		tasks = append(tasks, pr.in.creds)

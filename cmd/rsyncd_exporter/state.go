@@ -88,7 +88,7 @@ func (k *kept) followed() *follow.Catalogue {
 }
 
 func (k *kept) close() {
-	if k.dir != nil {
+	if k != nil && k.dir != nil {
 		k.dir.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -95,7 +96,8 @@ func (v *validator) inputSettings() settings {
 			"write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")),
 			Meaning: "DNS names, IP addresses, URIs and e-mail addresses one of which a client's certificate must " +
 				"have; without it, any certificate of TLS_CLIENT_CA will do"},
-		{Name: "TLS_MIN_VERSION", Default: "1.3", read: into(&c.TLS.MinVersion, v.tlsVersion),
+		{Name: "TLS_MIN_VERSION", Default: "1.3",
+			read:    into(&c.TLS.MinVersion, oneOf[uint16](v, "1.3, 1.2", tls.VersionTLS13, tls.VersionTLS12)),
 			Meaning: "least version of TLS for LISTEN_TLS: 1.3 or 1.2"},
 		{Name: "LISTEN_UNIXGRAM", read: into(&c.ListenUnixgram, v.socketPath),
 			Meaning: "path of a unix datagram socket to receive syslog at: a private /dev/log, or " +
@@ -120,7 +122,7 @@ func (v *validator) inputSettings() settings {
 		{Name: "FILE_POLL", Default: "1s", read: into(&c.FilePoll,
 			parsed(v, parseDuration(minFilePoll, maxFilePoll), durationRemedy)),
 			Meaning: "how often a file is looked at"},
-		{Name: "FILE_START", Default: "end", read: into(&c.FileFromStart, v.second("end", "beginning")),
+		{Name: "FILE_START", Default: "end", read: into(&c.FileFromStart, oneOf(v, "end, beginning", false, true)),
 			Meaning: "where reading a file begins: end or beginning"},
 		{Name: "FILE_HOST", read: into(&c.FileHost, parsed(v, parseFileHost,
 			"write one such as /var/log/remote/(?P<host>[^/]+)/ in the syntax of https://golang.org/s/re2syntax")),
@@ -139,7 +141,7 @@ func (v *validator) otherSettings() settings {
 		{Name: "SYSLOG_FORMAT", Default: "auto", read: into(&c.SyslogFormat, parsed(v, parseSyslogFormat,
 			"write auto unless a sender needs another one")),
 			Meaning: "header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"},
-		{Name: "SYSLOG_LOG_LINES", Default: "no", read: into(&c.SyslogLogLines, v.second("no", "yes")),
+		{Name: "SYSLOG_LOG_LINES", Default: "no", read: into(&c.SyslogLogLines, oneOf(v, "no, yes", false, true)),
 			Meaning: "yes if the text of each syslog message is a whole line of rsyncd's log file, as docker's " +
 				"syslog driver, imfile and logger send it: the pid is that line's, the tag names the container. " +
 				"Such a text is taken at its word, so leave it at no for messages that rsyncd sends"},
@@ -172,7 +174,8 @@ func (v *validator) otherSettings() settings {
 			Meaning: "address of /metrics and the health pages"},
 		{Name: "WEB_CONFIG", read: into(&c.WebConfig, v.webConfig),
 			Meaning: "exporter-toolkit web configuration file, for TLS and basic authentication"},
-		{Name: "LOG_LEVEL", Default: "info", read: into(&c.LogLevel, v.level),
+		{Name: "LOG_LEVEL", Default: "info", read: into(&c.LogLevel, oneOf(v, "debug, info, warn, error",
+			slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)),
 			Meaning: "least level of the exporter's own log, on stderr: debug, info, warn or error"},
 	}
 }

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math"
 	"net"
 	"net/netip"
@@ -141,27 +139,15 @@ func parseMode(s string) (fs.FileMode, error) {
 	return fs.FileMode(n), nil
 }
 
-// oneOf returns the index of the word that a setting is, 0 if it is none.
-func (v *validator) oneOf(s *Setting, words ...string) int {
-	i := slices.Index(words, strings.TrimSpace(s.Value))
-	if i < 0 {
-		v.problem(s, errors.New("not one of the words that are known"), "write one of "+strings.Join(words, ", "))
+// oneOf returns what reads a setting that is one of some words, and returns the value in its place.
+func oneOf[T any](v *validator, words string, values ...T) func(*Setting) T {
+	return func(s *Setting) T {
+		i := slices.Index(strings.Split(words, ", "), strings.TrimSpace(s.Value))
+		if i < 0 {
+			v.problem(s, errors.New("not one of the words that are known"), "write one of "+words)
+		}
+		return values[max(i, 0)]
 	}
-	return max(i, 0)
-}
-
-// second returns a function that reports whether a setting is the second of two words.
-func (v *validator) second(first, second string) func(*Setting) bool {
-	return func(s *Setting) bool { return v.oneOf(s, first, second) == 1 }
-}
-
-func (v *validator) tlsVersion(s *Setting) uint16 {
-	return [...]uint16{tls.VersionTLS13, tls.VersionTLS12}[v.oneOf(s, "1.3", "1.2")]
-}
-
-func (v *validator) level(s *Setting) slog.Level {
-	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
 }
 
 func (v *validator) addresses(s *Setting) []string {

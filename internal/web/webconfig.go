@@ -113,8 +113,8 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	case "VerifyClientCertIfGiven", "RequireAndVerifyClientCert":
 		s.ownCA = c.TLSConfig.ClientCAs != "" || c.TLSConfig.ClientCAsText != ""
 		if !s.ownCA {
-			s.warnings = append(s.warnings, "it has no client_ca_file, so that a certificate of any CA that this machine "+
-				"trusts will do")
+			s.warnings = append(s.warnings, "it has no client_ca_file, so that a certificate of any CA that this "+
+				"machine trusts will do")
 		}
 	}
 	switch c.TLSConfig.ClientAuth {
