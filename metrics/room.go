@@ -147,15 +147,10 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 
 // number adds n to the count of an exit code or errno, or of otherNumber for want of room.
 func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
-	for i := range list {
-		if list[i].Number == number {
-			list[i].N += n
-			return list
-		}
-	}
-	if !paid && !s.room(1, forModule) {
+	isNew := !slices.ContainsFunc(list, func(c NumberCount) bool { return c.Number == number })
+	if isNew && !paid && !s.room(1, forModule) {
 		s.overflow[label] += n
-		return add(list, otherNumber, n)
+		number = otherNumber
 	}
-	return append(list, NumberCount{number, n})
+	return add(list, number, n)
 }

@@ -31,39 +31,32 @@ type misunderstood struct {
 }
 
 func (m *misunderstood) warn() {
-	list := m.list()
-	written := map[string]bool{}
+	type kind struct {
+		input string
+		why   pipeline.Trouble
+	}
+	list, alike := m.list(), map[kind][]*pipeline.Understanding{}
 	for i := range list {
 		u := &list[i]
-		why, bad := u.Judge(pipeline.Enough)
-		key := u.Input + " " + why.String()
-		switch {
-		case !bad && !m.none[u.Input]:
+		if why, bad := u.Judge(pipeline.Enough); bad {
+			alike[kind{u.Input, why}] = append(alike[kind{u.Input, why}], u)
+		} else if !m.none[u.Input] {
 			m.none[u.Input] = true
 			m.write(u, pipeline.OtherProgram, 0)
-			continue
-		case !bad || written[key] || m.told > maxMisunderstood:
-			continue
 		}
-		written[key] = true
+	}
+	for k, all := range alike {
+		if m.told > maxMisunderstood {
+			return
+		}
 		if m.told++; m.told > maxMisunderstood {
 			m.log.Warn("more inputs are not understood: no further warnings are written",
 				"remedy", "run rsyncd_exporter check FILE, and see rsync_messages_total and "+
 					"rsyncd_exporter_discarded_total")
-			continue
+			return
 		}
-		m.write(u, why, countAlike(list[i+1:], u.Input, why))
+		m.write(all[0], k.why, len(all)-1)
 	}
-}
-
-func countAlike(list []pipeline.Understanding, input string, why pipeline.Trouble) (n int) {
-	for i := range list {
-		other, bad := list[i].Judge(pipeline.Enough)
-		if list[i].Input == input && bad && other == why {
-			n++
-		}
-	}
-	return n
 }
 
 // write writes one warning, or a note where all messages are other programs', which may be intended.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
@@ -92,11 +93,9 @@ func (all settings) readEnvironment() []error {
 	if err := envconfig.Process(envPrefix, given.Interface()); err != nil {
 		return []error{fmt.Errorf("environment: %w", err)}
 	}
-	known := map[string]bool{}
 	var names []string
 	for i := range all {
 		s := &all[i]
-		known[s.Variable] = true
 		names = append(names, s.Variable)
 		if value := given.Elem().Field(i).String(); value != "" {
 			s.set(value, s.Variable)
@@ -105,7 +104,7 @@ func (all settings) readEnvironment() []error {
 	var problems []error
 	for _, kv := range os.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !known[name] && !fromKubernetes(name, value) {
+		if strings.HasPrefix(name, envPrefix+"_") && !slices.Contains(names, name) && !fromKubernetes(name, value) {
 			guess := text.DidYouMean(name, names)
 			problems = append(problems, fmt.Errorf("variable %s=%q is no setting%s: see rsyncd_exporter help, or "+
 				"unset it", text.Printable(name), value, guess))

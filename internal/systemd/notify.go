@@ -35,10 +35,11 @@ func notify(state string) error {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w: it must be the socket of a running supervisor, or unset", path, err)
 	}
 	defer conn.Close()
-	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err != nil {
-		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
+	err = conn.SetWriteDeadline(time.Now().Add(notifyPatience))
+	if err == nil {
+		_, err = conn.Write([]byte(state))
 	}
-	if _, err := conn.Write([]byte(state)); err != nil {
+	if err != nil {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
 	}
 	return nil
