@@ -35,17 +35,22 @@ func (m *misunderstood) warn() {
 		input string
 		why   pipeline.Trouble
 	}
+	var kinds []kind // in the order of the list
 	list, alike := m.list(), map[kind][]*pipeline.Understanding{}
 	for i := range list {
 		u := &list[i]
 		if why, bad := u.Judge(pipeline.Enough); bad {
-			alike[kind{u.Input, why}] = append(alike[kind{u.Input, why}], u)
+			k := kind{u.Input, why}
+			if alike[k] == nil {
+				kinds = append(kinds, k)
+			}
+			alike[k] = append(alike[k], u)
 		} else if !m.none[u.Input] {
 			m.none[u.Input] = true
 			m.write(u, pipeline.OtherProgram, 0)
 		}
 	}
-	for k, all := range alike {
+	for _, k := range kinds {
 		if m.told > maxMisunderstood {
 			return
 		}
@@ -55,7 +60,7 @@ func (m *misunderstood) warn() {
 					"rsyncd_exporter_discarded_total")
 			return
 		}
-		m.write(all[0], k.why, len(all)-1)
+		m.write(alike[k][0], k.why, len(alike[k])-1)
 	}
 }
 
