@@ -31,9 +31,10 @@ type view struct {
 // durable: old, and never wrong.
 type persister struct {
 	// take returns what there is to show now, and how to encode the state of the same moment.
-	take func() (view, func() ([]byte, error))
-	save func(state []byte) error // makes it durable
-	log  *slog.Logger
+	take     func() (view, func() ([]byte, error))
+	received func() uint64            // messages so far
+	save     func(state []byte) error // makes it durable
+	log      *slog.Logger
 
 	asked chan struct{} // capacity 1: a scrape waits for a save
 	mu    sync.Mutex
@@ -46,10 +47,13 @@ type persister struct {
 
 // newPersister returns a persister that shows what take gives now until the first save. What was
 // restored is durable already (kept), and zero needn't be.
-func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
+func newPersister(
+	take func() (view, func() ([]byte, error)), received func() uint64, save func([]byte) error, log *slog.Logger,
+) *persister {
 	now, _ := take()
 	return &persister{
-		take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{}),
+		take: take, received: received, save: save, log: log,
+		asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{}),
 	}
 }
 
@@ -79,9 +83,8 @@ func (p *persister) run(ctx context.Context) {
 
 // stale reports whether a crash would lose something.
 func (p *persister) stale() bool {
-	now, _ := p.take()
 	shown, ok := p.shownLast()
-	return !ok || now.received != shown.received
+	return !ok || p.received() != shown.received
 }
 
 func (p *persister) persist() {
