@@ -117,6 +117,14 @@ func (s *Store) Input(name string) *Input {
 	return in
 }
 
+// Received returns how many messages have been received.
+func (s *Store) Received() (n uint64) {
+	for _, in := range s.inputs {
+		n += in.Received
+	}
+	return n
+}
+
 // AddLocalHost adds the series of local inputs, which have no host name.
 func (s *Store) AddLocalHost() { s.configure(s.hostNamed("", false)) }
 

@@ -30,24 +30,32 @@ type view struct {
 // made durable.
 type persister struct {
 	// take returns what there is to show now, and how to encode the state of the same moment.
-	take func() (view, func() ([]byte, error))
-	save func(state []byte) error // makes it durable
-	log  *slog.Logger
+	take     func() (view, func() ([]byte, error))
+	received func() uint64            // messages so far
+	save     func(state []byte) error // makes it durable
+	log      *slog.Logger
 
 	asked chan chan struct{} // a scrape asks for a save, after which run closes what was sent
+	ended chan struct{}      // closed when run has ended: nothing is saved any more
 	mu    sync.Mutex
 	shown view  // durable
 	err   error // of the last save
 }
 
 // newPersister returns a persister that shows what take gives now until the first save.
-func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
+func newPersister(
+	take func() (view, func() ([]byte, error)), received func() uint64, save func([]byte) error, log *slog.Logger,
+) *persister {
 	now, _ := take()
-	return &persister{take: take, save: save, log: log, asked: make(chan chan struct{}), shown: now}
+	return &persister{
+		take: take, received: received, save: save, log: log,
+		asked: make(chan chan struct{}), ended: make(chan struct{}), shown: now,
+	}
 }
 
 // run saves when asked, every persistInterval if something has come, and when ctx ends.
 func (p *persister) run(ctx context.Context) {
+	defer close(p.ended)
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
 	for {
@@ -65,8 +73,7 @@ func (p *persister) run(ctx context.Context) {
 				close(done)
 			}
 		case <-timer.C:
-			now, _ := p.take()
-			if shown, ok := p.shownLast(); !ok || now.received != shown.received { // a crash would lose something
+			if shown, ok := p.shownLast(); !ok || p.received() != shown.received { // a crash would lose something
 				p.persist()
 			}
 		}
@@ -114,6 +121,7 @@ func (p *persister) show() (shown view, ok bool) {
 		case <-done:
 		case <-late:
 		}
+	case <-p.ended:
 	case <-late:
 	}
 	return p.shownLast()

@@ -94,7 +94,7 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 		return nil, err
 	}
 	if pr.kept.dir != nil {
-		pr.persist = newPersister(pr.take, pr.kept.dir.Save, log)
+		pr.persist = newPersister(pr.take, pr.pipeline.Received, pr.kept.dir.Save, log)
 	}
 	return pr, nil
 }
@@ -132,7 +132,7 @@ func (pr *program) run(ctx context.Context) error {
 		tasks = append(tasks, pr.in.creds)
 	}
 	err := runAll(inputsCtx, tasks)
-	pr.log.Info("stopping", "received", pr.pipeline.Snapshot().Received())
+	pr.log.Info("stopping", "received", pr.pipeline.Received())
 	stopPersisting(end.left())
 	stopWeb()
 	return errors.Join(err, <-webDone)
