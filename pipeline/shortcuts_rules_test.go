@@ -82,6 +82,12 @@ var shortcutRules = map[string]struct {
 			coming{raw: strings.Replace(vmHeader, "vm", "nas", 1) + vmSend + "a 6", pause: 40 * time.Hour}),
 			of(vmHeader+vmSend+"c 8", vmHeader+vmSend+"d 9")...),
 	},
+	"a module that a session's lines name no longer": {
+		config: Config{Modules: []string{"data", "m (x) y"}},
+		arrivals: of(vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync on data/ from localhost (127.0.0.1)",
+			vmHeader+"send localhost [127.0.0.1] m (x) y () a 6", vmHeader+"send localhost [127.0.0.1] m (x) y () b 7",
+			vmHeader+"send localhost [127.0.0.1] m (x) z () c 8", vmHeader+"send localhost [127.0.0.1] m (x) y () d 9"),
+	},
 	"a module with another log format": {config: Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
 		vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync allowed access on module data from localhost (127.0.0.1)",
 		vmHeader+"rsync on data/ from localhost (127.0.0.1)", vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7")},
