@@ -1,101 +1,71 @@
 package rsynclog
 
-import (
-	"strings"
-	"time"
-	"unicode"
-)
+import "time"
 
-// Limits of a Sessions. What does not fit is counted, never kept.
+// Limits of a Sessions. What is beyond them is counted, never kept.
 type Limits struct {
-	Sessions int           // open and lately ended sessions together; see makeRoom for whom they make room
-	Origins  int           // hosts; those beyond share the host name Other and their sessions aren't followed
-	TTL      time.Duration // a session silent for so long has ended
+	Sessions int           // open and lately ended sessions together
+	Origins  int           // hosts; those beyond share the host name Other, without sessions
+	TTL      time.Duration // a session ends after so long a silence
 	Settle   time.Duration // how long a last line must stand uncontradicted before the session is counted
 }
 
-// DefaultLimits returns limits that suit a large mirror: about 20 MiB when the table of sessions is
-// full.
+// DefaultLimits returns limits for a large mirror: a full table of sessions takes about 20 MiB.
 func DefaultLimits() Limits {
 	return Limits{Sessions: 32768, Origins: 4096, TTL: 24 * time.Hour, Settle: 2 * time.Second}
 }
 
-// Other stands for every name beyond a limit.
-const Other = "_other"
-
-const (
-	// A connection that asks for nothing (a port scan, a stalled handshake) isn't a transfer;
-	// pre-xfer exec may take long, though.
-	freshTTL = time.Hour
-	// failingTTL is how long a session in which files failed may be silent. If it ran on all the
-	// same, its outcome is right, and what its summary says is added: it is remembered for as long
-	// as another session may be silent.
-	failingTTL = 15 * time.Minute
-	// endedTTL is for how long late lines of an ended session still find it, and after which its
-	// process may have ended, too.
-	endedTTL = time.Hour
-	// MaxLabel is the longest name, in bytes, that is kept of what a daemon logs.
-	MaxLabel = 128
-	// maxModules bounds the names that one host's daemons can teach, and maxNames those of all
-	// hosts: a sender can make hosts up.
-	maxModules = 1000
-	maxNames   = 1 << 15
-	// pidsNear is how far a child's pid can be from its parent's.
-	pidsNear = 64
-	// maxRaw is the longest name, in bytes as logged, that is looked at: with every byte escaped it
-	// makes a whole label.
-	maxRaw = 5 * MaxLabel
-	// maxInline bounds how many sessions of its origin one record ends. Tick ends the rest.
-	maxInline = 64
-)
-
-// Sessions follows the sessions of many daemons. Not safe for concurrent use.
+// Sessions follows the sessions of many daemons. It is not safe for concurrent use.
 type Sessions struct {
 	limits   Limits
 	ttl      [numPhases]int64  // how long a session of a phase may be silent, or is remembered if it is over
-	known    map[string]string // modules from the settings, for every origin
+	known    map[string]string // label of each module from the settings, for every origin
 	hosts    map[string]bool   // hosts from the settings
 	origins  map[originKey]*Origin
-	inOrder  []*Origin // the same, as they came
+	inOrder  []*Origin // the same, oldest first
 	ids      uint32    // origins so far
-	overflow *Origin
+	overflow *Origin   // stands for the hosts beyond the limit
 	last     *Origin
 	table    map[tableKey]*Session // the latest session of each pid
-	ages     [numPhases]ageList
-	entries  uint64 // into phases, so far
+	ages     [numPhases]list       // of all origins
+	entries  uint64                // into phases, so far
 	talkers  talkers
 	changes  []Change
 	fronts   [frontSlots]Front
 	pending  bool  // changes are Again's
-	names    int   // in the origins' modules
+	names    int   // module names of all origins
 	stamp    int64 // of the record that is being applied, corrected; 0: none
-	waited   bool  // whether that is its time
+	waited   bool  // that is the record's time
 	shift    int64 // what it was corrected by, for its session's jumps
-	// nobodyBefore is until when no origin can be let go of.
+	// nobodyBefore is until when no origin can be forgotten.
 	nobodyBefore int64
 
 	evicted   uint64
 	overflown uint64
 }
 
-// A tableKey is an origin's id and a pid: one number, as maps find these fastest.
+// A tableKey is an origin's id and a pid in one number, which maps find fastest.
 type tableKey uint64
 
 func keyOf(o *Origin, pid int32) tableKey { return tableKey(o.id)<<32 | tableKey(uint32(pid)) }
 
-// NewSessions returns an empty table. The modules and hosts are the names that exist by
-// configuration: a client can't invent these modules, and these hosts always have room.
+// NewSessions returns an empty table. The modules and hosts are those of the settings: a client
+// can't invent these modules, and there is always room for these hosts.
 func NewSessions(limits Limits, modules, hosts []string) *Sessions {
+	ttl := limits.TTL
 	t := &Sessions{
 		limits: limits, known: map[string]string{}, hosts: map[string]bool{},
 		origins: map[originKey]*Origin{}, table: map[tableKey]*Session{},
-		talkers: talkers{pages: map[talkerPage]*talkerBits{}},
+		talkers:  talkers{pages: map[talkerPage]*talkerBits{}},
+		overflow: &Origin{Host: Other, OriginRecord: OriginRecord{Raw: Other}},
+		ttl: [numPhases]int64{
+			fresh: int64(min(freshTTL, ttl)), admitted: int64(min(freshTTL, ttl)),
+			running: int64(ttl), failing: int64(min(failingTTL, ttl)),
+			settling: int64(min(limits.Settle, ttl)), lapsed: int64(max(endedTTL, ttl)), ended: int64(endedTTL),
+		},
 	}
-	ttl := limits.TTL
-	t.ttl = [numPhases]int64{
-		fresh: int64(min(freshTTL, ttl)), admitted: int64(min(freshTTL, ttl)),
-		running: int64(ttl), failing: int64(min(failingTTL, ttl)),
-		settling: int64(min(limits.Settle, ttl)), lapsed: int64(max(endedTTL, ttl)), ended: int64(endedTTL),
+	for p := range t.ages {
+		t.ages[p].all = true
 	}
 	for _, m := range modules {
 		t.known[m] = Label([]byte(m))
@@ -103,11 +73,10 @@ func NewSessions(limits Limits, modules, hosts []string) *Sessions {
 	for _, h := range hosts {
 		t.hosts[h] = true
 	}
-	t.overflow = &Origin{Host: Other, OriginRecord: OriginRecord{Raw: Other}}
 	return t
 }
 
-// Module returns the module of a process's session; empty where there is none, or none is known.
+// Module returns the module of a process's session. It is empty if there is none or it isn't known.
 func (t *Sessions) Module(o *Origin, pid int32) string {
 	if s := t.session(o, pid); s != nil {
 		return s.Module
@@ -118,10 +87,10 @@ func (t *Sessions) Module(o *Origin, pid int32) string {
 // session returns the latest session of a pid, or nil.
 func (t *Sessions) session(o *Origin, pid int32) *Session { return t.table[keyOf(o, pid)] }
 
-// Len returns how many sessions are in the table, those lately ended among them.
+// Len returns how many sessions are in the table, including those that have lately ended.
 func (t *Sessions) Len() int { return len(t.table) }
 
-// Evicted returns how many unfinished sessions had to make room for others, or found none.
+// Evicted returns how many unfinished sessions were dropped for lack of room.
 func (t *Sessions) Evicted() uint64 { return t.evicted }
 
 // Overflown returns how many messages came from hosts beyond the limit.
@@ -130,7 +99,7 @@ func (t *Sessions) Overflown() uint64 { return t.overflown }
 // Active calls f for each session that was let through and has not ended.
 func (t *Sessions) Active(f func(*Session)) {
 	for _, p := range [...]phase{running, failing, settling} {
-		for s := t.ages[p].first; s != nil; s = s.newer {
+		for s := t.ages[p].first; s != nil; s = s.age.next {
 			if s.Started() {
 				f(s)
 			}
@@ -140,15 +109,15 @@ func (t *Sessions) Active(f func(*Session)) {
 
 func (t *Sessions) emit(c Change) { t.changes = append(t.changes, c) }
 
-// reset empties the changes and lets go of the sessions in them.
+// reset empties the changes and releases the sessions in them.
 func (t *Sessions) reset() {
 	clear(t.changes)
 	t.changes = t.changes[:0]
 	t.pending = false
 }
 
-// open begins a session of a process and makes room for it. It returns nil if there is no room for
-// a client that only connected.
+// open begins a session and makes room for it. It returns nil if there is no room for a client that
+// has only connected.
 func (t *Sessions) open(o *Origin, p Process, at int64, first phase, v verdict) *Session {
 	if !t.makeRoom(first != fresh) {
 		return nil
@@ -173,7 +142,7 @@ func (t *Sessions) push(s *Session) {
 	s.Origin.wake(t.due(s))
 }
 
-// enter puts a session at the young end of all those of its phase.
+// enter puts a session at the young end of its phase's list of all origins.
 func (t *Sessions) enter(s *Session) {
 	t.entries++
 	s.Entered = t.entries
@@ -185,8 +154,8 @@ func (t *Sessions) unlink(s *Session) {
 	t.ages[s.Phase].remove(s)
 }
 
-// unlist takes a session off its origin's list. The next one, which nobody has looked at while it
-// stood behind, may be due before.
+// unlist takes a session off its origin's list. Its origin's due time only covered the first one of
+// a list, so the next one may be due earlier.
 func (t *Sessions) unlist(s *Session) {
 	l := &s.Origin.lists[s.Phase]
 	first := l.first == s
@@ -206,8 +175,8 @@ func (t *Sessions) drop(s *Session) {
 	}
 }
 
-// move puts a session at the young end of a phase's list. One that is over keeps its last line, by
-// which it was counted or, if the line that shows that it is over is its own, will be in a moment.
+// move notes that a session was heard and puts it at the young end of a phase's list. LastSeen of a
+// session that is over stays the time by which it was counted.
 func (t *Sessions) move(s *Session, p phase, at int64) {
 	switch {
 	case s.over() && at >= s.End:
@@ -218,7 +187,7 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 		s.LastSeen, s.Unheard = at, 0
 	}
 	o := s.Origin
-	if s.Phase == p && o.lists[p].last == s { // as in a burst of its lines: it stands there already
+	if s.Phase == p && o.lists[p].last == s { // as in a burst of its lines
 		o.wake(t.due(s))
 		return
 	}
@@ -232,93 +201,44 @@ func (t *Sessions) move(s *Session, p phase, at int64) {
 	o.wake(t.due(s))
 }
 
-// end closes a session's books. The time at is the record's, or the clock's, that shows that it is
-// over.
-func (t *Sessions) end(s *Session, at int64) {
-	if s.over() {
-		return
-	}
-	s.dropFront()
-	t.settleModule(s)
-	if s.mayTalk() {
-		s.Talks = true
-		t.talkers.add(s.Origin, s.PID) // for a week at least
-	}
-	last := ended
-	if s.Phase == failing || s.Orphaned != 0 && s.goingOn() {
-		last = lapsed // it may go on
-	}
-	s.Outcome = s.outcome()
-	for _, e := range s.Exits {
-		if e.Role != 0 {
-			t.emit(Change{Kind: Exited, Origin: s.Origin, Session: s, N: 1, Code: e.Code})
-		}
-	}
-	t.emit(Change{Kind: Ended, Origin: s.Origin, Session: s, N: 1, Sent: s.Sent, Received: s.Received, Total: s.Total})
-	t.unlink(s)
-	s.Phase, s.End, s.Unheard = last, max(at, s.LastSeen), 0
-	t.push(s)
+// A list holds sessions of one phase: an origin's, the longest silent first, or those of all
+// origins, in the order in which they entered the phase.
+type list struct {
+	first, last *Session
+	all         bool // of all origins
 }
 
-// outcome judges a session by what was logged; rsync's daemon writes no one line that does
-// (clientserver.c, cleanup.c).
-func (s *Session) outcome() Outcome {
-	switch {
-	case s.Reason != NoReason:
-		return Rejected
-	case s.Listed:
-		return Listing
+// links are a session's neighbours in a list.
+type links struct{ prev, next *Session }
+
+func (l *list) of(s *Session) *links {
+	if l.all {
+		return &s.age
 	}
-	worst := Unknown
-	for _, e := range s.Exits {
-		switch {
-		case e.Role == 0:
-		case e.Code == 23 || e.Code == 24 || e.Code == 25: // errcode.h: RERR_PARTIAL, RERR_VANISHED, RERR_DEL_LIMIT
-			worst = max(worst, Partial)
-		default:
-			worst = Aborted
-		}
-	}
-	switch {
-	case worst != Unknown:
-		return worst
-	case s.HasSummary && !s.FileErrors:
-		return OK
-	case s.FileErrors: // with or without a summary: uploads of 3.2 and later end without one when files failed
-		return Partial
-	case s.Lost:
-		return Aborted
-	case s.MaxDelete: // everything came, and what should have gone is still there: the client's exit code is 0
-		return OK
-	case s.Direction == Receive && s.FileList && !s.Evicted:
-		// An upload that came whole has a summary. Without one, its client ended with 23 or 24 for
-		// files of its own.
-		return Partial
-	}
-	return Unknown
+	return &s.links
 }
 
-// relabel sets what a session's series are named by.
-func (s *Session) relabel(module string, d Direction) {
-	if s.Module != module || s.Direction != d {
-		s.Module, s.Direction, s.Cookie = module, d, nil
+func (l *list) push(s *Session) {
+	*l.of(s) = links{prev: l.last}
+	if l.last != nil {
+		l.of(l.last).next = s
+	} else {
+		l.first = s
 	}
+	l.last = s
 }
 
-// Label makes a metric label of a name as logged: unescaped, valid UTF-8, no control characters, at
-// most MaxLabel bytes. The label holds no memory but its own.
-func Label(name []byte) string {
-	name = name[:min(len(name), maxRaw)]
-	b := AppendUnescaped(make([]byte, 0, len(name)), name)
-	s := strings.ToValidUTF8(string(b), "\uFFFD")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-	if len(s) > MaxLabel {
-		s = strings.Clone(strings.ToValidUTF8(s[:MaxLabel], ""))
+func (l *list) remove(s *Session) {
+	k := l.of(s)
+	if k.prev != nil {
+		l.of(k.prev).next = k.next
+	} else {
+		l.first = k.next
 	}
-	return s
+	if k.next != nil {
+		l.of(k.next).prev = k.prev
+	} else {
+		l.last = k.prev
+	}
+	*k = links{}
 }
