@@ -108,7 +108,7 @@ func (t *Sessions) admits(o *Origin, s *Session, p Process, at int64) verdict {
 		return believed
 	case !s.over():
 		return refused
-	// The session ended in this life but began in an earlier one. Its pid may have been reused since.
+	// It ended in this life but began in an earlier one, so its pid may have been reused since.
 	case s.Born != o.Life.Number && p.PID > o.Life.Floor:
 		return doubtful
 	case at-s.End >= int64(endedTTL):
