@@ -51,8 +51,8 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	return f
 }
 
-// Again is Apply for the text that Front was given. It returns false and changes nothing if the line
-// needs Apply. Pending returns the changes.
+// Again is Apply for the text that Front was given. If the line needs Apply, it returns false and
+// changes nothing. Pending returns the changes.
 func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	s := f.Session
 	if s.isOther(p) {
@@ -128,8 +128,8 @@ func (s *Session) dropFront() {
 	}
 }
 
-// lastNumber reads the decimal number at the end of a text, eight bytes at a time, and returns where
-// it begins.
+// lastNumber reads the decimal number at the end of a text, eight bytes at a time. It also returns
+// where that begins.
 func lastNumber(text []byte) (n uint64, at int, ok bool) {
 	const (
 		eight = 8

@@ -184,7 +184,7 @@ const replayPatience = time.Minute
 // Times stay what they were by the wall clock. If that was set back, TableRecord.Now becomes
 // Restart.Now, so that nothing lies in the future.
 //
-// Nobody could be heard while we were down. So downtime is no silence of a session, unless its lines
+// Nobody could be heard while we were down. So downtime is no silence of a session, unless lines
 // are still to be read.
 func RestoreSessions(limits Limits, modules, hosts []string, rec *TableRecord, r Restart) (*Sessions, error) {
 	t := NewSessions(limits, modules, hosts)
