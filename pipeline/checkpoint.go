@@ -13,14 +13,14 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// ErrCheckpoint is what errors about a Checkpoint wrap that can't be read or restored.
+// ErrCheckpoint is wrapped by errors about a Checkpoint that can't be read or restored.
 var ErrCheckpoint = errors.New("the saved state can't be used")
 
 // format is the number of what Encode writes; see checkpoint.Encode.
 const format = 2
 
-// A Checkpoint is all that a Pipeline knows at one moment, and what the caller adds about the files
-// that it follows. It never changes but for Followed.
+// A Checkpoint is the state of a Pipeline at one moment. The caller adds Followed, about the files
+// that it follows. Nothing else changes.
 type Checkpoint struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    *metrics.Books
@@ -30,7 +30,7 @@ type Checkpoint struct {
 	counted map[receiver.FileID]receiver.FilePosition
 }
 
-// Counted returns how far files are counted in Books; those are missing of which this process has
+// Counted returns how far files are counted in Books. It lacks files of which this process has
 // delivered nothing.
 func (c *Checkpoint) Counted() map[receiver.FileID]receiver.FilePosition { return c.counted }
 
@@ -38,7 +38,7 @@ func (c *Checkpoint) Counted() map[receiver.FileID]receiver.FilePosition { retur
 func (c *Checkpoint) Encode() ([]byte, error) { return checkpoint.Encode(format, c) }
 
 // Decode reads what Encode wrote, in this version or the one before. Its errors wrap ErrCheckpoint.
-// A panic is one: no state keeps the program from starting.
+// A panic becomes one, so that no state keeps the program from starting.
 func Decode(payload []byte) (c *Checkpoint, err error) {
 	defer recovered(&err)
 	was, err := checkpoint.Format(payload)
@@ -66,8 +66,8 @@ func recovered(err *error) {
 	}
 }
 
-// restore returns the sessions and the books that a Checkpoint was taken of. The wall clock may
-// have been set back since; then no time has passed for all we know.
+// restore returns the sessions and the books of a Checkpoint. If the wall clock was set back since,
+// no time counts as passed.
 func (c *Checkpoint) restore(cfg Config, books metrics.Config, now int64) (
 	sessions *rsynclog.Sessions, store *metrics.Store, err error,
 ) {
@@ -84,12 +84,11 @@ func (c *Checkpoint) restore(cfg Config, books metrics.Config, now int64) (
 	return sessions, store, nil
 }
 
-// Save ends the sessions whose time has come and copies the books, as Snapshot does, and everything
-// else that is needed to go on from this very moment. The Snapshot shows the Checkpoint's own
-// books: the lock is held once.
+// Save is Snapshot, and copies everything else that is needed to go on from the same moment. The
+// Snapshot and the Checkpoint have the same books.
 //
-// known is the catalogue in the Checkpoint before. Positions of files that it doesn't list are
-// forgotten, unless something has been delivered of them since then.
+// known is the catalogue of the previous Checkpoint. Positions of files that it doesn't list are
+// forgotten, unless something was delivered of them since.
 func (p *Pipeline) Save(known *follow.Catalogue) (*metrics.Snapshot, *Checkpoint) {
 	var keep map[receiver.FileID]bool
 	if known != nil {
@@ -126,14 +125,14 @@ func (p *Pipeline) copy(keep map[receiver.FileID]bool) (*metrics.Snapshot, *Chec
 	return snap, c, positions
 }
 
-// A delivery is the position that came with a file's last slab.
+// A delivery is the position in a file's last slab.
 type delivery struct {
 	position receiver.FilePosition
-	turn     uint64 // which slab that was
+	turn     uint64 // Pipeline.turn at that slab
 }
 
-// maxDelivered bounds the positions, should nothing be saved for long. Beyond it the file that has
-// said nothing for longest is forgotten.
+// maxDelivered bounds the positions if nothing is saved for long. Beyond it, the file that was
+// silent for longest is forgotten.
 const maxDelivered = 1 << 15
 
 // delivers notes how far a file is counted. The caller holds the lock.

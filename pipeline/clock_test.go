@@ -7,7 +7,7 @@ import (
 )
 
 func TestTagsAreGlobsAndSlashesAreOrdinary(t *testing.T) {
-	f := tagFilter{globs: []string{"rsyncd*", "mirror-?"}, seen: map[string]answer{}}
+	f := tagFilter{globs: []string{"rsyncd*", "mirror-?"}, seen: map[string]bool{}}
 	for tag, want := range map[string]bool{
 		"rsyncd": true, "rsyncd.alice": true, "rsyncd/m1": true, "mirror-2": true, "mirror-22": false, "sshd": false, "": false,
 	} {

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"reflect"
+	"testing"
 	"time"
 
 	"rsyncd_exporter/receiver"
@@ -13,6 +15,14 @@ const (
 	MaxTagLen    = maxTagLen
 	MaxTallied   = maxTallied
 	Portion      = portion
+	RelearnAfter = relearnAfter
+)
+
+// What format 1 has of followed files.
+type (
+	File1     = file1
+	Position1 = position1
+	Gap1      = gap1
 )
 
 // Stall holds the lock until the function that it returns is called.
@@ -65,4 +75,36 @@ func (p *Pipeline) Known(src *receiver.Source, message, line []byte) (known bool
 		return false, m, false
 	}
 	return true, p.message, p.sessions.Front(h.origin, p.message.PID, line) != nil
+}
+
+// ForgetHeaders forgets all headers.
+func (p *Pipeline) ForgetHeaders() {
+	p.headers.slot, p.headers.last = [headerSlots]header{}, nil
+}
+
+// SameHeader compares what is known of a message's header with what reading it gives, and learns that. It returns false
+// if nothing was known.
+func (p *Pipeline) SameHeader(t *testing.T, src *receiver.Source, from receiver.Sender, raw []byte) bool {
+	var got receiver.Message
+	h := p.headers.find(src, &from, raw, &got)
+	r := record{from: from}
+	d, ours := p.read(src, raw, &r)
+	if d != receiver.Kept || !ours || r.relay {
+		if h != nil {
+			t.Errorf("%q is known: %v, rsyncd's: %v", raw, d, ours)
+		}
+		return false
+	}
+	m := p.message
+	origin := p.sessions.Origin(rsynclog.Where{Scope: from.Scope, Host: m.Host, Container: m.Container, Addr: from.Addr}, 1)
+	if h != nil {
+		named := len(m.Host) > 0
+		m.Host, m.Tag, m.Container, m.Scratch = nil, nil, nil, nil
+		if !reflect.DeepEqual(got, m) || h.origin != origin || h.host != named {
+			t.Errorf("%q is known as %+v, named %v; want %+v, %v", raw, got, h.host, m, named)
+		}
+		return true
+	}
+	p.headers.learn(src, &from, raw, &p.message, origin)
+	return false
 }

@@ -13,10 +13,9 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Format 1 is what versions up to November 2026 wrote. This file goes when nobody has such a state
-// any more.
+// Format 1 is what versions up to November 2026 wrote. This file goes when nobody has such a state.
 
-// format1Same are the fields that have kept their names.
+// format1Same has the fields that have kept their names.
 type format1Same struct {
 	Saved    int64
 	Books    metrics.Books
@@ -35,7 +34,7 @@ type format1Same struct {
 	}
 }
 
-// format1 are the others. Its lists run in parallel to those of format1Same.
+// format1 has the others. Its lists run parallel to those of format1Same.
 type format1 struct {
 	Books struct {
 		Names    names1
@@ -156,8 +155,8 @@ func decodeFormat1(payload []byte, c *Checkpoint) error {
 	return errors.Join(other.fillBooks(c.Books, c.Saved), other.fillFollowed(&c.Followed))
 }
 
-// fillBooks fills in the counts by enumerations. What has no time when it was heard was heard when
-// it was saved.
+// fillBooks fills in the counts by enumerations. What has no time when it was heard gets the time
+// of the save.
 func (f *format1) fillBooks(b *metrics.Books, saved int64) (err error) {
 	take := func(to gob.GobDecoder, counts []uint64, names []string) {
 		err = errors.Join(err, to.GobDecode(enum.Encode(counts, names)))

@@ -10,12 +10,12 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// headers remembers the headers of rsyncd's messages. The next message nearly always has the header
-// of one before, but for the stamp's digits and the pid: then its origin is known, and it is
-// rsyncd's, without reading it again. What a header means is learned from the dialect only.
+// headers remembers the headers of rsyncd's messages. Nearly every message has a header like one
+// before, apart from the stamp's digits and the pid. Then its origin is known without reading it.
+// What a header means is learned only from the dialect.
 //
-// Its table has a slot for each hash of a host and a tag. A slot keeps its header while that is in
-// use: hosts that share one would relearn it at each message, which costs more than it saves.
+// The table has a slot for each hash of a host and a tag. A slot keeps its header while that is in
+// use. Relearning it at each message of hosts that share it would cost more than it saves.
 type headers struct {
 	off  bool // nothing is remembered
 	seed maphash.Seed
@@ -28,50 +28,47 @@ const (
 	maxFront    = 160 // bytes of a header up to the pid
 	maxTail     = 40  // bytes of a header behind the pid
 	maxMemoPID  = 9   // digits, which always fit into an int32
-	// relearnAfter is how many messages in a row a header must miss before another one takes its
-	// slot.
+	// relearnAfter is how many messages in a row must miss a header before one takes its slot.
 	relearnAfter = 16
 )
 
 // A header is one that has been read in full.
 type header struct {
-	// Of these every message's origin depends on, besides its bytes.
+	// These tell origins apart, besides a message's bytes.
 	source *receiver.Source
 	scope  uint32
 	addr   netip.Addr // where the header has no host
 
-	front  []byte // up to the pid, as it was last
+	front  []byte // up to the pid, with the last stamp
 	stamp  span   // in front
-	tail   []byte // from behind the pid to the text
+	tail   []byte // between the pid and the text
 	origin *rsynclog.Origin
 	host   bool // the header names it
-	// Facility and severity.
+
 	facility, severity int8
-	misses             uint8
+	misses             uint8 // since the last message that had this header
 }
 
 // A span is the place of something in a message.
 type span struct{ from, to int }
 
-// A layout is where things stand in a message, if its header has one of the forms that are
-// remembered:
+// A layout is where things stand in a message whose header has one of these forms:
 //
 //	<30>Nov 23 18:40:52 host rsyncd[505]: text
 //	<30>2026-11-23T18:40:52.123456+00:00 host rsyncd[505]: text
 //	<30>1 2026-11-23T18:40:52.123456+00:00 host rsyncd 505 - - text
 //	2026/11/23 18:40:52 [505] text
 //
-// each also without a priority, a fraction, a zone or a host, where the dialect allows that. Digits
-// of these stamps may be any others, and the dialect reads the rest in the same way.
+// each also without a priority, a fraction, a zone or a host, where the dialect allows that. With
+// other digits in the stamp, the dialect reads the rest in the same way.
 type layout struct {
 	stamp span
 	pid   int // where it begins
-	hash  int // where the part begins that tells headers apart; it ends at the pid
+	hash  int // where the part begins that is hashed; it ends at the pid
 }
 
-// layoutOf returns the places, false if the message has another form. It looks at as few bytes as
-// it can: whether a header really has this form is found out by reading it when it is learned, and
-// by comparing it afterwards.
+// layoutOf guesses the layout of a message from as few bytes as possible; ok is false if it has
+// another form. learn checks the guess, and find compares all bytes.
 func layoutOf(raw []byte) (l layout, ok bool) {
 	const least = len("2026/11/23 18:40:52 [5] ")
 	i, words := 0, 0
@@ -117,8 +114,8 @@ func layoutOf(raw []byte) (l layout, ok bool) {
 	return l, n >= 0
 }
 
-// find returns the header of a message and fills m as the source's dialect would, less host, tag
-// and container; nil if it has to be read.
+// find returns the known header of a message, or nil if it must be read. It fills m as the source's
+// dialect would, except for host, tag and container.
 func (hs *headers) find(src *receiver.Source, from *receiver.Sender, raw []byte, m *receiver.Message) *header {
 	if hs.off || len(raw) > receiver.MaxMessage {
 		return nil
@@ -153,13 +150,13 @@ func (hs *headers) find(src *receiver.Source, from *receiver.Sender, raw []byte,
 func (hs *headers) at(raw []byte, l layout) *header {
 	hash := maphash.Bytes(hs.seed, raw[l.hash:l.pid])
 	if l.stamp.from > 1 {
-		hash += uint64(raw[l.stamp.from-2]) // the last digit of the priority, which some lines have another one of
+		hash += uint64(raw[l.stamp.from-2]) // the last digit of the priority, which differs between lines
 	}
 	return &hs.slot[hash%headerSlots]
 }
 
-// matches says whether a message has the front of a header, but for the stamp's digits. The new
-// stamp is kept: the next one is nearly always the same.
+// matches says whether a message has the front of a header, apart from the stamp's digits. It keeps
+// the new stamp, since the next message nearly always has the same.
 func (h *header) matches(front []byte) bool {
 	if string(front) == string(h.front) {
 		return true
@@ -178,8 +175,8 @@ func (h *header) matches(front []byte) bool {
 	return true
 }
 
-// pidAt reads the digits at raw[i:] and returns where they end; 0 for none, for 0, and for too
-// many.
+// pidAt reads the pid at raw[i:] and returns where it ends. The pid is 0 if there are no digits or
+// too many.
 func pidAt(raw []byte, i int) (pid int32, end int) {
 	end = i
 	for ; end < len(raw) && raw[end]-'0' <= 9; end++ {
@@ -191,8 +188,8 @@ func pidAt(raw []byte, i int) (pid int32, end int) {
 	return pid, end
 }
 
-// textOf returns the text that stands at the end of a message, without its LF. It is nil if a
-// dialect might see something else in it than text, and for other line ends.
+// textOf returns the text at the end of a message, without its LF. It is nil for other line ends,
+// and if a dialect might see something else in it than text.
 func textOf(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == '\n' {
 		b = b[:n-1]
@@ -203,8 +200,7 @@ func textOf(b []byte) []byte {
 	return b
 }
 
-// learn remembers the header of a message of an origin. m is what the source's dialect has read of
-// it.
+// learn remembers the header of a message of an origin, which the source's dialect has read into m.
 func (hs *headers) learn(
 	src *receiver.Source, from *receiver.Sender, raw []byte, m *receiver.Message, o *rsynclog.Origin,
 ) {
@@ -214,7 +210,7 @@ func (hs *headers) learn(
 	switch src.Dialect.(type) {
 	case syslog.Auto, syslog.Lines:
 	default:
-		return // a foreign one, or the user's expression, may read anything anywhere
+		return // go-syslog's dialects and the user's expression may depend on any byte
 	}
 	l, ok := layoutOf(raw)
 	if !ok {
@@ -248,7 +244,7 @@ func (hs *headers) learn(
 	}
 }
 
-// isForm says whether a message that has been read has the form that its layout was found by.
+// isForm says whether a message that has been read has the form of its layout.
 func isForm(raw []byte, m *receiver.Message, l layout, tail []byte) bool {
 	if raw[l.stamp.from+4] == '/' {
 		return m.Tag == nil && m.Container == nil && string(tail) == "] "
@@ -263,7 +259,8 @@ func isForm(raw []byte, m *receiver.Message, l layout, tail []byte) bool {
 	return string(tail) == "]: "
 }
 
-// placeOf returns where a view stands in a message; nowhere if it is empty, or no view of it.
+// placeOf returns the place of a view of a message. It is {-1, -1} if the view is empty or not of
+// this message.
 func placeOf(raw, view []byte) span {
 	from := cap(raw) - cap(view)
 	if len(view) == 0 || from < 0 || from+len(view) > len(raw) || &raw[from] != &view[0] {

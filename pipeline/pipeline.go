@@ -1,7 +1,6 @@
-// Package pipeline is where everything meets: a slab of raw messages goes in, their headers are
-// read, their texts become events, events move sessions, and changes are counted in the books. It
-// takes one lock once per slab. Under the lock nothing waits, logs or does I/O, so a datagram
-// reader that finds it held loses a moment at most.
+// Package pipeline turns slabs of raw messages into counts: it reads their headers, parses their
+// texts into events, applies these to sessions, and counts the changes in the books. It takes one
+// lock once per slab. Under the lock nothing waits, logs or does I/O.
 package pipeline
 
 import (
@@ -9,6 +8,7 @@ import (
 	"hash/maphash"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,15 +23,15 @@ import (
 // Config is what a Pipeline is made of.
 type Config struct {
 	LogFormat     string            // rsyncd.conf's log format
-	ModuleFormats map[string]string // those of modules that have another one, by the module's name
-	Tags          []string          // globs (path.Match) of the syslog tags that are rsyncd's
+	ModuleFormats map[string]string // log formats of modules that have their own, by name
+	Tags          []string          // globs (path.Match) of rsyncd's syslog tags
 	Modules       []string          // configured modules
 	Hosts         []string          // configured hosts, named as in the syslog header
 	MaxSeries     int
 	Limits        rsynclog.Limits
-	Checkpoint    *Checkpoint // to go on from, whose memory New takes over; nil: from zero
+	Checkpoint    *Checkpoint // where to go on; New takes over its memory; nil: from zero
 	Resumable     bool        // note how far files are counted, for Save
-	InFull        bool        // read each message in full, though it is like one before; for comparison
+	InFull        bool        // read each message in full, even if it resembles one before
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and
@@ -39,7 +39,7 @@ type Config struct {
 type Pipeline struct {
 	mu       lock
 	parser   *rsynclog.Parser
-	parsers  map[string]*rsynclog.Parser // by module; those of modules with the log format of parser are left out
+	parsers  map[string]*rsynclog.Parser // by module; only of modules with another log format
 	sessions *rsynclog.Sessions
 	store    *metrics.Store
 	tags     tagFilter
@@ -54,14 +54,28 @@ type Pipeline struct {
 
 	delivered map[receiver.FileID]*delivery // how far files are counted; nil unless Config.Resumable
 	turn      uint64                        // slabs with a position so far
-	saved     uint64                        // how many these were at the last Save
+	saved     uint64                        // turn at the last Save
 
-	bulk   sync.Mutex  // Deliver's turn: at most one of those who can wait competes with the datagram readers
+	bulk   sync.Mutex  // held in Deliver: at most one caller that can wait competes with datagram readers
 	missed atomic.Bool // a datagram reader found mu held and has not been served since
 }
 
-// New returns a pipeline at zero, or at Config.Checkpoint. The error is about a log format, or
-// wraps ErrCheckpoint if the Checkpoint can't be restored.
+// A lock guards a Pipeline.
+type lock struct {
+	sync.Mutex
+	freed func() // called after each Unlock; only tests set it
+}
+
+// Unlock implements sync.Locker.
+func (l *lock) Unlock() {
+	l.Mutex.Unlock()
+	if l.freed != nil {
+		l.freed()
+	}
+}
+
+// New returns a pipeline that starts from Config.Checkpoint. The error is about a log format, or
+// wraps ErrCheckpoint.
 func New(c Config) (*Pipeline, error) {
 	parser, err := rsynclog.NewParser(c.LogFormat)
 	if err != nil {
@@ -76,12 +90,12 @@ func New(c Config) (*Pipeline, error) {
 			return nil, err
 		}
 	}
-	clock := newClock()
+	clock := clock{time.Now()}
 	p := &Pipeline{
 		parser:  parser,
 		parsers: parsers,
-		tags:    tagFilter{globs: c.Tags, seen: map[string]answer{}},
-		tallies: newTallies(),
+		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
+		tallies: tallies{bySource: map[string]*tally{}, others: map[string]*tally{}},
 		clock:   clock,
 		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
 	}
@@ -109,19 +123,26 @@ func (p *Pipeline) AddLocalHost() {
 	p.store.AddLocalHost()
 }
 
-// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
-// returns each host once.
+// MixedHosts returns at most n names of hosts whose messages lately came from several addresses,
+// each once.
 func (p *Pipeline) MixedHosts(n int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.store.MixedHosts(n)
 }
 
-// Input makes the series of one kind of input exist from the start.
+// Input adds the series of one kind of input.
 func (p *Pipeline) Input(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.store.Input(name)
+}
+
+// Received returns how many messages have been received.
+func (p *Pipeline) Received() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.Received()
 }
 
 // TryDeliver implements receiver.TrySink.
@@ -136,25 +157,24 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	return true
 }
 
-// Deliver implements receiver.Sink. It gives way twice. First to goroutines that wait for a
-// processor, such as a datagram reader whose read has ended: a backlog never waits, so the
-// scheduler would interrupt it after 10 ms only. Then to a datagram reader that has lately found
-// the lock held.
+// Deliver implements receiver.Sink. It gives way twice: to goroutines that wait for a processor,
+// since the scheduler interrupts a backlog only after 10 ms, and to a datagram reader that has
+// lately found the lock held.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
-	const patience = 5 * time.Millisecond // a reader with something pending tries again sooner
+	const patience = 5 * time.Millisecond // a reader with pending slabs tries again sooner
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)
 	}
-	p.missed.Store(false) // one that has not come back has ended
+	p.missed.Store(false) // a reader that has not come back has ended
 	p.mu.Lock()
 	p.handle(src, slab)
 	p.mu.Unlock()
 }
 
-// Snapshot ends the sessions whose time has come and copies the books.
+// Snapshot ends the sessions that are due and copies the books.
 func (p *Pipeline) Snapshot() *metrics.Snapshot {
 	p.Tick()
 	p.mu.Lock()
@@ -162,18 +182,17 @@ func (p *Pipeline) Snapshot() *metrics.Snapshot {
 	return p.store.Snapshot(p.sessions, p.clock.behind())
 }
 
-// portion is how many sessions end before the lock is released, so that a datagram reader finds it
-// free soon.
+// portion is how many sessions end before the lock is released for datagram readers.
 const portion = 256
 
-// Tick ends the sessions whose time has come, in portions. Call it about once a second.
+// Tick ends the sessions that are due, in portions. Call it about once a second.
 func (p *Pipeline) Tick() {
 	for now := p.clock.now(); p.tick(now); {
 		runtime.Gosched()
 	}
 }
 
-// tick ends a portion of the sessions whose time has come and says whether there are more.
+// tick ends a portion of the sessions that are due and says whether there are more.
 func (p *Pipeline) tick(now int64) (more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -183,7 +202,7 @@ func (p *Pipeline) tick(now int64) (more bool) {
 	return more
 }
 
-// handle runs a slab to completion. The caller holds the lock.
+// handle counts a slab. The caller holds the lock.
 func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	now, wall, behind := p.clock.received(slab.At)
 	in, tally := p.store.Input(src.Input), p.tallies.of(src)
@@ -233,8 +252,8 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 	p.tallies.look(tally)
 }
 
-// read reads a message's header into p.message, and says why it is thrown away, or whether it is
-// rsyncd's, or a report of a loss.
+// read reads a message's header into p.message. It says why the message is discarded, or whether it
+// is rsyncd's or a loss report.
 func (p *Pipeline) read(src *receiver.Source, raw []byte, r *record) (d receiver.Discard, ours bool) {
 	m := &p.message
 	if d = src.Dialect.Scan(raw, m); d != receiver.Kept {
@@ -273,7 +292,7 @@ func (p *Pipeline) first(src *receiver.Source, raw []byte, r *record, t *tally) 
 	p.count(origin, r, t)
 }
 
-// repeated counts a message that has the header of one before.
+// repeated counts a message whose header is known.
 func (p *Pipeline) repeated(h *header, r *record, t *tally) {
 	h.origin.Heard(r.when.Arrived)
 	r.named = h.host
@@ -283,18 +302,18 @@ func (p *Pipeline) repeated(h *header, r *record, t *tally) {
 	}
 }
 
-// stamp reads the time stamp in p.message. A live input's tells nothing unless it names its zone.
+// stamp reads the time stamp in p.message. A live input's is ignored unless it names its zone.
 func (p *Pipeline) stamp(r *record) {
 	r.when.Stamp, r.when.Zoned = 0, false
 	if r.live && len(p.message.Stamp) == len("Nov 23 18:40:52") {
-		return // no zone fits in
+		return // it has no zone
 	}
 	if stamp, zoned, ok := p.stamps.Time(p.message.Stamp, r.wall); ok && (zoned || !r.live) {
 		r.when.Stamp, r.when.Zoned = stamp-r.behind, zoned
 	}
 }
 
-// caughtUp lets the sessions of a source go by the clock again.
+// caughtUp notes that a source has no backlog left.
 func (p *Pipeline) caughtUp(src *receiver.Source) {
 	if src.Joins {
 		p.sessions.HostCaughtUp(src.Scope, src.Host)
@@ -303,22 +322,22 @@ func (p *Pipeline) caughtUp(src *receiver.Source) {
 	p.sessions.CaughtUp(src.Scope)
 }
 
-// A record is what is known of p.message besides its header and its text.
+// A record is what is known about p.message besides its header and its text.
 type record struct {
 	from   receiver.Sender
 	when   rsynclog.When
 	wall   int64 // when it arrived, by the wall clock
-	behind int64 // what the sessions' clock lacks to that
+	behind int64 // wall clock minus the sessions' clock
 	live   bool  // it was written when it arrived
-	relay  bool  // it is a syslog daemon's own
+	relay  bool  // it is a syslog daemon's loss report
 	named  bool  // its origin has a host name
 }
 
-// ownTag is our own log's, which rsyncd* would match.
+// ownTag is the tag of our own log, which rsyncd* would match.
 const ownTag = "rsyncd_exporter"
 
-// isRsyncd says whether the message in p.message is rsyncd's. A line of rsync's own log file has no
-// tag and is; syslog without a program name isn't.
+// isRsyncd says whether p.message is rsyncd's. A line of rsync's own log file is, without a tag.
+// Syslog without a tag isn't.
 func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	switch string(p.message.Tag) {
 	case "":
@@ -329,7 +348,7 @@ func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	return p.tags.match(p.message.Tag)
 }
 
-// parserFor returns the parser for the message in p.message: that of its session's module.
+// parserFor returns the parser for p.message, by the module of its session.
 func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 	if len(p.parsers) > 0 {
 		if parser := p.parsers[p.sessions.Module(origin, p.message.PID)]; parser != nil {
@@ -339,15 +358,15 @@ func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
 	return p.parser
 }
 
-// isLossReport says whether p.message is a syslog daemon's own report that it dropped or folded
-// messages. Under rsyncd's tag such a line is a client's text.
+// isLossReport says whether a syslog daemon reports in p.message that it dropped or folded
+// messages. Under rsyncd's tag such a line would be a client's text.
 func (p *Pipeline) isLossReport() bool {
 	m := &p.message
 	switch string(m.Tag) {
 	case "rsyslogd", "systemd-journald", "syslog-ng":
 	case "last":
-		// BSD's and Solaris' syslogd write "last message repeated N times" without a tag. The first
-		// word takes its place.
+		// BSD's and Solaris' syslogd write "last message repeated N times" without a tag, so the
+		// first word looks like one.
 		if m.PID != 0 || !bytes.HasPrefix(m.Text, []byte("message repeated ")) {
 			return false
 		}
@@ -358,8 +377,8 @@ func (p *Pipeline) isLossReport() bool {
 	return p.event.Kind == rsynclog.LostUpstream
 }
 
-// count reads the text of p.message and adds what it says to sessions and books. What can't be is
-// only counted.
+// count parses the text of p.message and applies the event to the sessions and the books. A message
+// that isn't believed is only counted as such.
 func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	p.flush()
 	m, ev := &p.message, &p.event
@@ -388,81 +407,63 @@ func (r *record) process(m *receiver.Message) rsynclog.Process {
 	return rsynclog.Process{PID: m.PID, Started: r.from.Started}
 }
 
-// A tagFilter tells rsyncd's messages from other programs'. It remembers its answers: a glob costs
-// more than a map.
+// A tagFilter tells rsyncd's tags from other programs'. It remembers its answers, since a glob
+// costs more than a map.
 type tagFilter struct {
 	globs []string
-	seen  map[string]answer
-	last  answer // to the message before
+	seen  map[string]bool
 }
 
-// An answer says whether a tag is rsyncd's.
-type answer struct {
-	tag string
-	is  bool
-}
-
-// Bounds of the answers remembered; senders choose tags.
+// Bounds of tagFilter.seen: senders choose tags.
 const (
 	maxTags   = 1024
 	maxTagLen = 80 // bytes
 )
 
 func (f *tagFilter) match(tag []byte) bool {
-	if len(tag) > 0 && f.last.tag == string(tag) {
-		return f.last.is
+	if is, seen := f.seen[string(tag)]; seen {
+		return is
 	}
-	if a, seen := f.seen[string(tag)]; seen {
-		f.last = a
-		return a.is
-	}
-	ok := false
-	for _, g := range f.globs {
+	is := slices.ContainsFunc(f.globs, func(glob string) bool {
 		// path.Match's * stops at a slash, which tags may hold (rsync/daemon).
-		if m, err := path.Match(slashless(g), slashless(string(tag))); err == nil && m {
-			ok = true
-			break
-		}
-	}
+		ok, err := path.Match(slashless(glob), slashless(string(tag)))
+		return ok && err == nil
+	})
 	if len(f.seen) < maxTags && len(tag) <= maxTagLen {
-		a := answer{string(tag), ok}
-		f.seen[a.tag] = a
+		f.seen[string(tag)] = is
 	}
-	return ok
+	return is
 }
 
 func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
-// A clock gives the time of the sessions: nanoseconds since the epoch when it was made, then by the
-// monotonic clock, so that it doesn't jump when the machine's time is set.
+// A clock gives the time of the sessions: the wall clock's at the start, and from there on the
+// monotonic clock's, so that it doesn't jump when the machine's time is set.
 type clock struct{ start time.Time }
-
-func newClock() clock { return clock{time.Now()} }
 
 func (c clock) now() int64  { return c.start.UnixNano() + int64(time.Since(c.start)) }
 func (c clock) wall() int64 { return time.Now().UnixNano() }
 
-// both returns now and wall, of one look at the clock.
+// both returns now and wall of one moment.
 func (c clock) both() (now, wall int64) {
 	t := time.Now()
 	return c.start.UnixNano() + int64(t.Sub(c.start)), t.UnixNano()
 }
 
-// received returns both times of something that arrived at a wall clock time a moment ago, and
-// behind; at 0 is now. A slab that waited in a reader's pending ring isn't younger for that.
+// received returns both times of a slab that arrived at a wall clock time, and behind. It may have
+// waited since then in a reader's pending ring. 0 means now.
 func (c clock) received(at int64) (now, wall, behind int64) {
 	now, wall = c.both()
 	behind = between(now, wall)
-	const longest = int64(time.Minute) // no ring holds a slab for so long: the clock was set meanwhile
+	const longest = int64(time.Minute) // a ring never holds a slab so long: the clock was set
 	if waited := wall - at; at != 0 && waited > 0 && waited < longest {
 		return now - waited, at, behind
 	}
 	return now, wall, behind
 }
 
-// behind returns what must be added to a time of this clock to have the wall clock's.
+// behind returns the wall clock minus this clock.
 func (c clock) behind() time.Duration { return time.Duration(between(c.both())) }
 
-// between is behind of two times of one moment. Their last digits must not show in times that stay
-// the same.
+// between is behind for two times of one moment. It is rounded so that equal times stay equal.
 func between(now, wall int64) int64 { return int64(time.Duration(wall - now).Round(time.Millisecond)) }

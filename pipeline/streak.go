@@ -2,19 +2,18 @@ package pipeline
 
 import "rsyncd_exporter/rsynclog"
 
-// A streak is what transfer lines have come to that followed one another in one session and are yet
-// to be counted in the books. They are one change, and one sum of messages. It ends before any
-// other line, and with the slab.
+// A streak is a run of one session's transfer lines that the books don't have yet. They become one
+// change and one count of messages. A streak ends before any other line, and with the slab.
 type streak struct {
 	session *rsynclog.Session // nil: there is none
 	n       uint64            // lines
 	tally   *tally
-	arrived int64 // when.Arrived and wall of all of them, as they are of one slab
-	wall    int64
+	arrived int64 // record.when.Arrived of all of them, as they are of one slab
+	wall    int64 // record.wall
 }
 
-// again counts p.message if it is a transfer line that begins as its session's last one did. Else
-// nothing has changed, and it returns false.
+// again counts p.message if it is a transfer line that begins like its session's last one.
+// Otherwise it changes nothing and returns false.
 func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
 	if r.from.Forged {
 		return false

@@ -8,20 +8,18 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Trouble is why a message is not understood. The values below receiver.NumDiscards are the
-// reader's own reasons.
+// A Trouble is why a message was not understood. Values below receiver.NumDiscards are the reader's
+// reasons.
 type Trouble uint8
 
 // The troubles of messages whose header could be read.
 const (
-	OtherProgram Trouble = Trouble(receiver.NumDiscards) + iota // its tag isn't rsyncd's, and its text isn't either
-	// its tag isn't rsyncd's, but its text looks like rsyncd's
-	OtherTag
-	Unrecognised // a text of rsyncd's that no rule knows
-	// such a text that looks like a transfer line of another log format
-	OtherFormat
-	Implausible // a line that can't be the daemon's own
-	NumTroubles // how many there are
+	OtherProgram Trouble = Trouble(receiver.NumDiscards) + iota // neither tag nor text are rsyncd's
+	OtherTag                                                    // the text looks like rsyncd's, the tag doesn't
+	Unrecognised                                                // a text of rsyncd's that no rule knows
+	OtherFormat                                                 // such a text, like another log format's transfer line
+	Implausible                                                 // a line that the daemon can't have written
+	NumTroubles
 )
 
 var troubleNames = [...]string{"other_program", "other_tag", "unrecognised", "other_log_format", "implausible"}
@@ -35,32 +33,30 @@ func (t Trouble) String() string {
 }
 
 const (
-	maxTallied  = 64     // sources that are judged one by one; those beyond share one tally for each kind of input
+	maxTallied  = 64     // sources with a tally; those beyond share one for each kind of input
 	MaxSample   = 256    // bytes kept of a message
-	maxExamined = 10_000 // messages of other programs, of each source, whose text is looked at
+	maxExamined = 10_000 // other programs' messages, of each source, whose text is parsed
 	leastOther  = 10     // transfer lines of another format before LOG_FORMAT is doubted
 )
 
-// An Understanding says how much of what one source has delivered since the start was understood.
+// An Understanding says how much was understood of what one source has delivered since the start.
 type Understanding struct {
 	Source     string // receiver.Source.Name
 	Input      string // receiver.Source.Input
 	Received   uint64
 	Understood uint64
-	Kinds      [rsynclog.NumKinds]uint64 // of those that were understood
+	Kinds      [rsynclog.NumKinds]uint64 // of the understood ones
 	Troubles   [NumTroubles]uint64       // of the others
-	// the begin of the first of each, without its header from Unrecognised on; empty: none kept
-	Samples  [NumTroubles]string
-	Tag      string // of the first message of another program
-	OtherTag string // of the first that is OtherTag
-	Wrapped  bool   // the text of that one is a whole line of a rsync log file
+	Samples    [NumTroubles]string       // the start of the first of each; only its text from Unrecognised on
+	Tag        string                    // of the first OtherProgram
+	OtherTag   string                    // of the first OtherTag
+	Wrapped    bool                      // that one's text is a whole line of an rsync log file
 }
 
-// Judge returns the most frequent trouble if less than half of the messages was understood. Other
-// programs' messages are left out: where a machine's whole log arrives, few messages are rsyncd's.
-// They matter only where some look like rsyncd's. If a log format fits none of the transfer lines,
-// that is the trouble, however much of the rest was understood. No verdict rests on fewer messages
-// than enough.
+// Judge returns the most frequent trouble if less than half of the messages was understood. It
+// leaves out other programs' messages, as few messages of a machine's whole log are rsyncd's. Three
+// further rules: if only messages with another tag look like rsyncd's, the tag is the trouble; if
+// the log format fits no transfer line, that is; and enough messages must have arrived.
 func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	ours := u.Received - u.Troubles[OtherProgram]
 	switch {
@@ -75,7 +71,7 @@ func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	return 0, false
 }
 
-// OnlyOthers says that of so many messages as are enough, all are other programs'.
+// OnlyOthers says whether enough messages have arrived and all are other programs'.
 func (u *Understanding) OnlyOthers(enough uint64) bool {
 	return u.Received >= enough && u.Received == u.Troubles[OtherProgram]
 }
@@ -91,12 +87,12 @@ func (u *Understanding) worst() (worst Trouble) {
 	return worst
 }
 
-// A tally is the Understanding of a source that is still being counted.
+// A tally counts an Understanding.
 type tally struct {
 	Understanding
 	examined     int
-	due          bool // it is in Pipeline.due
-	told, hinted bool // Misunderstood has returned it as bad, or as other programs' only
+	due          bool // it is in tallies.due
+	told, hinted bool // Misunderstood has returned it, as bad or as other programs' only
 }
 
 // note counts a message that was not understood, and copies the first of its kind.
@@ -113,44 +109,32 @@ func (t *tally) understood(kind rsynclog.Kind, n uint64) {
 	t.Kinds[kind] += n
 }
 
-// tallies are those of all sources. The pipeline's lock guards them.
+// tallies are those of all sources.
 type tallies struct {
 	bySource map[string]*tally // by Source.Name
 	others   map[string]*tally // by Source.Input, for the sources beyond maxTallied
-	last     *tally
-	lastOf   *receiver.Source
-	due      []*tally // those that Misunderstood has yet to look at
-}
-
-func newTallies() tallies {
-	return tallies{bySource: map[string]*tally{}, others: map[string]*tally{}}
+	due      []*tally          // those that Misunderstood has yet to judge
 }
 
 // of returns the tally of a source.
 func (ts *tallies) of(src *receiver.Source) *tally {
-	if ts.lastOf == src {
-		return ts.last
+	if t := ts.bySource[src.Name]; t != nil {
+		return t
 	}
-	t := ts.bySource[src.Name]
-	switch {
-	case t != nil:
-	case len(ts.bySource) < maxTallied:
-		t = &tally{Understanding: Understanding{Source: src.Name, Input: src.Input}}
-		ts.bySource[src.Name] = t
-	default:
-		if t = ts.others[src.Input]; t == nil {
-			t = &tally{Understanding: Understanding{Source: "further inputs of kind " + src.Input, Input: src.Input}}
-			ts.others[src.Input] = t
-		}
+	in, key, name := ts.bySource, src.Name, src.Name
+	if len(ts.bySource) >= maxTallied {
+		in, key, name = ts.others, src.Input, "further inputs of kind "+src.Input
 	}
-	ts.last, ts.lastOf = t, src
-	return t
+	if in[key] == nil {
+		in[key] = &tally{Understanding: Understanding{Source: name, Input: src.Input}}
+	}
+	return in[key]
 }
 
 // Enough is how many messages a source must have received before Misunderstood judges it.
 const Enough = 100
 
-// look puts a tally that may be worth a warning on the list for Misunderstood.
+// look lists a tally that is worth a warning for Misunderstood.
 func (ts *tallies) look(t *tally) {
 	if t.due || t.told {
 		return
@@ -162,7 +146,7 @@ func (ts *tallies) look(t *tally) {
 }
 
 // Misunderstood returns the sources of which little is understood, each once, and those that have
-// delivered other programs' messages only, each once too.
+// delivered only other programs' messages, each once too.
 func (p *Pipeline) Misunderstood() (list []Understanding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +164,7 @@ func (p *Pipeline) Misunderstood() (list []Understanding) {
 	return list
 }
 
-// Understanding returns what is known of the source of that name.
+// Understanding returns the Understanding of the source of that name.
 func (p *Pipeline) Understanding(source string) Understanding {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +174,7 @@ func (p *Pipeline) Understanding(source string) Understanding {
 	return Understanding{Source: source}
 }
 
-// ignored notes that p.message, which stands in raw, is another program's by its tag.
+// ignored counts p.message, read from raw, whose tag isn't rsyncd's.
 func (p *Pipeline) ignored(t *tally, raw []byte) {
 	if t.examined < maxExamined {
 		t.examined++
@@ -208,13 +192,13 @@ func (p *Pipeline) ignored(t *tally, raw []byte) {
 	t.note(OtherProgram, raw)
 }
 
-// tagOf returns a tag as it is kept, cut where it is longer than any program's.
+// tagOf copies a tag, cut where it is longer than any program's.
 func tagOf(tag []byte) string { return string(tag[:min(len(tag), maxTagLen)]) }
 
-// looksLikeRsyncd says whether the message in p.message, whose tag isn't rsyncd's, has a text of
-// rsyncd's. "connect from host (address)" is libwrap's text, too, and "rsync error:" a client's:
-// they count only where the tag speaks of rsync. wrapped says that the text has the header of
-// rsync's own log file.
+// looksLikeRsyncd says whether p.message, whose tag isn't rsyncd's, has a text of rsyncd's. libwrap
+// also logs "connect from host (address)", and an rsync client "rsync error:". Such texts count
+// only if the tag contains "rsync". wrapped says that the text has the header of rsync's own log
+// file.
 func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	m, ev := &p.message, &p.event
 	if string(m.Tag) == ownTag {
@@ -236,7 +220,7 @@ func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	return bytes.Contains(m.Tag, []byte("rsync")), wrapped
 }
 
-// counted notes what became of p.message, which is rsyncd's.
+// counted counts p.message, which is rsyncd's, as understood or not.
 func (p *Pipeline) counted(t *tally, kind rsynclog.Kind, believed bool) {
 	switch {
 	case !believed:

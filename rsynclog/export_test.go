@@ -118,9 +118,9 @@ func CheckTable(t *testing.T, s *Sessions) {
 		}
 	}
 	for p := range s.ages {
-		for x := s.ages[p].first; x != nil; x = x.newer {
+		for x := s.ages[p].first; x != nil; x = x.age.next {
 			aged++
-			if x.Phase != phase(p) || x.newer != nil && x.newer.older != x || x.newer == nil && s.ages[p].last != x {
+			if x.Phase != phase(p) || x.age.next != nil && x.age.next.age.prev != x || x.age.next == nil && s.ages[p].last != x {
 				t.Fatal("a list of all origins is broken")
 			}
 		}

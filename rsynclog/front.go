@@ -6,25 +6,25 @@ import (
 	"math/bits"
 )
 
-// A Front is how the transfer lines of a running session begin: "send HOST [ADDR] MODULE (USER) ",
-// in DefaultLogFormat. Most lines of a busy daemon are such lines, and nearly all begin as the
-// session's last one did. They need no parser.
+// A Front is the beginning of a running session's transfer lines in DefaultLogFormat:
+// "send HOST [ADDR] MODULE (USER) ". Most lines of a busy daemon begin as the last transfer line of
+// their session did. These need no parser.
 //
-// A session has one only while a transfer line can do nothing but add to its files: any other line
-// and its end take the front away.
+// A session has a Front only while a transfer line just adds to its files. Any other line, and the
+// session's end, remove it.
 type Front struct {
 	Session *Session // nil: the slot is free
 
 	key    tableKey
 	head   []byte
 	op     Op
-	length uint64 // of the line that was compared last
-	misses uint8  // sessions that wanted the slot since it was last of use
+	length uint64 // of the file in the line that was compared last
+	misses uint8  // sessions that wanted the slot since its last use
 }
 
 const (
 	frontSlots = 256
-	// relearnAfter is how many sessions must have missed a slot in a row before one takes it.
+	// relearnAfter is how many sessions must miss a slot in a row before one takes it.
 	relearnAfter = 16
 	// frontText is the length from which a text may have been cut; see parseTransfer.
 	frontText = maxText - len("\r\n")
@@ -34,8 +34,8 @@ func (t *Sessions) frontSlot(o *Origin, pid int32) *Front {
 	return &t.fronts[(uint32(pid)+o.id*37)%frontSlots]
 }
 
-// Front returns the front that a text of a process begins with, if the rest is a file's name and
-// length. Nothing changes by it; see Again.
+// Front returns the front that a process's text begins with, if a file's name and length follow. It
+// changes nothing; see Again.
 func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	f := t.frontSlot(o, pid)
 	n := len(f.head)
@@ -51,8 +51,8 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	return f
 }
 
-// Again is Apply for the text that Front was given. It returns false, and nothing has changed, if
-// only Apply can tell what the line does. Pending returns the changes.
+// Again is Apply for the text that Front was given. If the line needs Apply, it returns false and
+// changes nothing. Pending returns the changes.
 func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	s := f.Session
 	if s.isOther(p) {
@@ -82,8 +82,8 @@ func (t *Sessions) Pending() []Change {
 	return t.changes
 }
 
-// Learn takes the front of a transfer line that Apply has just counted in a session. ev is what a
-// parser of DefaultLogFormat, Parser.Fronts, has made of it.
+// Learn remembers the front of a transfer line that Apply has just counted in a session. ev is the
+// line's event, from a parser whose Fronts is true.
 func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 	if s.PID != pid || s.Phase != running || s.Direction == NoDirection || s.Requested != "" || s.Overruled ||
 		ev.Kind != Transfer || ev.Repeat != 1 || !ev.HasLength || len(text) >= frontText ||
@@ -117,10 +117,10 @@ func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 	s.front = f
 }
 
-// Fronts says whether Sessions.Learn may be given what the parser reads.
+// Fronts says whether Sessions.Learn takes the parser's events.
 func (p *Parser) Fronts() bool { return p.standard }
 
-// dropFront makes the session's next line be read in full.
+// dropFront has the session's next line read in full.
 func (s *Session) dropFront() {
 	if s.front != nil {
 		s.front.Session = nil
@@ -128,8 +128,8 @@ func (s *Session) dropFront() {
 	}
 }
 
-// lastNumber reads the number at the end of a text, and returns where it begins; see decimal for
-// what is one. It looks at eight bytes at a time.
+// lastNumber reads the decimal number at the end of a text, eight bytes at a time. It also returns
+// where that begins.
 func lastNumber(text []byte) (n uint64, at int, ok bool) {
 	const (
 		eight = 8
@@ -140,7 +140,7 @@ func lastNumber(text []byte) (n uint64, at int, ok bool) {
 	if at < 0 {
 		return 0, 0, false
 	}
-	v := binary.LittleEndian.Uint64(text[at:]) ^ 0x3030303030303030 // of a digit its value is left
+	v := binary.LittleEndian.Uint64(text[at:]) ^ 0x3030303030303030 // leaves the value of a digit
 	others := (v&low + 0x7676767676767676 | v) & high               // the bytes that are above 9
 	if others == 0 {
 		for at > 0 && isDigit(text[at-1]) {

@@ -11,48 +11,48 @@ import (
 	"rsyncd_exporter/internal/enum"
 )
 
-// A TableRecord is all that a Sessions knows, for encoding/gob. It shares no memory that changes.
+// A TableRecord is the whole state of a Sessions, for encoding/gob. It shares no changing memory.
 type TableRecord struct {
-	Now       int64 // the time by Apply's clock
+	Now       int64 // by Apply's clock
 	Names     NumberNames
 	Origins   []OriginRecord
 	Sessions  []SessionRecord // by origin, then by phase, then the longest silent first
 	Talkers   []TalkerRecord
-	Noted     bool // the origin of the hosts beyond the limit has a cookie
+	Noted     bool // the origin for hosts beyond the limit has a cookie
 	Evicted   uint64
 	Overflown uint64
-	NoRoom    int64 // until when no host can be let go of
+	NoRoom    int64 // until when no host can be forgotten
 }
 
-// NumberNames are the names of the numbers in SessionRecords: another version's numbers may differ.
+// NumberNames are the names of the numbers in SessionRecords, which may differ between versions.
 type NumberNames struct {
 	Phases, Directions, Outcomes, Reasons []string
 }
 
 // An OriginRecord is what a restart keeps of an Origin.
 type OriginRecord struct {
-	Scope uint32     // tells followed files, and pid namespaces, apart; 0 for syslog of our own pid namespace
-	Addr  netip.Addr // tells other machines apart that don't say their names; not valid otherwise
+	Scope uint32     // of a followed file or a pid namespace; 0 for syslog of our own pid namespace
+	Addr  netip.Addr // of a machine whose messages have no host name; not valid otherwise
 
 	Raw       string // the host as it stands in the header: any bytes
-	Container string // tells containers of one host apart; empty otherwise
+	Container string // its name, for a container of the host
 
 	Life    life
 	Clock   originClock
 	Arrived int64 // when the last of its messages came
-	// Forgotten is until when a session of which nothing is remembered can't have ended an hour
-	// ago: some had to make room before.
+	// Forgotten is until when a session that is not remembered may have been evicted, and have
+	// ended less than an hour ago.
 	Forgotten int64
 	Modules   map[string]Taught // names that its daemons have logged, raw
 	NoName    int64             // until when there is no room for another one
-	Serves    bool              // somebody was let in
-	Names     bool              // "allowed access" is logged (rsync 3.2 and later): only that teaches a module
+	Serves    bool              // a client was let in
+	Names     bool              // "allowed access" is logged (rsync 3.2 and later), so only that teaches a module
 
-	Sessions int  // only in a TableRecord: how many of its sessions are this origin's
+	Sessions int  // only in a TableRecord: how many of its sessions this origin has
 	Noted    bool // only in a TableRecord: it has a cookie
 }
 
-// A Taught is a module's name that an origin's daemons have logged.
+// A Taught is a module name that an origin's daemons have logged.
 type Taught struct {
 	Label string
 	Heard int64 // when last
@@ -66,7 +66,7 @@ type SessionRecord struct {
 	User      string // the authenticated user; empty without authentication
 	Addr      string // the client's numeric address; empty where no line named it
 
-	// FirstSeen and LastSeen are when its first and its last line were written: see When.
+	// FirstSeen and LastSeen are when its first and its last line were written; see When.
 	FirstSeen, LastSeen int64
 	ConnectSeen         bool // whether FirstSeen is the session's real beginning
 
@@ -78,42 +78,42 @@ type SessionRecord struct {
 	Phase      phase
 	Known      bool // Module came from "allowed access"
 	Moved      bool // a transfer line was seen
-	Lost       bool // a line told of a lost connection or a time-out
+	Lost       bool // the connection was lost or timed out
 	FileErrors bool
 	MaxDelete  bool // --max-delete stopped deletions
-	FileList   bool // its file list was begun: nothing turns it away any more
+	FileList   bool // its file list was begun
 	Evicted    bool // it made room before its time
 	Reason     Reason
 	Listed     bool // asked for the module list
 	Exits      [2]exit
 	LateExits  uint8  // exit lines after the end
 	Length     uint64 // bytes of its transfer lines, %l
-	Wire       uint64 // and %b
-	Requested  string // the module that the request names, as long as no line has confirmed it; see confirm
-	Overruled  bool   // a transfer line named another one
-	Executed   bool   // its transfer was counted, after it had waited for the module's name
-	Unheard    int64  // nanoseconds since LastSeen in which nothing could be heard; see RestoreSessions
+	Wire       uint64 // the same, %b
+	Requested  string // the module in the request, until a line confirms it; see confirm
+	Overruled  bool   // a transfer line named another module
+	Executed   bool   // its transfer has waited for the module's name and was counted
+	Unheard    int64  // nanoseconds of downtime since LastSeen; see RestoreSessions
 
-	// Whose pid it is: see admits.
-	Born, Heard    uint32 // the life of the origin's pids in which it began, and in which it was heard last
-	ProcessStarted uint64 // when its process began, by the kernel's word; 0: not known
+	// Evidence of its process; see admits.
+	Born, Heard    uint32 // life.Number when it began, and when it was heard last
+	ProcessStarted uint64 // when its process began, by the kernel; 0: not known
 	Talks          bool   // its client can have lines logged
 	Doubted        bool   // a client may have begun it
-	Orphaned       int64  // when its daemon started anew and nothing was heard since; 0: it did not
+	Orphaned       int64  // when its daemon started anew, if it was silent since; else 0
 	End            int64  // when it was over
 
-	// Whether FirstSeen and LastSeen are stamps' times, not arrivals: see moveTimes.
+	// Whether FirstSeen and LastSeen were made of stamps; see moveTimes.
 	FirstWaited, LastWaited bool
 
-	Stamp, Shift int64 // its last stamp, corrected, and what its jumps amount to; see straighten
+	Stamp, Shift int64 // its last corrected stamp, and the sum of its jumps; see straighten
 
-	Entered uint64 // which of all entries into phases was the one into its own
+	Entered uint64 // Sessions.entries when it entered its phase
 
 	Noted bool // only in a TableRecord: it has a cookie
 }
 
-// Restored is the Cookie of an origin or a session that RestoreSessions has brought back and whose
-// consumer had made a note there.
+// Restored is the Cookie of an origin or a session that RestoreSessions has brought back, if it had
+// a Cookie before.
 type Restored struct{}
 
 var phaseNames = []string{"fresh", "admitted", "running", "failing", "settling", "lapsed", "ended"}
@@ -127,8 +127,7 @@ func numberNames() NumberNames {
 	}
 }
 
-// Room returns memory for the sessions of a TableRecord, which is then had without making it while
-// others wait.
+// Room allocates memory for the sessions of a TableRecord, before a lock is taken for Record.
 func Room(sessions int) []SessionRecord {
 	room := make([]SessionRecord, sessions)
 	for i := range room {
@@ -137,8 +136,8 @@ func Room(sessions int) []SessionRecord {
 	return room
 }
 
-// Record copies everything. The time now is Apply's clock's. room may be nil, or what Room
-// returned, which becomes the record's.
+// Record copies everything. now is the time by Apply's clock. The record takes over room, which may
+// be nil or what Room returned.
 func (t *Sessions) Record(now int64, room []SessionRecord) TableRecord {
 	if len(room) < t.Len() {
 		room = make([]SessionRecord, t.Len())
@@ -165,30 +164,28 @@ func (t *Sessions) Record(now int64, room []SessionRecord) TableRecord {
 	return r
 }
 
-// A Restart is what RestoreSessions has to know besides the TableRecord.
+// A Restart is what RestoreSessions needs besides the TableRecord.
 type Restart struct {
 	Now int64 // the time by the new clock
-	// how long nothing was heard: since TableRecord.Now, by the wall clock; 0 where that has been
-	// set back meanwhile
+	// Down is the time since TableRecord.Now by the wall clock; 0 if that was set back.
 	Down time.Duration
-	// Replayed says of a scope that what was logged meanwhile is still to be read, from a file.
+	// Replayed says whether lines that a scope has logged since are still to be read from a file.
 	Replayed func(scope uint32) bool
 }
 
-// replayPatience is for how long after a restart the reading of a file may take to begin. Its
-// sessions aren't judged by the clock before.
+// replayPatience is how long after a restart the reading of a file may take to begin. Until then
+// its sessions don't go by the clock.
 const replayPatience = time.Minute
 
-// RestoreSessions returns the table that a TableRecord was taken of, whose memory it takes over; or
-// an error if a number's name is one that this version doesn't have. The limits, modules and hosts
-// are the new ones: where more sessions are open than may be, those that are surplus make room, as
-// ever, when the next one begins, and origins beyond the limit stay, while no others come.
+// RestoreSessions returns the table of a TableRecord, whose memory it takes over. It fails if this
+// version doesn't have the name of a number. Surplus sessions make room when the next one begins.
+// Origins beyond the limit stay, and no new ones come.
 //
-// Times stay what they were, by the wall clock. Where that has been set back meanwhile,
-// TableRecord.Now is taken for Restart.Now, so that nothing lies in the future.
+// Times stay what they were by the wall clock. If that was set back, TableRecord.Now becomes
+// Restart.Now, so that nothing lies in the future.
 //
-// Silence is another matter: nobody spoke to us while we were down. So that time doesn't count
-// towards the end of any session but those whose lines are still to be read.
+// Nobody could be heard while we were down. So downtime is no silence of a session, unless lines
+// are still to be read.
 func RestoreSessions(limits Limits, modules, hosts []string, rec *TableRecord, r Restart) (*Sessions, error) {
 	t := NewSessions(limits, modules, hosts)
 	t.evicted, t.overflown = rec.Evicted, rec.Overflown
@@ -250,21 +247,21 @@ func (t *Sessions) restoreOrigin(m *mover, rec *OriginRecord) *Origin {
 	return o
 }
 
-// A mover brings the times and numbers of a record to this clock and version.
+// A mover converts the times and numbers of a record to this clock and version.
 type mover struct {
 	Restart
 	then, shift int64
 	from, to    NumberNames
 }
 
-// time returns a time by the new clock. One after the last of the old clock can't be.
+// time converts a time, which can't be after the last one of the old clock.
 func (m *mover) time(at int64) int64 { return min(at, m.then) + m.shift }
 
-// toCome returns a time by the new clock until when something holds: an hour after the last one of
-// the old clock at most.
+// toCome converts a time until when something holds, at most an hour after the last one of the old
+// clock.
 func (m *mover) toCome(at int64) int64 { return min(at, m.then+int64(endedTTL)) + m.shift }
 
-// session moves what a session's record says.
+// session converts a session's record.
 func (m *mover) session(s *Session) error {
 	if err := cmp.Or(
 		renumber(&s.Phase, m.from.Phases, m.to.Phases), renumber(&s.Direction, m.from.Directions, m.to.Directions),

@@ -87,7 +87,7 @@ func TestEveryFieldIsRestored(t *testing.T) {
 				t.Errorf("pid %d: the cookie is %v, was %v", a.PID, b.Cookie, a.Cookie)
 			}
 			for _, x := range []*Session{&want, &is} {
-				x.Origin, x.Cookie, x.prev, x.next, x.older, x.newer, x.Entered, x.Noted = nil, nil, nil, nil, nil, nil, 0, false
+				x.Origin, x.Cookie, x.links, x.age, x.Entered, x.Noted = nil, nil, links{}, links{}, 0, false
 			}
 			if !a.over() {
 				want.End, is.End = 0, 0

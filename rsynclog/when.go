@@ -2,53 +2,53 @@ package rsynclog
 
 import "time"
 
-// When says when a record came and what its stamp says, both in nanoseconds of the same clock, one
-// that doesn't jump.
+// When says when a record arrived and what its stamp says, in nanoseconds of one clock that doesn't
+// jump.
 type When struct {
 	Arrived int64
 	Stamp   int64 // 0: it has none that could be read
 	Zoned   bool  // the stamp names its time zone
-	Backlog bool  // it was there before whoever read it: its stamp, not its arrival, says when it was made
+	Backlog bool  // it was there before its reader: its stamp, not its arrival, says when it was made
 }
 
 const (
-	// waitedFrom is how far a stamp lies before its arrival if the record has waited somewhere, in
-	// a relay's queue say.
+	// waitedFrom is how far a stamp lies before its arrival if the record has waited somewhere, for
+	// example in a relay's queue.
 	waitedFrom = time.Minute
-	// stampStep is how far two stamps of live records may differ from what passed between them:
-	// they have whole seconds.
+	// stampStep is how far two stamps of live records may differ from the time between them. They
+	// have whole seconds.
 	stampStep = 2 * time.Second
-	// steadyFor is for how long stamps must keep pace with arrivals to prove that they came live.
+	// steadyFor is how long stamps must keep pace with arrivals to prove that they came live.
 	steadyFor = time.Minute
-	// quarterHour is what time zones differ by, in whole multiples.
+	// quarterHour is the unit in which time zones differ.
 	quarterHour = 15 * time.Minute
-	// farthestZone is the most that two of them differ by: UTC-12 and UTC+14.
+	// farthestZone is the largest difference of two of them: UTC-12 and UTC+14.
 	farthestZone = 26 * time.Hour
-	// farthestStamp is how far from its arrival a stamp can be that is believed: sums of such times
-	// stay within an int64.
+	// farthestStamp is how far from its arrival a stamp is believed. Sums of such times stay within
+	// an int64.
 	farthestStamp = 30 * 365 * 24 * time.Hour
-	// liveDelay is how late a live record may be, in what is left after whole quarter hours.
+	// liveDelay is how late a live record may be, beyond whole quarter hours.
 	liveDelay = 3 * time.Second
-	// jumpBack and jumpAhead are how long a process may take between two lines if a jump of its
-	// stamps between them is to be seen as one.
+	// jumpBack and jumpAhead are how long a process may take between two lines for a jump of its
+	// stamps to be recognised.
 	jumpBack, jumpAhead = 2 * time.Minute, 30 * time.Second
-	// queueQuiet is for how long nothing comes of a relay's queue if it has been emptied.
+	// queueQuiet is how long nothing comes of a relay's queue once it is empty.
 	queueQuiet = 10 * time.Second
 )
 
 // An originClock turns the stamps of one origin into times.
 type originClock struct {
-	Offset int64 // what must be added to its stamps, by its live records: time zone and the clocks' difference in one
-	// A stretch of connects whose stamps keep pace with their arrival began with these two; 0, 0:
-	// none has.
+	Offset int64 // what is added to its stamps, by its live records: time zone and clock skew in one
+	// SteadyArrived and SteadyStamp are of the connect since which stamps keep pace with arrivals;
+	// 0, 0: none.
 	SteadyArrived, SteadyStamp int64
 	Latest                     int64 // the latest time of a record
 	Behind                     bool  // a backlog is being read
 	QuietFrom                  int64 // a queue is being read until then, if no more of it comes
 }
 
-// time returns when the origin is. While it hands on what has waited, that is when this was
-// written.
+// time returns the time of the origin. While a backlog or a queue is being read, that is the time
+// of its latest record.
 func (c *originClock) time(now int64) int64 {
 	if c.Behind || now < c.QuietFrom {
 		return min(c.Latest, now)
@@ -56,8 +56,8 @@ func (c *originClock) time(now int64) int64 {
 	return now
 }
 
-// stamped returns the time of a record whose stamp, corrected, is given. Of those that have waited
-// and have the same second, each is later than the one before.
+// stamped returns the time of a record by its corrected stamp. Records that have waited and have
+// the same second get ascending times.
 func (c *originClock) stamped(w When, stamp int64) int64 {
 	at := w.Arrived
 	if stamp <= c.Latest && c.Latest < stamp+int64(time.Second) {
@@ -69,16 +69,16 @@ func (c *originClock) stamped(w When, stamp int64) int64 {
 		at = stamp
 	case waited >= int64(waitedFrom):
 		at = stamp
-		if stamp >= c.Latest-int64(waitedFrom) { // else it is no queue's, whose records follow what came before
+		if stamp >= c.Latest-int64(waitedFrom) { // records of a queue follow what came before
 			c.QuietFrom = w.Arrived + int64(queueQuiet)
 		}
 	}
 	return at
 }
 
-// learn looks at the stamp of a connect, which is written before a daemon goes into a chroot and
-// loses its time zone there. It returns by how much times that were made of stamps must be moved,
-// as the offset was wrong.
+// learn looks at the stamp of a connect. A daemon writes that before it enters a chroot, where it
+// loses its time zone. If the offset was wrong, learn returns what must be added to times that were
+// made of stamps.
 func (c *originClock) learn(w When) (by int64) {
 	if w.Backlog {
 		return 0
@@ -100,34 +100,32 @@ func (c *originClock) learn(w When) (by int64) {
 	c.SteadyArrived, c.SteadyStamp = w.Arrived, w.Stamp
 	c.Offset += by
 	if lag < int64(waitedFrom) {
-		return 0 // times are made of stamps only where these lag far behind
+		return 0 // only stamps that lag far behind become times
 	}
 	return by
 }
 
-// wholeQuarters returns how many whole quarter hours are in d, and what is left, which is from
-// -stampStep on.
+// wholeQuarters returns how many whole quarter hours are in d, and the rest, which is at least
+// -stampStep.
 func wholeQuarters(d int64) (k, rest int64) {
 	const q, slack = int64(quarterHour), int64(stampStep)
-	rest = (d + slack) % q
-	if rest < 0 {
+	rest = (d+slack)%q - slack
+	if rest < -slack {
 		rest += q
 	}
-	rest -= slack
 	return (d - rest) / q, rest
 }
 
 func abs(d int64) int64 { return max(d, -d) }
 
-// recordTime returns when a record of an origin was made, and of a session if it is one's. teaches
-// says that it is a "connect from" which no client can have written, whose process may have lost
-// its time zone.
+// recordTime returns when a record of an origin, and of its session s if there is one, was made.
+// teaches says that it is a "connect from" which no client can have written.
 func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64 {
 	c := &o.Clock
 	c.Behind = c.Behind || w.Backlog
 	at := w.Arrived
 	if c.Latest != 0 {
-		at = c.time(w.Arrived) // what says no time was written with what stands before it
+		at = c.time(w.Arrived) // a record without a stamp has the time of the one before it
 	}
 	t.stamp, t.shift, t.waited = 0, 0, false
 	if w.Stamp != 0 && abs(w.Arrived/2-w.Stamp/2) <= int64(farthestStamp/2) {
@@ -152,9 +150,9 @@ func (t *Sessions) recordTime(o *Origin, s *Session, w When, teaches bool) int64
 }
 
 // straighten undoes a jump of a session's stamps by whole quarter hours. Before rsync 3.4.2 a
-// daemon in a chroot knows no time zone and logs in UTC. Back, no process' stamps go otherwise;
-// ahead they jump where it goes into the chroot: before the transfer starts. A live one has not
-// jumped if its stamp is that of its arrival, however long the session was silent.
+// daemon in a chroot knows no time zone and logs in UTC. Nothing else makes a process's stamps jump
+// back. They jump ahead only where it enters the chroot, before the transfer starts. A live record
+// whose stamp is that of its arrival shows no jump, however long the session was silent.
 func (s *Session) straighten(w When, stamp int64) int64 {
 	stamp += s.Shift
 	if d := stamp - s.Stamp; s.Stamp == 0 || d > -int64(stampStep) && d < int64(quarterHour-stampStep) {
@@ -173,8 +171,7 @@ func (s *Session) straighten(w When, stamp int64) int64 {
 	return stamp
 }
 
-// moveTimes corrects the times of an origin's sessions that were made of stamps with a wrong
-// offset.
+// moveTimes corrects times of an origin's sessions that were made of stamps with a wrong offset.
 func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 	for p := range o.lists {
 		for s := o.lists[p].first; s != nil; s = s.next {
@@ -191,11 +188,11 @@ func (t *Sessions) moveTimes(o *Origin, by, now int64) {
 		}
 	}
 	o.Clock.Latest = min(o.Clock.Latest+by, now)
-	o.due = 0 // to be found out
+	o.due = 0 // expire finds it out
 }
 
-// CaughtUp says that all that was in the origins of a scope has been read: their sessions go by the
-// clock again.
+// CaughtUp says that everything waiting in the origins of a scope has been read. Their sessions go
+// by the clock again.
 func (t *Sessions) CaughtUp(scope uint32) {
 	for _, o := range t.inOrder {
 		if o.Scope == scope {
@@ -204,7 +201,7 @@ func (t *Sessions) CaughtUp(scope uint32) {
 	}
 }
 
-// HostCaughtUp is CaughtUp for one host of a scope: others have queues of their own.
+// HostCaughtUp is CaughtUp for one host of a scope whose hosts have queues of their own.
 func (t *Sessions) HostCaughtUp(scope uint32, host string) {
 	if o := t.origins[originKey{scope: scope, host: host}]; o != nil {
 		o.Clock.Behind, o.Clock.QuietFrom = false, 0
