@@ -1,9 +1,11 @@
-package corpus
+package corpus_test
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"rsyncd_exporter/internal/corpus"
 )
 
 func TestDatagrams(t *testing.T) {
@@ -16,7 +18,7 @@ func TestDatagrams(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.dump), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Datagrams(path); err != nil || len(got) != 1 || string(got[0]) != c.want {
+		if got, err := corpus.Datagrams(path); err != nil || len(got) != 1 || string(got[0]) != c.want {
 			t.Errorf("%q: %q, %v; want %q", c.dump, got, err, c.want)
 		}
 	}
@@ -24,7 +26,7 @@ func TestDatagrams(t *testing.T) {
 		if err := os.WriteFile(path, []byte(dump), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Datagrams(path); err == nil {
+		if got, err := corpus.Datagrams(path); err == nil {
 			t.Errorf("%q is read as %q", dump, got)
 		}
 	}
@@ -35,14 +37,14 @@ func TestExamples(t *testing.T) {
 	if err := os.WriteFile(path, []byte("connect\tall\tconnect from\ta\nstart\t3.0+\trsync on {long}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Examples(path)
-	if err != nil || len(got) != 2 || got[0] != (Example{"connect", "all", "connect from\ta"}) || len(got[1].Text) < 2047 {
+	got, err := corpus.Examples(path)
+	if err != nil || len(got) != 2 || got[0] != (corpus.Example{"connect", "all", "connect from\ta"}) || len(got[1].Text) < 2047 {
 		t.Errorf("%.200q, %v", got, err)
 	}
 	if err := os.WriteFile(path, []byte("connect\tall\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Examples(path); err == nil {
+	if got, err := corpus.Examples(path); err == nil {
 		t.Errorf("a line of two columns is read as %q", got)
 	}
 }

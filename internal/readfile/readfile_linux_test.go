@@ -1,4 +1,4 @@
-package readfile
+package readfile_test
 
 import (
 	"fmt"
@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"rsyncd_exporter/internal/readfile"
 )
 
 // A file on a file server that doesn't answer costs some seconds, once for all who ask.
 func TestAFileServerThatIsGone(t *testing.T) {
 	dir := hungFileSystem(t)
-	reader := NewReader()
+	reader := readfile.NewReader()
 	ended := make(chan error, 3)
 	for range 3 {
 		go func() {

@@ -1,4 +1,4 @@
-// Package receivertest has what tests of several kinds of inputs share: a sink, the corpus,
+// Package receivertest has what tests of several kinds of inputs share: a sink, long lines,
 // networks of their own.
 package receivertest
 
