@@ -244,7 +244,7 @@ func (h *twoLives) play(t *testing.T) {
 	limits.TTL = pickOf(h, limits.TTL, limits.TTL, 100*time.Hour) // silent for longer than series may be
 	c := Config{
 		LogFormat: pickOf(h, defaultFormat, defaultFormat, defaultFormat, "%o %f %l"), Limits: limits, MaxSeries: pickOf(h, 10_000, 10_000, 60, 150, 250),
-		ModuleFormats: map[string]string{"loose": "%f %l"}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
+		ModuleFormats: map[string]string{"loose": pickOf(h, "%f %l", defaultFormat, "%o %h [%a] %m (%u) %l %f")}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
 		Tags: []string{"rsyncd*"}, Resumable: true,
 	}
 	quick := c
