@@ -68,6 +68,8 @@ var shortcutRules = map[string]struct {
 		vmHeader+vmSend+"e 10\n\n", vmHeader+"\n", vmHeader)},
 	"a line of rsync's own log within a message": {source: receiver.Source{Wrapped: true}, arrivals: of(
 		vmHeader+"2026/11/23 18:40:52 [7] "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+"2026/11/23 18:40:52 [8] "+vmSend+"a 6")},
+	"longer than any message": {arrivals: of(vmHeader+vmSend+"a 6",
+		vmHeader+vmSend+strings.Repeat("p", receiver.MaxMessage)+" 7", vmHeader+vmSend+"b 7")},
 	"no name": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+" 8", vmHeader+vmSend+"8", vmHeader+vmSend)},
 	"no length": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 07", vmHeader+vmSend+"b 00000008", vmHeader+vmSend+"b 7x",
 		vmHeader+vmSend+"b ", vmHeader+vmSend+"b 1152921504606846977", vmHeader+vmSend+"b 99999999999999999999", vmHeader+vmSend+"b 1125899906842625",
