@@ -95,7 +95,7 @@ func New(c Config) (*Pipeline, error) {
 		parser:  parser,
 		parsers: parsers,
 		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
-		tallies: tallies{bySource: map[string]*tally{}, others: map[string]*tally{}},
+		tallies: tallies{byName: map[string]*tally{}},
 		clock:   clock,
 		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
 	}
@@ -242,7 +242,6 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 	}
 	p.flush()
-	p.tallies.look(tally)
 }
 
 // read reads a message's header into p.message. It says why the message is discarded, or whether it
