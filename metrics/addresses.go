@@ -11,7 +11,7 @@ import (
 const maxAddresses = 16
 
 // HostAddress notes that a message of this origin came from another machine's address, at a time in
-// nanoseconds of the Unix epoch. It ignores origins without a host name, and hosts without room.
+// nanoseconds of the Unix epoch. It ignores hosts without a name or without room.
 func (s *Store) HostAddress(o *rsynclog.Origin, addr netip.Addr, at int64) {
 	s.at = at
 	h := s.hostOf(o)
@@ -40,18 +40,15 @@ func (h *hostTally) addAddress(addr netip.Addr, at int64) {
 	h.Senders[0] = SenderRecord{addr, at}
 }
 
-// forgetAddresses removes addresses that have been silent for longAgo, and those with a time in the
-// future, which a clock that was ahead has given.
+// forgetAddresses removes addresses silent for longAgo, or heard by a clock that was ahead.
 func (h *hostTally) forgetAddresses(at int64) {
 	h.Senders = slices.DeleteFunc(h.Senders, func(a SenderRecord) bool {
 		return a.Heard <= at-int64(longAgo) || a.Heard > at+int64(grain)
 	})
 }
 
-// maxMixed bounds the hosts that wait for MixedHosts.
 const maxMixed = 16
 
-// noteMixed queues a host with several addresses for MixedHosts.
 func (s *Store) noteMixed(h *hostTally) {
 	if len(h.Senders) > 1 && !h.told && len(s.mixed) < maxMixed {
 		h.told = true
@@ -59,14 +56,10 @@ func (s *Store) noteMixed(h *hostTally) {
 	}
 }
 
-// MixedHosts returns at most n names of hosts whose messages lately came from several addresses. It
-// returns each host once. The caller owns the slice.
+// MixedHosts returns, once each, at most n hosts whose messages lately came from several addresses.
 func (s *Store) MixedHosts(n int) []string {
-	n = min(n, len(s.mixed))
-	if n <= 0 {
-		return nil
-	}
-	told := slices.Clone(s.mixed[:n])
-	s.mixed = slices.Delete(s.mixed, 0, n)
+	n = max(0, min(n, len(s.mixed)))
+	told := append([]string(nil), s.mixed[:n]...)
+	s.mixed = s.mixed[n:]
 	return told
 }

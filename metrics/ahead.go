@@ -2,14 +2,12 @@ package metrics
 
 import "time"
 
-// aheadFor is how long a time must lie in the future before it is corrected. Until then the present
-// may be what is wrong: a machine without a clock of its own starts in the past and learns the time
-// within minutes.
+// aheadFor is how long a time must lie in the future before it is corrected: a machine without a
+// clock starts in the past and learns the time within minutes.
 const aheadFor = time.Hour
 
-// mendAhead sets times to the present that a clock which was ahead has given. As long as a last
-// success lies in the future, nobody notices that backups fail. now is the present by the sessions'
-// clock, which doesn't jump.
+// mendAhead sets times in the future, by a clock that was ahead, to the present: until then nobody
+// would notice that backups fail. now is the present by the sessions' clock, which doesn't jump.
 func (s *Store) mendAhead(now int64) {
 	isAhead, latest := false, s.at+int64(grain)
 	times := func(f func(at *int64)) {
@@ -18,15 +16,12 @@ func (s *Store) mendAhead(now int64) {
 		}
 		s.eachHost(func(h *hostTally) {
 			h.eachModule(func(m *moduleTally) {
-				for _, flow := range m.flows {
-					if flow == nil {
-						continue
-					}
+				m.eachFlow(func(flow *flowTally) {
 					for _, u := range flow.users {
 						f(&u.LastSuccess)
 						f(&u.LastAttempt)
 					}
-				}
+				})
 			})
 		})
 	}

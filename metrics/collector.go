@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,22 +70,19 @@ type Collector struct {
 	live     func() Live
 }
 
-// NewCollector returns a Collector that asks for a new Snapshot and the live state at each scrape.
-// Both functions are called from the scrape's goroutine.
+// NewCollector returns a Collector that calls both functions at each scrape, from its goroutine.
 func NewCollector(snapshot func() *Snapshot, live func() Live) *Collector {
 	return &Collector{snapshot: snapshot, live: live}
 }
 
-// Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range allDescs() {
 		ch <- d
 	}
 }
 
-// Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	e := emitter{ch: ch}
+	e := emitter(ch)
 	snap := c.snapshot()
 	e.own(snap)
 	for i := range snap.Hosts {
@@ -93,67 +91,58 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e.live(snap, c.live())
 }
 
-// An emitter turns tallies into metrics.
-type emitter struct {
-	ch chan<- prometheus.Metric
-}
+type emitter chan<- prometheus.Metric
 
-func (e *emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(
+func (e emitter) counter(d *prometheus.Desc, v uint64, created int64, labels ...string) {
+	e <- prometheus.MustNewConstMetricWithCreatedTimestamp(
 		d, prometheus.CounterValue, float64(v), time.Unix(0, created), bound(labels)...)
 }
 
-func (e *emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
-	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, bound(labels)...)
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, bound(labels)...)
+}
+
+// known sends a gauge unless its value is not known.
+func (e emitter) known(is bool, d *prometheus.Desc, v float64, labels ...string) {
+	if is {
+		e.gauge(d, v, labels...)
+	}
 }
 
 func seconds(nanos int64) float64 { return float64(nanos) / 1e9 }
 
-func (e *emitter) host(h *HostRecord) {
+func (e emitter) host(h *HostRecord) {
 	e.counter(descConnections, h.Connections, h.Created, h.Host)
 	e.counter(descLists, h.Lists, h.Created, h.Host)
 	e.counter(descStarts, h.Starts, h.Created, h.Host)
 	e.counter(descLost, h.Lost, h.Created, h.Host)
-	if h.Version != "" {
-		e.gauge(descInfo, 1, h.Host, h.Version)
-	}
+	e.known(h.Version != "", descInfo, 1, h.Host, h.Version)
 	for i := range h.Modules {
 		e.module(h.Host, &h.Modules[i])
 	}
-	if len(h.Senders) > 0 {
-		e.gauge(descOwnAddresses, float64(len(h.Senders)), h.Host)
-	}
+	e.known(len(h.Senders) > 0, descOwnAddresses, float64(len(h.Senders)), h.Host)
 	for kind, n := range h.MessagesByKind {
-		if n == 0 && !h.showZeros {
-			continue
+		if n > 0 || h.showZeros {
+			e.counter(descMessages, n, h.Created, h.Host, kindNames[kind])
 		}
-		name := rsynclog.Other
-		switch {
-		case kind < implausible:
-			name = rsynclog.Kind(kind).String()
-		case kind == implausible:
-			name = "implausible"
-		}
-		e.counter(descMessages, n, h.Created, h.Host, name)
 	}
 }
 
-// usualCodes are the exit codes that a daemon logs in practice (errcode.h). Named modules have them
-// at 0 from the start.
+// usualCodes are the exit codes that daemons log. Named modules have them at 0 from the start.
 var usualCodes = [...]int16{1, 2, 4, 5, 10, 11, 12, 20, 23, 24, 25, 30}
 
-func (e *emitter) module(host string, m *ModuleRecord) {
-	known := m.Module != "" // its series exist at 0
-	exits := m.Exits
+func (e emitter) module(host string, m *ModuleRecord) {
+	known := m.Module != ""        // its series exist at 0
+	exits := slices.Clone(m.Exits) // other scrapes may read them
 	if known {
 		for _, code := range usualCodes {
 			exits = add(exits, code, 0)
 		}
 	}
-	for _, c := range sortedCounts(exits) {
+	for _, c := range exits {
 		e.counter(descErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
-	for _, c := range sortedCounts(m.FileErrors) {
+	for _, c := range m.FileErrors {
 		e.counter(descFileErrors, c.N, m.Created, host, m.Module, number(c.Number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
@@ -164,8 +153,8 @@ func (e *emitter) module(host string, m *ModuleRecord) {
 	}
 	for op := range m.FilesByOp {
 		if op == int(rsynclog.NoOp) || m.FilesByOp[op] == 0 && (!known || op == int(rsynclog.OpUnknown)) {
-			// NoOp is for directories, links and changed attributes, which %i shows. Few log
-			// formats leave an operation unknown.
+			// NoOp is for directories, links and attributes. Few log formats leave an operation
+			// unknown.
 			continue
 		}
 		name := rsynclog.Op(op).String()
@@ -175,21 +164,18 @@ func (e *emitter) module(host string, m *ModuleRecord) {
 			e.counter(descWireBytes, m.WireBytesByOp[op], m.Created, host, m.Module, name)
 		}
 	}
-	if m.oldest != 0 {
-		e.gauge(descOldest, seconds(m.oldest), host, m.Module)
-	}
+	e.known(m.oldest != 0, descOldest, seconds(m.oldest), host, m.Module)
 	for i := range m.Flows {
 		e.flow(host, m.Module, &m.Flows[i])
 	}
 }
 
-func (e *emitter) flow(host, module string, f *FlowRecord) {
+func (e emitter) flow(host, module string, f *FlowRecord) {
 	l := []string{host, module, f.Direction.String()}
 	for i := range f.Users {
 		e.user(host, module, f.Direction, &f.Users[i])
 	}
-	// A session that was never let through has no direction, only an outcome. A session whose
-	// beginning wasn't seen may have no direction either, but bytes.
+	// Without a direction, a session was never let through, or its beginning wasn't seen.
 	directed := f.Direction != rsynclog.NoDirection
 	for o, n := range f.SessionsByOutcome {
 		transferred := rsynclog.Outcome(o) == rsynclog.OK || rsynclog.Outcome(o) == rsynclog.Partial
@@ -200,7 +186,7 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	if directed {
 		e.counter(descExecutions, f.Executions, f.Created, l...)
 		e.gauge(descActive, float64(f.active), l...)
-		e.ch <- &durationMetric{desc: descDuration, histogram: &f.Duration, created: f.Created, labels: bound(l)}
+		e <- &durationMetric{desc: descDuration, histogram: &f.Duration, created: f.Created, labels: bound(l)}
 	}
 	if directed || f.Sent+f.Received+f.Listed > 0 {
 		e.counter(descSent, f.Sent, f.Created, l...)
@@ -212,23 +198,15 @@ func (e *emitter) flow(host, module string, f *FlowRecord) {
 	}
 }
 
-func (e *emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) {
+func (e emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) {
 	l := []string{host, module, d.String(), u.User}
-	if u.LastSuccess != 0 {
-		e.gauge(descLastSuccess, seconds(u.LastSuccess), l...)
-	}
-	if u.LastAttempt != 0 {
-		e.gauge(descLastAttempt, seconds(u.LastAttempt), l...)
-	}
-	if u.LastDuration >= 0 {
-		e.gauge(descLastDuration, u.LastDuration.Seconds(), l...)
-	}
-	if u.LastListed >= 0 {
-		e.gauge(descLastListed, float64(u.LastListed), l...)
-	}
+	e.known(u.LastSuccess != 0, descLastSuccess, seconds(u.LastSuccess), l...)
+	e.known(u.LastAttempt != 0, descLastAttempt, seconds(u.LastAttempt), l...)
+	e.known(u.LastDuration >= 0, descLastDuration, u.LastDuration.Seconds(), l...)
+	e.known(u.LastListed >= 0, descLastListed, float64(u.LastListed), l...)
 }
 
-func (e *emitter) own(snap *Snapshot) {
+func (e emitter) own(snap *Snapshot) {
 	for i := range snap.Inputs {
 		in := &snap.Inputs[i]
 		e.counter(descOwnReceived, in.Received, in.Created, in.Name)
@@ -236,9 +214,7 @@ func (e *emitter) own(snap *Snapshot) {
 		for r := 1; r < len(in.Discarded); r++ {
 			e.counter(descOwnDiscarded, in.Discarded[r], in.Created, in.Name, snap.Reasons[r])
 		}
-		if in.LastMessage != 0 {
-			e.gauge(descOwnLastMessage, seconds(in.LastMessage), in.Name)
-		}
+		e.known(in.LastMessage != 0, descOwnLastMessage, seconds(in.LastMessage), in.Name)
 	}
 	for l, n := range snap.OverflowByLabel {
 		if l == overflowHost {
@@ -251,9 +227,8 @@ func (e *emitter) own(snap *Snapshot) {
 	e.counter(descOwnRetired, snap.Retired, snap.Start)
 }
 
-// live adds what is read at each scrape. A process counts from 0 for sockets, and goes on counting
-// for files.
-func (e *emitter) live(snap *Snapshot, l Live) {
+// live adds what is read at each scrape. Files go on counting after a restart.
+func (e emitter) live(snap *Snapshot, l Live) {
 	start := snap.since
 	for _, s := range l.Sockets {
 		if s.Datagram {
@@ -306,8 +281,7 @@ func oneIf(set bool) float64 {
 	return 0
 }
 
-// A durationMetric is a classic and a native histogram in one. client_golang's constant histograms
-// are either.
+// A durationMetric is both a classic and a native histogram, unlike client_golang's constant ones.
 type durationMetric struct {
 	desc      *prometheus.Desc
 	histogram *HistogramRecord
@@ -315,10 +289,8 @@ type durationMetric struct {
 	labels    []string
 }
 
-// Desc implements prometheus.Metric.
 func (m *durationMetric) Desc() *prometheus.Desc { return m.desc }
 
-// Write implements prometheus.Metric.
 func (m *durationMetric) Write(out *dto.Metric) error {
 	// The constant histogram brings the labels and the classic buckets.
 	classic := map[float64]uint64{}
@@ -340,8 +312,7 @@ func (m *durationMetric) Write(out *dto.Metric) error {
 	return nil
 }
 
-// writeNative adds the native buckets: runs of consecutive indexes as spans, counts as differences
-// to the one before.
+// writeNative adds the native buckets: spans of consecutive indexes, counts as differences.
 func (h *HistogramRecord) writeNative(out *dto.Histogram) {
 	schema, threshold := int32(nativeSchema), nativeZero
 	out.Schema, out.ZeroThreshold, out.ZeroCount = &schema, &threshold, &h.Zero

@@ -8,13 +8,12 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// What has been silent for longAgo makes room for what is new, the longest silent first. A message
-// is a host's sign of life; a session that begins or ends, or a line counted there, a module's; a
-// session that ends a user's. A session that runs when a Snapshot is taken is one of all three.
+// What has been silent for longAgo makes room for what is new, the longest silent first. A host
+// lives by messages, a module by sessions and lines counted there, a user by sessions that end, and
+// all three by sessions that run.
 const longAgo = 24 * time.Hour
 
-// grain is how precisely silence is measured. All series are searched for what is old enough once a
-// grain at most, so a flood of invented names costs few searches.
+// grain is how precisely silence is measured. Series are searched once a grain at most.
 const grain = time.Minute
 
 // A pool is a kind of thing that can make room.
@@ -28,16 +27,14 @@ const (
 	numPools
 )
 
-// What makes room for a new host, module or user: nothing that is harder to invent than the new
-// one.
+// What makes room for something new: nothing that is harder to invent.
 var (
 	forHost   = []pool{bareHosts, hosts}
 	forModule = []pool{bareHosts, modules, hosts}
 	forUser   = []pool{bareHosts, users, modules, hosts}
 )
 
-// A victim can make room: a user of a module's direction, a module if user is nil, or a host if
-// module is nil too.
+// A victim can make room: a user, a module if user is nil, or a host if module is nil too.
 type victim struct {
 	heard  int64 // when it was found
 	host   *hostTally
@@ -46,14 +43,12 @@ type victim struct {
 	user   *UserRecord
 }
 
-// A victimPool remembers the result of a search.
 type victimPool struct {
 	victims []victim // silent for longAgo, the longest silent first
 	next    int64    // when to search again
 }
 
-// letGo removes the member of a pool that has been silent longest. It returns false if none has
-// been silent for longAgo.
+// letGo removes the member of a pool silent longest, or returns false if none is for longAgo.
 func (s *Store) letGo(p pool) bool {
 	q := &s.pools[p]
 	for {
@@ -105,7 +100,6 @@ func (s *Store) look(p pool) {
 	slices.SortFunc(q.victims, victim.compare)
 }
 
-// members calls f for each member of a pool that is the host or belongs to it.
 func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 	member := func(v victim) {
 		if s.in(v, p) {
@@ -121,14 +115,11 @@ func (s *Store) members(h *hostTally, p pool, f func(victim)) {
 			member(victim{host: h, module: m})
 			continue
 		}
-		for _, f := range m.flows {
-			if f == nil {
-				continue
-			}
+		m.eachFlow(func(f *flowTally) {
 			for _, u := range f.users {
 				member(victim{host: h, module: m, flow: f, user: u})
 			}
-		}
+		})
 	}
 }
 
@@ -170,8 +161,7 @@ func (v victim) compare(w victim) int {
 	return c
 }
 
-// retire removes the victim from /metrics. If it comes back, it begins at 0. Cookies that still
-// lead to it find stale set.
+// retire removes the victim; if it comes back, it begins at 0. Cookies find stale set.
 func (s *Store) retire(v victim) {
 	switch {
 	case v.user != nil:
@@ -196,8 +186,7 @@ func (s *Store) retire(v victim) {
 	}
 }
 
-// bared retires a silent host whose last module has gone. If it isn't silent, it is a bare host
-// now.
+// bared retires a silent host whose last module has gone. Any other becomes a bare host.
 func (s *Store) bared(h *hostTally) {
 	switch {
 	case h.fixed || len(h.modules) > 0:
@@ -210,9 +199,5 @@ func (s *Store) bared(h *hostTally) {
 }
 
 func (m *moduleTally) markStale() {
-	for _, f := range m.flows {
-		if f != nil {
-			f.stale = true
-		}
-	}
+	m.eachFlow(func(f *flowTally) { f.stale = true })
 }

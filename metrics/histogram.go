@@ -6,8 +6,7 @@ import (
 	"slices"
 )
 
-// bounds are the classic histogram's upper bounds in seconds: from a list of unchanged files to a
-// first full backup.
+// bounds are the classic upper bounds in seconds, from a list of unchanged files to a full backup.
 var bounds = [...]float64{0.1, 1, 10, 60, 300, 900, 3600, 10800, 43200, 86400}
 
 // A HistogramRecord is a histogram of session durations, classic and native.

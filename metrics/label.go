@@ -10,8 +10,7 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// MaxLabel bounds a label value, in bytes. Prometheus refuses a whole scrape for one value that
-// exceeds its label_value_length_limit or isn't UTF-8.
+// MaxLabel bounds a label value, in bytes, for Prometheus' label_value_length_limit.
 const MaxLabel = rsynclog.MaxLabel
 
 const (
@@ -19,10 +18,9 @@ const (
 	ellipsis = "…"
 )
 
-// LabelValue returns a label value for any text: the text itself if it is valid UTF-8 of at most
-// MaxLabel bytes, or else a hash of the whole and the text's end, which names the file of a path:
-// "1f0e…/backup/rsyncd.log". Different texts have different values. Hence a text that looks like
-// such a value is hashed too: a file may be named like another file's value.
+// LabelValue returns a label value for any text: the text if it is valid UTF-8 of at most MaxLabel
+// bytes, or a hash and the text's end: "1f0e…/backup/rsyncd.log". Different texts have different
+// values, so a text that looks like a hashed value is hashed too.
 func LabelValue(s string) string {
 	if len(s) <= MaxLabel && utf8.ValidString(s) && !looksHashed(s) {
 		return s

@@ -8,9 +8,9 @@ var (
 	perUser = []string{"host", "module", "direction", "user"}
 )
 
-// The metrics: name, help and labels are the contract with dashboards. allDescs lists them; a test
-// holds README's table against it. host is the syslog header's host, empty for local inputs; module
-// is empty where no trustworthy line names it; direction is the daemon's view.
+// The metrics are the contract with dashboards; allDescs lists them for README. host is the syslog
+// header's, empty for local inputs; module is empty where no trustworthy line names it; direction
+// is the daemon's view.
 var (
 	descConnections = rsync("connections_total", "Clients that connected.", "host")
 	descExecutions  = rsync("executions_total",

@@ -9,9 +9,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Counts by the values of an enumeration are kept under the values' names. A name that this version
-// doesn't have is an error, since leaving a count out would make a sum fall; but kinds of messages
-// count as rsynclog.Other then.
+// Counts by the values of an enumeration are saved under their names. An unknown name is an error,
+// since a sum would fall without its count; but unknown kinds count as rsynclog.Other.
 type (
 	kindCounts     [numMessages]uint64 // by kind, then implausible and otherKind
 	reasonCounts   [rsynclog.NumReasons]uint64
@@ -27,44 +26,24 @@ var (
 	outcomeNames = enum.Names(rsynclog.NumOutcomes, rsynclog.Outcome.String)
 )
 
-// GobEncode implements gob.GobEncoder.
 func (c kindCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], kindNames), nil }
+func (c *kindCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], kindNames, otherKind) }
 
-// GobDecode implements gob.GobDecoder.
-func (c *kindCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], kindNames, otherKind) }
-
-// GobEncode implements gob.GobEncoder.
 func (c reasonCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], reasonNames), nil }
+func (c *reasonCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], reasonNames, -1) }
 
-// GobDecode implements gob.GobDecoder.
-func (c *reasonCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], reasonNames, -1) }
-
-// GobEncode implements gob.GobEncoder.
 func (c opCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], opNames), nil }
+func (c *opCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], opNames, -1) }
 
-// GobDecode implements gob.GobDecoder.
-func (c *opCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], opNames, -1) }
-
-// GobEncode implements gob.GobEncoder.
 func (c outcomeCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], outcomeNames), nil }
+func (c *outcomeCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], outcomeNames, -1) }
 
-// GobDecode implements gob.GobDecoder.
-func (c *outcomeCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], outcomeNames, -1) }
-
-// GobEncode implements gob.GobEncoder.
 func (c overflowCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], overflowNames[:]), nil }
-
-// GobDecode implements gob.GobDecoder.
-func (c *overflowCounts) GobDecode(b []byte) error { return enum.Decode(b, c[:], overflowNames[:], -1) }
+func (c *overflowCounts) GobDecode(b []byte) error  { return enum.Decode(b, c[:], overflowNames[:], -1) }
 
 // Restore returns a Store that goes on from the books, whose memory it takes over. Config takes
-// precedence over the saved settings; its Start is the created time of what begins to exist now:
-// modules that are newly configured have it, in all hosts that had the others, and so have hosts
-// that are. Everything else keeps its counts and its created time, also inputs, modules and hosts
-// that aren't configured any more.
-//
-// Histograms with other buckets, and messages discarded for a reason that this version doesn't
-// have, are errors.
+// precedence over the saved settings; its Start is the created time of what is newly configured.
+// Everything else keeps its counts and created time.
 func Restore(c Config, b *Books) (*Store, error) {
 	if !slices.Equal(b.Buckets, buckets()) {
 		return nil, fmt.Errorf("restoring counters: histograms with other buckets: %v", b.Buckets)

@@ -6,24 +6,21 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// MAX_SERIES bounds the series that are served, with the buckets of histograms. A label set has a
-// weight: the most series that it can be served as, without its parts that have weights of their
-// own. It takes that much room when it appears, and with it the room of its _other values. Two
-// things have no weight, since a sender can't make more of them: the host _other, and the names
-// from the settings with the local host.
+// MAX_SERIES bounds the series that are served, with histograms' buckets. A label set takes the
+// weight of all series that it can be served as, except those with weights of their own. The host
+// _other and the names from the settings have none, since no sender can make more of them.
 const (
-	// A host has four counters, its version, its number of addresses and messages of the kind
-	// _other, and the module without a name.
+	// Four counters, the version, the addresses, messages of the kind _other, and the unnamed
+	// module.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// The module without a name has the code and the errno _other, the reasons for rejecting, three
-	// counters for each of four operations, and the beginning of the oldest session.
+	// The code and errno _other, the reasons, three counters of four operations, and the oldest
+	// session.
 	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
 	// A named module also has the usual codes, at 0 from the start.
 	moduleSeries = unnamedSeries + len(usualCodes)
 	// Sessions without a direction have six outcomes and four counters of bytes.
 	undirectedSeries = int(rsynclog.NumOutcomes) + 4
-	// A direction also has executions, a gauge, a histogram with +Inf, sum and count, and the user
-	// _other.
+	// Also executions, a gauge, a histogram with +Inf, sum and count, and the user _other.
 	directedSeries = undirectedSeries + 2 + len(bounds) + 3 + userSeries
 	userSeries     = 4
 )
@@ -39,8 +36,8 @@ func flowSeries(module string, d rsynclog.Direction) int {
 	return directedSeries
 }
 
-// room takes n series of what MAX_SERIES leaves. If that is too little, members of the pools
-// victims that have been silent for long make room. It returns false if they are too few.
+// room takes n series of what MAX_SERIES leaves, for which long silent members of the pools make
+// room. It returns false if they are too few.
 func (s *Store) room(n int, victims []pool) bool {
 	for _, p := range victims {
 		for s.series+n > s.maxSeries && s.letGo(p) {
@@ -76,11 +73,8 @@ func (m *moduleTally) weight() int {
 	if m.Module != "" && !m.fixed {
 		n = moduleSeries
 	}
-	for d, f := range m.flows {
-		if f == nil {
-			continue
-		}
-		if !m.paid(rsynclog.Direction(d)) {
+	m.eachFlow(func(f *flowTally) {
+		if !m.paid(f.Direction) {
 			n += flowSeries(m.Module, f.Direction)
 		}
 		for name := range f.users {
@@ -88,7 +82,7 @@ func (m *moduleTally) weight() int {
 				n += userSeries
 			}
 		}
-	}
+	})
 	for _, c := range m.Exits {
 		if !m.paidCode(c.Number) {
 			n++
@@ -112,8 +106,7 @@ func (m *moduleTally) paidCode(code int16) bool {
 	return code == otherNumber || m.Module != "" && slices.Contains(usualCodes[:], code)
 }
 
-// provide returns a host's module with these directions, which it adds where they are missing, or
-// nil if there is no room for them.
+// provide returns a host's module with these directions, or nil if there is no room for them.
 func (s *Store) provide(h *hostTally, name string, directions ...rsynclog.Direction) *moduleTally {
 	m := h.unnamed
 	if name != "" {
@@ -152,18 +145,12 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 	return h == s.other || h.fixed && slices.Contains(s.modules, name)
 }
 
-// number adds n to the count of an exit code or errno. A new one that isn't paid for takes room; if
-// there is none, otherNumber is counted in its place.
+// number adds n to the count of an exit code or errno, or of otherNumber for want of room.
 func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
-	for i := range list {
-		if list[i].Number == number {
-			list[i].N += n
-			return list
-		}
-	}
-	if !paid && !s.room(1, forModule) {
+	isNew := !slices.ContainsFunc(list, func(c NumberCount) bool { return c.Number == number })
+	if isNew && !paid && !s.room(1, forModule) {
 		s.overflow[label] += n
-		return add(list, otherNumber, n)
+		number = otherNumber
 	}
-	return append(list, NumberCount{number, n})
+	return add(list, number, n)
 }

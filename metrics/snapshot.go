@@ -1,15 +1,13 @@
 package metrics
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
 )
 
-// A Snapshot is a copy of the books that never changes. It is taken under the pipeline's lock and
-// read without it.
+// A Snapshot is a copy of the books that never changes, to be read without the pipeline's lock.
 type Snapshot struct {
 	Books
 	since    int64 // created time of what this process counts from 0
@@ -46,8 +44,7 @@ func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Sna
 	return snap
 }
 
-// A copier copies hosts. What is below all of them shares three lists, since many small allocations
-// would keep those waiting who wait for the lock.
+// A copier copies hosts into three shared lists, since many small allocations take long.
 type copier struct {
 	modules []ModuleRecord
 	flows   []FlowRecord
@@ -65,11 +62,7 @@ func (c *copier) host(h *hostTally) HostRecord {
 func (c *copier) module(m *moduleTally) ModuleRecord {
 	rec, from := m.ModuleRecord, len(c.flows)
 	rec.Exits, rec.FileErrors = slices.Clone(m.Exits), slices.Clone(m.FileErrors)
-	for _, f := range m.flows {
-		if f != nil {
-			c.flows = append(c.flows, c.flow(f))
-		}
-	}
+	m.eachFlow(func(f *flowTally) { c.flows = append(c.flows, c.flow(f)) })
 	rec.Flows = slices.Clip(c.flows[from:])
 	return rec
 }
@@ -101,8 +94,15 @@ func (h *hostTally) eachModule(f func(*moduleTally)) {
 	}
 }
 
-// running returns the counters of a session that runs, or those of _other if its own have gone. It
-// takes no room.
+func (m *moduleTally) eachFlow(f func(*flowTally)) {
+	for _, flow := range m.flows {
+		if flow != nil {
+			f(flow)
+		}
+	}
+}
+
+// running returns the counters of a session that runs, or those of _other. It takes no room.
 func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	if f, ok := sess.Cookie.(*flowTally); ok && known && !f.stale {
@@ -121,16 +121,11 @@ func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	return s.other, s.provide(s.other, rsynclog.Other, sess.Direction).flows[sess.Direction]
 }
 
-// markActive sets the gauges of the sessions that run.
 func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
 	s.eachHost(func(h *hostTally) {
 		h.eachModule(func(m *moduleTally) {
 			m.oldest = 0
-			for _, f := range m.flows {
-				if f != nil {
-					f.active = 0
-				}
-			}
+			m.eachFlow(func(f *flowTally) { f.active = 0 })
 		})
 	})
 	sessions.Active(func(sess *rsynclog.Session) {
@@ -155,11 +150,4 @@ func (snap *Snapshot) Received() uint64 {
 		n += snap.Inputs[i].Received
 	}
 	return n
-}
-
-// sortedCounts returns the counts in the order of their numbers.
-func sortedCounts(list []NumberCount) []NumberCount {
-	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b NumberCount) int { return cmp.Compare(a.Number, b.Number) })
-	return list
 }

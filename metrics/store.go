@@ -1,6 +1,6 @@
-// Package metrics keeps the exporter's counters and serves them: changes and messages fold into a
-// Store, a Snapshot is a copy of it, and a Collector shows Snapshots to Prometheus. The numbers are
-// plain; whoever holds the pipeline's lock owns the Store.
+// Package metrics keeps the exporter's counters: changes and messages fold into a Store, a Snapshot
+// is a copy of it, and a Collector shows it to Prometheus. Whoever holds the pipeline's lock owns
+// the Store.
 package metrics
 
 import (
@@ -57,12 +57,10 @@ var overflowNames = [numOverflow]string{"host", "module", "user", "errno", "stat
 
 // Config is what a Store is made of.
 type Config struct {
-	// MaxSeries bounds the series, except those that always exist. What is beyond is counted under
-	// rsynclog.Other.
+	// MaxSeries bounds the series that don't always exist; others count under rsynclog.Other.
 	MaxSeries int
 	Reasons   []string // discarded_total's reasons, in the order of Input.Discarded; the first is not served
-	// Modules have series from the start in Hosts and the local host, in other hosts with their
-	// first session.
+	// Modules have series from the start in Hosts and the local host, elsewhere once used.
 	Modules []string
 	Hosts   []string  // hosts whose series exist from the start, named as in the syslog header
 	Start   time.Time // created time of the series that exist from the start
@@ -86,7 +84,6 @@ func newStore(c Config) *Store {
 	return s
 }
 
-// labels returns the label values of names, each once.
 func labels(names []string) (list []string) {
 	for _, n := range names {
 		if n = rsynclog.Label([]byte(n)); n != "" && n != rsynclog.Other && !slices.Contains(list, n) {
@@ -96,7 +93,6 @@ func labels(names []string) (list []string) {
 	return list
 }
 
-// addFixed adds the series of the configured hosts.
 func (s *Store) addFixed() {
 	for _, name := range s.fixed {
 		h := s.hosts[name]
@@ -121,6 +117,14 @@ func (s *Store) Input(name string) *Input {
 	return in
 }
 
+// Received returns how many messages have been received.
+func (s *Store) Received() (n uint64) {
+	for _, in := range s.inputs {
+		n += in.Received
+	}
+	return n
+}
+
 // AddLocalHost adds the series of local inputs, which have no host name.
 func (s *Store) AddLocalHost() { s.configure(s.hostNamed("", false)) }
 
@@ -136,8 +140,7 @@ func (s *Store) newHost(name string, created int64) *hostTally {
 	return h
 }
 
-// hostNamed returns the counters of a host, or those of the hosts without room. again says that
-// this host's overflow has been counted before.
+// hostNamed returns a host's counters, or those without room. again: its overflow has been counted.
 func (s *Store) hostNamed(name string, again bool) *hostTally {
 	if h := s.hosts[name]; h != nil {
 		return h
@@ -154,8 +157,7 @@ func (s *Store) hostNamed(name string, again bool) *hostTally {
 	return h
 }
 
-// configure adds the configured modules of a host, at 0. A host that only a sender has named gets
-// them with its first session in a module.
+// configure adds a host's configured modules, at 0.
 func (s *Store) configure(h *hostTally) {
 	if h.Configured || h == s.other {
 		return
@@ -198,8 +200,8 @@ func (s *Store) flow(m *moduleTally, d rsynclog.Direction, created int64) *flowT
 	return m.flows[d]
 }
 
-// flowNamed returns the counters of a host's module and direction, or those of modules without
-// room. again says that this module's overflow has been counted before.
+// flowNamed returns the counters of a host's module and direction, or those without room. again
+// says that this module's overflow has been counted.
 func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, again bool) *flowTally {
 	if module != "" {
 		s.configure(h)
@@ -216,8 +218,7 @@ func (s *Store) flowNamed(h *hostTally, module string, d rsynclog.Direction, aga
 	return s.provide(s.other, rsynclog.Other, d).flows[d] // not one for each host
 }
 
-// flowOf returns the counters of a session's series and notes that something happens there. The
-// session's cookie saves looking them up again.
+// flowOf returns the counters of a session's series and notes a sign of life.
 func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	if sess == nil {
 		return s.hostOf(o).unnamed.flows[rsynclog.NoDirection]
@@ -231,8 +232,7 @@ func (s *Store) flowOf(o *rsynclog.Origin, sess *rsynclog.Session) *flowTally {
 	return f
 }
 
-// Message counts one message of a host by its kind. believed is what Sessions.Apply returned. at is
-// when the message came, by the wall clock in nanoseconds of the Unix epoch.
+// Message counts a message by its kind. believed is from Sessions.Apply, at the wall clock.
 func (s *Store) Message(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, at int64) {
 	s.Messages(o, kind, believed, 1, at)
 }
@@ -251,16 +251,14 @@ func (s *Store) Messages(o *rsynclog.Origin, kind rsynclog.Kind, believed bool, 
 	h.MessagesByKind[k] += n
 }
 
-// Settled says whether the session's transfer lines are counted where its last one was, and need no
-// room.
+// Settled says whether the session's transfer lines count where the last did, and need no room.
 func (s *Store) Settled(sess *rsynclog.Session) bool {
 	h, known := sess.Origin.Cookie.(*hostTally)
 	f, labelled := sess.Cookie.(*flowTally)
 	return known && labelled && !h.stale && !f.stale && h.MessagesByKind[rsynclog.Transfer] > 0
 }
 
-// Apply counts changes. at is the present by the wall clock, in nanoseconds of the Unix epoch, and
-// now the same moment by the sessions' clock.
+// Apply counts changes. at and now are the present by the wall clock and by the sessions'.
 func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	s.at = at
 	for i := range changes {
@@ -268,8 +266,7 @@ func (s *Store) Apply(changes []rsynclog.Change, now, at int64) {
 	}
 }
 
-// grow adds to a counter of bytes. Clients can drive it up, so it stops at the end of its range: a
-// counter never falls.
+// grow adds to a counter of bytes, which stops at the end of its range: a counter never falls.
 func grow(counter *uint64, n uint64) {
 	if *counter += n; *counter < n {
 		*counter = math.MaxUint64
@@ -323,7 +320,6 @@ func (f *flowTally) addBytes(c *rsynclog.Change) {
 	grow(&f.Listed, c.Total)
 }
 
-// ended counts a session that has ended.
 func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	sess := c.Session
 	f.SessionsByOutcome[sess.Outcome] += c.N
@@ -338,9 +334,8 @@ func (s *Store) ended(f *flowTally, c *rsynclog.Change, now int64) {
 	s.last(f, sess, took, now)
 }
 
-// tookBy returns how long a session took, or -1 if its beginning wasn't seen. Lines that waited and
-// have the same second get times some nanoseconds apart. Rounding keeps a session of one second in
-// the bucket up to 1.
+// tookBy returns how long a session took, or -1 if its beginning wasn't seen. Rounding undoes the
+// nanoseconds between lines that have waited.
 func tookBy(sess *rsynclog.Session) time.Duration {
 	if !sess.ConnectSeen {
 		return -1
@@ -361,9 +356,8 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
 }
 
-// ended notes a session as the last one, and as the last good one, unless one that ended later is
-// noted: sessions of several files come in any order. at is the present. A time after it came from
-// a clock that was ahead.
+// ended notes a session as the last one, unless one that ended later is noted: sessions of several
+// files come in any order. A time after at, the present, came from a clock that was ahead.
 func (u *UserRecord) ended(at, last int64, took time.Duration, listed int64, ok bool) {
 	u.Heard = at
 	u.LastSuccess = min(u.LastSuccess, at)

@@ -8,9 +8,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Books are all that a Store knows, in plain values: a scrape shows them, and a restart keeps their
-// exported fields (encoding/gob). Gauges of running sessions aren't kept, as the sessions tell
-// them.
+// Books are all that a Store knows. A scrape shows them, and a restart keeps their exported fields
+// (encoding/gob); gauges of running sessions come from the sessions.
 type Books struct {
 	Start           int64 // created time of what existed from the start, nanoseconds of the Unix epoch
 	MaxSeries       int
@@ -88,7 +87,6 @@ type UserRecord struct {
 	LastListed               int64         // bytes; -1: not known
 }
 
-// A hostTally is a host whose counters are counted up.
 type hostTally struct {
 	HostRecord
 	fixed   bool // it never goes, and has no weight
@@ -98,7 +96,6 @@ type hostTally struct {
 	unnamed *moduleTally // module ""
 }
 
-// A moduleTally is a module of a host.
 type moduleTally struct {
 	ModuleRecord
 	host       string
@@ -107,7 +104,6 @@ type moduleTally struct {
 	flows      [3]*flowTally // by direction
 }
 
-// A flowTally is a direction of a module.
 type flowTally struct {
 	FlowRecord
 	tally *moduleTally
@@ -135,8 +131,7 @@ func add(list []NumberCount, number int16, n uint64) []NumberCount {
 	return append(list, NumberCount{number, n})
 }
 
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number into
-// the log.
+// otherNumber stands for exit codes and errnos that don't exist: a client can write any number.
 const otherNumber = -1
 
 func number(n int16) string {

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"bytes"
+	"encoding/gob"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -125,5 +127,69 @@ func checkCatalogue1(t *testing.T, c *follow.Catalogue) {
 	}
 	if f.Beside.Base != "rsyncd.log" || f.Place != f.Path {
 		t.Errorf("beside %+v, place %q", f.Beside, f.Place)
+	}
+}
+
+// Whatever format 1 keeps of followed files is read: positions that were cut and replaced, orphans, and sums of patterns.
+func TestTheFollowedFilesOfFormat1AreReadInFull(t *testing.T) {
+	var old struct {
+		Format   int
+		Followed struct {
+			Paths     []string
+			Scanned   int64
+			NextScope uint32
+			Files     []file1
+			Orphans   []position1
+			Sums      []struct {
+				Pattern           string
+				Rotations, Errors uint64
+				Gaps              []gap1
+			}
+		}
+	}
+	next := uint64(0)
+	fill(reflect.ValueOf(&old).Elem(), &next)
+	old.Format = 1
+	gaps := []gap1{{"unread", 7}, {"of another version", 8}, {"truncated", 9}}
+	for i := range old.Followed.Files {
+		old.Followed.Files[i].Gaps, old.Followed.Sums[i].Gaps = gaps, gaps
+	}
+	var payload bytes.Buffer
+	if err := gob.NewEncoder(&payload).Encode(&old); err != nil {
+		t.Fatal(err)
+	}
+	st, err := Decode(payload.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameByName(t, "Followed", reflect.ValueOf(old.Followed), reflect.ValueOf(st.Followed))
+	for i := range st.Followed.Files {
+		for _, g := range []any{st.Followed.Files[i].Gaps, st.Followed.Sums[i].Gaps} {
+			if v := reflect.ValueOf(g); v.Index(int(follow.GapTruncated)).Uint() != 9 || v.Index(int(follow.GapUnread)).Uint() != 7 {
+				t.Errorf("gaps %v", g)
+			}
+		}
+	}
+}
+
+// sameByName compares all but gaps with the fields of the same names.
+func sameByName(t *testing.T, at string, old, is reflect.Value) {
+	t.Helper()
+	switch {
+	case old.Kind() == reflect.Struct && is.Kind() == reflect.Struct:
+		for i := range old.NumField() {
+			name := old.Type().Field(i).Name
+			if f := is.FieldByName(name); !f.IsValid() {
+				t.Errorf("%s.%s is read into nothing", at, name)
+			} else if name != "Gaps" {
+				sameByName(t, at+"."+name, old.Field(i), f)
+			}
+		}
+	case old.Kind() == reflect.Slice && old.Len() <= is.Len():
+		for i := range old.Len() {
+			sameByName(t, at, old.Index(i), is.Index(i))
+		}
+	case !old.CanConvert(is.Type()) || !old.Convert(is.Type()).Equal(is):
+		t.Errorf("%s is %v, was %v", at, is, old)
 	}
 }

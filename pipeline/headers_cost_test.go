@@ -80,6 +80,35 @@ func slabsOf(lines []string) (slabs []*receiver.Slab) {
 	return slabs
 }
 
+// Neither messages that are compared with one before nor those that take another's place in the memory of headers and
+// fronts cost an allocation.
+func TestShortcutsAllocateNothing(t *testing.T) {
+	crowd := load{name: "more hosts and sessions than are remembered"}
+	for i := range 3000 {
+		crowd.lines = append(crowd.lines, fmt.Sprintf(
+			"<30>Nov 23 18:40:52 h%d rsyncd[%d]: send localhost [127.0.0.1] data () a %d\n", i*7%3000, 500+i%3, i))
+	}
+	for _, l := range append(loads()[:3], crowd) {
+		p := newPipeline(t, Config{MaxSeries: 1_000_000})
+		src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true}
+		for _, s := range slabsOf(l.begin) {
+			p.Deliver(src, s)
+		}
+		slabs := slabsOf(l.lines)
+		pass := func() {
+			for _, s := range slabs {
+				p.Deliver(src, s)
+			}
+		}
+		for range 2 * relearnAfter { // until nothing is learned that needs more memory than what was there before
+			pass()
+		}
+		if n := testing.AllocsPerRun(3, pass); n > 0 {
+			t.Errorf("%s: %v allocations for %d messages", l.name, n, len(l.lines))
+		}
+	}
+}
+
 // BenchmarkShortcuts compares messages that are read in full with those of which it is only compared what they share with
 // one before. Both take turns, so that what else the machine does meets both: the least time of each counts, and the
 // median of the pairs' ratios.

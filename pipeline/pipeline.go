@@ -138,6 +138,13 @@ func (p *Pipeline) Input(name string) {
 	p.store.Input(name)
 }
 
+// Received returns how many messages have been received.
+func (p *Pipeline) Received() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.store.Received()
+}
+
 // TryDeliver implements receiver.TrySink.
 func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 	if !p.mu.TryLock() {

@@ -73,6 +73,21 @@ var shortcutRules = map[string]struct {
 		of("<30>Nov 23 18:40:52 nas rsyncd[505]: "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8"), coming{pause: 40 * time.Hour},
 		coming{raw: vmHeader + vmSend + "c 8"})},
 	"series beyond the limit": {config: Config{MaxSeries: 1, Hosts: nil}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+"c 8")},
+	"series that were let go of": {
+		source: receiver.Source{Live: true},
+		config: Config{MaxSeries: 100, Limits: rsynclog.Limits{
+			Sessions: 5, Origins: 5, TTL: 100 * time.Hour, Settle: time.Second,
+		}},
+		arrivals: append(append(of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7"),
+			coming{raw: strings.Replace(vmHeader, "vm", "nas", 1) + vmSend + "a 6", pause: 40 * time.Hour}),
+			of(vmHeader+vmSend+"c 8", vmHeader+vmSend+"d 9")...),
+	},
+	"a module that a session's lines name no longer": {
+		config: Config{Modules: []string{"data", "m (x) y"}},
+		arrivals: of(vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync on data/ from localhost (127.0.0.1)",
+			vmHeader+"send localhost [127.0.0.1] m (x) y () a 6", vmHeader+"send localhost [127.0.0.1] m (x) y () b 7",
+			vmHeader+"send localhost [127.0.0.1] m (x) z () c 8", vmHeader+"send localhost [127.0.0.1] m (x) y () d 9"),
+	},
 	"a module with another log format": {config: Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
 		vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync allowed access on module data from localhost (127.0.0.1)",
 		vmHeader+"rsync on data/ from localhost (127.0.0.1)", vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7")},

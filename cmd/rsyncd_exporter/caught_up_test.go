@@ -23,7 +23,7 @@ func slowDisk(t *testing.T, k *kept, in *inputs) (pr *program, saved *int) {
 		*saved++
 		return nil
 	}
-	pr = &program{kept: k, in: in, persist: newPersister(take, save, slog.New(slog.DiscardHandler))}
+	pr = &program{kept: k, in: in, persist: newPersister(take, func() uint64 { return 0 }, save, slog.New(slog.DiscardHandler))}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

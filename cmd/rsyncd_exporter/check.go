@@ -17,8 +17,7 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// runCheck prints the settings in force, or every problem with them, and why serve would refuse to
-// start. With files, it says how much of these would be understood.
+// runCheck prints the settings and why serve would refuse them, or what it understands of files.
 func runCheck(ctx context.Context, args []string, std stdio) int {
 	cfg, given, err := config.Check(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -62,8 +61,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	return status
 }
 
-// warnOfUnreadable warns of logs that are there and can't be read: serve starts all the same, and
-// tries again.
+// warnOfUnreadable warns of logs that exist and can't be read; serve starts all the same.
 func warnOfUnreadable(w io.Writer, files []string) {
 	const most = 20
 	told := 0
@@ -76,7 +74,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			found, _, _ = follow.Preview(path, files)
 		}
 		for _, name := range found {
-			if _, err := os.Stat(name); err != nil || told > most {
+			if _, err := os.Stat(name); err != nil {
 				continue // there is a warning already
 			}
 			log, err := follow.OpenLog(name)
@@ -86,7 +84,7 @@ func warnOfUnreadable(w io.Writer, files []string) {
 			}
 			if told++; told > most {
 				fmt.Fprintln(w, "warning: FILE: further files can't be read")
-				continue
+				return
 			}
 			remedy := ""
 			if errors.Is(err, fs.ErrPermission) {
@@ -98,7 +96,6 @@ func warnOfUnreadable(w io.Writer, files []string) {
 	}
 }
 
-// printPattern prints what a pattern of files matches now.
 func printPattern(w io.Writer, pattern string, all []string) {
 	followed, _, _ := follow.Preview(pattern, all) // its errors are among the warnings
 	fmt.Fprintf(w, "file %s: %d now\n", text.Printable(pattern), len(followed))
@@ -111,7 +108,6 @@ func printPattern(w io.Writer, pattern string, all []string) {
 	}
 }
 
-// printDaemon prints which files are one daemon's.
 func printDaemon(w io.Writer, d follow.Daemon) {
 	if len(d.Paths) == 0 || len(d.Paths) == 1 && !d.Syslog {
 		return

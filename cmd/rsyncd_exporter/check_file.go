@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -25,8 +26,7 @@ const (
 	checkedBytes = 16 << 20
 )
 
-// checkFiles prints how much of each file's first lines would be understood with these settings. The
-// status is exitOK if that is enough of each, see printUnderstanding.
+// checkFiles prints how much of each file is understood. It fails unless that is enough of each.
 func checkFiles(ctx context.Context, cfg *config.Config, paths []string, std stdio) (status int) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
@@ -68,50 +68,42 @@ func understandFile(
 	src := receiver.Source{
 		Input: kindFile, Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines,
 	}
-	first := &firstLines{r: io.LimitReader(stdin, checkedBytes), left: checkedLines}
-	if err := stream.NewStdin(first, src, oldLines{p}).Run(ctx); err != nil {
+	first, err := firstLines(stdin)
+	if err == nil {
+		err = stream.NewStdin(first, src, oldLines{p}).Run(ctx)
+	}
+	if err != nil {
 		return none, fmt.Errorf("%s: %w", text.Printable(path), err)
 	}
 	return p.Understanding(path), nil
 }
 
-// firstLines ends after a number of lines.
-type firstLines struct {
-	r    io.Reader
-	left int
-}
-
-// Read implements io.Reader.
-func (f *firstLines) Read(b []byte) (int, error) {
-	if f.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := f.r.Read(b)
-	for at := 0; at < n; {
-		end := bytes.IndexByte(b[at:n], '\n')
-		if end < 0 {
+func firstLines(r io.Reader) (*bytes.Buffer, error) {
+	lines, first := bufio.NewReader(io.LimitReader(r, checkedBytes)), &bytes.Buffer{}
+	for range checkedLines {
+		line, err := lines.ReadBytes('\n')
+		first.Write(line)
+		if err == io.EOF {
 			break
 		}
-		at += end + 1
-		if f.left--; f.left == 0 {
-			return at, io.EOF
+		if err != nil {
+			return nil, err
 		}
 	}
-	return n, err
+	return first, nil
 }
 
 // oldLines hands slabs on to a pipeline as a backlog.
 type oldLines struct{ *pipeline.Pipeline }
 
-// Deliver implements receiver.Sink.
 func (o oldLines) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	slab.Backlog = true
 	o.Pipeline.Deliver(src, slab)
 }
 
-// printUnderstanding prints what was understood of a file, and why the rest was not. It reports
-// whether that is enough: some line is an rsync daemon's, at least half of the lines that aren't
-// other programs' are understood, and the log format fits some transfer line.
+// printUnderstanding prints what was understood of a file, and why the rest was not. It is enough
+// if some line is an rsync daemon's, half of the lines that aren't other programs' are understood,
+// and the log format fits some transfer line.
 func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipeline.Understanding) (enough bool) {
 	fmt.Fprintf(w, "%s: %d lines read, %d understood\n", text.Printable(path), u.Received, u.Understood)
 	for _, k := range mostFirst[rsynclog.Kind](u.Kinds[:]) {
@@ -125,22 +117,20 @@ func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipelin
 		fmt.Fprintln(w)
 	}
 	why, bad := u.Judge(1)
+	problem := "less than half is understood"
 	switch {
 	case u.Received == 0:
 		fmt.Fprintln(w, "  it is empty: check it again when rsyncd has logged something")
 		return false
 	case u.OnlyOthers(1):
-		fmt.Fprintf(w, "  no line is an rsync daemon's: %s\n", remedyFor(cfg, u, pipeline.OtherProgram))
-		return false
+		problem, why = "no line is an rsync daemon's", pipeline.OtherProgram
 	case bad && why == pipeline.OtherFormat && u.Kinds[rsynclog.Transfer] == 0:
-		fmt.Fprintf(w, "  LOG_FORMAT=%q fits none of the lines that look like transfers: %s\n", cfg.LogFormat,
-			remedyFor(cfg, u, why))
-		return false
-	case bad:
-		fmt.Fprintf(w, "  less than half is understood: %s\n", remedyFor(cfg, u, why))
-		return false
+		problem = fmt.Sprintf("LOG_FORMAT=%q fits none of the lines that look like transfers", cfg.LogFormat)
+	case !bad:
+		return true
 	}
-	return true
+	fmt.Fprintf(w, "  %s: %s\n", problem, remedyFor(cfg, u, why))
+	return false
 }
 
 // mostFirst returns the indices of the counts that are not 0, the largest count first.
@@ -154,7 +144,6 @@ func mostFirst[K ~uint8](counts []uint64) (list []K) {
 	return list
 }
 
-// troubleText describes a Trouble for people.
 func troubleText(t pipeline.Trouble) string {
 	switch t {
 	case pipeline.OtherProgram:

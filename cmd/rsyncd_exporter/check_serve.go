@@ -21,11 +21,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// checkServe prints why serve would refuse to start now. It opens what serve opens, by the same
-// functions and in the same order, and closes it. It does nothing that can't be undone: it makes no
-// socket file, lock or directory, and what it binds for a moment receives nothing.
-//
-// What a running exporter uses is no failure: people check new settings beside it.
+// checkServe prints why serve would refuse to start. It opens what serve opens, closes it, and
+// makes no socket file, lock or directory. What a running exporter uses is only worth a warning.
 func checkServe(ctx context.Context, cfg *config.Config, healthURL string, std stdio) (status int) {
 	refusals := refusalsOf(cfg)
 	running := runsBeside(ctx, refusals, healthURL)
@@ -82,14 +79,12 @@ func pipelineConfig(cfg *config.Config) pipeline.Config {
 	}
 }
 
-// inUse reports whether an error says that another process has something.
 func inUse(err error) bool {
 	used := func(is error) bool { return errors.Is(err, is) }
 	return used(syscall.EADDRINUSE) || used(checkpoint.ErrLocked) || used(datagram.ErrInUse)
 }
 
-// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name: it has
-// locked the state directory, or answers where they have HTTP.
+// runsBeside reports whether an rsyncd_exporter runs that uses what the settings name.
 func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	if slices.ContainsFunc(refusals, func(err error) bool { return errors.Is(err, checkpoint.ErrLocked) }) {
 		return true
@@ -97,7 +92,6 @@ func runsBeside(ctx context.Context, refusals []error, healthURL string) bool {
 	return slices.ContainsFunc(refusals, inUse) && answersAsExporter(ctx, healthURL)
 }
 
-// answersAsExporter reports whether an rsyncd_exporter answers at the address, within a second.
 func answersAsExporter(ctx context.Context, healthURL string) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -106,9 +100,5 @@ func answersAsExporter(ctx context.Context, healthURL string) bool {
 		return false
 	}
 	resp, err := askOnce(req, &tls.Config{InsecureSkipVerify: true}) // nothing secret is sent
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return resp.Header.Get("Server") == web.ServerName
+	return err == nil && resp.Header.Get("Server") == web.ServerName
 }

@@ -12,8 +12,7 @@ import (
 	"rsyncd_exporter/receiver"
 )
 
-// explainState says what STATE_DIR holds and what the next start will do with it. It only looks, so
-// an exporter may be running there.
+// explainState says what STATE_DIR holds and what the next start does with it. It changes nothing.
 func explainState(w io.Writer, dir string, now time.Time) {
 	dir = realDir(dir)
 	copies := checkpoint.Look(dir)

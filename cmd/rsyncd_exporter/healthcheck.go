@@ -22,9 +22,7 @@ import (
 
 const healthcheckTimeout = 3 * time.Second
 
-// runHealthcheck asks the exporter that runs with the same settings, or the one at --url, whether
-// it is healthy. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the others may be
-// anything.
+// runHealthcheck asks the exporter with the same HTTP_LISTEN and WEB_CONFIG, or the one at --url.
 func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 	target, err := config.HealthURL(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -46,11 +44,8 @@ func runHealthcheck(ctx context.Context, args []string, std stdio) int {
 // errWantsCertificate means that the exporter refuses clients without a certificate.
 var errWantsCertificate = errors.New("it asks for a client certificate and takes nobody without one")
 
-// askHealth returns nil if the page answers 200 in time. It uses no proxy and follows no redirection.
-// On loopback it accepts any certificate, since it sends nothing secret. It returns
-// errWantsCertificate if the exporter refuses the handshake for want of a client certificate: then
-// the process has accepted the connection, read its web configuration and answered, which is all
-// that the page tells.
+// askHealth returns nil if the page answers 200, or errWantsCertificate if the exporter answers by
+// asking for one. On loopback it accepts any certificate, since it sends nothing secret.
 func askHealth(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
@@ -77,16 +72,14 @@ func askHealth(ctx context.Context, target string) error {
 	case err != nil:
 		return fmt.Errorf("%s: %w", target, err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", target, resp.Status)
 	}
 	return nil
 }
 
-// askOnce sends a request on a connection of its own; closing the body closes it. It returns the
-// connection's own errors, which http.Transport hides when a server closes before the request is
-// written.
+// askOnce sends a request on a connection of its own, which is closed before the body is read. Its
+// errors are the connection's, which http.Transport hides when a server closes early.
 func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) {
 	port := cmp.Or(req.URL.Port(), map[string]string{"http": "80", "https": "443"}[req.URL.Scheme])
 	var dialer net.Dialer
@@ -94,35 +87,23 @@ func askOnce(req *http.Request, encryption *tls.Config) (*http.Response, error) 
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(req.Context(), func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer conn.Close()
+	raw := conn
+	defer context.AfterFunc(req.Context(), func() { raw.SetDeadline(time.Unix(1, 0)) })()
 	if req.URL.Scheme == "https" {
 		encryption.ServerName = req.URL.Hostname()
 		conn = tls.Client(conn, encryption)
 	}
 	_ = req.Write(conn) // a server that closes meanwhile may have said why: reading tells
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
-	if err != nil {
-		stop()
-		conn.Close()
-		if ended := context.Cause(req.Context()); ended != nil {
-			err = ended
-		}
-		return nil, err
+	if ended := context.Cause(req.Context()); err != nil && ended != nil {
+		err = ended
 	}
-	resp.Body = closing{resp.Body, conn}
-	return resp, nil
+	return resp, err
 }
 
-// A closing body closes its connection.
-type closing struct {
-	io.ReadCloser
-	conn net.Conn
-}
-
-func (c closing) Close() error { return c.conn.Close() }
-
-// isRefusal reports whether the other side has ended the connection: by a TLS alert, such as
-// certificate_required (RFC 8446 section 4.4.2.4), or by a reset that has overtaken the alert.
+// isRefusal reports whether the other side sent a TLS alert, or a reset that has overtaken the
+// alert.
 func isRefusal(err error) bool {
 	var alert *net.OpError
 	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -10,7 +10,6 @@ import (
 	"rsyncd_exporter/internal/config"
 )
 
-// runHelp prints the help, or the table of settings for the README.
 func runHelp(_ context.Context, args []string, std stdio) int {
 	switch {
 	case len(args) == 1 && strings.TrimLeft(args[0], "-") == "markdown":
@@ -23,7 +22,6 @@ func runHelp(_ context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// printHelp prints usage, commands and settings.
 func printHelp(w io.Writer) {
 	fmt.Fprint(w, "rsyncd_exporter receives what rsync daemons log and serves it as Prometheus counters.\n\n"+
 		"Usage: rsyncd_exporter [command] [--setting=value ...]\n\n")
@@ -52,7 +50,6 @@ func printHelp(w io.Writer) {
 	tab.Flush()
 }
 
-// settingsMarkdown returns the table of all settings as it stands in the README.
 func settingsMarkdown() string {
 	var b strings.Builder
 	escape := strings.NewReplacer("|", `\|`, "*", `\*`, "_", `\_`, "<", "&lt;")

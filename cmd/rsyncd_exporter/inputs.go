@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/config"
-	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -54,8 +53,7 @@ func (d input) String() string {
 	return d.kind + " " + d.at
 }
 
-// inputsOf returns the inputs that the settings name, in the order in which they are opened. All
-// followed files are one.
+// inputsOf returns the inputs of the settings in the order of opening. All followed files are one.
 func inputsOf(cfg *config.Config) (list []input) {
 	for _, s := range cfg.Passed {
 		if s.Role != config.RoleHTTP {
@@ -90,8 +88,7 @@ func (d input) local() bool {
 	return d.kind == kindUnixgram || d.kind == kindStdin || d.kind == kindFile
 }
 
-// source returns what the pipeline is told of the input's messages. Each followed file is a source
-// of its own, see fileOptions.
+// source returns the input's source. Each followed file gets its own, see fileOptions.
 func (d input) source(cfg *config.Config) (src receiver.Source, err error) {
 	src = receiver.Source{Input: d.kind, Name: d.String(), Wrapped: cfg.SyslogLogLines}
 	if d.kind == kindStdin || d.kind == kindFile {
@@ -110,7 +107,6 @@ type task interface {
 	String() string
 }
 
-// A reader is an input that is open.
 type reader interface {
 	task
 	Close() error
@@ -123,7 +119,6 @@ type socket struct {
 	status func() receiver.Status
 }
 
-// inputs are the open inputs.
 type inputs struct {
 	readers []reader
 	sockets []socket
@@ -133,8 +128,7 @@ type inputs struct {
 	catalogue *follow.Catalogue // in the last checkpoint; nil before
 }
 
-// openInputs opens what cfg names, in the order of inputsOf. On an error everything that was opened
-// is closed again.
+// openInputs opens what cfg names, in the order of inputsOf; on an error, nothing stays open.
 func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, error) {
 	in := &inputs{}
 	for _, d := range inputsOf(cfg) {
@@ -155,7 +149,6 @@ func openInputs(cfg *config.Config, p *pipeline.Pipeline, k *kept) (*inputs, err
 	return in, nil
 }
 
-// open opens one input.
 func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kept) (reader, error) {
 	src, err := d.source(cfg)
 	if err != nil {
@@ -166,37 +159,31 @@ func (in *inputs) open(d input, cfg *config.Config, p *pipeline.Pipeline, k *kep
 			return nil, err
 		}
 	}
-	passed := d.fd != 0
-	switch d.kind {
-	case kindUDP:
-		if passed {
-			return datagram.PassedUDP(d.fd, src, p, udpOptions(cfg))
-		}
+	switch passed := d.fd != 0; {
+	case d.kind == kindUDP && passed:
+		return datagram.PassedUDP(d.fd, src, p, udpOptions(cfg))
+	case d.kind == kindUDP:
 		return datagram.ListenUDP(d.at, src, p, udpOptions(cfg))
-	case kindUnixgram:
-		if passed {
-			return datagram.PassedUnixgram(d.fd, src, p, unixgramOptions(cfg))
-		}
+	case d.kind == kindUnixgram && passed:
+		return datagram.PassedUnixgram(d.fd, src, p, unixgramOptions(cfg))
+	case d.kind == kindUnixgram:
 		return datagram.ListenUnixgram(d.at, src, p, unixgramOptions(cfg))
-	case kindTCP:
-		if passed {
-			return stream.PassedTCP(d.fd, src, p, tcpOptions(cfg))
-		}
+	case d.kind == kindTCP && passed:
+		return stream.PassedTCP(d.fd, src, p, tcpOptions(cfg))
+	case d.kind == kindTCP:
 		return stream.ListenTCP(d.at, src, p, tcpOptions(cfg))
-	case kindTLS:
-		if passed {
-			return stream.PassedTLS(d.fd, src, p, in.creds, tcpOptions(cfg))
-		}
+	case d.kind == kindTLS && passed:
+		return stream.PassedTLS(d.fd, src, p, in.creds, tcpOptions(cfg))
+	case d.kind == kindTLS:
 		return stream.ListenTLS(d.at, src, p, in.creds, tcpOptions(cfg))
-	case kindStdin:
+	case d.kind == kindStdin:
 		return stream.NewStdin(cfg.Stdin, src, p), nil
 	}
 	in.files, err = follow.NewSet(fileOptions(cfg, d.paths, src, k), p)
 	return in.files, err
 }
 
-// check returns why open would fail now. Otherwise the Closer, which may be nil, holds what open
-// would hold.
+// check returns why open would fail now. The Closer, which may be nil, holds what open would hold.
 func (d input) check(cfg *config.Config, p *pipeline.Pipeline) (io.Closer, error) {
 	src, err := d.source(cfg)
 	if err != nil {
@@ -229,8 +216,8 @@ func tcpOptions(cfg *config.Config) stream.TCPOptions {
 	return stream.TCPOptions{MaxConnections: sharesOf(cfg).stream, AllowFrom: receiver.NewAllowList(cfg.AllowFrom)}
 }
 
-// fileOptions says how files are followed. Each file is a scope of its own: equal pids in two files
-// are two processes, unless RSYNCD_CONF says that one daemon writes them.
+// fileOptions says how files are followed. Each is a scope of its own, unless one daemon writes
+// them: equal pids in two files are two processes.
 func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kept) follow.SetOptions {
 	return follow.SetOptions{
 		Paths: paths,
@@ -243,7 +230,7 @@ func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kep
 		Source: func(path string, scope uint32) receiver.Source {
 			_, joined := cfg.Daemon.Rank(path)
 			one := src
-			one.Name, one.Scope, one.Host = fileSource(path), scope, cfg.HostOf(path)
+			one.Name, one.Scope, one.Host = "file "+path, scope, cfg.HostOf(path)
 			one.Joins = joined && cfg.Daemon.Syslog
 			return one
 		},
@@ -251,11 +238,7 @@ func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kep
 	}
 }
 
-// fileSource is the Source.Name of a followed file.
-func fileSource(path string) string { return "file " + path }
-
-// caughtUp returns a channel that is closed when all that was in the files at the start has been
-// read.
+// caughtUp returns a channel that is closed when the files' content at the start has been read.
 func (in *inputs) caughtUp() <-chan struct{} {
 	if in.files != nil {
 		return in.files.CaughtUp()
@@ -265,7 +248,7 @@ func (in *inputs) caughtUp() <-chan struct{} {
 	return now
 }
 
-// save copies all that a restart keeps, with what is to be kept of the files at the same moment.
+// save copies all that a restart keeps: the counters and the files' positions of one moment.
 func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Checkpoint) {
 	books, c := p.Save(in.catalogue)
 	if in.files != nil {
@@ -275,7 +258,6 @@ func (in *inputs) save(p *pipeline.Pipeline) (*metrics.Snapshot, *pipeline.Check
 	return books, c
 }
 
-// ofKind returns the sockets of one kind.
 func (in *inputs) ofKind(kind string) (sockets []socket) {
 	for _, s := range in.sockets {
 		if s.kind == kind {
@@ -285,17 +267,6 @@ func (in *inputs) ofKind(kind string) (sockets []socket) {
 	return sockets
 }
 
-// hearts returns those of the datagram readers, which never wait for long.
-func (in *inputs) hearts() (hearts []systemd.Heart) {
-	for _, r := range in.readers {
-		if h, ok := r.(systemd.Heart); ok {
-			hearts = append(hearts, h)
-		}
-	}
-	return hearts
-}
-
-// close releases what was opened, for the case that nothing will run.
 func (in *inputs) close() {
 	for _, r := range in.readers {
 		r.Close()
@@ -327,8 +298,7 @@ func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 	}
 }
 
-// live reads what a scrape shows besides the counters: one metrics.Socket for each kind of socket
-// input.
+// live returns the state of the inputs, with one metrics.Socket for each kind of socket.
 func (in *inputs) live() metrics.Live {
 	var l metrics.Live
 	for _, s := range in.sockets {
@@ -350,14 +320,20 @@ func (in *inputs) live() metrics.Live {
 		}
 	}
 	if in.files != nil {
-		for _, f := range in.files.Status() {
-			l.Files = append(l.Files, fileStatus(f))
+		for _, s := range in.files.Status() {
+			f := metrics.File{
+				Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
+				Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors, OK: s.Err == nil,
+			}
+			for reason, n := range s.Gaps {
+				f.Gaps[follow.Gap(reason).String()] = n
+			}
+			l.Files = append(l.Files, f)
 		}
 	}
 	return l
 }
 
-// addStatus adds a socket to those of its kind.
 func addStatus(m *metrics.Socket, s receiver.Status) {
 	m.Drops += s.Drops
 	m.Buffer = min(m.Buffer, s.Buffer)
@@ -367,16 +343,5 @@ func addStatus(m *metrics.Socket, s receiver.Status) {
 	m.Connections += s.Connections
 	for reason, n := range s.Refused {
 		m.Refused[reason] += n
-	}
-}
-
-func fileStatus(s follow.Status) metrics.File {
-	gaps := map[string]uint64{}
-	for reason, n := range s.Gaps {
-		gaps[follow.Gap(reason).String()] = n
-	}
-	return metrics.File{
-		Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
-		Rotations: s.Rotations, Gaps: gaps, Errors: s.Errors, OK: s.Err == nil,
 	}
 }

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"log/slog"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,9 +27,7 @@ type share struct {
 	logs         int // a followed log's descriptor is lower, see follow.Options.Descriptors; 0: no limit
 }
 
-// sharesOf divides the open files that this process may have (RLIMIT_NOFILE of getrlimit(2))
-// between scrapers, each of the stream listeners and followed logs, so that neither senders'
-// connections nor logs ever take the last one from a scraper.
+// sharesOf divides the open files (RLIMIT_NOFILE), so that a scraper always gets one.
 func sharesOf(cfg *config.Config) share {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -46,10 +43,9 @@ func sharesOf(cfg *config.Config) share {
 	return shareOf(int(min(uint64(limit.Cur), math.MaxInt32)), sockets, listeners, len(cfg.Files) > 0)
 }
 
-// shareOf is sharesOf for so many open files. own are those that the program needs for itself,
-// with a few sockets; each further socket has a duplicate. spare are those that are open for a
-// moment: while a directory is read, or the state saved. Where logs are followed, senders leave
-// them half of what scrapers leave both.
+// shareOf is sharesOf for so many open files. own are the program's, with a few sockets; each
+// further socket has a duplicate. spare are open for a moment. Logs and senders share what scrapers
+// leave.
 func shareOf(files, sockets, listeners int, follows bool) share {
 	const own, spare, few, least = 24, 8, 4, 2
 	rest := max(files-own-2*max(0, sockets-few), 4*least)
@@ -65,17 +61,14 @@ func shareOf(files, sockets, listeners int, follows bool) share {
 	return s
 }
 
-// A container's memory limit is that of a control group (cgroups(7)). Go doesn't know of it: garbage
-// grows to as much as is in use, and the process is killed where collecting would have been enough.
-
-// memoryFiles hold the limit in bytes, for version 2 and for version 1, whose hierarchy has a name.
+// memoryFiles hold the memory limit of a control group in bytes (cgroups(7)), for version 2 and 1.
 var memoryFiles = [...]struct{ controller, mount, file string }{
 	{"", "sys/fs/cgroup", "memory.max"},
 	{"memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"},
 }
 
-// limitMemory makes Go collect garbage before the container's limit is reached, unless GOMEMLIMIT is
-// set. A quarter of the limit is left to socket buffers and file pages, which count too.
+// limitMemory makes Go collect garbage before the container's memory limit is reached, of which Go
+// doesn't know. GOMEMLIMIT overrides it. A quarter is left to socket buffers and file pages.
 func limitMemory(log *slog.Logger) {
 	limit := memoryLimit("/")
 	if os.Getenv("GOMEMLIMIT") != "" || limit == math.MaxInt64 {
@@ -85,22 +78,18 @@ func limitMemory(log *slog.Logger) {
 	log.Debug("memory is limited by the control group", "limit", limit)
 }
 
-// memoryLimit returns the least limit of the control groups that the process is in, or math.MaxInt64.
-// A container sees its own group's files in the place of the root's; elsewhere they are at the path
-// in /proc/self/cgroup.
+// memoryLimit returns the least limit of the process' control groups, or math.MaxInt64. A container
+// sees its own group's files in the place of the root's.
 func memoryLimit(root string) int64 {
 	least := int64(math.MaxInt64)
-	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
-	if err != nil {
-		return least
-	}
-	for lines := bufio.NewScanner(bytes.NewReader(groups)); lines.Scan(); {
-		fields := strings.SplitN(lines.Text(), ":", 3) // ID:CONTROLLER,...:PATH
+	groups, _ := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	for line := range strings.SplitSeq(string(groups), "\n") {
+		fields := strings.SplitN(line, ":", 3) // ID:CONTROLLER,...:PATH
 		if len(fields) != 3 {
 			continue
 		}
 		for _, m := range memoryFiles {
-			if !listHas(fields[1], m.controller) {
+			if !slices.Contains(strings.Split(fields[1], ","), m.controller) {
 				continue
 			}
 			for group := path.Clean("/" + fields[2]); ; group = path.Dir(group) {
@@ -112,11 +101,6 @@ func memoryLimit(root string) int64 {
 		}
 	}
 	return least
-}
-
-// listHas reports whether a list with commas has a member.
-func listHas(list, member string) bool {
-	return strings.Contains(","+list+",", ","+member+",")
 }
 
 // limitIn returns the limit in a file, math.MaxInt64 for none: "max", or more than any machine has.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"html/template"
+	"html"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,8 +35,7 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	return l, nil
 }
 
-// webOptions returns what HTTP serves: /metrics, from what metrics gathers and only once ready
-// returns nil, and / with links to the pages. log gets the errors of connections and scrapes.
+// webOptions returns what HTTP serves: the landing page, and /metrics once ready returns nil.
 func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/{$}", landingPage())
@@ -50,14 +49,14 @@ func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() er
 	return web.Options{Config: cfg.WebConfig, Connections: sharesOf(cfg).http, Pages: pages, Ready: ready, Log: log}
 }
 
-// landingPage returns the page at /.
 func landingPage() http.HandlerFunc {
-	page := template.Must(template.New("").Parse(`<!DOCTYPE html>
+	b := buildInfo()
+	page := fmt.Sprintf(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>rsyncd_exporter</title></head>
 <body>
 <h1>rsyncd_exporter</h1>
-<p>Counts what rsync daemons log, for Prometheus. Version {{.Version}}, revision {{.Revision}}.</p>
+<p>Counts what rsync daemons log, for Prometheus. Version %s, revision %s.</p>
 <ul>
 <li><a href="metrics">/metrics</a>: the counters</li>
 <li><a href="-/healthy">/-/healthy</a>: whether the process answers</li>
@@ -65,18 +64,13 @@ func landingPage() http.HandlerFunc {
 </ul>
 </body>
 </html>
-`))
-	var html bytes.Buffer
-	if err := page.Execute(&html, buildInfo()); err != nil {
-		panic(err) // the template doesn't fit a build
-	}
+`, html.EscapeString(b.Version), html.EscapeString(b.Revision))
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write(html.Bytes())
+		io.WriteString(w, page)
 	}
 }
 
-// registry returns what /metrics shows.
 func (pr *program) registry() *prometheus.Registry {
 	snapshot, live := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
@@ -104,8 +98,7 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// liveDurable is inputs.live with STATE_DIR: it has only files that a restart would know, with their
-// durable counters.
+// liveDurable is inputs.live with the files that a restart would know, and their durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
@@ -124,9 +117,8 @@ func durableFiles(live, durable []metrics.File) (files []metrics.File) {
 	return files
 }
 
-// withoutClashes leaves out the gauge go_memstats_alloc_bytes. In OpenMetrics, the counter
-// go_memstats_alloc_bytes_total belongs to a family of the same name, and strict parsers refuse a
-// family of two types. go_memstats_heap_alloc_bytes has the gauge's value.
+// withoutClashes leaves out the gauge go_memstats_alloc_bytes: in OpenMetrics its family has the
+// name of a counter's, which strict parsers refuse. go_memstats_heap_alloc_bytes has its value.
 func withoutClashes(from prometheus.Gatherer) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := from.Gather()

@@ -16,7 +16,7 @@ const (
 	persistInterval = 5 * time.Second
 )
 
-// A view is what one scrape shows: the counters of one moment. A restart must not fall behind it.
+// A view is what one scrape shows: the counters of one moment.
 type view struct {
 	books    *metrics.Snapshot
 	files    []metrics.File // of whose fields the counters are shown
@@ -24,38 +24,38 @@ type view struct {
 	at       time.Time      // when it was taken
 }
 
-// A persister makes the counters durable before anybody sees them. Prometheus takes a counter that
-// falls for one that began again at zero, so a restart that knows less than a scrape has shown
-// would count everything twice. Hence a scrape asks for a save, waits for it, and shows what was
-// saved. If that fails or takes too long, it shows what the last save that succeeded has made
-// durable: old, and never wrong.
+// A persister makes the counters durable before anybody sees them: Prometheus takes a counter that
+// falls for one that began again at zero, and would count everything twice. A scrape asks for a
+// save and shows what was saved. If that fails or takes too long, it shows what the last good save
+// made durable.
 type persister struct {
 	// take returns what there is to show now, and how to encode the state of the same moment.
-	take func() (view, func() ([]byte, error))
-	save func(state []byte) error // makes it durable
-	log  *slog.Logger
+	take     func() (view, func() ([]byte, error))
+	received func() uint64            // messages so far
+	save     func(state []byte) error // makes it durable
+	log      *slog.Logger
 
-	asked chan struct{} // capacity 1: a scrape waits for a save
+	asked chan chan struct{} // a scrape asks for a save, after which run closes what was sent
+	ended chan struct{}      // closed when run has ended: nothing is saved any more
 	mu    sync.Mutex
-	shown view          // durable
-	err   error         // of the last save
-	begun uint64        // saves
-	done  uint64        // the last of them that has ended
-	ended chan struct{} // closed when the next one does
+	shown view  // durable
+	err   error // of the last save
 }
 
-// newPersister returns a persister that shows what take gives now until the first save. What was
-// restored is durable already (kept), and zero needn't be.
-func newPersister(take func() (view, func() ([]byte, error)), save func([]byte) error, log *slog.Logger) *persister {
+// newPersister returns a persister that shows what take gives now until the first save.
+func newPersister(
+	take func() (view, func() ([]byte, error)), received func() uint64, save func([]byte) error, log *slog.Logger,
+) *persister {
 	now, _ := take()
 	return &persister{
-		take: take, save: save, log: log, asked: make(chan struct{}, 1), shown: now, ended: make(chan struct{}),
+		take: take, received: received, save: save, log: log,
+		asked: make(chan chan struct{}), ended: make(chan struct{}), shown: now,
 	}
 }
 
-// run saves when it is asked to, and every persistInterval if something has come. When ctx ends, it
-// saves a last time.
+// run saves when asked, every persistInterval if something has come, and when ctx ends.
 func (p *persister) run(ctx context.Context) {
+	defer close(p.ended)
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
 	for {
@@ -66,10 +66,14 @@ func (p *persister) run(ctx context.Context) {
 					"err", p.err)
 			}
 			return
-		case <-p.asked:
+		case done := <-p.asked:
+			all := append(p.others(), done)
 			p.persist()
+			for _, done := range all {
+				close(done)
+			}
 		case <-timer.C:
-			if p.stale() {
+			if shown, ok := p.shownLast(); !ok || p.received() != shown.received { // a crash would lose something
 				p.persist()
 			}
 		}
@@ -77,17 +81,19 @@ func (p *persister) run(ctx context.Context) {
 	}
 }
 
-// stale reports whether a crash would lose something.
-func (p *persister) stale() bool {
-	now, _ := p.take()
-	shown, ok := p.shownLast()
-	return !ok || now.received != shown.received
+// others returns what the scrapes besides the first have sent, which share its save.
+func (p *persister) others() (all []chan struct{}) {
+	for {
+		select {
+		case done := <-p.asked:
+			all = append(all, done)
+		default:
+			return all
+		}
+	}
 }
 
 func (p *persister) persist() {
-	p.mu.Lock()
-	p.begun++
-	p.mu.Unlock()
 	now, encode := p.take()
 	state, err := encode()
 	if err == nil {
@@ -104,41 +110,24 @@ func (p *persister) persist() {
 	if p.err = err; err == nil {
 		p.shown = now
 	}
-	p.done = p.begun
-	close(p.ended)
-	p.ended = make(chan struct{})
 }
 
-// show asks for a save and returns what may be shown, and whether the last save succeeded. What is
-// shown is of now if it can be made durable in time.
+// show asks for a save, waits for persistPatience at most, and returns what shownLast does.
 func (p *persister) show() (shown view, ok bool) {
-	patience := time.NewTimer(persistPatience)
-	defer patience.Stop()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for enough := p.begun + 1; p.done < enough; {
-		ended := p.ended
-		p.mu.Unlock()
+	done, late := make(chan struct{}), time.After(persistPatience)
+	select {
+	case p.asked <- done:
 		select {
-		case p.asked <- struct{}{}:
-		default: // another scrape has asked
+		case <-done:
+		case <-late:
 		}
-		timely := true
-		select {
-		case <-ended:
-		case <-patience.C:
-			timely = false
-		}
-		p.mu.Lock()
-		if !timely {
-			break
-		}
+	case <-p.ended:
+	case <-late:
 	}
-	return p.shown, p.err == nil
+	return p.shownLast()
 }
 
-// shownLast returns what the last call of show may have returned, and whether the last save
-// succeeded. It saves nothing and doesn't wait.
+// shownLast returns what show last could return. It saves nothing and doesn't wait.
 func (p *persister) shownLast() (shown view, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -38,6 +38,7 @@ func newLedger(t *testing.T) *ledger {
 			l.number++
 			return view{files: []metrics.File{{Rotations: n}}, at: time.Now()}, func() ([]byte, error) { return []byte(strconv.FormatUint(n, 10)), nil }
 		},
+		func() uint64 { return 0 },
 		func(state []byte) error {
 			l.mu.Lock()
 			slow := l.slow
@@ -166,12 +167,13 @@ func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		var saved []string
-		var received atomic.Uint64
+		var received, taken atomic.Uint64
 		received.Store(7)
 		p := newPersister(func() (view, func() ([]byte, error)) {
 			n := received.Load()
+			taken.Add(1)
 			return view{received: n}, func() ([]byte, error) { return fmt.Append(nil, n), nil }
-		}, func(state []byte) error { saved = append(saved, string(state)); return nil }, slog.New(slog.DiscardHandler))
+		}, received.Load, func(state []byte) error { saved = append(saved, string(state)); return nil }, slog.New(slog.DiscardHandler))
 		var running sync.WaitGroup
 		running.Go(func() { p.run(ctx) })
 		for range 3 { // 8, 9 and 10
@@ -184,6 +186,9 @@ func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
 		running.Wait()
 		if got := fmt.Sprint(saved); got != "[8 9 10 10]" { // one at each interval, one at the end
 			t.Errorf("saved %s", got)
+		}
+		if n := taken.Load(); n != 1+4 { // at first, and for each save: to see whether something has come needs no copy
+			t.Errorf("everything was copied %d times", n)
 		}
 	})
 }

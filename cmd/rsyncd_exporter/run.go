@@ -17,7 +17,6 @@ import (
 	"rsyncd_exporter/internal/text"
 )
 
-// Exit statuses.
 const (
 	exitOK      = 0
 	exitFailure = 1 // it went wrong while running
@@ -30,7 +29,6 @@ type stdio struct {
 	out, err io.Writer
 }
 
-// A command is one of the program's commands.
 type command struct {
 	name, summary string
 	run           func(ctx context.Context, args []string, std stdio) int
@@ -49,9 +47,7 @@ func commands() []command {
 	}
 }
 
-// run runs a command and returns the exit status. args are the arguments without the program's name.
-// Settings also come from the process environment, since envconfig reads no other. serve is done when
-// ctx ends or a signal arrives, see untilSignal.
+// run runs a command and returns the exit status. args lack the program's name.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	std := stdio{stdin, stdout, stderr}
 	all := commands()
@@ -87,7 +83,6 @@ func usageError(std stdio, err error) int {
 	return exitUsage
 }
 
-// runServe receives and serves until it is told to stop.
 func runServe(ctx context.Context, args []string, std stdio) int {
 	sockets, warning, serr := systemd.Sockets()
 	watchdog, werr := systemd.WatchdogInterval()
@@ -105,8 +100,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	// A log that nobody reads and a terminal that is gone are no reasons to end. Nothing is read again
-	// at SIGHUP.
+	// Neither a log that nobody reads nor a terminal that is gone ends the program.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 
 	to, written := ownlog.Writer(std.err)
@@ -123,9 +117,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// untilSignal returns a context that ends with its parent or at the first SIGINT or SIGTERM. Then
-// these signals have their default action again: a second one ends the process at once. The caller
-// calls stop when it no longer needs the context.
+// untilSignal returns a context that SIGINT and SIGTERM end too. A second signal ends the process.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 1)

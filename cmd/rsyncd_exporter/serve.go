@@ -17,13 +17,10 @@ import (
 	"rsyncd_exporter/pipeline"
 )
 
-// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. The
-// order of both is here and nowhere else. HTTP is bound and STATE_DIR locked first, so that a second
-// instance stops before it takes a socket. Then the inputs are opened, so that messages wait as
-// short as possible. Nothing is shown before the backlog of the files has been read. HTTP stops
-// last: scrapes are answered as long as anything is received.
-//
-// When ctx ends while opening still waits, for a name server or a disk, serve doesn't wait for that.
+// serve opens everything, runs until ctx ends or a part fails for good, and stops everything. HTTP
+// is bound and STATE_DIR locked first, so that a second instance takes no socket. Nothing is shown
+// before the backlog of the files has been read. HTTP stops last. If ctx ends while opening waits
+// for a name server or a disk, serve doesn't wait for that.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	type result struct {
 		pr  *program
@@ -57,7 +54,6 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 // openPatience is how long opening may go on after the program was told to end.
 const openPatience = time.Second
 
-// A program is everything, opened.
 type program struct {
 	cfg      *config.Config
 	log      *slog.Logger
@@ -69,7 +65,7 @@ type program struct {
 	settled  chan struct{} // closed when what was restored is durable
 }
 
-// open opens everything, in the order that serve describes. On an error it closes everything again.
+// open opens everything in the order of serve. On an error it closes everything again.
 func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	pr := &program{cfg: cfg, log: log, settled: make(chan struct{})}
 	if pr.http, err = listenHTTP(cfg); err != nil {
@@ -78,41 +74,32 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	defer func() {
 		if err != nil {
 			pr.http.Close()
+			pr.kept.close()
 		}
 	}()
 	if pr.kept, err = openState(cfg.StateDir, log); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			pr.kept.close()
-		}
-	}()
 	if pr.pipeline, err = newPipeline(pipelineConfig(cfg), pr.kept, log); err != nil {
 		return nil, err
 	}
-	cfg.TLS.Report = reportTLS(log)
+	cfg.TLS.Report = func(err error) {
+		if err != nil {
+			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
+		} else {
+			log.Info("the changed TLS files are in force")
+		}
+	}
 	if pr.in, err = openInputs(cfg, pr.pipeline, pr.kept); err != nil {
 		return nil, err
 	}
 	if pr.kept.dir != nil {
-		pr.persist = newPersister(pr.take, pr.kept.dir.Save, log)
+		pr.persist = newPersister(pr.take, pr.pipeline.Received, pr.kept.dir.Save, log)
 	}
 	return pr, nil
 }
 
 // reportTLS returns what is called when the files of TLS have changed.
-func reportTLS(log *slog.Logger) func(error) {
-	return func(err error) {
-		if err != nil {
-			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
-			return
-		}
-		log.Info("the changed TLS files are in force")
-	}
-}
-
-// run runs all parts until ctx ends or one fails for good.
 func (pr *program) run(ctx context.Context) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()
@@ -131,26 +118,28 @@ func (pr *program) run(ctx context.Context) error {
 	stopPersisting := pr.startPersisting(ctx)
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
-	tasks := []task{tick, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}, &systemd.Supervised{
-		Ready: caughtUp, Watchdog: pr.cfg.Watchdog, Hearts: append(pr.in.hearts(), tick), Log: pr.log,
-	}}
+	supervised := &systemd.Supervised{
+		Ready: caughtUp, Watchdog: pr.cfg.Watchdog, Hearts: []systemd.Heart{tick}, Log: pr.log,
+	}
+	tasks := []task{tick, supervised, socketWatch{pr.in.ofKind(kindUnixgram), pr.log}}
 	for _, r := range pr.in.readers {
 		tasks = append(tasks, r)
+		if h, ok := r.(systemd.Heart); ok { // a datagram reader, which never waits for long
+			supervised.Hearts = append(supervised.Hearts, h)
+		}
 	}
 	if pr.in.creds != nil {
 		tasks = append(tasks, pr.in.creds)
 	}
 	err := runAll(inputsCtx, tasks)
-	pr.log.Info("stopping", "received", pr.pipeline.Snapshot().Received())
+	pr.log.Info("stopping", "received", pr.pipeline.Received())
 	stopPersisting(end.left())
 	stopWeb()
 	return errors.Join(err, <-webDone)
 }
 
-// caughtUp returns a channel that is closed when counters may be shown. Restored counters wait until
-// what was logged to files meanwhile has been read. With STATE_DIR, there is a first save before,
-// unless it fails or takes too long: the second start must know where the files were at the first,
-// even if nobody scraped in between.
+// caughtUp returns a channel that is closed when counters may be shown: the files' backlog has been
+// read and, with STATE_DIR, a first save made, for the second start to know where the files were.
 func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	all := make(chan struct{})
 	if pr.persist == nil {
@@ -173,19 +162,16 @@ func (pr *program) caughtUp(ctx context.Context) <-chan struct{} {
 	return all
 }
 
-// readyPatience is how long a scrape waits for a restart to finish before it fails. A scrape is
-// answered within a second, even on a machine that is busy with the backlog.
+// readyPatience is how long a scrape waits for the start. It is answered within a second.
 const readyPatience = 500 * time.Millisecond
 
 // ready returns what /-/ready and /metrics ask.
 func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	return func() error {
-		soon := time.NewTimer(readyPatience)
-		defer soon.Stop()
 		select {
 		case <-caughtUp:
 			return nil
-		case <-soon.C:
+		case <-time.After(readyPatience):
 		}
 		lag := int64(0)
 		for _, f := range pr.in.live().Files {
@@ -202,8 +188,8 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 	}
 }
 
-// startPersisting returns a function that saves a last time, and waits for that no longer than
-// patience: a disk that hangs must not keep the program from ending. The save before it stays valid.
+// startPersisting returns a function that saves a last time, within patience: a disk that hangs
+// must not keep the program from ending. The save before it stays valid.
 func (pr *program) startPersisting(ctx context.Context) (stop func(patience time.Duration)) {
 	if pr.persist == nil {
 		return func(time.Duration) {}
@@ -231,16 +217,14 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 	}
 }
 
-// take implements persister.take.
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.in.save(pr.pipeline)
 	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
 }
 
-// shutdownLimit is how long stopping may take. Inputs need 4.25 s at most: a reader wakes up within
-// a quarter of a second, the last reads may take two seconds, and handing what is pending to the
-// pipeline two more.
+// shutdownLimit is how long stopping may take. Inputs need 4.25 s at most: 0.25 to wake up, two for
+// the last reads, two to hand over what is pending.
 const (
 	shutdownLimit = 5 * time.Second
 	leastGrace    = 500 * time.Millisecond // what HTTP gets in any case
@@ -264,8 +248,7 @@ func (e *ending) left() time.Duration {
 	return max(leastGrace, shutdownLimit-reserve-time.Since(*began))
 }
 
-// runAll runs the tasks until ctx ends or one of them fails, and waits for all. A task that returns
-// nil earlier has done its work, as standard input does at its end.
+// runAll runs the tasks until ctx ends or one fails. A task may end early with nil.
 func runAll(ctx context.Context, tasks []task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

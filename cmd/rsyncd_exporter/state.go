@@ -24,10 +24,8 @@ type kept struct {
 	start string
 }
 
-// openState locks the directory, so that no second exporter writes there, and reads what it holds.
-// It sets aside a state that can't be trusted: counters are those that were shown, or begin at
-// zero, never something in between. That is no error, since new messages are worth more than old
-// counters. A directory that can't be used at all is an error.
+// openState locks the directory and reads what it holds. It sets aside a state that can't be
+// trusted, and counters begin at zero. A directory that can't be used at all is an error.
 func openState(path string, log *slog.Logger) (*kept, error) {
 	k := &kept{start: startNew}
 	if path == "" {
@@ -66,8 +64,7 @@ func openState(path string, log *slog.Logger) (*kept, error) {
 	return k, nil
 }
 
-// realDir resolves STATE_DIR. With DynamicUser=, systemd's StateDirectory= is a link to a directory
-// in /var/lib/private. A stranger's link stays as it is, for checkpoint.Open to refuse.
+// realDir resolves STATE_DIR, a link with DynamicUser=. checkpoint.Open refuses a stranger's link.
 func realDir(path string) string {
 	if real, err := follow.Resolve(path); err == nil {
 		return real
@@ -91,13 +88,12 @@ func (k *kept) followed() *follow.Catalogue {
 }
 
 func (k *kept) close() {
-	if k.dir != nil {
+	if k != nil && k.dir != nil {
 		k.dir.Close()
 	}
 }
 
-// newPipeline returns a pipeline that goes on from the state, or begins at zero if none can be
-// used.
+// newPipeline returns a pipeline that goes on from the state, or from zero if that can't be used.
 func newPipeline(cfg pipeline.Config, k *kept, log *slog.Logger) (*pipeline.Pipeline, error) {
 	cfg.Checkpoint, cfg.Resumable = k.saved, k.dir != nil
 	p, err := pipeline.New(cfg)

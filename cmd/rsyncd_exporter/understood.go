@@ -14,15 +14,14 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// maxMisunderstood is how many warnings of misunderstood inputs a run writes: a pattern may name
-// thousands of files.
+// maxMisunderstood bounds the warnings of a run: a pattern may name thousands of files.
 const maxMisunderstood = 16
 
 // maxExample is how many bytes of a message a warning shows.
 const maxExample = 80
 
-// misunderstood warns of inputs of which little or nothing is understood, each input once. Inputs
-// that have the same trouble at the same time share a warning.
+// misunderstood warns of inputs of which little is understood, once for those with the same
+// trouble.
 type misunderstood struct {
 	list func() []pipeline.Understanding // pipeline.Pipeline.Misunderstood
 	cfg  *config.Config
@@ -31,42 +30,38 @@ type misunderstood struct {
 	none map[string]bool // kinds of inputs of which it was said that one has received nothing of rsyncd's
 }
 
-// warn writes the warnings that are due.
 func (m *misunderstood) warn() {
-	list := m.list()
-	written := map[string]bool{}
+	type kind struct {
+		input string
+		why   pipeline.Trouble
+	}
+	var kinds []kind // in the order of the list
+	list, alike := m.list(), map[kind][]*pipeline.Understanding{}
 	for i := range list {
 		u := &list[i]
-		why, bad := u.Judge(pipeline.Enough)
-		key := u.Input + " " + why.String()
-		switch {
-		case !bad && !m.none[u.Input]:
+		if why, bad := u.Judge(pipeline.Enough); bad {
+			k := kind{u.Input, why}
+			if alike[k] == nil {
+				kinds = append(kinds, k)
+			}
+			alike[k] = append(alike[k], u)
+		} else if !m.none[u.Input] {
 			m.none[u.Input] = true
 			m.write(u, pipeline.OtherProgram, 0)
-			continue
-		case !bad || written[key] || m.told > maxMisunderstood:
-			continue
 		}
-		written[key] = true
+	}
+	for _, k := range kinds {
+		if m.told > maxMisunderstood {
+			return
+		}
 		if m.told++; m.told > maxMisunderstood {
 			m.log.Warn("more inputs are not understood: no further warnings are written",
 				"remedy", "run rsyncd_exporter check FILE, and see rsync_messages_total and "+
 					"rsyncd_exporter_discarded_total")
-			continue
+			return
 		}
-		m.write(u, why, countAlike(list[i+1:], u.Input, why))
+		m.write(alike[k][0], k.why, len(alike[k])-1)
 	}
-}
-
-// countAlike returns how many of the inputs have the same trouble.
-func countAlike(list []pipeline.Understanding, input string, why pipeline.Trouble) (n int) {
-	for i := range list {
-		other, bad := list[i].Judge(pipeline.Enough)
-		if list[i].Input == input && bad && other == why {
-			n++
-		}
-	}
-	return n
 }
 
 // write writes one warning, or a note where all messages are other programs', which may be intended.
@@ -91,7 +86,6 @@ func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, a
 	m.log.Log(context.Background(), level, message, append(attrs, "remedy", remedyFor(m.cfg, u, why))...)
 }
 
-// shorten cuts an example to what is shown.
 func shorten(s string) string {
 	if len(s) > maxExample {
 		return s[:maxExample] + "…"
@@ -101,10 +95,14 @@ func shorten(s string) string {
 
 // remedyFor names the setting, or whatever else, that helps against a trouble.
 func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
-	switch wrapped := u.Samples[why]; {
-	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) && hasTag(wrapped):
+	var header receiver.Message
+	sample := []byte(u.Samples[why])
+	switch {
+	case cfg.SyslogLogLines && why == pipeline.Trouble(receiver.NoHeader) &&
+		(syslog.Auto{}).Scan(sample, &header) == receiver.Kept && len(header.Tag) > 0:
 		return "set SYSLOG_LOG_LINES=no: the texts of these messages are no lines of a rsync log file"
-	case !cfg.SyslogLogLines && (why == pipeline.Unrecognised || why == pipeline.OtherFormat) && isLogLine(wrapped):
+	case !cfg.SyslogLogLines && (why == pipeline.Unrecognised || why == pipeline.OtherFormat) &&
+		syslog.Unwrap(&receiver.Message{Text: sample}):
 		return "set SYSLOG_LOG_LINES=yes: the texts of these messages are lines of a rsync log file"
 	}
 	switch why {
@@ -122,19 +120,6 @@ func remedyFor(cfg *config.Config, u *pipeline.Understanding, why pipeline.Troub
 	return discardRemedy(cfg, u, receiver.Discard(why))
 }
 
-// hasTag reports whether a message has a header that is read, with a program's name.
-func hasTag(message string) bool {
-	var m receiver.Message
-	return (syslog.Auto{}).Scan([]byte(message), &m) == receiver.Kept && len(m.Tag) > 0
-}
-
-// isLogLine reports whether a text is a line of rsync's own log file.
-func isLogLine(text string) bool {
-	m := receiver.Message{Text: []byte(text)}
-	return syslog.Unwrap(&m)
-}
-
-// tagRemedy is for messages whose tag isn't in TAGS.
 func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Trouble) string {
 	tag := u.Tag
 	if why == pipeline.OtherTag {
@@ -158,7 +143,6 @@ func tagRemedy(cfg *config.Config, u *pipeline.Understanding, why pipeline.Troub
 	return fmt.Sprintf("add the tag: TAGS=%s,%s", tags, text.Printable(tag))
 }
 
-// formatRemedy is for transfer lines that LOG_FORMAT doesn't fit.
 func formatRemedy(cfg *config.Config, u *pipeline.Understanding) string {
 	remedy := "set LOG_FORMAT to the \"log format\" of rsyncd.conf"
 	if len(cfg.ModuleFormats) > 0 {
@@ -195,7 +179,6 @@ func suggestLogFormat(text string) string {
 	return ""
 }
 
-// discardRemedy is for messages that were discarded.
 func discardRemedy(cfg *config.Config, u *pipeline.Understanding, why receiver.Discard) string {
 	lines := u.Input == "file" || u.Input == "stdin"
 	switch why {

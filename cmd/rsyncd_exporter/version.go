@@ -10,14 +10,12 @@ import (
 // version is set at link time, by -ldflags "-X main.version=…". See buildInfo.
 var version string
 
-// A build says what was built.
 type build struct {
 	Version  string // "devel" where nobody said
 	Revision string // commit, "-modified" behind it where the tree was; "unknown" where the build did not record it
 	Go       string // Go's version
 }
 
-// buildInfo returns what the linker and the build have recorded in the program.
 func buildInfo() build {
 	b := build{Version: version, Revision: "unknown", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
@@ -43,7 +41,6 @@ func buildInfo() build {
 	return b
 }
 
-// runVersion prints what was built.
 func runVersion(_ context.Context, args []string, std stdio) int {
 	if len(args) > 0 {
 		return usageError(std, fmt.Errorf("version: unexpected argument %q: it takes none", args[0]))

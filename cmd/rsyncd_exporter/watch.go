@@ -14,8 +14,7 @@ import (
 // tickInterval is how often sessions are ended that are over because of time alone.
 const tickInterval = time.Second
 
-// A ticker ends sessions whose time has come. It warns of host names that several machines share and
-// of inputs that are not understood. It is the pipeline's heart: each tick takes the lock.
+// A ticker ends sessions whose time has come and writes due warnings.
 type ticker struct {
 	p        *pipeline.Pipeline
 	mixed    mixedHosts
@@ -36,15 +35,13 @@ func newTicker(p *pipeline.Pipeline, cfg *config.Config, log *slog.Logger) *tick
 	return t
 }
 
-// Run implements task.
 func (t *ticker) Run(ctx context.Context) error {
-	tick := time.NewTicker(t.interval)
-	defer tick.Stop()
+	tick := time.Tick(t.interval)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
+		case now := <-tick:
 			t.p.Tick()
 			t.mixed.warn(now)
 			t.foreign.warn()
@@ -53,13 +50,11 @@ func (t *ticker) Run(ctx context.Context) error {
 	}
 }
 
-// Turns implements heart.
 func (t *ticker) Turns() uint64 { return t.turns.Load() }
 
 func (*ticker) String() string { return "session ticker" }
 
-// mixedHosts warns of host names that come from several addresses. Senders choose host names, so
-// that only so many warnings are written a day; rsyncd_exporter_host_addresses shows all.
+// mixedHosts warns of host names that come from several addresses, a few times a day.
 type mixedHosts struct {
 	hosts func(n int) []string // pipeline.Pipeline.MixedHosts
 	log   *slog.Logger
@@ -67,10 +62,8 @@ type mixedHosts struct {
 	told  int       // since then
 }
 
-// maxMixedHosts is how many warnings are written a day.
 const maxMixedHosts = 16
 
-// warn writes the warnings that are due.
 func (m *mixedHosts) warn(now time.Time) {
 	if now.Sub(m.day) >= 24*time.Hour {
 		m.told = 0
@@ -85,14 +78,12 @@ func (m *mixedHosts) warn(now time.Time) {
 	}
 }
 
-// A socketWatch tells once when a socket file has gone or been replaced, and when it is in place
-// again.
+// A socketWatch logs when a socket file has gone or been replaced, and when it is in place again.
 type socketWatch struct {
 	sockets []socket
 	log     *slog.Logger
 }
 
-// Run implements task.
 func (w socketWatch) Run(ctx context.Context) error {
 	type seen struct {
 		lost, unsure bool
@@ -102,13 +93,12 @@ func (w socketWatch) Run(ctx context.Context) error {
 	for i, s := range w.sockets {
 		before[i].unsure = w.tellUnsure(s.String(), s.status())
 	}
-	look := time.NewTicker(tickInterval)
-	defer look.Stop()
+	look := time.Tick(tickInterval)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-look.C:
+		case <-look:
 		}
 		for i, s := range w.sockets {
 			st, b := s.status(), &before[i]

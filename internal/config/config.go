@@ -18,9 +18,9 @@ import (
 	"rsyncd_exporter/internal/systemd"
 )
 
-// Load reads the settings from the process environment and the flags; a flag beats a variable beats
-// the default. The error joins every problem with them; it is flag.ErrHelp where the flags ask for
-// help. Load opens no input. sockets are those that the process was started with.
+// Load reads the settings from the process environment and the flags, which go before it. The error
+// joins every problem; it is flag.ErrHelp where the flags ask for help. Load opens no input.
+// sockets are those that the process was started with.
 func Load(args []string, sockets ...systemd.Socket) (*Config, error) {
 	return newValidator().load(args, sockets)
 }
@@ -54,7 +54,6 @@ type validator struct {
 	problems    []error
 }
 
-// newValidator returns a validator whose settings are at their defaults.
 func newValidator() *validator {
 	v := &validator{cfg: &Config{}}
 	v.settings = v.table()
@@ -117,8 +116,8 @@ func (v *validator) warn(format string, args ...any) {
 	v.cfg.Warnings = append(v.cfg.Warnings, fmt.Sprintf(format, args...))
 }
 
-// lists reports lists that were given without an item. Such a "," is a mistake, and must not let
-// everybody in. An empty variable counts as unset; an empty flag switches off what can be off.
+// lists reports lists without an item, such as ",". Such a mistake must not let everybody in. An
+// empty variable counts as unset; an empty flag switches off what can be off.
 func (v *validator) lists() {
 	for i := range v.settings {
 		s := &v.settings[i]
@@ -138,8 +137,7 @@ func (v *validator) lists() {
 	}
 }
 
-// doors reports empty flags whose file would keep people out: --tls-client-ca=$CA, and nobody has
-// set CA.
+// doors reports empty flags whose file would keep people out, as in --tls-client-ca=$UNSET.
 func (v *validator) doors() {
 	for _, name := range []string{"TLS_CLIENT_CA", "TLS_CRL", "WEB_CONFIG"} {
 		if s := v.settings.get(name); s.Value == "" && s.Origin == s.Flag {
@@ -148,7 +146,6 @@ func (v *validator) doors() {
 	}
 }
 
-// together reports settings that don't fit each other.
 func (v *validator) together() {
 	c, get := v.cfg, v.settings.get
 	inputs := []string{"LISTEN_UDP", "LISTEN_TCP", "LISTEN_TLS", "LISTEN_UNIXGRAM", "FILE"}
@@ -186,13 +183,11 @@ func (v *validator) notAt(s *Setting, addresses []string, what, other string) {
 	}
 }
 
-// seesAllUsers reports whether users have the same numbers here as outside, by /proc/self/uid_map
-// (user_namespaces(7)).
+// seesAllUsers reports whether users have the same numbers here as outside (user_namespaces(7)).
 func seesAllUsers(uidMap string) bool {
 	return slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// apart reports addresses of one setting that can't be used together.
 func (v *validator) apart(s *Setting, addresses []string) {
 	for i, a := range addresses {
 		for _, b := range addresses[:i] {
@@ -203,8 +198,7 @@ func (v *validator) apart(s *Setting, addresses []string) {
 	}
 }
 
-// overlap reports whether two valid addresses can't be used together: they are the same, or one is
-// a wildcard that includes the other. It looks up no names.
+// overlap reports whether two addresses are the same or one is a wildcard that includes the other.
 func overlap(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
@@ -214,8 +208,7 @@ func overlap(a, b string) bool {
 	return hostA == hostB || covers(hostA, hostB) || covers(hostB, hostA)
 }
 
-// covers reports whether a wildcard includes the host: 0.0.0.0 includes IPv4, :: and the empty host
-// include all.
+// covers reports whether a wildcard includes the host.
 func covers(wildcard, host string) bool {
 	ip, _ := netip.ParseAddr(host)
 	switch wildcard {

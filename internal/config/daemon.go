@@ -13,7 +13,6 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// readConf reads RSYNCD_CONF, where that is set.
 func (v *validator) readConf() {
 	s := v.settings.get("RSYNCD_CONF")
 	if s.Value == "" {
@@ -62,7 +61,6 @@ func (v *validator) modules(s *Setting) []string {
 // autoFiles in FILE stands for all log files that RSYNCD_CONF names. A file of that name is ./auto.
 const autoFiles = "auto"
 
-// withAuto returns the items of FILE, with auto replaced by the files of RSYNCD_CONF.
 func (v *validator) withAuto(s *Setting) []string {
 	list := items(s)
 	at := slices.Index(list, autoFiles)
@@ -95,11 +93,9 @@ func (v *validator) withAuto(s *Setting) []string {
 	return slices.Replace(list, at, at+1, found...)
 }
 
-// A confLog is a log file that an rsyncd.conf names.
 type confLog struct{ path, whose string }
 
-// logFiles returns the log files that an rsyncd.conf names, each once, and first the daemon's own,
-// where sessions begin.
+// logFiles returns the log files that an rsyncd.conf names, each once, the daemon's own first.
 func (r *confReader) logFiles() (all []confLog) {
 	add := func(path, whose string) {
 		if filepath.IsAbs(path) {
@@ -125,8 +121,7 @@ func (r *confReader) logsToSyslog() bool {
 // confVariable matches a variable that rsyncd replaces by its value (loadparm.c: expand_vars).
 var confVariable = regexp.MustCompile(`%[A-Za-z_][A-Za-z0-9_]*%`)
 
-// cannotFollow returns why a log file of rsyncd.conf can't be followed by its name, and what to do;
-// the reason is empty if it can.
+// cannotFollow returns why a log file of rsyncd.conf can't be followed, and what to do.
 func cannotFollow(path string) (reason, remedy string) {
 	if name := confVariable.FindString(path); name != "" {
 		return "only rsyncd knows the value of " + name, "name these files in FILE, as a pattern"
@@ -168,8 +163,7 @@ func (v *validator) daemon() {
 	}
 }
 
-// warnOfUnfollowed reports whether some of the daemon's files are followed, and then warns of those
-// that are not.
+// warnOfUnfollowed reports whether some of the daemon's files are followed, and warns of others.
 func (v *validator) warnOfUnfollowed() (some bool) {
 	d := &v.cfg.Daemon
 	followed := make([]bool, len(d.Paths))
@@ -190,7 +184,6 @@ func (v *validator) warnOfUnfollowed() (some bool) {
 	return some
 }
 
-// lookAtFileHost warns of a FILE_HOST that gives no followed file a host.
 func (v *validator) lookAtFileHost() {
 	if v.cfg.FileHost == nil {
 		return

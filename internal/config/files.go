@@ -15,7 +15,6 @@ import (
 	"rsyncd_exporter/receiver/follow"
 )
 
-// files returns the files and patterns to follow, each once.
 func (v *validator) files(s *Setting) []string {
 	var files []string
 	var infos []fs.FileInfo
@@ -50,9 +49,7 @@ func (v *validator) files(s *Setting) []string {
 	return files
 }
 
-// legacyPath returns the item of FILE for a path given with -p. A file of that very name goes
-// before a pattern. The script that this program replaces knew no patterns, but whoever quotes one
-// for the shell means it.
+// legacyPath returns the item of FILE for a path of -p. A file of that name precedes a pattern.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {
 		return follow.QuotePattern(name)
@@ -63,7 +60,6 @@ func legacyPath(name string) string {
 	return name
 }
 
-// lookAtPattern reports a pattern that matches nothing, or more than it should.
 func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	if !utf8.ValidString(pattern) {
 		v.problemWith(s, pattern, errors.New("it is not UTF-8, and so can't be a label"), "write ? for such bytes")
@@ -87,8 +83,7 @@ func (v *validator) lookAtPattern(s *Setting, pattern string, all []string) {
 	}
 }
 
-// lookAtFile reports a file that can't be followed. It returns nil where there is no file to
-// compare with others.
+// lookAtFile reports a file that can't be followed. It returns nil where there is none.
 func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	if name == "-" || follow.IsPattern(name) {
 		return nil
@@ -115,21 +110,16 @@ func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	return info
 }
 
-// fileHost returns the expression of FILE_HOST, nil without.
-func (v *validator) fileHost(s *Setting) *regexp.Regexp {
-	if s.Value == "" {
-		return nil
+// parseFileHost returns the expression of FILE_HOST, nil without.
+func parseFileHost(s string) (*regexp.Regexp, error) {
+	if s == "" {
+		return nil, nil
 	}
-	const remedy = `write one such as /var/log/remote/(?P<host>[^/]+)/ in the syntax of https://golang.org/s/re2syntax`
-	re, err := regexp.Compile(s.Value)
+	re, err := regexp.Compile(s)
 	if err == nil && re.SubexpIndex("host") < 0 {
-		err = errors.New(`it has no group "host"`)
+		return nil, errors.New(`it has no group "host"`)
 	}
-	if err != nil {
-		v.problem(s, err, remedy)
-		return nil
-	}
-	return re
+	return re, err
 }
 
 // socketPath returns the path of a unix socket, empty for none.
@@ -146,7 +136,6 @@ func (v *validator) socketPath(s *Setting) string {
 	return s.Value
 }
 
-// stateDir returns the path of a directory that need not exist yet.
 func (v *validator) stateDir(s *Setting) string {
 	if s.Value == "" {
 		return ""

@@ -32,8 +32,8 @@ func LegacyFlags() []LegacyFlag {
 	}
 }
 
-// parseFlags takes settings from the flags. extra, which may be nil, adds a command's own flags. If
-// help is asked for, flag.ErrHelp is among the problems.
+// parseFlags takes settings from the flags and collects problems, flag.ErrHelp if help is asked
+// for. extra, which may be nil, adds a command's own flags.
 func (v *validator) parseFlags(args []string, extra func(*flag.FlagSet)) {
 	fs := v.flagSet(extra)
 	for {
@@ -71,8 +71,7 @@ func (v *validator) parseFlags(args []string, extra func(*flag.FlagSet)) {
 	}
 }
 
-// flagSet returns the flags of all settings, those of the program that this one replaces, and
-// extra's.
+// flagSet returns the flags of all settings, the legacy ones, and extra's.
 func (v *validator) flagSet(extra func(*flag.FlagSet)) *flag.FlagSet {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -109,7 +108,6 @@ func strayArgument(arg string) error {
 	return fmt.Errorf("unexpected argument %q: %s", arg, remedy)
 }
 
-// flagProblem returns what is wrong with a flag that the flag set refuses.
 func flagProblem(fs *flag.FlagSet, arg string) error {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 	if fs.Lookup(name) != nil {
@@ -134,7 +132,6 @@ func setLegacyFile(v *validator, path string) error {
 	return nil
 }
 
-// setLegacyFormat implements -f.
 func setLegacyFormat(v *validator, path string) error {
 	line, err := firstLine(path)
 	if err != nil {
@@ -148,8 +145,7 @@ func setLegacyFormat(v *validator, path string) error {
 	return nil
 }
 
-// firstLine returns the first line of a file without its line end. Empty lines and those above 64
-// KiB are errors.
+// firstLine returns the first line of a file; an empty or overlong one is an error.
 func firstLine(path string) (string, error) {
 	content, err := readfile.Read(path, maxConfSize)
 	if err != nil {
@@ -166,7 +162,6 @@ func firstLine(path string) (string, error) {
 	return line, nil
 }
 
-// setLegacySeconds implements -s.
 func setLegacySeconds(v *validator, arg string) error {
 	seconds, err := strconv.ParseFloat(arg, 64)
 	if err != nil || !(seconds >= minFilePoll.Seconds() && seconds <= maxFilePoll.Seconds()) {
@@ -177,7 +172,6 @@ func setLegacySeconds(v *validator, arg string) error {
 	return nil
 }
 
-// setLegacyPort implements -x.
 func setLegacyPort(v *validator, arg string) error {
 	if port, err := strconv.ParseUint(arg, 10, 16); err != nil || port == 0 {
 		return fmt.Errorf("-x %q: no port number from 1 to 65535: write -x 8080", arg)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/kelseyhightower/envconfig"
@@ -31,8 +32,7 @@ type Setting struct {
 	Origin string // "default", the variable's name, or the flag
 }
 
-// A listKind says what a list without an item means; it is empty for other settings. See
-// validator.lists.
+// A listKind says what a list without an item means, see validator.lists; it is empty for no list.
 type listKind string
 
 const (
@@ -57,8 +57,7 @@ func items(s *Setting) []string {
 	return items
 }
 
-// off reports whether a listener is switched off. An empty variable leaves the default (see
-// readEnvironment); an empty flag, or the word off in either, means none.
+// off reports whether a listener is switched off, by an empty flag or the word off.
 func (s *Setting) off() bool {
 	v := strings.TrimSpace(s.Value)
 	return v == "" || v == "off"
@@ -67,13 +66,11 @@ func (s *Setting) off() bool {
 // set replaces the default.
 func (s *Setting) set(value, origin string) { s.Value, s.Origin = value, origin }
 
-// settings are all settings, in the order of the documentation.
 type settings []Setting
 
 // Defaults returns all settings at their defaults, in the order of the documentation.
 func Defaults() []Setting { return newValidator().settings }
 
-// get returns the setting of that name.
 func (all settings) get(name string) *Setting {
 	for i := range all {
 		if all[i].Name == name {
@@ -83,13 +80,10 @@ func (all settings) get(name string) *Setting {
 	panic("no setting is called " + name)
 }
 
-// readEnvironment takes the settings from the variables of this process. It returns a problem for
-// each unknown variable with the prefix.
-//
-// envconfig reads into a struct made here, with a string for each setting, since it stops at the
-// first value that it can't convert and lets empty variables override defaults. The fields have no
-// tag "envconfig": with it, variables without the prefix would count, and LOG_LEVEL or FILE may be
-// somebody else's.
+// readEnvironment takes the settings from the variables, and returns a problem for each unknown
+// one. envconfig fills a struct of strings, since it stops at the first value that it can't convert
+// and lets empty variables override defaults. The tag "envconfig" would admit variables without the
+// prefix.
 func (all settings) readEnvironment() []error {
 	var fields []reflect.StructField
 	for i := range all {
@@ -99,11 +93,9 @@ func (all settings) readEnvironment() []error {
 	if err := envconfig.Process(envPrefix, given.Interface()); err != nil {
 		return []error{fmt.Errorf("environment: %w", err)}
 	}
-	known := map[string]bool{}
 	var names []string
 	for i := range all {
 		s := &all[i]
-		known[s.Variable] = true
 		names = append(names, s.Variable)
 		if value := given.Elem().Field(i).String(); value != "" {
 			s.set(value, s.Variable)
@@ -112,7 +104,7 @@ func (all settings) readEnvironment() []error {
 	var problems []error
 	for _, kv := range os.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, envPrefix+"_") && !known[name] && !fromKubernetes(name, value) {
+		if strings.HasPrefix(name, envPrefix+"_") && !slices.Contains(names, name) && !fromKubernetes(name, value) {
 			guess := text.DidYouMean(name, names)
 			problems = append(problems, fmt.Errorf("variable %s=%q is no setting%s: see rsyncd_exporter help, or "+
 				"unset it", text.Printable(name), value, guess))
@@ -121,9 +113,8 @@ func (all settings) readEnvironment() []error {
 	return problems
 }
 
-// fromKubernetes reports whether a variable with the prefix is one that Kubernetes (and, before it,
-// Docker's links) sets in every container for a service whose name starts with rsyncd-exporter. The
-// value counts too: HTTP_PORT=8080 is a mistake. See
+// fromKubernetes reports whether Kubernetes (or Docker's links) sets such a variable for a service
+// whose name starts with rsyncd-exporter. See
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
 func fromKubernetes(name, value string) bool {
 	endings := `(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))`

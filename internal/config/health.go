@@ -11,9 +11,8 @@ import (
 	"rsyncd_exporter/internal/web"
 )
 
-// HealthURL returns the address that healthcheck asks: that of --url, or that of the health page of
-// an exporter with these settings. Of the settings, only HTTP_LISTEN and WEB_CONFIG matter; the
-// others may be anything.
+// HealthURL returns the address of --url, or of the health page of an exporter with these settings.
+// Only HTTP_LISTEN and WEB_CONFIG matter.
 func HealthURL(args []string) (target string, err error) {
 	v := newValidator()
 	v.settings.readEnvironment() // serve reports unknown variables
@@ -27,7 +26,6 @@ func HealthURL(args []string) (target string, err error) {
 	return target, errors.Join(v.problems...)
 }
 
-// healthURL returns the address of the health page of an exporter with these settings.
 func (v *validator) healthURL() string {
 	listen, config := v.settings.get("HTTP_LISTEN"), v.settings.get("WEB_CONFIG")
 	host, port, err := net.SplitHostPort(v.address(listen))

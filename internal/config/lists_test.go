@@ -86,7 +86,7 @@ func TestOnlyListsHaveItems(t *testing.T) {
 // A user's number is that user, whatever another one is called.
 func TestUsersByNumber(t *testing.T) {
 	v := newValidator()
-	got := v.users(&Setting{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, Value: "0,65534,root,4294967294"})
+	got := parsedItems(v, parseUser, "")(&Setting{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, Value: "0,65534,root,4294967294"})
 	if len(v.problems) > 0 || fmt.Sprint(got) != "[0 65534 4294967294]" {
 		t.Errorf("%v, %v", got, v.problems)
 	}

@@ -38,8 +38,7 @@ func (r Role) kind() systemd.Kind {
 	return ""
 }
 
-// roleOf returns what a passed socket is for. Its name decides, if it is a role's, then its kind,
-// and for TCP the addresses in the settings.
+// roleOf returns what a passed socket is for, by its name, its kind, or the settings' addresses.
 func roleOf(sock systemd.Socket, all settings) (Role, error) {
 	named := Role(sock.Name)
 	switch want := named.kind(); {
@@ -63,8 +62,7 @@ func roleOf(sock systemd.Socket, all settings) (Role, error) {
 		"its unit", sock)
 }
 
-// assign finds the roles of the passed sockets. If one of them takes messages, LISTEN_UDP is off by
-// default.
+// assign finds the roles of the passed sockets. LISTEN_UDP is off by default if one takes messages.
 func (v *validator) assign(sockets []systemd.Socket) {
 	udp, tls := v.settings.get("LISTEN_UDP"), v.settings.get("LISTEN_TLS")
 	for _, sock := range sockets {
@@ -88,7 +86,6 @@ func (v *validator) assign(sockets []systemd.Socket) {
 	}
 }
 
-// takesMessages reports whether one of the sockets is an input.
 func takesMessages(passed []PassedSocket) bool {
 	return slices.ContainsFunc(passed, func(p PassedSocket) bool { return p.Role != RoleHTTP })
 }

@@ -18,7 +18,6 @@ const (
 	maxConfFiles = 1000
 )
 
-// A confModule is a module as an rsyncd.conf defines it.
 type confModule struct {
 	name      string
 	logFormat string
@@ -26,8 +25,7 @@ type confModule struct {
 	logFile   string
 }
 
-// confReader reads modules and log files out of rsyncd.conf as rsync 3.1.0 and later do (params.c,
-// loadparm.c).
+// confReader reads rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
 type confReader struct {
 	modules  []confModule
 	seen     map[string]int // by foldSection, where in modules
@@ -39,9 +37,7 @@ type confReader struct {
 
 const global = -1
 
-// loadRsyncdConf reads an rsyncd.conf and what it includes and merges: the modules in their order,
-// and in defaults what holds outside of any. Files that can't be read and sections that rsyncd
-// refuses too are errors, with file and line.
+// loadRsyncdConf reads an rsyncd.conf and what it includes and merges. Errors say file and line.
 func loadRsyncdConf(path string) (*confReader, error) {
 	r := newConfReader()
 	if err := r.file(path, 0); err != nil {
@@ -55,7 +51,6 @@ func newConfReader() *confReader {
 	return &confReader{seen: seen, section: global, reader: readfile.NewReader()}
 }
 
-// file reads one file.
 func (r *confReader) file(path string, depth int) error {
 	if r.files++; r.files > maxConfFiles {
 		return fmt.Errorf("%q: more than %d files", path, maxConfFiles)
@@ -70,7 +65,6 @@ func (r *confReader) file(path string, depth int) error {
 	return r.text(path, text, depth)
 }
 
-// text reads the text of a file, line by line.
 func (r *confReader) text(path string, content []byte, depth int) error {
 	if bytes.IndexByte(content, 0) >= 0 {
 		return fmt.Errorf("%q: it holds a NUL byte, so it is no text", path)
@@ -100,8 +94,7 @@ func (r *confReader) text(path string, content []byte, depth int) error {
 // confSpace are the characters of C's isspace without the line feed.
 const confSpace = " \t\v\f\r"
 
-// cutConfLine cuts the first line off text. A backslash at the end of a line joins it with the
-// next, but not in a comment.
+// cutConfLine cuts off a line. A backslash at its end joins it with the next, but not in a comment.
 func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	var joined strings.Builder
 	for {
@@ -119,8 +112,7 @@ func cutConfLine(text []byte, number int) (line string, rest []byte, last int) {
 	}
 }
 
-// begin takes the name of a section header, less its first bracket. What follows the second one is
-// ignored (params.c:Section).
+// begin takes a section header, less its first bracket (params.c:Section).
 func (r *confReader) begin(header string) error {
 	name, _, closed := strings.Cut(header, "]")
 	name = strings.Join(strings.FieldsFunc(name, isConfSpace), " ")
@@ -145,8 +137,7 @@ func (r *confReader) begin(header string) error {
 	return nil
 }
 
-// parameter takes "log format = FORMAT" and "log file = PATH"; before the first module, or in
-// [global], they are for the modules that follow (loadparm.c: do_parameter).
+// parameter takes "log format = FORMAT" and "log file = PATH" (loadparm.c: do_parameter).
 func (r *confReader) parameter(line string) {
 	name, value, ok := strings.Cut(line, "=")
 	if !ok {
@@ -165,17 +156,14 @@ func (r *confReader) parameter(line string) {
 	}
 }
 
-// foldSection returns what names of the same section have in common: case and spaces don't count
-// (loadparm.c:strwiEQ).
+// foldSection returns a name without case and spaces (loadparm.c:strwiEQ).
 func foldSection(name string) string {
 	return strings.ToUpper(strings.Join(strings.FieldsFunc(name, isConfSpace), ""))
 }
 
 func isConfSpace(r rune) bool { return strings.ContainsRune(confSpace, r) }
 
-// directive follows "&include PATH" and "&merge PATH". Of a directory, the first reads *.conf and
-// the second *.inc, in the order of their names. Each file of an &include has the defaults for
-// itself.
+// directive follows "&include PATH" and "&merge PATH"; of a directory *.conf and *.inc, sorted.
 func (r *confReader) directive(line string, depth int) error {
 	end := strings.IndexAny(line, confSpace+"=")
 	if end < 0 {
@@ -213,8 +201,7 @@ func (r *confReader) directive(line string, depth int) error {
 	return nil
 }
 
-// include reads a file whose parameters outside of modules hold in it only. What follows it is
-// outside of any module (loadparm.c: do_section, "]push" and "]pop").
+// include reads a file whose global parameters hold in it only (loadparm.c: do_section).
 func (r *confReader) include(path string, depth int) error {
 	defaults := r.defaults
 	r.section = global

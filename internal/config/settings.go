@@ -1,16 +1,19 @@
 package config
 
 import (
+	"crypto/tls"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"path"
 	"regexp"
 	"syscall"
 	"time"
 
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // Config is the settings in force: valid, typed and complete. See table for what each means.
@@ -52,8 +55,7 @@ type Config struct {
 	Stdin    io.Reader     // what the file "-" is; serve sets it
 }
 
-// maxSocketPath is the longest path of a unix socket, 107 bytes on Linux: the array holds a NUL too
-// (unix(7)).
+// maxSocketPath is the longest path of a unix socket (unix(7)); the array holds a NUL too.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // Limits of FILE_POLL, which -s knows in seconds.
@@ -62,9 +64,10 @@ const (
 	maxFilePoll = time.Hour
 )
 
-// table declares all settings, in the order of the documentation. The environment and the flags are
-// read by it, and the help and the README's table are made from it. A row's read stores the value
-// in v.cfg, or records what is wrong with it.
+const durationRemedy = "write a number and a unit, such as 500ms, 1s, 5m or 24h"
+
+// table declares all settings in the order of the documentation. Environment, flags, help and
+// README follow it. A row's read stores the value in v.cfg, or records what is wrong with it.
 func (v *validator) table() settings { return append(v.inputSettings(), v.otherSettings()...) }
 
 // inputSettings are the rows of where messages come from, and how they are read.
@@ -73,7 +76,8 @@ func (v *validator) inputSettings() settings {
 	return settings{
 		{Name: "LISTEN_UDP", Default: "127.0.0.1:5514", list: emptyIsNone, read: into(&c.ListenUDP, v.addresses),
 			Meaning: "addresses to receive syslog over UDP at; off or --listen-udp= for none"},
-		{Name: "UDP_SOCKETS", Default: "1", read: into(&c.UDPSockets, v.number(1, 64)),
+		{Name: "UDP_SOCKETS", Default: "1",
+			read:    into(&c.UDPSockets, parsed(v, parseNumber(1, 64), "the default is 1")),
 			Meaning: "sockets for each of these addresses, each read on its own; a sender's datagrams stay together"},
 		{Name: "LISTEN_TCP", list: emptyIsNone, read: into(&c.ListenTCP, v.addresses),
 			Meaning: "addresses to receive syslog over TCP at, framed by line feeds or octet counts (RFC 6587)"},
@@ -88,33 +92,40 @@ func (v *validator) inputSettings() settings {
 			Meaning: "PEM file with the CAs of the clients' certificates; without it clients need none"},
 		{Name: "TLS_CRL", read: into(&c.TLS.CRL, asGiven),
 			Meaning: "PEM file with the revocation lists of these CAs"},
-		{Name: "TLS_ALLOWED_SANS", list: emptyIsAll, read: into(&c.TLS.AllowedSANs, v.sans),
+		{Name: "TLS_ALLOWED_SANS", list: emptyIsAll, read: into(&c.TLS.AllowedSANs, parsedItems(v, stream.ParseSAN,
+			"write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")),
 			Meaning: "DNS names, IP addresses, URIs and e-mail addresses one of which a client's certificate must " +
 				"have; without it, any certificate of TLS_CLIENT_CA will do"},
-		{Name: "TLS_MIN_VERSION", Default: "1.3", read: into(&c.TLS.MinVersion, v.tlsVersion),
+		{Name: "TLS_MIN_VERSION", Default: "1.3",
+			read:    into(&c.TLS.MinVersion, oneOf[uint16](v, "1.3, 1.2", tls.VersionTLS13, tls.VersionTLS12)),
 			Meaning: "least version of TLS for LISTEN_TLS: 1.3 or 1.2"},
 		{Name: "LISTEN_UNIXGRAM", read: into(&c.ListenUnixgram, v.socketPath),
 			Meaning: "path of a unix datagram socket to receive syslog at: a private /dev/log, or " +
 				"/run/systemd/journal/syslog"},
-		{Name: "LISTEN_UNIXGRAM_MODE", Default: "0666", read: into(&c.ListenUnixgramMode, v.mode),
+		{Name: "LISTEN_UNIXGRAM_MODE", Default: "0666", read: into(&c.ListenUnixgramMode, parsed(v, parseMode,
+			"write 0666 for everybody, 0660 for owner and group")),
 			Meaning: "permissions of that socket, octal"},
-		{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, read: into(&c.ListenUnixgramUIDs, v.users),
+		{Name: "LISTEN_UNIXGRAM_UIDS", list: emptyIsAll, read: into(&c.ListenUnixgramUIDs,
+			parsedItems(v, parseUser, "write the user's number")),
 			Meaning: "users, by number or name, who may log there: root and those that modules run as; empty for " +
 				"all"},
 		{Name: "ALLOW_FROM", list: neverEmpty, read: into(&c.AllowFrom, v.prefixes),
 			Default: "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,::1/128,fc00::/7,fe80::/10",
 			Meaning: "addresses and prefixes to receive from over UDP and TCP, or any; what others send is " +
 				"discarded unread"},
-		{Name: "RECEIVE_BUFFER", Default: "16MiB", read: into(&c.ReceiveBuffer, v.receiveBuffer),
+		{Name: "RECEIVE_BUFFER", Default: "16MiB", read: into(&c.ReceiveBuffer, parsed(v, parseReceiveBuffer,
+			"write 16MiB, 512KiB or a number of bytes")),
 			Meaning: "socket buffer to ask the kernel for; 0 for the system's default"},
 		{Name: "FILE", list: emptyIsNone, read: into(&c.Files, v.files),
 			Meaning: "log files to follow, also as patterns such as /var/log/rsync/*.log, looked for again at " +
 				"each FILE_POLL; auto is all log files that RSYNCD_CONF names; - is standard input"},
-		{Name: "FILE_POLL", Default: "1s", read: into(&c.FilePoll, v.duration(minFilePoll, maxFilePoll)),
+		{Name: "FILE_POLL", Default: "1s", read: into(&c.FilePoll,
+			parsed(v, parseDuration(minFilePoll, maxFilePoll), durationRemedy)),
 			Meaning: "how often a file is looked at"},
-		{Name: "FILE_START", Default: "end", read: into(&c.FileFromStart, v.second("end", "beginning")),
+		{Name: "FILE_START", Default: "end", read: into(&c.FileFromStart, oneOf(v, "end, beginning", false, true)),
 			Meaning: "where reading a file begins: end or beginning"},
-		{Name: "FILE_HOST", read: into(&c.FileHost, v.fileHost),
+		{Name: "FILE_HOST", read: into(&c.FileHost, parsed(v, parseFileHost,
+			"write one such as /var/log/remote/(?P<host>[^/]+)/ in the syntax of https://golang.org/s/re2syntax")),
 			Meaning: "regular expression on a followed file's path whose group host names the host of its lines: " +
 				"/var/log/remote/(?P<host>[^/]+)/"},
 	}
@@ -127,17 +138,21 @@ func (v *validator) otherSettings() settings {
 		{Name: "STATE_DIR", read: into(&c.StateDir, v.stateDir),
 			Meaning: "directory for the counters, sessions and file positions, which then survive restarts; " +
 				"without it they begin anew"},
-		{Name: "SYSLOG_FORMAT", Default: "auto", read: into(&c.SyslogFormat, v.syslogFormat),
+		{Name: "SYSLOG_FORMAT", Default: "auto", read: into(&c.SyslogFormat, parsed(v, parseSyslogFormat,
+			"write auto unless a sender needs another one")),
 			Meaning: "header of syslog messages: auto, or go-syslog's rfc3164, rfc5424, rfc6587 or automatic"},
-		{Name: "SYSLOG_LOG_LINES", Default: "no", read: into(&c.SyslogLogLines, v.second("no", "yes")),
+		{Name: "SYSLOG_LOG_LINES", Default: "no", read: into(&c.SyslogLogLines, oneOf(v, "no, yes", false, true)),
 			Meaning: "yes if the text of each syslog message is a whole line of rsyncd's log file, as docker's " +
 				"syslog driver, imfile and logger send it: the pid is that line's, the tag names the container. " +
 				"Such a text is taken at its word, so leave it at no for messages that rsyncd sends"},
-		{Name: "TAGS", Default: "rsyncd*", list: neverEmpty, read: into(&c.Tags, v.globs),
+		{Name: "TAGS", Default: "rsyncd*", list: neverEmpty, read: into(&c.Tags, parsedItems(v,
+			valid(func(tag string) (bool, error) { return path.Match(tag, "") }),
+			`close the bracket, or write \[ for a bracket in the tag`)),
 			Meaning: "syslog tags that are rsyncd's, as globs; other messages are counted as ignored"},
 		{Name: "LOG_FORMAT", Default: "%o %h [%a] %m (%u) %f %l", read: into(&c.LogFormat, v.logFormat),
 			Meaning: "rsyncd.conf's log format, for transfer lines"},
-		{Name: "LINE_FORMAT", Default: "auto", read: into(&c.LineFormat, v.lineFormat),
+		{Name: "LINE_FORMAT", Default: "auto", read: into(&c.LineFormat, parsed(v, valid(syslog.ParseLineFormat),
+			"write auto, or a regular expression with the named groups pid and description")),
 			Meaning: "shape of a file's lines: auto, or a regular expression with the named groups date, " +
 				"timestamp, pid, description"},
 		{Name: "MODULES", list: emptyIsNone, read: into(&c.Modules, v.modules),
@@ -148,16 +163,19 @@ func (v *validator) otherSettings() settings {
 		{Name: "HOSTS", list: emptyIsNone, read: into(&c.Hosts, items),
 			Meaning: "names of hosts, as they stand in the syslog header, whose series exist from the start, at " +
 				"0, and always have room; others make room once silent for a day"},
-		{Name: "MAX_SERIES", Default: "10000", read: into(&c.MaxSeries, v.number(1, 10_000_000)),
+		{Name: "MAX_SERIES", Default: "10000", read: into(&c.MaxSeries, parsed(v, parseNumber(1, 10_000_000),
+			"the default is 10000")),
 			Meaning: "how many series are served at most besides those of MODULES and HOSTS; what is beyond is " +
 				"counted as _other"},
-		{Name: "SESSION_TTL", Default: "24h", read: into(&c.SessionTTL, v.duration(time.Second, 365*24*time.Hour)),
+		{Name: "SESSION_TTL", Default: "24h", read: into(&c.SessionTTL,
+			parsed(v, parseDuration(time.Second, 365*24*time.Hour), durationRemedy)),
 			Meaning: "a session that is silent for so long has ended"},
 		{Name: "HTTP_LISTEN", Default: ":8080", read: into(&c.HTTPListen, v.address),
 			Meaning: "address of /metrics and the health pages"},
 		{Name: "WEB_CONFIG", read: into(&c.WebConfig, v.webConfig),
 			Meaning: "exporter-toolkit web configuration file, for TLS and basic authentication"},
-		{Name: "LOG_LEVEL", Default: "info", read: into(&c.LogLevel, v.level),
+		{Name: "LOG_LEVEL", Default: "info", read: into(&c.LogLevel, oneOf(v, "debug, info, warn, error",
+			slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError)),
 			Meaning: "least level of the exporter's own log, on stderr: debug, info, warn or error"},
 	}
 }

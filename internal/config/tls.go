@@ -11,21 +11,7 @@ import (
 	"rsyncd_exporter/receiver/stream"
 )
 
-// sans returns the names of which a client's certificate must have at least one.
-func (v *validator) sans(s *Setting) (sans []stream.SAN) {
-	for _, name := range items(s) {
-		san, err := stream.ParseSAN(name)
-		if err != nil {
-			v.problemWith(s, name, err,
-				"write rsync1.example.org, 192.0.2.1, spiffe://example.org/rsync1 or ops@example.org")
-		}
-		sans = append(sans, san)
-	}
-	return sans
-}
-
-// credentials reports what is missing for TLS. It reads the files only if something listens for
-// TLS.
+// credentials reports what is missing for TLS, and looks at the files if something listens.
 func (v *validator) credentials() {
 	get := v.settings.get
 	for _, name := range []string{"TLS_ALLOWED_SANS", "TLS_CRL"} {
@@ -49,7 +35,6 @@ func (v *validator) credentials() {
 	}
 }
 
-// lookAtCredentials reports what is wrong with the files of TLS, and what is doubtful.
 func (v *validator) lookAtCredentials() {
 	from := map[stream.TLSFile]*Setting{
 		stream.CertificateFile: v.settings.get("TLS_CERT"), stream.KeyFile: v.settings.get("TLS_KEY"),

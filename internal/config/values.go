@@ -1,16 +1,13 @@
 package config
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math"
 	"net"
 	"net/netip"
 	osuser "os/user"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,8 +24,7 @@ type ByteSize int64
 // byteUnits are the units of a ByteSize, each 1024 times the one before.
 var byteUnits = [...]string{"KiB", "MiB", "GiB"}
 
-// parseByteSize reads a number of bytes: 1048576, 64KiB, 16MiB, 1GiB, or K, M and G alone, which
-// mean the same. Lower case will do.
+// parseByteSize reads a number of bytes: 1048576, 64KiB, 16MiB, 1GiB, or 64k.
 func parseByteSize(s string) (ByteSize, error) {
 	digits := strings.TrimRight(s, "KMGBikmgb")
 	n, err := strconv.ParseUint(digits, 10, 63)
@@ -66,82 +62,94 @@ func (b ByteSize) String() string {
 	return strconv.FormatInt(int64(n), 10) + unit
 }
 
-func (v *validator) receiveBuffer(s *Setting) ByteSize {
-	const least, most = 4 << 10, 1 << 30 // the kernel doubles it, in an int
-	const remedy = "write 16MiB, 512KiB or a number of bytes"
-	n, err := parseByteSize(strings.TrimSpace(s.Value))
-	switch {
-	case err != nil:
-		v.problem(s, err, remedy)
-	case n != 0 && (n < least || n > most):
-		v.problem(s, fmt.Errorf("it must be 0 or from %v to %v", ByteSize(least), ByteSize(most)), remedy)
-	}
-	return n
-}
-
-func (v *validator) duration(least, most time.Duration) func(*Setting) time.Duration {
-	return func(s *Setting) time.Duration {
-		const remedy = "write a number and a unit, such as 500ms, 1s, 5m or 24h"
-		d, err := time.ParseDuration(strings.TrimSpace(s.Value))
-		switch {
-		case err != nil:
-			v.problem(s, errors.New("not a duration"), remedy)
-		case d < least || d > most:
-			v.problem(s, fmt.Errorf("it must be from %v to %v", least, most), remedy)
+// parsed returns what reads a setting by parse, and reports its error with the remedy.
+func parsed[T any](v *validator, parse func(string) (T, error), remedy string) func(*Setting) T {
+	return func(s *Setting) T {
+		value, err := parse(s.Value)
+		if err != nil {
+			v.problem(s, err, remedy)
 		}
-		return d
+		return value
 	}
 }
 
-func (v *validator) number(least, most int) func(*Setting) int {
-	return func(s *Setting) int {
-		n, err := strconv.Atoi(strings.TrimSpace(s.Value))
+// parsedItems is parsed for each item of a list, and returns equal values once.
+func parsedItems[T comparable](v *validator, parse func(string) (T, error), remedy string) func(*Setting) []T {
+	return func(s *Setting) (list []T) {
+		for _, item := range items(s) {
+			value, err := parse(item)
+			if err != nil {
+				v.problemWith(s, item, err, remedy)
+			} else if !slices.Contains(list, value) {
+				list = append(list, value)
+			}
+		}
+		return list
+	}
+}
+
+// valid makes a check of a text a function for parsed.
+func valid[T any](check func(string) (T, error)) func(string) (string, error) {
+	return func(s string) (string, error) {
+		_, err := check(s)
+		return s, err
+	}
+}
+
+func parseReceiveBuffer(s string) (ByteSize, error) {
+	const least, most ByteSize = 4 << 10, 1 << 30 // the kernel doubles it, in an int
+	n, err := parseByteSize(strings.TrimSpace(s))
+	if err == nil && n != 0 && (n < least || n > most) {
+		err = fmt.Errorf("it must be 0 or from %v to %v", least, most)
+	}
+	return n, err
+}
+
+func parseDuration(least, most time.Duration) func(string) (time.Duration, error) {
+	return func(s string) (time.Duration, error) {
+		d, err := time.ParseDuration(strings.TrimSpace(s))
+		if err != nil {
+			return 0, errors.New("not a duration")
+		}
+		if d < least || d > most {
+			return 0, fmt.Errorf("it must be from %v to %v", least, most)
+		}
+		return d, nil
+	}
+}
+
+func parseNumber(least, most int) func(string) (int, error) {
+	return func(s string) (int, error) {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
 		if err != nil || n < least || n > most {
-			reason := fmt.Errorf("it must be a whole number from %d to %d", least, most)
-			v.problem(s, reason, "the default is "+s.Default)
+			return 0, fmt.Errorf("it must be a whole number from %d to %d", least, most)
 		}
-		return n
+		return n, nil
 	}
 }
 
-// asGiven returns the text of a setting that needs no check here.
 func asGiven(s *Setting) string { return s.Value }
 
-// mode reads octal permissions, with or without the leading 0 or 0o.
-func (v *validator) mode(s *Setting) fs.FileMode {
-	digits := strings.TrimPrefix(strings.TrimSpace(s.Value), "0o")
-	n, err := strconv.ParseUint(digits, 8, 32)
+// parseMode reads octal permissions, with or without the leading 0 or 0o.
+func parseMode(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(s), "0o"), 8, 32)
 	if err != nil || n == 0 || n > 0o777 {
-		v.problem(s, errors.New("no octal permissions from 0001 to 0777"),
-			"write 0666 for everybody, 0660 for owner and group")
+		return 0, errors.New("no octal permissions from 0001 to 0777")
 	}
-	return fs.FileMode(n)
+	return fs.FileMode(n), nil
 }
 
-// oneOf returns the index of the word that a setting is, 0 if it is none.
-func (v *validator) oneOf(s *Setting, words ...string) int {
-	i := slices.Index(words, strings.TrimSpace(s.Value))
-	if i < 0 {
-		v.problem(s, errors.New("not one of the words that are known"), "write one of "+strings.Join(words, ", "))
+// oneOf returns what reads a setting that is one of some words, and returns the value in its place.
+func oneOf[T any](v *validator, words string, values ...T) func(*Setting) T {
+	return func(s *Setting) T {
+		i := slices.Index(strings.Split(words, ", "), strings.TrimSpace(s.Value))
+		if i < 0 {
+			v.problem(s, errors.New("not one of the words that are known"), "write one of "+words)
+		}
+		return values[max(i, 0)]
 	}
-	return max(i, 0)
 }
 
-// second returns a function that reports whether a setting is the second of two words.
-func (v *validator) second(first, second string) func(*Setting) bool {
-	return func(s *Setting) bool { return v.oneOf(s, first, second) == 1 }
-}
-
-func (v *validator) tlsVersion(s *Setting) uint16 {
-	return [...]uint16{tls.VersionTLS13, tls.VersionTLS12}[v.oneOf(s, "1.3", "1.2")]
-}
-
-func (v *validator) level(s *Setting) slog.Level {
-	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	return levels[v.oneOf(s, "debug", "info", "warn", "error")]
-}
-
-// addresses returns the addresses of a listener, none where it is off.
 func (v *validator) addresses(s *Setting) []string {
 	if s.off() {
 		return nil
@@ -166,7 +174,6 @@ func usualPort(s *Setting) string {
 	return "5514"
 }
 
-// address returns a single address.
 func (v *validator) address(s *Setting) string {
 	a := strings.TrimSpace(s.Value)
 	if s.off() {
@@ -201,8 +208,7 @@ func (v *validator) prefixes(s *Setting) []netip.Prefix {
 	return list
 }
 
-// parsePrefix reads a prefix, or an address, which is a prefix of full length. IPv4-mapped ones
-// become IPv4's.
+// parsePrefix reads a prefix, or an address as one of full length. IPv4-mapped ones become IPv4's.
 func parsePrefix(item string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(item); err == nil {
 		if addr.Zone() != "" {
@@ -222,40 +228,21 @@ func parsePrefix(item string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// users returns the numbers of a list of users. A name that looks like a number is that number.
-func (v *validator) users(s *Setting) []uint32 {
-	var list []uint32
-	for _, item := range items(s) {
-		n, err := strconv.ParseUint(item, 10, 32)
-		if err != nil {
-			if u, unknown := osuser.Lookup(item); unknown == nil {
-				n, err = strconv.ParseUint(u.Uid, 10, 32)
-			}
-		}
-		if err != nil {
-			v.problemWith(s, item, errors.New("no user of this machine has the name"), "write the user's number")
-			continue
-		}
-		if !slices.Contains(list, uint32(n)) {
-			list = append(list, uint32(n))
+// parseUser returns a user's number. A name that looks like a number is that number.
+func parseUser(item string) (uint32, error) {
+	n, err := strconv.ParseUint(item, 10, 32)
+	if err != nil {
+		if u, unknown := osuser.Lookup(item); unknown == nil {
+			n, err = strconv.ParseUint(u.Uid, 10, 32)
 		}
 	}
-	return list
-}
-
-// globs returns the tags.
-func (v *validator) globs(s *Setting) []string {
-	tags := items(s)
-	for _, t := range tags {
-		if _, err := path.Match(t, ""); err != nil {
-			v.problemWith(s, t, err, `close the bracket, or write \[ for a bracket in the tag`)
-		}
+	if err != nil {
+		return 0, errors.New("no user of this machine has the name")
 	}
-	return tags
+	return uint32(n), nil
 }
 
-// checkAddress returns why nobody can listen at an address, and what to write instead, with the
-// usual port. The reason is empty if it is valid. It looks up no names.
+// checkAddress returns why nobody can listen at an address, and what to write instead.
 func checkAddress(a, usual string) (reason, remedy string) {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil {
@@ -304,8 +291,7 @@ func checkBareAddress(a, usual string, err error) (reason, remedy string) {
 	return err.Error(), addressExample(usual)
 }
 
-// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores). If the last
-// label is a number, it is a mistyped address.
+// isHostName reports whether s is a host name (RFC 1123 section 2.1, and underscores).
 func isHostName(s string) bool {
 	const label = `[0-9A-Za-z_-]{0,62}`
 	name := regexp.MustCompile(`^([0-9A-Za-z_]` + label + `\.)*` + label + `[A-Za-z_-][0-9A-Za-z_-]*\.?$`)
@@ -323,7 +309,6 @@ func (v *validator) logFormat(s *Setting) string {
 	return s.Value
 }
 
-// checkLogFormat warns of what is ambiguous in a log format's transfer lines.
 func checkLogFormat(format string) (warnings []string, err error) {
 	parser, err := rsynclog.NewParser(format)
 	if err != nil {
@@ -332,17 +317,8 @@ func checkLogFormat(format string) (warnings []string, err error) {
 	return parser.Warnings(), nil
 }
 
-func (v *validator) lineFormat(s *Setting) string {
-	if _, err := syslog.ParseLineFormat(s.Value); err != nil {
-		v.problem(s, err, "write auto, or a regular expression with the named groups pid and description")
-	}
-	return s.Value
-}
-
-func (v *validator) syslogFormat(s *Setting) string {
-	name := strings.TrimSpace(s.Value)
-	if _, err := syslog.NewDialect(name, false); err != nil {
-		v.problem(s, err, "write auto unless a sender needs another one")
-	}
-	return name
+func parseSyslogFormat(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	_, err := syslog.NewDialect(s, false)
+	return s, err
 }

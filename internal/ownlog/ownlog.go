@@ -1,5 +1,4 @@
-// Package ownlog is the exporter's own log. Its rate is limited, and nobody who logs waits for its
-// reader.
+// Package ownlog is the exporter's own log, with limits. Nobody who logs waits for its reader.
 package ownlog
 
 import (
@@ -18,9 +17,8 @@ const (
 	logMessages = 1000        // messages that are told apart; those beyond share one limit
 )
 
-// New returns a log that writes at most 10 records a second of each message. The next record
-// carries the number of those left out, as "suppressed". slog's text handler quotes whatever isn't
-// plain text, so no value can forge a line.
+// New returns a log that writes at most 10 records a second of each message; the next one says how
+// many were "suppressed". No value can forge a line, since slog's text handler quotes it.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(&limitHandler{
 		Handler: slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}),
@@ -28,13 +26,11 @@ func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	})
 }
 
-// ErrorLog returns a log for net/http and promhttp. Their texts hold addresses, so it keeps them
-// out of the message, on which the limit depends.
+// ErrorLog returns a log for net/http and promhttp, whose texts become the attribute err.
 func ErrorLog(l *slog.Logger, message string) *log.Logger {
 	return log.New(logWriter(func(line string) { l.Warn(message, "err", line) }), "", 0)
 }
 
-// A logWriter is called with each line written.
 type logWriter func(line string)
 
 func (w logWriter) Write(line []byte) (int, error) {
@@ -48,19 +44,16 @@ type limitHandler struct {
 	limits *logLimits // shared by all handlers derived from one
 }
 
-// logLimits counts records by their message.
 type logLimits struct {
 	mu      sync.Mutex
 	windows map[string]*logWindow
 }
 
-// A logWindow counts the records of one message in one interval.
 type logWindow struct {
 	start              time.Time
 	passed, suppressed int
 }
 
-// Handle implements slog.Handler.
 func (h *limitHandler) Handle(ctx context.Context, r slog.Record) error {
 	pass, suppressed := h.limits.admit(r.Message, time.Now())
 	if !pass {
@@ -72,12 +65,10 @@ func (h *limitHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs implements slog.Handler.
 func (h *limitHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &limitHandler{h.Handler.WithAttrs(attrs), h.limits}
 }
 
-// WithGroup implements slog.Handler.
 func (h *limitHandler) WithGroup(name string) slog.Handler {
 	return &limitHandler{h.Handler.WithGroup(name), h.limits}
 }

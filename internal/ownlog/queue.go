@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,74 +17,63 @@ const (
 )
 
 // A logQueue writes log lines in a goroutine of its own, so that a pipe that nobody reads delays
-// neither start nor end nor a scrape. A full queue drops the oldest line, and a line in its place
-// says how many were dropped. So the last line, which says why the program ends, is kept.
+// nothing. A full queue drops the oldest line and says so; the last, which says why the program
+// ends, is kept.
 type logQueue struct {
 	to      io.Writer
-	wake    chan struct{} // has one when there may be lines
+	lines   chan []byte
+	dropped atomic.Int64  // before the first of them
 	ending  chan struct{} // closed by end
 	written chan struct{} // closed when all lines have been written after that
 	read    atomic.Uint64 // lines that have been written
-
-	mu      sync.Mutex // guards what follows; nobody who has it waits
-	lines   [][]byte
-	dropped int // before the first line
 }
 
-// newLogQueue returns a queue in front of a writer that may block. Its owner calls end once, as the
-// last thing that the program does.
+// newLogQueue returns a queue in front of a writer that may block. Its owner calls end once.
 func newLogQueue(to io.Writer) *logQueue {
-	q := &logQueue{to: to, wake: make(chan struct{}, 1), ending: make(chan struct{}), written: make(chan struct{})}
+	q := &logQueue{
+		to: to, lines: make(chan []byte, logQueueLines), ending: make(chan struct{}), written: make(chan struct{}),
+	}
 	go q.run()
 	return q
 }
 
 // Write implements io.Writer. It never waits and never fails: a log can't log that it is broken.
 func (q *logQueue) Write(line []byte) (int, error) {
-	q.mu.Lock()
-	if len(q.lines) == logQueueLines {
-		q.lines = q.lines[1:]
-		q.dropped++
+	for own := bytes.Clone(line); ; {
+		select {
+		case q.lines <- own:
+			return len(line), nil
+		default:
+		}
+		select {
+		case <-q.lines:
+			q.dropped.Add(1)
+		default:
+		}
 	}
-	q.lines = append(q.lines, bytes.Clone(line))
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-	return len(line), nil
 }
 
 func (q *logQueue) run() {
 	defer close(q.written)
 	for ended := false; !ended; {
 		select {
-		case <-q.wake:
+		case line := <-q.lines:
+			q.pass(line)
 		case <-q.ending:
-			ended = true
-		}
-		for line, dropped := q.first(); line != nil; line, dropped = q.first() {
-			if dropped > 0 {
-				log := slog.New(slog.NewTextHandler(q.to, nil))
-				log.Warn("log lines were dropped: nobody has read them", "lines", dropped)
+			for ended = true; len(q.lines) > 0; {
+				q.pass(<-q.lines)
 			}
-			_, _ = q.to.Write(line)
-			q.read.Add(1)
 		}
 	}
 }
 
-// first takes the first line from the queue, nil if there is none, and returns how many were
-// dropped before it.
-func (q *logQueue) first() (line []byte, dropped int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.lines) == 0 {
-		return nil, 0
+func (q *logQueue) pass(line []byte) {
+	if n := q.dropped.Swap(0); n > 0 {
+		log := slog.New(slog.NewTextHandler(q.to, nil))
+		log.Warn("log lines were dropped: nobody has read them", "lines", n)
 	}
-	line, dropped = q.lines[0], q.dropped
-	q.lines, q.dropped = q.lines[1:], 0
-	return line, dropped
+	_, _ = q.to.Write(line)
+	q.read.Add(1)
 }
 
 // end waits until everything is written, as long as somebody reads. What is logged later is lost.
@@ -107,8 +95,7 @@ func (q *logQueue) end() {
 	}
 }
 
-// Writer returns a writer for the program's log, and a function to call at the end. Only files get
-// a queue, since only they can block.
+// Writer returns a writer for the program's log, and what to call at the end. Only files can block.
 func Writer(w io.Writer) (log io.Writer, end func()) {
 	if f, ok := w.(*os.File); ok {
 		q := newLogQueue(f)

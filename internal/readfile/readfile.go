@@ -14,9 +14,8 @@ import (
 // readPatience is how long reading a file may take. A file server that is gone would take for ever.
 const readPatience = 5 * time.Second
 
-// A Reader reads one file at a time. It holds a token while a read is under way, even if nobody
-// waits for it any more, so that a file server that is gone costs one thread, not one for each
-// attempt.
+// A Reader reads one file at a time. It holds a token while a read is under way, even after its
+// caller gave up, so that a file server that is gone costs one thread.
 type Reader chan struct{}
 
 // NewReader returns a Reader that is not busy.
@@ -32,12 +31,11 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 		content []byte
 		err     error
 	}
-	late := time.NewTimer(readPatience)
-	defer late.Stop()
+	late := time.After(readPatience)
 	tooLate := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it can't be read within %v", readPatience)}
 	select {
 	case r <- struct{}{}:
-	case <-late.C:
+	case <-late:
 		return nil, tooLate
 	}
 	done := make(chan result, 1)
@@ -49,12 +47,11 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 	select {
 	case got := <-done:
 		return got.content, got.err
-	case <-late.C:
+	case <-late:
 		return nil, tooLate
 	}
 }
 
-// readRegular reads a regular file of at most most bytes.
 func readRegular(path string, most int) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {

@@ -17,16 +17,13 @@ const (
 	extendTimeout = "EXTEND_TIMEOUT_USEC=30000000" // a start under way may take another extension
 )
 
-// extension is the time that extendTimeout asks for.
-const extension = 30 * time.Second
+const (
+	extension      = 30 * time.Second // that extendTimeout asks for
+	notifyPatience = time.Second      // how long notify waits for room in the supervisor's queue
+)
 
-// notifyPatience is how long notify waits for room in the supervisor's queue. A healthy one reads
-// within milliseconds.
-const notifyPatience = time.Second
-
-// notify sends the supervisor a state of one or more lines. Without NOTIFY_SOCKET it does nothing.
-// It waits a second at most for a supervisor that doesn't read; then the error wraps
-// os.ErrDeadlineExceeded.
+// notify sends the supervisor a state of one or more lines; without NOTIFY_SOCKET it does nothing.
+// If nobody reads within notifyPatience, the error wraps os.ErrDeadlineExceeded.
 func notify(state string) error {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -38,17 +35,17 @@ func notify(state string) error {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w: it must be the socket of a running supervisor, or unset", path, err)
 	}
 	defer conn.Close()
-	if err := conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err != nil {
-		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
+	err = conn.SetWriteDeadline(time.Now().Add(notifyPatience))
+	if err == nil {
+		_, err = conn.Write([]byte(state))
 	}
-	if _, err := conn.Write([]byte(state)); err != nil {
+	if err != nil {
 		return fmt.Errorf("NOTIFY_SOCKET=%q: %w", path, err)
 	}
 	return nil
 }
 
-// WatchdogInterval returns how often the supervisor wants Watchdog at least; send it twice as
-// often. Zero means that it doesn't watch this process. See sd_watchdog_enabled(3).
+// WatchdogInterval returns how often Watchdog is wanted, 0 for never: sd_watchdog_enabled(3).
 func WatchdogInterval() (time.Duration, error) {
 	usec, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if usec == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {

@@ -1,6 +1,4 @@
-// Package systemd speaks the two protocols between systemd and a service, which other supervisors
-// speak too: sockets that were opened for it, sd_listen_fds(3), and what it tells about itself,
-// sd_notify(3). Without such a supervisor there are no sockets, and telling does nothing.
+// Package systemd speaks sd_listen_fds(3) and sd_notify(3) with a supervisor, if there is one.
 package systemd
 
 import (
@@ -39,10 +37,9 @@ const firstFD = 3
 // maxFDs is far more than anybody has sockets; a larger LISTEN_FDS is a mistake.
 const maxFDs = 1000
 
-// Sockets returns the sockets passed to this process, and removes the variables that describe them,
-// so that no child takes them for its own. Call it once, first. The error joins all problems, each
-// with its remedy; then no socket is usable. The warning, if any, is about sockets meant for
-// another process, perhaps the one that started this.
+// Sockets returns the sockets passed to this process, and removes the variables that describe them.
+// Call it once, first. On an error no socket is usable. The warning, if any, is about sockets meant
+// for another process.
 func Sockets() (sockets []Socket, warning string, err error) {
 	pid, count, names := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES")
 	_, named := os.LookupEnv("LISTEN_FDNAMES")
@@ -86,7 +83,6 @@ func Sockets() (sockets []Socket, warning string, err error) {
 	return sockets, "", nil
 }
 
-// identify finds out what the descriptor is.
 func (s *Socket) identify() error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(s.FD, &stat); err != nil {
@@ -154,8 +150,8 @@ func (s *Socket) identifyTransport(kind int) error {
 	return fmt.Errorf("%s is neither UDP nor TCP: write ListenDatagram= or ListenStream= in the socket unit", s.Address)
 }
 
-// Covers reports whether this socket already receives what a socket bound to address, a "host:port"
-// or a path, would. It looks up no host names, so only wildcards cover them.
+// Covers reports whether this socket receives what one bound to address, a "host:port" or a path,
+// would. It looks up no names, so only wildcards cover them.
 func (s Socket) Covers(address string) bool {
 	if s.Kind == Unixgram {
 		return s.coversPath(address)
@@ -174,7 +170,6 @@ func (s Socket) Covers(address string) bool {
 	return ip == own.Addr() || s.both || own.Addr().IsUnspecified() && ip.Is4() == own.Addr().Is4()
 }
 
-// coversPath reports whether both paths lead to the same file.
 func (s Socket) coversPath(path string) bool {
 	if path == s.Address {
 		return true

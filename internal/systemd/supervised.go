@@ -13,11 +13,9 @@ type Heart interface {
 	String() string
 }
 
-// Supervised is the task that tells the supervisor how the program is (Type=notify in a systemd
-// unit). Until the program is ready, it asks for more time; then it tells that it is ready, and at
-// the end that it stops. In between it feeds the watchdog twice in each interval, but only if all
-// hearts have beaten since. So a stuck reader, or a pipeline whose lock nobody gets, ends in a
-// restart.
+// Supervised is the task that tells the supervisor how the program is (Type=notify): that it needs
+// more time, is ready, and stops. Meanwhile it feeds the watchdog, but only if all hearts have
+// beaten since the last time: a stuck loop ends in a restart.
 type Supervised struct {
 	Ready    <-chan struct{} // closed when the program is ready
 	Watchdog time.Duration   // 0: nobody watches
@@ -26,8 +24,7 @@ type Supervised struct {
 	deaf     bool // the last message could not be sent, and the log says so
 }
 
-// readyAgain is how soon READY=1 is sent again when it could not be. Without it, the supervisor
-// believes that the start hangs.
+// readyAgain is how soon READY=1 is sent again when it could not be.
 const readyAgain = time.Second
 
 // Run returns nil when ctx has ended. A supervisor that can't be told is no reason to end earlier.
@@ -37,20 +34,17 @@ func (s *Supervised) Run(ctx context.Context) error {
 		return nil
 	}
 	for !s.tell(Ready) {
-		again := time.NewTimer(readyAgain)
 		select {
 		case <-ctx.Done():
-			again.Stop()
 			return nil
-		case <-again.C:
+		case <-time.After(readyAgain):
 		}
 	}
 	if s.Watchdog == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(s.Watchdog / 2)
-	defer tick.Stop()
+	tick := time.Tick(s.Watchdog / 2)
 	turns := make([]uint64, len(s.Hearts))
 	for i, h := range s.Hearts {
 		turns[i] = h.Turns()
@@ -59,7 +53,7 @@ func (s *Supervised) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-tick:
 			if s.allBeat(turns) {
 				s.tell(Watchdog)
 			}
@@ -67,10 +61,8 @@ func (s *Supervised) Run(ctx context.Context) error {
 	}
 }
 
-// awaitReady returns false if ctx ended before.
 func (s *Supervised) awaitReady(ctx context.Context) bool {
-	tick := time.NewTicker(extension / 3)
-	defer tick.Stop()
+	tick := time.Tick(extension / 3)
 	for {
 		select {
 		case <-s.Ready: // first: a start that is ended as soon as it is ready was ready
@@ -81,14 +73,13 @@ func (s *Supervised) awaitReady(ctx context.Context) bool {
 		case <-s.Ready:
 		case <-ctx.Done():
 			return false
-		case <-tick.C:
+		case <-tick:
 			s.tell(extendTimeout)
 		}
 	}
 }
 
-// allBeat reports whether all hearts have beaten since turns were noted, and notes them anew. It
-// logs those that have not.
+// allBeat notes turns anew and reports whether all hearts have beaten. It logs those that have not.
 func (s *Supervised) allBeat(turns []uint64) bool {
 	all := true
 	for i, h := range s.Hearts {
@@ -103,8 +94,7 @@ func (s *Supervised) allBeat(turns []uint64) bool {
 	return all
 }
 
-// tell reports whether the supervisor could be told. It logs the first failure, and the first
-// success after one.
+// tell reports whether the supervisor could be told. It logs when that changes.
 func (s *Supervised) tell(state string) (told bool) {
 	err := notify(state)
 	switch {

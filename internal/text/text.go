@@ -8,8 +8,7 @@ import (
 	"unicode"
 )
 
-// DidYouMean returns " (did you mean X?)" for the most similar known name, or nothing if none is
-// similar.
+// DidYouMean returns " (did you mean X?)" for the most similar known name, or nothing.
 func DidYouMean(name string, known []string) string {
 	best, least := "", 1+max(2, len(strings.TrimPrefix(name, "RSYNCD_EXPORTER_"))/3)
 	for _, k := range known {

@@ -13,9 +13,8 @@ import (
 )
 
 // A passwordGate stands before exporter-toolkit's basic authentication, which checks one password
-// at a time, whoever sent it, and remembers a hundred. Credentials that the toolkit has accepted
-// pass at once, those that it has refused are refused here, and the others wait in a guessQueue. No
-// password is kept.
+// at a time and remembers a hundred. Credentials known to be right pass, wrong ones are refused,
+// and the others wait in a guessQueue. No password is kept.
 type passwordGate struct {
 	toolkit http.Handler // calls the handler that behindPassword returns once it has accepted a request
 	web     *webFile
@@ -46,7 +45,6 @@ type passwordCheck struct {
 
 type passwordCheckKey struct{}
 
-// ServeHTTP implements http.Handler.
 func (g *passwordGate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	settings, err := g.web.read()
 	if g.report(err); err != nil {
@@ -96,8 +94,7 @@ func behindPassword(pages http.Handler) http.Handler {
 	})
 }
 
-// accept ends the check of right credentials. It returns false if the toolkit has read another
-// WEB_CONFIG than the gate, and so has checked something else.
+// accept ends the check of right credentials, unless the toolkit has read another WEB_CONFIG.
 func (c *passwordCheck) accept() bool {
 	now, err := c.gate.web.read()
 	if err != nil || now != c.settings || !c.offered {
@@ -110,8 +107,7 @@ func (c *passwordCheck) accept() bool {
 	return true
 }
 
-// end ends a check that accept has not ended. Only 401 says something about the credentials; any
-// other answer leaves them unknown.
+// end ends a check that accept has not ended. Only 401 says something about the credentials.
 func (c *passwordCheck) end(status int) {
 	if c.over {
 		return
@@ -129,8 +125,7 @@ func (c *passwordCheck) end(status int) {
 	}
 }
 
-// key returns what stands for credentials. It includes the user's hash, so that a changed password
-// has a new key; the salt makes it useless to anybody else.
+// key returns a salted hash of credentials and the user's hash, which a new password changes.
 func (g *passwordGate) key(s *webSettings, user, password string) (key credentialKey) {
 	mac := hmac.New(sha256.New, g.salt[:])
 	for _, part := range []string{user, s.users[user], password} {
@@ -158,7 +153,6 @@ func (g *passwordGate) report(err error) {
 	g.broken = text
 }
 
-// A statusRecorder records the status of an answer.
 type statusRecorder struct {
 	http.ResponseWriter
 	status int

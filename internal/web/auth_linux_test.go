@@ -115,7 +115,7 @@ func TestOnlyACheckTellsWhatIsRight(t *testing.T) {
 			}
 			gate.queue.mu.Lock()
 			defer gate.queue.mu.Unlock()
-			if g, b := len(gate.queue.good.at), len(gate.queue.bad.at); g != c.good || b != c.bad {
+			if g, b := len(gate.queue.good.newer), len(gate.queue.bad.newer); g != c.good || b != c.bad {
 				t.Errorf("%d credentials count as right and %d as wrong, want %d and %d", g, b, c.good, c.bad)
 			}
 		})
@@ -138,7 +138,7 @@ func TestPasswordsThatNobodyAsksFor(t *testing.T) {
 			t.Errorf("without users: status %d", status)
 		}
 	}
-	if n := len(gate.queue.good.at); n != 0 {
+	if n := len(gate.queue.good.newer); n != 0 {
 		t.Errorf("%d credentials count as right", n)
 	}
 	testenv.PasswordFile(t, path, "secret")

@@ -1,27 +1,24 @@
 package web
 
 import (
-	"container/list"
 	"context"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 )
 
-// What unknown passwords may cost. A check is a bcrypt, about 70 ms of a processor at the usual
-// cost, and a pause.
+// A check is a bcrypt, about 70 ms of a processor at the usual cost, and a pause.
 const (
 	guessesWaiting = 48              // as many as are checked within guessPatience, at the usual cost
 	guessPatience  = 8 * time.Second // how long one waits; Prometheus gives up after 10 s
 	longestPause   = time.Second     // between checks, which pause for as long as the last one took
 	goodLogins     = 256             // credentials that are remembered as right
 	badLogins      = 4096            // and as wrong
+	putOffLogins   = 100_000         // and as put off, in at most 10 MB
 )
 
-// A credentialKey stands for a user, the hash of that user's password, and the password offered;
-// see passwordGate.key.
+// A credentialKey stands for credentials, see passwordGate.key.
 type credentialKey [32]byte
 
 // A verdict says what becomes of a request with a password.
@@ -35,10 +32,9 @@ const (
 	isGone                  // the client has given up
 )
 
-// A guessQueue holds passwords that have not been checked before, and lets one at a time be
-// checked. A flood of wrong ones keeps nobody out: when the queue is full, the network with the
-// most guesses loses one, and every second turn goes to the network that has waited longest since
-// its last. Guesses that were put off go first when they come again.
+// A guessQueue lets one unknown password at a time be checked. A flood keeps nobody out: when the
+// queue is full, the network with the most guesses loses one, and every second turn goes to the
+// network served longest ago. Guesses that were put off go first when they come again.
 type guessQueue struct {
 	room int // how many may wait
 
@@ -46,7 +42,7 @@ type guessQueue struct {
 	closed  bool
 	good    recentKeys
 	bad     recentKeys
-	putOff  keyFilter
+	putOff  recentKeys
 	waiting []*guess // in the order in which they came
 	busy    bool     // one is being checked, or the pause after it lasts
 	began   time.Time
@@ -54,7 +50,6 @@ type guessQueue struct {
 	served  map[netip.Prefix]uint64 // the last turn of a network
 }
 
-// A guess is a request that waits for its check.
 type guess struct {
 	key      credentialKey
 	networks [4]netip.Prefix // that its source is in, the widest first
@@ -64,41 +59,37 @@ type guess struct {
 
 func newGuessQueue(room int) *guessQueue {
 	return &guessQueue{
-		room: room, good: newRecentKeys(goodLogins), bad: newRecentKeys(badLogins), served: map[netip.Prefix]uint64{},
+		room: room, good: recentKeys{max: goodLogins}, bad: recentKeys{max: badLogins},
+		putOff: recentKeys{max: putOffLogins}, served: map[netip.Prefix]uint64{},
 	}
 }
 
-// enter returns what becomes of a request, once that is known. After isNext the caller must call
-// finish.
+// enter returns what becomes of a request. After isNext the caller must call finish.
 func (q *guessQueue) enter(ctx context.Context, key credentialKey, source netip.Addr) verdict {
+	g := &guess{key: key, networks: networksOf(source), verdict: make(chan verdict, 1)}
 	q.mu.Lock()
 	switch {
 	case q.good.has(key):
-		q.mu.Unlock()
-		return isGood
+		g.verdict <- isGood
 	case q.bad.has(key):
-		q.mu.Unlock()
-		return isBad
+		g.verdict <- isBad
 	case q.closed:
-		q.mu.Unlock()
-		return isPutOff
+		g.verdict <- isPutOff
+	default:
+		g.again = q.putOff.has(key)
+		q.waiting = append(q.waiting, g)
+		if len(q.waiting) > q.room {
+			q.remove(q.leastFit(), isPutOff)
+		}
+		q.next()
 	}
-	g := &guess{key, networksOf(source), q.putOff.has(key), make(chan verdict, 1)}
-	q.waiting = append(q.waiting, g)
-	if len(q.waiting) > q.room {
-		q.remove(q.leastFit(), isPutOff)
-	}
-	q.next()
 	q.mu.Unlock()
-
-	late := time.NewTimer(guessPatience)
-	defer late.Stop()
 	select {
 	case v := <-g.verdict:
 		return v
 	case <-ctx.Done():
 		return q.leave(g, isGone)
-	case <-late.C:
+	case <-time.After(guessPatience):
 		return q.leave(g, isPutOff)
 	}
 }
@@ -111,8 +102,7 @@ func (q *guessQueue) leave(g *guess, v verdict) verdict {
 	return <-g.verdict
 }
 
-// remove gives a waiting guess its verdict and removes it. The caller holds the lock, also for the
-// functions below down to choose.
+// remove gives a guess its verdict. The caller holds the lock, as for all below down to choose.
 func (q *guessQueue) remove(g *guess, v verdict) {
 	i := slices.Index(q.waiting, g)
 	if i < 0 {
@@ -125,8 +115,8 @@ func (q *guessQueue) remove(g *guess, v verdict) {
 	g.verdict <- v
 }
 
-// leastFit returns who makes room: a guess from the network with the most; among those, one with
-// the most frequent credentials; preferably one that was not put off before; the latest of them.
+// leastFit returns who makes room: of the network with the most guesses, one with the most frequent
+// credentials, preferably not put off before, the latest.
 func (q *guessQueue) leastFit() *guess {
 	fit := slices.Clone(q.waiting)
 	for level := range len(guess{}.networks) {
@@ -139,7 +129,6 @@ func (q *guessQueue) leastFit() *guess {
 	return fit[len(fit)-1]
 }
 
-// next gives the next guess its turn, unless another has it.
 func (q *guessQueue) next() {
 	if q.busy || len(q.waiting) == 0 {
 		return
@@ -161,9 +150,8 @@ func (q *guessQueue) next() {
 	q.remove(g, isNext)
 }
 
-// choose returns whose turn it is. Every second turn goes to the network that was served longest
-// ago, so that nobody waits behind another network's flood. The others go by arrival, so that
-// nobody waits for ever when each request comes from another network.
+// choose returns whose turn it is. Every second turn goes to the network served longest ago,
+// against one network's flood, the others by arrival, against floods from ever new networks.
 func (q *guessQueue) choose() *guess {
 	fit := slices.Clone(q.waiting)
 	if q.turns%2 == 0 {
@@ -179,8 +167,7 @@ func (q *guessQueue) choose() *guess {
 	return fit[0]
 }
 
-// finish ends a turn. isGood and isBad are remembered, and apply to all who wait with the same
-// credentials. isPutOff means that the check did not take place.
+// finish ends a turn. isPutOff means that there was no check.
 func (q *guessQueue) finish(key credentialKey, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -216,7 +203,6 @@ func (q *guessQueue) note(key credentialKey, v verdict) {
 	}
 }
 
-// close puts off all who wait and all who come later.
 func (q *guessQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -247,8 +233,7 @@ func mostOf[K comparable](guesses []*guess, group func(*guess) K) []*guess {
 	return those(guesses, func(g *guess) bool { return sizes[group(g)] == most })
 }
 
-// networksOf returns the networks that an address is in, the widest first. One client can own a
-// whole IPv6 /64.
+// networksOf returns the networks of an address, the widest first. A client can own an IPv6 /64.
 func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	a = a.Unmap().WithZone("")
 	bits := [4]int{32, 48, 56, 64}
@@ -261,80 +246,28 @@ func networksOf(a netip.Addr) (networks [4]netip.Prefix) {
 	return networks
 }
 
-// recentKeys is a set of at most max keys. The least recently used one makes room.
+// recentKeys is a set of at least the max keys used last, and of at most twice as many.
 type recentKeys struct {
-	max   int
-	order *list.List // of credentialKey, the latest first
-	at    map[credentialKey]*list.Element
-}
-
-func newRecentKeys(max int) recentKeys {
-	return recentKeys{max, list.New(), map[credentialKey]*list.Element{}}
+	max          int
+	newer, older map[credentialKey]bool
 }
 
 func (r *recentKeys) has(key credentialKey) bool {
-	e, ok := r.at[key]
-	if ok {
-		r.order.MoveToFront(e)
+	known := r.newer[key] || r.older[key]
+	if known {
+		r.add(key)
 	}
-	return ok
+	return known
 }
 
 func (r *recentKeys) add(key credentialKey) {
-	if r.has(key) {
-		return
+	if r.newer == nil || len(r.newer) == r.max && !r.newer[key] {
+		r.newer, r.older = map[credentialKey]bool{}, r.newer
 	}
-	r.at[key] = r.order.PushFront(key)
-	if r.order.Len() > r.max {
-		r.remove(r.order.Back().Value.(credentialKey))
-	}
+	r.newer[key] = true
 }
 
 func (r *recentKeys) remove(key credentialKey) {
-	if e, ok := r.at[key]; ok {
-		r.order.Remove(e)
-		delete(r.at, key)
-	}
-}
-
-// A keyFilter remembers at least the last 100,000 keys, in 256 KiB, and is wrong about one in forty
-// others. It is a pair of Bloom filters; when the newer one is full, the older one is emptied.
-type keyFilter struct {
-	newer, older []uint64
-	added        int
-}
-
-const (
-	filterBits = 1 << 20
-	filterKeys = 100_000
-)
-
-func (f *keyFilter) add(key credentialKey) {
-	if f.newer == nil || f.added == filterKeys {
-		f.newer, f.older, f.added = make([]uint64, filterBits/64), f.newer, 0
-	}
-	f.added++
-	for _, bit := range filterPlaces(key) {
-		f.newer[bit/64] |= 1 << (bit % 64)
-	}
-}
-
-func (f *keyFilter) has(key credentialKey) bool {
-	in := func(words []uint64) bool {
-		for _, bit := range filterPlaces(key) {
-			if words == nil || words[bit/64]&(1<<(bit%64)) == 0 {
-				return false
-			}
-		}
-		return true
-	}
-	return in(f.newer) || in(f.older)
-}
-
-// filterPlaces returns the bits of a key, which is a hash already.
-func filterPlaces(key credentialKey) (bits [4]uint32) {
-	for i := range bits {
-		bits[i] = binary.LittleEndian.Uint32(key[4*i:]) % filterBits
-	}
-	return bits
+	delete(r.newer, key)
+	delete(r.older, key)
 }

@@ -9,11 +9,9 @@ import (
 	"sync"
 )
 
-// A limitListener has at most max connections open. One more replaces the one that has been idle
-// longest; connections with a request under way stay. So silent or slow clients can't keep a
-// scraper out: they would have to open max connections while it sends its request. Connections keep
-// CloseWrite, without which net/http's last answers, such as 431, are lost to a reset;
-// netutil.LimitListener hides it.
+// A limitListener has at most max connections open. One more replaces the one idle longest, unless
+// its request is under way, so that silent clients keep no scraper out. Connections keep
+// CloseWrite, which netutil.LimitListener hides and net/http's last answers need.
 type limitListener struct {
 	*net.TCPListener
 	max    int
@@ -33,8 +31,7 @@ func limitConnections(l *net.TCPListener, max int) *limitListener {
 	return limited
 }
 
-// Accept waits for the next connection and for room, which is missing only while all others have
-// requests under way.
+// Accept waits for a connection, and for room while all others have requests under way.
 func (l *limitListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptTCP()
 	if err != nil {
@@ -60,7 +57,6 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// Close stops listening. Open connections stay open.
 func (l *limitListener) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -87,7 +83,6 @@ type limitConn struct {
 	begun    bool // Read was called; whoever reads owns it
 }
 
-// Read implements net.Conn.
 func (c *limitConn) Read(b []byte) (int, error) {
 	if !c.begun && c.listener.before != nil {
 		if err := c.listener.before(); err != nil {
@@ -98,7 +93,6 @@ func (c *limitConn) Read(b []byte) (int, error) {
 	return c.TCPConn.Read(b)
 }
 
-// serving records whether a request is under way.
 func (c *limitConn) serving(yes bool) {
 	l := c.listener
 	l.mu.Lock()

@@ -1,6 +1,5 @@
-// Package web serves pages over HTTP, with TLS and passwords by exporter-toolkit, within limits of
-// its own: of connections, of requests at the same time and of passwords to check. It knows nothing
-// of what the pages show.
+// Package web serves pages over HTTP, with TLS and passwords by exporter-toolkit, and limits of
+// connections, requests and passwords to check. It knows nothing of what the pages show.
 package web
 
 import (
@@ -42,8 +41,7 @@ func Listen(address string, lc net.ListenConfig) (*net.TCPListener, error) {
 	return l.(*net.TCPListener), nil
 }
 
-// guardedListener limits connections. exporter-toolkit reads its files for each TLS connection;
-// while it could not, these are closed.
+// guardedListener limits connections, and closes those if exporter-toolkit can't read its files.
 func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	limited := limitConnections(l, o.Connections)
 	if o.Config == "" {
@@ -56,8 +54,8 @@ func guardedListener(l *net.TCPListener, o Options) *limitListener {
 	return limited
 }
 
-// newHTTPServer returns a server for Serve. Options.Pages are behind the authentication of
-// WEB_CONFIG, the health pages never are:
+// newHTTPServer returns a server for Serve. The health pages are never behind WEB_CONFIG's
+// authentication:
 //
 //	/-/healthy  200 as long as the process answers
 //	/-/ready    200, or 503 and the error of Options.Ready
@@ -72,9 +70,9 @@ func newHTTPServer(o Options) *http.Server {
 		ErrorLog:          ownlog.ErrorLog(o.Log, "HTTP connection failed"),
 		ConnState:         connState,
 	}
-	// exporter-toolkit v0.20 has no exceptions from its authentication: web.Serve wraps
-	// server.Handler just before it calls server.Serve, which calls BaseContext before it accepts
-	// anything. So only here can that be wrapped in turn.
+	// exporter-toolkit v0.20 has no exceptions from its authentication. It wraps server.Handler
+	// just before server.Serve, which calls BaseContext first: only here can that be wrapped in
+	// turn.
 	server.BaseContext = func(net.Listener) context.Context {
 		if o.Config != "" {
 			gate := newPasswordGate(newWebFile(o.Config), roomForGuesses(o.Connections), o.Log)
@@ -91,9 +89,8 @@ func newHTTPServer(o Options) *http.Server {
 // roomForGuesses returns how many requests may wait for the check of a password.
 func roomForGuesses(connections int) int { return max(1, min(guessesWaiting, connections/4)) }
 
-// Serve serves until ctx ends, then lets requests under way finish for as long as grace, called at
-// that moment, says, and returns nil. It returns an error if it can't serve, for example when
-// WEB_CONFIG has changed since it was checked. It closes the listener in any case.
+// Serve serves until ctx ends, then lets requests under way finish for as long as grace() says. It
+// returns an error if it can't serve, and closes the listener in any case.
 func Serve(ctx context.Context, l *net.TCPListener, o Options, grace func() time.Duration) error {
 	return serveWith(ctx, guardedListener(l, o), newHTTPServer(o), o, grace)
 }
@@ -121,8 +118,8 @@ func serveWith(ctx context.Context, l net.Listener, server *http.Server, o Optio
 	return nil
 }
 
-// outerHandler answers the health pages and leaves all others to inner. It refuses methods other
-// than GET and HEAD, and adds security headers, which the web configuration may override.
+// outerHandler answers the health pages, refuses methods other than GET and HEAD, and adds security
+// headers, which the web configuration may override.
 func outerHandler(inner http.Handler, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", inner)
@@ -167,7 +164,6 @@ func plainText(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// listenRemedy says what to do about an error of listening at HTTP_LISTEN.
 func listenRemedy(err error) string {
 	var lookup *net.DNSError
 	switch {

@@ -18,8 +18,7 @@ func TakeTurns(scrape http.Handler) http.Handler {
 	return inTurn(scrapesAtOnce, scrapesWaiting, scrapePatience, scrape)
 }
 
-// inTurn serves at most atOnce requests at a time. The others wait for their turn, first come,
-// first served: clients that ask again at once stand behind one that asks now and then. A request
+// inTurn serves at most atOnce requests at a time; others wait, first come, first served. A request
 // gets 503 when it has waited longer than patience, or when too many wait.
 func inTurn(atOnce, waiting int, patience time.Duration, inner http.Handler) http.Handler {
 	turns := make(chan struct{}, atOnce) // those who wait to send are served in their order
@@ -35,13 +34,11 @@ func inTurn(atOnce, waiting int, patience time.Duration, inner http.Handler) htt
 			refuse(w)
 			return
 		}
-		tooLong := time.NewTimer(patience)
-		defer tooLong.Stop()
 		select {
 		case turns <- struct{}{}:
 		case <-r.Context().Done():
 			return
-		case <-tooLong.C:
+		case <-time.After(patience):
 			refuse(w)
 			return
 		}

@@ -23,15 +23,13 @@ type webSettings struct {
 	encrypted   bool
 	needsClient bool     // clients must show a certificate
 	ownCA       bool     // it has the CAs of their certificates
-	anyCA       bool     // it has none, so that the CAs are those that the machine trusts
 	names       bool     // of clients' certificates are asked for
-	mayNeed     bool     // they need none, and still client_allowed_sans wants a name of it
+	warnings    []string // what is doubtful
 	files       []string // certificates and keys
 }
 
-// A webFile reads WEB_CONFIG before exporter-toolkit does, which accepts any file of any size,
-// waits for it without end, and believes one that is still being written. Many goroutines may call
-// its methods.
+// A webFile reads WEB_CONFIG before exporter-toolkit does, which accepts any file of any size and
+// one that is half written. Many goroutines may call its methods.
 type webFile struct {
 	path   string
 	reader readfile.Reader
@@ -45,9 +43,8 @@ func newWebFile(path string) *webFile {
 	return &webFile{path: path, reader: readfile.NewReader()}
 }
 
-// read returns what the file says now, and the same pointer as long as that doesn't change. Less
-// protection than at the first read is an error, since it may be a file that is cut off; only a
-// restart removes protection.
+// read returns what the file says now, the same pointer as long as that doesn't change. Less
+// protection than at the first read is an error, since the file may be cut off.
 func (f *webFile) read() (*webSettings, error) {
 	content, err := f.reader.Read(f.path, maxWebFile)
 	if err != nil {
@@ -83,7 +80,6 @@ func (f *webFile) read() (*webSettings, error) {
 	return s, nil
 }
 
-// check returns why the file, or one that it names, can't be read; nil without a path.
 func (f *webFile) check() error {
 	if f.path == "" {
 		return nil
@@ -116,14 +112,20 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	switch c.TLSConfig.ClientAuth {
 	case "VerifyClientCertIfGiven", "RequireAndVerifyClientCert":
 		s.ownCA = c.TLSConfig.ClientCAs != "" || c.TLSConfig.ClientCAsText != ""
-		s.anyCA = !s.ownCA
+		if !s.ownCA {
+			s.warnings = append(s.warnings, "it has no client_ca_file, so that a certificate of any CA that this "+
+				"machine trusts will do")
+		}
 	}
 	switch c.TLSConfig.ClientAuth {
 	case "RequireAnyClientCert", "RequireClientCert", "RequireAndVerifyClientCert":
 		s.needsClient = true
 	}
 	s.names = c.TLSConfig.ClientAllowedSans != nil
-	s.mayNeed = !s.needsClient && s.names
+	if !s.needsClient && s.names {
+		s.warnings = append(s.warnings, "client_allowed_sans keeps out clients without a certificate, and "+
+			"exporter-toolkit panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	}
 	c.TLSConfig.SetDirectory(filepath.Dir(path))
 	for _, name := range []string{c.TLSConfig.TLSCertPath, c.TLSConfig.TLSKeyPath, c.TLSConfig.ClientCAs} {
 		if name != "" {
@@ -133,8 +135,7 @@ func parseWebSettings(path string, content []byte) (*webSettings, error) {
 	return s, nil
 }
 
-// CheckConfig returns why a web configuration file can't be used, or what is doubtful in it;
-// nothing without a path.
+// CheckConfig returns why a web configuration file can't be used, or what is doubtful in it.
 func CheckConfig(path string) (warnings []string, err error) {
 	file := newWebFile(path)
 	err = file.check()
@@ -144,15 +145,10 @@ func CheckConfig(path string) (warnings []string, err error) {
 	if err != nil {
 		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // YAML's have several lines
 	}
-	if file.last != nil && file.last.mayNeed {
-		warnings = append(warnings, "client_allowed_sans keeps out clients without a certificate, and "+
-			"exporter-toolkit panics at each of them: set client_auth_type: RequireAndVerifyClientCert")
+	if file.last == nil { // there is no path
+		return nil, nil
 	}
-	if file.last != nil && file.last.anyCA {
-		warnings = append(warnings, "it has no client_ca_file, so that a certificate of any CA that this machine "+
-			"trusts will do")
-	}
-	return warnings, nil
+	return file.last.warnings, nil
 }
 
 // IsEncrypted reports whether a server with this web configuration file speaks TLS.
@@ -161,8 +157,7 @@ func IsEncrypted(path string) (bool, error) {
 	return err == nil && s.encrypted, err
 }
 
-// wholeWebConfig returns what exporter-toolkit tolerates in a web configuration file although it
-// lets everybody in.
+// wholeWebConfig returns what exporter-toolkit tolerates although it lets everybody in.
 func wholeWebConfig(content []byte) error {
 	documents := yaml.NewDecoder(bytes.NewReader(content))
 	var first struct {

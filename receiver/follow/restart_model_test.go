@@ -332,7 +332,7 @@ func (m *restartModel) save() {
 	if m.r.IntN(3) == 0 {
 		m.note("meanwhile")
 		for range 1 + m.r.IntN(3) {
-			m.act(m.write, m.step, m.rotate, m.letGo)
+			m.act(m.write, m.write, m.step, m.step, m.rotate, m.letGo, m.cut)
 		}
 	}
 	m.savedSink, m.saved = sink, m.f.Record(sink.positions)
@@ -446,6 +446,13 @@ func (m *restartModel) atRisk(f *worldFile) {
 		if !m.savedSink.has(n) {
 			m.risk[n] = true
 		}
+	}
+}
+
+// cut is what only destruction has between the two copies of a save.
+func (m *restartModel) cut() {
+	if m.mode == destruction && m.savedSink != nil {
+		m.act(m.copytruncate, m.truncate)
 	}
 }
 

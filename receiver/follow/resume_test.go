@@ -1140,3 +1140,56 @@ func TestResumeStateHasOneOrTheOther(t *testing.T) {
 		t.Errorf("%+v, want the position of the copy", s.Positions)
 	}
 }
+
+// Between the two copies of a save, what is counted and then what the File knows, anything may happen to the log. What
+// has come since the first copy counts once after a kill: it is also in the copy that was made of a log before it was
+// cut. But what was read of a log before such a cut is taken for counted.
+func TestASaveWhileTheLogMoves(t *testing.T) {
+	cut := func(t *testing.T, path string) {
+		waitForTick(t, path)
+		copyFile(t, path, path+".1")
+		must(t, os.Truncate(path, 0))
+	}
+	rotate := func(t *testing.T, path string) {
+		waitForTick(t, path)
+		must(t, os.Rename(path, path+".1"))
+		create(t, path)
+	}
+	for name, move := range map[string]func(*testing.T, string){"cut": cut, "rotated": rotate} {
+		for unread := range 2 {
+			t.Run(fmt.Sprint(name, unread), func(t *testing.T) {
+				opt := Options{Path: filepath.Join(t.TempDir(), "log"), pollOnly: true, FromBeginning: true}
+				write := func(n, m int) {
+					create(t, opt.Path).write(text(lines(n, m)))
+				}
+				write(0, 10)
+				sink := newLineSink()
+				f := follow(t, sink, opt)
+				poll(t, f)
+				counted := sink.counted()
+				write(10, 15)
+				if unread == 0 {
+					poll(t, f)
+				}
+				move(t, opt.Path)
+				write(20, 25)
+				poll(t, f)
+				poll(t, f)
+				state := f.Record(counted)
+				must(t, f.Close())
+				must(t, os.Rename(opt.Path, opt.Path+".2"))
+				write(30, 32)
+				again := newLineSink()
+				f = resume(t, again, opt, &state)
+				for range 3 {
+					poll(t, f)
+				}
+				want := slices.Concat(lines(10, 15), lines(20, 25), lines(30, 32))
+				if name == "cut" && unread == 0 {
+					want = slices.Concat(lines(20, 25), lines(30, 32))
+				}
+				again.check(t, false, want...)
+			})
+		}
+	}
+}

@@ -349,8 +349,8 @@ func (s *Set) Twins() map[string]string {
 
 // Catalogue returns what to keep, as File.Record does.
 //
-// A file may change hands after counted was copied: it is counted to its position there, whichever path lists it now,
-// or none.
+// A file may change hands after counted was copied: it is counted to its position there, whichever
+// path lists it now, or none.
 func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -93,7 +93,7 @@ func (s *Set) scanPattern(p *patternSums, found []string, err error, all map[str
 			continue
 		}
 		if other := s.registry.twinOf(info.id, path); other != "" {
-			if _, ok := s.yielded(path, other, info); !ok {
+			if !s.yielded(path, other, info, nil) {
 				if leadsTo(other, info.id) { // otherwise it is a rotated one
 					twins[path] = other
 				}
@@ -149,21 +149,25 @@ func (s *Set) scanRotated(p *patternSums, all map[string]bool) (tooMany int) {
 	return tooMany
 }
 
-// yielded returns how far other has read the file that path leads to, if other has let it go, it
-// has grown since, and no look at other can meet it any more: then it is path's. It is an orphan
-// until path has taken it over, so that each Catalogue lists it.
-func (s *Set) yielded(path, other string, info fileInfo) (receiver.FilePosition, bool) {
+// yielded reports whether the file that path leads to is path's from now on: other has let it go,
+// it has grown since, and no look at other can meet it any more. How far it was read is an orphan's
+// until path is followed; heir, which follows it already, takes it over at once. So each Catalogue
+// lists it where a restart looks for it.
+func (s *Set) yielded(path, other string, info fileInfo, heir *File) bool {
 	m := s.member(other)
 	if m == nil || isSiblingName(path, other) || leadsTo(other, info.id) {
-		return receiver.FilePosition{}, false
+		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	given, ok := m.file.yield(info.id, info.size)
 	if ok {
 		s.addOrphans([]receiver.FilePosition{given})
+		if heir != nil {
+			heir.inherit(given)
+		}
 	}
-	return given, ok
+	return ok
 }
 
 func (s *Set) isFull() bool {
@@ -228,11 +232,8 @@ func (s *Set) noteScan(began int64, twins map[string]string) {
 		if other == "" {
 			continue
 		}
-		if info, err := statPath(m.path, true); err == nil {
-			if given, ok := s.yielded(m.path, other, info); ok {
-				m.file.inherit(given)
-				continue
-			}
+		if info, err := statPath(m.path, true); err == nil && s.yielded(m.path, other, info, m.file) {
+			continue
 		}
 		twins[m.path] = other
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,7 +133,7 @@ func specSetLevel(m *receiver.Message, level [][]byte) {
 }
 
 var (
-	specAnyStamp  = regexp.MustCompile(`\A(?:<[0-9]+>)?(` + specShapes + `)(?:[ \n\r\x00]|\z)`)
+	specAnyStamp  = regexp.MustCompile(`\A(?:<[0-9]+>)?(` + specShapes + `)(?: |\r?\n?\x00?\z)`)
 	spec5424Stamp = regexp.MustCompile(`\A(?:<[0-9]+>)?1 (` + spec5424ISO + `) `)
 )
 
@@ -235,6 +236,19 @@ func specShow(m receiver.Message) string {
 	return show(m, receiver.Kept)
 }
 
+// oddHeaders are of shapes that few messages have.
+var oddHeaders = []string{
+	"", "\n", "\x00", "<34>", "-1 x", "<30>Nov 23 23:14:00 m", "<30", "<030>a", "<999>a: b",
+	`<30>1 - vm a m3 - [a b="\"]\\"][c] ` + "\ufeff x[7]: hi", "<30>Nov  3 18:40:52.1 2001:db8::1 my tag[2147483648]: hi\r\n\x00",
+	"<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTT[4420] hi", "<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTTTTT[44 x[9]: hi",
+	"Nov 23 18:40:52 2026 vm rsyncd[1]: hi", "2026 Nov  3 18:40:52,5 vm rsyncd[1]: hi", "<30>Nov 3 2026 18:40:52 vm rsyncd[1]: hi",
+	"Mon 2026-11-23 18:40:52 CET vm rsyncd[1]: hi", "Mon Nov 23 18:40:52 2026 [12.5] daemon.info rsyncd[1]: hi",
+	"Nov 23 18:40:52 <3.6> vm rsyncd[1]: hi", "<30>Nov 23 18:40:52 <daemon.err> vm rsyncd[1]: hi", "Nov 23 18:40:52 vm local7.warn rsyncd[1]: hi",
+	"<30>Nov 23 18:40:52 Message forwarded from vm: rsyncd[1]: hi", "Nov 23 18:40:52 relay Forwarded from vm: rsyncd[1]: hi",
+	"<30>Nov 23 18:40:52 vm rsyncd[1]: [ID 702911 daemon.info] hi", "2026-11-23T18:40:52+0100 vm rsyncd[1]: hi",
+	"2026/11/23 18:40:52 [0] hi", "2026/11/23 18:40:52 [12]", "2026/11/23 18:40:52 [12]x",
+}
+
 // seeds gives a fuzz target messages of every shape and of every kind of trouble.
 func seeds(f *testing.F) {
 	for _, s := range shapes {
@@ -250,16 +264,34 @@ func seeds(f *testing.F) {
 	for _, line := range readLines(f, corpusDir+"file/hostile_names_download.log") {
 		f.Add(line)
 	}
-	for _, raw := range []string{"", "\n", "\x00", "<34>", "-1 x", "<30>Nov 23 23:14:00 m", "<30", "<030>a", "<999>a: b",
-		`<30>1 - vm a m3 - [a b="\"]\\"][c] ` + "\ufeff x[7]: hi", "<30>Nov  3 18:40:52.1 2001:db8::1 my tag[2147483648]: hi\r\n\x00",
-		"<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTT[4420] hi", "<30>Nov 23 23:14:00 vm TTTTTTTTTTTTTTTTTTTTTTTTTTTTT[44 x[9]: hi",
-		"Nov 23 18:40:52 2026 vm rsyncd[1]: hi", "2026 Nov  3 18:40:52,5 vm rsyncd[1]: hi", "<30>Nov 3 2026 18:40:52 vm rsyncd[1]: hi",
-		"Mon 2026-11-23 18:40:52 CET vm rsyncd[1]: hi", "Mon Nov 23 18:40:52 2026 [12.5] daemon.info rsyncd[1]: hi",
-		"Nov 23 18:40:52 <3.6> vm rsyncd[1]: hi", "<30>Nov 23 18:40:52 <daemon.err> vm rsyncd[1]: hi", "Nov 23 18:40:52 vm local7.warn rsyncd[1]: hi",
-		"<30>Nov 23 18:40:52 Message forwarded from vm: rsyncd[1]: hi", "Nov 23 18:40:52 relay Forwarded from vm: rsyncd[1]: hi",
-		"<30>Nov 23 18:40:52 vm rsyncd[1]: [ID 702911 daemon.info] hi", "2026-11-23T18:40:52+0100 vm rsyncd[1]: hi",
-		"2026/11/23 18:40:52 [0] hi", "2026/11/23 18:40:52 [12]", "2026/11/23 18:40:52 [12]x"} {
+	for _, raw := range oddHeaders {
 		f.Add([]byte(raw))
+	}
+}
+
+// A header that is cut at any byte, or that lacks one, is read by the same rules, and never beyond its end.
+func TestOddHeadersCutAnywhere(t *testing.T) {
+	headers := append([]string{"<30>1 2026-11-23T18:40:52Z vm rsyncd 505 ID1 [a b=\"\\\"]\"] \ufeffhi",
+		`{"log":"2026/11/23 18:40:52 [5] \ud83d\ude00\ud83d x\n","time":"2026-11-23T18:40:52Z"}`}, oddHeaders...)
+	for _, form := range lineForms {
+		headers = append(headers, form.line)
+	}
+	for _, header := range headers {
+		for n := range len(header) {
+			for _, cut := range []string{header[:n], header[:n] + header[n+1:]} {
+				raw := slices.Clip([]byte(cut)) // what is read beyond it would panic
+				for _, local := range []bool{false, true} {
+					got, want := scanned(Auto{Local: local}, raw), spec{local: local}.scan(raw)
+					if got != want {
+						t.Errorf("local %v: %q\n got %s\nwant %s", local, raw, got, want)
+					}
+				}
+				got := scanned(Lines{}, raw)
+				if want, _ := specLine(raw); want != "" && got != want {
+					t.Errorf("a line: %q\n got %s\nwant %s", raw, got, want)
+				}
+			}
+		}
 	}
 }
 
