@@ -54,9 +54,9 @@ type Understanding struct {
 }
 
 // Judge returns the most frequent trouble if less than half of the messages was understood. It
-// leaves out other programs' messages, as few messages of a machine's whole log are rsyncd's. Three
-// further rules: if only messages with another tag look like rsyncd's, the tag is the trouble; if
-// the log format fits no transfer line, that is; and enough messages must have arrived.
+// leaves out other programs' messages, as few messages of a machine's whole log are rsyncd's. If
+// only messages with another tag look like rsyncd's, the tag is the trouble. If the log format fits
+// no transfer line, the format is. A verdict needs enough messages.
 func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	ours := u.Received - u.Troubles[OtherProgram]
 	switch {
