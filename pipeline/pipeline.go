@@ -347,16 +347,6 @@ func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	return p.tags.match(p.message.Tag)
 }
 
-// parserFor returns the parser for p.message, by the module of its session.
-func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
-	if len(p.parsers) > 0 {
-		if parser := p.parsers[p.sessions.Module(origin, p.message.PID)]; parser != nil {
-			return parser
-		}
-	}
-	return p.parser
-}
-
 // isLossReport says whether a syslog daemon reports in p.message that it dropped or folded
 // messages. Under rsyncd's tag such a line would be a client's text.
 func (p *Pipeline) isLossReport() bool {
@@ -384,7 +374,12 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	if r.from.Addr.IsValid() && r.named {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
-	parser := p.parserFor(origin)
+	parser := p.parser
+	if len(p.parsers) > 0 {
+		if own := p.parsers[p.sessions.Module(origin, m.PID)]; own != nil {
+			parser = own
+		}
+	}
 	parser.Parse(m.Text, ev)
 	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
 	var changes []rsynclog.Change
