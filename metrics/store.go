@@ -346,7 +346,7 @@ func tookBy(sess *rsynclog.Session) time.Duration {
 
 // last notes a session that has ended as its user's last one, unless a client may have begun it.
 func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, now int64) {
-	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubtful() {
+	if sess.Module == "" || sess.Outcome == rsynclog.Rejected || sess.Doubted {
 		return
 	}
 	listed := int64(-1)

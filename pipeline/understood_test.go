@@ -158,7 +158,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 	if list := p.Misunderstood(); len(list) != maxTallied+1 {
 		t.Errorf("%d sources are told of, want %d", len(list), maxTallied+1)
 	}
-	for _, tl := range p.tallies.bySource {
+	for _, tl := range p.tallies.byName {
 		for why, s := range tl.Samples {
 			if len(s) > MaxSample {
 				t.Errorf("%v: a sample of %d bytes", Trouble(why), len(s))
@@ -168,7 +168,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 			t.Errorf("a tag of %d bytes", len(tl.Tag))
 		}
 	}
-	if n := len(p.tallies.bySource); n != maxTallied {
+	if n := len(p.tallies.byName); n != maxTallied+1 {
 		t.Errorf("%d tallies", n)
 	}
 }

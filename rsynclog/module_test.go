@@ -22,7 +22,7 @@ func named(t *testing.T, script string, modules ...string) (executed, ended, dou
 	b := newTable(t, DefaultLimits(), modules...)
 	b.say(script)
 	if s := b.sessions.session(b.host, 7); s != nil {
-		executed, doubtful = s.Module, fmt.Sprint(s.Doubtful())
+		executed, doubtful = s.Module, fmt.Sprint(s.Doubted)
 	}
 	b.say("+2s")
 	if b.book.executed != 1 {
