@@ -18,11 +18,12 @@ const (
 	RelearnAfter = relearnAfter
 )
 
-// What format 1 has of followed files.
+// What format 1 has of followed files and of origins.
 type (
 	File1     = file1
 	Position1 = position1
 	Gap1      = gap1
+	Origin1   = origin1
 )
 
 // Stall holds the lock until the function that it returns is called.
@@ -64,7 +65,7 @@ func (p *Pipeline) CopyLocked(room []rsynclog.SessionRecord) {
 }
 
 // Tallies are what is known of the sources that aren't understood.
-func (p *Pipeline) Tallies() map[string]*tally { return p.tallies.bySource }
+func (p *Pipeline) Tallies() map[string]*tally { return p.tallies.byName }
 
 // Known reads a message by a header that is known, and returns whether there is one, what was read,
 // and whether the session of a line with this begin is known too.

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"bytes"
 	"encoding/gob"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
 )
 
 // testdata/format1.state is what the version before saved, after it had read a log of 16 lines that was then rotated,
@@ -170,6 +173,58 @@ func TestTheFollowedFilesOfFormat1AreReadInFull(t *testing.T) {
 				t.Errorf("gaps %v", g)
 			}
 		}
+	}
+}
+
+// What the state of the version before, in testdata, doesn't have: a container, an address, learned modules, talkers.
+func TestTheOriginsOfFormat1AreReadInFull(t *testing.T) {
+	var old struct {
+		Format   int
+		Saved    int64
+		Books    struct{ Hosts []metrics.HostRecord }
+		Sessions struct{ Origins []pipeline.Origin1 }
+	}
+	old.Format, old.Saved = 1, 77
+	old.Books.Hosts = []metrics.HostRecord{{Host: "h", Modules: []metrics.ModuleRecord{
+		{Flows: []metrics.FlowRecord{{Users: []metrics.UserRecord{{User: "u"}}}}},
+	}}}
+	old.Sessions.Origins = make([]pipeline.Origin1, 1)
+	o := &old.Sessions.Origins[0]
+	next := uint64(0)
+	fill(reflect.ValueOf(o).Elem(), &next)
+	o.Addr = "192.0.2.7"
+	o.Talkers[0].Bits = []uint64{1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18}
+	var payload bytes.Buffer
+	if err := gob.NewEncoder(&payload).Encode(&old); err != nil {
+		t.Fatal(err)
+	}
+	st, err := pipeline.Decode(payload.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &st.Books.Hosts[0]
+	if m := &h.Modules[0]; h.Heard != 77 || m.Heard != 77 || m.Flows[0].Users[0].Heard != 77 {
+		t.Errorf("heard of a host: %+v; want when it was saved", h)
+	}
+	is := st.Sessions.Origins[0]
+	want := rsynclog.OriginRecord{
+		Scope: o.Scope, Addr: netip.MustParseAddr(o.Addr), Raw: o.Host, Container: o.Container, Arrived: o.Arrived,
+		Forgotten: o.Forgotten, NoName: o.NoName, Serves: true, Names: true, Noted: true, Modules: map[string]rsynclog.Taught{},
+	}
+	want.Life.Number, want.Life.Era, want.Life.Top, want.Life.Floor = o.Life, o.Era, o.Top, o.Floor
+	want.Life.Connects, want.Life.Laps = o.Connects, o.Laps
+	want.Clock.Offset, want.Clock.SteadyArrived, want.Clock.SteadyStamp = o.Offset, o.SteadyArrived, o.SteadyStamp
+	want.Clock.Latest, want.Clock.QuietFrom, want.Clock.Behind = o.Latest, o.QuietFrom, true
+	for _, m := range o.Taught {
+		want.Modules[m.Name] = rsynclog.Taught{Label: m.Name, Heard: m.Heard}
+	}
+	if !reflect.DeepEqual(is, want) {
+		t.Errorf("got  %+v\nwant %+v", is, want)
+	}
+	talks := st.Sessions.Talkers[0]
+	if len(st.Sessions.Talkers) != 3 || talks.First != o.Talkers[0].First || talks.Week != o.Talkers[0].Week ||
+		talks.Bits != [8]uint64{1, 2, 3, 4, 5, 6, 7, 8} || talks.Past != [8]uint64{11, 12, 13, 14, 15, 16, 17, 18} {
+		t.Errorf("talkers: %+v", talks)
 	}
 }
 

@@ -95,7 +95,7 @@ func New(c Config) (*Pipeline, error) {
 		parser:  parser,
 		parsers: parsers,
 		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
-		tallies: tallies{bySource: map[string]*tally{}, others: map[string]*tally{}},
+		tallies: tallies{byName: map[string]*tally{}},
 		clock:   clock,
 		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
 	}
@@ -249,7 +249,6 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 	}
 	p.flush()
-	p.tallies.look(tally)
 }
 
 // read reads a message's header into p.message. It says why the message is discarded, or whether it
@@ -348,16 +347,6 @@ func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
 	return p.tags.match(p.message.Tag)
 }
 
-// parserFor returns the parser for p.message, by the module of its session.
-func (p *Pipeline) parserFor(origin *rsynclog.Origin) *rsynclog.Parser {
-	if len(p.parsers) > 0 {
-		if parser := p.parsers[p.sessions.Module(origin, p.message.PID)]; parser != nil {
-			return parser
-		}
-	}
-	return p.parser
-}
-
 // isLossReport says whether a syslog daemon reports in p.message that it dropped or folded
 // messages. Under rsyncd's tag such a line would be a client's text.
 func (p *Pipeline) isLossReport() bool {
@@ -385,7 +374,12 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	if r.from.Addr.IsValid() && r.named {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
-	parser := p.parserFor(origin)
+	parser := p.parser
+	if len(p.parsers) > 0 {
+		if own := p.parsers[p.sessions.Module(origin, m.PID)]; own != nil {
+			parser = own
+		}
+	}
 	parser.Parse(m.Text, ev)
 	believed := !r.from.Forged && (ev.Kind != rsynclog.LostUpstream || r.relay)
 	var changes []rsynclog.Change

@@ -52,10 +52,25 @@ var shortcutRules = map[string]struct {
 	"who may not speak for it": {arrivals: []coming{{raw: vmHeader + vmSend + "a 6"}, {raw: vmHeader + vmSend + "b 7", from: receiver.Sender{Forged: true}}}},
 	"a pid in the text": {arrivals: of("<30>1 2026-11-23T18:40:52Z vm rsyncd 505x - - rsyncd[505]: "+vmSend+"a 6",
 		"<30>1 2026-11-23T18:40:52Z vm rsyncd 506x - - rsyncd[505]: "+vmSend+"b 7")},
+	"a tag so long that only a short pid stands where it is looked for": {arrivals: of(
+		"<30>Nov 23 18:40:52 vm rsyncd"+strings.Repeat(" x", 35)+"[5]: "+vmSend+"a 6",
+		"<30>Nov 23 18:40:52 vm rsyncd"+strings.Repeat(" x", 35)+"[505]: "+vmSend+"a 6")},
+	"an expression that reads a text in its own way": {
+		source: receiver.Source{Scope: 1, Dialect: mustLineFormat(
+			`(?P<date>\S+) (?P<timestamp>\S+) \[(?P<pid>\d+)\] (?:again: )?(?P<description>.*)`,
+		)},
+		arrivals: of("2026/11/23 18:40:52 [505] "+vmSend+"a 6", "2026/11/23 18:40:52 [505] again: "+vmSend+"b 7"),
+	},
+	"a log format with its length elsewhere": {
+		config:   pipeline.Config{LogFormat: "%o %h [%a] %m (%u) %l %f"},
+		arrivals: of(vmHeader+vmSend+"6 a 1", vmHeader+vmSend+"7 b 2", vmHeader+vmSend+"8 c 3"),
+	},
 	"other line ends": {arrivals: of(vmHeader+vmSend+"a 6\n", vmHeader+vmSend+"b 7\r\n", vmHeader+vmSend+"c 8\x00", vmHeader+vmSend+"d 9\n\x00",
 		vmHeader+vmSend+"e 10\n\n", vmHeader+"\n", vmHeader)},
 	"a line of rsync's own log within a message": {source: receiver.Source{Wrapped: true}, arrivals: of(
 		vmHeader+"2026/11/23 18:40:52 [7] "+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+"2026/11/23 18:40:52 [8] "+vmSend+"a 6")},
+	"longer than any message": {arrivals: of(vmHeader+vmSend+"a 6",
+		vmHeader+vmSend+strings.Repeat("p", receiver.MaxMessage)+" 7", vmHeader+vmSend+"b 7")},
 	"no name": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7", vmHeader+vmSend+" 8", vmHeader+vmSend+"8", vmHeader+vmSend)},
 	"no length": {arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 07", vmHeader+vmSend+"b 00000008", vmHeader+vmSend+"b 7x",
 		vmHeader+vmSend+"b ", vmHeader+vmSend+"b 1152921504606846977", vmHeader+vmSend+"b 99999999999999999999", vmHeader+vmSend+"b 1125899906842625",
@@ -92,6 +107,14 @@ var shortcutRules = map[string]struct {
 	"a module with another log format": {config: pipeline.Config{ModuleFormats: map[string]string{"data": "%f %l"}}, arrivals: of(vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7",
 		vmHeader+"connect from localhost (127.0.0.1)", vmHeader+"rsync allowed access on module data from localhost (127.0.0.1)",
 		vmHeader+"rsync on data/ from localhost (127.0.0.1)", vmHeader+vmSend+"a 6", vmHeader+vmSend+"b 7")},
+}
+
+func mustLineFormat(s string) receiver.Dialect {
+	d, err := syslog.ParseLineFormat(s)
+	if err != nil {
+		panic(err)
+	}
+	return d
 }
 
 func TestShortcutsKnowTheirLimits(t *testing.T) {

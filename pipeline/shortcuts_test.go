@@ -245,7 +245,7 @@ func (h *twoLives) play(t *testing.T) {
 	limits.TTL = pickOf(h, limits.TTL, limits.TTL, 100*time.Hour) // silent for longer than series may be
 	c := pipeline.Config{
 		LogFormat: pickOf(h, defaultFormat, defaultFormat, defaultFormat, "%o %f %l"), Limits: limits, MaxSeries: pickOf(h, 10_000, 10_000, 60, 150, 250),
-		ModuleFormats: map[string]string{"loose": "%f %l"}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
+		ModuleFormats: map[string]string{"loose": pickOf(h, "%f %l", defaultFormat, "%o %h [%a] %m (%u) %l %f")}, Hosts: []string{"vm"}, Modules: pickOf(h, nil, []string{"data"}),
 		Tags: []string{"rsyncd*"}, Resumable: true,
 	}
 	quick := c
@@ -357,6 +357,9 @@ func TestAKnownHeaderIsRead(t *testing.T) {
 		for raw := first; len(h.choices) > 0; raw = h.varied(first) {
 			if !h.often(3) {
 				raw = h.varied(raw)
+			}
+			if !h.often(8) {
+				src = pickOf(h, h.sources...)
 			}
 			if p.SameHeader(t, src, from, []byte(raw)) {
 				known++

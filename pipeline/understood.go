@@ -54,9 +54,9 @@ type Understanding struct {
 }
 
 // Judge returns the most frequent trouble if less than half of the messages was understood. It
-// leaves out other programs' messages, as few messages of a machine's whole log are rsyncd's. Three
-// further rules: if only messages with another tag look like rsyncd's, the tag is the trouble; if
-// the log format fits no transfer line, that is; and enough messages must have arrived.
+// leaves out other programs' messages, as few messages of a machine's whole log are rsyncd's. If
+// only messages with another tag look like rsyncd's, the tag is the trouble. If the log format fits
+// no transfer line, the format is. A verdict needs enough messages.
 func (u *Understanding) Judge(enough uint64) (why Trouble, bad bool) {
 	ours := u.Received - u.Troubles[OtherProgram]
 	switch {
@@ -91,7 +91,6 @@ func (u *Understanding) worst() (worst Trouble) {
 type tally struct {
 	Understanding
 	examined     int
-	due          bool // it is in tallies.due
 	told, hinted bool // Misunderstood has returned it, as bad or as other programs' only
 }
 
@@ -109,49 +108,42 @@ func (t *tally) understood(kind rsynclog.Kind, n uint64) {
 	t.Kinds[kind] += n
 }
 
-// tallies are those of all sources.
+// tallies are those of all sources. Sources beyond maxTallied share one for each kind of input.
 type tallies struct {
-	bySource map[string]*tally // by Source.Name
-	others   map[string]*tally // by Source.Input, for the sources beyond maxTallied
-	due      []*tally          // those that Misunderstood has yet to judge
+	byName map[string]*tally // by Understanding.Source
+	all    []*tally          // the same, oldest first
 }
 
 // of returns the tally of a source.
 func (ts *tallies) of(src *receiver.Source) *tally {
-	if t := ts.bySource[src.Name]; t != nil {
+	if t := ts.byName[src.Name]; t != nil {
 		return t
 	}
-	in, key, name := ts.bySource, src.Name, src.Name
-	if len(ts.bySource) >= maxTallied {
-		in, key, name = ts.others, src.Input, "further inputs of kind "+src.Input
+	name := src.Name
+	if len(ts.byName) >= maxTallied {
+		name = "further inputs of kind " + src.Input
 	}
-	if in[key] == nil {
-		in[key] = &tally{Understanding: Understanding{Source: name, Input: src.Input}}
+	t := ts.byName[name]
+	if t == nil {
+		t = &tally{Understanding: Understanding{Source: name, Input: src.Input}}
+		ts.byName[name] = t
+		ts.all = append(ts.all, t)
 	}
-	return in[key]
+	return t
 }
 
 // Enough is how many messages a source must have received before Misunderstood judges it.
 const Enough = 100
-
-// look lists a tally that is worth a warning for Misunderstood.
-func (ts *tallies) look(t *tally) {
-	if t.due || t.told {
-		return
-	}
-	if _, bad := t.Judge(Enough); bad || !t.hinted && t.OnlyOthers(Enough) {
-		t.due = true
-		ts.due = append(ts.due, t)
-	}
-}
 
 // Misunderstood returns the sources of which little is understood, each once, and those that have
 // delivered only other programs' messages, each once too.
 func (p *Pipeline) Misunderstood() (list []Understanding) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range p.tallies.due {
-		t.due = false
+	for _, t := range p.tallies.all {
+		if t.told {
+			continue
+		}
 		if _, bad := t.Judge(Enough); bad {
 			t.told = true
 			list = append(list, t.Understanding)
@@ -160,7 +152,6 @@ func (p *Pipeline) Misunderstood() (list []Understanding) {
 			list = append(list, t.Understanding)
 		}
 	}
-	p.tallies.due = p.tallies.due[:0]
 	return list
 }
 
@@ -168,7 +159,7 @@ func (p *Pipeline) Misunderstood() (list []Understanding) {
 func (p *Pipeline) Understanding(source string) Understanding {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t := p.tallies.bySource[source]; t != nil {
+	if t := p.tallies.byName[source]; t != nil {
 		return t.Understanding
 	}
 	return Understanding{Source: source}

@@ -169,7 +169,7 @@ func TestSourcesAndSamplesAreBounded(t *testing.T) {
 			t.Errorf("a tag of %d bytes", len(tl.Tag))
 		}
 	}
-	if n := len(p.Tallies()); n != pipeline.MaxTallied {
+	if n := len(p.Tallies()); n != pipeline.MaxTallied+1 {
 		t.Errorf("%d tallies", n)
 	}
 }

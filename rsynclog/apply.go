@@ -26,7 +26,8 @@ func (t *Sessions) handle(o *Origin, p Process, w When, ev *Event) (believed boo
 	if !daemons {
 		w.Stamp = 0
 	}
-	at := t.recordTime(o, speaker, w, ev.Kind == Connect && !t.mayForge(o, s, p))
+	teaches := ev.Kind == Connect && (s != nil && !s.mayTalk() || s == nil && !t.talkers.has(o, p.PID))
+	at := t.recordTime(o, speaker, w, teaches)
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {
@@ -191,10 +192,8 @@ func (t *Sessions) line(s *Session, at int64, ev *Event) bool {
 		t.fileListed(s, ev)
 	case FileError, FileVanished:
 		return t.fileFailed(s, at, ev)
-	case MaxDelete:
-		return t.maxDelete(s, at)
-	case DeletionSkipped:
-		return t.deletionSkipped(s, at)
+	case MaxDelete, DeletionSkipped:
+		return t.keptFiles(s, at, ev.Kind)
 	case IOError, Timeout:
 		s.Lost = true
 	}

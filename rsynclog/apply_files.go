@@ -39,11 +39,20 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	return true
 }
 
-// deletionSkipped handles "IO error encountered -- skipping file deletion": the client of an upload
-// could not read some of its own files, and ends with code 23.
-func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
-	if s.Direction == Send {
+// keptFiles handles the lines of an upload that deletes less than it should. "Deletions stopped due
+// to --max-delete limit" is its last line (generator.c: generate_files; exit code 25 isn't logged
+// since 3.0). After "IO error encountered -- skipping file deletion" the client ends with code 23,
+// as it could not read some of its own files.
+func (t *Sessions) keptFiles(s *Session, at int64, k Kind) bool {
+	switch {
+	case s.Direction == Send:
 		return false // a download deletes nothing here
+	case k == MaxDelete:
+		s.MaxDelete = true
+		if s.goingOn() {
+			t.move(s, settling, at)
+		}
+		return true
 	}
 	s.FileErrors = true
 	next := s.Phase
@@ -51,19 +60,6 @@ func (t *Sessions) deletionSkipped(s *Session, at int64) bool {
 		next = failing
 	}
 	t.move(s, next, at)
-	return true
-}
-
-// maxDelete handles "Deletions stopped due to --max-delete limit", an upload's last line
-// (generator.c: generate_files; exit code 25 isn't logged since 3.0).
-func (t *Sessions) maxDelete(s *Session, at int64) bool {
-	if s.Direction == Send {
-		return false // a download deletes nothing here
-	}
-	s.MaxDelete = true
-	if s.goingOn() {
-		t.move(s, settling, at)
-	}
 	return true
 }
 

@@ -24,7 +24,7 @@ func named(t *testing.T, script string, modules ...string) (executed, ended, dou
 	b := newTable(t, rsynclog.DefaultLimits(), modules...)
 	b.say(script)
 	if s := b.sessions.Session(b.host, 7); s != nil {
-		executed, doubtful = s.Module, fmt.Sprint(s.Doubtful())
+		executed, doubtful = s.Module, fmt.Sprint(s.Doubted)
 	}
 	b.say("+2s")
 	if b.book.executed != 1 {

@@ -151,15 +151,6 @@ func (s *Session) mayTalk() bool {
 	return s.Talks || s.Phase == fresh && s.Origin.Serves && !s.Origin.Names
 }
 
-// mayForge says whether a process's line may be a client's text. s is the latest session of the
-// pid; nil if none is remembered.
-func (t *Sessions) mayForge(o *Origin, s *Session, p Process) bool {
-	if s != nil {
-		return s.mayTalk()
-	}
-	return t.talkers.has(o, p.PID)
-}
-
 // letTalk notes that a session's client can have lines logged from now on.
 func (t *Sessions) letTalk(s *Session) {
 	if !s.Talks {

@@ -98,7 +98,7 @@ type SessionRecord struct {
 	Born, Heard    uint32 // life.Number when it began, and when it was heard last
 	ProcessStarted uint64 // when its process began, by the kernel; 0: not known
 	Talks          bool   // its client can have lines logged
-	Doubted        bool   // a client may have begun it
+	Doubted        bool   // a client may have begun it: it counts, but proves nobody's backup
 	Orphaned       int64  // when its daemon started anew, if it was silent since; else 0
 	End            int64  // when it was over
 

@@ -44,10 +44,6 @@ func (s *Session) Started() bool {
 	return s.goingOn() || s.Phase == settling && s.Direction != NoDirection
 }
 
-// Doubtful says whether a client may have written the lines that began the session. Such a session
-// counts, but it proves nobody's backup.
-func (s *Session) Doubtful() bool { return s.Doubted }
-
 // goingOn says whether the session has started and no line has looked like its last.
 func (s *Session) goingOn() bool { return s.Phase == running || s.Phase == failing }
 

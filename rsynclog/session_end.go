@@ -258,21 +258,17 @@ func (t *Sessions) dispensable(letIn bool) *Session {
 		return nil
 	}
 	for _, p := range [...]phase{admitted, failing, running} {
-		if s := t.longestSilent(p); s != nil {
-			return s
+		var silent *Session // for longest
+		for _, o := range t.inOrder {
+			if s := o.lists[p].first; s != nil && (silent == nil || s.LastSeen < silent.LastSeen) {
+				silent = s
+			}
+		}
+		if silent != nil {
+			return silent
 		}
 	}
 	return nil
-}
-
-// longestSilent returns the session of a phase that has been silent for longest.
-func (t *Sessions) longestSilent(p phase) (oldest *Session) {
-	for _, o := range t.inOrder {
-		if s := o.lists[p].first; s != nil && (oldest == nil || s.LastSeen < oldest.LastSeen) {
-			oldest = s
-		}
-	}
-	return oldest
 }
 
 // evict ends and forgets a session before its time.

@@ -320,7 +320,7 @@ func TestAForgedWaitingSessionIsNobodysBackup(t *testing.T) {
 		666 rsync allowed access on module backup from localhost (127.0.0.1)
 		8 rsync to backup/ from alice@localhost (127.0.0.1)`)
 	s := b.sessions.Session(b.host, 8)
-	if s == nil || s.Doubtful() || s.User != "alice" {
+	if s == nil || s.Doubted || s.User != "alice" {
 		t.Errorf("the backup's session is %+v", s)
 	}
 }

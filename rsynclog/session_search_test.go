@@ -197,7 +197,7 @@ func (w *world) play(t *testing.T, attack bool) (books map[string]int64, gauges 
 					books["bytes "+name] += int64(c.Sent + 3*c.Received + 5*c.Total)
 					books["outcome "+c.Session.Outcome.String()+name] += int64(c.N)
 				}
-				if x := c.Session; x.Module != "" && x.Module != "pub" && !x.Doubtful() && x.Direction != rsynclog.NoDirection {
+				if x := c.Session; x.Module != "" && x.Module != "pub" && !x.Doubted && x.Direction != rsynclog.NoDirection {
 					gauges[name+x.Direction.String()] = fmt.Sprint(x.LastSeen, x.Outcome, x.Total)
 				}
 			default:

@@ -63,15 +63,14 @@ func inputsOf(cfg *config.Config) (list []input) {
 	if cfg.ListenUnixgram != "" {
 		list = append(list, input{kind: kindUnixgram, at: cfg.ListenUnixgram})
 	}
-	for _, addr := range cfg.ListenUDP {
-		list = append(list, input{kind: kindUDP, at: addr})
+	add := func(kind string, addresses []string) {
+		for _, addr := range addresses {
+			list = append(list, input{kind: kind, at: addr})
+		}
 	}
-	for _, addr := range cfg.ListenTCP {
-		list = append(list, input{kind: kindTCP, at: addr})
-	}
-	for _, addr := range cfg.ListenTLS {
-		list = append(list, input{kind: kindTLS, at: addr})
-	}
+	add(kindUDP, cfg.ListenUDP)
+	add(kindTCP, cfg.ListenTCP)
+	add(kindTLS, cfg.ListenTLS)
 	paths := slices.Clone(cfg.Files)
 	if i := slices.Index(paths, "-"); i >= 0 {
 		paths = slices.Delete(paths, i, i+1)

@@ -14,8 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // A ledger is a persister of one number, which each take raises by one, with what its directory holds.
@@ -191,4 +195,37 @@ func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
 			t.Errorf("everything was copied %d times", n)
 		}
 	})
+}
+
+// A save that has failed is tried again at the next interval, though nothing has come.
+func TestAFailedSaveIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		l.disk(0, errors.New("no space left on device"))
+		l.look(t)
+		l.disk(0, nil)
+		time.Sleep(persistInterval)
+		synctest.Wait()
+		if _, ok := l.shownLast(); !ok {
+			t.Error("the disk has space again, and nothing was saved")
+		}
+	})
+}
+
+// The catalogue of one save tells the next which positions nobody needs any more.
+func TestPositionsThatNoCatalogueListsAreForgotten(t *testing.T) {
+	cfg := pipelineConfig(&config.Config{})
+	cfg.Resumable = true
+	p, err := pipeline.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := receiver.FileID{Inode: 7}
+	p.Deliver(&receiver.Source{Input: kindFile, Name: "file"}, &receiver.Slab{Position: &receiver.FilePosition{ID: id, Offset: 1}})
+	in := &inputs{catalogue: &follow.Catalogue{}}
+	for save, want := range []int{1, 0} { // what has been delivered since the save before is in no catalogue yet
+		if _, c := in.save(p); len(c.Counted()) != want {
+			t.Errorf("save %d: %d positions, want %d", save, len(c.Counted()), want)
+		}
+	}
 }

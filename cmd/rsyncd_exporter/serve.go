@@ -22,33 +22,31 @@ import (
 // before the backlog of the files has been read. HTTP stops last. If ctx ends while opening waits
 // for a name server or a disk, serve doesn't wait for that.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	type result struct {
-		pr  *program
-		err error
-	}
-	done := make(chan result, 1)
+	var pr *program // whoever receives from opened may read it
+	opened := make(chan error, 1)
 	go func() {
-		pr, err := open(cfg, log)
-		done <- result{pr, err}
+		var err error
+		pr, err = open(cfg, log)
+		opened <- err
 	}()
-	var r result
+	var err error
 	select {
-	case r = <-done:
+	case err = <-opened:
 	case <-ctx.Done():
 		select {
-		case r = <-done: // what has been opened is closed in good order
+		case err = <-opened: // what has been opened is closed in good order
 		case <-time.After(openPatience):
 			log.Warn("stopped before everything was open: a name that is looked up, or a disk, keeps the start waiting")
 			return nil
 		}
 	}
-	if r.err != nil {
-		return r.err
+	if err != nil {
+		return err
 	}
-	defer r.pr.kept.close()
-	r.pr.in.log(cfg, log)
-	log.Info("serving", "http", r.pr.http.Addr().String(), "state", r.pr.kept.start)
-	return r.pr.run(ctx)
+	defer pr.kept.close()
+	pr.in.log(cfg, log)
+	log.Info("serving", "http", pr.http.Addr().String(), "state", pr.kept.start)
+	return pr.run(ctx)
 }
 
 // openPatience is how long opening may go on after the program was told to end.

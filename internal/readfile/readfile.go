@@ -27,10 +27,6 @@ func Read(path string, most int) ([]byte, error) { return NewReader().Read(path,
 // Read returns the content of a regular file of at most most bytes. It takes readPatience at most,
 // and never waits for the writer of a FIFO or for a terminal.
 func (r Reader) Read(path string, most int) ([]byte, error) {
-	type result struct {
-		content []byte
-		err     error
-	}
 	late := time.After(readPatience)
 	tooLate := &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it can't be read within %v", readPatience)}
 	select {
@@ -38,15 +34,17 @@ func (r Reader) Read(path string, most int) ([]byte, error) {
 	case <-late:
 		return nil, tooLate
 	}
-	done := make(chan result, 1)
+	var content []byte // whoever receives from done may read it
+	done := make(chan error, 1)
 	go func() {
-		content, err := readRegular(path, most)
+		var err error
+		content, err = readRegular(path, most)
 		<-r
-		done <- result{content, err}
+		done <- err
 	}()
 	select {
-	case got := <-done:
-		return got.content, got.err
+	case err := <-done:
+		return content, err
 	case <-late:
 		return nil, tooLate
 	}

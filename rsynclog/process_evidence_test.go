@@ -23,7 +23,7 @@ func TestAnHourAfterItLapsedASessionsPidIsDoubtful(t *testing.T) {
 		b.say(push(7, "backup", "bob"))
 		got := "refused"
 		if b.book.connected == 2 {
-			got = map[bool]string{true: "doubtful", false: "believed"}[b.sessions.Session(b.host, 7).Doubtful()]
+			got = map[bool]string{true: "doubtful", false: "believed"}[b.sessions.Session(b.host, 7).Doubted]
 		}
 		b.want(c.pause, got, c.want)
 	}
@@ -67,12 +67,12 @@ func TestTheKernelTellsTheNextProcessAtOnce(t *testing.T) {
 	b.want("the same process", b.book.connected, 1)
 	b.sayAs(1500, strings.Replace(push(9, "backup", "alice"), "9 sent", "0 unsaid", 1))
 	b.want("another one", b.book.connected, 2)
-	if s := b.sessions.Session(b.host, 9); s.Doubtful() || s.User != "alice" {
+	if s := b.sessions.Session(b.host, 9); s.Doubted || s.User != "alice" {
 		t.Errorf("its session is %+v", s)
 	}
 	b.sayAs(2000, push(9, "backup", "bob"))
 	b.want("a third one", b.book.connected, 3)
-	if s := b.sessions.Session(b.host, 9); s.Doubtful() || s.User != "bob" {
+	if s := b.sessions.Session(b.host, 9); s.Doubted || s.User != "bob" {
 		t.Errorf("its session is %+v", s)
 	}
 }

@@ -110,7 +110,7 @@ func TestAnHourAfterItsEndAPidIsDoubtful(t *testing.T) {
 		s := b.sessions.Session(b.host, 7)
 		got := "refused"
 		if b.book.connected == 2 {
-			got = map[bool]string{true: "doubtful", false: "believed"}[s.Doubtful()]
+			got = map[bool]string{true: "doubtful", false: "believed"}[s.Doubted]
 		}
 		b.want(c.pause, got, c.want)
 		if got == "doubtful" && s.User != "" {
@@ -152,7 +152,7 @@ func TestTheSamePidsAfterEachDaemonStart(t *testing.T) {
 		for range 30 {
 			b.say("1 rsyncd version 3.2.7 starting, listening on port 873\n" + session + "\n1 sent 0 bytes  received 0 bytes  total size 0")
 		}
-		if s := b.sessions.Session(b.host, 9); s.Doubtful() || s.User != "alice" {
+		if s := b.sessions.Session(b.host, 9); s.Doubted || s.User != "alice" {
 			t.Errorf("%s: the last session is %+v", name, s)
 		}
 		b.say("+16m")
@@ -177,7 +177,7 @@ func TestPidsWrapOverASessionThatNeverEnded(t *testing.T) {
 	}
 	b.say(push(100, "backup", "bob"))
 	s := b.sessions.Session(b.host, 100)
-	if s.Doubtful() || s.User != "bob" {
+	if s.Doubted || s.User != "bob" {
 		t.Errorf("bob's session is %+v", s)
 	}
 	b.want("connected", b.book.connected, 3002)
@@ -263,7 +263,7 @@ func TestASilentClientsPidIsForgottenInTheEnd(t *testing.T) {
 	for pause, doubted := range map[string]bool{"+160h": true, "+340h": false} {
 		b := newTable(t, rsynclog.DefaultLimits(), "backup", "pub")
 		b.say(push(500, "pub", "eve") + "+2h\n +2h\n" + pause + push(510, "pub", "eve") + "+1h" + push(500, "backup", "bob"))
-		if s := b.sessions.Session(b.host, 500); s.Doubtful() != doubted {
+		if s := b.sessions.Session(b.host, 500); s.Doubted != doubted {
 			t.Errorf("after %s its session is %+v", pause, s)
 		}
 	}
@@ -284,7 +284,7 @@ func TestADaemonsStartFreesNoPidOfAClientThatStays(t *testing.T) {
 		b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + strings.Replace(push(500, "pub", "eve"), "500 sent", "0 unsaid", 1))
 		b.say("600 rsyncd version 3.5.0 starting, listening on port 873\n" + meanwhile + forged(500))
 		s := b.sessions.Session(b.host, 500)
-		if s.Module == "backup" && !s.Doubtful() || s.User == "alice" {
+		if s.Module == "backup" && !s.Doubted || s.User == "alice" {
 			t.Errorf("%s: its session is %+v", name, s)
 		}
 		if meanwhile != "" {
@@ -320,7 +320,7 @@ func TestTheKernelKnowsProcesses(t *testing.T) {
 	b.want("the same process, a day later", b.book.connected, 1)
 	b.sayAs(2000, push(9, "backup", "alice"))
 	b.want("another process", b.book.connected, 2)
-	if s := b.sessions.Session(b.host, 9); s.Doubtful() || s.User != "alice" {
+	if s := b.sessions.Session(b.host, 9); s.Doubted || s.User != "alice" {
 		t.Errorf("its session is %+v", s)
 	}
 	b.sayAs(3000, "9 sent 10 bytes  received 20 bytes  total size 30")
@@ -364,7 +364,7 @@ func TestNoNumberOfSessionsMakesAPidForgotten(t *testing.T) {
 	b.want("connected", b.book.connected, 1001)
 	b.want("implausible", b.book.implausible, 6)
 	b.say("+61m" + forged(500) + "+2s")
-	if s := b.sessions.Session(b.host, 500); s == nil || !s.Doubtful() {
+	if s := b.sessions.Session(b.host, 500); s == nil || !s.Doubted {
 		t.Errorf("an hour later its session is %+v, want a doubtful one", s)
 	}
 }
@@ -457,7 +457,7 @@ func TestAnotherDaemonsStartThatIsLoggedLate(t *testing.T) {
 	b.say("400 rsyncd version 3.5.0 starting, listening on port 873" + push(5000, "pub", "eve") +
 		"+2s\n 8002 connect from evil (10.6.6.6)\n 8001 rsyncd version 3.5.0 starting, listening on port 8730\n")
 	b.say(forged(5000))
-	if s := b.sessions.Session(b.host, 5000); s == nil || !s.Doubtful() {
+	if s := b.sessions.Session(b.host, 5000); s == nil || !s.Doubted {
 		t.Errorf("the forged session is %+v, want a doubtful one", s)
 	}
 }
