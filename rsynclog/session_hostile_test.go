@@ -110,7 +110,7 @@ func TestAForgedStartTakesNobodysSession(t *testing.T) {
 
 // FuzzAttacker plays the sessions of innocentLines with a client's session among them that logs whatever the script says: the even bytes
 // go on with the innocents, the odd ones take the attacker's next line, the last ones let time pass. What is counted for the others is
-// what is counted without it; what is counted for the attacker is one session, and one for each hour that it waits.
+// what is counted where that client logs nothing; what is counted for the attacker is one session, and one for each hour that it waits.
 func FuzzAttacker(f *testing.F) {
 	innocents := []byte{0, 2, 4, 6, 8, 10, 12}
 	forge := func(line int) []byte { return []byte{byte(2*(line&63) + 1), byte(line >> 6)} }
@@ -121,6 +121,8 @@ func FuzzAttacker(f *testing.F) {
 		}
 		f.Add(script)
 	}
+	// Sessions that were silent for an hour within their first lines.
+	f.Add([]byte("\x00\x02\x04\x06\b" + strings.Repeat("\xfe", 31) + "\x02\x04\x06\b\n\fG\x00\x00\x02\x04"))
 	// The ways to another session, again and again, and time for each to settle or not.
 	for _, pause := range [][]byte{nil, {0xf4}} {
 		for _, way := range [][]string{
@@ -240,11 +242,10 @@ func playAttack(t *testing.T, script []byte, attack bool) (innocents, own map[st
 		count(changes)
 		attacker = false
 	}
-	if attack {
-		for _, l := range []string{"connect from localhost (127.0.0.1)", "rsync allowed access on module bait from localhost (127.0.0.1)",
-			"rsync on bait/ from localhost (127.0.0.1)"} {
-			apply(attackerPID, l)
-		}
+	// What the daemon itself says of the client is in both: from it the origin learns which daemon it is.
+	for _, l := range []string{"connect from localhost (127.0.0.1)", "rsync allowed access on module bait from localhost (127.0.0.1)",
+		"rsync on bait/ from localhost (127.0.0.1)"} {
+		apply(attackerPID, l)
 	}
 	at := make([]int, len(innocentLines))
 	for i := 0; i < len(script); i++ {
