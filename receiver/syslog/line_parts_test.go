@@ -149,8 +149,9 @@ func TestPartsOfAnything(t *testing.T) {
 	}
 }
 
-// FuzzParts holds parts against the line that they are of, whatever it is.
+// FuzzParts holds parts against the line that they are of, whatever it is, as long as they are within their limit.
 func FuzzParts(f *testing.F) {
+	f.Add([]byte("2026/11/23 18:40 [5"+strings.Repeat("7", 7900)), uint16(0), uint16(60000)) // too long in parts of one byte
 	f.Add([]byte(ownConnect), uint16(10), uint16(50))
 	f.Add([]byte(headerA+plainText+headerB+"x"), uint16(1000), uint16(3000))
 	f.Add([]byte(headerA+escapedText+headerA+forgedOwn), uint16(17), uint16(100))
@@ -158,8 +159,12 @@ func FuzzParts(f *testing.F) {
 		if bytes.ContainsAny(line, "\n\r\x00") || len(line) > 8000 {
 			return
 		}
+		parts := cri("stdout", string(line), 1+int(size))
+		if len(parts) > syslog.PartsLimit {
+			return
+		}
 		whole, wantDiscards := taken(t, criStamp+" stdout F "+string(line)+"\n", func() int { return 1 << 20 })
-		got, discards := taken(t, cri("stdout", string(line), 1+int(size)), func() int { return 1 + int(portion) })
+		got, discards := taken(t, parts, func() int { return 1 + max(int(portion), len(parts)/1000) }) // each read looks at all parts
 		if !slices.Equal(got, whole) || discards[receiver.Oversize] != wantDiscards[receiver.Oversize] {
 			t.Errorf("%q in parts of %d: %q %v, want %q %v", line, size, got, discards, whole, wantDiscards)
 		}

@@ -111,12 +111,15 @@ func unglue(line string) []string {
 }
 
 var (
-	headerPattern  = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
-	anyHeader      = regexp.MustCompile(strings.TrimPrefix(headerPattern.String(), "^"))
+	headerPattern    = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
+	anyHeader        = regexp.MustCompile(strings.TrimPrefix(headerPattern.String(), "^"))
+	containerPattern = regexp.MustCompile(`(?s)^(?:\{|\d.{9}T)`)
+
 	countedPattern = regexp.MustCompile(`(?s)\\#[0-7]{3}|.`)
 )
 
-// TakeLines against a plain way to do the same, with the data cut into two reads anywhere.
+// TakeLines against a plain way to do the same, with the data cut into two reads anywhere. Lines that may be a
+// container's have a limit of their own: FuzzParts has those.
 func FuzzFileLines(f *testing.F) {
 	f.Add([]byte("a\nb\n\nc"), 2)
 	f.Add([]byte(headerA+plainText+headerB+escapedText+headerA+"x\n"), 2100)
@@ -124,6 +127,7 @@ func FuzzFileLines(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0}, 2*receiver.MaxMessage), receiver.MaxMessage+1)
 	f.Add([]byte("\x00\x00a\n"+strings.Repeat("\x00", receiver.MaxMessage+1)+"b\x00c\n"), receiver.MaxMessage)
 	f.Add(bytes.Repeat([]byte{'\n'}, syslog.SlabLines+1), 1)
+	f.Add(append([]byte("{"), bytes.Repeat([]byte{0}, receiver.MaxMessage+46)...), 10279)
 	f.Fuzz(func(t *testing.T, data []byte, cut int) {
 		if len(data) > 1<<20 {
 			return
@@ -148,8 +152,11 @@ func FuzzFileLines(f *testing.F) {
 			}
 		}
 		whole := bytes.Split(data, []byte("\n"))
-		for i := range whole {
-			whole[i] = bytes.TrimLeft(whole[i], "\x00")
+		for i, line := range whole {
+			whole[i] = bytes.TrimLeft(line, "\x00")
+			if containerPattern.Match(whole[i]) {
+				return
+			}
 		}
 		rest := whole[len(whole)-1]
 		var want []string
