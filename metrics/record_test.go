@@ -165,3 +165,12 @@ func TestBooksOfAnotherVersion(t *testing.T) {
 		}
 	}
 }
+
+// A flow is saved under the number of its direction.
+func TestDirectionsKeepTheirNumbers(t *testing.T) {
+	for i, want := range []string{"", "send", "receive"} {
+		if got := rsynclog.Direction(i).String(); got != want {
+			t.Errorf("direction %d is %q, want %q", i, got, want)
+		}
+	}
+}

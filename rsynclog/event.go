@@ -66,7 +66,7 @@ var reasons = [NumKinds]Reason{
 // String returns the kind label's value.
 func (k Kind) String() string { return kindNames[k] }
 
-// Direction is the daemon's view of a transfer.
+// Direction is the daemon's view of a transfer. The books are saved under its numbers.
 type Direction uint8
 
 const (

@@ -16,6 +16,10 @@ type row struct {
 	template string
 }
 
+func keepCode(ev *Event, n uint64)    { ev.Code = int16(n) }
+func keepErrno(ev *Event, n uint64)   { ev.Errno = int16(n) }
+func keepVersion(ev *Event, s []byte) { ev.Version = s }
+
 // verbs are what the rows of the table may have between their words. Which side a text is read from
 // depends on whether it is the client's; see pattern.
 var verbs = map[string]field{
@@ -53,10 +57,6 @@ var verbs = map[string]field{
 	"received": {shape: total, counts: func(ev *Event, n uint64) { ev.Received = n }},
 	"total":    {shape: total, counts: func(ev *Event, n uint64) { ev.Total = n }},
 }
-
-func keepCode(ev *Event, n uint64)    { ev.Code = int16(n) }
-func keepErrno(ev *Event, n uint64)   { ev.Errno = int16(n) }
-func keepVersion(ev *Event, s []byte) { ev.Version = s }
 
 // A rank says when a row is tried. A log format other than the default comes between them: with a
 // format such as "%f %l" almost any line could be a transfer.

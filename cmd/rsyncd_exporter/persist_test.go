@@ -32,6 +32,7 @@ type ledger struct {
 	fail    error
 	slow    time.Duration
 	saves   int
+	stop    func() // ends run, and waits for it
 }
 
 func newLedger(t *testing.T) *ledger {
@@ -59,7 +60,8 @@ func newLedger(t *testing.T) *ledger {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { l.run(ctx) })
-	t.Cleanup(func() { stop(); running.Wait() })
+	l.stop = func() { stop(); running.Wait() }
+	t.Cleanup(l.stop)
 	return l
 }
 
@@ -193,6 +195,21 @@ func TestTheStateIsSavedWithoutScrapesAndAtTheEnd(t *testing.T) {
 		}
 		if n := taken.Load(); n != 1+4 { // at first, and for each save: to see whether something has come needs no copy
 			t.Errorf("everything was copied %d times", n)
+		}
+	})
+}
+
+// A scrape that comes while the exporter stops is answered at once, with what the last save made durable.
+func TestAScrapeAfterTheLastSaveDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLedger(t)
+		l.stop()
+		began := time.Now()
+		if _, ok := l.show(); !ok || l.durable != "1" {
+			t.Errorf("%q is durable (%v), want 1", l.durable, ok)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("it waited for %v", waited)
 		}
 	})
 }
