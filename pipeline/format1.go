@@ -243,13 +243,13 @@ func (f *format1) fillFollowed(c *follow.Catalogue) (err error) {
 	c.Orphans = positions1(f.Followed.Orphans)
 	for i := range f.Followed.Files {
 		old := &f.Followed.Files[i]
-		file := follow.SavedFile{Path: old.Path, Scope: old.Scope, FileRecord: follow.FileRecord{
+		file := follow.SavedFile{Path: old.Path, Scope: old.Scope, FileRecord: follow.PathRecord{
 			Positions: positions1(old.Positions), Followed: old.Followed,
 			Replaced: positions1(old.Replaced), Cut: positions1(old.Cut),
 			Beside: old.Beside, Place: old.Place, Elsewhere: old.Elsewhere, Start: old.Start, StartSize: old.StartSize,
 			Rotations: old.Rotations, Errors: old.Errors,
 		}}
-		gaps(&file.Gaps, old.Gaps)
+		gaps(&file.FileRecord.Gaps, old.Gaps)
 		c.Files = append(c.Files, file)
 	}
 	for _, old := range f.Followed.Sums {

@@ -219,13 +219,11 @@ func tcpOptions(cfg *config.Config) stream.TCPOptions {
 // them: equal pids in two files are two processes.
 func fileOptions(cfg *config.Config, paths []string, src receiver.Source, k *kept) follow.SetOptions {
 	return follow.SetOptions{
-		Paths: paths,
-		File: follow.Options{
-			Poll:          cfg.FilePoll,
-			FromBeginning: cfg.FileFromStart && k.start != startSetAside,
-			Descriptors:   sharesOf(cfg).logs,
-		},
-		Resume: k.followed(),
+		Paths:         paths,
+		Poll:          cfg.FilePoll,
+		FromBeginning: cfg.FileFromStart && k.start != startSetAside,
+		Descriptors:   sharesOf(cfg).logs,
+		Resume:        k.followed(),
 		Source: func(path string, scope uint32) receiver.Source {
 			_, joined := cfg.Daemon.Rank(path)
 			one := src

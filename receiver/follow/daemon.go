@@ -62,7 +62,7 @@ func (s *Set) rank(path string) (rank int, ok bool) {
 }
 
 // resumeScope takes over the scope that the daemon's files had: that of the first of Paths.
-func (s *Set) resumeScope(saved []SavedFile) {
+func (s *Set) resumeScope(saved []TargetRecord) {
 	least := len(s.opt.Daemon.Paths)
 	for i := range saved {
 		if rank, ok := s.rank(saved[i].Path); ok && rank < least && saved[i].Scope != 0 && !s.opt.Daemon.Syslog {
@@ -81,7 +81,7 @@ func (s *Set) scopeFor(path string, saved uint32) uint32 {
 		s.daemonScope = cmp.Or(s.daemonScope, s.nextScope)
 		return s.daemonScope
 	}
-	taken := s.daemonScope == saved || slices.ContainsFunc(s.members, func(m *member) bool { return m.scope == saved })
+	taken := s.daemonScope == saved || slices.ContainsFunc(s.targets, func(t *target) bool { return t.scope == saved })
 	if saved == 0 || taken {
 		return s.nextScope
 	}

@@ -2,8 +2,10 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -22,26 +24,28 @@ import (
 // shows that what came before it is still the same. The file may shrink and grow again between any
 // two calls; what a call returns is judged by itself.
 type generation struct {
-	file    *File
+	target  *target
 	fd      int
 	id      receiver.FileID
-	place   string                // see File.place, when it was opened
-	begin   receiver.FilePosition // where reading began, for Record; never changes once adopted
-	before  receiver.FilePosition // the saved one, where the file was found cut since and begin is another
+	info    fileInfo              // when it was opened
+	path    string                // by which it was opened
+	met     uint64                // the order in which it is to be read among those of one look
 	pos     receiver.FilePosition // of the run goroutine; the Sink sees it while it handles a slab
+	marks   *marks                // of the bytes before pos; of the run goroutine
 	end     int64                 // where the file ended at the last read; before that, when it was opened
 	goal    int64                 // lines before it are backlog: where the file ended at first; -1 if none are left
 	awaited bool                  // CaughtUp waits for the goal
 	late    bool                  // it doesn't, as the generation came later
-	packed  *packed               // how to read it, if it is compressed; nil otherwise
+	packed  *packedFile           // how to read it, if it is compressed; nil otherwise
 	watch   int32                 // of the notifier
 	stream  *stream               // its place among the files of its daemon; nil if there are no others
 	after   *generation           // the one to be read to its end first
 	again   bool                  // it was held before, or goes on where another did
-	instead receiver.FileID       // the file that is gone where this goes on, zero if none
 	started bool                  // run is under way; of the looker, as the next one
 	leaving bool
-	cut     bool // it was cut since the state was saved
+
+	cutSize         int64 // of a file that was found cut: its size then,
+	cutFirst, cutAt int64 // and when that was found first, and last, by Set.clock; 0 if it isn't cut
 
 	wake  chan struct{} // capacity 1: there may be something to read
 	letGo chan struct{} // closed by the looker: read to the end and return
@@ -55,6 +59,7 @@ type generation struct {
 	ended   atomic.Int64          // where the last read ended
 	size    atomic.Int64          // as last seen
 	grew    atomic.Int64          // when it last did, by File.clock
+	reading atomic.Int64          // since when a read is under way, by Set.clock; 0 if none is
 	level   atomic.Int64          // when all that it held had been delivered
 	behind  atomic.Bool           // there may be more to deliver
 	trouble atomic.Pointer[error] // why the last read failed, nil if it didn't
@@ -79,17 +84,20 @@ func newBlock() any {
 	}
 }
 
-func newGeneration(f *File, fd int, info fileInfo) *generation {
+func newGeneration(t *target, fd int, info fileInfo, path string) *generation {
 	g := &generation{
-		file: f, fd: fd, id: info.id, place: f.placeOf(info.id), end: info.size, goal: -1,
-		pos:  receiver.FilePosition{ID: info.id},
+		target: t, fd: fd, id: info.id, info: info, path: path, met: math.MaxUint64, end: info.size, goal: -1,
+		pos: receiver.FilePosition{ID: info.id}, marks: newMarks(),
 		wake: make(chan struct{}, 1), letGo: make(chan struct{}), done: make(chan struct{}),
 	}
 	g.size.Store(info.size)
-	g.grew.Store(f.clock())
-	g.level.Store(f.clock())
+	g.grew.Store(t.set.clock())
+	g.level.Store(t.set.clock())
 	return g
 }
+
+// placeNow returns the path that the file has now or, where that can't be known, had when it was opened.
+func (g *generation) placeNow() string { return cmp.Or(pathOf(g.fd), g.path) }
 
 func (g *generation) dismiss() {
 	g.leaving = true
@@ -110,7 +118,10 @@ func (g *generation) run() {
 		if err == errOtherCopy || errors.Is(err, unix.ESTALE) {
 			return // a stale descriptor is of no use; the looker opens the file anew if the path leads there
 		}
-		wait, wake := g.file.opt.Poll, g.wake
+		wait, wake := g.target.set.opt.Poll, g.wake
+		if g.cutFirst != 0 {
+			wait = min(wait, g.target.set.settle())
+		}
 		if err == nil {
 			pause = 0
 		} else {
@@ -120,7 +131,7 @@ func (g *generation) run() {
 		select {
 		case <-wake:
 		case <-time.After(wait):
-		case <-g.file.ending:
+		case <-g.target.set.ending:
 			_ = g.drain()
 			return
 		case <-g.letGo:
@@ -146,21 +157,21 @@ func (g *generation) awaitTurn() {
 	select {
 	case <-t.come:
 	case <-before.done:
-	case <-g.file.over:
+	case <-g.target.set.over:
 	}
 }
 
 // drain reads and delivers what the file holds. It returns nil at its end, or if there is no time.
 func (g *generation) drain() (err error) {
-	b := g.file.blocks.Get().(*block)
-	defer g.file.blocks.Put(b)
+	b := g.target.set.blocks.Get().(*block)
+	defer g.target.set.blocks.Put(b)
 	var began int64
 	for more := true; more && err == nil; {
-		if closed(g.file.over) {
+		if closed(g.target.set.over) {
 			return nil
 		}
-		began = g.file.clock()
-		merged := g.file.merged.now()
+		began = g.target.set.clock()
+		merged := g.target.merged.now()
 		next := g.nextTurn()
 		more, err = g.read(b)
 		if more || err != nil {
@@ -185,7 +196,7 @@ func (g *generation) drain() (err error) {
 		g.behind.Store(false)
 	case errOtherCopy:
 		if g.size.Load() > g.pos.Offset {
-			g.file.noteGap(GapTruncated)
+			g.target.noteGap(GapTruncated)
 		}
 		return err
 	default:
@@ -197,14 +208,14 @@ func (g *generation) drain() (err error) {
 
 func (g *generation) leaveMerge() {
 	if tell := g.stream.leave(); tell && !g.stopped() {
-		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
+		g.target.set.sink.Deliver(&g.target.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 }
 
 // caughtUp ends the backlog. It tells the Sink if the generation came later; else arrive does.
 func (g *generation) caughtUp() {
 	if g.goal >= 0 && g.late && g.stream.waive() {
-		g.file.sink.Deliver(&g.file.src, &receiver.Slab{At: time.Now().UnixNano()})
+		g.target.set.sink.Deliver(&g.target.src, &receiver.Slab{At: time.Now().UnixNano()})
 	}
 	g.goal = -1
 }
@@ -225,7 +236,7 @@ func (g *generation) nextTurn() *turn {
 func (g *generation) arrive() {
 	if g.awaited {
 		g.awaited = false
-		g.file.arrived()
+		g.target.arrived()
 	}
 }
 
@@ -234,15 +245,17 @@ func (g *generation) report(err error) {
 		g.trouble.Store(nil)
 		return
 	}
-	g.trouble.Store(new(fmt.Errorf("%s: reading at offset %d: %w; retrying", g.file, g.pos.Offset, err)))
-	g.file.errors.Add(1)
+	g.trouble.Store(new(fmt.Errorf("%s: reading at offset %d: %w; retrying", g.target, g.pos.Offset, err)))
+	g.target.errors.Add(1)
 }
 
 // read reads one block and delivers its complete lines. It returns false when there were none.
 func (g *generation) read(b *block) (more bool, err error) {
 	anchor := anchorOf(&g.pos)
 	base := g.pos.Offset - int64(len(anchor))
-	n, err := g.file.pread(g.fd, b.buf, base)
+	g.reading.Store(max(g.target.set.clock(), 1))
+	n, err := g.target.set.pread(g.fd, b.buf, base)
+	g.reading.Store(0)
 	if err != nil {
 		return false, err
 	}
@@ -251,8 +264,9 @@ func (g *generation) read(b *block) (more bool, err error) {
 		if g.pos.Copy {
 			return false, errOtherCopy
 		}
-		return true, g.restart(b)
+		return g.restart(b)
 	}
+	g.cutFirst = 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
 	more = g.takeBlock(b, data, start, base) > start
@@ -260,7 +274,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 		moved, err := g.skipHole(b)
 		return more || moved, err
 	}
-	return more || closed(g.file.over), nil
+	return more || closed(g.target.set.over), nil
 }
 
 // errOtherCopy ends the reading of a file whose position is a Copy's.
@@ -269,7 +283,7 @@ var errOtherCopy = errors.New("it is another copy now")
 // takeBlock delivers the complete lines of data, which begin at start, and returns where they end.
 // base is where data begins in the file.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
-	at, merged := time.Now().UnixNano(), g.file.merged.now()
+	at, merged := time.Now().UnixNano(), g.target.merged.now()
 	for {
 		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
 		if !ok {
@@ -284,7 +298,7 @@ func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (en
 		if end == start {
 			return end
 		}
-		movePosition(&g.pos, data[:end], base)
+		g.marks.advance(&g.pos, data[start:end])
 		g.deliver(&b.slab, at)
 		start = end
 	}
@@ -296,7 +310,7 @@ func (g *generation) deliver(s *receiver.Slab, at int64) {
 	g.show()
 	s.Position = &g.pos
 	s.At = at
-	g.file.sink.Deliver(&g.file.src, s)
+	g.target.set.sink.Deliver(&g.target.src, s)
 	s.Reset()
 }
 
@@ -321,64 +335,91 @@ func (g *generation) noteEnd(end int64, more bool) {
 	if end != g.end {
 		g.end = end
 		g.size.Store(end)
-		g.grew.Store(g.file.clock())
+		g.grew.Store(g.target.set.clock())
 	}
 }
 
-// restart goes on in a file that has been cut. It delivers the position at once: if this process
+// maxSettling is how long, in Set.settle, a file that has been cut is watched until it stops growing.
+const maxSettling = 10
+
+// restart goes on in a file that has been cut, once it has settled: one that is written anew (cat
+// t >L) is to be judged by all that it holds then. It delivers the position at once: if this process
 // were killed before the next line, the old one would miss what is written from now on.
-func (g *generation) restart(b *block) error {
-	old := g.pos
-	if err := g.relocate(b); err != nil {
-		return err
-	}
-	g.goal = -1 // what it holds from now on is new
-	g.file.noteCut(old)
-	g.deliver(&b.slab, time.Now().UnixNano())
-	return nil
-}
-
-// relocate finds where to go on in a file whose bytes before the offset have changed. Where its
-// start has changed too, everything in it is new. Otherwise what is left are old lines, and reading
-// goes on at the end, for nothing is counted twice.
-func (g *generation) relocate(b *block) (err error) {
-	cut := false
-	if g.pos.Offset >= receiver.AnchorSize {
-		if cut, err = g.file.compare(g.fd, g.pos.Head[:], 0); err != nil {
-			return err
-		}
-	}
-	if !cut {
-		g.pos = receiver.FilePosition{ID: g.id}
-		g.offset.Store(0)
-		return nil
-	}
+func (g *generation) restart(b *block) (more bool, err error) {
 	info, err := statFD(g.fd)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return g.resume(info.size, b)
+	now, settle := g.target.set.clock(), int64(g.target.set.settle())
+	if g.cutFirst == 0 {
+		g.cutFirst = max(now, 1)
+	}
+	if settle > 0 && now-g.cutFirst < maxSettling*settle {
+		if g.cutAt == 0 || g.cutSize != info.size {
+			g.cutAt, g.cutSize = max(now, 1), info.size
+		}
+		if now-g.cutAt < settle {
+			return false, nil
+		}
+	}
+	g.cutFirst, g.cutAt = 0, 0
+	old := g.pos
+	again, err := g.relocate(info.size)
+	if err != nil || again {
+		return again, err
+	}
+	g.goal = -1 // what it holds from now on is new
+	g.target.noteGap(GapTruncated)
+	g.target.set.known.noteCut(g, old, g.pos)
+	g.deliver(&b.slab, time.Now().UnixNano())
+	poke(g.target.set.wake)
+	g.target.dirty.Store(true)
+	return true, nil
 }
 
-// fetch reads up to most bytes before an offset, fewer if the file has just been cut, and Head.
-func (g *generation) fetch(b *block, offset, most int64) (data []byte, base int64, err error) {
-	base = max(0, offset-most)
-	n, err := g.file.pread(g.fd, b.buf[:offset-base], base)
-	if err == nil && base > 0 {
-		_, err = g.file.pread(g.fd, g.pos.Head[:], 0)
+// relocate finds where to go on in a file whose bytes before the offset have changed. Where they
+// stand elsewhere, it was trimmed. Where only its start is left, it was cut to a part, and what it
+// holds are old lines. Otherwise everything in it is new. It returns true if nothing has changed.
+func (g *generation) relocate(size int64) (same bool, err error) {
+	c := newContent(g.target.reads(g.fd, nil), size, true)
+	relation, shared := c.relate(&g.pos)
+	at := int64(0)
+	switch stamped := g.target.isStamped(c); {
+	case relation == continues:
+		return true, nil
+	case relation == within, relation == tooShort:
+		at = size
+	default:
+		if at = c.search(&g.pos); at < 0 {
+			if at = 0; relation == shares && (stamped || shared > equalStart) {
+				at = size
+			}
+		}
 	}
-	return b.buf[:n], base, err
+	next := receiver.FilePosition{ID: g.id, Cut: g.pos.Cut + 1}
+	ok, err := g.marks.load(g.target.reads(g.fd, nil), &next, at)
+	if err != nil || !ok {
+		return !ok && err == nil, err // cut again
+	}
+	next.Skipping = at > 0 && next.Anchor[min(at, receiver.AnchorSize)-1] != '\n'
+	g.pos = next
+	g.offset.Store(at)
+	return false, nil
 }
 
-// resume sets the position to offset. If that is within a line, the rest of it is skipped.
-func (g *generation) resume(offset int64, b *block) error {
-	data, base, err := g.fetch(b, offset, receiver.AnchorSize)
+// jump sets the position to an offset. If that is within a line, the rest of it is skipped.
+func (g *generation) jump(offset int64) error {
+	next := g.pos
+	ok, err := g.marks.load(g.target.reads(g.fd, nil), &next, offset)
+	if err == nil && !ok {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return err
 	}
-	movePosition(&g.pos, data, base)
-	g.pos.Skipping, g.pos.Parts = len(data) > 0 && data[len(data)-1] != '\n', 0
-	g.offset.Store(g.pos.Offset)
+	next.Skipping = offset > 0 && next.Anchor[min(offset, receiver.AnchorSize)-1] != '\n'
+	g.pos = next
+	g.offset.Store(offset)
 	return nil
 }
 
@@ -389,7 +430,7 @@ func (g *generation) skipHole(b *block) (moved bool, err error) {
 		return false, nil
 	}
 	skipping, parts := g.pos.Skipping, g.pos.Parts
-	if err := g.resume(next, b); err != nil {
+	if err := g.jump(next); err != nil {
 		return false, err
 	}
 	g.pos.Skipping, g.pos.Parts = skipping, parts
@@ -399,20 +440,23 @@ func (g *generation) skipHole(b *block) (moved bool, err error) {
 
 // startAt begins with the last line before size, or behind it, if it is too long for a message.
 func (g *generation) startAt(size int64) error {
-	b := g.file.blocks.Get().(*block)
-	defer g.file.blocks.Put(b)
-	data, base, err := g.fetch(b, size, receiver.AnchorSize+receiver.MaxMessage+1)
-	if err != nil || base+int64(len(data)) < size {
-		return err // shorter: it has been cut, so everything is new
+	const most = receiver.MaxMessage + 1
+	c := newContent(g.target.reads(g.fd, nil), size, true)
+	base := max(0, size-most)
+	data := c.at(base, size-base)
+	if data == nil {
+		return nil // shorter: it has been cut, so everything is new
 	}
 	line := bytes.LastIndexByte(data, '\n') + 1
 	line += syslog.NULsEnd(data[line:])
-	if len(data)-line > receiver.MaxMessage {
+	tooLong := len(data)-line > receiver.MaxMessage
+	if tooLong {
 		line = len(data)
-		g.pos.Skipping = true
 	}
-	movePosition(&g.pos, data[:line], base)
-	g.offset.Store(g.pos.Offset)
+	if err := g.jump(base + int64(line)); err != nil {
+		return err
+	}
+	g.pos.Skipping = tooLong
 	return nil
 }
 
@@ -422,10 +466,10 @@ func (g *generation) finish() {
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
-	case err == errOtherCopy:
-	case closed(g.file.over): // what is left is for the next start
+	case err == errOtherCopy, g.cutFirst != 0:
+	case closed(g.target.set.over): // what is left is for the next start
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
-		g.file.noteGap(GapUnread)
+		g.target.noteGap(GapUnread)
 	case g.end > g.pos.Offset:
 		g.leaveLine()
 	}
@@ -433,10 +477,10 @@ func (g *generation) finish() {
 
 // leaveLine counts the last line, which never ended, as Incomplete, and moves behind it.
 func (g *generation) leaveLine() {
-	b := g.file.blocks.Get().(*block)
-	defer g.file.blocks.Put(b)
-	if g.resume(g.end, b) != nil {
-		g.file.noteGap(GapUnread)
+	b := g.target.set.blocks.Get().(*block)
+	defer g.target.set.blocks.Put(b)
+	if g.jump(g.end) != nil {
+		g.target.noteGap(GapUnread)
 		return
 	}
 	b.slab.Discarded[receiver.Incomplete]++

@@ -34,13 +34,17 @@ type merge struct {
 	delay    time.Duration
 	patience time.Duration // mergePatience, but for tests
 
+	check chan struct{} // capacity 1: a looker is asked whether paths lead to other files by now
+
 	mu    sync.Mutex // guards what follows, and all streams and mergeFiles
 	files []*mergeFile
 	owed  int // backlogs of whose end the Sink has yet to be told
 }
 
 func newMerge(delay time.Duration) *merge {
-	return &merge{began: time.Now(), delay: delay, patience: mergePatience}
+	return &merge{
+		began: time.Now(), delay: delay, patience: mergePatience, check: make(chan struct{}, 1),
+	}
 }
 
 // now is monotonic.
@@ -49,8 +53,7 @@ func (m *merge) now() int64 { return int64(time.Since(m.began)) }
 // A mergeFile is one File of a merge. A nil one belongs to a File that is in none.
 type mergeFile struct {
 	merge *merge
-	rank  int           // in the same second, lines of the file with the least rank come first
-	check chan struct{} // capacity 1: the looker is asked whether the path leads to another file by now
+	rank  int // in the same second, lines of the file with the least rank come first
 
 	looked  int64 // when the last look began that found no file but those of streams
 	asked   int64 // since when a look is waited for; 0 if none is
@@ -97,7 +100,7 @@ func (m *merge) join(rank int) *mergeFile {
 	if m == nil {
 		return nil
 	}
-	f := &mergeFile{merge: m, rank: rank, check: make(chan struct{}, 1)}
+	f := &mergeFile{merge: m, rank: rank}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.owed++
@@ -123,11 +126,11 @@ func (f *mergeFile) now() int64 {
 	return f.merge.now()
 }
 
-func (f *mergeFile) checks() <-chan struct{} {
-	if f == nil {
+func (m *merge) checks() <-chan struct{} {
+	if m == nil {
 		return nil
 	}
-	return f.check
+	return m.check
 }
 
 // noteLook says that a look begun then has found no file but those of streams.
@@ -160,7 +163,7 @@ func (f *mergeFile) add(g *generation, late bool) *stream {
 	}
 	s := &stream{
 		file: f, wake: g.wake, turn: make(chan struct{}, 1), owes: late, since: f.merge.now(),
-		clock: lineClock{dialect: g.file.src.Dialect},
+		clock: lineClock{dialect: g.target.src.Dialect},
 	}
 	f.merge.mu.Lock()
 	defer f.merge.mu.Unlock()
@@ -331,7 +334,7 @@ func (m *merge) permits(s *stream, notBefore int64) (again int64) {
 		if f != s.file && !f.late && f.looked < s.read {
 			if f.asked == 0 {
 				f.asked = now
-				poke(f.check)
+				poke(m.check)
 			}
 			if until := max(f.asked, s.since) + int64(m.patience); now < until {
 				wait(until)
@@ -415,9 +418,9 @@ func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	if s == nil || lf < 0 {
 		return len(data), true
 	}
-	over := g.file.over
+	over := g.target.set.over
 	if g.packed != nil {
-		over = g.file.ending
+		over = g.target.set.ending
 	}
 	head := s.clock.last
 	if !g.pos.Skipping {

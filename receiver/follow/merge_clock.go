@@ -154,7 +154,7 @@ func (s *stream) learnZone(g *generation, size int64) {
 		return
 	}
 	n := min(size, 16<<10)
-	data, ended := bytes.CutSuffix(g.file.bytesAt(g.fd, size-n, n), []byte("\n"))
+	data, ended := bytes.CutSuffix(newContent(g.target.reads(g.fd, nil), size, true).at(size-n, n), []byte("\n"))
 	info, err := statFD(g.fd)
 	if !ended || err != nil || info.size != size {
 		return

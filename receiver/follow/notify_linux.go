@@ -32,8 +32,13 @@ type notifier struct {
 	look chan struct{}
 
 	mu    sync.Mutex
-	dirs  map[int32]string        // how the names start that matter in it, by watch descriptor
-	files map[int32]chan struct{} // whom to wake, by watch descriptor
+	dirs  map[int32]map[watcher]string // how the names start that matter in it, by watch descriptor
+	files map[int32]watchedFile        // by watch descriptor
+}
+
+type watchedFile struct {
+	reader chan struct{}
+	owner  watcher
 }
 
 // newNotifier returns nil where inotify isn't to be had, or half of the descriptors
@@ -49,19 +54,17 @@ func newNotifier(look chan struct{}, descriptors int) *notifier {
 	}
 	return &notifier{
 		file: os.NewFile(uintptr(fd), "inotify"), fd: fd, look: look,
-		dirs: map[int32]string{}, files: map[int32]chan struct{}{},
+		dirs: map[int32]map[watcher]string{}, files: map[int32]watchedFile{},
 	}
 }
 
-// watchDirs watches the directories of these paths, and no others, for names that start like
-// theirs; for all names where a path ends with a slash. It is called at each look, since a path may
-// lead to another directory by now.
-func (n *notifier) watchDirs(paths ...string) {
+// watchDirs watches the directories of these paths for w, and no others any more, for names that
+// start like theirs; for all names where a path ends with a slash. It is called at each look, since
+// a path may lead to another directory by now.
+func (n *notifier) watchDirs(w watcher, paths ...string) {
 	if n == nil {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	now := make(map[int32]string, len(paths))
 	for _, path := range paths {
 		dir, name := filepath.Split(path)
@@ -74,16 +77,28 @@ func (n *notifier) watchDirs(paths ...string) {
 		}
 		now[int32(wd)] = name
 	}
-	for old := range n.dirs {
-		if _, kept := now[old]; !kept {
-			_, _ = unix.InotifyRmWatch(n.fd, uint32(old))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for wd, name := range now {
+		if n.dirs[wd] == nil {
+			n.dirs[wd] = map[watcher]string{}
+		}
+		n.dirs[wd][w] = name
+	}
+	for wd, watchers := range n.dirs {
+		if _, kept := now[wd]; kept {
+			continue
+		}
+		if delete(watchers, w); len(watchers) == 0 {
+			delete(n.dirs, wd)
+			_, _ = unix.InotifyRmWatch(n.fd, uint32(wd))
 		}
 	}
-	n.dirs = now
 }
 
-// watchFile sends to wake when the open file is written to, until unwatchFile.
-func (n *notifier) watchFile(fd int, wake chan struct{}) (watch int32) {
+// watchFile sends to wake when the open file is written to, until unwatchFile; w is woken up when
+// anything else happens to it.
+func (n *notifier) watchFile(w watcher, fd int, wake chan struct{}) (watch int32) {
 	if n == nil {
 		return -1
 	}
@@ -93,7 +108,7 @@ func (n *notifier) watchFile(fd int, wake chan struct{}) (watch int32) {
 	if err != nil {
 		return -1
 	}
-	n.files[int32(wd)] = wake
+	n.files[int32(wd)] = watchedFile{wake, w}
 	return int32(wd)
 }
 
@@ -143,16 +158,27 @@ func (n *notifier) wake(events []byte) {
 		name := events[unix.SizeofInotifyEvent:end] // padded with NUL
 		events = events[end:]
 		if mask&unix.IN_Q_OVERFLOW != 0 {
-			for _, reader := range n.files {
-				poke(reader)
+			for _, f := range n.files {
+				poke(f.reader)
+				f.owner.wake()
 			}
 		}
-		if reader := n.files[wd]; reader != nil {
-			poke(reader)
+		file, isFile := n.files[wd]
+		if isFile {
+			poke(file.reader)
 		}
-		if mask&unix.IN_MODIFY == 0 && (len(name) == 0 || bytes.HasPrefix(name, []byte(n.dirs[wd]))) {
-			poke(n.look)
+		if mask&unix.IN_MODIFY != 0 {
+			continue
 		}
+		if isFile {
+			file.owner.wake()
+		}
+		for w, start := range n.dirs[wd] {
+			if len(name) == 0 || bytes.HasPrefix(name, []byte(start)) {
+				w.wake()
+			}
+		}
+		poke(n.look)
 	}
 }
 

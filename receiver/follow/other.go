@@ -40,9 +40,9 @@ func lookIn(_ int, at, name string) (fd int, info fileInfo, to string, err error
 // A notifier is for Linux only. Elsewhere files are polled.
 type notifier struct{}
 
-func newNotifier(chan struct{}, int) *notifier       { return nil }
-func (*notifier) watchDirs(...string)                {}
-func (*notifier) watchFile(int, chan struct{}) int32 { return -1 }
-func (*notifier) unwatchFile(int32)                  {}
-func (*notifier) run(context.Context)                {}
-func (*notifier) close()                             {}
+func newNotifier(chan struct{}, int) *notifier                { return nil }
+func (*notifier) watchDirs(watcher, ...string)                {}
+func (*notifier) watchFile(watcher, int, chan struct{}) int32 { return -1 }
+func (*notifier) unwatchFile(int32)                           {}
+func (*notifier) run(context.Context)                         {}
+func (*notifier) close()                                      {}

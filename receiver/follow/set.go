@@ -1,3 +1,4 @@
+// Package follow reads log files through all their rotations, each line once, also across restarts.
 package follow
 
 import (
@@ -5,337 +6,405 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
 )
 
 const (
-	maxSetFiles = 256 // that patterns may add to a Set
-	// maxNotified is how many Files of a Set have inotify. A user may have 128 instances, and other
-	// programs need some.
-	maxNotified = 32
-	// forgetLimit is after how long a file of a pattern is forgotten that is gone and no longer
-	// read.
-	forgetLimit = 10 * time.Minute
-	maxOrphans  = 1024 // positions of forgotten files that are remembered
+	defaultPoll = time.Second
+
+	minReadPause = 100 * time.Millisecond // after a failed read, doubled each time
+	maxReadPause = 5 * time.Second
+
+	// lookPatience is how long a look at one directory is waited for, since its file server may
+	// not answer. After that the others are looked at without it.
+	lookPatience = 2 * time.Second
+	// settling is how long a file that was cut must keep its size to be judged.
+	settling = 100 * time.Millisecond
 )
 
-// SetOptions are the settings of a Set.
+// SetOptions are the settings of a Set. Zero values stand for the defaults.
 type SetOptions struct {
 	// Paths are log files, or patterns of several, see ExpandPath. A path is followed whether it
 	// exists or not. What a pattern names is found at each look, if it is a regular file whose name
-	// doesn't end as a compressed file's, and isn't that of another one here with "." or "-" and
-	// nothing but numbers behind, as rotations name them. A log that was rotated away before
-	// anybody saw it is found by the name that it has then, unless the pattern matches that, too.
+	// doesn't end as a compressed file's; what is called like another one here with "." or "-" and
+	// nothing but numbers behind is followed unless it turns out to be a rotated one. A log that
+	// was rotated away before anybody saw it is found by the name that it has then.
 	Paths []string
-	File  Options // shared by all; Path and Resume are not used
-	// Source describes a file to the Sink. scope is the file's own, and stays so after a restart.
+	Poll  time.Duration // how often to look and read when the kernel sends no event, 1 s
+	// FromBeginning reads the files that are there at the start from their first lines. Otherwise
+	// reading begins with the last line, if that hasn't ended yet. A file that appears later is
+	// always read from its first line.
+	FromBeginning bool
+	// Descriptors is the limit on open files: none gets a descriptor of that number or a higher
+	// one. Since a new descriptor is the lowest free one, those above are left for others. 0: no
+	// limit but the system's.
+	Descriptors int
+	// Source describes a target to the Sink. scope is the target's own, and stays so after a restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
-	// Resume is what Catalogue gave before the restart. A file that it doesn't know is read from its
-	// first line if its path or pattern was among Paths then; otherwise, and where Resume is nil,
-	// File.FromBeginning decides. What patterns find later is always read from its first line.
+	// Resume is what Catalogue gave before the restart. Files that it knows are read on from there.
+	// One that it doesn't know is read from its first line if its path or pattern was among Paths
+	// then; otherwise, and where Resume is nil, FromBeginning decides.
 	Resume *Catalogue
 
-	// For tests, in place of mergePatience, maxSetFiles and forgetLimit.
-	patience time.Duration
-	most     int
-	forget   time.Duration
-}
-
-// A Catalogue is what a restart keeps of a Set, for another one to go on exactly where it was.
-type Catalogue struct {
-	Paths     []string // SetOptions.Paths
-	Scanned   int64    // no file made later was missed by the last scan, in nanoseconds of the Unix epoch
-	NextScope uint32
-	Files     []SavedFile // in the order in which they were begun
-	Sums      []SavedSums // one for each pattern that has found files which are forgotten
-	Orphans   []receiver.FilePosition
-}
-
-// A SavedFile is one file of a Set.
-type SavedFile struct {
-	Path  string
-	Scope uint32
-	FileRecord
-}
-
-// SavedSums are the counts of a pattern, and of files that it had found and that are forgotten.
-type SavedSums struct {
-	Pattern           string
-	Rotations, Errors uint64
-	Gaps              gapCounts
+	// For tests: no inotify, no settling, something in place of pread(2), of mergePatience, of
+	// maxSetFiles, of forgetLimit, of stuckLimit.
+	pollOnly, unsettled bool
+	pread               func(fd int, p []byte, off int64) (int, error)
+	patience            time.Duration
+	most                int
+	forget              time.Duration
+	stuck               time.Duration
 }
 
 // A Set follows all files that a list of paths and patterns names. Each file counts once, however
-// many names lead to it: it belongs to the path that held it first (see registry).
+// many names lead to it: it belongs to the target that held it first.
+//
+//   - A look (look.go) finds which file has a target's name now, and which had it since the last
+//     look. The kernel's events only bring it about; what it knows it knows from looking.
+//   - Each generation (a goroutine each) reads its file, also when the name is another's: rsync's
+//     children keep writing for hours to the file that they have open.
+//
+// Identity is FileID, never the name; a held descriptor stays right whatever is renamed. Whether two
+// files hold the same lines is told by what they hold (relation.go).
 type Set struct {
-	opt      SetOptions
-	sink     receiver.Sink
-	registry *registry
-	notify   *notifier
-	wake     chan struct{} // capacity 1: look now
-	caughtUp chan struct{}
-	began    time.Time
-	known    []string // paths and patterns that a saved state was made with
-	merge    *merge   // of the Daemon's files, nil where there is nothing to join
+	opt       SetOptions
+	sink      receiver.Sink
+	known     *catalogue
+	notify    *notifier
+	blocks    sync.Pool     // of *block
+	wake      chan struct{} // capacity 1: look now
+	ending    chan struct{} // closed when Run shall end: generations read to their end and return
+	over      chan struct{} // closed when there is no more time for that
+	caughtUp  chan struct{}
+	began     time.Time
+	before    []string // paths and patterns that a saved catalogue was made with
+	merge     *merge   // of the Daemon's files, nil where there is nothing to join
+	running   atomic.Bool
+	readers   sync.WaitGroup
+	short     atomic.Int64  // until when descriptors are scarce, by clock
+	unpacking chan struct{} // capacity 1: holds a token while somebody unpacks, since a decoder takes megabytes
 
 	// Of the looker.
-	scanned bool
-	waiting map[receiver.FileID]bool // files that were empty at the last scan, or too short to tell a copy
-	waited  map[receiver.FileID]bool // at the scan before
-	copies  map[receiver.FileID]bool // files that hold what another held
-	copied  map[receiver.FileID]bool // at the scan before
-	// daemonScope is the scope of the Daemon's files, 0 if not given yet.
-	daemonScope uint32
+	scanned     bool
+	daemonScope uint32 // of the Daemon's files, 0 if not given yet
+	guards      map[string]*guard
 
 	mu        sync.Mutex // guards what follows, which only the looker changes
-	members   []*member
+	targets   []*target
 	nextScope uint32
-	patterns  []*patternSums
-	orphans   []receiver.FilePosition
-	twins     map[string]string
+	patterns  []*pattern
 	lastScan  int64 // when it began, in nanoseconds of the Unix epoch
 	since     int64 // what was made later is new: when an earlier scan than the last began; 0 at the very first
 }
 
-// A member is one File of a Set.
-type member struct {
-	path    string
-	scope   uint32
-	pattern *patternSums // that found it; nil where the path is one of Paths
-	file    *File
-	present bool  // the last scan found it
-	idle    int64 // since when it is gone and nothing of it is read; -1 where that isn't so
-	stop    context.CancelFunc
-	done    chan struct{} // closed when Run has returned
-}
-
-// patternSums is what is shown of a pattern.
-type patternSums struct {
-	sums SavedSums
-	err  error // what the last scan met; wraps fs.ErrNotExist where it found nothing
-}
-
-// NewSet takes hold of all files that are there. Its errors are those of the settings: anything
-// wrong with a file is shown by Status and tried again until it is right. The caller calls Run, or
-// Close where it doesn't come to that.
+// NewSet takes hold of all files that are there: what is written to them from now on will be read.
+// Its errors are those of the settings: anything wrong with a file is shown by Status and tried
+// again until it is right. The caller calls Run, or Close where it doesn't come to that.
 func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
-	if opt.File.Poll < 0 {
-		return nil, fmt.Errorf("following files: the poll interval %v is negative", opt.File.Poll)
+	if opt.Poll < 0 {
+		return nil, fmt.Errorf("following files: the poll interval %v is negative", opt.Poll)
 	}
-	opt.File.Poll = cmp.Or(opt.File.Poll, defaultPoll)
+	opt.Poll = cmp.Or(opt.Poll, defaultPoll)
 	opt.most = cmp.Or(opt.most, maxSetFiles)
 	opt.forget = cmp.Or(opt.forget, forgetLimit)
-	s := &Set{
-		opt: opt, sink: sink, registry: newRegistry(), wake: make(chan struct{}, 1), caughtUp: make(chan struct{}),
-		began: time.Now(), nextScope: receiver.StdinScope + 1,
+	if opt.pread == nil {
+		opt.pread = unix.Pread
 	}
+	s := &Set{
+		opt: opt, sink: sink, known: newCatalogue(), wake: make(chan struct{}, 1), ending: make(chan struct{}),
+		over: make(chan struct{}), caughtUp: make(chan struct{}), unpacking: make(chan struct{}, 1),
+		began: time.Now(), nextScope: receiver.StdinScope + 1, guards: map[string]*guard{},
+	}
+	s.blocks.New = newBlock
 	for _, path := range opt.Paths {
 		if _, err := filepath.Match(path, ""); path == "" || IsPattern(path) && err != nil {
 			return nil, fmt.Errorf("following files: %q is no path and no pattern: write \\ before *, ?, [ and \\ "+
 				"that stand for themselves", path)
 		}
 		if IsPattern(path) {
-			s.patterns = append(s.patterns, &patternSums{sums: SavedSums{Pattern: path}})
+			s.patterns = append(s.patterns, &pattern{sums: SavedSums{Pattern: path}})
 		}
 	}
 	s.merge = mergeOf(&s.opt)
-	if !s.opt.File.pollOnly && len(s.patterns) > 0 {
-		s.notify = newNotifier(s.wake, s.opt.File.Descriptors)
+	if !opt.pollOnly {
+		s.notify = newNotifier(s.wake, opt.Descriptors)
 	}
-	s.begin()
+	s.lastScan = s.began.UnixNano()
+	if opt.Resume != nil {
+		s.restore(opt.Resume.upgraded())
+	}
+	s.look(true)
 	return s, nil
 }
 
-func (s *Set) begin() {
-	s.lastScan = s.began.UnixNano()
-	if saved := s.opt.Resume; saved != nil {
-		if s.known = saved.Paths; saved.Scanned != 0 {
-			s.since, s.lastScan = saved.Scanned, saved.Scanned
-		}
-		s.nextScope = max(s.nextScope, saved.NextScope)
-		s.orphans = slices.Clone(saved.Orphans)
-		for _, sums := range saved.Sums {
-			for _, p := range s.patterns {
-				if p.sums.Pattern == sums.Pattern {
-					p.sums = sums
-				}
+// restore takes over a saved catalogue. The looks find out what has become of the files.
+func (s *Set) restore(saved *Catalogue) {
+	if s.before = saved.Paths; saved.Scanned != 0 {
+		s.since, s.lastScan = saved.Scanned, saved.Scanned
+	}
+	s.nextScope = max(s.nextScope, saved.NextScope)
+	for _, sums := range saved.Sums {
+		for _, p := range s.patterns {
+			if p.sums.Pattern == sums.Pattern {
+				p.sums = sums
 			}
 		}
-		s.beginSaved(saved.Files)
 	}
-	s.scan()
-}
-
-// beginSaved follows again what is still named. All files belong to their paths before the first
-// one is looked at.
-func (s *Set) beginSaved(files []SavedFile) {
-	var still []SavedFile
-	for _, f := range files {
-		if !matchesAny(s.opt.Paths, f.Path) {
-			s.addOrphans(f.Positions)
-			continue
+	for _, r := range saved.Known {
+		if r.Pos.Offset >= 0 {
+			s.known.put(entry{FileRecord: r, begin: r.Pos, saved: true})
 		}
-		still = append(still, f)
-		s.registry.follow(f.Path)
-		for _, p := range f.Positions {
-			s.registry.claim(p.ID, f.Path)
+	}
+	for _, cut := range saved.Cuts {
+		s.known.cuts = append(s.known.cuts, new(cut))
+	}
+	var still []TargetRecord
+	for _, r := range saved.Targets {
+		if matchesAny(s.opt.Paths, r.Path) {
+			still = append(still, r)
+		} else {
+			s.known.disown(r.Path)
 		}
 	}
 	s.resumeScope(still)
-	for i := range still {
-		s.add(still[i].Path, still[i].Scope, s.patternOf(still[i].Path), &still[i].FileRecord, false)
+	for _, r := range still {
+		s.add(r.Path, r.Scope, s.patternOf(r.Path), false).resume(r)
 	}
 }
-
-// patternOf returns the first pattern that names the path, or nil where the path is one of Paths.
-func (s *Set) patternOf(path string) *patternSums {
-	if slices.ContainsFunc(s.opt.Paths, func(p string) bool { return !IsPattern(p) && matchesPath(p, path) }) {
-		return nil
-	}
-	i := slices.IndexFunc(s.patterns, func(p *patternSums) bool { return matchesPath(p.sums.Pattern, path) })
-	return s.patterns[i]
-}
-
-// wasNamed reports whether the saved settings named the path: then it wasn't there.
-func (s *Set) wasNamed(path string) bool { return matchesAny(s.known, path) }
 
 // add begins to follow a path. fresh says that its file is new, and read from its first line.
-func (s *Set) add(path string, scope uint32, pattern *patternSums, saved *FileRecord, fresh bool) {
-	opt := s.opt.File
-	opt.Path, opt.Resume, opt.shared = path, saved, s.registry
-	if fresh {
-		opt.FromBeginning, opt.newSince = true, s.since
-	}
-	opt.pollOnly = opt.pollOnly || len(s.members) >= maxNotified
+func (s *Set) add(path string, scope uint32, p *pattern, fresh bool) *target {
 	scope = s.scopeFor(path, scope)
-	if rank, ok := s.rank(path); ok {
-		opt.merge, opt.rank = s.merge, rank
+	t := &target{
+		set: s, path: path, scope: scope, src: s.opt.Source(path, scope), pattern: p, fresh: fresh,
+		caughtUp: make(chan struct{}), present: true, idle: -1, blind: -1,
 	}
-	s.registry.follow(path)
-	f := newFile(s.opt.Source(path, scope), opt, s.sink)
+	t.looking.Store(notLooking)
+	t.behind.Store(1)
+	if fresh {
+		t.sinceAt = s.since - int64(clockSlack)
+		t.since = receiver.FileID{Birth: t.sinceAt}
+	}
+	if rank, ok := s.rank(path); ok {
+		t.merged = s.merge.join(rank)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextScope = max(s.nextScope, scope+1)
-	s.members = append(s.members, &member{path: path, scope: scope, pattern: pattern, file: f, present: true, idle: -1})
+	s.targets = append(s.targets, t)
+	return t
 }
 
-// addOrphans remembers how far files have been read that nobody follows any more.
-func (s *Set) addOrphans(positions []receiver.FilePosition) {
-	newer := map[receiver.FileID]bool{}
-	for i := range positions {
-		newer[positions[i].ID] = true
+// resume takes over what is saved of a target.
+func (t *target) resume(r TargetRecord) {
+	t.record, t.resumed, t.named = r, true, r.Named
+	t.rotations.Store(r.Rotations)
+	t.errors.Store(r.Errors)
+	for i := range t.gaps {
+		t.gaps[i].Store(r.Gaps[i])
 	}
-	s.orphans = slices.DeleteFunc(s.orphans, func(p receiver.FilePosition) bool { return newer[p.ID] })
-	s.orphans = append(s.orphans, positions...)
-	s.orphans = slices.Delete(s.orphans, 0, max(0, len(s.orphans)-maxOrphans))
+	for _, e := range t.set.known.of(t.path) {
+		if e.Verdict == Reading || e.Verdict == Read {
+			t.known, t.everHeld = true, true
+			t.offset, t.size = e.Pos.Offset, e.Pos.Offset
+		}
+	}
+	t.since, t.sinceAt = r.Named, r.Looked-int64(clockSlack)
 }
 
-func (s *Set) orphan(id receiver.FileID) *receiver.FilePosition {
-	if i := slices.IndexFunc(s.orphans, func(p receiver.FilePosition) bool { return p.ID == id }); i >= 0 {
-		return &s.orphans[i]
+// look looks at everything, or at what events tell of. A file server that doesn't answer holds it
+// up for lookPatience, once.
+func (s *Set) look(all bool) {
+	if all {
+		s.scan()
 	}
-	return nil
+	for dir, targets := range s.byDirectory() {
+		s.guard(dir).run(func() {
+			for _, t := range targets {
+				if all || t.dirty.Load() {
+					t.look()
+				}
+			}
+		})
+	}
+	s.short.CompareAndSwap(0, 0)
+	if all {
+		s.forgetGone()
+	}
 }
 
-// orphanState returns the state for a new path that leads to an orphan, or nil.
-func (s *Set) orphanState(path string) *FileRecord {
-	info, err := statPath(path, true)
-	if err != nil {
-		return nil
+// byDirectory yields the targets by the directories of their paths, in the order of the targets.
+func (s *Set) byDirectory() func(yield func(string, []*target) bool) {
+	var dirs []string
+	in := map[string][]*target{}
+	for _, t := range s.targets {
+		dir := filepath.Dir(t.path)
+		if in[dir] == nil {
+			dirs = append(dirs, dir)
+		}
+		in[dir] = append(in[dir], t)
 	}
-	if p := s.orphan(info.id); p != nil {
-		return &FileRecord{Positions: []receiver.FilePosition{*p}, Followed: 1, Start: p.ID}
+	return func(yield func(string, []*target) bool) {
+		for _, dir := range dirs {
+			if !yield(dir, in[dir]) {
+				return
+			}
+		}
 	}
-	return nil
 }
 
-// Run follows all files until ctx ends, has each read to its end (see File.Run) and returns nil.
+// A guard keeps whoever looks from waiting for a file server for long.
+type guard struct {
+	busy atomic.Bool
+}
+
+func (s *Set) guard(key string) *guard {
+	if s.guards[key] == nil {
+		s.guards[key] = &guard{}
+	}
+	return s.guards[key]
+}
+
+// run runs f, and waits for it for lookPatience. It returns false if f, or an earlier one, goes on.
+func (g *guard) run(f func()) bool {
+	if g.busy.Swap(true) {
+		return false
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer g.busy.Store(false)
+		f()
+	}()
+	timer := time.NewTimer(lookPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Run follows all files until ctx ends. Then it looks a last time, has each generation read to its
+// end (for receiver.DrainLimit at most, not counting the Sink's time), and returns nil. A line that
+// has not ended then stays where it is, uncounted. Call it once.
 func (s *Set) Run(ctx context.Context) error {
 	defer s.notify.close()
 	var events sync.WaitGroup
-	eventsCtx, stopEvents := context.WithCancel(ctx)
+	eventsCtx, stopEvents := context.WithCancel(context.WithoutCancel(ctx))
 	defer events.Wait()
 	defer stopEvents()
 	events.Go(func() { s.notify.run(eventsCtx) })
-	first := slices.Clone(s.members)
+	s.begin(eventsCtx, &events)
+	timer := time.NewTimer(s.opt.Poll)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		all := false
+		select {
+		case <-ctx.Done():
+			continue
+		case <-s.wake:
+			all = s.scanDue()
+		case <-timer.C:
+			all = true
+		case <-s.merge.checks():
+			s.checkMerged()
+			continue
+		}
+		s.look(all)
+		if all {
+			timer.Reset(s.nextLook())
+		}
+	}
+	s.end()
+	return nil
+}
+
+// begin begins to read.
+func (s *Set) begin(ctx context.Context, events *sync.WaitGroup) {
+	first := slices.Clone(s.targets)
+	s.running.Store(true)
+	for dir, targets := range s.byDirectory() {
+		if s.guard(dir).busy.Load() {
+			first = slices.DeleteFunc(first, func(t *target) bool { return slices.Contains(targets, t) })
+			continue // its look starts what it finds
+		}
+		for _, t := range targets {
+			t.begin()
+		}
+	}
 	events.Go(func() {
-		for _, m := range first {
+		for _, t := range first {
 			select {
-			case <-m.file.CaughtUp():
-			case <-eventsCtx.Done():
+			case <-t.caughtUp:
+			case <-ctx.Done():
 				return
 			}
 		}
 		close(s.caughtUp)
 	})
-	for ctx.Err() == nil {
-		s.start(ctx)
-		next := s.opt.File.Poll
-		if len(s.waiting) > 0 { // no event tells when these are written to
-			next = min(next, minReadPause)
-		}
-		select {
-		case <-ctx.Done():
-		case <-s.wake:
-		case <-time.After(next):
-		}
-		s.scan()
-	}
-	s.start(ctx)
-	for _, m := range s.members {
-		<-m.done
-	}
-	return nil
 }
 
-func (s *Set) start(ctx context.Context) {
-	for _, m := range s.members {
-		if m.done == nil {
-			ctx, stop := context.WithCancel(ctx)
-			m.stop, m.done = stop, make(chan struct{})
-			go func() {
-				defer close(m.done)
-				_ = m.file.Run(ctx) // always nil
-			}()
-		}
+// end looks a last time, and has the generations read to their ends.
+func (s *Set) end() {
+	s.look(true)
+	for _, t := range s.targets {
+		t.merged.noteLook(math.MaxInt64) // nobody looks any more
+	}
+	close(s.ending)
+	last := time.AfterFunc(receiver.DrainLimit, func() { close(s.over) })
+	defer last.Stop()
+	done := make(chan struct{})
+	go func() {
+		s.readers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-s.hung():
 	}
 }
 
 // Close lets go of all files, for an input that never ran.
 func (s *Set) Close() error {
-	for _, m := range s.members {
-		m.file.Close()
+	for _, t := range s.targets {
+		t.close()
 	}
 	s.notify.close()
 	return nil
 }
 
 // CaughtUp is closed once all files that were there at the start have been read to the ends that
-// they had then, or can't be read. It needs Run.
+// they had then, or can't be read, which Status shows, and the Sink knows it by the empty slab that
+// follows them. It needs Run, which closes it at once if there is no file, or reading begins at the
+// end. It stays open if Run is ended before.
 func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
 
-// Status returns how each file does, and each pattern, under its own name: its counts are those of
-// files that it had found and that are forgotten, its error is that it finds nothing, or can't. A
-// path whose file has always been another's is left out. It may be called at any time.
-func (s *Set) Status() []Status {
+// Status returns how each target does, and each pattern. A path whose file has always been
+// another's is left out. It may be called at any time.
+func (s *Set) Status() (all []Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []Status
-	for _, m := range s.members {
-		if !m.file.alwaysTwin() {
-			all = append(all, m.file.Status())
+	for _, t := range s.targets {
+		if t.twinOf() == "" || t.hasHeld() {
+			all = append(all, t.status())
 		}
 	}
 	for _, p := range s.patterns {
 		n := &p.sums
-		all = append(all, Status{Path: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
+		all = append(all, Status{Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
 	}
 	return all
 }
@@ -344,66 +413,65 @@ func (s *Set) Status() []Status {
 func (s *Set) Twins() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.twins)
+	twins := map[string]string{}
+	for _, t := range s.targets {
+		if twin := t.twinOf(); twin != "" {
+			twins[t.path] = twin
+		}
+	}
+	for _, p := range s.patterns {
+		maps.Copy(twins, p.twins)
+	}
+	return twins
 }
 
-// Catalogue returns what to keep, as File.Record does.
+// Catalogue returns what to keep. counted are the positions that came with the last slab of each
+// file that the Sink has counted, copied together with the Sink's own state before Catalogue is
+// called. What has been delivered since is then in neither. A file of which the Sink has counted
+// nothing is kept with the place where reading it began. The Sink must not forget a position as
+// long as a Catalogue lists its file.
 //
-// A file may change hands after counted was copied: it is counted to its position there, whichever
-// path lists it now, or none.
+// It may be called at any time, and after Run has returned.
 func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Catalogue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &Catalogue{
-		Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope, Orphans: slices.Clone(s.orphans),
-	}
-	for i, p := range c.Orphans {
-		if at, ok := counted[p.ID]; ok {
-			c.Orphans[i] = at
-		}
-	}
-	for _, m := range s.members {
-		c.Files = append(c.Files, SavedFile{m.path, m.scope, m.file.Record(counted)})
+	c := &Catalogue{Paths: slices.Clone(s.opt.Paths), Scanned: s.since, NextScope: s.nextScope}
+	for _, t := range s.targets {
+		c.Targets = append(c.Targets, t.toRecord())
 	}
 	for _, p := range s.patterns {
 		c.Sums = append(c.Sums, p.sums)
 	}
+	s.known.record(c, counted)
 	return c
-}
-
-// IDs returns the files whose positions are listed.
-func (c *Catalogue) IDs() map[receiver.FileID]bool {
-	ids := map[receiver.FileID]bool{}
-	for i := range c.Files {
-		for _, p := range c.Files[i].Positions {
-			ids[p.ID] = true
-		}
-	}
-	return ids
 }
 
 // String returns "files" and the paths of the settings.
 func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
-// Preview tells which files NewSet would follow now by a pattern, one of paths, and which it would
-// leave alone, as compressed or rotated ones. Paths that lead to one file are all there.
-func Preview(pattern string, paths []string) (followed, left []string, err error) {
-	all := map[string]bool{}
-	for _, path := range paths {
-		found, _ := ExpandPath(path)
-		for _, name := range found {
-			all[name] = true
+// clock is monotonic.
+func (s *Set) clock() int64 { return int64(time.Since(s.began)) }
+
+// pread is pread(2), done again when a signal has interrupted it.
+func (s *Set) pread(fd int, p []byte, offset int64) (n int, err error) {
+	for {
+		if n, err = s.opt.pread(fd, p, offset); err != unix.EINTR {
+			return max(n, 0), err
 		}
 	}
-	found, err := ExpandPath(pattern)
-	for _, path := range found {
-		switch info, serr := statPath(path, true); {
-		case serr != nil || !info.isRegular():
-		case isCompressed(path) || rotatedName(path, all):
-			left = append(left, path)
-		default:
-			followed = append(followed, path)
-		}
-	}
-	return followed, left, err
 }
+
+func (s *Set) settle() time.Duration {
+	if s.opt.unsettled {
+		return 0
+	}
+	return settling
+}
+
+func (s *Set) stuck() time.Duration { return cmp.Or(s.opt.stuck, stuckLimit) }
+
+// A watcher is woken up by events in directories: a target, or a pattern.
+type watcher interface{ wake() }
+
+func (t *target) wake()  { t.dirty.Store(true) }
+func (p *pattern) wake() { p.dirty.Store(true) }

@@ -2,10 +2,12 @@ package follow
 
 import (
 	"bufio"
+	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -29,8 +31,11 @@ var (
 	errStopped = errors.New("stopped") // told to; what is left is read after the next start
 )
 
+// unpackable are the endings of names of files that can be unpacked.
+var unpackable = [...]string{".gz", ".bz2", ".zst"}
+
 func canUnpack(path string) bool {
-	return strings.HasSuffix(path, ".gz") || strings.HasSuffix(path, ".zst")
+	return slices.ContainsFunc(unpackable[:], func(end string) bool { return strings.HasSuffix(path, end) })
 }
 
 // An unpacker reads what a compressed file holds, member by member. Its memory is bounded.
@@ -64,6 +69,10 @@ func newUnpacker(path string, r io.Reader) (*unpacker, error) {
 			return nil, err
 		}
 		u.out, u.close = d, d.Close
+		return u, nil
+	}
+	if strings.HasSuffix(path, ".bz2") {
+		u.out, u.close = bzip2.NewReader(in), func() {}
 		return u, nil
 	}
 	d, err := gzip.NewReader(in)

@@ -1,0 +1,335 @@
+package follow
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"rsyncd_exporter/internal/enum"
+	"rsyncd_exporter/receiver"
+)
+
+const (
+	maxFiles = 8192 // files that a catalogue knows, beyond those that are held
+	maxCuts  = 256  // of the latest contents that were cut
+)
+
+// A Catalogue is what a restart keeps of a Set, for another one to go on exactly where it was.
+type Catalogue struct {
+	Paths     []string // SetOptions.Paths
+	Scanned   int64    // no file made later was missed by the last scan, in nanoseconds of the Unix epoch
+	NextScope uint32
+	Targets   []TargetRecord // in the order in which they were begun
+	Sums      []SavedSums    // one for each pattern that has found targets which are forgotten
+	Known     []FileRecord   // in the order in which they were met
+	Cuts      []CutRecord    // latest last
+
+	// What the version before kept instead of Targets, Known and Cuts. See upgrade.
+	Files   []SavedFile
+	Orphans []receiver.FilePosition
+}
+
+// A FileRecord is what is known of one file. There is one for each that is or was read, and for
+// those beside that a look has judged.
+type FileRecord struct {
+	// Pos is how far it is counted. Of a file that is left alone it is how far it need not be, and
+	// may hold no more than ID and Offset.
+	Pos     receiver.FilePosition
+	Target  string // the path that it belongs to; empty if that is no longer followed
+	Verdict Verdict
+	Size    int64           // its size when it was judged, -1 if nobody has looked
+	Of      receiver.FileID // for Copied: what holds its lines as well
+	Place   string          // where it was last seen, for Reading
+}
+
+// A Verdict says what is to become of a file. None is for ever: a file that changes is judged again.
+type Verdict uint8
+
+// The verdicts. Saved catalogues hold their numbers.
+const (
+	Unsure  Verdict = iota // it holds too little to tell
+	Reading                // it is read, or to be read: lines may come
+	Read                   // it has been read, and is read on if it grows
+	Copied                 // it holds what is counted elsewhere
+	Old                    // it was there before anybody read it: what it holds up to Pos.Offset isn't counted
+	Strange                // it is new and no rotation shows: it is whoever's path names it
+)
+
+// A CutRecord is how far a file had been counted before it was cut (truncated, or rewritten in
+// place). What else holds these lines is a copy, and what that holds beyond them has yet to be
+// counted as long as Open is set.
+type CutRecord struct {
+	Target string
+	Pos    receiver.FilePosition
+	Open   bool
+
+	looks uint8 // that have not found a copy
+}
+
+// A TargetRecord is what a restart keeps of one followed path.
+type TargetRecord struct {
+	Path  string
+	Scope uint32
+	// Start is the file that had the name at the very first start, and StartSize its size then:
+	// where reading begins if it could not be opened yet.
+	Start     receiver.FileID
+	StartSize int64
+	Dir       receiver.FileID // the directory that the path leads to
+	Base      string          // the name there
+	Named     receiver.FileID // the file that had the name at two looks in a row, the last time that one had
+	Moved     bool            // the last look found another, or none
+	Looked    int64           // the look before the last one missed no file made after this, in nanoseconds since 1970
+
+	Rotations, Errors uint64
+	Gaps              gapCounts
+}
+
+// SavedSums are the counts of a pattern, and of targets that it had found and that are forgotten.
+type SavedSums struct {
+	Pattern           string
+	Rotations, Errors uint64
+	Gaps              gapCounts
+}
+
+// gapCounts are kept under the names of their reasons. One that this version doesn't have is in no
+// sum.
+type gapCounts [NumGaps]uint64
+
+// GobEncode implements gob.GobEncoder.
+func (c gapCounts) GobEncode() ([]byte, error) { return enum.Encode(c[:], gapNames[:]), nil }
+
+// GobDecode implements gob.GobDecoder.
+func (c *gapCounts) GobDecode(b []byte) error {
+	var all [NumGaps + 1]uint64
+	err := enum.Decode(b, all[:], gapNames[:], int(NumGaps))
+	copy(c[:], all[:])
+	return err
+}
+
+// IDs returns the files whose positions are listed.
+func (c *Catalogue) IDs() map[receiver.FileID]bool {
+	ids := map[receiver.FileID]bool{}
+	for i := range c.Known {
+		ids[c.Known[i].Pos.ID] = true
+	}
+	for i := range c.Cuts {
+		ids[c.Cuts[i].Pos.ID] = true
+	}
+	return ids
+}
+
+// An entry is a file of a catalogue.
+type entry struct {
+	FileRecord
+	gen      *generation           // that reads it, nil if none does
+	begin    receiver.FilePosition // where this process began to read it, for Reading and Read
+	from     receiver.FilePosition // if begin stands where a cut file, or one that is gone, was read to: that place
+	absent   uint8                 // looks in a row that have not found it
+	torn     uint8                 // looks in a row that have found it compressed, torn, and no longer than before
+	since    int64                 // if compressed: it is new if it was written to since
+	eligible bool                  // if compressed: it may have had the target's name before it was met
+	saved    bool                  // it comes from a saved catalogue and has not been opened yet
+	order    uint64
+}
+
+func (e *entry) id() receiver.FileID { return e.Pos.ID }
+
+// owed reports whether lines may come of a file that isn't open.
+func (e *entry) owed() bool { return e.Verdict == Reading && e.gen == nil }
+
+// position returns how far the file has been delivered.
+func (e *entry) position() receiver.FilePosition {
+	if e.gen != nil {
+		return e.gen.shown()
+	}
+	return e.Pos
+}
+
+// A catalogue is every file that the targets of a Set know. Only lookers add to it and judge; the
+// readers move their own positions and tell of cuts. No lock is held while a file is read.
+type catalogue struct {
+	mu    sync.Mutex // guards all below, and every entry
+	files map[receiver.FileID]*entry
+	cuts  []*CutRecord
+	order uint64
+}
+
+func newCatalogue() *catalogue { return &catalogue{files: map[receiver.FileID]*entry{}} }
+
+// find returns a copy of what is known of a file.
+func (c *catalogue) find(id receiver.FileID) (e entry, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.files[id]; p != nil {
+		return *p, true
+	}
+	return entry{}, false
+}
+
+// change has f change what is known of a file, or nothing if it isn't known.
+func (c *catalogue) change(id receiver.FileID, f func(*entry)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.files[id]; e != nil {
+		f(e)
+	}
+}
+
+// put adds a file, or replaces what is known of it.
+func (c *catalogue) put(e entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.order == 0 {
+		c.order++
+		e.order = c.order
+	}
+	c.files[e.id()] = &e
+	for len(c.files) > maxFiles {
+		if !c.dropOne() {
+			return
+		}
+	}
+}
+
+// dropOne forgets the file that matters least: one that is left alone and was met first, or else
+// one that has been read. mu is held.
+func (c *catalogue) dropOne() bool {
+	var least *entry
+	rank := func(e *entry) int {
+		if e.Verdict == Read {
+			return 1
+		}
+		return 0
+	}
+	for _, e := range c.files {
+		if e.Verdict != Reading && (least == nil ||
+			cmp.Or(cmp.Compare(rank(e), rank(least)), cmp.Compare(e.order, least.order)) < 0) {
+			least = e
+		}
+	}
+	if least == nil {
+		return false
+	}
+	delete(c.files, least.id())
+	return true
+}
+
+// of returns copies of what is known of a target's files, in the order in which they were met.
+func (c *catalogue) of(target string) (all []entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.files {
+		if e.Target == target {
+			all = append(all, *e)
+		}
+	}
+	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.order, b.order) })
+	return all
+}
+
+// disown has a target's files belong to nobody. Whoever's path leads to one goes on where it was read to.
+func (c *catalogue) disown(target string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.files {
+		if e.Target == target {
+			e.Target = ""
+			if e.Verdict == Reading {
+				e.Verdict = Read
+			}
+		}
+	}
+}
+
+// noteCut keeps how far a file had been counted that was cut. Its reader goes on at next.
+func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cuts = append(c.cuts, &CutRecord{Target: g.target.path, Pos: old, Open: true})
+	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
+	if e := c.files[g.id]; e != nil {
+		e.begin, e.from = next, receiver.FilePosition{}
+	}
+}
+
+// close says that what a position was lost of is counted elsewhere, or can't be found any more.
+func (c *catalogue) close(p *receiver.FilePosition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cut := range c.cuts {
+		if cut.Pos.ID == p.ID && cut.Pos.Cut == p.Cut {
+			cut.Open = false
+		}
+	}
+	if e := c.files[p.ID]; e != nil && e.owed() && e.Pos.Cut == p.Cut {
+		e.Verdict = Read
+	}
+}
+
+// renumber gives files another device number: these depend on the order in which devices are found.
+func (c *catalogue) renumber(target string, from, to uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	device := func(id *receiver.FileID) {
+		if id.Device == from {
+			id.Device = to
+		}
+	}
+	for id, e := range maps.Clone(c.files) {
+		if e.Target == target && e.gen == nil {
+			delete(c.files, id)
+			device(&e.Pos.ID)
+			device(&e.begin.ID)
+			device(&e.Of)
+			c.files[e.Pos.ID] = e
+		}
+	}
+	for _, cut := range c.cuts {
+		if cut.Target == target {
+			device(&cut.Pos.ID)
+		}
+	}
+}
+
+// record fills the files and cuts of a Catalogue. counted are the positions that came with the last
+// slab of each file that the Sink has counted, copied together with the Sink's own state before.
+// What has been delivered since is then in neither.
+func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.FilePosition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
+	for _, e := range all {
+		r := e.FileRecord
+		if e.Verdict == Reading || e.Verdict == Read {
+			r.Pos = e.countedTo(counted)
+			if r.Pos.Offset != e.position().Offset {
+				r.Verdict = Reading // let go since the Sink's state was copied
+			}
+			if e.gen != nil {
+				r.Place = e.gen.placeNow()
+			}
+		}
+		to.Known = append(to.Known, r)
+	}
+	for _, cut := range c.cuts {
+		r := *cut
+		if p, ok := counted[cut.Pos.ID]; ok && p.Cut == cut.Pos.Cut && p.Offset < cut.Pos.Offset {
+			r.Pos, r.Open = p, true
+		}
+		to.Cuts = append(to.Cuts, r)
+	}
+}
+
+// countedTo returns how far a file is counted by the Sink.
+func (e *entry) countedTo(counted map[receiver.FileID]receiver.FilePosition) receiver.FilePosition {
+	if p, ok := counted[e.id()]; ok && p.Cut >= e.begin.Cut {
+		return p
+	}
+	begin := e.begin
+	if p, ok := counted[e.from.ID]; ok && e.from.Offset > 0 && p.Cut == e.from.Cut && p.Offset < e.from.Offset {
+		p.ID, p.Cut, p.Copy = begin.ID, begin.Cut, begin.Copy
+		return p // the lines between are in this file alone by now
+	}
+	return begin
+}

@@ -1,0 +1,109 @@
+package follow
+
+import (
+	"github.com/cespare/xxhash/v2"
+
+	"rsyncd_exporter/receiver"
+)
+
+// marks computes what a FilePosition says of the bytes before its offset, as these go by.
+type marks struct {
+	head xxhash.Digest // of the first fed bytes
+	fed  int64
+	tail []byte // the last bytes before the offset: receiver.TailSize, or more, or all that there are
+}
+
+// headMost is how much of a file's start is hashed.
+const headMost = int64(1 << 20)
+
+func newMarks() *marks {
+	m := &marks{tail: make([]byte, 0, 2*receiver.TailSize)}
+	m.reset()
+	return m
+}
+
+// reset goes back to the start of a file.
+func (m *marks) reset() {
+	m.head.Reset()
+	m.fed, m.tail = 0, m.tail[:0]
+}
+
+// advance moves p behind data, which are the bytes of the file from p.Offset on.
+func (m *marks) advance(p *receiver.FilePosition, data []byte) {
+	if p.Offset < receiver.AnchorSize {
+		copy(p.Head[p.Offset:], data)
+	}
+	if m.fed == p.Offset && m.fed < headMost {
+		m.feed(p, data)
+	}
+	if len(data) >= receiver.TailSize {
+		m.tail = append(m.tail[:0], data[len(data)-receiver.TailSize:]...)
+	} else {
+		if len(m.tail)+len(data) > cap(m.tail) {
+			m.tail = append(m.tail[:0], m.tail[len(m.tail)-receiver.TailSize:]...)
+		}
+		m.tail = append(m.tail, data...)
+	}
+	p.Offset += int64(len(data))
+	copy(p.Anchor[:], m.tail[max(0, len(m.tail)-receiver.AnchorSize):])
+	p.Tail = tailSum(m.tail)
+}
+
+func (m *marks) feed(p *receiver.FilePosition, data []byte) {
+	for i, size := range receiver.SumSizes {
+		if size <= m.fed {
+			continue
+		}
+		n := min(int64(len(data)), size-m.fed)
+		m.head.Write(data[:n])
+		m.fed, data = m.fed+n, data[n:]
+		if m.fed < size {
+			return
+		}
+		p.Sums[i] = notZero(m.head.Sum64())
+	}
+}
+
+func tailSum(tail []byte) uint64 {
+	return notZero(xxhash.Sum64(tail[max(0, len(tail)-receiver.TailSize):]))
+}
+
+// notZero keeps a hash from meaning that none is known.
+func notZero(sum uint64) uint64 { return max(sum, 1) }
+
+// load sets p and m to an offset of a file, by its bytes. It returns false where it has fewer.
+func (m *marks) load(pread preader, p *receiver.FilePosition, offset int64) (bool, error) {
+	at := receiver.FilePosition{ID: p.ID, Copy: p.Copy, Cut: p.Cut}
+	m.reset()
+	buf := make([]byte, 64<<10)
+	for at.Offset < offset {
+		if at.Offset >= headMost && at.Offset < offset-receiver.TailSize {
+			at.Offset = offset - receiver.TailSize
+			m.tail = m.tail[:0]
+		}
+		want := buf[:min(int64(len(buf)), offset-at.Offset)]
+		if at.Offset < headMost {
+			want = want[:min(int64(len(want)), headMost-at.Offset)]
+		}
+		n, err := pread(want, at.Offset)
+		if err != nil || n == 0 {
+			return false, err
+		}
+		m.advance(&at, want[:n])
+	}
+	*p = at
+	return true, nil
+}
+
+// A preader reads a file at an offset. At the end of the file it returns 0 and no error.
+type preader func(p []byte, offset int64) (n int, err error)
+
+// headOf returns what is known of a file's first bytes, at most receiver.AnchorSize.
+func headOf(p *receiver.FilePosition) []byte {
+	if p.Offset < receiver.AnchorSize {
+		return p.Anchor[:p.Offset]
+	}
+	return p.Head[:]
+}
+
+func anchorOf(p *receiver.FilePosition) []byte { return p.Anchor[:min(p.Offset, receiver.AnchorSize)] }

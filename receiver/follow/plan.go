@@ -1,0 +1,147 @@
+package follow
+
+import "rsyncd_exporter/receiver"
+
+// equalStart is how many bytes two logs may have in common at their starts by chance: daemons that
+// begin in the same second say the same. Nobody copies a log of less and goes on in the copy.
+const equalStart = 4 << 10
+
+// A role is where a look has found a file.
+type role uint8
+
+const (
+	named  role = iota // the target's path leads to it
+	beside             // it is called like the target, as rotated files are
+)
+
+// Facts are what is known of a file when a look judges it. See plan.
+type facts struct {
+	role    role
+	size    int64
+	stamped bool // its first line has a time stamp, so what begins alike is no other log by chance
+	packed  bool // it is compressed
+	skip    bool // nobody has seen the target yet, and reading is to begin at the end
+	first   bool // it was there before this target was ever looked at
+	rotated bool // a file beside the target may have had its name since the last look
+	older   bool // it was there before all that has been followed
+	grown   bool // it was left alone as Old, and holds more by now
+	left    int64
+	others  []kinship
+}
+
+// A kinship is how a file's lines relate to those of a file, or of one before it was cut.
+type kinship struct {
+	relation relation
+	at       int64 // behind what both hold; for moved, behind what is counted
+	exact    bool  // at is no guess
+	id       receiver.FileID
+	of       receiver.FilePosition
+	lost     bool // its own file can't give the lines that are not counted yet
+	apart    bool // it is what another target's path leads to
+	done     bool // the file judged holds all of it, and nothing more
+	order    uint64
+}
+
+// An action is what to do with a file.
+type action struct {
+	verdict Verdict
+	at      int64           // for Reading: where to begin; for the others: what need not be counted
+	copy    bool            // see receiver.FilePosition.Copy
+	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
+	goesOn  *kinship        // whose uncounted lines it is read for, or nil
+	gap     bool            // lines may be lost
+}
+
+// plan says what to do with a file that a look has found. It is a pure function.
+func plan(f *facts) action {
+	if f.role == named {
+		return planNamed(f)
+	}
+	return planBeside(f)
+}
+
+// best returns the kinship of a relation that reaches furthest, among those that right allows.
+func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
+	for i := range f.others {
+		k := &f.others[i]
+		if k.relation == r && (right == nil || right(k)) && (best == nil || k.at > best.at) {
+			best = k
+		}
+	}
+	return best
+}
+
+// independent reports whether both files were written by daemons, though they begin alike.
+func (f *facts) independent(k *kinship) bool { return k.at <= equalStart && (k.apart || !f.stamped) }
+
+// planNamed judges what a target's path leads to. It is logged to from now on.
+func planNamed(f *facts) action {
+	if f.skip {
+		return action{verdict: Reading, at: f.size}
+	}
+	k := f.best(within, nil)
+	if k != nil && k.done && !k.apart { // the copy stands in the place of what it was made of
+		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	}
+	if k != nil && (f.stamped || k.apart) {
+		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
+	}
+	if k := f.best(continues, nil); k != nil && !f.independent(k) {
+		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	}
+	if k := f.best(moved, nil); k != nil {
+		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	}
+	if f.best(tooShort, nil) != nil {
+		return action{verdict: Unsure}
+	}
+	if k := f.best(shares, nil); k != nil && !f.independent(k) {
+		if !k.exact { // it was trimmed, or restored from a backup, and has been logged to since
+			return action{verdict: Reading, at: f.size, of: k.id, gap: true}
+		}
+		return action{verdict: Reading, at: k.at, of: k.id}
+	}
+	return action{verdict: Reading}
+}
+
+func lostOnly(k *kinship) *kinship {
+	if k.lost {
+		return k
+	}
+	return nil
+}
+
+// planBeside judges a file beside what a target's path leads to: a generation that has lost the
+// name before anybody looked, a copy, or something else.
+func planBeside(f *facts) action {
+	alone := action{verdict: Old, at: f.size}
+	if !f.first && !f.older {
+		alone.verdict = Strange
+	}
+	lost := f.best(continues, func(k *kinship) bool { return k.lost })
+	alive := f.best(continues, func(k *kinship) bool { return !k.lost && !f.independent(k) })
+	k := f.best(within, nil)
+	switch {
+	case f.size == 0:
+		return action{verdict: Unsure}
+	case k != nil:
+		return action{verdict: Copied, at: f.size, of: k.id}
+	case lost != nil && (alive == nil || lost.at >= alive.at):
+		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
+	case alive != nil:
+		return action{verdict: Copied, at: f.size, of: alive.id}
+	case f.best(tooShort, nil) != nil:
+		return action{verdict: Unsure}
+	case f.grown: // who wrote to it when it had the name goes on
+		return action{verdict: Reading, at: f.left}
+	case !f.rotated || f.older:
+		return alone
+	}
+	if k := f.best(shares, nil); k != nil && !f.independent(k) {
+		if !k.exact {
+			return action{verdict: Copied, at: f.size, of: k.id}
+		}
+		return action{verdict: Reading, at: k.at, of: k.id}
+	}
+	return action{verdict: Reading}
+}

@@ -1,0 +1,188 @@
+package follow
+
+import (
+	"bytes"
+
+	"github.com/cespare/xxhash/v2"
+
+	"rsyncd_exporter/receiver"
+)
+
+// A relation says how a file's lines relate to those of another file, of which a position is known.
+// Whatever asks whether two files hold the same bytes asks relate, or commonLength.
+type relation uint8
+
+const (
+	unrelated relation = iota
+	tooShort           // it begins as the other, with too few bytes to tell
+	within             // it holds nothing but what the other holds, or held
+	continues          // it holds all that is counted of the other, and more
+	shares             // it begins as the other and differs later
+	moved              // the end of what is counted of the other stands elsewhere in it
+)
+
+// A content is what a file holds: lines, unpacked if they are compressed.
+type content struct {
+	pread preader
+	size  int64
+	whole bool // size is all that there is; else more may follow, as of a compressed file
+
+	sums   [len(receiver.SumSizes)]uint64 // computed so far
+	summed xxhash.Digest
+	fed    int64
+}
+
+func newContent(pread preader, size int64, whole bool) *content {
+	c := &content{pread: pread, size: size, whole: whole}
+	c.summed.Reset()
+	return c
+}
+
+// at returns n bytes from an offset on, nil if there are fewer or they can't be read.
+func (c *content) at(offset, n int64) []byte {
+	buf := make([]byte, n)
+	for got := 0; got < len(buf); {
+		k, err := c.pread(buf[got:], offset+int64(got))
+		if err != nil || k == 0 {
+			return nil
+		}
+		got += k
+	}
+	return buf
+}
+
+// sum returns the hash of the first receiver.SumSizes[i] bytes, 0 if there are fewer.
+func (c *content) sum(i int) uint64 {
+	for j := range i + 1 {
+		size := receiver.SumSizes[j]
+		if c.fed >= size {
+			continue
+		}
+		data := c.at(c.fed, size-c.fed)
+		if data == nil {
+			return 0
+		}
+		c.summed.Write(data)
+		c.fed, c.sums[j] = size, notZero(c.summed.Sum64())
+	}
+	return c.sums[i]
+}
+
+// relate compares a content with a position. shared is how many bytes at its start are known to be
+// the same.
+func (c *content) relate(p *receiver.FilePosition) (r relation, shared int64) {
+	head := headOf(p)
+	head = head[:min(int64(len(head)), c.size)]
+	if len(head) == 0 || !bytes.Equal(c.at(0, int64(len(head))), head) {
+		return unrelated, 0
+	}
+	shared = int64(len(head))
+	if shared < receiver.AnchorSize && c.size < p.Offset {
+		return tooShort, shared
+	}
+	for i, size := range receiver.SumSizes {
+		if size > min(c.size, p.Offset) || p.Sums[i] == 0 {
+			break
+		}
+		if c.sum(i) != p.Sums[i] {
+			return shares, shared
+		}
+		shared = size
+	}
+	switch {
+	case c.size < p.Offset && c.whole:
+		return within, c.size
+	case c.size < p.Offset: // whoever reads it finds out
+		return continues, p.Offset
+	case !c.endsAt(p, p.Offset):
+		return shares, shared
+	case c.size == p.Offset && c.whole:
+		return within, c.size
+	}
+	return continues, p.Offset
+}
+
+// endsAt reports whether the bytes before an offset are those before p.Offset.
+func (c *content) endsAt(p *receiver.FilePosition, offset int64) bool {
+	n := min(p.Offset, receiver.TailSize)
+	if p.Tail == 0 {
+		n = min(p.Offset, receiver.AnchorSize)
+	}
+	if n > offset {
+		return false
+	}
+	tail := c.at(offset-n, n)
+	if p.Tail == 0 {
+		return tail != nil && bytes.Equal(tail, anchorOf(p))
+	}
+	return tail != nil && tailSum(tail) == p.Tail
+}
+
+// search finds where the bytes before p.Offset stand last, and returns the offset behind them, or
+// -1. All of receiver.TailSize are asked for, and where they stand nowhere, as they were trimmed as
+// well, those of the anchor.
+func (c *content) search(p *receiver.FilePosition) int64 {
+	if p.Offset < receiver.AnchorSize {
+		return -1
+	}
+	const chunk, tries = 256 << 10, 1 << 10
+	short, tried := int64(-1), 0
+	for end := c.size; end >= receiver.AnchorSize; end -= chunk - receiver.AnchorSize {
+		start := max(0, end-chunk)
+		data := c.at(start, end-start)
+		for at := bytes.LastIndex(data, p.Anchor[:]); at >= 0 && tried < tries; tried++ {
+			found := start + int64(at) + receiver.AnchorSize
+			if c.endsAt(p, found) {
+				return found
+			}
+			short = max(short, found)
+			at = bytes.LastIndex(data[:at+receiver.AnchorSize-1], p.Anchor[:])
+		}
+		if start == 0 {
+			break
+		}
+	}
+	return short
+}
+
+// commonLength returns how many bytes at their starts two contents have in common, at most most.
+// Lines that have once differed are taken never to be the same again.
+func commonLength(a, b *content, most int64) int64 {
+	const block = receiver.TailSize
+	differ := func(offset int64) bool {
+		n := min(block, most-offset)
+		x := a.at(offset, n)
+		return x == nil || !bytes.Equal(x, b.at(offset, n))
+	}
+	low, high := int64(0), (most+block-1)/block // blocks below low are the same, that at high isn't
+	if high > 0 && !differ((high-1)*block) && !differ(0) {
+		return most
+	}
+	for low < high {
+		if mid := (low + high) / 2; differ(mid * block) {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	offset := low * block
+	n := min(block, most-offset)
+	if n <= 0 {
+		return most
+	}
+	x, y := a.at(offset, n), b.at(offset, n)
+	i := 0
+	for i < min(len(x), len(y)) && x[i] == y[i] {
+		i++
+	}
+	return offset + int64(i)
+}
+
+// lineStart returns the offset behind the last LF before one, 0 if there is none near.
+func (c *content) lineStart(offset int64) int64 {
+	n := min(offset, receiver.MaxMessage)
+	if i := bytes.LastIndexByte(c.at(offset-n, n), '\n'); i >= 0 {
+		return offset - n + int64(i) + 1
+	}
+	return offset - n
+}
