@@ -54,6 +54,7 @@ type Socket struct {
 // A File is the state of one followed log file.
 type File struct {
 	Path        string
+	Pattern     string        // in place of Path: the sums of files that it had found and that are forgotten
 	Offset      int64         // of the newest generation, bytes
 	Lag         int64         // bytes not read yet, over all generations followed
 	LagTime     time.Duration // how long ago everything had been read
@@ -261,6 +262,10 @@ func (e emitter) live(snap *Snapshot, l Live) {
 		}
 	}
 	for _, f := range l.Files {
+		if f.Pattern != "" {
+			e.pattern(snap, f)
+			continue
+		}
 		e.gauge(descOwnOffset, float64(f.Offset), f.Path)
 		e.gauge(descOwnLag, float64(f.Lag), f.Path)
 		e.gauge(descOwnLagTime, f.LagTime.Seconds(), f.Path)
@@ -271,6 +276,15 @@ func (e emitter) live(snap *Snapshot, l Live) {
 		for reason, n := range f.Gaps {
 			e.counter(descOwnGaps, n, snap.Start, f.Path, reason)
 		}
+	}
+}
+
+func (e emitter) pattern(snap *Snapshot, f File) {
+	e.gauge(descOwnPatternUp, oneIf(f.OK), f.Pattern)
+	e.counter(descOwnPatternErrors, f.Errors, snap.Start, f.Pattern)
+	e.counter(descOwnPatternRotations, f.Rotations, snap.Start, f.Pattern)
+	for reason, n := range f.Gaps {
+		e.counter(descOwnPatternGaps, n, snap.Start, f.Pattern, reason)
 	}
 }
 

@@ -112,6 +112,14 @@ var (
 	descOwnFileUp = own("file_up", "1 if the followed file can be read now, 0 if it is missing or can't.", "file")
 	descOwnGaps   = own("file_gaps_total",
 		"Times that lines of the followed file may have been lost, by reason.", "file", "reason")
+	descOwnPatternUp = own("pattern_up",
+		"1 if the pattern of FILE matches files and all of them can be followed, 0 if not.", "pattern")
+	descOwnPatternErrors = own("pattern_errors_total",
+		"Failed looks at what the pattern matches, and failed reads of files that are forgotten.", "pattern")
+	descOwnPatternRotations = own("pattern_rotations_total",
+		"Rotations of files that the pattern had found and that are forgotten.", "pattern")
+	descOwnPatternGaps = own("pattern_gaps_total",
+		"Gaps of files that the pattern had found and that are forgotten, by reason.", "pattern", "reason")
 )
 
 func rsync(name, help string, labels ...string) *prometheus.Desc {
@@ -132,6 +140,6 @@ func allDescs() []*prometheus.Desc {
 		descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
 		descOwnRetired, descOwnAddresses, descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset,
 		descOwnLag, descOwnLagTime, descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp,
-		descOwnGaps,
+		descOwnGaps, descOwnPatternUp, descOwnPatternErrors, descOwnPatternRotations, descOwnPatternGaps,
 	}
 }

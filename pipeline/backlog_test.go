@@ -43,8 +43,10 @@ func (c *slabCounter) backlog(t *testing.T, ctx context.Context) {
 		return
 	}
 	for scope := uint32(2); ctx.Err() == nil; scope++ {
-		f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}},
-			follow.Options{Path: path, FromBeginning: true}, c)
+		source := func(path string, _ uint32) receiver.Source {
+			return receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}}
+		}
+		f, err := follow.NewSet(follow.SetOptions{Paths: []string{path}, FromBeginning: true, Source: source}, c)
 		if err != nil {
 			t.Error(err)
 			return

@@ -180,13 +180,21 @@ func explainContent(w io.Writer, st *pipeline.Checkpoint) {
 	}
 	fmt.Fprintf(w, "state: %d messages received since %s, %d hosts, %d sessions running or lately ended\n", received,
 		time.Unix(0, st.Books.Start).Format(time.RFC3339), len(st.Books.Hosts), len(st.Sessions.Sessions))
-	for i := range st.Followed.Files {
-		f := &st.Followed.Files[i]
-		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n",
-			f.Path, f.Rotations, len(f.Positions), f.Followed)
-		for _, p := range f.Positions[len(f.Positions)-f.Followed:] {
-			fmt.Fprintf(w, "state:   %s: read to byte %d\n", identity(p.ID), p.Offset)
+	followed := st.Followed.Upgraded()
+	for _, t := range followed.Targets {
+		read, files := 0, ""
+		for _, f := range followed.Known {
+			switch {
+			case f.Target != t.Path:
+			case f.Verdict == follow.Reading:
+				files += fmt.Sprintf("state:   %s: read to byte %d\n", identity(f.Pos.ID), f.Pos.Offset)
+				fallthrough
+			case f.Verdict == follow.Read:
+				read++
+			}
 		}
+		fmt.Fprintf(w, "state: file %q, %d rotations, %d files remembered, %d of them followed:\n%s",
+			t.Path, t.Rotations, read, strings.Count(files, "\n"), files)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -287,7 +288,7 @@ func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 	}
 	for _, f := range in.files.Status() {
 		if f.Err != nil && !errors.Is(f.Err, os.ErrNotExist) {
-			log.Warn("file", "path", f.Path, "err", f.Err)
+			log.Warn("file", "path", cmp.Or(f.Path, f.Pattern), "err", f.Err)
 		}
 	}
 	for path, other := range in.files.Twins() {
@@ -319,7 +320,7 @@ func (in *inputs) live() metrics.Live {
 	if in.files != nil {
 		for _, s := range in.files.Status() {
 			f := metrics.File{
-				Path: s.Path, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
+				Path: s.Path, Pattern: s.Pattern, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
 				Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors, OK: s.Err == nil,
 			}
 			for reason, n := range s.Gaps {

@@ -147,8 +147,10 @@ func readFile(path string, inFull bool, profile string) error {
 		defer pprof.StopCPUProfile()
 	}
 	sink := &counter{Sink: p}
-	f, err := follow.NewFile(receiver.Source{Input: "file", Name: "file " + path, Scope: 2, Dialect: syslog.Lines{}},
-		follow.Options{Path: path, FromBeginning: true}, sink)
+	source := func(path string, scope uint32) receiver.Source {
+		return receiver.Source{Input: "file", Name: "file " + path, Scope: scope, Dialect: syslog.Lines{}}
+	}
+	f, err := follow.NewSet(follow.SetOptions{Paths: []string{path}, FromBeginning: true, Source: source}, sink)
 	if err != nil {
 		return err
 	}

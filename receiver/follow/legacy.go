@@ -43,8 +43,8 @@ type Siblings struct {
 	Old, Unread, Unsure []receiver.FileID
 }
 
-// upgraded returns the catalogue, or what one of the version before comes to.
-func (c *Catalogue) upgraded() *Catalogue {
+// Upgraded returns the catalogue, or what one of the version before comes to.
+func (c *Catalogue) Upgraded() *Catalogue {
 	if len(c.Files) == 0 && len(c.Orphans) == 0 {
 		return c
 	}

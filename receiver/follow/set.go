@@ -142,7 +142,7 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	}
 	s.lastScan = s.began.UnixNano()
 	if opt.Resume != nil {
-		s.restore(opt.Resume.upgraded())
+		s.restore(opt.Resume.Upgraded())
 	}
 	s.look(true)
 	return s, nil
