@@ -10,16 +10,16 @@ type FileID struct {
 	Birth int64
 }
 
-const (
-	// AnchorSize is how many bytes before an offset are remembered as they are, at most, to know
-	// the place again.
-	AnchorSize = 64
-	// TailSize is how many bytes before an offset FilePosition.Tail is of, at most.
-	TailSize = 4 << 10
-)
+// AnchorSize is how many bytes before an offset are remembered as they are, at most, to know the
+// place again.
+const AnchorSize = 64
 
-// SumSizes are the sizes in bytes of the starts of a file that FilePosition.Sums are of.
-var SumSizes = [...]int64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
+var (
+	// SumSizes are the sizes in bytes of the starts of a file that FilePosition.Sums are of.
+	SumSizes = [...]int64{256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
+	// TailSizes are how many bytes before an offset FilePosition.Tails are of, at most.
+	TailSizes = [...]int64{256, 1 << 10, 4 << 10}
+)
 
 // A FilePosition says how far one file has been read. All lines before Offset are counted, none
 // behind it.
@@ -43,8 +43,9 @@ type FilePosition struct {
 	// Where they have changed, what was read is no longer there. Head is the start of the file, if
 	// Offset is AnchorSize or more.
 	Anchor, Head [AnchorSize]byte
-	// Sums are hashes of the file's start, one for each of SumSizes that Offset has reached. Tail is
-	// that of the last TailSize bytes before Offset, or all where there are fewer. 0: not known.
-	Sums [len(SumSizes)]uint64
-	Tail uint64
+	// Sums are hashes of the file's start, one for each of SumSizes that Offset has reached. Tails
+	// are those of the last TailSizes bytes before Offset, or of all where there are fewer. 0: not
+	// known.
+	Sums  [len(SumSizes)]uint64
+	Tails [len(TailSizes)]uint64
 }

@@ -387,7 +387,7 @@ func (g *generation) relocate(size int64) (same bool, err error) {
 	switch stamped := g.target.isStamped(c); {
 	case relation == continues:
 		return true, nil
-	case relation == within, relation == tooShort:
+	case relation == within:
 		at = size
 	default:
 		if at = c.search(&g.pos); at < 0 {

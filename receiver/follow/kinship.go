@@ -21,9 +21,9 @@ type relative struct {
 	order  uint64
 }
 
-// relatives returns those that begin with the same bytes as head, as far as both are known. The
-// caller closes their descriptors.
-func (c *catalogue) relatives(head []byte, not receiver.FileID) (all []relative) {
+// relatives returns those that begin with the same bytes as head, as far as both are known; for a
+// compressed file, Old ones as well. The caller closes their descriptors.
+func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, packed bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	alike := func(p *receiver.FilePosition) bool {
@@ -32,17 +32,14 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID) (all []relative)
 		return n > 0 && bytes.Equal(known[:n], head[:n])
 	}
 	for _, e := range c.files {
-		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && (e.Verdict != Old || e.Pos.Tail == 0) {
+		old := packed && e.Verdict == Old && e.Pos.Tails[0] != 0
+		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && !old {
 			continue
 		}
 		r := relative{pos: e.position(), target: e.Target, fd: -1, owed: e.owed(), ended: e.Pos.Copy, order: e.order}
 		plain := e.gen != nil && e.gen.packed == nil
-		if plain && r.pos.Offset < receiver.AnchorSize { // it may hold more than has been read of it
-			r.fd, _ = unix.FcntlInt(uintptr(e.gen.fd), unix.F_DUPFD_CLOEXEC, 0)
-			all = append(all, r)
-			continue
-		}
-		if !alike(&r.pos) {
+		// What is open may hold more than has been read of it, and other lines than had been read.
+		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target)) {
 			continue
 		}
 		if plain {
@@ -67,8 +64,8 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 	if len(head) == 0 {
 		return nil
 	}
-	for _, other := range l.s.known.relatives(head, g.id) {
-		k := l.kinship(c, &other)
+	for _, other := range l.s.known.relatives(head, g.id, l.t.path, g.packed != nil) {
+		k := l.kinship(c, &other, r)
 		if other.fd >= 0 {
 			unix.Close(other.fd)
 		}
@@ -82,7 +79,7 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 	return all
 }
 
-func (l *look) kinship(c *content, other *relative) kinship {
+func (l *look) kinship(c *content, other *relative, r role) kinship {
 	p := &other.pos
 	k := kinship{id: p.ID, of: *p, order: other.order}
 	k.lost = other.open || other.owed && (l.lost[p.ID] || other.target != l.t.path) || other.ended
@@ -103,15 +100,21 @@ func (l *look) kinship(c *content, other *relative) kinship {
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
-	case n == 0 || n < min(p.Offset, c.size) && k.relation != shares: // it was cut, and its reader will notice
+	case n < min(p.Offset, c.size) && k.relation != shares: // it was cut, and its reader will notice
+	case n < receiver.AnchorSize && n < c.size: // too little to tell
 	case n < c.size && n < info.size:
 		k.relation, k.at, k.exact = shares, c.lineStart(n), true
 	case n == c.size && (c.size >= receiver.AnchorSize || c.size == info.size || k.relation == within):
-		k.relation, k.at, k.exact, k.done = within, n, true, c.whole && c.size == info.size
+		k.relation, k.at, k.exact, k.done = within, c.lineStart(n), true, c.whole && c.size == info.size
 	case n == c.size:
 		k.relation = tooShort
 	default:
-		k.relation, k.at, k.exact = continues, n, true
+		if n = c.lineStart(n); k.relation == continues {
+			n = max(n, p.Offset)
+		}
+		if k.relation, k.at, k.exact = continues, n, true; r == beside { // no copy is longer than what it was made of
+			k.relation = shares
+		}
 	}
 	return k
 }

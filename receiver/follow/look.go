@@ -66,8 +66,16 @@ func (t *target) look() {
 	l.lookAtPath()
 	l.findRotation(newDir)
 	l.findLost()
+	t.setWaits(nil)
+	var current *generation
+	e, known := l.s.known.find(l.info.id)
+	if known = known && (e.Verdict == Reading || e.Verdict == Read); known {
+		current = l.judgeNamed()
+	}
 	l.judgeBeside(newDir)
-	current := l.judgeNamed()
+	if !known {
+		current = l.judgeNamed()
+	}
 	l.takeOver(current)
 	l.noteAbsent()
 	l.publish(current)
@@ -126,7 +134,7 @@ func (l *look) lookAtPath() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.twin = twin
-	if !t.looked && l.err == nil && !l.isTwin {
+	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
 		t.record.Start, t.record.StartSize, t.since, t.known = l.info.id, l.info.size, l.info.id, true
 	}
 }
@@ -199,16 +207,21 @@ func (l *look) findLost() {
 	}
 }
 
-// judgeBeside judges the files beside the target, longest first, since copies may have been made at
-// several times; compressed ones last, as their lengths aren't known.
+// judgeBeside judges the files beside the target: known ones first, to which the others are compared;
+// then the longest first, since copies may have been made at several times; compressed ones last,
+// as their lengths aren't known.
 func (l *look) judgeBeside(newDir bool) {
 	t := l.t
 	if newDir && !t.fresh && !t.resumed {
 		l.noteOld()
 	}
 	files := slices.Clone(l.beside.files)
+	unread := func(x sibling) bool {
+		e, known := l.s.known.find(x.info.id)
+		return !known || e.Verdict != Reading && e.Verdict != Read
+	}
 	slices.SortStableFunc(files, func(a, b sibling) int {
-		return cmp.Or(compareBools(isCompressed(a.path), isCompressed(b.path)), cmp.Compare(b.info.size, a.info.size))
+		return cmp.Or(compareBools(unread(a), unread(b)), compareBools(isCompressed(a.path), isCompressed(b.path)), cmp.Compare(b.info.size, a.info.size))
 	})
 	for _, x := range files {
 		if l.accepted[x.info.id] {
@@ -298,8 +311,8 @@ func (l *look) judgeOne(x sibling, e entry, known bool) {
 		err = unix.ELOOP
 	}
 	if err != nil {
-		if known && e.Verdict == Unsure || !known {
-			e.Verdict, e.Size = Unsure, -1
+		if e.Size = -1; !known && (!l.rotated || t.isOlder(x.info)) && len(l.lost) == 0 {
+			e.Verdict = Strange
 		}
 		l.s.known.put(e)
 		if !isMissing(err) && !errors.Is(err, unix.ELOOP) {
@@ -315,7 +328,7 @@ func (l *look) judgeOne(x sibling, e entry, known bool) {
 		l.readOn(g, e)
 		return
 	}
-	l.judge(g, e, beside)
+	l.judge(g, e, known, beside)
 }
 
 // mayBeNew reports whether a compressed file that is met for the first time is worth a look.
@@ -326,7 +339,6 @@ func (l *look) mayBeNew() bool {
 // judgeNamed judges what the path leads to, and returns the generation that reads it, or nil.
 func (l *look) judgeNamed() *generation {
 	t := l.t
-	t.setWaits(nil)
 	if l.err != nil || l.isTwin {
 		return nil
 	}
@@ -370,7 +382,7 @@ func (l *look) judgeNamed() *generation {
 	case known && e.Verdict == Old && e.Size >= 0 && info.size >= e.Pos.Offset:
 		return l.begin(g, e, action{verdict: Reading, at: e.Pos.Offset})
 	}
-	return l.judge(g, e, named)
+	return l.judge(g, e, known, named)
 }
 
 // waitFor says why what the path leads to isn't read.
@@ -394,10 +406,13 @@ func (t *target) setWaits(err error) {
 }
 
 // judge has plan judge a file that has just been opened, and does what it says.
-func (l *look) judge(g *generation, e entry, r role) *generation {
+func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
 	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
 		first: !t.looked && !t.fresh && !t.resumed, grown: e.Verdict == Old && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
+	if known && e.Verdict == Unsure { // it might have been read when it was met
+		f.rotated, f.older = true, false
+	}
 	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning && !t.resumed
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
@@ -413,7 +428,11 @@ func (l *look) judge(g *generation, e entry, r role) *generation {
 		f.stamped = t.isStamped(c)
 		f.others = l.kinships(c, g, r)
 	}
-	return l.begin(g, e, plan(&f))
+	a := plan(&f)
+	if debugPlan != nil {
+		debugPlan(g.path, &f, a)
+	}
+	return l.begin(g, e, a)
 }
 
 // begin does what plan says of a file that is open. It returns the generation if it is to be read.
@@ -429,6 +448,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 			l.s.known.close(&a.goesOn.of)
 		}
 		g.again = g.again || a.at > 0 && a.of != (receiver.FileID{})
+		g.show()
 		l.s.known.put(e)
 		l.fresh = append(l.fresh, g)
 		return g
@@ -473,6 +493,9 @@ func (l *look) place(g *generation, a action) bool {
 // readOn goes on in a file that is known. Its reader finds out whether it still holds what it held.
 func (l *look) readOn(g *generation, e entry) *generation {
 	g.pos, g.again, g.met = e.Pos, true, e.order
+	if debugPlan != nil {
+		debugPlan("READON "+g.path, &facts{size: g.end}, action{at: e.Pos.Offset, of: g.id})
+	}
 	if e.Pos.Copy && isCompressed(g.path) {
 		g.packed = &packedFile{path: g.path}
 	}
@@ -489,6 +512,7 @@ func (l *look) readOn(g *generation, e entry) *generation {
 	if e.begin.ID != e.Pos.ID || e.Verdict == Read && e.begin.Offset == 0 && e.Pos.Offset == 0 {
 		e.begin = e.Pos
 	}
+	g.show()
 	e.gen, e.Verdict, e.saved, e.Size = g, Reading, false, g.end
 	l.s.known.put(e)
 	l.fresh = append(l.fresh, g)
@@ -626,3 +650,5 @@ func (l *look) owedElsewhere() (all []sibling) {
 	}
 	return all
 }
+
+var debugPlan func(path string, f *facts, a action)

@@ -10,14 +10,17 @@ import (
 type marks struct {
 	head xxhash.Digest // of the first fed bytes
 	fed  int64
-	tail []byte // the last bytes before the offset: receiver.TailSize, or more, or all that there are
+	tail []byte // the last bytes before the offset: tailSize, or more, or all that there are
 }
 
 // headMost is how much of a file's start is hashed.
 const headMost = int64(1 << 20)
 
+// tailSize is how many bytes before the offset are hashed.
+const tailSize = 4 << 10
+
 func newMarks() *marks {
-	m := &marks{tail: make([]byte, 0, 2*receiver.TailSize)}
+	m := &marks{tail: make([]byte, 0, 2*tailSize)}
 	m.reset()
 	return m
 }
@@ -36,17 +39,19 @@ func (m *marks) advance(p *receiver.FilePosition, data []byte) {
 	if m.fed == p.Offset && m.fed < headMost {
 		m.feed(p, data)
 	}
-	if len(data) >= receiver.TailSize {
-		m.tail = append(m.tail[:0], data[len(data)-receiver.TailSize:]...)
+	if len(data) >= tailSize {
+		m.tail = append(m.tail[:0], data[len(data)-tailSize:]...)
 	} else {
 		if len(m.tail)+len(data) > cap(m.tail) {
-			m.tail = append(m.tail[:0], m.tail[len(m.tail)-receiver.TailSize:]...)
+			m.tail = append(m.tail[:0], m.tail[len(m.tail)-tailSize:]...)
 		}
 		m.tail = append(m.tail, data...)
 	}
 	p.Offset += int64(len(data))
 	copy(p.Anchor[:], m.tail[max(0, len(m.tail)-receiver.AnchorSize):])
-	p.Tail = tailSum(m.tail)
+	for i, size := range receiver.TailSizes {
+		p.Tails[i] = notZero(xxhash.Sum64(m.tail[max(0, int64(len(m.tail))-size):]))
+	}
 }
 
 func (m *marks) feed(p *receiver.FilePosition, data []byte) {
@@ -64,10 +69,6 @@ func (m *marks) feed(p *receiver.FilePosition, data []byte) {
 	}
 }
 
-func tailSum(tail []byte) uint64 {
-	return notZero(xxhash.Sum64(tail[max(0, len(tail)-receiver.TailSize):]))
-}
-
 // notZero keeps a hash from meaning that none is known.
 func notZero(sum uint64) uint64 { return max(sum, 1) }
 
@@ -77,8 +78,8 @@ func (m *marks) load(pread preader, p *receiver.FilePosition, offset int64) (boo
 	m.reset()
 	buf := make([]byte, 64<<10)
 	for at.Offset < offset {
-		if at.Offset >= headMost && at.Offset < offset-receiver.TailSize {
-			at.Offset = offset - receiver.TailSize
+		if at.Offset >= headMost && at.Offset < offset-tailSize {
+			at.Offset = offset - tailSize
 			m.tail = m.tail[:0]
 		}
 		want := buf[:min(int64(len(buf)), offset-at.Offset)]

@@ -153,9 +153,9 @@ func (m *model) caughtUp() {
 	m.t.Helper()
 	reach(m.t, "all whole lines are read, the newest file is held", func() bool {
 		info, err := statPath(m.path, true)
-		m.f.mu.Lock()
+		m.f.target.mu.Lock()
 		held := err != nil || m.f.held(info.id) != nil
-		m.f.mu.Unlock()
+		m.f.target.mu.Unlock()
 		return held && m.sink.count() >= m.n-m.half
 	})
 }
@@ -167,9 +167,9 @@ func (m *model) purge() {
 	for _, name := range names {
 		info, err := statPath(name, false)
 		must(m.t, err)
-		m.f.mu.Lock()
+		m.f.target.mu.Lock()
 		held := m.f.held(info.id) != nil
-		m.f.mu.Unlock()
+		m.f.target.mu.Unlock()
 		if held {
 			must(m.t, os.Remove(name))
 		}
@@ -182,8 +182,8 @@ func TestFileModel(t *testing.T) {
 		opt       Options
 		rotations int
 	}{
-		"events":  {Options{Poll: 100 * time.Millisecond}, 2000},
-		"polling": {Options{Poll: 3 * time.Millisecond, pollOnly: true}, 500},
+		"events":  {Options{SetOptions: SetOptions{Poll: 100 * time.Millisecond}}, 2000},
+		"polling": {Options{SetOptions: SetOptions{Poll: 3 * time.Millisecond, pollOnly: true}}, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := testenv.Seed(t)

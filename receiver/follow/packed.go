@@ -183,7 +183,7 @@ func (g *generation) unpackTo(u *unpacker, b *block) error {
 			return err
 		}
 	}
-	if !bytes.Equal(anchorOf(&at), anchorOf(&g.pos)) || g.pos.Tail != 0 && at.Tail != g.pos.Tail {
+	if !bytes.Equal(anchorOf(&at), anchorOf(&g.pos)) || g.pos.Tails[0] != 0 && at.Tails != g.pos.Tails {
 		return errOther
 	}
 	skipping, parts := g.pos.Skipping, g.pos.Parts

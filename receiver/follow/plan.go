@@ -80,7 +80,7 @@ func planNamed(f *facts) action {
 		return action{verdict: Reading, at: f.size}
 	}
 	k := f.best(within, nil)
-	if k != nil && k.done && !k.apart { // the copy stands in the place of what it was made of
+	if k != nil && k.done && !k.apart && !f.independent(k) { // the copy stands in the place of what it was made of
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
 	if k != nil && (f.stamped || k.apart) {
@@ -89,7 +89,7 @@ func planNamed(f *facts) action {
 	if k := f.best(continues, nil); k != nil && !f.independent(k) {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
-	if k := f.best(moved, nil); k != nil {
+	if k := f.best(moved, nil); k != nil && (f.stamped || k.of.Offset > equalStart) {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
 	if f.best(tooShort, nil) != nil {
@@ -119,23 +119,21 @@ func planBeside(f *facts) action {
 		alone.verdict = Strange
 	}
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
-	alive := f.best(continues, func(k *kinship) bool { return !k.lost && !f.independent(k) })
+	alive := f.best(continues, func(k *kinship) bool { return !k.lost && !(k.apart && k.at <= equalStart) })
 	k := f.best(within, nil)
 	switch {
-	case f.size == 0:
-		return action{verdict: Unsure}
 	case k != nil:
 		return action{verdict: Copied, at: f.size, of: k.id}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
 	case alive != nil:
 		return action{verdict: Copied, at: f.size, of: alive.id}
-	case f.best(tooShort, nil) != nil:
-		return action{verdict: Unsure}
 	case f.grown: // who wrote to it when it had the name goes on
 		return action{verdict: Reading, at: f.left}
 	case !f.rotated || f.older:
 		return alone
+	case f.size == 0, f.best(tooShort, nil) != nil:
+		return action{verdict: Unsure}
 	}
 	if k := f.best(shares, nil); k != nil && !f.independent(k) {
 		if !k.exact {

@@ -73,7 +73,7 @@ func (c *content) sum(i int) uint64 {
 func (c *content) relate(p *receiver.FilePosition) (r relation, shared int64) {
 	head := headOf(p)
 	head = head[:min(int64(len(head)), c.size)]
-	if len(head) == 0 || !bytes.Equal(c.at(0, int64(len(head))), head) {
+	if len(head) == 0 || p.Offset < receiver.AnchorSize && p.Skipping || !bytes.Equal(c.at(0, int64(len(head))), head) {
 		return unrelated, 0
 	}
 	shared = int64(len(head))
@@ -102,53 +102,60 @@ func (c *content) relate(p *receiver.FilePosition) (r relation, shared int64) {
 	return continues, p.Offset
 }
 
-// endsAt reports whether the bytes before an offset are those before p.Offset.
+// endsAt reports whether the bytes before an offset are those before p.Offset, as many as are known.
 func (c *content) endsAt(p *receiver.FilePosition, offset int64) bool {
-	n := min(p.Offset, receiver.TailSize)
-	if p.Tail == 0 {
-		n = min(p.Offset, receiver.AnchorSize)
+	if p.Tails[0] == 0 {
+		n := min(p.Offset, receiver.AnchorSize)
+		return n <= offset && bytes.Equal(c.at(offset-n, n), anchorOf(p))
 	}
-	if n > offset {
-		return false
+	return c.alikeAt(p, offset) >= min(p.Offset, tailSize)
+}
+
+// alikeAt returns how many bytes before an offset are those before p.Offset, 0 if too few to tell.
+func (c *content) alikeAt(p *receiver.FilePosition, offset int64) (n int64) {
+	tail := c.at(max(0, offset-tailSize), min(offset, tailSize))
+	for i, size := range receiver.TailSizes {
+		size = min(size, p.Offset)
+		if size > int64(len(tail)) || notZero(xxhash.Sum64(tail[int64(len(tail))-size:])) != p.Tails[i] {
+			break
+		}
+		n = size
 	}
-	tail := c.at(offset-n, n)
-	if p.Tail == 0 {
-		return tail != nil && bytes.Equal(tail, anchorOf(p))
-	}
-	return tail != nil && tailSum(tail) == p.Tail
+	return n
 }
 
 // search finds where the bytes before p.Offset stand last, and returns the offset behind them, or
-// -1. All of receiver.TailSize are asked for, and where they stand nowhere, as they were trimmed as
-// well, those of the anchor.
-func (c *content) search(p *receiver.FilePosition) int64 {
-	if p.Offset < receiver.AnchorSize {
-		return -1
+// -1. Where some were trimmed as well, the place is taken where most of them stand.
+func (c *content) search(p *receiver.FilePosition) (best int64) {
+	if best = -1; p.Offset < receiver.AnchorSize || p.Tails[0] == 0 {
+		return best
 	}
 	const chunk, tries = 256 << 10, 1 << 10
-	short, tried := int64(-1), 0
+	most, tried := int64(0), 0
 	for end := c.size; end >= receiver.AnchorSize; end -= chunk - receiver.AnchorSize {
 		start := max(0, end-chunk)
 		data := c.at(start, end-start)
 		for at := bytes.LastIndex(data, p.Anchor[:]); at >= 0 && tried < tries; tried++ {
 			found := start + int64(at) + receiver.AnchorSize
-			if c.endsAt(p, found) {
-				return found
+			if n := c.alikeAt(p, found); n > most {
+				best, most = found, n
 			}
-			short = max(short, found)
+			if most >= min(p.Offset, tailSize) {
+				return best
+			}
 			at = bytes.LastIndex(data[:at+receiver.AnchorSize-1], p.Anchor[:])
 		}
 		if start == 0 {
 			break
 		}
 	}
-	return short
+	return best
 }
 
 // commonLength returns how many bytes at their starts two contents have in common, at most most.
 // Lines that have once differed are taken never to be the same again.
 func commonLength(a, b *content, most int64) int64 {
-	const block = receiver.TailSize
+	const block = int64(tailSize)
 	differ := func(offset int64) bool {
 		n := min(block, most-offset)
 		x := a.at(offset, n)

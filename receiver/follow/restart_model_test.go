@@ -40,6 +40,9 @@ func (s *restartSink) Deliver(_ *receiver.Source, slab *receiver.Slab) {
 			s.times = append(s.times, 0)
 		}
 		s.times[n]++
+		if debugPlan != nil {
+			s.world.note("deliver %d of %d", n, slab.Position.ID.Inode)
+		}
 		s.sum += weight
 	}
 	for _, n := range slab.Discarded {
@@ -93,7 +96,7 @@ type restartModel struct {
 	f         *File  // nil while we are down
 	sink      *restartSink
 	savedSink *restartSink // what was last saved, and what goes with it
-	saved     FileRecord
+	saved     Catalogue
 
 	lines     []string // by number, from 1 on
 	weights   []uint64
@@ -208,7 +211,7 @@ func (m *restartModel) linked() bool { return m.path != m.followed }
 func (m *restartModel) isSaved(f *worldFile) bool {
 	info, err := statPath(f.name, false)
 	must(m.t, err)
-	return slices.ContainsFunc(m.saved.Positions, func(p receiver.FilePosition) bool { return p.ID == info.id })
+	return slices.ContainsFunc(m.saved.Known, func(r FileRecord) bool { return r.Verdict == Reading && r.Pos.ID == info.id })
 }
 
 // relink makes the symbolic link lead to another place, where there is nothing yet. What nobody has seen in the old one would be lost.
@@ -335,7 +338,7 @@ func (m *restartModel) save() {
 			m.act(m.write, m.write, m.step, m.step, m.rotate, m.letGo, m.cut)
 		}
 	}
-	m.savedSink, m.saved = sink, m.f.Record(sink.positions)
+	m.savedSink, m.saved = sink, *m.f.Catalogue(sink.positions)
 	for i := range torn {
 		if torn[i] == 2 {
 			m.files[i].torn = 0
@@ -354,7 +357,7 @@ func (m *restartModel) stop() {
 	m.read(true)
 	must(m.t, m.f.Close())
 	m.savedSink = m.sink.clone()
-	m.saved = m.f.Record(m.savedSink.positions)
+	m.saved = *m.f.Catalogue(m.savedSink.positions)
 	for _, f := range m.files {
 		f.torn = 0
 	}
@@ -375,8 +378,8 @@ func (m *restartModel) start() {
 	if m.f != nil {
 		return
 	}
-	m.note("start from %d positions, %d followed", len(m.saved.Positions), m.saved.Followed)
-	m.f = hold(m.t, m.sink, Options{Path: m.followed, pollOnly: true, Resume: &m.saved})
+	m.note("start from %d positions", len(m.saved.Known))
+	m.f = hold(m.t, m.sink, Options{Path: m.followed, SetOptions: SetOptions{pollOnly: true, Resume: &m.saved}})
 }
 
 // copy is what an administrator does. The copy is born later than what it is a copy of. A copy of a copy in the place of a file that is gone
@@ -502,7 +505,7 @@ func (m *restartModel) run() {
 		m.link()
 	}
 	m.create()
-	m.f = hold(m.t, m.sink, Options{Path: m.followed, pollOnly: true, FromBeginning: true})
+	m.f = hold(m.t, m.sink, Options{Path: m.followed, SetOptions: SetOptions{pollOnly: true, FromBeginning: true}})
 	m.save()
 	for range 10 + m.r.IntN(40) {
 		switch m.r.IntN(24) {
@@ -549,6 +552,11 @@ func (m *restartModel) run() {
 		m.read(true)
 	}
 	s := m.f.Status()
+	if debugPlan != nil {
+		for _, e := range m.f.Set.known.of(m.f.target.path) {
+			m.note("ENTRY inode %d verdict %d pos %d size %d place %s gen %v", e.id().Inode, e.Verdict, e.position().Offset, e.Size, e.Place, e.gen != nil)
+		}
+	}
 	must(m.t, m.f.Close())
 	m.check(s)
 }

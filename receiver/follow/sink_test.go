@@ -128,7 +128,7 @@ func follow(t *testing.T, sink receiver.Sink, opt Options) *File {
 // hold is follow for a test that makes more of them than it should keep until its end.
 func hold(t *testing.T, sink receiver.Sink, opt Options) *File {
 	t.Helper()
-	f, err := NewFile(receiver.Source{Input: "file", Name: "file test", Scope: 1, Dialect: syslog.Lines{}}, opt, sink)
+	f, err := newFile(receiver.Source{Input: "file", Name: "file test", Scope: 1, Dialect: syslog.Lines{}}, opt, sink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,9 +137,11 @@ func hold(t *testing.T, sink receiver.Sink, opt Options) *File {
 
 // bothWays runs a test with inotify and a poll interval that would let it time out, and with polling only.
 func bothWays(t *testing.T, test func(t *testing.T, opt Options)) {
-	t.Run("events", func(t *testing.T) { test(t, Options{Path: filepath.Join(t.TempDir(), "log"), Poll: time.Minute}) })
+	t.Run("events", func(t *testing.T) {
+		test(t, Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{Poll: time.Minute}})
+	})
 	t.Run("polling", func(t *testing.T) {
-		test(t, Options{Path: filepath.Join(t.TempDir(), "log"), Poll: 2 * time.Millisecond, pollOnly: true})
+		test(t, Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{Poll: 2 * time.Millisecond, pollOnly: true}})
 	})
 }
 

@@ -138,7 +138,6 @@ func (t *target) open(path string, info fileInfo, open func(string) (int, error)
 // adopt adds generations, oldest first, each to be read after the one before it.
 func (t *target) adopt(fresh []*generation) {
 	for _, g := range fresh {
-		g.show()
 		g.watch = t.set.notify.watchFile(t, g.fd, g.wake)
 		if size := g.size.Load(); g.packed != nil || g.offset.Load() < size {
 			g.goal, g.late = size, true

@@ -1,0 +1,35 @@
+package follow
+
+import "rsyncd_exporter/receiver"
+
+// Options are the settings of a File.
+type Options struct {
+	SetOptions
+	Path string
+}
+
+// A File is a Set of one path, for tests that look into one.
+type File struct {
+	*Set
+	*target
+}
+
+func newFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error) {
+	opt.Paths, opt.unsettled = []string{QuotePattern(opt.Path)}, true
+	opt.Source = func(string, uint32) receiver.Source { return src }
+	s, err := NewSet(opt.SetOptions, sink)
+	if err != nil {
+		return nil, err
+	}
+	return &File{s, s.targets[0]}, nil
+}
+
+// look looks at the path alone, as an event would have it done.
+func (f *File) look() { f.target.look() }
+
+func (f *File) String() string { return f.target.String() }
+
+func (f *File) Status() Status { return f.target.status() }
+
+// clock is monotonic.
+func (f *File) clock() int64 { return f.Set.clock() }
