@@ -67,15 +67,12 @@ func (t *target) look() {
 	l.findRotation(newDir)
 	l.findLost()
 	t.setWaits(nil)
-	var current *generation
-	e, known := l.s.known.find(l.info.id)
-	if known = known && (e.Verdict == Reading || e.Verdict == Read); known {
-		current = l.judgeNamed()
+	if newDir && !t.fresh && !t.resumed {
+		l.noteOld()
 	}
-	l.judgeBeside(newDir)
-	if !known {
-		current = l.judgeNamed()
-	}
+	l.judgeBeside(true)
+	current := l.judgeNamed()
+	l.judgeBeside(false)
 	l.takeOver(current)
 	l.noteAbsent()
 	l.publish(current)
@@ -207,28 +204,21 @@ func (l *look) findLost() {
 	}
 }
 
-// judgeBeside judges the files beside the target: known ones first, to which the others are compared;
-// then the longest first, since copies may have been made at several times; compressed ones last,
-// as their lengths aren't known.
-func (l *look) judgeBeside(newDir bool) {
+// judgeBeside judges the files beside the target, those that are or were read, or the others: these
+// are compared to those, and to what has the name. The longest comes first, since copies may have
+// been made at several times; compressed ones come last, as their lengths aren't known.
+func (l *look) judgeBeside(read bool) {
 	t := l.t
-	if newDir && !t.fresh && !t.resumed {
-		l.noteOld()
-	}
 	files := slices.Clone(l.beside.files)
-	unread := func(x sibling) bool {
-		e, known := l.s.known.find(x.info.id)
-		return !known || e.Verdict != Reading && e.Verdict != Read
-	}
 	slices.SortStableFunc(files, func(a, b sibling) int {
-		return cmp.Or(compareBools(unread(a), unread(b)), compareBools(isCompressed(a.path), isCompressed(b.path)), cmp.Compare(b.info.size, a.info.size))
+		return cmp.Or(compareBools(isCompressed(a.path), isCompressed(b.path)), cmp.Compare(b.info.size, a.info.size))
 	})
 	for _, x := range files {
-		if l.accepted[x.info.id] {
+		e, known := l.s.known.find(x.info.id)
+		if l.accepted[x.info.id] || read != (known && (e.Verdict == Reading || e.Verdict == Read)) {
 			continue
 		}
 		l.accepted[x.info.id] = true
-		e, known := l.s.known.find(x.info.id)
 		switch {
 		case known && e.gen != nil || l.err == nil && x.info.id == l.info.id && !l.isTwin:
 			continue
