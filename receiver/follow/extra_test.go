@@ -2,35 +2,145 @@ package follow
 
 import (
 	"fmt"
-	"os"
+	"maps"
+	"slices"
+	"sync"
 	"testing"
+	"time"
+
+	"rsyncd_exporter/receiver"
 )
 
-func numbered(path string, n int) string {
-	if n == 0 {
-		return path
-	}
-	return fmt.Sprintf("%s.%d", path, n)
+// setSink keeps every line with its Source, and the positions as a pipeline would.
+type setSink struct {
+	mu        sync.Mutex
+	lines     map[string][]string // by Source.Name
+	scopes    map[string]uint32
+	positions map[receiver.FileID]receiver.FilePosition
+	discarded [receiver.NumDiscards]uint64
+	told      map[string][]int // as lineSink's, by Source.Name
 }
-func isClosed(c <-chan struct{}) bool { return closed(c) }
-func waitForTick(t *testing.T, path string) {
-	path += "x.tick"
-	birth := func() int64 {
-		must(t, os.WriteFile(path, nil, 0o644))
-		info, err := statPath(path, true)
-		must(t, err)
-		must(t, os.Remove(path))
-		return info.id.Birth
-	}
-	first := birth()
-	if first != 0 {
-		reach(t, "the next tick of the file system's clock", func() bool { return birth() > first })
+
+func newSetSink() *setSink {
+	return &setSink{
+		lines: map[string][]string{}, scopes: map[string]uint32{}, told: map[string][]int{},
+		positions: map[receiver.FileID]receiver.FilePosition{},
 	}
 }
 
-func copyFile(t *testing.T, from, to string) {
+func (s *setSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if isCaughtUp(slab) {
+		s.told[src.Name] = append(s.told[src.Name], len(s.lines[src.Name]))
+		return
+	}
+	for _, m := range slab.Messages {
+		s.lines[src.Name] = append(s.lines[src.Name], string(m))
+	}
+	for i, n := range slab.Discarded {
+		s.discarded[i] += uint64(n)
+	}
+	s.scopes[src.Name] = src.Scope
+	s.positions[slab.Position.ID] = *slab.Position
+}
+
+// counted returns the last position of each file.
+func (s *setSink) counted() map[receiver.FileID]receiver.FilePosition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.positions)
+}
+
+// all returns all lines, sorted, whoever had them.
+func (s *setSink) all() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		all = append(all, l...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (s *setSink) of(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.lines[name])
+}
+
+// check compares all lines with those wanted, in any order.
+func (s *setSink) check(t *testing.T, want ...string) {
 	t.Helper()
-	b, err := os.ReadFile(from)
+	got := s.all()
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d lines, want %d; got %q, want %q", len(got), len(want), clip(got[:min(9, len(got))]), clip(want[:min(9, len(want))]))
+	}
+}
+
+func appendTo(t *testing.T, path string, lines ...string) {
+	t.Helper()
+	w := create(t, path)
+	w.write(text(lines))
+	must(t, w.f.Close())
+}
+
+// waitUntilOlder waits until a file's time of birth shows that it is older than what is made now: clocks are given clockSlack.
+func waitUntilOlder(t *testing.T, path string) {
+	t.Helper()
+	info, err := statPath(path, false)
 	must(t, err)
-	must(t, os.WriteFile(to, b, 0o644))
+	reach(t, "time passes", func() bool { return time.Now().UnixNano() > info.written+int64(clockSlack)+int64(20*time.Millisecond) })
+}
+
+func (s *lineSink) counted() map[receiver.FileID]receiver.FilePosition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.last)
+}
+
+// poll does once what Run does all the time.
+func poll(t *testing.T, f *File) {
+	t.Helper()
+	f.look()
+	for _, g := range f.generations {
+		must(t, g.drain())
+	}
+}
+
+// stopped follows opt.Path from its first line, reads all that is there, and returns the state.
+func stopped(t *testing.T, sink *lineSink, opt Options) *Catalogue {
+	t.Helper()
+	opt.pollOnly, opt.FromBeginning = true, true
+	return stop(t, sink, follow(t, sink, opt))
+}
+
+func stop(t *testing.T, sink *lineSink, f *File) *Catalogue {
+	t.Helper()
+	poll(t, f)
+	must(t, f.Close())
+	s := f.Catalogue(sink.counted())
+	return s
+}
+
+// resume goes on from a state.
+func resume(t *testing.T, sink *lineSink, opt Options, s *Catalogue) *File {
+	t.Helper()
+	opt.pollOnly, opt.Resume = true, s
+	return follow(t, sink, opt)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *setSink) reach(t *testing.T, n int) {
+	t.Helper()
+	reach(t, fmt.Sprintf("%d lines", n), func() bool { return len(s.all()) >= n })
 }

@@ -33,3 +33,19 @@ func (f *File) Status() Status { return f.target.status() }
 
 // clock is monotonic.
 func (f *File) clock() int64 { return f.Set.clock() }
+
+// lookSoon does what an event does.
+func (f *File) lookSoon() {
+	f.target.wake()
+	poke(f.Set.wake)
+}
+
+// verdict returns what is known of the file at a path, false if nothing is.
+func (f *File) verdict(path string) (Verdict, bool) {
+	info, err := statPath(path, false)
+	if err != nil {
+		return 0, false
+	}
+	e, known := f.Set.known.find(info.id)
+	return e.Verdict, known
+}

@@ -138,11 +138,11 @@ func TestFileInodeReused(t *testing.T) {
 		must(t, w.f.Truncate(0))
 		w.write("other, longer than before\nlines\n")
 		if birth {
-			old := f.past[f.pastOrder[0]]
-			f.forget(old.pos.ID)
-			old.pos.ID.Birth--
+			old := f.Set.known.of(f.path)[0]
+			f.Set.known.forget(old.id())
+			old.Pos.ID.Birth--
 			old.begin.ID.Birth--
-			f.remember(old)
+			f.Set.known.put(old)
 		}
 		f.look()
 		must(t, f.generations[0].drain())
@@ -180,7 +180,7 @@ func TestFileThreeRotationsBetweenLooks(t *testing.T) {
 			create(t, opt.Path+"x").write("of another name\n")
 			must(t, os.Symlink(opt.Path+"x", opt.Path+".link"))
 			start(t, f)
-			f.wake <- struct{}{}
+			f.lookSoon()
 			reachCount(t, sink, 3010)
 			sink.check(t, true, append(lines(0, 10), lines(1000, 4000)...)...)
 			if s := f.Status(); s.Rotations != 3 || s.Gaps != [NumGaps]uint64{} || s.Err != nil {
@@ -228,7 +228,7 @@ func TestFileCopiesAreNotRead(t *testing.T) {
 	must(t, os.Rename(opt.Path, opt.Path+".2"))
 	create(t, opt.Path).write(text(lines(120, 130)))
 	stop := start(t, f)
-	f.wake <- struct{}{}
+	f.lookSoon()
 	reachCount(t, sink, 130)
 	stop()
 	sink.check(t, true, lines(0, 130)...)
@@ -307,7 +307,7 @@ func TestFileSymlinkSwitched(t *testing.T) {
 		}
 		create(t, filepath.Join(dir, "day1", "log")).write("f\n")
 		if !opt.pollOnly {
-			f.wake <- struct{}{} // the directory of a dangling link is not watched
+			f.lookSoon() // the directory of a dangling link is not watched
 		}
 		reachCount(t, sink, 6)
 		sink.check(t, false, "a", "b", "c", "d", "e", "f")
@@ -322,8 +322,8 @@ func TestFileLetGo(t *testing.T) {
 		start(t, f)
 		silence := func(g *generation, d time.Duration) { g.grew.Store(f.clock() - int64(d)) }
 		held := func() []*generation {
-			f.mu.Lock()
-			defer f.mu.Unlock()
+			f.target.mu.Lock()
+			defer f.target.mu.Unlock()
 			return slices.Clone(f.generations)
 		}
 		old := create(t, opt.Path)
@@ -334,13 +334,13 @@ func TestFileLetGo(t *testing.T) {
 		deleted := create(t, opt.Path)
 		deleted.write("b\n")
 		reachCount(t, sink, 2)
-		reach(t, "the silent one is let go", func() bool { poke(f.wake); return len(held()) == 1 })
+		reach(t, "the silent one is let go", func() bool { poke(f.Set.wake); return len(held()) == 1 })
 		if n := sink.discards(receiver.Incomplete); n != 1 {
 			t.Errorf("%d incomplete, want 1", n)
 		}
 		silence(held()[0], silentLimit)
 		must(t, os.Remove(opt.Path))
-		reach(t, "the deleted one is let go", func() bool { poke(f.wake); return len(held()) == 0 })
+		reach(t, "the deleted one is let go", func() bool { poke(f.Set.wake); return len(held()) == 0 })
 
 		// The first one grows after all. When it is met again, reading goes on where it was left.
 		old.write(" and rest\nc\n")
@@ -399,17 +399,10 @@ func TestFileLetGoRules(t *testing.T) {
 func TestFileSiblingNotListed(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{pollOnly: true}}
 	f := follow(t, newLineSink(), opt)
-	dir, base := filepath.Split(opt.Path)
-	full, err := listSiblings(dir, base, &nameList{})
-	must(t, err)
 	id := receiver.FileID{Device: 1, Inode: 2, Birth: 3}
+	f.Set.known.put(entry{FileRecord: FileRecord{Pos: receiver.FilePosition{ID: id}, Target: f.path, Verdict: Reading}})
 	for i, want := range []uint64{0, 0, 1} {
-		if i == 0 {
-			f.siblings.note(id, retry)
-		}
-		if _, err := f.siblings.scan(f, full, nil, false); err != nil {
-			t.Fatal(err)
-		}
+		f.look()
 		if n := f.Status().Gaps[GapUnread]; n != want {
 			t.Errorf("missed %d times: %d gaps, want %d", i+1, n, want)
 		}
@@ -426,9 +419,9 @@ func TestFileDirectoryIsReadOnce(t *testing.T) {
 	sink := newLineSink()
 	f := follow(t, sink, opt)
 	again := func() bool {
-		before := f.siblings.names.read
+		before := f.names.read
 		poll(t, f)
-		return before != f.siblings.names.read
+		return before != f.names.read
 	}
 	if !again() {
 		t.Error("a directory that has just changed is not read again")
@@ -437,8 +430,8 @@ func TestFileDirectoryIsReadOnce(t *testing.T) {
 	must(t, os.Chtimes(dir, past, past))
 	poll(t, f)
 	for range 2 {
-		if again() || len(f.siblings.seen) != 1 {
-			t.Errorf("a directory that has not changed is read again; %d files are known beside, want 1", len(f.siblings.seen))
+		if again() {
+			t.Error("a directory that has not changed is read again")
 		}
 	}
 	for i := range 3 { // rotated twice between two looks, then the old one's writer goes on
@@ -454,7 +447,7 @@ func TestFileDirectoryIsReadOnce(t *testing.T) {
 	poll(t, f)
 	must(t, os.Chtimes(dir, past, past))
 	poll(t, f)
-	f.siblings.names.read = f.siblings.names.read.Add(-relist)
+	f.names.read = f.names.read.Add(-relist)
 	if !again() {
 		t.Error("a directory is not read again after a while")
 	}

@@ -83,7 +83,7 @@ func (r *restartable) run(until func(f *File) bool, kill bool) *File {
 	}
 	state := f.Catalogue(r.sink.counted())
 	stop()
-	r.opt.Resume = &state
+	r.opt.Resume = state
 	return f
 }
 
@@ -185,7 +185,7 @@ func TestFileKilledWhileUnpacking(t *testing.T) {
 				state := f.Catalogue(r.sink.counted())
 				gated.drop()
 				stop()
-				r.opt.Resume = &state
+				r.opt.Resume = state
 				if kills == 3 { // and renamed in between
 					must(t, os.Rename(path+".2"+c.ending, path+".5"+c.ending))
 				}
@@ -196,7 +196,7 @@ func TestFileKilledWhileUnpacking(t *testing.T) {
 			if kills < 5 {
 				t.Errorf("killed %d times: the test is too slow for the reader", kills)
 			}
-			if gaps := r.opt.Resume.Gaps[GapUnread]; gaps != 0 {
+			if gaps := r.opt.Resume.Targets[0].Gaps[GapUnread]; gaps != 0 {
 				t.Errorf("%d gaps", gaps)
 			}
 		})
@@ -341,9 +341,7 @@ func TestFileCompressedBadly(t *testing.T) {
 
 // owesAny reports whether the File still looks for a file that it has followed. A look or two after that is gone, it is a gap of its own.
 func owesAny(f *File) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.owed) > 0
+	return slices.ContainsFunc(f.Set.known.of(f.path), func(e entry) bool { return e.owed() })
 }
 
 // scansOf checks nothing can come any more: the File has ended.
@@ -436,7 +434,7 @@ func TestFileCompressedWhileRunning(t *testing.T) {
 		r.compress(name, packedCases[0])
 	}
 	appendTo(t, path, "now")
-	poke(f.wake)
+	poke(f.Set.wake)
 	r.sink.reach(t, 201)
 	reach(t, "all is read", func() bool { return f.Status().Lag == 0 })
 	r.sink.check(t, append(lines(0, 200), "now")...)

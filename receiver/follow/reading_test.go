@@ -236,7 +236,7 @@ func TestFileEndReadsOn(t *testing.T) {
 
 // Settings that can't be are refused.
 func TestFileOptions(t *testing.T) {
-	for _, opt := range []Options{{}, {Path: "log", Poll: -1}} {
+	for _, opt := range []Options{{}, {Path: "log", SetOptions: SetOptions{Poll: -1}}} {
 		if f, err := newFile(receiver.Source{}, opt, newLineSink()); err == nil {
 			f.Close()
 			t.Errorf("%+v was taken", opt)
