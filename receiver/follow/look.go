@@ -49,7 +49,7 @@ func (t *target) look() {
 	defer t.looking.Store(notLooking)
 	defer t.merged.noteLook(t.merged.now())
 	t.dirty.Store(false)
-	t.reap()
+	t.reap(Read)
 	dir, base := t.place()
 	t.mu.Lock()
 	t.at = filepath.Join(dir, base)
@@ -378,9 +378,6 @@ func (l *look) judgeNamed() *generation {
 // waitFor says why what the path leads to isn't read.
 func (l *look) waitFor(e entry) {
 	switch other, _ := l.s.known.find(e.Of); {
-	case e.Verdict == Unsure:
-		l.t.setWaits(fmt.Errorf("%s: it begins as a file that is counted already, and holds too little to tell whether "+
-			"it is a copy: waiting for more", l.t))
 	case other.Place != "" || other.Target != "":
 		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what %q holds, and that is counted already: waiting for more",
 			l.t, cmp.Or(other.Place, other.Target)))

@@ -37,6 +37,7 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 	grew := e.Size >= 0 && e.Size != g.info.size
 	e.Verdict, e.Size, e.Pos.Offset = Old, g.info.size, g.info.size
 	switch {
+	case len(start) >= receiver.AnchorSize: // whoever reads on meets the error again
 	case errors.Is(err, io.ErrUnexpectedEOF) && (grew || e.torn < maxTorn): // somebody is still writing it
 		if e.torn++; grew {
 			e.torn = 0
@@ -66,7 +67,7 @@ func (t *target) readStart(g *generation) (start []byte, whole bool, err error) 
 	}
 	defer u.close()
 	start, err = io.ReadAll(io.LimitReader(u, headMost+1))
-	return start, int64(len(start)) <= headMost, err
+	return start, err == nil && int64(len(start)) <= headMost, err
 }
 
 // A fileReader reads a file from its start. It leaves the descriptor's own offset alone.

@@ -92,9 +92,6 @@ func planNamed(f *facts) action {
 	if k := f.best(moved, nil); k != nil && (f.stamped || k.of.Offset > equalStart) {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
-	if f.best(tooShort, nil) != nil {
-		return action{verdict: Unsure}
-	}
 	if k := f.best(shares, nil); k != nil && !f.independent(k) {
 		if !k.exact { // it was trimmed, or restored from a backup, and has been logged to since
 			return action{verdict: Reading, at: f.size, of: k.id, gap: true}

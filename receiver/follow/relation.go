@@ -156,27 +156,25 @@ func (c *content) search(p *receiver.FilePosition) (best int64) {
 // Lines that have once differed are taken never to be the same again.
 func commonLength(a, b *content, most int64) int64 {
 	const block = int64(tailSize)
-	differ := func(offset int64) bool {
-		n := min(block, most-offset)
-		x := a.at(offset, n)
-		return x == nil || !bytes.Equal(x, b.at(offset, n))
+	same := func(offset int64) bool {
+		x := a.at(offset, block)
+		return x != nil && bytes.Equal(x, b.at(offset, block))
 	}
-	low, high := int64(0), (most+block-1)/block // blocks below low are the same, that at high isn't
-	if high > 0 && !differ((high-1)*block) && !differ(0) {
+	low, high := int64(0), most/block // blocks below low are the same, that at high isn't, or isn't whole
+	if high > 0 && !same(0) {
+		high = 0
+	} else if high > 0 && same(most-block) {
 		return most
 	}
 	for low < high {
-		if mid := (low + high) / 2; differ(mid * block) {
-			high = mid
-		} else {
+		if mid := (low + high) / 2; same(mid * block) {
 			low = mid + 1
+		} else {
+			high = mid
 		}
 	}
 	offset := low * block
 	n := min(block, most-offset)
-	if n <= 0 {
-		return most
-	}
 	x, y := a.at(offset, n), b.at(offset, n)
 	i := 0
 	for i < min(len(x), len(y)) && x[i] == y[i] {

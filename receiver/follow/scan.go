@@ -390,7 +390,7 @@ func (t *target) letGo() {
 			<-g.done
 		}
 	}
-	t.reap()
+	t.reap(Read)
 }
 
 // shortFor is how long descriptors are taken to be scarce after one could not be had.

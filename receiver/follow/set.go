@@ -375,6 +375,13 @@ func (s *Set) end() {
 	case <-done:
 	case <-s.hung():
 	}
+	for _, t := range s.targets {
+		if s.guard(filepath.Dir(t.path)).busy.Load() {
+			continue
+		}
+		t.reap(Reading)
+		t.merged.leave()
+	}
 }
 
 // Close lets go of all files, for an input that never ran.

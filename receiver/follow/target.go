@@ -209,7 +209,8 @@ func isBurden(fd int) bool {
 	return unix.Fstatfs(fd, &disk) != nil || uint64(info.size) >= uint64(disk.Bavail)*uint64(disk.Bsize)/share
 }
 
-func (t *target) reap() {
+// reap lets go of the generations that have been read to their ends.
+func (t *target) reap(verdict Verdict) {
 	var gone []*generation
 	t.mu.Lock()
 	t.generations = slices.DeleteFunc(t.generations, func(g *generation) bool {
@@ -220,7 +221,7 @@ func (t *target) reap() {
 	})
 	t.mu.Unlock()
 	for _, g := range gone {
-		t.release(g, Read)
+		t.release(g, verdict)
 	}
 }
 
