@@ -192,6 +192,16 @@ func (c *catalogue) put(e entry) {
 	}
 }
 
+// append says that a generation is read after all others.
+func (c *catalogue) append(g *generation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.files[g.id]; e != nil {
+		c.order++
+		e.order = c.order
+	}
+}
+
 // dropOne forgets the file that matters least: one that is left alone and was met first, or else
 // one that has been read. mu is held.
 func (c *catalogue) dropOne() bool {

@@ -100,7 +100,7 @@ func (l *look) kinship(c *content, other *relative, r role) kinship {
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
-	case n < min(p.Offset, c.size) && k.relation != shares: // it was cut, and its reader will notice
+	case k.relation != unrelated && !theirs.endsAt(p, p.Offset): // it was cut, and its reader will notice
 	case n < receiver.AnchorSize && n < c.size: // too little to tell
 	case n < c.size && n < info.size:
 		k.relation, k.at, k.exact = shares, c.lineStart(n), true

@@ -525,6 +525,9 @@ func (l *look) takeOver(current *generation) {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.met, b.met),
 			cmp.Compare(a.id.Birth, b.id.Birth), cmp.Compare(a.info.written, b.info.written))
 	})
+	for _, g := range l.fresh {
+		l.s.known.append(g)
+	}
 	l.t.adopt(l.fresh)
 	l.t.mu.Lock()
 	defer l.t.mu.Unlock()

@@ -43,6 +43,7 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 			e.torn = 0
 		}
 		e.Verdict, e.Pos.Offset = Unsure, 0
+		l.showUnpackable(g, err)
 		return nil
 	case err != nil:
 		t.noteUnpackable(g.path, 0, err)
@@ -54,9 +55,19 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 		return copy(p, start[min(offset, int64(len(start))):]), nil
 	}, int64(len(start)), whole)
 	f.size, f.stamped, f.others = c.size, t.isStamped(c), l.kinships(c, g, beside)
+	if slices.ContainsFunc(f.others, func(k kinship) bool { return k.lost && k.relation == shares }) {
+		l.showUnpackable(g, errOther)
+	}
 	f.rotated = e.eligible && g.info.written >= e.since // once it is made it has the time of its original
 	f.older = false
 	return c
+}
+
+// showUnpackable shows why a compressed file isn't read, where lines of one that is gone are looked for.
+func (l *look) showUnpackable(g *generation, err error) {
+	if len(l.lost) > 0 {
+		l.t.showTrouble(g.path, 0, err)
+	}
 }
 
 // readStart returns the start of what a compressed file holds, and whether that is all.

@@ -435,9 +435,13 @@ func TestFileCompressedWhileRunning(t *testing.T) {
 	}
 	appendTo(t, path, "now")
 	poke(f.Set.wake)
-	r.sink.reach(t, 201)
-	reach(t, "all is read", func() bool { return f.Status().Lag == 0 })
-	r.sink.check(t, append(lines(0, 200), "now")...)
+	lines201 := func() []string { // an event may have had the old writer's line read before the file was compressed
+		return slices.DeleteFunc(r.sink.all(), func(l string) bool { return l == "an old writer's" })
+	}
+	reach(t, "201 lines", func() bool { return len(lines201()) == 201 && f.Status().Lag == 0 })
+	if got := lines201(); !slices.Equal(got, sorted(append(lines(0, 200), "now"))) {
+		t.Errorf("got %q", got)
+	}
 	if s := f.Status(); s.Gaps != [NumGaps]uint64{} || s.Err != nil {
 		t.Errorf("status %+v", s)
 	}
