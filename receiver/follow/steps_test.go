@@ -1,0 +1,83 @@
+package follow
+
+import (
+	"slices"
+	"testing"
+
+	"rsyncd_exporter/receiver"
+)
+
+// What the model tests know of the insides of a Set.
+
+// A modelSink tells how its files are to be described.
+type modelSink interface {
+	receiver.Sink
+	source(path string, scope uint32) receiver.Source
+}
+
+// newModelSet makes a Set that is stepped by lookAll and readOn. It polls only, and lets nothing settle.
+func newModelSet(t testing.TB, sink modelSink, paths []string, fromBeginning bool, resume *Catalogue) *Set {
+	t.Helper()
+	opt := SetOptions{Paths: paths, Source: sink.source, Resume: resume}
+	opt.File.FromBeginning, opt.File.pollOnly = fromBeginning, true
+	s, err := NewSet(opt, sink)
+	must(t, err)
+	return s
+}
+
+// lookAll looks at everything once: at patterns and files.
+func lookAll(s *Set) {
+	before := slices.Clone(s.members) // others look as they are added
+	s.scan()
+	for _, m := range before {
+		m.file.look()
+	}
+}
+
+// generationsOf returns all that are open.
+func generationsOf(s *Set) (all []*generation) {
+	for _, m := range s.members {
+		all = append(all, m.file.generations...)
+	}
+	return all
+}
+
+// holds reports whether a Set that runs has a file open.
+func holds(s *Set, id receiver.FileID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.members, func(m *member) bool {
+		m.file.mu.Lock()
+		defer m.file.mu.Unlock()
+		return m.file.held(id) != nil
+	})
+}
+
+// readOn reads to the end what is there to be read, as the generation's own goroutine would.
+func readOn(t testing.TB, g *generation) {
+	t.Helper()
+	g.started = true
+	switch {
+	case isClosed(g.done):
+	case g.packed != nil:
+		must(t, g.unpack())
+		close(g.done)
+	default:
+		if err := g.drain(); err == errOtherCopy {
+			close(g.done)
+			return
+		} else {
+			must(t, err)
+		}
+		if g.leaving {
+			g.finish()
+			close(g.done)
+		}
+	}
+}
+
+// pastSilence makes a generation look silent for longer than silentLimit, until undone.
+func pastSilence(g *generation) (undo func()) {
+	g.grew.Store(g.file.clock() - int64(2*silentLimit))
+	return func() { g.grew.Store(g.file.clock()) }
+}
