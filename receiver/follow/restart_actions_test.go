@@ -351,16 +351,18 @@ func (m *restartModel) replace() {
 		return
 	}
 	m.endLines(f)
-	m.swap(f, f.lines)
+	was, err := os.ReadFile(f.name)
+	must(m.t, err)
+	m.swap(f, f.lines, was)
 	m.note("replace %s by its copy", l.path)
 }
 
-// swap puts a file with these lines into the place of a file, by a rename. Its writers have that open still.
-func (m *restartModel) swap(f *worldFile, lines []int) (now *worldFile) {
+// swap puts another file with these lines into the place of one, by a rename. Writers have the old one open still.
+func (m *restartModel) swap(f *worldFile, lines []int, text []byte) (now *worldFile) {
 	l := f.log
 	m.look()
 	waitForTick(m.t, l.path)
-	must(m.t, os.WriteFile(l.path+"~", []byte(m.text(lines)), 0o644))
+	must(m.t, os.WriteFile(l.path+"~", text, 0o644))
 	must(m.t, os.Rename(l.path+"~", l.path))
 	if m.mode == destruction {
 		m.atRisk(f)
@@ -401,7 +403,7 @@ func (m *restartModel) trim() {
 			m.endWriters(f)
 		}
 		m.note("by a rename")
-		m.swap(f, kept).moved = fresh
+		m.swap(f, kept, []byte(m.text(kept))).moved = fresh
 		return
 	}
 	must(m.t, os.WriteFile(f.name, []byte(m.text(kept)), 0o644))

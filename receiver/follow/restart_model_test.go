@@ -50,6 +50,13 @@ func (s *restartSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 			s.world.bad = append(s.world.bad, string(text))
 		}
 	}
+	if os.Getenv("DEBUG") != "" {
+		var ns []int
+		for _, t := range slab.Messages {
+			ns = append(ns, s.world.numbers[string(t)])
+		}
+		s.world.note("    %s inode %d to %d: %v", filepath.Base(src.Name), slab.Position.ID.Inode, slab.Position.Offset, ns)
+	}
 	for _, n := range slab.Discarded {
 		s.world.discarded += int(n)
 	}
@@ -280,11 +287,11 @@ func (m *restartModel) note(format string, args ...any) {
 	m.log = append(m.log, strings.ReplaceAll(fmt.Sprintf(format, args...), m.dir+"/", ""))
 }
 
-// add takes note of a new line that is there once.
+// add takes note of a new line that is there once. Both its ends tell it from others.
 func (m *restartModel) add(l *modelLog) (n int) {
 	n = len(m.lines)
 	x := modelLine{weight: uint64(m.r.Uint32() >> 1), log: l, shared: -1}
-	x.text = fmt.Sprintf("[%d] sent %d bytes  received %s  total size 5\n", n, x.weight, strings.Repeat("7", 15+m.r.IntN(40)))
+	x.text = fmt.Sprintf("[%d] sent %d bytes  received %s  total size %d\n", n, x.weight, strings.Repeat("7", 15+m.r.IntN(40)), n)
 	if m.stamped {
 		x.text = "2026/11/23 18:40:52 " + x.text
 	}
