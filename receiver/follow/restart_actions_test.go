@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -241,6 +242,7 @@ func (m *restartModel) letGo() {
 			return
 		}
 		f.lost = f.lost || f.id == g.id && f.gone
+		f.devSilent = f.devSilent || f.id == g.id
 	}
 	m.note("let go of %d", g.id.Inode)
 	undo := pastSilence(g)
@@ -418,6 +420,9 @@ func (m *restartModel) copytruncate() {
 	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != known || !m.firm(f) {
 		return
 	}
+	if f.torn != known && len(m.sharedTexts) > 0 {
+		return
+	}
 	m.endLines(f)
 	m.names++
 	waitForTick(m.t, l.path)
@@ -427,7 +432,7 @@ func (m *restartModel) copytruncate() {
 	if m.mode == destruction {
 		m.atRisk(f)
 	}
-	f.lines, f.copied = nil, false
+	f.lines, f.copied, f.mangled = nil, false, false
 	if i := slices.IndexFunc(m.writers, func(w *worldWriter) bool { return w.file == f }); i >= 0 && m.mode != destruction &&
 		on("rebegin") && m.r.IntN(2) == 0 {
 		m.beginAlike(m.writers[i], false)
@@ -461,9 +466,9 @@ func (m *restartModel) truncate() {
 	to := int64(0)
 	if m.r.IntN(2) == 0 && !f.copied && info.size >= least { // what is cut before it was first read can't be known for what has been copied from it
 		to = least + m.r.Int64N(info.size-least+1)
-		f.torn, f.glued = unseen, true
+		f.torn, f.glued, f.mangled = unseen, true, true
 	} else {
-		f.lines, f.copied, f.glued = nil, false, false
+		f.lines, f.copied, f.glued, f.mangled = nil, false, false, false
 	}
 	must(m.t, os.Truncate(f.name, to))
 	m.note("truncate %s from %d to %d", f.name, info.size, to)
@@ -495,14 +500,20 @@ func (m *restartModel) compress() {
 		return
 	}
 	f := m.files[m.r.IntN(len(m.files))]
-	hasLog := func(other *worldFile) bool { return other.log == f.log && (other.name == f.log.path || m.isSaved(other)) }
+	hasLog := func(other *worldFile) bool {
+		return other.log == f.log && (other.name == f.log.path || m.isSaved(other))
+	}
 	switch {
 	case f.gone || f.packed || f.name == f.log.path || f.log.linked() || !slices.ContainsFunc(m.files, hasLog):
 		return
 	case len(f.lines) == 0 || f.copied || f.glued || f.torn != known || f.moved != known || !m.firm(f):
 		return
 	}
+	if f.devSilent && !on("silentpacked") {
+		return
+	}
 	m.endWriters(f)
+	m.unlinked = m.unlinked || m.isSaved(f) && !m.savedSink.has(m.firstOwn(f)) // nothing tells that it is this one
 	to := f.name + ".gz"
 	if m.r.IntN(4) == 0 {
 		to = f.name + ".zst"
@@ -510,7 +521,9 @@ func (m *restartModel) compress() {
 	m.note("compress %s to %s", f.name, to)
 	was, err := os.Stat(f.name)
 	must(m.t, err)
-	must(m.t, os.WriteFile(to, packText(to, m.text(f.lines)), 0o644))
+	text, err := os.ReadFile(f.name)
+	must(m.t, err)
+	must(m.t, os.WriteFile(to, packText(to, text), 0o644))
 	must(m.t, os.Chtimes(to, was.ModTime(), was.ModTime()))
 	must(m.t, os.Remove(f.name))
 	info, err := statPath(to, false)
@@ -524,13 +537,13 @@ var (
 )
 
 // packText compresses as the name says. One writer for all cases keeps them fast.
-func packText(name, text string) []byte {
+func packText(name string, text []byte) []byte {
 	if strings.HasSuffix(name, ".zst") {
-		return modelZstd.EncodeAll([]byte(text), nil)
+		return modelZstd.EncodeAll(text, nil)
 	}
-	var b strings.Builder
+	var b bytes.Buffer
 	modelGzip.Reset(&b)
-	_, _ = modelGzip.Write([]byte(text)) // a Builder never fails
+	_, _ = modelGzip.Write(text) // a Buffer never fails
 	_ = modelGzip.Close()
-	return []byte(b.String())
+	return b.Bytes()
 }

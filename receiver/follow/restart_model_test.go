@@ -111,18 +111,20 @@ func (l *modelLog) linked() bool { return l.path != l.followed }
 
 // A worldFile is a file that is or was a followed one, by what was written to it.
 type worldFile struct {
-	log    *modelLog
-	id     receiver.FileID
-	lines  []int
-	name   string  // "" once it is deleted
-	gone   bool    // it is deleted
-	lost   bool    // and nobody has it open who would read it
-	glued  bool    // what it ends with is the beginning of a line that was cut
-	copied bool    // there are copies of what it holds now
-	put    bool    // it is a copy itself that was put in the place of another
-	packed bool    // it is compressed
-	torn   unknown // it was cut to a part of what it held
-	moved  unknown // what it holds was trimmed, so its lines are elsewhere than they were
+	log       *modelLog
+	id        receiver.FileID
+	lines     []int
+	name      string // "" once it is deleted
+	gone      bool   // it is deleted
+	lost      bool   // and nobody has it open who would read it
+	glued     bool   // what it ends with is the beginning of a line that was cut
+	mangled   bool   // so it doesn't hold all its lines
+	copied    bool   // there are copies of what it holds now
+	put       bool   // it is a copy itself that was put in the place of another
+	packed    bool   // it is compressed
+	devSilent bool
+	torn      unknown // it was cut to a part of what it held
+	moved     unknown // what it holds was trimmed, so its lines are elsewhere than they were
 }
 
 // An unknown is something that a saved state doesn't tell.
@@ -179,7 +181,8 @@ const (
 //     thrown away; or the copy begins behind lines that are only in the old file, which is gone after a restart. Destruction does so.
 //   - A look sees a copy in the place of a log before the old file, which its writers have open, grows and is read: only so both are known
 //     to hold the same when the old one is gone.
-//   - In the place of a file that was cut to a part, nothing begins like it.
+//   - Where files begin alike, one that was cut to a part is not copied before that is seen and saved (torn), and holds more than what others
+//     begin with. Nor does any file that is cut begin again like others, unless its copy is there to tell that it was not cut to a part.
 type restartModel struct {
 	t         *testing.T
 	r         *rand.Rand
@@ -235,6 +238,9 @@ func newRestartModel(t *testing.T, r *rand.Rand, dir string) *restartModel {
 		m.paths = []string{filepath.Join(dir, "*.log")}
 	case 2:
 		m.paths = []string{filepath.Join(dir, "*")}
+		if !on("star") {
+			m.paths = []string{filepath.Join(dir, "*.log")}
+		}
 	default:
 		if m.mode == renames && r.IntN(4) == 0 {
 			m.logs[0].path = filepath.Join(dir, "day0")
@@ -291,7 +297,7 @@ func (m *restartModel) note(format string, args ...any) {
 func (m *restartModel) add(l *modelLog) (n int) {
 	n = len(m.lines)
 	x := modelLine{weight: uint64(m.r.Uint32() >> 1), log: l, shared: -1}
-	x.text = fmt.Sprintf("[%d] sent %d bytes  received %s  total size %d\n", n, x.weight, strings.Repeat("7", 15+m.r.IntN(40)), n)
+	x.text = fmt.Sprintf("[%d] sent %d bytes  received %s  total size %d\n", n, x.weight, strings.Repeat("7", 20+m.r.IntN(40)), n)
 	if m.stamped {
 		x.text = "2026/11/23 18:40:52 " + x.text
 	}
@@ -352,7 +358,7 @@ func (m *restartModel) firm(f *worldFile) bool {
 
 // settled reports whether a restart would know all of a file's lines, of which none is being written.
 func (m *restartModel) settled(f *worldFile) bool {
-	if len(f.lines) == 0 || f.copied || f.glued || f.torn != known || !m.isSaved(f) || !m.firm(f) {
+	if len(f.lines) == 0 || f.copied || f.mangled || !m.isSaved(f) || !m.firm(f) {
 		return false
 	}
 	return !slices.ContainsFunc(m.writers, func(w *worldWriter) bool { return w.file == f && w.rest != "" }) &&
