@@ -25,6 +25,14 @@ func newModelSet(t testing.TB, sink modelSink, paths []string, fromBeginning boo
 	return s
 }
 
+// newRunningSet makes a Set for Run.
+func newRunningSet(t testing.TB, sink modelSink, paths []string, opt Options) *Set {
+	t.Helper()
+	s, err := NewSet(SetOptions{Paths: paths, Source: sink.source, File: opt}, sink)
+	must(t, err)
+	return s
+}
+
 // lookAll looks at everything once: at patterns and files.
 func lookAll(s *Set) {
 	before := slices.Clone(s.members) // others look as they are added
