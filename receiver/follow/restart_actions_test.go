@@ -242,7 +242,6 @@ func (m *restartModel) letGo() {
 			return
 		}
 		f.lost = f.lost || f.id == g.id && f.gone
-		f.devSilent = f.devSilent || f.id == g.id
 	}
 	m.note("let go of %d", g.id.Inode)
 	undo := pastSilence(g)
@@ -261,7 +260,7 @@ func (m *restartModel) save() {
 	sink := m.sink.clone()
 	torn, moved := map[*worldFile]bool{}, map[*worldFile]bool{}
 	for _, f := range m.files {
-		torn[f], moved[f] = f.torn == unkept, f.moved == unkept
+		torn[f], moved[f] = f.torn == isSeen, f.moved == isSeen
 	}
 	if m.r.IntN(3) == 0 {
 		m.note("meanwhile")
@@ -332,7 +331,7 @@ func (m *restartModel) copy() {
 	if f == nil || f.put || m.set == nil || m.mode == cutsWhileDown || m.mode == cutsAnyTime {
 		return
 	}
-	if len(m.sharedTexts) > 0 && (m.mode == destruction || m.bare(f)) || f.moved != known {
+	if len(m.sharedTexts) > 0 && (m.mode == destruction || m.bare(f)) || f.moved != isKept {
 		return
 	}
 	m.names++
@@ -347,9 +346,9 @@ func (m *restartModel) replace() {
 	l := m.anyLog()
 	f := m.named(l)
 	switch {
-	case f == nil, m.mode != destruction && (!on("replace") || !m.settled(f)):
+	case f == nil, m.mode != destruction && !m.settled(f):
 		return
-	case m.mode == destruction && (m.set == nil || f.torn != known || f.moved != known || f.glued || !m.firm(f)):
+	case m.mode == destruction && (m.set == nil || f.torn != isKept || f.moved != isKept || f.glued || !m.firm(f)):
 		return
 	}
 	m.endLines(f)
@@ -385,7 +384,7 @@ func (m *restartModel) look() {
 // trim makes a log shorter whose lines are all counted: it keeps the last ones, or loses some in the middle.
 func (m *restartModel) trim() {
 	f := m.named(m.anyLog())
-	if !on("trimming") || f == nil || !m.settled(f) || m.mode == renames && m.r.IntN(3) > 0 {
+	if f == nil || !m.settled(f) || m.mode == renames && m.r.IntN(3) > 0 {
 		return
 	}
 	from, to := 0, m.r.IntN(len(f.lines)+1)
@@ -405,11 +404,12 @@ func (m *restartModel) trim() {
 			m.endWriters(f)
 		}
 		m.note("by a rename")
-		m.swap(f, kept, []byte(m.text(kept))).moved = fresh
+		m.unlinked = m.unlinked || len(kept) == 0 // nothing tells that it was trimmed
+		m.swap(f, kept, []byte(m.text(kept))).moved = isFresh
 		return
 	}
 	must(m.t, os.WriteFile(f.name, []byte(m.text(kept)), 0o644))
-	f.lines, f.moved = kept, fresh
+	f.lines, f.moved = kept, isFresh
 }
 
 // copytruncate leaves the copy where it is. It begins the file anew with what others begin with only where it can be told from a file that
@@ -417,10 +417,10 @@ func (m *restartModel) trim() {
 func (m *restartModel) copytruncate() {
 	l := m.anyLog()
 	f := m.named(l)
-	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != known || !m.firm(f) {
+	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != isKept || !m.firm(f) {
 		return
 	}
-	if f.torn != known && len(m.sharedTexts) > 0 {
+	if f.torn != isKept && len(m.sharedTexts) > 0 {
 		return
 	}
 	m.endLines(f)
@@ -434,7 +434,7 @@ func (m *restartModel) copytruncate() {
 	}
 	f.lines, f.copied, f.mangled = nil, false, false
 	if i := slices.IndexFunc(m.writers, func(w *worldWriter) bool { return w.file == f }); i >= 0 && m.mode != destruction &&
-		on("rebegin") && m.r.IntN(2) == 0 {
+		m.r.IntN(2) == 0 {
 		m.beginAlike(m.writers[i], false)
 	}
 }
@@ -452,7 +452,7 @@ func (m *restartModel) cut() {
 
 func (m *restartModel) truncate() {
 	f := m.named(m.anyLog())
-	if f == nil || m.mode != destruction || f.moved != known || !m.firm(f) {
+	if f == nil || m.mode != destruction || f.moved != isKept || !m.firm(f) {
 		return
 	}
 	m.endLines(f)
@@ -466,7 +466,7 @@ func (m *restartModel) truncate() {
 	to := int64(0)
 	if m.r.IntN(2) == 0 && !f.copied && info.size >= least { // what is cut before it was first read can't be known for what has been copied from it
 		to = least + m.r.Int64N(info.size-least+1)
-		f.torn, f.glued, f.mangled = unseen, true, true
+		f.torn, f.glued, f.mangled = isUnseen, true, true
 	} else {
 		f.lines, f.copied, f.glued, f.mangled = nil, false, false, false
 	}
@@ -496,7 +496,7 @@ func (m *restartModel) remove() {
 // compress compresses a rotated file that nobody writes to any more, while we are down. Nobody is expected to find it where a link led before,
 // nor by the name of a log that a pattern has never found.
 func (m *restartModel) compress() {
-	if !on("compress") || m.set != nil {
+	if m.set != nil {
 		return
 	}
 	f := m.files[m.r.IntN(len(m.files))]
@@ -506,10 +506,7 @@ func (m *restartModel) compress() {
 	switch {
 	case f.gone || f.packed || f.name == f.log.path || f.log.linked() || !slices.ContainsFunc(m.files, hasLog):
 		return
-	case len(f.lines) == 0 || f.copied || f.glued || f.torn != known || f.moved != known || !m.firm(f):
-		return
-	}
-	if f.devSilent && !on("silentpacked") {
+	case len(f.lines) == 0 || f.copied || f.glued || f.torn != isKept || f.moved != isKept || !m.firm(f):
 		return
 	}
 	m.endWriters(f)

@@ -16,16 +16,6 @@ import (
 	"rsyncd_exporter/receiver/syslog"
 )
 
-var modelOn = map[string]bool{}
-
-func init() {
-	for s := range strings.SplitSeq(os.Getenv("MODEL"), ",") {
-		modelOn[s] = true
-	}
-}
-
-func on(s string) bool { return modelOn["all"] && !modelOn["-"+s] || modelOn[s] }
-
 // A restartSink counts lines as the pipeline does: each file's position is recorded together with what it counts, and both are saved
 // and restored together.
 type restartSink struct {
@@ -45,42 +35,40 @@ func (s *restartSink) Deliver(src *receiver.Source, slab *receiver.Slab) {
 		return
 	}
 	log := s.world.logOf(src.Name)
+	read := make([]string, 0, len(slab.Messages))
 	for _, text := range slab.Messages {
-		if !s.count(log, string(text)) {
+		as := s.count(log, string(text))
+		if as == "" {
+			as = "bad"
 			s.world.bad = append(s.world.bad, string(text))
 		}
+		read = append(read, as)
 	}
-	if os.Getenv("DEBUG") != "" {
-		var ns []int
-		for _, t := range slab.Messages {
-			ns = append(ns, s.world.numbers[string(t)])
-		}
-		s.world.note("    %s inode %d to %d: %v", filepath.Base(src.Name), slab.Position.ID.Inode, slab.Position.Offset, ns)
-	}
+	s.world.note("\t%s, inode %d to %d: %v", src.Name, slab.Position.ID.Inode, slab.Position.Offset, read)
 	for _, n := range slab.Discarded {
 		s.world.discarded += int(n)
 	}
 	s.positions[slab.Position.ID] = *slab.Position
 }
 
-// count returns false for a text that nobody has written to this log.
-func (s *restartSink) count(log *modelLog, text string) bool {
+// count returns what it has counted a line as, "" for a text that nobody has written to this log.
+func (s *restartSink) count(log *modelLog, text string) (as string) {
 	if i := slices.Index(s.world.sharedTexts, text); i >= 0 && log != nil {
 		at := s.world.sharedAt(log, i)
 		s.shared[at]++
 		s.sum += s.world.sharedWeights[at]
-		return true
+		return fmt.Sprintf("shared %d", i)
 	}
 	n, written := s.world.numbers[text]
 	if !written || s.world.lines[n].log != log {
-		return false
+		return ""
 	}
 	if n >= len(s.times) {
 		s.times = append(s.times, make([]uint8, n+1-len(s.times))...)
 	}
 	s.times[n]++
 	s.sum += s.world.lines[n].weight
-	return true
+	return strconv.Itoa(n)
 }
 
 func (s *restartSink) clone() *restartSink {
@@ -111,41 +99,40 @@ func (l *modelLog) linked() bool { return l.path != l.followed }
 
 // A worldFile is a file that is or was a followed one, by what was written to it.
 type worldFile struct {
-	log       *modelLog
-	id        receiver.FileID
-	lines     []int
-	name      string // "" once it is deleted
-	gone      bool   // it is deleted
-	lost      bool   // and nobody has it open who would read it
-	glued     bool   // what it ends with is the beginning of a line that was cut
-	mangled   bool   // so it doesn't hold all its lines
-	copied    bool   // there are copies of what it holds now
-	put       bool   // it is a copy itself that was put in the place of another
-	packed    bool   // it is compressed
-	devSilent bool
-	torn      unknown // it was cut to a part of what it held
-	moved     unknown // what it holds was trimmed, so its lines are elsewhere than they were
+	log     *modelLog
+	id      receiver.FileID
+	lines   []int
+	name    string  // "" once it is deleted
+	gone    bool    // it is deleted
+	lost    bool    // and nobody has it open who would read it
+	glued   bool    // what it ends with is the beginning of a line that was cut
+	mangled bool    // so it doesn't hold all its lines
+	copied  bool    // there are copies of what it holds now
+	put     bool    // it is a copy itself that was put in the place of another
+	packed  bool    // it is compressed
+	torn    awareness // it was cut to a part of what it held
+	moved   awareness // what it holds was trimmed, so its lines are elsewhere than they were
 }
 
-// An unknown is something that a saved state doesn't tell.
-type unknown int
+// An awareness says what the follower knows of something that has happened to a file.
+type awareness int
 
 const (
-	known  unknown = iota
-	unkept         // the follower has seen it
-	unseen         // it takes one look and reading
-	fresh          // or two, where the first one may only find that something has changed
+	isKept   awareness = iota // a saved state tells, or nothing has happened
+	isSeen                    // no saved state tells
+	isUnseen                  // it takes one look and reading to see it
+	isFresh                   // or two, where the first one may only find that something has changed
 )
 
-func (u *unknown) see() {
-	if *u > unkept {
-		*u--
+func (a *awareness) see() {
+	if *a > isSeen {
+		*a--
 	}
 }
 
-func (u *unknown) keep() {
-	if *u == unkept {
-		*u = known
+func (a *awareness) keep() {
+	if *a == isSeen {
+		*a = isKept
 	}
 }
 
@@ -170,19 +157,21 @@ const (
 //
 // What it never does is what no follower can tell from something else, by what is on the disk and in a saved state of bounded size:
 //
-//   - A line is whole when its file is cut. Otherwise one half of it is in the copy, and the other one in the file.
+//   - A line is whole when its file is cut. Otherwise one half of it is in the copy, the other one in the file.
 //   - Nothing is written between copytruncate's copy and its cut.
-//   - A file that holds nothing but lines which others begin with is not copied, cut, trimmed, compressed or deleted, and only rotated
-//     once a saved state knows it (bare). It is the same as an older copy of any of these. Nor is one that was counted no
-//     further than that (firm): all the others go on where it was counted to.
-//   - A file that was trimmed is neither cut nor compressed before that is seen and saved (moved): what was counted last is in the middle
-//     of it then, and no longer in the file itself. It may be rotated.
-//   - A log is only trimmed, or replaced by its copy, when a restart would know all its lines. Otherwise lines of which nobody knows are
-//     thrown away; or the copy begins behind lines that are only in the old file, which is gone after a restart. Destruction does so.
-//   - A look sees a copy in the place of a log before the old file, which its writers have open, grows and is read: only so both are known
-//     to hold the same when the old one is gone.
+//   - A file that holds nothing but lines which others begin with, too, is not copied, cut, trimmed, compressed or deleted, and only
+//     rotated once a saved state knows it (bare): it may be a copy of any of them. Nor may one be cut, replaced, compressed or deleted that
+//     was counted up to there (firm): all of them go on where that was counted to.
+//   - A file that was trimmed is not cut, copied or compressed before that is seen and saved (moved). It may be trimmed again, and rotated.
+//   - But for destruction, a log is only trimmed or replaced by its copy when a restart would know all its lines. Otherwise lines that nobody
+//     has counted are thrown away; or they are only in the old file for us, which is gone after a restart.
+//   - A copy in the place of a log is looked at before the old file grows and is read, which its writers have open still. Otherwise a restart
+//     finds a copy that lacks what was counted last.
 //   - Where files begin alike, one that was cut to a part is not copied before that is seen and saved (torn), and holds more than what others
-//     begin with. Nor does any file that is cut begin again like others, unless its copy is there to tell that it was not cut to a part.
+//     begin with. And no file that was cut begins like others again, unless a copy is there that tells it from one that was cut to a part.
+//
+// A kill between a cut and the next look is none of these: the restart finds what it would after a cut while we were down. Nor are two cuts
+// between two looks: the first copy goes on where the log was read to, and the second one is new.
 type restartModel struct {
 	t         *testing.T
 	r         *rand.Rand
@@ -206,7 +195,7 @@ type restartModel struct {
 	files         []*worldFile
 	writers       []*worldWriter
 	names         int
-	unlinked      bool // an open file has lost its last name, so a restart misses it
+	unlinked      bool // a file is gone, and nothing tells a restart that all its lines are counted
 	bad           []string
 	discarded     int
 	log           []string
@@ -218,42 +207,29 @@ func newRestartModel(t *testing.T, r *rand.Rand, dir string) *restartModel {
 		t: t, r: r, mode: r.IntN(numRestartModes), dir: dir, dialect: syslog.Lines{}, stamped: true,
 		saved: &Catalogue{}, lines: make([]modelLine, 1), numbers: map[string]int{}, risk: map[int]bool{},
 	}
-	if m.mode == cutsAnyTime && !on("cutsAnyTime") {
-		m.mode = cutsWhileDown
-	}
-	logs, named := 1, 0
-	if on("several") {
-		logs = 1 + r.IntN(3)
-	}
-	if on("patterns") {
-		named = r.IntN(3)
-	}
-	for i := range logs {
+	for i := range 1 + r.IntN(3) {
 		path := filepath.Join(dir, string(rune('a'+i))+".log")
 		m.logs = append(m.logs, &modelLog{index: i, followed: path, path: path})
 		m.paths = append(m.paths, path)
 	}
-	switch named {
-	case 1:
+	switch r.IntN(3) {
+	case 0:
 		m.paths = []string{filepath.Join(dir, "*.log")}
-	case 2:
+	case 1:
 		m.paths = []string{filepath.Join(dir, "*")}
-		if !on("star") {
-			m.paths = []string{filepath.Join(dir, "*.log")}
-		}
 	default:
 		if m.mode == renames && r.IntN(4) == 0 {
 			m.logs[0].path = filepath.Join(dir, "day0")
 			m.link(m.logs[0])
 		}
 	}
-	if on("stampless") && r.IntN(4) == 0 {
+	if r.IntN(4) == 0 {
 		var err error
 		m.dialect, err = syslog.ParseLineFormat(`\[(?P<pid>\d+)\] (?P<description>.*)`)
 		must(t, err)
 		m.stamped = false
 	}
-	if on("alike") && r.IntN(3) == 0 {
+	if r.IntN(3) == 0 {
 		m.shareTexts()
 	}
 	m.sink = &restartSink{world: m, shared: make([]int, len(m.sharedWeights)), positions: map[receiver.FileID]receiver.FilePosition{}}
@@ -413,7 +389,7 @@ func (m *restartModel) finish(w *worldWriter) {
 
 // begin takes note of a line that is begun.
 func (m *restartModel) begin(w *worldWriter, n int) {
-	if w.file.glued || w.file.torn != known {
+	if w.file.glued || w.file.torn != isKept {
 		w.file.glued, m.risk[n] = false, true
 	}
 }
@@ -423,7 +399,7 @@ func (m *restartModel) wrote(w *worldWriter, n int) {
 	f := w.file
 	f.lines = append(f.lines, n)
 	m.unlinked = m.unlinked || f.lost
-	if f.lost || f.gone && m.mode == destruction || f.torn != known {
+	if f.lost || f.gone && m.mode == destruction || f.torn != isKept {
 		m.risk[n] = true
 	}
 }
@@ -524,7 +500,7 @@ func TestSetRestartModel(t *testing.T) {
 	seed := testenv.Seed(t)
 	base := t.TempDir()
 	lines := 0
-	for i := range modelCases() {
+	for i := range testenv.Tortured(2000, 100_000) {
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))
 		m := newRestartModel(t, rand.New(rand.NewPCG(seed+uint64(i), 1)), dir)
@@ -536,11 +512,4 @@ func TestSetRestartModel(t *testing.T) {
 		must(t, os.RemoveAll(dir))
 	}
 	t.Logf("%d lines", lines)
-}
-
-func modelCases() int {
-	if n, err := strconv.Atoi(os.Getenv("CASES")); err == nil {
-		return n
-	}
-	return testenv.Tortured(2000, 100_000)
 }
