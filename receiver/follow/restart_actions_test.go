@@ -204,6 +204,7 @@ func (m *restartModel) step() {
 func (m *restartModel) seen() {
 	for _, f := range m.files {
 		f.moved.see()
+		f.doubled.see()
 	}
 }
 
@@ -258,11 +259,8 @@ func (m *restartModel) save() {
 	}
 	m.note("save")
 	sink := m.sink.clone()
-	torn, moved := map[*worldFile]bool{}, map[*worldFile]bool{}
-	for _, f := range m.files {
-		torn[f], moved[f] = f.torn == isSeen, f.moved == isSeen
-	}
-	if m.r.IntN(3) == 0 {
+	busy := m.r.IntN(3) == 0
+	if busy {
 		m.note("meanwhile")
 		for range 1 + m.r.IntN(3) {
 			m.act(m.write, m.write, m.step, m.step, m.rotate, m.letGo, m.cut)
@@ -270,13 +268,17 @@ func (m *restartModel) save() {
 		m.note("saved")
 	}
 	m.keep(sink)
+	if !busy {
+		m.kept()
+	}
+}
+
+// kept takes note that a saved state tells all that was seen.
+func (m *restartModel) kept() {
 	for _, f := range m.files {
-		if torn[f] {
-			f.torn.keep()
-		}
-		if moved[f] {
-			f.moved.keep()
-		}
+		f.torn.keep()
+		f.moved.keep()
+		f.doubled.keep()
 	}
 }
 
@@ -295,10 +297,7 @@ func (m *restartModel) stop() {
 	m.seen()
 	must(m.t, m.set.Close())
 	m.keep(m.sink.clone())
-	for _, f := range m.files {
-		f.torn.keep()
-		f.moved.keep()
-	}
+	m.kept()
 	m.set = nil
 	m.down()
 }
@@ -311,6 +310,11 @@ func (m *restartModel) kill() {
 	must(m.t, m.set.Close())
 	m.set = nil
 	m.sink = m.savedSink.clone()
+	for _, f := range m.files {
+		f.torn.forget()
+		f.moved.forget()
+		f.doubled.forget()
+	}
 	m.down()
 }
 
@@ -337,7 +341,7 @@ func (m *restartModel) copy() {
 	m.names++
 	waitForTick(m.t, l.path)
 	copyFile(m.t, f.name, fmt.Sprintf("%s.copy-%d", l.path, m.names))
-	f.copied = true
+	f.copied, f.doubled = true, isUnseen
 	m.note("copy-%d of %s", m.names, f.name)
 }
 
@@ -348,7 +352,7 @@ func (m *restartModel) replace() {
 	switch {
 	case f == nil, m.mode != destruction && !m.settled(f):
 		return
-	case m.mode == destruction && (m.set == nil || f.torn != isKept || f.moved != isKept || f.glued || !m.firm(f)):
+	case m.mode == destruction && (m.set == nil || f.torn != isKept || f.moved != isKept || f.doubled != isKept || f.glued || !m.firm(f)):
 		return
 	}
 	m.endLines(f)
@@ -398,6 +402,7 @@ func (m *restartModel) trim() {
 	if string(was) != m.text(f.lines) {
 		m.t.Fatalf("%s holds %q, not %q", f.name, clip([]string{string(was)}), clip([]string{m.text(f.lines)}))
 	}
+	m.trimmed = true
 	m.note("trim %s: lines %d to %d of %d go", f.name, from, to, len(f.lines))
 	if m.mode == renames || m.r.IntN(2) == 0 {
 		if m.r.IntN(2) == 0 {
@@ -417,7 +422,7 @@ func (m *restartModel) trim() {
 func (m *restartModel) copytruncate() {
 	l := m.anyLog()
 	f := m.named(l)
-	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != isKept || !m.firm(f) {
+	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != isKept || f.doubled != isKept || !m.firm(f) {
 		return
 	}
 	if f.torn != isKept && len(m.sharedTexts) > 0 {
@@ -452,7 +457,7 @@ func (m *restartModel) cut() {
 
 func (m *restartModel) truncate() {
 	f := m.named(m.anyLog())
-	if f == nil || m.mode != destruction || f.moved != isKept || !m.firm(f) {
+	if f == nil || m.mode != destruction || f.moved != isKept || f.doubled != isKept || !m.firm(f) {
 		return
 	}
 	m.endLines(f)
@@ -476,7 +481,7 @@ func (m *restartModel) truncate() {
 
 func (m *restartModel) remove() {
 	f := m.files[m.r.IntN(len(m.files))]
-	if f.gone || m.mode != destruction || !m.firm(f) {
+	if f.gone || m.mode != destruction || f.doubled != isKept || !m.firm(f) {
 		return
 	}
 	must(m.t, os.Remove(f.name))

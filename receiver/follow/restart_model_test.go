@@ -102,16 +102,17 @@ type worldFile struct {
 	log     *modelLog
 	id      receiver.FileID
 	lines   []int
-	name    string  // "" once it is deleted
-	gone    bool    // it is deleted
-	lost    bool    // and nobody has it open who would read it
-	glued   bool    // what it ends with is the beginning of a line that was cut
-	mangled bool    // so it doesn't hold all its lines
-	copied  bool    // there are copies of what it holds now
-	put     bool    // it is a copy itself that was put in the place of another
-	packed  bool    // it is compressed
+	name    string    // "" once it is deleted
+	gone    bool      // it is deleted
+	lost    bool      // and nobody has it open who would read it
+	glued   bool      // what it ends with is the beginning of a line that was cut
+	mangled bool      // so it doesn't hold all its lines
+	copied  bool      // there are copies of what it holds now
+	put     bool      // it is a copy itself that was put in the place of another
+	packed  bool      // it is compressed
 	torn    awareness // it was cut to a part of what it held
 	moved   awareness // what it holds was trimmed, so its lines are elsewhere than they were
+	doubled awareness // somebody has copied it, for himself
 }
 
 // An awareness says what the follower knows of something that has happened to a file.
@@ -127,6 +128,13 @@ const (
 func (a *awareness) see() {
 	if *a > isSeen {
 		*a--
+	}
+}
+
+// forget is what a kill does to all that was not saved.
+func (a *awareness) forget() {
+	if *a != isKept {
+		*a = isFresh
 	}
 }
 
@@ -167,6 +175,8 @@ const (
 //     has counted are thrown away; or they are only in the old file for us, which is gone after a restart.
 //   - A copy in the place of a log is looked at before the old file grows and is read, which its writers have open still. Otherwise a restart
 //     finds a copy that lacks what was counted last.
+//   - A file of which somebody has a copy is not cut, replaced, compressed or deleted before the copy is seen and saved (doubled). Otherwise
+//     only what is in both could tell it from another generation that begins alike.
 //   - Where files begin alike, one that was cut to a part is not copied before that is seen and saved (torn), and holds more than what others
 //     begin with. And no file that was cut begins like others again, unless a copy is there that tells it from one that was cut to a part.
 //
@@ -195,6 +205,7 @@ type restartModel struct {
 	files         []*worldFile
 	writers       []*worldWriter
 	names         int
+	trimmed       bool // a log was
 	unlinked      bool // a file is gone, and nothing tells a restart that all its lines are counted
 	bad           []string
 	discarded     int
@@ -491,7 +502,7 @@ func (m *restartModel) check(status []Status) {
 // doesn't find any more.
 func (m *restartModel) hasGaps(status []Status) bool {
 	return slices.ContainsFunc(status, func(s Status) bool {
-		return s.Errors > 0 || s.Gaps[GapUnread] > 0 && !m.unlinked || s.Gaps[GapTruncated] > 0 && m.mode == renames
+		return s.Errors > 0 || s.Gaps[GapUnread] > 0 && !m.unlinked || s.Gaps[GapTruncated] > 0 && m.mode == renames && !m.trimmed
 	})
 }
 
