@@ -263,7 +263,7 @@ func (m *restartModel) save() {
 	if busy {
 		m.note("meanwhile")
 		for range 1 + m.r.IntN(3) {
-			m.act(m.write, m.write, m.step, m.step, m.rotate, m.letGo, m.cut)
+			m.act(m.write, m.write, m.step, m.step, m.rotate, m.letGo, m.cut, m.cut)
 		}
 		m.note("saved")
 	}
@@ -422,10 +422,10 @@ func (m *restartModel) trim() {
 func (m *restartModel) copytruncate() {
 	l := m.anyLog()
 	f := m.named(l)
-	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || f.moved != isKept || f.doubled != isKept || !m.firm(f) {
+	if f == nil || m.mode == renames || m.mode == cutsWhileDown && m.set != nil || !m.firm(f) {
 		return
 	}
-	if f.torn != isKept && len(m.sharedTexts) > 0 {
+	if f.torn != isKept || f.moved != isKept || f.doubled != isKept {
 		return
 	}
 	m.endLines(f)

@@ -177,8 +177,9 @@ const (
 //     finds a copy that lacks what was counted last.
 //   - A file of which somebody has a copy is not cut, replaced, compressed or deleted before the copy is seen and saved (doubled). Otherwise
 //     only what is in both could tell it from another generation that begins alike.
-//   - Where files begin alike, one that was cut to a part is not copied before that is seen and saved (torn), and holds more than what others
-//     begin with. And no file that was cut begins like others again, unless a copy is there that tells it from one that was cut to a part.
+//   - A file that was cut to a part is not copied before that is seen and saved (torn), for the same reason. Where files begin alike, more
+//     is left of it than what others begin with. And no file that was cut begins like others again, unless a copy is there that tells
+//     it from one that was cut to a part.
 //
 // A kill between a cut and the next look is none of these: the restart finds what it would after a cut while we were down. Nor are two cuts
 // between two looks: the first copy goes on where the log was read to, and the second one is new.
