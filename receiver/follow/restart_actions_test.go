@@ -352,7 +352,7 @@ func (m *restartModel) replace() {
 	switch {
 	case f == nil, m.mode != destruction && !m.settled(f):
 		return
-	case m.mode == destruction && (m.set == nil || f.torn != isKept || f.moved != isKept || f.doubled != isKept || f.glued || !m.firm(f)):
+	case m.mode == destruction && (m.set == nil || f.torn != isKept || f.moved != isKept || f.doubled != isKept || f.glued || f.stub || !m.firm(f)):
 		return
 	}
 	m.endLines(f)
@@ -437,7 +437,7 @@ func (m *restartModel) copytruncate() {
 	if m.mode == destruction {
 		m.atRisk(f)
 	}
-	f.lines, f.copied, f.mangled = nil, false, false
+	f.lines, f.copied, f.mangled, f.stub = nil, false, false, false
 	if i := slices.IndexFunc(m.writers, func(w *worldWriter) bool { return w.file == f }); i >= 0 && m.mode != destruction &&
 		m.r.IntN(2) == 0 {
 		m.beginAlike(m.writers[i], false)
@@ -464,16 +464,19 @@ func (m *restartModel) truncate() {
 	m.atRisk(f)
 	info, err := statPath(f.name, true)
 	must(m.t, err)
-	least := int64(0) // what is cut within what others begin with could be one of these
-	if len(f.lines) > 0 && m.lines[f.lines[0]].shared >= 0 {
-		least = int64(len(m.text(f.lines[:slices.Index(f.lines, m.firstOwn(f))+1])))
+	line, least := int64(0), int64(0)
+	if len(f.lines) > 0 {
+		line = int64(len(m.text(f.lines[:slices.Index(f.lines, m.firstOwn(f))+1])))
+		if m.lines[f.lines[0]].shared >= 0 { // what is cut within what others begin with could be one of these
+			least = line
+		}
 	}
 	to := int64(0)
 	if m.r.IntN(2) == 0 && !f.copied && info.size >= least { // what is cut before it was first read can't be known for what has been copied from it
 		to = least + m.r.Int64N(info.size-least+1)
-		f.torn, f.glued, f.mangled = isUnseen, true, true
+		f.torn, f.glued, f.mangled, f.stub = isUnseen, true, true, f.stub || to < line
 	} else {
-		f.lines, f.copied, f.glued, f.mangled = nil, false, false, false
+		f.lines, f.copied, f.glued, f.mangled, f.stub = nil, false, false, false, false
 	}
 	must(m.t, os.Truncate(f.name, to))
 	m.note("truncate %s from %d to %d", f.name, info.size, to)
@@ -481,7 +484,7 @@ func (m *restartModel) truncate() {
 
 func (m *restartModel) remove() {
 	f := m.files[m.r.IntN(len(m.files))]
-	if f.gone || m.mode != destruction || f.doubled != isKept || !m.firm(f) {
+	if f.gone || m.mode != destruction || f.doubled != isKept || f.stub || !m.firm(f) {
 		return
 	}
 	must(m.t, os.Remove(f.name))
@@ -511,7 +514,7 @@ func (m *restartModel) compress() {
 	switch {
 	case f.gone || f.packed || f.name == f.log.path || f.log.linked() || !slices.ContainsFunc(m.files, hasLog):
 		return
-	case len(f.lines) == 0 || f.copied || f.glued || f.torn != isKept || f.moved != isKept || !m.firm(f):
+	case len(f.lines) == 0 || f.copied || f.glued || f.stub || f.torn != isKept || f.moved != isKept || !m.firm(f):
 		return
 	}
 	m.endWriters(f)

@@ -107,6 +107,7 @@ type worldFile struct {
 	lost    bool      // and nobody has it open who would read it
 	glued   bool      // what it ends with is the beginning of a line that was cut
 	mangled bool      // so it doesn't hold all its lines
+	stub    bool      // it was cut within its first line, and any file may begin so
 	copied  bool      // there are copies of what it holds now
 	put     bool      // it is a copy itself that was put in the place of another
 	packed  bool      // it is compressed
@@ -179,7 +180,8 @@ const (
 //     only what is in both could tell it from another generation that begins alike.
 //   - A file that was cut to a part is not copied before that is seen and saved (torn), for the same reason. Where files begin alike, more
 //     is left of it than what others begin with. And no file that was cut begins like others again, unless a copy is there that tells
-//     it from one that was cut to a part.
+//     it from one that was cut to a part. One of which not even a line is left is not deleted (stub): any other goes on where it was counted
+//     to.
 //
 // A kill between a cut and the next look is none of these: the restart finds what it would after a cut while we were down. Nor are two cuts
 // between two looks: the first copy goes on where the log was read to, and the second one is new.
