@@ -152,12 +152,13 @@ type worldWriter struct {
 	n    int    // its number
 }
 
-// What a case of the model may do beyond writing, rotating by rename, copying, compressing while we are down, and restarting.
+// What a case of the model may do beyond writing, rotating, copying, putting a copy or the end of a log in its place by a rename, compressing
+// while we are down, and restarting.
 const (
 	renames       = iota // nothing: each line is counted exactly once, and there are no gaps
-	cutsWhileDown        // copytruncate and trimming in place while we are down: exactly once all the same
+	cutsWhileDown        // copytruncate while we are down, and trimming in place at any time: exactly once all the same
 	destruction          // truncation, copytruncate and deletion at any time: at most once, and what is lost was destroyed
-	cutsAnyTime          // copytruncate and trimming at any time, and the copies stay: exactly once
+	cutsAnyTime          // copytruncate and trimming in place at any time, and the copies stay: exactly once
 	numRestartModes
 )
 
@@ -437,7 +438,7 @@ func (m *restartModel) unlink(f *worldFile) {
 // down takes note that nobody has deleted files open any more.
 func (m *restartModel) down() {
 	for _, f := range m.files {
-		if f.gone && !f.lost {
+		if f.gone {
 			f.lost = true
 			m.atRisk(f)
 		}
