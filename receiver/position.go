@@ -48,4 +48,8 @@ type FilePosition struct {
 	// known.
 	Sums  [len(SumSizes)]uint64
 	Tails [len(TailSizes)]uint64
+	// Line is the length of the last line before Offset, with its LF, and LineSum its hash; 0 where
+	// Offset isn't the end of a line, or that is longer than the largest of TailSizes.
+	Line    int64
+	LineSum uint64
 }

@@ -311,6 +311,9 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord
+		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && of.countedTo(counted).Offset < e.Size {
+			r.Verdict = Unsure // it may be all that is left of these lines then
+		}
 		if e.Verdict == Reading || e.Verdict == Read {
 			r.Pos = e.countedTo(counted)
 			if r.Pos.Offset != e.position().Offset {

@@ -379,23 +379,23 @@ func (g *generation) restart(b *block) (more bool, err error) {
 
 // relocate finds where to go on in a file whose bytes before the offset have changed. Where they
 // stand elsewhere, it was trimmed. Where only its start is left, it was cut to a part, and what it
-// holds are old lines. Otherwise everything in it is new. It returns true if nothing has changed.
+// holds are old lines, unless a copy shows that it was cut to nothing. Otherwise everything in it is
+// new. It returns true if nothing has changed.
 func (g *generation) relocate(size int64) (same bool, err error) {
 	c := newContent(g.target.reads(g.fd, nil), size, true)
-	relation, shared := c.relate(&g.pos)
-	at := int64(0)
-	switch stamped := g.target.isStamped(c); {
-	case relation == continues:
+	relation, _ := c.relate(&g.pos)
+	if relation == continues {
 		return true, nil
-	case relation == within:
-		at = size
-	default:
-		if at = c.search(&g.pos); at < 0 {
-			if at = 0; relation == shares && (stamped || shared > equalStart) {
-				at = size
-			}
-		}
 	}
+	at, sure := c.search(&g.pos), g.pos.Offset > equalStart || g.target.isStamped(c)
+	switch {
+	case at >= 0 && sure:
+	case g.target.hasCopy(&g.pos):
+		at = 0
+	case at < 0 && (relation == within || relation == shares):
+		at = size
+	}
+	at = max(at, 0)
 	next := receiver.FilePosition{ID: g.id, Cut: g.pos.Cut + 1}
 	ok, err := g.marks.load(g.target.reads(g.fd, nil), &next, at)
 	if err != nil || !ok {

@@ -3,6 +3,7 @@ package follow
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -65,7 +66,7 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 		return nil
 	}
 	for _, other := range l.s.known.relatives(head, g.id, l.t.path, g.packed != nil) {
-		k := l.kinship(c, &other, r)
+		k := l.kinship(c, g.id, &other, r)
 		if other.fd >= 0 {
 			unix.Close(other.fd)
 		}
@@ -73,19 +74,21 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 			all = append(all, k)
 		}
 	}
-	if r == named && g.packed == nil {
+	if (r == named || len(l.lost) > 0) && g.packed == nil {
 		all = append(all, l.trimmed(c, all)...)
 	}
 	return all
 }
 
-func (l *look) kinship(c *content, other *relative, r role) kinship {
+func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) kinship {
 	p := &other.pos
 	k := kinship{id: p.ID, of: *p, order: other.order}
 	k.lost = other.open || other.owed && (l.lost[p.ID] || other.target != l.t.path) || other.ended
-	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut
+	k.extends = isSiblingName(l.t.path, other.target)
+	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut && !k.extends
 	k.relation, k.at = c.relate(p)
-	k.exact = k.relation != shares
+	k.elder = id.Birth != 0 && id.Birth < p.ID.Birth
+	k.exact, k.gone = k.relation != shares, other.owed && k.lost
 	k.done = k.relation == within && c.whole && c.size == p.Offset
 	if k.done && k.lost {
 		k.relation, k.at = continues, p.Offset
@@ -97,6 +100,7 @@ func (l *look) kinship(c *content, other *relative, r role) kinship {
 	if err != nil {
 		return k
 	}
+	k.gone = info.links == 0
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
@@ -127,37 +131,70 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 			return nil
 		}
 	}
-	for _, p := range l.s.known.before(l.t.path, l.t.record.Named, l.info.id) {
+	for _, p := range l.s.known.before(l.t.path, l.info.id, l.lost) {
+		gone := p.open || p.owed
+		if p.fd >= 0 {
+			info, err := statFD(p.fd)
+			gone = gone || err == nil && info.links == 0
+			unix.Close(p.fd)
+		}
 		if at := c.search(&p.pos); at >= 0 {
-			lost := p.open || p.owed
-			all = append(all, kinship{relation: moved, at: at, exact: true, id: p.pos.ID, of: p.pos, lost: lost, order: p.order})
+			all = append(all, kinship{relation: moved, at: at, exact: true, id: p.pos.ID, of: p.pos,
+				lost: p.open || p.owed, gone: gone, order: p.order})
 		}
 	}
 	return all
 }
 
-// before returns the file that had a target's name last, and what was cut of the target's files.
-func (c *catalogue) before(target string, last, not receiver.FileID) (all []relative) {
+// before returns the file of a target that was taken hold of last, those that are gone, and what was
+// cut. The caller closes their descriptors.
+func (c *catalogue) before(target string, not receiver.FileID, lost map[receiver.FileID]bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var latest *entry
 	for _, e := range c.files {
-		if e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy {
-			continue
-		}
-		if e.id() == last || latest == nil || latest.id() != last && e.order > latest.order {
+		switch {
+		case e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy:
+		case lost[e.id()]:
+			all = append(all, relative{pos: e.Pos, owed: true, order: e.order, fd: -1})
+		case latest == nil || e.order > latest.order:
 			latest = e
 		}
 	}
 	if latest != nil {
-		all = append(all, relative{pos: latest.position(), owed: latest.owed(), order: latest.order})
+		r := relative{pos: latest.position(), order: latest.order, fd: -1}
+		if latest.gen != nil {
+			r.fd, _ = unix.FcntlInt(uintptr(latest.gen.fd), unix.F_DUPFD_CLOEXEC, 0)
+		}
+		all = append(all, r)
 	}
 	for _, cut := range c.cuts {
 		if cut.Target == target && cut.Open {
-			all = append(all, relative{pos: cut.Pos, open: true})
+			all = append(all, relative{pos: cut.Pos, open: true, fd: -1})
 		}
 	}
 	return all
+}
+
+// hasCopy reports whether a file beside the target holds what is counted of one of the target's.
+func (t *target) hasCopy(p *receiver.FilePosition) bool {
+	dir, base := t.place()
+	list, _ := listSiblings(dir, base, &nameList{})
+	return slices.ContainsFunc(list.files, func(x sibling) bool {
+		fd, err := openLog(x.path)
+		if err != nil {
+			return false
+		}
+		defer unix.Close(fd)
+		c := newContent(t.reads(fd, nil), x.info.size, true)
+		if isCompressed(x.path) {
+			if c, _ = t.unpacked(x.path, fd); c == nil {
+				return false
+			}
+		}
+		r, at := c.relate(p)
+		return x.info.id != p.ID && (r == continues || r == within && at == p.Offset)
+	})
 }
 
 // isStamped reports whether a content's first line has a time stamp. Part of a line is taken to have one.

@@ -132,7 +132,10 @@ func (l *look) lookAtPath() {
 	defer t.mu.Unlock()
 	t.twin = twin
 	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
-		t.record.Start, t.record.StartSize, t.since, t.known = l.info.id, l.info.size, l.info.id, true
+		t.record.Start, t.record.StartSize, t.known = l.info.id, l.info.size, true
+		if !t.fresh {
+			t.since = l.info.id
+		}
 	}
 }
 
@@ -170,11 +173,11 @@ func (l *look) isCut() bool {
 		return false
 	}
 	p := e.position()
-	if e.gen != nil && e.gen.packed != nil || p.Offset == 0 {
-		return l.t.resumed || l.info.size > 0
-	}
-	if l.info.size < max(p.Offset, e.Size) {
+	if e.gen != nil && l.info.size < e.gen.size.Load() || l.info.size < p.Offset {
 		return true
+	}
+	if p.Offset == 0 {
+		return l.t.resumed || l.info.size > 0
 	}
 	if e.gen == nil || l.t.resumed {
 		fd, err := openFollowing(l.t.path)
@@ -378,6 +381,7 @@ func (l *look) judgeNamed() *generation {
 // waitFor says why what the path leads to isn't read.
 func (l *look) waitFor(e entry) {
 	switch other, _ := l.s.known.find(e.Of); {
+	case e.Verdict == Unsure: // the next look tells
 	case other.Place != "" || other.Target != "":
 		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what %q holds, and that is counted already: waiting for more",
 			l.t, cmp.Or(other.Place, other.Target)))
@@ -396,10 +400,11 @@ func (t *target) setWaits(err error) {
 func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
 	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
-		first: !t.looked && !t.fresh && !t.resumed, grown: e.Verdict == Old && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
+		first: !t.looked && !t.fresh && !t.resumed, grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
 	if known && e.Verdict == Unsure { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
+	f.young = r == named && t.pattern != nil && t.fresh && !known
 	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning && !t.resumed
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)

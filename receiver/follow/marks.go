@@ -1,6 +1,8 @@
 package follow
 
 import (
+	"bytes"
+
 	"github.com/cespare/xxhash/v2"
 
 	"rsyncd_exporter/receiver"
@@ -49,9 +51,25 @@ func (m *marks) advance(p *receiver.FilePosition, data []byte) {
 	}
 	p.Offset += int64(len(data))
 	copy(p.Anchor[:], m.tail[max(0, len(m.tail)-receiver.AnchorSize):])
+	p.Line, p.LineSum = 0, 0
+	if line := m.lastLine(); len(line) > 0 {
+		p.Line, p.LineSum = int64(len(line)), xxhash.Sum64(line)
+	}
 	for i, size := range receiver.TailSizes {
 		p.Tails[i] = notZero(xxhash.Sum64(m.tail[max(0, int64(len(m.tail))-size):]))
 	}
+}
+
+// lastLine returns the line that ends the tail, nil if none does or it is too long.
+func (m *marks) lastLine() []byte {
+	n := len(m.tail) - 1
+	if n < 0 || m.tail[n] != '\n' {
+		return nil
+	}
+	if start := bytes.LastIndexByte(m.tail[:n], '\n') + 1; start > 0 || m.fed == int64(len(m.tail)) {
+		return m.tail[start:]
+	}
+	return nil
 }
 
 func (m *marks) feed(p *receiver.FilePosition, data []byte) {

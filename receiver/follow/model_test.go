@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
 )
 
 // weightSink counts lines and sums up the random weights that they carry: a line lost and another one counted twice don't cancel out.
@@ -22,6 +24,10 @@ type weightSink struct {
 	sum       uint64
 	discarded uint64
 	bad       []string
+}
+
+func (s *weightSink) source(path string, scope uint32) receiver.Source {
+	return receiver.Source{Input: "file", Name: path, Scope: scope, Dialect: syslog.Lines{}}
 }
 
 func (s *weightSink) Deliver(_ *receiver.Source, slab *receiver.Slab) {
@@ -50,15 +56,16 @@ func (s *weightSink) count() int {
 	return len(s.seen)
 }
 
-// A model is the world that a File is put into: writers that keep their descriptors, and someone who rotates. It does one random thing
+// A model is the world that a Set is put into: writers that keep their descriptors, and someone who rotates. It does one random thing
 // after another, as fast as it can, and knows what should come out.
 type model struct {
 	t       *testing.T
 	r       *rand.Rand
-	path    string
-	f       *File
+	dir     string
+	paths   []string // of the logs
+	set     *Set
 	sink    *weightSink
-	writers []*modelWriter // those still alive; the last one has the newest file
+	writers []*modelWriter // those still alive
 	n       int            // lines begun
 	sum     uint64
 	half    int // lines that have not ended
@@ -99,8 +106,8 @@ func (m *model) write(w *modelWriter) {
 	}
 }
 
-func (m *model) open() {
-	m.writers = append(m.writers, &modelWriter{writer: create(m.t, m.path)})
+func (m *model) open(path string) {
+	m.writers = append(m.writers, &modelWriter{writer: create(m.t, path)})
 	if len(m.writers) > modelWriters {
 		m.end(m.r.IntN(modelWriters - 1))
 	}
@@ -116,84 +123,89 @@ func (m *model) end(i int) {
 	m.writers = append(m.writers[:i], m.writers[i+1:]...)
 }
 
-// rotate moves the file away in one of the ways that programs have.
+// rotate moves a file away in one of the ways that programs have.
 func (m *model) rotate() {
+	path := m.paths[m.r.IntN(len(m.paths))]
 	m.rotated++
 	switch m.r.IntN(16) {
 	case 0, 1, 2, 3: // .1 to .2 to .3 to a name of its own
 		for i := 2; i >= 0; i-- {
-			to := numbered(m.path, i+1)
+			to := numbered(path, i+1)
 			if i == 2 {
-				to = fmt.Sprintf("%s.%d-%d", m.path, 3, m.rotated)
+				to = fmt.Sprintf("%s.%d-%d", path, 3, m.rotated)
 			}
-			if err := os.Rename(numbered(m.path, i), to); err != nil && !os.IsNotExist(err) {
+			if err := os.Rename(numbered(path, i), to); err != nil && !os.IsNotExist(err) {
 				m.t.Fatal(err)
 			}
 		}
 	case 4: // to another directory
 		m.caughtUp()
-		m.purge()
-		must(m.t, os.Rename(m.path, filepath.Join(filepath.Dir(m.path), "old", strconv.Itoa(m.rotated))))
+		m.purge(path)
+		must(m.t, os.Rename(path, filepath.Join(m.dir, "old", strconv.Itoa(m.rotated))))
 	case 5: // deleted, while its writer lives on
 		m.caughtUp()
-		must(m.t, os.Remove(m.path))
+		must(m.t, os.Remove(path))
 	default:
-		must(m.t, os.Rename(m.path, fmt.Sprintf("%s-%d", m.path, m.rotated)))
+		must(m.t, os.Rename(path, fmt.Sprintf("%s-%d", path, m.rotated)))
 	}
 	if m.r.IntN(4) == 0 { // the new file comes later
 		for range m.r.IntN(20) {
 			m.write(m.writers[m.r.IntN(len(m.writers))])
 		}
 	}
-	m.open()
+	m.open(path)
 }
 
-// caughtUp waits until all is read, so that the newest file is held: what nobody can find afterwards would be lost.
+// caughtUp waits until all is read, so that the newest files are held: what nobody can find afterwards would be lost.
 func (m *model) caughtUp() {
 	m.t.Helper()
-	reach(m.t, "all whole lines are read, the newest file is held", func() bool {
-		info, err := statPath(m.path, true)
-		m.f.target.mu.Lock()
-		held := err != nil || m.f.held(info.id) != nil
-		m.f.target.mu.Unlock()
-		return held && m.sink.count() >= m.n-m.half
+	reach(m.t, "all whole lines are read, the newest files are held", func() bool {
+		return m.sink.count() >= m.n-m.half && !slices.ContainsFunc(m.paths, func(path string) bool {
+			info, err := statPath(path, true)
+			return err == nil && !holds(m.set, info.id)
+		})
 	})
 }
 
 // purge deletes what has been rotated and is held.
-func (m *model) purge() {
-	names, err := filepath.Glob(m.path + "?*")
+func (m *model) purge(path string) {
+	names, err := filepath.Glob(path + "?*")
 	must(m.t, err)
 	for _, name := range names {
 		info, err := statPath(name, false)
 		must(m.t, err)
-		m.f.target.mu.Lock()
-		held := m.f.held(info.id) != nil
-		m.f.target.mu.Unlock()
-		if held {
+		if holds(m.set, info.id) {
 			must(m.t, os.Remove(name))
 		}
 	}
 }
 
 // The model test: thousands of rotations of all kinds at speed, with old writers alive; nothing is lost and nothing counted twice.
-func TestFileModel(t *testing.T) {
+func TestSetModel(t *testing.T) {
+	events, polling := SetOptions{Poll: 100 * time.Millisecond}, SetOptions{Poll: 3 * time.Millisecond, pollOnly: true}
 	for name, test := range map[string]struct {
-		opt       Options
+		opt       SetOptions
+		pattern   string
+		logs      []string
 		rotations int
 	}{
-		"events":  {Options{SetOptions: SetOptions{Poll: 100 * time.Millisecond}}, 2000},
-		"polling": {Options{SetOptions: SetOptions{Poll: 3 * time.Millisecond, pollOnly: true}}, 500},
+		"events":            {events, "a.log", []string{"a.log"}, 1500},
+		"events, pattern":   {events, "*.log", []string{"a.log", "b.log", "c.log"}, 500},
+		"polling":           {polling, "a.log", []string{"a.log"}, 300},
+		"polling, patterns": {polling, "*.log", []string{"a.log", "b.log"}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := testenv.Seed(t)
 			dir := t.TempDir()
 			must(t, os.Mkdir(filepath.Join(dir, "old"), 0o755))
-			test.opt.Path = filepath.Join(dir, "log")
-			m := &model{t: t, r: rand.New(rand.NewPCG(seed, 0)), path: test.opt.Path, sink: &weightSink{seen: map[int]int{}}}
-			m.f = follow(t, m.sink, test.opt)
-			stop := start(t, m.f)
-			m.open()
+			m := &model{t: t, r: rand.New(rand.NewPCG(seed, 0)), dir: dir, sink: &weightSink{seen: map[int]int{}}}
+			m.set = newRunningSet(t, m.sink, []string{filepath.Join(dir, test.pattern)}, test.opt)
+			stop := start(t, m.set)
+			for _, name := range test.logs {
+				path := filepath.Join(dir, name)
+				m.paths = append(m.paths, path)
+				m.open(path)
+			}
 			for m.rotated < test.rotations {
 				for range m.r.IntN(25) {
 					m.write(m.writers[m.r.IntN(len(m.writers))])
@@ -222,7 +234,14 @@ func (m *model) check() {
 			twice++
 		}
 	}
-	s := m.f.Status()
+	var s Status
+	for _, one := range m.set.Status() {
+		s.Rotations += one.Rotations
+		s.Errors += one.Errors
+		for i, n := range one.Gaps {
+			s.Gaps[i] += n
+		}
+	}
 	if lost > 0 || twice > 0 || m.sink.sum != m.sum || m.sink.discarded != 0 || len(m.sink.bad) > 0 || s.Gaps != [NumGaps]uint64{} || s.Errors != 0 {
 		m.t.Errorf("of %d lines in %d rotations %d lost, %d twice, sum %d for %d, %d discarded, bad %q, status %+v",
 			m.n, m.rotated, lost, twice, m.sink.sum, m.sum, m.sink.discarded, clip(m.sink.bad), s)

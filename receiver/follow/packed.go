@@ -33,11 +33,11 @@ type packedFile struct {
 // returns nil where the file isn't to be read, or not yet, and says so in e.
 func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 	t := l.t
-	start, whole, err := t.readStart(g)
+	c, err := t.unpacked(g.path, g.fd)
 	grew := e.Size >= 0 && e.Size != g.info.size
 	e.Verdict, e.Size, e.Pos.Offset = Old, g.info.size, g.info.size
 	switch {
-	case len(start) >= receiver.AnchorSize: // whoever reads on meets the error again
+	case c != nil && c.size >= receiver.AnchorSize: // whoever reads on meets the error again
 	case errors.Is(err, io.ErrUnexpectedEOF) && (grew || e.torn < maxTorn): // somebody is still writing it
 		if e.torn++; grew {
 			e.torn = 0
@@ -48,12 +48,9 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 	case err != nil:
 		t.noteUnpackable(g.path, 0, err)
 		return nil
-	case len(start) == 0:
+	case c.size == 0:
 		return nil
 	}
-	c := newContent(func(p []byte, offset int64) (int, error) {
-		return copy(p, start[min(offset, int64(len(start))):]), nil
-	}, int64(len(start)), whole)
 	f.size, f.stamped, f.others = c.size, t.isStamped(c), l.kinships(c, g, beside)
 	if slices.ContainsFunc(f.others, func(k kinship) bool { return k.lost && k.relation == shares }) {
 		l.showUnpackable(g, errOther)
@@ -70,15 +67,21 @@ func (l *look) showUnpackable(g *generation, err error) {
 	}
 }
 
-// readStart returns the start of what a compressed file holds, and whether that is all.
-func (t *target) readStart(g *generation) (start []byte, whole bool, err error) {
-	u, err := newUnpacker(g.path, &fileReader{read: t.reads(g.fd, nil)})
+// unpacked returns what the start of a compressed file holds, together with an error if that is not
+// all that should be there. It is nil if the file can't be unpacked at all.
+func (t *target) unpacked(path string, fd int) (*content, error) {
+	if !canUnpack(path) {
+		return nil, errors.ErrUnsupported
+	}
+	u, err := newUnpacker(path, &fileReader{read: t.reads(fd, nil)})
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer u.close()
-	start, err = io.ReadAll(io.LimitReader(u, headMost+1))
-	return start, err == nil && int64(len(start)) <= headMost, err
+	start, err := io.ReadAll(io.LimitReader(u, headMost+1))
+	return newContent(func(p []byte, offset int64) (int, error) {
+		return copy(p, start[min(offset, int64(len(start))):]), nil
+	}, int64(len(start)), err == nil && int64(len(start)) <= headMost), err
 }
 
 // A fileReader reads a file from its start. It leaves the descriptor's own offset alone.

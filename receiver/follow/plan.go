@@ -24,8 +24,9 @@ type facts struct {
 	first   bool // it was there before this target was ever looked at
 	rotated bool // a file beside the target may have had its name since the last look
 	older   bool // it was there before all that has been followed
-	grown   bool // it was left alone as Old, and holds more by now
+	grown   bool // it was left alone as Old or Copied, and holds more by now
 	left    int64
+	young   bool // a pattern has just found it
 	others  []kinship
 }
 
@@ -37,6 +38,9 @@ type kinship struct {
 	id       receiver.FileID
 	of       receiver.FilePosition
 	lost     bool // its own file can't give the lines that are not counted yet
+	gone     bool // it has no name any more
+	extends  bool // the target's path is its target's, with more behind
+	elder    bool // the file judged was made before it, and so is no copy of it
 	apart    bool // it is what another target's path leads to
 	done     bool // the file judged holds all of it, and nothing more
 	order    uint64
@@ -71,28 +75,37 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike.
-func (f *facts) independent(k *kinship) bool { return k.at <= equalStart && (k.apart || !f.stamped) }
+// independent reports whether both files were written by daemons, though they begin alike. One that
+// holds all of a file that is gone stands in its place, and one whose name extends another's is a copy.
+func (k *kinship) independent() bool {
+	whole := k.relation == continues || k.done
+	return k.at <= equalStart && (k.relation == shares || !k.extends && !(k.gone && whole))
+}
 
 // planNamed judges what a target's path leads to. It is logged to from now on.
 func planNamed(f *facts) action {
 	if f.skip {
 		return action{verdict: Reading, at: f.size}
 	}
-	k := f.best(within, nil)
-	if k != nil && k.done && !k.apart && !f.independent(k) { // the copy stands in the place of what it was made of
-		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	if f.young && (f.size == 0 || f.best(within, nil) != nil) { // somebody may be copying it
+		return action{verdict: Unsure}
 	}
-	if k != nil && (f.stamped || k.apart) {
+	if k := f.best(within, func(k *kinship) bool { return !k.independent() }); k != nil {
+		if k.done && !k.apart { // the copy stands in the place of what it was made of
+			return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+		}
 		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
 	}
-	if k := f.best(continues, nil); k != nil && !f.independent(k) {
+	if k := f.best(continues, nil); k != nil && !k.independent() {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
-	if k := f.best(moved, nil); k != nil && (f.stamped || k.of.Offset > equalStart) {
+	if k := f.best(moved, nil); k != nil && (f.stamped || k.gone || k.of.Offset > equalStart) {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
-	if k := f.best(shares, nil); k != nil && !f.independent(k) {
+	if f.grown {
+		return action{verdict: Reading, at: f.left}
+	}
+	if k := f.best(shares, nil); k != nil && !k.independent() {
 		if !k.exact { // it was trimmed, or restored from a backup, and has been logged to since
 			return action{verdict: Reading, at: f.size, of: k.id, gap: true}
 		}
@@ -117,12 +130,15 @@ func planBeside(f *facts) action {
 	}
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
 	alive := f.best(continues, func(k *kinship) bool { return !k.lost && !(k.apart && k.at <= equalStart) })
-	k := f.best(within, nil)
+	trimmed := f.best(moved, func(k *kinship) bool { return k.lost })
+	k := f.best(within, func(k *kinship) bool { return !k.elder || k.at > equalStart })
 	switch {
 	case k != nil:
 		return action{verdict: Copied, at: f.size, of: k.id}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
+	case trimmed != nil:
+		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case alive != nil:
 		return action{verdict: Copied, at: f.size, of: alive.id}
 	case f.grown: // who wrote to it when it had the name goes on
@@ -132,7 +148,7 @@ func planBeside(f *facts) action {
 	case f.size == 0, f.best(tooShort, nil) != nil:
 		return action{verdict: Unsure}
 	}
-	if k := f.best(shares, nil); k != nil && !f.independent(k) {
+	if k := f.best(shares, nil); k != nil && !k.independent() {
 		if !k.exact {
 			return action{verdict: Copied, at: f.size, of: k.id}
 		}

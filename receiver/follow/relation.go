@@ -114,12 +114,16 @@ func (c *content) endsAt(p *receiver.FilePosition, offset int64) bool {
 // alikeAt returns how many bytes before an offset are those before p.Offset, 0 if too few to tell.
 func (c *content) alikeAt(p *receiver.FilePosition, offset int64) (n int64) {
 	tail := c.at(max(0, offset-tailSize), min(offset, tailSize))
+	if start := int64(len(tail)) - p.Line; p.Line > 0 && start >= 0 && xxhash.Sum64(tail[start:]) == p.LineSum &&
+		(start == 0 && offset == p.Line || start > 0 && tail[start-1] == '\n') {
+		n = p.Line
+	}
 	for i, size := range receiver.TailSizes {
 		size = min(size, p.Offset)
 		if size > int64(len(tail)) || notZero(xxhash.Sum64(tail[int64(len(tail))-size:])) != p.Tails[i] {
 			break
 		}
-		n = size
+		n = max(n, size)
 	}
 	return n
 }
