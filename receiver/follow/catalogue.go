@@ -78,6 +78,7 @@ type TargetRecord struct {
 	Dir       receiver.FileID // the directory that the path leads to
 	Base      string          // the name there
 	Named     receiver.FileID // the file that had the name at two looks in a row, the last time that one had
+	Last      receiver.FileID // the one that had it at the last look; zero if none
 	Moved     bool            // the last look found another, or none
 	Looked    int64           // the look before the last one missed no file made after this, in nanoseconds since 1970
 
@@ -312,7 +313,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	for _, e := range all {
 		r := e.FileRecord
 		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && of.countedTo(counted).Offset < e.Size {
-			r.Verdict = Unsure // it may be all that is left of these lines then
+			r.Verdict, r.Size = Unsure, -1 // it may be all that is left of these lines then
 		}
 		if e.Verdict == Reading || e.Verdict == Read {
 			r.Pos = e.countedTo(counted)

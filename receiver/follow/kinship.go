@@ -18,6 +18,8 @@ type relative struct {
 	cut    bool
 	open   bool // of a cut: its lines beyond pos are looked for
 	owed   bool
+	place  string
+	absent bool // its target's last look has not found it
 	ended  bool // a copy: nobody writes to it
 	order  uint64
 }
@@ -37,10 +39,10 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && !old {
 			continue
 		}
-		r := relative{pos: e.position(), target: e.Target, fd: -1, owed: e.owed(), ended: e.Pos.Copy, order: e.order}
+		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
 		plain := e.gen != nil && e.gen.packed == nil
 		// What is open may hold more than has been read of it, and other lines than had been read.
-		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target)) {
+		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target || isSiblingName(target, e.Target))) {
 			continue
 		}
 		if plain {
@@ -74,7 +76,7 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 			all = append(all, k)
 		}
 	}
-	if (r == named || len(l.lost) > 0) && g.packed == nil {
+	if (r == named || len(l.gone) > 0) && g.packed == nil {
 		all = append(all, l.trimmed(c, all)...)
 	}
 	return all
@@ -83,21 +85,34 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) kinship {
 	p := &other.pos
 	k := kinship{id: p.ID, of: *p, order: other.order}
-	k.lost = other.open || other.owed && (l.lost[p.ID] || other.target != l.t.path) || other.ended
-	k.extends = isSiblingName(l.t.path, other.target)
+	k.gone = l.gone[p.ID] || other.owed && other.absent && other.target != l.t.path
+	k.lost = other.open || k.gone || other.ended
+	k.extends = l.s.extends(l.t.path)
 	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut && !k.extends
-	k.relation, k.at = c.relate(p)
+	var verified int64
+	if k.relation, verified = c.relate(p); k.relation == within {
+		k.at = c.size
+	} else {
+		k.at = verified
+	}
 	k.elder = id.Birth != 0 && id.Birth < p.ID.Birth
-	k.exact, k.gone = k.relation != shares, other.owed && k.lost
+	k.exact = k.relation != shares && !(k.relation == within && verified < c.size && c.size < p.Offset)
 	k.done = k.relation == within && c.whole && c.size == p.Offset
 	if k.done && k.lost {
 		k.relation, k.at = continues, p.Offset
+	}
+	if other.fd < 0 && !k.exact && other.place != "" { // it may still be where it was
+		other.fd, _ = openLog(other.place)
 	}
 	if other.fd < 0 {
 		return k
 	}
 	info, err := statFD(other.fd)
-	if err != nil {
+	if err == nil && info.id != p.ID {
+		return k
+	}
+	if err != nil || info.size == 0 {
+		k.stale = p.Offset > 0
 		return k
 	}
 	k.gone = info.links == 0
@@ -105,7 +120,9 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
 	case k.relation != unrelated && !theirs.endsAt(p, p.Offset): // it was cut, and its reader will notice
-	case n < receiver.AnchorSize && n < c.size: // too little to tell
+		k.stale = true
+	case n < receiver.AnchorSize && n < c.size && n < info.size: // too little to tell
+		k.relation = unrelated
 	case n < c.size && n < info.size:
 		k.relation, k.at, k.exact = shares, c.lineStart(n), true
 	case n == c.size && (c.size >= receiver.AnchorSize || c.size == info.size || k.relation == within):
@@ -116,7 +133,12 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 		if n = c.lineStart(n); k.relation == continues {
 			n = max(n, p.Offset)
 		}
-		if k.relation, k.at, k.exact = continues, n, true; r == beside { // no copy is longer than what it was made of
+		if n == 0 {
+			k.relation = unrelated
+			return k
+		}
+		k.relation, k.at, k.exact, k.lost = continues, n, true, k.lost || k.gone
+		if r == beside && !k.gone { // no copy is longer than what it was made of
 			k.relation = shares
 		}
 	}
@@ -131,14 +153,14 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 			return nil
 		}
 	}
-	for _, p := range l.s.known.before(l.t.path, l.info.id, l.lost) {
+	for _, p := range l.s.known.before(l.t.path, l.last, l.info.id, l.gone) {
 		gone := p.open || p.owed
 		if p.fd >= 0 {
 			info, err := statFD(p.fd)
 			gone = gone || err == nil && info.links == 0
 			unix.Close(p.fd)
 		}
-		if at := c.search(&p.pos); at >= 0 {
+		if at := c.search(&p.pos); at >= 0 && at != p.pos.Offset {
 			all = append(all, kinship{relation: moved, at: at, exact: true, id: p.pos.ID, of: p.pos,
 				lost: p.open || p.owed, gone: gone, order: p.order})
 		}
@@ -146,25 +168,19 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 	return all
 }
 
-// before returns the file of a target that was taken hold of last, those that are gone, and what was
-// cut. The caller closes their descriptors.
-func (c *catalogue) before(target string, not receiver.FileID, lost map[receiver.FileID]bool) (all []relative) {
+// before returns the file that had a target's name last, those that are gone, and what was cut. The
+// caller closes their descriptors.
+func (c *catalogue) before(target string, last, not receiver.FileID, gone map[receiver.FileID]bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var latest *entry
 	for _, e := range c.files {
-		switch {
-		case e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy:
-		case lost[e.id()]:
-			all = append(all, relative{pos: e.Pos, owed: true, order: e.order, fd: -1})
-		case latest == nil || e.order > latest.order:
-			latest = e
+		if e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
+			!gone[e.id()] && e.id() != last {
+			continue
 		}
-	}
-	if latest != nil {
-		r := relative{pos: latest.position(), order: latest.order, fd: -1}
-		if latest.gen != nil {
-			r.fd, _ = unix.FcntlInt(uintptr(latest.gen.fd), unix.F_DUPFD_CLOEXEC, 0)
+		r := relative{pos: e.position(), owed: gone[e.id()], order: e.order, fd: -1}
+		if e.gen != nil {
+			r.fd, _ = unix.FcntlInt(uintptr(e.gen.fd), unix.F_DUPFD_CLOEXEC, 0)
 		}
 		all = append(all, r)
 	}
@@ -218,16 +234,18 @@ func (t *target) reads(fd int, stop func() bool) preader {
 	}
 }
 
-// isOpen reports whether lines of a file are looked for that were not counted before it was cut.
-func (c *catalogue) isOpen(id receiver.FileID) bool {
+// lacks reports whether lines of a file are looked for that it held in its first size bytes: it was
+// cut before they were counted, or is gone.
+func (c *catalogue) lacks(id receiver.FileID, size int64, gone bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, cut := range c.cuts {
-		if cut.Open && cut.Pos.ID == id {
+		if cut.Open && cut.Pos.ID == id && cut.Pos.Offset < size {
 			return true
 		}
 	}
-	return false
+	e := c.files[id]
+	return gone && e != nil && e.Pos.Offset < size
 }
 
 // hasOpen is isOpen for any file of a target.

@@ -33,13 +33,16 @@ type look struct {
 	s        *Set
 	began    int64
 	beside   listing
-	info     fileInfo // of what the path leads to
-	err      error    // why it leads to nothing
-	isTwin   bool     // the file belongs to another target
-	rotated  bool     // another file may have had the name since the look before
+	info     fileInfo        // of what the path leads to
+	err      error           // why it leads to nothing
+	isTwin   bool            // the file belongs to another target
+	last     receiver.FileID // what had the name at the look before
+	rotated  bool            // another file may have had the name since the look before
 	fresh    []*generation
 	failed   error
-	lost     map[receiver.FileID]bool // files of the saved catalogue that are gone
+	gone     map[receiver.FileID]bool // files that were read, or are to be, and are no longer where they could be found
+	missed   bool                     // one that was to be judged is gone
+	owing    bool                     // some of these are to be read on
 	accepted map[receiver.FileID]bool // files seen
 }
 
@@ -65,7 +68,7 @@ func (t *target) look() {
 	l.beside.files = append(l.beside.files, l.owedElsewhere()...)
 	l.lookAtPath()
 	l.findRotation(newDir)
-	l.findLost()
+	l.findGone()
 	t.setWaits(nil)
 	if newDir && !t.fresh && !t.resumed {
 		l.noteOld()
@@ -147,7 +150,8 @@ func (l *look) findRotation(newDir bool) {
 		now = l.info.id
 	}
 	changed := now != t.named || now == receiver.FileID{}
-	if t.resumed {
+	if l.last = t.named; t.resumed {
+		l.last = cmp.Or(t.record.Last, t.record.Named)
 		changed = t.record.Moved || now != t.record.Named
 	}
 	if !changed {
@@ -190,9 +194,9 @@ func (l *look) isCut() bool {
 	return false
 }
 
-// findLost finds the files of a saved catalogue that are no longer where they could be found.
-func (l *look) findLost() {
-	l.lost = map[receiver.FileID]bool{}
+// findGone finds the files that are no longer where they could be found.
+func (l *look) findGone() {
+	l.gone = map[receiver.FileID]bool{}
 	there := map[receiver.FileID]bool{l.info.id: l.err == nil}
 	for _, x := range l.beside.files {
 		there[x.info.id] = true
@@ -201,9 +205,12 @@ func (l *look) findLost() {
 		return
 	}
 	for _, e := range l.s.known.of(l.t.path) {
-		if e.owed() && !there[e.id()] && (!l.beside.hidden || e.absent > 0) {
-			l.lost[e.id()] = true
+		read := e.Verdict == Reading || e.Verdict == Read
+		if read && e.gen == nil && !there[e.id()] && (!l.beside.hidden || e.absent > 0) {
+			l.gone[e.id()] = true
+			l.owing = l.owing || e.owed()
 		}
+		l.missed = l.missed || e.Verdict == Unsure && !there[e.id()]
 	}
 }
 
@@ -227,6 +234,8 @@ func (l *look) judgeBeside(read bool) {
 			continue
 		case e.Target != t.path && (e.Target != "" || l.s.targetAt(x.path) != nil):
 			continue // another target's
+		case l.s.hasCloser(x.path, t.at):
+			continue
 		}
 		if !known {
 			e = entry{FileRecord: FileRecord{Pos: receiver.FilePosition{ID: x.info.id}, Target: t.path, Size: -1}}
@@ -260,13 +269,13 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 	switch e.Verdict {
 	case Reading:
 		return true
-	case Read: // nobody writes to copies and to compressed files
-		cut := e.saved && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
-		return !packed && !e.Pos.Copy && (x.info.size > e.Pos.Offset || cut)
+	case Read: // nobody writes to compressed files
+		cut := e.saved && !e.Pos.Copy && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
+		return !packed && (x.info.size > e.Pos.Offset || cut)
 	case Copied:
-		return x.info.size != e.Size || l.s.known.isOpen(e.Of) || l.lost[e.Of]
+		return x.info.size != e.Size || l.s.known.lacks(e.Of, e.Size, l.gone[e.Of])
 	case Old:
-		return !packed && e.Size >= 0 && x.info.size > e.Size || len(l.lost) > 0 && x.info.size > e.Size
+		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
 	case Strange:
 		return false
 	}
@@ -286,7 +295,7 @@ func (l *look) judgeOne(x sibling, e entry, known bool) {
 	e.Target = t.path
 	packed := isCompressed(x.path)
 	if !known || e.saved && e.Verdict == Unsure {
-		e.since, e.eligible, e.saved = t.unseen, l.rotated || known, false
+		e.since, e.eligible, e.saved = t.unseen, l.rotated || l.missed || known, false
 	}
 	if packed && !canUnpack(x.path) || !known && packed && !l.mayBeNew() {
 		e.Verdict, e.Size = Old, x.info.size
@@ -304,7 +313,7 @@ func (l *look) judgeOne(x sibling, e entry, known bool) {
 		err = unix.ELOOP
 	}
 	if err != nil {
-		if e.Size = -1; !known && (!l.rotated || t.isOlder(x.info)) && len(l.lost) == 0 {
+		if e.Size = -1; !known && (!l.rotated || t.isOlder(x.info)) && !l.owing {
 			e.Verdict = Strange
 		}
 		l.s.known.put(e)
@@ -326,7 +335,7 @@ func (l *look) judgeOne(x sibling, e entry, known bool) {
 
 // mayBeNew reports whether a compressed file that is met for the first time is worth a look.
 func (l *look) mayBeNew() bool {
-	return l.rotated || len(l.lost) > 0 || l.s.known.hasOpen(l.t.path)
+	return l.rotated || l.missed || len(l.gone) > 0 || l.s.known.hasOpen(l.t.path)
 }
 
 // judgeNamed judges what the path leads to, and returns the generation that reads it, or nil.
@@ -343,7 +352,7 @@ func (l *look) judgeNamed() *generation {
 	if known && e.Verdict == Read && e.Pos.Offset == l.info.size && l.s.isShort() {
 		return nil // its descriptor is needed for others, until it grows
 	}
-	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.isOpen(e.Of) && !l.lost[e.Of] {
+	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(e.Of, e.Size, l.gone[e.Of]) {
 		l.waitFor(e)
 		return nil
 	}
@@ -404,7 +413,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	if known && e.Verdict == Unsure { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
-	f.young = r == named && t.pattern != nil && t.fresh && !known
+	f.young = r == named && t.pattern != nil && t.fresh && !t.looked
 	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning && !t.resumed
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
@@ -583,7 +592,7 @@ func (l *look) publish(current *generation) {
 		return
 	}
 	r := &t.record
-	r.Looked, t.lookedAt = t.lookedAt, l.began
+	r.Looked, t.lookedAt, r.Last = t.lookedAt, l.began, t.named
 	if r.Moved = t.moved || current == nil; !r.Moved {
 		r.Named = current.id
 	}

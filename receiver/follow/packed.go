@@ -62,7 +62,7 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 
 // showUnpackable shows why a compressed file isn't read, where lines of one that is gone are looked for.
 func (l *look) showUnpackable(g *generation, err error) {
-	if len(l.lost) > 0 {
+	if l.owing {
 		l.t.showTrouble(g.path, 0, err)
 	}
 }

@@ -39,6 +39,7 @@ type kinship struct {
 	of       receiver.FilePosition
 	lost     bool // its own file can't give the lines that are not counted yet
 	gone     bool // it has no name any more
+	stale    bool // it was cut, and nobody has noticed yet
 	extends  bool // the target's path is its target's, with more behind
 	elder    bool // the file judged was made before it, and so is no copy of it
 	apart    bool // it is what another target's path leads to
@@ -75,11 +76,13 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike. One that
-// holds all of a file that is gone stands in its place, and one whose name extends another's is a copy.
+// independent reports whether both files were written by daemons, though they begin alike. It can be
+// a copy what holds all of a file that is gone, since that stands in its place; and what is called
+// like the other, with more behind, unless it holds more than that ever did.
 func (k *kinship) independent() bool {
-	whole := k.relation == continues || k.done
-	return k.at <= equalStart && (k.relation == shares || !k.extends && !(k.gone && whole))
+	inPlace := k.gone && (k.relation == continues || k.done)
+	beside := k.extends && (k.relation == within && k.exact || k.lost || k.stale)
+	return k.at <= equalStart && !inPlace && !beside
 }
 
 // planNamed judges what a target's path leads to. It is logged to from now on.
@@ -90,13 +93,14 @@ func planNamed(f *facts) action {
 	if f.young && (f.size == 0 || f.best(within, nil) != nil) { // somebody may be copying it
 		return action{verdict: Unsure}
 	}
-	if k := f.best(within, func(k *kinship) bool { return !k.independent() }); k != nil {
+	dependent := func(k *kinship) bool { return !k.independent() }
+	if k := f.best(within, dependent); k != nil {
 		if k.done && !k.apart { // the copy stands in the place of what it was made of
 			return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 		}
 		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
 	}
-	if k := f.best(continues, nil); k != nil && !k.independent() {
+	if k := f.best(continues, dependent); k != nil {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
 	if k := f.best(moved, nil); k != nil && (f.stamped || k.gone || k.of.Offset > equalStart) {
@@ -105,7 +109,7 @@ func planNamed(f *facts) action {
 	if f.grown {
 		return action{verdict: Reading, at: f.left}
 	}
-	if k := f.best(shares, nil); k != nil && !k.independent() {
+	if k := f.best(shares, dependent); k != nil {
 		if !k.exact { // it was trimmed, or restored from a backup, and has been logged to since
 			return action{verdict: Reading, at: f.size, of: k.id, gap: true}
 		}
@@ -129,11 +133,11 @@ func planBeside(f *facts) action {
 		alone.verdict = Strange
 	}
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
-	alive := f.best(continues, func(k *kinship) bool { return !k.lost && !(k.apart && k.at <= equalStart) })
+	alive := f.best(continues, func(k *kinship) bool { return !k.lost && (k.at > equalStart || k.stale) })
 	trimmed := f.best(moved, func(k *kinship) bool { return k.lost })
-	k := f.best(within, func(k *kinship) bool { return !k.elder || k.at > equalStart })
+	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
 	switch {
-	case k != nil:
+	case k != nil && (lost == nil || !lost.done):
 		return action{verdict: Copied, at: f.size, of: k.id}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}

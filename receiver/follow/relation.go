@@ -91,7 +91,7 @@ func (c *content) relate(p *receiver.FilePosition) (r relation, shared int64) {
 	}
 	switch {
 	case c.size < p.Offset && c.whole:
-		return within, c.size
+		return within, shared
 	case c.size < p.Offset: // whoever reads it finds out
 		return continues, p.Offset
 	case !c.endsAt(p, p.Offset):

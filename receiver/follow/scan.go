@@ -128,19 +128,47 @@ func (s *Set) scanPattern(p *pattern, all map[string]fileInfo) {
 		return cmp.Compare(p.found.infos[b].written, p.found.infos[a].written)
 	})
 	tooMany := 0
+	var taken []string
 	for _, path := range wanted {
 		if s.isFull() && !s.replaceSilent(p.found.infos[path].written) {
 			s.leaveAlone(p.found.infos[path])
 			tooMany++
 			continue
 		}
+		taken = append(taken, path)
 		s.add(path, 0, p, s.scanned || s.wasNamed(path))
 	}
+	s.sortLast(len(taken))
 	if tooMany += s.scanRotated(p, all); tooMany > 0 {
 		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit, and they were not written "+
 			"to lately; write narrower patterns, or several instances", tooMany, s.opt.most)
 	}
 	s.noteScan(p, files, twins, odd)
+}
+
+// sortLast puts the last targets in the order of their paths, so that of two that are new a copy,
+// whose name has more behind, is compared to what it was made of.
+func (s *Set) sortLast(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.targets = slices.Clone(s.targets)
+	slices.SortFunc(s.targets[len(s.targets)-n:], func(a, b *target) int { return cmp.Compare(a.path, b.path) })
+}
+
+// extends reports whether a path is a target's with "." or "-" and more behind.
+func (s *Set) extends(path string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.targets, func(t *target) bool { return isSiblingName(path, t.path) })
+}
+
+// hasCloser reports whether a file is called like another target with a longer name than base.
+func (s *Set) hasCloser(path, base string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.targets, func(t *target) bool {
+		return len(t.path) > len(base) && isSiblingName(path, t.path)
+	})
 }
 
 func (s *Set) noteScan(p *pattern, files int, twins map[string]string, odd error) {
