@@ -272,6 +272,19 @@ func (c *catalogue) age(target string) {
 	}
 }
 
+// foundEmpty says that what one of the files that are gone held, of which nothing had been counted,
+// is found elsewhere.
+func (c *catalogue) foundEmpty(gone map[receiver.FileID]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range gone {
+		if e := c.files[id]; e != nil && e.owed() && e.Pos.Offset == 0 {
+			e.Verdict = Read
+			return
+		}
+	}
+}
+
 func (c *catalogue) forget(id receiver.FileID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -210,7 +210,8 @@ func (l *look) findGone() {
 			l.gone[e.id()] = true
 			l.owing = l.owing || e.owed()
 		}
-		l.missed = l.missed || e.Verdict == Unsure && !there[e.id()]
+		empty := e.Verdict == Unsure || e.owed() && e.Pos.Offset == 0
+		l.missed = l.missed || empty && !there[e.id()]
 	}
 }
 
@@ -444,6 +445,9 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 	}
 	if a.verdict == Reading && l.place(g, a) {
 		e.Pos, e.begin, e.gen, e.from = g.pos, g.pos, g, receiver.FilePosition{}
+		if a.at == 0 && g.id != l.info.id && l.missed {
+			l.s.known.foundEmpty(l.gone)
+		}
 		if a.goesOn != nil {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
 			l.s.known.close(&a.goesOn.of)
