@@ -2,6 +2,7 @@ package follow_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +42,7 @@ func TestFaultsHungFileServer(t *testing.T) {
 	for _, c := range []struct{ hangs, path string }{
 		{"getattr", "log"}, {"open", "log"}, {"read", "log"}, {"readdir", "*"}, {"readdir", "*/log"}, {"getattr", "*"},
 	} {
-		for _, when := range []string{"from the start", "later"} {
+		for _, when := range []string{"from the start", "later", "for a while"} {
 			t.Run(fmt.Sprintf("%s of %s/%s", c.hangs, c.path, when), func(t *testing.T) {
 				t.Parallel()
 				s := newStage(t, setting{fromBeginning: true})
@@ -50,7 +52,7 @@ func TestFaultsHungFileServer(t *testing.T) {
 				if c.path == "*/log" {
 					s.setting.paths[2] = s.path(c.path)
 				}
-				if when == "from the start" {
+				if when != "later" {
 					server.hang(c.hangs)
 				}
 				ended := make(chan struct{})
@@ -70,18 +72,22 @@ func TestFaultsHungFileServer(t *testing.T) {
 				}()
 				want := lines("other", 0, 10)
 				if when == "later" {
-					want = append(want, served...)
+					want = slices.Concat(want, served)
 					s.want(want...)
 					server.hang(c.hangs)
 				}
 				server.awaitHung()
 				within(t, time.Second, "Status", func() { statusOf(t, s.set) })
 				s.append("other.log", lines("other", 10, 20)...)
-				s.want(append(want, lines("other", 10, 20)...)...) // and the beacon's rotations have been seen
+				s.want(slices.Concat(want, lines("other", 10, 20))...) // and the beacon's rotations have been seen
 				s.sh("mv other.log other.log.1")
 				s.append("other.log", lines("other", 20, 30)...)
-				s.want(append(want, lines("other", 10, 30)...)...)
+				s.want(slices.Concat(want, lines("other", 10, 30))...)
 				within(t, time.Second, "Catalogue", func() { s.set.Catalogue(nil) })
+				if when == "for a while" {
+					server.hang("")
+					s.want(slices.Concat(want, lines("other", 10, 30), served)...)
+				}
 				cancel()
 				within(t, soon, "the end of Run", func() { <-ended })
 			})
@@ -94,11 +100,10 @@ var served = lines("served", 0, 10)
 
 // A hanging is a mounted file system that a process of its own serves: it ends with the test whatever hangs here, and requests with it.
 type hanging struct {
-	t     *testing.T
-	tell  io.Writer
-	hung  chan struct{} // closed when a request hangs
-	dir   string
-	input io.Closer
+	t    *testing.T
+	tell io.Writer
+	does chan struct{} // gets one for each thing told
+	hung chan struct{} // closed when a request hangs
 }
 
 const (
@@ -113,7 +118,7 @@ func mountHanging(t *testing.T, dir string) *hanging {
 	self, err := os.Executable()
 	must(t, err)
 	cmd := exec.Command(self, "-test.run=^TestHangingServer$")
-	cmd.Env = append(os.Environ(), hangingVariable+"="+dir)
+	cmd.Env = append(os.Environ(), hangingVariable+"="+dir, "GORACE=atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -137,33 +142,31 @@ func mountHanging(t *testing.T, dir string) *hanging {
 	if line != "mounted\n" {
 		t.Fatalf("the file server says %q, %v", line, err)
 	}
-	h := &hanging{t: t, tell: in, hung: make(chan struct{}), dir: dir}
+	h := &hanging{t: t, tell: in, does: make(chan struct{}, 10), hung: make(chan struct{})}
 	go func() {
-		if line, _ := said.ReadString('\n'); line == "hung\n" {
-			close(h.hung)
+		for err == nil {
+			switch line, err = said.ReadString('\n'); line {
+			case "does\n":
+				h.does <- struct{}{}
+			case "hung\n":
+				close(h.hung)
+			}
 		}
-		_, _ = io.Copy(io.Discard, said)
 	}()
 	return h
 }
 
-// hang has requests of a kind hang from now on. If it is open, another file has the name from now on.
+// hang has requests of a kind hang from now on, or with "" none: those that hang are answered. With open another file gets the name.
 func (h *hanging) hang(kind string) {
 	h.t.Helper()
 	_, err := io.WriteString(h.tell, kind+"\n")
 	must(h.t, err)
+	await(h.t, "the file server does as told", h.does)
 }
 
 func (h *hanging) awaitHung() {
 	h.t.Helper()
-	reach(h.t, "a request hangs", func() bool {
-		select {
-		case <-h.hung:
-			return true
-		default:
-			return false
-		}
-	})
+	await(h.t, "a request hangs", h.hung)
 }
 
 // TestHangingServer is the process that serves a hanging file system.
@@ -196,6 +199,7 @@ func serveHanging(dir string) {
 	fmt.Println("mounted")
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		s.hang(in.Text())
+		fmt.Println("does")
 	}
 }
 
@@ -206,7 +210,7 @@ type fuseServer struct {
 	mu    sync.Mutex
 	hangs string // which kind of requests; "" for none
 	inode uint64 // of the file
-	hung  bool
+	left  [][]byte
 }
 
 func (s *fuseServer) hang(kind string) {
@@ -214,6 +218,11 @@ func (s *fuseServer) hang(kind string) {
 	defer s.mu.Unlock()
 	if s.hangs = kind; kind == "open" {
 		s.inode++
+	}
+	if kind == "" {
+		for _, request := range s.left {
+			s.answer(request)
+		}
 	}
 }
 
@@ -240,43 +249,40 @@ func (s *fuseServer) serve() {
 		if err != nil || n < 40 {
 			return
 		}
-		header, body := buf[:40], buf[40:n] // struct fuse_in_header
-		opcode := binary.NativeEndian.Uint32(header[4:])
-		node := binary.NativeEndian.Uint64(header[16:])
-		if s.leaves(opcode) {
-			continue
-		}
-		errno, answer := s.answer(opcode, node, body)
-		out, _ := binary.Append(nil, binary.NativeEndian, struct { // struct fuse_out_header
-			Len    uint32
-			Error  int32
-			Unique uint64
-		}{uint32(16 + len(answer)), -int32(errno), binary.NativeEndian.Uint64(header[8:])})
-		_, _ = unix.Write(s.fd, append(out, answer...))
+		s.take(buf[:n])
 	}
 }
 
-// leaves reports whether a request isn't answered.
-func (s *fuseServer) leaves(opcode uint32) bool {
+// opcodeOf reads a field of struct fuse_in_header.
+func opcodeOf(request []byte) uint32 { return binary.NativeEndian.Uint32(request[4:]) }
+
+// take answers a request, or leaves it.
+func (s *fuseServer) take(request []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if opcode == fuseForget || opcode == fuseBatchForget || opcode == fuseInterrupt { // these never are
-		return true
+	switch opcode := opcodeOf(request); {
+	case opcode == fuseForget || opcode == fuseBatchForget || opcode == fuseInterrupt: // these have no answers
+	case s.hangs == "" || fuseKinds[opcode] != s.hangs:
+		s.answer(request)
+	default:
+		if s.left = append(s.left, bytes.Clone(request)); len(s.left) == 1 {
+			fmt.Println("hung")
+		}
 	}
-	if s.hangs == "" || fuseKinds[opcode] != s.hangs {
-		return false
-	}
-	if !s.hung {
-		s.hung = true
-		fmt.Println("hung")
-	}
-	return true
 }
 
-func (s *fuseServer) answer(opcode uint32, node uint64, body []byte) (unix.Errno, []byte) {
-	s.mu.Lock()
-	file := s.inode
-	s.mu.Unlock()
+func (s *fuseServer) answer(request []byte) {
+	errno, body := answerTo(opcodeOf(request), binary.NativeEndian.Uint64(request[16:]), request[40:], s.inode)
+	out, _ := binary.Append(nil, binary.NativeEndian, struct { // struct fuse_out_header
+		Len    uint32
+		Error  int32
+		Unique uint64
+	}{uint32(16 + len(body)), -int32(errno), binary.NativeEndian.Uint64(request[8:])})
+	_, _ = unix.Write(s.fd, append(out, body...)) // it fails where nobody waits for it any more
+}
+
+// answerTo answers a request for an inode. file is the inode of the one file.
+func answerTo(opcode uint32, node uint64, body []byte, file uint64) (unix.Errno, []byte) {
 	of := func(fields any) []byte {
 		b, err := binary.Append(nil, binary.NativeEndian, fields)
 		if err != nil {
