@@ -737,8 +737,8 @@ func TestFaultsRotationsUnderAPattern(t *testing.T) {
 // F33: where a pattern names more files than are followed at a time, these are the ones that were written to last. What is written to
 // another is counted, too.
 func TestFaultsMoreFilesThanTheBound(t *testing.T) {
-	const files, busy = 300, 40
-	s := newStage(t, setting{paths: []string{"*.log"}})
+	const files, busy = 300, 40 // more than 256
+	s := newStage(t, setting{paths: []string{"*.log"}, poll: 50 * time.Millisecond})
 	name := func(i int) string { return fmt.Sprintf("%03d.log", i) }
 	before := time.Now().Add(-24 * time.Hour)
 	for i := range files {
