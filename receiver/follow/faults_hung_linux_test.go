@@ -9,10 +9,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,8 +127,17 @@ func mountHanging(t *testing.T, dir string) *hanging {
 	must(t, err)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
-	must(t, cmd.Start())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // where the test dies, it may hang itself until the server ends
+	started, over := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // the signal comes when the starting thread dies, prctl(2)
+		defer runtime.UnlockOSThread()
+		started <- cmd.Start()
+		<-over
+	}()
+	must(t, <-started)
 	t.Cleanup(func() {
+		defer close(over)
 		in.Close()
 		kill := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
@@ -190,10 +202,16 @@ func serveHanging(dir string) {
 		return
 	}
 	defer unix.Unmount(dir, unix.MNT_DETACH)
-	time.AfterFunc(hangingLimit, func() {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, unix.SIGTERM)
+	go func() {
+		select {
+		case <-terminated:
+		case <-time.After(hangingLimit):
+		}
 		_ = unix.Unmount(dir, unix.MNT_DETACH)
 		os.Exit(1)
-	})
+	}()
 	s := &fuseServer{fd: fd, inode: 2}
 	go s.serve()
 	fmt.Println("mounted")
