@@ -389,6 +389,7 @@ func TestFaultsEqualStarts(t *testing.T) {
 	orders := map[string][][2]int{ // how many lines the two logs hold after each step; the first step comes before the first life
 		"both there":       {{30, 30}, {35, 35}},
 		"the second later": {{30, 0}, {30, 30}, {35, 35}},
+		"later, shorter":   {{60, 0}, {60, 30}, {65, 65}},
 		"the first short":  {{1, 0}, {1, 30}, {1, 60}, {30, 60}},
 		"the second short": {{30, 0}, {30, 1}, {60, 1}, {60, 30}},
 		"in turn":          {{1, 0}, {1, 1}, {2, 1}, {2, 2}, {20, 19}, {20, 20}, {21, 20}, {21, 21}, {22, 21}, {22, 22}},
