@@ -45,7 +45,7 @@ func newSet(s setting, resume *follow.Catalogue, sink receiver.Sink) (*follow.Se
 	}
 	return follow.NewSet(follow.SetOptions{
 		Paths: s.paths,
-		File:  follow.Options{Poll: cmp.Or(s.poll, 5*time.Millisecond), FromBeginning: s.fromBeginning},
+		Poll:  cmp.Or(s.poll, 5*time.Millisecond), FromBeginning: s.fromBeginning,
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: path, Scope: scope, Dialect: s.dialect}
 		},
@@ -62,7 +62,7 @@ func statusOf(t *testing.T, set *follow.Set) map[label]error {
 	t.Helper()
 	all := map[label]error{}
 	for _, st := range set.Status() {
-		l := label{path: st.Path}
+		l := label{path: st.Path, pattern: st.Pattern}
 		if _, twice := all[l]; twice {
 			t.Errorf("two rows of the status are called %+v", l)
 		}

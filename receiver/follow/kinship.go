@@ -97,6 +97,9 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	}
 	k.elder = id.Birth != 0 && id.Birth < p.ID.Birth
 	k.exact = k.relation != shares && !(k.relation == within && verified < c.size && c.size < p.Offset)
+	if end := p.Offset - p.Line; k.relation == shares && p.Line > 0 && end >= verified && c.lineStart(end) == end {
+		k.at, k.exact = end, true // the last line was removed
+	}
 	k.done = k.relation == within && c.whole && c.size == p.Offset
 	if k.done && k.lost {
 		k.relation, k.at = continues, p.Offset

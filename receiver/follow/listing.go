@@ -29,6 +29,7 @@ type listing struct {
 	dir    receiver.FileID // zero if there is no such directory
 	base   string
 	files  []sibling // oldest first
+	reread bool      // its names have been read anew
 	hidden bool      // the directory may not be listed, so files is empty
 }
 
@@ -77,7 +78,7 @@ func listSiblings(dir, base string, last *nameList) (listing, error) {
 		return listing{}, nil // the look at the path itself meets the same
 	}
 	found := listing{dir: info.id, base: base}
-	if !last.holds(info, base) {
+	if found.reread = !last.holds(info, base); found.reread {
 		err = last.fill(dir, info, base)
 	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {

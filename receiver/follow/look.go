@@ -183,15 +183,16 @@ func (l *look) isCut() bool {
 	if p.Offset == 0 {
 		return l.t.resumed || l.info.size > 0
 	}
-	if e.gen == nil || l.t.resumed {
-		fd, err := openFollowing(l.t.path)
-		if err != nil {
-			return false
+	fd := -1
+	if e.gen != nil && l.beside.reread { // a copy may have come
+		fd = e.gen.fd
+	} else if e.gen == nil || l.t.resumed {
+		var err error
+		if fd, err = openFollowing(l.t.path); err == nil {
+			defer unix.Close(fd)
 		}
-		defer unix.Close(fd)
-		return !newContent(l.t.reads(fd, nil), l.info.size, true).endsAt(&p, p.Offset)
 	}
-	return false
+	return fd >= 0 && !newContent(l.t.reads(fd, nil), l.info.size, true).endsAt(&p, p.Offset)
 }
 
 // findGone finds the files that are no longer where they could be found.
@@ -274,7 +275,7 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 		cut := e.saved && !e.Pos.Copy && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
 		return !packed && (x.info.size > e.Pos.Offset || cut)
 	case Copied:
-		return x.info.size != e.Size || l.s.known.lacks(e.Of, e.Size, l.gone[e.Of])
+		return x.info.size != e.Size || l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of])
 	case Old:
 		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
 	case Strange:
@@ -353,7 +354,7 @@ func (l *look) judgeNamed() *generation {
 	if known && e.Verdict == Read && e.Pos.Offset == l.info.size && l.s.isShort() {
 		return nil // its descriptor is needed for others, until it grows
 	}
-	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(e.Of, e.Size, l.gone[e.Of]) {
+	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of]) {
 		l.waitFor(e)
 		return nil
 	}

@@ -119,7 +119,9 @@ func (s *Set) scanPattern(p *pattern, all map[string]fileInfo) {
 		}
 		files++
 		if other := s.ownerOf(info, path); other != "" {
-			twins[path] = other
+			if leadsTo(other, info.id) { // otherwise it is a rotated one
+				twins[path] = other
+			}
 			continue
 		}
 		wanted = append(wanted, path)
@@ -201,7 +203,7 @@ func (s *Set) isRotated(path string, info fileInfo, all map[string]fileInfo) boo
 	if s.scanned || s.wasNamed(path) { // the look at base judges it first
 		return s.targetAt(base) != nil
 	}
-	return all[base].id.Birth == 0 || info.written < all[base].id.Birth+int64(clockSlack)
+	return all[base].id.Birth == 0 || info.written < all[base].id.Birth
 }
 
 // ownerOf returns the target that a file belongs to which no target is followed for, or "".
@@ -516,12 +518,6 @@ func (t *target) twinOf() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.twin
-}
-
-func (t *target) hasHeld() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.everHeld
 }
 
 // Preview tells which files NewSet would follow now by a pattern, one of paths, and which it would

@@ -399,21 +399,25 @@ func (s *Set) Close() error {
 // end. It stays open if Run is ended before.
 func (s *Set) CaughtUp() <-chan struct{} { return s.caughtUp }
 
-// Status returns how each target does, and each pattern. A path whose file has always been
-// another's is left out. It may be called at any time.
+// Status returns how each target does, and each pattern. It may be called at any time.
 func (s *Set) Status() (all []Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.targets {
-		if t.twinOf() == "" || t.hasHeld() {
-			all = append(all, t.status())
-		}
+		all = append(all, t.status())
 	}
 	for _, p := range s.patterns {
 		n := &p.sums
+		for _, path := range slices.Sorted(maps.Keys(p.twins)) {
+			all = append(all, Status{Path: path, Err: twinError(path, p.twins[path])})
+		}
 		all = append(all, Status{Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
 	}
 	return all
+}
+
+func twinError(path, other string) error {
+	return fmt.Errorf("%q is another name of the file at %q, and is counted there", path, other)
 }
 
 // Twins maps each path that leads to a file of another path to that path. Twins count nothing.

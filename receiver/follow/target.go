@@ -388,6 +388,9 @@ func (t *target) status() Status {
 	if t.trouble != nil && now-t.troubleAt < int64(troubleShown) && s.Err == nil {
 		s.Err = t.trouble
 	}
+	if t.twin != "" && s.Err == nil {
+		s.Err = twinError(t.path, t.twin)
+	}
 	for _, g := range t.generations {
 		s.Offset, s.Size = g.offset.Load(), g.size.Load()
 		s.Lag += max(0, s.Size-s.Offset)
