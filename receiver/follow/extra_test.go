@@ -94,52 +94,6 @@ func waitUntilOlder(t *testing.T, path string) {
 	reach(t, "time passes", func() bool { return time.Now().UnixNano() > info.written+int64(clockSlack)+int64(20*time.Millisecond) })
 }
 
-func (s *lineSink) counted() map[receiver.FileID]receiver.FilePosition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.last)
-}
-
-// poll does once what Run does all the time.
-func poll(t *testing.T, f *File) {
-	t.Helper()
-	f.look()
-	for _, g := range f.generations {
-		must(t, g.drain())
-	}
-}
-
-// stopped follows opt.Path from its first line, reads all that is there, and returns the state.
-func stopped(t *testing.T, sink *lineSink, opt Options) *Catalogue {
-	t.Helper()
-	opt.pollOnly, opt.FromBeginning = true, true
-	return stop(t, sink, follow(t, sink, opt))
-}
-
-func stop(t *testing.T, sink *lineSink, f *File) *Catalogue {
-	t.Helper()
-	poll(t, f)
-	must(t, f.Close())
-	s := f.Catalogue(sink.counted())
-	return s
-}
-
-// resume goes on from a state.
-func resume(t *testing.T, sink *lineSink, opt Options, s *Catalogue) *File {
-	t.Helper()
-	opt.pollOnly, opt.Resume = true, s
-	return follow(t, sink, opt)
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *setSink) reach(t *testing.T, n int) {
 	t.Helper()
 	reach(t, fmt.Sprintf("%d lines", n), func() bool { return len(s.all()) >= n })

@@ -48,8 +48,36 @@ func stop(t *testing.T, sink *lineSink, f *File) *Catalogue {
 	t.Helper()
 	poll(t, f)
 	must(t, f.Close())
-	s := f.Catalogue(sink.counted())
-	return &s
+	return f.Catalogue(sink.counted())
+}
+
+// with returns the files that have a verdict.
+func (c *Catalogue) with(v Verdict) (all []*FileRecord) {
+	for i := range c.Known {
+		if c.Known[i].Verdict == v {
+			all = append(all, &c.Known[i])
+		}
+	}
+	return all
+}
+
+func (c *Catalogue) drop(r *FileRecord) {
+	id := r.Pos.ID
+	c.Known = slices.DeleteFunc(c.Known, func(r FileRecord) bool { return r.Pos.ID == id })
+}
+
+// renumber gives the device of all files another number.
+func (c *Catalogue) renumber(to uint64) {
+	for i := range c.Known {
+		c.Known[i].Pos.ID.Device, c.Known[i].Of.Device = to, to
+	}
+	for i := range c.Cuts {
+		c.Cuts[i].Pos.ID.Device = to
+	}
+	for i := range c.Targets {
+		r := &c.Targets[i]
+		r.Start.Device, r.Dir.Device, r.Named.Device = to, to, to
+	}
 }
 
 // resume goes on from a state.
@@ -151,8 +179,8 @@ func TestFileResumeInodeReused(t *testing.T) {
 		want := [NumGaps]uint64{GapTruncated: 1}
 		if birth { // what a file looks like that has been born since
 			want = [NumGaps]uint64{GapUnread: 1} // the known one is gone
-			state.Positions[0].ID.Birth--
-			state.Beside.Named.Birth--
+			state.Known[0].Pos.ID.Birth--
+			state.Targets[0].Named.Birth--
 			sink.last = map[receiver.FileID]receiver.FilePosition{}
 		}
 		f := resume(t, sink, opt, state)
@@ -190,11 +218,8 @@ func TestFileResumeCopytruncate(t *testing.T) {
 			f := resume(t, sink, opt, state)
 			if again { // killed before anything was counted: what is known of the cut is in the state
 				s := f.Catalogue(sink.counted())
-				if got := s.Positions[len(s.Positions)-1].Offset; cuts > 0 && got != 0 {
-					t.Errorf("after %d cuts the state says offset %d, want 0", cuts, got)
-				}
 				f.Close()
-				f = resume(t, sink, opt, &s)
+				f = resume(t, sink, opt, s)
 			}
 			poll(t, f)
 			sink.check(t, true, lines(0, n+10)...)
@@ -213,17 +238,21 @@ func TestFileResumeCopytruncate(t *testing.T) {
 // the state says that it was to be read, or that the name had just changed hands.
 func TestFileResumeSiblings(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(s *Siblings)
+		change func(s *Catalogue, t *TargetRecord, old *FileRecord)
 		read   bool
 	}{
-		"known":                 {func(*Siblings) {}, false},
-		"come since":            {func(s *Siblings) { s.Old = nil }, false},
-		"come with a rotation":  {func(s *Siblings) { s.Old, s.Moved = nil, true }, true},
-		"known, and a rotation": {func(s *Siblings) { s.Moved = true }, false},
-		"not opened yet":        {func(s *Siblings) { s.Old, s.Unread = nil, s.Old }, true},
-		"too short yet":         {func(s *Siblings) { s.Old, s.Unsure = nil, s.Old }, true},
-		"of another directory":  {func(s *Siblings) { s.Old, s.Moved, s.Dir.Inode = nil, true, 1 }, false},
-		"of another name":       {func(s *Siblings) { s.Old, s.Moved, s.Base = nil, true, "other" }, false},
+		"known":                 {func(*Catalogue, *TargetRecord, *FileRecord) {}, false},
+		"come since":            {func(s *Catalogue, _ *TargetRecord, old *FileRecord) { s.drop(old) }, false},
+		"come with a rotation":  {func(s *Catalogue, t *TargetRecord, old *FileRecord) { s.drop(old); t.Moved = true }, true},
+		"known, and a rotation": {func(_ *Catalogue, t *TargetRecord, _ *FileRecord) { t.Moved = true }, false},
+		"not opened yet": {func(_ *Catalogue, _ *TargetRecord, old *FileRecord) {
+			*old = FileRecord{Pos: receiver.FilePosition{ID: old.Pos.ID}, Target: old.Target, Size: -1}
+		}, true},
+		"too short yet": {func(_ *Catalogue, _ *TargetRecord, old *FileRecord) {
+			*old = FileRecord{Pos: receiver.FilePosition{ID: old.Pos.ID}, Target: old.Target}
+		}, true},
+		"of another directory": {func(s *Catalogue, t *TargetRecord, old *FileRecord) { s.drop(old); t.Moved, t.Dir.Inode = true, 1 }, false},
+		"of another name":      {func(s *Catalogue, t *TargetRecord, old *FileRecord) { s.drop(old); t.Moved, t.Base = true, "other" }, false},
 	} {
 		opt := Options{Path: filepath.Join(t.TempDir(), "log")}
 		create(t, opt.Path).write("a\n")
@@ -231,10 +260,11 @@ func TestFileResumeSiblings(t *testing.T) {
 		create(t, opt.Path+".1").write("beside\n")
 		sink := newLineSink()
 		state := stopped(t, sink, opt)
-		if len(state.Beside.Old) != 1 {
+		old := state.with(Old)
+		if len(old) != 1 {
 			t.Fatalf("state %+v, want one old file", state)
 		}
-		test.change(&state.Beside)
+		test.change(state, &state.Targets[0], old[0])
 		f := resume(t, sink, opt, state)
 		poll(t, f)
 		want := []string{"a"}
@@ -316,8 +346,8 @@ func TestFileResumeGone(t *testing.T) {
 	must(t, os.Rename(opt.Path, opt.Path+".1"))
 	create(t, opt.Path).write(text(lines(20, 30)))
 	state := stop(t, sink, f)
-	if len(state.Positions) != 3 || state.Followed != 2 || state.Positions[0].ID != g.id {
-		t.Fatalf("state %+v, want 3 positions, the first one let go", state)
+	if read := state.with(Read); len(state.Known) != 3 || len(state.with(Reading)) != 2 || len(read) != 1 || read[0].Pos.ID != g.id {
+		t.Fatalf("state %+v, want 3 files, the first one let go", state)
 	}
 	gaps := uint64(0)
 	for i, remove := range []string{"", ".2", ".1", "", ""} {
@@ -332,7 +362,7 @@ func TestFileResumeGone(t *testing.T) {
 		if i == 2 { // killed, and started again: it is still to be found, or missed
 			s := f.Catalogue(sink.counted())
 			f.Close()
-			f = resume(t, sink, opt, &s)
+			f = resume(t, sink, opt, s)
 		}
 		for range maxAbsent + 1 {
 			poll(t, f)
@@ -369,7 +399,7 @@ func TestFileResumeBeforeItsDirectory(t *testing.T) {
 	}
 	s := f.Catalogue(sink.counted())
 	f.Close()
-	f = resume(t, sink, opt, &s)
+	f = resume(t, sink, opt, s)
 	poll(t, f)
 	must(t, os.Rename(dir+".away", dir))
 	poll(t, f)
@@ -400,11 +430,7 @@ func TestFileResumeOtherDevice(t *testing.T) {
 	w.write(text(lines(0, 10)))
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
-	was := *state
-	state = state.renumbered(state.Beside.Dir.Device, 77)
-	if slices.Equal(state.Positions, was.Positions) {
-		t.Fatal("the state has not been changed")
-	}
+	state.renumber(77)
 	sink.last = map[receiver.FileID]receiver.FilePosition{}
 	w.write(text(lines(10, 20)))
 	for i := 2; i < 4; i++ { // the one in between is known to be new only because the directory is known
@@ -443,7 +469,7 @@ func TestFileResumeMovedByCopying(t *testing.T) {
 
 // Which file beside the followed one is older: by birth, or, where that isn't known, by when it was last written to.
 func TestFileOlder(t *testing.T) {
-	f := &File{since: receiver.FileID{Birth: 100}, sinceLook: 50}
+	f := &target{since: receiver.FileID{Birth: 100}, sinceAt: 50}
 	for _, test := range []struct {
 		birth, written int64
 		want           bool
@@ -469,11 +495,11 @@ func TestFileStateAfterCut(t *testing.T) {
 		poll(t, f)
 		s := f.Catalogue(sink.counted())
 		f.Close()
-		if len(s.Positions) != 1 || s.Positions[0].Offset != left || s.Gaps[GapTruncated] != 1 {
+		if len(s.Known) != 1 || s.Known[0].Pos.Offset != left || s.Targets[0].Gaps[GapTruncated] != 1 {
 			t.Errorf("cut to %d: state %+v, want that offset", left, s)
 		}
 		w.write(text(lines(20, 40)))
-		f = resume(t, sink, opt, &s)
+		f = resume(t, sink, opt, s)
 		poll(t, f)
 		sink.check(t, true, lines(0, 40)...)
 		if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: 1} {
@@ -511,11 +537,11 @@ func TestFileStateAfterRun(t *testing.T) {
 	end()
 	sink.check(t, true, "a", "b", "c")
 	s := f.Catalogue(sink.counted())
-	if len(s.Positions) != 2 || s.Followed != 2 || s.Positions[0].Offset != 4 || s.Positions[1].Offset != 2 {
+	if read := s.with(Reading); len(s.Known) != 2 || len(read) != 2 || read[0].Pos.Offset != 4 || read[1].Pos.Offset != 2 {
 		t.Fatalf("state %+v, want offsets 4 and 2", s)
 	}
 	w.write(" of it\n")
-	poll(t, resume(t, sink, opt, &s))
+	poll(t, resume(t, sink, opt, s))
 	sink.check(t, true, "a", "b", "c", "half of it")
 }
 
@@ -549,8 +575,8 @@ func TestFileStateOfCutFileWithoutLines(t *testing.T) {
 	must(t, w.f.Truncate(int64(len(text(lines(0, 10))))))
 	for i := range 3 {
 		state = stop(t, sink, resume(t, sink, opt, state))
-		if want := int64(len(text(lines(0, 10)))); i < 2 && state.Positions[0].Offset != want {
-			t.Errorf("start %d: offset %d, want %d", i, state.Positions[0].Offset, want)
+		if want := int64(len(text(lines(0, 10)))); i < 2 && state.Known[0].Pos.Offset != want {
+			t.Errorf("start %d: offset %d, want %d", i, state.Known[0].Pos.Offset, want)
 		}
 		if i == 1 {
 			must(t, w.f.Truncate(0))
@@ -572,7 +598,7 @@ func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
 	w.write(text(lines(0, 20)))
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
-	state.Followed = 0
+	state.Known[0].Verdict = Read
 	must(t, os.Rename(opt.Path, opt.Path+".1"))
 	create(t, opt.Path)
 	must(t, w.f.Truncate(0))
@@ -587,14 +613,14 @@ func TestFileResumeCutAfterItWasLetGo(t *testing.T) {
 // Counters go on; what they are called in the state is part of its format.
 func TestFileResumeCounts(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{pollOnly: true}}
-	opt.Resume = &Catalogue{Rotations: 3, Errors: 4}
-	err := opt.Resume.Gaps.GobDecode(enum.Encode([]uint64{7, 6, 5}, []string{"of a later version", "unread", "truncated"}))
+	opt.Resume = &Catalogue{Targets: []TargetRecord{{Path: opt.Path, Scope: 1, Rotations: 3, Errors: 4}}}
+	err := opt.Resume.Targets[0].Gaps.GobDecode(enum.Encode([]uint64{7, 6, 5}, []string{"of a later version", "unread", "truncated"}))
 	must(t, err)
 	f := follow(t, newLineSink(), opt)
 	if s := f.Status(); s.Rotations != 3 || s.Errors != 4 || s.Gaps != [NumGaps]uint64{5, 6} {
 		t.Errorf("status %+v, want 3, 4, 5, 6", s)
 	}
-	if s := f.Catalogue(newLineSink().counted()); s.Rotations != 3 || s.Errors != 4 || s.Gaps[GapTruncated] != 5 || s.Gaps[GapUnread] != 6 {
+	if s := f.Catalogue(newLineSink().counted()).Targets[0]; s.Rotations != 3 || s.Errors != 4 || s.Gaps[GapTruncated] != 5 || s.Gaps[GapUnread] != 6 {
 		t.Errorf("state %+v, want 3, 4, 5, 6", s)
 	}
 }
@@ -611,54 +637,48 @@ func TestFileResumeNeverOpened(t *testing.T) {
 	f.Close()
 	state := f.Catalogue(sink.counted())
 	w.write(text(lines(10, 20)))
-	f = resume(t, sink, opt, &state)
+	f = resume(t, sink, opt, state)
 	poll(t, f)
 	sink.check(t, true, lines(10, 20)...)
 }
 
-// The state is bounded, and the positions that go first are those that were let go first, but for those that are looked for. Many Files
-// together keep no more than a few do.
+// The state is bounded. The files that go first are those that are left alone, then those that have been read, both in the order in which
+// they were met; one of which lines may come never does. Many targets together keep no more than a few do.
 func TestFileStateIsBounded(t *testing.T) {
 	f := follow(t, newLineSink(), Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{pollOnly: true}})
-	const owed = 5000 // its inode
-	remember := func(inode int) {
-		id := receiver.FileID{Inode: uint64(inode)}
-		f.remember(pastFile{begin: receiver.FilePosition{ID: id}, pos: receiver.FilePosition{ID: id, Offset: 1}})
+	known := f.Set.known
+	remember := func(inode int, verdict Verdict, target string) {
+		r := FileRecord{Pos: receiver.FilePosition{ID: receiver.FileID{Inode: uint64(inode)}}, Verdict: verdict, Target: target}
+		begin := r.Pos
+		r.Pos.Offset = 1
+		known.put(entry{FileRecord: r, begin: begin})
 	}
-	remember(owed)
-	f.owed[receiver.FileID{Inode: owed}] = ""
-	for i := range maxPast + 100 {
-		remember(i)
+	const owed, old = 50_000, 60_000 // inodes
+	remember(owed, Reading, f.path)
+	remember(0, Read, f.path)
+	for i := range 100 {
+		remember(old+i, Old, f.path)
 	}
-	if _, known := f.past[receiver.FileID{Inode: owed}]; !known || len(f.past) != maxPast+1 {
-		t.Errorf("the file that is looked for is known: %v; %d positions", known, len(f.past))
+	for i := 1; i < maxFiles+100; i++ {
+		remember(i, Read, fmt.Sprint("of target ", i%300))
 	}
-	f.forget(receiver.FileID{Inode: owed})
 	for range maxCuts + 10 {
-		f.noteCut(receiver.FilePosition{})
+		known.noteCut(&generation{target: f.target}, receiver.FilePosition{}, receiver.FilePosition{})
 	}
 	counted := map[receiver.FileID]receiver.FilePosition{}
-	for id, p := range f.past {
+	for id, e := range known.files {
 		if id.Inode%2 == 0 {
-			counted[id] = p.pos
+			counted[id] = e.Pos
 		}
 	}
 	s := f.Catalogue(counted)
-	if len(s.Positions) != maxPast || s.Positions[0].ID.Inode != 100 || len(s.Cut) != maxCuts || s.Followed != maxPast/2 { // those of which nothing is counted
-		t.Errorf("%d positions from %d on, %d cuts, %d followed", len(s.Positions), s.Positions[0].ID.Inode, len(s.Cut), s.Followed)
+	if len(s.Known) != maxFiles || len(s.Cuts) != maxCuts || s.Known[0].Pos.ID.Inode != owed || s.Known[1].Pos.ID.Inode != 101 {
+		t.Errorf("%d files, the first ones %+v and %+v, %d cuts", len(s.Known), s.Known[0], s.Known[1], len(s.Cuts))
 	}
-	for _, p := range s.Positions {
-		if want := int64(1 - p.ID.Inode%2); p.Offset != want {
-			t.Errorf("inode %d: offset %d, want %d: what was counted, or else where reading began", p.ID.Inode, p.Offset, want)
-		}
-	}
-	for _, c := range []struct{ paths, positions int }{{8, 1024}, {64, 128}, {256, 32}, {1000, 32}} { // 8192/64 = 128
-		for i := len(f.shared.paths); i < c.paths; i++ {
-			f.shared.follow(fmt.Sprint(i))
-		}
-		remember(maxPast + 100)
-		if len(f.past) != c.positions {
-			t.Errorf("%d positions with %d paths, want %d", len(f.past), c.paths, c.positions)
+	for _, r := range s.Known {
+		odd := r.Pos.ID.Inode % 2
+		if want := int64(1 - odd); r.Pos.Offset != want || r.Verdict != Reading && odd == 1 { // those of which nothing is counted are to be read
+			t.Errorf("%+v, want offset %d: what was counted, or else where reading began", r, want)
 		}
 	}
 }
@@ -695,7 +715,7 @@ func TestFileCaughtUp(t *testing.T) {
 		"a directory":    {directory, Options{SetOptions: SetOptions{FromBeginning: true}}, nil},
 		"empty":          {holding(""), Options{SetOptions: SetOptions{FromBeginning: true}}, nil},
 		"lines":          {holding(text(lines(0, 9))), Options{SetOptions: SetOptions{FromBeginning: true}}, lines(0, 9)},
-		"from a state":   {holding(text(lines(0, 9))), Options{Resume: &Catalogue{}}, lines(0, 9)},
+		"from a state":   {holding(text(lines(0, 9))), Options{SetOptions: SetOptions{Resume: &Catalogue{}}}, lines(0, 9)},
 		"half a line":    {holding("half"), Options{SetOptions: SetOptions{FromBeginning: true}}, nil},
 		"a failing disk": {holding("a\n"), Options{SetOptions: SetOptions{FromBeginning: true, pread: eio}}, nil},
 	} {
@@ -703,6 +723,9 @@ func TestFileCaughtUp(t *testing.T) {
 			test.opt.Path, test.opt.Poll, test.opt.pollOnly = filepath.Join(t.TempDir(), "d", "log"), time.Hour, true
 			must(t, os.Mkdir(filepath.Dir(test.opt.Path), 0o755))
 			must(t, test.make(test.opt.Path))
+			if test.opt.Resume != nil { // it wasn't there then
+				test.opt.Resume.Paths = []string{test.opt.Path}
+			}
 			sink := newLineSink()
 			f := follow(t, sink, test.opt)
 			if isClosed(f.CaughtUp()) {
@@ -802,7 +825,7 @@ func TestFileCaughtUpWithEndlessGrowth(t *testing.T) {
 	}
 	dir, err := statPath(filepath.Dir(opt.Path), true)
 	must(t, err)
-	opt.Resume = &Catalogue{Beside: Siblings{Dir: dir.id, Base: "log"}}
+	opt.Resume = &Catalogue{Targets: []TargetRecord{{Path: opt.Path, Dir: dir.id, Base: "log"}}}
 	var counted atomic.Int64
 	f := follow(t, &receivertest.Sink{On: func(_ *receiver.Source, s *receiver.Slab) {
 		if string(slices.Concat(s.Messages...)) == "new" {
@@ -865,20 +888,20 @@ func TestFileLagTime(t *testing.T) {
 
 // A file that is gone and starts as the one that is being read has doesn't move the place where that is read.
 func TestResumeLeavesWhatIsReadWhereItIs(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	appendTo(t, path, lines(0, 100)...)
-	f, err := newFile(receiver.Source{Name: "file"}, Options{Path: path, SetOptions: SetOptions{FromBeginning: true, pollOnly: true}}, newSetSink())
-	must(t, err)
-	defer f.Close()
-	g := f.generations[0]
-	g.started = true // as far as the looker knows, its goroutine reads it
-	gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: 1}}
-	movePosition(&gone, []byte(text(lines(0, 50))), 0)
-	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
-	f.pastOrder = append(f.pastOrder, gone.ID)
-	before := g.pos
-	if late := f.lateContinuation(gone.ID, listing{}, g); late != nil || g.pos != before || g.again {
-		t.Errorf("continued by %v; it is at %d, was at %d", late, g.pos.Offset, before.Offset)
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	appendTo(t, opt.Path, lines(0, 100)...)
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	state.Known = append(state.Known, FileRecord{Pos: gone(1, 50), Target: opt.Path, Verdict: Reading, Size: -1})
+	f := resume(t, sink, opt, state)
+	for range maxAbsent + 1 {
+		poll(t, f)
+	}
+	appendTo(t, opt.Path, lines(100, 110)...)
+	poll(t, f)
+	sink.check(t, true, lines(0, 110)...)
+	if g := f.current; len(f.generations) != 1 || g == nil || g.pos.Offset != int64(len(text(lines(0, 110)))) {
+		t.Errorf("%d generations, the one with the name is %+v", len(f.generations), g)
 	}
 }
 
@@ -1000,37 +1023,37 @@ func TestResumeRotatedElsewhere(t *testing.T) {
 	}
 }
 
+// gone is the position behind n lines of a file that isn't there.
+func gone(inode, n int) receiver.FilePosition {
+	p := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: uint64(inode)}}
+	newMarks().advance(&p, []byte(text(lines(0, n))))
+	return p
+}
+
+// withoutFile is the state of a path at which there is nothing any more, with the files that were followed there.
+func withoutFile(t *testing.T, opt Options, positions ...receiver.FilePosition) *Catalogue {
+	t.Helper()
+	dir, err := statPath(filepath.Dir(opt.Path), true)
+	must(t, err)
+	s := &Catalogue{Targets: []TargetRecord{{Path: opt.Path, Dir: dir.id, Base: filepath.Base(opt.Path)}}}
+	for _, p := range positions {
+		s.Known = append(s.Known, FileRecord{Pos: p, Target: opt.Path, Verdict: Reading, Size: -1})
+	}
+	return s
+}
+
 // Two files that are gone and started alike, one a copy of the other, are read on in one copy, once, from the furthest position.
 func TestResumeTwoInOneCopy(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "log")
-	appendTo(t, path+".1", lines(0, 100)...)
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	appendTo(t, opt.Path+".1", lines(0, 100)...)
 	sink := newLineSink()
-	f := follow(t, sink, Options{Path: path, SetOptions: SetOptions{pollOnly: true}})
-	beside, err := listSiblings(dir, "log", &nameList{})
-	must(t, err)
-	f.siblings.dir, f.siblings.base = beside.dir, beside.base
-	for i, n := range []int{50, 80} {
-		gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: uint64(i + 1)}}
-		movePosition(&gone, []byte(text(lines(0, n))), 0)
-		f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
-		f.pastOrder = append(f.pastOrder, gone.ID)
-		f.siblings.note(gone.ID, retry)
+	f := resume(t, sink, opt, withoutFile(t, opt, gone(1, 50), gone(2, 80)))
+	for range maxAbsent + 1 {
+		poll(t, f)
 	}
-	var taken []*generation
-	for range maxAbsent {
-		more, err := f.siblings.scan(f, beside, nil, false)
-		must(t, err)
-		taken = append(taken, more...)
-	}
-	if len(taken) != 1 || len(f.owed) > 1 || f.Status().Gaps != [NumGaps]uint64{} {
-		t.Fatalf("%d files are read, %d looked for, gaps %v", len(taken), len(f.owed), f.Status().Gaps)
-	}
-	f.adopt(taken)
-	must(t, taken[0].drain())
 	sink.check(t, true, lines(80, 100)...)
-	if len(f.owed) != 0 {
-		t.Errorf("still looked for: %v", f.owed)
+	if s := f.Catalogue(sink.counted()).with(Reading); len(s) != 1 || len(f.generations) != 1 || f.Status().Gaps != [NumGaps]uint64{} {
+		t.Errorf("%+v are read or looked for, gaps %v", s, f.Status().Gaps)
 	}
 }
 
@@ -1066,7 +1089,7 @@ func TestResumeLetGoMeanwhile(t *testing.T) {
 			f.look()
 		}
 		again := f.Catalogue(nil)
-		f = resume(t, sink, opt, &again)
+		f = resume(t, sink, opt, again)
 		end := start(t, f)
 		reach(t, "all that was there to be read", func() bool { return isClosed(f.CaughtUp()) })
 		end()
@@ -1111,30 +1134,41 @@ func TestResumeCopyOfACopy(t *testing.T) {
 	sink.check(t, false, lines(0, 40)...)
 }
 
-// The State has a file that is gone until it has the one that is read in its place: never neither.
+// The Catalogue says that a file is looked for which is gone, until it has the one that is read in its place: never both or neither.
 func TestResumeStateHasOneOrTheOther(t *testing.T) {
-	dir := t.TempDir()
-	path, copied := filepath.Join(dir, "log"), filepath.Join(dir, "log.1")
-	appendTo(t, copied, lines(0, 100)...)
-	f, err := newFile(receiver.Source{Name: "file"}, Options{Path: path, SetOptions: SetOptions{pollOnly: true}}, newSetSink())
-	must(t, err)
-	defer f.Close()
-	gone := receiver.FilePosition{ID: receiver.FileID{Device: 1, Inode: 1}}
-	movePosition(&gone, []byte(text(lines(0, 50))), 0)
-	f.past[gone.ID], f.owed[gone.ID] = pastFile{pos: gone, begin: gone, saved: true}, ""
-	f.pastOrder = append(f.pastOrder, gone.ID)
-	beside, err := listSiblings(dir, "log", &nameList{})
-	must(t, err)
-	positions := func() int {
-		return len(f.Catalogue(nil).Positions)
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	was := gone(1, 50)
+	sink := newLineSink()
+	f := resume(t, sink, opt, withoutFile(t, opt, was))
+	var wrong atomic.Pointer[Catalogue]
+	check := func() *FileRecord {
+		s := f.Catalogue(nil)
+		if owed := s.with(Reading); len(owed) != 1 || owed[0].Pos.Offset != was.Offset {
+			wrong.Store(s)
+			return &FileRecord{}
+		} else {
+			return owed[0]
+		}
 	}
-	g := f.lateContinuation(gone.ID, beside, nil)
-	if g == nil || positions() != 1 {
-		t.Fatalf("continued by %v, %d positions before it is adopted", g, positions())
+	if r := check(); r.Pos.ID != was.ID {
+		t.Errorf("%+v, want the file that is gone", r)
 	}
-	f.adopt([]*generation{g})
-	if s := f.Catalogue(nil); len(s.Positions) != 1 || s.Positions[0].ID != g.id || s.Positions[0].Offset != gone.Offset {
-		t.Errorf("%+v, want the position of the copy", s.Positions)
+	appendTo(t, opt.Path+".1", lines(0, 100)...)
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for !isClosed(over) {
+			check()
+		}
+	}()
+	f.look()
+	close(over)
+	<-done
+	if r := check(); r.Pos.ID != statOf(t, opt.Path+".1").id {
+		t.Errorf("%+v, want the copy", r)
+	}
+	if s := wrong.Load(); s != nil {
+		t.Errorf("%+v, want the position of one of them", s.Known)
 	}
 }
 
@@ -1177,7 +1211,7 @@ func TestASaveWhileTheLogMoves(t *testing.T) {
 				must(t, os.Rename(opt.Path, opt.Path+".2"))
 				write(30, 32)
 				again := newLineSink()
-				f = resume(t, again, opt, &state)
+				f = resume(t, again, opt, state)
 				for range 3 {
 					poll(t, f)
 				}

@@ -202,7 +202,7 @@ func TestBacklogCompressed(t *testing.T) {
 	}
 
 	state := f.Catalogue(sink.counted())
-	f = resume(t, sink, r.opt, &state)
+	f = resume(t, sink, r.opt, state)
 	stop := start(t, f)
 	reachCaughtUp(t, f)
 	sink.checkBacklog(t, n-100+10, sink.all()...)
@@ -275,7 +275,7 @@ func TestBacklogOfAFileSet(t *testing.T) {
 	}
 	appendTo(t, p("a.log"), "a1", "a2")
 	opt := setOptions(p("*.log"), p("none"))
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	sink := newSetSink()
 	s := followSet(t, sink, opt)
 	stop := runSet(t, s)
