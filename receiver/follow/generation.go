@@ -363,18 +363,27 @@ func (g *generation) restart(b *block) (more bool, err error) {
 		}
 	}
 	g.cutFirst, g.cutAt = 0, 0
-	old := g.pos
-	again, err := g.relocate(info.size)
+	again, err := g.goOnCut(info.size)
 	if err != nil || again {
 		return again, err
 	}
 	g.goal = -1 // what it holds from now on is new
-	g.target.noteGap(GapTruncated)
-	g.target.set.known.noteCut(g, old, g.pos)
 	g.deliver(&b.slab, time.Now().UnixNano())
 	poke(g.target.set.wake)
 	g.target.dirty.Store(true)
 	return true, nil
+}
+
+// goOnCut moves to where a file that has been cut is to be read on, and keeps how far it had been
+// counted. It returns true if nothing has changed.
+func (g *generation) goOnCut(size int64) (same bool, err error) {
+	old := g.pos
+	if same, err = g.relocate(size); same || err != nil {
+		return same, err
+	}
+	g.target.noteGap(GapTruncated)
+	g.target.set.known.noteCut(g, old, g.pos)
+	return false, nil
 }
 
 // relocate finds where to go on in a file whose bytes before the offset have changed. Where they

@@ -496,7 +496,7 @@ func (l *look) place(g *generation, a action) bool {
 	return true
 }
 
-// readOn goes on in a file that is known. Its reader finds out whether it still holds what it held.
+// readOn goes on in a file that is known.
 func (l *look) readOn(g *generation, e entry) *generation {
 	g.pos, g.again, g.met = e.Pos, true, e.order
 	if debugPlan != nil {
@@ -504,12 +504,6 @@ func (l *look) readOn(g *generation, e entry) *generation {
 	}
 	if e.Pos.Copy && isCompressed(g.path) {
 		g.packed = &packedFile{path: g.path}
-	}
-	if g.packed == nil {
-		at := g.pos
-		if ok, err := g.marks.load(l.t.reads(g.fd, nil), &at, at.Offset); !ok || err != nil || at.Anchor != g.pos.Anchor {
-			g.marks.reset()
-		}
 	}
 	g.offset.Store(g.pos.Offset)
 	if g.packed == nil { // its writer may be gone for long: what counts is when it last wrote
@@ -521,8 +515,28 @@ func (l *look) readOn(g *generation, e entry) *generation {
 	g.show()
 	e.gen, e.Verdict, e.saved, e.Size = g, Reading, false, g.end
 	l.s.known.put(e)
+	if g.packed == nil {
+		l.verify(g)
+	}
 	l.fresh = append(l.fresh, g)
 	return g
+}
+
+// verify finds out whether a known file still holds what it held. If it was cut, this look judges by
+// that what is beside it, and has a copy of it read first. A file that somebody has just written to
+// is left to its reader, which waits until it has settled.
+func (l *look) verify(g *generation) {
+	at := g.pos
+	ok, err := g.marks.load(l.t.reads(g.fd, nil), &at, at.Offset)
+	if ok && err == nil && sameMarks(&at, &g.pos) {
+		return
+	}
+	g.marks.reset()
+	settled := time.Now().UnixNano()-g.info.written >= int64(l.s.settle())
+	if err == nil && settled && !g.pos.Copy {
+		_, _ = g.goOnCut(g.info.size) // what fails now its reader meets again
+		g.show()
+	}
 }
 
 // takeOver adopts what the look has taken hold of: known files in the order in which they were met,

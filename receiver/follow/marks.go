@@ -114,6 +114,20 @@ func (m *marks) load(pread preader, p *receiver.FilePosition, offset int64) (boo
 	return true, nil
 }
 
+// sameMarks reports whether two positions at one offset say the same of the bytes before it, as far
+// as both say something.
+func sameMarks(a, b *receiver.FilePosition) bool {
+	agree := func(x, y uint64) bool { return x == y || x == 0 || y == 0 }
+	same := bytes.Equal(anchorOf(a), anchorOf(b)) && bytes.Equal(headOf(a), headOf(b))
+	for i := range a.Sums {
+		same = same && agree(a.Sums[i], b.Sums[i])
+	}
+	for i := range a.Tails {
+		same = same && agree(a.Tails[i], b.Tails[i])
+	}
+	return same
+}
+
 // A preader reads a file at an offset. At the end of the file it returns 0 and no error.
 type preader func(p []byte, offset int64) (n int, err error)
 
