@@ -454,7 +454,7 @@ func (g *generation) startAt(size int64) error {
 	base := max(0, size-most)
 	data := c.at(base, size-base)
 	if data == nil {
-		return nil // shorter: it has been cut, so everything is new
+		return c.err // nil if it is shorter: it has been cut, so everything is new
 	}
 	line := bytes.LastIndexByte(data, '\n') + 1
 	line += syslog.NULsEnd(data[line:])

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -416,7 +417,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 		f.rotated, f.older = true, false
 	}
 	f.young = r == named && t.pattern != nil && t.fresh && !t.looked
-	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning && !t.resumed
+	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
 	}
@@ -441,10 +442,11 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 // begin does what plan says of a file that is open. It returns the generation if it is to be read.
 func (l *look) begin(g *generation, e entry, a action) *generation {
 	e.Verdict, e.Of, e.Size, e.order = a.verdict, a.of, g.end, 0
-	if a.gap {
-		l.t.noteGap(GapTruncated)
-	}
-	if a.verdict == Reading && l.place(g, a) {
+	err := l.place(g, a)
+	if a.verdict == Reading && err == nil {
+		if a.gap {
+			l.t.noteGap(GapTruncated)
+		}
 		e.Pos, e.begin, e.gen, e.from = g.pos, g.pos, g, receiver.FilePosition{}
 		if a.at == 0 && g.id != l.info.id && l.missed {
 			l.s.known.foundEmpty(l.gone)
@@ -460,40 +462,48 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		return g
 	}
 	unix.Close(g.fd)
-	if a.verdict == Reading { // it has changed meanwhile: the next look tells
+	if a.verdict == Reading { // it has changed meanwhile, or can't be read: the next look tells
 		e.Verdict, e.Size = Unsure, -1
+	}
+	if err != nil && err != io.ErrUnexpectedEOF {
+		l.failed = err
 	}
 	if e.Pos.Offset = a.at; e.Verdict == Unsure {
 		e.Pos.Offset = 0
 	}
 	l.s.known.put(e)
-	if l.err == nil && g.id == l.info.id {
+	if l.err == nil && g.id == l.info.id && e.Size >= 0 {
 		l.waitFor(e)
 	}
 	return nil
 }
 
-// place sets where a generation begins. It returns false if its file is shorter by now.
-func (l *look) place(g *generation, a action) bool {
+// place sets where a generation begins, if it is to be read.
+func (l *look) place(g *generation, a action) error {
+	if a.verdict != Reading {
+		return nil
+	}
 	if g.packed != nil {
 		if g.pos = (receiver.FilePosition{ID: g.id, Copy: true}); a.goesOn != nil {
 			g.pos = a.goesOn.of
 			g.pos.ID, g.pos.Cut, g.pos.Copy = g.id, 0, true
 		}
 		g.offset.Store(g.pos.Offset)
-		return true
+		return nil
 	}
 	if a.at > 0 && a.goesOn == nil && a.of == (receiver.FileID{}) { // at the very start, or what has grown
-		return g.startAt(a.at) == nil
+		return g.startAt(a.at)
 	}
-	if a.at > 0 && g.jump(a.at) != nil {
-		return false
+	if a.at > 0 {
+		if err := g.jump(a.at); err != nil {
+			return err
+		}
 	}
 	if k := a.goesOn; k != nil && k.of.Offset == a.at {
 		g.pos.Skipping, g.pos.Parts = k.of.Skipping, k.of.Parts
 	}
 	g.pos.Copy = a.copy
-	return true
+	return nil
 }
 
 // readOn goes on in a file that is known.

@@ -27,6 +27,7 @@ type content struct {
 	size  int64
 	whole bool // size is all that there is; else more may follow, as of a compressed file
 
+	err    error                          // the last read that failed
 	sums   [len(receiver.SumSizes)]uint64 // computed so far
 	summed xxhash.Digest
 	fed    int64
@@ -43,6 +44,9 @@ func (c *content) at(offset, n int64) []byte {
 	buf := make([]byte, n)
 	for got := 0; got < len(buf); {
 		k, err := c.pread(buf[got:], offset+int64(got))
+		if err != nil {
+			c.err = err
+		}
 		if err != nil || k == 0 {
 			return nil
 		}
