@@ -647,14 +647,15 @@ func compareBools(a, b bool) int {
 }
 
 // owedElsewhere finds files of the saved catalogue that are not beside the target: in their places
-// and, at the first looks, by any name in the directories of these.
+// and, at the first looks, by any name in the directories of these. If one has got a name there that
+// no rotation is known by, others may have come and gone by such names unseen.
 func (l *look) owedElsewhere() (all []sibling) {
 	t := l.t
 	here := map[receiver.FileID]bool{}
 	for _, x := range l.beside.files {
 		here[x.info.id] = true
 	}
-	dirs := map[string]map[receiver.FileID]bool{}
+	dirs := map[string]map[receiver.FileID]string{}
 	for _, e := range l.s.known.of(t.path) {
 		if !e.owed() || here[e.id()] || e.Place == "" {
 			continue
@@ -667,21 +668,32 @@ func (l *look) owedElsewhere() (all []sibling) {
 		}
 		dir := filepath.Dir(e.Place)
 		if dirs[dir] == nil {
-			dirs[dir] = map[receiver.FileID]bool{}
+			dirs[dir] = map[receiver.FileID]string{}
 		}
-		dirs[dir][e.id()] = true
+		dirs[dir][e.id()] = e.Place
 	}
 	if t.searched++; t.searched > maxAbsent {
 		return all
 	}
 	for dir, owed := range dirs {
 		for _, x := range regularFiles(dir) {
-			if owed[x.info.id] && l.s.targetAt(x.path) == nil {
-				all = append(all, x)
+			place := owed[x.info.id]
+			if place == "" || l.s.targetAt(x.path) != nil {
+				continue
+			}
+			all = append(all, x)
+			if t.searched == 1 && !t.isRotation(place, x.path) {
+				t.noteGap(GapUnread)
 			}
 		}
 	}
 	return all
+}
+
+// isRotation reports whether a rotation may have given a file that was at from the name to.
+func (t *target) isRotation(from, to string) bool {
+	likewise := func(base string) bool { return isSiblingName(to, base) }
+	return likewise(from) || isSiblingName(filepath.Base(to), filepath.Base(t.at)) || rotatedFrom(from, likewise) != ""
 }
 
 var debugPlan func(path string, f *facts, a action)
