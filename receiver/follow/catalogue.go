@@ -177,10 +177,14 @@ func (c *catalogue) change(id receiver.FileID, f func(*entry)) {
 	}
 }
 
-// put adds a file, or replaces what is known of it.
-func (c *catalogue) put(e entry) {
+// put adds a file, or replaces what is known of it. It is read in the place of those in instead, which
+// are gone or were cut: in the same moment these cease to be looked for.
+func (c *catalogue) put(e entry, instead ...receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for i := range instead {
+		c.close(&instead[i])
+	}
 	if e.order == 0 {
 		c.order++
 		e.order = c.order
@@ -264,10 +268,8 @@ func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	}
 }
 
-// close says that what a position was lost of is counted elsewhere, or can't be found any more.
+// close ends the search for what is not counted of a file that is gone, or was cut. mu is held.
 func (c *catalogue) close(p *receiver.FilePosition) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, cut := range c.cuts {
 		if cut.Pos.ID == p.ID && cut.Pos.Cut == p.Cut {
 			cut.Open = false

@@ -453,11 +453,10 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		}
 		if a.goesOn != nil {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
-			l.s.known.close(&a.goesOn.of)
 		}
 		g.again = g.again || a.at > 0 && a.of != (receiver.FileID{})
 		g.show()
-		l.s.known.put(e)
+		l.s.known.put(e, a.instead...)
 		l.fresh = append(l.fresh, g)
 		return g
 	}

@@ -50,19 +50,31 @@ type kinship struct {
 // An action is what to do with a file.
 type action struct {
 	verdict Verdict
-	at      int64           // for Reading: where to begin; for the others: what need not be counted
-	copy    bool            // see receiver.FilePosition.Copy
-	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
-	goesOn  *kinship        // whose uncounted lines it is read for, or nil
-	gap     bool            // lines may be lost
+	at      int64                   // for Reading: where to begin; for the others: what need not be counted
+	copy    bool                    // see receiver.FilePosition.Copy
+	of      receiver.FileID         // for Copied: what else holds the lines; for Reading: whose lines it goes on with
+	goesOn  *kinship                // whose uncounted lines it is read for, or nil
+	instead []receiver.FilePosition // of goesOn, and of others that are lost and go on in it as well
+	gap     bool                    // lines may be lost
 }
 
 // plan says what to do with a file that a look has found. It is a pure function.
-func plan(f *facts) action {
+func plan(f *facts) (a action) {
 	if f.role == named {
-		return planNamed(f)
+		a = planNamed(f)
+	} else {
+		a = planBeside(f)
 	}
-	return planBeside(f)
+	if a.goesOn == nil {
+		return a
+	}
+	a.instead = []receiver.FilePosition{a.goesOn.of}
+	for i := range f.others {
+		if k := &f.others[i]; k.lost && k.relation == continues && k != a.goesOn {
+			a.instead = append(a.instead, k.of)
+		}
+	}
+	return a
 }
 
 // best returns the kinship of a relation that reaches furthest, among those that right allows.
