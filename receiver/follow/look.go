@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -171,13 +172,16 @@ func (l *look) findRotation(newDir bool) {
 }
 
 // isCut reports whether the file with the name holds other lines than it did, whether or not its
-// reader has noticed. One of which nothing has been read would not show it.
+// reader has noticed.
 func (l *look) isCut() bool {
 	e, known := l.s.known.find(l.info.id)
 	if !known {
 		return false
 	}
 	p := e.position()
+	if g := e.gen; p.Offset == 0 && g != nil && g.packed == nil && !l.t.resumed {
+		return l.isUnreadCut(g)
+	}
 	if e.gen != nil && l.info.size < e.gen.size.Load() || l.info.size < p.Offset {
 		return true
 	}
@@ -194,6 +198,17 @@ func (l *look) isCut() bool {
 		}
 	}
 	return fd >= 0 && !newContent(l.t.reads(fd, nil), l.info.size, true).endsAt(&p, p.Offset)
+}
+
+// isUnreadCut is isCut for a file of which no line has been read. One that was empty and holds lines
+// now may have held others in between.
+func (l *look) isUnreadCut(g *generation) bool {
+	was := g.start
+	g.start = newContent(l.t.reads(g.fd, nil), l.info.size, true).at(0, min(l.info.size, receiver.AnchorSize))
+	if len(was) == 0 {
+		return len(g.start) > 0
+	}
+	return l.info.size < g.size.Load() || !bytes.HasPrefix(g.start, was)
 }
 
 // findGone finds the files that are no longer where they could be found.
@@ -455,6 +470,9 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
 		}
 		g.again = g.again || a.at > 0 && a.of != (receiver.FileID{})
+		if g.packed == nil && g.pos.Offset == 0 {
+			g.start = newContent(l.t.reads(g.fd, nil), g.end, true).at(0, min(g.end, receiver.AnchorSize))
+		}
 		g.show()
 		l.s.known.put(e, a.instead...)
 		l.fresh = append(l.fresh, g)

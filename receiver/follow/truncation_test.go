@@ -117,3 +117,45 @@ func TestFileCutWhileSkipping(t *testing.T) {
 	must(t, g.drain())
 	sink.check(t, true, "a", "b", "d")
 }
+
+// A file that was cut and has been read since is as it was: what is then put beside it is not its.
+func TestFileBesideAfterCut(t *testing.T) {
+	opt := Options{Path: t.TempDir() + "/log", SetOptions: SetOptions{FromBeginning: true, pollOnly: true}}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 100)))
+	sink := newLineSink()
+	f := follow(t, sink, opt)
+	poll(t, f)
+	must(t, w.f.Truncate(0))
+	w.write(text(lines(100, 105)))
+	for range 3 {
+		poll(t, f)
+	}
+	create(t, opt.Path+".1").write("another's\n")
+	poll(t, f)
+	sink.check(t, true, lines(0, 105)...)
+}
+
+// copytruncate of a file of which nothing has been read yet: its lines are in the copy alone, whatever the file holds when that is met.
+func TestFileCutUnread(t *testing.T) {
+	for name, after := range map[string][]string{"empty": nil, "shorter": lines(20, 25), "longer": lines(20, 60)} {
+		t.Run(name, func(t *testing.T) {
+			opt := Options{Path: t.TempDir() + "/log", SetOptions: SetOptions{FromBeginning: true, pollOnly: true}}
+			w := create(t, opt.Path)
+			w.write(text(lines(0, 20)))
+			sink := newLineSink()
+			f := follow(t, sink, opt)
+			f.look()
+			waitForTick(t, opt.Path)
+			copyFile(t, opt.Path, opt.Path+".1")
+			must(t, w.f.Truncate(0))
+			w.write(text(after))
+			for range 3 {
+				f.look()
+			}
+			create(t, opt.Path+".2").write("another's\n")
+			poll(t, f)
+			sink.check(t, false, append(lines(0, 20), after...)...)
+		})
+	}
+}
