@@ -556,6 +556,8 @@ func (l *look) verify(g *generation) {
 	at := g.pos
 	ok, err := g.marks.load(l.t.reads(g.fd, nil), &at, at.Offset)
 	if ok && err == nil && sameMarks(&at, &g.pos) {
+		g.pos.Sums, g.pos.Tails = at.Sums, at.Tails // the version before kept none
+		g.show()
 		return
 	}
 	g.marks.reset()

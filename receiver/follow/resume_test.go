@@ -448,6 +448,22 @@ func TestFileResumeOtherDevice(t *testing.T) {
 	}
 }
 
+// Positions of the version before have no hashes. They get them when the file goes on, as if they had always had them.
+func TestFileResumeWithoutHashes(t *testing.T) {
+	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
+	w := create(t, opt.Path)
+	w.write(text(lines(0, 100)))
+	sink := newLineSink()
+	state := stopped(t, sink, opt)
+	w.write(text(lines(100, 101)))
+	want := stop(t, sink, resume(t, sink, opt, state)).Known[0].Pos
+	state.Known[0].Pos.Sums, state.Known[0].Pos.Tails = [len(receiver.SumSizes)]uint64{}, [len(receiver.TailSizes)]uint64{}
+	got := stop(t, sink, resume(t, sink, opt, state)).Known[0].Pos
+	if got != want || got.Sums[0] == 0 {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // A file that was moved away and back by copying has another identity, and goes on where it was all the same.
 func TestFileResumeMovedByCopying(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
