@@ -177,8 +177,8 @@ func (c *catalogue) change(id receiver.FileID, f func(*entry)) {
 	}
 }
 
-// put adds a file, or replaces what is known of it. It is read in the place of those in instead, which
-// are gone or were cut: in the same moment these cease to be looked for.
+// put adds a file, or replaces what is known of it. It is read in the place of those in instead,
+// which are gone or were cut: in the same moment these cease to be looked for.
 func (c *catalogue) put(e entry, instead ...receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

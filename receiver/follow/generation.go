@@ -30,7 +30,7 @@ type generation struct {
 	info    fileInfo              // when it was opened
 	path    string                // by which it was opened
 	met     uint64                // the order in which it is to be read among those of one look
-	start   []byte                // what it began with at the last look that found it unread; of the looker
+	start   []byte                // how it began at the last look, while unread; of the looker
 	pos     receiver.FilePosition // of the run goroutine; the Sink sees it while it handles a slab
 	marks   *marks                // of the bytes before pos; of the run goroutine
 	end     int64                 // where the file ended at the last read; before that, when it was opened

@@ -200,8 +200,8 @@ func (l *look) isCut() bool {
 	return fd >= 0 && !newContent(l.t.reads(fd, nil), l.info.size, true).endsAt(&p, p.Offset)
 }
 
-// isUnreadCut is isCut for a file of which no line has been read. One that was empty and holds lines
-// now may have held others in between.
+// isUnreadCut is isCut for a file of which no line has been read. One that was empty and holds
+// lines now may have held others in between.
 func (l *look) isUnreadCut(g *generation) bool {
 	was := g.start
 	g.start = newContent(l.t.reads(g.fd, nil), l.info.size, true).at(0, min(l.info.size, receiver.AnchorSize))
@@ -549,9 +549,9 @@ func (l *look) readOn(g *generation, e entry) *generation {
 	return g
 }
 
-// verify finds out whether a known file still holds what it held. If it was cut, this look judges by
-// that what is beside it, and has a copy of it read first. A file that somebody has just written to
-// is left to its reader, which waits until it has settled.
+// verify finds out whether a known file still holds what it held. If it was cut, this look judges
+// by that what is beside it, and has a copy of it read first. A file that somebody has just written
+// to is left to its reader, which waits until it has settled.
 func (l *look) verify(g *generation) {
 	at := g.pos
 	ok, err := g.marks.load(l.t.reads(g.fd, nil), &at, at.Offset)
@@ -666,8 +666,8 @@ func compareBools(a, b bool) int {
 }
 
 // owedElsewhere finds files of the saved catalogue that are not beside the target: in their places
-// and, at the first looks, by any name in the directories of these. If one has got a name there that
-// no rotation is known by, others may have come and gone by such names unseen.
+// and, at the first looks, by any name in the directories of these. If one has a name there that no
+// rotation gives, others may have come and gone by such names unseen.
 func (l *look) owedElsewhere() (all []sibling) {
 	t := l.t
 	here := map[receiver.FileID]bool{}

@@ -50,12 +50,14 @@ type kinship struct {
 // An action is what to do with a file.
 type action struct {
 	verdict Verdict
-	at      int64                   // for Reading: where to begin; for the others: what need not be counted
-	copy    bool                    // see receiver.FilePosition.Copy
-	of      receiver.FileID         // for Copied: what else holds the lines; for Reading: whose lines it goes on with
-	goesOn  *kinship                // whose uncounted lines it is read for, or nil
-	instead []receiver.FilePosition // of goesOn, and of others that are lost and go on in it as well
-	gap     bool                    // lines may be lost
+	at      int64           // for Reading: where to begin; for the others: what need not be counted
+	copy    bool            // see receiver.FilePosition.Copy
+	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
+	goesOn  *kinship        // whose uncounted lines it is read for, or nil
+	gap     bool            // lines may be lost
+
+	// With goesOn: its position, and those of others that are lost and go on in the file as well.
+	instead []receiver.FilePosition
 }
 
 // plan says what to do with a file that a look has found. It is a pure function.
