@@ -41,7 +41,8 @@ func TestAStrangersLink(t *testing.T) {
 			reach(t, what+" is refused", func() bool {
 				s := f.Status()
 				if !opt.pollOnly && s.Errors <= errs+1 {
-					f.wake <- struct{}{}
+					f.target.wake()
+					poke(f.Set.wake)
 				}
 				return s.Errors > errs+1 && errors.Is(s.Err, errStranger)
 			})

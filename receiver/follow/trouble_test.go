@@ -205,20 +205,20 @@ func runUnprivileged(t *testing.T) {
 func TestFileReadsWithoutLock(t *testing.T) {
 	dir := t.TempDir()
 	opt := setOptions(filepath.Join(dir, "*.log"))
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	var s *Set
 	reads := 0
-	opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
 		if s == nil { // not begun
 			return unix.Pread(fd, p, off)
 		}
 		reads++
-		for _, m := range s.members {
-			if !m.file.mu.TryLock() {
+		for _, t2 := range s.targets {
+			if !t2.mu.TryLock() {
 				t.Error("a read while the lock is held")
 				continue
 			}
-			m.file.mu.Unlock()
+			t2.mu.Unlock()
 		}
 		return unix.Pread(fd, p, off)
 	}
@@ -228,7 +228,7 @@ func TestFileReadsWithoutLock(t *testing.T) {
 	sink := newSetSink()
 	s = followSet(t, sink, opt)
 	defer s.Close()
-	f := s.members[0].file
+	f := &File{s, s.targets[0]}
 	poll(t, f)
 	must(t, w.f.Truncate(0)) // so that there is a position before a cut, and one that is no longer held
 	w.write(text(lines(20, 40)))
@@ -249,8 +249,8 @@ func TestFileReadsWithoutLock(t *testing.T) {
 	poll(t, f)
 	before := reads
 	s.scan()
-	if len(s.members) != 1 || reads == before {
-		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.members), reads-before)
+	if len(s.targets) != 1 || reads == before {
+		t.Errorf("%d files are followed, want 1; %d reads to find copies", len(s.targets), reads-before)
 	}
 	sink.check(t, lines(0, 60)...)
 }
@@ -332,8 +332,8 @@ func TestFileStaleDescriptor(t *testing.T) {
 	var stale atomic.Bool
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {
 		if stale.Load() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
+			f.target.mu.Lock()
+			defer f.target.mu.Unlock()
 			if len(f.generations) == 1 && !f.generations[0].again {
 				return -1, unix.ESTALE
 			}

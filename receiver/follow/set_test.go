@@ -95,7 +95,7 @@ func (s *setSink) reach(t *testing.T, n int) {
 
 func setOptions(paths ...string) SetOptions {
 	return SetOptions{
-		Paths: paths, File: Options{SetOptions: SetOptions{Poll: 2 * time.Millisecond, pollOnly: true}},
+		Paths: paths, Poll: 2 * time.Millisecond, pollOnly: true, unsettled: true,
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: filepath.Base(path), Scope: scope, Dialect: syslog.Lines{}}
 		},
@@ -157,7 +157,7 @@ func TestFileSetPattern(t *testing.T) {
 			appendTo(t, p("a.txt"), "not matched")
 			opt := setOptions(p("*.log"))
 			if !poll {
-				opt.File.pollOnly, opt.File.Poll = false, time.Minute
+				opt.pollOnly, opt.Poll = false, time.Minute
 			}
 			sink := newSetSink()
 			s := followSet(t, sink, opt)
@@ -202,7 +202,7 @@ func TestFileSetPatternThatMatchesRotatedNames(t *testing.T) {
 				dir := t.TempDir()
 				path, rotated := filepath.Join(dir, c.log), filepath.Join(dir, c.rotated)
 				opt := setOptions(filepath.Join(dir, c.pattern))
-				opt.File.FromBeginning = true
+				opt.FromBeginning = true
 				appendTo(t, path, lines(0, 20)...)
 				sink := newSetSink()
 				s := followSet(t, sink, opt)
@@ -267,7 +267,7 @@ func TestFileSetNamesOneFileTwice(t *testing.T) {
 				if globbed {
 					opt.Paths = []string{filepath.Join(dir, "[ab]", "*")}
 				}
-				opt.File.FromBeginning = true
+				opt.FromBeginning = true
 				sink := newSetSink()
 				s := followSet(t, sink, opt)
 				runSet(t, s)
@@ -382,7 +382,7 @@ func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
 			waitUntilOlder(t, p("c.log.2"))
 			sink := newSetSink()
 			opt := setOptions(p("*.log"))
-			opt.File.FromBeginning = true
+			opt.FromBeginning = true
 			s := followSet(t, sink, opt)
 			if c.down { // as soon as it was up
 				state := s.Catalogue(sink.counted())
@@ -454,7 +454,7 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	appendTo(t, a, lines(0, 10)...)
 	appendTo(t, b, lines(10, 20)...)
 	opt := setOptions(a, filepath.Join(dir, "*.log"))
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	sink := newSetSink()
 	s := followSet(t, sink, opt)
 	stop := runSet(t, s)
@@ -481,12 +481,9 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 
 // listsAt reports whether a catalogue has a file, and everywhere at this position.
 func listsAt(c *Catalogue, at receiver.FilePosition) bool {
-	all := slices.Clone(c.Orphans)
-	for _, f := range c.Files {
-		all = append(all, f.Positions...)
-	}
 	listed := false
-	for _, p := range all {
+	for i := range c.Known {
+		p := c.Known[i].Pos
 		if p.ID == at.ID && p != at {
 			return false
 		}
@@ -504,7 +501,7 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		if literal {
 			opt.Paths = []string{a, b}
 		}
-		opt.File.FromBeginning = true
+		opt.FromBeginning = true
 		appendTo(t, a, lines(0, 10)...)
 		sink := newSetSink()
 		s := followSet(t, sink, opt)
@@ -515,13 +512,13 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		sink.reach(t, 15)
 		must(t, os.Rename(a, b))
 		scans(t, s, 3)
-		m := s.member(a)
-		m.file.mu.Lock()
-		for _, g := range m.file.generations {
+		m := s.targetAt(a)
+		m.mu.Lock()
+		for _, g := range m.generations {
 			g.grew.Store(-int64(48 * time.Hour))
 		}
-		m.file.mu.Unlock()
-		reach(t, "it is let go", func() bool { return m.file.Status().Generations == 0 })
+		m.mu.Unlock()
+		reach(t, "it is let go", func() bool { return m.status().Generations == 0 })
 		info, err := statPath(b, true)
 		must(t, err)
 		id := info.id
@@ -541,53 +538,37 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 	}
 }
 
-// A file that is empty when it is found is let be for one scan: it may be the beginning of a copy.
+// A file that begins as a copy isn't read, and shows why, as long as it holds nothing but what is counted already. What it holds beyond that
+// counts. An empty file is followed at once.
 func TestFileSetCopyThatBegins(t *testing.T) {
 	dir := t.TempDir()
 	path, copied := filepath.Join(dir, "a.log"), filepath.Join(dir, "a.old")
-	appendTo(t, path, lines(0, 10)...)
+	appendTo(t, path, lines(0, 100)...)
 	sink := newSetSink()
 	s := followSet(t, sink, setOptions(filepath.Join(dir, "*")))
 	defer s.Close()
 	w := create(t, copied)
-	s.scan()
-	w.write(line(0)[:30])
-	s.scan()
-	w.write(line(0)[30:] + "\n")
-	s.scan()
-	s.scan()
-	if len(s.members) != 1 || !slices.Contains(slices.Collect(maps.Values(s.copies)), true) {
-		t.Errorf("%d files are followed, want 1; copies %v", len(s.members), s.copies)
+	for _, text := range []string{"", line(0)[:30], line(0)[30:] + "\n", text(lines(1, 80)), text(lines(80, 100))} {
+		w.write(text)
+		s.look(true)
+		s.look(true)
+		st := s.targetAt(copied).status()
+		if text == "" {
+			continue
+		}
+		if st.Generations != 0 || st.Err == nil || !strings.Contains(st.Err.Error(), "waiting for more") {
+			t.Errorf("status %+v, want why it isn't read", st)
+		}
 	}
 	create(t, filepath.Join(dir, "b.log"))
-	s.scan()
-	s.scan()
-	if len(s.members) != 2 {
-		t.Errorf("an empty file is not followed one scan later")
+	s.look(true)
+	if st := s.targetAt(filepath.Join(dir, "b.log")).status(); st.Generations != 1 || st.Err != nil {
+		t.Errorf("status %+v of an empty file", st)
 	}
-}
-
-// A file belongs to one path, until that lets go of it.
-func TestRegistry(t *testing.T) {
-	r := newRegistry()
-	one, two := receiver.FileID{Inode: 1}, receiver.FileID{Inode: 2}
-	r.follow("a")
-	r.follow("b")
-	if !r.claim(one, "a") {
-		t.Error("nobody's file is refused")
-	}
-	if r.claim(one, "b") || r.owner(one) != "a" {
-		t.Errorf("another's file is had from %q", r.owner(one))
-	}
-	r.release(one, "b")
-	if !r.claim(one, "a") || r.owner(one) != "a" {
-		t.Error("one's own file is refused, or another has released it")
-	}
-	r.claim(two, "b")
-	r.leave("a")
-	if r.owner(one) != "" || r.owner(two) != "b" || r.follows("a") || !r.follows("b") {
-		t.Errorf("after leaving: %v, %v", r.owners, r.paths)
-	}
+	w.write("its own\n")
+	runSet(t, s)
+	sink.reach(t, 1)
+	sink.check(t, "its own")
 }
 
 // What a pattern has found and is gone is forgotten; its counts stay in the pattern's, its scope isn't given to another, and where it is
@@ -602,19 +583,19 @@ func TestFileSetForgets(t *testing.T) {
 	runSet(t, s)
 	appendTo(t, p("a.log"), lines(0, 10)...)
 	sink.reach(t, 10)
-	m := s.member(p("a.log"))
-	m.file.rotations.Store(5)
-	m.file.gaps[GapUnread].Store(2)
+	m := s.targetAt(p("a.log"))
+	m.rotations.Store(5)
+	m.gaps[GapUnread].Store(2)
 	must(t, os.Rename(p("a.log"), p("away")))
 	scans(t, s, 5)
 	if st := s.Status(); len(st) != 2 || st[0].Path != p("a.log") || st[0].Generations != 1 {
 		t.Errorf("forgotten while it may be written to: %+v", st)
 	}
-	m.file.mu.Lock()
-	for _, g := range m.file.generations {
+	m.mu.Lock()
+	for _, g := range m.generations {
 		g.grew.Store(-int64(48 * time.Hour))
 	}
-	m.file.mu.Unlock()
+	m.mu.Unlock()
 	reach(t, "a.log is forgotten", func() bool { return len(s.Status()) == 1 })
 	if st := s.Status()[0]; st.Path != p("*.log") || st.Rotations != 5 || st.Gaps[GapUnread] != 2 || !errors.Is(st.Err, fs.ErrNotExist) {
 		t.Errorf("status %+v, want the counts of a.log", st)
@@ -628,7 +609,7 @@ func TestFileSetForgets(t *testing.T) {
 		t.Errorf("scope %d, want 3", sink.scopes["b.log"])
 	}
 	state := s.Catalogue(sink.counted())
-	if len(state.Files) != 1 || state.Sums[0].Rotations != 5 || len(state.Orphans) != 1 {
+	if len(state.Targets) != 1 || state.Sums[0].Rotations != 5 || len(state.Known) != 1 {
 		t.Errorf("state %+v", state)
 	}
 }
@@ -641,7 +622,7 @@ func TestFileSetBound(t *testing.T) {
 	}
 	opt := setOptions(filepath.Join(dir, "*.log"), filepath.Join(dir, "19.log"))
 	opt.most = 10
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	sink := newSetSink()
 	s := followSet(t, sink, opt)
 	runSet(t, s)
@@ -714,7 +695,7 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		appendTo(t, path, line)
 		want = append(want, line)
 		opt := setOptions(path)
-		opt.Resume, opt.File.FromBeginning = state, true
+		opt.Resume, opt.FromBeginning = state, true
 		s := followSet(t, sink, opt)
 		stop := runSet(t, s)
 		sink.reach(t, len(want))
@@ -723,7 +704,7 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		state = now
 	}
 	sink.check(t, want...)
-	if len(state.Orphans) != 2 {
-		t.Errorf("%d positions of files that are not followed, want the last one of each", len(state.Orphans))
+	if len(state.Known) != 2 {
+		t.Errorf("%d positions of files, want the last one of each", len(state.Known))
 	}
 }
