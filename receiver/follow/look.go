@@ -135,7 +135,10 @@ func (l *look) lookAtPath() {
 	defer t.mu.Unlock()
 	t.twin = twin
 	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
-		t.record.Start, t.record.StartSize, t.since, t.known = l.info.id, l.info.size, l.info.id, true
+		t.record.Start, t.record.StartSize, t.known = l.info.id, l.info.size, true
+		if !t.fresh { // else what was made since the scan before is new
+			t.since = l.info.id
+		}
 	}
 }
 
