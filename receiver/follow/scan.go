@@ -451,22 +451,7 @@ func (t *target) asBefore() bool {
 	return err != nil && t.named == receiver.FileID{} || err == nil && info.id == t.named
 }
 
-// hung returns a channel that is closed once there is no more time, and all who still read wait for
-// file servers that don't answer.
-func (s *Set) hung() <-chan struct{} {
-	hung := make(chan struct{})
-	go func() {
-		<-s.over
-		for tick := time.Tick(50 * time.Millisecond); ; <-tick {
-			if s.allHang() {
-				close(hung)
-				return
-			}
-		}
-	}()
-	return hung
-}
-
+// allHang reports whether all who still read wait for file servers that don't answer.
 func (s *Set) allHang() bool {
 	now := s.clock()
 	s.mu.Lock()

@@ -329,6 +329,7 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 	}
 	s.end()
+	s.letGo()
 	return nil
 }
 
@@ -373,15 +374,30 @@ func (s *Set) end() {
 	}()
 	select {
 	case <-done:
-	case <-s.hung():
+		return
+	case <-s.over:
+	}
+	for tick := time.Tick(50 * time.Millisecond); !s.allHang(); {
+		select {
+		case <-done:
+			return
+		case <-tick:
+		}
+	}
+}
+
+// letGo lets go of all files but those that wait for file servers which don't answer.
+func (s *Set) letGo() {
+	for _, t := range s.targets {
+		if !s.guard(filepath.Dir(t.path)).busy.Load() {
+			t.close()
+		}
 	}
 }
 
 // Close lets go of all files, for an input that never ran.
 func (s *Set) Close() error {
-	for _, t := range s.targets {
-		t.close()
-	}
+	s.letGo()
 	s.notify.close()
 	return nil
 }

@@ -243,11 +243,17 @@ func (t *target) release(g *generation, verdict Verdict) {
 	}
 }
 
-// close lets go of all files, for a target that isn't read.
+// close lets go of all files that aren't being read.
 func (t *target) close() {
+	var all []*generation
 	t.mu.Lock()
-	all := t.generations
-	t.generations = nil
+	t.generations = slices.DeleteFunc(t.generations, func(g *generation) bool {
+		idle := !t.set.running.Load() || !g.started || closed(g.done)
+		if idle {
+			all = append(all, g)
+		}
+		return idle
+	})
 	t.mu.Unlock()
 	for _, g := range all {
 		t.release(g, Reading)
