@@ -359,7 +359,9 @@ func (l *look) judgeNamed() *generation {
 	}
 	fd, info, err := t.open(t.path, l.info, openFollowing)
 	if err != nil {
-		l.err = err
+		if l.err = err; !known && l.info.isRegular() {
+			l.s.known.put(entry{FileRecord: FileRecord{Pos: receiver.FilePosition{ID: l.info.id}, Target: t.path, Size: -1}})
+		}
 		return nil
 	}
 	if info.id != l.info.id && t.held(info.id) != nil {
@@ -554,7 +556,7 @@ func (l *look) noteAbsent() {
 		return
 	}
 	for _, e := range l.s.known.of(l.t.path) {
-		gone := !l.accepted[e.id()] && e.gen == nil && (l.err != nil || e.id() != l.info.id)
+		gone := !l.accepted[e.id()] && e.gen == nil && e.id() != l.info.id
 		if !gone || l.beside.hidden && !e.owed() {
 			if e.absent > 0 {
 				l.s.known.change(e.id(), func(e *entry) { e.absent = 0 })
@@ -566,9 +568,11 @@ func (l *look) noteAbsent() {
 			if e.absent++; e.absent < maxAbsent {
 				return
 			}
+			if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
+				l.t.noteGap(GapUnread)
+			}
 			if e.owed() { // its position is kept, as it may be brought back
 				e.Verdict = Read
-				l.t.noteGap(GapUnread)
 			}
 			drop = e.Verdict != Read
 		})
