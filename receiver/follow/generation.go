@@ -43,6 +43,8 @@ type generation struct {
 	again   bool                  // it was held before, or goes on where another did
 	started bool                  // run is under way; of the looker, as the next one
 	leaving bool
+	blank   bool // it held nothing when it was judged, and nothing has been read since
+	unsure  bool // it has to be judged again; of the run goroutine until done is closed
 
 	cutSize         int64 // of a file that was found cut: its size then,
 	cutFirst, cutAt int64 // and when that was found first, and last, by Set.clock; 0 if it isn't cut
@@ -115,7 +117,7 @@ func (g *generation) run() {
 	var pause time.Duration // after a failed read
 	for {
 		err := g.drain()
-		if err == errOtherCopy || errors.Is(err, unix.ESTALE) {
+		if g.unsure || err == errOtherCopy || errors.Is(err, unix.ESTALE) {
 			return // a stale descriptor is of no use; the looker opens the file anew if the path leads there
 		}
 		wait, wake := g.target.set.opt.Poll, g.wake
@@ -194,6 +196,8 @@ func (g *generation) drain() (err error) {
 	case nil:
 		g.level.Store(began)
 		g.behind.Store(false)
+	case errUnjudged:
+		return err
 	case errOtherCopy:
 		if g.size.Load() > g.pos.Offset {
 			g.target.noteGap(GapTruncated)
@@ -269,6 +273,12 @@ func (g *generation) read(b *block) (more bool, err error) {
 	g.cutFirst = 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
+	if g.blank && bytes.IndexByte(data, '\n') >= 0 {
+		if g.unsure = g.target.resembles(g, data[:min(n, receiver.AnchorSize)]); g.unsure {
+			return false, errUnjudged
+		}
+		g.blank = false
+	}
 	more = g.takeBlock(b, data, start, base) > start
 	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
 		moved, err := g.skipHole(b)
@@ -279,6 +289,9 @@ func (g *generation) read(b *block) (more bool, err error) {
 
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
+
+// errUnjudged ends the reading of a file that begins like another one, and was empty when it was judged.
+var errUnjudged = errors.New("it may be a copy")
 
 // takeBlock delivers the complete lines of data, which begin at start, and returns where they end.
 // base is where data begins in the file.
@@ -466,7 +479,7 @@ func (g *generation) finish() {
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
-	case err == errOtherCopy, g.cutFirst != 0:
+	case err == errOtherCopy, g.unsure, g.cutFirst != 0:
 	case closed(g.target.set.over): // what is left is for the next start
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.target.noteGap(GapUnread)

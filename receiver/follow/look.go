@@ -452,7 +452,8 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
 			l.s.known.close(&a.goesOn.of)
 		}
-		g.again = g.again || a.at > 0 && a.of != (receiver.FileID{})
+		g.again = g.again || e.met || a.at > 0 && a.of != (receiver.FileID{})
+		g.blank, e.met = g.end == 0, true
 		g.show()
 		l.s.known.put(e)
 		l.fresh = append(l.fresh, g)

@@ -228,11 +228,14 @@ func (t *target) reap() {
 func (t *target) release(g *generation, verdict Verdict) {
 	t.set.notify.unwatchFile(g.watch)
 	g.stream.leave()
-	place := g.placeNow()
+	place, size := g.placeNow(), g.size.Load()
+	if g.unsure {
+		verdict, size = Unsure, -1
+	}
 	unix.Close(g.fd)
 	t.set.known.change(g.id, func(e *entry) {
 		if e.gen == g {
-			e.Pos, e.Verdict, e.gen, e.Size, e.Place = g.pos, verdict, nil, g.size.Load(), place
+			e.Pos, e.Verdict, e.gen, e.Size, e.Place = g.pos, verdict, nil, size, place
 		}
 	})
 	t.mu.Lock()
@@ -280,7 +283,12 @@ func (t *target) start() {
 	for _, g := range t.generations {
 		if !g.started {
 			g.started = true
-			t.set.readers.Go(g.run)
+			t.set.readers.Go(func() {
+				if g.run(); g.unsure {
+					t.wake()
+					poke(t.set.wake)
+				}
+			})
 		}
 	}
 }
