@@ -156,13 +156,17 @@ func (c *content) search(p *receiver.FilePosition) (best int64) {
 // Lines that have once differed are taken never to be the same again.
 func commonLength(a, b *content, most int64) int64 {
 	const block = int64(tailSize)
-	differ := func(offset int64) bool {
+	differ := func(offset int64) bool { // whole blocks: a few bytes at the end may be the same by chance
+		offset = max(0, min(offset, most-block))
 		n := min(block, most-offset)
 		x := a.at(offset, n)
 		return x == nil || !bytes.Equal(x, b.at(offset, n))
 	}
 	low, high := int64(0), (most+block-1)/block // blocks below low are the same, that at high isn't
-	if high > 0 && !differ((high-1)*block) && !differ(0) {
+	switch {
+	case high > 0 && differ(0):
+		high = 0
+	case high > 0 && !differ((high-1)*block):
 		return most
 	}
 	for low < high {
