@@ -43,7 +43,7 @@ type generation struct {
 	again   bool                  // it was held before, or goes on where another did
 	started bool                  // run is under way; of the looker, as the next one
 	leaving bool
-	blank   bool // it held nothing when it was judged, and nothing has been read since
+	blank   bool // it was blank when it was judged, and nothing has been read since
 	unsure  bool // it has to be judged again; of the run goroutine until done is closed
 
 	cutSize         int64 // of a file that was found cut: its size then,
@@ -273,7 +273,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 	g.cutFirst = 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
-	if g.blank && bytes.IndexByte(data, '\n') >= 0 {
+	if g.blank && !isBlank(data) {
 		if g.unsure = g.target.resembles(g, data[:min(n, receiver.AnchorSize)]); g.unsure {
 			return false, errUnjudged
 		}
@@ -290,7 +290,12 @@ func (g *generation) read(b *block) (more bool, err error) {
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
-// errUnjudged ends the reading of a file that begins like another one, and was empty when it was judged.
+// isBlank reports whether a file that begins so has nothing to count yet, and too little to be told from others.
+func isBlank(start []byte) bool {
+	return len(start) < receiver.AnchorSize && bytes.IndexByte(start, '\n') < 0
+}
+
+// errUnjudged ends the reading of a file that begins like another one, and was blank when it was judged.
 var errUnjudged = errors.New("it may be a copy")
 
 // takeBlock delivers the complete lines of data, which begin at start, and returns where they end.

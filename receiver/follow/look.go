@@ -430,7 +430,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 			return nil
 		}
 	} else if c = newContent(t.reads(g.fd, nil), g.end, true); !f.skip {
-		f.stamped = t.isStamped(c)
+		f.stamped, f.blank = t.isStamped(c), isBlank(c.at(0, min(c.size, receiver.AnchorSize)))
 		f.others = l.kinships(c, g, r)
 	}
 	a := plan(&f)
@@ -453,7 +453,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 			l.s.known.close(&a.goesOn.of)
 		}
 		g.again = g.again || e.met || a.at > 0 && a.of != (receiver.FileID{})
-		g.blank, e.met = g.end == 0, true
+		g.blank, e.met = a.blank, true
 		g.show()
 		l.s.known.put(e)
 		l.fresh = append(l.fresh, g)

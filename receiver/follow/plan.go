@@ -20,6 +20,7 @@ type facts struct {
 	size    int64
 	stamped bool // its first line has a time stamp, so what begins alike is no other log by chance
 	packed  bool // it is compressed
+	blank   bool // it holds no line, and too little to be told from others
 	skip    bool // nobody has seen the target yet, and reading is to begin at the end
 	first   bool // it was there before this target was ever looked at
 	rotated bool // a file beside the target may have had its name since the last look
@@ -50,6 +51,7 @@ type action struct {
 	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
 	goesOn  *kinship        // whose uncounted lines it is read for, or nil
 	gap     bool            // lines may be lost
+	blank   bool            // it is to be judged again before its first line goes on
 }
 
 // plan says what to do with a file that a look has found. It is a pure function.
@@ -78,6 +80,9 @@ func (f *facts) independent(k *kinship) bool { return k.at <= equalStart && (k.a
 func planNamed(f *facts) action {
 	if f.skip {
 		return action{verdict: Reading, at: f.size}
+	}
+	if f.blank { // held, since it may lose its name, or be deleted, before its first line ends
+		return action{verdict: Reading, blank: true}
 	}
 	k := f.best(within, nil)
 	if k != nil && k.done && !k.apart && !f.independent(k) { // the copy stands in the place of what it was made of
