@@ -444,6 +444,27 @@ func TestFileSetRotatedWhileItWaits(t *testing.T) {
 	sink.check(t, line(0)[:20]+"!")
 }
 
+// A file is held as soon as it is there, also while it holds no more than the start of a line that others have begun with, too.
+func TestFileSetHoldsAFileWithoutALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	opt := setOptions(path)
+	opt.FromBeginning = true
+	appendTo(t, path, lines(0, 9)...)
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	sink.reach(t, 9)
+	w := createMode(t, path+".new", 0o644)
+	w.write(line(9)[:18])
+	must(t, os.Rename(path+".new", path))
+	reach(t, "both files are held", func() bool { return s.Status()[0].Generations == 2 })
+	must(t, os.Remove(path))
+	scans(t, s, 2)
+	w.write(line(9)[18:] + "\n")
+	sink.reach(t, 10)
+	sink.check(t, lines(0, 10)...)
+}
+
 // Two logs that have changed names while we were down are still what they were.
 func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	dir := t.TempDir()
