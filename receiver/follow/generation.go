@@ -42,9 +42,9 @@ type generation struct {
 	after   *generation           // the one to be read to its end first
 	again   bool                  // it was held before, or goes on where another did
 	started bool                  // run is under way; of the looker, as the next one
-	leaving bool
-	blank   bool // it was blank when it was judged, and nothing has been read since
-	unsure  bool // it has to be judged again; of the run goroutine until done is closed
+	leaving bool                  // guarded by target.mu
+	blank   bool                  // it was blank when it was judged, and nothing has been read since
+	unsure  bool                  // it has to be judged again; of the run goroutine until done is closed
 
 	cutSize         int64 // of a file that was found cut: its size then,
 	cutFirst, cutAt int64 // and when that was found first, and last, by Set.clock; 0 if it isn't cut
@@ -101,9 +101,20 @@ func newGeneration(t *target, fd int, info fileInfo, path string) *generation {
 // placeNow returns the path that the file has now or, where that can't be known, had when it was opened.
 func (g *generation) placeNow() string { return cmp.Or(pathOf(g.fd), g.path) }
 
+// dismiss has the reader end. The look at another target may do so, too, see makeRoom.
 func (g *generation) dismiss() {
-	g.leaving = true
-	close(g.letGo)
+	g.target.mu.Lock()
+	defer g.target.mu.Unlock()
+	if !g.leaving {
+		g.leaving = true
+		close(g.letGo)
+	}
+}
+
+func (g *generation) isLeaving() bool {
+	g.target.mu.Lock()
+	defer g.target.mu.Unlock()
+	return g.leaving
 }
 
 func (g *generation) run() {

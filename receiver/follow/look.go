@@ -105,11 +105,13 @@ func (l *look) enterDirectory() (isNew bool) {
 	was := t.record.Dir
 	if t.resumed && was.Device != now.dir.Device && was.Inode == now.dir.Inode && was.Birth == now.dir.Birth {
 		l.s.known.renumber(t.path, was.Device, now.dir.Device)
+		t.mu.Lock()
 		for _, id := range []*receiver.FileID{&t.named, &t.since, &t.record.Named, &t.record.Start} {
 			if id.Device == was.Device {
 				id.Device = now.dir.Device
 			}
 		}
+		t.mu.Unlock()
 		was = now.dir
 	}
 	if now.hidden || was == now.dir && t.record.Base == now.base {

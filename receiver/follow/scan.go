@@ -385,7 +385,7 @@ func (s *Set) forget(t *target) {
 // letGo ends the reading of a target's files, which have been read to their ends.
 func (t *target) letGo() {
 	for _, g := range t.generations {
-		if g.started && !g.leaving {
+		if g.started && !g.isLeaving() {
 			g.dismiss()
 			<-g.done
 		}

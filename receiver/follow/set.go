@@ -364,7 +364,9 @@ func (s *Set) end() {
 	for _, t := range s.targets {
 		t.merged.noteLook(math.MaxInt64) // nobody looks any more
 	}
-	close(s.ending)
+	s.mu.Lock()
+	close(s.ending) // no reader is started any more
+	s.mu.Unlock()
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(s.over) })
 	defer last.Stop()
 	done := make(chan struct{})

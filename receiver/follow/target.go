@@ -175,7 +175,7 @@ func (t *target) retire() {
 	var staying []*generation
 	excess := -maxGenerations
 	for _, g := range t.generations {
-		if g.leaving {
+		if g.isLeaving() {
 			continue
 		}
 		excess++
@@ -232,12 +232,12 @@ func (t *target) release(g *generation, verdict Verdict) {
 	if g.unsure {
 		verdict, size = Unsure, -1
 	}
-	unix.Close(g.fd)
 	t.set.known.change(g.id, func(e *entry) {
 		if e.gen == g {
 			e.Pos, e.Verdict, e.gen, e.Size, e.Place = g.pos, verdict, nil, size, place
 		}
 	})
+	unix.Close(g.fd) // the catalogue gives out duplicates no more
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.offset, t.size = g.offset.Load(), g.size.Load()
@@ -267,7 +267,7 @@ func (t *target) close() {
 // begin begins to read, once the first look is over.
 func (t *target) begin() {
 	t.mu.Lock()
-	begins := t.ready && !t.begun
+	begins := t.ready && !t.begun && !closed(t.set.ending)
 	t.begun = t.begun || begins
 	t.mu.Unlock()
 	if begins {
@@ -276,8 +276,13 @@ func (t *target) begin() {
 	t.start()
 }
 
-// start begins to read what the looks have found.
+// start begins to read what the looks have found, unless Run has ended: a look may take longer.
 func (t *target) start() {
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	if closed(t.set.ending) {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, g := range t.generations {
