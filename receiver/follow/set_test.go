@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -725,4 +726,94 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 	if len(state.Known) != 2 {
 		t.Errorf("%d positions of files, want the last one of each", len(state.Known))
 	}
+}
+
+// Where there are more files than the bound, one that is written to again takes the place of the one that has been silent for longest, and
+// each goes on where it was.
+func TestFileSetBoundFollowsWhatIsWrittenTo(t *testing.T) {
+	dir := t.TempDir()
+	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%d.log", i)) }
+	for i := range 4 {
+		written := time.Now().Add(-time.Duration(i+1) * time.Minute)
+		appendTo(t, path(i), fmt.Sprintf("old %d", i))
+		must(t, os.Chtimes(path(i), written, written))
+	}
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.most = 2
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	<-s.CaughtUp()
+	var want []string
+	for n, i := range []int{0, 3, 2, 3, 0, 1} {
+		for j := range 4 { // all but those that shall stay were written to long ago
+			if written := time.Now().Add(-time.Duration(j+1) * time.Minute); j != i {
+				must(t, os.Chtimes(path(j), written, written))
+			}
+		}
+		scans(t, s, 3)
+		line := fmt.Sprintf("new %d of %d", n, i)
+		appendTo(t, path(i), line)
+		want = append(want, line)
+		sink.reach(t, len(want))
+	}
+	scans(t, s, 3)
+	sink.check(t, want...)
+	all := s.Status()
+	if st := all[len(all)-1]; len(all) != 3 || st.Err == nil || st.Gaps != [NumGaps]uint64{} {
+		t.Errorf("status %+v, want two files and a pattern that says how many are left", all)
+	}
+}
+
+// A directory whose file server doesn't answer keeps no other one from being followed, and Run not from ending.
+func TestFileSetDirectoryThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	a, b := filepath.Join(dir, "a", "log"), filepath.Join(dir, "b", "log")
+	appendTo(t, a, lines(0, 20)...)
+	appendTo(t, b, lines(20, 40)...)
+	hung, answer := make(chan struct{}), make(chan struct{})
+	opt := setOptions(filepath.Join(dir, "*", "log"), a)
+	opt.FromBeginning = true
+	var bad atomic.Pointer[receiver.FileID]
+	hang := sync.OnceFunc(func() { close(hung) })
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if id := bad.Load(); id != nil {
+			if info, err := statFD(fd); err == nil && info.id == *id {
+				hang()
+				<-answer
+			}
+		}
+		return unix.Pread(fd, p, off)
+	}
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	stop := runSet(t, s)
+	sink.reach(t, 40)
+	create(t, a+".new").write(text(lines(40, 60)))
+	info, err := statPath(a+".new", true)
+	must(t, err)
+	bad.Store(&info.id)
+	must(t, os.Rename(a+".new", a))
+	<-hung
+	appendTo(t, b, lines(60, 70)...)
+	must(t, os.Rename(b, b+".1"))
+	appendTo(t, b, lines(70, 80)...)
+	must(t, os.Mkdir(filepath.Join(dir, "c"), 0o755))
+	appendTo(t, filepath.Join(dir, "c", "log"), lines(80, 90)...)
+	sink.reach(t, 70)
+	began := time.Now()
+	stop()
+	if d := time.Since(began); d > 2*lookPatience+2*receiver.DrainLimit {
+		t.Errorf("Run ended after %v", d)
+	}
+	state := s.Catalogue(sink.counted())
+	close(answer)
+	reach(t, "the look ends", func() bool { return !s.guard(filepath.Dir(a)).busy.Load() })
+	opt.Resume = state
+	runSet(t, followSet(t, sink, opt))
+	sink.reach(t, 90)
+	sink.check(t, lines(0, 90)...)
 }
