@@ -182,7 +182,7 @@ func (s *Set) ownerOf(info fileInfo, path string) string {
 	switch other := s.targetAt(e.Target); {
 	case !known || other == nil:
 		return ""
-	case e.gen != nil || leadsTo(other.path, info.id):
+	case e.gen != nil || s.guard(filepath.Dir(other.path)).busy.Load() || leadsTo(other.path, info.id):
 		return other.path
 	case e.Verdict == Strange || e.Verdict == Old && info.size > e.Size:
 		return ""
@@ -217,7 +217,9 @@ func (s *Set) replaceSilent(written int64) bool {
 	if silent == nil || least+margin >= written || s.guard(filepath.Dir(silent.path)).busy.Load() {
 		return false
 	}
-	silent.letGo()
+	if !silent.letGo() {
+		return false
+	}
 	s.forget(silent)
 	return true
 }
@@ -382,15 +384,24 @@ func (s *Set) forget(t *target) {
 	s.known.disown(t.path)
 }
 
-// letGo ends the reading of a target's files, which have been read to their ends.
-func (t *target) letGo() {
+// letGo ends the reading of a target's files, which have been read to their ends. It returns false
+// where that takes longer than lookPatience: the next look lets go of those that have ended.
+func (t *target) letGo() bool {
+	patience := time.NewTimer(lookPatience)
+	defer patience.Stop()
 	for _, g := range t.generations {
-		if g.started && !g.isLeaving() {
-			g.dismiss()
-			<-g.done
+		if !g.started {
+			return false
+		}
+		g.dismiss()
+		select {
+		case <-g.done:
+		case <-patience.C:
+			return false
 		}
 	}
 	t.reap()
+	return true
 }
 
 // shortFor is how long descriptors are taken to be scarce after one could not be had.
