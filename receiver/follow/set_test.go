@@ -817,3 +817,43 @@ func TestFileSetDirectoryThatHangs(t *testing.T) {
 	sink.reach(t, 90)
 	sink.check(t, lines(0, 90)...)
 }
+
+// With fewer descriptors than files all are read, in turn, and Status says what is missing.
+func TestFileSetFewDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%d.log", i)) }
+	const files = 12
+	for i := range files {
+		appendTo(t, path(i), lines(i, i+1)...)
+	}
+	free, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Close(free))
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.Descriptors, opt.FromBeginning = free+8, true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	short := func() bool {
+		return slices.ContainsFunc(s.Status(), func(st Status) bool { return errors.Is(st.Err, errDescriptors) })
+	}
+	if !short() {
+		t.Error("nothing tells that descriptors are short")
+	}
+	runSet(t, s)
+	sink.reach(t, files)
+	want := lines(0, files)
+	for n := range 3 {
+		for i := range files {
+			line := fmt.Sprintf("more %d of %d", n, i)
+			appendTo(t, path(i), line)
+			want = append(want, line)
+		}
+		sink.reach(t, len(want))
+	}
+	sink.check(t, want...)
+	for _, st := range s.Status() {
+		if st.Gaps != [NumGaps]uint64{} {
+			t.Errorf("status %+v", st)
+		}
+	}
+}
