@@ -301,12 +301,14 @@ func (g *generation) read(b *block) (more bool, err error) {
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
-// isBlank reports whether a file that begins so has nothing to count yet, and too little to be told from others.
+// isBlank reports whether a file that begins so has nothing to count yet, and too little to be told
+// from others.
 func isBlank(start []byte) bool {
 	return len(start) < receiver.AnchorSize && bytes.IndexByte(start, '\n') < 0
 }
 
-// errUnjudged ends the reading of a file that begins like another one, and was blank when it was judged.
+// errUnjudged ends the reading of a file that begins like another one, and was blank when it was
+// judged.
 var errUnjudged = errors.New("it may be a copy")
 
 // takeBlock delivers the complete lines of data, which begin at start, and returns where they end.

@@ -362,7 +362,8 @@ func (l *look) judgeNamed() *generation {
 	fd, info, err := t.open(t.path, l.info, openFollowing)
 	if err != nil {
 		if l.err = err; !known && l.info.isRegular() {
-			l.s.known.put(entry{FileRecord: FileRecord{Pos: receiver.FilePosition{ID: l.info.id}, Target: t.path, Size: -1}})
+			pos := receiver.FilePosition{ID: l.info.id}
+			l.s.known.put(entry{FileRecord: FileRecord{Pos: pos, Target: t.path, Size: -1}})
 		}
 		return nil
 	}
