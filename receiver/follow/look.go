@@ -361,7 +361,7 @@ func (l *look) judgeNamed() *generation {
 	}
 	fd, info, err := t.open(t.path, l.info, openFollowing)
 	if err != nil {
-		if l.err = err; !known && l.info.isRegular() {
+		if l.err = err; !known && l.info.isRegular() && !errors.Is(err, errStranger) {
 			pos := receiver.FilePosition{ID: l.info.id}
 			l.s.known.put(entry{FileRecord: FileRecord{Pos: pos, Target: t.path, Size: -1}})
 		}
