@@ -345,9 +345,16 @@ func (e *entry) yields(size int64, path string) bool {
 	return size > e.Pos.Offset && !isSiblingName(path, e.Target)
 }
 
+// leadsTo reports whether a path leads to a file, and not by a stranger's link.
 func leadsTo(path string, id receiver.FileID) bool {
-	info, err := statPath(path, true)
-	return err == nil && info.id == id
+	if info, err := statPath(path, true); err != nil || info.id != id {
+		return false
+	}
+	w, err := walkTo(path)
+	if err == nil {
+		w.close()
+	}
+	return !errors.Is(err, errStranger)
 }
 
 // forgetGone ends targets whose file is gone or another's and of which nothing has been read for
