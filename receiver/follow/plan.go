@@ -137,7 +137,7 @@ func planBeside(f *facts) action {
 		return action{verdict: Reading, at: f.left}
 	case !f.rotated || f.older:
 		return alone
-	case f.size == 0, f.best(tooShort, nil) != nil:
+	case f.blank, f.best(tooShort, nil) != nil:
 		return action{verdict: Unsure}
 	}
 	if k := f.best(shares, nil); k != nil && !f.independent(k) {
