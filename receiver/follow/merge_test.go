@@ -533,3 +533,48 @@ func TestOneWrongStampShiftsNoOther(t *testing.T) {
 		t.Errorf("a live line is dated %v ahead", time.Duration(got-later.UnixNano()))
 	}
 }
+
+// What is compressed and waits for another file when Run ends is left for the next start.
+func TestMergeEndsWhileACompressedFileWaits(t *testing.T) {
+	random := rand.New(rand.NewPCG(6, 6))
+	clock := then(random)
+	files := newSplitFiles(t, 2)
+	log := splitLog(random, 20, 2, false, clock)
+	files.write(log)
+	sink := newMergeSink()
+	live := func(s *Set, what string, until func() bool) {
+		stop := runSet(t, s)
+		reach(t, what, until)
+		stop()
+		files.opt.Resume = s.Catalogue(sink.counted())
+	}
+	s := followSet(t, sink, files.opt)
+	live(s, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
+	clock()
+	more := splitLog(random, 20, 2, false, clock)
+	files.write(more)
+	files.rotate(0, true)
+	info, err := statPath(files.paths[1], true)
+	must(t, err)
+	release := make(chan struct{})
+	files.opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if it, err := statFD(fd); err == nil && it.id == info.id && len(p) > 1<<16 { // a look reads less
+			<-release
+		}
+		return unix.Pread(fd, p, off)
+	}
+	s = followSet(t, sink, files.opt)
+	live(s, "the compressed file waits", func() bool {
+		s.merge.mu.Lock()
+		defer s.merge.mu.Unlock()
+		for range s.merge.waiting {
+			return true
+		}
+		return false
+	})
+	close(release)
+	files.opt.pread = nil
+	s = followSet(t, sink, files.opt)
+	live(s, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
+	sink.check(t, append(log, more...))
+}
