@@ -316,6 +316,9 @@ var errUnjudged = errors.New("it may be a copy")
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
 	at, merged := time.Now().UnixNano(), g.target.merged.now()
 	for {
+		if closed(g.target.set.over) { // Run may have returned: the file server has taken that long
+			return start
+		}
 		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
 		if !ok {
 			return start
