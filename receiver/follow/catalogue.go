@@ -131,6 +131,7 @@ type entry struct {
 	since    int64                 // if compressed: it is new if it was written to since
 	eligible bool                  // if compressed: it may have had the target's name before it was met
 	saved    bool                  // it comes from a saved catalogue and has not been opened yet
+	met      bool                  // it is no new generation: a reader had it before
 	order    uint64
 }
 

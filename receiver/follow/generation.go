@@ -43,7 +43,9 @@ type generation struct {
 	after   *generation           // the one to be read to its end first
 	again   bool                  // it was held before, or goes on where another did
 	started bool                  // run is under way; of the looker, as the next one
-	leaving bool
+	leaving bool                  // guarded by target.mu
+	blank   bool                  // it was blank when it was judged, and nothing has been read since
+	unsure  bool                  // it has to be judged again; of the run goroutine until done is closed
 
 	cutSize         int64 // of a file that was found cut: its size then,
 	cutFirst, cutAt int64 // and when that was found first, and last, by Set.clock; 0 if it isn't cut
@@ -100,9 +102,20 @@ func newGeneration(t *target, fd int, info fileInfo, path string) *generation {
 // placeNow returns the path that the file has now or, where that can't be known, had when it was opened.
 func (g *generation) placeNow() string { return cmp.Or(pathOf(g.fd), g.path) }
 
+// dismiss has the reader end. The look at another target may do so, too, see makeRoom.
 func (g *generation) dismiss() {
-	g.leaving = true
-	close(g.letGo)
+	g.target.mu.Lock()
+	defer g.target.mu.Unlock()
+	if !g.leaving {
+		g.leaving = true
+		close(g.letGo)
+	}
+}
+
+func (g *generation) isLeaving() bool {
+	g.target.mu.Lock()
+	defer g.target.mu.Unlock()
+	return g.leaving
 }
 
 func (g *generation) run() {
@@ -116,7 +129,7 @@ func (g *generation) run() {
 	var pause time.Duration // after a failed read
 	for {
 		err := g.drain()
-		if err == errOtherCopy || errors.Is(err, unix.ESTALE) {
+		if g.unsure || err == errOtherCopy || errors.Is(err, unix.ESTALE) {
 			return // a stale descriptor is of no use; the looker opens the file anew if the path leads there
 		}
 		wait, wake := g.target.set.opt.Poll, g.wake
@@ -195,6 +208,8 @@ func (g *generation) drain() (err error) {
 	case nil:
 		g.level.Store(began)
 		g.behind.Store(false)
+	case errUnjudged:
+		return err
 	case errOtherCopy:
 		if g.size.Load() > g.pos.Offset {
 			g.target.noteGap(GapTruncated)
@@ -270,6 +285,12 @@ func (g *generation) read(b *block) (more bool, err error) {
 	g.cutFirst = 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
+	if g.blank && !isBlank(data) {
+		if g.unsure = g.target.resembles(g, data[:min(n, receiver.AnchorSize)]); g.unsure {
+			return false, errUnjudged
+		}
+		g.blank = false
+	}
 	more = g.takeBlock(b, data, start, base) > start
 	if n == len(b.buf) && (g.pos.Skipping || b.buf[n-1] == 0) {
 		moved, err := g.skipHole(b)
@@ -281,11 +302,24 @@ func (g *generation) read(b *block) (more bool, err error) {
 // errOtherCopy ends the reading of a file whose position is a Copy's.
 var errOtherCopy = errors.New("it is another copy now")
 
+// isBlank reports whether a file that begins so has nothing to count yet, and too little to be told
+// from others.
+func isBlank(start []byte) bool {
+	return len(start) < receiver.AnchorSize && bytes.IndexByte(start, '\n') < 0
+}
+
+// errUnjudged ends the reading of a file that begins like another one, and was blank when it was
+// judged.
+var errUnjudged = errors.New("it may be a copy")
+
 // takeBlock delivers the complete lines of data, which begin at start, and returns where they end.
 // base is where data begins in the file.
 func (g *generation) takeBlock(b *block, data []byte, start int, base int64) (end int) {
 	at, merged := time.Now().UnixNano(), g.target.merged.now()
 	for {
+		if closed(g.target.set.over) { // Run may have returned: the file server has taken that long
+			return start
+		}
 		may, ok := g.turn(data[start:], base+int64(len(data)), at, merged)
 		if !ok {
 			return start
@@ -476,7 +510,7 @@ func (g *generation) finish() {
 	g.offset.Store(g.pos.Offset)
 	info, serr := statFD(g.fd)
 	switch {
-	case err == errOtherCopy, g.cutFirst != 0:
+	case err == errOtherCopy, g.unsure, g.cutFirst != 0:
 	case closed(g.target.set.over): // what is left is for the next start
 	case err != nil, serr == nil && info.size > g.end && info.links == 0: // one that has a name is found when it grows
 		g.target.noteGap(GapUnread)

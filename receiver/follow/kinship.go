@@ -82,6 +82,22 @@ func (l *look) kinships(c *content, g *generation, r role) (all []kinship) {
 	return all
 }
 
+// resembles reports whether a file that was judged before this one, or was cut, begins with these
+// bytes, which are the start of this one.
+func (t *target) resembles(g *generation, head []byte) (like bool) {
+	n := int64(len(head))
+	self, _ := t.set.known.find(g.id)
+	for _, other := range t.set.known.relatives(head, g.id, t.path, false) {
+		earlier := other.cut || other.order < self.order
+		like = like || earlier && bytes.HasPrefix(headOf(&other.pos), head)
+		if other.fd >= 0 {
+			like = like || earlier && bytes.Equal(newContent(t.reads(other.fd, nil), n, true).at(0, n), head)
+			unix.Close(other.fd)
+		}
+	}
+	return like
+}
+
 func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) kinship {
 	p := &other.pos
 	k := kinship{id: p.ID, of: *p, order: other.order}

@@ -107,11 +107,13 @@ func (l *look) enterDirectory() (isNew bool) {
 	was := t.record.Dir
 	if t.resumed && was.Device != now.dir.Device && was.Inode == now.dir.Inode && was.Birth == now.dir.Birth {
 		l.s.known.renumber(t.path, was.Device, now.dir.Device)
+		t.mu.Lock()
 		for _, id := range []*receiver.FileID{&t.named, &t.since, &t.record.Named, &t.record.Start} {
 			if id.Device == was.Device {
 				id.Device = now.dir.Device
 			}
 		}
+		t.mu.Unlock()
 		was = now.dir
 	}
 	if now.hidden || was == now.dir && t.record.Base == now.base {
@@ -138,7 +140,7 @@ func (l *look) lookAtPath() {
 	t.twin = twin
 	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
 		t.record.Start, t.record.StartSize, t.known = l.info.id, l.info.size, true
-		if !t.fresh {
+		if !t.fresh { // else what was made since the scan before is new
 			t.since = l.info.id
 		}
 	}
@@ -376,7 +378,10 @@ func (l *look) judgeNamed() *generation {
 	}
 	fd, info, err := t.open(t.path, l.info, openFollowing)
 	if err != nil {
-		l.err = err
+		if l.err = err; !known && l.info.isRegular() && !errors.Is(err, errStranger) {
+			pos := receiver.FilePosition{ID: l.info.id}
+			l.s.known.put(entry{FileRecord: FileRecord{Pos: pos, Target: t.path, Size: -1}})
+		}
 		return nil
 	}
 	if info.id != l.info.id && t.held(info.id) != nil {
@@ -444,7 +449,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 			return nil
 		}
 	} else if c = newContent(t.reads(g.fd, nil), g.end, true); !f.skip {
-		f.stamped = t.isStamped(c)
+		f.stamped, f.blank = t.isStamped(c), isBlank(c.at(0, min(c.size, receiver.AnchorSize)))
 		f.others = l.kinships(c, g, r)
 	}
 	a := plan(&f)
@@ -469,7 +474,8 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		if a.goesOn != nil {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
 		}
-		g.again = g.again || a.at > 0 && a.of != (receiver.FileID{})
+		g.again = g.again || e.met || a.at > 0 && a.of != (receiver.FileID{})
+		g.blank, e.met = a.blank, true
 		if g.packed == nil && g.pos.Offset == 0 {
 			g.start = newContent(l.t.reads(g.fd, nil), g.end, true).at(0, min(g.end, receiver.AnchorSize))
 		}
@@ -603,7 +609,7 @@ func (l *look) noteAbsent() {
 		return
 	}
 	for _, e := range l.s.known.of(l.t.path) {
-		gone := !l.accepted[e.id()] && e.gen == nil && (l.err != nil || e.id() != l.info.id)
+		gone := !l.accepted[e.id()] && e.gen == nil && e.id() != l.info.id
 		if !gone || l.beside.hidden && !e.owed() {
 			if e.absent > 0 {
 				l.s.known.change(e.id(), func(e *entry) { e.absent = 0 })
@@ -615,9 +621,11 @@ func (l *look) noteAbsent() {
 			if e.absent++; e.absent < maxAbsent {
 				return
 			}
+			if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
+				l.t.noteGap(GapUnread)
+			}
 			if e.owed() { // its position is kept, as it may be brought back
 				e.Verdict = Read
-				l.t.noteGap(GapUnread)
 			}
 			drop = e.Verdict != Read
 		})

@@ -171,7 +171,7 @@ func (g *generation) unpack() error {
 		end := g.takeBlock(b, b.buf[:have], 0, g.pos.Offset)
 		have = copy(b.buf, b.buf[end:have])
 	}
-	if err != io.EOF {
+	if err != io.EOF || g.stopped() { // what has not had its turn is for the next start
 		return err
 	}
 	if have > 0 { // a line that never ended

@@ -20,6 +20,7 @@ type facts struct {
 	size    int64
 	stamped bool // its first line has a time stamp, so what begins alike is no other log by chance
 	packed  bool // it is compressed
+	blank   bool // it holds no line, and too little to be told from others
 	skip    bool // nobody has seen the target yet, and reading is to begin at the end
 	first   bool // it was there before this target was ever looked at
 	rotated bool // a file beside the target may have had its name since the last look
@@ -58,6 +59,7 @@ type action struct {
 
 	// With goesOn: its position, and those of others that are lost and go on in the file as well.
 	instead []receiver.FilePosition
+	blank   bool // it is to be judged again before its first line goes on
 }
 
 // plan says what to do with a file that a look has found. It is a pure function.
@@ -104,7 +106,10 @@ func planNamed(f *facts) action {
 	if f.skip {
 		return action{verdict: Reading, at: f.size}
 	}
-	if f.young && (f.size == 0 || f.best(within, nil) != nil) { // somebody may be copying it
+	if f.blank { // held, since it may lose its name, or be deleted, before its first line ends
+		return action{verdict: Reading, blank: true}
+	}
+	if f.young && f.best(within, nil) != nil { // somebody may be copying it
 		return action{verdict: Unsure}
 	}
 	dependent := func(k *kinship) bool { return !k.independent() }
@@ -163,7 +168,7 @@ func planBeside(f *facts) action {
 		return action{verdict: Reading, at: f.left}
 	case !f.rotated || f.older:
 		return alone
-	case f.size == 0, f.best(tooShort, nil) != nil:
+	case f.blank, f.best(tooShort, nil) != nil:
 		return action{verdict: Unsure}
 	}
 	if k := f.best(shares, nil); k != nil && !k.independent() {

@@ -212,7 +212,7 @@ func (s *Set) ownerOf(info fileInfo, path string) string {
 	switch other := s.targetAt(e.Target); {
 	case !known || other == nil:
 		return ""
-	case e.gen != nil || leadsTo(other.path, info.id):
+	case e.gen != nil || s.guard(filepath.Dir(other.path)).busy.Load() || leadsTo(other.path, info.id):
 		return other.path
 	case e.Verdict == Strange || e.Verdict == Old && info.size > e.Size:
 		return ""
@@ -247,7 +247,9 @@ func (s *Set) replaceSilent(written int64) bool {
 	if silent == nil || least+margin >= written || s.guard(filepath.Dir(silent.path)).busy.Load() {
 		return false
 	}
-	silent.letGo()
+	if !silent.letGo() {
+		return false
+	}
 	s.forget(silent)
 	return true
 }
@@ -373,9 +375,16 @@ func (e *entry) yields(size int64, path string) bool {
 	return size > e.Pos.Offset && !isSiblingName(path, e.Target)
 }
 
+// leadsTo reports whether a path leads to a file, and not by a stranger's link.
 func leadsTo(path string, id receiver.FileID) bool {
-	info, err := statPath(path, true)
-	return err == nil && info.id == id
+	if info, err := statPath(path, true); err != nil || info.id != id {
+		return false
+	}
+	w, err := walkTo(path)
+	if err == nil {
+		w.close()
+	}
+	return !errors.Is(err, errStranger)
 }
 
 // forgetGone ends targets whose file is gone or another's and of which nothing has been read for
@@ -412,15 +421,24 @@ func (s *Set) forget(t *target) {
 	s.known.disown(t.path)
 }
 
-// letGo ends the reading of a target's files, which have been read to their ends.
-func (t *target) letGo() {
+// letGo ends the reading of a target's files, which have been read to their ends. It returns false
+// where that takes longer than lookPatience: the next look lets go of those that have ended.
+func (t *target) letGo() bool {
+	patience := time.NewTimer(lookPatience)
+	defer patience.Stop()
 	for _, g := range t.generations {
-		if g.started && !g.leaving {
-			g.dismiss()
-			<-g.done
+		if !g.started {
+			return false
+		}
+		g.dismiss()
+		select {
+		case <-g.done:
+		case <-patience.C:
+			return false
 		}
 	}
 	t.reap(Read)
+	return true
 }
 
 // shortFor is how long descriptors are taken to be scarce after one could not be had.
@@ -481,22 +499,7 @@ func (t *target) asBefore() bool {
 	return err != nil && t.named == receiver.FileID{} || err == nil && info.id == t.named
 }
 
-// hung returns a channel that is closed once there is no more time, and all who still read wait for
-// file servers that don't answer.
-func (s *Set) hung() <-chan struct{} {
-	hung := make(chan struct{})
-	go func() {
-		<-s.over
-		for tick := time.Tick(50 * time.Millisecond); ; <-tick {
-			if s.allHang() {
-				close(hung)
-				return
-			}
-		}
-	}()
-	return hung
-}
-
+// allHang reports whether all who still read wait for file servers that don't answer.
 func (s *Set) allHang() bool {
 	now := s.clock()
 	s.mu.Lock()

@@ -329,6 +329,7 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 	}
 	s.end()
+	s.letGo()
 	return nil
 }
 
@@ -363,7 +364,9 @@ func (s *Set) end() {
 	for _, t := range s.targets {
 		t.merged.noteLook(math.MaxInt64) // nobody looks any more
 	}
-	close(s.ending)
+	s.mu.Lock()
+	close(s.ending) // no reader is started any more
+	s.mu.Unlock()
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(s.over) })
 	defer last.Stop()
 	done := make(chan struct{})
@@ -373,7 +376,24 @@ func (s *Set) end() {
 	}()
 	select {
 	case <-done:
-	case <-s.hung():
+		return
+	case <-s.over:
+	}
+	for tick := time.Tick(50 * time.Millisecond); !s.allHang(); {
+		select {
+		case <-done:
+			return
+		case <-tick:
+		}
+	}
+}
+
+// letGo lets go of all files but those that wait for file servers which don't answer.
+func (s *Set) letGo() {
+	for _, t := range s.targets {
+		if !s.guard(filepath.Dir(t.path)).busy.Load() {
+			t.close()
+		}
 	}
 	for _, t := range s.targets {
 		if s.guard(filepath.Dir(t.path)).busy.Load() {
@@ -386,9 +406,7 @@ func (s *Set) end() {
 
 // Close lets go of all files, for an input that never ran.
 func (s *Set) Close() error {
-	for _, t := range s.targets {
-		t.close()
-	}
+	s.letGo()
 	s.notify.close()
 	return nil
 }

@@ -175,7 +175,7 @@ func (t *target) retire() {
 	var staying []*generation
 	excess := -maxGenerations
 	for _, g := range t.generations {
-		if g.leaving {
+		if g.isLeaving() {
 			continue
 		}
 		excess++
@@ -229,13 +229,16 @@ func (t *target) reap(verdict Verdict) {
 func (t *target) release(g *generation, verdict Verdict) {
 	t.set.notify.unwatchFile(g.watch)
 	g.stream.leave()
-	place := g.placeNow()
-	unix.Close(g.fd)
+	place, size := g.placeNow(), g.size.Load()
+	if g.unsure {
+		verdict, size = Unsure, -1
+	}
 	t.set.known.change(g.id, func(e *entry) {
 		if e.gen == g {
-			e.Pos, e.Verdict, e.gen, e.Size, e.Place = g.pos, verdict, nil, g.size.Load(), place
+			e.Pos, e.Verdict, e.gen, e.Size, e.Place = g.pos, verdict, nil, size, place
 		}
 	})
+	unix.Close(g.fd) // the catalogue gives out duplicates no more
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.offset, t.size = g.offset.Load(), g.size.Load()
@@ -244,11 +247,17 @@ func (t *target) release(g *generation, verdict Verdict) {
 	}
 }
 
-// close lets go of all files, for a target that isn't read.
+// close lets go of all files that aren't being read.
 func (t *target) close() {
+	var all []*generation
 	t.mu.Lock()
-	all := t.generations
-	t.generations = nil
+	t.generations = slices.DeleteFunc(t.generations, func(g *generation) bool {
+		idle := !t.set.running.Load() || !g.started || closed(g.done)
+		if idle {
+			all = append(all, g)
+		}
+		return idle
+	})
 	t.mu.Unlock()
 	for _, g := range all {
 		t.release(g, Reading)
@@ -259,7 +268,7 @@ func (t *target) close() {
 // begin begins to read, once the first look is over.
 func (t *target) begin() {
 	t.mu.Lock()
-	begins := t.ready && !t.begun
+	begins := t.ready && !t.begun && !closed(t.set.ending)
 	t.begun = t.begun || begins
 	t.mu.Unlock()
 	if begins {
@@ -268,14 +277,24 @@ func (t *target) begin() {
 	t.start()
 }
 
-// start begins to read what the looks have found.
+// start begins to read what the looks have found, unless Run has ended: a look may take longer.
 func (t *target) start() {
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	if closed(t.set.ending) {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, g := range t.generations {
 		if !g.started {
 			g.started = true
-			t.set.readers.Go(g.run)
+			t.set.readers.Go(func() {
+				if g.run(); g.unsure {
+					t.wake()
+					poke(t.set.wake)
+				}
+			})
 		}
 	}
 }

@@ -203,7 +203,7 @@ func newSplitFiles(t *testing.T, n int) *splitFiles {
 	}
 	s.opt = setOptions(s.paths...)
 	slices.Reverse(s.opt.Paths) // which is first followed says nothing
-	s.opt.File.FromBeginning = true
+	s.opt.FromBeginning = true
 	s.opt.Daemon = Daemon{Paths: s.paths}
 	s.opt.patience = time.Hour // nothing here may wait for it
 	return s
@@ -260,9 +260,9 @@ func TestMergeOfABacklog(t *testing.T) {
 	for round := range testenv.Tortured(12, 500) {
 		files := newSplitFiles(t, 2+random.IntN(3))
 		if round%2 == 0 {
-			files.opt.File.pread = short(random)
+			files.opt.pread = short(random)
 		}
-		soon := files.opt.File.pread == nil // where a read ends within the second, what follows isn't known
+		soon := files.opt.pread == nil // where a read ends within the second, what follows isn't known
 		log := splitLog(random, 1+random.IntN(400), len(files.paths), soon, then(random))
 		files.write(log)
 		sink := newMergeSink()
@@ -301,9 +301,9 @@ func TestMergeLive(t *testing.T) {
 		t.Run(fmt.Sprintf("polling %v", pollOnly), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(testenv.Seed(t), 2))
 			files := newSplitFiles(t, 3)
-			files.opt.File.pollOnly = pollOnly
+			files.opt.pollOnly = pollOnly
 			if !pollOnly {
-				files.opt.File.Poll = time.Minute
+				files.opt.Poll = time.Minute
 			}
 			sink := newMergeSink()
 			s := followSet(t, sink, files.opt)
@@ -397,7 +397,7 @@ func TestMergeGoesOnWithout(t *testing.T) {
 			free := sync.OnceFunc(func() { close(release) })
 			t.Cleanup(free)
 			files.opt.patience = test.patience
-			files.opt.File.pread = func(fd int, p []byte, off int64) (int, error) {
+			files.opt.pread = func(fd int, p []byte, off int64) (int, error) {
 				const block = 1 << 17 // a look reads less
 				if it, err := statFD(fd); err == nil && it.id == info.id && off == 0 && len(p) > block {
 					if err := test.read(release); err != nil {
@@ -473,7 +473,7 @@ func TestScopesOfJoinedFiles(t *testing.T) {
 		state := s.Catalogue(newMergeSink().counted())
 		must(t, s.Close())
 		byPath := map[string]uint32{}
-		for _, f := range state.Files {
+		for _, f := range state.Targets {
 			byPath[f.Path] = f.Scope
 		}
 		return state, []uint32{byPath[files.paths[0]], byPath[files.paths[1]], byPath[files.paths[2]]}
@@ -532,4 +532,49 @@ func TestOneWrongStampShiftsNoOther(t *testing.T) {
 	if got := s.clock.read(line(time.Minute), s.clock.last, later.UnixNano()).key; got != later.UnixNano() {
 		t.Errorf("a live line is dated %v ahead", time.Duration(got-later.UnixNano()))
 	}
+}
+
+// What is compressed and waits for another file when Run ends is left for the next start.
+func TestMergeEndsWhileACompressedFileWaits(t *testing.T) {
+	random := rand.New(rand.NewPCG(6, 6))
+	clock := then(random)
+	files := newSplitFiles(t, 2)
+	log := splitLog(random, 20, 2, false, clock)
+	files.write(log)
+	sink := newMergeSink()
+	live := func(s *Set, what string, until func() bool) {
+		stop := runSet(t, s)
+		reach(t, what, until)
+		stop()
+		files.opt.Resume = s.Catalogue(sink.counted())
+	}
+	s := followSet(t, sink, files.opt)
+	live(s, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
+	clock()
+	more := splitLog(random, 20, 2, false, clock)
+	files.write(more)
+	files.rotate(0, true)
+	info, err := statPath(files.paths[1], true)
+	must(t, err)
+	release := make(chan struct{})
+	files.opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if it, err := statFD(fd); err == nil && it.id == info.id && len(p) > 1<<16 { // a look reads less
+			<-release
+		}
+		return unix.Pread(fd, p, off)
+	}
+	s = followSet(t, sink, files.opt)
+	live(s, "the compressed file waits", func() bool {
+		s.merge.mu.Lock()
+		defer s.merge.mu.Unlock()
+		for range s.merge.waiting {
+			return true
+		}
+		return false
+	})
+	close(release)
+	files.opt.pread = nil
+	s = followSet(t, sink, files.opt)
+	live(s, "it has caught up", func() bool { return isClosed(s.CaughtUp()) })
+	sink.check(t, append(log, more...))
 }

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,7 +97,7 @@ func (s *setSink) reach(t *testing.T, n int) {
 
 func setOptions(paths ...string) SetOptions {
 	return SetOptions{
-		Paths: paths, File: Options{SetOptions: SetOptions{Poll: 2 * time.Millisecond, pollOnly: true}},
+		Paths: paths, Poll: 2 * time.Millisecond, pollOnly: true, unsettled: true,
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: filepath.Base(path), Scope: scope, Dialect: syslog.Lines{}}
 		},
@@ -157,7 +159,7 @@ func TestFileSetPattern(t *testing.T) {
 			appendTo(t, p("a.txt"), "not matched")
 			opt := setOptions(p("*.log"))
 			if !poll {
-				opt.File.pollOnly, opt.File.Poll = false, time.Minute
+				opt.pollOnly, opt.Poll = false, time.Minute
 			}
 			sink := newSetSink()
 			s := followSet(t, sink, opt)
@@ -177,7 +179,7 @@ func TestFileSetPattern(t *testing.T) {
 			}
 			var paths []string
 			for _, st := range s.Status() {
-				paths = append(paths, filepath.Base(st.Path))
+				paths = append(paths, filepath.Base(cmp.Or(st.Path, st.Pattern)))
 				if st.Err != nil || st.Gaps != [NumGaps]uint64{} {
 					t.Errorf("status %+v", st)
 				}
@@ -202,7 +204,7 @@ func TestFileSetPatternThatMatchesRotatedNames(t *testing.T) {
 				dir := t.TempDir()
 				path, rotated := filepath.Join(dir, c.log), filepath.Join(dir, c.rotated)
 				opt := setOptions(filepath.Join(dir, c.pattern))
-				opt.File.FromBeginning = true
+				opt.FromBeginning = true
 				appendTo(t, path, lines(0, 20)...)
 				sink := newSetSink()
 				s := followSet(t, sink, opt)
@@ -267,7 +269,7 @@ func TestFileSetNamesOneFileTwice(t *testing.T) {
 				if globbed {
 					opt.Paths = []string{filepath.Join(dir, "[ab]", "*")}
 				}
-				opt.File.FromBeginning = true
+				opt.FromBeginning = true
 				sink := newSetSink()
 				s := followSet(t, sink, opt)
 				runSet(t, s)
@@ -276,7 +278,7 @@ func TestFileSetNamesOneFileTwice(t *testing.T) {
 				if twins := s.Twins(); !maps.Equal(twins, map[string]string{second: first}) {
 					t.Errorf("twins %v, want %q of %q", twins, second, first)
 				}
-				if st := s.Status(); st[0].Path != first || len(st) != 1 && !IsPattern(st[1].Path) {
+				if st := s.Status(); st[0].Path != first || len(st) != 1 && st[1].Pattern == "" {
 					t.Errorf("status %+v", st)
 				}
 				must(t, os.Rename(first, first+".1"))
@@ -382,14 +384,14 @@ func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
 			waitUntilOlder(t, p("c.log.2"))
 			sink := newSetSink()
 			opt := setOptions(p("*.log"))
-			opt.File.FromBeginning = true
+			opt.FromBeginning = true
 			s := followSet(t, sink, opt)
 			if c.down { // as soon as it was up
 				state := s.Catalogue(sink.counted())
 				must(t, s.Close())
 				opt.Resume = state
 			} else {
-				s.scan()
+				s.look(true)
 			}
 			appendTo(t, p("new"), log(2)) // so that nobody sees c.log
 			must(t, os.Rename(p("new"), p("c.log.1")))
@@ -397,12 +399,12 @@ func TestFileSetRotatedBeforeItWasSeen(t *testing.T) {
 			if c.down {
 				s = followSet(t, sink, opt)
 			}
-			s.scan()
+			s.look(true)
 			if c.found {
 				waitUntilOlder(t, p("c.log.1"))
 			}
 			for range 3 {
-				s.scan()
+				s.look(true)
 			}
 			runSet(t, s)
 			want := []string{log(1)}
@@ -427,24 +429,41 @@ func TestFileSetRotatedWhileItWaits(t *testing.T) {
 	appendTo(t, p("b.log"), lines(0, 10)...)
 	sink := newSetSink()
 	s := followSet(t, sink, setOptions(p("*.log")))
-	s.scan()
-	since := s.since
+	s.look(true)
 	w := create(t, p("c.log"))
 	w.write(line(0)[:20])
 	for range 5 {
-		s.scan()
-		if s.since != since {
-			t.Fatal("what was made since isn't new any more")
-		}
+		s.look(true)
 	}
 	must(t, os.Rename(p("c.log"), p("c.log.1")))
 	for range 5 {
-		s.scan()
+		s.look(true)
 	}
 	w.write("!\n")
 	runSet(t, s)
 	sink.reach(t, 1)
 	sink.check(t, line(0)[:20]+"!")
+}
+
+// A file is held as soon as it is there, also while it holds no more than the start of a line that others have begun with, too.
+func TestFileSetHoldsAFileWithoutALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.log")
+	opt := setOptions(path)
+	opt.FromBeginning = true
+	appendTo(t, path, lines(0, 9)...)
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	sink.reach(t, 9)
+	w := createMode(t, path+".new", 0o644)
+	w.write(line(9)[:18])
+	must(t, os.Rename(path+".new", path))
+	reach(t, "both files are held", func() bool { return s.Status()[0].Generations == 2 })
+	must(t, os.Remove(path))
+	scans(t, s, 2)
+	w.write(line(9)[18:] + "\n")
+	sink.reach(t, 10)
+	sink.check(t, lines(0, 10)...)
 }
 
 // Two logs that have changed names while we were down are still what they were.
@@ -454,7 +473,7 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	appendTo(t, a, lines(0, 10)...)
 	appendTo(t, b, lines(10, 20)...)
 	opt := setOptions(a, filepath.Join(dir, "*.log"))
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	sink := newSetSink()
 	s := followSet(t, sink, opt)
 	stop := runSet(t, s)
@@ -481,12 +500,9 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 
 // listsAt reports whether a catalogue has a file, and everywhere at this position.
 func listsAt(c *Catalogue, at receiver.FilePosition) bool {
-	all := slices.Clone(c.Orphans)
-	for _, f := range c.Files {
-		all = append(all, f.Positions...)
-	}
 	listed := false
-	for _, p := range all {
+	for i := range c.Known {
+		p := c.Known[i].Pos
 		if p.ID == at.ID && p != at {
 			return false
 		}
@@ -504,7 +520,7 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		if literal {
 			opt.Paths = []string{a, b}
 		}
-		opt.File.FromBeginning = true
+		opt.FromBeginning = true
 		appendTo(t, a, lines(0, 10)...)
 		sink := newSetSink()
 		s := followSet(t, sink, opt)
@@ -515,13 +531,13 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 		sink.reach(t, 15)
 		must(t, os.Rename(a, b))
 		scans(t, s, 3)
-		m := s.member(a)
-		m.file.mu.Lock()
-		for _, g := range m.file.generations {
+		m := s.targetAt(a)
+		m.mu.Lock()
+		for _, g := range m.generations {
 			g.grew.Store(-int64(48 * time.Hour))
 		}
-		m.file.mu.Unlock()
-		reach(t, "it is let go", func() bool { return m.file.Status().Generations == 0 })
+		m.mu.Unlock()
+		reach(t, "it is let go", func() bool { return m.status().Generations == 0 })
 		info, err := statPath(b, true)
 		must(t, err)
 		id := info.id
@@ -541,53 +557,35 @@ func TestFileSetRenamedAfterADay(t *testing.T) {
 	}
 }
 
-// A file that is empty when it is found is let be for one scan: it may be the beginning of a copy.
+// A file that begins as a copy isn't read, and shows why, as long as it holds nothing but what is counted already. What it holds beyond that
+// counts. An empty file is followed at once.
 func TestFileSetCopyThatBegins(t *testing.T) {
 	dir := t.TempDir()
 	path, copied := filepath.Join(dir, "a.log"), filepath.Join(dir, "a.old")
-	appendTo(t, path, lines(0, 10)...)
+	appendTo(t, path, lines(0, 100)...)
 	sink := newSetSink()
 	s := followSet(t, sink, setOptions(filepath.Join(dir, "*")))
-	defer s.Close()
 	w := create(t, copied)
-	s.scan()
-	w.write(line(0)[:30])
-	s.scan()
-	w.write(line(0)[30:] + "\n")
-	s.scan()
-	s.scan()
-	if len(s.members) != 1 || !slices.Contains(slices.Collect(maps.Values(s.copies)), true) {
-		t.Errorf("%d files are followed, want 1; copies %v", len(s.members), s.copies)
+	runSet(t, s)
+	for _, text := range []string{"", line(0)[:30], line(0)[30:] + "\n", text(lines(1, 80)), text(lines(80, 100))} {
+		w.write(text)
+		scans(t, s, 3)
+		if !strings.HasSuffix(text, "\n") {
+			continue // there is nothing to count
+		}
+		reach(t, "why it isn't read", func() bool {
+			st := s.targetAt(copied).status()
+			return st.Generations == 0 && st.Err != nil && strings.Contains(st.Err.Error(), "waiting for more")
+		})
 	}
 	create(t, filepath.Join(dir, "b.log"))
-	s.scan()
-	s.scan()
-	if len(s.members) != 2 {
-		t.Errorf("an empty file is not followed one scan later")
-	}
-}
-
-// A file belongs to one path, until that lets go of it.
-func TestRegistry(t *testing.T) {
-	r := newRegistry()
-	one, two := receiver.FileID{Inode: 1}, receiver.FileID{Inode: 2}
-	r.follow("a")
-	r.follow("b")
-	if !r.claim(one, "a") {
-		t.Error("nobody's file is refused")
-	}
-	if r.claim(one, "b") || r.owner(one) != "a" {
-		t.Errorf("another's file is had from %q", r.owner(one))
-	}
-	r.release(one, "b")
-	if !r.claim(one, "a") || r.owner(one) != "a" {
-		t.Error("one's own file is refused, or another has released it")
-	}
-	r.claim(two, "b")
-	r.leave("a")
-	if r.owner(one) != "" || r.owner(two) != "b" || r.follows("a") || !r.follows("b") {
-		t.Errorf("after leaving: %v, %v", r.owners, r.paths)
-	}
+	reach(t, "an empty file is followed", func() bool {
+		other := s.targetAt(filepath.Join(dir, "b.log"))
+		return other != nil && other.status().Generations == 1
+	})
+	w.write("its own\n")
+	sink.reach(t, 1)
+	sink.check(t, "its own")
 }
 
 // What a pattern has found and is gone is forgotten; its counts stay in the pattern's, its scope isn't given to another, and where it is
@@ -602,21 +600,21 @@ func TestFileSetForgets(t *testing.T) {
 	runSet(t, s)
 	appendTo(t, p("a.log"), lines(0, 10)...)
 	sink.reach(t, 10)
-	m := s.member(p("a.log"))
-	m.file.rotations.Store(5)
-	m.file.gaps[GapUnread].Store(2)
+	m := s.targetAt(p("a.log"))
+	m.rotations.Store(5)
+	m.gaps[GapUnread].Store(2)
 	must(t, os.Rename(p("a.log"), p("away")))
 	scans(t, s, 5)
 	if st := s.Status(); len(st) != 2 || st[0].Path != p("a.log") || st[0].Generations != 1 {
 		t.Errorf("forgotten while it may be written to: %+v", st)
 	}
-	m.file.mu.Lock()
-	for _, g := range m.file.generations {
+	m.mu.Lock()
+	for _, g := range m.generations {
 		g.grew.Store(-int64(48 * time.Hour))
 	}
-	m.file.mu.Unlock()
+	m.mu.Unlock()
 	reach(t, "a.log is forgotten", func() bool { return len(s.Status()) == 1 })
-	if st := s.Status()[0]; st.Path != p("*.log") || st.Rotations != 5 || st.Gaps[GapUnread] != 2 || !errors.Is(st.Err, fs.ErrNotExist) {
+	if st := s.Status()[0]; st.Path != "" || st.Pattern != p("*.log") || st.Rotations != 5 || st.Gaps[GapUnread] != 2 || !errors.Is(st.Err, fs.ErrNotExist) {
 		t.Errorf("status %+v, want the counts of a.log", st)
 	}
 	appendTo(t, p("away"), "more")
@@ -628,20 +626,22 @@ func TestFileSetForgets(t *testing.T) {
 		t.Errorf("scope %d, want 3", sink.scopes["b.log"])
 	}
 	state := s.Catalogue(sink.counted())
-	if len(state.Files) != 1 || state.Sums[0].Rotations != 5 || len(state.Orphans) != 1 {
+	if len(state.Targets) != 1 || state.Sums[0].Rotations != 5 || len(state.Known) != 1 {
 		t.Errorf("state %+v", state)
 	}
 }
 
-// No more files than the bound are followed, and it shows; the settings' own paths don't count.
+// No more files than the bound are followed, those that were written to last, and it shows; the settings' own paths don't count.
 func TestFileSetBound(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 20 {
-		appendTo(t, filepath.Join(dir, fmt.Sprintf("%02d.log", i)), lines(i, i+1)...)
+		path, written := filepath.Join(dir, fmt.Sprintf("%02d.log", i)), time.Now().Add(-time.Duration(i)*time.Minute)
+		appendTo(t, path, lines(i, i+1)...)
+		must(t, os.Chtimes(path, written, written))
 	}
 	opt := setOptions(filepath.Join(dir, "*.log"), filepath.Join(dir, "19.log"))
 	opt.most = 10
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	sink := newSetSink()
 	s := followSet(t, sink, opt)
 	runSet(t, s)
@@ -714,7 +714,7 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		appendTo(t, path, line)
 		want = append(want, line)
 		opt := setOptions(path)
-		opt.Resume, opt.File.FromBeginning = state, true
+		opt.Resume, opt.FromBeginning = state, true
 		s := followSet(t, sink, opt)
 		stop := runSet(t, s)
 		sink.reach(t, len(want))
@@ -723,7 +723,137 @@ func TestFileSetNamesAFileAgainAndAgain(t *testing.T) {
 		state = now
 	}
 	sink.check(t, want...)
-	if len(state.Orphans) != 2 {
-		t.Errorf("%d positions of files that are not followed, want the last one of each", len(state.Orphans))
+	if len(state.Known) != 2 {
+		t.Errorf("%d positions of files, want the last one of each", len(state.Known))
+	}
+}
+
+// Where there are more files than the bound, one that is written to again takes the place of the one that has been silent for longest, and
+// each goes on where it was.
+func TestFileSetBoundFollowsWhatIsWrittenTo(t *testing.T) {
+	dir := t.TempDir()
+	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%d.log", i)) }
+	for i := range 4 {
+		written := time.Now().Add(-time.Duration(i+1) * time.Minute)
+		appendTo(t, path(i), fmt.Sprintf("old %d", i))
+		must(t, os.Chtimes(path(i), written, written))
+	}
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.most = 2
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	<-s.CaughtUp()
+	var want []string
+	for n, i := range []int{0, 3, 2, 3, 0, 1} {
+		for j := range 4 { // all but those that shall stay were written to long ago
+			if written := time.Now().Add(-time.Duration(j+1) * time.Minute); j != i {
+				must(t, os.Chtimes(path(j), written, written))
+			}
+		}
+		scans(t, s, 3)
+		line := fmt.Sprintf("new %d of %d", n, i)
+		appendTo(t, path(i), line)
+		want = append(want, line)
+		sink.reach(t, len(want))
+	}
+	scans(t, s, 3)
+	sink.check(t, want...)
+	all := s.Status()
+	if st := all[len(all)-1]; len(all) != 3 || st.Err == nil || st.Gaps != [NumGaps]uint64{} {
+		t.Errorf("status %+v, want two files and a pattern that says how many are left", all)
+	}
+}
+
+// A directory whose file server doesn't answer keeps no other one from being followed, and Run not from ending.
+func TestFileSetDirectoryThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+	}
+	a, b := filepath.Join(dir, "a", "log"), filepath.Join(dir, "b", "log")
+	appendTo(t, a, lines(0, 20)...)
+	appendTo(t, b, lines(20, 40)...)
+	hung, answer := make(chan struct{}), make(chan struct{})
+	opt := setOptions(filepath.Join(dir, "*", "log"), a)
+	opt.FromBeginning = true
+	var bad atomic.Pointer[receiver.FileID]
+	hang := sync.OnceFunc(func() { close(hung) })
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		if id := bad.Load(); id != nil {
+			if info, err := statFD(fd); err == nil && info.id == *id {
+				hang()
+				<-answer
+			}
+		}
+		return unix.Pread(fd, p, off)
+	}
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	stop := runSet(t, s)
+	sink.reach(t, 40)
+	create(t, a+".new").write(text(lines(40, 60)))
+	info, err := statPath(a+".new", true)
+	must(t, err)
+	bad.Store(&info.id)
+	must(t, os.Rename(a+".new", a))
+	<-hung
+	appendTo(t, b, lines(60, 70)...)
+	must(t, os.Rename(b, b+".1"))
+	appendTo(t, b, lines(70, 80)...)
+	must(t, os.Mkdir(filepath.Join(dir, "c"), 0o755))
+	appendTo(t, filepath.Join(dir, "c", "log"), lines(80, 90)...)
+	sink.reach(t, 70)
+	began := time.Now()
+	stop()
+	if d := time.Since(began); d > 2*lookPatience+2*receiver.DrainLimit {
+		t.Errorf("Run ended after %v", d)
+	}
+	state := s.Catalogue(sink.counted())
+	close(answer)
+	reach(t, "the look ends", func() bool { return !s.guard(filepath.Dir(a)).busy.Load() })
+	opt.Resume = state
+	runSet(t, followSet(t, sink, opt))
+	sink.reach(t, 90)
+	sink.check(t, lines(0, 90)...)
+}
+
+// With fewer descriptors than files all are read, in turn, and Status says what is missing.
+func TestFileSetFewDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	path := func(i int) string { return filepath.Join(dir, fmt.Sprintf("%d.log", i)) }
+	const files = 12
+	for i := range files {
+		appendTo(t, path(i), lines(i, i+1)...)
+	}
+	free, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	must(t, unix.Close(free))
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.Descriptors, opt.FromBeginning = free+8, true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	short := func() bool {
+		return slices.ContainsFunc(s.Status(), func(st Status) bool { return errors.Is(st.Err, errDescriptors) })
+	}
+	if !short() {
+		t.Error("nothing tells that descriptors are short")
+	}
+	runSet(t, s)
+	sink.reach(t, files)
+	want := lines(0, files)
+	for n := range 3 {
+		for i := range files {
+			line := fmt.Sprintf("more %d of %d", n, i)
+			appendTo(t, path(i), line)
+			want = append(want, line)
+		}
+		sink.reach(t, len(want))
+	}
+	sink.check(t, want...)
+	for _, st := range s.Status() {
+		if st.Gaps != [NumGaps]uint64{} {
+			t.Errorf("status %+v", st)
+		}
 	}
 }

@@ -17,7 +17,7 @@ func TestFilesWithPartsThatNeverEnd(t *testing.T) {
 	const first, part = headerA + "first of all lines, and longer than an anchor: xxxxxxxxxxxxxxxxxxxxxxx\n", criStamp + " stdout P y\n"
 	path := filepath.Join(t.TempDir(), "a.log")
 	opt := setOptions(path)
-	opt.File.FromBeginning = true
+	opt.FromBeginning = true
 	writeFile(t, path, []byte(first+part+text(lines(0, 20000))))
 	sink := newMergeSink()
 	set := followSet(t, sink, opt)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,8 @@ func TestAStrangersLink(t *testing.T) {
 			reach(t, what+" is refused", func() bool {
 				s := f.Status()
 				if !opt.pollOnly && s.Errors <= errs+1 {
-					f.wake <- struct{}{}
+					f.target.wake()
+					poke(f.Set.wake)
 				}
 				return s.Errors > errs+1 && errors.Is(s.Err, errStranger)
 			})
@@ -124,5 +126,30 @@ func TestAStrangersLinkThatComesAndGoes(t *testing.T) {
 			cancel()
 			must(t, <-swapped)
 		})
+	}
+}
+
+// A stranger's link to a file that is followed by its own path takes it away from nobody.
+func TestAStrangersLinkTakesNoFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root: a link of another user is made")
+	}
+	const stranger = 64001
+	dir := t.TempDir()
+	link, log := filepath.Join(dir, "link"), filepath.Join(dir, "log")
+	appendTo(t, log, "a")
+	must(t, os.Symlink("log", link))
+	must(t, os.Lchown(link, stranger, stranger))
+	opt := setOptions(link, log)
+	opt.FromBeginning = true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	sink.reach(t, 1)
+	scans(t, s, 3)
+	appendTo(t, log, "b")
+	sink.reach(t, 2)
+	if got := sink.of("log"); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%q, status %+v", got, s.Status())
 	}
 }

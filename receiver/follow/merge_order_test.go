@@ -43,7 +43,7 @@ func TestMergeWithinASecond(t *testing.T) {
 // noticed yet: nothing here tells of it, and the next look by itself would be an hour later.
 func TestMergeLooksBeforeALiveLine(t *testing.T) {
 	files := newSplitFiles(t, 2)
-	files.opt.File.pollOnly, files.opt.File.Poll = true, time.Hour
+	files.opt.pollOnly, files.opt.Poll = true, time.Hour
 	for i := range files.paths {
 		create(t, files.paths[i])
 	}
@@ -54,7 +54,7 @@ func TestMergeLooksBeforeALiveLine(t *testing.T) {
 	log := splitLines(time.Now().Format("2006/01/02 15:04:05"),
 		"0 500 connect from c (192.0.2.1)", "1 500 rsync on m/ from c (192.0.2.1)")
 	files.write(log)
-	module := s.member(files.paths[1]).file
+	module := s.targetAt(files.paths[1])
 	module.mu.Lock()
 	for _, g := range module.generations {
 		poke(g.wake)
