@@ -363,6 +363,7 @@ func (s *Set) end() {
 	for _, t := range s.targets {
 		t.merged.noteLook(math.MaxInt64) // nobody looks any more
 	}
+	s.running.Store(false)
 	close(s.ending)
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(s.over) })
 	defer last.Stop()
