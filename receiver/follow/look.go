@@ -137,7 +137,10 @@ func (l *look) lookAtPath() {
 	defer t.mu.Unlock()
 	t.twin = twin
 	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
-		t.record.Start, t.record.StartSize, t.known = l.info.id, l.info.size, true
+		t.record.Start, t.known = l.info.id, true
+		if !t.fresh && !l.s.opt.FromBeginning {
+			t.record.StartSize = l.info.size
+		}
 		if !t.fresh {
 			t.since = l.info.id
 		}
@@ -432,7 +435,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 		f.rotated, f.older = true, false
 	}
 	f.young = r == named && t.pattern != nil && t.fresh && !t.looked
-	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning
+	f.skip = r == named && g.id == t.record.Start && t.record.StartSize > 0
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
 	}
