@@ -71,8 +71,8 @@ type CutRecord struct {
 type TargetRecord struct {
 	Path  string
 	Scope uint32
-	// Start is the file that had the name at the very first start, and StartSize its size then:
-	// where reading begins if it could not be opened yet.
+	// Start is the file that had the name at the very first start, until it is opened. StartSize is
+	// where reading it begins: its size then, or 0.
 	Start     receiver.FileID
 	StartSize int64
 	Dir       receiver.FileID // the directory that the path leads to

@@ -111,7 +111,7 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	} else {
 		k.at = verified
 	}
-	k.elder = id.Birth != 0 && id.Birth < p.ID.Birth
+	k.elder = id.Birth != 0 && id.Birth < p.ID.Birth && !p.Copy // a copy's lines are older than it is
 	k.exact = k.relation != shares && !(k.relation == within && verified < c.size && c.size < p.Offset)
 	if end := p.Offset - p.Line; k.relation == shares && p.Line > 0 && end >= verified && c.lineStart(end) == end {
 		k.at, k.exact = end, true // the last line was removed

@@ -139,8 +139,11 @@ func (l *look) lookAtPath() {
 	defer t.mu.Unlock()
 	t.twin = twin
 	if !t.looked && !t.resumed && l.err == nil && !l.isTwin {
-		t.record.Start, t.record.StartSize, t.known = l.info.id, l.info.size, true
-		if !t.fresh { // else what was made since the scan before is new
+		t.record.Start, t.known = l.info.id, true
+		if !t.fresh && !l.s.opt.FromBeginning {
+			t.record.StartSize = l.info.size
+		}
+		if !t.fresh {
 			t.since = l.info.id
 		}
 	}
@@ -437,7 +440,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 		f.rotated, f.older = true, false
 	}
 	f.young = r == named && t.pattern != nil && t.fresh && !t.looked
-	f.skip = r == named && g.id == t.record.Start && !t.fresh && !l.s.opt.FromBeginning
+	f.skip = r == named && g.id == t.record.Start && t.record.StartSize > 0
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
 	}

@@ -276,20 +276,20 @@ func TestFileResumeSiblings(t *testing.T) {
 	}
 }
 
-// A copy of a followed file that is gone is no new file, however little of it was copied.
+// A copy of a followed file that is gone is no new file, if it holds more than what two logs may have in common at their starts.
 func TestFileResumeCopyOfAFileThatIsGone(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log")}
-	create(t, opt.Path).write(text(lines(0, 20)))
+	create(t, opt.Path).write(text(lines(0, 120)))
 	sink := newLineSink()
 	state := stopped(t, sink, opt)
-	create(t, opt.Path+".bak").write(text(lines(0, 12)))
+	create(t, opt.Path+".bak").write(text(lines(0, 70)))
 	must(t, os.Remove(opt.Path))
-	create(t, opt.Path).write(text(lines(20, 30)))
+	create(t, opt.Path).write(text(lines(120, 130)))
 	f := resume(t, sink, opt, state)
 	for range maxAbsent + 1 {
 		poll(t, f)
 	}
-	sink.check(t, true, lines(0, 30)...)
+	sink.check(t, true, lines(0, 130)...)
 	if s := f.Status(); s.Gaps != [NumGaps]uint64{GapUnread: 1} {
 		t.Errorf("status %+v, want one gap", s)
 	}
