@@ -177,6 +177,9 @@ func (l *look) isCut() bool {
 	if !known {
 		return false
 	}
+	if e.Verdict != Reading && e.Verdict != Read { // nothing of it is counted
+		return l.info.size < e.Size
+	}
 	p := e.position()
 	if e.gen != nil && e.gen.packed != nil || p.Offset == 0 {
 		return l.t.resumed || l.info.size > 0
