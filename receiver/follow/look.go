@@ -183,6 +183,9 @@ func (l *look) isCut() bool {
 	if !known {
 		return false
 	}
+	if e.Verdict != Reading && e.Verdict != Read { // nothing of it is counted
+		return l.info.size < e.Size
+	}
 	p := e.position()
 	if g := e.gen; p.Offset == 0 && g != nil && g.packed == nil && !l.t.resumed {
 		return l.isUnreadCut(g)

@@ -588,6 +588,27 @@ func TestFileSetCopyThatBegins(t *testing.T) {
 	sink.check(t, "its own")
 }
 
+// What is put beside a file that isn't read, as it is a copy, is no generation of it: it was not rotated.
+func TestFileSetBesideACopy(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log")
+	appendTo(t, path, lines(0, 100)...)
+	appendTo(t, copied, lines(0, 100)...)
+	opt := setOptions(path, copied)
+	opt.FromBeginning = true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	runSet(t, s)
+	sink.reach(t, 100)
+	scans(t, s, 3)
+	appendTo(t, copied+".excerpt", lines(500, 510)...)
+	scans(t, s, 3)
+	sink.check(t, lines(0, 100)...)
+	if st := s.targetAt(copied).status(); st.Generations != 0 || st.Err == nil {
+		t.Errorf("status %+v, want why it isn't read", st)
+	}
+}
+
 // What a pattern has found and is gone is forgotten; its counts stay in the pattern's, its scope isn't given to another, and where it is
 // brought back it isn't read again.
 func TestFileSetForgets(t *testing.T) {
