@@ -365,7 +365,6 @@ func (s *Set) end() {
 		t.merged.noteLook(math.MaxInt64) // nobody looks any more
 	}
 	s.mu.Lock()
-	s.running.Store(false)
 	close(s.ending) // no reader is started any more
 	s.mu.Unlock()
 	last := time.AfterFunc(receiver.DrainLimit, func() { close(s.over) })
