@@ -19,6 +19,7 @@ type relative struct {
 	open   bool // of a cut: its lines beyond pos are looked for
 	owed   bool
 	place  string
+	old    bool
 	absent bool // its target's last look has not found it
 	ended  bool // a copy: nobody writes to it
 	order  uint64
@@ -39,7 +40,7 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && !old {
 			continue
 		}
-		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
+		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, old: e.Verdict == Old, owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
 		plain := e.gen != nil && e.gen.packed == nil
 		// What is open may hold more than has been read of it, and other lines than had been read.
 		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target || isSiblingName(target, e.Target))) {
@@ -102,6 +103,7 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	p := &other.pos
 	k := kinship{id: p.ID, of: *p, order: other.order}
 	k.gone = l.gone[p.ID] || other.owed && other.absent && other.target != l.t.path
+	k.old = other.old
 	k.lost = other.open || k.gone || other.ended
 	k.extends = l.s.extends(l.t.path)
 	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut && !k.extends
@@ -134,7 +136,7 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 		k.stale = p.Offset > 0
 		return k
 	}
-	k.gone = info.links == 0
+	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {

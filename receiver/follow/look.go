@@ -43,6 +43,7 @@ type look struct {
 	fresh    []*generation
 	failed   error
 	gone     map[receiver.FileID]bool // files that were read, or are to be, and are no longer where they could be found
+	there    map[receiver.FileID]bool // files that have the target's name, or are beside it
 	missed   bool                     // one that was to be judged is gone
 	owing    bool                     // some of these are to be read on
 	accepted map[receiver.FileID]bool // files seen
@@ -223,6 +224,7 @@ func (l *look) isUnreadCut(g *generation) bool {
 func (l *look) findGone() {
 	l.gone = map[receiver.FileID]bool{}
 	there := map[receiver.FileID]bool{l.info.id: l.err == nil}
+	l.there = there
 	for _, x := range l.beside.files {
 		there[x.info.id] = true
 	}
@@ -442,7 +444,6 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	if known && e.Verdict == Unsure { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
-	f.young = r == named && t.pattern != nil && t.fresh && !t.looked
 	f.skip = r == named && g.id == t.record.Start && t.record.StartSize > 0
 	if f.skip {
 		f.size = min(f.size, t.record.StartSize)
@@ -467,6 +468,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 
 // begin does what plan says of a file that is open. It returns the generation if it is to be read.
 func (l *look) begin(g *generation, e entry, a action) *generation {
+	wasCopy := e.Verdict == Copied
 	e.Verdict, e.Of, e.Size, e.order = a.verdict, a.of, g.end, 0
 	err := l.place(g, a)
 	if a.verdict == Reading && err == nil {
@@ -480,7 +482,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		if a.goesOn != nil {
 			g.again, g.met, e.from = true, a.goesOn.order, a.goesOn.of
 		}
-		g.again = g.again || e.met || a.at > 0 && a.of != (receiver.FileID{})
+		g.again = g.again || e.met || a.at > 0 && (wasCopy || a.of != (receiver.FileID{}))
 		g.blank, e.met = a.blank, true
 		if g.packed == nil && g.pos.Offset == 0 {
 			g.start = newContent(l.t.reads(g.fd, nil), g.end, true).at(0, min(g.end, receiver.AnchorSize))

@@ -286,17 +286,16 @@ func TestFileCompressedBadly(t *testing.T) {
 		nothing bool // none
 		err     string
 	}{
-		"torn gzip":          {ending: ".gz", data: gzipped(t, whole)[:8000], err: "unexpected EOF"},
-		"torn zstd":          {ending: ".zst", data: zstded(t, whole)[:8000], nothing: true, err: "unexpected EOF"},
-		"bad checksum":       {ending: ".gz", data: damaged(gzipped(t, whole)), all: true, err: "invalid checksum"},
-		"garbage behind":     {ending: ".gz", data: append(gzipped(t, whole), "garbage garbage garbage"...), all: true, err: "invalid header"},
-		"no gzip":            {ending: ".gz", data: []byte(whole), nothing: true, err: "invalid header"},
-		"no zstd":            {ending: ".zst", data: []byte(whole), nothing: true, err: "magic"},
-		"empty":              {ending: ".gz", nothing: true, err: "unexpected EOF"},
-		"of another format":  {ending: ".xz", data: []byte(whole), nothing: true},
-		"too wide a window":  {ending: ".zst", data: wide, nothing: true, err: "window size"},
-		"a bomb":             {ending: ".zst", data: bomb, all: true, err: "grows more than 500-fold"},
-		"other lines behind": {ending: ".gz", data: gzipped(t, text(lines(0, 5))+text(lines(500, 3000))), nothing: true, err: "other lines"},
+		"torn gzip":         {ending: ".gz", data: gzipped(t, whole)[:8000], err: "unexpected EOF"},
+		"torn zstd":         {ending: ".zst", data: zstded(t, whole)[:8000], nothing: true, err: "unexpected EOF"},
+		"bad checksum":      {ending: ".gz", data: damaged(gzipped(t, whole)), all: true, err: "invalid checksum"},
+		"garbage behind":    {ending: ".gz", data: append(gzipped(t, whole), "garbage garbage garbage"...), all: true, err: "invalid header"},
+		"no gzip":           {ending: ".gz", data: []byte(whole), nothing: true, err: "invalid header"},
+		"no zstd":           {ending: ".zst", data: []byte(whole), nothing: true, err: "magic"},
+		"empty":             {ending: ".gz", nothing: true, err: "unexpected EOF"},
+		"of another format": {ending: ".xz", data: []byte(whole), nothing: true},
+		"too wide a window": {ending: ".zst", data: wide, nothing: true, err: "window size"},
+		"a bomb":            {ending: ".zst", data: bomb, all: true, err: "grows more than 500-fold"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

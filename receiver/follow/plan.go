@@ -27,7 +27,6 @@ type facts struct {
 	older   bool // it was there before all that has been followed
 	grown   bool // it was left alone as Old or Copied, and holds more by now
 	left    int64
-	young   bool // a pattern has just found it
 	others  []kinship
 }
 
@@ -40,6 +39,7 @@ type kinship struct {
 	of       receiver.FilePosition
 	lost     bool // its own file can't give the lines that are not counted yet
 	gone     bool // it has no name any more
+	old      bool // what it holds isn't counted, see Old
 	stale    bool // it was cut, and nobody has noticed yet
 	extends  bool // the target's path is its target's, with more behind
 	elder    bool // the file judged was made before it, and so is no copy of it
@@ -92,11 +92,15 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike. It can be
-// a copy what holds all of a file that is gone, since that stands in its place; and what is called
-// like the other, with more behind, unless it holds more than that ever did.
+// independent reports whether both files were written by daemons, though they begin alike. It is not
+// taken for so as long as the file holds nothing but what another target's holds, and where it
+// stands in the place of one that is gone, or is called like a target, with more behind.
 func (k *kinship) independent() bool {
-	inPlace := k.gone && (k.relation == continues || k.done)
+	if k.apart && k.relation == within {
+		return false
+	}
+	whole := k.relation == continues || k.done
+	inPlace := (k.gone || k.lost) && (whole || k.gone && k.relation == within && k.exact)
 	beside := k.extends && (k.relation == within && k.exact || k.lost || k.stale)
 	return k.at <= equalStart && !inPlace && !beside
 }
@@ -108,9 +112,6 @@ func planNamed(f *facts) action {
 	}
 	if f.blank { // held, since it may lose its name, or be deleted, before its first line ends
 		return action{verdict: Reading, blank: true}
-	}
-	if f.young && f.best(within, nil) != nil { // somebody may be copying it
-		return action{verdict: Unsure}
 	}
 	dependent := func(k *kinship) bool { return !k.independent() }
 	if k := f.best(within, dependent); k != nil {
@@ -125,7 +126,8 @@ func planNamed(f *facts) action {
 	if k := f.best(moved, nil); k != nil && (f.stamped || k.gone || k.of.Offset > equalStart) {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
-	if f.grown {
+	other := func(k *kinship) bool { return k.apart && k.independent() }
+	if f.grown && f.best(shares, other) == nil && f.best(continues, other) == nil {
 		return action{verdict: Reading, at: f.left}
 	}
 	if k := f.best(shares, dependent); k != nil {
@@ -152,7 +154,7 @@ func planBeside(f *facts) action {
 		alone.verdict = Strange
 	}
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
-	alive := f.best(continues, func(k *kinship) bool { return !k.lost && (k.at > equalStart || k.stale) })
+	alive := f.best(continues, func(k *kinship) bool { return !k.lost && (k.at > equalStart || k.stale || k.old) })
 	trimmed := f.best(moved, func(k *kinship) bool { return k.lost })
 	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
 	switch {

@@ -65,8 +65,9 @@ func (m *restartModel) create(l *modelLog) {
 	}
 	w := m.newFile(l, os.O_CREATE|os.O_EXCL)
 	m.note("create %s", l.path)
-	if m.r.IntN(4) > 0 {
-		m.beginAlike(w, m.r.IntN(3) == 0)
+	// What begins like a file that is gone, and holds no more yet, stands in its place.
+	if !slices.ContainsFunc(m.files, func(f *worldFile) bool { return f.log == l && f.gone }) && m.r.IntN(4) > 0 {
+		m.beginAlike(w, false)
 	}
 	if len(m.writers) > 8 {
 		m.endWriter(m.r.IntN(6))

@@ -278,7 +278,7 @@ func TestFileSetNamesOneFileTwice(t *testing.T) {
 				if twins := s.Twins(); !maps.Equal(twins, map[string]string{second: first}) {
 					t.Errorf("twins %v, want %q of %q", twins, second, first)
 				}
-				if st := s.Status(); st[0].Path != first || len(st) != 1 && st[1].Pattern == "" {
+				if st := s.Status(); st[0].Path != first || st[0].Err != nil || st[1].Path != second || st[1].Err == nil {
 					t.Errorf("status %+v", st)
 				}
 				must(t, os.Rename(first, first+".1"))
