@@ -40,6 +40,7 @@ type FileRecord struct {
 	Verdict Verdict
 	Size    int64           // its size when it was judged, -1 if nobody has looked
 	Of      receiver.FileID // for Copied: what holds its lines as well
+	Ahead   bool            // for Copied: the reader of that had not come to them, as it was cut
 	Place   string          // where it was last seen, for Reading
 }
 
@@ -315,7 +316,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord
-		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && of.countedTo(counted).Offset < e.Size {
+		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && (e.Ahead || of.countedTo(counted).Offset < e.Size) {
 			r.Verdict, r.Size = Unsure, -1 // it may be all that is left of these lines then
 		}
 		if e.Verdict == Reading || e.Verdict == Read {

@@ -138,9 +138,10 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	}
 	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
+	k.ahead = !theirs.endsAt(p, p.Offset)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
-	case k.relation != unrelated && !theirs.endsAt(p, p.Offset): // it was cut, and its reader will notice
+	case !theirs.endsAt(p, p.Offset) && k.relation != unrelated: // it was cut, and its reader will notice
 		k.stale = true
 	case n < receiver.AnchorSize && n < c.size && n < info.size: // too little to tell
 		k.relation = unrelated

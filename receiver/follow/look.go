@@ -301,7 +301,7 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 		cut := e.saved && !e.Pos.Copy && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
 		return !packed && (x.info.size > e.Pos.Offset || cut)
 	case Copied:
-		return x.info.size != e.Size || l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of])
+		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of])
 	case Old:
 		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
 	case Strange:
@@ -441,7 +441,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
 	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
 		first: !t.looked && !t.fresh && !t.resumed, grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
-	if known && e.Verdict == Unsure { // it might have been read when it was met
+	if known && (e.Verdict == Unsure || e.Ahead) { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
 	f.skip = r == named && g.id == t.record.Start && t.record.StartSize > 0
@@ -469,7 +469,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 // begin does what plan says of a file that is open. It returns the generation if it is to be read.
 func (l *look) begin(g *generation, e entry, a action) *generation {
 	wasCopy := e.Verdict == Copied
-	e.Verdict, e.Of, e.Size, e.order = a.verdict, a.of, g.end, 0
+	e.Verdict, e.Of, e.Ahead, e.Size, e.order = a.verdict, a.of, a.ahead, g.end, 0
 	err := l.place(g, a)
 	if a.verdict == Reading && err == nil {
 		if a.gap {

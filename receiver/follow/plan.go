@@ -40,6 +40,7 @@ type kinship struct {
 	lost     bool // its own file can't give the lines that are not counted yet
 	gone     bool // it has no name any more
 	old      bool // what it holds isn't counted, see Old
+	ahead    bool // it was cut, and what it holds now has yet to be read
 	stale    bool // it was cut, and nobody has noticed yet
 	extends  bool // the target's path is its target's, with more behind
 	elder    bool // the file judged was made before it, and so is no copy of it
@@ -55,6 +56,7 @@ type action struct {
 	copy    bool            // see receiver.FilePosition.Copy
 	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
 	goesOn  *kinship        // whose uncounted lines it is read for, or nil
+	ahead   bool            // for Copied: see kinship
 	gap     bool            // lines may be lost
 
 	// With goesOn: its position, and those of others that are lost and go on in the file as well.
@@ -159,7 +161,7 @@ func planBeside(f *facts) action {
 	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
 	switch {
 	case k != nil && (lost == nil || !lost.done):
-		return action{verdict: Copied, at: f.size, of: k.id}
+		return action{verdict: Copied, at: f.size, of: k.id, ahead: k.ahead}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
 	case trimmed != nil:
