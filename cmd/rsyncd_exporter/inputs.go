@@ -320,8 +320,9 @@ func (in *inputs) live() metrics.Live {
 	if in.files != nil {
 		for _, s := range in.files.Status() {
 			f := metrics.File{
-				Path: s.Path, Pattern: s.Pattern, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
-				Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors, OK: s.Err == nil,
+				Path: s.Path, Pattern: s.Pattern, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime,
+				Generations: s.Generations, Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors,
+				OK: s.Err == nil,
 			}
 			for reason, n := range s.Gaps {
 				f.Gaps[follow.Gap(reason).String()] = n

@@ -44,7 +44,8 @@ type FileRecord struct {
 	Place   string          // where it was last seen, for Reading
 }
 
-// A Verdict says what is to become of a file. None is for ever: a file that changes is judged again.
+// A Verdict says what is to become of a file. None is for ever: a file that changes is judged
+// again.
 type Verdict uint8
 
 // The verdicts. Saved catalogues hold their numbers.
@@ -245,7 +246,8 @@ func (c *catalogue) of(target string) (all []entry) {
 	return all
 }
 
-// disown has a target's files belong to nobody. Whoever's path leads to one goes on where it was read to.
+// disown has a target's files belong to nobody. Whoever's path leads to one goes on where it was
+// read to.
 func (c *catalogue) disown(target string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -439,8 +439,11 @@ func (t *target) setWaits(err error) {
 // judge has plan judge a file that has just been opened, and does what it says.
 func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
-	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
-		first: !t.looked && !t.fresh && !t.resumed, grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
+	f := facts{
+		role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
+		first: !t.looked && !t.fresh && !t.resumed, left: e.Pos.Offset,
+		grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size,
+	}
 	if known && (e.Verdict == Unsure || e.Ahead) { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}

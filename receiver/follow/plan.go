@@ -94,8 +94,8 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike. It is not
-// taken for so as long as the file holds nothing but what another target's holds, and where it
+// independent reports whether both files were written by daemons, though they begin alike. It is
+// not taken for so as long as the file holds nothing but what another target's holds, and where it
 // stands in the place of one that is gone, or is called like a target, with more behind.
 func (k *kinship) independent() bool {
 	if k.apart && k.relation == within {

@@ -49,7 +49,8 @@ type SetOptions struct {
 	// one. Since a new descriptor is the lowest free one, those above are left for others. 0: no
 	// limit but the system's.
 	Descriptors int
-	// Source describes a target to the Sink. scope is the target's own, and stays so after a restart.
+	// Source describes a target to the Sink. scope is the target's own, and stays so after a
+	// restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
 	// Resume is what Catalogue gave before the restart. Files that it knows are read on from there.
@@ -75,8 +76,8 @@ type SetOptions struct {
 //   - Each generation (a goroutine each) reads its file, also when the name is another's: rsync's
 //     children keep writing for hours to the file that they have open.
 //
-// Identity is FileID, never the name; a held descriptor stays right whatever is renamed. Whether two
-// files hold the same lines is told by what they hold (relation.go).
+// Identity is FileID, never the name; a held descriptor stays right whatever is renamed. Whether
+// two files hold the same lines is told by what they hold (relation.go).
 type Set struct {
 	opt       SetOptions
 	sink      receiver.Sink
@@ -238,7 +239,6 @@ func (s *Set) look(all bool) {
 			}
 		})
 	}
-	s.short.CompareAndSwap(0, 0)
 	if all {
 		s.forgetGone()
 	}
@@ -325,7 +325,7 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		s.look(all)
 		if all {
-			timer.Reset(s.nextLook())
+			timer.Reset(s.opt.Poll)
 		}
 	}
 	s.end()
@@ -429,7 +429,9 @@ func (s *Set) Status() (all []Status) {
 		for _, path := range slices.Sorted(maps.Keys(p.twins)) {
 			all = append(all, Status{Path: path, Err: twinError(path, p.twins[path])})
 		}
-		all = append(all, Status{Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
+		all = append(all, Status{
+			Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err,
+		})
 	}
 	return all
 }
