@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	maxFiles = 8192 // files that a catalogue knows, beyond those that are held
+	maxFiles = 8192 // files that a catalogue knows, unless more are read
 	maxCuts  = 256  // of the latest contents that were cut
 )
 

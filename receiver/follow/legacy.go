@@ -9,7 +9,7 @@ type SavedFile struct {
 	Path  string
 	Scope uint32
 
-	FileRecord PathRecord
+	FileRecord PathRecord // the name that it has in saved states, where it was embedded
 }
 
 // A PathRecord is what was kept of a path.

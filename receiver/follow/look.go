@@ -734,4 +734,5 @@ func (t *target) isRotation(from, to string) bool {
 	return likewise(from) || isSiblingName(filepath.Base(to), filepath.Base(t.at)) || rotatedFrom(from, likewise) != ""
 }
 
+// debugPlan, if set, is told what is judged and how. For tests.
 var debugPlan func(path string, f *facts, a action)
