@@ -64,7 +64,11 @@ type CutRecord struct {
 	Target string
 	Pos    receiver.FilePosition
 	Open   bool
+}
 
+// A cut is a CutRecord that is looked for.
+type cut struct {
+	CutRecord
 	looks uint8 // that have not found a copy
 }
 
@@ -154,7 +158,7 @@ func (e *entry) position() receiver.FilePosition {
 type catalogue struct {
 	mu    sync.Mutex // guards all below, and every entry
 	files map[receiver.FileID]*entry
-	cuts  []*CutRecord
+	cuts  []*cut
 	order uint64
 }
 
@@ -263,7 +267,7 @@ func (c *catalogue) disown(target string) {
 func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cuts = append(c.cuts, &CutRecord{Target: g.target.path, Pos: old, Open: true})
+	c.cuts = append(c.cuts, &cut{CutRecord: CutRecord{Target: g.target.path, Pos: old, Open: true}})
 	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
 	if e := c.files[g.id]; e != nil {
 		e.begin, e.from = next, receiver.FilePosition{}
@@ -331,7 +335,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 		to.Known = append(to.Known, r)
 	}
 	for _, cut := range c.cuts {
-		r := *cut
+		r := cut.CutRecord
 		if p, ok := counted[cut.Pos.ID]; ok && p.Cut == cut.Pos.Cut && p.Offset < cut.Pos.Offset {
 			r.Pos, r.Open = p, true
 		}
