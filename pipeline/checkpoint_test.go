@@ -155,10 +155,7 @@ func TestPositionsAreThoseOfTheCounts(t *testing.T) {
 		t.Error("the Checkpoint knows what came after it")
 	}
 	// The follower knows inodes 1 and 4 alone. Inode 3 has come since, and stays.
-	known := &follow.Catalogue{Files: []follow.SavedFile{
-		{FileRecord: follow.FileRecord{Positions: []receiver.FilePosition{*position(1, 10)}}},
-		{FileRecord: follow.FileRecord{Positions: []receiver.FilePosition{*position(4, 11)}}},
-	}}
+	known := &follow.Catalogue{Known: []follow.FileRecord{{Pos: *position(1, 10)}, {Pos: *position(4, 11)}}}
 	_, st = p.Save(known)
 	for inode, want := range map[uint64]bool{1: true, 2: false, 3: true, 4: true} {
 		if _, ok := st.Counted()[position(inode, 0).ID]; ok != want {
@@ -209,13 +206,13 @@ func TestNotingAPositionAllocatesNothing(t *testing.T) {
 }
 
 func catalogue() follow.Catalogue {
-	c := follow.Catalogue{Files: []follow.SavedFile{
-		{Path: "/var/log/rsyncd.log", Scope: 1, FileRecord: follow.FileRecord{
-			Positions: []receiver.FilePosition{*position(1, 11), *position(2, 0)}, Rotations: 3, Errors: 4,
-		}},
-		{Path: "/x\xff", Scope: 2},
-	}}
-	c.Files[0].Gaps[follow.GapTruncated] = 5
+	c := follow.Catalogue{
+		Targets: []follow.TargetRecord{
+			{Path: "/var/log/rsyncd.log", Scope: 1, Rotations: 3, Errors: 4}, {Path: "/x\xff", Scope: 2},
+		},
+		Known: []follow.FileRecord{{Pos: *position(1, 11)}, {Pos: *position(2, 0)}},
+	}
+	c.Targets[0].Gaps[follow.GapTruncated] = 5
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,35 @@ func TestTheVersionBeforeIsRead(t *testing.T) {
 	}
 }
 
+// testdata/before-catalogue.state is what the version before the follower's catalogue saved of format1.state.
+func TestTheFilesOfTheVersionBeforeAreKnown(t *testing.T) {
+	payload, err := os.ReadFile("testdata/before-catalogue.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := pipeline.Decode(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkCatalogue1(t, &st.Followed)
+	c := st.Followed.Upgraded()
+	if len(c.Targets) != 1 || c.Targets[0].Path != c.Paths[0] || c.Targets[0].Rotations != 1 || c.Targets[0].Base != "rsyncd.log" {
+		t.Errorf("targets %+v", c.Targets)
+	}
+	var read []int64
+	for _, f := range c.Known {
+		if f.Target != c.Paths[0] {
+			t.Errorf("of no target: %+v", f)
+		}
+		if f.Verdict == follow.Reading && f.Place == c.Paths[0] {
+			read = append(read, f.Pos.Offset)
+		}
+	}
+	if !slices.Equal(read, []int64{1321, 374}) {
+		t.Errorf("read to %d", read)
+	}
+}
+
 // checkCatalogue1 compares what the state of the version before says of the log: it and the rotated one are read to
 // their ends, 1321 and 374 bytes, and both may still grow.
 func checkCatalogue1(t *testing.T, c *follow.Catalogue) {
@@ -114,7 +144,8 @@ func checkCatalogue1(t *testing.T, c *follow.Catalogue) {
 		t.Fatalf("followed: %+v", c)
 	}
 	f := &c.Files[0]
-	if f.Path != c.Paths[0] || f.Scope != receiver.StdinScope+1 || f.Rotations != 1 || f.Followed != 2 || len(f.Positions) != 2 || c.NextScope != f.Scope+1 {
+	if f.Path != c.Paths[0] || f.Scope != receiver.StdinScope+1 || f.FileRecord.Rotations != 1 || f.FileRecord.Followed != 2 ||
+		len(f.FileRecord.Positions) != 2 || c.NextScope != f.Scope+1 {
 		t.Fatalf("the file is %+v", f)
 	}
 	for i, want := range []struct {
@@ -124,13 +155,13 @@ func checkCatalogue1(t *testing.T, c *follow.Catalogue) {
 		{1321, "mitted (see previous errors)", "2026/11/29 01:00:00 [10] rsyncd version"},
 		{374, "[192.0.2.10] pub (bob) b 50\n", "2026/11/29 02:00:00 [103] connect from"},
 	} {
-		p := &f.Positions[i]
+		p := &f.FileRecord.Positions[i]
 		if p.Offset != want.offset || p.ID.Inode == 0 || !bytes.HasPrefix(p.Head[:], []byte(want.head)) || i == 1 && !bytes.HasSuffix(p.Anchor[:], []byte(want.anchor)) {
 			t.Errorf("position %d: %+v", i, p)
 		}
 	}
-	if f.Beside.Base != "rsyncd.log" || f.Place != f.Path {
-		t.Errorf("beside %+v, place %q", f.Beside, f.Place)
+	if f.FileRecord.Beside.Base != "rsyncd.log" || f.FileRecord.Place != f.Path {
+		t.Errorf("beside %+v, place %q", f.FileRecord.Beside, f.FileRecord.Place)
 	}
 }
 
@@ -168,7 +199,7 @@ func TestTheFollowedFilesOfFormat1AreReadInFull(t *testing.T) {
 	}
 	sameByName(t, "Followed", reflect.ValueOf(old.Followed), reflect.ValueOf(st.Followed))
 	for i := range st.Followed.Files {
-		for _, g := range []any{st.Followed.Files[i].Gaps, st.Followed.Sums[i].Gaps} {
+		for _, g := range []any{st.Followed.Files[i].FileRecord.Gaps, st.Followed.Sums[i].Gaps} {
 			if v := reflect.ValueOf(g); v.Index(int(follow.GapTruncated)).Uint() != 9 || v.Index(int(follow.GapUnread)).Uint() != 7 {
 				t.Errorf("gaps %v", g)
 			}

@@ -201,8 +201,8 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 func (c *catalogue) before(target string, last, not receiver.FileID, gone map[receiver.FileID]bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.files {
-		if e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
+	for e := range c.owned[target] {
+		if e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
 			!gone[e.id()] && e.id() != last {
 			continue
 		}
@@ -317,5 +317,5 @@ func (c *catalogue) foundEmpty(gone map[receiver.FileID]bool) {
 func (c *catalogue) forget(id receiver.FileID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.files, id)
+	c.unset(c.files[id])
 }

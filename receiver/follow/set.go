@@ -167,8 +167,8 @@ func (s *Set) restore(saved *Catalogue) {
 			s.known.put(entry{FileRecord: r, begin: r.Pos, saved: true})
 		}
 	}
-	for _, cut := range saved.Cuts {
-		s.known.cuts = append(s.known.cuts, new(cut))
+	for _, r := range saved.Cuts {
+		s.known.cuts = append(s.known.cuts, &cut{CutRecord: r})
 	}
 	var still []TargetRecord
 	for _, r := range saved.Targets {
