@@ -235,8 +235,8 @@ func (c *catalogue) append(g *generation) {
 	}
 }
 
-// trim forgets the files that matter least until maxFiles are left: those that are left alone, those
-// met first before others, and then those that have been read. mu is held.
+// trim forgets the files that matter least until maxFiles are left: those that are left alone,
+// those met first before others, and then those that have been read. mu is held.
 func (c *catalogue) trim() {
 	var all []*entry
 	for _, e := range c.files {
