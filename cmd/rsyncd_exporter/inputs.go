@@ -291,9 +291,6 @@ func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 			log.Warn("file", "path", cmp.Or(f.Path, f.Pattern), "err", f.Err)
 		}
 	}
-	for path, other := range in.files.Twins() {
-		log.Warn("two names of one file: it is counted once", "path", path, "counted as", other)
-	}
 }
 
 // live returns the state of the inputs, with one metrics.Socket for each kind of socket.

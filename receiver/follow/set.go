@@ -440,22 +440,6 @@ func twinError(path, other string) error {
 	return fmt.Errorf("%q is another name of the file at %q, and is counted there", path, other)
 }
 
-// Twins maps each path that leads to a file of another path to that path. Twins count nothing.
-func (s *Set) Twins() map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	twins := map[string]string{}
-	for _, t := range s.targets {
-		if twin := t.twinOf(); twin != "" {
-			twins[t.path] = twin
-		}
-	}
-	for _, p := range s.patterns {
-		maps.Copy(twins, p.twins)
-	}
-	return twins
-}
-
 // Catalogue returns what to keep. counted are the positions that came with the last slab of each
 // file that the Sink has counted, copied together with the Sink's own state before Catalogue is
 // called. What has been delivered since is then in neither. A file of which the Sink has counted
