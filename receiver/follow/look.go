@@ -422,14 +422,12 @@ func (l *look) judgeNamed() *generation {
 
 // waitFor says why what the path leads to isn't read.
 func (l *look) waitFor(e entry) {
-	switch other, _ := l.s.known.find(e.Of); {
-	case e.Verdict == Unsure: // the next look tells
-	case other.Place != "" || other.Target != "":
-		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what %q holds, and that is counted already: waiting for more",
-			l.t, cmp.Or(other.Place, other.Target)))
-	default:
-		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what is counted already: waiting for more", l.t))
+	if e.Verdict == Unsure {
+		return // the next look tells
 	}
+	other, _ := l.s.known.find(e.Of)
+	l.t.setWaits(fmt.Errorf("%s: it is a copy, with the same lines as %q: %w; waiting for more", l.t,
+		cmp.Or(other.Place, other.Target), ErrCopy))
 }
 
 func (t *target) setWaits(err error) {
@@ -446,6 +444,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 		first: !t.looked && !t.fresh && !t.resumed, left: e.Pos.Offset,
 		grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size,
 	}
+	f.young = !f.first && !(known && e.Verdict == Unsure && e.Size == g.end)
 	if known && (e.Verdict == Unsure || e.Ahead) { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}

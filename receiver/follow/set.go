@@ -4,6 +4,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -436,8 +437,14 @@ func (s *Set) Status() (all []Status) {
 	return all
 }
 
+// Errors of Status that say why a file isn't read whose lines are counted all the same.
+var (
+	ErrTwin = errors.New("it is counted there") // another path leads to it
+	ErrCopy = errors.New("they are counted there")
+)
+
 func twinError(path, other string) error {
-	return fmt.Errorf("%q is another name of the file at %q, and is counted there", path, other)
+	return fmt.Errorf("%q is the same file as %q: %w", path, other, ErrTwin)
 }
 
 // Catalogue returns what to keep. counted are the positions that came with the last slab of each
