@@ -170,10 +170,10 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 // trimmed looks for the end of what was counted of the file that had the target's name before: its
 // lines may stand elsewhere in the one that has it now.
 func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
-	for i := range known {
-		if k := &known[i]; k.relation == continues || k.relation == within && k.done {
-			return nil
-		}
+	whole := func(p *receiver.FilePosition) bool { // it holds all of it where it was
+		return slices.ContainsFunc(known, func(k kinship) bool {
+			return k.id == p.ID && k.of.Cut == p.Cut && (k.relation == continues || k.relation == within && k.done)
+		})
 	}
 	for _, p := range l.s.known.before(l.t.path, l.last, l.info.id, l.gone) {
 		gone := p.open || p.owed
@@ -182,7 +182,7 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 			gone = gone || err == nil && info.links == 0
 			unix.Close(p.fd)
 		}
-		if at := c.search(&p.pos); at >= 0 && at != p.pos.Offset {
+		if at := c.search(&p.pos); at >= 0 && at != p.pos.Offset && !whole(&p.pos) {
 			all = append(all, kinship{relation: moved, at: at, exact: true, id: p.pos.ID, of: p.pos,
 				lost: p.open || p.owed, gone: gone, order: p.order})
 		}

@@ -116,16 +116,18 @@ func planNamed(f *facts) action {
 		return action{verdict: Reading, blank: true}
 	}
 	dependent := func(k *kinship) bool { return !k.independent() }
+	known := func(k *kinship) bool { return f.stamped || k.gone || k.of.Offset > equalStart }
 	if k := f.best(within, dependent); k != nil {
 		if k.done && !k.apart { // the copy stands in the place of what it was made of
 			return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 		}
 		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
 	}
-	if k := f.best(continues, dependent); k != nil {
-		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	k := f.best(continues, dependent)
+	if m := f.best(moved, known); m != nil && (k == nil || m.at > k.at) {
+		k = m
 	}
-	if k := f.best(moved, nil); k != nil && (f.stamped || k.gone || k.of.Offset > equalStart) {
+	if k != nil {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
 	other := func(k *kinship) bool { return k.apart && k.independent() }
@@ -162,10 +164,10 @@ func planBeside(f *facts) action {
 	switch {
 	case k != nil && (lost == nil || !lost.done):
 		return action{verdict: Copied, at: f.size, of: k.id, ahead: k.ahead}
+	case trimmed != nil && (lost == nil || trimmed.at > lost.at) && (alive == nil || trimmed.at > alive.at):
+		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
-	case trimmed != nil:
-		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case alive != nil:
 		return action{verdict: Copied, at: f.size, of: alive.id}
 	case f.grown: // who wrote to it when it had the name goes on
