@@ -105,7 +105,7 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	k.gone = l.gone[p.ID] || other.owed && other.absent && other.target != l.t.path
 	k.old = other.old
 	k.lost = other.open || k.gone || other.ended
-	k.extends = l.s.extends(l.t.path)
+	k.extends = isSiblingName(l.t.path, other.target) || other.target == "" && l.s.extends(l.t.path)
 	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut && !k.extends
 	var verified int64
 	if k.relation, verified = c.relate(p); k.relation == within {

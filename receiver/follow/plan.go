@@ -98,12 +98,12 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 // taken for so as long as the file holds nothing but what another target's holds, and where it
 // stands in the place of one that is gone, or is called like a target, with more behind.
 func (k *kinship) independent() bool {
-	if k.apart && k.relation == within {
+	if k.apart && k.relation == within && k.exact {
 		return false
 	}
 	whole := k.relation == continues || k.done
 	inPlace := (k.gone || k.lost) && (whole || k.gone && k.relation == within && k.exact)
-	beside := k.extends && (k.relation == within && k.exact || k.lost || k.stale)
+	beside := k.extends && (k.relation == within && k.exact || k.relation != shares && k.lost || k.stale)
 	return k.at <= equalStart && !inPlace && !beside
 }
 
