@@ -263,7 +263,12 @@ func (c *catalogue) disown(target string) {
 func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cuts = append(c.cuts, &CutRecord{Target: g.target.path, Pos: old, Open: true})
+	open := true
+	for _, e := range c.files { // a look may have found the copy before the reader saw the cut
+		read := e.gen != g && (e.Verdict == Reading || e.Verdict == Read)
+		open = open && !(read && e.begin.Offset == old.Offset && sameMarks(&e.begin, &old))
+	}
+	c.cuts = append(c.cuts, &CutRecord{Target: g.target.path, Pos: old, Open: open})
 	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
 	if e := c.files[g.id]; e != nil {
 		e.begin, e.from = next, receiver.FilePosition{}

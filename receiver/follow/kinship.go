@@ -46,6 +46,9 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target || isSiblingName(target, e.Target))) {
 			continue
 		}
+		if e.gen != nil && e.gen.packed != nil {
+			r.place = e.gen.placeNow()
+		}
 		if plain {
 			if fd, err := unix.FcntlInt(uintptr(e.gen.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 				r.fd = fd
@@ -138,6 +141,12 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	}
 	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
+	if isCompressed(other.place) {
+		if theirs, _ = l.t.unpacked(other.place, other.fd); theirs == nil || !theirs.whole || theirs.size == 0 {
+			return k
+		}
+		info.size = theirs.size
+	}
 	k.ahead = !theirs.endsAt(p, p.Offset)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {

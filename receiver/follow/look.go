@@ -629,7 +629,7 @@ func (l *look) noteAbsent() {
 			if e.absent++; e.absent < maxAbsent {
 				return
 			}
-			if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
+			if e.owed() || e.Verdict == Unsure && e.Size < 0 && e.Of == (receiver.FileID{}) { // nobody could ever open it
 				l.t.noteGap(GapUnread)
 			}
 			if e.owed() { // its position is kept, as it may be brought back

@@ -76,7 +76,7 @@ func plan(f *facts) (a action) {
 	}
 	a.instead = []receiver.FilePosition{a.goesOn.of}
 	for i := range f.others {
-		if k := &f.others[i]; k.lost && k.relation == continues && k != a.goesOn {
+		if k := &f.others[i]; k.lost && (k.relation == continues || k.relation == moved) && k != a.goesOn {
 			a.instead = append(a.instead, k.of)
 		}
 	}
