@@ -152,6 +152,9 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	switch {
 	case !theirs.endsAt(p, p.Offset) && k.relation != unrelated: // it was cut, and its reader will notice
 		k.stale = true
+		if k.relation == shares && n == c.size { // it is a copy of what has been written since
+			k.relation, k.at, k.exact = within, c.size, true
+		}
 	case n < receiver.AnchorSize && n < c.size && n < info.size: // too little to tell
 		k.relation = unrelated
 	case n < c.size && n < info.size:

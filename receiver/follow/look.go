@@ -237,7 +237,7 @@ func (l *look) findGone() {
 			l.gone[e.id()] = true
 			l.owing = l.owing || e.owed()
 		}
-		empty := e.Verdict == Unsure || e.owed() && e.Pos.Offset == 0
+		empty := e.Verdict == Unsure || read && e.Pos.Offset == 0 && (e.owed() || e.gen == nil && e.absent == 0)
 		l.missed = l.missed || empty && !there[e.id()]
 	}
 }

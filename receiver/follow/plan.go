@@ -143,8 +143,9 @@ func planNamed(f *facts) action {
 	return action{verdict: Reading}
 }
 
+// lostOnly returns a kinship to a file that can't give its lines itself, or is about to be found cut.
 func lostOnly(k *kinship) *kinship {
-	if k.lost {
+	if k.lost || k.stale {
 		return k
 	}
 	return nil
