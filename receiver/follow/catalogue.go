@@ -34,7 +34,7 @@ type Catalogue struct {
 // those beside that a look has judged.
 type FileRecord struct {
 	// Pos is how far it is counted. Of a file that is left alone it is how far it need not be, and
-	// may hold no more than ID and Offset.
+	// may hold no more than ID and Offset. For Copied, Cut is that of what holds its lines as well.
 	Pos     receiver.FilePosition
 	Target  string // the path that it belongs to; empty if that is no longer followed
 	Verdict Verdict
@@ -65,7 +65,8 @@ type CutRecord struct {
 	Pos    receiver.FilePosition
 	Open   bool
 
-	looks uint8 // that have not found a copy
+	looks uint8  // that have not found a copy
+	was   *entry // what was known of the file before, for countedTo; nil if it comes from a saved catalogue
 }
 
 // A TargetRecord is what a restart keeps of one followed path.
@@ -263,14 +264,15 @@ func (c *catalogue) disown(target string) {
 func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	open := true
+	cut := &CutRecord{Target: g.target.path, Pos: old, Open: true}
 	for _, e := range c.files { // a look may have found the copy before the reader saw the cut
-		read := e.gen != g && (e.Verdict == Reading || e.Verdict == Read)
-		open = open && !(read && e.begin.Offset == old.Offset && sameMarks(&e.begin, &old))
+		read := e.Of == g.id && (e.Verdict == Reading || e.Verdict == Read)
+		cut.Open = cut.Open && !(read && e.begin.Offset == old.Offset && sameMarks(&e.begin, &old))
 	}
-	c.cuts = append(c.cuts, &CutRecord{Target: g.target.path, Pos: old, Open: open})
+	c.cuts = append(c.cuts, cut)
 	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
 	if e := c.files[g.id]; e != nil {
+		cut.was = &entry{FileRecord: FileRecord{Pos: old}, begin: e.begin, from: e.from}
 		e.begin, e.from = next, receiver.FilePosition{}
 	}
 }
@@ -321,7 +323,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord
-		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && (e.Ahead || of.countedTo(counted).Offset < e.Size) {
+		if e.Verdict == Copied && (e.Ahead || c.files[e.Of] != nil && !c.hasCounted(e, counted)) {
 			r.Verdict, r.Size = Unsure, -1 // it may be all that is left of these lines then
 		}
 		if e.Verdict == Reading || e.Verdict == Read {
@@ -337,7 +339,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	}
 	for _, cut := range c.cuts {
 		r := *cut
-		if p, ok := counted[cut.Pos.ID]; ok && p.Cut == cut.Pos.Cut && p.Offset < cut.Pos.Offset {
+		if p := cut.countedTo(counted); p.Offset < cut.Pos.Offset {
 			r.Pos, r.Open = p, true
 		}
 		to.Cuts = append(to.Cuts, r)
@@ -355,4 +357,27 @@ func (e *entry) countedTo(counted map[receiver.FileID]receiver.FilePosition) rec
 		return p // the lines between are in this file alone by now
 	}
 	return begin
+}
+
+// countedTo returns how far the Sink had counted the file when it was cut.
+func (r *CutRecord) countedTo(counted map[receiver.FileID]receiver.FilePosition) receiver.FilePosition {
+	p, ok := counted[r.Pos.ID]
+	if r.was != nil {
+		p, ok = r.was.countedTo(counted), true
+	}
+	if ok && p.Cut == r.Pos.Cut {
+		return p
+	}
+	return r.Pos
+}
+
+// hasCounted reports whether the Sink has counted what a copy holds in what it was made of. mu is held.
+func (c *catalogue) hasCounted(e *entry, counted map[receiver.FileID]receiver.FilePosition) bool {
+	p := c.files[e.Of].countedTo(counted)
+	for _, cut := range c.cuts {
+		if cut.Pos.ID == e.Of && cut.Pos.Cut == e.Pos.Cut {
+			p = cut.countedTo(counted)
+		}
+	}
+	return p.Cut > e.Pos.Cut || p.Cut == e.Pos.Cut && p.Offset >= e.Size
 }

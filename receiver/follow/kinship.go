@@ -268,18 +268,18 @@ func (t *target) reads(fd int, stop func() bool) preader {
 	}
 }
 
-// lacks reports whether lines of a file are looked for that it held in its first size bytes: it was
-// cut before they were counted, or is gone.
-func (c *catalogue) lacks(id receiver.FileID, size int64, gone bool) bool {
+// lacks reports whether lines are looked for that a copy holds: what it was made of was cut before
+// they were counted, or is gone.
+func (c *catalogue) lacks(e *entry, gone bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, cut := range c.cuts {
-		if cut.Open && cut.Pos.ID == id && cut.Pos.Offset < size {
+		if cut.Open && cut.Pos.ID == e.Of && cut.Pos.Cut >= e.Pos.Cut && cut.Pos.Offset < e.Pos.Offset {
 			return true
 		}
 	}
-	e := c.files[id]
-	return gone && e != nil && e.Pos.Offset < size
+	of := c.files[e.Of]
+	return gone && of != nil && of.Pos.Cut == e.Pos.Cut && of.Pos.Offset < e.Pos.Offset
 }
 
 // hasOpen is isOpen for any file of a target.

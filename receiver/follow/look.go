@@ -301,7 +301,7 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 		cut := e.saved && !e.Pos.Copy && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
 		return !packed && (x.info.size > e.Pos.Offset || cut)
 	case Copied:
-		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of])
+		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e, l.gone[e.Of])
 	case Old:
 		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
 	case Strange:
@@ -380,7 +380,7 @@ func (l *look) judgeNamed() *generation {
 	if known && e.Verdict == Read && e.Pos.Offset == l.info.size && l.s.isShort() {
 		return nil // its descriptor is needed for others, until it grows
 	}
-	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of]) {
+	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(&e, l.gone[e.Of]) {
 		l.waitFor(e)
 		return nil
 	}
@@ -499,6 +499,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 	if err != nil && err != io.ErrUnexpectedEOF {
 		l.failed = err
 	}
+	e.Pos.Cut = a.cut
 	if e.Pos.Offset = a.at; e.Verdict == Unsure {
 		e.Pos.Offset = 0
 	}

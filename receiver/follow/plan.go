@@ -55,6 +55,7 @@ type action struct {
 	at      int64           // for Reading: where to begin; for the others: what need not be counted
 	copy    bool            // see receiver.FilePosition.Copy
 	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
+	cut     uint32          // for Copied: the Cut of what else holds the lines
 	goesOn  *kinship        // whose uncounted lines it is read for, or nil
 	ahead   bool            // for Copied: see kinship
 	gap     bool            // lines may be lost
@@ -121,7 +122,7 @@ func planNamed(f *facts) action {
 		if k.done && !k.apart { // the copy stands in the place of what it was made of
 			return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 		}
-		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
+		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut} // until it holds more
 	}
 	k := f.best(continues, dependent)
 	if m := f.best(moved, known); m != nil && (k == nil || m.at > k.at) {
@@ -164,13 +165,13 @@ func planBeside(f *facts) action {
 	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
 	switch {
 	case k != nil && (lost == nil || !lost.done):
-		return action{verdict: Copied, at: f.size, of: k.id, ahead: k.ahead}
+		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut, ahead: k.ahead}
 	case trimmed != nil && (lost == nil || trimmed.at > lost.at) && (alive == nil || trimmed.at > alive.at):
 		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
 	case alive != nil:
-		return action{verdict: Copied, at: f.size, of: alive.id}
+		return action{verdict: Copied, at: f.size, of: alive.id, cut: alive.of.Cut}
 	case f.grown: // who wrote to it when it had the name goes on
 		return action{verdict: Reading, at: f.left}
 	case !f.rotated || f.older:
@@ -180,7 +181,7 @@ func planBeside(f *facts) action {
 	}
 	if k := f.best(shares, nil); k != nil && !k.independent() {
 		if !k.exact {
-			return action{verdict: Copied, at: f.size, of: k.id}
+			return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut}
 		}
 		return action{verdict: Reading, at: k.at, of: k.id}
 	}
