@@ -371,7 +371,8 @@ func (r *CutRecord) countedTo(counted map[receiver.FileID]receiver.FilePosition)
 	return r.Pos
 }
 
-// hasCounted reports whether the Sink has counted what a copy holds in what it was made of. mu is held.
+// hasCounted reports whether the Sink has counted, in what a copy was made of, all that it holds.
+// mu is held.
 func (c *catalogue) hasCounted(e *entry, counted map[receiver.FileID]receiver.FilePosition) bool {
 	p := c.files[e.Of].countedTo(counted)
 	for _, cut := range c.cuts {

@@ -40,10 +40,12 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && !old {
 			continue
 		}
-		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, old: e.Verdict == Old, owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
+		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, old: e.Verdict == Old,
+			owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
 		plain := e.gen != nil && e.gen.packed == nil
 		// What is open may hold more than has been read of it, and other lines than had been read.
-		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target || isSiblingName(target, e.Target))) {
+		own := e.Target == target || isSiblingName(target, e.Target)
+		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || own)) {
 			continue
 		}
 		if e.gen != nil && e.gen.packed != nil {
@@ -58,7 +60,8 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 	}
 	for _, cut := range c.cuts {
 		if alike(&cut.Pos) && cut.Pos.ID != not {
-			all = append(all, relative{pos: cut.Pos, target: cut.Target, fd: -1, cut: true, open: cut.Open, order: math.MaxUint64})
+			all = append(all, relative{pos: cut.Pos, target: cut.Target, fd: -1, cut: true, open: cut.Open,
+				order: math.MaxUint64})
 		}
 	}
 	return all
@@ -128,22 +131,28 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	if other.fd < 0 && !k.exact && other.place != "" { // it may still be where it was
 		other.fd, _ = openLog(other.place)
 	}
-	if other.fd < 0 {
-		return k
+	if other.fd >= 0 {
+		l.compare(&k, c, other, r)
 	}
+	return k
+}
+
+// compare corrects what a position tells by what its file holds now.
+func (l *look) compare(k *kinship, c *content, other *relative, r role) {
+	p := &other.pos
 	info, err := statFD(other.fd)
 	if err == nil && info.id != p.ID {
-		return k
+		return
 	}
 	if err != nil || info.size == 0 {
 		k.stale = p.Offset > 0
-		return k
+		return
 	}
 	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	if isCompressed(other.place) {
 		if theirs, _ = l.t.unpacked(other.place, other.fd); theirs == nil || !theirs.whole || theirs.size == 0 {
-			return k
+			return
 		}
 		info.size = theirs.size
 	}
@@ -169,14 +178,13 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 		}
 		if n == 0 {
 			k.relation = unrelated
-			return k
+			return
 		}
 		k.relation, k.at, k.exact, k.lost = continues, n, true, k.lost || k.gone
 		if r == beside && !k.gone { // no copy is longer than what it was made of
 			k.relation = shares
 		}
 	}
-	return k
 }
 
 // trimmed looks for the end of what was counted of the file that had the target's name before: its

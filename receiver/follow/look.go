@@ -440,7 +440,8 @@ func (t *target) setWaits(err error) {
 func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
 	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
-		first: !t.looked && !t.fresh && !t.resumed, grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
+		first: !t.looked && !t.fresh && !t.resumed, left: e.Pos.Offset}
+	f.grown = (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size
 	if known && (e.Verdict == Unsure || e.Ahead) { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
@@ -630,7 +631,8 @@ func (l *look) noteAbsent() {
 			if e.absent++; e.absent < maxAbsent {
 				return
 			}
-			if e.owed() || e.Verdict == Unsure && e.Size < 0 && e.Of == (receiver.FileID{}) { // nobody could ever open it
+			hidden := e.Verdict == Unsure && e.Size < 0 && e.Of == receiver.FileID{} // nobody could ever open it
+			if e.owed() || hidden {
 				l.t.noteGap(GapUnread)
 			}
 			if e.owed() { // its position is kept, as it may be brought back

@@ -95,9 +95,9 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike. It is not
-// taken for so as long as the file holds nothing but what another target's holds, and where it
-// stands in the place of one that is gone, or is called like a target, with more behind.
+// independent reports whether both files were written by daemons, though they begin alike. It is
+// not taken for so as long as the file is known to hold nothing but what another target's holds, and
+// where it stands in the place of one that is gone, or is called like its target, with more behind.
 func (k *kinship) independent() bool {
 	if k.apart && k.relation == within && k.exact {
 		return false
@@ -144,7 +144,7 @@ func planNamed(f *facts) action {
 	return action{verdict: Reading}
 }
 
-// lostOnly returns a kinship to a file that can't give its lines itself, or is about to be found cut.
+// lostOnly returns a kinship to a file that can't give its lines, or is about to be found cut.
 func lostOnly(k *kinship) *kinship {
 	if k.lost || k.stale {
 		return k
