@@ -266,8 +266,8 @@ func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	defer c.mu.Unlock()
 	cut := &CutRecord{Target: g.target.path, Pos: old, Open: true}
 	for _, e := range c.files { // a look may have found the copy before the reader saw the cut
-		read := e.Of == g.id && (e.Verdict == Reading || e.Verdict == Read)
-		cut.Open = cut.Open && !(read && e.begin.Offset == old.Offset && sameMarks(&e.begin, &old))
+		goesOn := e.from.ID == g.id && e.from.Cut == old.Cut && e.from.Offset == old.Offset
+		cut.Open = cut.Open && !goesOn
 	}
 	c.cuts = append(c.cuts, cut)
 	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
