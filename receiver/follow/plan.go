@@ -84,11 +84,13 @@ func plan(f *facts) (a action) {
 	return a
 }
 
-// best returns the kinship of a relation that reaches furthest, among those that right allows.
+// best returns the kinship of a relation that reaches furthest, among those that right allows; of
+// two, the one that is done.
 func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	for i := range f.others {
 		k := &f.others[i]
-		if k.relation == r && (right == nil || right(k)) && (best == nil || k.at > best.at) {
+		if k.relation == r && (right == nil || right(k)) &&
+			(best == nil || k.at > best.at || k.at == best.at && k.done && !best.done) {
 			best = k
 		}
 	}
