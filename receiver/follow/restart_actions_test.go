@@ -385,7 +385,7 @@ func (m *restartModel) swap(f *worldFile, lines []int, text []byte) (now *worldF
 	}
 	m.unlink(f)
 	now = m.newFile(l, 0).file
-	now.lines, now.put, now.copied = slices.Clone(lines), true, m.mode == destruction
+	now.lines, now.put, now.copied, now.moved = slices.Clone(lines), true, m.mode == destruction, f.moved
 	m.look()
 	return now
 }
