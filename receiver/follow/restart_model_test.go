@@ -247,7 +247,7 @@ func newRestartModel(t *testing.T, r *rand.Rand, dir string) *restartModel {
 		must(t, err)
 		m.stamped = false
 	}
-	if r.IntN(3) == 0 && os.Getenv("NOSHARED") == "" {
+	if r.IntN(3) == 0 {
 		m.shareTexts()
 	}
 	m.sink = &restartSink{world: m, shared: make([]int, len(m.sharedWeights)), positions: map[receiver.FileID]receiver.FilePosition{}}
