@@ -34,7 +34,7 @@ type Catalogue struct {
 // those beside that a look has judged.
 type FileRecord struct {
 	// Pos is how far it is counted. Of a file that is left alone it is how far it need not be, and
-	// may hold no more than ID and Offset.
+	// may hold no more than ID and Offset. For Copied, Cut is that of what holds its lines as well.
 	Pos     receiver.FilePosition
 	Target  string // the path that it belongs to; empty if that is no longer followed
 	Verdict Verdict
@@ -70,7 +70,8 @@ type CutRecord struct {
 // A cut is a CutRecord that is looked for.
 type cut struct {
 	CutRecord
-	looks uint8 // that have not found a copy
+	looks uint8  // that have not found a copy
+	was   *entry // what was known of the file before, for countedTo; nil if it comes from a saved catalogue
 }
 
 // A TargetRecord is what a restart keeps of one followed path.
@@ -286,9 +287,15 @@ func (c *catalogue) disown(target string) {
 func (c *catalogue) noteCut(g *generation, old, next receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cuts = append(c.cuts, &cut{CutRecord: CutRecord{Target: g.target.path, Pos: old, Open: true}})
+	cut := &cut{CutRecord: CutRecord{Target: g.target.path, Pos: old, Open: true}}
+	for _, e := range c.files { // a look may have found the copy before the reader saw the cut
+		goesOn := e.from.ID == g.id && e.from.Cut == old.Cut && e.from.Offset == old.Offset
+		cut.Open = cut.Open && !goesOn
+	}
+	c.cuts = append(c.cuts, cut)
 	c.cuts = slices.Delete(c.cuts, 0, max(0, len(c.cuts)-maxCuts))
 	if e := c.files[g.id]; e != nil {
+		cut.was = &entry{FileRecord: FileRecord{Pos: old}, begin: e.begin, from: e.from}
 		e.begin, e.from = next, receiver.FilePosition{}
 	}
 }
@@ -340,7 +347,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord
-		if of := c.files[e.Of]; e.Verdict == Copied && of != nil && (e.Ahead || of.countedTo(counted).Offset < e.Size) {
+		if e.Verdict == Copied && (e.Ahead || c.files[e.Of] != nil && !c.hasCounted(e, counted)) {
 			r.Verdict, r.Size = Unsure, -1 // it may be all that is left of these lines then
 		}
 		if e.Verdict == Reading || e.Verdict == Read {
@@ -356,7 +363,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	}
 	for _, cut := range c.cuts {
 		r := cut.CutRecord
-		if p, ok := counted[cut.Pos.ID]; ok && p.Cut == cut.Pos.Cut && p.Offset < cut.Pos.Offset {
+		if p := cut.countedTo(counted); p.Offset < cut.Pos.Offset {
 			r.Pos, r.Open = p, true
 		}
 		to.Cuts = append(to.Cuts, r)
@@ -374,4 +381,28 @@ func (e *entry) countedTo(counted map[receiver.FileID]receiver.FilePosition) rec
 		return p // the lines between are in this file alone by now
 	}
 	return begin
+}
+
+// countedTo returns how far the Sink had counted the file when it was cut.
+func (r *cut) countedTo(counted map[receiver.FileID]receiver.FilePosition) receiver.FilePosition {
+	p, ok := counted[r.Pos.ID]
+	if r.was != nil {
+		p, ok = r.was.countedTo(counted), true
+	}
+	if ok && p.Cut == r.Pos.Cut {
+		return p
+	}
+	return r.Pos
+}
+
+// hasCounted reports whether the Sink has counted, in what a copy was made of, all that it holds.
+// mu is held.
+func (c *catalogue) hasCounted(e *entry, counted map[receiver.FileID]receiver.FilePosition) bool {
+	p := c.files[e.Of].countedTo(counted)
+	for _, cut := range c.cuts {
+		if cut.Pos.ID == e.Of && cut.Pos.Cut == e.Pos.Cut {
+			p = cut.countedTo(counted)
+		}
+	}
+	return p.Cut > e.Pos.Cut || p.Cut == e.Pos.Cut && p.Offset >= e.Size
 }

@@ -46,9 +46,12 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		}
 		plain := e.gen != nil && e.gen.packed == nil
 		// What is open may hold more than has been read of it, and other lines than had been read.
-		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize ||
-			e.Target == target || isSiblingName(target, e.Target))) {
+		own := e.Target == target || isSiblingName(target, e.Target)
+		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || own)) {
 			continue
+		}
+		if e.gen != nil && e.gen.packed != nil {
+			r.place = e.gen.placeNow()
 		}
 		if plain {
 			if fd, err := unix.FcntlInt(uintptr(e.gen.fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
@@ -111,7 +114,7 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	k.gone = l.gone[p.ID] || other.owed && other.absent && other.target != l.t.path
 	k.old = other.old
 	k.lost = other.open || k.gone || other.ended
-	k.extends = l.s.extends(l.t.path)
+	k.extends = isSiblingName(l.t.path, other.target) || other.target == "" && l.s.extends(l.t.path)
 	k.apart = other.target != l.t.path && other.target != "" && !k.lost && !other.cut && !k.extends
 	var verified int64
 	if k.relation, verified = c.relate(p); k.relation == within {
@@ -131,24 +134,39 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 	if other.fd < 0 && !k.exact && other.place != "" { // it may still be where it was
 		other.fd, _ = openLog(other.place)
 	}
-	if other.fd < 0 {
-		return k
+	if other.fd >= 0 {
+		l.compare(&k, c, other, r)
 	}
+	return k
+}
+
+// compare corrects what a position tells by what its file holds now.
+func (l *look) compare(k *kinship, c *content, other *relative, r role) {
+	p := &other.pos
 	info, err := statFD(other.fd)
 	if err == nil && info.id != p.ID {
-		return k
+		return
 	}
 	if err != nil || info.size == 0 {
 		k.stale = p.Offset > 0
-		return k
+		return
 	}
 	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
+	if isCompressed(other.place) {
+		if theirs, _ = l.t.unpacked(other.place, other.fd); theirs == nil || !theirs.whole || theirs.size == 0 {
+			return
+		}
+		info.size = theirs.size
+	}
 	k.ahead = !theirs.endsAt(p, p.Offset)
 	n := commonLength(c, theirs, min(c.size, info.size))
 	switch {
 	case !theirs.endsAt(p, p.Offset) && k.relation != unrelated: // it was cut, and its reader will notice
 		k.stale = true
+		if k.relation == shares && n == c.size { // it is a copy of what has been written since
+			k.relation, k.at, k.exact = within, c.size, true
+		}
 	case n < receiver.AnchorSize && n < c.size && n < info.size: // too little to tell
 		k.relation = unrelated
 	case n < c.size && n < info.size:
@@ -163,23 +181,22 @@ func (l *look) kinship(c *content, id receiver.FileID, other *relative, r role) 
 		}
 		if n == 0 {
 			k.relation = unrelated
-			return k
+			return
 		}
 		k.relation, k.at, k.exact, k.lost = continues, n, true, k.lost || k.gone
 		if r == beside && !k.gone { // no copy is longer than what it was made of
 			k.relation = shares
 		}
 	}
-	return k
 }
 
 // trimmed looks for the end of what was counted of the file that had the target's name before: its
 // lines may stand elsewhere in the one that has it now.
 func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
-	for i := range known {
-		if k := &known[i]; k.relation == continues || k.relation == within && k.done {
-			return nil
-		}
+	whole := func(p *receiver.FilePosition) bool { // it holds all of it where it was
+		return slices.ContainsFunc(known, func(k kinship) bool {
+			return k.id == p.ID && k.of.Cut == p.Cut && (k.relation == continues || k.relation == within && k.done)
+		})
 	}
 	for _, p := range l.s.known.before(l.t.path, l.last, l.info.id, l.gone) {
 		gone := p.open || p.owed
@@ -188,7 +205,7 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 			gone = gone || err == nil && info.links == 0
 			unix.Close(p.fd)
 		}
-		if at := c.search(&p.pos); at >= 0 && at != p.pos.Offset {
+		if at := c.search(&p.pos); at >= 0 && at != p.pos.Offset && !whole(&p.pos) {
 			all = append(all, kinship{relation: moved, at: at, exact: true, id: p.pos.ID, of: p.pos,
 				lost: p.open || p.owed, gone: gone, order: p.order})
 		}
@@ -263,18 +280,18 @@ func (t *target) reads(fd int, stop func() bool) preader {
 	}
 }
 
-// lacks reports whether lines of a file are looked for that it held in its first size bytes: it was
-// cut before they were counted, or is gone.
-func (c *catalogue) lacks(id receiver.FileID, size int64, gone bool) bool {
+// lacks reports whether lines are looked for that a copy holds: what it was made of was cut before
+// they were counted, or is gone.
+func (c *catalogue) lacks(e *entry, gone bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, cut := range c.cuts {
-		if cut.Open && cut.Pos.ID == id && cut.Pos.Offset < size {
+		if cut.Open && cut.Pos.ID == e.Of && cut.Pos.Cut >= e.Pos.Cut && cut.Pos.Offset < e.Pos.Offset {
 			return true
 		}
 	}
-	e := c.files[id]
-	return gone && e != nil && e.Pos.Offset < size
+	of := c.files[e.Of]
+	return gone && of != nil && of.Pos.Cut == e.Pos.Cut && of.Pos.Offset < e.Pos.Offset
 }
 
 // hasOpen is isOpen for any file of a target.

@@ -237,7 +237,7 @@ func (l *look) findGone() {
 			l.gone[e.id()] = true
 			l.owing = l.owing || e.owed()
 		}
-		empty := e.Verdict == Unsure || e.owed() && e.Pos.Offset == 0
+		empty := e.Verdict == Unsure || read && e.Pos.Offset == 0 && (e.owed() || e.gen == nil && e.absent == 0)
 		l.missed = l.missed || empty && !there[e.id()]
 	})
 }
@@ -303,7 +303,7 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 		cut := e.saved && !e.Pos.Copy && (x.info.size < e.Pos.Offset || x.info.id.Birth == 0)
 		return !packed && (x.info.size > e.Pos.Offset || cut)
 	case Copied:
-		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of])
+		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e, l.gone[e.Of])
 	case Old:
 		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
 	case Strange:
@@ -382,7 +382,7 @@ func (l *look) judgeNamed() *generation {
 	if known && e.Verdict == Read && e.Pos.Offset == l.info.size && l.s.isShort() {
 		return nil // its descriptor is needed for others, until it grows
 	}
-	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(e.Of, e.Pos.Offset, l.gone[e.Of]) {
+	if known && e.Verdict == Copied && e.Size == l.info.size && !l.s.known.lacks(&e, l.gone[e.Of]) {
 		l.waitFor(e)
 		return nil
 	}
@@ -503,6 +503,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 	if err != nil && err != io.ErrUnexpectedEOF {
 		l.failed = err
 	}
+	e.Pos.Cut = a.cut
 	if e.Pos.Offset = a.at; e.Verdict == Unsure {
 		e.Pos.Offset = 0
 	}
@@ -630,7 +631,8 @@ func (l *look) noteAbsent() {
 		if e.absent++; e.absent < maxAbsent {
 			return
 		}
-		if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
+		hidden := e.Verdict == Unsure && e.Size < 0 && e.Of == receiver.FileID{} // nobody could ever open it
+		if e.owed() || hidden {
 			l.t.noteGap(GapUnread)
 		}
 		if e.owed() { // its position is kept, as it may be brought back

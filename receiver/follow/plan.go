@@ -56,6 +56,7 @@ type action struct {
 	at      int64           // for Reading: where to begin; for the others: what need not be counted
 	copy    bool            // see receiver.FilePosition.Copy
 	of      receiver.FileID // for Copied: what else holds the lines; for Reading: whose lines it goes on with
+	cut     uint32          // for Copied: the Cut of what else holds the lines
 	goesOn  *kinship        // whose uncounted lines it is read for, or nil
 	ahead   bool            // for Copied: see kinship
 	gap     bool            // lines may be lost
@@ -77,18 +78,20 @@ func plan(f *facts) (a action) {
 	}
 	a.instead = []receiver.FilePosition{a.goesOn.of}
 	for i := range f.others {
-		if k := &f.others[i]; k.lost && k.relation == continues && k != a.goesOn {
+		if k := &f.others[i]; k.lost && (k.relation == continues || k.relation == moved) && k != a.goesOn {
 			a.instead = append(a.instead, k.of)
 		}
 	}
 	return a
 }
 
-// best returns the kinship of a relation that reaches furthest, among those that right allows.
+// best returns the kinship of a relation that reaches furthest, among those that right allows; of
+// two, the one that is done.
 func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	for i := range f.others {
 		k := &f.others[i]
-		if k.relation == r && (right == nil || right(k)) && (best == nil || k.at > best.at) {
+		if k.relation == r && (right == nil || right(k)) &&
+			(best == nil || k.at > best.at || k.at == best.at && k.done && !best.done) {
 			best = k
 		}
 	}
@@ -96,12 +99,12 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 }
 
 // independent reports whether both files were written by daemons, though they begin alike. It is
-// not taken for so as long as the file holds nothing but what another target's holds, and where it
-// stands in the place of one that is gone, or is called like a target, with more behind.
+// not taken for so where it stands in the place of one that is gone, or is called like its target,
+// with more behind.
 func (k *kinship) independent() bool {
 	whole := k.relation == continues || k.done
 	inPlace := (k.gone || k.lost) && (whole || k.gone && k.relation == within && k.exact)
-	beside := k.extends && (k.relation == within && k.exact || k.lost || k.stale)
+	beside := k.extends && (k.relation == within && k.exact || k.relation != shares && k.lost || k.stale)
 	return k.at <= equalStart && !inPlace && !beside
 }
 
@@ -118,16 +121,18 @@ func planNamed(f *facts) action {
 		return action{verdict: Unsure}
 	}
 	dependent := func(k *kinship) bool { return !k.independent() }
+	known := func(k *kinship) bool { return f.stamped || k.gone || k.of.Offset > equalStart }
 	if k := f.best(within, dependent); k != nil {
 		if k.done && !k.apart { // the copy stands in the place of what it was made of
 			return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 		}
-		return action{verdict: Copied, at: f.size, of: k.id} // until it holds more
+		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut} // until it holds more
 	}
-	if k := f.best(continues, dependent); k != nil {
-		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
+	k := f.best(continues, dependent)
+	if m := f.best(moved, known); m != nil && (k == nil || m.at > k.at) {
+		k = m
 	}
-	if k := f.best(moved, nil); k != nil && (f.stamped || k.gone || k.of.Offset > equalStart) {
+	if k != nil {
 		return action{verdict: Reading, at: k.at, of: k.id, goesOn: lostOnly(k)}
 	}
 	other := func(k *kinship) bool { return k.apart && k.independent() }
@@ -143,8 +148,9 @@ func planNamed(f *facts) action {
 	return action{verdict: Reading}
 }
 
+// lostOnly returns a kinship to a file that can't give its lines, or is about to be found cut.
 func lostOnly(k *kinship) *kinship {
-	if k.lost {
+	if k.lost || k.stale {
 		return k
 	}
 	return nil
@@ -163,13 +169,13 @@ func planBeside(f *facts) action {
 	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
 	switch {
 	case k != nil && (lost == nil || !lost.done):
-		return action{verdict: Copied, at: f.size, of: k.id, ahead: k.ahead}
+		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut, ahead: k.ahead}
+	case trimmed != nil && (lost == nil || trimmed.at > lost.at) && (alive == nil || trimmed.at > alive.at):
+		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case lost != nil && (alive == nil || lost.at >= alive.at):
 		return action{verdict: Reading, at: lost.at, copy: true, of: lost.id, goesOn: lost}
-	case trimmed != nil:
-		return action{verdict: Reading, at: trimmed.at, of: trimmed.id, goesOn: trimmed}
 	case alive != nil:
-		return action{verdict: Copied, at: f.size, of: alive.id}
+		return action{verdict: Copied, at: f.size, of: alive.id, cut: alive.of.Cut}
 	case f.grown: // who wrote to it when it had the name goes on
 		return action{verdict: Reading, at: f.left}
 	case !f.rotated || f.older:
@@ -179,7 +185,7 @@ func planBeside(f *facts) action {
 	}
 	if k := f.best(shares, nil); k != nil && !k.independent() {
 		if !k.exact {
-			return action{verdict: Copied, at: f.size, of: k.id}
+			return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut}
 		}
 		return action{verdict: Reading, at: k.at, of: k.id}
 	}

@@ -175,9 +175,19 @@ func (m *restartModel) rotate() {
 			}
 		}
 	}
-	if m.r.IntN(4) > 0 {
+	if m.r.IntN(4) > 0 || m.onlyPacked(l) {
 		m.create(l)
 	}
+}
+
+// onlyPacked reports whether compressed files of a log are there that nobody is expected to find without the log's own name: a pattern
+// has never found that.
+func (m *restartModel) onlyPacked(l *modelLog) bool {
+	packed, saved := false, false
+	for _, f := range m.files {
+		packed, saved = packed || f.log == l && f.packed, saved || f.log == l && m.isSaved(f)
+	}
+	return m.set == nil && packed && !saved
 }
 
 func (m *restartModel) rename(f *worldFile, to string) {
@@ -375,7 +385,7 @@ func (m *restartModel) swap(f *worldFile, lines []int, text []byte) (now *worldF
 	}
 	m.unlink(f)
 	now = m.newFile(l, 0).file
-	now.lines, now.put, now.copied = slices.Clone(lines), true, m.mode == destruction
+	now.lines, now.put, now.copied, now.moved = slices.Clone(lines), true, m.mode == destruction, f.moved
 	m.look()
 	return now
 }
@@ -500,7 +510,7 @@ func (m *restartModel) remove() {
 		}
 	}
 	m.unlink(f)
-	if m.r.IntN(2) == 0 {
+	if m.r.IntN(2) == 0 || m.onlyPacked(f.log) {
 		m.create(f.log)
 	}
 }

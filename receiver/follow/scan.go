@@ -202,7 +202,8 @@ func (s *Set) isRotated(path string, info fileInfo, all map[string]fileInfo) boo
 		return !own
 	}
 	if s.scanned || s.wasNamed(path) { // the look at base judges it first
-		return s.targetAt(base) != nil
+		follows := all[base].isRegular() && !s.isFull() && s.ownerOf(all[base], base) == "" // as this scan finds
+		return follows || s.targetAt(base) != nil
 	}
 	return all[base].id.Birth == 0 || info.written < all[base].id.Birth
 }
