@@ -16,8 +16,9 @@ import (
 // ErrCheckpoint is wrapped by errors about a Checkpoint that can't be read or restored.
 var ErrCheckpoint = errors.New("the saved state can't be used")
 
-// format is the number of what Encode writes; see checkpoint.Encode.
-const format = 2
+// format is the number of what Encode writes; see checkpoint.Encode. That of format 2 has the same
+// fields: see follow.Catalogue.Upgraded.
+const format = 3
 
 // A Checkpoint is the state of a Pipeline at one moment. The caller adds Followed, about the files
 // that it follows. Nothing else changes.
@@ -47,7 +48,7 @@ func Decode(payload []byte) (c *Checkpoint, err error) {
 	}
 	c = &Checkpoint{Books: &metrics.Books{}}
 	switch was {
-	case format:
+	case format, 2:
 		err = checkpoint.Decode(payload, c)
 	case 1:
 		err = decodeFormat1(payload, c)

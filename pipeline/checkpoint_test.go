@@ -292,11 +292,11 @@ func TestWhatIsNoState(t *testing.T) {
 			}
 		}
 	}
-	later, err := checkpoint.Encode(3, st)
+	later, err := checkpoint.Encode(4, st)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pipeline.Decode(later); !errors.Is(err, pipeline.ErrCheckpoint) || !strings.Contains(err.Error(), "format 3") {
+	if _, err := pipeline.Decode(later); !errors.Is(err, pipeline.ErrCheckpoint) || !strings.Contains(err.Error(), "format 4") {
 		t.Errorf("a later format: %v", err)
 	}
 	for name, spoil := range map[string]func(*pipeline.Checkpoint){

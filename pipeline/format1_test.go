@@ -266,7 +266,11 @@ func sameByName(t *testing.T, at string, old, is reflect.Value) {
 	case old.Kind() == reflect.Struct && is.Kind() == reflect.Struct:
 		for i := range old.NumField() {
 			name := old.Type().Field(i).Name
-			if f := is.FieldByName(name); !f.IsValid() {
+			f := is.FieldByName(name)
+			if inner := is.FieldByName("FileRecord"); !f.IsValid() && inner.IsValid() {
+				f = inner.FieldByName(name)
+			}
+			if !f.IsValid() {
 				t.Errorf("%s.%s is read into nothing", at, name)
 			} else if name != "Gaps" {
 				sameByName(t, at+"."+name, old.Field(i), f)

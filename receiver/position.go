@@ -17,7 +17,8 @@ const AnchorSize = 64
 var (
 	// SumSizes are the sizes in bytes of the starts of a file that FilePosition.Sums are of.
 	SumSizes = [...]int64{
-		128, 256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20,
+		128, 256, 512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10,
+		512 << 10, 1 << 20,
 	}
 	// TailSizes are how many bytes before an offset FilePosition.Tails are of, at most.
 	TailSizes = [...]int64{256, 1 << 10, 4 << 10}

@@ -57,6 +57,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "warning: %s\n", text.OneLine(w))
 	}
 	warnOfUnreadable(std.out, cfg.Files)
+	warnOfCopies(std.out, cfg)
 	status := checkServe(ctx, cfg, given.HealthURL, std)
 	if status == exitOK {
 		fmt.Fprintln(std.out, "ok")

@@ -17,6 +17,7 @@ import (
 	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver/datagram"
+	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/rsynclog"
 )
@@ -67,6 +68,31 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 		hold(d.check(cfg, p))
 	}
 	return refusals
+}
+
+// warnOfCopies warns of followed files that serve would not read, as others hold their lines.
+func warnOfCopies(w io.Writer, cfg *config.Config) {
+	p, err := pipeline.New(pipelineConfig(cfg))
+	if err != nil {
+		return // a refusal
+	}
+	for _, d := range inputsOf(cfg) {
+		if d.kind != kindFile {
+			continue
+		}
+		c, _ := d.check(cfg, p)
+		set, ok := c.(*follow.Set)
+		if !ok {
+			continue
+		}
+		for _, f := range set.Status() {
+			known := slices.Contains(cfg.Files, f.Path) // there is a warning already of two names of one file
+			if errors.Is(f.Err, follow.ErrCopy) || errors.Is(f.Err, follow.ErrTwin) && !known {
+				fmt.Fprintf(w, "warning: FILE: %s\n", text.OneLine(f.Err))
+			}
+		}
+		set.Close()
+	}
 }
 
 // pipelineConfig returns the configuration of serve's pipeline, without what a restart keeps.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"rsyncd_exporter/internal/testenv"
 )
@@ -78,6 +79,10 @@ func TestCheckShowsWhatPatternsMatch(t *testing.T) {
 		testenv.WriteFile(t, filepath.Join(dir, name), "")
 	}
 	if err := os.Link(filepath.Join(dir, "a.log"), filepath.Join(dir, "c")); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour) // before b.log was made
+	if err := os.Chtimes(filepath.Join(dir, "b.log.1"), long, long); err != nil {
 		t.Fatal(err)
 	}
 	testenv.SetEnv(t, anyHTTP, "FILE="+dir+"/?.log*,"+dir+"/nothing*,"+dir+"/a.log,"+dir+"/c")

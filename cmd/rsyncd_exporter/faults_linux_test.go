@@ -131,7 +131,7 @@ func TestFaultsCheckNamesWhatIsNotRead(t *testing.T) {
 				paths = append(paths, filepath.Join(dir, name))
 			}
 			_, out, errs := runProgram(t, "check", "--listen-udp=off", fmt.Sprintf("--http-listen=127.0.0.1:%d", testenv.Port(t)),
-				"--file="+strings.Join(paths, ","))
+				"--file-start=beginning", "--file="+strings.Join(paths, ","))
 			says := regexp.MustCompile(`(?m)^.*` + regexp.QuoteMeta(odd) + `.*(` + c.reason + `)|(` + c.reason + `).*` + regexp.QuoteMeta(odd))
 			if !says.MatchString(out + errs) {
 				_, out, _ = strings.Cut(out, "LOG_LEVEL") // the settings

@@ -291,9 +291,6 @@ func (in *inputs) log(cfg *config.Config, log *slog.Logger) {
 			log.Warn("file", "path", cmp.Or(f.Path, f.Pattern), "err", f.Err)
 		}
 	}
-	for path, other := range in.files.Twins() {
-		log.Warn("two names of one file: it is counted once", "path", path, "counted as", other)
-	}
 }
 
 // live returns the state of the inputs, with one metrics.Socket for each kind of socket.
@@ -320,8 +317,9 @@ func (in *inputs) live() metrics.Live {
 	if in.files != nil {
 		for _, s := range in.files.Status() {
 			f := metrics.File{
-				Path: s.Path, Pattern: s.Pattern, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime, Generations: s.Generations,
-				Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors, OK: s.Err == nil,
+				Path: s.Path, Pattern: s.Pattern, Offset: s.Offset, Lag: s.Lag, LagTime: s.LagTime,
+				Generations: s.Generations, Rotations: s.Rotations, Gaps: map[string]uint64{}, Errors: s.Errors,
+				OK: s.Err == nil,
 			}
 			for reason, n := range s.Gaps {
 				f.Gaps[follow.Gap(reason).String()] = n

@@ -129,6 +129,9 @@ func (pr *program) run(ctx context.Context) error {
 	if pr.in.creds != nil {
 		tasks = append(tasks, pr.in.creds)
 	}
+	if pr.in.files != nil {
+		tasks = append(tasks, newFileWatch(pr.in.files.Status, pr.log))
+	}
 	err := runAll(inputsCtx, tasks)
 	pr.log.Info("stopping", "received", pr.pipeline.Received())
 	stopPersisting(end.left())

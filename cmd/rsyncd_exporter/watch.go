@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -9,6 +12,7 @@ import (
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 )
 
 // tickInterval is how often sessions are ended that are over because of time alone.
@@ -134,3 +138,57 @@ func (w socketWatch) tellUnsure(input string, st receiver.Status) bool {
 }
 
 func (socketWatch) String() string { return "socket watch" }
+
+// fileCheck is how often fileWatch looks. What lasts for less is a rotation.
+const fileCheck = 10 * time.Second
+
+// A fileWatch logs once why a followed file isn't read, and that it is read again.
+type fileWatch struct {
+	status func() []follow.Status
+	log    *slog.Logger
+	seen   map[string]bool // at the last check
+	told   map[string]bool
+}
+
+// newFileWatch takes for told what is wrong now, but for files that don't exist yet.
+func newFileWatch(status func() []follow.Status, log *slog.Logger) *fileWatch {
+	w := &fileWatch{status: status, log: log, seen: map[string]bool{}, told: map[string]bool{}}
+	for _, f := range status() {
+		if f.Err != nil && !errors.Is(f.Err, fs.ErrNotExist) {
+			w.told[cmp.Or(f.Path, f.Pattern)] = true
+		}
+	}
+	return w
+}
+
+func (w *fileWatch) check() {
+	seen, told := map[string]bool{}, map[string]bool{}
+	for _, f := range w.status() {
+		name := cmp.Or(f.Path, f.Pattern)
+		switch {
+		case f.Err == nil && w.told[name]:
+			w.log.Info("file is read again", "path", name)
+		case f.Err != nil && w.seen[name] && !w.told[name]:
+			w.log.Warn("file isn't read", "path", name, "err", f.Err)
+			told[name] = true
+		case f.Err != nil:
+			told[name] = w.told[name]
+		}
+		seen[name] = f.Err != nil
+	}
+	w.seen, w.told = seen, told
+}
+
+func (w *fileWatch) Run(ctx context.Context) error {
+	tick := time.Tick(fileCheck)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+			w.check()
+		}
+	}
+}
+
+func (*fileWatch) String() string { return "file watch" }

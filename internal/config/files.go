@@ -98,7 +98,7 @@ func (v *validator) lookAtFile(from *Setting, name string) fs.FileInfo {
 	case !utf8.ValidString(name):
 		v.problemWith(from, name, errors.New("it is not UTF-8, and so can't be a label"),
 			"follow it through a symbolic link of another name")
-	case strings.HasSuffix(name, ".gz") || strings.HasSuffix(name, ".zst"):
+	case slices.Contains([]string{".gz", ".bz2", ".zst"}, filepath.Ext(name)):
 		v.doubt(from, name, "it is compressed, which is read of rotated generations only: name the log itself, or use "+
 			"check to look into it")
 	case info.IsDir():

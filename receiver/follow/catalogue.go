@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	maxFiles = 8192 // files that a catalogue knows, beyond those that are held
+	maxFiles = 8192 // files that a catalogue knows, unless more are read
 	maxCuts  = 256  // of the latest contents that were cut
 )
 
@@ -44,7 +44,8 @@ type FileRecord struct {
 	Place   string          // where it was last seen, for Reading
 }
 
-// A Verdict says what is to become of a file. None is for ever: a file that changes is judged again.
+// A Verdict says what is to become of a file. None is for ever: a file that changes is judged
+// again.
 type Verdict uint8
 
 // The verdicts. Saved catalogues hold their numbers.
@@ -158,11 +159,34 @@ func (e *entry) position() receiver.FilePosition {
 type catalogue struct {
 	mu    sync.Mutex // guards all below, and every entry
 	files map[receiver.FileID]*entry
+	owned map[string]map[*entry]bool // by target
 	cuts  []*cut
 	order uint64
 }
 
-func newCatalogue() *catalogue { return &catalogue{files: map[receiver.FileID]*entry{}} }
+func newCatalogue() *catalogue {
+	return &catalogue{files: map[receiver.FileID]*entry{}, owned: map[string]map[*entry]bool{}}
+}
+
+// set adds an entry in the place of another one of the same file. mu is held, as for unset.
+func (c *catalogue) set(e *entry) {
+	c.unset(c.files[e.id()])
+	c.files[e.id()] = e
+	if c.owned[e.Target] == nil {
+		c.owned[e.Target] = map[*entry]bool{}
+	}
+	c.owned[e.Target][e] = true
+}
+
+func (c *catalogue) unset(e *entry) {
+	if e == nil {
+		return
+	}
+	delete(c.files, e.id())
+	if delete(c.owned[e.Target], e); len(c.owned[e.Target]) == 0 {
+		delete(c.owned, e.Target)
+	}
+}
 
 // find returns a copy of what is known of a file.
 func (c *catalogue) find(id receiver.FileID) (e entry, known bool) {
@@ -195,11 +219,9 @@ func (c *catalogue) put(e entry, instead ...receiver.FilePosition) {
 		c.order++
 		e.order = c.order
 	}
-	c.files[e.id()] = &e
-	for len(c.files) > maxFiles {
-		if !c.dropOne() {
-			return
-		}
+	c.set(&e)
+	if len(c.files) > maxFiles+maxFiles/8 {
+		c.trim()
 	}
 }
 
@@ -213,53 +235,50 @@ func (c *catalogue) append(g *generation) {
 	}
 }
 
-// dropOne forgets the file that matters least: one that is left alone and was met first, or else
-// one that has been read. mu is held.
-func (c *catalogue) dropOne() bool {
-	var least *entry
-	rank := func(e *entry) int {
-		if e.Verdict == Read {
-			return 1
-		}
-		return 0
-	}
+// trim forgets the files that matter least until maxFiles are left: those that are left alone,
+// those met first before others, and then those that have been read. mu is held.
+func (c *catalogue) trim() {
+	var all []*entry
 	for _, e := range c.files {
-		if e.Verdict != Reading && (least == nil ||
-			cmp.Or(cmp.Compare(rank(e), rank(least)), cmp.Compare(e.order, least.order)) < 0) {
-			least = e
+		if e.Verdict != Reading {
+			all = append(all, e)
 		}
 	}
-	if least == nil {
-		return false
+	slices.SortFunc(all, func(a, b *entry) int {
+		return cmp.Or(compareBools(a.Verdict == Read, b.Verdict == Read), cmp.Compare(a.order, b.order))
+	})
+	for _, e := range all[:max(0, min(len(all), len(c.files)-maxFiles))] {
+		c.unset(e)
 	}
-	delete(c.files, least.id())
-	return true
+}
+
+// each has f see all that is known of a target's files. f does nothing that takes long.
+func (c *catalogue) each(target string, f func(*entry)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := range c.owned[target] {
+		f(e)
+	}
 }
 
 // of returns copies of what is known of a target's files, in the order in which they were met.
 func (c *catalogue) of(target string) (all []entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.files {
-		if e.Target == target {
-			all = append(all, *e)
-		}
-	}
+	c.each(target, func(e *entry) { all = append(all, *e) })
 	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.order, b.order) })
 	return all
 }
 
-// disown has a target's files belong to nobody. Whoever's path leads to one goes on where it was read to.
+// disown has a target's files belong to nobody. Whoever's path leads to one goes on where it was
+// read to.
 func (c *catalogue) disown(target string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.files {
-		if e.Target == target {
-			e.Target = ""
-			if e.Verdict == Reading {
-				e.Verdict = Read
-			}
+	for e := range maps.Clone(c.owned[target]) {
+		c.unset(e)
+		if e.Target = ""; e.Verdict == Reading {
+			e.Verdict = Read
 		}
+		c.set(e)
 	}
 }
 
@@ -295,13 +314,13 @@ func (c *catalogue) renumber(target string, from, to uint64) {
 			id.Device = to
 		}
 	}
-	for id, e := range maps.Clone(c.files) {
-		if e.Target == target && e.gen == nil {
-			delete(c.files, id)
+	for e := range maps.Clone(c.owned[target]) {
+		if e.gen == nil {
+			c.unset(e)
 			device(&e.Pos.ID)
 			device(&e.begin.ID)
 			device(&e.Of)
-			c.files[e.Pos.ID] = e
+			c.set(e)
 		}
 	}
 	for _, cut := range c.cuts {
@@ -317,6 +336,7 @@ func (c *catalogue) renumber(target string, from, to uint64) {
 func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.FilePosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.trim()
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord

@@ -1,6 +1,10 @@
 package follow
 
-import "rsyncd_exporter/receiver"
+import (
+	"maps"
+
+	"rsyncd_exporter/receiver"
+)
 
 // Options are the settings of a File.
 type Options struct {
@@ -48,4 +52,20 @@ func (f *File) verdict(path string) (Verdict, bool) {
 	}
 	e, known := f.Set.known.find(info.id)
 	return e.Verdict, known
+}
+
+// Twins maps each path that leads to a file of another path to that path. Twins count nothing.
+func (s *Set) Twins() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	twins := map[string]string{}
+	for _, t := range s.targets {
+		if twin := t.twinOf(); twin != "" {
+			twins[t.path] = twin
+		}
+	}
+	for _, p := range s.patterns {
+		maps.Copy(twins, p.twins)
+	}
+	return twins
 }

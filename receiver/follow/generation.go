@@ -61,7 +61,7 @@ type generation struct {
 	offset  atomic.Int64          // pos.Offset, for everyone
 	ended   atomic.Int64          // where the last read ended
 	size    atomic.Int64          // as last seen
-	grew    atomic.Int64          // when it last did, by File.clock
+	grew    atomic.Int64          // when it last did, by Set.clock
 	reading atomic.Int64          // since when a read is under way, by Set.clock; 0 if none is
 	level   atomic.Int64          // when all that it held had been delivered
 	behind  atomic.Bool           // there may be more to deliver
@@ -74,7 +74,7 @@ type turn struct {
 	size int64         // of the generation before, when it learned of this; -1 until then; of its run goroutine
 }
 
-// A block is what one read needs. Blocks are shared by all generations of a File.
+// A block is what one read needs. Blocks are shared by all generations of a Set.
 type block struct {
 	buf  []byte
 	slab receiver.Slab
@@ -99,7 +99,8 @@ func newGeneration(t *target, fd int, info fileInfo, path string) *generation {
 	return g
 }
 
-// placeNow returns the path that the file has now or, where that can't be known, had when it was opened.
+// placeNow returns the path that the file has now or, where that can't be known, had when it was
+// opened.
 func (g *generation) placeNow() string { return cmp.Or(pathOf(g.fd), g.path) }
 
 // dismiss has the reader end. The look at another target may do so, too, see makeRoom.
@@ -374,12 +375,13 @@ func (g *generation) noteEnd(end int64, more bool) {
 	}
 }
 
-// maxSettling is how long, in Set.settle, a file that has been cut is watched until it stops growing.
+// maxSettling is how long, in Set.settle, a file that has been cut is watched until it stops
+// growing.
 const maxSettling = 10
 
 // restart goes on in a file that has been cut, once it has settled: one that is written anew (cat
-// t >L) is to be judged by all that it holds then. It delivers the position at once: if this process
-// were killed before the next line, the old one would miss what is written from now on.
+// t >L) is to be judged by all that it holds then. It delivers the position at once: if this
+// process were killed before the next line, the old one would miss what is written from now on.
 func (g *generation) restart(b *block) (more bool, err error) {
 	info, err := statFD(g.fd)
 	if err != nil {
@@ -423,8 +425,8 @@ func (g *generation) goOnCut(size int64) (same bool, err error) {
 
 // relocate finds where to go on in a file whose bytes before the offset have changed. Where they
 // stand elsewhere, it was trimmed. Where only its start is left, it was cut to a part, and what it
-// holds are old lines, unless a copy shows that it was cut to nothing. Otherwise everything in it is
-// new. It returns true if nothing has changed.
+// holds are old lines, unless a copy shows that it was cut to nothing. Otherwise everything in it
+// is new. It returns true if nothing has changed.
 func (g *generation) relocate(size int64) (same bool, err error) {
 	c := newContent(g.target.reads(g.fd, nil), size, true)
 	relation, _ := c.relate(&g.pos)

@@ -40,10 +40,14 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 		if e.id() == not || e.Verdict != Reading && e.Verdict != Read && !old {
 			continue
 		}
-		r := relative{pos: e.position(), target: e.Target, fd: -1, place: e.Place, old: e.Verdict == Old, owed: e.owed(), absent: e.absent > 0, ended: e.Pos.Copy, order: e.order}
+		r := relative{
+			pos: e.position(), target: e.Target, fd: -1, place: e.Place, old: e.Verdict == Old, owed: e.owed(),
+			absent: e.absent > 0, ended: e.Pos.Copy, order: e.order,
+		}
 		plain := e.gen != nil && e.gen.packed == nil
 		// What is open may hold more than has been read of it, and other lines than had been read.
-		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize || e.Target == target || isSiblingName(target, e.Target))) {
+		if !alike(&r.pos) && !(plain && (r.pos.Offset < receiver.AnchorSize ||
+			e.Target == target || isSiblingName(target, e.Target))) {
 			continue
 		}
 		if plain {
@@ -55,7 +59,9 @@ func (c *catalogue) relatives(head []byte, not receiver.FileID, target string, p
 	}
 	for _, cut := range c.cuts {
 		if alike(&cut.Pos) && cut.Pos.ID != not {
-			all = append(all, relative{pos: cut.Pos, target: cut.Target, fd: -1, cut: true, open: cut.Open, order: math.MaxUint64})
+			all = append(all, relative{
+				pos: cut.Pos, target: cut.Target, fd: -1, cut: true, open: cut.Open, order: math.MaxUint64,
+			})
 		}
 	}
 	return all
@@ -195,8 +201,8 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 func (c *catalogue) before(target string, last, not receiver.FileID, gone map[receiver.FileID]bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.files {
-		if e.Target != target || e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
+	for e := range c.owned[target] {
+		if e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
 			!gone[e.id()] && e.id() != last {
 			continue
 		}
@@ -235,7 +241,8 @@ func (t *target) hasCopy(p *receiver.FilePosition) bool {
 	})
 }
 
-// isStamped reports whether a content's first line has a time stamp. Part of a line is taken to have one.
+// isStamped reports whether a content's first line has a time stamp. Part of a line is taken to
+// have one.
 func (t *target) isStamped(c *content) bool {
 	first := c.at(0, min(c.size, 1<<10))
 	end := bytes.IndexByte(first, '\n')
@@ -310,5 +317,5 @@ func (c *catalogue) foundEmpty(gone map[receiver.FileID]bool) {
 func (c *catalogue) forget(id receiver.FileID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.files, id)
+	c.unset(c.files[id])
 }

@@ -9,7 +9,7 @@ type SavedFile struct {
 	Path  string
 	Scope uint32
 
-	FileRecord PathRecord
+	FileRecord PathRecord // the name that it has in saved states, where it was embedded
 }
 
 // A PathRecord is what was kept of a path.
@@ -59,13 +59,15 @@ func (c *Catalogue) Upgraded() *Catalogue {
 }
 
 func (c *Catalogue) upgrade(f *SavedFile) {
-	b := &f.FileRecord.Beside
+	old := &f.FileRecord
+	b := &old.Beside
 	c.Targets = append(c.Targets, TargetRecord{
-		Path: f.Path, Scope: f.Scope, Start: f.FileRecord.Start, StartSize: f.FileRecord.StartSize, Dir: b.Dir, Base: b.Base, Named: b.Named,
-		Moved: b.Moved, Looked: b.Looked, Rotations: f.FileRecord.Rotations, Errors: f.FileRecord.Errors, Gaps: f.FileRecord.Gaps,
+		Path: f.Path, Scope: f.Scope, Start: old.Start, StartSize: old.StartSize, Dir: b.Dir, Base: b.Base,
+		Named: b.Named, Moved: b.Moved, Looked: b.Looked,
+		Rotations: old.Rotations, Errors: old.Errors, Gaps: old.Gaps,
 	})
 	places := map[receiver.FileID]string{}
-	for _, e := range f.FileRecord.Elsewhere {
+	for _, e := range old.Elsewhere {
 		places[e.ID] = e.Place
 	}
 	known := map[receiver.FileID]bool{}
@@ -75,10 +77,10 @@ func (c *Catalogue) upgrade(f *SavedFile) {
 			c.Known = append(c.Known, r)
 		}
 	}
-	for i, p := range f.FileRecord.Positions {
+	for i, p := range old.Positions {
 		r := FileRecord{Pos: p, Verdict: Read, Size: -1}
-		if i >= len(f.FileRecord.Positions)-f.FileRecord.Followed {
-			r.Verdict, r.Place = Reading, f.FileRecord.Place
+		if i >= len(old.Positions)-old.Followed {
+			r.Verdict, r.Place = Reading, old.Place
 			if place := places[p.ID]; place != "" {
 				r.Place = place
 			}
@@ -93,7 +95,7 @@ func (c *Catalogue) upgrade(f *SavedFile) {
 			add(FileRecord{Pos: receiver.FilePosition{ID: id}, Verdict: list.verdict, Size: -1})
 		}
 	}
-	for _, p := range f.FileRecord.Cut {
+	for _, p := range old.Cut {
 		c.Cuts = append(c.Cuts, CutRecord{Target: f.Path, Pos: p})
 	}
 }

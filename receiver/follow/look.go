@@ -231,7 +231,7 @@ func (l *look) findGone() {
 	if l.beside.dir == (receiver.FileID{}) { // its directory isn't there, and may come back
 		return
 	}
-	for _, e := range l.s.known.of(l.t.path) {
+	l.s.known.each(l.t.path, func(e *entry) {
 		read := e.Verdict == Reading || e.Verdict == Read
 		if read && e.gen == nil && !there[e.id()] && (!l.beside.hidden || e.absent > 0) {
 			l.gone[e.id()] = true
@@ -239,7 +239,7 @@ func (l *look) findGone() {
 		}
 		empty := e.Verdict == Unsure || e.owed() && e.Pos.Offset == 0
 		l.missed = l.missed || empty && !there[e.id()]
-	}
+	})
 }
 
 // judgeBeside judges the files beside the target, those that are or were read, or the others: these
@@ -258,6 +258,8 @@ func (l *look) judgeBeside(read bool) {
 		}
 		l.accepted[x.info.id] = true
 		switch {
+		case known && e.Target == t.path && e.gen == nil && e.Size >= 0 && !l.due(x, &e, known):
+			continue
 		case known && e.gen != nil || l.err == nil && x.info.id == l.info.id && !l.isTwin:
 			continue
 		case e.Target != t.path && (e.Target != "" || l.s.targetAt(x.path) != nil):
@@ -420,14 +422,12 @@ func (l *look) judgeNamed() *generation {
 
 // waitFor says why what the path leads to isn't read.
 func (l *look) waitFor(e entry) {
-	switch other, _ := l.s.known.find(e.Of); {
-	case e.Verdict == Unsure: // the next look tells
-	case other.Place != "" || other.Target != "":
-		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what %q holds, and that is counted already: waiting for more",
-			l.t, cmp.Or(other.Place, other.Target)))
-	default:
-		l.t.setWaits(fmt.Errorf("%s: it holds nothing but what is counted already: waiting for more", l.t))
+	if e.Verdict == Unsure {
+		return // the next look tells
 	}
+	other, _ := l.s.known.find(e.Of)
+	l.t.setWaits(fmt.Errorf("%s: it is a copy, with the same lines as %q: %w; waiting for more", l.t,
+		cmp.Or(other.Place, other.Target), ErrCopy))
 }
 
 func (t *target) setWaits(err error) {
@@ -439,8 +439,12 @@ func (t *target) setWaits(err error) {
 // judge has plan judge a file that has just been opened, and does what it says.
 func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	t := l.t
-	f := facts{role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
-		first: !t.looked && !t.fresh && !t.resumed, grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size, left: e.Pos.Offset}
+	f := facts{
+		role: r, size: g.end, packed: g.packed != nil, rotated: l.rotated, older: t.isOlder(g.info),
+		first: !t.looked && !t.fresh && !t.resumed, left: e.Pos.Offset,
+		grown: (e.Verdict == Old || e.Verdict == Copied) && e.Size >= 0 && g.end > e.Size,
+	}
+	f.young = !f.first && !(known && e.Verdict == Unsure && e.Size == g.end)
 	if known && (e.Verdict == Unsure || e.Ahead) { // it might have been read when it was met
 		f.rotated, f.older = true, false
 	}
@@ -616,30 +620,28 @@ func (l *look) noteAbsent() {
 	if l.beside.dir == (receiver.FileID{}) {
 		return
 	}
-	for _, e := range l.s.known.of(l.t.path) {
+	var dropped []receiver.FileID
+	l.s.known.each(l.t.path, func(e *entry) {
 		gone := !l.accepted[e.id()] && e.gen == nil && e.id() != l.info.id
 		if !gone || l.beside.hidden && !e.owed() {
-			if e.absent > 0 {
-				l.s.known.change(e.id(), func(e *entry) { e.absent = 0 })
-			}
-			continue
+			e.absent = 0
+			return
 		}
-		drop := false
-		l.s.known.change(e.id(), func(e *entry) {
-			if e.absent++; e.absent < maxAbsent {
-				return
-			}
-			if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
-				l.t.noteGap(GapUnread)
-			}
-			if e.owed() { // its position is kept, as it may be brought back
-				e.Verdict = Read
-			}
-			drop = e.Verdict != Read
-		})
-		if drop {
-			l.s.known.forget(e.id())
+		if e.absent++; e.absent < maxAbsent {
+			return
 		}
+		if e.owed() || e.Verdict == Unsure && e.Size < 0 { // that nobody could ever open
+			l.t.noteGap(GapUnread)
+		}
+		if e.owed() { // its position is kept, as it may be brought back
+			e.Verdict = Read
+		}
+		if e.absent = maxAbsent; e.Verdict != Read {
+			dropped = append(dropped, e.id())
+		}
+	})
+	for _, id := range dropped {
+		l.s.known.forget(id)
 	}
 	l.s.known.age(l.t.path)
 }
@@ -691,10 +693,13 @@ func (l *look) owedElsewhere() (all []sibling) {
 		here[x.info.id] = true
 	}
 	dirs := map[string]map[receiver.FileID]string{}
-	for _, e := range l.s.known.of(t.path) {
-		if !e.owed() || here[e.id()] || e.Place == "" {
-			continue
+	var owed []entry
+	l.s.known.each(t.path, func(e *entry) {
+		if e.owed() && !here[e.id()] && e.Place != "" {
+			owed = append(owed, *e)
 		}
+	})
+	for _, e := range owed {
 		if info, err := statPath(e.Place, false); err == nil && info.id == e.id() {
 			if e.Place != t.path && e.Place != t.at {
 				all = append(all, sibling{e.Place, info})
@@ -731,4 +736,5 @@ func (t *target) isRotation(from, to string) bool {
 	return likewise(from) || isSiblingName(filepath.Base(to), filepath.Base(t.at)) || rotatedFrom(from, likewise) != ""
 }
 
+// debugPlan, if set, is told what is judged and how. For tests.
 var debugPlan func(path string, f *facts, a action)

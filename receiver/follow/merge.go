@@ -50,7 +50,7 @@ func newMerge(delay time.Duration) *merge {
 // now is monotonic.
 func (m *merge) now() int64 { return int64(time.Since(m.began)) }
 
-// A mergeFile is one File of a merge. A nil one belongs to a File that is in none.
+// A mergeFile is one target of a merge. A nil one belongs to a target that is in none.
 type mergeFile struct {
 	merge *merge
 	rank  int // in the same second, lines of the file with the least rank come first
@@ -95,7 +95,7 @@ type stream struct {
 	end    int64 // where the data ended that came last
 }
 
-// join adds a File, whose CaughtUp is one of the backlogs owed.
+// join adds a target, whose first backlog is one of those owed.
 func (m *merge) join(rank int) *mergeFile {
 	if m == nil {
 		return nil
@@ -145,7 +145,7 @@ func (f *mergeFile) noteLook(began int64) {
 	f.merge.changed()
 }
 
-// settled ends a File's backlog, and reports whether it was the last one of all.
+// settled ends a target's backlog, and reports whether it was the last one of all.
 func (f *mergeFile) settled() bool {
 	if f == nil {
 		return true
@@ -411,7 +411,7 @@ func (s *stream) allowed(data []byte, mine share, first lineTime, at int64) (n i
 
 // turn waits until lines of data may be handed over, and returns how many bytes of them: all,
 // without a merge or a whole line. end is where data ends in the file; it was read at at by the
-// wall clock, at read by the merge's. turn returns false if the File is over first.
+// wall clock, at read by the merge's. turn returns false if the Set is over first.
 func (g *generation) turn(data []byte, end, at, read int64) (n int, ok bool) {
 	s := g.stream
 	lf := bytes.IndexByte(data, '\n')

@@ -42,7 +42,7 @@ type watchedFile struct {
 }
 
 // newNotifier returns nil where inotify isn't to be had, or half of the descriptors
-// (Options.Descriptors) are in use: logs need the rest more than their events.
+// (SetOptions.Descriptors) are in use: logs need the rest more than their events.
 func newNotifier(look chan struct{}, descriptors int) *notifier {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {

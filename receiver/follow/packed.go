@@ -60,7 +60,8 @@ func (l *look) unpackStart(g *generation, e *entry, f *facts) *content {
 	return c
 }
 
-// showUnpackable shows why a compressed file isn't read, where lines of one that is gone are looked for.
+// showUnpackable shows why a compressed file isn't read, where lines of one that is gone are looked
+// for.
 func (l *look) showUnpackable(g *generation, err error) {
 	if l.owing {
 		l.t.showTrouble(g.path, 0, err)

@@ -20,6 +20,7 @@ type facts struct {
 	size    int64
 	stamped bool // its first line has a time stamp, so what begins alike is no other log by chance
 	packed  bool // it is compressed
+	young   bool // it has just come, or grows
 	blank   bool // it holds no line, and too little to be told from others
 	skip    bool // nobody has seen the target yet, and reading is to begin at the end
 	first   bool // it was there before this target was ever looked at
@@ -94,13 +95,10 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 	return best
 }
 
-// independent reports whether both files were written by daemons, though they begin alike. It is not
-// taken for so as long as the file holds nothing but what another target's holds, and where it
+// independent reports whether both files were written by daemons, though they begin alike. It is
+// not taken for so as long as the file holds nothing but what another target's holds, and where it
 // stands in the place of one that is gone, or is called like a target, with more behind.
 func (k *kinship) independent() bool {
-	if k.apart && k.relation == within {
-		return false
-	}
 	whole := k.relation == continues || k.done
 	inPlace := (k.gone || k.lost) && (whole || k.gone && k.relation == within && k.exact)
 	beside := k.extends && (k.relation == within && k.exact || k.lost || k.stale)
@@ -114,6 +112,10 @@ func planNamed(f *facts) action {
 	}
 	if f.blank { // held, since it may lose its name, or be deleted, before its first line ends
 		return action{verdict: Reading, blank: true}
+	}
+	alike := func(k *kinship) bool { return k.apart && k.at <= equalStart }
+	if f.young && f.best(within, alike) != nil { // it may be a copy that is being made
+		return action{verdict: Unsure}
 	}
 	dependent := func(k *kinship) bool { return !k.independent() }
 	if k := f.best(within, dependent); k != nil {

@@ -106,7 +106,8 @@ func (c *content) relate(p *receiver.FilePosition) (r relation, shared int64) {
 	return continues, p.Offset
 }
 
-// endsAt reports whether the bytes before an offset are those before p.Offset, as many as are known.
+// endsAt reports whether the bytes before an offset are those before p.Offset, as many as are
+// known.
 func (c *content) endsAt(p *receiver.FilePosition, offset int64) bool {
 	if p.Tails[0] == 0 {
 		n := min(p.Offset, receiver.AnchorSize)

@@ -92,8 +92,8 @@ func (s *Set) scan() {
 	s.scanned = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.since = s.lastScan
-	s.since, s.lastScan = max(s.since, began-int64(s.opt.forget)), began // later than all that is forgotten was made
+	// Later than all that is forgotten was made.
+	s.since, s.lastScan = max(s.lastScan, began-int64(s.opt.forget)), began
 }
 
 // scanPattern follows what a pattern has found and is new; where that is too much, what was written
@@ -114,7 +114,8 @@ func (s *Set) scanPattern(p *pattern, all map[string]fileInfo) {
 			continue
 		}
 		if !utf8.ValidString(path) {
-			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link to it", path)
+			odd = fmt.Errorf("%q is not UTF-8, and so can't be a label; rename it, or follow a symbolic link "+
+				"to it", path)
 			continue
 		}
 		files++
@@ -142,8 +143,8 @@ func (s *Set) scanPattern(p *pattern, all map[string]fileInfo) {
 	}
 	s.sortLast(len(taken))
 	if tooMany += s.scanRotated(p, all); tooMany > 0 {
-		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit, and they were not written "+
-			"to lately; write narrower patterns, or several instances", tooMany, s.opt.most)
+		odd = fmt.Errorf("%d of the files that it matches are not followed: %d is the limit, and they were not "+
+			"written to lately; write narrower patterns, or several instances", tooMany, s.opt.most)
 	}
 	s.noteScan(p, files, twins, odd)
 }
@@ -455,8 +456,8 @@ func (s *Set) makeRoom() {
 	defer s.mu.Unlock()
 	for _, t := range s.targets {
 		t.mu.Lock()
-		if g := t.current; g != nil && g.started && !g.leaving && g.packed == nil && g.offset.Load() >= g.ended.Load() &&
-			(silent == nil || g.grew.Load() < silent.grew.Load()) {
+		if g := t.current; g != nil && g.started && !g.leaving && g.packed == nil &&
+			g.offset.Load() >= g.ended.Load() && (silent == nil || g.grew.Load() < silent.grew.Load()) {
 			silent = g
 		}
 		t.mu.Unlock()
@@ -470,9 +471,6 @@ func (s *Set) makeRoom() {
 func (s *Set) scanDue() bool {
 	return slices.ContainsFunc(s.patterns, func(p *pattern) bool { return p.dirty.Load() })
 }
-
-// nextLook returns when to look again, at the latest.
-func (s *Set) nextLook() time.Duration { return s.opt.Poll }
 
 // checkMerged has the files of a daemon looked at whose readers are asked whether their paths lead
 // to others by now.
@@ -507,7 +505,8 @@ func (s *Set) allHang() bool {
 	for _, t := range s.targets {
 		t.mu.Lock()
 		for _, g := range t.generations {
-			if since := g.reading.Load(); g.started && !closed(g.done) && (since == 0 || now-since < int64(time.Second)) {
+			since := g.reading.Load()
+			if g.started && !closed(g.done) && (since == 0 || now-since < int64(time.Second)) {
 				t.mu.Unlock()
 				return false
 			}

@@ -4,6 +4,7 @@ package follow
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -49,7 +50,8 @@ type SetOptions struct {
 	// one. Since a new descriptor is the lowest free one, those above are left for others. 0: no
 	// limit but the system's.
 	Descriptors int
-	// Source describes a target to the Sink. scope is the target's own, and stays so after a restart.
+	// Source describes a target to the Sink. scope is the target's own, and stays so after a
+	// restart.
 	Source func(path string, scope uint32) receiver.Source
 	Daemon Daemon
 	// Resume is what Catalogue gave before the restart. Files that it knows are read on from there.
@@ -75,8 +77,8 @@ type SetOptions struct {
 //   - Each generation (a goroutine each) reads its file, also when the name is another's: rsync's
 //     children keep writing for hours to the file that they have open.
 //
-// Identity is FileID, never the name; a held descriptor stays right whatever is renamed. Whether two
-// files hold the same lines is told by what they hold (relation.go).
+// Identity is FileID, never the name; a held descriptor stays right whatever is renamed. Whether
+// two files hold the same lines is told by what they hold (relation.go).
 type Set struct {
 	opt       SetOptions
 	sink      receiver.Sink
@@ -238,7 +240,6 @@ func (s *Set) look(all bool) {
 			}
 		})
 	}
-	s.short.CompareAndSwap(0, 0)
 	if all {
 		s.forgetGone()
 	}
@@ -325,7 +326,7 @@ func (s *Set) Run(ctx context.Context) error {
 		}
 		s.look(all)
 		if all {
-			timer.Reset(s.nextLook())
+			timer.Reset(s.opt.Poll)
 		}
 	}
 	s.end()
@@ -429,29 +430,21 @@ func (s *Set) Status() (all []Status) {
 		for _, path := range slices.Sorted(maps.Keys(p.twins)) {
 			all = append(all, Status{Path: path, Err: twinError(path, p.twins[path])})
 		}
-		all = append(all, Status{Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err})
+		all = append(all, Status{
+			Pattern: n.Pattern, Rotations: n.Rotations, Gaps: n.Gaps, Errors: n.Errors, Err: p.err,
+		})
 	}
 	return all
 }
 
-func twinError(path, other string) error {
-	return fmt.Errorf("%q is another name of the file at %q, and is counted there", path, other)
-}
+// Errors of Status that say why a file isn't read whose lines are counted all the same.
+var (
+	ErrTwin = errors.New("it is counted there") // another path leads to it
+	ErrCopy = errors.New("they are counted there")
+)
 
-// Twins maps each path that leads to a file of another path to that path. Twins count nothing.
-func (s *Set) Twins() map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	twins := map[string]string{}
-	for _, t := range s.targets {
-		if twin := t.twinOf(); twin != "" {
-			twins[t.path] = twin
-		}
-	}
-	for _, p := range s.patterns {
-		maps.Copy(twins, p.twins)
-	}
-	return twins
+func twinError(path, other string) error {
+	return fmt.Errorf("%q is the same file as %q: %w", path, other, ErrTwin)
 }
 
 // Catalogue returns what to keep. counted are the positions that came with the last slab of each
