@@ -62,12 +62,13 @@ func (m *marks) advance(p *receiver.FilePosition, data []byte) {
 
 // lastLine returns the line that ends the tail, nil if none does or it is too long.
 func (m *marks) lastLine() []byte {
-	n := len(m.tail) - 1
-	if n < 0 || m.tail[n] != '\n' {
+	tail := m.tail[max(0, len(m.tail)-tailSize):]
+	n := len(tail) - 1
+	if n < 0 || tail[n] != '\n' {
 		return nil
 	}
-	if start := bytes.LastIndexByte(m.tail[:n], '\n') + 1; start > 0 || m.fed == int64(len(m.tail)) {
-		return m.tail[start:]
+	if start := bytes.LastIndexByte(tail[:n], '\n') + 1; start > 0 || m.fed == int64(len(tail)) {
+		return tail[start:]
 	}
 	return nil
 }

@@ -509,8 +509,12 @@ func TestFileStateAfterCut(t *testing.T) {
 		poll(t, f)
 		must(t, w.f.Truncate(left))
 		poll(t, f)
-		s := f.Catalogue(sink.counted())
+		counted := sink.counted()
+		s := f.Catalogue(counted)
 		f.Close()
+		if p := counted[s.Known[0].Pos.ID]; p.Offset != left || p.Cut != 1 {
+			t.Errorf("cut to %d: the Sink knows %+v, want that offset and 1 cut", left, p)
+		}
 		if len(s.Known) != 1 || s.Known[0].Pos.Offset != left || s.Targets[0].Gaps[GapTruncated] != 1 {
 			t.Errorf("cut to %d: state %+v, want that offset", left, s)
 		}

@@ -334,13 +334,13 @@ func TestFileLetGo(t *testing.T) {
 		deleted := create(t, opt.Path)
 		deleted.write("b\n")
 		reachCount(t, sink, 2)
-		reach(t, "the silent one is let go", func() bool { poke(f.Set.wake); return len(held()) == 1 })
+		reach(t, "the silent one is let go", func() bool { f.lookSoon(); return len(held()) == 1 })
 		if n := sink.discards(receiver.Incomplete); n != 1 {
 			t.Errorf("%d incomplete, want 1", n)
 		}
 		silence(held()[0], silentLimit)
 		must(t, os.Remove(opt.Path))
-		reach(t, "the deleted one is let go", func() bool { poke(f.Set.wake); return len(held()) == 0 })
+		reach(t, "the deleted one is let go", func() bool { f.lookSoon(); return len(held()) == 0 })
 
 		// The first one grows after all. When it is met again, reading goes on where it was left.
 		old.write(" and rest\nc\n")
