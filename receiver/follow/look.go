@@ -622,6 +622,12 @@ func (l *look) noteAbsent() {
 		return
 	}
 	var dropped []receiver.FileID
+	copied := map[receiver.FileID]int64{} // how much of a file a copy of it holds
+	l.s.known.each(l.t.path, func(e *entry) {
+		if e.Verdict == Copied && !e.Ahead {
+			copied[e.Of] = max(copied[e.Of], e.Pos.Offset)
+		}
+	})
 	l.s.known.each(l.t.path, func(e *entry) {
 		gone := !l.accepted[e.id()] && e.gen == nil && e.id() != l.info.id
 		if !gone || l.beside.hidden && !e.owed() {
@@ -632,7 +638,7 @@ func (l *look) noteAbsent() {
 			return
 		}
 		hidden := e.Verdict == Unsure && e.Size < 0 && e.Of == receiver.FileID{} // nobody could ever open it
-		if e.owed() || hidden {
+		if e.owed() && copied[e.id()] < max(e.Pos.Offset, 1) || hidden {
 			l.t.noteGap(GapUnread)
 		}
 		if e.owed() { // its position is kept, as it may be brought back

@@ -201,12 +201,12 @@ func TestIndependent(t *testing.T) {
 		"nothing but what a log held that is gone":                  {kin(within, few, fileA).with(func(k *kinship) { k.gone = true }), false},
 		"what a log may have held that is gone":                     {kin(within, few, fileA).with(guess).with(func(k *kinship) { k.gone = true }), true},
 		"exactly what a log holds whose place it has":               {kin(within, few, fileA).with(func(k *kinship) { k.done, k.lost = true, true }), false},
-		"nothing but what another target's log holds":               {kin(within, few, fileA).with(isApart), false},
+		"nothing but what another target's log holds":               {kin(within, few, fileA).with(isApart), true},
 		"what another target's log holds, and more":                 {kin(continues, few, fileA).with(isApart), true},
 		"nothing but what the log holds that it is called like":     {kin(within, few, fileA).with(func(k *kinship) { k.extends = true }), false},
 		"a start that the log has which it is called like":          {kin(shares, few, fileA).with(func(k *kinship) { k.extends = true }), true},
 		"a start of the log that it is called like, which was cut":  {kin(shares, few, fileA).with(func(k *kinship) { k.extends, k.stale = true, true }), false},
-		"a start of the log that it is called like, and owes lines": {kin(shares, few, fileA).with(func(k *kinship) { k.extends, k.lost = true, true }), false},
+		"a start of the log that it is called like, and owes lines": {kin(shares, few, fileA).with(func(k *kinship) { k.extends, k.lost = true, true }), true},
 	} {
 		if got := row.k.independent(); got != row.want {
 			t.Errorf("%s: independent %v, want %v", rule, got, row.want)
