@@ -339,7 +339,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 		to.Known = append(to.Known, r)
 	}
 	for _, cut := range c.cuts {
-		r := *cut
+		r := CutRecord{Target: cut.Target, Pos: cut.Pos, Open: cut.Open}
 		if p := cut.countedTo(counted); p.Offset < cut.Pos.Offset {
 			r.Pos, r.Open = p, true
 		}

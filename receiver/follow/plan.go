@@ -98,8 +98,9 @@ func (f *facts) best(r relation, right func(*kinship) bool) (best *kinship) {
 }
 
 // independent reports whether both files were written by daemons, though they begin alike. It is
-// not taken for so as long as the file is known to hold nothing but what another target's holds, and
-// where it stands in the place of one that is gone, or is called like its target, with more behind.
+// not taken for so as long as the file is known to hold nothing but what another target's holds,
+// and where it stands in the place of one that is gone, or is called like its target, with more
+// behind.
 func (k *kinship) independent() bool {
 	if k.apart && k.relation == within && k.exact {
 		return false
@@ -164,7 +165,9 @@ func planBeside(f *facts) action {
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
 	alive := f.best(continues, func(k *kinship) bool { return !k.lost && (k.at > equalStart || k.stale || k.old) })
 	trimmed := f.best(moved, func(k *kinship) bool { return k.lost })
-	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale && !k.apart) })
+	k := f.best(within, func(k *kinship) bool {
+		return k.at > equalStart || !k.elder && (k.exact || k.stale && !k.apart)
+	})
 	switch {
 	case k != nil && (lost == nil || !lost.done):
 		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut, ahead: k.ahead}
