@@ -344,6 +344,7 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.trim()
+	counted = c.begun(counted)
 	all := slices.SortedFunc(maps.Values(c.files), func(a, b *entry) int { return cmp.Compare(a.order, b.order) })
 	for _, e := range all {
 		r := e.FileRecord
@@ -368,6 +369,24 @@ func (c *catalogue) record(to *Catalogue, counted map[receiver.FileID]receiver.F
 		}
 		to.Cuts = append(to.Cuts, r)
 	}
+}
+
+// begun returns what the Sink has counted, and where this process began to read the files of which
+// it has counted nothing. mu is held.
+func (c *catalogue) begun(counted map[receiver.FileID]receiver.FilePosition) map[receiver.FileID]receiver.FilePosition {
+	all := map[receiver.FileID]receiver.FilePosition{}
+	for id, e := range c.files {
+		if e.begin.ID == id && e.from.Offset == 0 {
+			all[id] = e.begin
+		}
+	}
+	for _, cut := range slices.Backward(c.cuts) {
+		if cut.was != nil && cut.was.from.Offset == 0 {
+			all[cut.Pos.ID] = cut.was.begin
+		}
+	}
+	maps.Copy(all, counted)
+	return all
 }
 
 // countedTo returns how far a file is counted by the Sink.

@@ -463,11 +463,7 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 		f.stamped, f.blank = t.isStamped(c), isBlank(c.at(0, min(c.size, receiver.AnchorSize)))
 		f.others = l.kinships(c, g, r)
 	}
-	a := plan(&f)
-	if debugPlan != nil {
-		debugPlan(g.path, &f, a)
-	}
-	return l.begin(g, e, a)
+	return l.begin(g, e, plan(&f))
 }
 
 // begin does what plan says of a file that is open. It returns the generation if it is to be read.
@@ -545,9 +541,6 @@ func (l *look) place(g *generation, a action) error {
 // readOn goes on in a file that is known.
 func (l *look) readOn(g *generation, e entry) *generation {
 	g.pos, g.again, g.met = e.Pos, true, e.order
-	if debugPlan != nil {
-		debugPlan("READON "+g.path, &facts{size: g.end}, action{at: e.Pos.Offset, of: g.id})
-	}
 	if e.Pos.Copy && isCompressed(g.path) {
 		g.packed = &packedFile{path: g.path}
 	}
@@ -743,6 +736,3 @@ func (t *target) isRotation(from, to string) bool {
 	likewise := func(base string) bool { return isSiblingName(to, base) }
 	return likewise(from) || isSiblingName(filepath.Base(to), filepath.Base(t.at)) || rotatedFrom(from, likewise) != ""
 }
-
-// debugPlan, if set, is told what is judged and how. For tests.
-var debugPlan func(path string, f *facts, a action)

@@ -166,7 +166,9 @@ func planBeside(f *facts) action {
 	lost := f.best(continues, func(k *kinship) bool { return k.lost })
 	alive := f.best(continues, func(k *kinship) bool { return !k.lost && (k.at > equalStart || k.stale || k.old) })
 	trimmed := f.best(moved, func(k *kinship) bool { return k.lost })
-	k := f.best(within, func(k *kinship) bool { return k.at > equalStart || !k.elder && (k.exact || k.stale) })
+	k := f.best(within, func(k *kinship) bool {
+		return k.at > equalStart || !k.elder && (k.exact || k.stale && !k.apart)
+	})
 	switch {
 	case k != nil && (lost == nil || !lost.done):
 		return action{verdict: Copied, at: f.size, of: k.id, cut: k.of.Cut, ahead: k.ahead}
