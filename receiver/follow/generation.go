@@ -286,6 +286,12 @@ func (g *generation) read(b *block) (more bool, err error) {
 	g.cutFirst = 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
+	if len(g.marks.tail) < start { // it was found cut, and isn't
+		at := g.pos
+		if ok, err := g.marks.load(g.target.reads(g.fd, nil), &at, at.Offset); err != nil || !ok {
+			return false, err
+		}
+	}
 	if g.blank && !isBlank(data) {
 		if g.unsure = g.target.resembles(g, data[:min(n, receiver.AnchorSize)]); g.unsure {
 			return false, errUnjudged

@@ -306,8 +306,8 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 		return e.Ahead || x.info.size != e.Size || l.s.known.lacks(e, l.gone[e.Of])
 	case Old:
 		return !packed && e.Size >= 0 && x.info.size > e.Size || l.owing && x.info.size > e.Size
-	case Strange:
-		return false
+	case Strange: // one that held too little may be a copy that was being made
+		return 0 <= e.Size && e.Size < receiver.AnchorSize && x.info.size > e.Size
 	}
 	return !known || packed || x.info.size != e.Size
 }
@@ -568,7 +568,7 @@ func (l *look) verify(g *generation) {
 	at := g.pos
 	ok, err := g.marks.load(l.t.reads(g.fd, nil), &at, at.Offset)
 	if ok && err == nil && sameMarks(&at, &g.pos) {
-		g.pos.Sums, g.pos.Tails = at.Sums, at.Tails // the version before kept none
+		g.pos.Sums, g.pos.Tails, g.pos.Line, g.pos.LineSum = at.Sums, at.Tails, at.Line, at.LineSum // there may be none
 		g.show()
 		return
 	}
