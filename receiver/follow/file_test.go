@@ -44,16 +44,6 @@ func (f *File) lookSoon() {
 	poke(f.Set.wake)
 }
 
-// verdict returns what is known of the file at a path, false if nothing is.
-func (f *File) verdict(path string) (Verdict, bool) {
-	info, err := statPath(path, false)
-	if err != nil {
-		return 0, false
-	}
-	e, known := f.Set.known.find(info.id)
-	return e.Verdict, known
-}
-
 // Twins maps each path that leads to a file of another path to that path. Twins count nothing.
 func (s *Set) Twins() map[string]string {
 	s.mu.Lock()
