@@ -462,6 +462,9 @@ func (l *look) judge(g *generation, e entry, known bool, r role) *generation {
 	} else if c = newContent(t.reads(g.fd, nil), g.end, true); !f.skip {
 		f.stamped, f.blank = t.isStamped(c), isBlank(c.at(0, min(c.size, receiver.AnchorSize)))
 		f.others = l.kinships(c, g, r)
+		if f.grown && e.Pos.Tails[0] != 0 && !c.endsAt(&e.Pos, e.Pos.Offset) { // it holds other lines than it did
+			f.grown = false
+		}
 	}
 	return l.begin(g, e, plan(&f))
 }
@@ -492,6 +495,11 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		l.fresh = append(l.fresh, g)
 		return g
 	}
+	pos := receiver.FilePosition{ID: g.id, Cut: a.cut}
+	if a.verdict != Copied || g.packed != nil || !l.marked(g, &pos, a.at) {
+		pos.Offset = a.at
+	}
+	e.Pos = pos
 	unix.Close(g.fd)
 	if a.verdict == Reading { // it has changed meanwhile, or can't be read: the next look tells
 		e.Verdict, e.Size = Unsure, -1
@@ -499,8 +507,7 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 	if err != nil && err != io.ErrUnexpectedEOF {
 		l.failed = err
 	}
-	e.Pos.Cut = a.cut
-	if e.Pos.Offset = a.at; e.Verdict == Unsure {
+	if e.Verdict == Unsure {
 		e.Pos.Offset = 0
 	}
 	l.s.known.put(e)
@@ -508,6 +515,12 @@ func (l *look) begin(g *generation, e entry, a action) *generation {
 		l.waitFor(e)
 	}
 	return nil
+}
+
+// marked sets a position with all marks. It returns false where the file is shorter, or can't be read.
+func (l *look) marked(g *generation, pos *receiver.FilePosition, offset int64) bool {
+	ok, err := newMarks().load(l.t.reads(g.fd, nil), pos, offset)
+	return ok && err == nil
 }
 
 // place sets where a generation begins, if it is to be read.

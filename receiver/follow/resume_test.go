@@ -1243,3 +1243,23 @@ func TestASaveWhileTheLogMoves(t *testing.T) {
 		}
 	}
 }
+
+// A copy that waits and then holds other lines was cut and written anew: it isn't read on from where it ended before.
+func TestFileCopyThatIsCutAndGrows(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.log"), filepath.Join(dir, "b.log")
+	appendTo(t, a, lines(0, 100)...)
+	appendTo(t, b, lines(0, 100)...)
+	opt := setOptions(a, b)
+	opt.FromBeginning = true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	if st := s.targetAt(b).status(); !errors.Is(st.Err, ErrCopy) {
+		t.Fatalf("the copy: %+v", st)
+	}
+	must(t, os.Truncate(b, 0))
+	appendTo(t, b, lines(1000, 1200)...)
+	runSet(t, s)
+	sink.reach(t, 300)
+	sink.check(t, append(lines(0, 100), lines(1000, 1200)...)...)
+}
