@@ -152,6 +152,7 @@ func (l *look) compare(k *kinship, c *content, other *relative, r role) {
 		return
 	}
 	k.gone = info.links == 0 || other.target == l.t.path && !l.there[p.ID]
+	k.apart = k.apart && info.links > 0
 	theirs := newContent(l.t.reads(other.fd, nil), info.size, true)
 	if isCompressed(other.place) {
 		if theirs, _ = l.t.unpacked(other.place, other.fd); theirs == nil || !theirs.whole || theirs.size == 0 {
@@ -213,14 +214,19 @@ func (l *look) trimmed(c *content, known []kinship) (all []kinship) {
 	return all
 }
 
-// before returns the file that had a target's name last, those that are gone, and what was cut. The
-// caller closes their descriptors.
+// before returns the file that had a target's name last, also if it is another target's, those that
+// are gone, and what was cut. The caller closes their descriptors.
 func (c *catalogue) before(target string, last, not receiver.FileID, gone map[receiver.FileID]bool) (all []relative) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for e := range c.owned[target] {
-		if e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy ||
-			!gone[e.id()] && e.id() != last {
+	for _, e := range c.files {
+		place := e.Place
+		if e.gen != nil {
+			place = e.gen.path
+		}
+		own := e.Target == target && (gone[e.id()] || e.id() == last)
+		others := e.Target != target && place == target
+		if e.id() == not || e.Verdict != Reading && e.Verdict != Read || e.Pos.Copy || !own && !others {
 			continue
 		}
 		r := relative{pos: e.position(), owed: gone[e.id()], order: e.order, fd: -1}
