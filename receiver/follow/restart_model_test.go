@@ -518,7 +518,7 @@ func TestSetRestartModel(t *testing.T) {
 	seed := testenv.Seed(t)
 	base := t.TempDir()
 	lines := 0
-	for i := range testenv.Tortured(2000, 100_000) {
+	for i := range testenv.Tortured(1000, 100_000) {
 		dir := filepath.Join(base, strconv.Itoa(i))
 		must(t, os.Mkdir(dir, 0o755))
 		m := newRestartModel(t, rand.New(rand.NewPCG(seed+uint64(i), 1)), dir)
