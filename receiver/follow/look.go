@@ -309,7 +309,8 @@ func (l *look) due(x sibling, e *entry, known bool) bool {
 	case Strange: // one that held too little may be a copy that was being made
 		return 0 <= e.Size && e.Size < receiver.AnchorSize && x.info.size > e.Size
 	}
-	return !known || packed || x.info.size != e.Size
+	// One that waited for its next look under the target's name may have lost that.
+	return !known || packed || x.info.size != e.Size || l.rotated && e.Size > 0
 }
 
 // judgeOne judges a file beside the target, and takes hold of it if it is to be read.
