@@ -25,7 +25,7 @@ type Catalogue struct {
 	Known     []FileRecord   // in the order in which they were met
 	Cuts      []CutRecord    // latest last
 
-	// What the version before kept instead of Targets, Known and Cuts. See upgrade.
+	// What the version before kept instead of Targets, Known and Cuts. See Upgraded.
 	Files   []SavedFile
 	Orphans []receiver.FilePosition
 }
@@ -239,6 +239,9 @@ func (c *catalogue) append(g *generation) {
 // trim forgets the files that matter least until maxFiles are left: those that are left alone,
 // those met first before others, and then those that have been read. mu is held.
 func (c *catalogue) trim() {
+	if len(c.files) <= maxFiles {
+		return
+	}
 	var all []*entry
 	for _, e := range c.files {
 		if e.Verdict != Reading {
@@ -279,6 +282,17 @@ func (c *catalogue) disown(target string) {
 		if e.Target = ""; e.Verdict == Reading {
 			e.Verdict = Read
 		}
+		c.set(e)
+	}
+}
+
+// give has a file belong to another target.
+func (c *catalogue) give(id receiver.FileID, target string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.files[id]; e != nil {
+		c.unset(e)
+		e.Target = target
 		c.set(e)
 	}
 }

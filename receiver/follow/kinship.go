@@ -300,7 +300,7 @@ func (c *catalogue) lacks(e *entry, gone bool) bool {
 	return gone && of != nil && of.Pos.Cut == e.Pos.Cut && of.Pos.Offset < e.Pos.Offset
 }
 
-// hasOpen is isOpen for any file of a target.
+// hasOpen reports whether lines of one of a target's files are looked for that was cut.
 func (c *catalogue) hasOpen(target string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -46,7 +46,7 @@ type look struct {
 	there    map[receiver.FileID]bool // files that have the target's name, or are beside it
 	missed   bool                     // one that was to be judged is gone
 	owing    bool                     // some of these are to be read on
-	accepted map[receiver.FileID]bool // files seen
+	accepted map[receiver.FileID]bool // files that this look has judged, or need not
 }
 
 // look is called by one goroutine at a time.
@@ -109,7 +109,7 @@ func (l *look) enterDirectory() (isNew bool) {
 	if t.resumed && was.Device != now.dir.Device && was.Inode == now.dir.Inode && was.Birth == now.dir.Birth {
 		l.s.known.renumber(t.path, was.Device, now.dir.Device)
 		t.mu.Lock()
-		for _, id := range []*receiver.FileID{&t.named, &t.since, &t.record.Named, &t.record.Start} {
+		for _, id := range []*receiver.FileID{&t.named, &t.since, &t.record.Named, &t.record.Last, &t.record.Start} {
 			if id.Device == was.Device {
 				id.Device = now.dir.Device
 			}
@@ -733,7 +733,11 @@ func (l *look) owedElsewhere() (all []sibling) {
 	for dir, owed := range dirs {
 		for _, x := range regularFiles(dir) {
 			place := owed[x.info.id]
-			if place == "" || l.s.targetAt(x.path) != nil {
+			if place == "" {
+				continue
+			}
+			if other := l.s.targetAt(x.path); other != nil { // its next look reads on
+				l.s.known.give(x.info.id, other.path)
 				continue
 			}
 			all = append(all, x)
