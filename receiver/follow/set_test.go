@@ -498,6 +498,33 @@ func TestFileSetRestartAfterNamesWereExchanged(t *testing.T) {
 	}
 }
 
+// A log of a pattern that got another name of the pattern while we were down is read on under that, and nothing of it is missing.
+func TestFileSetRestartAfterARename(t *testing.T) {
+	dir := t.TempDir()
+	before, after := filepath.Join(dir, "a.log"), filepath.Join(dir, "c.log")
+	appendTo(t, before, lines(0, 10)...)
+	opt := setOptions(filepath.Join(dir, "*.log"))
+	opt.FromBeginning = true
+	sink := newSetSink()
+	s := followSet(t, sink, opt)
+	stop := runSet(t, s)
+	sink.reach(t, 10)
+	stop()
+	opt.Resume = s.Catalogue(sink.counted())
+	must(t, os.Rename(before, after))
+	appendTo(t, after, lines(10, 20)...)
+	s = followSet(t, sink, opt)
+	runSet(t, s)
+	sink.reach(t, 20)
+	scans(t, s, 3)
+	sink.check(t, lines(0, 20)...)
+	for _, st := range s.Status() {
+		if st.Gaps != [NumGaps]uint64{} {
+			t.Errorf("%q has gaps %v", st.Path, st.Gaps)
+		}
+	}
+}
+
 // listsAt reports whether a catalogue has a file, and everywhere at this position.
 func listsAt(c *Catalogue, at receiver.FilePosition) bool {
 	listed := false
