@@ -156,7 +156,7 @@ func (m *restartModel) link(l *modelLog) {
 func (m *restartModel) rotate() {
 	l := m.anyLog()
 	f := m.named(l)
-	if f == nil || (l.linked() || m.bare(f) || !m.firm(f)) && !m.isSaved(f) {
+	if f == nil || (l.linked() || m.bare(f) || !m.firm(f) || f.copied) && !m.isSaved(f) {
 		return
 	}
 	m.names++

@@ -180,6 +180,8 @@ const (
 //     finds a copy that lacks what was counted last.
 //   - A file of which somebody has a copy is not cut, replaced, compressed or deleted before the copy is seen and saved (doubled). Otherwise
 //     only what is in both could tell it from another generation that begins alike.
+//   - Nor is one of which somebody has a copy rotated before a saved state knows it. Of two files that begin alike and that nobody has seen, either
+//     may be the copy.
 //   - A file that was cut to a part is not copied before that is seen and saved (torn), for the same reason. Where files begin alike, more
 //     is left of it than what others begin with. And no file that was cut begins like others again, unless a copy is there that tells
 //     it from one that was cut to a part. One of which not even a line is left is not deleted (stub): any other goes on where it was counted
