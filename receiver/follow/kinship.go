@@ -16,13 +16,13 @@ type relative struct {
 	target string
 	fd     int // a duplicate, -1 if it isn't open or is compressed
 	cut    bool
-	open   bool // of a cut: its lines beyond pos are looked for
-	owed   bool
-	place  string
-	old    bool
-	absent bool // its target's last look has not found it
-	ended  bool // a copy: nobody writes to it
-	order  uint64
+	open   bool   // of a cut: its lines beyond pos are looked for
+	owed   bool   // it is to be read, and not open
+	place  string // its path when it was last seen
+	old    bool   // it was there before anybody read it
+	absent bool   // its target's last look has not found it
+	ended  bool   // a copy: nobody writes to it
+	order  uint64 // files are numbered as they are met
 }
 
 // relatives returns those that begin with the same bytes as head, as far as both are known; for a
