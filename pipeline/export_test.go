@@ -88,11 +88,10 @@ func (p *Pipeline) ForgetHeaders() {
 func (p *Pipeline) SameHeader(t *testing.T, src *receiver.Source, from receiver.Sender, raw []byte) bool {
 	var got receiver.Message
 	h := p.headers.find(src, &from, raw, &got)
-	r := record{from: from}
-	d, ours := p.read(src, raw, &r)
-	if d != receiver.Kept || !ours || r.relay {
+	v := p.reader.read(src, raw, &p.message, &p.event)
+	if v.discard != receiver.Kept || !v.ours || v.relay {
 		if h != nil {
-			t.Errorf("%q is known: %v, rsyncd's: %v", raw, d, ours)
+			t.Errorf("%q is known: %+v", raw, v)
 		}
 		return false
 	}

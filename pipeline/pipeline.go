@@ -4,12 +4,8 @@
 package pipeline
 
 import (
-	"bytes"
 	"hash/maphash"
-	"path"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,18 +34,16 @@ type Config struct {
 // implements receiver.Sink and receiver.TrySink.
 type Pipeline struct {
 	mu       lock
-	parser   *rsynclog.Parser
+	reader   reader
 	parsers  map[string]*rsynclog.Parser // by module; only of modules with another log format
 	sessions *rsynclog.Sessions
 	store    *metrics.Store
-	tags     tagFilter
 	tallies  tallies
 	clock    clock
 	stamps   syslog.Stamps
 	headers  headers
 	streak   streak
 	message  receiver.Message // scratch
-	host     []byte           // scratch: Source.Host
 	event    rsynclog.Event   // scratch
 
 	delivered map[receiver.FileID]*delivery // how far files are counted; nil unless Config.Resumable
@@ -77,24 +71,14 @@ func (l *lock) Unlock() {
 // New returns a pipeline that starts from Config.Checkpoint. The error is about a log format, or
 // wraps ErrCheckpoint.
 func New(c Config) (*Pipeline, error) {
-	parser, err := rsynclog.NewParser(c.LogFormat)
+	reader, parsers, err := newReader(c)
 	if err != nil {
 		return nil, err
 	}
-	parsers := map[string]*rsynclog.Parser{}
-	for module, format := range c.ModuleFormats {
-		if format == c.LogFormat {
-			continue
-		}
-		if parsers[rsynclog.Label([]byte(module))], err = rsynclog.NewParser(format); err != nil {
-			return nil, err
-		}
-	}
 	clock := clock{time.Now()}
 	p := &Pipeline{
-		parser:  parser,
+		reader:  reader,
 		parsers: parsers,
-		tags:    tagFilter{globs: c.Tags, seen: map[string]bool{}},
 		tallies: tallies{byName: map[string]*tally{}},
 		clock:   clock,
 		headers: headers{off: c.InFull, seed: maphash.MakeSeed()},
@@ -231,17 +215,21 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		if len(slab.Senders) > 0 {
 			r.from = slab.Senders[i]
 		}
-		r.relay = false
 		if h := p.headers.find(src, &r.from, raw, &p.message); h != nil {
+			r.relay = false
 			p.repeated(h, &r, tally)
 			continue
 		}
-		d, ours := p.read(src, raw, &r)
+		v := p.reader.read(src, raw, &p.message, &p.event)
+		r.relay = v.relay
+		if v.unwrapped {
+			r.from.Started = 0 // of the process that has passed the line on
+		}
 		switch {
-		case d != receiver.Kept:
-			in.Discarded[d]++
-			tally.note(Trouble(d), raw)
-		case !ours:
+		case v.discard != receiver.Kept:
+			in.Discarded[v.discard]++
+			tally.note(Trouble(v.discard), raw)
+		case !v.ours:
 			in.Ignored++
 			p.ignored(tally, raw)
 		default:
@@ -249,32 +237,6 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 	}
 	p.flush()
-}
-
-// read reads a message's header into p.message. It says why the message is discarded, or whether it
-// is rsyncd's or a loss report.
-func (p *Pipeline) read(src *receiver.Source, raw []byte, r *record) (d receiver.Discard, ours bool) {
-	m := &p.message
-	if d = src.Dialect.Scan(raw, m); d != receiver.Kept {
-		return d, false
-	}
-	if !p.isRsyncd(src) {
-		r.relay = p.isLossReport()
-		if !r.relay {
-			return receiver.Kept, false
-		}
-	}
-	if src.Wrapped && !r.relay && m.Tag != nil {
-		if !syslog.Unwrap(m) {
-			return receiver.NoHeader, false
-		}
-		r.from.Started = 0 // of the process that has passed the line on
-	}
-	if src.Host != "" {
-		p.host = append(p.host[:0], src.Host...)
-		m.Host = p.host
-	}
-	return receiver.Kept, true
 }
 
 // first counts a message whose header had to be read.
@@ -332,40 +294,6 @@ type record struct {
 	named  bool  // its origin has a host name
 }
 
-// ownTag is the tag of our own log, which rsyncd* would match.
-const ownTag = "rsyncd_exporter"
-
-// isRsyncd says whether p.message is rsyncd's. A line of rsync's own log file is, without a tag.
-// Syslog without a tag isn't.
-func (p *Pipeline) isRsyncd(src *receiver.Source) bool {
-	switch string(p.message.Tag) {
-	case "":
-		return p.message.Tag == nil && src.IsFile()
-	case ownTag:
-		return false
-	}
-	return p.tags.match(p.message.Tag)
-}
-
-// isLossReport says whether a syslog daemon reports in p.message that it dropped or folded
-// messages. Under rsyncd's tag such a line would be a client's text.
-func (p *Pipeline) isLossReport() bool {
-	m := &p.message
-	switch string(m.Tag) {
-	case "rsyslogd", "systemd-journald", "syslog-ng":
-	case "last":
-		// BSD's and Solaris' syslogd write "last message repeated N times" without a tag, so the
-		// first word looks like one.
-		if m.PID != 0 || !bytes.HasPrefix(m.Text, []byte("message repeated ")) {
-			return false
-		}
-	default:
-		return false
-	}
-	p.parser.Parse(m.Text, &p.event)
-	return p.event.Kind == rsynclog.LostUpstream
-}
-
 // count parses the text of p.message and applies the event to the sessions and the books. A message
 // that isn't believed is only counted as such.
 func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
@@ -374,7 +302,7 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	if r.from.Addr.IsValid() && r.named {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
-	parser := p.parser
+	parser := p.reader.parser
 	if len(p.parsers) > 0 {
 		if own := p.parsers[p.sessions.Module(origin, m.PID)]; own != nil {
 			parser = own
@@ -400,36 +328,6 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 func (r *record) process(m *receiver.Message) rsynclog.Process {
 	return rsynclog.Process{PID: m.PID, Started: r.from.Started}
 }
-
-// A tagFilter tells rsyncd's tags from other programs'. It remembers its answers, since a glob
-// costs more than a map.
-type tagFilter struct {
-	globs []string
-	seen  map[string]bool
-}
-
-// Bounds of tagFilter.seen: senders choose tags.
-const (
-	maxTags   = 1024
-	maxTagLen = 80 // bytes
-)
-
-func (f *tagFilter) match(tag []byte) bool {
-	if is, seen := f.seen[string(tag)]; seen {
-		return is
-	}
-	is := slices.ContainsFunc(f.globs, func(glob string) bool {
-		// path.Match's * stops at a slash, which tags may hold (rsync/daemon).
-		ok, err := path.Match(slashless(glob), slashless(string(tag)))
-		return ok && err == nil
-	})
-	if len(f.seen) < maxTags && len(tag) <= maxTagLen {
-		f.seen[string(tag)] = is
-	}
-	return is
-}
-
-func slashless(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
 // A clock gives the time of the sessions: the wall clock's at the start, and from there on the
 // monotonic clock's, so that it doesn't jump when the machine's time is set.

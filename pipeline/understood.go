@@ -200,7 +200,7 @@ func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	if (syslog.Lines{}).Scan(text, &inner) == receiver.Kept && inner.Tag == nil && inner.Host == nil {
 		text, wrapped = inner.Text, true // as in a container's log
 	}
-	p.parser.Parse(text, ev)
+	p.reader.parser.Parse(text, ev)
 	switch ev.Kind {
 	case rsynclog.Start, rsynclog.Allowed, rsynclog.Summary, rsynclog.Denied, rsynclog.AuthFailed,
 		rsynclog.UnknownModule, rsynclog.DaemonStart:

@@ -14,6 +14,7 @@ func (t *Sessions) Apply(o *Origin, p Process, w When, ev *Event) (changes []Cha
 }
 
 func (t *Sessions) handle(o *Origin, p Process, w When, ev *Event) (believed bool) {
+	t.at = w.Arrived
 	if !o.tracked {
 		if ev.Kind == DaemonStart {
 			t.emit(Change{Kind: DaemonStarted, Origin: o, N: 1, Version: Label(ev.Version)})
@@ -28,6 +29,7 @@ func (t *Sessions) handle(o *Origin, p Process, w When, ev *Event) (believed boo
 	}
 	teaches := ev.Kind == Connect && (s != nil && !s.mayTalk() || s == nil && !t.talkers.has(o, p.PID))
 	at := t.recordTime(o, speaker, w, teaches)
+	t.at = at
 	if at >= o.due {
 		t.expire(o, at, maxInline)
 		if s != nil && !s.over() && at >= t.due(s) {

@@ -3,6 +3,8 @@
 // and codes are those of rsync 2.6.9 to 3.5.0.
 package rsynclog
 
+import "bytes"
+
 // A Kind says what a line is. String gives the value of rsync_messages_total's kind label.
 type Kind uint8
 
@@ -176,4 +178,24 @@ type Event struct {
 	// or changed attributes.
 	OpUnnamed             bool
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
+}
+
+// File returns the file's name in a Transfer, as logged, or nil. module is the session's; behind it
+// stands "(USER)" in AfterAddr, and the length at the end.
+func (ev *Event) File(module string) []byte {
+	if ev.AfterAddr == nil {
+		return ev.Path
+	}
+	rest, ok := bytes.CutPrefix(ev.AfterAddr, []byte(module))
+	if !ok || module == "" || !hasPrefix(rest, " (") {
+		rest = ev.AfterAddr[max(0, bytes.Index(ev.AfterAddr, []byte(" ("))):]
+	}
+	_, path, ok := bytes.Cut(rest, []byte(") "))
+	if !ok {
+		return nil
+	}
+	if ev.HasLength {
+		path = path[:max(0, bytes.LastIndexByte(path, ' '))]
+	}
+	return path
 }

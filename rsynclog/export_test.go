@@ -59,9 +59,6 @@ func DefaultMatchers() (compiled, scanned func([]byte, *Event) bool, err error) 
 // ReadsOp says whether the format has an operation where it can be read.
 func (p *Parser) ReadsOp() bool { return p.format.readsOp }
 
-// Session returns the session of a process, or nil.
-func (t *Sessions) Session(o *Origin, pid int32) *Session { return t.session(o, pid) }
-
 // ModuleNamed returns the label of a module that is known.
 func (t *Sessions) ModuleNamed(o *Origin, name string) (clean string, ok bool) {
 	return t.module(o, []byte(name), false)

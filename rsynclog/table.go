@@ -34,7 +34,8 @@ type Sessions struct {
 	fronts   [frontSlots]Front
 	pending  bool  // changes are Again's
 	names    int   // module names of all origins
-	stamp    int64 // of the record that is being applied, corrected; 0: none
+	at       int64 // when the record that is being applied was made
+	stamp    int64 // what its stamp says, corrected; 0: none
 	waited   bool  // that is the record's time
 	shift    int64 // what it was corrected by, for its session's jumps
 	// nobodyBefore is until when no origin can be forgotten.
@@ -83,6 +84,13 @@ func (t *Sessions) Module(o *Origin, pid int32) string {
 	}
 	return ""
 }
+
+// Session returns the latest session of a pid, which may have ended; nil if none is remembered.
+func (t *Sessions) Session(o *Origin, pid int32) *Session { return t.session(o, pid) }
+
+// At returns when the last record was made that Apply was given. Where no stamp tells, that is its
+// arrival.
+func (t *Sessions) At() int64 { return t.at }
 
 // session returns the latest session of a pid, or nil.
 func (t *Sessions) session(o *Origin, pid int32) *Session { return t.table[keyOf(o, pid)] }

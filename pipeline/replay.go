@@ -1,0 +1,134 @@
+package pipeline
+
+import (
+	"runtime"
+	"time"
+
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
+)
+
+// A Replay counts old logs, whose stamps say when a line was written. It gives what a Pipeline
+// gives for the same files as a backlog, line by line and without books of its own: Readers read
+// lines, at the same time if there are several, and Count counts them one by one, in the order of
+// the log. Not safe for concurrent use.
+type Replay struct {
+	config   Config
+	zone     *time.Location
+	parsers  map[string]*rsynclog.Parser // by module; only of modules with another log format
+	sessions *rsynclog.Sessions
+	now      int64 // when everything arrives, nanoseconds of the Unix epoch
+}
+
+// NewReplay returns a replay at zero. Of the Config it uses formats, tags, names and limits. Stamps
+// without a time zone are of the given one; nil is this machine's. now is the present: no line is
+// believed to be later. The error is about a log format.
+func NewReplay(c Config, zone *time.Location, now time.Time) (*Replay, error) {
+	_, parsers, err := newReader(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Replay{
+		config: c, zone: zone, parsers: parsers, now: now.UnixNano(),
+		sessions: rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts),
+	}, nil
+}
+
+// A Line is one line of an old log, and what counting it came to. Its slices are views into Raw or
+// into memory of the Line, valid as long as these are.
+type Line struct {
+	// Raw is the line without its LF. Whoever cuts the log into lines sets it.
+	Raw []byte
+
+	// Read sets these. Of a line that is discarded or not ours only Discard and, where that is
+	// Kept, Message are set.
+	Discard receiver.Discard
+	Ours    bool // it is rsyncd's, or a loss report
+	Message receiver.Message
+	Event   rsynclog.Event
+	relay   bool
+	stamp   int64 // what Message.Stamp says; 0: nothing
+	zoned   bool
+
+	// Count sets these for lines that are ours.
+	Origin   *rsynclog.Origin
+	Session  *rsynclog.Session // the latest of the line's pid, which may have ended; nil: none
+	Believed bool              // false: a client has written it, and only the line itself counts
+	// At is when the line was written, in nanoseconds of the Unix epoch, corrected for jumps of the
+	// daemon's clock. A line without a stamp has the time of the one before it; 0: nothing tells.
+	At int64
+	// Changes are what it counts as. They are valid until the next call of the Replay.
+	Changes []rsynclog.Change
+}
+
+// A LineReader reads lines, one at a time.
+type LineReader struct {
+	reader reader
+	stamps syslog.Stamps
+}
+
+// Reader returns a reader for one goroutine.
+func (r *Replay) Reader() *LineReader {
+	rd, _, _ := newReader(r.config) // NewReplay has seen that it is right
+	return &LineReader{reader: rd, stamps: syslog.Stamps{Local: r.zone}}
+}
+
+// Read reads the header and the text of Line.Raw. written is about when the line was written, in
+// nanoseconds of the Unix epoch: a stamp without a year is of the year that is closest to it.
+func (lr *LineReader) Read(src *receiver.Source, written int64, l *Line) {
+	m := &l.Message
+	v := lr.reader.read(src, l.Raw, m, &l.Event)
+	l.Discard, l.Ours, l.relay = v.discard, v.ours, v.relay
+	l.Origin, l.Session, l.Believed, l.At, l.Changes = nil, nil, false, 0, nil
+	if !v.ours {
+		return
+	}
+	var ok bool
+	if l.stamp, l.zoned, ok = lr.stamps.Time(m.Stamp, written); !ok {
+		l.stamp, l.zoned = 0, false
+	}
+	lr.reader.parser.Parse(m.Text, &l.Event)
+	l.Event.Severity = m.Severity
+}
+
+// Count applies a line that has been read to its session. It does nothing for lines that are not
+// ours. The sessions that a line ends before its own turn are in its Changes, too.
+func (r *Replay) Count(src *receiver.Source, l *Line) {
+	if !l.Ours {
+		return
+	}
+	m, ev := &l.Message, &l.Event
+	l.Origin = r.sessions.Origin(rsynclog.Where{Scope: src.Scope, Host: m.Host, Container: m.Container}, r.now)
+	if len(r.parsers) > 0 {
+		if own := r.parsers[r.sessions.Module(l.Origin, m.PID)]; own != nil {
+			own.Parse(m.Text, ev)
+		}
+	}
+	l.Session = nil
+	if l.Believed = ev.Kind != rsynclog.LostUpstream || l.relay; !l.Believed {
+		return
+	}
+	w := rsynclog.When{Arrived: r.now, Stamp: l.stamp, Zoned: l.zoned, Backlog: true}
+	l.Changes, l.Believed = r.sessions.Apply(l.Origin, rsynclog.Process{PID: m.PID}, w, ev)
+	l.At = r.sessions.At()
+	if l.At == r.now {
+		l.At = 0
+	}
+	l.Session = r.sessions.Session(l.Origin, m.PID)
+}
+
+// Finish says that a source has no more lines. Its sessions that have been silent for too long end,
+// by the present time: the changes are handed to f, which keeps none. Those that still run are left
+// to Running.
+func (r *Replay) Finish(src *receiver.Source, f func([]rsynclog.Change)) {
+	r.sessions.CaughtUp(src.Scope)
+	for more := true; more; runtime.Gosched() {
+		var changes []rsynclog.Change
+		changes, more = r.sessions.Tick(r.now, portion)
+		f(changes)
+	}
+}
+
+// Running calls f for each session that was let through and has not ended.
+func (r *Replay) Running(f func(*rsynclog.Session)) { r.sessions.Active(f) }

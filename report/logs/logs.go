@@ -1,0 +1,85 @@
+// Package logs finds and reads old logs: which files belong to one log, in which order they were
+// written, and what their lines say. Lines are read on all processors and counted in their order.
+package logs
+
+import (
+	"context"
+	"io"
+	"regexp"
+	"time"
+
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/rsynclog"
+)
+
+// Config says how logs are read.
+type Config struct {
+	Pipeline pipeline.Config  // formats, tags, names, limits
+	Lines    receiver.Dialect // LINE_FORMAT
+	Wrapped  bool             // receiver.Source.Wrapped
+	FileHost *regexp.Regexp   // has a group "host", which a path gives the host of its lines; nil: lines name theirs
+	Zone     *time.Location   // of stamps that name none; nil: this machine's
+	Now      time.Time        // no line is believed to be later
+	Stdin    io.Reader        // what the path "-" is
+	Progress func(Progress)   // is called about once a second while Read runs; nil: nobody looks
+}
+
+// A Set is the files of one log: one daemon's, or one relay's.
+type Set struct {
+	Name  string // path without what rotation puts behind it; "-" for standard input
+	Host  string // of all its lines; empty: they name theirs
+	Files []File // the oldest first
+}
+
+// A File is one generation of a log.
+type File struct {
+	Path    string
+	Size    int64     // bytes on disk; -1: not known
+	Written time.Time // when it was written last
+	First   time.Time // what its first stamp says; zero: nothing
+}
+
+// Progress says how much has been read.
+type Progress struct {
+	File      string
+	Read, All int64 // bytes of the files as they are on disk; All is 0 where it isn't known
+	Lines     uint64
+	Took      time.Duration
+}
+
+// A Place is where a line stands.
+type Place struct {
+	File   string
+	Number uint64 // of the line, from 1
+}
+
+// A Book is who reads logs. Its methods are called one at a time.
+type Book interface {
+	// Begin says that the lines of another set follow.
+	Begin(*Set)
+	// Line is called for each line, in the order of its log. The Line, and what it points to, is
+	// valid until Line returns.
+	Line(Place, *pipeline.Line)
+	// Lost is called for lines that were thrown away before they could be read: too long, or not
+	// ended.
+	Lost(Place, receiver.Discard, uint64)
+	// Ended is called at the end of a set with what its sessions have come to that no line ended.
+	// The changes are valid until Ended returns.
+	Ended([]rsynclog.Change)
+	// Running is called at the end of a set for each session that has not ended.
+	Running(*rsynclog.Session)
+}
+
+// Read reads sets, one after the other. It goes on behind a file that can't be read, or not to its
+// end: the errors name these, with the reason. Where ctx ends, it stops between two lines and
+// returns ctx's error among them.
+func Read(ctx context.Context, c Config, sets []Set, book Book) (errs []error) {
+	panic("being built")
+}
+
+// Find returns the logs that paths name: files, directories with files in them, and "-". The errors
+// name what can't be read.
+func Find(c Config, paths []string) (sets []Set, errs []error) {
+	panic("being built")
+}
