@@ -479,7 +479,7 @@ func (p *Parser) Lacks() (all []string) {
 		{f.hasOp, "what was done with a file, so that the session's direction decides (%o)"},
 		{!f.hasOp || f.readsOp, "for certain what was done with a file (%o at the beginning)"},
 		{used['a'], "whose file it was, by which lines that a client has written are found out (%a)"},
-		{used['m'], "which module it was in, which before rsync 3.2 only the client's request names (%m (%u) behind %o)"},
+		{used['m'], "in which module, which before rsync 3.2 only the client's request names (%m (%u) behind %o)"},
 		{f.named || used['f'] || used['n'], "what the file is called (%f)"},
 		{used['l'], "how long a file is (%l)"},
 		{used['b'], "how many bytes were moved for a file (%b)"},

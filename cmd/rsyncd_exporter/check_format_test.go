@@ -62,7 +62,7 @@ note: log format "" (module empty) doesn't tell
   in rsyncd.conf: log format = %o %h [%a] %m (%u) %f %l %b
 note: log format "%i %f%l" (module odd) doesn't tell
   whose file it was, by which lines that a client has written are found out (%a)
-  which module it was in, which before rsync 3.2 only the client's request names (%m (%u) behind %o)
+  in which module, which before rsync 3.2 only the client's request names (%m (%u) behind %o)
   what the file is called (%f)
   how long a file is (%l)
 ` + moved + `  in rsyncd.conf: log format = %o %h [%a] %m (%u) %f %l %b
