@@ -314,7 +314,9 @@ func (g *generator) step(l *life) bool {
 		l.files--
 		return true
 	case l.ending == cut:
-		return g.abort(l)
+		g.abort(l)
+		g.outcome(l)
+		return false
 	case l.ending == partial && !l.send: // an upload with failed files ends without another line since 3.2
 		g.outcome(l)
 		return false
@@ -444,13 +446,10 @@ func (g *generator) fail(l *life) {
 	g.truth.FileErrors["13"]++
 }
 
-// abort writes how a client that is gone looks: the second of its lines is a session's last.
-func (g *generator) abort(l *life) bool {
-	if l.files == 1 {
-		g.summary(l)
-		l.files = 0
-		return true
-	}
+// abort writes how a client that is gone looks: two lines at one moment.
+func (g *generator) abort(l *life) {
+	g.summary(l)
+	g.begin(l.pid)
 	g.text("rsync error: error in socket IO (code 10) at io.c(949) [")
 	if l.send {
 		g.text("sender")
@@ -460,8 +459,6 @@ func (g *generator) abort(l *life) bool {
 	g.text("=3.5.0]")
 	g.end("exit_error")
 	g.truth.Errors["10"]++
-	g.outcome(l)
-	return false
 }
 
 func (g *generator) summary(l *life) {
