@@ -2,21 +2,31 @@ package report_test
 
 import (
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/ulikunitz/xz"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -167,17 +177,269 @@ func isTrue(t *testing.T, what string, s *report.Summary, truth *corpus.Truth) {
 	}
 }
 
-func TestServeCountsTheTruth(t *testing.T) {
-	var text bytes.Buffer
-	truth, err := corpus.Generate(&text, corpus.Shape{Seed: 1, Lines: 2000, Clients: 50, Paths: 300, Files: 8, AtOnce: 4,
-		Start: time.Date(2026, 3, 1, 0, 0, 0, 0, time.Local), Step: time.Second})
+// scenarios are those of testdata/corpus by name.
+func scenarios(t *testing.T) map[string]reading {
+	t.Helper()
+	var truth map[string]struct {
+		Conf string `json:"rsyncd_conf"`
+	}
+	if err := json.Unmarshal(corpus.ReadFile(t, filepath.Join(corpus.Dir(), "truth.json")), &truth); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]reading{}
+	for name, s := range truth {
+		r := plain()
+		r.pipeline.ModuleFormats = map[string]string{}
+		for line := range strings.Lines(s.Conf) {
+			line = strings.TrimSpace(line)
+			if module, ok := strings.CutPrefix(line, "["); ok {
+				r.pipeline.Modules = append(r.pipeline.Modules, strings.TrimSuffix(module, "]"))
+			} else if format, ok := strings.CutPrefix(line, "log format ="); ok {
+				r.pipeline.ModuleFormats[r.pipeline.Modules[len(r.pipeline.Modules)-1]] = strings.TrimSpace(format)
+			}
+		}
+		all[name] = r
+	}
+	return all
+}
+
+// rows returns a table of tab-separated values by the columns' names.
+func rows(t *testing.T, path string) (all []map[string]string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(string(corpus.ReadFile(t, path))), "\n")
+	names := strings.Split(lines[0], "\t")
+	for _, line := range lines[1:] {
+		row := map[string]string{}
+		for i, v := range strings.Split(line, "\t") {
+			row[names[i]] = v
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// listed writes counts as truth.tsv does: "auth:2 read_only:1", or "-".
+func listed(by map[string]uint64) string {
+	var words []string
+	for _, k := range slices.Sorted(maps.Keys(by)) {
+		if by[k] > 0 {
+			words = append(words, fmt.Sprintf("%s:%d", k, by[k]))
+		}
+	}
+	return cmp.Or(strings.Join(words, " "), "-")
+}
+
+// agrees compares a report with a row. "?" is what nobody knows, and "a|b" either.
+func agrees(t *testing.T, row map[string]string, s *report.Summary) {
+	t.Helper()
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	for column, got := range map[string]string{
+		"connections": number(s.Connections), "executions": number(s.Executions), "ok": number(s.Sessions["ok"]),
+		"partial": number(s.Sessions["partial"]), "aborted": number(s.Sessions["aborted"]), "rejected": number(s.Sessions["rejected"]),
+		"listing": number(s.Sessions["listing"]), "unknown": number(s.Sessions["unknown"]), "rejections": listed(s.Rejected),
+		"file_errors": listed(s.FileErrors), "files": listed(s.Totals.Files), "sent_bytes": number(s.Sent), "received_bytes": number(s.Received),
+		"files_send": number(s.Totals.Files["send"]), "files_recv": number(s.Totals.Files["recv"]), "files_del": number(s.Totals.Files["del."]),
+	} {
+		if want, ok := row[column]; ok && want != "?" && !slices.Contains(strings.Split(want, "|"), got) {
+			t.Errorf("%s: %s, want %s", column, got, want)
+		}
+	}
+	if row["form"] != "" { // the daemon counts a few bytes more than its clients
+		for column, got := range map[string]uint64{"sent": s.Sent, "received": s.Received} {
+			least, _ := strconv.ParseUint(row[column], 10, 64)
+			more, _ := strconv.ParseUint(strings.Trim(row["tolerance"], "+="), 10, 64)
+			if got < least || got > least+more {
+				t.Errorf("%s: %d, want %d and up to %d more", column, got, least, more)
+			}
+		}
+	}
+}
+
+// By hand: download_small's two sessions sent 75305 + 143 bytes.
+func TestReportOfTheCorpus(t *testing.T) {
+	truth := map[string]map[string]string{}
+	for _, row := range rows(t, filepath.Join(corpus.Dir(), "../../pipeline/testdata/truth.tsv")) {
+		if row["form"] == "file" {
+			truth[row["scenario"]] = row
+		}
+	}
+	all, told := scenarios(t), 0
+	names := corpus.Files(t, "file/*.log")
+	for _, name := range names {
+		base := filepath.Base(name)
+		scenario, _, _ := strings.Cut(base, ".")
+		t.Run(base, func(t *testing.T) {
+			r, ok := all[scenario]
+			if !ok {
+				t.Fatal("it is in no scenario")
+			}
+			got := r.reported(t, name)
+			same(t, "as configured", got, r.served(t, name))
+			same(t, "without RSYNCD_CONF", plain().reported(t, name), plain().served(t, name))
+			if files := corpus.Files(t, "file/"+scenario+".*log"); len(files) == 1 {
+				told++
+				agrees(t, truth[scenario], got)
+			}
+			if scenario == "download_small" && got.Sent != 75448 {
+				t.Errorf("%d bytes sent, want 75448", got.Sent)
+			}
+		})
+	}
+	if len(names) < 50 || told < 45 {
+		t.Errorf("%d logs, %d with a truth", len(names), told)
+	}
+}
+
+func TestReportOfEachLineForm(t *testing.T) {
+	dir, n := filepath.Join(corpus.Dir(), "../forms"), 0
+	for _, row := range rows(t, filepath.Join(dir, "truth.tsv")) {
+		if row["read"] != "file" {
+			continue
+		}
+		n++
+		t.Run(row["file"], func(t *testing.T) {
+			r := plain()
+			r.pipeline.Tags = append(r.pipeline.Tags, "rsync.service")
+			if r.wrapped = strings.Contains(row["file"], "imfile"); r.wrapped {
+				r.pipeline.Tags = []string{"*"}
+			}
+			name := filepath.Join(dir, row["file"])
+			got := r.reported(t, name)
+			if strings.HasPrefix(row["note"], "no time") { // there a session's last line is of just now, and served doesn't wait until it has settled
+				r.pipeline.Limits.Settle = time.Nanosecond
+			}
+			same(t, "report", got, r.served(t, name))
+			agrees(t, row, got)
+		})
+	}
+	if n < 35 {
+		t.Errorf("%d files", n)
+	}
+}
+
+// randomShape is a log of a few hundred lines.
+func randomShape(r *rand.Rand) corpus.Shape {
+	return corpus.Shape{Seed: r.Uint64(), Lines: 50 + r.Int64N(500), Clients: 1 + r.IntN(200), Paths: 1 + r.IntN(500), Files: 1 + r.IntN(20),
+		AtOnce: 1 + r.IntN(12), Distinct: r.IntN(4) == 0, Start: time.Now().Add(-time.Duration(40+r.IntN(300)) * 24 * time.Hour).Truncate(time.Second),
+		Step: time.Duration(r.IntN(3000)) * time.Millisecond}
+}
+
+func write(t *testing.T, name string, text []byte) string {
+	t.Helper()
+	if err := os.WriteFile(name, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestReportOfRandomLogs(t *testing.T) {
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 1))
+	for range testenv.Tortured(200, 5000) {
+		shape := randomShape(r)
+		var text bytes.Buffer
+		truth, err := corpus.Generate(&text, shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		name := write(t, filepath.Join(dir, "rsyncd.log"), text.Bytes())
+		what := fmt.Sprintf("%+v", shape)
+		whole := plain().reported(t, name)
+		isTrue(t, what, whole, truth)
+		same(t, what, whole, plain().served(t, name))
+		if r.IntN(4) == 0 {
+			same(t, what+", rotated", plain().reported(t, rotated(t, r, text.Bytes())), whole)
+			merged(t, what, r, text.Bytes(), truth)
+		}
+		if t.Failed() {
+			t.Logf("%s", text.Bytes()[:min(text.Len(), 20_000)])
+			break
+		}
+	}
+}
+
+// rotated writes a log as a rotated set of up to six files, cut at random ends of lines, and returns their directory.
+func rotated(t *testing.T, r *rand.Rand, text []byte) string {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "rsyncd.log")
+	names := []string{log + ".5.xz", log + ".4.zst", log + ".3.bz2", log + ".2.gz", log + ".1", log}
+	for i, name := range names {
+		n := len(text)
+		if i < len(names)-1 {
+			n = bytes.LastIndexByte(text[:r.IntN(1+len(text)/(len(names)-i)*2)], '\n') + 1
+		}
+		if n == 0 && i < len(names)-1 {
+			continue // an empty file says nothing
+		}
+		write(t, name, packed(t, filepath.Ext(name), text[:n]))
+		text = text[n:]
+	}
+	return filepath.Dir(log)
+}
+
+// packed compresses as a file name's ending says.
+func packed(t *testing.T, ending string, text []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	var w io.WriteCloser
+	var err error
+	switch ending {
+	case ".gz":
+		w = gzip.NewWriter(&b)
+	case ".zst":
+		w, err = zstd.NewWriter(&b)
+	case ".xz":
+		w, err = xz.NewWriter(&b)
+	case ".bz2": // Go reads it only
+		cmd := exec.Command(testenv.Need(t, "bzip2"))
+		cmd.Stdin, cmd.Stdout = bytes.NewReader(text), &b
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	default:
+		return text
+	}
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// throughJSON returns what report --merge reads of what report --json printed.
+func throughJSON(t *testing.T, s *report.Summary) *report.Summary {
+	t.Helper()
+	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(t.TempDir(), "rsyncd.log")
-	if err := os.WriteFile(name, text.Bytes(), 0o644); err != nil {
+	read := &report.Summary{}
+	if err := json.Unmarshal(b, read); err != nil {
 		t.Fatal(err)
 	}
-	truth.Modules = nil
-	isTrue(t, "served", plain().served(t, name), truth)
+	return read
+}
+
+// merged compares the merged reports of a log's pieces with the truth.
+func merged(t *testing.T, what string, r *rand.Rand, text []byte, truth *corpus.Truth) {
+	t.Helper()
+	var parts []*report.Summary
+	from := int64(0)
+	for i, at := range truth.Cuts {
+		last := i == len(truth.Cuts)-1
+		if at == from || !last && r.IntN(3) > 0 {
+			continue
+		}
+		piece := plain().reported(t, write(t, filepath.Join(t.TempDir(), "piece.log"), text[from:at]))
+		parts = append(parts, throughJSON(t, piece))
+		from = at
+	}
+	all, err := report.Merge(parts, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isTrue(t, fmt.Sprintf("%s, merged of %d", what, len(parts)), all, truth)
 }
