@@ -158,7 +158,8 @@ func (b *bench) show(all []contestant, best map[string]run, lines int64) error {
 	for _, c := range all {
 		r := best[c.name]
 		fmt.Printf("%-10s %12.0f %16.0f %11.1f× %10.1f\n", c.name, float64(lines)/r.wall.Seconds(),
-			float64(r.cpu.Nanoseconds())/float64(lines), r.wall.Seconds()/report.wall.Seconds(), float64(r.memory)/(1<<20))
+			float64(r.cpu.Nanoseconds())/float64(lines), r.wall.Seconds()/report.wall.Seconds(),
+			float64(r.memory)/(1<<20))
 	}
 	if report.memory > mostMemory {
 		return fmt.Errorf("the report took %.1f MiB, want at most %d", float64(report.memory)/(1<<20), mostMemory>>20)
