@@ -138,7 +138,7 @@ bench-report: build ## how fast a report of 2 million lines is made, beside wc -
 	@scripts/deps.sh rsyncstats mtail
 	@$(say) 'measuring; leave the machine alone meanwhile'
 	@go build -o build/reportbench ./internal/reportbench
-	@PATH="$(CURDIR)/build/tools/bin:$$PATH" build/reportbench $(BENCH)
+	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build
