@@ -238,7 +238,7 @@ func (ld *load) list(zone *time.Location) []Saturation {
 			Begun: append([]uint64{}, g.begun...), SecondsAt: make([]float64, len(g.held)),
 		}
 		for n, held := range g.held {
-			s.SecondsAt[n] = time.Duration(held).Seconds()
+			s.SecondsAt[n] = seconds(held)
 		}
 		if s.Refused > 0 || len(s.Begun) > 0 || s.Peak > 0 {
 			list = append(list, s)
