@@ -136,6 +136,8 @@ type Client struct {
 type Rest struct {
 	Entries uint64 `json:"entries"` // at least so many
 	Volume
+	// AtMost is the most that one of them can have, by each figure; nil: no more than all together.
+	AtMost *Volume `json:"each_at_most,omitempty"`
 }
 
 // A User is who came to a module; the empty user is anybody, where a module asks for no password.
@@ -174,7 +176,9 @@ type QuietHour struct {
 	Sessions float64 `json:"sessions"` // likewise
 }
 
-// A Path is a file's name. Count may be too large by at most Error.
+// A Path is a file's name, of a long one the end. Count may be too small by at most Error, where many
+// paths had to share the room: Error is 0 for those whose figures are exact. Bytes are those of the
+// transfers in Count.
 type Path struct {
 	Path   string `json:"path"`
 	Module string `json:"module,omitempty"`
