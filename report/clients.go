@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 )
@@ -122,6 +123,14 @@ func topClients(all []Client, n int, floor, sum Volume, distinct uint64) ([]Clie
 			floor = larger(floor, c.most())
 		}
 	}
+	for i := range listed { // what a client may have had besides is among the rest
+		if c := &listed[i]; c.Error != nil {
+			e := smaller(*c.Error, rest.Volume)
+			if c.Error = &e; e == (Volume{}) {
+				c.Error = nil
+			}
+		}
+	}
 	rest.Entries = distinct - uint64(len(listed))
 	if floor = smaller(floor, rest.Volume); floor != (Volume{}) {
 		rest.AtMost = &floor
@@ -131,7 +140,7 @@ func topClients(all []Client, n int, floor, sum Volume, distinct uint64) ([]Clie
 
 func byBytes(a, b Client) int {
 	return cmp.Or(
-		cmp.Compare(b.Sent+b.Received, a.Sent+a.Received), cmp.Compare(b.Sessions, a.Sessions),
+		cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(b.Sessions, a.Sessions),
 		cmp.Compare(a.Client, b.Client),
 	)
 }
@@ -159,11 +168,21 @@ func clientOf(addr, name string) string {
 }
 
 func plus(a, b Volume) Volume {
-	return Volume{Sessions: a.Sessions + b.Sessions, Sent: a.Sent + b.Sent, Received: a.Received + b.Received}
+	a.add(b)
+	return a
 }
 
+// minus returns a-b. A sum that has reached the end of its range stays there.
 func minus(a, b Volume) Volume {
-	return Volume{Sessions: a.Sessions - b.Sessions, Sent: a.Sent - b.Sent, Received: a.Received - b.Received}
+	less := func(a, b uint64) uint64 {
+		if a == math.MaxUint64 {
+			return a
+		}
+		return a - min(a, b)
+	}
+	return Volume{
+		Sessions: less(a.Sessions, b.Sessions), Sent: less(a.Sent, b.Sent), Received: less(a.Received, b.Received),
+	}
 }
 
 func larger(a, b Volume) Volume {
