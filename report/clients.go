@@ -138,6 +138,50 @@ func topClients(all []Client, n int, floor, sum Volume, distinct uint64) ([]Clie
 	return listed, rest
 }
 
+// mergeClients adds up the clients of reports. Who isn't in a list may have had up to its AtMost.
+func mergeClients(parts []*Summary, top int) ([]Client, Rest) {
+	type candidate struct {
+		Client
+		late, bounds Volume // errors, and the bounds of the lists that it is in
+	}
+	sums := map[string]*candidate{}
+	var all, bounds Volume
+	var distinct uint64
+	for _, p := range parts {
+		all, distinct = plus(all, p.ClientsRest.Volume), max(distinct, uint64(len(p.Clients))+p.ClientsRest.Entries)
+		bound := p.ClientsRest.each()
+		bounds = plus(bounds, bound)
+		for _, c := range p.Clients {
+			sum := sums[c.Client]
+			if sum == nil {
+				sum = &candidate{Client: Client{Client: c.Client}}
+				sums[c.Client] = sum
+			}
+			all = plus(all, c.Volume)
+			sum.add(c.Volume)
+			sum.late, sum.bounds = plus(sum.late, minus(c.most(), c.Volume)), plus(sum.bounds, bound)
+			sum.Name, sum.Group = cmp.Or(c.Name, sum.Name), cmp.Or(c.Group, sum.Group)
+			sum.Place = cmp.Or(c.Place, sum.Place)
+		}
+	}
+	list := make([]Client, 0, len(sums))
+	for _, c := range sums {
+		if late := plus(c.late, minus(bounds, c.bounds)); late != (Volume{}) {
+			c.Error = &late
+		}
+		list = append(list, c.Client)
+	}
+	return topClients(list, top, bounds, all, max(distinct, uint64(len(list))))
+}
+
+// each returns the most that one of the rest can have.
+func (r *Rest) each() Volume {
+	if r.AtMost == nil {
+		return r.Volume
+	}
+	return smaller(*r.AtMost, r.Volume)
+}
+
 func byBytes(a, b Client) int {
 	return cmp.Or(
 		cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(b.Sessions, a.Sessions),

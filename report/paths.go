@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
 	"hash/maphash"
 	"slices"
@@ -59,8 +60,8 @@ func (p *pathTop) find(key uint64) *uint32 {
 // slot returns what the slot of the last of so many entries holds.
 func slot(key uint64, entries int) uint32 { return uint32(key>>48)<<16 | uint32(entries) }
 
-// add counts n transfers of a file, of so many bytes together. It keeps neither module nor path.
-func (p *pathTop) add(module string, path []byte, n, bytes uint64) {
+// add counts n transfers of a file, of this size together. It keeps neither module nor path.
+func (p *pathTop) add(module string, path []byte, n, size uint64) {
 	module = module[:min(len(module), rsynclog.MaxLabel)]
 	end := path[max(0, len(path)-pathKept):]
 	key := maphash.Bytes(p.seed, end)*31 + maphash.String(p.seed, module)
@@ -79,7 +80,7 @@ func (p *pathTop) add(module string, path []byte, n, bytes uint64) {
 	}
 	e := &p.entries[*at&0xffff-1]
 	e.count += n
-	e.bytes += bytes
+	grow(&e.bytes, size)
 }
 
 // purge makes room for half the table or more. Of those at the threshold the oldest stay, so that a
@@ -112,28 +113,101 @@ func (p *pathTop) purge() {
 func (p *pathTop) list(n int) []Path {
 	list := make([]Path, 0, max(0, min(n, len(p.entries))))
 	for _, e := range p.sorted()[:cap(list)] {
-		module := e.at + uint32(e.module)
+		module, path := p.names(&e)
 		list = append(list, Path{
-			Module: string(p.text[e.at:module]), Path: pathLabel(p.text[module:module+uint32(e.path)], e.cut),
-			Count: e.count, Bytes: e.bytes, Error: e.late,
+			Module: string(module), Path: pathLabel(path, e.cut), Count: e.count, Bytes: e.bytes, Error: e.late,
 		})
 	}
 	return list
 }
 
 // atMost returns how often a path that list(n) leaves out was transferred at most.
-func (p *pathTop) atMost(n int) uint64 {
+func (p *pathTop) atMost(n int) *uint64 {
 	most := p.floor
 	for _, e := range p.sorted()[max(0, min(n, len(p.entries))):] {
 		most = max(most, e.count+e.late)
 	}
-	return most
+	return &most
 }
 
 func (p *pathTop) sorted() []pathEntry {
-	return slices.SortedStableFunc(slices.Values(p.entries), func(a, b pathEntry) int {
-		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(b.bytes, a.bytes))
+	sorted := slices.Clone(p.entries)
+	slices.SortFunc(sorted, func(a, b pathEntry) int {
+		if c := cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(b.bytes, a.bytes)); c != 0 {
+			return c
+		}
+		moduleA, pathA := p.names(&a)
+		moduleB, pathB := p.names(&b)
+		return cmp.Or(bytes.Compare(pathA, pathB), bytes.Compare(moduleA, moduleB))
 	})
+	return sorted
+}
+
+func (p *pathTop) names(e *pathEntry) (module, path []byte) {
+	end := e.at + uint32(e.module)
+	return p.text[e.at:end], p.text[end : end+uint32(e.path)]
+}
+
+// A pathList is what a report has of paths.
+type pathList struct {
+	paths  []Path
+	atMost *uint64
+	all    uint64 // transfers
+}
+
+// each returns how often a path was transferred at most that isn't in the list.
+func (l *pathList) each() uint64 {
+	if l.atMost != nil {
+		return *l.atMost
+	}
+	rest := l.all
+	for _, p := range l.paths {
+		rest -= min(rest, p.Count)
+	}
+	return rest
+}
+
+// mergePaths adds up the paths of reports, and returns the first ones and how often another was
+// transferred at most.
+func mergePaths(parts []*Summary, top int, of func(*Summary) pathList) ([]Path, *uint64) {
+	type key struct{ module, path string }
+	type candidate struct {
+		Path
+		bounds uint64 // of the lists that it is in
+	}
+	sums := map[key]candidate{}
+	var bounds uint64
+	for _, part := range parts {
+		list := of(part)
+		bound := list.each()
+		grow(&bounds, bound)
+		for _, p := range list.paths {
+			k := key{p.Module, p.Path}
+			sum := sums[k]
+			sum.Module, sum.Path.Path = p.Module, p.Path
+			grow(&sum.Count, p.Count)
+			grow(&sum.Bytes, p.Bytes)
+			grow(&sum.Error, p.Error)
+			grow(&sum.bounds, bound)
+			sums[k] = sum
+		}
+	}
+	list, atMost := make([]Path, 0, len(sums)), bounds
+	for _, p := range sums {
+		grow(&p.Error, bounds-min(bounds, p.bounds))
+		list = append(list, p.Path)
+	}
+	slices.SortFunc(list, func(a, b Path) int {
+		return cmp.Or(
+			cmp.Compare(b.Count, a.Count), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path),
+			cmp.Compare(a.Module, b.Module),
+		)
+	})
+	n := max(0, min(top, len(list)))
+	for _, p := range list[n:] {
+		atMost = max(atMost, p.Count+p.Error)
+	}
+	return list[:n], &atMost
 }
 
 // pathLabel cleans a path as rsynclog.Label cleans names: unescaped, valid UTF-8, no control

@@ -154,7 +154,7 @@ type User struct {
 	Module      string            `json:"module"`
 	User        string            `json:"user,omitempty"`
 	Direction   string            `json:"direction,omitempty"`
-	FirstSeen   string            `json:"first_seen,omitempty"`   // end of the first session
+	FirstSeen   string            `json:"first_seen,omitempty"` // end of the first session
 	FirstOK     string            `json:"first_success,omitempty"`
 	LastSuccess string            `json:"last_success,omitempty"` // end of the last session that went well
 	LastAttempt string            `json:"last_attempt,omitempty"`
@@ -262,5 +262,5 @@ type Change struct {
 	What   string  `json:"what"` // "sent bytes of module data", …
 	Before float64 `json:"before"`
 	Now    float64 `json:"now"`
-	Unit   string  `json:"unit"` // bytes, sessions, files, seconds or errors
+	Unit   string  `json:"unit"` // bytes, sessions, files, seconds, errors or days
 }

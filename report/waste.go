@@ -178,3 +178,33 @@ func perDay(bytes uint64, days float64) float64 {
 	}
 	return float64(bytes) / days
 }
+
+func mergeWaste(parts []*Summary, top int, days float64) Waste {
+	type key struct{ client, module string }
+	sums := map[key]WasteClient{}
+	all := Waste{Sampled: 1, AtLeast: len(parts) > 1}
+	for _, p := range parts {
+		all.Sampled = max(all.Sampled, p.Waste.Sampled)
+		all.AtLeast = all.AtLeast || p.Waste.AtLeast
+		grow(&all.Bytes, p.Waste.Bytes)
+		for _, c := range p.Waste.Clients {
+			k := key{c.Client, c.Module}
+			sum, ok := sums[k]
+			if !ok || c.Times > sum.Times {
+				sum.Example, sum.Times = c.Example, c.Times
+			}
+			sum.Client, sum.Module = c.Client, c.Module
+			grow(&sum.Files, c.Files)
+			grow(&sum.Bytes, c.Bytes)
+			sums[k] = sum
+		}
+	}
+	all.PerDay = perDay(all.Bytes, days)
+	all.Clients = slices.AppendSeq([]WasteClient{}, maps.Values(sums))
+	slices.SortFunc(all.Clients, compareWaste)
+	all.Clients = all.Clients[:max(0, min(top, len(all.Clients)))]
+	for i := range all.Clients {
+		all.Clients[i].PerDay = perDay(all.Clients[i].Bytes, days)
+	}
+	return all
+}
