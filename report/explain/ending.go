@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"strings"
 
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/rsynclog"
@@ -58,11 +57,15 @@ func ending(s *rsynclog.Session) (rows []row) {
 		}
 		exits++
 		c, ok := codes.ExitCodeOf(int(x.Code))
-		if !ok {
+		switch why := fmt.Sprintf("exit code %d: %s", c.Code, c.Meaning); {
+		case !ok:
 			because(fmt.Sprintf("exit code %d, which this program doesn't know", x.Code))
-			continue
+		case exits == 2 && x.Code == s.Exits[0].Code: // of both processes of an upload
+		case s.Reason != rsynclog.NoReason:
+			because(why) // it follows from the refusal
+		default:
+			because(why, c.Cause, c.Remedy)
 		}
-		because(fmt.Sprintf("exit code %d: %s", c.Code, c.Meaning), c.Cause, c.Remedy)
 	}
 	switch {
 	case s.Reason != rsynclog.NoReason || exits > 0:
@@ -72,8 +75,11 @@ func ending(s *rsynclog.Session) (rows []row) {
 		because("it has a summary, and no error")
 	case s.FileErrors:
 		c, _ := codes.ExitCodeOf(23)
-		because("files failed, or deletions were left out; since 3.2 an upload then ends without another line", c.Cause,
-			c.Remedy)
+		why := "files failed, or deletions were left out, though it went to its end"
+		if !s.HasSummary {
+			why = "files failed, or deletions were left out; then no summary comes, since rsync 3.2"
+		}
+		because(why, c.Cause, c.Remedy)
 	case s.Lost:
 		c, _ := codes.ExitCodeOf(12)
 		because("the connection was lost, or timed out", c.Cause, c.Remedy)
@@ -92,7 +98,7 @@ func ending(s *rsynclog.Session) (rows []row) {
 				"a scanner or a health check that only connects needs nothing.")
 	}
 	if s.MaxDelete && exits > 0 {
-		rows = append(rows, row{"also", strings.TrimSpace("--max-delete stopped deletions")})
+		rows = append(rows, row{"also", "--max-delete stopped deletions"})
 	}
 	return rows
 }

@@ -61,7 +61,10 @@ func (e *Explainer) Counts() [NumClasses]uint64 { return e.counts }
 func (e *Explainer) Close() error {
 	e.tellAll()
 	if !e.o.JSON {
-		if e.told == 0 && e.o.Session.PID == 0 || e.told > 0 {
+		if e.told > 1 {
+			e.write(fmt.Appendf(e.buf[:0], "\n%7d  stories; a session's title behind --session tells one\n", e.told))
+		}
+		if e.told > 0 || e.o.Session.PID == 0 {
 			e.write(appendSummary(append(e.buf[:0], '\n'), &e.counts))
 		}
 	}
@@ -80,6 +83,9 @@ func (e *Explainer) Begin(*logs.Set) { e.tellAll() }
 // Line implements logs.Book.
 func (e *Explainer) Line(p logs.Place, l *pipeline.Line) {
 	t := told{file: p.File, line: p.Number, class: classOf(l)}
+	if e.o.Session.PID != 0 {
+		e.follow(l.Changes)
+	}
 	var m *mark
 	if l.Ours {
 		t.pid = l.Message.PID
@@ -88,11 +94,8 @@ func (e *Explainer) Line(p logs.Place, l *pipeline.Line) {
 			t.session = idOf(m.host, m.pid, m.number)
 		}
 	}
-	if e.o.Session.PID != 0 {
-		e.follow(l, l.Changes)
-		if !e.o.Session.is(l, m) {
-			return
-		}
+	if e.o.Session.PID != 0 && !e.o.Session.is(l, m) {
+		return
 	}
 	e.counts[t.class]++
 	story := e.o.Session.PID != 0 && !e.o.JSON
@@ -155,8 +158,8 @@ func (e *Explainer) Lost(p logs.Place, d receiver.Discard, n uint64) {
 	if !e.o.Only.shows(Discarded) {
 		return
 	}
-	for i := range n {
-		t := told{file: p.File, line: p.Number + i, class: Discarded, why: discards[d]}
+	for range n {
+		t := told{file: p.File, line: p.Number, class: Discarded, why: discards[d] + "; it is this line or a later one"}
 		e.fields = e.fields[:0]
 		e.fields.word("reason", d.String())
 		t.fields = e.fields
@@ -165,7 +168,7 @@ func (e *Explainer) Lost(p logs.Place, d receiver.Discard, n uint64) {
 }
 
 // Ended implements logs.Book.
-func (e *Explainer) Ended(changes []rsynclog.Change) { e.follow(nil, changes) }
+func (e *Explainer) Ended(changes []rsynclog.Change) { e.follow(changes) }
 
 // Running implements logs.Book.
 func (e *Explainer) Running(s *rsynclog.Session) {

@@ -16,6 +16,18 @@ type Target struct {
 	Host string // of its lines, "host/container" in a container; "" for any
 }
 
+// String returns the target as ParseTarget reads it.
+func (t Target) String() string {
+	id := strconv.Itoa(int(t.PID))
+	if t.Life != 0 {
+		id = idOf("", t.PID, t.Life)
+	}
+	if t.Host != "" {
+		id = text.OneLine(t.Host) + "/" + id
+	}
+	return id
+}
+
 // ParseTarget reads PID, PID#N or HOST/PID#N, as explain shows a session.
 func ParseTarget(s string) (t Target, err error) {
 	wrong := fmt.Errorf("--session=%q is neither a pid nor a session as explain shows it: PID, PID#N, HOST/PID or "+

@@ -45,8 +45,8 @@ func (t *Target) is(l *pipeline.Line, m *mark) bool {
 	return t.Host == "" || t.Host == hostOf(l.Origin)
 }
 
-// follow notes how sessions of the target have ended. l is the line that shows it, or nil.
-func (e *Explainer) follow(l *pipeline.Line, changes []rsynclog.Change) {
+// follow notes how sessions of the target have ended.
+func (e *Explainer) follow(changes []rsynclog.Change) {
 	for i := range changes {
 		c := &changes[i]
 		if c.Kind != rsynclog.Ended && c.Kind != rsynclog.Amended && c.Kind != rsynclog.Resumed {
@@ -58,15 +58,22 @@ func (e *Explainer) follow(l *pipeline.Line, changes []rsynclog.Change) {
 	}
 }
 
-// storyOf returns the story of a session that waits to be told, or nil.
+// storyOf returns the story of a session that waits to be told, or nil. A change may have a copy of
+// the session.
 func (e *Explainer) storyOf(s *rsynclog.Session) *story {
-	if s == nil || s.PID != e.o.Session.PID || len(e.stories) == 0 {
+	if s == nil || s.PID != e.o.Session.PID {
 		return nil
 	}
-	m := e.lives.of(s)
-	return e.waiting(m.host, m.number)
+	m, _ := s.Cookie.(*mark)
+	for _, st := range e.stories {
+		if st.session == s || m != nil && m.pid == s.PID && m.host == st.host && m.number == st.number {
+			return st
+		}
+	}
+	return nil
 }
 
+// waiting returns the story of a life that waits to be told, or nil.
 func (e *Explainer) waiting(host string, number uint32) *story {
 	for _, st := range e.stories {
 		if st.host == host && st.number == number {
@@ -96,8 +103,8 @@ func (e *Explainer) collect(t *told, l *pipeline.Line, m *mark) {
 	if l.At != 0 {
 		st.last = l.At
 	}
-	t.session = "" // the story's title has it
-	st.add(fmt.Sprintf("%19s %s\n", e.clock(l.At), appendText(nil, t)))
+	b := fmt.Appendf(nil, "  %-19s %6d  %-16s", e.clock(l.At), t.line, t.class)
+	st.add(string(append(appendFields(b, t), '\n')))
 }
 
 // begin adds a story. What an earlier session of its pid has to tell is told first, as no line of
@@ -163,13 +170,13 @@ func (e *Explainer) tell(st *story) {
 		b = append(b, line...)
 	}
 	if st.left > 0 {
-		b = fmt.Appendf(b, "%19s … %d lines more …\n", "", st.left)
+		b = fmt.Appendf(b, "  … %d lines more …\n", st.left)
 	}
 	for _, line := range st.tail {
 		b = append(b, line...)
 	}
 	for _, r := range e.conclusion(st) {
-		b = fmt.Appendf(b, "  %-10s %s\n", r.name, text.OneLine(r.text))
+		b = fmt.Appendf(b, "  %-9s %s\n", r.name, text.OneLine(r.text))
 	}
 	e.write(b)
 }

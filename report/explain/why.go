@@ -23,7 +23,7 @@ func meaning(l *pipeline.Line) string {
 		what = moved(l)
 	case rsynclog.ExitError, rsynclog.ExitWarning:
 		if m := codes.ExitMeaning(int(ev.Code)); m != "" {
-			what = fmt.Sprintf("%s: exit code %d is %q", what, ev.Code, m)
+			what += ": " + m
 		}
 	case rsynclog.FileError:
 		if _, m := codes.ErrnoName(int(ev.Errno)); m != "" {
@@ -126,14 +126,23 @@ func whyImplausible(l *pipeline.Line) string {
 	case rsynclog.MaxDelete, rsynclog.DeletionSkipped:
 		return "the daemon " + whichWay(s.Direction) + " in this session, and deletes nothing then"
 	case rsynclog.Transfer:
-		if ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr) {
-			return fmt.Sprintf("it names another client than the session's, %s", s.Addr)
-		}
-		return "the daemon " + whichWay(s.Direction) + " in this session, and this line says otherwise, or more than 1 PiB"
+		return whyNotMoved(ev, s)
 	case rsynclog.ExitError, rsynclog.ExitWarning:
 		return "the session is over and has had its exit lines, or the role isn't one that its process can have now"
 	}
 	return "the session's state rules it out"
+}
+
+// whyNotMoved says why a transfer line can't be the session's.
+func whyNotMoved(ev *rsynclog.Event, s *rsynclog.Session) string {
+	down := ev.Op == rsynclog.OpRecv || ev.Op == rsynclog.OpDel
+	switch {
+	case ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr):
+		return fmt.Sprintf("it names another client than the session's, %s", s.Addr)
+	case s.Direction == rsynclog.Send && down, s.Direction == rsynclog.Receive && ev.Op == rsynclog.OpSend:
+		return "the daemon " + whichWay(s.Direction) + " in this session, and this line says otherwise"
+	}
+	return "the session's direction or the size of all its files rules it out"
 }
 
 const (

@@ -35,7 +35,11 @@ func clip(b []byte, most int) []byte { return b[:min(len(b), most)] }
 
 // appendText appends what is told for people: one line, without its LF.
 func appendText(b []byte, t *told) []byte {
-	b = fmt.Appendf(b, "%7d  %-16s  %-12s", t.line, t.class, orDash(t.session))
+	return appendFields(fmt.Appendf(b, "%7d  %-16s  %-12s", t.line, t.class, orDash(t.session)), t)
+}
+
+// appendFields appends the fields and what they mean.
+func appendFields(b []byte, t *told) []byte {
 	for _, f := range t.fields {
 		b = append(append(append(b, ' '), f.name...), '=')
 		if f.is {
