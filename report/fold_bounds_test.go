@@ -69,8 +69,9 @@ type replayed struct {
 	line   pipeline.Line
 }
 
-func newReplayed(t testing.TB, o report.Options) *replayed {
+func newReplayed(t testing.TB, o report.Options, modules ...string) *replayed {
 	c := logsConfig()
+	c.Pipeline.Modules = modules
 	replay, err := pipeline.NewReplay(c.Pipeline, time.UTC, now)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +90,35 @@ func (r *replayed) read(raw []byte) {
 }
 
 const transferLine = "2026/11/23 01:10:07 [22] send UNKNOWN [2001:db8::7] pub () dists/stable/main/binary-amd64/Packages.gz 5000"
+
+func (r *replayed) finish() *report.Summary {
+	r.replay.Finish(&r.source, r.fold.Ended)
+	r.replay.Running(r.fold.Running)
+	return r.fold.Summary()
+}
+
+// Before rsync 3.2 only a transfer line says that a request's module is a real one. The transfer began with the
+// request all the same.
+func TestATransferThatWaitsForItsModule(t *testing.T) {
+	r := newReplayed(t, report.Options{}, "pub")
+	for _, line := range []string{
+		"2026/11/23 01:00:00 [21] connect from h (192.0.2.1)",
+		"2026/11/23 01:00:10 [21] rsync on pub/ from h (192.0.2.1)",
+		"2026/11/23 01:00:10 [21] building file list",
+		"2026/11/23 01:00:15 [22] connect from h (192.0.2.2)",
+		"2026/11/23 01:00:20 [22] rsync on pub/ from h (192.0.2.2)",
+		"2026/11/23 01:00:30 [21] send h [192.0.2.1] pub () f 10",
+		"2026/11/23 01:00:40 [21] sent 30 bytes  received 20 bytes  total size 10",
+		"2026/11/23 01:01:00 [22] sent 30 bytes  received 20 bytes  total size 10",
+	} {
+		r.read([]byte(line))
+	}
+	s := r.finish()
+	same(t, "executions", s.Executions, 2)
+	// One from 01:00:10, two from 01:00:20 to 01:00:40, one to 01:01:00; none in the first ten seconds.
+	same(t, "saturation", s.Saturation, []report.Saturation{{Module: "pub", Peak: 2, PeakAt: "2026-11-23T01:00:20Z",
+		Begun: []uint64{1, 1}, SecondsAt: []float64{10, 30, 20}}})
+}
 
 // A transfer line costs no memory, with or without a filter. Most lines are such.
 func TestATransferLineAllocatesNothing(t *testing.T) {
@@ -125,11 +155,7 @@ func TestAFoldGoesOnBehindASummary(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range []*replayed{once, often} {
-		r.replay.Finish(&r.source, r.fold.Ended)
-		r.replay.Running(r.fold.Running)
-	}
-	same(t, "summary", often.fold.Summary(), once.fold.Summary())
+	same(t, "summary", often.finish(), once.finish())
 	var later strings.Builder
 	if err := between.JSON(&later); err != nil {
 		t.Fatal(err)

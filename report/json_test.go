@@ -55,7 +55,7 @@ func TestReadSummaryRefuses(t *testing.T) {
 		{"a control character", strings.Replace(good, `"module": "pub"`, `"module": "\u001b]0;"`, 1), "control character"},
 		{"buckets", strings.Replace(good, `"buckets": [`, `"buckets": [1,`, 1), "durations in 123 buckets"},
 		{"saturation", strings.Replace(good, `"begun": [`, `"begun": [`+strings.Repeat("1,", 1024), 1), "levels of saturation"},
-		{"size", good + strings.Repeat(" ", 64<<20), "longer than 64 MiB"},
+		{"size", good + strings.Repeat(" ", 32<<20), "longer than 32 MiB"},
 	} {
 		_, err := report.ReadSummary(strings.NewReader(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
