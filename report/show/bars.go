@@ -19,7 +19,7 @@ func (p *printer) days(days []period) {
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), {}, size(moved(d.Volume)), number(d.Sessions),
-			number(d.Failed).worthALook(), number(d.Rejected), number(d.Peak)})
+			portion(d.Failed, d.Sessions), number(d.Rejected), number(d.Peak)})
 	}
 	const date, leastBar = len("2006-01-02"), 8
 	columns, widths := []int{0, 1}, []int{date, p.width - len(indent) - date - gap}

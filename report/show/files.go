@@ -91,18 +91,21 @@ func backups(s *report.Summary) section {
 			continue // whoever fetches from a public mirror
 		}
 		ok, others := u.Sessions["ok"], all(u.Sessions)-u.Sessions["ok"]
-		last, ago, gap := instant(u.LastSuccess), cell{}, cell{}
+		last, ago, gap, listed := instant(u.LastSuccess), cell{}, cell{}, cell{}
 		if u.LastSuccess == "" {
 			last = cell{unit: words, text: "never", bad: true}
 		}
 		if d, known := between(u.LastSuccess, s.To); known {
 			ago = duration(d)
 		}
+		if u.Listed > 0 {
+			listed = size(u.Listed)
+		}
 		if u.LongestGap > 0 {
 			gap = duration(u.LongestGap)
 		}
 		t.rows = append(t.rows, []cell{word(u.Module), word(u.User), last, ago, number(ok), number(others).worthALook(),
-			gap, instant(u.GapFrom), size(u.Listed)})
+			gap, instant(u.GapFrom), listed})
 	}
 	sec := section{tables: []*table{raw, t}}
 	if len(t.rows) > 0 {

@@ -81,7 +81,7 @@ func dayTable(days []period) *table {
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), size(d.Sent), size(d.Received), number(d.Sessions),
-			number(d.Failed).worthALook(), number(d.Rejected), number(d.Peak)})
+			portion(d.Failed, d.Sessions), number(d.Rejected), number(d.Peak)})
 	}
 	return t
 }
@@ -152,7 +152,10 @@ func saturation(s *report.Summary) section {
 		begun := plus(m.Begun...)
 		t.rows = append(t.rows, []cell{word(m.Module), number(m.Refused).worthALook(), number(m.Peak), instant(m.PeakAt),
 			number(begun)})
-		for _, l := range telling(m.Begun) {
+		for _, l := range telling(m.Begun, m.Peak) {
+			if l.refused == 0 && m.Refused > 0 {
+				continue // the limit there was, or one near it
+			}
 			limits.rows = append(limits.rows, []cell{word(m.Module), number(uint64(l.limit)), number(l.refused),
 				percent(of(l.refused, begun))})
 		}
@@ -176,8 +179,8 @@ func saturation(s *report.Summary) section {
 	if refused > 0 {
 		sec.lead[0] = plural(refused, "client was", "clients were") + " refused at max connections."
 	}
-	limits.notes = []string{"Counted from transfers that began while so many others ran. Clients that were refused in truth " +
-		"are not among them, and who is refused doesn't stay: so these are upper bounds."}
+	limits.notes = []string{"Counted from transfers that began while so many others ran, on top of the clients that were " +
+		"refused in truth. Who is refused doesn't stay: so fewer would have been."}
 	return sec
 }
 
@@ -189,7 +192,7 @@ type limit struct {
 
 // telling returns the limits that tell something, the highest first: the lowest ones that would
 // have refused nobody, at most one in a thousand, one in a hundred, and one in ten.
-func telling(begun []uint64) (limits []limit) {
+func telling(begun []uint64, peak uint64) (limits []limit) {
 	all := plus(begun...)
 	refused, k := uint64(0), len(begun) // a limit of k refuses the sum of begun[k:]
 	for _, share := range []float64{0, 0.001, 0.01, 0.1} {
@@ -197,8 +200,8 @@ func telling(begun []uint64) (limits []limit) {
 			k--
 			refused = plus(refused, begun[k])
 		}
-		// Of the last one it isn't known beside how many they began.
-		known := k < len(begun) || k > 0 && begun[k-1] == 0
+		// The last of begun may have transfers that began beside more.
+		known := k < len(begun) || peak <= uint64(k)
 		if known && (len(limits) == 0 || limits[len(limits)-1].limit != k) {
 			limits = append(limits, limit{k, refused})
 		}

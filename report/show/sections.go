@@ -117,11 +117,11 @@ func sources(s *report.Summary) section {
 		n    uint64
 		what string
 	}{
-		{s.Discarded, "had no header that could be read, or no end"}, {s.Ignored, "are of other programs"},
-		{s.Unrecognised, "were not understood"}, {s.Implausible, "look like rsyncd's, but a client wrote them"},
+		{s.Discarded, "without a header that could be read, or without an end"}, {s.Ignored, "of other programs"},
+		{s.Unrecognised, "not understood"}, {s.Implausible, "with the looks of rsyncd's, written by a client"},
 	} {
 		if l.n > 0 {
-			sec.lead = append(sec.lead, thousands(l.n)+" "+l.what+".")
+			sec.lead = append(sec.lead, plural(l.n, "line", "lines")+" "+l.what+".")
 		}
 	}
 	return sec
@@ -176,7 +176,7 @@ func totals(s *report.Summary) section {
 	for _, o := range outcomes(s.Sessions) {
 		n := s.Sessions[o]
 		raw.rows = append(raw.rows, []cell{word("sessions_" + o), number(n)})
-		t.rows = append(t.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n), percent(of(n, ended))})
+		t.rows = append(t.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended), percent(of(n, ended))})
 	}
 	add("running", "Had not ended", number(s.Running))
 	add("sent_bytes", "Sent", size(s.Sent))
@@ -234,10 +234,10 @@ func outcomes(m map[string]uint64) []string {
 	})
 }
 
-// tone marks how many sessions failed.
-func tone(outcome string, n uint64) cell {
+// tone returns how many sessions had an outcome, marked where many went wrong.
+func tone(outcome string, n, whole uint64) cell {
 	if outcome == "aborted" || outcome == "partial" {
-		return number(n).worthALook()
+		return portion(n, whole)
 	}
 	return number(n)
 }
@@ -255,7 +255,7 @@ func modules(s *report.Summary) section {
 	for _, m := range s.Modules {
 		r := []cell{word(cmp.Or(m.Module, "(not known)")), word(m.Direction), number(m.Executions)}
 		for _, o := range []string{"ok", "partial", "aborted", "rejected", "unknown"} {
-			r = append(r, tone(o, m.Sessions[o]))
+			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}
 		r = append(r, size(m.Sent), size(m.Received), size(m.Listed), number(m.Files), number(m.Deleted))
 		if d := m.Duration; d.N > 0 {

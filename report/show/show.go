@@ -91,6 +91,13 @@ func (c cell) as(b string) cell { c.bound = b; return c }
 // worthALook marks a number that should be zero.
 func (c cell) worthALook() cell { c.bad = c.n > 0; return c }
 
+// portion returns a number of failures, marked where they are a twentieth of the whole or more.
+func portion(n, whole uint64) cell {
+	c := number(n)
+	c.bad = of(n, whole) >= 0.05
+	return c
+}
+
 // some returns a number, or nothing for 0.
 func some(n uint64) cell {
 	if n == 0 {

@@ -49,6 +49,7 @@ type printer struct {
 	width int
 	color bool
 	top   int
+	fresh bool // nothing has been written behind a section's title
 }
 
 // The colours, as parameters of SGR.
@@ -66,7 +67,10 @@ func (p *printer) paint(s, sgr string) string {
 	return "\x1b[" + sgr + "m" + s + "\x1b[0m"
 }
 
-func (p *printer) line(s string) { p.b.WriteString(strings.TrimRight(s, " ") + "\n") }
+func (p *printer) line(s string) {
+	p.b.WriteString(strings.TrimRight(s, " ") + "\n")
+	p.fresh = false
+}
 
 // wrapped writes sentences.
 func (p *printer) wrapped(s, sgr string) {
@@ -78,6 +82,7 @@ func (p *printer) wrapped(s, sgr string) {
 func (p *printer) section(sec *section) {
 	title := sec.title + " "
 	p.line(p.paint(title, bold) + p.paint(strings.Repeat("─", p.width-width(title)), dim))
+	p.fresh = true
 	for _, l := range sec.lead {
 		p.wrapped(l, "")
 	}
@@ -123,7 +128,9 @@ func (p *printer) table(t *table) {
 		return
 	}
 	if t.title != "" {
-		p.line("")
+		if !p.fresh {
+			p.line("")
+		}
 		p.line(p.paint(t.title, bold))
 	}
 	if t.list {

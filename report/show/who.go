@@ -11,20 +11,6 @@ import (
 	"rsyncd_exporter/rsynclog/codes"
 )
 
-func clientColumns(csv bool) []column {
-	all := []column{
-		{"Client", "client", true}, {"Name", "name", true}, {"Group", "group", true}, {"Place", "place", true},
-		{"Sessions", "sessions", false}, {"Sent", "sent_bytes", false}, {"Received", "received_bytes", false},
-		{"", "error_sessions", false}, {"", "error_sent_bytes", false}, {"", "error_received_bytes", false},
-	}
-	if !csv {
-		for i := range all {
-			all[i].name = ""
-		}
-	}
-	return all
-}
-
 func clientRow(c *report.Client) []cell {
 	var e report.Volume
 	bound := ""
@@ -50,8 +36,18 @@ func rest(s *report.Summary, left []report.Client) []cell {
 }
 
 func clients(s *report.Summary) section {
-	byBytes := &table{file: "clients", title: "By bytes", columns: clientColumns(true)}
-	bySessions := &table{title: "By sessions", columns: clientColumns(false)}
+	byBytes := &table{file: "clients", title: "By bytes", columns: []column{
+		{"Client", "client", true}, {"Name", "name", true}, {"Group", "group", true}, {"Place", "place", true},
+		{"Sessions", "sessions", false}, {"Sent", "sent_bytes", false}, {"Received", "received_bytes", false},
+		{"", "error_sessions", false}, {"", "error_sent_bytes", false}, {"", "error_received_bytes", false},
+	}}
+	bySessions := &table{title: "By sessions", columns: slices.Clone(byBytes.columns)}
+	for i, c := range bySessions.columns {
+		bySessions.columns[i].name = ""
+		if c.head != "Client" && c.head != "Name" && c.head != "Sessions" && c.head != "Sent" {
+			bySessions.columns[i].head = ""
+		}
+	}
 	for _, sorted := range []struct {
 		t  *table
 		by func(a, b report.Client) int

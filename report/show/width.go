@@ -38,7 +38,7 @@ func pad(s string, columns int, left bool) string {
 // wrap breaks a text into lines of so many columns, at spaces where it can.
 func wrap(s string, columns int) (lines []string) {
 	line := ""
-	for _, w := range strings.Fields(s) {
+	for _, w := range strings.Split(s, " ") {
 		if line != "" && width(line)+1+width(w) <= columns {
 			line += " " + w
 			continue

@@ -1,0 +1,154 @@
+package show
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+
+	"rsyncd_exporter/report"
+)
+
+//go:embed report.html.tmpl
+var source string
+
+// maxRows is how many rows a table of the page has: more nobody reads, and a page is mailed.
+const maxRows = 100
+
+// maxColumns is how many columns of a cell the page shows. A name has at most rsynclog.MaxLabel.
+const maxColumns = 400
+
+// A page is what the template fills in.
+type page struct {
+	Title, Heading string
+	Lead           []string
+	Tiles          []tile
+	Sections       []part
+}
+
+type tile struct {
+	Name, Value string
+	Bad         bool
+}
+
+type part struct {
+	ID, Title string
+	Lead      []string
+	Charts    []chart
+	Tables    []grid
+	Paste     string
+}
+
+type grid struct {
+	Title, Folded string
+	Head          []field
+	Rows          [][]field
+	Notes         []string
+}
+
+type field struct{ Text, Class string }
+
+// HTML writes a report as one page that needs nothing else: tables and drawings, without a script,
+// a font, a picture or a request. Its policy forbids all of these, too. The error is the writer's.
+func HTML(w io.Writer, s *report.Summary) error {
+	t, err := template.New("report").Parse(source)
+	if err != nil {
+		return err
+	}
+	p := page{Heading: "What the rsync daemons did", Lead: []string{when(s)}, Tiles: tiles(s)}
+	p.Title = p.Heading
+	if s.From != "" && s.To != "" {
+		p.Title = "rsync: " + minute(s.From)[:min(10, len(minute(s.From)))] + " to " + minute(s.To)[:min(10, len(minute(s.To)))]
+	}
+	if f := filtered(s.Filter); f != "" {
+		p.Lead = append(p.Lead, f)
+	}
+	for _, sec := range sections(s) {
+		p.Sections = append(p.Sections, partOf(&sec))
+	}
+	return t.Execute(w, &p)
+}
+
+func tiles(s *report.Summary) []tile {
+	ended := all(s.Sessions)
+	failed := portion(plus(s.Sessions["aborted"], s.Sessions["partial"]), ended)
+	return []tile{
+		{"Sent", iec(float64(s.Sent)), false},
+		{"Received", iec(float64(s.Received)), false},
+		{"Sessions", thousands(ended), false},
+		{"Went well", hundredths(of(s.Sessions["ok"], ended)), false},
+		{"Failed or not complete", failed.people(), failed.bad},
+		{"Turned away", thousands(s.Sessions["rejected"]), false},
+	}
+}
+
+func partOf(sec *section) part {
+	p := part{ID: sec.id, Title: sec.title, Lead: sec.lead}
+	if sec.days != nil {
+		p.Charts = dayCharts(sec.days)
+		days := gridOf(dayTable(sec.days))
+		days.Folded = "The same in numbers"
+		p.Tables = append(p.Tables, days)
+	}
+	if sec.heat != nil {
+		p.Charts = []chart{heatChart(sec.heat)}
+	}
+	if sec.busy != nil {
+		p.Charts = busyCharts(sec.busy)
+	}
+	if len(sec.paste) > 0 {
+		p.Paste = setting(sec.paste)
+	}
+	for _, t := range sec.tables {
+		if g := gridOf(t); len(g.Rows) > 0 {
+			p.Tables = append(p.Tables, g)
+		}
+	}
+	return p
+}
+
+// gridOf returns a table as the page has it; without rows if people see none of it.
+func gridOf(t *table) grid {
+	rows := t.top(maxRows)
+	columns := t.shown(rows)
+	g := grid{Title: t.title, Notes: t.notes}
+	if len(columns) == 0 {
+		return g
+	}
+	class := func(i int) string {
+		switch {
+		case !t.columns[i].left:
+			return ""
+		case t.list && i == len(t.columns)-1:
+			return "t"
+		}
+		for _, r := range rows {
+			if width(r[i].people()) > 40 {
+				return "t"
+			}
+		}
+		return "l"
+	}
+	classes := make([]string, len(t.columns))
+	for _, i := range columns {
+		classes[i] = class(i)
+		if !t.bare {
+			g.Head = append(g.Head, field{t.columns[i].head, classes[i]})
+		}
+	}
+	for _, r := range rows {
+		var fields []field
+		for _, i := range columns {
+			f := field{cut(r[i].people(), maxColumns), classes[i]}
+			if r[i].bad {
+				f.Class += " bad"
+			}
+			fields = append(fields, f)
+		}
+		g.Rows = append(g.Rows, fields)
+	}
+	if more := len(t.rows) - maxRows; more > 0 && t.left == nil {
+		g.Notes = append(g.Notes, fmt.Sprintf("… and %d more", more))
+	}
+	return g
+}
