@@ -77,7 +77,7 @@ func tiles(s *report.Summary) []tile {
 		{"Received", iec(float64(s.Received)), false},
 		{"Sessions", thousands(ended), false},
 		{"Went well", hundredths(of(s.Sessions["ok"], ended)), false},
-		{"Failed or not complete", failed.people(), failed.bad},
+		{"Failed or partial", failed.people(), failed.bad},
 		{"Turned away", thousands(s.Sessions["rejected"]), false},
 	}
 }
@@ -86,9 +86,9 @@ func partOf(sec *section) part {
 	p := part{ID: sec.id, Title: sec.title, Lead: sec.lead}
 	if sec.days != nil {
 		p.Charts = dayCharts(sec.days)
-		days := gridOf(dayTable(sec.days))
-		days.Folded = "The same in numbers"
-		p.Tables = append(p.Tables, days)
+		days := gridsOf(dayTable(sec.days))
+		days[0].Folded = "The same in numbers"
+		p.Tables = append(p.Tables, days...)
 	}
 	if sec.heat != nil {
 		p.Charts = []chart{heatChart(sec.heat)}
@@ -100,38 +100,43 @@ func partOf(sec *section) part {
 		p.Paste = setting(sec.paste)
 	}
 	for _, t := range sec.tables {
-		if g := gridOf(t); len(g.Rows) > 0 {
-			p.Tables = append(p.Tables, g)
-		}
+		p.Tables = append(p.Tables, gridsOf(t)...)
 	}
 	return p
 }
 
-// gridOf returns a table as the page has it; without rows if people see none of it.
-func gridOf(t *table) grid {
+// maxBeside is how many columns stand beside those that say what a row is about: so many fit into
+// the page.
+const maxBeside = 10
+
+// gridsOf returns a table as the page has it, in several parts if it has many columns; none if
+// people see none of it.
+func gridsOf(t *table) (grids []grid) {
 	rows := t.top(maxRows)
 	columns := t.shown(rows)
-	g := grid{Title: t.title, Notes: t.notes}
 	if len(columns) == 0 {
-		return g
+		return nil
 	}
-	class := func(i int) string {
-		switch {
-		case !t.columns[i].left:
-			return ""
-		case t.list && i == len(t.columns)-1:
-			return "t"
-		}
-		for _, r := range rows {
-			if width(r[i].people()) > 40 {
-				return "t"
-			}
-		}
-		return "l"
+	keys := min(1+t.keys, len(columns))
+	beside := columns[keys:]
+	n := max(1, (len(beside)+maxBeside-1)/maxBeside)
+	for i := range n {
+		part := beside[i*len(beside)/n : (i+1)*len(beside)/n]
+		grids = append(grids, gridOf(t, rows, append(columns[:keys:keys], part...)))
 	}
+	grids[0].Title = t.title
+	last := &grids[n-1]
+	last.Notes = t.notes
+	if more := len(t.rows) - maxRows; more > 0 && t.left == nil {
+		last.Notes = append(last.Notes[:len(last.Notes):len(last.Notes)], fmt.Sprintf("… and %d more", more))
+	}
+	return grids
+}
+
+func gridOf(t *table, rows [][]cell, columns []int) (g grid) {
 	classes := make([]string, len(t.columns))
 	for _, i := range columns {
-		classes[i] = class(i)
+		classes[i] = t.class(i, rows)
 		if !t.bare {
 			g.Head = append(g.Head, field{t.columns[i].head, classes[i]})
 		}
@@ -147,8 +152,20 @@ func gridOf(t *table) grid {
 		}
 		g.Rows = append(g.Rows, fields)
 	}
-	if more := len(t.rows) - maxRows; more > 0 && t.left == nil {
-		g.Notes = append(g.Notes, fmt.Sprintf("… and %d more", more))
-	}
 	return g
+}
+
+// class returns how the page sets a column: l is words on one line, t those that need several, and
+// numbers have none.
+func (t *table) class(i int, rows [][]cell) string {
+	if !t.columns[i].left {
+		return ""
+	}
+	const long = 40
+	for _, r := range rows {
+		if width(r[i].people()) > long {
+			return "t"
+		}
+	}
+	return "l"
 }

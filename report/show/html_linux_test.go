@@ -3,6 +3,7 @@ package show_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"rsyncd_exporter/internal/browser"
@@ -58,4 +59,26 @@ func TestPageNeedsNothingButItself(t *testing.T) {
 		needsNothing(t, b, url)
 		b.Screenshot(t, "report-"+c.scheme+"-"+map[bool]string{true: "narrow", false: "wide"}[c.width < 500])
 	}
+}
+
+// Names that clients chose are text: no element, no link, no handler comes of them, and nothing
+// turns the direction of writing.
+func TestHostileNamesAreTextOnThePage(t *testing.T) {
+	b := browser.Start(t, 800, 600)
+	url := page(t, hostile())
+	b.Open(t, url)
+	if got := b.Strings(t, `[...document.querySelectorAll("img, script, iframe, object, link, base, form, style ~ style")].map(e => e.outerHTML)`); len(got) > 0 {
+		t.Errorf("elements: %q", got)
+	}
+	if got := b.Strings(t, `[...document.querySelectorAll("*")].flatMap(e => [...e.attributes])
+		.filter(a => a.name.startsWith("on") || /^(href|src)$/.test(a.name) && !a.value.startsWith("#")).map(a => a.name + "=" + a.value)`); len(got) > 0 {
+		t.Errorf("attributes: %q", got)
+	}
+	words := strings.Join(b.Strings(t, `[...document.querySelectorAll("th, td, p, pre")].map(e => e.textContent)`), "\n")
+	for _, want := range []string{"<img src=x onerror=alert(1)>", "javascript:alert(1)", `a\u202egpj.exe`, `\x1b[31mred`} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%q is nowhere on the page", want)
+		}
+	}
+	needsNothing(t, b, url)
 }

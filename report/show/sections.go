@@ -82,7 +82,7 @@ func difference(before, now float64) string {
 	case now <= 0:
 		return "gone"
 	case now >= 10*before:
-		return "×" + digits(min(now/before, 1e9), false)
+		return "×" + thousands(uint64(min(now/before, 1e9)))
 	}
 	return fmt.Sprintf("%+.0f%%", (now-before)/before*100)
 }
@@ -161,7 +161,9 @@ func when(s *report.Summary) string {
 }
 
 func totals(s *report.Summary) section {
-	t := &table{bare: true, columns: []column{{"What", "", true}, {"How much", "", false}, {"Share", "", false}}}
+	columns := []column{{"What", "", true}, {"How much", "", false}, {"Share", "", false}}
+	visits := &table{title: "Sessions", bare: true, columns: columns}
+	t := &table{title: "Bytes, files and lines", bare: true, columns: columns}
 	raw := &table{file: "totals", columns: []column{{"", "name", true}, {"", "value", false}}}
 	add := func(name, what string, c cell) {
 		if name != "" {
@@ -172,16 +174,19 @@ func totals(s *report.Summary) section {
 		}
 	}
 	ended := all(s.Sessions)
-	add("", "Sessions", number(ended))
+	visits.rows = append(visits.rows, []cell{word("All"), number(ended), {}})
 	for _, o := range outcomes(s.Sessions) {
 		n := s.Sessions[o]
 		raw.rows = append(raw.rows, []cell{word("sessions_" + o), number(n)})
-		t.rows = append(t.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended), percent(of(n, ended))})
+		visits.rows = append(visits.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended), percent(of(n, ended))})
 	}
-	add("running", "Had not ended", number(s.Running))
+	raw.rows = append(raw.rows, []cell{word("running"), number(s.Running)})
+	if s.Running > 0 {
+		visits.rows = append(visits.rows, []cell{word("Had not ended"), number(s.Running), {}})
+	}
 	add("sent_bytes", "Sent", size(s.Sent))
 	add("received_bytes", "Received", size(s.Received))
-	add("listed_bytes", "Listed (size of the files on both sides)", size(s.Listed))
+	add("listed_bytes", "Listed: size of all files looked at", size(s.Listed))
 	for _, op := range slices.Sorted(maps.Keys(s.Totals.Files)) {
 		add("files_"+op, "Files: "+cmp.Or(opWords[op], op), number(s.Totals.Files[op]))
 		add("file_bytes_"+op, "", size(s.FileBytes[op]))
@@ -205,7 +210,7 @@ func totals(s *report.Summary) section {
 	for _, k := range slices.SortedFunc(maps.Keys(s.Kinds), byCount(s.Kinds)) {
 		kinds.rows = append(kinds.rows, []cell{word(k), number(s.Kinds[k])})
 	}
-	sec := section{id: "totals", title: "Totals", lead: []string{when(s)}, tables: []*table{t, raw, kinds}}
+	sec := section{id: "totals", title: "Totals", lead: []string{when(s)}, tables: []*table{visits, t, raw, kinds}}
 	if f := filtered(s.Filter); f != "" {
 		sec.lead = append(sec.lead, f)
 	}

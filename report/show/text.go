@@ -171,15 +171,17 @@ func (p *printer) grid(t *table, rows [][]cell, columns []int) {
 	room := p.width - len(indent)
 	need := make([]int, len(columns)) // what is needed
 	ask := make([]int, len(columns))  // what is enough to make sense
+	may := make([]bool, len(columns)) // be cut
 	for i, c := range columns {
 		if !t.bare {
 			need[i] = width(t.columns[c].head)
 		}
 		for _, r := range rows {
 			need[i] = max(need[i], width(r[c].people()))
+			may[i] = may[i] || r[c].unit == words || r[c].unit == moment
 		}
 		ask[i] = need[i]
-		if t.columns[c].left {
+		if may[i] {
 			ask[i] = min(need[i], sensible)
 		}
 	}
@@ -197,15 +199,14 @@ func (p *printer) grid(t *table, rows [][]cell, columns []int) {
 		}
 		var these, needs []int
 		var flexible []bool
+		add := func(i int) {
+			these, needs, flexible = append(these, columns[i]), append(needs, need[i]), append(flexible, may[i])
+		}
 		for i := range keys {
-			these = append(these, i)
+			add(i)
 		}
 		for _, i := range line {
-			these = append(these, keys+i)
-		}
-		for i, k := range these {
-			these[i] = columns[k]
-			needs, flexible = append(needs, need[k]), append(flexible, t.columns[columns[k]].left)
+			add(keys + i)
 		}
 		p.part(t, rows, these, fit(needs, flexible, room))
 	}
