@@ -14,7 +14,7 @@ func (f *Fold) Summary() *Summary {
 	load := f.load.clone()
 	load.finish()
 	s := &Summary{
-		Version: version, Files: slices.Clone(f.sources), Filter: f.o.shown(),
+		Version: version, Files: slices.Clone(f.sources), Zone: zoneName(zone), Filter: f.o.shown(),
 		From: nanos(f.first, zone), To: nanos(last, zone),
 		Lines: f.lines.all, Ignored: f.lines.ignored, Discarded: f.lines.discarded,
 		Unrecognised: f.lines.kinds[rsynclog.Unrecognised], Implausible: f.lines.kinds[rsynclog.NumKinds],
@@ -28,6 +28,7 @@ func (f *Fold) Summary() *Summary {
 	for name, v := range f.tally.families {
 		s.Families[name] = v
 	}
+	s.PathsAtMost, s.DeletedAtMost = f.transferred.atMost(f.o.Top), f.deleted.atMost(f.o.Top)
 	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
 	if f.o.SuggestExpect {
 		s.Expect = f.users.suggest(last)

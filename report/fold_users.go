@@ -137,8 +137,8 @@ func (us users) list(zone *time.Location) []User {
 		list = append(list, User{
 			Module: u.module, User: u.user, Direction: u.direction.String(),
 			FirstSeen: nanos(u.first, zone), LastSuccess: nanos(u.lastSuccess, zone),
-			LastAttempt: nanos(u.lastAttempt, zone),
-			LongestGap:  seconds(g.longest), GapFrom: nanos(g.from, zone),
+			FirstOK: nanos(g.first, zone), LastAttempt: nanos(u.lastAttempt, zone),
+			LongestGap: seconds(g.longest), GapFrom: nanos(g.from, zone),
 			Listed: u.listed, Sessions: byName(u.outcomes[:], rsynclog.Outcome.String), Volume: u.volume,
 		})
 	}
