@@ -103,7 +103,7 @@ func realisticModules(s *report.Summary) {
 			x := (float64(n) - float64(m.Peak)*0.45) / (float64(m.Peak) * 0.22)
 			m.SecondsAt = append(m.SecondsAt, math.Round(math.Exp(-x*x/2)*150_000))
 			if n < int(m.Peak) {
-				m.Begun = append(m.Begun, uint64(math.Exp(-x*x/2)*18_000))
+				m.Begun = append(m.Begun, uint64(math.Exp(-x*x/2)*14_000))
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func realisticLoad(s *report.Summary) {
 			if wd > 4 {
 				x *= 0.7
 			}
-			v := report.Volume{Sessions: uint64(4_800 * x), Sent: uint64(3.6 * x * tib), Received: uint64(20 * gib)}
+			v := report.Volume{Sessions: uint64(4_800 * x), Sent: uint64(4.3 * x * tib), Received: uint64(20 * gib)}
 			if h == 2 {
 				v.Received = 700 * gib
 			}

@@ -252,22 +252,22 @@ func modules(s *report.Summary) section {
 		{"Module", "module", true}, {"Direction", "direction", true}, {"Begun", "executions", false},
 		{"OK", "sessions_ok", false}, {"Partial", "sessions_partial", false}, {"Aborted", "sessions_aborted", false},
 		{"Rejected", "sessions_rejected", false}, {"Unknown", "sessions_unknown", false},
+		{"Half took", "duration_p50_seconds", false}, {"90% took", "duration_p90_seconds", false},
+		{"Longest", "duration_max_seconds", false}, {"", "durations", false}, {"", "duration_sum_seconds", false},
 		{"Sent", "sent_bytes", false}, {"Received", "received_bytes", false}, {"Listed", "listed_bytes", false},
-		{"Files", "files", false}, {"Deleted", "deleted", false}, {"Half took", "duration_p50_seconds", false},
-		{"90% took", "duration_p90_seconds", false}, {"Longest", "duration_max_seconds", false},
-		{"", "durations", false}, {"", "duration_sum_seconds", false},
+		{"Files", "files", false}, {"Deleted", "deleted", false},
 	}}
 	for _, m := range s.Modules {
 		r := []cell{word(cmp.Or(m.Module, "(not known)")), word(m.Direction), number(m.Executions)}
 		for _, o := range []string{"ok", "partial", "aborted", "rejected", "unknown"} {
 			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}
-		r = append(r, size(m.Sent), size(m.Received), size(m.Listed), number(m.Files), number(m.Deleted))
 		if d := m.Duration; d.N > 0 {
 			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N), duration(d.Sum))
 		} else {
 			r = append(r, cell{}, cell{}, cell{}, number(0), duration(0))
 		}
+		r = append(r, size(m.Sent), size(m.Received), size(m.Listed), number(m.Files), number(m.Deleted))
 		t.rows = append(t.rows, r)
 	}
 	if len(t.rows) == 0 {
