@@ -184,7 +184,7 @@ func busyCharts(all []report.Saturation) (charts []chart) {
 		if len(columns) == 0 {
 			continue
 		}
-		name := word(m.Module).people()
+		name := module(m.Module).people()
 		charts = append(charts, bars(chart{ID: fmt.Sprintf("busy-%d", i), Title: name + ": hours with so many transfers at a time",
 			Desc: fmt.Sprintf("At most %d transfers ran at a time in module %s.", m.Peak, name)},
 			[]key{{"a", "hours"}}, columns, plain, even))

@@ -11,6 +11,7 @@ import (
 func paths(s *report.Summary) section {
 	sent := pathTable("paths", "Most often transferred", s.Paths)
 	deleted := pathTable("deleted_paths", "Most often deleted", s.Deleted)
+	deleted.columns[3].head = "" // rsync doesn't say how large they were
 	sec := section{tables: []*table{sent, deleted}}
 	if len(s.Paths)+len(s.Deleted) > 0 {
 		sec.id, sec.title = "paths", "Paths"
@@ -104,7 +105,7 @@ func backups(s *report.Summary) section {
 		if u.LongestGap > 0 {
 			gap = duration(u.LongestGap)
 		}
-		t.rows = append(t.rows, []cell{word(u.Module), word(u.User), last, ago, number(ok), number(others).worthALook(),
+		t.rows = append(t.rows, []cell{module(u.Module), word(u.User), last, ago, number(ok), number(others).worthALook(),
 			gap, instant(u.GapFrom), listed})
 	}
 	sec := section{tables: []*table{raw, t}}

@@ -258,7 +258,7 @@ func modules(s *report.Summary) section {
 		{"Files", "files", false}, {"Deleted", "deleted", false},
 	}}
 	for _, m := range s.Modules {
-		r := []cell{word(cmp.Or(m.Module, "(not known)")), word(m.Direction), number(m.Executions)}
+		r := []cell{module(m.Module), word(m.Direction), number(m.Executions)}
 		for _, o := range []string{"ok", "partial", "aborted", "rejected", "unknown"} {
 			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}

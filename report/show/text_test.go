@@ -56,7 +56,14 @@ func text(t *testing.T, s *report.Summary, o show.TextOptions) []byte {
 	return b.Bytes()
 }
 
+// By hand: 471,902 + 1,204 + 12,890 + 14,988 + 9,120 + 2,210 = 512,314 sessions, of which 471,902 are
+// 92.1%; the clients beyond the first ten have 401,300 + 2,583 + 2,384 + 2,214 + 2,066 = 410,547.
 func TestTextLooksAsItDid(t *testing.T) {
+	for _, line := range []string{`  All +512,314`, `    went well +471,902  92\.1%`, `  all others, at least 48,208 +410,547  .*`} {
+		if !regexp.MustCompile(`(?m)^` + line + `$`).Match(text(t, realistic(), show.TextOptions{})) {
+			t.Errorf("no line is %q", line)
+		}
+	}
 	golden(t, "month-80.txt", text(t, realistic(), show.TextOptions{}))
 	golden(t, "month-120.txt", text(t, withComparison(realistic()), show.TextOptions{Width: 120, Top: 5}))
 	golden(t, "month-colour.txt", text(t, realistic(), show.TextOptions{Width: 80, Color: true}))

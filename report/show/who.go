@@ -73,6 +73,9 @@ func clients(s *report.Summary) section {
 	}
 	for _, f := range slices.Sorted(maps.Keys(s.Families)) {
 		v := s.Families[f]
+		if v == (report.Volume{}) {
+			continue
+		}
 		families.rows = append(families.rows, []cell{word(cmp.Or(familyWords[f], f)), number(v.Sessions),
 			percent(of(v.Sessions, sessions)), size(v.Sent), size(v.Received), percent(of(plus(v.Sent, v.Received), bytes))})
 	}
