@@ -36,7 +36,8 @@ func TestTablesHaveNumbersWithoutUnits(t *testing.T) {
 	if got := strings.Join(read(t, dir, "modules.csv")[1], ","); !strings.HasPrefix(got, want) {
 		t.Errorf("modules.csv has %q, want %q", got, want)
 	}
-	for name, rows := range map[string]int{"days.csv": 30, "clients.csv": 14, "heat.csv": 7 * 24, "hours.csv": 24, "errors.csv": 7,
+	for name, rows := range map[string]int{"days.csv": 30, "clients.csv": 14, "heat.csv": 7 * 24, "hours.csv": 24,
+		"errors.csv":  7,
 		"changes.csv": 0, "concurrency.csv": 41 + 23, "users.csv": 5, "sources.csv": 5} {
 		if got := len(read(t, dir, name)) - 1; got != rows {
 			t.Errorf("%s has %d rows, want %d", name, got, rows)

@@ -59,7 +59,7 @@ func HTML(w io.Writer, s *report.Summary) error {
 	p := page{Heading: "What the rsync daemons did", Lead: []string{when(s)}, Tiles: tiles(s)}
 	p.Title = p.Heading
 	if s.From != "" && s.To != "" {
-		p.Title = "rsync: " + minute(s.From)[:min(10, len(minute(s.From)))] + " to " + minute(s.To)[:min(10, len(minute(s.To)))]
+		p.Title = "rsync: " + minute(s.From) + " to " + minute(s.To)
 	}
 	if f := filtered(s.Filter); f != "" {
 		p.Lead = append(p.Lead, f)

@@ -48,7 +48,8 @@ func TestPageNeedsNothingButItself(t *testing.T) {
 	narrow.Screenshot(t, "report-narrow")
 
 	b := browser.Start(t, 1100, 6200)
-	for _, c := range []struct{ scheme, want string }{{"light", "rgb(246, 246, 243)"}, {"dark", "rgb(18, 18, 17)"}} { // #f6f6f3, #121211
+	for _, c := range []struct{ scheme, want string }{{"light", "rgb(246, 246, 243)"}, {"dark",
+		"rgb(18, 18, 17)"}} { // #f6f6f3, #121211
 		b.Prefer(t, "prefers-color-scheme", c.scheme)
 		b.Open(t, url)
 		if got := b.Strings(t, `[getComputedStyle(document.body).backgroundColor]`); got[0] != c.want {

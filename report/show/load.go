@@ -76,8 +76,8 @@ func byDay(s *report.Summary) section {
 // dayTable has the days as people read them, without bars.
 func dayTable(days []period) *table {
 	t := &table{columns: []column{
-		{"Date", "", true}, {"Sent", "", false}, {"Received", "", false}, {"Sessions", "", false}, {"Failed", "", false},
-		{"Rejected", "", false}, {"Peak", "", false},
+		{"Date", "", true}, {"Sent", "", false}, {"Received", "", false}, {"Sessions", "", false},
+		{"Failed", "", false}, {"Rejected", "", false}, {"Peak", "", false},
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), size(d.Sent), size(d.Received), number(d.Sessions),
@@ -154,7 +154,8 @@ func saturation(s *report.Summary) section {
 	for _, m := range s.Saturation {
 		refused = plus(refused, m.Refused)
 		begun := plus(m.Begun...)
-		t.rows = append(t.rows, []cell{module(m.Module), number(m.Refused).worthALook(), number(m.Peak), instant(m.PeakAt),
+		t.rows = append(t.rows, []cell{module(m.Module), number(m.Refused).worthALook(), number(m.Peak),
+			instant(m.PeakAt),
 			number(begun)})
 		for _, l := range telling(m.Begun, m.Peak) {
 			if l.refused == 0 && m.Refused > 0 {
@@ -183,8 +184,8 @@ func saturation(s *report.Summary) section {
 	if refused > 0 {
 		sec.lead[0] = plural(refused, "client was", "clients were") + " refused at max connections."
 	}
-	limits.notes = []string{"Counted from transfers that began while so many others ran, on top of the clients that were " +
-		"refused in truth. Who is refused doesn't stay: so fewer would have been."}
+	limits.notes = []string{"Counted from transfers that began while so many others ran, on top of the clients " +
+		"that were refused in truth. Who is refused doesn't stay: so fewer would have been."}
 	return sec
 }
 
@@ -224,7 +225,8 @@ func samples(s *report.Summary) section {
 		return section{tables: []*table{t}}
 	}
 	return section{id: "samples", title: "Lines not understood", tables: []*table{t}, lead: []string{
-		fmt.Sprintf("%s of %s.", plural(uint64(len(t.rows)), "example", "examples"), thousands(plus(s.Unrecognised, s.Implausible, s.Discarded))),
+		fmt.Sprintf("%s of %s.", plural(uint64(len(t.rows)), "example", "examples"),
+			thousands(plus(s.Unrecognised, s.Implausible, s.Discarded))),
 	}}
 }
 

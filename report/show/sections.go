@@ -53,7 +53,8 @@ func compared(s *report.Summary) section {
 	return section{
 		id: "compared", title: "Against the period before", tables: []*table{t},
 		lead: []string{
-			fmt.Sprintf("Before: %s to %s, with %s, %s sent and %s received.", minute(s.Compare.From), minute(s.Compare.To),
+			fmt.Sprintf("Before: %s to %s, with %s, %s sent and %s received.", minute(s.Compare.From),
+				minute(s.Compare.To),
 				plural(all(b.Sessions), "session", "sessions"), iec(float64(b.Sent)), iec(float64(b.Received))),
 			"What changed most comes first.",
 		},
@@ -99,7 +100,8 @@ func sources(s *report.Summary) section {
 		logs[f.Log] = true
 		files.rows = append(files.rows, []cell{word(f.Path), word(f.Log), number(f.Lines), word(f.Error)})
 		if f.Error != "" {
-			broken.rows = append(broken.rows, []cell{word(f.Path), number(f.Lines), {unit: words, text: f.Error, bad: true}})
+			broken.rows = append(broken.rows, []cell{word(f.Path), number(f.Lines),
+				{unit: words, text: f.Error, bad: true}})
 		}
 	}
 	read := plural(s.Lines, "line", "lines") + " of " + plural(uint64(len(s.Files)), "file", "files")
@@ -178,7 +180,8 @@ func totals(s *report.Summary) section {
 	for _, o := range outcomes(s.Sessions) {
 		n := s.Sessions[o]
 		raw.rows = append(raw.rows, []cell{word("sessions_" + o), number(n)})
-		visits.rows = append(visits.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended), percent(of(n, ended))})
+		visits.rows = append(visits.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended),
+			percent(of(n, ended))})
 	}
 	raw.rows = append(raw.rows, []cell{word("running"), number(s.Running)})
 	if s.Running > 0 {
@@ -224,7 +227,8 @@ var outcomeWords = map[string]string{
 	"rejected": "turned away", "listing": "only looked at the list of modules", "unknown": "ended without a word",
 }
 
-var opWords = map[string]string{"send": "sent", "recv": "received", "del.": "deleted", "unknown": "sent, received or deleted"}
+var opWords = map[string]string{"send": "sent", "recv": "received", "del.": "deleted",
+	"unknown": "sent, received or deleted"}
 
 // outcomes returns the outcomes that occur, in a fixed order.
 func outcomes(m map[string]uint64) []string {
@@ -263,7 +267,8 @@ func modules(s *report.Summary) section {
 			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}
 		if d := m.Duration; d.N > 0 {
-			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N), duration(d.Sum))
+			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N),
+				duration(d.Sum))
 		} else {
 			r = append(r, cell{}, cell{}, cell{}, number(0), duration(0))
 		}
@@ -273,6 +278,7 @@ func modules(s *report.Summary) section {
 	if len(t.rows) == 0 {
 		return section{tables: []*table{t}}
 	}
-	t.notes = []string{"Durations are of sessions whose beginning was seen, and up to a quarter shorter than the ≤ says."}
+	t.notes = []string{"Durations are of sessions whose beginning was seen, and up to a quarter shorter than the ≤ " +
+		"says."}
 	return section{id: "modules", title: "Modules", tables: []*table{t}}
 }

@@ -122,7 +122,8 @@ func TestColourChangesNoText(t *testing.T) {
 func TestWriterErrorsComeBack(t *testing.T) {
 	full := errors.New("full")
 	for name, err := range map[string]error{
-		"text": show.Text(failing{full}, realistic(), show.TextOptions{}), "html": show.HTML(failing{full}, realistic()),
+		"text": show.Text(failing{full}, realistic(), show.TextOptions{}), "html": show.HTML(failing{full},
+			realistic()),
 	} {
 		if !errors.Is(err, full) {
 			t.Errorf("%s: %v, want the writer's error", name, err)
@@ -151,7 +152,8 @@ func TestLimitsByHand(t *testing.T) {
 	}
 	// The last one may have begun beside more: then nobody knows what a limit of 5 or more does.
 	s.Saturation[0].Peak = 9
-	if got := string(text(t, s, show.TextOptions{})); strings.Contains(got, "m           5") || !strings.Contains(got, "m           4  ") {
+	if got := string(text(t, s, show.TextOptions{})); strings.Contains(got, "m           5") || !strings.Contains(got,
+		"m           4  ") {
 		t.Errorf("with a peak of 9:\n%s", got)
 	}
 }
@@ -160,7 +162,8 @@ func TestLimitsByHand(t *testing.T) {
 func TestManyDaysAreAddedUp(t *testing.T) {
 	s := &report.Summary{}
 	for d := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC); d.Year() < 2026; d = d.AddDate(0, 0, 1) {
-		s.Days = append(s.Days, report.Day{Date: d.Format(time.DateOnly), Volume: report.Volume{Sessions: 1, Sent: 2 * gib}})
+		s.Days = append(s.Days, report.Day{Date: d.Format(time.DateOnly), Volume: report.Volume{Sessions: 1,
+			Sent: 2 * gib}})
 	}
 	got := string(text(t, s, show.TextOptions{}))
 	line := regexp.MustCompile(`(?m)^  2024-11 .*$`).FindString(got)
