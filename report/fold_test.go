@@ -147,7 +147,7 @@ func TestASmallLog(t *testing.T) {
 		"ipv4": {Sessions: 4, Sent: 150, Received: 600}, "ipv6": {Sessions: 1}, "unknown": {}})
 	same(t, "users", s.Users, []report.User{
 		// 02:30:40 is 25 h 20 min 30 s after 01:10:10: 91,230 s.
-		{Module: "data", User: "anna", Direction: "receive", FirstSeen: "2026-11-23T01:10:10Z",
+		{Module: "data", User: "anna", Direction: "receive", FirstSeen: "2026-11-23T01:10:10Z", FirstOK: "2026-11-23T01:10:10Z",
 			LastSuccess: "2026-11-24T02:30:40Z", LastAttempt: "2026-11-24T02:30:40Z", LongestGap: 91230,
 			GapFrom: "2026-11-23T01:10:10Z", Listed: 350, Sessions: counts{"ok": 2},
 			Volume: report.Volume{Sessions: 2, Sent: 150, Received: 600}},
