@@ -132,8 +132,8 @@ func summaryOf(families []*dto.MetricFamily) *report.Summary {
 	}
 }
 
-// countsOf returns what both have in common, by name; what is 0 is left out.
-func countsOf(s *report.Summary) map[string]uint64 {
+// counts returns what both have in common, by name; what is 0 is left out.
+func counts(s *report.Summary) map[string]uint64 {
 	all := map[string]uint64{"lines": s.Lines, "unrecognised": s.Unrecognised, "implausible": s.Implausible, "ignored": s.Ignored,
 		"discarded": s.Discarded, "connections": s.Connections, "executions": s.Executions, "module lists": s.ModuleLists,
 		"daemon starts": s.DaemonStarts, "lost": s.Lost, "sent": s.Sent, "received": s.Received, "listed": s.Listed, "running": s.Running}
@@ -147,9 +147,9 @@ func countsOf(s *report.Summary) map[string]uint64 {
 	return all
 }
 
-func sameCounts(t *testing.T, what string, got, want *report.Summary) {
+func sameSummary(t *testing.T, what string, got, want *report.Summary) {
 	t.Helper()
-	g, w := countsOf(got), countsOf(want)
+	g, w := counts(got), counts(want)
 	var all []string
 	for name := range w {
 		if g[name] != w[name] {
@@ -274,8 +274,8 @@ func TestReportOfTheCorpus(t *testing.T) {
 				t.Fatal("it is in no scenario")
 			}
 			got := r.reported(t, name)
-			sameCounts(t, "as configured", got, r.served(t, name))
-			sameCounts(t, "without RSYNCD_CONF", plain().reported(t, name), plain().served(t, name))
+			sameSummary(t, "as configured", got, r.served(t, name))
+			sameSummary(t, "without RSYNCD_CONF", plain().reported(t, name), plain().served(t, name))
 			if files := corpus.Files(t, "file/"+scenario+".*log"); len(files) == 1 {
 				told++
 				agrees(t, truth[scenario], got)
@@ -308,7 +308,7 @@ func TestReportOfEachLineForm(t *testing.T) {
 			if strings.HasPrefix(row["note"], "no time") { // there a session's last line is of just now, and served doesn't wait until it has settled
 				r.pipeline.Limits.Settle = time.Nanosecond
 			}
-			sameCounts(t, "report", got, r.served(t, name))
+			sameSummary(t, "report", got, r.served(t, name))
 			agrees(t, row, got)
 		})
 	}
@@ -346,9 +346,9 @@ func TestReportOfRandomLogs(t *testing.T) {
 		what := fmt.Sprintf("%+v", shape)
 		whole := plain().reported(t, name)
 		isTrue(t, what, whole, truth)
-		sameCounts(t, what, whole, plain().served(t, name))
+		sameSummary(t, what, whole, plain().served(t, name))
 		if r.IntN(4) == 0 {
-			sameCounts(t, what+", rotated", plain().reported(t, rotated(t, r, text.Bytes())), whole)
+			sameSummary(t, what+", rotated", plain().reported(t, rotated(t, r, text.Bytes())), whole)
 			merged(t, what, r, text.Bytes(), truth)
 		}
 		if t.Failed() {
