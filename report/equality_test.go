@@ -132,7 +132,7 @@ func summaryOf(families []*dto.MetricFamily) *report.Summary {
 	}
 }
 
-// countsOf returns what both have in common, by name; what is 0 is left out.
+// counts returns what both have in common, by name; what is 0 is left out.
 func countsOf(s *report.Summary) map[string]uint64 {
 	all := map[string]uint64{"lines": s.Lines, "unrecognised": s.Unrecognised, "implausible": s.Implausible, "ignored": s.Ignored,
 		"discarded": s.Discarded, "connections": s.Connections, "executions": s.Executions, "module lists": s.ModuleLists,
