@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bufio"
+	"bytes"
 	"compress/bzip2"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 	"golang.org/x/sys/unix"
 )
 
@@ -103,9 +105,9 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// OpenLog opens a log file to be read once, unpacked if its name says that it is compressed. The
-// caller closes it. A directory or FIFO is an error.
-func OpenLog(path string) (io.ReadCloser, error) {
+// OpenLog opens a log file to be read once, unpacked if its first bytes say that it is compressed.
+// The caller closes it. A directory or FIFO is an error.
+func OpenLog(path string) (*Log, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -117,25 +119,100 @@ func OpenLog(path string) (io.ReadCloser, error) {
 		err = errors.New("it is a directory: name the log file in it")
 	case !info.Mode().IsRegular():
 		err = errors.New("it is no regular file: give its content on standard input, with -")
-	case canUnpack(path):
-		var u *unpacker
-		if u, err = newUnpacker(path, f); err == nil {
-			return &unpackedLog{u, f}, nil
-		}
 	default:
-		return f, nil
+		var l *Log
+		if l, err = NewLog(f); err == nil {
+			l.file = f
+			return l, nil
+		}
 	}
 	f.Close()
 	return nil, &os.PathError{Op: "open", Path: path, Err: err}
 }
 
-type unpackedLog struct {
-	*unpacker
+// A Log is a log that is read once, from its start.
+type Log struct {
+	in   *countingReader
+	out  io.Reader
+	done func() // releases the decoder; nil: there is none
 	file *os.File
 }
 
+// NewLog returns a Log of what r holds, unpacked if its first bytes say that it is compressed: by
+// gzip, bzip2, zstd or xz. The caller closes the Log before r.
+func NewLog(r io.Reader) (*Log, error) {
+	counted := &countingReader{r: r}
+	in := bufio.NewReaderSize(counted, 64<<10)
+	start, err := in.Peek(xzHeader)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")) {
+		if size := xzDictionary(start); size > maxDictionary {
+			return nil, fmt.Errorf("its dictionary takes %d bytes, more than %d: unpack it with xz", size, maxDictionary)
+		}
+		x, err := xz.NewReader(in)
+		return &Log{in: counted, out: x}, err
+	}
+	for end, magic := range magics {
+		if bytes.HasPrefix(start, []byte(magic)) {
+			u, err := newUnpacker(end, in)
+			if err != nil {
+				return nil, err
+			}
+			return &Log{in: counted, out: u, done: u.close}, nil
+		}
+	}
+	return &Log{in: counted, out: in}, nil
+}
+
+// magics are the first bytes of compressed files, by the ending of their names.
+var magics = map[string]string{".gz": "\x1f\x8b", ".bz2": "BZh", ".zst": "\x28\xb5\x2f\xfd"}
+
+// maxDictionary is what xz -9 uses, in bytes. A file may ask for 4 GiB.
+const maxDictionary = 64 << 20
+
+// xzHeader is the length of a stream header with the longest front of a block header up to its
+// dictionary's size (xz-file-format.txt 2.1.1, 3.1).
+const xzHeader = 12 + 2 + 9 + 9 + 3
+
+// xzDictionary returns the dictionary's size that the first block of an xz file asks for, or 0 if
+// it has another filter than LZMA2 alone, which the decoder refuses.
+func xzDictionary(start []byte) int64 {
+	if len(start) < xzHeader {
+		return 0
+	}
+	b := start[12:]
+	flags, b := b[1], b[2:]
+	for _, size := range [...]byte{0x40, 0x80} { // compressed and uncompressed size, where present
+		if flags&size == 0 {
+			continue
+		}
+		n := 0
+		for n < 8 && b[n]&0x80 != 0 {
+			n++
+		}
+		b = b[n+1:]
+	}
+	if flags&3 != 0 || b[0] != 0x21 || b[1] != 1 || b[2] > 40 {
+		return 0
+	}
+	return int64(2|b[2]&1) << (b[2]/2 + 11)
+}
+
+// Read implements io.Reader. The end of a torn compressed file is io.ErrUnexpectedEOF.
+func (l *Log) Read(p []byte) (int, error) { return l.out.Read(p) }
+
+// Consumed returns how many bytes of the file, as it is on disk, have been read.
+func (l *Log) Consumed() int64 { return l.in.n }
+
 // Close implements io.Closer.
-func (u *unpackedLog) Close() error {
-	u.unpacker.close()
-	return u.file.Close()
+func (l *Log) Close() error {
+	if l.done != nil {
+		l.done()
+	}
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
 }

@@ -73,13 +73,109 @@ type Book interface {
 
 // Read reads sets, one after the other. It goes on behind a file that can't be read, or not to its
 // end: the errors name these, with the reason. Where ctx ends, it stops between two lines and
-// returns ctx's error among them.
+// returns ctx's error as the last one.
 func Read(ctx context.Context, c Config, sets []Set, book Book) (errs []error) {
-	panic("being built")
+	p := newProgress(&c, sets)
+	for i := range sets {
+		cur, err := Open(ctx, c, &sets[i])
+		if err != nil {
+			return append(errs, err)
+		}
+		book.Begin(&sets[i])
+		cur.into(ctx, book, p)
+		cur.Close()
+		errs = append(errs, cur.errs...)
+		if ctx.Err() != nil {
+			return append(errs, ctx.Err())
+		}
+	}
+	p.done()
+	return errs
 }
 
-// Find returns the logs that paths name: files, directories with files in them, and "-". The errors
-// name what can't be read.
-func Find(c Config, paths []string) (sets []Set, errs []error) {
-	panic("being built")
+// into hands all lines to a book.
+func (cur *Cursor) into(ctx context.Context, book Book, p *progress) {
+	for {
+		l, at, more := cur.Next()
+		switch {
+		case !more:
+			cur.Finish(book.Ended)
+			cur.Running(book.Running)
+			return
+		case l != nil:
+			book.Line(at, l)
+		default:
+			for reason, n := range cur.Lost() {
+				if n > 0 {
+					book.Lost(at, receiver.Discard(reason), uint64(n))
+				}
+			}
+		}
+		if cur.next == 1 {
+			p.tell(cur)
+			if ctx.Err() != nil {
+				cur.Finish(book.Ended)
+				cur.Running(book.Running)
+				return
+			}
+		}
+	}
+}
+
+// A progress tells about once a second how far Read has come.
+type progress struct {
+	c           *Config
+	began, told time.Time
+	all, before int64 // bytes on disk: of all files, and of those that have been read
+	file        *File
+	read        int64
+	lines       uint64 // of sets that have been read
+	cur         *Cursor
+}
+
+func newProgress(c *Config, sets []Set) *progress {
+	p := &progress{c: c, began: time.Now()}
+	p.told = p.began
+	for i := range sets {
+		for _, f := range sets[i].Files {
+			if f.Size < 0 {
+				p.all = 0
+				return p
+			}
+			p.all += f.Size
+		}
+	}
+	return p
+}
+
+// tell is called at the start of each block.
+func (p *progress) tell(cur *Cursor) {
+	if p.cur != cur {
+		if p.cur != nil {
+			p.lines += p.cur.lines
+		}
+		p.cur = cur
+	}
+	if p.file != cur.block.file {
+		p.before += p.read
+		p.file = cur.block.file
+	}
+	p.read = cur.block.read
+	if now := time.Now(); p.c.Progress != nil && now.Sub(p.told) >= time.Second {
+		p.told = now
+		p.say(now)
+	}
+}
+
+func (p *progress) say(now time.Time) {
+	p.c.Progress(Progress{
+		File: p.file.Path, Read: p.before + p.read, All: p.all, Lines: p.lines + p.cur.lines, Took: now.Sub(p.began),
+	})
+}
+
+// done tells the end, if anything has been told.
+func (p *progress) done() {
+	if p.c.Progress != nil && p.told != p.began && p.cur != nil {
+		p.say(time.Now())
+	}
 }
