@@ -40,6 +40,7 @@ func commands() []command {
 		{"serve", "receives and serves (the default)", runServe},
 		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
 			"1,000 lines", runCheck},
+		{"backfill", "prints the history of the metrics from the logs FILE..., for promtool", runBackfill},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
 		{"version", "prints the version", runVersion},

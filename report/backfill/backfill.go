@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/report/logs"
 	"rsyncd_exporter/rsynclog"
 )
@@ -32,6 +33,7 @@ import (
 type Config struct {
 	Step   time.Duration  // between samples; whole seconds
 	Gap    time.Duration  // a longer silence of all logs has no samples; at least a Step
+	Until  time.Time      // nothing later counts; zero: everything does
 	Labels []Label        // of every series, as a scrape configuration adds them
 	Books  metrics.Config // MaxSeries, Modules and Hosts, as the live exporter has them
 }
@@ -61,38 +63,36 @@ func (c *Config) Validate() error {
 	return errors.Join(append(problems, validate(c.Labels))...)
 }
 
-// Run writes the samples of all sets. It calls read once for each, at the same time, to have the
-// lines of one set given to a Book; read stops where its context ends. The Books wait for each
-// other, so that lines of several logs count in the order of their times.
-//
-// unread is what the reads return. err is about Config, or about writing, or the context's: then
-// the output is incomplete, and promtool refuses it, as its last line is missing.
-func Run(ctx context.Context, c Config, sets []logs.Set, out io.Writer,
-	read func(context.Context, *logs.Set, logs.Book) []error) (unread []error, err error) {
+// Lines are the lines of one log, counted; *logs.Cursor has them.
+type Lines interface {
+	// Next returns the next line, which is valid until the next call. It is nil if there is only
+	// something to say of lost lines. more is false at the end.
+	Next() (l *pipeline.Line, at logs.Place, more bool)
+	// Finish is called at the end. It hands f, which keeps no changes, what the sessions have come
+	// to that were silent for too long.
+	Finish(f func([]rsynclog.Change))
+}
+
+// Run writes the samples of some logs. It takes their lines in the order of their times. The error
+// is about Config, about writing, or ctx's. After one of the last two the output is incomplete, and
+// promtool refuses it, as its last line is missing.
+func Run(ctx context.Context, c Config, all []Lines, out io.Writer) error {
 	if err := c.Validate(); err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	h := newHistory(c, out)
-	for i := range sets {
-		l := newLane(ctx, h)
+	h := &history{
+		step: int64(c.Step), gap: int64(c.Gap), until: math.MaxInt64, store: metrics.NewStore(c.Books), changed: true,
+		samples: newSamples(out, c.Labels, int64(c.Step/time.Second)),
+	}
+	if !c.Until.IsZero() {
+		h.until = c.Until.UnixNano()
+	}
+	for _, lines := range all {
+		l := &lane{history: h, lines: lines, running: map[*rsynclog.Session]*rsynclog.Session{}}
+		l.fetch()
 		h.lanes = append(h.lanes, l)
-		go func() {
-			l.unread = read(ctx, &sets[i], l)
-			close(l.waits)
-		}()
-		l.arrive()
 	}
 	for h.proceed(ctx) {
-	}
-	if h.samples.err != nil {
-		cancel()
-	}
-	for _, l := range h.lanes {
-		for range l.waits { // it has ended when this is closed
-		}
-		unread = append(unread, l.unread...)
 	}
 	if h.samples.err == nil {
 		h.samples.err = ctx.Err()
@@ -100,32 +100,26 @@ func Run(ctx context.Context, c Config, sets []logs.Set, out io.Writer,
 	if h.samples.err == nil {
 		h.finish()
 	}
-	return unread, h.samples.err
+	return h.samples.err
 }
 
-// A history is the books at a time that proceeds with the lines of all sets. Only one goroutine has
-// it at a time: Run's, or that of the lane whose turn it is.
+// A history is the books at a time that proceeds with the lines of all logs.
 type history struct {
 	step, gap int64 // nanoseconds
 	store     *metrics.Store
 	samples   *samples
 	lanes     []*lane
+	until     int64 // nanoseconds of the Unix epoch
 
 	now     int64 // when what was counted last happened, nanoseconds of the Unix epoch; never falls
 	line    int64 // the same of the last line
-	current int64 // the step whose sample will have what is counted now; 0: nothing was counted yet
+	current int64 // the step whose sample will have what is counted now; 0: nothing has a time yet
 	written int64 // the last step with samples
 	changed bool  // something was counted since
 }
 
-func newHistory(c Config, out io.Writer) *history {
-	h := &history{step: int64(c.Step), gap: int64(c.Gap), store: metrics.NewStore(c.Books), changed: true}
-	h.samples = newSamples(out, c.Labels, int64(c.Step/time.Second))
-	return h
-}
-
-// proceed has the lanes count that come next, and returns false when there is nothing left or it is
-// useless to go on.
+// proceed counts what comes next, up to the next step. It returns false when there is nothing left
+// or it is useless to go on.
 func (h *history) proceed(ctx context.Context) bool {
 	if h.samples.err != nil || ctx.Err() != nil {
 		return false
@@ -139,19 +133,26 @@ func (h *history) proceed(ctx context.Context) bool {
 		if first == nil || l.next.at < first.next.at {
 			first = l
 		}
-		ends = ends && l.next.kind == afterLog
+		ends = ends && l.line == nil
 	}
-	if first == nil {
+	if first == nil || first.next.at > h.until {
 		return false
 	}
-	until := int64(math.MaxInt64)
-	if !ends {
+	until := h.until
+	if !ends { // otherwise what is left ends with the logs
 		h.advance(ctx, first.next)
-		until = max(h.current*h.step, first.next.at)
+		until = min(until, max(h.current*h.step, first.next.at))
 	}
 	for _, l := range h.lanes {
-		if !l.over && l.next.at <= until {
-			l.goOn(until)
+		for !l.over && l.next.at <= until {
+			if !ends {
+				h.now = max(h.now, l.next.at)
+			}
+			if !l.next.silent {
+				h.line = max(h.line, l.next.at)
+			}
+			h.changed = true
+			l.count()
 		}
 	}
 	return true
@@ -160,14 +161,15 @@ func (h *history) proceed(ctx context.Context) bool {
 // advance writes the samples up to a moment.
 func (h *history) advance(ctx context.Context, m moment) {
 	to := (m.at + h.step - 1) / h.step
-	silent := m.kind != ofLine
 	switch {
+	case to == 0: // nothing tells when
+		return
 	case h.current == 0:
 		h.write(to - 1) // what is there before anything is counted
 		h.current = to
 	case to > h.current && m.at-h.line > h.gap:
 		h.write(h.current)
-		if silent {
+		if m.silent {
 			return // it counts where the samples go on
 		}
 		h.write(to - 1)
@@ -176,9 +178,6 @@ func (h *history) advance(ctx context.Context, m moment) {
 		for ; h.current < to && h.samples.err == nil && ctx.Err() == nil; h.current++ {
 			h.write(h.current)
 		}
-	}
-	if !silent {
-		h.line = max(h.line, m.at)
 	}
 }
 

@@ -3,7 +3,6 @@ package backfill_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -37,7 +36,6 @@ type log struct {
 	host  string
 	lines string
 	zone  *time.Location // nil: UTC
-	err   error          // of reading it
 }
 
 func pipelineConfig() pipeline.Config {
@@ -49,55 +47,58 @@ func source(l *log) *receiver.Source {
 	return &receiver.Source{Input: "file", Name: "log", Host: l.host, Scope: receiver.StdinScope + 1, Dialect: syslog.Lines{}}
 }
 
-// read gives the lines of a log to a Book, as logs.Read does.
-func read(ctx context.Context, l *log, book logs.Book) []error {
+// lines gives the lines of a log, as logs.Cursor does.
+type lines struct {
+	replay *pipeline.Replay
+	src    *receiver.Source
+	reader *pipeline.LineReader
+	rest   []string
+	line   pipeline.Line
+}
+
+func newLines(t *testing.T, l *log) *lines {
+	t.Helper()
 	zone := l.zone
 	if zone == nil {
 		zone = time.UTC
 	}
 	replay, err := pipeline.NewReplay(pipelineConfig(), zone, now)
 	if err != nil {
-		return []error{err}
+		t.Fatal(err)
 	}
 	replay.Together = true
-	src, reader, line := source(l), replay.Reader(), pipeline.Line{}
-	book.Begin(&logs.Set{})
-	for text := range strings.Lines(l.lines) {
-		if ctx.Err() != nil {
-			return []error{ctx.Err()}
-		}
-		line.Raw = bytes.TrimSuffix([]byte(text), []byte("\n"))
-		reader.Read(src, now.UnixNano(), &line)
-		replay.Count(src, &line)
-		book.Line(logs.Place{}, &line)
-	}
-	replay.Finish(src, book.Ended)
-	replay.Running(book.Running)
-	if l.err != nil {
-		return []error{l.err}
-	}
-	return nil
+	return &lines{replay: replay, src: source(l), reader: replay.Reader(), rest: strings.SplitAfter(l.lines, "\n")}
 }
+
+func (l *lines) Next() (*pipeline.Line, logs.Place, bool) {
+	if len(l.rest) <= 1 {
+		return nil, logs.Place{}, false
+	}
+	l.line.Raw = []byte(strings.TrimSuffix(l.rest[0], "\n"))
+	l.rest = l.rest[1:]
+	l.reader.Read(l.src, now.UnixNano(), &l.line)
+	l.replay.Count(l.src, &l.line)
+	return &l.line, logs.Place{}, true
+}
+
+func (l *lines) Finish(f func([]rsynclog.Change)) { l.replay.Finish(l.src, f) }
 
 // fill returns the samples of logs.
 func fill(t *testing.T, c backfill.Config, all ...log) string {
 	t.Helper()
 	var out bytes.Buffer
-	if unread, err := fillTo(context.Background(), &out, c, all...); err != nil || len(unread) > 0 {
-		t.Fatal(unread, err)
+	if err := backfill.Run(context.Background(), c, open(t, all...), &out); err != nil {
+		t.Fatal(err)
 	}
 	return out.String()
 }
 
-func fillTo(ctx context.Context, out io.Writer, c backfill.Config, all ...log) ([]error, error) {
-	sets := make([]logs.Set, len(all))
-	for i := range sets {
-		sets[i].Name = fmt.Sprint(i)
+func open(t *testing.T, all ...log) (list []backfill.Lines) {
+	t.Helper()
+	for i := range all {
+		list = append(list, newLines(t, &all[i]))
 	}
-	return backfill.Run(ctx, c, sets, out, func(ctx context.Context, set *logs.Set, book logs.Book) []error {
-		i := slices.IndexFunc(sets, func(s logs.Set) bool { return s.Name == set.Name })
-		return read(ctx, &all[i], book)
-	})
+	return list
 }
 
 // A point is a sample.

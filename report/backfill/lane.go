@@ -2,139 +2,98 @@ package backfill
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 
 	"rsyncd_exporter/pipeline"
-	"rsyncd_exporter/receiver"
-	"rsyncd_exporter/report/logs"
 	"rsyncd_exporter/rsynclog"
 )
 
-// A lane counts the lines of one set in a history, whenever it is its turn. It implements
-// logs.Book.
+// A lane has one log's lines, and counts them in a history when it is their time.
 type lane struct {
-	ctx     context.Context
 	history *history
-	waits   chan moment // what it is about to count, when it is too early for that; closed at its end
-	turns   chan int64  // until when it may count
-	until   int64
-	unread  []error // valid once waits is closed
+	lines   Lines
+	line    *pipeline.Line // nil after the last one
+	latest  int64          // time of a line
+	over    bool           // nothing is left to count
 
-	next moment // what it waits for; over: nothing any more
-	over bool
+	// What comes next: the changes in the order of their times, and behind them the line itself.
+	next    moment
+	changes []rsynclog.Change
+	times   []int64 // of each
+	order   []int   // of those that are left, their indexes
+	sorted  []int   // memory of order
+	after   []rsynclog.Change
 
-	// running has the sessions that run by what has been counted. The table of the reader is a line
-	// ahead, so these are copies, of their state then.
+	// running has the sessions that run by what has been counted. The reader's table is a line
+	// ahead, so these are copies, as they were then.
 	running map[*rsynclog.Session]*rsynclog.Session
-	times   []int64
-	order   []int
 }
 
-// A moment is when something happens that counts, in nanoseconds of the Unix epoch.
+// A moment is when something happens that counts, in nanoseconds of the Unix epoch; 0 if nothing
+// tells.
 type moment struct {
-	at   int64
-	kind momentKind
+	at     int64
+	silent bool // no line says so: a session ends by its silence
 }
 
-type momentKind int
-
-const (
-	ofLine   momentKind = iota
-	between             // a session ends by its silence, before the next line
-	afterLog            // likewise, after the last one
-)
-
-func newLane(ctx context.Context, h *history) *lane {
-	return &lane{
-		ctx: ctx, history: h, waits: make(chan moment), turns: make(chan int64), until: math.MinInt64,
-		running: map[*rsynclog.Session]*rsynclog.Session{},
-	}
-}
-
-// arrive waits until the lane waits for its next turn or is over.
-func (l *lane) arrive() {
-	next, ok := <-l.waits
-	l.next, l.over = next, !ok
-}
-
-// goOn has the lane count until a time, and waits for what it will count after that.
-func (l *lane) goOn(until int64) {
-	select {
-	case l.turns <- until:
-		l.arrive()
-	case <-l.ctx.Done():
-	}
-}
-
-// wait returns true when a moment may be counted, and false when it is too late for everything. At 0
-// nothing tells when it was: then it is now.
-func (l *lane) wait(m moment) bool {
-	for m.at > l.until {
-		select {
-		case l.waits <- m:
-		case <-l.ctx.Done():
-			return false
-		}
-		select {
-		case l.until = <-l.turns:
-		case <-l.ctx.Done():
-			return false
+// fetch goes on to the next line that counts, or to what comes after all lines.
+func (l *lane) fetch() {
+	for more := true; more; {
+		if l.line, _, more = l.lines.Next(); l.line != nil && l.line.Ours {
+			l.latest = max(l.latest, l.line.At)
+			l.sort(l.line.Changes, l.at())
+			l.aim()
+			return
 		}
 	}
+	l.lines.Finish(func(changes []rsynclog.Change) { l.after = append(l.after, changes...) })
+	l.sort(l.after, math.MaxInt64)
+	l.aim()
+}
+
+// at returns the time of the line. One that has none comes with the line before it.
+func (l *lane) at() int64 {
+	if l.line.At == 0 {
+		return l.latest
+	}
+	return l.line.At
+}
+
+// aim sets what comes next.
+func (l *lane) aim() {
+	switch {
+	case len(l.order) > 0:
+		at := l.times[l.order[0]]
+		l.next = moment{at, l.line == nil || at < l.at()}
+	case l.line != nil:
+		l.next = moment{at: l.at()}
+	default:
+		l.over = true
+	}
+}
+
+// count counts what comes next.
+func (l *lane) count() {
 	h := l.history
-	if m.kind != afterLog || l.until != math.MaxInt64 {
-		h.now = max(h.now, m.at)
-	}
-	h.changed = true
-	return true
-}
-
-// Begin implements logs.Book.
-func (l *lane) Begin(*logs.Set) {}
-
-// Line implements logs.Book.
-func (l *lane) Line(_ logs.Place, line *pipeline.Line) {
-	if !line.Ours || !l.count(line.Changes, line.At, ofLine) || !l.wait(moment{line.At, ofLine}) {
+	if len(l.order) > 0 {
+		i := l.order[0]
+		l.order = l.order[1:]
+		h.store.Apply(l.changes[i:i+1], h.now, h.now)
+		l.note(l.changes[i].Session)
+		l.aim()
 		return
 	}
-	l.history.store.Message(line.Origin, line.Event.Kind, line.Believed, l.history.now)
-	l.note(line.Session)
+	h.store.Message(l.line.Origin, l.line.Event.Kind, l.line.Believed, h.now)
+	l.note(l.line.Session)
+	l.fetch()
 }
 
-// Lost implements logs.Book. What a log has lost has no series of its own.
-func (l *lane) Lost(logs.Place, receiver.Discard, uint64) {}
-
-// Ended implements logs.Book.
-func (l *lane) Ended(changes []rsynclog.Change) { l.count(changes, math.MaxInt64, afterLog) }
-
-// Running implements logs.Book. Sessions that may still run end some day, for others to count.
-func (l *lane) Running(*rsynclog.Session) {}
-
-// count counts changes, each when it happened: those of the line at that time, and before it what
-// ended by silence. It returns false when it is too late for everything.
-func (l *lane) count(changes []rsynclog.Change, at int64, kind momentKind) bool {
-	h := l.history
-	for _, i := range l.sort(changes, at) {
-		m := moment{l.times[i], kind}
-		if kind == ofLine && m.at < at {
-			m.kind = between
-		}
-		if !l.wait(m) {
-			return false
-		}
-		h.store.Apply(changes[i:i+1], h.now, h.now)
-		l.note(changes[i].Session)
-	}
-	return true
-}
-
-// sort returns the changes' indexes in the order of their times, which it sets.
-func (l *lane) sort(changes []rsynclog.Change, at int64) []int {
-	l.times, l.order = l.times[:0], l.order[:0]
+// sort orders changes by their times. at is the time of the line that they came with.
+func (l *lane) sort(changes []rsynclog.Change, at int64) {
+	l.changes, l.times, l.sorted = changes, l.times[:0], l.sorted[:0]
 	for i := range changes {
-		l.times, l.order = append(l.times, at), append(l.order, i)
+		l.times, l.sorted = append(l.times, at), append(l.sorted, i)
 	}
 	for i := len(changes) - 1; i >= 0; i-- {
 		c := &changes[i]
@@ -145,8 +104,8 @@ func (l *lane) sort(changes []rsynclog.Change, at int64) []int {
 			l.times[i] = l.times[i+1] // it became known with the session's end
 		}
 	}
-	slices.SortStableFunc(l.order, func(a, b int) int { return cmp.Compare(l.times[a], l.times[b]) })
-	return l.order
+	slices.SortStableFunc(l.sorted, func(a, b int) int { return cmp.Compare(l.times[a], l.times[b]) })
+	l.order = l.sorted
 }
 
 // note keeps what is known of a session while it runs.
