@@ -125,7 +125,7 @@ func (h *history) proceed(ctx context.Context) bool {
 		return false
 	}
 	var first *lane
-	ends := true // no lane has a line
+	line := int64(math.MaxInt64) // when the next line was written
 	for _, l := range h.lanes {
 		if l.over {
 			continue
@@ -133,14 +133,16 @@ func (h *history) proceed(ctx context.Context) bool {
 		if first == nil || l.next.at < first.next.at {
 			first = l
 		}
-		ends = ends && l.line == nil
+		if l.line != nil {
+			line = min(line, l.at())
+		}
 	}
 	if first == nil || first.next.at > h.until {
 		return false
 	}
-	until := h.until
+	until, ends := h.until, line == math.MaxInt64
 	if !ends { // otherwise what is left ends with the logs
-		h.advance(ctx, first.next)
+		h.advance(ctx, first.next, line)
 		until = min(until, max(h.current*h.step, first.next.at))
 	}
 	for _, l := range h.lanes {
@@ -158,8 +160,8 @@ func (h *history) proceed(ctx context.Context) bool {
 	return true
 }
 
-// advance writes the samples up to a moment.
-func (h *history) advance(ctx context.Context, m moment) {
+// advance writes the samples up to a moment, which is not after the next line.
+func (h *history) advance(ctx context.Context, m moment, line int64) {
 	to := (m.at + h.step - 1) / h.step
 	switch {
 	case to == 0: // nothing tells when
@@ -167,7 +169,7 @@ func (h *history) advance(ctx context.Context, m moment) {
 	case h.current == 0:
 		h.write(to - 1) // what is there before anything is counted
 		h.current = to
-	case to > h.current && m.at-h.line > h.gap:
+	case to > h.current && line-h.line > h.gap:
 		h.write(h.current)
 		if m.silent {
 			return // it counts where the samples go on

@@ -21,21 +21,23 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// now is the present of all tests.
-var now = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-
-// books are as large as the exporter's.
-var books = metrics.Config{MaxSeries: 50000, Start: now}
+// books have room for all series of these tests.
+var books = metrics.Config{MaxSeries: 50000, Start: time.Unix(1, 0)}
 
 func config() backfill.Config {
 	return backfill.Config{Step: time.Minute, Gap: backfill.DefaultGap, Books: books}
 }
+
+// written is when the logs of these tests were written, about: some have no year.
+var written = time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC)
 
 // A log is the lines of one file, all of them of one host if it isn't empty.
 type log struct {
 	host  string
 	lines string
 	zone  *time.Location // nil: UTC
+
+	modules []string // configured ones
 }
 
 func pipelineConfig() pipeline.Config {
@@ -56,13 +58,15 @@ type lines struct {
 	line   pipeline.Line
 }
 
-func newLines(t *testing.T, l *log) *lines {
+func newLines(t testing.TB, l *log) *lines {
 	t.Helper()
 	zone := l.zone
 	if zone == nil {
 		zone = time.UTC
 	}
-	replay, err := pipeline.NewReplay(pipelineConfig(), zone, now)
+	c := pipelineConfig()
+	c.Modules = l.modules
+	replay, err := pipeline.NewReplay(c, zone, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +80,7 @@ func (l *lines) Next() (*pipeline.Line, logs.Place, bool) {
 	}
 	l.line.Raw = []byte(strings.TrimSuffix(l.rest[0], "\n"))
 	l.rest = l.rest[1:]
-	l.reader.Read(l.src, now.UnixNano(), &l.line)
+	l.reader.Read(l.src, written.UnixNano(), &l.line)
 	l.replay.Count(l.src, &l.line)
 	return &l.line, logs.Place{}, true
 }
@@ -124,15 +128,20 @@ func parse(t *testing.T, text string) map[string][]point {
 			continue
 		}
 		_, at, value := p.Series()
-		var l labels.Labels
-		p.Labels(&l)
-		name := l.Get("__name__") + labels.NewBuilder(l).Del("__name__").Labels().String()
+		name := seriesName(p)
 		if at == nil || last[name] >= *at {
 			t.Fatalf("%s: a sample at %v, after one at %d", name, at, last[name])
 		}
 		last[name] = *at
 		series[name] = append(series[name], point{time.UnixMilli(*at).UTC().Format(time.DateTime), value})
 	}
+}
+
+// seriesName returns a series' name and labels in the order of their names.
+func seriesName(p textparse.Parser) string {
+	var l labels.Labels
+	p.Labels(&l)
+	return l.Get("__name__") + labels.NewBuilder(l).Del("__name__").Labels().String()
 }
 
 func points(list ...any) (p []point) {
