@@ -13,7 +13,12 @@ type Summary struct {
 	Files   []Source `json:"sources"`        // what was read, in its order
 	From    string   `json:"from,omitempty"` // time of the first line that counts here
 	To      string   `json:"to,omitempty"`   // and of the last
+	Zone    string   `json:"zone"`           // of hours, dates and times: a name of the tz database
 	Filter  *Filter  `json:"filter,omitempty"`
+	// Merged is how many reports were added up; 0: this is one.
+	Merged int `json:"merged,omitempty"`
+	// Name is how errors call a report that was read: its file.
+	Name string `json:"-"`
 	// Interrupted says that not all was read.
 	Interrupted bool `json:"interrupted,omitempty"`
 
@@ -39,6 +44,10 @@ type Summary struct {
 
 	Paths   []Path `json:"paths"`         // most often transferred
 	Deleted []Path `json:"deleted_paths"` // most often deleted
+	// How often a path that isn't among these was transferred at most; nil: no more than all that
+	// isn't listed.
+	PathsAtMost   *uint64 `json:"other_paths_at_most,omitempty"`
+	DeletedAtMost *uint64 `json:"other_deleted_paths_at_most,omitempty"`
 
 	Waste      Waste        `json:"waste"`
 	Saturation []Saturation `json:"saturation"` // by module
@@ -96,14 +105,14 @@ type Module struct {
 	Sent       uint64            `json:"sent_bytes"`
 	Received   uint64            `json:"received_bytes"`
 	Listed     uint64            `json:"listed_bytes"`
-	Files      uint64            `json:"files"` // transferred, not deleted
+	Files      uint64            `json:"files"` // transferred, or not known to be deleted
 	Deleted    uint64            `json:"deleted"`
 	Duration   Duration          `json:"duration_seconds"`
 }
 
 // A Duration sums up how long sessions took whose beginning was seen. Percentiles are upper bounds
-// of a bucket, at most a quarter too large; Buckets has how many sessions took at most
-// DurationBounds[i], the last one all longer ones.
+// of a bucket, at most a quarter too large. Buckets[i] is how many sessions took at most
+// DurationBounds()[i] and more than the bound before; the last one has all longer ones.
 type Duration struct {
 	N       uint64   `json:"n"`
 	Sum     float64  `json:"sum"`
@@ -136,6 +145,8 @@ type Client struct {
 type Rest struct {
 	Entries uint64 `json:"entries"` // at least so many
 	Volume
+	// AtMost is the most that one of them can have, by each figure; nil: no more than all together.
+	AtMost *Volume `json:"each_at_most,omitempty"`
 }
 
 // A User is who came to a module; the empty user is anybody, where a module asks for no password.
@@ -143,13 +154,13 @@ type User struct {
 	Module      string            `json:"module"`
 	User        string            `json:"user,omitempty"`
 	Direction   string            `json:"direction,omitempty"`
-	FirstSeen   string            `json:"first_seen,omitempty"`   // end of the first session
+	FirstSeen   string            `json:"first_seen,omitempty"` // end of the first session
+	FirstOK     string            `json:"first_success,omitempty"`
 	LastSuccess string            `json:"last_success,omitempty"` // end of the last session that went well
 	LastAttempt string            `json:"last_attempt,omitempty"`
 	LongestGap  float64           `json:"longest_gap_seconds,omitempty"` // between two successes
 	GapFrom     string            `json:"longest_gap_from,omitempty"`
 	Listed      uint64            `json:"last_listed_bytes,omitempty"`
-	Successes   []string          `json:"-"`
 	Sessions    map[string]uint64 `json:"sessions"`
 	Volume
 }
@@ -163,18 +174,21 @@ type Day struct {
 	Volume
 	Failed   uint64 `json:"failed"` // sessions that ended neither ok, listing nor rejected
 	Rejected uint64 `json:"rejected"`
-	Peak     uint64 `json:"peak_sessions"` // transfers at one time
+	Peak     uint64 `json:"peak_sessions"` // transfers at one time, of all modules of one log
 }
 
-// A QuietHour is the hour of the week with the fewest bytes, on average over the days in the log.
+// A QuietHour is the hour of the week with the fewest bytes, on average over the days in the log. In
+// a log of less than a week it is an hour of the day, and has no weekday.
 type QuietHour struct {
-	Weekday  string  `json:"weekday"`
+	Weekday  string  `json:"weekday,omitempty"` // Monday …
 	Hour     int     `json:"hour"`
 	Bytes    float64 `json:"bytes"`    // an average one
 	Sessions float64 `json:"sessions"` // likewise
 }
 
-// A Path is a file's name. Count may be too large by at most Error.
+// A Path is a file's name, of a long one the end. Count may be too small by at most Error, where many
+// paths had to share the room: Error is 0 for those whose figures are exact. Bytes are those of the
+// transfers in Count.
 type Path struct {
 	Path   string `json:"path"`
 	Module string `json:"module,omitempty"`
@@ -187,7 +201,10 @@ type Path struct {
 type Waste struct {
 	// Sampled is 1 if every transfer was looked at, n if one of n files was, chosen by a hash of its
 	// name; then figures are estimates.
-	Sampled uint64        `json:"sampled"`
+	Sampled uint64 `json:"sampled"`
+	// AtLeast says that the figures are sums over several reports, each with its own n: what was
+	// fetched in one and again in another isn't seen.
+	AtLeast bool          `json:"at_least,omitempty"`
 	Bytes   uint64        `json:"bytes"`
 	PerDay  float64       `json:"bytes_a_day"`
 	Clients []WasteClient `json:"clients"`
@@ -204,7 +221,8 @@ type WasteClient struct {
 	Times   uint64  `json:"times,omitempty"`   // how often
 }
 
-// A Saturation says how full a module was.
+// A Saturation says how full a module was. Every log has daemons of its own: their transfers don't
+// add up to a peak, but to times and counts. The last of 1,024 levels stands for all higher ones.
 type Saturation struct {
 	Module  string `json:"module"`
 	Refused uint64 `json:"refused"` // at max connections
@@ -214,7 +232,7 @@ type Saturation struct {
 	// beside more. A limit of k would have refused the sum of Begun[k:], and fewer in truth, since
 	// who is refused doesn't stay. Unknown: Refused are not among them.
 	Begun []uint64 `json:"begun"`
-	// SecondsAt[n] is for how long n transfers ran at one time.
+	// SecondsAt[n] is for how long n transfers ran at one time, while the logs went on.
 	SecondsAt []float64 `json:"seconds_at"`
 }
 
@@ -245,5 +263,5 @@ type Change struct {
 	What   string  `json:"what"` // "sent bytes of module data", …
 	Before float64 `json:"before"`
 	Now    float64 `json:"now"`
-	Unit   string  `json:"unit"` // bytes, sessions, files, seconds or errors
+	Unit   string  `json:"unit"` // bytes, sessions, files, seconds, errors or days
 }

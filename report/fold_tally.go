@@ -1,0 +1,107 @@
+package report
+
+import (
+	"math"
+	"strconv"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+const (
+	numOps = rsynclog.OpUnknown + 1
+	// maxModules bounds the names of modules, which daemons have in their settings. Clients can't
+	// invent any; a broken log may hold many. Others count as rsynclog.Other.
+	maxModules = 2000
+	// otherNumber stands for exit codes and errnos that don't exist: a client can write any number.
+	otherNumber = -1
+)
+
+// A flow counts what belongs to one module and direction.
+type flow struct {
+	module    string
+	direction rsynclog.Direction
+
+	executions             uint64
+	sessions               [rsynclog.NumOutcomes]uint64
+	sent, received, listed uint64
+	files, lengths, wire   [numOps]uint64
+	took                   histogram
+}
+
+// A tally counts changes as metrics.Store does, without hosts.
+type tally struct {
+	modules map[string]*[rsynclog.Receive + 1]*flow
+
+	connections, lists, starts, lost, running uint64
+
+	exits, fileErrors map[int16]uint64
+	rejected          [rsynclog.NumReasons]uint64
+	families          map[string]Volume
+}
+
+func newTally() tally {
+	return tally{
+		modules: map[string]*[rsynclog.Receive + 1]*flow{},
+		exits:   map[int16]uint64{}, fileErrors: map[int16]uint64{},
+		families: map[string]Volume{"ipv4": {}, "ipv6": {}, "unknown": {}},
+	}
+}
+
+// flow returns the counts of a module and direction, or those of the modules without room.
+func (t *tally) flow(module string, d rsynclog.Direction) *flow {
+	flows := t.modules[module]
+	if flows == nil && len(t.modules) >= maxModules && module != rsynclog.Other {
+		return t.flow(rsynclog.Other, d)
+	}
+	if flows == nil {
+		flows = &[rsynclog.Receive + 1]*flow{}
+		t.modules[module] = flows
+	}
+	if flows[d] == nil {
+		flows[d] = &flow{module: module, direction: d}
+	}
+	return flows[d]
+}
+
+// grow adds to a count of bytes, which stops at the end of its range.
+func grow(n *uint64, by uint64) {
+	if *n += by; *n < by {
+		*n = math.MaxUint64
+	}
+}
+
+// add adds sessions and bytes.
+func (v *Volume) add(o Volume) {
+	v.Sessions += o.Sessions
+	grow(&v.Sent, o.Sent)
+	grow(&v.Received, o.Received)
+}
+
+func (v Volume) bytes() uint64 {
+	grow(&v.Sent, v.Received)
+	return v.Sent
+}
+
+// exitCode returns a code of rsync's errcode.h (2.6.9 to 3.5.0) or otherNumber, as metrics does.
+func exitCode(n int16) int16 {
+	switch {
+	case n >= 1 && n <= 5, n >= 10 && n <= 16, n >= 19 && n <= 25, n == 30, n == 35, n >= 124 && n <= 127:
+		return n
+	}
+	return otherNumber
+}
+
+// errno returns an errno of Linux, which has 1 to 133, or 0 for none, or otherNumber.
+func errno(n int16) int16 {
+	if n >= 0 && n <= 133 {
+		return n
+	}
+	return otherNumber
+}
+
+func number(n int16) string {
+	if n == otherNumber {
+		return rsynclog.Other
+	}
+	return strconv.Itoa(int(n))
+}

@@ -1,0 +1,210 @@
+package report
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// Bounds of a wasteSketch, about 8 MiB together. Where one is reached, half of all files are
+// forgotten.
+const (
+	wasteFiles   = 96 << 10 // files, each of one client; a map of this size is three quarters full
+	wasteClients = 32 << 10 // clients that fetched a file again, each in one module
+	wasteText    = 2 << 20  // bytes of their names and of their examples
+)
+
+// A wasteSketch finds clients that fetch the same file again: the same path in the same module, with
+// the same length. It looks at files whose hash begins with a number of zero bits, and of these at
+// each transfer (Wegman's adaptive sampling). So an estimate is what was seen times 2^bits; it is
+// exact as long as bits is 0. The hash is the same in each run, so that the same log gives the same
+// estimates.
+//
+// Half a table more or less doesn't change an estimate much that many files add to. One file that is
+// fetched very often is either missed or counted for many.
+type wasteSketch struct {
+	zeros   uint // bits
+	files   map[uint64]fetched
+	clients map[uint64]*fetcher // only with a file that was fetched again
+	text    int                 // bytes of the fetchers' strings
+	recent  [64]session         // by pid
+}
+
+// fetched is one file as one client fetches it.
+type fetched struct {
+	client        uint64 // key of clients
+	length, times uint64
+}
+
+// A fetcher is one client in one module.
+type fetcher struct {
+	client, module string
+	example        string // path of the file that it fetched most often
+	file           uint64 // key of that
+	times          uint64 // how often
+}
+
+// A session is what has been worked out for a session's client.
+type session struct {
+	addr, module string
+	known        bool
+	hash         uint64
+}
+
+func newWasteSketch() *wasteSketch {
+	return &wasteSketch{files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
+}
+
+// add counts n transfers of a file of the given length to the session's client. It doesn't keep the
+// path. Clients without an address don't count: two of them may be two or one.
+func (w *wasteSketch) add(s *rsynclog.Session, path []byte, length, n uint64) {
+	if s.Addr == "" {
+		return
+	}
+	client := w.hash(s)
+	key := mix(client, xxhash.Sum64(path), length)
+	if key>>(64-w.zeros) != 0 {
+		return
+	}
+	f := w.files[key]
+	f.client, f.length, f.times = client, length, f.times+n
+	w.files[key] = f
+	if f.times > 1 {
+		w.again(s, path, key, f)
+	}
+	for len(w.files) > wasteFiles || len(w.clients) > wasteClients || w.text > wasteText {
+		w.halve()
+	}
+}
+
+// hash returns the hash of a session's client and module.
+func (w *wasteSketch) hash(s *rsynclog.Session) uint64 {
+	c := &w.recent[uint32(s.PID)%uint32(len(w.recent))]
+	if !c.known || c.addr != s.Addr || c.module != s.Module {
+		*c = session{addr: s.Addr, module: s.Module, known: true}
+		c.hash = mix(xxhash.Sum64String(clientOf(s.Addr, "")), xxhash.Sum64String(s.Module), 0)
+	}
+	return c.hash
+}
+
+// mix returns a hash of three numbers, in this order.
+func mix(a, b, c uint64) uint64 {
+	var buf [24]byte
+	binary.LittleEndian.PutUint64(buf[0:], a)
+	binary.LittleEndian.PutUint64(buf[8:], b)
+	binary.LittleEndian.PutUint64(buf[16:], c)
+	return xxhash.Sum64(buf[:])
+}
+
+// again notes that a file was fetched more than once.
+func (w *wasteSketch) again(s *rsynclog.Session, path []byte, key uint64, f fetched) {
+	c := w.clients[f.client]
+	if c == nil {
+		c = &fetcher{client: clientOf(s.Addr, ""), module: s.Module}
+		w.clients[f.client] = c
+		w.text += len(c.client) + len(c.module)
+	}
+	if f.times <= c.times {
+		return
+	}
+	if c.times = f.times; c.file != key {
+		w.text -= len(c.example)
+		c.file, c.example = key, pathLabel(path[max(0, len(path)-pathKept):], len(path) > pathKept)
+		w.text += len(c.example)
+	}
+}
+
+// halve forgets the files whose hash has no further zero, and clients without one that is left.
+func (w *wasteSketch) halve() {
+	w.zeros++
+	again := map[uint64]bool{}
+	for key, f := range w.files {
+		switch {
+		case key>>(64-w.zeros) != 0:
+			delete(w.files, key)
+		case f.times > 1:
+			again[f.client] = true
+		}
+	}
+	for key, c := range w.clients {
+		if !again[key] {
+			w.text -= len(c.client) + len(c.module) + len(c.example)
+			delete(w.clients, key)
+		}
+	}
+}
+
+// list returns the first n clients by bytes that they fetched again, and what all did. The log is of
+// so many days.
+func (w *wasteSketch) list(n int, days float64) Waste {
+	sums := map[uint64]WasteClient{}
+	all := Waste{Sampled: 1 << w.zeros, Clients: []WasteClient{}}
+	for _, f := range w.files {
+		if f.times < 2 {
+			continue
+		}
+		sum, c := sums[f.client], w.clients[f.client]
+		sum.Client, sum.Module, sum.Example, sum.Times = c.client, c.module, c.example, c.times
+		sum.Files += (f.times - 1) << w.zeros
+		sum.Bytes += (f.times - 1) * f.length << w.zeros
+		sums[f.client] = sum
+		all.Bytes += (f.times - 1) * f.length << w.zeros
+	}
+	all.PerDay = perDay(all.Bytes, days)
+	sorted := slices.SortedFunc(maps.Values(sums), compareWaste)
+	for _, c := range sorted[:max(0, min(n, len(sorted)))] {
+		c.PerDay = perDay(c.Bytes, days)
+		all.Clients = append(all.Clients, c)
+	}
+	return all
+}
+
+func compareWaste(a, b WasteClient) int {
+	return cmp.Or(
+		cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(b.Files, a.Files), cmp.Compare(a.Client, b.Client),
+		cmp.Compare(a.Module, b.Module),
+	)
+}
+
+// perDay returns 0 if it isn't known how many days there were.
+func perDay(bytes uint64, days float64) float64 {
+	if days <= 0 {
+		return 0
+	}
+	return float64(bytes) / days
+}
+
+func mergeWaste(parts []*Summary, top int, days float64) Waste {
+	type key struct{ client, module string }
+	sums := map[key]WasteClient{}
+	all := Waste{Sampled: 1, AtLeast: len(parts) > 1}
+	for _, p := range parts {
+		all.Sampled = max(all.Sampled, p.Waste.Sampled)
+		all.AtLeast = all.AtLeast || p.Waste.AtLeast
+		grow(&all.Bytes, p.Waste.Bytes)
+		for _, c := range p.Waste.Clients {
+			k := key{c.Client, c.Module}
+			sum, ok := sums[k]
+			if !ok || c.Times > sum.Times {
+				sum.Example, sum.Times = c.Example, c.Times
+			}
+			sum.Client, sum.Module = c.Client, c.Module
+			grow(&sum.Files, c.Files)
+			grow(&sum.Bytes, c.Bytes)
+			sums[k] = sum
+		}
+	}
+	all.PerDay = perDay(all.Bytes, days)
+	all.Clients = slices.AppendSeq([]WasteClient{}, maps.Values(sums))
+	slices.SortFunc(all.Clients, compareWaste)
+	all.Clients = all.Clients[:max(0, min(top, len(all.Clients)))]
+	for i := range all.Clients {
+		all.Clients[i].PerDay = perDay(all.Clients[i].Bytes, days)
+	}
+	return all
+}
