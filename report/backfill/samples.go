@@ -150,7 +150,7 @@ func (s *samples) add(name string, labels []*dto.LabelPair, le string, value flo
 	start := len(s.text)
 	b := append(append(append(s.text, name...), '{'), s.labels...)
 	for _, l := range labels {
-		if l.GetValue() != "" { // as Prometheus has it
+		if l.GetValue() != "" { // a scrape drops these, promtool would not
 			b = appendLabel(b, l.GetName(), l.GetValue())
 		}
 	}
