@@ -147,7 +147,7 @@ func counts(s *report.Summary) map[string]uint64 {
 	return all
 }
 
-func same(t *testing.T, what string, got, want *report.Summary) {
+func sameSummary(t *testing.T, what string, got, want *report.Summary) {
 	t.Helper()
 	g, w := counts(got), counts(want)
 	var all []string
@@ -274,8 +274,8 @@ func TestReportOfTheCorpus(t *testing.T) {
 				t.Fatal("it is in no scenario")
 			}
 			got := r.reported(t, name)
-			same(t, "as configured", got, r.served(t, name))
-			same(t, "without RSYNCD_CONF", plain().reported(t, name), plain().served(t, name))
+			sameSummary(t, "as configured", got, r.served(t, name))
+			sameSummary(t, "without RSYNCD_CONF", plain().reported(t, name), plain().served(t, name))
 			if files := corpus.Files(t, "file/"+scenario+".*log"); len(files) == 1 {
 				told++
 				agrees(t, truth[scenario], got)
@@ -308,7 +308,7 @@ func TestReportOfEachLineForm(t *testing.T) {
 			if strings.HasPrefix(row["note"], "no time") { // there a session's last line is of just now, and served doesn't wait until it has settled
 				r.pipeline.Limits.Settle = time.Nanosecond
 			}
-			same(t, "report", got, r.served(t, name))
+			sameSummary(t, "report", got, r.served(t, name))
 			agrees(t, row, got)
 		})
 	}
@@ -346,9 +346,9 @@ func TestReportOfRandomLogs(t *testing.T) {
 		what := fmt.Sprintf("%+v", shape)
 		whole := plain().reported(t, name)
 		isTrue(t, what, whole, truth)
-		same(t, what, whole, plain().served(t, name))
+		sameSummary(t, what, whole, plain().served(t, name))
 		if r.IntN(4) == 0 {
-			same(t, what+", rotated", plain().reported(t, rotated(t, r, text.Bytes())), whole)
+			sameSummary(t, what+", rotated", plain().reported(t, rotated(t, r, text.Bytes())), whole)
 			merged(t, what, r, text.Bytes(), truth)
 		}
 		if t.Failed() {

@@ -104,6 +104,19 @@ func moment(nanos int64) string {
 	return time.Unix(0, nanos).UTC().Format(time.RFC3339)
 }
 
+// oddLog has an upload that is taken for ended for its silence and goes on, and lines without a pid.
+const oddLog = `2026/11/23 01:00:00 [21] connect from h (192.0.2.10)
+2026/11/23 01:00:00 [21] rsync allowed access on module data from h (192.0.2.10)
+2026/11/23 01:00:01 [21] rsync to data/ from anna@h (192.0.2.10)
+2026/11/23 01:00:02 [21] recv h [192.0.2.10] data (anna) a 100
+2026/11/23 01:00:02 [21] rsync: [receiver] mkstemp "/.a.x" (in data) failed: Permission denied (13)
+2026/11/23 01:20:00 [22] connect from h (192.0.2.11)
+2026/11/23 01:30:00 [21] sent 90 bytes  received 400 bytes  total size 350
+Nov 23 01:31:00 h rsyncd: rsync on pub/ from h (192.0.2.12)
+Nov 23 01:31:01 h rsyncd: sent 30 bytes  received 20 bytes  total size 10
+Nov 23 01:31:02 h rsyncd: sent 30 bytes  received 20 bytes  total size 10
+`
+
 // Every log of the corpus, and one with all exit codes and errnos there are, count as in /metrics.
 func TestTotalsAreThoseOfTheMetrics(t *testing.T) {
 	paths := corpus.Files(t, "file/*.log")
@@ -119,7 +132,11 @@ func TestTotalsAreThoseOfTheMetrics(t *testing.T) {
 	if err := os.WriteFile(numbers, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range append(paths, numbers) {
+	odd := filepath.Join(t.TempDir(), "odd")
+	if err := os.WriteFile(odd, []byte(oddLog), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(paths, numbers, odd) {
 		f := report.NewFold(report.Options{Zone: time.UTC, Now: now})
 		store := metrics.NewStore(metrics.Config{MaxSeries: 10000, Start: monday})
 		set := logs.Set{Name: path, Files: []logs.File{{Path: path, Written: now}}}
@@ -143,6 +160,11 @@ func TestTotalsAreThoseOfTheMetrics(t *testing.T) {
 		same(t, filepath.Base(path), got, lasting)
 		if path == numbers && (s.Errors["12"] != 1 || s.Errors["_other"] != 300-25 || s.FileErrors["133"] != 1) {
 			t.Errorf("numbers: %v", s.Totals)
+		}
+		// The upload's summary adds its bytes and moves its end; its outcome stays what it was. Twice there was no pid.
+		if path == odd && (s.Sent != 90+30+30 || s.Sessions["partial"] != 1 || s.Executions != 2 ||
+			lasting["user data receive anna"] != " 2026-11-23T01:30:00Z") {
+			t.Errorf("odd: %v, %v", s.Totals, lasting)
 		}
 	}
 }
