@@ -14,7 +14,7 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog clean
+.PHONY: fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -133,6 +133,12 @@ bench-backlog: build ## what messages and scrapes wait for while a backlog of 25
 	@$(say) 'measuring; leave the machine alone meanwhile'
 	@go build -o build/backlogbench ./internal/backlogbench
 	@build/backlogbench $(BENCH)
+
+bench-report: build ## how fast a report of 2 million lines is made, beside wc -l, rsyncstats and mtail, and in how much memory (BENCH=-big for 2 GB with a million clients and paths)
+	@scripts/deps.sh rsyncstats mtail
+	@$(say) 'measuring; leave the machine alone meanwhile'
+	@go build -o build/reportbench ./internal/reportbench
+	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build

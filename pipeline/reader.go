@@ -71,8 +71,8 @@ func (rd *reader) read(src *receiver.Source, raw []byte, m *receiver.Message, ev
 	return v
 }
 
-// ownTag is the tag of our own log, which rsyncd* would match.
-const ownTag = "rsyncd_exporter"
+// OwnTag is the tag of our own log, which rsyncd* would match.
+const OwnTag = "rsyncd_exporter"
 
 // isRsyncd says whether a message is rsyncd's. A line of rsync's own log file is, without a tag.
 // Syslog without a tag isn't.
@@ -80,7 +80,7 @@ func (rd *reader) isRsyncd(src *receiver.Source, m *receiver.Message) bool {
 	switch string(m.Tag) {
 	case "":
 		return m.Tag == nil && src.IsFile()
-	case ownTag:
+	case OwnTag:
 		return false
 	}
 	return rd.tags.match(m.Tag)

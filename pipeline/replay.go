@@ -119,13 +119,15 @@ func (r *Replay) Count(src *receiver.Source, l *Line) {
 }
 
 // Finish says that a source has no more lines. Its sessions that have been silent for too long end,
-// by the present time: the changes are handed to f, which keeps none. Those that still run are left
-// to Running.
+// by the present time, and those that have logged their last line, however short ago that was: the
+// lines of a log without stamps are all of the present. The changes are handed to f, which keeps
+// none. Sessions that still run are left to Running.
 func (r *Replay) Finish(src *receiver.Source, f func([]rsynclog.Change)) {
 	r.sessions.CaughtUp(src.Scope)
+	now := r.now + int64(r.config.Limits.Settle)
 	for more := true; more; runtime.Gosched() {
 		var changes []rsynclog.Change
-		changes, more = r.sessions.Tick(r.now, portion)
+		changes, more = r.sessions.Tick(now, portion)
 		f(changes)
 	}
 }

@@ -169,7 +169,7 @@ func (p *Pipeline) Understanding(source string) Understanding {
 func (p *Pipeline) ignored(t *tally, raw []byte) {
 	if t.examined < maxExamined {
 		t.examined++
-		if looks, wrapped := p.looksLikeRsyncd(); looks {
+		if looks, wrapped := LooksLikeRsyncd(p.reader.parser, &p.message, &p.event); looks {
 			if t.Troubles[OtherTag] == 0 {
 				t.OtherTag, t.Wrapped = tagOf(p.message.Tag), wrapped
 			}
@@ -186,13 +186,12 @@ func (p *Pipeline) ignored(t *tally, raw []byte) {
 // tagOf copies a tag, cut where it is longer than any program's.
 func tagOf(tag []byte) string { return string(tag[:min(len(tag), maxTagLen)]) }
 
-// looksLikeRsyncd says whether p.message, whose tag isn't rsyncd's, has a text of rsyncd's. libwrap
+// LooksLikeRsyncd says whether a message, whose tag isn't rsyncd's, has a text of rsyncd's. libwrap
 // also logs "connect from host (address)", and an rsync client "rsync error:". Such texts count
 // only if the tag contains "rsync". wrapped says that the text has the header of rsync's own log
-// file.
-func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
-	m, ev := &p.message, &p.event
-	if string(m.Tag) == ownTag {
+// file. ev is scratch.
+func LooksLikeRsyncd(p *rsynclog.Parser, m *receiver.Message, ev *rsynclog.Event) (looks, wrapped bool) {
+	if string(m.Tag) == OwnTag {
 		return false, false
 	}
 	text := m.Text
@@ -200,7 +199,7 @@ func (p *Pipeline) looksLikeRsyncd() (looks, wrapped bool) {
 	if (syslog.Lines{}).Scan(text, &inner) == receiver.Kept && inner.Tag == nil && inner.Host == nil {
 		text, wrapped = inner.Text, true // as in a container's log
 	}
-	p.reader.parser.Parse(text, ev)
+	p.Parse(text, ev)
 	switch ev.Kind {
 	case rsynclog.Start, rsynclog.Allowed, rsynclog.Summary, rsynclog.Denied, rsynclog.AuthFailed,
 		rsynclog.UnknownModule, rsynclog.DaemonStart:

@@ -10,6 +10,7 @@ const (
 	// maxDays bounds the days of a report. What is older counts in totals only.
 	maxDays = 20 * 366
 	dayLong = 24 * time.Hour
+	quarter = int64(15 * time.Minute) // zones differ by such
 )
 
 // A calendar counts what ended by hour and weekday, and by date.
@@ -40,7 +41,7 @@ func (c *calendar) day(at int64) (day int, ends int64, ok bool) {
 		t := time.Unix(0, at).In(c.zone)
 		y, m, d := t.Date()
 		// A midnight that the clocks skip may be given as a time before it.
-		c.from, c.ends = at, max(time.Date(y, m, d+1, 0, 0, 0, 0, c.zone).UnixNano(), at+int64(time.Minute))
+		c.from, c.ends = at, max(time.Date(y, m, d+1, 0, 0, 0, 0, c.zone).UnixNano(), at-at%quarter+quarter)
 		c.is = int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / int64(dayLong/time.Second))
 	}
 	return c.is, c.ends, true
@@ -115,11 +116,10 @@ func (c *calendar) list(peaks map[int]uint64) []Day {
 // enough, else of the day; nil if it is shorter still. Only hours that the log has from end to end
 // count.
 func (c *calendar) quietest(first, last int64) *QuietHour {
-	const step = int64(15 * time.Minute) // zones differ by such quarters
 	first = max(first, c.oldest)
 	var covered [7][24]float64 // hours
 	for at := first; at < last; {
-		next := min(last, at-at%step+step)
+		next := min(last, at-at%quarter+quarter)
 		t := time.Unix(0, at).In(c.zone)
 		covered[weekday(t)][t.Hour()] += time.Duration(next - at).Hours()
 		at = next

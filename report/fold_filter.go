@@ -67,7 +67,7 @@ func (f *filter) matchClient(addr, name string) bool {
 func (o *Options) shown() *Filter {
 	s := Filter{
 		Since: moment(o.Since, o.Zone), Until: moment(o.Until, o.Zone),
-		Module: o.Module, Direction: o.Direction, Client: o.Client, User: o.User,
+		Module: clean(o.Module), Direction: clean(o.Direction), Client: clean(o.Client), User: clean(o.User),
 	}
 	if s == (Filter{}) {
 		return nil

@@ -13,7 +13,7 @@ import (
 const (
 	// maxLevels bounds how many transfers at one time are told apart. Few daemons allow more.
 	maxLevels = 1024
-	// minTurns and maxTurns bound the turns that wait: see load. A turn takes 32 bytes.
+	// minTurns and maxTurns bound the turns that wait: see load. A turn takes 24 bytes.
 	minTurns = 1 << 12
 	maxTurns = 1 << 16
 	// jitter is by how much a line may be older than one that stands before it.
@@ -124,10 +124,10 @@ func (ld *load) settle(open map[*rsynclog.Session]*visit) {
 		}
 	}
 	ld.sweep(before)
-	if n := len(ld.turns); n > maxTurns {
+	if n := len(ld.turns); n > maxTurns/2 {
 		ld.sweep(ld.turns[n/2].at + 1)
 	}
-	ld.room = max(minTurns, 2*len(ld.turns), len(open))
+	ld.room = max(minTurns, 2*len(ld.turns)) // so that most of them are sorted a few times only
 }
 
 // finish ends the set. What still runs does so up to its last line.
@@ -238,7 +238,7 @@ func (ld *load) list(zone *time.Location) []Saturation {
 			Begun: append([]uint64{}, g.begun...), SecondsAt: make([]float64, len(g.held)),
 		}
 		for n, held := range g.held {
-			s.SecondsAt[n] = time.Duration(held).Seconds()
+			s.SecondsAt[n] = seconds(held)
 		}
 		if s.Refused > 0 || len(s.Begun) > 0 || s.Peak > 0 {
 			list = append(list, s)

@@ -79,12 +79,12 @@ func (ss *samples) list() []Sample {
 	return list
 }
 
-// clean makes a path of the command line fit to be shown.
-func clean(path string) string {
+// clean makes a text of the command line fit to be shown.
+func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return unicode.ReplacementChar
 		}
 		return r
-	}, strings.ToValidUTF8(path, "\uFFFD"))
+	}, strings.ToValidUTF8(text, "\uFFFD"))
 }

@@ -133,3 +133,6 @@ func nanos(at int64, zone *time.Location) string {
 	}
 	return time.Unix(0, at).In(zone).Format(time.RFC3339)
 }
+
+// seconds rounds to a millisecond, which undoes the nanoseconds between lines that have waited.
+func seconds(nanos int64) float64 { return time.Duration(nanos).Round(time.Millisecond).Seconds() }

@@ -137,7 +137,7 @@ func (us users) list(zone *time.Location) []User {
 			Module: u.module, User: u.user, Direction: u.direction.String(),
 			FirstSeen: nanos(u.first, zone), LastSuccess: nanos(u.lastSuccess, zone),
 			FirstOK: nanos(g.first, zone), LastAttempt: nanos(u.lastAttempt, zone),
-			LongestGap: time.Duration(g.longest).Seconds(), GapFrom: nanos(g.from, zone),
+			LongestGap: seconds(g.longest), GapFrom: nanos(g.from, zone),
 			Listed: u.listed, Sessions: byName(u.outcomes[:], rsynclog.Outcome.String), Volume: u.volume,
 		})
 	}

@@ -12,8 +12,8 @@ import (
 const (
 	// version is that of the Summary's form.
 	version = 1
-	// maxSummary bounds what is read as one, in bytes. 10,000 users and 20 years take 8 MiB.
-	maxSummary = 64 << 20
+	// maxSummary bounds what is read as one, in bytes. 10,000 users take 4 MiB, 20 years 1 MiB.
+	maxSummary = 32 << 20
 )
 
 // JSON writes a Summary as ReadSummary reads it. The error is the writer's.
@@ -25,7 +25,7 @@ func (s *Summary) JSON(w io.Writer) error {
 }
 
 // ReadSummary reads what JSON has written, and nothing else: other versions, fields that a Summary
-// doesn't have, names with control characters and more than 64 MiB are errors, which say so.
+// doesn't have, names with control characters and more than 32 MiB are errors, which say so.
 func ReadSummary(r io.Reader) (*Summary, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxSummary+1))
 	if err != nil {

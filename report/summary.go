@@ -105,14 +105,14 @@ type Module struct {
 	Sent       uint64            `json:"sent_bytes"`
 	Received   uint64            `json:"received_bytes"`
 	Listed     uint64            `json:"listed_bytes"`
-	Files      uint64            `json:"files"` // transferred, not deleted
+	Files      uint64            `json:"files"` // transferred, or not known to be deleted
 	Deleted    uint64            `json:"deleted"`
 	Duration   Duration          `json:"duration_seconds"`
 }
 
 // A Duration sums up how long sessions took whose beginning was seen. Percentiles are upper bounds
-// of a bucket, at most a quarter too large; Buckets has how many sessions took at most
-// DurationBounds[i], the last one all longer ones.
+// of a bucket, at most a quarter too large. Buckets[i] is how many sessions took at most
+// DurationBounds()[i] and more than the bound before; the last one has all longer ones.
 type Duration struct {
 	N       uint64   `json:"n"`
 	Sum     float64  `json:"sum"`
@@ -161,7 +161,6 @@ type User struct {
 	LongestGap  float64           `json:"longest_gap_seconds,omitempty"` // between two successes
 	GapFrom     string            `json:"longest_gap_from,omitempty"`
 	Listed      uint64            `json:"last_listed_bytes,omitempty"`
-	Successes   []string          `json:"-"`
 	Sessions    map[string]uint64 `json:"sessions"`
 	Volume
 }
@@ -175,12 +174,13 @@ type Day struct {
 	Volume
 	Failed   uint64 `json:"failed"` // sessions that ended neither ok, listing nor rejected
 	Rejected uint64 `json:"rejected"`
-	Peak     uint64 `json:"peak_sessions"` // transfers at one time
+	Peak     uint64 `json:"peak_sessions"` // transfers at one time, of all modules of one log
 }
 
-// A QuietHour is the hour of the week with the fewest bytes, on average over the days in the log.
+// A QuietHour is the hour of the week with the fewest bytes, on average over the days in the log. In
+// a log of less than a week it is an hour of the day, and has no weekday.
 type QuietHour struct {
-	Weekday  string  `json:"weekday"`
+	Weekday  string  `json:"weekday,omitempty"` // Monday …
 	Hour     int     `json:"hour"`
 	Bytes    float64 `json:"bytes"`    // an average one
 	Sessions float64 `json:"sessions"` // likewise
@@ -221,7 +221,8 @@ type WasteClient struct {
 	Times   uint64  `json:"times,omitempty"`   // how often
 }
 
-// A Saturation says how full a module was.
+// A Saturation says how full a module was. Every log has daemons of its own: their transfers don't
+// add up to a peak, but to times and counts. The last of 1,024 levels stands for all higher ones.
 type Saturation struct {
 	Module  string `json:"module"`
 	Refused uint64 `json:"refused"` // at max connections
@@ -231,7 +232,7 @@ type Saturation struct {
 	// beside more. A limit of k would have refused the sum of Begun[k:], and fewer in truth, since
 	// who is refused doesn't stay. Unknown: Refused are not among them.
 	Begun []uint64 `json:"begun"`
-	// SecondsAt[n] is for how long n transfers ran at one time.
+	// SecondsAt[n] is for how long n transfers ran at one time, while the logs went on.
 	SecondsAt []float64 `json:"seconds_at"`
 }
 

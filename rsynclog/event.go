@@ -170,6 +170,8 @@ type Event struct {
 	// it ends. It is nil in formats without "%m (%u)".
 	AfterAddr []byte
 
+	tail int // bytes of AfterAddr behind the file's name; noName: who knows where that is
+
 	Length, Wire       uint64 // Transfer: %l, the file's length, and %b, bytes on the wire
 	HasLength, HasWire bool
 	// OpUnnamed is set in a Transfer whose log format has neither %o nor %i: Op is NoOp, and the
@@ -180,10 +182,12 @@ type Event struct {
 	Sent, Received, Total uint64 // Summary: bytes; Total is the size of the listed files, not traffic
 }
 
-// File returns the file's name in a Transfer, as logged, or nil. module is the session's; behind it
-// stands "(USER)" in AfterAddr, and the length at the end.
+const noName = -1
+
+// File returns the file's name in a Transfer, as logged, or nil where it can't be told apart. module
+// is the session's; in AfterAddr " (USER) " stands behind it, and the name behind that.
 func (ev *Event) File(module string) []byte {
-	if ev.AfterAddr == nil {
+	if ev.AfterAddr == nil || ev.tail == noName {
 		return ev.Path
 	}
 	rest, ok := bytes.CutPrefix(ev.AfterAddr, []byte(module))
@@ -194,8 +198,5 @@ func (ev *Event) File(module string) []byte {
 	if !ok {
 		return nil
 	}
-	if ev.HasLength {
-		path = path[:max(0, bytes.LastIndexByte(path, ' '))]
-	}
-	return path
+	return path[:max(0, len(path)-ev.tail)]
 }

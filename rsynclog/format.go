@@ -16,6 +16,7 @@ type logFormat struct {
 	escaped  *logFormat // its literals as rsync 3.5.0 writes them into a log file; nil if as they are
 	loose    bool       // nothing but spaces around its texts: any line fits
 	never    bool       // the empty format: transfers aren't logged
+	named    bool       // a file's name follows "%m (%u) ", and no other text does
 	warnings []string
 }
 
@@ -384,6 +385,8 @@ func (f *logFormat) markModule(fields []field) {
 	if rest := fields[first:]; len(rest) > 2 && rest[0].letter == 'm' && rest[0].width == 0 &&
 		rest[1].text == " (" && rest[2].letter == 'u' {
 		rest[0].module = true
+		f.named = len(rest) > 4 && rest[3].text == ") " && rest[4].isName() && rest[4].width == 0 &&
+			len(f.middle) == 1 && len(f.right) == len(rest[5:])
 	}
 }
 
@@ -448,4 +451,54 @@ func (f *logFormat) warnDoubt(e *field) {
 	case e.doubt && e.shape > group:
 		f.warnAt(e.column, between+", and isn't used; put it at the beginning", e.text)
 	}
+}
+
+// FullLogFormat tells everything that counts. It is DefaultLogFormat and the bytes that were moved.
+const FullLogFormat = DefaultLogFormat + " %b"
+
+// Lacks says what the log format's transfer lines don't tell, or not so that it can be believed:
+// "how long a file is (%l)". Each entry goes on after "it doesn't tell".
+func (p *Parser) Lacks() (all []string) {
+	f := &p.format
+	if f.never {
+		return []string{"which files are transferred: it is empty, and so none is logged"}
+	}
+	used := map[byte]bool{}
+	for _, fields := range [...][]field{f.left, f.middle, f.right} {
+		for i := range fields {
+			e := &fields[i]
+			if e.keeps != nil || e.counts != nil || e.module {
+				used[e.letter] = true
+			}
+		}
+	}
+	for _, l := range [...]struct {
+		told bool
+		what string
+	}{
+		{f.hasOp, "what was done with a file, so that the session's direction decides (%o)"},
+		{!f.hasOp || f.readsOp, "for certain what was done with a file (%o at the beginning)"},
+		{used['a'], "whose file it was, by which lines that a client has written are found out (%a)"},
+		{used['m'], "in which module, which before rsync 3.2 only the client's request names (%m (%u) behind %o)"},
+		{f.named || used['f'] || used['n'], "what the file is called (%f)"},
+		{used['l'], "how long a file is (%l)"},
+		{used['b'], "how many bytes were moved for a file (%b)"},
+	} {
+		if !l.told {
+			all = append(all, l.what)
+		}
+	}
+	return all
+}
+
+// Full returns a log format that lacks nothing: this one with one field more if that is enough,
+// otherwise FullLogFormat.
+func (p *Parser) Full() string {
+	for _, format := range [...]string{p.format.text, p.format.text + " %b"} {
+		q, err := NewParser(format)
+		if err == nil && len(q.Lacks()) == 0 && len(q.Warnings()) == 0 {
+			return format
+		}
+	}
+	return FullLogFormat
 }

@@ -18,6 +18,12 @@ func (f *logFormat) matchForm(text []byte, ev *Event) bool {
 		return false
 	}
 	ev.Kind = Transfer
+	if ev.AfterAddr != nil {
+		ev.tail = got.tail
+		if !f.named {
+			ev.tail = noName
+		}
+	}
 	return true
 }
 

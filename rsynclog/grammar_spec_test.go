@@ -344,12 +344,12 @@ func (o *oracle) agree(t *testing.T, p *rsynclog.Parser, text string) {
 	}
 }
 
-// show writes the fields that are set; nil and empty slices differ.
+// show writes the exported fields that are set; nil and empty slices differ.
 func show(ev rsynclog.Event) string {
 	var b strings.Builder
 	v := reflect.ValueOf(ev)
 	for i := range v.NumField() {
-		if f := v.Field(i); !f.IsZero() {
+		if f := v.Field(i); f.CanInterface() && !f.IsZero() {
 			if s, ok := f.Interface().([]byte); ok {
 				fmt.Fprintf(&b, " %s=%.60q", v.Type().Field(i).Name, s)
 			} else {

@@ -90,6 +90,7 @@ func divide(fields []field) pattern {
 type found struct {
 	ev   *Event
 	any  bool // something is kept
+	tail int  // bytes behind the middle
 	op   Op
 	item []byte
 }
@@ -103,6 +104,7 @@ func (p *pattern) match(text []byte, pos int, got *found) bool {
 	if len(p.right) > 0 {
 		end = p.matchRight(text, pos, got)
 	}
+	got.tail = len(text) - end
 	return end >= 0 && p.matchMiddle(text[pos:end], got)
 }
 

@@ -146,6 +146,9 @@ func parseTransfer(text []byte, ev *Event) bool {
 			return false // a longer line may have a line end in the name, just where rsync cuts
 		}
 		ev.Length, ev.HasLength = length, ok
+		if ok {
+			ev.tail = len(rest) - bytes.LastIndexByte(rest, ' ')
+		}
 	}
 	ev.Kind, ev.Op, ev.Host, ev.Addr, ev.AfterAddr = Transfer, op, host, addr, rest
 	return true

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # usage: scripts/deps.sh [PROGRAM...]
 #
-# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker.
+# Provides the programs that the scripts and tests run: those named, or all but the ones for Docker
+# and for make bench-report.
 # What the machine has is used. Programs whose packages bring services (rsync, prometheus, rsyslog,
 # syslog-ng, systemd) or much else (chromium) are unpacked from Debian's packages under build/tools
 # and not installed. So no service starts, none is enabled, and rsyslog and syslog-ng, which exclude
@@ -176,6 +177,11 @@ provide() {
 	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
 	openssl) unpacked openssl openssl /usr/bin/openssl ;;
 	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
+	mtail) unpacked mtail mtail /usr/bin/mtail ;;
+	rsyncstats)
+		installed perl perl
+		unpacked rsyncstats rsync /usr/share/rsync/scripts/rsyncstats
+		;;
 	strace) unpacked strace strace /usr/bin/strace ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
 	debootstrap)

@@ -45,6 +45,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "module %s%s\n", text.Printable(m), format)
 	}
 	printDaemon(std.out, cfg.Daemon)
+	printLacks(std.out, cfg)
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
 	}

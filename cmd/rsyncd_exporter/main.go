@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	_ "time/tzdata" // for --timezone in the image, which has no other files
 )
 
 func main() {

@@ -40,6 +40,8 @@ func commands() []command {
 		{"serve", "receives and serves (the default)", runServe},
 		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
 			"1,000 lines", runCheck},
+		{"explain", "FILE...: says of each line of a log (- is standard input) what was made of it, and why not; " +
+			"--only=KIND,... shows only some, --session=PID tells a session's story, --json", runExplain},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
 		{"version", "prints the version", runVersion},

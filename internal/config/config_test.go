@@ -136,6 +136,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		Modules:            []string{"a", "b c", "from conf"},
 		Hosts:              []string{"vm1", "vm2.example.org"},
 		ModuleFormats:      map[string]string{"from conf": "%f %l"},
+		Unlogged:           []string{"from conf", "b c"},
 		MaxSeries:          77,
 		SessionTTL:         90 * time.Minute,
 		HTTPListen:         "127.0.0.1:9999",

@@ -41,6 +41,9 @@ func (v *validator) modules(s *Setting) []string {
 		if !slices.Contains(modules, m.name) {
 			modules = append(modules, m.name)
 		}
+		if !m.transfers {
+			v.cfg.Unlogged = append(v.cfg.Unlogged, m.name)
+		}
 		if !m.formatted {
 			continue
 		}

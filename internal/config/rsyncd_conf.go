@@ -23,6 +23,7 @@ type confModule struct {
 	logFormat string
 	formatted bool // the file says what logFormat is, if only for all modules
 	logFile   string
+	transfers bool // transfer logging
 }
 
 // confReader reads rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
@@ -137,7 +138,8 @@ func (r *confReader) begin(header string) error {
 	return nil
 }
 
-// parameter takes "log format = FORMAT" and "log file = PATH" (loadparm.c: do_parameter).
+// parameter takes "log format = FORMAT", "log file = PATH" and "transfer logging = BOOL" (loadparm.c:
+// do_parameter).
 func (r *confReader) parameter(line string) {
 	name, value, ok := strings.Cut(line, "=")
 	if !ok {
@@ -153,6 +155,13 @@ func (r *confReader) parameter(line string) {
 		m.logFormat, m.formatted = value, true
 	case "LOGFILE":
 		m.logFile = value
+	case "TRANSFERLOGGING":
+		switch strings.ToLower(value) { // loadparm.c: set_boolean; anything else changes nothing
+		case "yes", "true", "1":
+			m.transfers = true
+		case "no", "false", "0":
+			m.transfers = false
+		}
 	}
 }
 

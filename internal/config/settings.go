@@ -47,6 +47,7 @@ type Config struct {
 	LogLevel           slog.Level
 
 	ModuleFormats map[string]string // by module, the valid log formats of RSYNCD_CONF
+	Unlogged      []string          // the modules of RSYNCD_CONF that don't log transfers
 	Daemon        follow.Daemon     // which files RSYNCD_CONF says are one daemon's
 	Passed        []PassedSocket    // what they receive is in none of the settings above
 	Warnings      []string          // what is allowed and still doubtful, for the log

@@ -283,7 +283,7 @@ func (g *generation) read(b *block) (more bool, err error) {
 		}
 		return g.restart(b)
 	}
-	g.cutFirst = 0
+	g.cutFirst, g.cutAt = 0, 0
 	g.noteEnd(base+int64(n), n == len(b.buf))
 	start := len(anchor)
 	if len(g.marks.tail) < start { // it was found cut, and isn't
@@ -389,21 +389,10 @@ const maxSettling = 10
 // t >L) is to be judged by all that it holds then. It delivers the position at once: if this
 // process were killed before the next line, the old one would miss what is written from now on.
 func (g *generation) restart(b *block) (more bool, err error) {
+	now := g.target.set.clock()
 	info, err := statFD(g.fd)
-	if err != nil {
+	if err != nil || !g.hasSettled(now, info.size) {
 		return false, err
-	}
-	now, settle := g.target.set.clock(), int64(g.target.set.settle())
-	if g.cutFirst == 0 {
-		g.cutFirst = max(now, 1)
-	}
-	if settle > 0 && now-g.cutFirst < maxSettling*settle {
-		if g.cutAt == 0 || g.cutSize != info.size {
-			g.cutAt, g.cutSize = max(now, 1), info.size
-		}
-		if now-g.cutAt < settle {
-			return false, nil
-		}
 	}
 	g.cutFirst, g.cutAt = 0, 0
 	again, err := g.goOnCut(info.size)
@@ -415,6 +404,22 @@ func (g *generation) restart(b *block) (more bool, err error) {
 	poke(g.target.set.wake)
 	g.target.dirty.Store(true)
 	return true, nil
+}
+
+// hasSettled reports whether a file that has been cut may be judged. size was read after the time
+// now: however long this process is held up in between, that doesn't pass for time without growth.
+func (g *generation) hasSettled(now, size int64) bool {
+	settle := int64(g.target.set.settle())
+	if g.cutFirst == 0 {
+		g.cutFirst = max(now, 1)
+	}
+	if settle == 0 || now-g.cutFirst >= maxSettling*settle {
+		return true
+	}
+	if g.cutAt == 0 || g.cutSize != size {
+		g.cutAt, g.cutSize = max(g.target.set.clock(), 1), size
+	}
+	return now-g.cutAt >= settle
 }
 
 // goOnCut moves to where a file that has been cut is to be read on, and keeps how far it had been

@@ -457,16 +457,17 @@ func TestFileDirectoryIsReadOnce(t *testing.T) {
 // There is an end to how many generations are held: those that have not grown for long are read to their ends and let go.
 func TestFileTooManyGenerations(t *testing.T) {
 	opt := Options{Path: filepath.Join(t.TempDir(), "log"), SetOptions: SetOptions{Poll: 50 * time.Millisecond}}
+	opt.generations = 64 // each new file is compared with all that are held
 	sink := newLineSink()
 	f := follow(t, sink, opt)
 	start(t, f)
-	const files = 3 * maxGenerations
+	files := 3 * opt.generations
 	for n := range files {
 		create(t, opt.Path).write(line(n) + "\n")
 		must(t, os.Rename(opt.Path, fmt.Sprintf("%s.%d", opt.Path, n)))
 	}
 	reachCount(t, sink, files)
-	reach(t, "as many generations as allowed", func() bool { return f.Status().Generations == maxGenerations })
+	reach(t, "as many generations as allowed", func() bool { return f.Status().Generations == opt.generations })
 	sink.check(t, false, lines(0, files)...)
 }
 

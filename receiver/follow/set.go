@@ -59,12 +59,13 @@ type SetOptions struct {
 	// then; otherwise, and where Resume is nil, FromBeginning decides.
 	Resume *Catalogue
 
-	// For tests: no inotify, no settling, something in place of pread(2), of mergePatience, of
-	// maxSetFiles, of forgetLimit, of stuckLimit.
+	// For tests: no inotify, no settling, something in place of Set.clock, of pread(2), of
+	// mergePatience, of maxSetFiles, of maxGenerations, of forgetLimit, of stuckLimit.
 	pollOnly, unsettled bool
+	clock               func() int64
 	pread               func(fd int, p []byte, off int64) (int, error)
 	patience            time.Duration
-	most                int
+	most, generations   int
 	forget              time.Duration
 	stuck               time.Duration
 }
@@ -89,7 +90,6 @@ type Set struct {
 	ending    chan struct{} // closed when Run shall end: generations read to their end and return
 	over      chan struct{} // closed when there is no more time for that
 	caughtUp  chan struct{}
-	began     time.Time
 	before    []string // paths and patterns that a saved catalogue was made with
 	merge     *merge   // of the Daemon's files, nil where there is nothing to join
 	running   atomic.Bool
@@ -119,14 +119,19 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	}
 	opt.Poll = cmp.Or(opt.Poll, defaultPoll)
 	opt.most = cmp.Or(opt.most, maxSetFiles)
+	opt.generations = cmp.Or(opt.generations, maxGenerations)
 	opt.forget = cmp.Or(opt.forget, forgetLimit)
 	if opt.pread == nil {
 		opt.pread = unix.Pread
 	}
+	began := time.Now()
+	if opt.clock == nil {
+		opt.clock = func() int64 { return int64(time.Since(began)) }
+	}
 	s := &Set{
 		opt: opt, sink: sink, known: newCatalogue(), wake: make(chan struct{}, 1), ending: make(chan struct{}),
 		over: make(chan struct{}), caughtUp: make(chan struct{}), unpacking: make(chan struct{}, 1),
-		began: time.Now(), nextScope: receiver.StdinScope + 1, guards: map[string]*guard{},
+		nextScope: receiver.StdinScope + 1, guards: map[string]*guard{},
 	}
 	s.blocks.New = newBlock
 	for _, path := range opt.Paths {
@@ -142,7 +147,7 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	if !opt.pollOnly {
 		s.notify = newNotifier(s.wake, opt.Descriptors)
 	}
-	s.lastScan = s.began.UnixNano()
+	s.lastScan = began.UnixNano()
 	if opt.Resume != nil {
 		s.restore(opt.Resume.Upgraded())
 	}
@@ -472,7 +477,7 @@ func (s *Set) Catalogue(counted map[receiver.FileID]receiver.FilePosition) *Cata
 func (s *Set) String() string { return "files " + strings.Join(s.opt.Paths, ",") }
 
 // clock is monotonic.
-func (s *Set) clock() int64 { return int64(time.Since(s.began)) }
+func (s *Set) clock() int64 { return s.opt.clock() }
 
 // pread is pread(2), done again when a signal has interrupted it.
 func (s *Set) pread(fd int, p []byte, offset int64) (n int, err error) {

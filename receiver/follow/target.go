@@ -17,12 +17,13 @@ import (
 )
 
 const (
-	maxGenerations = 512                // of a target; beyond it, the one silent for longest is let go
-	maxOpen        = 2 * maxGenerations // open at a time, with those that are being read to their ends
-	silentLimit    = 24 * time.Hour     // a generation without the name that hasn't grown for so long is let go
-	deletedLimit   = 10 * time.Minute   // and one without any name, if the disk could do with its space
-	stuckLimit     = 10 * time.Second   // a look that takes longer is shown as trouble
-	troubleShown   = 10 * time.Minute   // how long Status shows that a compressed file could not be read
+	// maxGenerations is how many a target has; beyond it, the one silent for longest is let go. Twice
+	// as many are open at a time, with those that are being read to their ends.
+	maxGenerations = 512
+	silentLimit    = 24 * time.Hour   // a generation without the name that hasn't grown for so long is let go
+	deletedLimit   = 10 * time.Minute // and one without any name, if the disk could do with its space
+	stuckLimit     = 10 * time.Second // a look that takes longer is shown as trouble
+	troubleShown   = 10 * time.Minute // how long Status shows that a compressed file could not be read
 	notLooking     = int64(1<<63 - 1)
 )
 
@@ -107,7 +108,7 @@ func (t *target) open(path string, info fileInfo, open func(string) (int, error)
 	if err := info.wrongKind(path); err != nil {
 		return -1, info, err
 	}
-	if n := len(t.generations); n >= maxOpen {
+	if n := len(t.generations); n >= 2*t.set.opt.generations {
 		return -1, info, fmt.Errorf("%q: %d older files are still being read; waiting for one to end", path, n)
 	}
 	fd, err = open(path)
@@ -173,7 +174,7 @@ func (t *target) held(id receiver.FileID) *generation {
 func (t *target) retire() {
 	now := t.set.clock()
 	var staying []*generation
-	excess := -maxGenerations
+	excess := -t.set.opt.generations
 	for _, g := range t.generations {
 		if g.isLeaving() {
 			continue

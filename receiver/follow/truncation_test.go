@@ -1,9 +1,13 @@
 package follow
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
@@ -93,6 +97,86 @@ func TestFileCut(t *testing.T) {
 			if s := f.Status(); s.Gaps != [NumGaps]uint64{GapTruncated: test.gaps} {
 				t.Errorf("gaps %v, want %d", s.Gaps, test.gaps)
 			}
+		})
+	}
+}
+
+// followSettling follows a file that holds these lines and has been read, by a clock of the test's, with settling.
+func followSettling(t *testing.T, sink *lineSink, opt Options, held []string) (w writer, g *generation) {
+	t.Helper()
+	w = create(t, opt.Path)
+	w.write(text(held))
+	f := follow(t, sink, opt)
+	f.opt.unsettled = false
+	g = f.generations[0]
+	must(t, g.drain())
+	return w, g
+}
+
+// A file is written anew in place, twice, and found empty both times. Neither time is it judged before it has settled, however long ago
+// the other was.
+func TestFileWrittenAnewTwice(t *testing.T) {
+	opt := Options{Path: t.TempDir() + "/log", SetOptions: SetOptions{FromBeginning: true, pollOnly: true}}
+	var now time.Duration
+	opt.clock = func() int64 { return int64(now) }
+	sink := newLineSink()
+	held := lines(0, 100)
+	w, g := followSettling(t, sink, opt, held)
+	for range 2 {
+		now += time.Hour
+		must(t, w.f.Truncate(0))
+		must(t, g.drain())
+		w.write(text(held))
+		must(t, g.drain())
+	}
+	sink.check(t, true, held...)
+}
+
+// The machine holds the program up for longer than a file takes to settle, just when the file has been found cut, before the program
+// knows the time or before it knows the size. The file is written to meanwhile, and has to settle from then on.
+func TestFileWrittenAnewWhileHeldUp(t *testing.T) {
+	for _, timeKnown := range []bool{false, true} {
+		t.Run(fmt.Sprintf("time known %v", timeKnown), func(t *testing.T) {
+			opt := Options{Path: t.TempDir() + "/log", SetOptions: SetOptions{FromBeginning: true, pollOnly: true}}
+			var now time.Duration
+			var pause func() // once the file has been read
+			read := false
+			opt.pread = func(fd int, p []byte, off int64) (int, error) {
+				read = true
+				return unix.Pread(fd, p, off)
+			}
+			opt.clock = func() int64 {
+				before := now
+				if read && pause != nil {
+					pause()
+					pause = nil
+				}
+				if timeKnown {
+					return int64(before)
+				}
+				return int64(now)
+			}
+			sink := newLineSink()
+			held := lines(0, 100)
+			w, g := followSettling(t, sink, opt, held)
+			now += time.Hour
+			must(t, w.f.Truncate(0)) // as tail -n 50 L >t; cat t >L does
+			if !timeKnown {
+				must(t, g.drain())
+			}
+			read, pause = false, func() {
+				now += 2 * settling
+				w.write(text(held[50:75]))
+			}
+			must(t, g.drain())
+			must(t, g.drain())
+			w.write(text(held[75:]))
+			must(t, g.drain())
+			now += 2 * settling
+			must(t, g.drain())
+			w.write("after\n")
+			must(t, g.drain())
+			sink.check(t, true, append(held, "after")...)
 		})
 	}
 }
