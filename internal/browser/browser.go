@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -29,8 +31,9 @@ const patience = 2 * time.Minute
 type Browser struct {
 	ctx context.Context
 
-	mu     sync.Mutex // of faults, which another goroutine fills
-	faults []string
+	mu       sync.Mutex // of these, which another goroutine fills
+	faults   []string
+	requests []string
 }
 
 // Start starts a Chromium with a window of this size and an empty profile.
@@ -55,20 +58,28 @@ func Start(t testing.TB, width, height int) *Browser {
 	return b
 }
 
-// listen notes what is wrong with a page: resources that didn't load, and exceptions of its
-// scripts.
+// listen notes what a page asks for, and what is wrong with it: resources that didn't load,
+// exceptions of its scripts, and errors in the console, breaches of its policy among them.
 func (b *Browser) listen(event any) {
 	var fault string
 	switch e := event.(type) {
-	case network.EventResponseReceived:
+	case *network.EventResponseReceived:
 		if e.Response.Status >= 400 {
 			fault = fmt.Sprintf("%s: HTTP status %d", e.Response.URL, e.Response.Status)
 		}
-	case network.EventLoadingFailed:
+	case *network.EventRequestWillBeSent:
+		b.mu.Lock()
+		b.requests = append(b.requests, e.Request.URL)
+		b.mu.Unlock()
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError {
+			fault = fmt.Sprintf("%s: %s", e.Entry.URL, e.Entry.Text)
+		}
+	case *network.EventLoadingFailed:
 		if !e.Canceled {
 			fault = fmt.Sprintf("%s: %s", e.Type, e.ErrorText)
 		}
-	case runtime.EventExceptionThrown:
+	case *runtime.EventExceptionThrown:
 		fault = fmt.Sprintf("%s:%d: %s", e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber, e.ExceptionDetails.Text)
 		if e.ExceptionDetails.Exception != nil {
 			fault += " " + e.ExceptionDetails.Exception.Description
@@ -82,12 +93,30 @@ func (b *Browser) listen(event any) {
 	b.faults = append(b.faults, fault)
 }
 
-// Faults returns what went wrong on the page so far: resources that didn't load, and exceptions of
-// its scripts.
+// Faults returns what went wrong on the page so far: resources that didn't load, exceptions of its
+// scripts, and errors in the console.
 func (b *Browser) Faults() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string(nil), b.faults...)
+}
+
+// Requests returns the URLs that pages have asked for so far, themselves among them.
+func (b *Browser) Requests() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.requests...)
+}
+
+// Prefer makes a media feature of the page have a value: prefers-color-scheme dark.
+func (b *Browser) Prefer(t testing.TB, feature, value string) {
+	t.Helper()
+	params := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}}
+	if _, err := chromedp.Run(b.ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
+		return page.Call(ctx, emulation.SetEmulatedMedia.Method, params, nil)
+	})); err != nil {
+		t.Fatalf("setting %s: %v", feature, err)
+	}
 }
 
 // Open goes to a page, which must answer with status 200, and waits until its own scripts and

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/report"
+)
+
+// The days of a pull and of a push that failed: 100 and 7 bytes sent, 20 and 3 received.
+const twoDays = `2026/11/22 10:00:00 [1] connect from a.example (192.0.2.1)
+2026/11/22 10:00:00 [1] rsync on data/ from a.example (192.0.2.1)
+2026/11/22 10:00:05 [1] sent 100 bytes  received 20 bytes  total size 3000
+2026/11/23 11:00:00 [2] connect from b.example (2001:db8::2)
+2026/11/23 11:00:00 [2] rsync allowed access on module in from b.example (2001:db8::2)
+2026/11/23 11:00:00 [2] rsync to in/ from nas@b.example (2001:db8::2)
+2026/11/23 11:00:09 [2] sent 7 bytes  received 3 bytes  total size 50
+2026/11/23 11:00:09 [2] rsync error: some files could not be transferred (code 23) at main.c(1) [receiver=3.2.7]
+2026/11/23 11:30:00 [3] what is this?
+`
+
+// runOld runs a command and returns its exit status and output.
+func runOld(t *testing.T, stdin string, args ...string) (status int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	status = run(context.Background(), args, strings.NewReader(stdin), &o, &e)
+	return status, o.String(), e.String()
+}
+
+func summaryOf(t *testing.T, out string) *report.Summary {
+	t.Helper()
+	s, err := report.ReadSummary(strings.NewReader(out))
+	if err != nil {
+		t.Fatalf("%v in %.400s", err, out)
+	}
+	return s
+}
+
+func TestReportCounts(t *testing.T) {
+	status, out, errs := runOld(t, twoDays, "report", "--json", "--timezone=UTC", "-")
+	s := summaryOf(t, out)
+	if status != exitOK || errs != "" || s.Lines != 9 || s.Unrecognised != 1 || s.Sent != 107 || s.Received != 23 ||
+		s.Sessions["ok"] != 1 || s.Sessions["partial"] != 1 || s.Errors["23"] != 1 || len(s.Days) != 2 {
+		t.Errorf("%d, %q: %+v", status, errs, s)
+	}
+	for _, c := range []struct {
+		args []string
+		sent uint64
+	}{
+		{[]string{"--since=2026-11-23"}, 7},
+		{[]string{"--until=2026-11-22"}, 100}, // the whole day
+		{[]string{"--since=2026-11-22 10:00:06", "--until", "2026-11-23T11:00:09Z"}, 0},
+		{[]string{"--direction=send"}, 100},
+		{[]string{"--client=2001:db8::/32"}, 7},
+		{[]string{"--client=192.0.2.1"}, 100},
+		{[]string{"--user=nas"}, 7},
+		{[]string{"--module=in"}, 7},
+	} {
+		_, out, _ := runOld(t, twoDays, append([]string{"report", "--json", "--timezone=UTC", "-"}, c.args...)...)
+		if s := summaryOf(t, out); s.Sent != c.sent {
+			t.Errorf("%q: sent %d, want %d", c.args, s.Sent, c.sent)
+		}
+	}
+}
+
+// Each form has the bytes sent, 107; what excludes one another, or is wrong, is said at once.
+func TestReportForms(t *testing.T) {
+	dir := t.TempDir()
+	for _, form := range []string{"--json", "--html", "--text", "--top=3", "--csv=" + dir} {
+		status, out, errs := runOld(t, twoDays, "report", form, "-")
+		if form == "--csv="+dir {
+			b, err := os.ReadFile(filepath.Join(dir, "modules.csv"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = string(b)
+		}
+		if status != exitOK || errs != "" || !strings.Contains(out, "100") {
+			t.Errorf("%s: %d, %q, %.300q", form, status, errs, out)
+		}
+	}
+	status, _, errs := runOld(t, "", "report", "--json", "--html", "--top=0", "--since=tomorrow", "--direction=up", "--zone=x")
+	for _, want := range []string{"--zone is unknown"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q lacks %q", errs, want)
+		}
+	}
+	if status != exitUsage {
+		t.Errorf("status %d", status)
+	}
+	status, _, errs = runOld(t, "", "report", "--json", "--html", "--top=0", "--since=tomorrow", "--direction=up")
+	for _, want := range []string{"exclude each other", `--top="0"`, `--since="tomorrow"`, `--direction="up"`, "no log is named"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q lacks %q", errs, want)
+		}
+	}
+	if status != exitUsage {
+		t.Errorf("status %d", status)
+	}
+}
+
+// What can't be read is named, and the rest is counted.
+func TestReportOfBrokenFiles(t *testing.T) {
+	dir := t.TempDir()
+	good, torn := filepath.Join(dir, "good"), filepath.Join(dir, "torn.gz")
+	for path, text := range map[string]string{good: twoDays, torn: "\x1f\x8b\x08\x00"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, out, errs := runOld(t, "", "report", "--json", good, torn, filepath.Join(dir, "missing"))
+	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || summaryOf(t, out).Lines != 9 {
+		t.Errorf("%d, %q", status, errs)
+	}
+}
+
+func TestReportMerge(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for i, part := range []string{twoDays[:strings.Index(twoDays, "2026/11/23")], twoDays[strings.Index(twoDays, "2026/11/23"):]} {
+		_, out, _ := runOld(t, part, "report", "--json", "--timezone=UTC", "-")
+		paths = append(paths, filepath.Join(dir, string(rune('A'+i))))
+		if err := os.WriteFile(paths[i], []byte(out), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, out, errs := runOld(t, "", append([]string{"report", "--merge", "--json"}, paths...)...)
+	if s := summaryOf(t, out); status != exitOK || errs != "" || s.Sent != 107 || s.Lines != 9 || len(s.Days) != 2 {
+		t.Errorf("%d, %q, %+v", status, errs, s)
+	}
+	if status, out, _ := runOld(t, "", "report", "--merge", paths[0], filepath.Join(dir, "missing")); status != exitUsage || out != "" {
+		t.Errorf("a sum without a part: %d, %.100q", status, out)
+	}
+}
+
+func TestReportCompares(t *testing.T) {
+	_, out, errs := runOld(t, twoDays, "report", "--json", "--timezone=UTC", "--since=2026-11-23", "--until=2026-11-23", "--compare", "-")
+	s := summaryOf(t, out)
+	if errs != "" || s.Compare == nil || s.Compare.Before.Sent != 100 || s.Sent != 7 || s.Compare.From != "2026-11-22T00:00:00Z" {
+		t.Errorf("%q: %+v", errs, s.Compare)
+	}
+}
+
+func TestParseWhen(t *testing.T) {
+	zone := time.FixedZone("", 3600)
+	now := time.Date(2026, 11, 23, 18, 0, 0, 0, zone)
+	for s, want := range map[string]string{
+		"":                     "0001-01-01T00:00:00Z",
+		"7d":                   "2026-11-16T18:00:00+01:00",
+		"12h":                  "2026-11-23T06:00:00+01:00",
+		"2w":                   "2026-11-09T18:00:00+01:00",
+		"90m":                  "2026-11-23T16:30:00+01:00",
+		"2026-11-20":           "2026-11-21T00:00:00+01:00",
+		"2026-11-20 10:00":     "2026-11-20T10:00:00+01:00",
+		"2026-11-20T10:00:00Z": "2026-11-20T10:00:00Z",
+		"-3d":                  "",
+		"d":                    "",
+		"yesterday":            "",
+	} {
+		got, err := parseWhen(s, now, zone, true)
+		if (want == "") != (err != nil) || err == nil && got.Format(time.RFC3339) != want {
+			t.Errorf("%q: %v, %v; want %s", s, got, err, want)
+		}
+	}
+}
+
+// Whatever rsyncd has logged in the corpus: the report is whole, and the same twice.
+func TestReportOfCorpus(t *testing.T) {
+	for _, path := range corpus.Files(t, "file/*.log")[:8] {
+		_, first, errs := runOld(t, "", "report", "--json", path)
+		_, second, _ := runOld(t, "", "report", "--json", path)
+		var all map[string]any
+		if err := json.Unmarshal([]byte(first), &all); err != nil || errs != "" || first != second {
+			t.Errorf("%s: %v, %q, the same twice: %v", path, err, errs, first == second)
+		}
+		keys := []string{"from", "to", "lines", "unrecognised", "ignored", "discarded", "connections", "executions", "module_lists",
+			"daemon_starts", "sent_bytes", "received_bytes", "listed_bytes", "sessions", "errors", "file_errors", "rejected", "files",
+			"file_bytes", "modules", "clients", "clients_rest", "families", "users", "hours", "days"}
+		if i := slices.IndexFunc(keys, func(k string) bool { return all[k] == nil }); i >= 0 {
+			t.Errorf("%s: no %q", path, keys[i])
+		}
+	}
+}
