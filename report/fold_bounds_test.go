@@ -134,7 +134,7 @@ func TestATransferLineAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, func() { r.read(raw) }); n > 0 {
 			t.Errorf("%v allocations with %+v", n, o)
 		}
-		same(t, "files", r.fold.Summary().Totals.Files, map[bool]counts{false: {"recv": 2, "send": 1002}, true: {"send": 1002}}[o.Module != ""])
+		same(t, "files", r.fold.Summary().Totals.Files, map[bool]byName{false: {"recv": 2, "send": 1002}, true: {"send": 1002}}[o.Module != ""])
 	}
 }
 

@@ -143,7 +143,9 @@ func (c *calendar) quietest(first, last int64) *QuietHour {
 			if n < 1-1e-6 { // sums of quarters
 				continue
 			}
-			q := &QuietHour{Weekday: weekdays[d], Hour: h, Bytes: float64(v.bytes()) / n, Sessions: float64(v.Sessions) / n}
+			q := &QuietHour{
+				Weekday: weekdays[d], Hour: h, Bytes: float64(v.bytes()) / n, Sessions: float64(v.Sessions) / n,
+			}
 			if quietest == nil || q.Bytes < quietest.Bytes ||
 				q.Bytes == quietest.Bytes && q.Sessions < quietest.Sessions {
 				quietest = q

@@ -16,36 +16,36 @@ func TestFilters(t *testing.T) {
 		o        report.Options
 		lines    uint64 // all
 		kinds    uint64 // of rsyncd, that count
-		sessions counts
-		files    counts
+		sessions byName
+		files    byName
 		refused  uint64
 	}{
-		{"none", report.Options{}, 31, 29, counts{"aborted": 1, "listing": 1, "ok": 2, "rejected": 1},
-			counts{"del.": 1, "recv": 2, "send": 1}, 1},
+		{"none", report.Options{}, 31, 29, byName{"aborted": 1, "listing": 1, "ok": 2, "rejected": 1},
+			byName{"del.": 1, "recv": 2, "send": 1}, 1},
 		// A connect names no module yet: each session of data has lost one line and the direction comes with the start.
-		{"module", report.Options{Module: "data"}, 31, 7 + 4, counts{"ok": 2}, counts{"del.": 1, "recv": 2}, 0},
-		{"other module", report.Options{Module: "pub"}, 31, 7 + 2, counts{"aborted": 1, "rejected": 1}, counts{"send": 1}, 1},
-		{"no such module", report.Options{Module: "dat"}, 31, 0, counts{}, counts{}, 0},
-		{"direction", report.Options{Direction: "send"}, 31, 6, counts{"aborted": 1}, counts{"send": 1}, 0},
-		{"user", report.Options{User: "anna"}, 31, 6 + 3, counts{"ok": 2}, counts{"del.": 1, "recv": 2}, 0},
-		{"address", report.Options{Client: "192.0.2.10"}, 31, 8 + 5, counts{"ok": 2}, counts{"del.": 1, "recv": 2}, 0},
-		{"another address", report.Options{Client: "192.0.2.1"}, 31, 0, counts{}, counts{}, 0},
-		{"network", report.Options{Client: "192.0.2.0/24"}, 31, 8 + 5, counts{"ok": 2}, counts{"del.": 1, "recv": 2}, 0},
-		{"IPv6", report.Options{Client: "2001:db8::/32"}, 31, 8, counts{"aborted": 1}, counts{"send": 1}, 0},
+		{"module", report.Options{Module: "data"}, 31, 7 + 4, byName{"ok": 2}, byName{"del.": 1, "recv": 2}, 0},
+		{"other module", report.Options{Module: "pub"}, 31, 7 + 2, byName{"aborted": 1, "rejected": 1}, byName{"send": 1}, 1},
+		{"no such module", report.Options{Module: "dat"}, 31, 0, byName{}, byName{}, 0},
+		{"direction", report.Options{Direction: "send"}, 31, 6, byName{"aborted": 1}, byName{"send": 1}, 0},
+		{"user", report.Options{User: "anna"}, 31, 6 + 3, byName{"ok": 2}, byName{"del.": 1, "recv": 2}, 0},
+		{"address", report.Options{Client: "192.0.2.10"}, 31, 8 + 5, byName{"ok": 2}, byName{"del.": 1, "recv": 2}, 0},
+		{"another address", report.Options{Client: "192.0.2.1"}, 31, 0, byName{}, byName{}, 0},
+		{"network", report.Options{Client: "192.0.2.0/24"}, 31, 8 + 5, byName{"ok": 2}, byName{"del.": 1, "recv": 2}, 0},
+		{"IPv6", report.Options{Client: "2001:db8::/32"}, 31, 8, byName{"aborted": 1}, byName{"send": 1}, 0},
 		{"all of IPv4", report.Options{Client: "0.0.0.0/0"}, 31, 8 + 5 + 3 + 2,
-			counts{"listing": 1, "ok": 2, "rejected": 1}, counts{"del.": 1, "recv": 2}, 1},
-		{"name", report.Options{Client: "Web."}, 31, 3 + 2, counts{"listing": 1, "rejected": 1}, counts{}, 1},
+			byName{"listing": 1, "ok": 2, "rejected": 1}, byName{"del.": 1, "recv": 2}, 1},
+		{"name", report.Options{Client: "Web."}, 31, 3 + 2, byName{"listing": 1, "rejected": 1}, byName{}, 1},
 		{"beginning of an address", report.Options{Client: "198.51.100."}, 31, 3 + 2,
-			counts{"listing": 1, "rejected": 1}, counts{}, 1},
-		{"two", report.Options{Client: "192.0.2.10", Direction: "send"}, 31, 0, counts{}, counts{}, 0},
+			byName{"listing": 1, "rejected": 1}, byName{}, 1},
+		{"two", report.Options{Client: "192.0.2.10", Direction: "send"}, 31, 0, byName{}, byName{}, 0},
 		// Of the second day all six lines; cron's has the time of the line before it.
-		{"since", report.Options{Since: at(24, 0, 0)}, 5, 5, counts{"ok": 1}, counts{}, 0},
-		{"until", report.Options{Until: at(1, 10, 0)}, 1, 1, counts{}, counts{}, 0},
+		{"since", report.Options{Since: at(24, 0, 0)}, 5, 5, byName{"ok": 1}, byName{}, 0},
+		{"until", report.Options{Until: at(1, 10, 0)}, 1, 1, byName{}, byName{}, 0},
 		// From the second file of 21 on, without its end; 22 ends later still.
-		{"period", report.Options{Since: at(1, 10, 6), Until: at(1, 10, 10)}, 4, 4, counts{}, counts{"recv": 1, "send": 1, "del.": 1}, 0},
-		{"end of a session", report.Options{Since: at(1, 10, 10), Until: at(1, 10, 11)}, 1, 1, counts{"ok": 1}, counts{}, 0},
+		{"period", report.Options{Since: at(1, 10, 6), Until: at(1, 10, 10)}, 4, 4, byName{}, byName{"recv": 1, "send": 1, "del.": 1}, 0},
+		{"end of a session", report.Options{Since: at(1, 10, 10), Until: at(1, 10, 11)}, 1, 1, byName{"ok": 1}, byName{}, 0},
 		{"period and module", report.Options{Module: "pub", Since: at(1, 10, 7), Until: at(2, 0, 0)}, 6, 4,
-			counts{"aborted": 1}, counts{"send": 1}, 0},
+			byName{"aborted": 1}, byName{"send": 1}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := fold(t, c.o, small)

@@ -38,10 +38,10 @@ func (b beside) Ended(changes []rsynclog.Change) {
 
 // totals adds up what the store has.
 func totals(store *metrics.Store) (t report.Totals, lasting map[string]string) {
-	count := func() counts { return counts{} }
+	count := func() byName { return byName{} }
 	t = report.Totals{Sessions: count(), Errors: count(), FileErrors: count(), Rejected: count(), Files: count(),
 		FileBytes: count(), WireBytes: count(), Kinds: count()}
-	add := func(m counts, name string, n uint64) {
+	add := func(m byName, name string, n uint64) {
 		if n > 0 {
 			m[name] += n
 		}

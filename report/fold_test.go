@@ -111,7 +111,7 @@ Nov 23 02:00:03 host cron[5]: job
 2026/11/24 02:30:40 [50] sent 60 bytes  received 200 bytes  total size 350
 `
 
-type counts = map[string]uint64
+type byName = map[string]uint64
 
 // The numbers are worked out by hand from the lines above.
 func TestASmallLog(t *testing.T) {
@@ -123,10 +123,10 @@ func TestASmallLog(t *testing.T) {
 	same(t, "totals", s.Totals, report.Totals{
 		Connections: 5, Executions: 3, ModuleLists: 1, DaemonStarts: 1,
 		Sent: 90 + 60, Received: 400 + 200, Listed: 350 + 350,
-		Sessions: counts{"ok": 2, "aborted": 1, "rejected": 1, "listing": 1},
-		Errors:   counts{"10": 1}, FileErrors: counts{"13": 1}, Rejected: counts{"max_connections": 1},
-		Files: counts{"recv": 2, "send": 1, "del.": 1}, FileBytes: counts{"recv": 350, "send": 5000},
-		Kinds: counts{"daemon_start": 1, "connect": 5, "allowed": 4, "start": 3, "file_list": 3, "transfer": 4,
+		Sessions: byName{"ok": 2, "aborted": 1, "rejected": 1, "listing": 1},
+		Errors:   byName{"10": 1}, FileErrors: byName{"13": 1}, Rejected: byName{"max_connections": 1},
+		Files: byName{"recv": 2, "send": 1, "del.": 1}, FileBytes: byName{"recv": 350, "send": 5000},
+		Kinds: byName{"daemon_start": 1, "connect": 5, "allowed": 4, "start": 3, "file_list": 3, "transfer": 4,
 			"implausible": 1, "summary": 2, "file_error": 1, "exit_error": 1, "max_connections": 1, "module_list": 1,
 			"unrecognised": 2},
 	})
@@ -135,12 +135,12 @@ func TestASmallLog(t *testing.T) {
 	}
 	same(t, "modules", s.Modules, []report.Module{
 		// 10 s from 01:10:00 to 01:10:10, and 40 s.
-		{Module: "data", Direction: "receive", Executions: 2, Sessions: counts{"ok": 2}, Sent: 150, Received: 600, Listed: 700,
+		{Module: "data", Direction: "receive", Executions: 2, Sessions: byName{"ok": 2}, Sent: 150, Received: 600, Listed: 700,
 			Files: 2, Deleted: 1, Duration: report.Duration{N: 2, Sum: 50, P50: 10, P90: 40, Max: 40}},
-		{Sessions: counts{"listing": 1}},
-		{Module: "pub", Sessions: counts{"rejected": 1}},
+		{Sessions: byName{"listing": 1}},
+		{Module: "pub", Sessions: byName{"rejected": 1}},
 		// 01:10:04 to 01:10:14.
-		{Module: "pub", Direction: "send", Executions: 1, Sessions: counts{"aborted": 1}, Files: 1,
+		{Module: "pub", Direction: "send", Executions: 1, Sessions: byName{"aborted": 1}, Files: 1,
 			Duration: report.Duration{N: 1, Sum: 10, P50: 10, P90: 10, Max: 10}},
 	})
 	same(t, "families", s.Families, map[string]report.Volume{
@@ -149,10 +149,10 @@ func TestASmallLog(t *testing.T) {
 		// 02:30:40 is 25 h 20 min 30 s after 01:10:10: 91,230 s.
 		{Module: "data", User: "anna", Direction: "receive", FirstSeen: "2026-11-23T01:10:10Z", FirstOK: "2026-11-23T01:10:10Z",
 			LastSuccess: "2026-11-24T02:30:40Z", LastAttempt: "2026-11-24T02:30:40Z", LongestGap: 91230,
-			GapFrom: "2026-11-23T01:10:10Z", Listed: 350, Sessions: counts{"ok": 2},
+			GapFrom: "2026-11-23T01:10:10Z", Listed: 350, Sessions: byName{"ok": 2},
 			Volume: report.Volume{Sessions: 2, Sent: 150, Received: 600}},
 		{Module: "pub", Direction: "send", FirstSeen: "2026-11-23T01:10:14Z", LastAttempt: "2026-11-23T01:10:14Z",
-			Sessions: counts{"aborted": 1}, Volume: report.Volume{Sessions: 1}},
+			Sessions: byName{"aborted": 1}, Volume: report.Volume{Sessions: 1}},
 	})
 	if len(s.Expect) > 0 {
 		t.Errorf("two successes suggest %v", s.Expect)

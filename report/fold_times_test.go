@@ -157,10 +157,10 @@ func TestGapsOfSeveralLogs(t *testing.T) {
 		odd.session(monday.AddDate(-1, 0, 0).Add(time.Duration(2*i+401)*time.Hour), time.Second, "data", "anna")
 	}
 	u := fold(t, report.Options{}, even.String(), odd.String()).Users[0]
-	same(t, "longest gap", []any{u.LongestGap, u.GapFrom, u.Sessions}, []any{7200, "2025-11-23T00:00:00Z", counts{"ok": 400}})
+	same(t, "longest gap", []any{u.LongestGap, u.GapFrom, u.Sessions}, []any{7200, "2025-11-23T00:00:00Z", byName{"ok": 400}})
 	u = fold(t, report.Options{Since: monday.AddDate(-1, 0, 0).Add(400 * time.Hour)}, even.String(), odd.String()).Users[0]
 	// From 400 h on there is one each hour, up to 598 and 599 h.
-	same(t, "longest gap since", []any{u.LongestGap, u.Sessions}, []any{3600, counts{"ok": 200}})
+	same(t, "longest gap since", []any{u.LongestGap, u.Sessions}, []any{3600, byName{"ok": 200}})
 }
 
 func TestDaysAndHoursAreOfTheZone(t *testing.T) {
@@ -174,7 +174,7 @@ func TestDaysAndHoursAreOfTheZone(t *testing.T) {
 	w.session(time.Date(2018, 11, 4, 2, 59, 59, 0, time.UTC), 0, "m", "")          // Saturday, 23:59:59
 	w.session(time.Date(2018, 11, 4, 3, 0, 0, 0, time.UTC), 0, "m", "")            // Sunday, 1:00:00
 	s := fold(t, report.Options{Zone: zone}, w.String())
-	same(t, "sessions", s.Sessions, counts{"ok": 4})
+	same(t, "sessions", s.Sessions, byName{"ok": 4})
 	same(t, "days", s.Days, []report.Day{ // none of 2001, which is more than twenty years ago
 		{Date: "2018-11-02", Peak: 1},
 		{Date: "2018-11-03", Volume: report.Volume{Sessions: 2, Received: 2000}, Peak: 1},

@@ -125,7 +125,8 @@ func (g *gaps) all() (settled gaps, last []int64) {
 // sorted returns all users by module and name.
 func (us users) sorted() []*user {
 	return slices.SortedFunc(maps.Values(us), func(a, b *user) int {
-		return cmp.Or(cmp.Compare(a.module, b.module), cmp.Compare(a.user, b.user), cmp.Compare(a.direction, b.direction))
+		return cmp.Or(cmp.Compare(a.module, b.module), cmp.Compare(a.user, b.user),
+			cmp.Compare(a.direction, b.direction))
 	})
 }
 
