@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"maps"
+	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -150,10 +152,15 @@ func (w *wasteSketch) list(n int, days float64) Waste {
 		}
 		sum, c := sums[f.client], w.clients[f.client]
 		sum.Client, sum.Module, sum.Example, sum.Times = c.client, c.module, c.example, c.times
-		sum.Files += (f.times - 1) << w.zeros
-		sum.Bytes += (f.times - 1) * f.length << w.zeros
+		again := (f.times - 1) << w.zeros
+		sum.Files += again
+		over, size := bits.Mul64(again, f.length)
+		if over > 0 {
+			size = math.MaxUint64
+		}
+		grow(&sum.Bytes, size)
+		grow(&all.Bytes, size)
 		sums[f.client] = sum
-		all.Bytes += (f.times - 1) * f.length << w.zeros
 	}
 	all.PerDay = perDay(all.Bytes, days)
 	sorted := slices.SortedFunc(maps.Values(sums), compareWaste)

@@ -232,6 +232,7 @@ func mergeReports(paths []string, stdin io.Reader, top int) (*report.Summary, er
 			problems = append(problems, fmt.Errorf("%q: %w", path, err))
 			continue
 		}
+		s.Name = path
 		all = append(all, s)
 	}
 	if len(problems) > 0 { // a sum without one of them would be wrong

@@ -28,14 +28,14 @@ func pathTable(file, title string, list []report.Path) *table {
 	for _, p := range list {
 		times, bytes := number(p.Count), size(p.Bytes)
 		if p.Error > 0 {
-			times, bytes = times.as("≤"), bytes.as("~")
+			times, bytes = times.as("≥"), bytes.as("≥")
 		}
 		bounded = max(bounded, p.Error)
 		t.rows = append(t.rows, []cell{word(p.Path), word(p.Module), times, bytes, number(p.Error)})
 	}
 	if bounded > 0 {
-		t.notes = []string{"≤ stands for at most: there were more paths than were counted one by one. The true " +
-			"counts are lower by at most " + thousands(bounded) + "."}
+		t.notes = []string{"≥ stands for at least: there were more paths than could be counted one by one. The true " +
+			"counts are higher by at most " + thousands(bounded) + "."}
 	}
 	return t
 }
@@ -43,8 +43,11 @@ func pathTable(file, title string, list []report.Path) *table {
 func waste(s *report.Summary) section {
 	w := &s.Waste
 	bound := ""
-	if w.Sampled > 1 {
+	switch {
+	case w.Sampled > 1:
 		bound = "~"
+	case w.AtLeast:
+		bound = "≥"
 	}
 	t := &table{file: "waste", keys: 1, columns: []column{
 		{"Client", "client", true}, {"Module", "module", true}, {"Files", "files", false}, {"Bytes", "bytes", false},
@@ -68,6 +71,9 @@ func waste(s *report.Summary) section {
 		"lengths. That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
 	if w.Sampled > 1 {
 		sec.lead = append(sec.lead, fmt.Sprintf("These are estimates from one file in %s.", thousands(w.Sampled)))
+	}
+	if w.AtLeast {
+		sec.lead = append(sec.lead, "Files that were fetched in one of these reports and again in another are not among them.")
 	}
 	return sec
 }
