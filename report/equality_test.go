@@ -133,7 +133,7 @@ func summaryOf(families []*dto.MetricFamily) *report.Summary {
 }
 
 // counts returns what both have in common, by name; what is 0 is left out.
-func counts(s *report.Summary) map[string]uint64 {
+func countsOf(s *report.Summary) map[string]uint64 {
 	all := map[string]uint64{"lines": s.Lines, "unrecognised": s.Unrecognised, "implausible": s.Implausible, "ignored": s.Ignored,
 		"discarded": s.Discarded, "connections": s.Connections, "executions": s.Executions, "module lists": s.ModuleLists,
 		"daemon starts": s.DaemonStarts, "lost": s.Lost, "sent": s.Sent, "received": s.Received, "listed": s.Listed, "running": s.Running}
@@ -149,7 +149,7 @@ func counts(s *report.Summary) map[string]uint64 {
 
 func sameSummary(t *testing.T, what string, got, want *report.Summary) {
 	t.Helper()
-	g, w := counts(got), counts(want)
+	g, w := countsOf(got), countsOf(want)
 	var all []string
 	for name := range w {
 		if g[name] != w[name] {

@@ -88,7 +88,7 @@ func TestReportForms(t *testing.T) {
 		}
 	}
 	status, _, errs := runOld(t, "", "report", "--json", "--html", "--top=0", "--since=tomorrow", "--direction=up", "--zone=x")
-	for _, want := range []string{"--zone is unknown"} {
+	for _, want := range []string{"--zone=x is unknown"} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("%q lacks %q", errs, want)
 		}
