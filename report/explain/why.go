@@ -110,7 +110,7 @@ func whyImplausible(l *pipeline.Line) string {
 	}
 	switch ev.Kind {
 	case rsynclog.Connect, rsynclog.DaemonStart:
-		return "this process already serves a client, and logs this only once, at its beginning"
+		return "the process of this pid serves a client, or has lately, and logs this only once, at its beginning"
 	case rsynclog.Start:
 		return "the session's transfer has begun before: a process serves one only"
 	case rsynclog.Allowed:
