@@ -16,8 +16,16 @@ type Snapshot struct {
 	unnamed  uint64 // messages of hosts that the sessions had no room for
 }
 
+// A Table is what a Snapshot shows of sessions; *rsynclog.Sessions is one.
+type Table interface {
+	Active(func(*rsynclog.Session)) // those that were let through and have not ended
+	Len() int
+	Evicted() uint64
+	Overflown() uint64
+}
+
 // Snapshot copies the books. behind is how far the clock of the sessions is behind the wall clock.
-func (s *Store) Snapshot(sessions *rsynclog.Sessions, behind time.Duration) *Snapshot {
+func (s *Store) Snapshot(sessions Table, behind time.Duration) *Snapshot {
 	s.markActive(sessions, int64(behind))
 	s.mendAhead(s.at - int64(behind))
 	snap := &Snapshot{
@@ -121,7 +129,7 @@ func (s *Store) running(sess *rsynclog.Session) (*hostTally, *flowTally) {
 	return s.other, s.provide(s.other, rsynclog.Other, sess.Direction).flows[sess.Direction]
 }
 
-func (s *Store) markActive(sessions *rsynclog.Sessions, behind int64) {
+func (s *Store) markActive(sessions Table, behind int64) {
 	s.eachHost(func(h *hostTally) {
 		h.eachModule(func(m *moduleTally) {
 			m.oldest = 0

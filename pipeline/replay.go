@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"maps"
 	"runtime"
 	"time"
 
@@ -14,12 +15,22 @@ import (
 // lines, at the same time if there are several, and Count counts them one by one, in the order of
 // the log. Not safe for concurrent use.
 type Replay struct {
+	// Together says that silent hosts' sessions end by the time of the other lines of their log, as
+	// they did when it was written, and not only at their host's next line.
+	Together bool
+
 	config   Config
 	zone     *time.Location
 	parsers  map[string]*rsynclog.Parser // by module; only of modules with another log format
 	sessions *rsynclog.Sessions
 	now      int64 // when everything arrives, nanoseconds of the Unix epoch
+	latest   int64 // time of a line
+	passed   int64 // latest when sessions of silent hosts were last looked for
+	heard    map[*rsynclog.Origin]heard
 }
+
+// heard is an origin's last line: its time, and Replay.latest then. They differ where clocks do.
+type heard struct{ own, latest int64 }
 
 // NewReplay returns a replay at zero. Of the Config it uses formats, tags, names and limits. Stamps
 // without a time zone are of the given one; nil is this machine's. now is the present: no line is
@@ -31,7 +42,7 @@ func NewReplay(c Config, zone *time.Location, now time.Time) (*Replay, error) {
 	}
 	return &Replay{
 		config: c, zone: zone, parsers: parsers, now: now.UnixNano(),
-		sessions: rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts),
+		sessions: rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), heard: map[*rsynclog.Origin]heard{},
 	}, nil
 }
 
@@ -116,6 +127,27 @@ func (r *Replay) Count(src *receiver.Source, l *Line) {
 		l.At = 0
 	}
 	l.Session = r.sessions.Session(l.Origin, m.PID)
+	if r.Together && l.At != 0 {
+		r.pass(l)
+	}
+}
+
+// lateness is how late the lines of a log may come behind those of its other hosts.
+const lateness = time.Minute
+
+// pass ends the sessions of hosts that are silent. Their clocks go on from their last lines.
+func (r *Replay) pass(l *Line) {
+	r.latest = max(r.latest, l.At)
+	r.heard[l.Origin] = heard{own: l.At, latest: r.latest}
+	if r.latest-r.passed < int64(lateness) {
+		return
+	}
+	r.passed = r.latest
+	maps.DeleteFunc(r.heard, func(o *rsynclog.Origin, _ heard) bool { return o.Gone() })
+	l.Changes = r.sessions.Pass(func(o *rsynclog.Origin) int64 {
+		h := r.heard[o]
+		return h.own + r.latest - h.latest - int64(lateness)
+	}, portion)
 }
 
 // Finish says that a source has no more lines. Its sessions that have been silent for too long end,

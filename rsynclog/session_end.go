@@ -202,6 +202,18 @@ func (t *Sessions) Tick(now int64, most int) (changes []Change, more bool) {
 	return t.changes, false
 }
 
+// Pass ends the sessions that are due, at most so many, by a clock of the caller's for each origin,
+// such as one that goes on while only others log. It adds to the changes of the last Apply and
+// returns them all.
+func (t *Sessions) Pass(clock func(*Origin) int64, most int) []Change {
+	for _, o := range t.inOrder {
+		if at := clock(o); at >= o.due && most > 0 {
+			most -= t.expire(o, at, most)
+		}
+	}
+	return t.changes
+}
+
 // expire ends or forgets the sessions of an origin that are due, at most so many, and returns how
 // many there were. It does so in the order of their times. So a late call ends them in the same
 // order as a clock would.

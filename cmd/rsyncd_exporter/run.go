@@ -43,6 +43,7 @@ func commands() []command {
 		{"explain", "FILE...: says of each line of a log (- is standard input) what was made of it, and why not; " +
 			"--only=KIND,... shows only some, --session=PID tells a session's story, --json", runExplain},
 		{"report", "sums up old logs: --help says more", runReport},
+		{"backfill", "prints the history of the metrics from old logs, for promtool: --help says more", runBackfill},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
 		{"version", "prints the version", runVersion},

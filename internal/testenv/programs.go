@@ -354,14 +354,25 @@ func StartPrometheus(t testing.TB, target string) *Prometheus {
 // StartPrometheusEvery is StartPrometheus with another scrape interval; the file's own is "10s".
 func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
 	t.Helper()
+	return startPrometheus(t, interval, target, filepath.Join(Dir(t), "data"))
+}
+
+// StartPrometheusOn starts Prometheus on a directory of blocks, however old they are. It has
+// nothing to scrape.
+func StartPrometheusOn(t testing.TB, data string) *Prometheus {
+	t.Helper()
+	return startPrometheus(t, "1h", "127.0.0.1:1", data, "--storage.tsdb.retention.time=100y")
+}
+
+func startPrometheus(t testing.TB, interval, target, data string, more ...string) *Prometheus {
+	t.Helper()
 	dir := Dir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
 	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s",
 		"scrape_interval: "+interval)
 	p := &Prometheus{URL: "http://" + address}
-	p.Process = Start(t, exec.Command(Need(t, "prometheus"), "--config.file="+conf,
-		"--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+address, "--log.level=warn"))
+	p.Process = Start(t, exec.Command(Need(t, "prometheus"), append(more, "--config.file="+conf,
+		"--storage.tsdb.path="+data, "--web.listen-address="+address, "--log.level=warn")...))
 	p.Ready(t, "Prometheus to be ready", func() bool {
 		resp, err := http.Get(p.URL + "/-/ready")
 		if err != nil {
@@ -377,7 +388,24 @@ func StartPrometheusEvery(t testing.TB, interval, target string) *Prometheus {
 // false when it has none.
 func (p *Prometheus) Query(t testing.TB, expr string) (sum float64, ok bool) {
 	t.Helper()
-	resp, err := http.Get(p.URL + "/api/v1/query?query=" + url.QueryEscape(expr))
+	all := p.QueryAt(t, expr, time.Now())
+	for _, sample := range all {
+		sum += sample.Value
+	}
+	return sum, len(all) > 0
+}
+
+// A Sample is an element of an instant vector.
+type Sample struct {
+	Labels map[string]string
+	Value  float64
+}
+
+// QueryAt evaluates a PromQL expression at a time.
+func (p *Prometheus) QueryAt(t testing.TB, expr string, at time.Time) (all []Sample) {
+	t.Helper()
+	resp, err := http.Get(fmt.Sprintf("%s/api/v1/query?query=%s&time=%d.%03d", p.URL, url.QueryEscape(expr), at.Unix(),
+		at.Nanosecond()/1e6))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +414,8 @@ func (p *Prometheus) Query(t testing.TB, expr string) (sum float64, ok bool) {
 		Error string
 		Data  struct {
 			Result []struct {
-				Value [2]any // time, and the value as a string: Prometheus' HTTP API, "Instant vectors"
+				Metric map[string]string
+				Value  [2]any // time, and the value as a string: Prometheus' HTTP API, "Instant vectors"
 			}
 		}
 	}
@@ -399,9 +428,9 @@ func (p *Prometheus) Query(t testing.TB, expr string) (sum float64, ok bool) {
 		if err != nil {
 			t.Fatalf("query %q: value %v: %v", expr, sample.Value, err)
 		}
-		sum += v
+		all = append(all, Sample{sample.Metric, v})
 	}
-	return sum, len(answer.Data.Result) > 0
+	return all
 }
 
 func writeFile(t testing.TB, path string, content []byte, mode os.FileMode) {

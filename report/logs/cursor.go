@@ -58,6 +58,7 @@ func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
+	replay.Together = c.Together
 	n := runtime.GOMAXPROCS(0)
 	cur := &Cursor{
 		c: &c, set: set, replay: replay,

@@ -11,6 +11,7 @@ import (
 func paths(s *report.Summary) section {
 	sent := pathTable("paths", "Most often transferred", s.Paths)
 	deleted := pathTable("deleted_paths", "Most often deleted", s.Deleted)
+	deleted.columns[3].head = "" // rsync doesn't say how large they were
 	sec := section{tables: []*table{sent, deleted}}
 	if len(s.Paths)+len(s.Deleted) > 0 {
 		sec.id, sec.title = "paths", "Paths"
@@ -53,7 +54,8 @@ func waste(s *report.Summary) section {
 		{"A day", "bytes_a_day", false}, {"Most often", "example", true}, {"Times", "times", false},
 	}}
 	for _, c := range w.Clients {
-		t.rows = append(t.rows, []cell{word(c.Client), word(c.Module), number(c.Files).as(bound), size(c.Bytes).as(bound),
+		t.rows = append(t.rows, []cell{word(c.Client), word(c.Module), number(c.Files).as(bound),
+			size(c.Bytes).as(bound),
 			{unit: bytesADay, f: c.PerDay, bound: bound}, word(c.Example), some(c.Times)})
 	}
 	sec := section{tables: []*table{t}}
@@ -65,8 +67,8 @@ func waste(s *report.Summary) section {
 	if w.Sampled > 1 {
 		about = "about "
 	}
-	sec.lead = []string{fmt.Sprintf("Clients fetched %s%s that they had fetched before: the same paths with the same lengths. "+
-		"That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
+	sec.lead = []string{fmt.Sprintf("Clients fetched %s%s that they had fetched before: the same paths with the same "+
+		"lengths. That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
 	if w.Sampled > 1 {
 		sec.lead = append(sec.lead, fmt.Sprintf("These are estimates from one file in %s.", thousands(w.Sampled)))
 	}
@@ -110,20 +112,22 @@ func backups(s *report.Summary) section {
 		if u.LongestGap > 0 {
 			gap = duration(u.LongestGap)
 		}
-		t.rows = append(t.rows, []cell{word(u.Module), word(u.User), last, ago, number(ok), number(others).worthALook(),
+		t.rows = append(t.rows, []cell{module(u.Module), word(u.User), last, ago, number(ok),
+			number(others).worthALook(),
 			gap, instant(u.GapFrom), listed})
 	}
 	sec := section{tables: []*table{raw, t}}
 	if len(t.rows) > 0 {
 		sec.id, sec.title = "backups", "Backups"
-		sec.lead = []string{"Who came with a name or wrote to a module; the longest without a success first. Ages are those " +
-			"at the end of the period."}
+		sec.lead = []string{"Who came with a name or wrote to a module; the longest without a success first. Ages " +
+			"are those at the end of the period."}
 	}
 	return sec
 }
 
 func expected(s *report.Summary) section {
-	t := &table{file: "suggested_expect", list: true, columns: []column{{"Entry", "entry", true}, {"Evidence", "evidence", true}}}
+	t := &table{file: "suggested_expect", list: true, columns: []column{
+		{"Entry", "entry", true}, {"Evidence", "evidence", true}}}
 	sec := section{tables: []*table{t}}
 	odd := uint64(0)
 	for _, e := range s.Expect {

@@ -1,0 +1,208 @@
+package backfill_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/report/backfill"
+)
+
+const pull = `2024/03/01 10:00:30 [100] connect from a (192.0.2.1)
+2024/03/01 10:00:30 [100] rsync allowed access on module data from a (192.0.2.1)
+2024/03/01 10:00:31 [100] rsync on data/x from a (192.0.2.1)
+2024/03/01 10:00:31 [100] building file list
+2024/03/01 10:02:00 [100] send a [192.0.2.1] data () x/1 500
+2024/03/01 10:03:10 [100] sent 600 bytes  received 40 bytes  total size 500
+2024/03/01 10:04:00 [101] connect from b (192.0.2.2)
+`
+
+// connect is what ends an hour after it if nothing follows.
+func connect(at string, pid int) string {
+	return fmt.Sprintf("%s [%d] connect from b (192.0.2.2)\n", at, pid)
+}
+
+// A pull from 10:00:30 to 10:03:10, 160 s, is over two seconds after its last line. A line at a step belongs to it.
+func TestCountersBeginAtZero(t *testing.T) {
+	s := parse(t, fill(t, config(), log{lines: pull}))
+	check(t, s, `rsync_connections_total{}`, "2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 2)
+	check(t, s, `rsync_files_total{module="data", operation="send"}`, "2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 1)
+	check(t, s, `rsync_sessions_active{direction="send", module="data"}`, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 0)
+	began := int(time.Date(2024, 3, 1, 10, 0, 30, 0, time.UTC).Unix())
+	check(t, s, `rsync_oldest_session_start_timestamp_seconds{module="data"}`, "2024-03-01 10:01:00", began,
+		"2024-03-01 10:02:00", began, "2024-03-01 10:03:00", began)
+	check(t, s, `rsync_last_success_timestamp_seconds{direction="send", module="data"}`, "2024-03-01 10:04:00", began+160)
+	check(t, s, `rsync_session_duration_seconds_bucket{direction="send", le="300.0", module="data"}`,
+		"2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 0, "2024-03-01 10:03:00", 0, "2024-03-01 10:04:00", 1)
+	check(t, s, `rsync_session_duration_seconds_sum{direction="send", module="data"}`,
+		"2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 0, "2024-03-01 10:03:00", 0, "2024-03-01 10:04:00", 160)
+	check(t, s, `rsync_messages_total{kind="transfer"}`, "2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 1)
+	for name := range s {
+		if !strings.HasPrefix(name, "rsync_") {
+			t.Errorf("%s: it means nothing in the past", name)
+		}
+	}
+}
+
+// Ten hours of silence are a night, thirty are a part of the log that is missing.
+func TestGaps(t *testing.T) {
+	c := config()
+	c.Step = time.Hour
+	s := parse(t, fill(t, c, log{lines: connect("2024/03/01 10:30:00", 100) + connect("2024/03/01 20:30:00", 101) +
+		connect("2024/03/03 02:30:00", 102) + connect("2024/03/03 03:30:00", 103)}))
+	all := s["rsync_connections_total{}"]
+	if len(all) != 15 { // 10:00 to 21:00 are 12, and 02:00 to 04:00 are 3
+		t.Errorf("%d samples: %v", len(all), all)
+	}
+	check(t, map[string][]point{"at the gap": all[10:]}, "at the gap", "2024-03-01 20:00:00", 1, "2024-03-01 21:00:00", 2,
+		"2024-03-03 02:00:00", 2, "2024-03-03 03:00:00", 3, "2024-03-03 04:00:00", 4)
+	// 101's session ends an hour after its connect, in the gap; 102's has not when the log ends, and ends with it.
+	sessions := s[`rsync_sessions_total{outcome="unknown"}`]
+	check(t, map[string][]point{"ends": sessions[len(sessions)-5:]}, "ends", "2024-03-01 20:00:00", 1, "2024-03-01 21:00:00", 1,
+		"2024-03-03 02:00:00", 2, "2024-03-03 03:00:00", 2, "2024-03-03 04:00:00", 4)
+}
+
+// A client that asks for nothing is over after an hour, which nobody logs; by then another log goes on.
+func TestSessionsEndWhileNothingIsLogged(t *testing.T) {
+	first := log{host: "one", lines: connect("2024/03/01 10:00:00", 100) + connect("2024/03/01 13:00:00", 101)}
+	for name, all := range map[string][]log{
+		"one log":     {first},
+		"another log": {{host: "one", lines: connect("2024/03/01 10:00:00", 100)}, {host: "two", lines: connect("2024/03/01 13:00:00", 100)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config()
+			c.Step = 30 * time.Minute
+			s := parse(t, fill(t, c, all...))
+			check(t, map[string][]point{"": s[`rsync_sessions_total{host="one", outcome="unknown"}`][:4]}, "", "2024-03-01 10:00:00", 0,
+				"2024-03-01 10:30:00", 0, "2024-03-01 11:00:00", 1, "2024-03-01 11:30:00", 1)
+		})
+	}
+}
+
+// In a relay's log, a host's backup is over a minute after its last line, while others log, and not only when the host
+// logs again. one's clock is 40 s behind.
+func TestSilentHostsInOneLog(t *testing.T) {
+	line := func(at, host string, pid int, text string) string {
+		return fmt.Sprintf("2024-03-01T%s+00:00 %s rsyncd[%d]: %s\n", at, host, pid, text)
+	}
+	s := parse(t, fill(t, config(), log{lines: line("10:00:00", "one", 100, "connect from a (192.0.2.1)") +
+		line("10:00:40", "two", 100, "connect from a (192.0.2.1)") +
+		line("10:00:10", "one", 100, "rsync to data/x from a (192.0.2.1)") +
+		line("10:00:20", "one", 100, "sent 5 bytes  received 6 bytes  total size 7") +
+		line("10:01:10", "two", 101, "connect from a (192.0.2.1)") +
+		line("10:03:10", "two", 102, "connect from a (192.0.2.1)") +
+		line("15:00:00", "one", 101, "connect from a (192.0.2.1)")}))
+	got := s[`rsync_received_bytes_total{direction="receive", host="one"}`]
+	if len(got) < 5 {
+		t.Fatal(s)
+	}
+	check(t, map[string][]point{"": got[:4]}, "", "2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 6,
+		"2024-03-01 10:03:00", 6, "2024-03-01 10:04:00", 6)
+}
+
+// Lines of several logs count in the order of their times.
+func TestLogsInTheOrderOfTime(t *testing.T) {
+	s := parse(t, fill(t, config(), log{lines: connect("2024/03/01 10:00:30", 100) + connect("2024/03/01 10:02:30", 101)},
+		log{lines: connect("2024/03/01 09:59:30", 100) + connect("2024/03/01 10:01:30", 101) + connect("2024/03/01 10:03:30", 102)}))
+	check(t, s, `rsync_connections_total{}`, "2024-03-01 09:59:00", 0, "2024-03-01 10:00:00", 1, "2024-03-01 10:01:00", 2,
+		"2024-03-01 10:02:00", 3, "2024-03-01 10:03:00", 4, "2024-03-01 10:04:00", 5)
+}
+
+// 12:00 in Berlin's summer is 10:00 UTC. A daemon that enters a chroot logs in UTC from there on: 10:00:05, which is
+// five seconds later, and not two hours before.
+func TestZoneAndChroot(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const jumps = `2024/05/01 12:00:00 [100] connect from a (192.0.2.1)
+2024/05/01 12:00:00 [100] rsync allowed access on module data from a (192.0.2.1)
+2024/05/01 10:00:05 [100] rsync on data/x from a (192.0.2.1)
+2024/05/01 10:02:10 [100] sent 600 bytes  received 40 bytes  total size 500
+2024/05/01 12:03:00 [101] connect from a (192.0.2.1)
+`
+	s := parse(t, fill(t, config(), log{lines: jumps, zone: berlin}))
+	check(t, s, `rsync_connections_total{}`, "2024-05-01 09:59:00", 0, "2024-05-01 10:00:00", 1, "2024-05-01 10:01:00", 1,
+		"2024-05-01 10:02:00", 1, "2024-05-01 10:03:00", 2)
+	check(t, s, `rsync_executions_total{direction="send", module="data"}`, "2024-05-01 10:00:00", 0, "2024-05-01 10:01:00", 1,
+		"2024-05-01 10:02:00", 1, "2024-05-01 10:03:00", 1)
+	check(t, s, `rsync_session_duration_seconds_sum{direction="send", module="data"}`, "2024-05-01 10:01:00", 0,
+		"2024-05-01 10:02:00", 0, "2024-05-01 10:03:00", 130)
+}
+
+// An old daemon names the module in the first transfer line only. Until then the session runs without one. The reader,
+// which is a line ahead, knows better already.
+func TestRunningSessionsAreNotALineAhead(t *testing.T) {
+	s := parse(t, fill(t, config(), log{modules: []string{"data"}, lines: `2024/03/01 10:00:30 [100] connect from a (192.0.2.1)
+2024/03/01 10:00:30 [100] rsync on data/x from a (192.0.2.1)
+2024/03/01 10:02:30 [100] send a [192.0.2.1] data () x/1 500
+2024/03/01 10:03:30 [100] sent 600 bytes  received 40 bytes  total size 500
+2024/03/01 10:03:40 [101] connect from a (192.0.2.1)
+`}))
+	check(t, s, `rsync_sessions_active{direction="send"}`, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 0, "2024-03-01 10:04:00", 0)
+	check(t, s, `rsync_sessions_active{direction="send", module="data"}`, "2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 0)
+	for name := range s {
+		if strings.Contains(name, `host="_other"`) || strings.Contains(name, `module="_other"`) {
+			t.Error(name)
+		}
+	}
+}
+
+func TestUntil(t *testing.T) {
+	c := config()
+	c.Until = time.Date(2024, 3, 1, 10, 2, 30, 0, time.UTC)
+	s := parse(t, fill(t, c, log{lines: connect("2024/03/01 10:00:30", 100) + connect("2024/03/01 10:02:30", 101) +
+		connect("2024/03/01 10:02:31", 102)}))
+	check(t, s, `rsync_connections_total{}`, "2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 1,
+		"2024-03-01 10:03:00", 2)
+}
+
+// Whatever a client calls itself, its user's name is one label value.
+func TestHostileNames(t *testing.T) {
+	const lines = `2024/03/01 10:00:30 [100] connect from a (192.0.2.1)
+2024/03/01 10:00:30 [100] rsync allowed access on module data from a (192.0.2.1)
+2024/03/01 10:00:31 [100] rsync to data/x from %s@a (192.0.2.1)
+2024/03/01 10:00:32 [100] sent 5 bytes  received 6 bytes  total size 7
+2024/03/01 10:01:40 [101] connect from a (192.0.2.1)
+`
+	const want = `rsync_last_session_listed_bytes{direction="receive", job="a \"\\\n", module="data", user="x\"}1\\"}`
+	c := config()
+	c.Labels = []backfill.Label{{Name: "job", Value: "a \"\\\n"}}
+	s := parse(t, fill(t, c, log{lines: fmt.Sprintf(lines, `x"}1\`)}))
+	check(t, s, want, "2024-03-01 10:01:00", 7, "2024-03-01 10:02:00", 7)
+}
+
+// What is cut off has no end, so that promtool refuses it.
+func TestIncompleteOutput(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out bytes.Buffer
+	err := backfill.Run(ctx, config(), open(t, log{lines: pull}), &out)
+	if !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "# EOF") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	full := errors.New("no space")
+	r, w := io.Pipe()
+	r.CloseWithError(full)
+	if err := backfill.Run(context.Background(), config(), open(t, log{lines: pull}), w); !errors.Is(err, full) {
+		t.Error(err)
+	}
+}
+
+func TestNothingToTell(t *testing.T) {
+	for name, lines := range map[string]string{"empty": "", "other programs": "2024/03/01 10:00:30 hello\n"} {
+		if got := fill(t, config(), log{lines: lines}); got != "# EOF\n" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
