@@ -128,8 +128,8 @@ func TestBackfillReadsTheRest(t *testing.T) {
 
 func TestBackfillUsage(t *testing.T) {
 	testenv.SetEnv(t)
-	empty := t.TempDir() + "/log"
-	testenv.WriteFile(t, empty, "")
+	others := t.TempDir() + "/log"
+	testenv.WriteFile(t, others, "Nov 23 18:40:52 a sshd[1]: hello\n")
 	for _, c := range []struct {
 		args   []string
 		status int
@@ -142,7 +142,7 @@ func TestBackfillUsage(t *testing.T) {
 		{[]string{"--until=soon", "-"}, exitUsage, `--until="soon"`},
 		{[]string{"--label=host=x", "-"}, exitUsage, `label "host=x"`},
 		{[]string{"--label=job=x", "--label=job=y", "-"}, exitUsage, "given twice"},
-		{[]string{empty}, exitOK, "there is no history"},
+		{[]string{others}, exitOK, "there is no history"},
 		{[]string{"--step=6m", "-"}, exitOK, "graphs will have holes"},
 		{[]string{"--help"}, exitOK, ""},
 	} {
