@@ -75,13 +75,13 @@ func runBackfill(ctx context.Context, args []string, std stdio) int {
 		return usageError(std, err)
 	}
 	if c.Step > backfill.Lookback {
-		fmt.Fprintf(std.err, "rsyncd_exporter: --step=%s is longer than the %v that Prometheus looks back for a sample: "+
-			"graphs will have holes\n", b.step, backfill.Lookback)
+		fmt.Fprintf(std.err, "rsyncd_exporter: --step=%s is longer than the %v that Prometheus looks back for a "+
+			"sample: graphs will have holes\n", b.step, backfill.Lookback)
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	sets, ok := b.find(std)
-	unread, err := b.write(ctx, c, sets, std.out)
+	samples, unread, err := b.write(ctx, c, sets, std.out)
 	switch {
 	case errors.Is(err, syscall.EPIPE):
 		return exitOK // whoever reads has enough
@@ -93,6 +93,10 @@ func runBackfill(ctx context.Context, args []string, std stdio) int {
 		return exitFailure
 	}
 	b.complain(std, unread)
+	if samples == 0 {
+		fmt.Fprintln(std.err, "rsyncd_exporter: no line of an rsync daemon that says when it was written: there is no "+
+			"history. rsyncd_exporter explain says what the lines are")
+	}
 	if !ok || len(unread) > 0 {
 		return exitUsage
 	}
@@ -107,7 +111,9 @@ func (b *backfillCommand) options() (c backfill.Config, err error) {
 	}
 	var problems []error
 	fail := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	c.Books = metrics.Config{MaxSeries: b.cfg.MaxSeries, Modules: b.cfg.Modules, Hosts: b.cfg.Hosts, Start: b.config.Now}
+	c.Books = metrics.Config{
+		MaxSeries: b.cfg.MaxSeries, Modules: b.cfg.Modules, Hosts: b.cfg.Hosts, Start: b.config.Now,
+	}
 	duration := func(name, text string, usual time.Duration) time.Duration {
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -138,10 +144,10 @@ func (b *backfillCommand) options() (c backfill.Config, err error) {
 	return c, errors.Join(problems...)
 }
 
-// write writes the samples, and returns what could not be read.
+// write writes the samples, and returns how many there are and what could not be read.
 func (b *backfillCommand) write(ctx context.Context, c backfill.Config, sets []logs.Set, out io.Writer) (
-	unread []error, err error) {
-	b.config.Together = true
+	samples uint64, unread []error, err error) {
+	b.config.Together, b.config.Abreast = true, len(sets)
 	var all []*logs.Cursor
 	defer func() {
 		for _, cur := range all {
@@ -152,13 +158,13 @@ func (b *backfillCommand) write(ctx context.Context, c backfill.Config, sets []l
 	for i := range sets {
 		cur, err := logs.Open(ctx, b.config, &sets[i])
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		all, lines = append(all, cur), append(lines, cur)
 	}
-	err = backfill.Run(ctx, c, lines, out)
+	samples, err = backfill.Run(ctx, c, lines, out)
 	for _, cur := range all {
 		unread = append(unread, cur.Errs()...)
 	}
-	return unread, err
+	return samples, unread, err
 }

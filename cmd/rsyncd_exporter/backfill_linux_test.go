@@ -45,7 +45,7 @@ func TestBackfillIsWhatServeShows(t *testing.T) {
 	kind, body := exposition(t, e.url, "application/openmetrics-text;version=1.0.0", false)
 	want := readExposition(t, kind, body)
 	maps.DeleteFunc(want, func(name string, _ []string) bool { return !strings.HasPrefix(name, "rsync_") })
-	empty := regexp.MustCompile(`, [a-z]+=""`) // is no label to Prometheus, but to promtool
+	empty := regexp.MustCompile(`, [a-z]+=""`) // is no label to Prometheus
 	for _, sets := range want {
 		for i := range sets {
 			sets[i] = empty.ReplaceAllString(sets[i], "")
@@ -128,6 +128,8 @@ func TestBackfillReadsTheRest(t *testing.T) {
 
 func TestBackfillUsage(t *testing.T) {
 	testenv.SetEnv(t)
+	others := t.TempDir() + "/log"
+	testenv.WriteFile(t, others, "Nov 23 18:40:52 a sshd[1]: hello\n")
 	for _, c := range []struct {
 		args   []string
 		status int
@@ -140,6 +142,7 @@ func TestBackfillUsage(t *testing.T) {
 		{[]string{"--until=soon", "-"}, exitUsage, `--until="soon"`},
 		{[]string{"--label=host=x", "-"}, exitUsage, `label "host=x"`},
 		{[]string{"--label=job=x", "--label=job=y", "-"}, exitUsage, "given twice"},
+		{[]string{others}, exitOK, "there is no history"},
 		{[]string{"--step=6m", "-"}, exitOK, "graphs will have holes"},
 		{[]string{"--help"}, exitOK, ""},
 	} {

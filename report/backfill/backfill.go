@@ -58,7 +58,8 @@ func (c *Config) Validate() error {
 		problems = append(problems, fmt.Errorf("a step of %v: it must be whole seconds, up to %v", c.Step, MaxStep))
 	}
 	if c.Gap < c.Step || c.Gap > MaxGap {
-		problems = append(problems, fmt.Errorf("a gap of %v: it must be between the step, %v, and %v", c.Gap, c.Step, MaxGap))
+		problems = append(problems,
+			fmt.Errorf("a gap of %v: it must be between the step, %v, and %v", c.Gap, c.Step, MaxGap))
 	}
 	return errors.Join(append(problems, validate(c.Labels))...)
 }
@@ -73,12 +74,12 @@ type Lines interface {
 	Finish(f func([]rsynclog.Change))
 }
 
-// Run writes the samples of some logs. It takes their lines in the order of their times. The error
-// is about Config, about writing, or ctx's. After one of the last two the output is incomplete, and
-// promtool refuses it, as its last line is missing.
-func Run(ctx context.Context, c Config, all []Lines, out io.Writer) error {
+// Run writes the samples of some logs, and returns how many. It takes the lines in the order of
+// their times. The error is about Config, about writing, or ctx's. After one of the last two the
+// output is incomplete, and promtool refuses it, as its last line is missing.
+func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uint64, err error) {
 	if err := c.Validate(); err != nil {
-		return err
+		return 0, err
 	}
 	h := &history{
 		step: int64(c.Step), gap: int64(c.Gap), until: math.MaxInt64, store: metrics.NewStore(c.Books), changed: true,
@@ -100,7 +101,7 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) error {
 	if h.samples.err == nil {
 		h.finish()
 	}
-	return h.samples.err
+	return h.samples.n, h.samples.err
 }
 
 // A history is the books at a time that proceeds with the lines of all logs.

@@ -187,14 +187,14 @@ func TestIncompleteOutput(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var out bytes.Buffer
-	err := backfill.Run(ctx, config(), open(t, log{lines: pull}), &out)
+	_, err := backfill.Run(ctx, config(), open(t, log{lines: pull}), &out)
 	if !errors.Is(err, context.Canceled) || strings.Contains(out.String(), "# EOF") {
 		t.Errorf("%v, %q", err, out.String())
 	}
 	full := errors.New("no space")
 	r, w := io.Pipe()
 	r.CloseWithError(full)
-	if err := backfill.Run(context.Background(), config(), open(t, log{lines: pull}), w); !errors.Is(err, full) {
+	if _, err := backfill.Run(context.Background(), config(), open(t, log{lines: pull}), w); !errors.Is(err, full) {
 		t.Error(err)
 	}
 }

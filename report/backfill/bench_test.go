@@ -29,7 +29,7 @@ func BenchmarkDay(b *testing.B) {
 				for i := range all {
 					list = append(list, newLines(b, &all[i]))
 				}
-				if err := backfill.Run(context.Background(), config(), list, io.Discard); err != nil {
+				if _, err := backfill.Run(context.Background(), config(), list, io.Discard); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -91,7 +91,7 @@ func (l *lines) Finish(f func([]rsynclog.Change)) { l.replay.Finish(l.src, f) }
 func fill(t *testing.T, c backfill.Config, all ...log) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := backfill.Run(context.Background(), c, open(t, all...), &out); err != nil {
+	if _, err := backfill.Run(context.Background(), c, open(t, all...), &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -26,7 +26,8 @@ func ParseLabel(text string) (Label, error) {
 
 // taken are the labels of the metrics themselves.
 var taken = [...]string{
-	"host", "module", "direction", "outcome", "status_code", "reason", "operation", "errno", "kind", "version", "user", "le",
+	"host", "module", "direction", "outcome", "status_code", "reason", "operation", "errno", "kind", "version", "user",
+	"le",
 }
 
 func (l Label) check() error {

@@ -88,7 +88,7 @@ func writeHistory(t *testing.T, paths []string, to string) {
 	defer out.Close()
 	b := config()
 	b.Labels = []backfill.Label{{Name: "job", Value: "rsyncd"}, {Name: "instance", Value: "x:1"}}
-	if err := backfill.Run(context.Background(), b, lines, out); err != nil {
+	if _, err := backfill.Run(context.Background(), b, lines, out); err != nil {
 		t.Fatal(err)
 	}
 }

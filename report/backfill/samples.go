@@ -18,6 +18,7 @@ import (
 // daemons logged, without the exporter's own health.
 type samples struct {
 	out      *bufio.Writer
+	n        uint64
 	err      error // of writing; after one nothing is written
 	step     int64 // seconds
 	labels   string
@@ -63,6 +64,7 @@ func (s *samples) write(step int64, snap *metrics.Snapshot) {
 		if m.begins {
 			s.put(s.text[m.start:m.value])
 			s.put(earlier)
+			s.n++
 			m.begins = false
 		}
 	}
@@ -70,6 +72,7 @@ func (s *samples) write(step int64, snap *metrics.Snapshot) {
 		s.put(s.text[m.start:m.end])
 		s.put(now)
 	}
+	s.n += uint64(len(s.list))
 }
 
 // end writes what says that nothing is missing.
@@ -150,7 +153,7 @@ func (s *samples) add(name string, labels []*dto.LabelPair, le string, value flo
 	start := len(s.text)
 	b := append(append(append(s.text, name...), '{'), s.labels...)
 	for _, l := range labels {
-		if l.GetValue() != "" { // a scrape drops these, promtool would not
+		if l.GetValue() != "" { // no label at all, to Prometheus
 			b = appendLabel(b, l.GetName(), l.GetValue())
 		}
 	}

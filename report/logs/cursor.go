@@ -59,16 +59,17 @@ func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
 		return nil, err
 	}
 	replay.Together = c.Together
-	n := runtime.GOMAXPROCS(0)
+	n := max(1, runtime.GOMAXPROCS(0)/max(1, c.Abreast))
+	under := blocks*n + 1
 	cur := &Cursor{
 		c: &c, set: set, replay: replay,
 		source: receiver.Source{
 			Input: "file", Name: set.Name, Scope: receiver.StdinScope + 1, Host: set.Host,
 			Wrapped: c.Wrapped, Dialect: c.Lines,
 		},
-		free: make(chan *block, blocks*n+1), read: make(chan *block, blocks*n+1), full: make(chan *block, blocks*n+1),
+		free: make(chan *block, under), read: make(chan *block, under), full: make(chan *block, under),
 	}
-	for range blocks*n + 1 {
+	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
 	}
 	ctx, cur.ended = context.WithCancel(ctx)

@@ -21,6 +21,7 @@ type Config struct {
 	FileHost *regexp.Regexp   // has a group "host", which a path gives the host of its lines; nil: lines name theirs
 	Zone     *time.Location   // of stamps that name none; nil: this machine's
 	Together bool             // pipeline.Replay.Together
+	Abreast  int              // how many Cursors are open at once; they share what one alone would have; 0: one is
 	Now      time.Time        // no line is believed to be later
 	Stdin    io.Reader        // what the path "-" is
 	Progress func(Progress)   // is called about once a second while Read runs; nil: nobody looks
