@@ -73,7 +73,8 @@ func waste(s *report.Summary) section {
 		sec.lead = append(sec.lead, fmt.Sprintf("These are estimates from one file in %s.", thousands(w.Sampled)))
 	}
 	if w.AtLeast {
-		sec.lead = append(sec.lead, "Files that were fetched in one of these reports and again in another are not among them.")
+		sec.lead = append(sec.lead,
+			"Files that were fetched in one of these reports and again in another are not among them.")
 	}
 	return sec
 }
