@@ -91,18 +91,8 @@ func (f *Fold) moved(to *flow, c *rsynclog.Change, l *pipeline.Line) {
 	if c.Op == rsynclog.NoOp || l == nil {
 		return
 	}
-	ev := &l.Event
-	path := ev.File(to.module)
-	if path == nil {
-		return
-	}
-	if c.Op == rsynclog.OpDel {
-		f.deleted.add(to.module, path, c.N, c.Length)
-		return
-	}
-	f.transferred.add(to.module, path, c.N, c.Length)
-	if c.Op == rsynclog.OpSend && c.Session != nil && ev.HasLength {
-		f.waste.add(c.Session, path, ev.Length, c.N)
+	if path := l.Event.File(to.module); path != nil {
+		f.files.add(to.module, path, c, &l.Event)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// pathRoom is how many paths are counted at one time, in 4 to 8 MiB.
-	pathRoom = 32 << 10
+	// pathRoom is how many paths are counted at one time, in 2 to 4 MiB.
+	pathRoom = 16 << 10
 	// pathKept is how much of a path is kept, and tells it from others: its last bytes, as logged.
 	pathKept = rsynclog.MaxLabel
 )

@@ -319,14 +319,14 @@ func TestTablesHaveBoundedMemory(t *testing.T) {
 			w := newWasteSketch()
 			fill(func(i int, text []byte) {
 				s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: addr(i), Module: "module"}}
-				w.add(s, text, 1, 2)
+				w.add(fetcherIn(s), text, 1, 2)
 			})
 			return w
 		}},
 		"waste, all files of one client": {9 << 20, func() any {
 			w := newWasteSketch()
 			s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: "192.0.2.1", Module: "module"}}
-			fill(func(_ int, text []byte) { w.add(s, text, 1, 2) })
+			fill(func(_ int, text []byte) { w.add(fetcherIn(s), text, 1, 2) })
 			return w
 		}},
 	} {
@@ -370,7 +370,7 @@ func BenchmarkWasteDistinct(b *testing.B) {
 		sessions[i].PID, sessions[i].Addr, sessions[i].Module = int32(i), addr(i), "debian"
 	}
 	for b.Loop() { // 20 sessions at one time
-		w.add(&sessions[(i>>10+i%20)%len(sessions)], paths[i%len(paths)], 1000, 1)
+		w.add(fetcherIn(&sessions[(i>>10+i%20)%len(sessions)]), paths[i%len(paths)], 1000, 1)
 		i++
 	}
 }

@@ -30,7 +30,7 @@ func TestWasteIsWhatWasFetchedBefore(t *testing.T) {
 		{other, "x", 100, 1}, {other, "x", 100, 1}, // another module: 1 again, 100 bytes
 		{nobody, "x", 100, 1}, {nobody, "x", 100, 1}, // who knows
 	} {
-		w.add(x.s, []byte(x.path), x.length, x.n)
+		w.add(fetcherIn(x.s), []byte(x.path), x.length, x.n)
 	}
 	got := w.list(2, 2)
 	// 200+7+500+100 = 807 bytes in two days.
@@ -74,7 +74,7 @@ func fetches(w *wasteSketch, rnd *rand.Rand, clients, files, n int) (exact map[s
 			all += float64(length)
 		}
 		seen[f] = true
-		w.add(sessions[f.client], paths[f.file], length, 1)
+		w.add(fetcherIn(sessions[f.client]), paths[f.file], length, 1)
 	}
 	return exact, all
 }
@@ -111,7 +111,7 @@ func TestWasteIsEstimatedWithSampling(t *testing.T) {
 func TestWasteForgetsClientsWithTheirFiles(t *testing.T) {
 	w := newWasteSketch()
 	for i := range 3 * wasteClients {
-		w.add(visitor(addr(i), "m"), []byte("x"), 10, 2)
+		w.add(fetcherIn(visitor(addr(i), "m")), []byte("x"), 10, 2)
 	}
 	if len(w.clients) > wasteClients || len(w.clients) < wasteClients/3 || w.zeros != 2 {
 		t.Errorf("%d clients, %d files, 1/%d", len(w.clients), len(w.files), 1<<w.zeros)
