@@ -126,6 +126,10 @@ func (r *Replay) Count(src *receiver.Source, l *Line) {
 	if l.At == r.now {
 		l.At = 0
 	}
+	if n := len(l.Changes); n > 0 && l.Changes[n-1].Kind == rsynclog.FileMoved && l.Changes[n-1].Session != nil {
+		l.Session = l.Changes[n-1].Session // as of most lines, found without another look
+		return
+	}
 	l.Session = r.sessions.Session(l.Origin, m.PID)
 	if r.Together && l.At != 0 {
 		r.pass(l)

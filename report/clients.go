@@ -14,6 +14,7 @@ const clientRoom = 32 << 10
 // error is at most 6/clientRoom of the sum over all clients, for each figure: those stay that are
 // among the first sixth by one of the three. See top.go.
 type clientTop struct {
+	room    int // clientRoom
 	index   map[string]int
 	entries []clientEntry // the oldest first
 	floor   Volume        // nobody who isn't here has had more
@@ -27,7 +28,7 @@ type clientEntry struct {
 	late Volume // may have been counted before it came
 }
 
-func newClientTop() *clientTop { return &clientTop{index: map[string]int{}} }
+func newClientTop() *clientTop { return &clientTop{room: clientRoom, index: map[string]int{}} }
 
 // add counts what a client's sessions came to. The address may be empty, and so may the name, which
 // is one of rsynclog.Label's.
@@ -35,7 +36,7 @@ func (c *clientTop) add(addr, name string, v Volume) {
 	key := clientOf(addr, name)
 	i, ok := c.index[key]
 	if !ok {
-		if len(c.entries) == clientRoom {
+		if len(c.entries) == c.room {
 			c.purge()
 		}
 		i = len(c.entries)
@@ -71,7 +72,7 @@ func (c *clientTop) purge() {
 			above = above || n > least[x]
 			equal = equal || n == least[x]
 		}
-		if above || equal && len(kept) < clientRoom/4 {
+		if above || equal && len(kept) < c.room/4 {
 			c.index[e.client] = len(kept)
 			kept = append(kept, e)
 		} else {

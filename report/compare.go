@@ -185,15 +185,11 @@ func (c *comparison) clients() {
 		if known[cl.Client] {
 			continue
 		}
-		var atMost string
-		if most != (Volume{}) {
-			atMost = ", at most as many before"
-		}
 		if most.bytes() < cl.bytes() {
-			c.bytes("bytes of client "+cl.Client+", new in the list"+atMost, most.bytes(), cl.bytes(), c.traffic())
+			c.bytes("bytes of client "+cl.Client+", new in the list", most.bytes(), cl.bytes(), c.traffic())
 		}
 		if all := max(c.before.ended(), c.now.ended()); most.Sessions < cl.Sessions {
-			c.count("sessions of client "+cl.Client+", new in the list"+atMost, "sessions",
+			c.count("sessions of client "+cl.Client+", new in the list", "sessions",
 				most.Sessions, cl.Sessions, all)
 		}
 	}

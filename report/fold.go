@@ -52,9 +52,8 @@ type Fold struct {
 	load        *load
 	samples     samples
 
-	clients              *clientTop
-	transferred, deleted *pathTop
-	waste                *wasteSketch
+	clients *clientTop
+	files   *files
 }
 
 // lineCounts are the counts of lines, in the order of Summary.
@@ -71,7 +70,7 @@ func NewFold(o Options) *Fold {
 	f := &Fold{
 		o: o, filter: newFilter(o), calendar: newCalendar(o.Zone, o.Now), source: -1,
 		tally: newTally(), visits: newVisits(), users: newUsers(),
-		clients: newClientTop(), transferred: newPathTop(), deleted: newPathTop(), waste: newWasteSketch(),
+		clients: newClientTop(), files: newFiles(),
 	}
 	f.stray = f.tally.flow("", rsynclog.NoDirection)
 	f.load = newLoad(f.calendar, f.filter.since, f.filter.until)

@@ -100,8 +100,7 @@ func (r *replayed) finish() *report.Summary {
 // Before rsync 3.2 only a transfer line says that a request's module is a real one. The transfer began with the
 // request all the same.
 func TestATransferThatWaitsForItsModule(t *testing.T) {
-	r := newReplayed(t, report.Options{}, "pub")
-	for _, line := range []string{
+	lines := []string{
 		"2026/11/23 01:00:00 [21] connect from h (192.0.2.1)",
 		"2026/11/23 01:00:10 [21] rsync on pub/ from h (192.0.2.1)",
 		"2026/11/23 01:00:10 [21] building file list",
@@ -110,14 +109,18 @@ func TestATransferThatWaitsForItsModule(t *testing.T) {
 		"2026/11/23 01:00:30 [21] send h [192.0.2.1] pub () f 10",
 		"2026/11/23 01:00:40 [21] sent 30 bytes  received 20 bytes  total size 10",
 		"2026/11/23 01:01:00 [22] sent 30 bytes  received 20 bytes  total size 10",
-	} {
-		r.read([]byte(line))
 	}
-	s := r.finish()
-	same(t, "executions", s.Executions, 2)
-	// One from 01:00:10, two from 01:00:20 to 01:00:40, one to 01:01:00; none in the first ten seconds.
-	same(t, "saturation", s.Saturation, []report.Saturation{{Module: "pub", Peak: 2, PeakAt: "2026-11-23T01:00:20Z",
-		Begun: []uint64{1, 1}, SecondsAt: []float64{10, 30, 20}}})
+	for _, o := range []report.Options{{}, {Module: "pub"}} {
+		r := newReplayed(t, o, "pub")
+		for _, line := range lines {
+			r.read([]byte(line))
+		}
+		s := r.finish()
+		same(t, "executions", s.Executions, 2)
+		// One from 01:00:10, two from 01:00:20 to 01:00:40, one to 01:01:00; none in the first ten seconds.
+		same(t, "saturation", s.Saturation, []report.Saturation{{Module: "pub", Peak: 2, PeakAt: "2026-11-23T01:00:20Z",
+			Begun: []uint64{1, 1}, SecondsAt: []float64{10, 30, 20}}})
+	}
 }
 
 // A transfer line costs no memory, with or without a filter. Most lines are such.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"time"
 
 	"rsyncd_exporter/pipeline"
@@ -90,37 +91,21 @@ func (f *Fold) moved(to *flow, c *rsynclog.Change, l *pipeline.Line) {
 	if c.Op == rsynclog.NoOp || l == nil {
 		return
 	}
-	ev := &l.Event
-	path := ev.File(to.module)
-	if path == nil {
-		return
-	}
-	if c.Op == rsynclog.OpDel {
-		f.deleted.add(to.module, path, c.N, c.Length)
-		return
-	}
-	f.transferred.add(to.module, path, c.N, c.Length)
-	if c.Op == rsynclog.OpSend && c.Session != nil && ev.HasLength {
-		f.waste.add(c.Session, path, ev.Length, c.N)
+	if path := l.Event.File(to.module); path != nil {
+		f.files.add(to.module, path, c, &l.Event)
 	}
 }
 
 // execute notes that a transfer was let through, and returns when. A transfer whose module only a
-// later line tells comes twice, first with an N of 0.
+// later line tells comes twice, first with an N of 0; only then may the filter let it pass.
 func (f *Fold) execute(v *visit, at int64) int64 {
-	if v.executed {
-		return v.began
+	if !v.executed {
+		v.executed, v.began = true, at
 	}
-	v.executed, v.began = true, at
-	if at == 0 || !f.filter.passes(v) || !f.visits.has(v) {
-		return at
+	if v.gauge == 0 && v.began != 0 && f.filter.passes(v) && f.visits.has(v) {
+		f.load.start(v, cmp.Or(v.flow.module, v.session.Requested), f.seq)
 	}
-	module := v.flow.module
-	if module == "" {
-		module = v.session.Requested
-	}
-	f.load.start(v, module, at, f.seq)
-	return at
+	return v.began
 }
 
 // volume adds the bytes of a summary. Amended adds no session.

@@ -99,10 +99,10 @@ func (ld *load) line(at int64) {
 	ld.last = max(ld.last, at)
 }
 
-// start counts a visit as running in a module.
-func (ld *load) start(v *visit, module string, at int64, seq uint64) {
+// start counts a visit as running in a module, from when it began.
+func (ld *load) start(v *visit, module string, seq uint64) {
 	v.gauge = ld.gauge(module)
-	ld.turns = append(ld.turns, turn{at: at, seq: seq, gauge: int32(v.gauge), begins: true})
+	ld.turns = append(ld.turns, turn{at: v.began, seq: seq, gauge: int32(v.gauge), begins: true})
 }
 
 // end says that a visit has ended; at is 0 if nobody knows when.

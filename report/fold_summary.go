@@ -11,6 +11,7 @@ import (
 // Summary returns what has been folded so far. The Fold can go on. Equal logs give equal Summaries.
 func (f *Fold) Summary() *Summary {
 	zone, last := f.o.Zone, f.last
+	f.files.wait()
 	load := f.load.clone()
 	load.finish()
 	s := &Summary{
@@ -21,14 +22,14 @@ func (f *Fold) Summary() *Summary {
 		Totals: f.totals(), Modules: f.tally.list(), Families: map[string]Volume{},
 		Users: f.users.list(zone), Hours: f.calendar.hours(), Heat: f.calendar.heat,
 		Days: f.calendar.list(load.peaks), Quietest: f.calendar.quietest(f.first, last),
-		Paths: f.transferred.list(f.o.Top), Deleted: f.deleted.list(f.o.Top),
-		Waste:      f.waste.list(f.o.Top, time.Duration(last-f.first).Hours()/24),
+		Paths: f.files.transferred.list(f.o.Top), Deleted: f.files.deleted.list(f.o.Top),
+		Waste:      f.files.waste.list(f.o.Top, time.Duration(last-f.first).Hours()/24),
 		Saturation: load.list(zone), Samples: f.samples.list(),
 	}
 	for name, v := range f.tally.families {
 		s.Families[name] = v
 	}
-	s.PathsAtMost, s.DeletedAtMost = f.transferred.atMost(f.o.Top), f.deleted.atMost(f.o.Top)
+	s.PathsAtMost, s.DeletedAtMost = f.files.transferred.atMost(f.o.Top), f.files.deleted.atMost(f.o.Top)
 	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
 	if f.o.SuggestExpect {
 		s.Expect = f.users.suggest(last)

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// pathRoom is how many paths are counted at one time, in 4 to 8 MiB.
-	pathRoom = 32 << 10
+	// pathRoom is how many paths are counted at one time, in 2 to 4 MiB.
+	pathRoom = 16 << 10
 	// pathKept is how much of a path is kept, and tells it from others: its last bytes, as logged.
 	pathKept = rsynclog.MaxLabel
 )
@@ -24,8 +24,9 @@ const (
 // The table knows a path by a hash with a random seed. What it lets go of doesn't depend on that, so
 // that the same log gives the same list.
 type pathTop struct {
+	room int // pathRoom
 	seed maphash.Seed
-	// index has 2*pathRoom slots: where an entry is, plus 1, and above it the key's highest 16 bits.
+	// index has 2*room slots: where an entry is, plus 1, and above it the key's highest 16 bits.
 	// The slot of a key is the first free one from its own place on; 0 is free. It fits the
 	// processor's cache, which a map does not.
 	index   []uint32
@@ -43,14 +44,17 @@ type pathEntry struct {
 	cut               bool   // there was more of the path
 }
 
-func newPathTop() *pathTop {
-	return &pathTop{seed: maphash.MakeSeed(), index: make([]uint32, 2*pathRoom)}
+func newPathTop() *pathTop { return pathTopOf(pathRoom) }
+
+// pathTopOf returns a list with another room, a power of two.
+func pathTopOf(room int) *pathTop {
+	return &pathTop{room: room, seed: maphash.MakeSeed(), index: make([]uint32, 2*room)}
 }
 
 // find returns the slot of a key, or the free one where it belongs.
 func (p *pathTop) find(key uint64) *uint32 {
 	for i := key; ; i++ {
-		s := &p.index[i%(2*pathRoom)]
+		s := &p.index[i&uint64(len(p.index)-1)]
 		if *s == 0 || *s>>16 == uint32(key>>48) && p.entries[*s&0xffff-1].key == key {
 			return s
 		}
@@ -67,7 +71,7 @@ func (p *pathTop) add(module string, path []byte, n, size uint64) {
 	key := maphash.Bytes(p.seed, end)*31 + maphash.String(p.seed, module)
 	at := p.find(key)
 	if *at == 0 {
-		if len(p.entries) == pathRoom {
+		if len(p.entries) == p.room {
 			p.purge()
 			at = p.find(key)
 		}
@@ -96,7 +100,7 @@ func (p *pathTop) purge() {
 	for i := range p.entries {
 		e := p.entries[i]
 		most := e.count + e.late
-		if most > least || most == least && len(kept) < pathRoom/4 {
+		if most > least || most == least && len(kept) < p.room/4 {
 			from := e.at
 			e.at = uint32(len(text))
 			text = append(text, p.text[from:from+uint32(e.module)+uint32(e.path)]...)

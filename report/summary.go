@@ -260,8 +260,8 @@ type Compare struct {
 
 // A Change is one figure in two periods.
 type Change struct {
-	What   string  `json:"what"` // "sent bytes of module data", …
-	Before float64 `json:"before"`
+	What   string  `json:"what"`   // "sent bytes of module data", …
+	Before float64 `json:"before"` // of a client that is new in the list: at most
 	Now    float64 `json:"now"`
 	Unit   string  `json:"unit"` // bytes, sessions, files, seconds, errors or days
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"maps"
+	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -11,11 +13,11 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// Bounds of a wasteSketch, about 8 MiB together. Where one is reached, half of all files are
+// Bounds of a wasteSketch, about 4 MiB together. Where one is reached, half of all files are
 // forgotten.
 const (
-	wasteFiles   = 96 << 10 // files, each of one client; a map of this size is three quarters full
-	wasteClients = 32 << 10 // clients that fetched a file again, each in one module
+	wasteFiles   = 24 << 10 // files, each of one client; a map of this size is three quarters full
+	wasteClients = 16 << 10 // clients that fetched a file again, each in one module
 	wasteText    = 2 << 20  // bytes of their names and of their examples
 )
 
@@ -32,7 +34,7 @@ type wasteSketch struct {
 	files   map[uint64]fetched
 	clients map[uint64]*fetcher // only with a file that was fetched again
 	text    int                 // bytes of the fetchers' strings
-	recent  [64]session         // by pid
+	recent  [64]known           // by pid
 }
 
 // fetched is one file as one client fetches it.
@@ -49,24 +51,30 @@ type fetcher struct {
 	times          uint64 // how often
 }
 
-// A session is what has been worked out for a session's client.
-type session struct {
+// A fetcherOf says who fetches a file: a client, in a session's module.
+type fetcherOf struct {
 	addr, module string
-	known        bool
-	hash         uint64
+	pid          int32
+}
+
+func fetcherIn(s *rsynclog.Session) fetcherOf { return fetcherOf{s.Addr, s.Module, s.PID} }
+
+// A known is what has been worked out for who fetches files in a session.
+type known struct {
+	fetcherOf
+	hash uint64
 }
 
 func newWasteSketch() *wasteSketch {
 	return &wasteSketch{files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
 }
 
-// add counts n transfers of a file of the given length to the session's client. It doesn't keep the
-// path. Clients without an address don't count: two of them may be two or one.
-func (w *wasteSketch) add(s *rsynclog.Session, path []byte, length, n uint64) {
-	if s.Addr == "" {
+// add counts n transfers of a file of the given length to a client. It doesn't keep the path. Clients without an address don't count: two of them may be two or one.
+func (w *wasteSketch) add(from fetcherOf, path []byte, length, n uint64) {
+	if from.addr == "" {
 		return
 	}
-	client := w.hash(s)
+	client := w.hash(&from)
 	key := mix(client, xxhash.Sum64(path), length)
 	if key>>(64-w.zeros) != 0 {
 		return
@@ -75,19 +83,19 @@ func (w *wasteSketch) add(s *rsynclog.Session, path []byte, length, n uint64) {
 	f.client, f.length, f.times = client, length, f.times+n
 	w.files[key] = f
 	if f.times > 1 {
-		w.again(s, path, key, f)
+		w.again(&from, path, key, f)
 	}
 	for len(w.files) > wasteFiles || len(w.clients) > wasteClients || w.text > wasteText {
 		w.halve()
 	}
 }
 
-// hash returns the hash of a session's client and module.
-func (w *wasteSketch) hash(s *rsynclog.Session) uint64 {
-	c := &w.recent[uint32(s.PID)%uint32(len(w.recent))]
-	if !c.known || c.addr != s.Addr || c.module != s.Module {
-		*c = session{addr: s.Addr, module: s.Module, known: true}
-		c.hash = mix(xxhash.Sum64String(clientOf(s.Addr, "")), xxhash.Sum64String(s.Module), 0)
+// hash returns the hash of a client and module.
+func (w *wasteSketch) hash(from *fetcherOf) uint64 {
+	c := &w.recent[uint32(from.pid)%uint32(len(w.recent))]
+	if c.fetcherOf != *from {
+		c.fetcherOf = *from
+		c.hash = mix(xxhash.Sum64String(clientOf(from.addr, "")), xxhash.Sum64String(from.module), 0)
 	}
 	return c.hash
 }
@@ -102,10 +110,10 @@ func mix(a, b, c uint64) uint64 {
 }
 
 // again notes that a file was fetched more than once.
-func (w *wasteSketch) again(s *rsynclog.Session, path []byte, key uint64, f fetched) {
+func (w *wasteSketch) again(from *fetcherOf, path []byte, key uint64, f fetched) {
 	c := w.clients[f.client]
 	if c == nil {
-		c = &fetcher{client: clientOf(s.Addr, ""), module: s.Module}
+		c = &fetcher{client: clientOf(from.addr, ""), module: from.module}
 		w.clients[f.client] = c
 		w.text += len(c.client) + len(c.module)
 	}
@@ -150,10 +158,15 @@ func (w *wasteSketch) list(n int, days float64) Waste {
 		}
 		sum, c := sums[f.client], w.clients[f.client]
 		sum.Client, sum.Module, sum.Example, sum.Times = c.client, c.module, c.example, c.times
-		sum.Files += (f.times - 1) << w.zeros
-		sum.Bytes += (f.times - 1) * f.length << w.zeros
+		again := (f.times - 1) << w.zeros
+		sum.Files += again
+		over, size := bits.Mul64(again, f.length)
+		if over > 0 {
+			size = math.MaxUint64
+		}
+		grow(&sum.Bytes, size)
+		grow(&all.Bytes, size)
 		sums[f.client] = sum
-		all.Bytes += (f.times - 1) * f.length << w.zeros
 	}
 	all.PerDay = perDay(all.Bytes, days)
 	sorted := slices.SortedFunc(maps.Values(sums), compareWaste)

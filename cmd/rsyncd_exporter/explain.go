@@ -14,6 +14,23 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
+const explainUsage = `Usage: rsyncd_exporter explain [flags] FILE...
+
+Says of each line of old logs what it is, which fields were found in it, to which session it
+belongs, and why where nothing came of it. FILE is as for report; settings such as LOG_FORMAT,
+LINE_FORMAT and TAGS say how to read it.
+
+  --only=KIND,...        only lines of these kinds: those of rsync_messages_total, such as transfer or
+                         unrecognised, and implausible, ignored and discarded
+  --session=PID          tells a session's story: its lines, how it ended, what its exit code means, and
+                         what to do. Also HOST/PID, and PID#2 for the second session of that pid
+  --json                 one object a line
+  --timezone=NAME        of stamps that name none (this machine's)
+
+The exit status is 1 where a line was unrecognised, or no line is of that session, and 2 where
+something could not be read.
+`
+
 // runExplain says what is made of each line of old logs. It fails with exitFailure if a line was
 // not recognised, and with exitUsage if not all could be read.
 func runExplain(ctx context.Context, args []string, std stdio) int {
@@ -26,7 +43,8 @@ func runExplain(ctx context.Context, args []string, std stdio) int {
 		fs.BoolVar(&opts.JSON, "json", false, "")
 	})
 	if errors.Is(err, flag.ErrHelp) {
-		return runHelp(ctx, nil, std)
+		fmt.Fprint(std.out, explainUsage)
+		return exitOK
 	}
 	if err == nil && len(o.paths) == 0 {
 		err = errors.New("explain: name a log file, a directory of them, or - for standard input")

@@ -70,7 +70,7 @@ func TestFaultsFewerOpenFilesThanLogs(t *testing.T) {
 				"--file="+files, "--file-start=beginning", "--file-poll=100ms", "--state-dir="+testenv.Dir(t))
 			counted := func(want int) {
 				t.Helper()
-				end, got := time.Now().Add(20*time.Second), 0.0 // some turns of all logs
+				end, got := time.Now().Add(50*time.Second), 0.0 // many turns of all logs
 				testenv.Until(t, time.Minute, "the logs' lines", func() bool {
 					got = total(p.scrape(), "rsync_messages_total")
 					return got == float64(want) || time.Now().After(end)

@@ -103,16 +103,21 @@ func (p *process) terminate() time.Time {
 	return time.Now()
 }
 
-// freeze stops the process by SIGSTOP, and returns when each of its threads stands still.
 func (p *process) freeze() {
 	p.t.Helper()
+	freeze(p.t, p.Process)
+}
+
+// freeze stops a process by SIGSTOP, and returns when each of its threads stands still.
+func freeze(t *testing.T, p *testenv.Process) {
+	t.Helper()
 	if err := p.Signal(unix.SIGSTOP); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	testenv.Until(p.t, time.Minute, "all threads to stop", func() bool {
+	testenv.Until(t, time.Minute, "all threads to stop", func() bool {
 		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid()))
 		if err != nil || len(stats) == 0 {
-			p.t.Fatalf("no threads: %v", err)
+			t.Fatalf("no threads: %v", err)
 		}
 		for _, path := range stats {
 			stat, err := os.ReadFile(path) // "pid (name) T …", proc(5)

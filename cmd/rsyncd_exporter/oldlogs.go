@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"rsyncd_exporter/internal/config"
@@ -13,6 +15,18 @@ import (
 	"rsyncd_exporter/report/logs"
 	"rsyncd_exporter/rsynclog"
 )
+
+// collectForOldLogs makes Go collect garbage seldom at first, and before a command that reads old
+// logs has taken 64 MiB, whatever the logs hold. GOGC and GOMEMLIMIT override it.
+func collectForOldLogs() {
+	const seldom, limit = 400, 44 << 20
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(seldom)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
 
 // oldLogs is what report, explain and backfill read, and how.
 type oldLogs struct {

@@ -134,7 +134,7 @@ func (r *reportCommand) options(now time.Time) (o report.Options, err error) {
 		fail("--json, --html, --text and --csv exclude each other")
 	}
 	if r.merge && (r.compare || r.suggest || r.since+r.until+r.module+r.direction+r.client+r.user != "") {
-		fail("--merge adds up reports as they are: give the filters, --compare and --suggest-expect where these are made")
+		fail("--merge adds up reports as they are: give filters, --compare and --suggest-expect where these are made")
 	}
 	if len(r.paths) == 0 {
 		fail("no log is named: rsyncd_exporter report /var/log/rsyncd.log*")
@@ -174,7 +174,9 @@ func parseWhen(s string, now time.Time, zone *time.Location, end bool) (t time.T
 		}
 		return t, nil
 	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.RFC3339} {
+	for _, layout := range []string{
+		time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.RFC3339,
+	} {
 		if t, err = time.ParseInLocation(layout, s, zone); err == nil {
 			return t, nil
 		}
@@ -211,7 +213,8 @@ func (r *reportCommand) read(ctx context.Context, o report.Options, std stdio) (
 	s := fold.Summary()
 	s.Interrupted = interrupted
 	if before != nil {
-		s.Compare = report.Compared(s, before.Summary(), earlier.Since.Format(time.RFC3339), earlier.Until.Format(time.RFC3339))
+		s.Compare = report.Compared(s, before.Summary(), earlier.Since.Format(time.RFC3339),
+			earlier.Until.Format(time.RFC3339))
 	}
 	switch {
 	case !ok || len(errs) > 0:
@@ -232,6 +235,7 @@ func mergeReports(paths []string, stdin io.Reader, top int) (*report.Summary, er
 			problems = append(problems, fmt.Errorf("%q: %w", path, err))
 			continue
 		}
+		s.Name = path
 		all = append(all, s)
 	}
 	if len(problems) > 0 { // a sum without one of them would be wrong

@@ -40,10 +40,9 @@ func commands() []command {
 		{"serve", "receives and serves (the default)", runServe},
 		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
 			"1,000 lines", runCheck},
-		{"explain", "FILE...: says of each line of a log (- is standard input) what was made of it, and why not; " +
-			"--only=KIND,... shows only some, --session=PID tells a session's story, --json", runExplain},
-		{"report", "sums up old logs: --help says more", runReport},
-		{"backfill", "prints the history of the metrics from old logs, for promtool: --help says more", runBackfill},
+		{"report", "FILE...: sums up old logs (report --help says more)", runReport},
+		{"explain", "FILE...: says of each line what it is, or tells a session's story (explain --help)", runExplain},
+		{"backfill", "FILE...: prints the metrics' history, for promtool (backfill --help)", runBackfill},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
 		{"version", "prints the version", runVersion},

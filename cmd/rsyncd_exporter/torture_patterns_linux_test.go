@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
@@ -120,7 +121,11 @@ func (h *patternHistory) trim() {
 	if h.r.IntN(2) == 0 {
 		h.sh("mv %s/t %s", h.aside, quoted(log))
 	} else {
+		freeze(h.t, h.Process) // cat may take longer than a cut file takes to settle
 		h.sh("cat %s/t >%s", h.aside, quoted(log))
+		if err := h.Signal(syscall.SIGCONT); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 	h.writeTo(log) // nobody trims a log that is being rotated
 	h.counted()

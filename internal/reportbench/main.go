@@ -154,7 +154,8 @@ func measure(args []string) (r run, out []byte, err error) {
 // show prints the table, and returns an error if the report took too much memory.
 func (b *bench) show(all []contestant, best map[string]run, lines int64) error {
 	report := best["report"]
-	fmt.Printf("%-10s %12s %12s %12s %12s %10s\n", "", "lines/s", "report is", "CPU ns/line", "report takes", "peak MiB")
+	fmt.Printf("%-10s %12s %12s %12s %12s %10s\n",
+		"", "lines/s", "report is", "CPU ns/line", "report takes", "peak MiB")
 	for _, c := range all {
 		r := best[c.name]
 		fmt.Printf("%-10s %12.0f %11.1f× %12.0f %11.2f× %10.1f\n", c.name, float64(lines)/r.wall.Seconds(),

@@ -60,11 +60,12 @@ type SetOptions struct {
 	Resume *Catalogue
 
 	// For tests: no inotify, no settling, something in place of Set.clock, of pread(2), of
-	// mergePatience, of maxSetFiles, of maxGenerations, of forgetLimit, of stuckLimit.
+	// mergePatience, of lookPatience, of maxSetFiles, of maxGenerations, of forgetLimit, of
+	// stuckLimit.
 	pollOnly, unsettled bool
 	clock               func() int64
 	pread               func(fd int, p []byte, off int64) (int, error)
-	patience            time.Duration
+	patience, answer    time.Duration
 	most, generations   int
 	forget              time.Duration
 	stuck               time.Duration
@@ -119,6 +120,7 @@ func NewSet(opt SetOptions, sink receiver.Sink) (*Set, error) {
 	}
 	opt.Poll = cmp.Or(opt.Poll, defaultPoll)
 	opt.most = cmp.Or(opt.most, maxSetFiles)
+	opt.answer = cmp.Or(opt.answer, lookPatience)
 	opt.generations = cmp.Or(opt.generations, maxGenerations)
 	opt.forget = cmp.Or(opt.forget, forgetLimit)
 	if opt.pread == nil {
@@ -272,17 +274,18 @@ func (s *Set) byDirectory() func(yield func(string, []*target) bool) {
 
 // A guard keeps whoever looks from waiting for a file server for long.
 type guard struct {
-	busy atomic.Bool
+	busy     atomic.Bool
+	patience time.Duration // lookPatience, but for tests
 }
 
 func (s *Set) guard(key string) *guard {
 	if s.guards[key] == nil {
-		s.guards[key] = &guard{}
+		s.guards[key] = &guard{patience: s.opt.answer}
 	}
 	return s.guards[key]
 }
 
-// run runs f, and waits for it for lookPatience. It returns false if f, or an earlier one, goes on.
+// run runs f, and waits for it for the guard's patience. It returns false if f, or an earlier one, goes on.
 func (g *guard) run(f func()) bool {
 	if g.busy.Swap(true) {
 		return false
@@ -293,7 +296,7 @@ func (g *guard) run(f func()) bool {
 		defer g.busy.Store(false)
 		f()
 	}()
-	timer := time.NewTimer(lookPatience)
+	timer := time.NewTimer(g.patience)
 	defer timer.Stop()
 	select {
 	case <-done:

@@ -149,7 +149,7 @@ func NewLog(r io.Reader) (*Log, error) {
 	}
 	if bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")) {
 		if size := xzDictionary(start); size > maxDictionary {
-			return nil, fmt.Errorf("its dictionary takes %d bytes, more than %d: unpack it with xz", size, maxDictionary)
+			return nil, fmt.Errorf("its dictionary takes %d bytes, more than %d: unpack it by xz", size, maxDictionary)
 		}
 		x, err := xz.NewReader(in)
 		return &Log{in: counted, out: x}, err

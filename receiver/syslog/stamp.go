@@ -52,6 +52,11 @@ func (s *Stamps) Time(stamp []byte, arrived int64) (at int64, zoned, ok bool) {
 	if len(stamp) == 0 {
 		return 0, false, false
 	}
+	if s.sameMinute(stamp) {
+		s.result.at += int64(twoDigits(stamp[ownSecond:])-twoDigits(s.last[ownSecond:])) * int64(time.Second)
+		copy(s.last[ownSecond:], stamp[ownSecond:])
+		return s.result.at, s.result.zoned, s.result.ok
+	}
 	if string(stamp) != string(s.last[:s.lastLen]) || s.result.yearless && distance(arrived, s.arrived) > nanosOfDay {
 		s.result = s.read(stamp, arrived)
 		s.lastLen, s.arrived = 0, arrived
@@ -60,6 +65,20 @@ func (s *Stamps) Time(stamp []byte, arrived int64) (at int64, zoned, ok bool) {
 		}
 	}
 	return s.result.at, s.result.zoned, s.result.ok
+}
+
+// ownSecond is where the second stands in a stamp of rsync's own.
+const ownSecond = len("2026/11/23 18:40:")
+
+// sameMinute says whether a stamp of rsync's own differs from the last one in its second at most.
+// No zone has changed its offset within a minute since 1972.
+func (s *Stamps) sameMinute(stamp []byte) bool {
+	if len(stamp) != ownSecond+2 || s.lastLen != len(stamp) || stamp[0] != '2' || stamp[4] != '/' || !s.result.ok ||
+		string(stamp[:ownSecond]) != string(s.last[:ownSecond]) {
+		return false
+	}
+	tens, ones := stamp[ownSecond], stamp[ownSecond+1]
+	return tens-'0' < 6 && ones-'0' < 10 && s.last[ownSecond] < '6'
 }
 
 const (

@@ -73,7 +73,7 @@ func (e *Explainer) Close() error {
 
 // write writes b, whose memory it keeps for the next line. The first error stays.
 func (e *Explainer) write(b []byte) {
-	e.w.Write(b) //nolint:errcheck // Flush returns it
+	_, _ = e.w.Write(b) // Flush returns its error
 	e.buf = b[:0]
 }
 
@@ -159,7 +159,8 @@ func (e *Explainer) Lost(p logs.Place, d receiver.Discard, n uint64) {
 		return
 	}
 	for range n {
-		t := told{file: p.File, line: p.Number, class: Discarded, why: discards[d] + "; it is this line or a later one"}
+		t := told{file: p.File, line: p.Number, class: Discarded}
+		t.why = discards[d] + "; it is this line or a later one"
 		e.fields = e.fields[:0]
 		e.fields.word("reason", d.String())
 		t.fields = e.fields

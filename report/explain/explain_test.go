@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,9 @@ func TestEachKindHasItsFields(t *testing.T) {
 		}
 		if got.Kind != want || got.PID != 1000+i || (got.Why != "") != (want == "implausible" || want == "unrecognised") {
 			t.Errorf("%q: %+v, want %s", x.Text, got, want)
+		}
+		if text, _ := explained(t, explain.Options{}, path); !regexp.MustCompile(`  # \w.*\n\n`).MatchString(text) {
+			t.Errorf("%q: what does it mean? %s", x.Text, text)
 		}
 		names := expected[want]
 		if names == nil {
@@ -186,7 +190,7 @@ no header at all
 func TestWhy(t *testing.T) {
 	out, _ := explained(t, explain.Options{JSON: true}, file(t, mixed))
 	want := map[uint64][2]string{
-		4:  {"implausible", "already serves a client"},
+		4:  {"implausible", "serves a client, or has lately"},
 		5:  {"implausible", "the daemon sends in this session"},
 		6:  {"unrecognised", "no rule knows"},
 		7:  {"implausible", "it names the client's role, not the daemon's, which sends"},

@@ -14,7 +14,7 @@ var meanings = [rsynclog.NumKinds]string{
 	rsynclog.Start:           "the client was let in and asks for a transfer",
 	rsynclog.FileList:        "the list of files begins",
 	rsynclog.Transfer:        "one file",
-	rsynclog.Summary:         "the transfer is over; sent and received are bytes on the wire, total those of the files listed",
+	rsynclog.Summary:         "the transfer is over; total is the size of the files listed, not traffic",
 	rsynclog.ExitError:       "the daemon's process ended with an error",
 	rsynclog.ExitWarning:     "the daemon's process ended with a warning",
 	rsynclog.ModuleList:      "the client asked for the list of modules, and left",

@@ -193,8 +193,8 @@ func (e *Explainer) conclusion(st *story) (rows []row) {
 	case st.adopted:
 		rows = append(rows, row{"began", "under another pid, which logged connect: its module has a post-xfer exec"})
 	case st.ending == nil && st.session.PID != e.o.Session.PID:
-		return append(rows, row{"goes on", fmt.Sprintf("under pid %d, as its module has a post-xfer exec: see --session %d",
-			st.session.PID, st.session.PID)})
+		return append(rows, row{"goes on", fmt.Sprintf(
+			"under pid %d, as its module has a post-xfer exec: see --session %[1]d", st.session.PID)})
 	}
 	if st.ending == nil {
 		rows = append(rows, row{"ended", "the log doesn't say: it ends before the session does"})

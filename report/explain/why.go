@@ -87,7 +87,7 @@ func (e *Explainer) whyIgnored(l *pipeline.Line) string {
 	why := fmt.Sprintf("the tag %q isn't in TAGS (%s)", clip(m.Tag, maxShort), strings.Join(e.o.Tags, ","))
 	switch looks, wrapped := pipeline.LooksLikeRsyncd(e.parser, m, &ev); {
 	case looks && wrapped:
-		return why + ", and the text is a whole line of an rsync log file: name the tag in TAGS and set SYSLOG_LOG_LINES"
+		return why + ", and the text is a whole line of an rsync log file: name the tag in TAGS, set SYSLOG_LOG_LINES"
 	case looks:
 		return why + ", and the text looks like rsyncd's: if it is, name the tag in TAGS"
 	}
@@ -99,7 +99,7 @@ func (e *Explainer) whyIgnored(l *pipeline.Line) string {
 func whyImplausible(l *pipeline.Line) string {
 	ev, s := &l.Event, l.Session
 	if ev.Kind == rsynclog.LostUpstream {
-		return "only syslog daemons report lost messages, under tags of their own: under rsyncd's it is a client's text"
+		return "only syslog daemons report lost messages, under tags of their own: under rsyncd's a client wrote it"
 	}
 	if why := tooMuch(ev); why != "" {
 		return why
@@ -110,7 +110,7 @@ func whyImplausible(l *pipeline.Line) string {
 	}
 	switch ev.Kind {
 	case rsynclog.Connect, rsynclog.DaemonStart:
-		return "this process already serves a client, and logs this only once, at its beginning"
+		return "the process of this pid serves a client, or has lately, and logs this only once, at its beginning"
 	case rsynclog.Start:
 		return "the session's transfer has begun before: a process serves one only"
 	case rsynclog.Allowed:
@@ -156,7 +156,7 @@ func tooMuch(ev *rsynclog.Event) string {
 	case max(ev.Sent, ev.Received, ev.Total) > maxBytes, max(ev.Length, ev.Wire) > maxBytes:
 		return "it tells of more than 1 PiB"
 	case ev.Kind == rsynclog.Summary && ev.Severity >= 0 && ev.Severity != severityInfo:
-		return "a daemon logs its summary with the severity info, and this one has another: a client sent it as a message"
+		return "a daemon logs its summary as info, and this one is more severe: a client sent it as a message"
 	}
 	return ""
 }

@@ -137,7 +137,8 @@ func dayCharts(days []period) []chart {
 		traffic = append(traffic, stack{date, fmt.Sprintf("%s: %s sent, %s received", date, iec(float64(d.Sent)),
 			iec(float64(d.Received))), []float64{float64(d.Sent), float64(d.Received)}})
 		ended := d.Sessions - min(d.Sessions, d.Failed)
-		sessions = append(sessions, stack{date, fmt.Sprintf("%s: %s, %s failed, %s rejected, at most %s at a time", date,
+		sessions = append(sessions, stack{date, fmt.Sprintf("%s: %s, %s failed, %s rejected, at most %s at a time",
+			date,
 			plural(d.Sessions, "session", "sessions"), thousands(d.Failed), thousands(d.Rejected), thousands(d.Peak)),
 			[]float64{float64(ended), float64(d.Failed)}})
 	}
@@ -145,7 +146,8 @@ func dayCharts(days []period) []chart {
 	return []chart{
 		bars(chart{ID: "traffic", Title: "Bytes", Desc: "Bytes sent and received, " + first + " to " + last + "."},
 			[]key{{"a", "sent"}, {"b", "received"}}, traffic, iec, binary),
-		bars(chart{ID: "sessions", Title: "Sessions", Desc: "Sessions, and those of them that failed, " + first + " to " + last + "."},
+		bars(chart{ID: "sessions", Title: "Sessions",
+			Desc: "Sessions, and those of them that failed, " + first + " to " + last + "."},
 			[]key{{"a", "all others"}, {"c", "failed"}}, sessions, plain, even),
 	}
 }
@@ -184,9 +186,10 @@ func busyCharts(all []report.Saturation) (charts []chart) {
 		if len(columns) == 0 {
 			continue
 		}
-		name := word(m.Module).people()
-		charts = append(charts, bars(chart{ID: fmt.Sprintf("busy-%d", i), Title: name + ": hours with so many transfers at a time",
-			Desc: fmt.Sprintf("At most %d transfers ran at a time in module %s.", m.Peak, name)},
+		name := module(m.Module).people()
+		charts = append(charts, bars(chart{ID: fmt.Sprintf("busy-%d", i),
+			Title: name + ": hours with so many transfers at a time",
+			Desc:  fmt.Sprintf("At most %d transfers ran at a time in module %s.", m.Peak, name)},
 			[]key{{"a", "hours"}}, columns, plain, even))
 	}
 	return charts
@@ -195,11 +198,12 @@ func busyCharts(all []report.Saturation) (charts []chart) {
 // heatChart draws a square for each hour of the week.
 func heatChart(s *report.Summary) chart {
 	const left, top, square, height, levels = 46, 20, 35, 24, 8
-	c := chart{ID: "heat", Title: "Bytes by weekday and hour", Width: left + 24*square + chartRight, Height: top + 7*height + 30,
+	c := chart{ID: "heat", Title: "Bytes by weekday and hour",
+		Width: left + 24*square + chartRight, Height: top + 7*height + 30,
 		Desc: "A darker square is an hour of the week with more bytes; the most is " + iec(float64(mostBytes(s))) + "."}
 	fill := func(x, y int, level int, title string) {
-		c.Rects = append(c.Rects, rect{"h" + strconv.Itoa(level), px(float64(x)), px(float64(y)), px(square - 3), px(height - 3),
-			title, "3"})
+		c.Rects = append(c.Rects, rect{"h" + strconv.Itoa(level), px(float64(x)), px(float64(y)),
+			px(square - 3), px(height - 3), title, "3"})
 	}
 	for h := 0; h < 24; h += 3 {
 		c.Texts = append(c.Texts, label{px(float64(left + h*square)), px(top - 7), "start", fmt.Sprintf("%02d:00", h)})
@@ -209,7 +213,8 @@ func heatChart(s *report.Summary) chart {
 		c.Texts = append(c.Texts, label{px(left - 10), px(float64(y + 15)), "end", weekdays[d][:3]})
 		for h, v := range day {
 			fill(left+h*square, y, level(moved(v), mostBytes(s), levels),
-				fmt.Sprintf("%s %02d:00: %s, %s", weekdays[d], h, iec(float64(moved(v))), plural(v.Sessions, "session", "sessions")))
+				fmt.Sprintf("%s %02d:00: %s, %s", weekdays[d], h, iec(float64(moved(v))),
+					plural(v.Sessions, "session", "sessions")))
 		}
 	}
 	y := top + 7*height + 8
@@ -217,6 +222,7 @@ func heatChart(s *report.Summary) chart {
 		fill(left+l*square, y, l, "")
 	}
 	c.Texts = append(c.Texts, label{px(left - 10), px(float64(y + 15)), "end", "none"},
-		label{px(float64(left + (levels+1)*square + 6)), px(float64(y + 15)), "start", "up to " + iec(float64(mostBytes(s)))})
+		label{px(float64(left + (levels+1)*square + 6)), px(float64(y + 15)), "start",
+			"up to " + iec(float64(mostBytes(s)))})
 	return c
 }

@@ -32,11 +32,12 @@ func TestTablesHaveNumbersWithoutUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	// 260 TiB are 260 * 2^40 = 285,873,023,221,760 bytes, 40 GiB 42,949,672,960.
-	want := "debian,send,310400,301002,104,8210,9400,1100,285873023221760,42949672960"
+	want := "debian,send,310400,301002,104,8210,9400,1100,12.5,410,86000,309000,0,285873023221760,42949672960,"
 	if got := strings.Join(read(t, dir, "modules.csv")[1], ","); !strings.HasPrefix(got, want) {
 		t.Errorf("modules.csv has %q, want %q", got, want)
 	}
-	for name, rows := range map[string]int{"days.csv": 30, "clients.csv": 14, "heat.csv": 7 * 24, "hours.csv": 24, "errors.csv": 7,
+	for name, rows := range map[string]int{"days.csv": 30, "clients.csv": 14, "heat.csv": 7 * 24, "hours.csv": 24,
+		"errors.csv":  7,
 		"changes.csv": 0, "concurrency.csv": 41 + 23, "users.csv": 5, "sources.csv": 5} {
 		if got := len(read(t, dir, name)) - 1; got != rows {
 			t.Errorf("%s has %d rows, want %d", name, got, rows)

@@ -11,6 +11,7 @@ import (
 func paths(s *report.Summary) section {
 	sent := pathTable("paths", "Most often transferred", s.Paths)
 	deleted := pathTable("deleted_paths", "Most often deleted", s.Deleted)
+	deleted.columns[3].head = "" // rsync doesn't say how large they were
 	sec := section{tables: []*table{sent, deleted}}
 	if len(s.Paths)+len(s.Deleted) > 0 {
 		sec.id, sec.title = "paths", "Paths"
@@ -27,14 +28,14 @@ func pathTable(file, title string, list []report.Path) *table {
 	for _, p := range list {
 		times, bytes := number(p.Count), size(p.Bytes)
 		if p.Error > 0 {
-			times, bytes = times.as("≤"), bytes.as("~")
+			times, bytes = times.as("≥"), bytes.as("≥")
 		}
 		bounded = max(bounded, p.Error)
 		t.rows = append(t.rows, []cell{word(p.Path), word(p.Module), times, bytes, number(p.Error)})
 	}
 	if bounded > 0 {
-		t.notes = []string{"≤ stands for at most: there were more paths than were counted one by one. The true counts are " +
-			"lower by at most " + thousands(bounded) + "."}
+		t.notes = []string{"≥ stands for at least: there were more paths than could be counted one by one. The true " +
+			"counts are higher by at most " + thousands(bounded) + "."}
 	}
 	return t
 }
@@ -42,15 +43,19 @@ func pathTable(file, title string, list []report.Path) *table {
 func waste(s *report.Summary) section {
 	w := &s.Waste
 	bound := ""
-	if w.Sampled > 1 {
+	switch {
+	case w.Sampled > 1:
 		bound = "~"
+	case w.AtLeast:
+		bound = "≥"
 	}
 	t := &table{file: "waste", keys: 1, columns: []column{
 		{"Client", "client", true}, {"Module", "module", true}, {"Files", "files", false}, {"Bytes", "bytes", false},
 		{"A day", "bytes_a_day", false}, {"Most often", "example", true}, {"Times", "times", false},
 	}}
 	for _, c := range w.Clients {
-		t.rows = append(t.rows, []cell{word(c.Client), word(c.Module), number(c.Files).as(bound), size(c.Bytes).as(bound),
+		t.rows = append(t.rows, []cell{word(c.Client), word(c.Module), number(c.Files).as(bound),
+			size(c.Bytes).as(bound),
 			{unit: bytesADay, f: c.PerDay, bound: bound}, word(c.Example), some(c.Times)})
 	}
 	sec := section{tables: []*table{t}}
@@ -62,10 +67,14 @@ func waste(s *report.Summary) section {
 	if w.Sampled > 1 {
 		about = "about "
 	}
-	sec.lead = []string{fmt.Sprintf("Clients fetched %s%s that they had fetched before: the same paths with the same lengths. "+
-		"That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
+	sec.lead = []string{fmt.Sprintf("Clients fetched %s%s that they had fetched before: the same paths with the same "+
+		"lengths. That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
 	if w.Sampled > 1 {
 		sec.lead = append(sec.lead, fmt.Sprintf("These are estimates from one file in %s.", thousands(w.Sampled)))
+	}
+	if w.AtLeast {
+		sec.lead = append(sec.lead,
+			"Files that were fetched in one of these reports and again in another are not among them.")
 	}
 	return sec
 }
@@ -104,20 +113,22 @@ func backups(s *report.Summary) section {
 		if u.LongestGap > 0 {
 			gap = duration(u.LongestGap)
 		}
-		t.rows = append(t.rows, []cell{word(u.Module), word(u.User), last, ago, number(ok), number(others).worthALook(),
+		t.rows = append(t.rows, []cell{module(u.Module), word(u.User), last, ago, number(ok),
+			number(others).worthALook(),
 			gap, instant(u.GapFrom), listed})
 	}
 	sec := section{tables: []*table{raw, t}}
 	if len(t.rows) > 0 {
 		sec.id, sec.title = "backups", "Backups"
-		sec.lead = []string{"Who came with a name or wrote to a module; the longest without a success first. Ages are those " +
-			"at the end of the period."}
+		sec.lead = []string{"Who came with a name or wrote to a module; the longest without a success first. Ages " +
+			"are those at the end of the period."}
 	}
 	return sec
 }
 
 func expected(s *report.Summary) section {
-	t := &table{file: "suggested_expect", list: true, columns: []column{{"Entry", "entry", true}, {"Evidence", "evidence", true}}}
+	t := &table{file: "suggested_expect", list: true, columns: []column{
+		{"Entry", "entry", true}, {"Evidence", "evidence", true}}}
 	sec := section{tables: []*table{t}}
 	odd := uint64(0)
 	for _, e := range s.Expect {

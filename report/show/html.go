@@ -41,6 +41,7 @@ type part struct {
 
 type grid struct {
 	Title, Folded string
+	Hidden        bool // the title is for those who can't see where the table stands
 	Head          []field
 	Rows          [][]field
 	Notes         []string
@@ -58,7 +59,7 @@ func HTML(w io.Writer, s *report.Summary) error {
 	p := page{Heading: "What the rsync daemons did", Lead: []string{when(s)}, Tiles: tiles(s)}
 	p.Title = p.Heading
 	if s.From != "" && s.To != "" {
-		p.Title = "rsync: " + minute(s.From)[:min(10, len(minute(s.From)))] + " to " + minute(s.To)[:min(10, len(minute(s.To)))]
+		p.Title = "rsync: " + minute(s.From) + " to " + minute(s.To)
 	}
 	if f := filtered(s.Filter); f != "" {
 		p.Lead = append(p.Lead, f)
@@ -102,12 +103,17 @@ func partOf(sec *section) part {
 	for _, t := range sec.tables {
 		p.Tables = append(p.Tables, gridsOf(t)...)
 	}
+	for i := range p.Tables {
+		if g := &p.Tables[i]; g.Title == "" {
+			g.Title, g.Hidden = sec.title, true
+		}
+	}
 	return p
 }
 
 // maxBeside is how many columns stand beside those that say what a row is about: so many fit into
 // the page.
-const maxBeside = 10
+const maxBeside = 9
 
 // gridsOf returns a table as the page has it, in several parts if it has many columns; none if
 // people see none of it.
@@ -119,13 +125,13 @@ func gridsOf(t *table) (grids []grid) {
 	}
 	keys := min(1+t.keys, len(columns))
 	beside := columns[keys:]
-	n := max(1, (len(beside)+maxBeside-1)/maxBeside)
-	for i := range n {
-		part := beside[i*len(beside)/n : (i+1)*len(beside)/n]
-		grids = append(grids, gridOf(t, rows, append(columns[:keys:keys], part...)))
+	for more := true; more; more = len(beside) > 0 {
+		n := min(len(beside), maxBeside)
+		grids = append(grids, gridOf(t, rows, append(columns[:keys:keys], beside[:n]...)))
+		beside = beside[n:]
 	}
 	grids[0].Title = t.title
-	last := &grids[n-1]
+	last := &grids[len(grids)-1]
 	last.Notes = t.notes
 	if more := len(t.rows) - maxRows; more > 0 && t.left == nil {
 		last.Notes = append(last.Notes[:len(last.Notes):len(last.Notes)], fmt.Sprintf("… and %d more", more))

@@ -76,8 +76,8 @@ func byDay(s *report.Summary) section {
 // dayTable has the days as people read them, without bars.
 func dayTable(days []period) *table {
 	t := &table{columns: []column{
-		{"Date", "", true}, {"Sent", "", false}, {"Received", "", false}, {"Sessions", "", false}, {"Failed", "", false},
-		{"Rejected", "", false}, {"Peak", "", false},
+		{"Date", "", true}, {"Sent", "", false}, {"Received", "", false}, {"Sessions", "", false},
+		{"Failed", "", false}, {"Rejected", "", false}, {"Peak", "", false},
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), size(d.Sent), size(d.Received), number(d.Sessions),
@@ -108,8 +108,12 @@ func byHour(s *report.Summary) section {
 	}
 	sec.id, sec.title, sec.heat = "hours", "Hours of the week", s
 	if q := s.Quietest; q != nil {
-		sec.lead = []string{fmt.Sprintf("Quietest: %s, %02d:00 to %02d:00, with %s and %.1f sessions on average.",
-			word(q.Weekday).people(), q.Hour, (q.Hour+1)%24, iec(q.Bytes), q.Sessions)}
+		day := word(q.Weekday).people()
+		if day != "" {
+			day += ", "
+		}
+		sec.lead = []string{fmt.Sprintf("Quietest: %s%02d:00 to %02d:00, with %s and %.1f sessions on average.",
+			day, q.Hour, (q.Hour+1)%24, iec(q.Bytes), q.Sessions)}
 	}
 	return sec
 }
@@ -150,17 +154,18 @@ func saturation(s *report.Summary) section {
 	for _, m := range s.Saturation {
 		refused = plus(refused, m.Refused)
 		begun := plus(m.Begun...)
-		t.rows = append(t.rows, []cell{word(m.Module), number(m.Refused).worthALook(), number(m.Peak), instant(m.PeakAt),
+		t.rows = append(t.rows, []cell{module(m.Module), number(m.Refused).worthALook(), number(m.Peak),
+			instant(m.PeakAt),
 			number(begun)})
 		for _, l := range telling(m.Begun, m.Peak) {
 			if l.refused == 0 && m.Refused > 0 {
 				continue // the limit there was, or one near it
 			}
-			limits.rows = append(limits.rows, []cell{word(m.Module), number(uint64(l.limit)), number(l.refused),
+			limits.rows = append(limits.rows, []cell{module(m.Module), number(uint64(l.limit)), number(l.refused),
 				percent(of(l.refused, begun))})
 		}
 		for n := range max(len(m.Begun), len(m.SecondsAt)) {
-			r := []cell{word(m.Module), number(uint64(n)), number(0), duration(0)}
+			r := []cell{module(m.Module), number(uint64(n)), number(0), duration(0)}
 			if n < len(m.Begun) {
 				r[2] = number(m.Begun[n])
 			}
@@ -179,8 +184,8 @@ func saturation(s *report.Summary) section {
 	if refused > 0 {
 		sec.lead[0] = plural(refused, "client was", "clients were") + " refused at max connections."
 	}
-	limits.notes = []string{"Counted from transfers that began while so many others ran, on top of the clients that were " +
-		"refused in truth. Who is refused doesn't stay: so fewer would have been."}
+	limits.notes = []string{"Counted from transfers that began while so many others ran, on top of the clients " +
+		"that were refused in truth. Who is refused doesn't stay: so fewer would have been."}
 	return sec
 }
 
@@ -220,7 +225,8 @@ func samples(s *report.Summary) section {
 		return section{tables: []*table{t}}
 	}
 	return section{id: "samples", title: "Lines not understood", tables: []*table{t}, lead: []string{
-		fmt.Sprintf("%s of %s.", plural(uint64(len(t.rows)), "example", "examples"), thousands(plus(s.Unrecognised, s.Implausible))),
+		fmt.Sprintf("%s of %s.", plural(uint64(len(t.rows)), "example", "examples"),
+			thousands(plus(s.Unrecognised, s.Implausible, s.Discarded))),
 	}}
 }
 

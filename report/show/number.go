@@ -44,7 +44,7 @@ func span(s float64) string {
 	switch {
 	case s < 0 || math.IsNaN(s):
 		return "?"
-	case s < 9.95:
+	case s < 9.95 && s != math.Trunc(s):
 		return strconv.FormatFloat(s, 'f', 1, 64) + "s"
 	case s >= 1e11: // 3,000 years
 		return "forever"

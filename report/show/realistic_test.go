@@ -32,22 +32,27 @@ func realistic() *report.Summary {
 		Totals: report.Totals{
 			Connections: 512_404, Executions: 488_210, ModuleLists: 9_120, DaemonStarts: 2,
 			Sent: 412*tib + 300*gib, Received: 6*tib + 120*gib, Listed: 5_120 * tib, Running: 14,
-			Sessions: map[string]uint64{"ok": 471_902, "partial": 1_204, "aborted": 12_890, "rejected": 14_988, "listing": 9_120,
+			Sessions: map[string]uint64{"ok": 471_902, "partial": 1_204, "aborted": 12_890, "rejected": 14_988,
+				"listing": 9_120,
 				"unknown": 2_210},
-			Errors:     map[string]uint64{"12": 6_204, "10": 4_988, "30": 1_402, "20": 296, "23": 1_100, "24": 104, "_other": 3},
+			Errors: map[string]uint64{"12": 6_204, "10": 4_988, "30": 1_402, "20": 296, "23": 1_100, "24": 104,
+				"_other": 3},
 			FileErrors: map[string]uint64{"13": 8_812, "2": 1_044, "0": 320, "28": 12, "122": 3},
-			Rejected:   map[string]uint64{"max_connections": 12_611, "unknown_module": 1_809, "auth": 402, "hosts_deny": 166},
-			Files:      map[string]uint64{"send": 39_120_488, "recv": 4_402_117, "del.": 212_040},
-			FileBytes:  map[string]uint64{"send": 420 * tib, "recv": 7 * tib, "del.": 0},
-			Kinds:      map[string]uint64{"connect": 512_404, "start": 488_210, "transfer": 43_734_645, "unrecognised": 41},
+			Rejected: map[string]uint64{"max_connections": 12_611, "unknown_module": 1_809, "auth": 402,
+				"hosts_deny": 166},
+			Files:     map[string]uint64{"send": 39_120_488, "recv": 4_402_117, "del.": 212_040},
+			FileBytes: map[string]uint64{"send": 420 * tib, "recv": 7 * tib, "del.": 0},
+			Kinds: map[string]uint64{"connect": 512_404, "start": 488_210, "transfer": 43_734_645,
+				"unrecognised": 41},
 		},
 		Families: map[string]report.Volume{
 			"ipv4":    {Sessions: 341_022, Sent: 250 * tib, Received: 5 * tib},
 			"ipv6":    {Sessions: 170_300, Sent: 162*tib + 300*gib, Received: 1*tib + 120*gib},
 			"unknown": {Sessions: 992},
 		},
-		ClientsRest: report.Rest{Entries: 48_204, Volume: report.Volume{Sessions: 401_300, Sent: 198 * tib, Received: 40 * gib}},
-		Quietest:    &report.QuietHour{Weekday: "Sunday", Hour: 4, Bytes: 61.4 * gib, Sessions: 212.5},
+		ClientsRest: report.Rest{Entries: 48_204, Volume: report.Volume{Sessions: 401_300, Sent: 198 * tib,
+			Received: 40 * gib}},
+		Quietest: &report.QuietHour{Weekday: "Sunday", Hour: 4, Bytes: 61.4 * gib, Sessions: 212.5},
 		Waste: report.Waste{Sampled: 16, Bytes: 31 * tib, PerDay: 1.03 * tib, Clients: []report.WasteClient{
 			{Client: "203.0.113.77", Module: "debian", Files: 1_204_000, Bytes: 19 * tib, PerDay: 648 * gib,
 				Example: "dists/trixie/main/binary-amd64/Packages.xz", Times: 720},
@@ -60,8 +65,10 @@ func realistic() *report.Summary {
 			{Entry: "photos@anna<8d", Evidence: "4 successes in 30 days, every 7d; the longest gap was 7d 1h"},
 		},
 		Samples: []report.Sample{
-			{File: "/var/log/rsyncd.log", Line: 1_044_201, Why: "no rule knows this text", Text: "pre-xfer: quota check took 3.2s"},
-			{File: "/var/log/rsyncd.log.1", Line: 88_120, Why: "a client's own words: it has no session", Text: "sent 1 bytes  received 1 bytes"},
+			{File: "/var/log/rsyncd.log", Line: 1_044_201, Why: "no rule knows this text",
+				Text: "pre-xfer: quota check took 3.2s"},
+			{File: "/var/log/rsyncd.log.1", Line: 88_120, Why: "a client's own words: it has no session",
+				Text: "sent 1 bytes  received 1 bytes"},
 		},
 	}
 	realisticModules(s)
@@ -73,23 +80,31 @@ func realistic() *report.Summary {
 
 func realisticModules(s *report.Summary) {
 	s.Modules = []report.Module{
-		{Module: "debian", Direction: "send", Executions: 310_400, Sent: 260 * tib, Received: 40 * gib, Listed: 3_000 * tib,
-			Files: 30_400_100, Duration: report.Duration{N: 309_000, P50: 12.5, P90: 410, Max: 86_000},
-			Sessions: map[string]uint64{"ok": 301_002, "partial": 104, "aborted": 8_210, "rejected": 9_400, "unknown": 1_100}},
-		{Module: "fedora", Direction: "send", Executions: 172_300, Sent: 152*tib + 300*gib, Received: 30 * gib, Listed: 2_000 * tib,
-			Files: 8_720_388, Duration: report.Duration{N: 172_000, P50: 20, P90: 905, Max: 172_800},
-			Sessions: map[string]uint64{"ok": 166_100, "partial": 96, "aborted": 4_610, "rejected": 3_211, "unknown": 1_110}},
-		{Module: "backup", Direction: "receive", Executions: 3_210, Sent: 2 * gib, Received: 5*tib + 50*gib, Listed: 100 * tib,
-			Files: 4_300_112, Deleted: 212_040, Duration: report.Duration{N: 3_210, P50: 640, P90: 5_200, Max: 40_020},
+		{Module: "debian", Direction: "send", Executions: 310_400, Sent: 260 * tib, Received: 40 * gib,
+			Listed: 3_000 * tib,
+			Files:  30_400_100, Duration: report.Duration{N: 309_000, P50: 12.5, P90: 410, Max: 86_000},
+			Sessions: map[string]uint64{"ok": 301_002, "partial": 104, "aborted": 8_210, "rejected": 9_400,
+				"unknown": 1_100}},
+		{Module: "fedora", Direction: "send", Executions: 172_300, Sent: 152*tib + 300*gib, Received: 30 * gib,
+			Listed: 2_000 * tib,
+			Files:  8_720_388, Duration: report.Duration{N: 172_000, P50: 20, P90: 905, Max: 172_800},
+			Sessions: map[string]uint64{"ok": 166_100, "partial": 96, "aborted": 4_610, "rejected": 3_211,
+				"unknown": 1_110}},
+		{Module: "backup", Direction: "receive", Executions: 3_210, Sent: 2 * gib, Received: 5*tib + 50*gib,
+			Listed: 100 * tib,
+			Files:  4_300_112, Deleted: 212_040, Duration: report.Duration{N: 3_210, P50: 640, P90: 5_200, Max: 40_020},
 			Sessions: map[string]uint64{"ok": 2_180, "partial": 1_000, "aborted": 30}},
-		{Module: "photos", Direction: "receive", Executions: 2_300, Sent: 100 * mib, Received: 1 * tib, Listed: 20 * tib,
-			Files: 102_005, Duration: report.Duration{N: 2_300, P50: 31, P90: 250, Max: 9_000},
+		{Module: "photos", Direction: "receive", Executions: 2_300, Sent: 100 * mib, Received: 1 * tib,
+			Listed: 20 * tib,
+			Files:  102_005, Duration: report.Duration{N: 2_300, P50: 31, P90: 250, Max: 9_000},
 			Sessions: map[string]uint64{"ok": 2_260, "partial": 4, "aborted": 36}},
 	}
 	s.Paths = []report.Path{
 		{Path: "dists/trixie/InRelease", Module: "debian", Count: 280_410, Bytes: 36 * gib},
-		{Path: "dists/trixie/main/binary-amd64/Packages.xz", Module: "debian", Count: 201_144, Bytes: 1_800 * gib, Error: 120},
-		{Path: "releases/43/Workstation/x86_64/iso/Fedora-Workstation-Live-43-1.6.x86_64.iso", Module: "fedora", Count: 9_204,
+		{Path: "dists/trixie/main/binary-amd64/Packages.xz", Module: "debian", Count: 201_144, Bytes: 1_800 * gib,
+			Error: 120},
+		{Path: "releases/43/Workstation/x86_64/iso/Fedora-Workstation-Live-43-1.6.x86_64.iso", Module: "fedora",
+			Count: 9_204,
 			Bytes: 19 * tib, Error: 120},
 	}
 	s.Deleted = []report.Path{{Path: "var/spool/mail/old", Module: "backup", Count: 840}}
@@ -103,7 +118,7 @@ func realisticModules(s *report.Summary) {
 			x := (float64(n) - float64(m.Peak)*0.45) / (float64(m.Peak) * 0.22)
 			m.SecondsAt = append(m.SecondsAt, math.Round(math.Exp(-x*x/2)*150_000))
 			if n < int(m.Peak) {
-				m.Begun = append(m.Begun, uint64(math.Exp(-x*x/2)*18_000))
+				m.Begun = append(m.Begun, uint64(math.Exp(-x*x/2)*14_000))
 			}
 		}
 	}
@@ -113,7 +128,8 @@ func realisticClients(s *report.Summary) {
 	places := []string{"DE", "US", "FR", "JP", "BR", "NL", ""}
 	for i := range 14 {
 		c := report.Client{Client: fmt.Sprintf("198.51.100.%d", 10+7*i), Place: places[i%len(places)],
-			Volume: report.Volume{Sessions: uint64(31_000 / (i + 2)), Sent: uint64(60*tib) / uint64(i+1), Received: uint64(9-i/2) * gib}}
+			Volume: report.Volume{Sessions: uint64(31_000 / (i + 2)), Sent: uint64(60*tib) / uint64(i+1),
+				Received: uint64(9-i/2) * gib}}
 		if i%3 == 1 {
 			c.Client = fmt.Sprintf("2001:db8:%x::/64", 0x100+i)
 		}
@@ -135,7 +151,8 @@ func realisticLoad(s *report.Summary) {
 		if wd := date.Weekday(); wd == time.Saturday || wd == time.Sunday {
 			x *= 0.7
 		}
-		day := report.Day{Date: date.Format(time.DateOnly), Failed: uint64(400 * x), Rejected: uint64(480 * x), Peak: uint64(28 * x),
+		day := report.Day{Date: date.Format(time.DateOnly), Failed: uint64(400 * x), Rejected: uint64(480 * x),
+			Peak:   uint64(28 * x),
 			Volume: report.Volume{Sessions: uint64(17_000 * x), Sent: uint64(14 * x * tib), Received: 200 * gib}}
 		if d == 10 { // a release
 			day.Sent, day.Sessions, day.Rejected, day.Peak = 31*tib, 29_400, 6_300, 40
@@ -151,7 +168,7 @@ func realisticLoad(s *report.Summary) {
 			if wd > 4 {
 				x *= 0.7
 			}
-			v := report.Volume{Sessions: uint64(4_800 * x), Sent: uint64(3.6 * x * tib), Received: uint64(20 * gib)}
+			v := report.Volume{Sessions: uint64(4_800 * x), Sent: uint64(4.3 * x * tib), Received: uint64(20 * gib)}
 			if h == 2 {
 				v.Received = 700 * gib
 			}
@@ -177,7 +194,8 @@ func realisticUsers(s *report.Summary) {
 			LastAttempt: "2025-11-30T01:00:12+01:00", Sessions: map[string]uint64{"aborted": 29},
 			Volume: report.Volume{Sessions: 29, Received: 40 * kib}},
 		{Module: "debian", Direction: "send", LastSuccess: "2025-11-30T23:58:00+01:00",
-			Sessions: map[string]uint64{"ok": 301_002, "aborted": 8_210}, Volume: report.Volume{Sessions: 309_212, Sent: 260 * tib}},
+			Sessions: map[string]uint64{"ok": 301_002, "aborted": 8_210}, Volume: report.Volume{Sessions: 309_212,
+				Sent: 260 * tib}},
 		{Module: "photos", User: "anna", Direction: "receive", FirstSeen: "2025-11-02T21:00:00+01:00",
 			LastSuccess: "2025-11-23T21:10:00+01:00", LastAttempt: "2025-11-23T21:10:00+01:00", LongestGap: 608_400,
 			GapFrom: "2025-11-09T21:01:00+01:00", Listed: 2 * tib, Sessions: map[string]uint64{"ok": 4},
@@ -189,7 +207,8 @@ func realisticUsers(s *report.Summary) {
 func withComparison(s *report.Summary) *report.Summary {
 	s.Compare = &report.Compare{
 		From: "2025-10-02T00:00:00+02:00", To: "2025-10-31T23:59:59+01:00",
-		Before: report.Totals{Sent: 301 * tib, Received: 6 * tib, Sessions: map[string]uint64{"ok": 402_000, "aborted": 9_000}},
+		Before: report.Totals{Sent: 301 * tib, Received: 6 * tib, Sessions: map[string]uint64{"ok": 402_000,
+			"aborted": 9_000}},
 		Changes: []report.Change{
 			{What: "clients refused at max connections of module debian", Before: 12, Now: 12_611, Unit: "sessions"},
 			{What: "sent bytes of module fedora", Before: 60 * tib, Now: 152*tib + 300*gib, Unit: "bytes"},

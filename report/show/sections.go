@@ -53,7 +53,8 @@ func compared(s *report.Summary) section {
 	return section{
 		id: "compared", title: "Against the period before", tables: []*table{t},
 		lead: []string{
-			fmt.Sprintf("Before: %s to %s, with %s, %s sent and %s received.", minute(s.Compare.From), minute(s.Compare.To),
+			fmt.Sprintf("Before: %s to %s, with %s, %s sent and %s received.", minute(s.Compare.From),
+				minute(s.Compare.To),
 				plural(all(b.Sessions), "session", "sessions"), iec(float64(b.Sent)), iec(float64(b.Received))),
 			"What changed most comes first.",
 		},
@@ -99,7 +100,8 @@ func sources(s *report.Summary) section {
 		logs[f.Log] = true
 		files.rows = append(files.rows, []cell{word(f.Path), word(f.Log), number(f.Lines), word(f.Error)})
 		if f.Error != "" {
-			broken.rows = append(broken.rows, []cell{word(f.Path), number(f.Lines), {unit: words, text: f.Error, bad: true}})
+			broken.rows = append(broken.rows, []cell{word(f.Path), number(f.Lines),
+				{unit: words, text: f.Error, bad: true}})
 		}
 	}
 	read := plural(s.Lines, "line", "lines") + " of " + plural(uint64(len(s.Files)), "file", "files")
@@ -178,7 +180,8 @@ func totals(s *report.Summary) section {
 	for _, o := range outcomes(s.Sessions) {
 		n := s.Sessions[o]
 		raw.rows = append(raw.rows, []cell{word("sessions_" + o), number(n)})
-		visits.rows = append(visits.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended), percent(of(n, ended))})
+		visits.rows = append(visits.rows, []cell{word("  " + cmp.Or(outcomeWords[o], o)), tone(o, n, ended),
+			percent(of(n, ended))})
 	}
 	raw.rows = append(raw.rows, []cell{word("running"), number(s.Running)})
 	if s.Running > 0 {
@@ -224,7 +227,8 @@ var outcomeWords = map[string]string{
 	"rejected": "turned away", "listing": "only looked at the list of modules", "unknown": "ended without a word",
 }
 
-var opWords = map[string]string{"send": "sent", "recv": "received", "del.": "deleted", "unknown": "sent, received or deleted"}
+var opWords = map[string]string{"send": "sent", "recv": "received", "del.": "deleted",
+	"unknown": "sent, received or deleted"}
 
 // outcomes returns the outcomes that occur, in a fixed order.
 func outcomes(m map[string]uint64) []string {
@@ -252,27 +256,29 @@ func modules(s *report.Summary) section {
 		{"Module", "module", true}, {"Direction", "direction", true}, {"Begun", "executions", false},
 		{"OK", "sessions_ok", false}, {"Partial", "sessions_partial", false}, {"Aborted", "sessions_aborted", false},
 		{"Rejected", "sessions_rejected", false}, {"Unknown", "sessions_unknown", false},
+		{"Half took", "duration_p50_seconds", false}, {"90% took", "duration_p90_seconds", false},
+		{"Longest", "duration_max_seconds", false}, {"", "durations", false}, {"", "duration_sum_seconds", false},
 		{"Sent", "sent_bytes", false}, {"Received", "received_bytes", false}, {"Listed", "listed_bytes", false},
-		{"Files", "files", false}, {"Deleted", "deleted", false}, {"Half took", "duration_p50_seconds", false},
-		{"90% took", "duration_p90_seconds", false}, {"Longest", "duration_max_seconds", false},
-		{"", "durations", false}, {"", "duration_sum_seconds", false},
+		{"Files", "files", false}, {"Deleted", "deleted", false},
 	}}
 	for _, m := range s.Modules {
-		r := []cell{word(cmp.Or(m.Module, "(not known)")), word(m.Direction), number(m.Executions)}
+		r := []cell{module(m.Module), word(m.Direction), number(m.Executions)}
 		for _, o := range []string{"ok", "partial", "aborted", "rejected", "unknown"} {
 			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}
-		r = append(r, size(m.Sent), size(m.Received), size(m.Listed), number(m.Files), number(m.Deleted))
 		if d := m.Duration; d.N > 0 {
-			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N), duration(d.Sum))
+			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N),
+				duration(d.Sum))
 		} else {
 			r = append(r, cell{}, cell{}, cell{}, number(0), duration(0))
 		}
+		r = append(r, size(m.Sent), size(m.Received), size(m.Listed), number(m.Files), number(m.Deleted))
 		t.rows = append(t.rows, r)
 	}
 	if len(t.rows) == 0 {
 		return section{tables: []*table{t}}
 	}
-	t.notes = []string{"Durations are of sessions whose beginning was seen, and up to a quarter shorter than the ≤ says."}
+	t.notes = []string{"Durations are of sessions whose beginning was seen, and up to a quarter shorter than the ≤ " +
+		"says."}
 	return section{id: "modules", title: "Modules", tables: []*table{t}}
 }

@@ -76,11 +76,13 @@ type cell struct {
 	text  string
 	n     uint64
 	f     float64
+	blank string // what people see where there is no text
 	bound string // "≥" or "≤" or "~": how the true value relates to this one
 	bad   bool   // it is worth a look
 }
 
 func word(s string) cell        { return cell{unit: words, text: s} }
+func module(s string) cell      { return cell{unit: words, text: s, blank: "(not known)"} }
 func number(n uint64) cell      { return cell{unit: count, n: n} }
 func size(n uint64) cell        { return cell{unit: octets, n: n} }
 func duration(f float64) cell   { return cell{unit: seconds, f: f} }
@@ -111,7 +113,7 @@ func (c cell) people() string {
 	s := ""
 	switch c.unit {
 	case words:
-		s = text.OneLine(c.text)
+		s = text.OneLine(cmp.Or(c.text, c.blank))
 	case count:
 		s = thousands(c.n)
 	case code:

@@ -56,7 +56,14 @@ func text(t *testing.T, s *report.Summary, o show.TextOptions) []byte {
 	return b.Bytes()
 }
 
+// By hand: 471,902 + 1,204 + 12,890 + 14,988 + 9,120 + 2,210 = 512,314 sessions, of which 471,902 are
+// 92.1%; the clients beyond the first ten have 401,300 + 2,583 + 2,384 + 2,214 + 2,066 = 410,547.
 func TestTextLooksAsItDid(t *testing.T) {
+	for _, line := range []string{`  All +512,314`, `    went well +471,902  92\.1%`, `  all others, at least 48,208 +410,547  .*`} {
+		if !regexp.MustCompile(`(?m)^` + line + `$`).Match(text(t, realistic(), show.TextOptions{})) {
+			t.Errorf("no line is %q", line)
+		}
+	}
 	golden(t, "month-80.txt", text(t, realistic(), show.TextOptions{}))
 	golden(t, "month-120.txt", text(t, withComparison(realistic()), show.TextOptions{Width: 120, Top: 5}))
 	golden(t, "month-colour.txt", text(t, realistic(), show.TextOptions{Width: 80, Color: true}))
@@ -115,7 +122,8 @@ func TestColourChangesNoText(t *testing.T) {
 func TestWriterErrorsComeBack(t *testing.T) {
 	full := errors.New("full")
 	for name, err := range map[string]error{
-		"text": show.Text(failing{full}, realistic(), show.TextOptions{}), "html": show.HTML(failing{full}, realistic()),
+		"text": show.Text(failing{full}, realistic(), show.TextOptions{}), "html": show.HTML(failing{full},
+			realistic()),
 	} {
 		if !errors.Is(err, full) {
 			t.Errorf("%s: %v, want the writer's error", name, err)
@@ -144,7 +152,8 @@ func TestLimitsByHand(t *testing.T) {
 	}
 	// The last one may have begun beside more: then nobody knows what a limit of 5 or more does.
 	s.Saturation[0].Peak = 9
-	if got := string(text(t, s, show.TextOptions{})); strings.Contains(got, "m           5") || !strings.Contains(got, "m           4  ") {
+	if got := string(text(t, s, show.TextOptions{})); strings.Contains(got, "m           5") || !strings.Contains(got,
+		"m           4  ") {
 		t.Errorf("with a peak of 9:\n%s", got)
 	}
 }
@@ -153,7 +162,8 @@ func TestLimitsByHand(t *testing.T) {
 func TestManyDaysAreAddedUp(t *testing.T) {
 	s := &report.Summary{}
 	for d := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC); d.Year() < 2026; d = d.AddDate(0, 0, 1) {
-		s.Days = append(s.Days, report.Day{Date: d.Format(time.DateOnly), Volume: report.Volume{Sessions: 1, Sent: 2 * gib}})
+		s.Days = append(s.Days, report.Day{Date: d.Format(time.DateOnly), Volume: report.Volume{Sessions: 1,
+			Sent: 2 * gib}})
 	}
 	got := string(text(t, s, show.TextOptions{}))
 	line := regexp.MustCompile(`(?m)^  2024-11 .*$`).FindString(got)

@@ -26,7 +26,8 @@ func rest(s *report.Summary, left []report.Client) []cell {
 	r := s.ClientsRest
 	for _, c := range left {
 		r.Entries = plus(r.Entries, 1)
-		r.Sessions, r.Sent, r.Received = plus(r.Sessions, c.Sessions), plus(r.Sent, c.Sent), plus(r.Received, c.Received)
+		r.Sessions, r.Sent, r.Received = plus(r.Sessions, c.Sessions), plus(r.Sent, c.Sent), plus(r.Received,
+			c.Received)
 	}
 	if r.Entries == 0 && r.Volume == (report.Volume{}) {
 		return nil
@@ -64,7 +65,8 @@ func clients(s *report.Summary) section {
 		sorted.t.left = func(shown int) []cell { return rest(s, list[min(shown, len(list)):]) }
 	}
 	families := &table{file: "families", title: "By family", columns: []column{
-		{"Family", "family", true}, {"Sessions", "sessions", false}, {"Share", "", false}, {"Sent", "sent_bytes", false},
+		{"Family", "family", true}, {"Sessions", "sessions", false}, {"Share", "", false}, {"Sent", "sent_bytes",
+			false},
 		{"Received", "received_bytes", false}, {"Share", "", false},
 	}}
 	var sessions, bytes uint64
@@ -73,8 +75,12 @@ func clients(s *report.Summary) section {
 	}
 	for _, f := range slices.Sorted(maps.Keys(s.Families)) {
 		v := s.Families[f]
+		if v == (report.Volume{}) {
+			continue
+		}
 		families.rows = append(families.rows, []cell{word(cmp.Or(familyWords[f], f)), number(v.Sessions),
-			percent(of(v.Sessions, sessions)), size(v.Sent), size(v.Received), percent(of(plus(v.Sent, v.Received), bytes))})
+			percent(of(v.Sessions, sessions)), size(v.Sent), size(v.Received), percent(of(plus(v.Sent, v.Received),
+				bytes))})
 	}
 	sec := section{tables: []*table{byBytes, bySessions, families}}
 	if len(s.Clients) > 0 || len(s.Families) > 0 {
@@ -97,7 +103,8 @@ func mostMissed(list []report.Client) string {
 				Received: max(most.Received, e.Received)}
 		}
 	}
-	return fmt.Sprintf("≥ stands for at least: there were more clients than were counted one by one. The true figures are "+
+	return fmt.Sprintf("≥ stands for at least: there were more clients than were counted one by one. The true "+
+		"figures are "+
 		"higher by at most %s, %s sent and %s received.", plural(most.Sessions, "session", "sessions"),
 		iec(float64(most.Sent)), iec(float64(most.Received)))
 }
@@ -173,5 +180,6 @@ var reasonWords = map[string]string{
 	"unknown_module": "no such module", "hosts_deny": "hosts allow or hosts deny kept them out",
 	"auth": "authentication failed", "max_connections": "max connections was reached",
 	"read_only": "wanted to write to a read-only module", "write_only": "wanted to read from a write-only module",
-	"refused_option": "an option that is refused, or not known", "other": "other reasons: chroot, uid, lock file, pre-xfer exec",
+	"refused_option": "an option that is refused, or not known",
+	"other":          "other reasons: chroot, uid, lock file, pre-xfer exec",
 }

@@ -1,0 +1,388 @@
+package report
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+// Tests of the bounded tables go through their own methods: what is asserted is a bound that no
+// Summary shows, and a log that fills a table is too long for a test.
+
+func TestRankedIsTheKthLargest(t *testing.T) {
+	// 9 7 7 3 1: the first is 9, the third 7, the fifth 1.
+	values := []uint64{7, 1, 9, 3, 7}
+	for k, want := range map[int]uint64{1: 9, 2: 7, 3: 7, 4: 3, 5: 1} {
+		if got := ranked(values, k); got != want {
+			t.Errorf("ranked(%d) = %d, want %d", k, got, want)
+		}
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		values := make([]uint64, 1+rnd.IntN(50))
+		for i := range values {
+			values[i] = rnd.Uint64() >> rnd.IntN(64)
+		}
+		sorted := slices.Clone(values)
+		slices.Sort(sorted)
+		for k := 1; k <= len(values); k++ {
+			if got, want := ranked(values, k), sorted[len(sorted)-k]; got != want {
+				t.Fatalf("ranked(%d, %d) = %d, want %d", values, k, got, want)
+			}
+		}
+	}
+}
+
+// testRoom keeps the tests short.
+const testRoom = 1 << 10
+
+// streams are orders in which a table is hard to keep right.
+func streams(rnd *rand.Rand) map[string][]int {
+	zipf := rand.NewZipf(rnd, 1.1, 4, 1<<20)
+	m := map[string][]int{}
+	for i := range 20 * testRoom {
+		m["skewed"] = append(m["skewed"], int(zipf.Uint64()))
+		m["all distinct"] = append(m["all distinct"], i)
+		m["each twice, at once"] = append(m["each twice, at once"], i/2)
+		m["in turns, just too many"] = append(m["in turns, just too many"], i%(testRoom+1))
+		heavy := i + 1
+		if i > 2*testRoom && i%100 == 99 { // only after the table was full
+			heavy = 0
+		}
+		m["one behind a flood"] = append(m["one behind a flood"], heavy)
+	}
+	return m
+}
+
+func addr(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
+
+func TestClientsStayWithinTheirBounds(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for name, ids := range streams(rnd) {
+		t.Run(name, func(t *testing.T) {
+			c, twin := newClientTop(), newClientTop()
+			c.room, twin.room = testRoom, testRoom
+			exact := map[string]Volume{}
+			var all Volume
+			for _, id := range ids {
+				v := Volume{Sessions: 1, Sent: uint64(rnd.IntN(1000)) << rnd.IntN(12), Received: uint64(rnd.IntN(50))}
+				client := addr(id)
+				c.add(client, "", v)
+				twin.add(client, "", v)
+				exact[client] = plus(exact[client], v)
+				all = plus(all, v)
+			}
+			if len(c.entries) > testRoom || len(c.index) != len(c.entries) {
+				t.Fatalf("%d entries, %d in the index; room is for %d", len(c.entries), len(c.index), testRoom)
+			}
+			for _, n := range []int{0, 20, testRoom} {
+				list, rest := c.list(n)
+				checkClients(t, list, rest, exact, all)
+			}
+			for what, x := range map[string][2]uint64{ // the bound that the type states
+				"sessions": {c.floor.Sessions, all.Sessions}, "sent": {c.floor.Sent, all.Sent},
+				"received": {c.floor.Received, all.Received},
+			} {
+				if x[0] == 0 || x[0] > x[1]/(testRoom/6) {
+					t.Errorf("floor of %s is %d of %d: 0, or more than 6/%d", what, x[0], x[1], testRoom)
+				}
+			}
+			a, restA := c.list(20)
+			b, restB := twin.list(20)
+			if fmt.Sprint(shown(a), restA.Volume) != fmt.Sprint(shown(b), restB.Volume) {
+				t.Error("the same log gives another list")
+			}
+			if name == "one behind a flood" && !slices.ContainsFunc(a, func(c Client) bool { return c.Client == addr(0) }) {
+				t.Errorf("the one that came most often isn't among %d", len(a))
+			}
+		})
+	}
+}
+
+func shown(list []Client) (s []string) {
+	for _, c := range list {
+		s = append(s, fmt.Sprint(c.Client, c.Volume, c.most()))
+	}
+	return s
+}
+
+// checkClients holds a list against exact figures.
+func checkClients(t *testing.T, list []Client, rest Rest, exact map[string]Volume, all Volume) {
+	t.Helper()
+	sum := rest.Volume
+	listed := map[string]bool{}
+	for i, c := range list {
+		sum, listed[c.Client] = plus(sum, c.Volume), true
+		is := exact[c.Client]
+		if larger(c.Volume, is) != is || smaller(c.most(), is) != is {
+			t.Errorf("%s: counted %v, at most %v, but is %v", c.Client, c.Volume, c.most(), is)
+		}
+		if i > 0 && list[i-1].bytes() < c.bytes() {
+			t.Errorf("%s stands behind one with less", c.Client)
+		}
+	}
+	if sum != all {
+		t.Errorf("list and rest make %v, all is %v", sum, all)
+	}
+	if len(listed) != len(list) || rest.Entries > uint64(len(exact)-len(list)) {
+		t.Errorf("%d in the list, %d others; there are %d", len(listed), rest.Entries, len(exact))
+	}
+	bound := rest.each()
+	for c, v := range exact {
+		if !listed[c] && larger(bound, v) != bound {
+			t.Errorf("%s isn't in the list with %v, more than %v", c, v, bound)
+		}
+	}
+}
+
+func TestClientsWithRoomAreExact(t *testing.T) {
+	c := newClientTop()
+	// a: 3 sessions, 30 bytes; b: 1 session, 1000 bytes; c: 2 sessions, 5 bytes; d: 1, 6.
+	for _, x := range []struct {
+		addr, name string
+		bytes      uint64
+	}{
+		{"192.0.2.1", "", 10}, {"192.0.2.1", "a.example", 10}, {"::ffff:192.0.2.1", "", 10},
+		{"2001:db8:1:2::7", "b.example", 1000},
+		{"", "c.example", 2}, {"", "c.example", 3},
+		{"fe80::1%eth0", "", 6},
+	} {
+		c.add(x.addr, x.name, Volume{Sessions: 1, Sent: x.bytes - 1, Received: 1})
+	}
+	list, rest := c.list(1)
+	// The first by bytes and the first by sessions; c and d are left: 3 sessions, 3 received, 8 sent.
+	want := []Client{
+		{Client: "2001:db8:1:2::/64", Name: "b.example", Volume: Volume{1, 999, 1}},
+		{Client: "192.0.2.1", Name: "a.example", Volume: Volume{3, 27, 3}},
+	}
+	if !slices.Equal(list, want) {
+		t.Errorf("got %+v", list)
+	}
+	if rest.Entries != 2 || rest.Volume != (Volume{3, 8, 3}) || *rest.AtMost != (Volume{2, 5, 2}) {
+		t.Errorf("rest is %+v, each at most %+v", rest, rest.AtMost)
+	}
+	list, rest = c.list(9)
+	if len(list) != 4 || rest != (Rest{}) {
+		t.Errorf("of all there is a rest of %+v", rest)
+	}
+	if list[2].Client != "fe80::/64" || list[3].Client != "c.example" || list[3].Name != "" {
+		t.Errorf("got %+v", list[2:])
+	}
+}
+
+func TestPathsStayWithinTheirBounds(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for name, ids := range streams(rnd) {
+		t.Run(name, func(t *testing.T) {
+			p, twin := pathTopOf(testRoom), pathTopOf(testRoom)
+			exact, sizes := map[string]uint64{}, map[string]uint64{}
+			var all uint64
+			for _, id := range ids {
+				path, n := fmt.Sprintf("pool/%d/file_%d.deb", id%7, id), uint64(1)
+				if id%100 == 3 {
+					n = 5
+				}
+				p.add("m", []byte(path), n, n*uint64(id))
+				twin.add("m", []byte(path), n, n*uint64(id))
+				exact[path] += n
+				sizes[path] = uint64(id)
+				all += n
+			}
+			if len(p.entries) > testRoom || p.floor == 0 || p.floor > all/(testRoom/2) {
+				t.Errorf("%d entries, floor %d of %d", len(p.entries), p.floor, all)
+			}
+			list, most := p.list(50), *p.atMost(50)
+			listed := map[string]bool{}
+			for _, e := range list {
+				listed[e.Path] = true
+				if e.Count > exact[e.Path] || e.Count+e.Error < exact[e.Path] || e.Bytes != e.Count*sizes[e.Path] {
+					t.Errorf("%+v is %d", e, exact[e.Path])
+				}
+			}
+			for path, n := range exact {
+				if !listed[path] && n > most {
+					t.Errorf("%s isn't in the list with %d, more than %d", path, n, most)
+				}
+			}
+			if !slices.Equal(list, twin.list(50)) {
+				t.Error("the same log gives another list")
+			}
+			if name == "one behind a flood" && !listed["pool/0/file_0.deb"] {
+				t.Error("the one that came most often is missing")
+			}
+		})
+	}
+}
+
+func TestPathsWithRoomAreExact(t *testing.T) {
+	p := newPathTop()
+	long := make([]byte, 200)
+	for i := range long {
+		long[i] = byte('a' + i%26)
+	}
+	p.add("m", []byte("x"), 2, 20)
+	p.add("n", []byte("x"), 1, 10)
+	p.add("m", []byte(`a\#033[31mb`), 3, 0)
+	p.add("m", long, 4, 0)
+	p.add("m", []byte("x"), 3, 30)
+	// m/x: 2+3 = 5 transfers, 50 bytes.
+	want := []Path{
+		{Path: "x", Module: "m", Count: 5, Bytes: 50},
+		{Path: "…" + string(long[75:]), Module: "m", Count: 4}, // 3 bytes and 125
+		{Path: "a\uFFFD[31mb", Module: "m", Count: 3},
+		{Path: "x", Module: "n", Count: 1, Bytes: 10},
+	}
+	if got := p.list(10); !slices.Equal(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if got := p.list(3); !slices.Equal(got, want[:3]) || *p.atMost(3) != 1 || *p.atMost(4) != 0 {
+		t.Errorf("first 3: %+v, others at most %d", got, *p.atMost(3))
+	}
+}
+
+func TestPathLabelsAreFitToBeShown(t *testing.T) {
+	for raw, want := range map[string]string{
+		"plain": "plain", "": "",
+		`caf\#303\#251`:                        "café",
+		"\xff/\x1b[2J":                         "\uFFFD/\uFFFD[2J",
+		string(slices.Repeat([]byte("é"), 64)): string(slices.Repeat([]byte("é"), 64)),
+	} {
+		if got := pathLabel([]byte(raw), false); got != want {
+			t.Errorf("%q becomes %q, want %q", raw, got, want)
+		}
+	}
+	// Bytes that can't be read take three each: 128 of them separate "a", the end is kept.
+	bad := []byte{}
+	for range 64 {
+		bad = append(bad, 0xff, 'a')
+	}
+	if got := pathLabel(bad, false); len(got) > rsynclog.MaxLabel || got[len(got)-1] != 'a' {
+		t.Errorf("%d bytes: %q", len(got), got)
+	}
+	if got := pathLabel([]byte("\xa9/end"), true); got != "…/end" {
+		t.Errorf("half a letter becomes %q", got)
+	}
+}
+
+func TestKnownPathsAllocateNothing(t *testing.T) {
+	p, path := newPathTop(), []byte("pool/a")
+	p.add("m", path, 1, 1)
+	if n := testing.AllocsPerRun(100, func() { p.add("m", path, 1, 1) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// heap returns how much the heap grows by what f returns.
+func heap(f func() any) uint64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	kept := f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(kept)
+	return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
+}
+
+// Names are as long as they can be: the tables are bounded by bytes.
+func TestTablesHaveBoundedMemory(t *testing.T) {
+	long := make([]byte, 200)
+	for i := range long {
+		long[i] = 'x'
+	}
+	fill := func(f func(id int, text []byte)) {
+		for i := range 4 * clientRoom {
+			f(i, fmt.Appendf(long[:150:150], "%08d", i))
+		}
+	}
+	for what, x := range map[string]struct {
+		limit uint64
+		build func() any
+	}{
+		"clients": {12 << 20, func() any {
+			c := newClientTop()
+			fill(func(i int, text []byte) {
+				c.add(addr(i), string(text[len(text)-128:]), Volume{1, uint64(i), 0})
+			})
+			return c
+		}},
+		"paths": {9 << 20, func() any {
+			p := newPathTop()
+			fill(func(_ int, text []byte) { p.add("module", text, 1, 1) })
+			return p
+		}},
+		"waste, one file of each client": {9 << 20, func() any {
+			w := newWasteSketch()
+			fill(func(i int, text []byte) {
+				s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: addr(i), Module: "module"}}
+				w.add(fetcherIn(s), text, 1, 2)
+			})
+			return w
+		}},
+		"waste, all files of one client": {9 << 20, func() any {
+			w := newWasteSketch()
+			s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: "192.0.2.1", Module: "module"}}
+			fill(func(_ int, text []byte) { w.add(fetcherIn(s), text, 1, 2) })
+			return w
+		}},
+	} {
+		if got := heap(x.build); got > x.limit || got < 1<<20 {
+			t.Errorf("%s: %.1f MiB, want at most %d and at least 1", what, float64(got)/(1<<20), x.limit>>20)
+		} else {
+			t.Logf("%s: %.1f MiB", what, float64(got)/(1<<20))
+		}
+	}
+}
+
+// distinct returns a million paths.
+func distinct() [][]byte {
+	paths := make([][]byte, 1<<20)
+	for i := range paths {
+		paths[i] = fmt.Appendf(nil, "pool/main/a/package-%d/package_%d.1-2_amd64.deb", i%5000, i)
+	}
+	return paths
+}
+
+func BenchmarkPathTopDistinct(b *testing.B) {
+	paths, p, i := distinct(), newPathTop(), 0
+	for b.Loop() {
+		p.add("debian", paths[i%len(paths)], 1, 1000)
+		i++
+	}
+}
+
+func BenchmarkPathTopKnown(b *testing.B) {
+	paths, p, i := distinct()[:1000], newPathTop(), 0
+	for b.Loop() {
+		p.add("debian", paths[i%len(paths)], 1, 1000)
+		i++
+	}
+}
+
+func BenchmarkWasteDistinct(b *testing.B) {
+	paths, w, i := distinct(), newWasteSketch(), 0
+	sessions := make([]rsynclog.Session, 1000)
+	for i := range sessions {
+		sessions[i].PID, sessions[i].Addr, sessions[i].Module = int32(i), addr(i), "debian"
+	}
+	for b.Loop() { // 20 sessions at one time
+		w.add(fetcherIn(&sessions[(i>>10+i%20)%len(sessions)]), paths[i%len(paths)], 1000, 1)
+		i++
+	}
+}
+
+func BenchmarkClientTopDistinct(b *testing.B) {
+	names := make([]string, 1<<20)
+	for i := range names {
+		names[i] = addr(i)
+	}
+	c, i := newClientTop(), 0
+	for b.Loop() {
+		c.add(names[i%len(names)], "", Volume{1, uint64(i % 1000), 1})
+		i++
+	}
+}
