@@ -200,9 +200,6 @@ func (h *history) write(step int64) {
 // finish writes the last samples, unless no line had a time.
 func (h *history) finish() {
 	if h.current > 0 {
-		if h.changed && h.current == h.written { // sessions have ended since the last line, in a gap
-			h.current++
-		}
 		h.write(h.current)
 	}
 	h.samples.end()

@@ -88,6 +88,15 @@ func TestSessionsEndWhileNothingIsLogged(t *testing.T) {
 	}
 }
 
+// An exit code counts with its session's end, two seconds after its line, and not at the next line.
+func TestWhatCountsWithTheEnd(t *testing.T) {
+	s := parse(t, fill(t, config(), log{lines: strings.Replace(strings.TrimSuffix(pull, connect("2024/03/01 10:04:00", 101)), "sent 600 bytes  received 40 bytes  total size 500",
+		"rsync error: error in rsync protocol data stream (code 12) at io.c(231) [sender=3.2.7]", 1) +
+		connect("2024/03/01 11:00:00", 102)}))
+	check(t, map[string][]point{"": s[`rsync_errors_total{module="data", status_code="12"}`][:4]}, "",
+		"2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 0, "2024-03-01 10:03:00", 0, "2024-03-01 10:04:00", 1)
+}
+
 // In a relay's log, a host's backup is over a minute after its last line, while others log, and not only when the host
 // logs again. one's clock is 40 s behind.
 func TestSilentHostsInOneLog(t *testing.T) {

@@ -108,7 +108,7 @@ func (s *samples) show(snap *metrics.Snapshot) {
 	}
 	for name, shown := range s.series {
 		if shown != s.shown {
-			delete(s.series, name) // if it comes back, it begins at 0
+			delete(s.series, name) // so that the names are bounded as the series are
 		}
 	}
 }
