@@ -280,6 +280,7 @@ func TestFileLookThatHangs(t *testing.T) {
 	f := follow(t, sink, opt)
 	start(t, f)
 	reachCount(t, sink, 20)
+	reach(t, "its reader knows that this is all", func() bool { return f.Status().LagTime == 0 })
 	started.Store(true)
 	create(t, opt.Path+".new").write(text(lines(20, 40)))
 	must(t, os.Rename(opt.Path+".new", opt.Path))
