@@ -21,11 +21,14 @@ type Replay struct {
 
 	config   Config
 	zone     *time.Location
+	parser   *rsynclog.Parser
 	parsers  map[string]*rsynclog.Parser // by module; only of modules with another log format
+	fronts   bool                        // most transfer lines need no parser; see rsynclog.Front
 	sessions *rsynclog.Sessions
-	now      int64 // when everything arrives, nanoseconds of the Unix epoch
-	latest   int64 // time of a line
-	passed   int64 // latest when sessions of silent hosts were last looked for
+	own      *rsynclog.Origin // of lines that name no host
+	now      int64            // when everything arrives, nanoseconds of the Unix epoch
+	latest   int64            // time of a line
+	passed   int64            // latest when sessions of silent hosts were last looked for
 	heard    map[*rsynclog.Origin]heard
 }
 
@@ -36,12 +39,13 @@ type heard struct{ own, latest int64 }
 // without a time zone are of the given one; nil is this machine's. now is the present: no line is
 // believed to be later. The error is about a log format.
 func NewReplay(c Config, zone *time.Location, now time.Time) (*Replay, error) {
-	_, parsers, err := newReader(c)
+	rd, parsers, err := newReader(c)
 	if err != nil {
 		return nil, err
 	}
 	return &Replay{
-		config: c, zone: zone, parsers: parsers, now: now.UnixNano(),
+		config: c, zone: zone, now: now.UnixNano(),
+		parser: rd.parser, parsers: parsers, fronts: !c.InFull && rd.parser.Fronts(),
 		sessions: rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), heard: map[*rsynclog.Origin]heard{},
 	}, nil
 }
@@ -57,10 +61,13 @@ type Line struct {
 	Discard receiver.Discard
 	Ours    bool // it is rsyncd's, or a loss report
 	Message receiver.Message
-	Event   rsynclog.Event
-	relay   bool
-	stamp   int64 // what Message.Stamp says; 0: nothing
-	zoned   bool
+	// Event is what the text says. Without Config.InFull most transfers have, once they are counted,
+	// no more of it than Kind, Op, Length, Repeat and Path.
+	Event rsynclog.Event
+	relay bool
+	later bool  // Count reads the text
+	stamp int64 // what Message.Stamp says; 0: nothing
+	zoned bool
 
 	// Count sets these for lines that are ours.
 	Origin   *rsynclog.Origin
@@ -69,6 +76,9 @@ type Line struct {
 	// At is when the line was written, in nanoseconds of the Unix epoch, corrected for jumps of the
 	// daemon's clock. A line without a stamp has the time of the one before it; 0: nothing tells.
 	At int64
+	// Again says that the line adds a file to its session, and nothing else about the session has
+	// changed since its line before.
+	Again bool
 	// Changes are what it counts as. They are valid until the next call of the Replay.
 	Changes []rsynclog.Change
 }
@@ -77,12 +87,13 @@ type Line struct {
 type LineReader struct {
 	reader reader
 	stamps syslog.Stamps
+	fronts bool
 }
 
 // Reader returns a reader for one goroutine.
 func (r *Replay) Reader() *LineReader {
 	rd, _, _ := newReader(r.config) // NewReplay has seen that it is right
-	return &LineReader{reader: rd, stamps: syslog.Stamps{Local: r.zone}}
+	return &LineReader{reader: rd, stamps: syslog.Stamps{Local: r.zone}, fronts: r.fronts}
 }
 
 // Read reads the header and the text of Line.Raw. written is about when the line was written, in
@@ -90,8 +101,8 @@ func (r *Replay) Reader() *LineReader {
 func (lr *LineReader) Read(src *receiver.Source, written int64, l *Line) {
 	m := &l.Message
 	v := lr.reader.read(src, l.Raw, m, &l.Event)
-	l.Discard, l.Ours, l.relay = v.discard, v.ours, v.relay
-	l.Origin, l.Session, l.Believed, l.At, l.Changes = nil, nil, false, 0, nil
+	l.Discard, l.Ours, l.relay, l.later = v.discard, v.ours, v.relay, false
+	l.Origin, l.Session, l.Believed, l.Again, l.At, l.Changes = nil, nil, false, false, 0, nil
 	if !v.ours {
 		return
 	}
@@ -99,8 +110,53 @@ func (lr *LineReader) Read(src *receiver.Source, written int64, l *Line) {
 	if l.stamp, l.zoned, ok = lr.stamps.Time(m.Stamp, written); !ok {
 		l.stamp, l.zoned = 0, false
 	}
-	lr.reader.parser.Parse(m.Text, &l.Event)
+	if l.later = lr.fronts && looksLikeTransfer(m.Text); !l.later {
+		lr.reader.parser.Parse(m.Text, &l.Event)
+	}
 	l.Event.Severity = m.Severity
+}
+
+// A Brief is a line of rsync's own log file that looks like a transfer in the default log format. It
+// is what is left of a Line for Count, and a tenth as large: lines are handed from one processor to
+// another.
+type Brief struct {
+	text  []byte
+	stamp int64
+	pid   int32
+	zoned bool
+}
+
+// IsSet says whether there is a line.
+func (b *Brief) IsSet() bool { return b.text != nil }
+
+// Brief returns the Brief of a line that has been read, if it can be told so shortly.
+func (l *Line) Brief() (b Brief) {
+	if m := &l.Message; l.later && m.Tag == nil && m.Host == nil && m.Container == nil {
+		b = Brief{text: m.Text, stamp: l.stamp, pid: m.PID, zoned: l.zoned}
+	}
+	return b
+}
+
+// CountBrief is Count for the Brief of a line with these bytes. l is set as Read would have set it,
+// but for the header's Stamp. It must be of no other use than for CountBrief.
+func (r *Replay) CountBrief(src *receiver.Source, b *Brief, raw []byte, l *Line) {
+	l.Raw, l.Ours, l.later = raw, true, true
+	l.Message.Text, l.Message.PID, l.Message.Facility, l.Message.Severity = b.text, b.pid, -1, -1
+	l.Event.Severity, l.stamp, l.zoned = -1, b.stamp, b.zoned
+	r.Count(src, l)
+}
+
+// looksLikeTransfer says whether a text begins as a transfer line of the default log format does.
+func looksLikeTransfer(text []byte) bool {
+	const op = len("send ")
+	if len(text) < op {
+		return false
+	}
+	switch string(text[:op]) {
+	case "send ", "recv ", "del. ":
+		return true
+	}
+	return false
 }
 
 // Count applies a line that has been read to its session. It does nothing for lines that are not
@@ -110,24 +166,34 @@ func (r *Replay) Count(src *receiver.Source, l *Line) {
 		return
 	}
 	m, ev := &l.Message, &l.Event
-	l.Origin = r.sessions.Origin(rsynclog.Where{Scope: src.Scope, Host: m.Host, Container: m.Container}, r.now)
+	l.Origin = r.originOf(src, m)
+	w := rsynclog.When{Arrived: r.now, Stamp: l.stamp, Zoned: l.zoned, Backlog: true}
+	if l.later && r.again(l, w) {
+		return
+	}
+	parser := r.parser
 	if len(r.parsers) > 0 {
 		if own := r.parsers[r.sessions.Module(l.Origin, m.PID)]; own != nil {
-			own.Parse(m.Text, ev)
+			parser = own
 		}
 	}
-	l.Session = nil
+	if l.later || parser != r.parser {
+		parser.Parse(m.Text, ev)
+	}
+	l.Session, l.Again = nil, false
 	if l.Believed = ev.Kind != rsynclog.LostUpstream || l.relay; !l.Believed {
 		return
 	}
-	w := rsynclog.When{Arrived: r.now, Stamp: l.stamp, Zoned: l.zoned, Backlog: true}
 	l.Changes, l.Believed = r.sessions.Apply(l.Origin, rsynclog.Process{PID: m.PID}, w, ev)
 	l.At = r.sessions.At()
 	if l.At == r.now {
 		l.At = 0
 	}
 	if n := len(l.Changes); n > 0 && l.Changes[n-1].Kind == rsynclog.FileMoved {
-		l.Session = l.Changes[n-1].Session // as of most lines, found without another look
+		l.Session = l.Changes[n-1].Session
+		if l.Session != nil && r.fronts && parser.Fronts() {
+			r.sessions.Learn(l.Session, m.PID, m.Text, ev)
+		}
 	}
 	if l.Session == nil {
 		l.Session = r.sessions.Session(l.Origin, m.PID)
@@ -135,6 +201,35 @@ func (r *Replay) Count(src *receiver.Source, l *Line) {
 	if r.Together && l.At != 0 {
 		r.pass(l)
 	}
+}
+
+// originOf returns the origin of a line. Most lines say nothing of it, as the one before.
+func (r *Replay) originOf(src *receiver.Source, m *receiver.Message) *rsynclog.Origin {
+	if m.Host == nil && m.Container == nil {
+		if r.own == nil || r.own.Gone() || r.own.Scope != src.Scope {
+			r.own = r.sessions.Origin(rsynclog.Where{Scope: src.Scope}, r.now)
+		}
+		return r.own
+	}
+	return r.sessions.Origin(rsynclog.Where{Scope: src.Scope, Host: m.Host, Container: m.Container}, r.now)
+}
+
+// again counts a line that begins like its session's last transfer line, as most lines do. It
+// returns false, and has changed nothing, for any other.
+func (r *Replay) again(l *Line, w rsynclog.When) bool {
+	f := r.sessions.Front(l.Origin, l.Message.PID, l.Message.Text)
+	if f == nil || !r.sessions.Again(f, rsynclog.Process{PID: l.Message.PID}, w) {
+		return false
+	}
+	f.Event(l.Message.Text, &l.Event)
+	l.Session, l.Believed, l.Again, l.Changes = f.Session, true, true, r.sessions.Pending()
+	if l.At = r.sessions.At(); l.At == r.now {
+		l.At = 0
+	}
+	if r.Together && l.At != 0 {
+		r.pass(l)
+	}
+	return true
 }
 
 // lateness is how late the lines of a log may come behind those of its other hosts.

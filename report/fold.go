@@ -137,6 +137,9 @@ func (f *Fold) Line(p logs.Place, l *pipeline.Line) {
 
 // ours counts a line of rsyncd and what it changes. counts says whether the line is in the period.
 func (f *Fold) ours(p logs.Place, l *pipeline.Line, counts bool) {
+	if l.Again && f.again(l, counts) {
+		return
+	}
 	var v *visit
 	if l.Session != nil {
 		v = f.visit(l.Session)
@@ -147,16 +150,39 @@ func (f *Fold) ours(p logs.Place, l *pipeline.Line, counts bool) {
 	}
 	if counts && f.filter.passes(v) {
 		f.kind(p, l)
-		if l.At > 0 {
-			if f.first == 0 || l.At < f.first {
-				f.first = l.At
-			}
-			f.last = max(f.last, l.At)
-		}
+		f.stretch(l.At)
 	}
 	for i := range l.Changes {
 		f.change(&l.Changes[i], l)
 	}
+}
+
+// again counts one more file of a session, as most lines are. It returns false, and has changed
+// nothing, if that takes more.
+func (f *Fold) again(l *pipeline.Line, counts bool) bool {
+	v := f.visits.find(l.Session)
+	if v == nil || len(l.Changes) != 1 {
+		return false
+	}
+	v.seq = f.seq
+	if !counts || !f.filter.passes(v) {
+		return true
+	}
+	f.lines.kinds[rsynclog.Transfer]++
+	f.stretch(l.At)
+	f.moved(v.flow, &l.Changes[0], l)
+	return true
+}
+
+// stretch has the period of what counts include a time.
+func (f *Fold) stretch(at int64) {
+	if at <= 0 {
+		return
+	}
+	if f.first == 0 || at < f.first {
+		f.first = at
+	}
+	f.last = max(f.last, at)
 }
 
 // kind counts a line by what it is.

@@ -69,7 +69,8 @@ func newWasteSketch() *wasteSketch {
 	return &wasteSketch{files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
 }
 
-// add counts n transfers of a file of the given length to a client. It doesn't keep the path. Clients without an address don't count: two of them may be two or one.
+// add counts n transfers of a file of the given length to a client. It doesn't keep the path.
+// Clients without an address don't count: two of them may be two or one.
 func (w *wasteSketch) add(from fetcherOf, path []byte, length, n uint64) {
 	if from.addr == "" {
 		return

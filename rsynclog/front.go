@@ -19,6 +19,7 @@ type Front struct {
 	head   []byte
 	op     Op
 	length uint64 // of the file in the line that was compared last
+	at     int    // where that stands in its text
 	misses uint8  // sessions that wanted the slot since its last use
 }
 
@@ -47,8 +48,16 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	if !ok || at < n+len("x ") || text[at-1] != ' ' || length > maxBytes-f.Session.Length {
 		return nil
 	}
-	f.length = length
+	f.length, f.at = length, at
 	return f
+}
+
+// Event says in *ev what the text says that Front was given: Kind, Op, Length, Path and how often.
+// The rest is zero.
+func (f *Front) Event(text []byte, ev *Event) {
+	ev.clear()
+	ev.Kind, ev.Op, ev.Length, ev.HasLength = Transfer, f.op, f.length, true
+	ev.Path = text[len(f.head) : f.at-1]
 }
 
 // Again is Apply for the text that Front was given. If the line needs Apply, it returns false and
@@ -69,6 +78,7 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 		t.reset()
 		t.pending = true
 	}
+	t.at = at
 	t.fileMoved(s, at, f.op, 1, f.length, 0)
 	t.hear(s, p, at)
 	f.misses = 0

@@ -52,6 +52,7 @@ func runExplain(ctx context.Context, args []string, std stdio) int {
 	if err = errors.Join(err, readExplainFlags(&opts, only, session)); err != nil {
 		return usageError(std, err)
 	}
+	o.config.Pipeline.InFull = true // so that all fields are found
 	opts.Tags, opts.Zone = o.config.Pipeline.Tags, o.config.Zone
 	sets, readable := o.find(std)
 	ctx, stop := untilSignal(ctx)

@@ -25,12 +25,14 @@ type Cursor struct {
 	replay *pipeline.Replay
 
 	free, read chan *block // to be filled, and to be counted in this order
-	full       chan *block // to be understood
+	cut        chan *block // to be understood
 	ended      context.CancelFunc
 	running    sync.WaitGroup
 
 	block *block
-	next  int // line of the block
+	next  int           // message of the block
+	full  int           // line of the block
+	brief pipeline.Line // for CountBrief
 	errs  []error
 	lines uint64
 }
@@ -39,8 +41,9 @@ type Cursor struct {
 type block struct {
 	buf    []byte
 	slab   receiver.Slab
+	brief  []pipeline.Brief // of each message; those that have none are the lines, in their order
 	lines  []pipeline.Line
-	number []uint64 // of each line in its file
+	number []uint64 // of each message in its file
 	file   *File
 	from   uint64 // number of the line that the block begins with
 	used   int    // bytes of buf that are whole lines
@@ -67,7 +70,7 @@ func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
 			Input: "file", Name: set.Name, Scope: receiver.StdinScope + 1, Host: set.Host,
 			Wrapped: c.Wrapped, Dialect: c.Lines,
 		},
-		free: make(chan *block, under), read: make(chan *block, under), full: make(chan *block, under),
+		free: make(chan *block, under), read: make(chan *block, under), cut: make(chan *block, under),
 	}
 	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
@@ -91,7 +94,7 @@ func (cur *Cursor) Close() {
 func (cur *Cursor) readAll(ctx context.Context) {
 	defer cur.running.Done()
 	defer close(cur.read)
-	defer close(cur.full)
+	defer close(cur.cut)
 	for i := range cur.set.Files {
 		f := &cur.set.Files[i]
 		err := cur.readFile(ctx, f)
@@ -130,7 +133,7 @@ func (cur *Cursor) take(ctx context.Context) *block {
 }
 
 func (cur *Cursor) pass(b *block) {
-	cur.full <- b // there is room for all
+	cur.cut <- b // there is room for all
 	cur.read <- b
 }
 
@@ -212,14 +215,21 @@ func (b *block) finish(n int, skip *syslog.Skipped) int {
 // understand reads the lines of blocks.
 func (cur *Cursor) understand(reader *pipeline.LineReader) {
 	defer cur.running.Done()
-	for b := range cur.full {
-		for len(b.lines) < len(b.slab.Messages) {
-			b.lines = append(b.lines, pipeline.Line{})
-		}
-		written := b.file.Written.UnixNano()
-		for i, m := range b.slab.Messages {
-			b.lines[i].Raw = m
-			reader.Read(&cur.source, written, &b.lines[i])
+	for b := range cur.cut {
+		written, full := b.file.Written.UnixNano(), 0
+		b.brief = b.brief[:0]
+		for _, m := range b.slab.Messages {
+			if full == len(b.lines) {
+				b.lines = append(b.lines, pipeline.Line{})
+			}
+			l := &b.lines[full]
+			l.Raw = m
+			reader.Read(&cur.source, written, l)
+			brief := l.Brief()
+			if !brief.IsSet() {
+				full++
+			}
+			b.brief = append(b.brief, brief)
 		}
 		b.count()
 		b.ready <- struct{}{}
@@ -270,8 +280,14 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 				i := cur.next
 				cur.next++
 				cur.lines++
-				l = &b.lines[i]
-				cur.replay.Count(&cur.source, l)
+				if brief := &b.brief[i]; brief.IsSet() {
+					l = &cur.brief
+					cur.replay.CountBrief(&cur.source, brief, b.slab.Messages[i], l)
+				} else {
+					l = &b.lines[cur.full]
+					cur.full++
+					cur.replay.Count(&cur.source, l)
+				}
 				return l, Place{b.file.Path, b.number[i]}, true
 			}
 			if b.err != nil {
@@ -285,7 +301,7 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 			return nil, Place{}, false
 		}
 		<-b.ready
-		cur.block, cur.next = b, 0
+		cur.block, cur.next, cur.full = b, 0, 0
 		if b.slab.Discarded != [receiver.NumDiscards]uint32{} {
 			return nil, Place{b.file.Path, b.from}, true
 		}
