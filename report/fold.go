@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"errors"
 	"time"
 
 	"rsyncd_exporter/pipeline"
@@ -17,7 +19,7 @@ import (
 // it ended.
 //
 // With Module, Direction, Client or User only what belongs to such sessions counts, except in
-// Summary.Lines, Ignored and Discarded. A line is judged by what is known of its session when it
+// Summary.From, To, Lines, Ignored and Discarded. A line is judged by what is known of its session when it
 // comes: a connect, for one, names no module.
 type Options struct {
 	Top           int            // entries of a top list
@@ -43,7 +45,7 @@ type Fold struct {
 	seq     uint64 // lines so far, of all sets
 
 	at          int64 // latest known time in this set; 0: none yet
-	first, last int64 // of all lines that count; 0: none
+	first, last int64 // times of rsyncd's lines in the period; 0: none
 	lines       lineCounts
 	tally       tally
 	stray       *flow // of what belongs to no session
@@ -148,9 +150,11 @@ func (f *Fold) ours(p logs.Place, l *pipeline.Line, counts bool) {
 			v.rename(&f.filter, l.Event.Host)
 		}
 	}
+	if counts {
+		f.stretch(l.At)
+	}
 	if counts && f.filter.passes(v) {
 		f.kind(p, l)
-		f.stretch(l.At)
 	}
 	for i := range l.Changes {
 		f.change(&l.Changes[i], l)
@@ -165,16 +169,20 @@ func (f *Fold) again(l *pipeline.Line, counts bool) bool {
 		return false
 	}
 	v.seq = f.seq
-	if !counts || !f.filter.passes(v) {
+	if !counts {
+		return true
+	}
+	f.stretch(l.At)
+	if !f.filter.passes(v) {
 		return true
 	}
 	f.lines.kinds[rsynclog.Transfer]++
-	f.stretch(l.At)
 	f.moved(v.flow, &l.Changes[0], l)
 	return true
 }
 
-// stretch has the period of what counts include a time.
+// stretch has the period include the time of a line. With another filter it is the same one: ages
+// and averages are of the time that the log is about.
 func (f *Fold) stretch(at int64) {
 	if at <= 0 {
 		return
@@ -215,6 +223,17 @@ func (f *Fold) Ended(changes []rsynclog.Change) {
 	for i := range changes {
 		f.change(&changes[i], nil)
 	}
+}
+
+// Unread notes an error of logs.Find or logs.Read with its file.
+func (f *Fold) Unread(err error) {
+	var file *logs.FileError
+	if !errors.As(err, &file) {
+		return
+	}
+	s := &f.sources[f.findSource(clean(file.Path))]
+	s.Error = clean(file.Err.Error())
+	s.Log = cmp.Or(s.Log, clean(logs.SetName(file.Path)))
 }
 
 // Running implements logs.Book.

@@ -204,12 +204,16 @@ func (r *reportCommand) read(ctx context.Context, o report.Options, std stdio) (
 	}
 	errs := logs.Read(ctx, r.config, sets, book)
 	p.end()
-	interrupted := ctx.Err() != nil
+	last := len(errs) - 1
+	interrupted := last >= 0 && ctx.Err() != nil && errs[last] == ctx.Err() // else it came behind the last line
 	if interrupted {
-		errs = errs[:len(errs)-1]
+		errs = errs[:last]
 		fmt.Fprintln(std.err, "rsyncd_exporter: interrupted: the report is of what was read until then")
 	}
 	r.complain(std, errs)
+	for _, err := range r.unread {
+		fold.Unread(err)
+	}
 	s := fold.Summary()
 	s.Interrupted = interrupted
 	if before != nil {

@@ -117,8 +117,18 @@ func TestReportOfBrokenFiles(t *testing.T) {
 		}
 	}
 	status, out, errs := runOld(t, "", "report", "--json", good, torn, filepath.Join(dir, "missing"))
-	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || summaryOf(t, out).Lines != 9 {
+	s := summaryOf(t, out)
+	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || s.Lines != 9 {
 		t.Errorf("%d, %q", status, errs)
+	}
+	if len(s.Files) != 3 || s.Files[0].Error+s.Files[1].Error == "" || s.Files[2].Error != "" {
+		t.Errorf("the report doesn't say which files are missing in it: %+v", s.Files)
+	}
+	_, out, _ = runOld(t, "", "report", "--text", good, torn, filepath.Join(dir, "missing"))
+	for _, want := range []string{"2 files could not be read", "no such file or directory"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
 	}
 }
 

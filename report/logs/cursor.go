@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"sync"
@@ -106,7 +105,7 @@ func (cur *Cursor) readAll(ctx context.Context) {
 			return
 		}
 		b.begin(f, 0)
-		b.err = fmt.Errorf("%q: %w", f.Path, reason(err))
+		b.err = &FileError{f.Path, reason(err)}
 		cur.pass(b)
 	}
 }
