@@ -16,7 +16,7 @@ func (f *Fold) Summary() *Summary {
 	load.finish()
 	s := &Summary{
 		Version: version, Files: slices.Clone(f.sources), Zone: zoneName(zone), Filter: f.o.shown(),
-		From: nanos(f.first, zone), To: nanos(last, zone),
+		From: nanos(f.first, zone), To: nanos(last, zone), Top: f.o.Top,
 		Lines: f.lines.all, Ignored: f.lines.ignored, Discarded: f.lines.discarded,
 		Unrecognised: f.lines.kinds[rsynclog.Unrecognised], Implausible: f.lines.kinds[rsynclog.NumKinds],
 		Totals: f.totals(), Modules: f.tally.list(), Families: map[string]Volume{},
@@ -115,7 +115,7 @@ func (t *tally) list() []Module {
 			Files:   fl.files[rsynclog.OpSend] + fl.files[rsynclog.OpRecv] + fl.files[rsynclog.OpUnknown],
 			Deleted: fl.files[rsynclog.OpDel], Duration: fl.took.duration(),
 		}
-		if len(m.Sessions) > 0 || m.Executions+m.Files+m.Deleted > 0 {
+		if len(m.Sessions) > 0 || m.Executions|m.Files|m.Deleted|m.Sent|m.Received|m.Listed > 0 {
 			list = append(list, m)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func Merge(all []*Summary, top int) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Summary{Version: all[0].Version, Zone: all[0].Zone, Filter: all[0].Filter, Files: []Source{}}
+	s := &Summary{Version: all[0].Version, Zone: all[0].Zone, Filter: all[0].Filter, Files: []Source{},
+		Top: top}
 	for _, p := range parts {
 		s.Merged += max(1, p.Merged)
 		s.Files = append(s.Files, p.Files...)
@@ -95,11 +97,21 @@ func alike(all []*Summary) error {
 			errs = append(errs, fmt.Errorf("%s has the time zone %q, %s has %q: make both with the same --timezone",
 				name(i), s.Zone, name(0), first.Zone))
 		case filter(s) != filter(first):
-			errs = append(errs, fmt.Errorf("%s has the filter %s, %s has %s: make both with the same",
-				name(i), filter(s), name(0), filter(first)))
+			hint := ""
+			if filter(s).sessions() == filter(first).sessions() {
+				hint = ", by dates: 7d is another time for each"
+			}
+			errs = append(errs, fmt.Errorf("%s has the filter %s, %s has %s: make both with the same%s",
+				name(i), filter(s), name(0), filter(first), hint))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// sessions returns a filter without its period.
+func (f Filter) sessions() Filter {
+	f.Since, f.Until = "", ""
+	return f
 }
 
 // String returns a filter as options.
@@ -418,7 +430,7 @@ func zoneName(zone *time.Location) string {
 	january := time.Date(2026, 1, 1, 0, 0, 0, 0, zone).Format("-07:00")
 	july := time.Date(2026, 7, 1, 0, 0, 0, 0, zone).Format("-07:00")
 	if january == july {
-		return "UTC" + january
+		return strings.TrimSuffix("UTC"+january, "+00:00")
 	}
 	return "UTC" + january + "/" + july
 }

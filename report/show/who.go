@@ -62,6 +62,7 @@ func clients(s *report.Summary) section {
 		for i := range list {
 			sorted.t.rows = append(sorted.t.rows, clientRow(&list[i]))
 		}
+		sorted.t.most = s.Top // beyond, those of the other list would pass for the next ones
 		sorted.t.left = func(shown int) []cell { return rest(s, list[min(shown, len(list)):]) }
 	}
 	families := &table{file: "families", title: "By family", columns: []column{
@@ -83,7 +84,7 @@ func clients(s *report.Summary) section {
 				bytes))})
 	}
 	sec := section{tables: []*table{byBytes, bySessions, families}}
-	if len(s.Clients) > 0 || len(s.Families) > 0 {
+	if len(s.Clients)+len(families.rows) > 0 {
 		sec.id, sec.title = "clients", "Clients"
 	}
 	if slices.ContainsFunc(s.Clients, func(c report.Client) bool { return c.Error != nil }) {
