@@ -3,6 +3,7 @@ package report
 import (
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/report/logs"
@@ -29,6 +30,8 @@ type Options struct {
 	User          string
 	Now           time.Time // what the Replay was given: a line of that time has no known one
 	SuggestExpect bool
+	Groups        clients.Groups  // of clients, by their networks
+	Places        *clients.Places // of clients; nil: there is no database. The caller closes it
 }
 
 // A Fold makes a Summary of lines. It implements logs.Book. Its memory is bounded, whatever the
@@ -53,6 +56,7 @@ type Fold struct {
 	samples     samples
 
 	clients *clientTop
+	groups  groups
 	files   *files
 }
 
@@ -70,7 +74,7 @@ func NewFold(o Options) *Fold {
 	f := &Fold{
 		o: o, filter: newFilter(o), calendar: newCalendar(o.Zone, o.Now), source: -1,
 		tally: newTally(), visits: newVisits(), users: newUsers(),
-		clients: newClientTop(), files: newFiles(),
+		clients: newClientTop(), groups: newGroups(&o), files: newFiles(),
 	}
 	f.stray = f.tally.flow("", rsynclog.NoDirection)
 	f.load = newLoad(f.calendar, f.filter.since, f.filter.until)
