@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/report/logs"
@@ -31,6 +32,8 @@ type Options struct {
 	User          string
 	Now           time.Time // what the Replay was given: a line of that time has no known one
 	SuggestExpect bool
+	Groups        clients.Groups  // of clients, by their networks
+	Places        *clients.Places // of clients; nil: there is no database. The caller closes it
 }
 
 // A Fold makes a Summary of lines. It implements logs.Book. Its memory is bounded, whatever the
@@ -55,6 +58,7 @@ type Fold struct {
 	samples     samples
 
 	clients *clientTop
+	groups  groups
 	files   *files
 }
 
@@ -72,7 +76,7 @@ func NewFold(o Options) *Fold {
 	f := &Fold{
 		o: o, filter: newFilter(o), calendar: newCalendar(o.Zone, o.Now), source: -1,
 		tally: newTally(), visits: newVisits(), users: newUsers(),
-		clients: newClientTop(), files: newFiles(),
+		clients: newClientTop(), groups: newGroups(&o), files: newFiles(),
 	}
 	f.stray = f.tally.flow("", rsynclog.NoDirection)
 	f.load = newLoad(f.calendar, f.filter.since, f.filter.until)

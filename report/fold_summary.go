@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,6 +32,13 @@ func (f *Fold) Summary() *Summary {
 	}
 	s.PathsAtMost, s.DeletedAtMost = f.files.transferred.atMost(f.o.Top), f.files.deleted.atMost(f.o.Top)
 	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
+	f.groups.name(s.Clients)
+	if f.groups.groups.Any() {
+		s.Groups = maps.Clone(f.groups.group)
+	}
+	if f.groups.places != nil {
+		s.Places = maps.Clone(f.groups.place)
+	}
 	if f.o.SuggestExpect {
 		s.Expect = f.users.suggest(last)
 	}

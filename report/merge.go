@@ -49,6 +49,8 @@ func Merge(all []*Summary, top int) (*Summary, error) {
 		s.Discarded += p.Discarded
 		s.Totals.merge(&p.Totals)
 		addVolumes(&s.Families, p.Families)
+		addVolumes(&s.Groups, p.Groups)
+		addVolumes(&s.Places, p.Places)
 		for h := range s.Hours {
 			s.Hours[h].add(p.Hours[h])
 			for d := range s.Heat {

@@ -36,6 +36,10 @@ type Summary struct {
 	Clients     []Client          `json:"clients"`      // the first ones by bytes, and those by sessions
 	ClientsRest Rest              `json:"clients_rest"` // all others, so that sums are the whole
 	Families    map[string]Volume `json:"families"`     // ipv4, ipv6, unknown
+	// Groups are CLIENT_GROUPS and clients.Other, and Places what GEOIP_DB says, "unknown" and
+	// rsynclog.Other. Both are missing without the setting.
+	Groups map[string]Volume `json:"groups,omitempty"`
+	Places map[string]Volume `json:"places,omitempty"`
 
 	Users []User `json:"users"` // by module and name
 

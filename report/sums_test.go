@@ -116,6 +116,15 @@ func (l *ledger) clients(s *report.Summary, whole report.Volume) {
 	}
 	l.equal("clients and the rest", clients, whole)
 	l.equal("families", families, whole)
+	for name, by := range map[string]map[string]report.Volume{"groups": s.Groups, "places": s.Places} {
+		var sum report.Volume
+		for _, v := range by {
+			addVolume(&sum, v)
+		}
+		if len(by) > 0 {
+			l.equal(name, sum, whole)
+		}
+	}
 }
 
 func (l *ledger) times(s *report.Summary, whole report.Volume) {
