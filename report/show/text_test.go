@@ -133,7 +133,7 @@ func TestTheFirstByBytesAndBySessions(t *testing.T) {
   c1                            20  2.93 KiB       0 B
   all others, at least 7        75  3.42 KiB       0 B
 `, `
-  c3                            40     1,000 B
+  c3                            40  0.98 KiB
 `} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
