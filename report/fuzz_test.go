@@ -104,6 +104,7 @@ func FuzzReport(f *testing.F) {
 		o := options(b)
 		s := readAs(t, o, text[:min(len(text), 9)], text)
 		first, second := readAs(t, o, "-", text[:cut]), readAs(t, o, "-", text[cut:])
+		second.Interrupted = true // even two equal halves are two reports then
 		merged, err := report.Merge([]*report.Summary{first, second}, o.Top)
 		if err != nil {
 			t.Fatal(err)
@@ -117,15 +118,17 @@ func FuzzReport(f *testing.F) {
 			for _, wrong := range wrongSums(s) {
 				t.Error(wrong)
 			}
-			isHarmless(t, s)
 		}
+		isHarmless(t, s, 60, 80)
+		isHarmless(t, twice, 120)
+		areHarmlessTables(t, twice)
 	})
 }
 
-// isHarmless shows a report in each form.
-func isHarmless(t *testing.T, s *report.Summary) {
+// isHarmless shows a report as text of these widths, and as a page.
+func isHarmless(t *testing.T, s *report.Summary, widths ...int) {
 	t.Helper()
-	for _, width := range []int{60, 80, 120} {
+	for _, width := range widths {
 		var b bytes.Buffer
 		if err := show.Text(&b, s, show.TextOptions{Width: width, Top: 5}); err != nil {
 			t.Fatal(err)
@@ -143,6 +146,11 @@ func isHarmless(t *testing.T, s *report.Summary) {
 	if bytes.Contains(page.Bytes(), []byte("<script")) {
 		t.Errorf("a script in %s", page.String())
 	}
+}
+
+// areHarmlessTables shows a report as CSV.
+func areHarmlessTables(t *testing.T, s *report.Summary) {
+	t.Helper()
 	dir := t.TempDir()
 	if err := show.CSV(dir, s); err != nil {
 		t.Fatal(err)

@@ -130,7 +130,8 @@ func (f Filter) String() string {
 	return cmp.Or(string(bytes.TrimSpace(b.Bytes())), "none")
 }
 
-// inOrder returns reports by their beginning, and equal ones by what they say.
+// inOrder returns reports by their beginning, and those of the same by what they say. The error
+// names two that are the same.
 func inOrder(all []*Summary) ([]*Summary, error) {
 	type keyed struct {
 		from time.Time
@@ -150,7 +151,11 @@ func inOrder(all []*Summary) ([]*Summary, error) {
 	})
 	parts := make([]*Summary, len(list))
 	for i := range list {
-		parts[i] = list[i].s
+		s := list[i].s
+		if i > 0 && s.Lines > 0 && bytes.Equal(list[i].text, list[i-1].text) {
+			return nil, fmt.Errorf("%q and %q are the same report: its lines would count twice", parts[i-1].Name, s.Name)
+		}
+		parts[i] = s
 	}
 	return parts, nil
 }

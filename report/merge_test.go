@@ -292,6 +292,13 @@ func TestMergeRefusesReportsOfSomethingElse(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("got %s", err)
 	}
+	read := fold(t, report.Options{}, small)
+	again := *read
+	read.Name, again.Name = "all.json", "b.json"
+	if _, err := report.Merge([]*report.Summary{read, &again}, 5); err == nil ||
+		err.Error() != `"all.json" and "b.json" are the same report: its lines would count twice` {
+		t.Errorf("got %v", err)
+	}
 	if _, err := report.Merge(nil, 5); err == nil {
 		t.Error("no reports make one")
 	}

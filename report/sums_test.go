@@ -214,7 +214,9 @@ func summed(t *testing.T, what string, text []byte, from, to time.Time) {
 			t.Logf("%s: %v", what, errs)
 		}
 		s := f.Summary()
-		merged, err := report.Merge([]*report.Summary{s, s, s}, 5)
+		other := *s
+		other.Interrupted = true
+		merged, err := report.Merge([]*report.Summary{s, &other}, 5)
 		if err != nil {
 			t.Fatal(err)
 		}
