@@ -28,7 +28,9 @@ func TestGroupsOfClients(t *testing.T) {
 	if i < 0 || s.Clients[i].Group != "anna" {
 		t.Errorf("%+v", s.Clients)
 	}
-	twice, err := report.Merge([]*report.Summary{s, s}, 20)
+	other := *s
+	other.Interrupted = true // it is another report
+	twice, err := report.Merge([]*report.Summary{s, &other}, 20)
 	if err != nil || twice.Groups["anna"].Sessions != 4 || !slices.Equal(slices.Sorted(maps.Keys(twice.Groups)), slices.Sorted(maps.Keys(s.Groups))) {
 		t.Errorf("%v, %v", twice, err)
 	}

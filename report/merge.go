@@ -153,7 +153,7 @@ func inOrder(all []*Summary) ([]*Summary, error) {
 	for i := range list {
 		s := list[i].s
 		if i > 0 && s.Lines > 0 && bytes.Equal(list[i].text, list[i-1].text) {
-			return nil, fmt.Errorf("%q and %q are the same report: its lines would count twice", parts[i-1].Name, s.Name)
+			return nil, fmt.Errorf("%q and %q are the same report: it would count twice", parts[i-1].Name, s.Name)
 		}
 		parts[i] = s
 	}

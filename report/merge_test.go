@@ -296,7 +296,7 @@ func TestMergeRefusesReportsOfSomethingElse(t *testing.T) {
 	again := *read
 	read.Name, again.Name = "all.json", "b.json"
 	if _, err := report.Merge([]*report.Summary{read, &again}, 5); err == nil ||
-		err.Error() != `"all.json" and "b.json" are the same report: its lines would count twice` {
+		err.Error() != `"all.json" and "b.json" are the same report: it would count twice` {
 		t.Errorf("got %v", err)
 	}
 	if _, err := report.Merge(nil, 5); err == nil {

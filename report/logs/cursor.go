@@ -112,7 +112,7 @@ func (cur *Cursor) readAll(ctx context.Context) {
 
 // reason returns an error without the path, which is said anyway.
 func reason(err error) error {
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("it is cut off: what is there has been read")
 	}
 	return unwrapPath(err)

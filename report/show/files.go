@@ -95,7 +95,8 @@ func backups(s *report.Summary) section {
 	}
 	t := &table{keys: 2, columns: []column{
 		{"Module", "", true}, {"User", "", true}, {"Direction", "", true}, {"Last success", "", true},
-		{"Ago", "", false}, {"OK", "", false}, {"Others", "", false}, {"Longest gap", "", false}, {"From", "", true}, {"Size", "", false},
+		{"Ago", "", false}, {"OK", "", false}, {"Others", "", false}, {"Longest gap", "", false},
+		{"From", "", true}, {"Size", "", false},
 	}}
 	for _, u := range byAge(s.Users) {
 		if u.User == "" && u.Direction != "receive" {

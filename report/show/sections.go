@@ -60,7 +60,7 @@ func compared(s *report.Summary) section {
 		plural(all(b.Sessions), "session", "sessions"), iec(float64(b.Sent)), iec(float64(b.Received)))}
 	length, _ := between(s.Compare.From, s.Compare.To)
 	if missing, _ := between(s.Compare.From, s.Compare.Began); missing > length/10 {
-		sec.lead = append(sec.lead, fmt.Sprintf("The first line of that time is of %s: the logs may not have all of it.",
+		sec.lead = append(sec.lead, fmt.Sprintf("The first line of that time is of %s: the logs may lack a part.",
 			minute(s.Compare.Began)))
 	}
 	if len(t.rows) == 0 {
