@@ -164,7 +164,8 @@ func parseWhen(s string, now time.Time, zone *time.Location, end bool) (t time.T
 	if s == "" {
 		return t, nil
 	}
-	if n, err := strconv.Atoi(s[:len(s)-1]); err == nil && n >= 0 {
+	const most = 1_000_000 // a time.Duration has so many hours
+	if n, err := strconv.Atoi(s[:len(s)-1]); err == nil && n >= 0 && n <= most {
 		switch s[len(s)-1] {
 		case 'm':
 			return now.Add(-time.Duration(n) * time.Minute), nil

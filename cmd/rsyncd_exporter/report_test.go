@@ -136,6 +136,17 @@ func TestReportOfBrokenFiles(t *testing.T) {
 	}
 }
 
+// Whoever interrupts it when the last line has been read gets the report.
+func TestAReportIsInterruptedAtItsEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, errs bytes.Buffer
+	if status := run(ctx, []string{"report", "--json", "/nonexistent"}, strings.NewReader(""), &out, &errs); status != exitUsage ||
+		summaryOf(t, out.String()).Interrupted {
+		t.Errorf("%d, %q", status, errs.String())
+	}
+}
+
 func TestReportMerge(t *testing.T) {
 	dir := t.TempDir()
 	var paths []string
@@ -177,6 +188,7 @@ func TestParseWhen(t *testing.T) {
 		"2026-11-20T10:00:00Z": "2026-11-20T10:00:00Z",
 		"-3d":                  "",
 		"d":                    "",
+		"9000000000h":          "",
 		"yesterday":            "",
 	} {
 		got, err := parseWhen(s, now, zone, true)

@@ -49,6 +49,20 @@ func TestTablesHaveNumbersWithoutUnits(t *testing.T) {
 	}
 }
 
+// The clients and the rest are the whole in a spreadsheet, too.
+func TestTablesHaveTheRest(t *testing.T) {
+	dir := t.TempDir()
+	s := &report.Summary{ClientsRest: report.Rest{Entries: 7, Volume: report.Volume{Sessions: 8, Sent: 9, Received: 10}}}
+	if err := show.CSV(dir, s); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "totals.csv"))
+	want := "\"clients_rest\",7\r\n\"clients_rest_sessions\",8\r\n\"clients_rest_sent_bytes\",9\r\n\"clients_rest_received_bytes\",10\r\n"
+	if err != nil || !strings.Contains(string(b), want) {
+		t.Errorf("%v, no %s in %s", err, want, b)
+	}
+}
+
 func TestNoCellIsAFormula(t *testing.T) {
 	formulas := []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", `"=1`, `'=1`, "\u00a0=1", "＝1", "-2+3|cmd", "\ufeff=1", "a;=1;b"}
 	harmless := []string{"a=b", "a-b", "data", "192.0.2.1", "mail@example.org", "x y", ""}

@@ -159,6 +159,10 @@ func TestSentencesOfSmallReports(t *testing.T) {
 		{report.Summary{Modules: []report.Module{lists}}, "Listing", "Clients"},
 		{report.Summary{Modules: []report.Module{{Executions: 1}}}, "Modules", "Listing"},
 		{report.Summary{Compare: &compare}, "there is nothing to compare", "What changed most"},
+		{report.Summary{Days: []report.Day{{Date: "2026-11-23", Volume: report.Volume{Sessions: 3}}},
+			Totals: report.Totals{Sessions: map[string]uint64{"ok": 4}}}, "1 session has no day that is known", "Clients"},
+		{report.Summary{Saturation: []report.Saturation{{Module: "a", Peak: 1}, {Module: "b", Peak: 5}, {Module: "c", Refused: 1}}},
+			"c 1 0 0 b 0 5 0 a 0 1 0", "Nobody"},
 		{report.Summary{Compare: &late}, "The first line of that time is of 2026-11-03 00:00", "nothing to compare"},
 	} {
 		got := strings.Join(strings.Fields(string(text(t, &c.s, show.TextOptions{}))), " ")
