@@ -123,7 +123,7 @@ func (t *tally) list() []Module {
 			Files:   fl.files[rsynclog.OpSend] + fl.files[rsynclog.OpRecv] + fl.files[rsynclog.OpUnknown],
 			Deleted: fl.files[rsynclog.OpDel], Duration: fl.took.duration(),
 		}
-		if len(m.Sessions) > 0 || m.Executions|m.Files|m.Deleted|m.Sent|m.Received|m.Listed > 0 {
+		if len(m.Sessions) > 0 || m.Executions+m.Files+m.Deleted > 0 {
 			list = append(list, m)
 		}
 	}

@@ -228,7 +228,21 @@ func summed(t *testing.T, what string, text []byte, from, to time.Time) {
 	}
 }
 
+// A session that had ended for its silence goes on. Its bytes belong to the period in which it ended.
+const goesOn = `2026/11/23 01:10:00 [21] connect from h (192.0.2.10)
+2026/11/23 01:10:00 [21] rsync allowed access on module m from h (192.0.2.10)
+2026/11/23 01:10:01 [21] rsync to m/ from anna@h (192.0.2.10)
+2026/11/23 01:10:05 [21] rsync: [receiver] mkstemp "/a" (in m) failed: Permission denied (13)
+2026/11/23 01:40:00 [22] connect from h (192.0.2.10)
+2026/11/23 01:50:00 [21] sent 90 bytes  received 400 bytes  total size 350
+2026/11/23 02:10:00 [23] connect from h (192.0.2.10)
+`
+
 func TestSumsAgree(t *testing.T) {
+	summed(t, "goes on", []byte(goesOn), monday.Add(time.Hour), monday.Add(2*time.Hour))
+	if s := fold(t, report.Options{Until: monday.Add(105 * time.Minute)}, goesOn); s.Received != 400 {
+		t.Errorf("received %d", s.Received)
+	}
 	for _, dir := range []string{"corpus", "forms", "captures"} {
 		err := filepath.WalkDir(filepath.Join(corpus.Dir(), "..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
