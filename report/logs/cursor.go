@@ -59,8 +59,12 @@ type block struct {
 	read   int64 // bytes of the file on disk that have been read behind it
 }
 
-// blocks is how many blocks are under way for each processor.
-const blocks = 2
+const (
+	// blocks is how many blocks are under way for each processor.
+	blocks = 2
+	// fewLogs may be open at once with all of their memory.
+	fewLogs = 4
+)
 
 // Open returns a Cursor, which reads from its first Next on. The error is about the settings.
 func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
@@ -85,6 +89,9 @@ func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
 func (cur *Cursor) begin(ctx context.Context) {
 	n := max(1, runtime.GOMAXPROCS(0)/max(1, cur.c.Abreast))
 	under := blocks*n + 1
+	if cur.c.Abreast > fewLogs {
+		under = 2 // one is read while the other is counted
+	}
 	cur.free, cur.read, cur.cut = make(chan *block, under), make(chan *block, under), make(chan *block, under)
 	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
@@ -127,7 +134,7 @@ func (cur *Cursor) readAll(ctx context.Context) {
 		if b == nil {
 			return
 		}
-		b.begin(f, 0)
+		b.begin(f, 0, 0)
 		b.err = fmt.Errorf("%q: %w", f.Path, unwrapPath(err))
 		cur.pass(b)
 	}
@@ -151,10 +158,12 @@ func (cur *Cursor) pass(b *block) {
 	cur.read <- b
 }
 
-func (b *block) begin(f *File, from uint64) {
-	if b.buf == nil {
-		b.buf = make([]byte, syslog.BlockBytes)
+// begin makes a block of n bytes that begins with a line of this number.
+func (b *block) begin(f *File, from uint64, n int) {
+	if cap(b.buf) < n {
+		b.buf = make([]byte, n)
 	}
+	b.buf = b.buf[:n]
 	b.slab.Reset()
 	b.file, b.from, b.used, b.err, b.number, b.read = f, from, 0, nil, b.number[:0], 0
 }
@@ -172,11 +181,10 @@ func (cur *Cursor) readFile(ctx context.Context, f *File) error {
 		if b == nil {
 			return nil
 		}
-		b.begin(f, number)
+		b.begin(f, number, min(syslog.BlockBytes, len(rest)+cur.c.atOnce()))
 		n := copy(b.buf, rest)
-		most := min(len(b.buf), n+cur.c.atOnce())
-		n, err = fill(log, b.buf[:most], n)
-		ended = err != nil && n < most
+		n, err = fill(log, b.buf, n)
+		ended = err != nil && n < len(b.buf)
 		if number == 1 {
 			if why := f.unfit(b.buf[:n], err); why != nil {
 				cur.free <- b
@@ -223,8 +231,7 @@ func broken(err error) error {
 
 // atOnce returns how many bytes are read at once. Lines take several times the memory of their bytes.
 func (c *Config) atOnce() int {
-	const few = 4 // logs
-	return syslog.BlockBytes / max(1, min(c.Abreast/few, 8))
+	return syslog.BlockBytes / max(1, min(c.Abreast/fewLogs, 16))
 }
 
 // fill reads into buf[n:] until it is full or an error comes.
