@@ -121,7 +121,16 @@ func TestReportOfBrokenFiles(t *testing.T) {
 	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || s.Lines != 9 {
 		t.Errorf("%d, %q", status, errs)
 	}
-	if len(s.Files) != 3 || s.Files[0].Error+s.Files[1].Error == "" || s.Files[2].Error != "" {
+	broken := 0
+	for _, f := range s.Files {
+		if (f.Error != "") != (f.Path != good) {
+			t.Errorf("%+v", f)
+		}
+		if f.Error != "" {
+			broken++
+		}
+	}
+	if len(s.Files) != 3 || broken != 2 {
 		t.Errorf("the report doesn't say which files are missing in it: %+v", s.Files)
 	}
 	_, out, _ = runOld(t, "", "report", "--text", good, torn, filepath.Join(dir, "missing"))
