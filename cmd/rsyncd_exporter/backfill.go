@@ -43,8 +43,8 @@ should be those of the live exporter.
   --step=1m                    time between samples. Prometheus shows holes above 5m
   --gap=26h                    after a longer silence the log is taken for incomplete: there are no
                                samples from its last line to the next
-  --until=TIME                 2026-11-23, "2026-11-23 18:40", RFC 3339, or 7d ago: stops there. Give the
-                               time at which the exporter was started
+  --until=TIME                 2026-11-23, "2026-11-23 18:40", RFC 3339, or 7d ago: stops there, a date at
+                               its end. Give the time at which the exporter was started
   --label=NAME=VALUE           of every series, repeated: the labels that Prometheus adds to live ones,
                                such as --label=job=rsyncd --label=instance=mirror:9150
   --timezone=NAME              of stamps that name none (this machine's)
@@ -81,7 +81,12 @@ func runBackfill(ctx context.Context, args []string, std stdio) int {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	sets, ok := b.find(std)
+	p := progressLine{w: std.err}
+	if _, seen := terminalWidth(std.out); !seen {
+		b.config.Progress = p.show
+	}
 	samples, unread, err := b.write(ctx, c, sets, std.out)
+	p.end()
 	switch {
 	case errors.Is(err, syscall.EPIPE):
 		return exitOK // whoever reads has enough
@@ -93,11 +98,12 @@ func runBackfill(ctx context.Context, args []string, std stdio) int {
 		return exitFailure
 	}
 	b.complain(std, unread)
-	if samples == 0 {
+	complete := ok && len(unread) == 0
+	if samples == 0 && complete {
 		fmt.Fprintln(std.err, "rsyncd_exporter: no line of an rsync daemon that says when it was written: there is no "+
 			"history. rsyncd_exporter explain says what the lines are")
 	}
-	if !ok || len(unread) > 0 {
+	if !complete {
 		return exitUsage
 	}
 	return exitOK
@@ -122,6 +128,7 @@ func (b *backfillCommand) options() (c backfill.Config, err error) {
 		}
 		return d
 	}
+	c.Now = b.config.Now
 	c.Step = duration("step", b.step, time.Minute)
 	c.Gap = duration("gap", b.gap, backfill.DefaultGap)
 	if c.Until, err = parseWhen(b.until, b.config.Now, zone, true); err != nil {
@@ -155,11 +162,13 @@ func (b *backfillCommand) write(ctx context.Context, c backfill.Config, sets []l
 		}
 	}()
 	var lines []backfill.Lines
+	meter := logs.NewMeter(&b.config, sets)
 	for i := range sets {
 		cur, err := logs.Open(ctx, b.config, &sets[i])
 		if err != nil {
 			return 0, nil, err
 		}
+		meter.Reads(cur)
 		all, lines = append(all, cur), append(lines, cur)
 	}
 	samples, err = backfill.Run(ctx, c, lines, out)

@@ -57,18 +57,20 @@ func understandFile(
 	if err != nil {
 		return none, err
 	}
+	var log *follow.Log
 	if path != "-" {
-		file, err := follow.OpenLog(path)
-		if err != nil {
-			return none, err
-		}
-		defer file.Close()
-		stdin = file
+		log, err = follow.OpenLog(path)
+	} else if log, err = follow.NewLog(stdin); err != nil {
+		err = fmt.Errorf("-: %w", err)
 	}
+	if err != nil {
+		return none, err
+	}
+	defer log.Close()
 	src := receiver.Source{
 		Input: kindFile, Name: path, Scope: receiver.StdinScope + 1, Wrapped: cfg.SyslogLogLines, Dialect: lines,
 	}
-	first, err := firstLines(stdin)
+	first, err := firstLines(log)
 	if err == nil {
 		err = stream.NewStdin(first, src, oldLines{p}).Run(ctx)
 	}
@@ -82,12 +84,15 @@ func firstLines(r io.Reader) (*bytes.Buffer, error) {
 	lines, first := bufio.NewReader(io.LimitReader(r, checkedBytes)), &bytes.Buffer{}
 	for range checkedLines {
 		line, err := lines.ReadBytes('\n')
-		first.Write(line)
-		if err == io.EOF {
+		if err == io.ErrUnexpectedEOF && first.Len() > 0 { // one that is cut off has a beginning
 			break
 		}
-		if err != nil {
+		if err != nil && err != io.EOF {
 			return nil, err
+		}
+		first.Write(line)
+		if err != nil {
+			break
 		}
 	}
 	return first, nil

@@ -331,8 +331,10 @@ func (p *progressLine) show(now logs.Progress) {
 	}
 	p.shown = true
 	seconds := now.Took.Seconds()
-	line := fmt.Sprintf("%d million lines, %.1f million a second", now.Lines/1e6, float64(now.Lines)/1e6/seconds)
+	lines := float64(now.Lines) / 1e6
+	line := fmt.Sprintf("%.1f million lines, %.1f million a second", lines, lines/seconds)
 	if now.All > 0 && now.Read > 0 {
+		now.Read = min(now.Read, now.All) // a file may have grown
 		left := time.Duration(seconds * float64(now.All-now.Read) / float64(now.Read) * float64(time.Second))
 		line = fmt.Sprintf("%d %%, %v left, %s", 100*now.Read/now.All, max(0, left).Round(time.Second), line)
 	}

@@ -77,6 +77,14 @@ func newUnpacker(path string, r io.Reader) (*unpacker, error) {
 		u.out, u.close = bzip2.NewReader(in), func() {}
 		return u, nil
 	}
+	if strings.HasSuffix(path, ".xz") {
+		x, err := xz.NewReader(in)
+		if err != nil {
+			return nil, tornAtStart(err, u.in.n)
+		}
+		u.out, u.close = x, func() {}
+		return u, nil
+	}
 	d, err := gzip.NewReader(in)
 	if err != nil {
 		return nil, tornAtStart(err, u.in.n)
@@ -147,27 +155,27 @@ func NewLog(r io.Reader) (*Log, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	if bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")) {
-		if size := xzDictionary(start); size > maxDictionary {
-			return nil, fmt.Errorf("its dictionary takes %d bytes, more than %d: unpack it by xz", size, maxDictionary)
-		}
-		x, err := xz.NewReader(in)
-		return &Log{in: counted, out: x}, err
+	if size := xzDictionary(start); size > maxDictionary {
+		return nil, fmt.Errorf("its dictionary takes %d bytes, more than %d: unpack it by xz", size, maxDictionary)
 	}
 	for end, magic := range magics {
-		if bytes.HasPrefix(start, []byte(magic)) {
-			u, err := newUnpacker(end, in)
-			if err != nil {
-				return nil, err
-			}
-			return &Log{in: counted, out: u, done: u.close}, nil
+		if !bytes.HasPrefix(start, []byte(magic)) {
+			continue
 		}
+		u, err := newUnpacker(end, in)
+		if err != nil {
+			return nil, err
+		}
+		return &Log{in: counted, out: u, done: u.close}, nil
 	}
 	return &Log{in: counted, out: in}, nil
 }
 
 // magics are the first bytes of compressed files, by the ending of their names.
-var magics = map[string]string{".gz": "\x1f\x8b", ".bz2": "BZh", ".zst": "\x28\xb5\x2f\xfd"}
+var magics = map[string]string{
+	".gz": "\x1f\x8b", ".bz2": "BZh", ".zst": "\x28\xb5\x2f\xfd", ".xz": "\xfd7zXZ\x00",
+	"pzstd.zst": "\x50\x2a\x4d\x18", // a frame to be skipped (RFC 8878 section 3.1.2)
+}
 
 // maxDictionary is what xz -9 uses, in bytes. A file may ask for 4 GiB.
 const maxDictionary = 64 << 20
@@ -179,7 +187,7 @@ const xzHeader = 12 + 2 + 9 + 9 + 3
 // xzDictionary returns the dictionary's size that the first block of an xz file asks for, or 0 if
 // it has another filter than LZMA2 alone, which the decoder refuses.
 func xzDictionary(start []byte) int64 {
-	if len(start) < xzHeader {
+	if len(start) < xzHeader || !bytes.HasPrefix(start, []byte(magics[".xz"])) {
 		return 0
 	}
 	b := start[12:]

@@ -61,7 +61,7 @@ func (s *Stdin) Run(ctx context.Context) error {
 
 // read adds to buf what one read gives.
 func (s *Stdin) read(ctx context.Context) error {
-	if err := s.wait(ctx); err != nil {
+	if err := Wait(ctx, s.in); err != nil {
 		return err
 	}
 	s.r, s.w = 0, copy(s.buf, s.buf[s.r:s.w])
@@ -70,10 +70,11 @@ func (s *Stdin) read(ctx context.Context) error {
 	return err
 }
 
-// wait returns when a read of a file or pipe would return at once, or ctx's error. A blocking
-// descriptor such as 0 has no deadlines, and its read can't be interrupted.
-func (s *Stdin) wait(ctx context.Context) error {
-	file, ok := s.in.(*os.File)
+// Wait returns when a read of a file or pipe would return at once, or ctx's error. A blocking
+// descriptor such as 0 has no deadlines, and its read can't be interrupted. It doesn't wait for
+// what is no *os.File.
+func Wait(ctx context.Context, r io.Reader) error {
+	file, ok := r.(*os.File)
 	if !ok {
 		return ctx.Err()
 	}

@@ -33,7 +33,8 @@ import (
 type Config struct {
 	Step   time.Duration  // between samples; whole seconds
 	Gap    time.Duration  // a longer silence of all logs has no samples; at least a Step
-	Until  time.Time      // nothing later counts; zero: everything does
+	Until  time.Time      // nothing later counts, and no sample is later; zero: everything does
+	Now    time.Time      // no sample is later; zero: nobody knows
 	Labels []Label        // of every series, as a scrape configuration adds them
 	Books  metrics.Config // MaxSeries, Modules and Hosts, as the live exporter has them
 }
@@ -66,6 +67,9 @@ func (c *Config) Validate() error {
 
 // Lines are the lines of one log, counted; *logs.Cursor has them.
 type Lines interface {
+	// First returns about when the log begins; zero: nothing tells. The other methods are called
+	// from some days before that on, so that few of many logs need be open at one time.
+	First() time.Time
 	// Next returns the next line, which is valid until the next call. It is nil if there is only
 	// something to say of lost lines. more is false at the end.
 	Next() (l *pipeline.Line, at logs.Place, more bool)
@@ -82,16 +86,12 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uin
 		return 0, err
 	}
 	h := &history{
-		step: int64(c.Step), gap: int64(c.Gap), until: math.MaxInt64, store: metrics.NewStore(c.Books), changed: true,
-		samples: newSamples(out, c.Labels, int64(c.Step/time.Second)),
+		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until), store: metrics.NewStore(c.Books), changed: true,
+		samples: newSamples(out, c.Labels),
 	}
-	if !c.Until.IsZero() {
-		h.until = c.Until.UnixNano()
-	}
+	h.last = min(h.until, orNever(c.Now))
 	for _, lines := range all {
-		l := &lane{history: h, lines: lines, running: map[*rsynclog.Session]*rsynclog.Session{}}
-		l.fetch()
-		h.lanes = append(h.lanes, l)
+		h.lanes = append(h.lanes, newLane(h, lines))
 	}
 	for h.proceed(ctx) {
 	}
@@ -104,13 +104,23 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uin
 	return h.samples.n, h.samples.err
 }
 
+// orNever returns a time in nanoseconds of the Unix epoch, to the millisecond as Prometheus has it.
+func orNever(t time.Time) int64 {
+	if t.IsZero() {
+		return math.MaxInt64
+	}
+	return t.Truncate(time.Millisecond).UnixNano()
+}
+
 // A history is the books at a time that proceeds with the lines of all logs.
 type history struct {
 	step, gap int64 // nanoseconds
 	store     *metrics.Store
 	samples   *samples
 	lanes     []*lane
-	until     int64 // nanoseconds of the Unix epoch
+	one       [1]rsynclog.Change // the one that is counted
+	until     int64              // Config.Until, nanoseconds of the Unix epoch
+	last      int64              // no sample is later, likewise
 
 	now     int64 // when what was counted last happened, nanoseconds of the Unix epoch; never falls
 	line    int64 // the same of the last line
@@ -125,21 +135,16 @@ func (h *history) proceed(ctx context.Context) bool {
 	if h.samples.err != nil || ctx.Err() != nil {
 		return false
 	}
-	var first *lane
-	line := int64(math.MaxInt64) // when the next line was written
-	for _, l := range h.lanes {
-		if l.over {
-			continue
-		}
-		if first == nil || l.next.at < first.next.at {
-			first = l
-		}
-		if l.line != nil {
-			line = min(line, l.at())
-		}
-	}
-	if first == nil || first.next.at > h.until {
+	first, line := h.first()
+	switch {
+	case first == nil || first.next.at-int64(calm) > h.until:
 		return false
+	case !first.begun:
+		first.fetch()
+		return true
+	case first.next.at > h.until: // what follows may be a little earlier
+		first.skip()
+		return true
 	}
 	until, ends := h.until, line == math.MaxInt64
 	if !ends { // otherwise what is left ends with the logs
@@ -147,7 +152,7 @@ func (h *history) proceed(ctx context.Context) bool {
 		until = min(until, max(h.current*h.step, first.next.at))
 	}
 	for _, l := range h.lanes {
-		for !l.over && l.next.at <= until {
+		for l.begun && !l.over && l.next.at <= until {
 			if !ends {
 				h.now = max(h.now, l.next.at)
 			}
@@ -159,6 +164,23 @@ func (h *history) proceed(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// first returns the log that goes on first, and when the next line of all logs was written.
+func (h *history) first() (first *lane, line int64) {
+	line = math.MaxInt64
+	for _, l := range h.lanes {
+		if l.over {
+			continue
+		}
+		if first == nil || l.next.at < first.next.at {
+			first = l
+		}
+		if !l.begun || l.line != nil {
+			line = min(line, l.at())
+		}
+	}
+	return first, line
 }
 
 // advance writes the samples up to a moment, which is not after the next line.
@@ -184,7 +206,8 @@ func (h *history) advance(ctx context.Context, m moment, line int64) {
 	}
 }
 
-// write writes the samples of a step, unless it has them.
+// write writes the samples of a step, unless it has them. Those of the last one are no later than
+// Config.Until and Config.Now: they would lie among the live ones, and turn these back.
 func (h *history) write(step int64) {
 	if step <= h.written {
 		return
@@ -193,7 +216,7 @@ func (h *history) write(step int64) {
 	if h.changed {
 		snap = h.store.Snapshot(h, 0)
 	}
-	h.samples.write(step, snap)
+	h.samples.write(min(step*h.step, h.last), (step-1)*h.step, snap)
 	h.written, h.changed = step, false
 }
 

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/report/backfill"
+	"rsyncd_exporter/report/logs"
 )
 
 const pull = `2024/03/01 10:00:30 [100] connect from a (192.0.2.1)
@@ -173,7 +175,141 @@ func TestUntil(t *testing.T) {
 	s := parse(t, fill(t, c, log{lines: connect("2024/03/01 10:00:30", 100) + connect("2024/03/01 10:02:30", 101) +
 		connect("2024/03/01 10:02:31", 102)}))
 	check(t, s, `rsync_connections_total{}`, "2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 1,
-		"2024-03-01 10:03:00", 2)
+		"2024-03-01 10:02:30", 2)
+}
+
+// The exporter that was started at that time begins at 0. A sample behind it would make increase() see all of history once more.
+func TestNoSampleIsLaterThanUntilOrNow(t *testing.T) {
+	for at, want := range map[time.Time][]any{
+		time.Date(2024, 3, 1, 10, 1, 0, 0, time.UTC):                    {"2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1},
+		time.Date(2024, 3, 1, 10, 1, 30, 0, time.UTC):                   {"2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:01:30", 2},
+		time.Date(2024, 3, 1, 10, 1, 59, 250900000, time.UTC):           {"2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:01:59", 2},
+		time.Date(2024, 3, 1, 10, 3, 0, 0, time.UTC):                    {"2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 2},
+		time.Date(2024, 3, 1, 10, 0, 30, 0, time.UTC):                   {"2024-03-01 10:00:00", 0, "2024-03-01 10:00:30", 1},
+		time.Date(2024, 3, 1, 10, 0, 29, 0, time.UTC).AddDate(-1, 0, 0): nil,
+	} {
+		c, now := config(), config()
+		c.Until, now.Now = at, at
+		l := log{lines: connect("2024/03/01 10:00:30", 100) + connect("2024/03/01 10:01:15", 101)}
+		check(t, parse(t, fill(t, c, l)), `rsync_connections_total{}`, want...)
+		if want != nil && at.After(time.Date(2024, 3, 1, 10, 1, 15, 0, time.UTC)) {
+			check(t, parse(t, fill(t, now, l)), `rsync_connections_total{}`, want...)
+		}
+	}
+}
+
+// A machine's clock is ahead for a few lines, until the network tells it the time. They count with the line behind them, and the time
+// of what follows is right.
+func TestClockAheadForAMoment(t *testing.T) {
+	for name, ahead := range map[string]string{
+		"one line":      connect("2024/03/01 18:00:00", 200),
+		"three":         connect("2024/03/01 12:00:00", 200) + connect("2024/03/02 18:00:00", 201) + connect("2024/03/02 17:50:00", 202),
+		"by years":      connect("2026/03/01 12:00:00", 200) + connect("2026/03/01 12:00:00", 201),
+		"with sessions": strings.ReplaceAll(pull, "2024/03/01 10:", "2024/03/08 12:"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := strings.Count(ahead, "connect from")
+			s := parse(t, fill(t, config(), log{lines: connect("2024/03/01 10:00:30", 100) + ahead + connect("2024/03/01 10:01:30", 101) +
+				connect("2024/03/01 10:02:30", 102)}))
+			check(t, s, `rsync_connections_total{}`, "2024-03-01 10:00:00", 0, "2024-03-01 10:01:00", 1, "2024-03-01 10:02:00", 2+n,
+				"2024-03-01 10:03:00", 3+n)
+			s = parse(t, fill(t, config(), log{lines: ahead + connect("2024/03/01 10:01:30", 101) + connect("2024/03/01 10:02:30", 102)}))
+			check(t, s, `rsync_connections_total{}`, "2024-03-01 10:01:00", 0, "2024-03-01 10:02:00", 1+n, "2024-03-01 10:03:00", 2+n)
+		})
+	}
+}
+
+// After a silence the time goes on at once, though lines come a little out of order, or one has a stamp from before the silence.
+func TestTimeGoesOnAfterASilence(t *testing.T) {
+	s := parse(t, fill(t, config(), log{lines: connect("2024/03/01 10:00:30", 100) + connect("2024/03/01 10:30:30", 101) +
+		connect("2024/03/01 10:30:29", 102) + connect("2020/03/01 10:00:00", 103) + connect("2024/03/01 10:31:30", 104)}))
+	got := s[`rsync_connections_total{}`]
+	if len(got) != 33 {
+		t.Fatal(got)
+	}
+	check(t, map[string][]point{"": got[29:]}, "", "2024-03-01 10:29:00", 1, "2024-03-01 10:30:00", 1, "2024-03-01 10:31:00", 4,
+		"2024-03-01 10:32:00", 5)
+}
+
+// A clock that is ahead for very long is believed, and what comes when it is right again counts all the same.
+func TestClockAheadForLong(t *testing.T) {
+	lines := connect("2024/03/01 10:00:30", 100)
+	for i := range 100 {
+		lines += connect("2024/03/01 12:00:30", 200+i)
+	}
+	s := parse(t, fill(t, config(), log{lines: lines + connect("2024/03/01 10:01:30", 400) + connect("2024/03/01 12:01:30", 401)}))
+	got := s[`rsync_connections_total{}`]
+	check(t, map[string][]point{"": got[len(got)-3:]}, "", "2024-03-01 12:00:00", 1, "2024-03-01 12:01:00", 102, "2024-03-01 12:02:00", 103)
+}
+
+// A line whose time is before others' counts when they do. The last success stays where it was.
+func TestTimeNeverFalls(t *testing.T) {
+	const who = " from a (192.0.2.1)\n"
+	s := parse(t, fill(t, config(), log{lines: "2024/03/01 10:00:30 [1] connect" + who +
+		"2024/03/01 10:00:30 [1] rsync allowed access on module data" + who + "2024/03/01 10:00:30 [1] rsync on data/x" + who +
+		"2024/03/01 10:00:31 [2] connect" + who + "2024/03/01 10:00:31 [2] rsync allowed access on module data" + who +
+		"2024/03/01 10:00:31 [2] rsync on data/x" + who +
+		"2024/03/01 10:05:00 [1] sent 1 bytes  received 1 bytes  total size 1\n" + connect("2024/03/01 10:05:30", 3) +
+		"2024/03/01 10:03:00 [2] sent 1 bytes  received 1 bytes  total size 1\n" + connect("2024/03/01 10:03:30", 4)}))
+	got := s[`rsync_last_success_timestamp_seconds{direction="send", module="data"}`]
+	if len(got) == 0 || got[len(got)-1].value != float64(time.Date(2024, 3, 1, 10, 5, 0, 0, time.UTC).Unix()) {
+		t.Error(got)
+	}
+}
+
+// To Prometheus an empty label is none, and the live series has none.
+func TestNoLabelIsEmpty(t *testing.T) {
+	if text := fill(t, config(), log{lines: pull}); strings.Contains(text, `=""`) || !strings.Contains(text, "\nrsync_connections_total 0 ") {
+		t.Error(text)
+	}
+}
+
+// Of a hundred logs that follow one another only few are open at one time, in whatever order they are named.
+func TestFewLogsAreOpen(t *testing.T) {
+	var all []backfill.Lines
+	open, most := 0, 0
+	from := time.Date(2024, 3, 1, 10, 0, 30, 0, time.UTC)
+	for i := range 100 {
+		day := from.AddDate(0, 0, i*77%100) // each once
+		lines := connect(day.Format("2006/01/02 15:04:05"), 100)
+		for range 200 { // more than are looked at
+			lines += day.Format("2006/01/02 15:04:05") + " [100] building file list\n"
+		}
+		all = append(all, &counted{lines: newLines(t, &log{lines: lines}), first: day, open: &open, most: &most})
+	}
+	c := config()
+	c.Step = time.Hour
+	var out bytes.Buffer
+	if _, err := backfill.Run(context.Background(), c, all, &out); err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, out.String())[`rsync_connections_total{}`]
+	if last := got[len(got)-1]; last.value != 100 || len(got) < 99*24 || most > 5 {
+		t.Errorf("%d samples, the last is %v; %d logs were open", len(got), last, most)
+	}
+}
+
+// A counted log knows when it begins, and counts how many others are open.
+type counted struct {
+	*lines
+	first      time.Time
+	begun      bool
+	open, most *int
+}
+
+func (c *counted) First() time.Time { return c.first }
+
+func (c *counted) Next() (*pipeline.Line, logs.Place, bool) {
+	if !c.begun {
+		c.begun = true
+		*c.open++
+		*c.most = max(*c.most, *c.open)
+	}
+	l, at, more := c.lines.Next()
+	if !more {
+		*c.open--
+	}
+	return l, at, more
 }
 
 // Whatever a client calls itself, its user's name is one label value.

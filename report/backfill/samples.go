@@ -2,11 +2,13 @@ package backfill
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -20,7 +22,6 @@ type samples struct {
 	out      *bufio.Writer
 	n        uint64
 	err      error // of writing; after one nothing is written
-	step     int64 // seconds
 	labels   string
 	registry *prometheus.Registry
 	snap     *metrics.Snapshot
@@ -41,9 +42,9 @@ type sample struct {
 // ours begins the names of the metrics that are made of logs.
 const ours = "rsync_"
 
-func newSamples(out io.Writer, labels []Label, step int64) *samples {
+func newSamples(out io.Writer, labels []Label) *samples {
 	s := &samples{
-		out: bufio.NewWriterSize(out, 1<<16), step: step, labels: format(labels), registry: prometheus.NewRegistry(),
+		out: bufio.NewWriterSize(out, 1<<16), labels: format(labels), registry: prometheus.NewRegistry(),
 		families: map[string]bool{}, series: map[string]uint64{},
 	}
 	s.registry.MustRegister(metrics.NewCollector(
@@ -51,19 +52,20 @@ func newSamples(out io.Writer, labels []Label, step int64) *samples {
 	return s
 }
 
-// write writes a step's samples. snap is nil if nothing has changed.
-func (s *samples) write(step int64, snap *metrics.Snapshot) {
+// write writes the samples of a time; counters that begin have been 0 at an earlier one. Both are in
+// nanoseconds of the Unix epoch. snap is nil if nothing has changed.
+func (s *samples) write(at, earlier int64, snap *metrics.Snapshot) {
 	if snap != nil {
 		s.show(snap)
 	}
-	var before, at [24]byte
-	earlier := append(strconv.AppendInt(append(before[:0], " 0 "...), (step-1)*s.step, 10), '\n')
-	now := append(strconv.AppendInt(append(at[:0], ' '), step*s.step, 10), '\n')
+	var memory [2][32]byte
+	zero := append(appendTime(append(memory[0][:0], " 0 "...), earlier), '\n')
+	now := append(appendTime(append(memory[1][:0], ' '), at), '\n')
 	for i := range s.list {
 		m := &s.list[i]
 		if m.begins {
 			s.put(s.text[m.start:m.value])
-			s.put(earlier)
+			s.put(zero)
 			s.n++
 			m.begins = false
 		}
@@ -183,6 +185,15 @@ func bound(v float64) string {
 		text += ".0"
 	}
 	return text
+}
+
+// appendTime writes a time as seconds, and milliseconds if there are any: Prometheus knows no less.
+func appendTime(b []byte, at int64) []byte {
+	b = strconv.AppendInt(b, at/int64(time.Second), 10)
+	if millis := at % int64(time.Second) / int64(time.Millisecond); millis != 0 {
+		b = fmt.Appendf(b, ".%03d", millis)
+	}
+	return b
 }
 
 // appendNumber writes whole numbers without an exponent, as far as a float64 has them all.

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"sync"
+	"time"
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
+	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
@@ -23,17 +27,21 @@ type Cursor struct {
 	source receiver.Source
 	replay *pipeline.Replay
 
+	start      func()      // nil: it has
 	free, read chan *block // to be filled, and to be counted in this order
 	cut        chan *block // to be understood
 	ended      context.CancelFunc
 	running    sync.WaitGroup
+
+	meter *Meter // nil: nobody looks
+	file  *File  // that it knows of
+	told  int64  // and bytes of this one
 
 	block *block
 	next  int           // message of the block
 	full  int           // line of the block
 	brief pipeline.Line // for CountBrief
 	errs  []error
-	lines uint64
 }
 
 // A block is some lines of one file.
@@ -51,36 +59,58 @@ type block struct {
 	read   int64 // bytes of the file on disk that have been read behind it
 }
 
-// blocks is how many blocks are under way for each processor.
-const blocks = 2
+const (
+	// blocks is how many blocks are under way for each processor.
+	blocks = 2
+	// fewLogs may be open at once with all of their memory.
+	fewLogs = 4
+)
 
-// Open begins to read a set. The error is about the settings.
+// Open returns a Cursor, which reads from its first Next on. The error is about the settings.
 func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
 	replay, err := pipeline.NewReplay(c.Pipeline, c.Zone, c.Now)
 	if err != nil {
 		return nil, err
 	}
 	replay.Together = c.Together
-	n := max(1, runtime.GOMAXPROCS(0)/max(1, c.Abreast))
-	under := blocks*n + 1
 	cur := &Cursor{
 		c: &c, set: set, replay: replay,
 		source: receiver.Source{
 			Input: "file", Name: set.Name, Scope: receiver.StdinScope + 1, Host: set.Host,
 			Wrapped: c.Wrapped, Dialect: c.Lines,
 		},
-		free: make(chan *block, under), read: make(chan *block, under), cut: make(chan *block, under),
 	}
+	ctx, cur.ended = context.WithCancel(ctx)
+	cur.start = func() { cur.begin(ctx) }
+	return cur, nil
+}
+
+// begin starts the goroutines.
+func (cur *Cursor) begin(ctx context.Context) {
+	n := max(1, runtime.GOMAXPROCS(0)/max(1, cur.c.Abreast))
+	under := blocks*n + 1
+	if cur.c.Abreast > fewLogs {
+		under = 2 // one is read while the other is counted
+	}
+	cur.free, cur.read, cur.cut = make(chan *block, under), make(chan *block, under), make(chan *block, under)
 	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
 	}
-	ctx, cur.ended = context.WithCancel(ctx)
 	cur.running.Add(n + 1)
 	go cur.readAll(ctx)
 	for range n {
-		go cur.understand(replay.Reader())
+		go cur.understand(cur.replay.Reader())
 	}
-	return cur, nil
+}
+
+// First returns about when the set begins; zero: nothing tells.
+func (cur *Cursor) First() (first time.Time) {
+	for i, f := range cur.set.Files {
+		if i == 0 || f.First.Before(first) {
+			first = f.First
+		}
+	}
+	return first
 }
 
 // Close waits until nothing is read any more.
@@ -104,18 +134,10 @@ func (cur *Cursor) readAll(ctx context.Context) {
 		if b == nil {
 			return
 		}
-		b.begin(f, 0)
-		b.err = &FileError{f.Path, reason(err)}
+		b.begin(f, 0, 0)
+		b.err = &FileError{f.Path, unwrapPath(err)}
 		cur.pass(b)
 	}
-}
-
-// reason returns an error without the path, which is said anyway.
-func reason(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it is cut off: what is there has been read")
-	}
-	return unwrapPath(err)
 }
 
 // take returns a block that may be filled, or nil if ctx has ended.
@@ -136,16 +158,18 @@ func (cur *Cursor) pass(b *block) {
 	cur.read <- b
 }
 
-func (b *block) begin(f *File, from uint64) {
-	if b.buf == nil {
-		b.buf = make([]byte, syslog.BlockBytes)
+// begin makes a block of n bytes that begins with a line of this number.
+func (b *block) begin(f *File, from uint64, n int) {
+	if cap(b.buf) < n {
+		b.buf = make([]byte, n)
 	}
+	b.buf = b.buf[:n]
 	b.slab.Reset()
-	b.file, b.from, b.used, b.err, b.number = f, from, 0, nil, b.number[:0]
+	b.file, b.from, b.used, b.err, b.number, b.read = f, from, 0, nil, b.number[:0], 0
 }
 
 func (cur *Cursor) readFile(ctx context.Context, f *File) error {
-	log, err := open(cur.c, f.Path)
+	log, err := open(ctx, cur.c, f.Path)
 	if err != nil {
 		return err
 	}
@@ -157,17 +181,19 @@ func (cur *Cursor) readFile(ctx context.Context, f *File) error {
 		if b == nil {
 			return nil
 		}
-		b.begin(f, number)
+		b.begin(f, number, min(syslog.BlockBytes, len(rest)+cur.c.atOnce()))
 		n := copy(b.buf, rest)
 		n, err = fill(log, b.buf, n)
 		ended = err != nil && n < len(b.buf)
-		if number == 1 && isBinary(b.buf[:n]) {
-			cur.free <- b
-			return errBinary
+		if number == 1 {
+			if why := f.unfit(b.buf[:n], err); why != nil {
+				cur.free <- b
+				return why
+			}
 		}
 		b.used = syslog.TakeLines(&b.slab, b.buf[:n], 0, &skip)
 		if ended && b.used < n && len(b.slab.Messages) < syslog.SlabLines {
-			n = b.finish(n, &skip)
+			n = b.finish(n, &skip, err == io.EOF)
 		}
 		ended = ended && b.used == n
 		number += uint64(bytes.Count(b.buf[:b.used], []byte("\n")))
@@ -175,10 +201,37 @@ func (cur *Cursor) readFile(ctx context.Context, f *File) error {
 		b.read = log.Consumed()
 		cur.pass(b)
 	}
-	if err == io.EOF {
-		return nil
+	return broken(err)
+}
+
+// unfit says why a file that begins so, and goes on unless there is an error, is no log.
+func (f *File) unfit(start []byte, err error) error {
+	switch {
+	case isBinary(start):
+		return errBinary
+	case len(start) == 0 && err == io.EOF && f.Path == "-":
+		return errEmpty
 	}
-	return err
+	return nil
+}
+
+// broken says why a file could not be read to its end; nil for the end.
+func broken(err error) error {
+	var p *fs.PathError
+	switch {
+	case err == io.EOF:
+		return nil
+	case err == io.ErrUnexpectedEOF:
+		return errors.New("it is cut off: what is there has been read")
+	case errors.As(err, &p):
+		return p.Err
+	}
+	return fmt.Errorf("it is broken, and what stands before that has been read: %w", err)
+}
+
+// atOnce returns how many bytes are read at once. Lines take several times the memory of their bytes.
+func (c *Config) atOnce() int {
+	return syslog.BlockBytes / max(1, min(c.Abreast/fewLogs, 16))
 }
 
 // fill reads into buf[n:] until it is full or an error comes.
@@ -193,13 +246,14 @@ func fill(r io.Reader, buf []byte, n int) (int, error) {
 	return n, nil
 }
 
-// finish takes the last line of a file, which has no LF.
-func (b *block) finish(n int, skip *syslog.Skipped) int {
+// finish takes the last line of a file, which has no LF. Where the file is not whole the line isn't
+// either: a number may have lost its last digits.
+func (b *block) finish(n int, skip *syslog.Skipped, whole bool) int {
 	if skip.Rest { // it has been counted
 		b.used = n
 		return n
 	}
-	if n < len(b.buf) {
+	if whole && n < len(b.buf) {
 		b.buf[n] = '\n'
 		n++
 		b.used += syslog.TakeLines(&b.slab, b.buf[:n], b.used, skip)
@@ -235,10 +289,10 @@ func (cur *Cursor) understand(reader *pipeline.LineReader) {
 	}
 }
 
-// count finds the numbers of the lines. A record that stands within a line, or was put together from
-// several, has that of the line before it.
+// count finds the numbers of the lines. A record that stands within a line has that line's, one that
+// was put together from several has the first one's.
 func (b *block) count() {
-	at, number := 0, b.from
+	before, at, number := 0, 0, b.from
 	for _, m := range b.slab.Messages {
 		from, n := at, number
 		for from < b.used && !b.isAt(from, m) {
@@ -249,13 +303,28 @@ func (b *block) count() {
 			}
 			from, n = from+end+1, n+1
 		}
-		if from == b.used {
-			b.number = append(b.number, max(number-1, b.from))
-			continue
+		switch {
+		case from < b.used:
+			b.number = append(b.number, n)
+			before, at, number = from, from+syslog.NULsEnd(b.buf[from:])+len(m)+1, n+1
+		case b.isIn(before, min(at, b.used), m):
+			b.number = append(b.number, number-1)
+		default:
+			b.number = append(b.number, number)
 		}
-		b.number = append(b.number, n)
-		at, number = from+syslog.NULsEnd(b.buf[from:])+len(m)+1, n+1
 	}
+}
+
+// isIn says whether a message is a part of the line buf[from:to], or was made of it.
+func (b *block) isIn(from, to int, m []byte) bool {
+	for at := from; at < to; at++ {
+		if b.isAt(at, m) {
+			return true
+		}
+	}
+	const enough = 32 // bytes
+	tail := m[max(0, len(m)-enough):]
+	return from < to && bytes.HasSuffix(bytes.TrimRight(b.buf[from:to], "\n"), tail)
 }
 
 // isAt says whether a message is the line that begins at buf[from:].
@@ -273,12 +342,15 @@ func (b *block) isAt(from int, m []byte) bool {
 // the next call. lost says what was thrown away before the line; l is nil if only that is to be
 // said.
 func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
+	if cur.start != nil {
+		cur.start()
+		cur.start = nil
+	}
 	for {
 		if b := cur.block; b != nil {
 			if cur.next < len(b.slab.Messages) {
 				i := cur.next
 				cur.next++
-				cur.lines++
 				if brief := &b.brief[i]; brief.IsSet() {
 					l = &cur.brief
 					cur.replay.CountBrief(&cur.source, brief, b.slab.Messages[i], l)
@@ -297,10 +369,12 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 		}
 		b, ok := <-cur.read
 		if !ok {
+			cur.free = nil // with their memory: others may be open
 			return nil, Place{}, false
 		}
 		<-b.ready
 		cur.block, cur.next, cur.full = b, 0, 0
+		cur.meter.tell(cur)
 		if b.slab.Discarded != [receiver.NumDiscards]uint32{} {
 			return nil, Place{b.file.Path, b.from}, true
 		}
@@ -319,10 +393,22 @@ func (cur *Cursor) Running(f func(*rsynclog.Session)) { cur.replay.Running(f) }
 // Errs returns why files could not be read, or not to their ends, so far.
 func (cur *Cursor) Errs() []error { return cur.errs }
 
-// open opens a file, or standard input.
-func open(c *Config, path string) (*follow.Log, error) {
+// open opens a file, or standard input, whose reads end with ctx.
+func open(ctx context.Context, c *Config, path string) (*follow.Log, error) {
 	if path == "-" {
-		return follow.NewLog(c.Stdin)
+		return follow.NewLog(stdin{ctx, c.Stdin})
 	}
 	return follow.OpenLog(path)
+}
+
+type stdin struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (s stdin) Read(p []byte) (int, error) {
+	if err := stream.Wait(s.ctx, s.Reader); err != nil {
+		return 0, err
+	}
+	return s.Reader.Read(p)
 }

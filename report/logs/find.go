@@ -16,11 +16,12 @@ import (
 	"time"
 
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/syslog"
 )
 
 var (
-	errBinary = errors.New("it is binary, and no log")
+	errBinary = errors.New("it is binary, and no log: if some other program has compressed it, unpack it first")
 	errEmpty  = errors.New("it is empty")
 	errNoLogs = errors.New("the directory has no files")
 )
@@ -40,8 +41,9 @@ func (e *FileError) Unwrap() error { return e.Err }
 const startBytes = 64 << 10
 
 // Find returns the logs that paths name: files, directories, whose files are taken however deep
-// they lie, and "-". A file that is named twice is read once; a compressed one isn't read beside
-// what it was made from. The errors are FileErrors.
+// they lie, and "-". A file that is named twice is read once. So is what two files of one log begin
+// with, if that is all that one of them has: one is a copy, compressed or made earlier. The errors
+// are FileErrors.
 func Find(c Config, paths []string) (sets []Set, errs []error) {
 	f := finder{c: &c, sets: map[string]*Set{}}
 	for _, path := range paths {
@@ -49,8 +51,8 @@ func Find(c Config, paths []string) (sets []Set, errs []error) {
 	}
 	for _, name := range f.order {
 		set := f.sets[name]
-		set.Files = withoutCopies(set.Files)
 		slices.SortStableFunc(set.Files, older)
+		set.Files = withoutCopies(set.Files)
 		sets = append(sets, *set)
 	}
 	return sets, f.errs
@@ -71,13 +73,19 @@ func (f *finder) fail(path string, err error) {
 func unwrapPath(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		return p.Err
+		err = p.Err
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("it is cut off in its first bytes")
 	}
 	return err
 }
 
 func (f *finder) path(path string) {
 	if path == "-" {
+		if f.sets["-"] != nil {
+			return // it has one end
+		}
 		f.add("-", File{Path: "-", Size: -1, Written: f.c.Now})
 		return
 	}
@@ -93,13 +101,14 @@ func (f *finder) path(path string) {
 }
 
 func (f *finder) directory(dir string) {
-	found := false
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	root, told := dir+string(filepath.Separator), false // so that a symbolic link is followed
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			f.fail(path, err)
+			told = true
 			return nil
-		case strings.HasPrefix(d.Name(), ".") && path != dir: // such as an editor's
+		case strings.HasPrefix(d.Name(), ".") && path != root: // such as an editor's
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -110,8 +119,9 @@ func (f *finder) directory(dir string) {
 		info, err := os.Stat(path)
 		if err != nil {
 			f.fail(path, err)
+			told = true
 		} else if info.Mode().IsRegular() {
-			found = true
+			told = true
 			f.file(path, info, false)
 		}
 		return nil
@@ -119,7 +129,7 @@ func (f *finder) directory(dir string) {
 	if err != nil {
 		f.fail(dir, err)
 	}
-	if !found {
+	if !told {
 		f.fail(dir, errNoLogs)
 	}
 }
@@ -139,11 +149,11 @@ func (f *finder) file(path string, info os.FileInfo, named bool) {
 	}
 	first, err := f.firstStamp(&file)
 	if err != nil {
-		f.fail(path, reason(err))
+		f.fail(path, err)
 		return
 	}
 	file.First = first
-	f.add(SetName(path), file)
+	f.add(SetName(filepath.Clean(path)), file)
 }
 
 func (f *finder) add(name string, file File) {
@@ -168,29 +178,38 @@ func (f *finder) host(path string) string {
 	return ""
 }
 
-// firstStamp returns the time of the first line that has a stamp; zero if none near the start has.
+// firstStamp returns the least stamp of the first lines: a single one may be of a clock that was
+// ahead, and daemons in a chroot mix two time zones. It is zero if none near the start has any.
 func (f *finder) firstStamp(file *File) (first time.Time, err error) {
-	log, err := open(f.c, file.Path)
+	log, err := follow.OpenLog(file.Path)
 	if err != nil {
 		return first, err
 	}
 	defer log.Close()
 	buf := make([]byte, startBytes)
 	n, err := fill(log, buf, 0)
-	if err != nil && err != io.EOF && n == 0 {
-		return first, err
+	if n == 0 {
+		return first, broken(err)
 	}
 	if isBinary(buf[:n]) {
 		return first, errBinary
 	}
+	const looked = 64
 	var m receiver.Message
-	stamps := syslog.Stamps{Local: f.c.Zone}
+	stamps, found := syslog.Stamps{Local: f.c.Zone}, 0
 	for line := range bytes.Lines(buf[:n]) {
 		if f.c.Lines.Scan(line, &m) != receiver.Kept {
 			continue
 		}
-		if at, _, ok := stamps.Time(m.Stamp, file.Written.UnixNano()); ok {
-			return time.Unix(0, at), nil
+		at, _, ok := stamps.Time(m.Stamp, file.Written.UnixNano())
+		if t := time.Unix(0, at); ok && (found == 0 || t.Before(first)) {
+			first = t
+		}
+		if ok {
+			found++
+		}
+		if found == looked {
+			break
 		}
 	}
 	return first, nil
@@ -234,16 +253,54 @@ func uncompressed(path string) string {
 	return path
 }
 
-// withoutCopies leaves out compressed files whose originals are there.
-func withoutCopies(files []File) []File {
-	there := map[string]bool{}
-	for _, f := range files {
-		there[f.Path] = true
+// withoutCopies leaves out files whose content others begin with. Without stamps lines are alike
+// anyway, and only the names tell which may be copies.
+func withoutCopies(files []File) (kept []File) {
+next:
+	for i := range files {
+		f := &files[i]
+		for k := 0; k < len(kept); {
+			other := &kept[k]
+			if !f.First.Equal(other.First) || f.First.IsZero() && uncompressed(f.Path) != uncompressed(other.Path) {
+				k++
+				continue
+			}
+			switch inOther, has := compareStarts(f.Path, other.Path); {
+			case inOther:
+				continue next
+			case has:
+				kept = slices.Delete(kept, k, k+1)
+			default:
+				k++
+			}
+		}
+		kept = append(kept, *f)
 	}
-	return slices.DeleteFunc(files, func(f File) bool {
-		plain := uncompressed(f.Path)
-		return plain != f.Path && there[plain]
-	})
+	return kept
+}
+
+// compareStarts says whether b begins with all that a has, and a with all that b has.
+func compareStarts(a, b string) (aInB, bInA bool) {
+	x, err := follow.OpenLog(a)
+	if err != nil {
+		return false, false
+	}
+	defer x.Close()
+	y, err := follow.OpenLog(b)
+	if err != nil {
+		return false, false
+	}
+	defer y.Close()
+	ofA, ofB := make([]byte, startBytes), make([]byte, startBytes)
+	for {
+		n, _ := fill(x, ofA, 0)
+		m, _ := fill(y, ofB, 0)
+		if least := min(n, m); !bytes.Equal(ofA[:least], ofB[:least]) {
+			return false, false
+		} else if least < startBytes {
+			return n == least, m == least
+		}
+	}
 }
 
 // older orders the files of a set by their first stamps. Those that begin in the same second, or
@@ -259,8 +316,9 @@ func older(a, b File) int {
 // log.3. Dates say nothing here: their stamps do.
 func generation(path string) int {
 	path = uncompressed(path)
+	const most = 99_999
 	n, err := strconv.Atoi(path[strings.LastIndexByte(path, '.')+1:])
-	if err != nil || path == SetName(path) {
+	if err != nil || n > most || path == SetName(path) {
 		return 0
 	}
 	return n

@@ -77,26 +77,26 @@ type Book interface {
 // end: the errors are FileErrors. Where ctx ends, it stops between two lines and
 // returns ctx's error as the last one.
 func Read(ctx context.Context, c Config, sets []Set, book Book) (errs []error) {
-	p := newProgress(&c, sets)
+	m := NewMeter(&c, sets)
 	for i := range sets {
 		cur, err := Open(ctx, c, &sets[i])
 		if err != nil {
 			return append(errs, err)
 		}
+		m.Reads(cur)
 		book.Begin(&sets[i])
-		cur.into(ctx, book, p)
+		cur.into(book)
 		cur.Close()
 		errs = append(errs, cur.errs...)
 		if ctx.Err() != nil {
 			return append(errs, ctx.Err())
 		}
 	}
-	p.done()
 	return errs
 }
 
-// into hands all lines to a book.
-func (cur *Cursor) into(ctx context.Context, book Book, p *progress) {
+// into hands all lines to a book, up to those that had been read when the Cursor's ctx ended.
+func (cur *Cursor) into(book Book) {
 	for {
 		l, at, more := cur.Next()
 		switch {
@@ -113,71 +113,53 @@ func (cur *Cursor) into(ctx context.Context, book Book, p *progress) {
 				}
 			}
 		}
-		if cur.next == 1 {
-			p.tell(cur)
-			if ctx.Err() != nil {
-				cur.Finish(book.Ended)
-				cur.Running(book.Running)
-				return
-			}
-		}
 	}
 }
 
-// A progress tells about once a second how far Read has come.
-type progress struct {
-	c           *Config
+// A Meter tells about once a second how far Cursors have come.
+type Meter struct {
+	tells       func(Progress)
 	began, told time.Time
-	all, before int64 // bytes on disk: of all files, and of those that have been read
-	file        *File
-	read        int64
-	lines       uint64 // of sets that have been read
-	cur         *Cursor
+	now         Progress
 }
 
-func newProgress(c *Config, sets []Set) *progress {
-	p := &progress{c: c, began: time.Now()}
-	p.told = p.began
+// NewMeter returns a Meter for sets, or nil if nobody looks.
+func NewMeter(c *Config, sets []Set) *Meter {
+	if c.Progress == nil {
+		return nil
+	}
+	m := &Meter{tells: c.Progress, began: time.Now()}
+	m.told = m.began
 	for i := range sets {
 		for _, f := range sets[i].Files {
 			if f.Size < 0 {
-				p.all = 0
-				return p
+				m.now.All = 0
+				return m
 			}
-			p.all += f.Size
+			m.now.All += f.Size
 		}
 	}
-	return p
+	return m
 }
+
+// Reads makes a Cursor tell of what it reads.
+func (m *Meter) Reads(cur *Cursor) { cur.meter = m }
 
 // tell is called at the start of each block.
-func (p *progress) tell(cur *Cursor) {
-	if p.cur != cur {
-		if p.cur != nil {
-			p.lines += p.cur.lines
-		}
-		p.cur = cur
+func (m *Meter) tell(cur *Cursor) {
+	b := cur.block
+	if m == nil {
+		return
 	}
-	if p.file != cur.block.file {
-		p.before += p.read
-		p.file = cur.block.file
+	if cur.file != b.file {
+		cur.file, cur.told = b.file, 0
 	}
-	p.read = cur.block.read
-	if now := time.Now(); p.c.Progress != nil && now.Sub(p.told) >= time.Second {
-		p.told = now
-		p.say(now)
-	}
-}
-
-func (p *progress) say(now time.Time) {
-	p.c.Progress(Progress{
-		File: p.file.Path, Read: p.before + p.read, All: p.all, Lines: p.lines + p.cur.lines, Took: now.Sub(p.began),
-	})
-}
-
-// done tells the end, if anything has been told.
-func (p *progress) done() {
-	if p.c.Progress != nil && p.told != p.began && p.cur != nil {
-		p.say(time.Now())
+	m.now.File = b.file.Path
+	m.now.Lines += uint64(len(b.slab.Messages))
+	m.now.Read += max(0, b.read-cur.told)
+	cur.told = max(cur.told, b.read)
+	if now := time.Now(); now.Sub(m.told) >= time.Second {
+		m.told, m.now.Took = now, now.Sub(m.began)
+		m.tells(m.now)
 	}
 }

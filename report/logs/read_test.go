@@ -274,6 +274,138 @@ func TestSetName(t *testing.T) {
 	}
 }
 
+// What follows the last whole line of a file that is cut off is no line: a number may have lost its last digits.
+func TestReadTornFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "torn.gz")
+	var packed bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&packed, gzip.NoCompression)
+	io.WriteString(z, session(2, 2))
+	z.Close()
+	write(t, path, packed.String()[:packed.Len()-16]) // "00\n" of "3000", the end of the data in 5 bytes and of gzip in 8
+	d, errs := read(t, config(), path)
+	if len(errs) != 1 || len(d.lines) != 2 || d.lost[receiver.Incomplete] != 1 {
+		t.Errorf("%q, %v, lost %v", d.lines, errs, d.lost)
+	}
+}
+
+// Copies of a log are read once: compressed ones, and those that were made earlier. What only has the name of a copy is read.
+func TestReadCopiesOnce(t *testing.T) {
+	one, two, three := session(1, 1), session(2, 2), session(3, 3)
+	for name, files := range map[string]struct {
+		files map[string]string
+		lines int
+	}{
+		"compressed":              {map[string]string{"L.1": one + two, "L.1.gz": one + two}, 6},
+		"another one":             {map[string]string{"L.1": two, "L.1.gz": one}, 6},
+		"twice compressed":        {map[string]string{"L.1.gz": one, "L.1.bz2": one}, 3},
+		"copied before it grew":   {map[string]string{"L": one + two + three, "L.1": one + two, "L-20261123": one}, 9},
+		"the same beginning":      {map[string]string{"L": one + two, "L.1": one + three}, 12},
+		"no stamps":               {map[string]string{"L": "x\nx\n", "L.1": "x\n"}, 3},
+		"compressed, no stamps":   {map[string]string{"L": "x\nx\n", "L.1": "x\n", "L.1.gz": "x\n"}, 3},
+		"half a compressed file":  {map[string]string{"L.1": one + two, "L.1.gz": one}, 6},
+		"logs of other programs":  {map[string]string{"web": one, "web-1": one}, 6},
+		"a copy that is named so": {map[string]string{"L": one, "L.bak": one}, 6},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range files.files {
+				if strings.HasSuffix(name, ".gz") {
+					var packed bytes.Buffer
+					z := gzip.NewWriter(&packed)
+					io.WriteString(z, text)
+					z.Close()
+					text = packed.String()
+				}
+				write(t, filepath.Join(dir, name), text)
+			}
+			if d, errs := read(t, config(), dir); errs != nil || len(d.lines) != files.lines {
+				t.Errorf("%d lines, want %d; %v\n%q", len(d.lines), files.lines, errs, d.lines)
+			}
+		})
+	}
+}
+
+// The first line of a file may have been logged by a clock that was ahead, or in another zone: a set's order doesn't go by it alone.
+func TestOrderOfFilesByMoreThanOneStamp(t *testing.T) {
+	dir := t.TempDir()
+	first, second := strings.Replace(session(1, 1), "18:01", "23:01", 1), session(2, 2)
+	write(t, filepath.Join(dir, "L-20261123"), first)
+	write(t, filepath.Join(dir, "L"), second)
+	d, errs := read(t, config(), dir)
+	if errs != nil || len(d.lines) != 6 || !strings.HasPrefix(d.lines[0], "L-20261123:1 ") {
+		t.Errorf("%q, %v", d.lines, errs)
+	}
+}
+
+// A directory may be named by a link, and one file by two spellings of its path.
+func TestFindByOtherPaths(t *testing.T) {
+	dir := t.TempDir()
+	logs := filepath.Join(dir, "logs")
+	if err := errors.Join(os.Mkdir(logs, 0o700), os.Symlink("logs", filepath.Join(dir, "link")),
+		os.Symlink("..", filepath.Join(logs, "loop"))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(logs, "L"), session(2, 2))
+	write(t, filepath.Join(logs, "L.1"), session(1, 1))
+	for _, paths := range [][]string{{filepath.Join(dir, "link")}, {dir + "/logs/L", dir + "/logs/../logs/L.1", dir + "/link/L"}} {
+		sets, errs := find(paths...)
+		if errs != nil || len(sets) != 1 || len(sets[0].Files) != 2 {
+			t.Errorf("%q: %v, %v", paths, sets, errs)
+		}
+	}
+}
+
+func find(paths ...string) ([]logs.Set, []error) { return logs.Find(config(), paths) }
+
+// Standard input has one end, and an empty one is named as an empty file is.
+func TestReadStandardInputOnce(t *testing.T) {
+	c := config()
+	c.Stdin = strings.NewReader(session(1, 1))
+	if d, errs := read(t, c, "-", "-"); errs != nil || len(d.lines) != 3 {
+		t.Errorf("%q, %v", d.lines, errs)
+	}
+	c.Stdin = strings.NewReader("")
+	if _, errs := read(t, c, "-"); len(errs) != 1 || errs[0].Error() != `"-": it is empty` {
+		t.Error(errs)
+	}
+}
+
+// An interrupt ends the wait for a pipe that says nothing, and what came before counts.
+func TestInterruptWhileNothingComes(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	io.WriteString(w, session(1, 1))
+	c := config()
+	c.Stdin = r
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second/4)
+	defer cancel()
+	sets, _ := logs.Find(c, []string{"-"})
+	d := &diary{}
+	if errs := logs.Read(ctx, c, sets, d); len(errs) != 1 || len(d.lines) != 3 {
+		t.Errorf("%q, %v", d.lines, errs)
+	}
+}
+
+// Of a line that a container's runtime has cut into parts, the first has the number. The next line's is right, too.
+func TestNumbersOfPartsOfLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "0.log")
+	const at = "2026-11-23T18:40:52.177037036+01:00 stdout "
+	write(t, path, at+"F 2026/11/23 18:40:52 [7] one\n"+at+"P 2026/11/23 18:40:52 [7] tw\n"+at+"F o\n"+at+"F 2026/11/23 18:40:52 [7] three\n")
+	d, errs := read(t, config(), path)
+	if errs != nil || len(d.lines) != 3 {
+		t.Fatalf("%q, %v", d.lines, errs)
+	}
+	for i, number := range []string{"0.log:1 ", "0.log:2 ", "0.log:4 "} {
+		if !strings.HasPrefix(d.lines[i], number) {
+			t.Errorf("%q isn't line %s", d.lines[i], number)
+		}
+	}
+}
+
 func BenchmarkRead(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "L")
 	lines, err := corpus.AppendLog(path, filepath.Join(corpus.Dir(), "file"), 64<<20)
