@@ -86,7 +86,8 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uin
 		return 0, err
 	}
 	h := &history{
-		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until), store: metrics.NewStore(c.Books), changed: true,
+		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until),
+		store: metrics.NewStore(c.Books), changed: true,
 		samples: newSamples(out, c.Labels),
 	}
 	h.last = min(h.until, orNever(c.Now))

@@ -14,7 +14,6 @@ import (
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
-	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
@@ -33,9 +32,11 @@ type Cursor struct {
 	ended      context.CancelFunc
 	running    sync.WaitGroup
 
-	meter *Meter // nil: nobody looks
-	file  *File  // that it knows of
-	told  int64  // and bytes of this one
+	meter  *Meter // nil: nobody looks
+	file   *File  // that it knows of
+	told   int64  // and bytes of this one
+	before int64  // bytes of it that were read before the block
+	untold uint64 // lines
 
 	block *block
 	next  int           // message of the block
@@ -62,6 +63,8 @@ type block struct {
 const (
 	// blocks is how many blocks are under way for each processor.
 	blocks = 2
+	// often is how many lines are counted until the time is looked at.
+	often = 256
 	// fewLogs may be open at once with all of their memory.
 	fewLogs = 4
 )
@@ -351,6 +354,9 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 			if cur.next < len(b.slab.Messages) {
 				i := cur.next
 				cur.next++
+				if cur.untold++; cur.untold == often {
+					cur.meter.tell(cur)
+				}
 				if brief := &b.brief[i]; brief.IsSet() {
 					l = &cur.brief
 					cur.replay.CountBrief(&cur.source, brief, b.slab.Messages[i], l)
@@ -364,6 +370,7 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 			if b.err != nil {
 				cur.errs = append(cur.errs, b.err)
 			}
+			cur.before = b.read
 			cur.block = nil
 			cur.free <- b
 		}
@@ -374,7 +381,6 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 		}
 		<-b.ready
 		cur.block, cur.next, cur.full = b, 0, 0
-		cur.meter.tell(cur)
 		if b.slab.Discarded != [receiver.NumDiscards]uint32{} {
 			return nil, Place{b.file.Path, b.from}, true
 		}
@@ -396,19 +402,21 @@ func (cur *Cursor) Errs() []error { return cur.errs }
 // open opens a file, or standard input, whose reads end with ctx.
 func open(ctx context.Context, c *Config, path string) (*follow.Log, error) {
 	if path == "-" {
-		return follow.NewLog(stdin{ctx, c.Stdin})
+		return follow.NewLog(stdin{c, ctx})
 	}
 	return follow.OpenLog(path)
 }
 
 type stdin struct {
+	*Config
 	ctx context.Context
-	io.Reader
 }
 
 func (s stdin) Read(p []byte) (int, error) {
-	if err := stream.Wait(s.ctx, s.Reader); err != nil {
-		return 0, err
+	if s.Wait != nil {
+		if err := s.Wait(s.ctx, s.Stdin); err != nil {
+			return 0, err
+		}
 	}
-	return s.Reader.Read(p)
+	return s.Stdin.Read(p)
 }
