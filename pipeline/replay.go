@@ -129,9 +129,11 @@ type Brief struct {
 // IsSet says whether there is a line.
 func (b *Brief) IsSet() bool { return b.text != nil }
 
-// Brief returns the Brief of a line that has been read, if it can be told so shortly.
+// Brief returns the Brief of a line that has been read, if it can be told so shortly. It points into
+// Raw, and needs the Line no longer.
 func (l *Line) Brief() (b Brief) {
-	if m := &l.Message; l.later && m.Tag == nil && m.Host == nil && m.Container == nil {
+	m := &l.Message
+	if l.later && m.Tag == nil && m.Host == nil && m.Container == nil && placeOf(l.Raw, m.Text).from >= 0 {
 		b = Brief{text: m.Text, stamp: l.stamp, pid: m.PID, zoned: l.zoned}
 	}
 	return b

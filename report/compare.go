@@ -31,8 +31,13 @@ const (
 // Changes are sorted by (change / larger figure) * sqrt(larger figure / all of that kind): what
 // halves counts for more than what loses a tenth, and a large module for more than a small one, but
 // not in proportion, so that a new error isn't hidden by old ones. Changes that chance or rounding
-// may make are left out, and so is a module that is all there is.
+// may make are left out, and so is a module that is all there is. With a period of which the logs
+// have nothing, there is nothing to compare.
 func Compared(now, before *Summary, from, to string) *Compare {
+	result := &Compare{From: from, To: to, Began: before.From, Before: before.Totals, Changes: []Change{}}
+	if before.From == "" {
+		return result
+	}
 	c := &comparison{now: now, before: before}
 	c.totals()
 	c.modules()
@@ -41,7 +46,6 @@ func Compared(now, before *Summary, from, to string) *Compare {
 	slices.SortStableFunc(c.found, func(a, b scored) int {
 		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.What, b.What))
 	})
-	result := &Compare{From: from, To: to, Before: before.Totals, Changes: []Change{}}
 	for _, f := range c.found[:min(maxChanges, len(c.found))] {
 		result.Changes = append(result.Changes, f.Change)
 	}

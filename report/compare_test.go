@@ -11,6 +11,7 @@ import (
 // period returns a report of a period with these bytes of two modules.
 func period(data, pub uint64) *report.Summary {
 	return &report.Summary{
+		From: "2026-03-01T00:00:00Z",
 		Totals: report.Totals{
 			Connections: 1000, Executions: 1000, Sent: data + pub,
 			Sessions: map[string]uint64{"ok": 990, "aborted": 10}, Errors: map[string]uint64{"12": 10},
@@ -27,6 +28,14 @@ func shown(c *report.Compare) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s: %.0f -> %.0f %s", x.What, x.Before, x.Now, x.Unit))
 	}
 	return lines
+}
+
+// The logs don't reach back to the period before: that nobody came then is not known.
+func TestComparedWithNothing(t *testing.T) {
+	before := &report.Summary{}
+	if c := report.Compared(period(1<<40, 0), before, "", ""); len(c.Changes) > 0 || c.Began != "" {
+		t.Errorf("%+v", c)
+	}
 }
 
 func TestComparedListsWhatChangedMostFirst(t *testing.T) {
@@ -85,7 +94,7 @@ func TestComparedLeavesOutWhatMayBeChance(t *testing.T) {
 }
 
 func TestComparedIsBounded(t *testing.T) {
-	before, now := &report.Summary{}, &report.Summary{}
+	before, now := &report.Summary{From: "2026-03-01T00:00:00Z"}, &report.Summary{}
 	now.Errors = map[string]uint64{}
 	for i := range 100 {
 		now.Errors[fmt.Sprint(i)] = 1000 + uint64(i)

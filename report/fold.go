@@ -1,8 +1,11 @@
 package report
 
 import (
+	"cmp"
+	"errors"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/report/logs"
@@ -17,7 +20,7 @@ import (
 // it ended.
 //
 // With Module, Direction, Client or User only what belongs to such sessions counts, except in
-// Summary.Lines, Ignored and Discarded. A line is judged by what is known of its session when it
+// Summary.From, To, Lines, Ignored and Discarded. A line is judged by what is known of its session when it
 // comes: a connect, for one, names no module.
 type Options struct {
 	Top           int            // entries of a top list
@@ -29,6 +32,8 @@ type Options struct {
 	User          string
 	Now           time.Time // what the Replay was given: a line of that time has no known one
 	SuggestExpect bool
+	Groups        clients.Groups  // of clients, by their networks
+	Places        *clients.Places // of clients; nil: there is no database. The caller closes it
 }
 
 // A Fold makes a Summary of lines. It implements logs.Book. Its memory is bounded, whatever the
@@ -43,7 +48,7 @@ type Fold struct {
 	seq     uint64 // lines so far, of all sets
 
 	at          int64 // latest known time in this set; 0: none yet
-	first, last int64 // of all lines that count; 0: none
+	first, last int64 // times of rsyncd's lines in the period; 0: none
 	lines       lineCounts
 	tally       tally
 	stray       *flow // of what belongs to no session
@@ -53,6 +58,7 @@ type Fold struct {
 	samples     samples
 
 	clients *clientTop
+	groups  groups
 	files   *files
 }
 
@@ -70,7 +76,7 @@ func NewFold(o Options) *Fold {
 	f := &Fold{
 		o: o, filter: newFilter(o), calendar: newCalendar(o.Zone, o.Now), source: -1,
 		tally: newTally(), visits: newVisits(), users: newUsers(),
-		clients: newClientTop(), files: newFiles(),
+		clients: newClientTop(), groups: newGroups(&o), files: newFiles(),
 	}
 	f.stray = f.tally.flow("", rsynclog.NoDirection)
 	f.load = newLoad(f.calendar, f.filter.since, f.filter.until)
@@ -148,9 +154,11 @@ func (f *Fold) ours(p logs.Place, l *pipeline.Line, counts bool) {
 			v.rename(&f.filter, l.Event.Host)
 		}
 	}
+	if counts {
+		f.stretch(l.At)
+	}
 	if counts && f.filter.passes(v) {
 		f.kind(p, l)
-		f.stretch(l.At)
 	}
 	for i := range l.Changes {
 		f.change(&l.Changes[i], l)
@@ -165,16 +173,20 @@ func (f *Fold) again(l *pipeline.Line, counts bool) bool {
 		return false
 	}
 	v.seq = f.seq
-	if !counts || !f.filter.passes(v) {
+	if !counts {
+		return true
+	}
+	f.stretch(l.At)
+	if !f.filter.passes(v) {
 		return true
 	}
 	f.lines.kinds[rsynclog.Transfer]++
-	f.stretch(l.At)
 	f.moved(v.flow, &l.Changes[0], l)
 	return true
 }
 
-// stretch has the period of what counts include a time.
+// stretch has the period include the time of a line. With another filter it is the same one: ages
+// and averages are of the time that the log is about.
 func (f *Fold) stretch(at int64) {
 	if at <= 0 {
 		return
@@ -215,6 +227,17 @@ func (f *Fold) Ended(changes []rsynclog.Change) {
 	for i := range changes {
 		f.change(&changes[i], nil)
 	}
+}
+
+// Unread notes an error of logs.Find or logs.Read with its file.
+func (f *Fold) Unread(err error) {
+	var file *logs.FileError
+	if !errors.As(err, &file) {
+		return
+	}
+	s := &f.sources[f.findSource(clean(file.Path))]
+	s.Error = clean(file.Err.Error())
+	s.Log = cmp.Or(s.Log, clean(logs.SetName(file.Path)))
 }
 
 // Running implements logs.Book.

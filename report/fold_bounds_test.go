@@ -123,6 +123,22 @@ func TestATransferThatWaitsForItsModule(t *testing.T) {
 	}
 }
 
+// Most transfer lines are known by how they begin. Where the module's name has a parenthesis, that is not the user's.
+func TestPathsBehindAParenthesis(t *testing.T) {
+	r := newReplayed(t, report.Options{Top: 5})
+	for line := range strings.Lines(strings.ReplaceAll(small, "pub", "old (frozen)")) {
+		r.read([]byte(strings.TrimSuffix(line, "\n")))
+		if strings.Contains(line, ") big ") {
+			for range 3 {
+				r.read([]byte(strings.ReplaceAll(transferLine, "pub", "old (frozen)")))
+			}
+		}
+	}
+	same(t, "paths", r.finish().Paths[:2], []report.Path{
+		{Path: "dists/stable/main/binary-amd64/Packages.gz", Module: "old (frozen)", Count: 3, Bytes: 15000},
+		{Path: "big", Module: "old (frozen)", Count: 1, Bytes: 5000}})
+}
+
 // A transfer line costs no memory, with or without a filter. Most lines are such.
 func TestATransferLineAllocatesNothing(t *testing.T) {
 	for _, o := range []report.Options{{}, {Client: "2001:db8::/32", Module: "pub", Since: monday}} {

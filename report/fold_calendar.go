@@ -40,8 +40,11 @@ func (c *calendar) day(at int64) (day int, ends int64, ok bool) {
 	if at < c.from || at >= c.ends {
 		t := time.Unix(0, at).In(c.zone)
 		y, m, d := t.Date()
-		// A midnight that the clocks skip may be given as a time before it.
-		c.from, c.ends = at, max(time.Date(y, m, d+1, 0, 0, 0, 0, c.zone).UnixNano(), at-at%quarter+quarter)
+		c.from, c.ends = at, time.Date(y, m, d+1, 0, 0, 0, 0, c.zone).UnixNano()
+		for c.ends > at && time.Unix(0, c.ends-1).In(c.zone).Day() != d { // a midnight that comes twice
+			c.ends -= quarter
+		}
+		c.ends = max(c.ends, at-at%quarter+quarter) // one that the clocks skip may be given as a time before it
 		c.is = int(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / int64(dayLong/time.Second))
 	}
 	return c.is, c.ends, true

@@ -123,6 +123,7 @@ func (f *Fold) volume(v *visit, c *rsynclog.Change, at int64) {
 	sum.add(vol)
 	f.tally.families[key] = sum
 	f.clients.add(s.Addr, v.name, vol)
+	f.groups.add(s.Addr, vol)
 	f.calendar.add(at, vol, s.Outcome)
 	if s.Module != "" && s.Direction != rsynclog.NoDirection {
 		u := f.users.of(v.flow.module, s.User, s.Direction)

@@ -25,10 +25,10 @@ func newFilter(o Options) filter {
 		module: o.Module, direction: o.Direction, user: o.User, client: strings.ToLower(o.Client),
 	}
 	if !o.Since.IsZero() {
-		f.since = o.Since.UnixNano()
+		f.since = epoch(o.Since)
 	}
 	if !o.Until.IsZero() {
-		f.until = o.Until.UnixNano()
+		f.until = epoch(o.Until)
 	}
 	f.sessions = f.module+f.direction+f.user+f.client != ""
 	if addr, err := netip.ParseAddr(o.Client); err == nil {
@@ -37,6 +37,17 @@ func newFilter(o Options) filter {
 		f.prefix = p
 	}
 	return f
+}
+
+// epoch returns a time in nanoseconds of the Unix epoch, which go from 1677 to 2262.
+func epoch(t time.Time) int64 {
+	switch s := t.Unix(); {
+	case s <= math.MinInt64/int64(time.Second):
+		return math.MinInt64
+	case s >= math.MaxInt64/int64(time.Second):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // within says whether a time is in the period. 0 is a time that isn't known.

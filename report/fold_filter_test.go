@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,10 @@ func TestFilters(t *testing.T) {
 		// From the second file of 21 on, without its end; 22 ends later still.
 		{"period", report.Options{Since: at(1, 10, 6), Until: at(1, 10, 10)}, 4, 4, byName{}, byName{"recv": 1, "send": 1, "del.": 1}, 0},
 		{"end of a session", report.Options{Since: at(1, 10, 10), Until: at(1, 10, 11)}, 1, 1, byName{"ok": 1}, byName{}, 0},
+		// Nanoseconds since 1970 end in 2262.
+		{"everything", report.Options{Since: time.Date(1066, 1, 1, 0, 0, 0, 0, time.UTC),
+			Until: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)}, 31, 29, byName{"aborted": 1, "listing": 1, "ok": 2, "rejected": 1},
+			byName{"del.": 1, "recv": 2, "send": 1}, 1},
 		{"period and module", report.Options{Module: "pub", Since: at(1, 10, 7), Until: at(2, 0, 0)}, 6, 4,
 			byName{"aborted": 1}, byName{"send": 1}, 0},
 	} {
@@ -85,10 +90,49 @@ func TestFilters(t *testing.T) {
 				refused += m.Refused
 			}
 			same(t, "refused", refused, c.refused)
-			if c.o != (report.Options{}) && s.Filter == nil {
+			if !reflect.DeepEqual(c.o, report.Options{}) && s.Filter == nil {
 				t.Error("the summary has no filter")
 			}
 		})
+	}
+}
+
+// A filter of sessions doesn't shorten the time that the report is about: how long ago a backup was goes by its end.
+func TestTheTimeOfAFilteredReport(t *testing.T) {
+	log := small + small2() + "2026/12/24 18:00:00 [7] connect from h (192.0.2.99)\n"
+	want := []string{"2026-11-23T01:00:00Z", "2026-12-24T18:00:00Z"}
+	for _, o := range []report.Options{{}, {User: "anna"}, {Client: "198.51.100.3"}, {Module: "data"}, {Module: "none"}} {
+		s := fold(t, o, log)
+		same(t, "from, to", []string{s.From, s.To}, want)
+	}
+	s := fold(t, report.Options{User: "anna", SuggestExpect: true}, log)
+	if len(s.Expect) != 1 || !strings.Contains(s.Expect[0].Evidence, "none in the last 20 days") {
+		t.Errorf("%+v", s.Expect)
+	}
+}
+
+// A day after its last line a session has ended, when that line came. That another one's line shows it says nothing
+// of when.
+func TestASilentSessionEndedWithItsLastLine(t *testing.T) {
+	var w writer
+	w.session(monday.Add(time.Hour), time.Second, "m", "anna")
+	w.WriteString(`2026/11/23 02:00:00 [7] connect from h (192.0.2.9)
+2026/11/23 02:00:00 [7] rsync allowed access on module m from h (192.0.2.9)
+2026/11/23 02:00:01 [7] rsync to m/ from anna@h (192.0.2.9)
+`)
+	w.session(monday.AddDate(0, 0, 4), time.Second, "m", "anna")
+	for _, c := range []struct {
+		o    report.Options
+		want byName
+	}{
+		{report.Options{}, byName{"ok": 2, "unknown": 1}}, {report.Options{Until: monday.AddDate(0, 0, 1)}, byName{"ok": 1, "unknown": 1}},
+		{report.Options{Since: monday.AddDate(0, 0, 1)}, byName{"ok": 1}},
+	} {
+		s := fold(t, c.o, w.String())
+		same(t, "sessions", s.Sessions, c.want)
+		for _, d := range s.Days {
+			same(t, "failed on "+d.Date, d.Failed, c.want["unknown"]*map[string]uint64{"2026-11-23": 1}[d.Date])
+		}
 	}
 }
 

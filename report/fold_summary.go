@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ func (f *Fold) Summary() *Summary {
 	load.finish()
 	s := &Summary{
 		Version: version, Files: slices.Clone(f.sources), Zone: zoneName(zone), Filter: f.o.shown(),
-		From: nanos(f.first, zone), To: nanos(last, zone),
+		From: nanos(f.first, zone), To: nanos(last, zone), Top: f.o.Top,
 		Lines: f.lines.all, Ignored: f.lines.ignored, Discarded: f.lines.discarded,
 		Unrecognised: f.lines.kinds[rsynclog.Unrecognised], Implausible: f.lines.kinds[rsynclog.NumKinds],
 		Totals: f.totals(), Modules: f.tally.list(), Families: map[string]Volume{},
@@ -31,6 +32,13 @@ func (f *Fold) Summary() *Summary {
 	}
 	s.PathsAtMost, s.DeletedAtMost = f.files.transferred.atMost(f.o.Top), f.files.deleted.atMost(f.o.Top)
 	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
+	f.groups.name(s.Clients)
+	if f.groups.groups.Any() {
+		s.Groups = maps.Clone(f.groups.group)
+	}
+	if f.groups.places != nil {
+		s.Places = maps.Clone(f.groups.place)
+	}
 	if f.o.SuggestExpect {
 		s.Expect = f.users.suggest(last)
 	}
@@ -115,7 +123,7 @@ func (t *tally) list() []Module {
 			Files:   fl.files[rsynclog.OpSend] + fl.files[rsynclog.OpRecv] + fl.files[rsynclog.OpUnknown],
 			Deleted: fl.files[rsynclog.OpDel], Duration: fl.took.duration(),
 		}
-		if len(m.Sessions) > 0 || m.Executions+m.Files+m.Deleted > 0 {
+		if len(m.Sessions) > 0 || m.Executions|m.Files|m.Deleted|m.Sent|m.Received|m.Listed > 0 {
 			list = append(list, m)
 		}
 	}

@@ -184,6 +184,22 @@ func TestDaysAndHoursAreOfTheZone(t *testing.T) {
 		[]report.Hour{{Sessions: 1, Received: 1000}, {Sessions: 1, Received: 1000}})
 }
 
+// On 2021-10-29 the clocks of Amman went back from 1:00 to 0:00: the day has two midnights, and begins with the first.
+func TestADayWithTwoMidnights(t *testing.T) {
+	zone, err := time.LoadLocation("Asia/Amman")
+	if err != nil {
+		t.Skip(err)
+	}
+	var w writer
+	w.session(time.Date(2021, 10, 28, 20, 30, 0, 0, time.UTC), 0, "m", "") // 23:30
+	w.session(time.Date(2021, 10, 28, 21, 30, 0, 0, time.UTC), 0, "m", "") // 0:30
+	w.session(time.Date(2021, 10, 28, 22, 30, 0, 0, time.UTC), 0, "m", "") // 0:30 again
+	one, two := report.Volume{Sessions: 1, Received: 1000}, report.Volume{Sessions: 2, Received: 2000}
+	s := fold(t, report.Options{Zone: zone}, w.String())
+	same(t, "days", s.Days, []report.Day{{Date: "2021-10-28", Volume: one, Peak: 1}, {Date: "2021-10-29", Volume: two, Peak: 1}})
+	same(t, "midnight", s.Heat[4][0], two)
+}
+
 // Three weeks with a session each half hour; on Wednesdays at 4 there is one less, and at 5 on one Wednesday.
 func TestQuietestHour(t *testing.T) {
 	var w writer

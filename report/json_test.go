@@ -50,13 +50,14 @@ func TestReadSummaryRefuses(t *testing.T) {
 		{"another version", strings.Replace(good, `"version": 1`, `"version": 2`, 1), "it has version 2"},
 		{"a field", strings.Replace(good, `"lines"`, `"lignes"`, 1), `unknown field "lignes"`},
 		{"a number", strings.Replace(good, `"lines": 31`, `"lines": -31`, 1), "cannot unmarshal number -31"},
+		{"a number without measure", strings.Replace(good, `"sum": `, `"sum": 1e300, "sum": `, 1), "the number 1e+300"},
 		{"half of it", good[:len(good)/2], "unexpected end of JSON input"},
 		{"more behind it", good + "{}", "after top-level value"},
 		{"hours", `{"version":1,"hours":[]}`, "it has 0 hours"},
 		{"a control character", strings.Replace(good, `"module": "pub"`, `"module": "\u001b]0;"`, 1), "control character"},
 		{"buckets", strings.Replace(good, `"buckets": [`, `"buckets": [1,`, 1), "durations in 123 buckets"},
 		{"saturation", strings.Replace(good, `"begun": [`, `"begun": [`+strings.Repeat("1,", 1024), 1), "levels of saturation"},
-		{"size", good + strings.Repeat(" ", 32<<20), "longer than 32 MiB"},
+		{"size", good + strings.Repeat(" ", 64<<20), "longer than 64 MiB"},
 	} {
 		_, err := report.ReadSummary(strings.NewReader(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

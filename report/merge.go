@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func Merge(all []*Summary, top int) (*Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Summary{Version: all[0].Version, Zone: all[0].Zone, Filter: all[0].Filter, Files: []Source{}}
+	s := &Summary{Version: all[0].Version, Zone: all[0].Zone, Filter: all[0].Filter, Files: []Source{},
+		Top: top}
 	for _, p := range parts {
 		s.Merged += max(1, p.Merged)
 		s.Files = append(s.Files, p.Files...)
@@ -47,6 +49,8 @@ func Merge(all []*Summary, top int) (*Summary, error) {
 		s.Discarded += p.Discarded
 		s.Totals.merge(&p.Totals)
 		addVolumes(&s.Families, p.Families)
+		addVolumes(&s.Groups, p.Groups)
+		addVolumes(&s.Places, p.Places)
 		for h := range s.Hours {
 			s.Hours[h].add(p.Hours[h])
 			for d := range s.Heat {
@@ -95,11 +99,21 @@ func alike(all []*Summary) error {
 			errs = append(errs, fmt.Errorf("%s has the time zone %q, %s has %q: make both with the same --timezone",
 				name(i), s.Zone, name(0), first.Zone))
 		case filter(s) != filter(first):
-			errs = append(errs, fmt.Errorf("%s has the filter %s, %s has %s: make both with the same",
-				name(i), filter(s), name(0), filter(first)))
+			hint := ""
+			if filter(s).sessions() == filter(first).sessions() {
+				hint = ", by dates: 7d is another time for each"
+			}
+			errs = append(errs, fmt.Errorf("%s has the filter %s, %s has %s: make both with the same%s",
+				name(i), filter(s), name(0), filter(first), hint))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// sessions returns a filter without its period.
+func (f Filter) sessions() Filter {
+	f.Since, f.Until = "", ""
+	return f
 }
 
 // String returns a filter as options.
@@ -116,7 +130,8 @@ func (f Filter) String() string {
 	return cmp.Or(string(bytes.TrimSpace(b.Bytes())), "none")
 }
 
-// inOrder returns reports by their beginning, and equal ones by what they say.
+// inOrder returns reports by their beginning, and those of the same by what they say. The error
+// names two that are the same.
 func inOrder(all []*Summary) ([]*Summary, error) {
 	type keyed struct {
 		from time.Time
@@ -136,7 +151,11 @@ func inOrder(all []*Summary) ([]*Summary, error) {
 	})
 	parts := make([]*Summary, len(list))
 	for i := range list {
-		parts[i] = list[i].s
+		s := list[i].s
+		if i > 0 && s.Lines > 0 && bytes.Equal(list[i].text, list[i-1].text) {
+			return nil, fmt.Errorf("%q and %q are the same report: its lines would count twice", parts[i-1].Name, s.Name)
+		}
+		parts[i] = s
 	}
 	return parts, nil
 }
@@ -418,7 +437,7 @@ func zoneName(zone *time.Location) string {
 	january := time.Date(2026, 1, 1, 0, 0, 0, 0, zone).Format("-07:00")
 	july := time.Date(2026, 7, 1, 0, 0, 0, 0, zone).Format("-07:00")
 	if january == july {
-		return "UTC" + january
+		return strings.TrimSuffix("UTC"+january, "+00:00")
 	}
 	return "UTC" + january + "/" + july
 }

@@ -282,10 +282,22 @@ func TestMergeRefusesReportsOfSomethingElse(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
+	times := &report.Summary{Version: 1, Zone: "UTC", Filter: &report.Filter{Since: "2026-11-23T01:00:00Z"}}
+	if _, err := report.Merge([]*report.Summary{a, times}, 5); err == nil || !strings.HasSuffix(err.Error(),
+		`"a.json" has none: make both with the same, by dates: 7d is another time for each`) {
+		t.Errorf("got %v", err)
+	}
 	want := `"b.json" has the time zone "Europe/Berlin", "a.json" has "UTC": make both with the same --timezone` + "\n" +
 		`"c\n.json" has the filter --module="m", "a.json" has none: make both with the same`
 	if err.Error() != want {
 		t.Errorf("got %s", err)
+	}
+	read := fold(t, report.Options{}, small)
+	again := *read
+	read.Name, again.Name = "all.json", "b.json"
+	if _, err := report.Merge([]*report.Summary{read, &again}, 5); err == nil ||
+		err.Error() != `"all.json" and "b.json" are the same report: its lines would count twice` {
+		t.Errorf("got %v", err)
 	}
 	if _, err := report.Merge(nil, 5); err == nil {
 		t.Error("no reports make one")

@@ -11,10 +11,12 @@ package report
 type Summary struct {
 	Version int      `json:"version"`        // of this form: 1
 	Files   []Source `json:"sources"`        // what was read, in its order
-	From    string   `json:"from,omitempty"` // time of the first line that counts here
+	From    string   `json:"from,omitempty"` // time of rsyncd's first line in the period
 	To      string   `json:"to,omitempty"`   // and of the last
 	Zone    string   `json:"zone"`           // of hours, dates and times: a name of the tz database
 	Filter  *Filter  `json:"filter,omitempty"`
+	// Top is how many entries the top lists have at most: of clients, so many by bytes, and by sessions.
+	Top int `json:"top,omitempty"`
 	// Merged is how many reports were added up; 0: this is one.
 	Merged int `json:"merged,omitempty"`
 	// Name is how errors call a report that was read: its file.
@@ -34,6 +36,10 @@ type Summary struct {
 	Clients     []Client          `json:"clients"`      // the first ones by bytes, and those by sessions
 	ClientsRest Rest              `json:"clients_rest"` // all others, so that sums are the whole
 	Families    map[string]Volume `json:"families"`     // ipv4, ipv6, unknown
+	// Groups are CLIENT_GROUPS and clients.Other, and Places what GEOIP_DB says, "unknown" and
+	// rsynclog.Other. Both are missing without the setting.
+	Groups map[string]Volume `json:"groups,omitempty"`
+	Places map[string]Volume `json:"places,omitempty"`
 
 	Users []User `json:"users"` // by module and name
 
@@ -206,7 +212,7 @@ type Waste struct {
 	// fetched in one and again in another isn't seen.
 	AtLeast bool          `json:"at_least,omitempty"`
 	Bytes   uint64        `json:"bytes"`
-	PerDay  float64       `json:"bytes_a_day"`
+	PerDay  float64       `json:"bytes_a_day,omitempty"` // of a log of a day at least
 	Clients []WasteClient `json:"clients"`
 }
 
@@ -216,7 +222,7 @@ type WasteClient struct {
 	Module  string  `json:"module"`
 	Files   uint64  `json:"files"` // fetched again
 	Bytes   uint64  `json:"bytes"` // of these
-	PerDay  float64 `json:"bytes_a_day"`
+	PerDay  float64 `json:"bytes_a_day,omitempty"`
 	Example string  `json:"example,omitempty"` // a path, fetched most often of those looked at
 	Times   uint64  `json:"times,omitempty"`   // how often
 }
@@ -254,6 +260,7 @@ type Sample struct {
 type Compare struct {
 	From    string   `json:"from"`
 	To      string   `json:"to"`
+	Began   string   `json:"first_line,omitempty"` // of rsyncd in it; empty: there is none, and no change
 	Before  Totals   `json:"before"`
 	Changes []Change `json:"changes"` // what changed most, first
 }

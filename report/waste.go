@@ -185,9 +185,9 @@ func compareWaste(a, b WasteClient) int {
 	)
 }
 
-// perDay returns 0 if it isn't known how many days there were.
+// perDay returns 0 where the log is shorter than a day, or its length isn't known.
 func perDay(bytes uint64, days float64) float64 {
-	if days <= 0 {
+	if days < 1 {
 		return 0
 	}
 	return float64(bytes) / days

@@ -46,8 +46,8 @@ func TestWasteIsWhatWasFetchedBefore(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got.Clients[i], want[i])
 		}
 	}
-	if w.list(9, 0).PerDay != 0 {
-		t.Error("bytes a day of no day")
+	if w.list(9, 0).PerDay != 0 || w.list(9, 0.9).PerDay != 0 {
+		t.Error("bytes a day of less than a day")
 	}
 }
 

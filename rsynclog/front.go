@@ -106,6 +106,9 @@ func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 		return
 	}
 	open := bytes.Index(rest[1:], []byte(" (")) // as transferLength does
+	if m := len(s.Module); m > 0 && len(rest) > m && string(rest[:m]) == s.Module && hasPrefix(rest[m:], " (") {
+		open = m - 1 // as Event.File does: names may hold " ("
+	}
 	if open < 0 {
 		return
 	}

@@ -34,7 +34,8 @@ type oldLogs struct {
 	config logs.Config
 	cfg    *config.Config
 	paths  []string
-	zone   string // --timezone
+	zone   string  // --timezone
+	unread []error // what complain has told
 }
 
 // parse reads the arguments of a command that takes old logs. own adds its flags; these are set
@@ -84,6 +85,7 @@ func (o *oldLogs) find(std stdio) (sets []logs.Set, ok bool) {
 
 // complain tells on standard error what could not be read.
 func (o *oldLogs) complain(std stdio, errs []error) {
+	o.unread = append(o.unread, errs...)
 	for _, err := range errs {
 		fmt.Fprintf(std.err, "rsyncd_exporter: %s\n", text.OneLine(err))
 	}

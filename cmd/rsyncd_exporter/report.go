@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/report"
 	"rsyncd_exporter/report/logs"
@@ -61,6 +62,7 @@ MODULES and RSYNCD_CONF say how to read them, as for serve.
   --timezone=NAME              of stamps that name none, and of hours and days (this machine's)
   --json, --html, --text       instead of a page for the terminal; --text is for mail
   --csv=DIR                    a file for each table
+  --client-groups=, --geoip-db=FILE  (settings) add up clients by networks and by places
   --merge FILE.json...         adds up reports that were made with --json
 
 The exit status is 2 where something could not be read, and 1 after an interrupt.
@@ -80,6 +82,12 @@ func runReport(ctx context.Context, args []string, std stdio) int {
 	}
 	if err != nil {
 		return usageError(std, err)
+	}
+	if path := r.cfg.GeoIPDB; path != "" && !r.merge {
+		if o.Places, err = clients.OpenPlaces(path); err != nil {
+			return usageError(std, fmt.Errorf("GEOIP_DB: %w", err))
+		}
+		defer o.Places.Close()
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
@@ -109,7 +117,7 @@ func (r *reportCommand) options(now time.Time) (o report.Options, err error) {
 	fail := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	o = report.Options{
 		Zone: zone, Now: now, Module: r.module, Direction: r.direction, Client: r.client, User: r.user,
-		SuggestExpect: r.suggest,
+		SuggestExpect: r.suggest, Groups: r.cfg.ClientGroups,
 	}
 	if o.Since, err = parseWhen(r.since, now, zone, false); err != nil {
 		fail("--since=%q: %w", r.since, err)
@@ -204,12 +212,16 @@ func (r *reportCommand) read(ctx context.Context, o report.Options, std stdio) (
 	}
 	errs := logs.Read(ctx, r.config, sets, book)
 	p.end()
-	interrupted := ctx.Err() != nil
+	last := len(errs) - 1
+	interrupted := last >= 0 && ctx.Err() != nil && errs[last] == ctx.Err() // else it came behind the last line
 	if interrupted {
-		errs = errs[:len(errs)-1]
+		errs = errs[:last]
 		fmt.Fprintln(std.err, "rsyncd_exporter: interrupted: the report is of what was read until then")
 	}
 	r.complain(std, errs)
+	for _, err := range r.unread {
+		fold.Unread(err)
+	}
 	s := fold.Summary()
 	s.Interrupted = interrupted
 	if before != nil {

@@ -117,8 +117,27 @@ func TestReportOfBrokenFiles(t *testing.T) {
 		}
 	}
 	status, out, errs := runOld(t, "", "report", "--json", good, torn, filepath.Join(dir, "missing"))
-	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || summaryOf(t, out).Lines != 9 {
+	s := summaryOf(t, out)
+	if status != exitUsage || strings.Count(errs, "\n") != 2 || !strings.Contains(errs, "missing") || s.Lines != 9 {
 		t.Errorf("%d, %q", status, errs)
+	}
+	broken := 0
+	for _, f := range s.Files {
+		if (f.Error != "") != (f.Path != good) {
+			t.Errorf("%+v", f)
+		}
+		if f.Error != "" {
+			broken++
+		}
+	}
+	if len(s.Files) != 3 || broken != 2 {
+		t.Errorf("the report doesn't say which files are missing in it: %+v", s.Files)
+	}
+	_, out, _ = runOld(t, "", "report", "--text", good, torn, filepath.Join(dir, "missing"))
+	for _, want := range []string{"2 files could not be read", "no such file or directory"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
 	}
 }
 

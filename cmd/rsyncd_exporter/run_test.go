@@ -162,7 +162,7 @@ func TestUntilSignalEndsWithItsParent(t *testing.T) {
 func TestUnknownCommand(t *testing.T) {
 	testenv.SetEnv(t)
 	status, out, errs := runProgram(t, "chek")
-	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, healthcheck, version, help\n"
+	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, report, explain, backfill, healthcheck, version, help\n"
 	if status != exitUsage || out != "" || errs != want {
 		t.Errorf("status %d, stdout %q, stderr %q; want %d and %q", status, out, errs, exitUsage, want)
 	}
@@ -221,8 +221,8 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 36 || lines[35] != "" { // heading, rule, 33 settings, nothing behind the last line feed
-		t.Errorf("%d lines, want 36", len(lines))
+	if len(lines) != 38 || lines[37] != "" { // heading, rule, 35 settings, nothing behind the last line feed
+		t.Errorf("%d lines, want 38", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"
 	if !strings.Contains(out, "\n"+want+"\n") {

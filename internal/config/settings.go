@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
@@ -42,6 +43,8 @@ type Config struct {
 	Hosts              []string       // each once
 	MaxSeries          int
 	SessionTTL         time.Duration
+	ClientGroups       clients.Groups
+	GeoIPDB            string // path; empty: none
 	HTTPListen         string // host:port
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
@@ -171,6 +174,11 @@ func (v *validator) otherSettings() settings {
 		{Name: "SESSION_TTL", Default: "24h", read: into(&c.SessionTTL,
 			parsed(v, parseDuration(time.Second, 365*24*time.Hour), durationRemedy)),
 			Meaning: "a session that is silent for so long has ended"},
+		{Name: "CLIENT_GROUPS", read: into(&c.ClientGroups, parsed(v, clients.ParseGroups,
+			"write mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7")),
+			Meaning: "names of clients' networks, for report: mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7"},
+		{Name: "GEOIP_DB", read: into(&c.GeoIPDB, asGiven),
+			Meaning: "database of countries or of autonomous systems (.mmdb), for report; none is shipped"},
 		{Name: "HTTP_LISTEN", Default: ":8080", read: into(&c.HTTPListen, v.address),
 			Meaning: "address of /metrics and the health pages"},
 		{Name: "WEB_CONFIG", read: into(&c.WebConfig, v.webConfig),

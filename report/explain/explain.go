@@ -40,7 +40,8 @@ type Explainer struct {
 	buf    []byte // likewise for what is written
 }
 
-// New returns an Explainer that writes to w, with a buffer.
+// New returns an Explainer that writes to w, with a buffer. Lines must have been read in full
+// (pipeline.Config.InFull), or it finds few fields of most transfers.
 func New(w io.Writer, o Options) *Explainer {
 	if o.Zone == nil {
 		o.Zone = time.Local

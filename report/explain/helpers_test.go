@@ -18,7 +18,7 @@ import (
 
 func config() logs.Config {
 	return logs.Config{
-		Pipeline: pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits()},
+		Pipeline: pipeline.Config{LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, Limits: rsynclog.DefaultLimits(), InFull: true},
 		Lines:    syslog.Lines{}, Zone: time.UTC, Now: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 }

@@ -138,7 +138,7 @@ func (cur *Cursor) readAll(ctx context.Context) {
 			return
 		}
 		b.begin(f, 0, 0)
-		b.err = fmt.Errorf("%q: %w", f.Path, unwrapPath(err))
+		b.err = &FileError{f.Path, unwrapPath(err)}
 		cur.pass(b)
 	}
 }

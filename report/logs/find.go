@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,13 +26,24 @@ var (
 	errNoLogs = errors.New("the directory has no files")
 )
 
+// A FileError says why a file, or a directory, was not read, or not to its end.
+type FileError struct {
+	Path string
+	Err  error
+}
+
+func (e *FileError) Error() string { return fmt.Sprintf("%q: %v", e.Path, e.Err) }
+
+// Unwrap returns Err.
+func (e *FileError) Unwrap() error { return e.Err }
+
 // startBytes is how much of a file is read to find its first stamp.
 const startBytes = 64 << 10
 
 // Find returns the logs that paths name: files, directories, whose files are taken however deep
 // they lie, and "-". A file that is named twice is read once. So is what two files of one log begin
 // with, if that is all that one of them has: one is a copy, compressed or made earlier. The errors
-// name what can't be read.
+// are FileErrors.
 func Find(c Config, paths []string) (sets []Set, errs []error) {
 	f := finder{c: &c, sets: map[string]*Set{}}
 	for _, path := range paths {
@@ -55,13 +67,16 @@ type finder struct {
 }
 
 func (f *finder) fail(path string, err error) {
-	f.errs = append(f.errs, fmt.Errorf("%q: %w", path, unwrapPath(err)))
+	f.errs = append(f.errs, &FileError{path, unwrapPath(err)})
 }
 
 func unwrapPath(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		return p.Err
+		err = p.Err
+	}
+	if err == io.ErrUnexpectedEOF {
+		return errors.New("it is cut off in its first bytes")
 	}
 	return err
 }

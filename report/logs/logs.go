@@ -76,7 +76,7 @@ type Book interface {
 }
 
 // Read reads sets, one after the other. It goes on behind a file that can't be read, or not to its
-// end: the errors name these, with the reason. Where ctx ends, it stops between two lines and
+// end: the errors are FileErrors. Where ctx ends, it stops between two lines and
 // returns ctx's error as the last one.
 func Read(ctx context.Context, c Config, sets []Set, book Book) (errs []error) {
 	m := NewMeter(&c, sets)

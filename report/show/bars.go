@@ -15,7 +15,7 @@ func (p *printer) days(days []period) {
 	}
 	t := &table{columns: []column{
 		{"Date", "", true}, {"", "", true}, {"Bytes", "", false}, {"Sessions", "", false}, {"Failed", "", false},
-		{"Rejected", "", false}, {"Peak", "", false},
+		{"Rejected", "", false}, {"At once", "", false},
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), {}, size(moved(d.Volume)), number(d.Sessions),

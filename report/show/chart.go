@@ -166,8 +166,7 @@ const (
 	maxBusyBars = 60
 )
 
-// busyCharts draws for how long so many transfers ran at a time, for the modules with the highest
-// peaks.
+// busyCharts draws for how long so many transfers ran at a time, for the first modules.
 func busyCharts(all []report.Saturation) (charts []chart) {
 	for i, m := range all[:min(len(all), maxBusy)] {
 		per := max(1, (len(m.SecondsAt)+maxBusyBars-1)/maxBusyBars)

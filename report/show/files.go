@@ -55,8 +55,7 @@ func waste(s *report.Summary) section {
 	}}
 	for _, c := range w.Clients {
 		t.rows = append(t.rows, []cell{word(c.Client), word(c.Module), number(c.Files).as(bound),
-			size(c.Bytes).as(bound),
-			{unit: bytesADay, f: c.PerDay, bound: bound}, word(c.Example), some(c.Times)})
+			size(c.Bytes).as(bound), aDay(c.PerDay).as(bound), word(c.Example), some(c.Times)})
 	}
 	sec := section{tables: []*table{t}}
 	if w.Bytes == 0 && len(t.rows) == 0 {
@@ -68,7 +67,10 @@ func waste(s *report.Summary) section {
 		about = "about "
 	}
 	sec.lead = []string{fmt.Sprintf("Clients fetched %s%s that they had fetched before: the same paths with the same "+
-		"lengths. That is %s%s a day.", about, iec(float64(w.Bytes)), about, iec(w.PerDay))}
+		"lengths.", about, iec(float64(w.Bytes)))}
+	if w.PerDay > 0 {
+		sec.lead[0] += fmt.Sprintf(" That is %s%s a day.", about, iec(w.PerDay))
+	}
 	if w.Sampled > 1 {
 		sec.lead = append(sec.lead, fmt.Sprintf("These are estimates from one file in %s.", thousands(w.Sampled)))
 	}
@@ -91,9 +93,9 @@ func backups(s *report.Summary) section {
 			word(u.LastSuccess), word(u.LastAttempt), duration(u.LongestGap), word(u.GapFrom), size(u.Listed),
 			number(all(u.Sessions)), number(u.Sessions["ok"]), size(u.Sent), size(u.Received)})
 	}
-	t := &table{keys: 1, columns: []column{
-		{"Module", "", true}, {"User", "", true}, {"Last success", "", true}, {"Ago", "", false}, {"OK", "", false},
-		{"Others", "", false}, {"Longest gap", "", false}, {"From", "", true}, {"Size", "", false},
+	t := &table{keys: 2, columns: []column{
+		{"Module", "", true}, {"User", "", true}, {"Direction", "", true}, {"Last success", "", true},
+		{"Ago", "", false}, {"OK", "", false}, {"Others", "", false}, {"Longest gap", "", false}, {"From", "", true}, {"Size", "", false},
 	}}
 	for _, u := range byAge(s.Users) {
 		if u.User == "" && u.Direction != "receive" {
@@ -113,7 +115,7 @@ func backups(s *report.Summary) section {
 		if u.LongestGap > 0 {
 			gap = duration(u.LongestGap)
 		}
-		t.rows = append(t.rows, []cell{module(u.Module), word(u.User), last, ago, number(ok),
+		t.rows = append(t.rows, []cell{module(u.Module), word(u.User), word(u.Direction), last, ago, number(ok),
 			number(others).worthALook(),
 			gap, instant(u.GapFrom), listed})
 	}

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -70,6 +71,15 @@ func byDay(s *report.Summary) section {
 		sec.title = map[string]string{"week": "Weeks", "month": "Months", "year": "Years"}[unit]
 		sec.lead = []string{fmt.Sprintf("There are %d days: they are added up by %s.", len(s.Days), unit)}
 	}
+	dated := uint64(0)
+	for _, p := range sums {
+		dated = plus(dated, p.Sessions)
+	}
+	if ended := all(s.Sessions); dated < ended {
+		sec.lead = append(sec.lead, plural(ended-dated, "session has", "sessions have")+" no day that is known.")
+	}
+	sec.lead = append(sec.lead, "Failed sessions were cut off, did not transfer everything, or ended without a word. "+
+		"At once is the most transfers that ran at the same time.")
 	return sec
 }
 
@@ -77,7 +87,7 @@ func byDay(s *report.Summary) section {
 func dayTable(days []period) *table {
 	t := &table{columns: []column{
 		{"Date", "", true}, {"Sent", "", false}, {"Received", "", false}, {"Sessions", "", false},
-		{"Failed", "", false}, {"Rejected", "", false}, {"Peak", "", false},
+		{"Failed", "", false}, {"Rejected", "", false}, {"At once", "", false},
 	}}
 	for _, d := range days {
 		t.rows = append(t.rows, []cell{word(d.label), size(d.Sent), size(d.Received), number(d.Sessions),
@@ -151,7 +161,10 @@ func saturation(s *report.Summary) section {
 		{"", "module", true}, {"", "running", false}, {"", "begun_beside", false}, {"", "seconds", false},
 	}}
 	refused := uint64(0)
-	for _, m := range s.Saturation {
+	fullest := slices.SortedStableFunc(slices.Values(s.Saturation), func(a, b report.Saturation) int {
+		return cmp.Or(cmp.Compare(b.Refused, a.Refused), cmp.Compare(b.Peak, a.Peak))
+	})
+	for _, m := range fullest {
 		refused = plus(refused, m.Refused)
 		begun := plus(m.Begun...)
 		t.rows = append(t.rows, []cell{module(m.Module), number(m.Refused).worthALook(), number(m.Peak),
@@ -179,7 +192,7 @@ func saturation(s *report.Summary) section {
 	if len(t.rows) == 0 {
 		return sec
 	}
-	sec.id, sec.title, sec.busy = "saturation", "Saturation", s.Saturation
+	sec.id, sec.title, sec.busy = "saturation", "Saturation", fullest
 	sec.lead = []string{"Nobody was refused at max connections."}
 	if refused > 0 {
 		sec.lead[0] = plural(refused, "client was", "clients were") + " refused at max connections."

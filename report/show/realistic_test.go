@@ -207,6 +207,7 @@ func realisticUsers(s *report.Summary) {
 func withComparison(s *report.Summary) *report.Summary {
 	s.Compare = &report.Compare{
 		From: "2025-10-02T00:00:00+02:00", To: "2025-10-31T23:59:59+01:00",
+		Began: "2025-10-02T00:00:01+02:00",
 		Before: report.Totals{Sent: 301 * tib, Received: 6 * tib, Sessions: map[string]uint64{"ok": 402_000,
 			"aborted": 9_000}},
 		Changes: []report.Change{

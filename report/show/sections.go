@@ -50,15 +50,25 @@ func compared(s *report.Summary) section {
 		t.rows = append(t.rows, []cell{word(c.What), before, now, word(difference(c.Before, c.Now)), word(c.Unit)})
 	}
 	b := &s.Compare.Before
-	return section{
-		id: "compared", title: "Against the period before", tables: []*table{t},
-		lead: []string{
-			fmt.Sprintf("Before: %s to %s, with %s, %s sent and %s received.", minute(s.Compare.From),
-				minute(s.Compare.To),
-				plural(all(b.Sessions), "session", "sessions"), iec(float64(b.Sent)), iec(float64(b.Received))),
-			"What changed most comes first.",
-		},
+	sec := section{id: "compared", title: "Against the period before", tables: []*table{t}}
+	before := fmt.Sprintf("Before: %s to %s", minute(s.Compare.From), minute(s.Compare.To))
+	if s.Compare.Began == "" {
+		sec.lead = []string{before + ". The logs have no line of rsyncd of that time: there is nothing to compare."}
+		return sec
 	}
+	sec.lead = []string{fmt.Sprintf("%s, with %s, %s sent and %s received.", before,
+		plural(all(b.Sessions), "session", "sessions"), iec(float64(b.Sent)), iec(float64(b.Received)))}
+	length, _ := between(s.Compare.From, s.Compare.To)
+	if missing, _ := between(s.Compare.From, s.Compare.Began); missing > length/10 {
+		sec.lead = append(sec.lead, fmt.Sprintf("The first line of that time is of %s: the logs may not have all of it.",
+			minute(s.Compare.Began)))
+	}
+	if len(t.rows) == 0 {
+		sec.lead = append(sec.lead, "Nothing has changed by more than chance may do.")
+		return sec
+	}
+	sec.lead = append(sec.lead, "What changed most comes first.")
+	return sec
 }
 
 // figure returns a figure of a comparison in its unit.
@@ -85,7 +95,7 @@ func difference(before, now float64) string {
 	case now >= 10*before:
 		return "×" + thousands(uint64(min(now/before, 1e9)))
 	}
-	return fmt.Sprintf("%+.0f%%", (now-before)/before*100)
+	return fmt.Sprintf("%+.0f%%", max(-99, (now-before)/before*100)) // -100% is "gone"
 }
 
 func sources(s *report.Summary) section {
@@ -151,8 +161,13 @@ func filtered(f *report.Filter) string {
 
 // when says which period a report is about.
 func when(s *report.Summary) string {
-	if s.From == "" || s.To == "" {
-		return "No line has a time."
+	switch {
+	case s.Lines == 0 && s.Filter != nil && s.Filter.Since+s.Filter.Until != "":
+		return "No line is of this period."
+	case s.Lines == 0:
+		return "There is no line."
+	case s.From == "" || s.To == "":
+		return "No line of rsyncd has a time."
 	}
 	took, _ := between(s.From, s.To)
 	zone := offset(s.To)
@@ -197,6 +212,11 @@ func totals(s *report.Summary) section {
 			add("file_transferred_bytes_"+op, "", size(n))
 		}
 	}
+	rest := s.ClientsRest // beside clients.csv
+	add("clients_rest", "", number(rest.Entries))
+	add("clients_rest_sessions", "", number(rest.Sessions))
+	add("clients_rest_sent_bytes", "", size(rest.Sent))
+	add("clients_rest_received_bytes", "", size(rest.Received))
 	add("connections", "Connections", number(s.Connections))
 	add("executions", "Transfers begun", number(s.Executions))
 	add("module_lists", "Lists of modules", number(s.ModuleLists))
@@ -209,6 +229,7 @@ func totals(s *report.Summary) section {
 		{"discarded", s.Discarded}} {
 		add(l.name, "", number(l.n))
 	}
+	t.notes = []string{"Sent and received are as the daemon sees it. Bytes are in units of 1024."}
 	kinds := &table{file: "messages", columns: []column{{"", "kind", true}, {"", "lines", false}}}
 	for _, k := range slices.SortedFunc(maps.Keys(s.Kinds), byCount(s.Kinds)) {
 		kinds.rows = append(kinds.rows, []cell{word(k), number(s.Kinds[k])})
@@ -256,6 +277,7 @@ func modules(s *report.Summary) section {
 		{"Module", "module", true}, {"Direction", "direction", true}, {"Begun", "executions", false},
 		{"OK", "sessions_ok", false}, {"Partial", "sessions_partial", false}, {"Aborted", "sessions_aborted", false},
 		{"Rejected", "sessions_rejected", false}, {"Unknown", "sessions_unknown", false},
+		{"Listing", "sessions_listing", false},
 		{"Half took", "duration_p50_seconds", false}, {"90% took", "duration_p90_seconds", false},
 		{"Longest", "duration_max_seconds", false}, {"", "durations", false}, {"", "duration_sum_seconds", false},
 		{"Sent", "sent_bytes", false}, {"Received", "received_bytes", false}, {"Listed", "listed_bytes", false},
@@ -266,6 +288,7 @@ func modules(s *report.Summary) section {
 		for _, o := range []string{"ok", "partial", "aborted", "rejected", "unknown"} {
 			r = append(r, tone(o, m.Sessions[o], all(m.Sessions)))
 		}
+		r = append(r, cell{unit: count, n: m.Sessions["listing"], rare: true})
 		if d := m.Duration; d.N > 0 {
 			r = append(r, duration(d.P50).as("≤"), duration(d.P90).as("≤"), duration(d.Max), number(d.N),
 				duration(d.Sum))

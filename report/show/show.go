@@ -18,6 +18,7 @@ type table struct {
 	rows    [][]cell
 	left    func(shown int) []cell // for people: what all but the first rows come to, or nil
 	notes   []string               // for people; sentences
+	most    int                    // rows that people see; 0: all
 	keys    int                    // columns that say what a row is about, besides the first
 	bare    bool                   // the titles of columns say nothing that the rows don't
 	list    bool                   // the last column is long: on a terminal it stands below the others
@@ -45,6 +46,9 @@ func (t *table) shown(rows [][]cell) []int {
 
 // top returns the first rows, and behind them what the others come to.
 func (t *table) top(n int) [][]cell {
+	if t.most > 0 {
+		n = min(n, t.most)
+	}
 	rows := t.rows[:min(n, len(t.rows))]
 	if t.left == nil {
 		return rows
@@ -79,6 +83,7 @@ type cell struct {
 	blank string // what people see where there is no text
 	bound string // "≥" or "≤" or "~": how the true value relates to this one
 	bad   bool   // it is worth a look
+	rare  bool   // people see it only if it isn't 0
 }
 
 func word(s string) cell        { return cell{unit: words, text: s} }
@@ -100,6 +105,14 @@ func portion(n, whole uint64) cell {
 	return c
 }
 
+// aDay returns bytes a day, or nothing where a log is shorter than a day.
+func aDay(f float64) cell {
+	if f == 0 {
+		return cell{}
+	}
+	return cell{unit: bytesADay, f: f}
+}
+
 // some returns a number, or nothing for 0.
 func some(n uint64) cell {
 	if n == 0 {
@@ -115,7 +128,9 @@ func (c cell) people() string {
 	case words:
 		s = text.OneLine(cmp.Or(c.text, c.blank))
 	case count:
-		s = thousands(c.n)
+		if c.n > 0 || !c.rare {
+			s = thousands(c.n)
+		}
 	case code:
 		s = strconv.FormatUint(c.n, 10)
 	case octets:

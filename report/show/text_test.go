@@ -119,6 +119,55 @@ func TestColourChangesNoText(t *testing.T) {
 	}
 }
 
+// 18 of the first list are only in it because they are among the first of the other.
+func TestTheFirstByBytesAndBySessions(t *testing.T) {
+	s := &report.Summary{Top: 2, ClientsRest: report.Rest{Entries: 5, Volume: report.Volume{Sessions: 5, Sent: 500}}}
+	for i := range 4 {
+		n := uint64(i)
+		s.Clients = append(s.Clients, report.Client{Client: fmt.Sprint("c", i),
+			Volume: report.Volume{Sessions: 10 * (n + 1), Sent: 1000 * (4 - n)}})
+	}
+	got := string(text(t, s, show.TextOptions{Top: 10})) + string(html(t, s))
+	for _, want := range []string{`
+  c0                            10  3.91 KiB       0 B
+  c1                            20  2.93 KiB       0 B
+  all others, at least 7        75  3.42 KiB       0 B
+`, `
+  c3                            40  0.98 KiB
+`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+}
+
+// What isn't known isn't said, and what can't be is explained.
+func TestSentencesOfSmallReports(t *testing.T) {
+	lists := report.Module{Sessions: map[string]uint64{"listing": 7}}
+	compare := report.Compare{From: "2026-11-01T00:00:00Z", To: "2026-11-08T00:00:00Z"}
+	late := compare
+	late.Began = "2026-11-03T00:00:00Z"
+	for _, c := range []struct {
+		s        report.Summary
+		has, not string
+	}{
+		{report.Summary{}, "There is no line.", "Clients"},
+		{report.Summary{Filter: &report.Filter{Since: "2026-11-01T00:00:00Z"}}, "No line is of this period.", "Clients"},
+		{report.Summary{Lines: 7}, "No line of rsyncd has a time.", "Listing"},
+		{report.Summary{Waste: report.Waste{Bytes: 7}}, "had fetched before: the same paths", "a day"},
+		{report.Summary{Waste: report.Waste{Bytes: 7, PerDay: 2}}, "That is 2 B a day.", "about"},
+		{report.Summary{Modules: []report.Module{lists}}, "Listing", "Clients"},
+		{report.Summary{Modules: []report.Module{{Executions: 1}}}, "Modules", "Listing"},
+		{report.Summary{Compare: &compare}, "there is nothing to compare", "What changed most"},
+		{report.Summary{Compare: &late}, "The first line of that time is of 2026-11-03 00:00", "nothing to compare"},
+	} {
+		got := strings.Join(strings.Fields(string(text(t, &c.s, show.TextOptions{}))), " ")
+		if !strings.Contains(got, c.has) || strings.Contains(got, c.not) {
+			t.Errorf("%q or no %q in\n%s", c.not, c.has, got)
+		}
+	}
+}
+
 func TestWriterErrorsComeBack(t *testing.T) {
 	full := errors.New("full")
 	for name, err := range map[string]error{

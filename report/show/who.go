@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"rsyncd_exporter/report"
 	"rsyncd_exporter/rsynclog/codes"
@@ -62,34 +63,46 @@ func clients(s *report.Summary) section {
 		for i := range list {
 			sorted.t.rows = append(sorted.t.rows, clientRow(&list[i]))
 		}
+		sorted.t.most = s.Top // beyond, those of the other list would pass for the next ones
 		sorted.t.left = func(shown int) []cell { return rest(s, list[min(shown, len(list)):]) }
 	}
-	families := &table{file: "families", title: "By family", columns: []column{
-		{"Family", "family", true}, {"Sessions", "sessions", false}, {"Share", "", false}, {"Sent", "sent_bytes",
-			false},
-		{"Received", "received_bytes", false}, {"Share", "", false},
+	sec := section{tables: []*table{
+		byBytes, bySessions, shares("family", "families", "By family", s.Families),
+		shares("group", "groups", "By group", s.Groups), shares("place", "places", "By place", s.Places),
 	}}
-	var sessions, bytes uint64
-	for _, v := range s.Families {
-		sessions, bytes = plus(sessions, v.Sessions), plus(bytes, v.Sent, v.Received)
-	}
-	for _, f := range slices.Sorted(maps.Keys(s.Families)) {
-		v := s.Families[f]
-		if v == (report.Volume{}) {
-			continue
-		}
-		families.rows = append(families.rows, []cell{word(cmp.Or(familyWords[f], f)), number(v.Sessions),
-			percent(of(v.Sessions, sessions)), size(v.Sent), size(v.Received), percent(of(plus(v.Sent, v.Received),
-				bytes))})
-	}
-	sec := section{tables: []*table{byBytes, bySessions, families}}
-	if len(s.Clients) > 0 || len(s.Families) > 0 {
+	if slices.ContainsFunc(sec.tables, func(t *table) bool { return len(t.rows) > 0 }) {
 		sec.id, sec.title = "clients", "Clients"
 	}
 	if slices.ContainsFunc(s.Clients, func(c report.Client) bool { return c.Error != nil }) {
 		bySessions.notes = []string{mostMissed(s.Clients)}
 	}
 	return sec
+}
+
+// shares shows what parts of all clients come to, the largest first. key is what a part is called.
+func shares(key, file, title string, parts map[string]report.Volume) *table {
+	t := &table{file: file, title: title, columns: []column{
+		{strings.ToUpper(key[:1]) + key[1:], key, true}, {"Sessions", "sessions", false}, {"Share", "", false},
+		{"Sent", "sent_bytes", false}, {"Received", "received_bytes", false}, {"Share", "", false},
+	}}
+	var sessions, bytes uint64
+	for _, v := range parts {
+		sessions, bytes = plus(sessions, v.Sessions), plus(bytes, v.Sent, v.Received)
+	}
+	names := slices.SortedFunc(maps.Keys(parts), func(a, b string) int {
+		v, w := parts[a], parts[b]
+		return cmp.Or(cmp.Compare(plus(w.Sent, w.Received), plus(v.Sent, v.Received)), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		v := parts[name]
+		if v == (report.Volume{}) {
+			continue
+		}
+		t.rows = append(t.rows, []cell{word(cmp.Or(familyWords[name], name)), number(v.Sessions),
+			percent(of(v.Sessions, sessions)), size(v.Sent), size(v.Received),
+			percent(of(plus(v.Sent, v.Received), bytes))})
+	}
+	return t
 }
 
 var familyWords = map[string]string{"ipv4": "IPv4", "ipv6": "IPv6", "unknown": "not known"}
