@@ -76,6 +76,8 @@ type Lines interface {
 	// Finish is called at the end. It hands f, which keeps no changes, what the sessions have come
 	// to that were silent for too long.
 	Finish(f func([]rsynclog.Change))
+	// Close is called behind Finish.
+	Close()
 }
 
 // Run writes the samples of some logs, and returns how many. It takes the lines in the order of

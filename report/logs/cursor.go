@@ -71,17 +71,15 @@ const (
 
 // Open returns a Cursor, which reads from its first Next on. The error is about the settings.
 func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
-	replay, err := pipeline.NewReplay(c.Pipeline, c.Zone, c.Now)
-	if err != nil {
-		return nil, err
-	}
-	replay.Together = c.Together
 	cur := &Cursor{
-		c: &c, set: set, replay: replay,
+		c: &c, set: set,
 		source: receiver.Source{
 			Input: "file", Name: set.Name, Scope: receiver.StdinScope + 1, Host: set.Host,
 			Wrapped: c.Wrapped, Dialect: c.Lines,
 		},
+	}
+	if _, err := pipeline.NewReplay(c.Pipeline, c.Zone, c.Now); err != nil {
+		return nil, err
 	}
 	ctx, cur.ended = context.WithCancel(ctx)
 	cur.start = func() { cur.begin(ctx) }
@@ -99,6 +97,8 @@ func (cur *Cursor) begin(ctx context.Context) {
 	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
 	}
+	cur.replay, _ = pipeline.NewReplay(cur.c.Pipeline, cur.c.Zone, cur.c.Now) // Open has seen that it is right
+	cur.replay.Together = cur.c.Together
 	cur.running.Add(n + 1)
 	go cur.readAll(ctx)
 	for range n {
@@ -116,10 +116,11 @@ func (cur *Cursor) First() (first time.Time) {
 	return first
 }
 
-// Close waits until nothing is read any more.
+// Close waits until nothing is read any more. Only Errs may be called then, or Close again.
 func (cur *Cursor) Close() {
 	cur.ended()
 	cur.running.Wait()
+	cur.replay = nil // with its memory: others may be open
 }
 
 // readAll cuts all files into blocks of whole lines.
@@ -376,7 +377,7 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 		}
 		b, ok := <-cur.read
 		if !ok {
-			cur.free = nil // with their memory: others may be open
+			cur.free = nil // with the blocks' memory
 			return nil, Place{}, false
 		}
 		<-b.ready
