@@ -28,7 +28,7 @@ LINE_FORMAT and TAGS say how to read it.
   --timezone=NAME        of stamps that name none (this machine's)
 
 The exit status is 1 where a line was unrecognised, or no line is of that session, and 2 where
-something could not be read.
+something could not be read, or was not, after an interrupt.
 `
 
 // runExplain says what is made of each line of old logs. It fails with exitFailure if a line was

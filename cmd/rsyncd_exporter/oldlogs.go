@@ -11,6 +11,7 @@ import (
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/report/logs"
 	"rsyncd_exporter/rsynclog"
@@ -69,7 +70,8 @@ func (o *oldLogs) parse(args []string, std stdio, own func(*flag.FlagSet)) error
 	o.config = logs.Config{
 		Pipeline: pipeline.Config{LogFormat: cfg.LogFormat, ModuleFormats: cfg.ModuleFormats, Tags: cfg.Tags,
 			Modules: cfg.Modules, Hosts: cfg.Hosts, Limits: limits},
-		Lines: lines, Wrapped: cfg.SyslogLogLines, FileHost: cfg.FileHost, Zone: zone, Now: time.Now(), Stdin: std.in,
+		Lines: lines, Wrapped: cfg.SyslogLogLines, FileHost: cfg.FileHost, Zone: zone, Now: time.Now(),
+		Stdin: std.in, Wait: stream.Wait,
 	}
 	return nil
 }

@@ -76,6 +76,8 @@ type Lines interface {
 	// Finish is called at the end. It hands f, which keeps no changes, what the sessions have come
 	// to that were silent for too long.
 	Finish(f func([]rsynclog.Change))
+	// Close is called behind Finish.
+	Close()
 }
 
 // Run writes the samples of some logs, and returns how many. It takes the lines in the order of
@@ -86,7 +88,8 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uin
 		return 0, err
 	}
 	h := &history{
-		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until), store: metrics.NewStore(c.Books), changed: true,
+		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until),
+		store: metrics.NewStore(c.Books), changed: true,
 		samples: newSamples(out, c.Labels),
 	}
 	h.last = min(h.until, orNever(c.Now))

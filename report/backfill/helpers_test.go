@@ -85,6 +85,8 @@ func (l *lines) Next() (*pipeline.Line, logs.Place, bool) {
 	return &l.line, logs.Place{}, true
 }
 
+func (l *lines) Close() {}
+
 func (l *lines) First() time.Time { return time.Time{} }
 
 func (l *lines) Finish(f func([]rsynclog.Change)) { l.replay.Finish(l.src, f) }

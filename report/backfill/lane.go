@@ -102,6 +102,7 @@ func (l *lane) fetch() {
 				after = append(after, change{c, c.Session})
 			}
 		})
+		l.lines.Close()
 		l.sort(after, math.MaxInt64)
 	}
 	l.aim()

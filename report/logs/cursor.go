@@ -14,7 +14,6 @@ import (
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
-	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 )
@@ -33,9 +32,11 @@ type Cursor struct {
 	ended      context.CancelFunc
 	running    sync.WaitGroup
 
-	meter *Meter // nil: nobody looks
-	file  *File  // that it knows of
-	told  int64  // and bytes of this one
+	meter  *Meter // nil: nobody looks
+	file   *File  // that it knows of
+	told   int64  // and bytes of this one
+	before int64  // bytes of it that were read before the block
+	untold uint64 // lines
 
 	block *block
 	next  int           // message of the block
@@ -62,23 +63,23 @@ type block struct {
 const (
 	// blocks is how many blocks are under way for each processor.
 	blocks = 2
+	// often is how many lines are counted until the time is looked at.
+	often = 256
 	// fewLogs may be open at once with all of their memory.
 	fewLogs = 4
 )
 
 // Open returns a Cursor, which reads from its first Next on. The error is about the settings.
 func Open(ctx context.Context, c Config, set *Set) (*Cursor, error) {
-	replay, err := pipeline.NewReplay(c.Pipeline, c.Zone, c.Now)
-	if err != nil {
-		return nil, err
-	}
-	replay.Together = c.Together
 	cur := &Cursor{
-		c: &c, set: set, replay: replay,
+		c: &c, set: set,
 		source: receiver.Source{
 			Input: "file", Name: set.Name, Scope: receiver.StdinScope + 1, Host: set.Host,
 			Wrapped: c.Wrapped, Dialect: c.Lines,
 		},
+	}
+	if _, err := pipeline.NewReplay(c.Pipeline, c.Zone, c.Now); err != nil {
+		return nil, err
 	}
 	ctx, cur.ended = context.WithCancel(ctx)
 	cur.start = func() { cur.begin(ctx) }
@@ -96,6 +97,8 @@ func (cur *Cursor) begin(ctx context.Context) {
 	for range under {
 		cur.free <- &block{ready: make(chan struct{}, 1)}
 	}
+	cur.replay, _ = pipeline.NewReplay(cur.c.Pipeline, cur.c.Zone, cur.c.Now) // Open has seen that it is right
+	cur.replay.Together = cur.c.Together
 	cur.running.Add(n + 1)
 	go cur.readAll(ctx)
 	for range n {
@@ -113,10 +116,11 @@ func (cur *Cursor) First() (first time.Time) {
 	return first
 }
 
-// Close waits until nothing is read any more.
+// Close waits until nothing is read any more. Only Errs may be called then, or Close again.
 func (cur *Cursor) Close() {
 	cur.ended()
 	cur.running.Wait()
+	cur.replay = nil // with its memory: others may be open
 }
 
 // readAll cuts all files into blocks of whole lines.
@@ -351,6 +355,9 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 			if cur.next < len(b.slab.Messages) {
 				i := cur.next
 				cur.next++
+				if cur.untold++; cur.untold == often {
+					cur.meter.tell(cur)
+				}
 				if brief := &b.brief[i]; brief.IsSet() {
 					l = &cur.brief
 					cur.replay.CountBrief(&cur.source, brief, b.slab.Messages[i], l)
@@ -364,17 +371,17 @@ func (cur *Cursor) Next() (l *pipeline.Line, at Place, more bool) {
 			if b.err != nil {
 				cur.errs = append(cur.errs, b.err)
 			}
+			cur.before = b.read
 			cur.block = nil
 			cur.free <- b
 		}
 		b, ok := <-cur.read
 		if !ok {
-			cur.free = nil // with their memory: others may be open
+			cur.free = nil // with the blocks' memory
 			return nil, Place{}, false
 		}
 		<-b.ready
 		cur.block, cur.next, cur.full = b, 0, 0
-		cur.meter.tell(cur)
 		if b.slab.Discarded != [receiver.NumDiscards]uint32{} {
 			return nil, Place{b.file.Path, b.from}, true
 		}
@@ -396,19 +403,21 @@ func (cur *Cursor) Errs() []error { return cur.errs }
 // open opens a file, or standard input, whose reads end with ctx.
 func open(ctx context.Context, c *Config, path string) (*follow.Log, error) {
 	if path == "-" {
-		return follow.NewLog(stdin{ctx, c.Stdin})
+		return follow.NewLog(stdin{c, ctx})
 	}
 	return follow.OpenLog(path)
 }
 
 type stdin struct {
+	*Config
 	ctx context.Context
-	io.Reader
 }
 
 func (s stdin) Read(p []byte) (int, error) {
-	if err := stream.Wait(s.ctx, s.Reader); err != nil {
-		return 0, err
+	if s.Wait != nil {
+		if err := s.Wait(s.ctx, s.Stdin); err != nil {
+			return 0, err
+		}
 	}
-	return s.Reader.Read(p)
+	return s.Stdin.Read(p)
 }

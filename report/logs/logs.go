@@ -24,7 +24,9 @@ type Config struct {
 	Abreast  int              // how many Cursors are open at once; they share what one alone would have; 0: one is
 	Now      time.Time        // no line is believed to be later
 	Stdin    io.Reader        // what the path "-" is
-	Progress func(Progress)   // is called about once a second while Read runs; nil: nobody looks
+	// Wait returns when a read of Stdin would return at once, or ctx's error; nil: it always would.
+	Wait     func(context.Context, io.Reader) error
+	Progress func(Progress) // is called about once a second while Read runs; nil: nobody looks
 }
 
 // A Set is the files of one log: one daemon's, or one relay's.
@@ -145,19 +147,19 @@ func NewMeter(c *Config, sets []Set) *Meter {
 // Reads makes a Cursor tell of what it reads.
 func (m *Meter) Reads(cur *Cursor) { cur.meter = m }
 
-// tell is called at the start of each block.
+// tell is called for every few lines. Of a block, as much has been read as of its lines.
 func (m *Meter) tell(cur *Cursor) {
 	b := cur.block
-	if m == nil {
+	lines := cur.untold
+	if cur.untold = 0; m == nil {
 		return
 	}
 	if cur.file != b.file {
-		cur.file, cur.told = b.file, 0
+		cur.file, cur.told, cur.before = b.file, 0, 0
 	}
-	m.now.File = b.file.Path
-	m.now.Lines += uint64(len(b.slab.Messages))
-	m.now.Read += max(0, b.read-cur.told)
-	cur.told = max(cur.told, b.read)
+	at := cur.before + (b.read-cur.before)*int64(cur.next)/int64(len(b.slab.Messages))
+	m.now.File, m.now.Lines, m.now.Read = b.file.Path, m.now.Lines+lines, m.now.Read+max(0, at-cur.told)
+	cur.told = max(at, cur.told)
 	if now := time.Now(); now.Sub(m.told) >= time.Second {
 		m.told, m.now.Took = now, now.Sub(m.began)
 		m.tells(m.now)

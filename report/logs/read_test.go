@@ -18,6 +18,7 @@ import (
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/report/logs"
 	"rsyncd_exporter/rsynclog"
@@ -380,7 +381,7 @@ func TestInterruptWhileNothingComes(t *testing.T) {
 	defer w.Close()
 	io.WriteString(w, session(1, 1))
 	c := config()
-	c.Stdin = r
+	c.Stdin, c.Wait = r, stream.Wait
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/4)
 	defer cancel()
 	sets, _ := logs.Find(c, []string{"-"})

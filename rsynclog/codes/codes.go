@@ -63,8 +63,8 @@ var exitCodes = [...]ExitCode{
 		"rsync ended itself after another of its processes had failed, or something sent it this signal.",
 		"The other process's line has the reason."},
 	{20, "received SIGINT, SIGTERM, or SIGHUP",
-		"The transfer was stopped: the daemon was restarted, the machine shut down, or the connection was lost " +
-			"and rsync's processes ended each other.",
+		"The transfer was stopped: the client was interrupted, the daemon restarted, the machine shut down, or the " +
+			"connection was lost and rsync's processes ended each other.",
 		"If many sessions have it at one moment, somebody stopped the daemon; the clients have to run again."},
 	{21, "some error returned by waitpid()",
 		"rsync could not learn how another of its processes ended.",
