@@ -365,12 +365,12 @@ func BenchmarkPathTopKnown(b *testing.B) {
 
 func BenchmarkWasteDistinct(b *testing.B) {
 	paths, w, i := distinct(), newWasteSketch(), 0
-	sessions := make([]rsynclog.Session, 1000)
-	for i := range sessions {
-		sessions[i].PID, sessions[i].Addr, sessions[i].Module = int32(i), addr(i), "debian"
+	fetchers := make([]*fetcherOf, 1000)
+	for i := range fetchers {
+		fetchers[i] = fetcherIn(visitor(addr(i), "debian"))
 	}
 	for b.Loop() { // 20 sessions at one time
-		w.add(fetcherIn(&sessions[(i>>10+i%20)%len(sessions)]), paths[i%len(paths)], 1000, 1)
+		w.add(fetchers[(i>>10+i%20)%len(fetchers)], paths[i%len(paths)], 1000, 1)
 		i++
 	}
 }
