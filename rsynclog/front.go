@@ -75,7 +75,7 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 		return false
 	}
 	if !t.pending {
-		t.reset()
+		t.resetFor(s, f.op)
 		t.pending = true
 	}
 	t.at = at
@@ -83,6 +83,17 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	t.hear(s, p, at)
 	f.misses = 0
 	return true
+}
+
+// resetFor is reset before fileMoved. In a burst of a session's lines the next change is the last
+// one with other numbers.
+func (t *Sessions) resetFor(s *Session, op Op) {
+	if len(t.changes) != 1 || t.changes[0].Kind != FileMoved || t.changes[0].Session != s || t.changes[0].Op != op {
+		t.reset()
+		return
+	}
+	c := &t.changes[0]
+	c.N, c.Length, c.Wire = 0, 0, 0
 }
 
 // Pending returns the changes of Again since Pending, Apply or Tick. They are valid until the next
