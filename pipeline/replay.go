@@ -90,10 +90,10 @@ type LineReader struct {
 	stamps syslog.Stamps
 	fronts bool
 
-	// Of the last line of rsync's own log that Read has read:
+	// Of the last line of rsync's own log that Read has read; nil: there was none.
 	source *receiver.Source
-	minute [ownMinute]byte // nothing if no other line can be told by it
-	at     int64           // when that minute began
+	minute [ownMinute]byte
+	at     int64 // when that minute began
 }
 
 // ownMinute is how much of a line of rsync's own log most lines share with the one before.
@@ -256,7 +256,7 @@ func (r *Replay) originOf(src *receiver.Source, m *receiver.Message) *rsynclog.O
 // returns false, and has changed nothing, for any other.
 func (r *Replay) again(l *Line, w rsynclog.When) bool {
 	f := r.sessions.Front(l.Origin, l.Message.PID, l.Message.Text)
-	if f == nil || !r.sessions.Again(f, rsynclog.Process{PID: l.Message.PID}, w) {
+	if f == nil || !r.sessions.Again(f, rsynclog.Process{PID: l.Message.PID}, w, true) {
 		return false
 	}
 	f.Event(l.Message.Text, &l.Event)
