@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"maps"
 	"runtime"
 	"time"
@@ -88,7 +89,15 @@ type LineReader struct {
 	reader reader
 	stamps syslog.Stamps
 	fronts bool
+
+	// Of the last line of rsync's own log that Read has read; nil: there was none.
+	source *receiver.Source
+	minute [ownMinute]byte
+	at     int64 // when that minute began
 }
+
+// ownMinute is how much of a line of rsync's own log most lines share with the one before.
+const ownMinute = len("2026/11/23 18:40:")
 
 // Reader returns a reader for one goroutine.
 func (r *Replay) Reader() *LineReader {
@@ -110,41 +119,68 @@ func (lr *LineReader) Read(src *receiver.Source, written int64, l *Line) {
 	if l.stamp, l.zoned, ok = lr.stamps.Time(m.Stamp, written); !ok {
 		l.stamp, l.zoned = 0, false
 	}
+	if lr.fronts && ok {
+		lr.learn(src, l)
+	}
 	if l.later = lr.fronts && looksLikeTransfer(m.Text); !l.later {
 		lr.reader.parser.Parse(m.Text, &l.Event)
 	}
 	l.Event.Severity = m.Severity
 }
 
+// learn remembers the header of a line of rsync's own log.
+func (lr *LineReader) learn(src *receiver.Source, l *Line) {
+	m := &l.Message
+	if _, ok := src.Dialect.(syslog.Lines); !ok || src.Wrapped || m.Tag != nil || m.Host != nil || m.Container != nil {
+		return // anything may decide how a line is read
+	}
+	own := len(m.Stamp) == ownMinute+2 && m.Stamp[4] == '/' && &m.Stamp[0] == &l.Raw[0]
+	if !own || m.Stamp[0] != '2' || m.Stamp[ownMinute] > '5' { // as for Stamps, no zone has changed within a minute
+		return
+	}
+	second := int64(m.Stamp[ownMinute]-'0')*10 + int64(m.Stamp[ownMinute+1]-'0')
+	lr.source, lr.at = src, l.stamp-second*int64(time.Second)
+	copy(lr.minute[:], m.Stamp)
+}
+
 // A Brief is a line of rsync's own log file that looks like a transfer in the default log format. It
-// is what is left of a Line for Count, and a tenth as large: lines are handed from one processor to
+// is what is left of a Line for Count, and much smaller: lines are handed from one processor to
 // another.
 type Brief struct {
-	text  []byte
 	stamp int64
 	pid   int32
-	zoned bool
+	text  uint8 // where the text begins in the line; 0: there is no line
 }
 
 // IsSet says whether there is a line.
-func (b *Brief) IsSet() bool { return b.text != nil }
+func (b *Brief) IsSet() bool { return b.text != 0 }
 
-// Brief returns the Brief of a line that has been read, if it can be told so shortly. It points into
-// Raw, and needs the Line no longer.
-func (l *Line) Brief() (b Brief) {
-	m := &l.Message
-	if l.later && m.Tag == nil && m.Host == nil && m.Container == nil && placeOf(l.Raw, m.Text).from >= 0 {
-		b = Brief{text: m.Text, stamp: l.stamp, pid: m.PID, zoned: l.zoned}
+// Brief returns the Brief of a line that needs no Read: it is one of rsync's own log, of the same
+// minute as the last one that was read.
+func (lr *LineReader) Brief(src *receiver.Source, raw []byte) (b Brief) {
+	const pid = ownMinute + len("52 [")
+	if len(raw) <= pid || len(raw) > receiver.MaxMessage || string(raw[:ownMinute]) != string(lr.minute[:]) ||
+		src != lr.source {
+		return b
 	}
-	return b
+	tens, ones := raw[ownMinute]-'0', raw[ownMinute+1]-'0'
+	if tens > 5 || ones > 9 || raw[pid-2] != ' ' || raw[pid-1] != '[' || raw[len(raw)-1] < ' ' {
+		return b
+	}
+	n, end := pidAt(raw, pid)
+	if n == 0 || !bytes.HasPrefix(raw[end:], []byte("] ")) || !looksLikeTransfer(raw[end+2:]) {
+		return b
+	}
+	second := int64(tens)*10 + int64(ones)
+	return Brief{stamp: lr.at + second*int64(time.Second), pid: n, text: uint8(end + 2)}
 }
 
 // CountBrief is Count for the Brief of a line with these bytes. l is set as Read would have set it,
 // but for the header's Stamp. It must be of no other use than for CountBrief.
 func (r *Replay) CountBrief(src *receiver.Source, b *Brief, raw []byte, l *Line) {
 	l.Raw, l.Ours, l.later = raw, true, true
-	l.Message.Text, l.Message.PID, l.Message.Facility, l.Message.Severity = b.text, b.pid, -1, -1
-	l.Event.Severity, l.stamp, l.zoned = -1, b.stamp, b.zoned
+	l.Message.Text, l.Message.PID, l.Message.Facility, l.Message.Severity = raw[b.text:], b.pid, -1, -1
+	l.Event.Severity, l.stamp = -1, b.stamp
 	r.Count(src, l)
 }
 
@@ -220,7 +256,7 @@ func (r *Replay) originOf(src *receiver.Source, m *receiver.Message) *rsynclog.O
 // returns false, and has changed nothing, for any other.
 func (r *Replay) again(l *Line, w rsynclog.When) bool {
 	f := r.sessions.Front(l.Origin, l.Message.PID, l.Message.Text)
-	if f == nil || !r.sessions.Again(f, rsynclog.Process{PID: l.Message.PID}, w) {
+	if f == nil || !r.sessions.Again(f, rsynclog.Process{PID: l.Message.PID}, w, true) {
 		return false
 	}
 	f.Event(l.Message.Text, &l.Event)

@@ -29,7 +29,7 @@ func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
 			return false
 		}
 	}
-	if !p.sessions.Again(f, r.process(m), r.when) {
+	if !p.sessions.Again(f, r.process(m), r.when, false) {
 		return false
 	}
 	if p.streak.n == 0 {

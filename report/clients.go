@@ -108,6 +108,7 @@ func (c *clientTop) list(n int) ([]Client, Rest) {
 // are at least.
 func topClients(all []Client, n int, floor, sum Volume, distinct uint64) ([]Client, Rest) {
 	n = max(0, min(n, len(all)))
+	all, floor = leading(all, n, floor)
 	slices.SortFunc(all, func(a, b Client) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), byBytes(a, b))
 	})
@@ -137,6 +138,32 @@ func topClients(all []Client, n int, floor, sum Volume, distinct uint64) ([]Clie
 		rest.AtMost = &floor
 	}
 	return listed, rest
+}
+
+// leading returns the clients that may be among the first n by bytes or by sessions, and floor raised
+// to what one of the others has had at most.
+func leading(all []Client, n int, floor Volume) ([]Client, Volume) {
+	var least Volume
+	values := make([]uint64, len(all))
+	if n > 0 {
+		for i := range all {
+			values[i] = all[i].bytes()
+		}
+		least.Sent = ranked(values, n)
+		for i := range all {
+			values[i] = all[i].Sessions
+		}
+		least.Sessions = ranked(values, n)
+	}
+	first := all[:0]
+	for _, c := range all {
+		if n > 0 && (c.bytes() >= least.Sent || c.Sessions >= least.Sessions) {
+			first = append(first, c)
+		} else {
+			floor = larger(floor, c.most())
+		}
+	}
+	return first, floor
 }
 
 // mergeClients adds up the clients of reports. Who isn't in a list may have had up to its AtMost.

@@ -181,7 +181,7 @@ func (f *Fold) again(l *pipeline.Line, counts bool) bool {
 		return true
 	}
 	f.lines.kinds[rsynclog.Transfer]++
-	f.moved(v.flow, &l.Changes[0], l)
+	f.moved(v, v.flow, &l.Changes[0], l)
 	return true
 }
 

@@ -44,7 +44,7 @@ func (f *Fold) change(c *rsynclog.Change, l *pipeline.Line) {
 	}
 	switch c.Kind {
 	case rsynclog.FileMoved:
-		f.moved(flow, c, l)
+		f.moved(v, flow, c, l)
 	case rsynclog.Executed:
 		flow.executions += c.N
 	case rsynclog.Ended:
@@ -83,8 +83,8 @@ func (t *tally) count(c *rsynclog.Change) {
 	}
 }
 
-// moved counts a transfer line.
-func (f *Fold) moved(to *flow, c *rsynclog.Change, l *pipeline.Line) {
+// moved counts a transfer line of a visit, which may be nil.
+func (f *Fold) moved(v *visit, to *flow, c *rsynclog.Change, l *pipeline.Line) {
 	to.files[c.Op] += c.N
 	grow(&to.lengths[c.Op], c.Length)
 	grow(&to.wire[c.Op], c.Wire)
@@ -92,7 +92,7 @@ func (f *Fold) moved(to *flow, c *rsynclog.Change, l *pipeline.Line) {
 		return
 	}
 	if path := l.Event.File(to.module); path != nil {
-		f.files.add(to.module, path, c, &l.Event)
+		f.files.add(v, to.module, path, c, &l.Event)
 	}
 }
 

@@ -20,7 +20,7 @@ type fileBatch struct {
 }
 
 type movedFile struct {
-	from        fetcherOf // who fetched it; without an address if it doesn't matter for waste
+	from        *fetcherOf // who fetched it; nil if that doesn't matter for waste
 	module      string
 	path        int // bytes of its path
 	deleted     bool
@@ -43,12 +43,15 @@ func newFiles() *files {
 	return f
 }
 
-// add counts a file that a line of the session s tells of; s may be nil. It keeps neither.
-func (f *files) add(module string, path []byte, c *rsynclog.Change, ev *rsynclog.Event) {
+// add counts a file that a line of a visit tells of; nil is no visit. It doesn't keep the path.
+func (f *files) add(v *visit, module string, path []byte, c *rsynclog.Change, ev *rsynclog.Event) {
 	b := f.filled
 	m := movedFile{module: module, path: len(path), deleted: c.Op == rsynclog.OpDel, n: c.N, bytes: c.Length}
-	if c.Op == rsynclog.OpSend && c.Session != nil && ev.HasLength {
-		m.from, m.size = fetcherIn(c.Session), ev.Length
+	if c.Op == rsynclog.OpSend && v != nil && ev.HasLength {
+		if v.from == nil {
+			v.from = fetcherIn(v.session)
+		}
+		m.from, m.size = v.from, ev.Length
 	}
 	b.files = append(b.files, m)
 	b.paths = append(b.paths, path...)
@@ -78,9 +81,7 @@ func (f *files) count(b *fileBatch) {
 			continue
 		}
 		f.transferred.add(m.module, path, m.n, m.bytes)
-		if m.from.addr != "" {
-			f.waste.add(m.from, path, m.size, m.n)
-		}
+		f.waste.add(m.from, path, m.size, m.n)
 	}
 	b.files, b.paths = b.files[:0], b.paths[:0]
 }

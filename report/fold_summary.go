@@ -23,14 +23,14 @@ func (f *Fold) Summary() *Summary {
 		Totals: f.totals(), Modules: f.tally.list(), Families: map[string]Volume{},
 		Users: f.users.list(zone), Hours: f.calendar.hours(), Heat: f.calendar.heat,
 		Days: f.calendar.list(load.peaks), Quietest: f.calendar.quietest(f.first, last),
-		Paths: f.files.transferred.list(f.o.Top), Deleted: f.files.deleted.list(f.o.Top),
 		Waste:      f.files.waste.list(f.o.Top, time.Duration(last-f.first).Hours()/24),
 		Saturation: load.list(zone), Samples: f.samples.list(),
 	}
 	for name, v := range f.tally.families {
 		s.Families[name] = v
 	}
-	s.PathsAtMost, s.DeletedAtMost = f.files.transferred.atMost(f.o.Top), f.files.deleted.atMost(f.o.Top)
+	s.Paths, s.PathsAtMost = f.files.transferred.list(f.o.Top)
+	s.Deleted, s.DeletedAtMost = f.files.deleted.list(f.o.Top)
 	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
 	f.groups.name(s.Clients)
 	if f.groups.groups.Any() {

@@ -16,7 +16,8 @@ type visit struct {
 	// The labels by which flow and matches were found.
 	module, user, addr string
 	direction          rsynclog.Direction
-	matches            bool // the filter lets it pass
+	matches            bool       // the filter lets it pass
+	from               *fetcherOf // nil: not worked out
 
 	executed bool  // its transfer was let through
 	began    int64 // when, if that is known
@@ -102,7 +103,7 @@ func (f *Fold) visit(s *rsynclog.Session) *visit {
 	} else if v.module == s.Module && v.direction == s.Direction && v.user == s.User && v.addr == s.Addr {
 		return v
 	}
-	v.module, v.direction, v.user, v.addr = s.Module, s.Direction, s.User, s.Addr
+	v.module, v.direction, v.user, v.addr, v.from = s.Module, s.Direction, s.User, s.Addr, nil
 	v.flow = f.tally.flow(s.Module, s.Direction)
 	v.matches = f.filter.match(s, v.name)
 	return v

@@ -32,6 +32,7 @@ type histogram struct {
 	sum     time.Duration
 	max     time.Duration
 	buckets []uint64 // as in Duration; nil: none
+	bounds  []float64
 }
 
 // observe counts a duration. Rounding undoes the nanoseconds between lines that have waited, as
@@ -39,9 +40,9 @@ type histogram struct {
 func (h *histogram) observe(took time.Duration) {
 	took = took.Round(time.Millisecond)
 	if h.buckets == nil {
-		h.buckets = make([]uint64, numBounds+1)
+		h.buckets, h.bounds = make([]uint64, numBounds+1), DurationBounds()
 	}
-	i, _ := slices.BinarySearch(DurationBounds(), took.Seconds())
+	i, _ := slices.BinarySearch(h.bounds, took.Seconds())
 	h.buckets[i]++
 	h.max = max(h.max, took)
 	if h.sum += took; h.sum < 0 {

@@ -87,14 +87,19 @@ func (p *pathTop) add(module string, path []byte, n, size uint64) {
 	grow(&e.bytes, size)
 }
 
+// counts returns a figure of all entries, until its next call.
+func (p *pathTop) counts(of func(*pathEntry) uint64) []uint64 {
+	p.scratch = p.scratch[:0]
+	for i := range p.entries {
+		p.scratch = append(p.scratch, of(&p.entries[i]))
+	}
+	return p.scratch
+}
+
 // purge makes room for half the table or more. Of those at the threshold the oldest stay, so that a
 // table of equals isn't empty afterwards.
 func (p *pathTop) purge() {
-	p.scratch = p.scratch[:0]
-	for i := range p.entries {
-		p.scratch = append(p.scratch, p.entries[i].count+p.entries[i].late)
-	}
-	least := ranked(p.scratch, len(p.scratch)/2)
+	least := ranked(p.counts(func(e *pathEntry) uint64 { return e.count + e.late }), len(p.entries)/2)
 	kept, text, floor := p.entries[:0], p.text[:0], p.floor
 	clear(p.index)
 	for i := range p.entries {
@@ -113,30 +118,39 @@ func (p *pathTop) purge() {
 	p.entries, p.text, p.floor = kept, text, floor
 }
 
-// list returns the first n paths by transfers.
-func (p *pathTop) list(n int) []Path {
-	list := make([]Path, 0, max(0, min(n, len(p.entries))))
-	for _, e := range p.sorted()[:cap(list)] {
-		module, path := p.names(&e)
+// list returns the first n paths by transfers, and how often another one was transferred at most.
+func (p *pathTop) list(n int) (list []Path, atMost *uint64) {
+	n = max(0, min(n, len(p.entries)))
+	list, most := make([]Path, 0, n), p.floor
+	var least uint64
+	if n > 0 {
+		least = ranked(p.counts(func(e *pathEntry) uint64 { return e.count }), n)
+	}
+	var first []pathEntry // these and some more of as many transfers
+	for i := range p.entries {
+		if e := &p.entries[i]; n > 0 && e.count >= least {
+			first = append(first, *e)
+		} else {
+			most = max(most, e.count+e.late)
+		}
+	}
+	p.sort(first)
+	for i := range first {
+		e := &first[i]
+		if i >= n {
+			most = max(most, e.count+e.late)
+			continue
+		}
+		module, path := p.names(e)
 		list = append(list, Path{
 			Module: string(module), Path: pathLabel(path, e.cut), Count: e.count, Bytes: e.bytes, Error: e.late,
 		})
 	}
-	return list
+	return list, &most
 }
 
-// atMost returns how often a path that list(n) leaves out was transferred at most.
-func (p *pathTop) atMost(n int) *uint64 {
-	most := p.floor
-	for _, e := range p.sorted()[max(0, min(n, len(p.entries))):] {
-		most = max(most, e.count+e.late)
-	}
-	return &most
-}
-
-func (p *pathTop) sorted() []pathEntry {
-	sorted := slices.Clone(p.entries)
-	slices.SortFunc(sorted, func(a, b pathEntry) int {
+func (p *pathTop) sort(entries []pathEntry) {
+	slices.SortFunc(entries, func(a, b pathEntry) int {
 		if c := cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(b.bytes, a.bytes)); c != 0 {
 			return c
 		}
@@ -144,7 +158,6 @@ func (p *pathTop) sorted() []pathEntry {
 		moduleB, pathB := p.names(&b)
 		return cmp.Or(bytes.Compare(pathA, pathB), bytes.Compare(moduleA, moduleB))
 	})
-	return sorted
 }
 
 func (p *pathTop) names(e *pathEntry) (module, path []byte) {

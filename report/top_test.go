@@ -195,7 +195,7 @@ func TestPathsStayWithinTheirBounds(t *testing.T) {
 			if len(p.entries) > testRoom || p.floor == 0 || p.floor > all/(testRoom/2) {
 				t.Errorf("%d entries, floor %d of %d", len(p.entries), p.floor, all)
 			}
-			list, most := p.list(50), *p.atMost(50)
+			list, atMost := p.list(50)
 			listed := map[string]bool{}
 			for _, e := range list {
 				listed[e.Path] = true
@@ -204,11 +204,11 @@ func TestPathsStayWithinTheirBounds(t *testing.T) {
 				}
 			}
 			for path, n := range exact {
-				if !listed[path] && n > most {
-					t.Errorf("%s isn't in the list with %d, more than %d", path, n, most)
+				if !listed[path] && n > *atMost {
+					t.Errorf("%s isn't in the list with %d, more than %d", path, n, *atMost)
 				}
 			}
-			if !slices.Equal(list, twin.list(50)) {
+			if same, _ := twin.list(50); !slices.Equal(list, same) {
 				t.Error("the same log gives another list")
 			}
 			if name == "one behind a flood" && !listed["pool/0/file_0.deb"] {
@@ -236,11 +236,10 @@ func TestPathsWithRoomAreExact(t *testing.T) {
 		{Path: "a\uFFFD[31mb", Module: "m", Count: 3},
 		{Path: "x", Module: "n", Count: 1, Bytes: 10},
 	}
-	if got := p.list(10); !slices.Equal(got, want) {
-		t.Errorf("got %+v", got)
-	}
-	if got := p.list(3); !slices.Equal(got, want[:3]) || *p.atMost(3) != 1 || *p.atMost(4) != 0 {
-		t.Errorf("first 3: %+v, others at most %d", got, *p.atMost(3))
+	for n, most := range []uint64{5, 4, 3, 1, 0, 0} {
+		if got, atMost := p.list(n); !slices.Equal(got, want[:min(n, len(want))]) || *atMost != most {
+			t.Errorf("first %d: %+v, others at most %d", n, got, *atMost)
+		}
 	}
 }
 
@@ -365,12 +364,12 @@ func BenchmarkPathTopKnown(b *testing.B) {
 
 func BenchmarkWasteDistinct(b *testing.B) {
 	paths, w, i := distinct(), newWasteSketch(), 0
-	sessions := make([]rsynclog.Session, 1000)
-	for i := range sessions {
-		sessions[i].PID, sessions[i].Addr, sessions[i].Module = int32(i), addr(i), "debian"
+	fetchers := make([]*fetcherOf, 1000)
+	for i := range fetchers {
+		fetchers[i] = fetcherIn(visitor(addr(i), "debian"))
 	}
 	for b.Loop() { // 20 sessions at one time
-		w.add(fetcherIn(&sessions[(i>>10+i%20)%len(sessions)]), paths[i%len(paths)], 1000, 1)
+		w.add(fetchers[(i>>10+i%20)%len(fetchers)], paths[i%len(paths)], 1000, 1)
 		i++
 	}
 }

@@ -34,7 +34,6 @@ type wasteSketch struct {
 	files   map[uint64]fetched
 	clients map[uint64]*fetcher // only with a file that was fetched again
 	text    int                 // bytes of the fetchers' strings
-	recent  [64]known           // by pid
 }
 
 // fetched is one file as one client fetches it.
@@ -51,54 +50,44 @@ type fetcher struct {
 	times          uint64 // how often
 }
 
-// A fetcherOf says who fetches a file: a client, in a session's module.
+// A fetcherOf says who fetches the files of a session: a client, in its module. It doesn't change.
 type fetcherOf struct {
 	addr, module string
-	pid          int32
+	hash         uint64 // of both
 }
 
-func fetcherIn(s *rsynclog.Session) fetcherOf { return fetcherOf{s.Addr, s.Module, s.PID} }
-
-// A known is what has been worked out for who fetches files in a session.
-type known struct {
-	fetcherOf
-	hash uint64
+// fetcherIn returns nil for a client without an address: two of them may be two or one.
+func fetcherIn(s *rsynclog.Session) *fetcherOf {
+	if s.Addr == "" {
+		return nil
+	}
+	hash := mix(xxhash.Sum64String(clientOf(s.Addr, "")), xxhash.Sum64String(s.Module), 0)
+	return &fetcherOf{s.Addr, s.Module, hash}
 }
 
 func newWasteSketch() *wasteSketch {
 	return &wasteSketch{files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
 }
 
-// add counts n transfers of a file of the given length to a client. It doesn't keep the path.
-// Clients without an address don't count: two of them may be two or one.
-func (w *wasteSketch) add(from fetcherOf, path []byte, length, n uint64) {
-	if from.addr == "" {
+// add counts n transfers of a file of the given length to a client; nil is none that counts. It
+// doesn't keep the path.
+func (w *wasteSketch) add(from *fetcherOf, path []byte, length, n uint64) {
+	if from == nil {
 		return
 	}
-	client := w.hash(&from)
-	key := mix(client, xxhash.Sum64(path), length)
+	key := mix(from.hash, xxhash.Sum64(path), length)
 	if key>>(64-w.zeros) != 0 {
 		return
 	}
 	f := w.files[key]
-	f.client, f.length, f.times = client, length, f.times+n
+	f.client, f.length, f.times = from.hash, length, f.times+n
 	w.files[key] = f
 	if f.times > 1 {
-		w.again(&from, path, key, f)
+		w.again(from, path, key, f)
 	}
 	for len(w.files) > wasteFiles || len(w.clients) > wasteClients || w.text > wasteText {
 		w.halve()
 	}
-}
-
-// hash returns the hash of a client and module.
-func (w *wasteSketch) hash(from *fetcherOf) uint64 {
-	c := &w.recent[uint32(from.pid)%uint32(len(w.recent))]
-	if c.fetcherOf != *from {
-		c.fetcherOf = *from
-		c.hash = mix(xxhash.Sum64String(clientOf(from.addr, "")), xxhash.Sum64String(from.module), 0)
-	}
-	return c.hash
 }
 
 // mix returns a hash of three numbers, in this order.

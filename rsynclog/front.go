@@ -8,7 +8,7 @@ import (
 
 // A Front is the beginning of a running session's transfer lines in DefaultLogFormat:
 // "send HOST [ADDR] MODULE (USER) ". Most lines of a busy daemon begin as the last transfer line of
-// their session did. These need no parser.
+// their session did, but for "recv" and "del." in turns. These need no parser.
 //
 // A session has a Front only while a transfer line just adds to its files. Any other line, and the
 // session's end, remove it.
@@ -16,9 +16,9 @@ type Front struct {
 	Session *Session // nil: the slot is free
 
 	key    tableKey
-	head   []byte
-	op     Op
-	length uint64 // of the file in the line that was compared last
+	head   []byte // behind "send"
+	op     Op     // of the line that was compared last
+	length uint64 // of its file
 	at     int    // where that stands in its text
 	misses uint8  // sessions that wanted the slot since its last use
 }
@@ -27,6 +27,7 @@ const (
 	frontSlots = 256
 	// relearnAfter is how many sessions must miss a slot in a row before one takes it.
 	relearnAfter = 16
+	opText       = len("send")
 	// frontText is the length from which a text may have been cut; see parseTransfer.
 	frontText = maxText - len("\r\n")
 )
@@ -39,17 +40,34 @@ func (t *Sessions) frontSlot(o *Origin, pid int32) *Front {
 // changes nothing; see Again.
 func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 	f := t.frontSlot(o, pid)
-	n := len(f.head)
+	n := opText + len(f.head)
 	if f.Session == nil || f.key != keyOf(o, pid) ||
-		len(text) >= frontText || len(text) < n || string(text[:n]) != string(f.head) {
+		len(text) >= frontText || len(text) < n || string(text[opText:n]) != string(f.head) {
+		return nil
+	}
+	op := loggedOp(text)
+	if op == NoOp || (op == OpSend) != (f.Session.Direction == Send) {
 		return nil
 	}
 	length, at, ok := lastNumber(text)
 	if !ok || at < n+len("x ") || text[at-1] != ' ' || length > maxBytes-f.Session.Length {
 		return nil
 	}
-	f.length, f.at = length, at
+	f.op, f.length, f.at = op, length, at
 	return f
+}
+
+// loggedOp returns what a text of DefaultLogFormat begins with.
+func loggedOp(text []byte) Op {
+	switch string(text[:opText]) {
+	case "send":
+		return OpSend
+	case "recv":
+		return OpRecv
+	case "del.":
+		return OpDel
+	}
+	return NoOp
 }
 
 // Event says in *ev what the text says that Front was given: Kind, Op, Length, Path and how often.
@@ -57,12 +75,13 @@ func (t *Sessions) Front(o *Origin, pid int32, text []byte) *Front {
 func (f *Front) Event(text []byte, ev *Event) {
 	ev.clear()
 	ev.Kind, ev.Op, ev.Length, ev.HasLength = Transfer, f.op, f.length, true
-	ev.Path = text[len(f.head) : f.at-1]
+	ev.Path = text[opText+len(f.head) : f.at-1]
 }
 
 // Again is Apply for the text that Front was given. If the line needs Apply, it returns false and
-// changes nothing. Pending returns the changes.
-func (t *Sessions) Again(f *Front, p Process, w When) bool {
+// changes nothing. So does a line before which other sessions end, unless ends is true. Pending
+// returns the changes.
+func (t *Sessions) Again(f *Front, p Process, w When, ends bool) bool {
 	s := f.Session
 	if s.isOther(p) {
 		return false
@@ -70,18 +89,35 @@ func (t *Sessions) Again(f *Front, p Process, w When) bool {
 	o := s.Origin
 	clock, stamp, shift := o.Clock, s.Stamp, s.Shift
 	at := t.recordTime(o, s, w, false)
-	if at >= o.due {
+	due := at >= o.due
+	if due && (!ends || at >= t.due(s)) {
 		o.Clock, s.Stamp, s.Shift = clock, stamp, shift
 		return false
 	}
-	if !t.pending {
+	if !t.pending && (due || !t.reuse(s, f.op)) {
 		t.reset()
-		t.pending = true
 	}
-	t.at = at
+	t.pending, t.at = true, at
+	if due {
+		t.expire(o, at, maxInline)
+	}
 	t.fileMoved(s, at, f.op, 1, f.length, 0)
 	t.hear(s, p, at)
 	f.misses = 0
+	return true
+}
+
+// reuse takes the last change for another file of the same session, as a burst of lines has them. It
+// returns false if that is not all there is.
+func (t *Sessions) reuse(s *Session, op Op) bool {
+	if len(t.changes) != 1 {
+		return false
+	}
+	c := &t.changes[0]
+	if c.Kind != FileMoved || c.Session != s || c.Op != op {
+		return false
+	}
+	c.N, c.Length, c.Wire = 0, 0, 0
 	return true
 }
 
@@ -100,20 +136,13 @@ func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 		string(ev.Host) == "mapped" {
 		return
 	}
-	rest := ev.AfterAddr
-	from := len(text) - len(rest)
-	if len(rest) < 2 || &text[from] != &rest[0] {
+	path := ev.File(s.Module)
+	from, end := len(text)-len(ev.AfterAddr), cap(text)-cap(path)
+	if len(path) == 0 || end <= from || end >= len(text) || &text[end] != &path[0] {
 		return
 	}
-	open := bytes.Index(rest[1:], []byte(" (")) // as transferLength does
-	if m := len(s.Module); m > 0 && len(rest) > m && string(rest[:m]) == s.Module && hasPrefix(rest[m:], " (") {
-		open = m - 1 // as Event.File does: names may hold " ("
-	}
-	if open < 0 {
-		return
-	}
-	end := bytes.Index(rest[1+open+2:], []byte(") "))
-	if end < 0 {
+	module := text[from+1 : end] // has what transferLength looks for, whatever the name is
+	if open := bytes.Index(module, []byte(" (")); open < 0 || !bytes.Contains(module[open+2:], []byte(") ")) {
 		return
 	}
 	f := t.frontSlot(s.Origin, pid)
@@ -125,8 +154,8 @@ func (t *Sessions) Learn(s *Session, pid int32, text []byte, ev *Event) {
 		f.Session.front = nil
 	}
 	s.dropFront()
-	head := append(f.head[:0], text[:from+1+open+2+end+2]...)
-	*f = Front{Session: s, key: keyOf(s.Origin, pid), op: ev.Op, head: head}
+	head := append(f.head[:0], text[opText:end]...)
+	*f = Front{Session: s, key: keyOf(s.Origin, pid), head: head}
 	s.front = f
 }
 

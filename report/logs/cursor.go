@@ -276,17 +276,18 @@ func (cur *Cursor) understand(reader *pipeline.LineReader) {
 		written, full := b.file.Written.UnixNano(), 0
 		b.brief = b.brief[:0]
 		for _, m := range b.slab.Messages {
+			brief := reader.Brief(&cur.source, m)
+			b.brief = append(b.brief, brief)
+			if brief.IsSet() {
+				continue
+			}
 			if full == len(b.lines) {
 				b.lines = append(b.lines, pipeline.Line{})
 			}
 			l := &b.lines[full]
+			full++
 			l.Raw = m
 			reader.Read(&cur.source, written, l)
-			brief := l.Brief()
-			if !brief.IsSet() {
-				full++
-			}
-			b.brief = append(b.brief, brief)
 		}
 		b.count()
 		b.ready <- struct{}{}
@@ -298,6 +299,11 @@ func (cur *Cursor) understand(reader *pipeline.LineReader) {
 func (b *block) count() {
 	before, at, number := 0, 0, b.from
 	for _, m := range b.slab.Messages {
+		if len(m) > 0 && at < b.used && &b.buf[at] == &m[0] && m[0] != 0 { // as most are
+			b.number = append(b.number, number)
+			at, number = at+len(m)+1, number+1
+			continue
+		}
 		from, n := at, number
 		for from < b.used && !b.isAt(from, m) {
 			end := bytes.IndexByte(b.buf[from:b.used], '\n')

@@ -432,3 +432,50 @@ func (nobody) Line(logs.Place, *pipeline.Line)           {}
 func (nobody) Lost(logs.Place, receiver.Discard, uint64) {}
 func (nobody) Ended([]rsynclog.Change)                   {}
 func (nobody) Running(*rsynclog.Session)                 {}
+
+// A ledger keeps what lines count as.
+type ledger struct{ diary }
+
+func (d *ledger) Line(_ logs.Place, l *pipeline.Line) {
+	entry := fmt.Sprintf("%s: %v %v %v", l.Raw, l.Event.Kind, l.Believed, l.At)
+	if l.Session != nil {
+		entry += fmt.Sprintf(" %+v %q", l.Session.SessionRecord, l.Event.File(l.Session.Module))
+	}
+	for _, c := range l.Changes {
+		entry += fmt.Sprintf(" %d×%d %v %d %d %d", c.Kind, c.N, c.Op, c.Length, c.Sent, c.Received)
+		if c.Session != nil {
+			entry += fmt.Sprintf(" of %d", c.Session.PID)
+		}
+	}
+	d.lines = append(d.lines, entry)
+}
+
+// Lines that resemble the one before count as they do where each is read in full.
+func TestShortcutsCountTheSame(t *testing.T) {
+	for seed := range uint64(4) {
+		var text bytes.Buffer
+		shape := corpus.Shape{Seed: seed, Lines: 8000, Clients: 200, Paths: 500, Files: 5 + int(seed)*9, AtOnce: 2 + int(seed)*20,
+			Start: time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC), Step: time.Duration(seed) * 20 * time.Second}
+		if _, err := corpus.Generate(&text, shape); err != nil {
+			t.Fatal(err)
+		}
+		// Names that look like lines, and transfers that their session can't have made.
+		log := strings.NewReplacer("/file_7", "/\\#012 send h [192.0.2.1] m () 7", " recv host1", " send host1").Replace(text.String())
+		var got, want ledger
+		for full, d := range map[bool]*ledger{false: &got, true: &want} {
+			c := config()
+			c.Pipeline.InFull, c.Stdin = full, strings.NewReader(log)
+			if errs := logs.Read(t.Context(), c, []logs.Set{{Name: "-", Files: []logs.File{{Path: "-"}}}}, d); errs != nil {
+				t.Fatal(errs)
+			}
+		}
+		if len(got.lines) != len(want.lines) || got.ended != want.ended || got.running != want.running {
+			t.Fatalf("seed %d: %d lines, in full %d", seed, len(got.lines), len(want.lines))
+		}
+		for i := range want.lines {
+			if got.lines[i] != want.lines[i] {
+				t.Fatalf("seed %d, line %d:\n%s\nin full:\n%s", seed, i+1, got.lines[i], want.lines[i])
+			}
+		}
+	}
+}
