@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
@@ -107,11 +108,18 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"HOSTS":                "vm1, vm2.example.org,vm1",
 		"MAX_SERIES":           "77",
 		"SESSION_TTL":          "90m",
+		"CLIENT_GROUPS":        "office=192.0.2.0/24",
+		"GEOIP_DB":             dir + "/country.mmdb",
 		"HTTP_LISTEN":          "127.0.0.1:9999",
 		"WEB_CONFIG":           web,
 		"LOG_LEVEL":            "warn",
 	}
+	office, err := clients.ParseGroups("office=192.0.2.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := &config.Config{
+		ClientGroups: office, GeoIPDB: dir + "/country.mmdb",
 		ListenUDP:  []string{":1514", "[::1]:1515"},
 		UDPSockets: 4,
 		ListenTCP:  []string{"localhost:601"},
