@@ -464,7 +464,7 @@ func TestShortcutsCountTheSame(t *testing.T) {
 		var got, want ledger
 		for full, d := range map[bool]*ledger{false: &got, true: &want} {
 			c := config()
-			c.Pipeline.InFull, c.Stdin = full, strings.NewReader(log)
+			c.Pipeline.InFull, c.Together, c.Stdin = full, seed%2 == 1, strings.NewReader(log)
 			if errs := logs.Read(t.Context(), c, []logs.Set{{Name: "-", Files: []logs.File{{Path: "-"}}}}, d); errs != nil {
 				t.Fatal(errs)
 			}
