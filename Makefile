@@ -44,7 +44,7 @@ lint: go ## formatting, go vet, staticcheck
 
 unit: go ## go test -race on every package, with real rsync and syslog daemons
 	@$(say) 'go test -race ./...: the long part, ten to fifteen minutes on two cores; what has passed is not run again'
-	@go test -race -parallel 4 -timeout 17m -json ./... | go run ./internal/testprogress $(call or_fail,'tests failed; see above')
+	@go test -race -parallel 4 -timeout 25m -json ./... | go run ./internal/testprogress $(call or_fail,'tests failed; see above')
 
 cross: go ## build for the other systems
 	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \
