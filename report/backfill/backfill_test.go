@@ -55,6 +55,20 @@ func TestCountersBeginAtZero(t *testing.T) {
 	}
 }
 
+// Lines of one second have ascending times, nanoseconds apart. What happens at a step, such as three connects in its second, or the end
+// of a session whose last three lines came two seconds before, belongs to that step all the same.
+func TestTheSecondOfAStep(t *testing.T) {
+	s := parse(t, fill(t, config(), log{lines: `2024/03/01 10:02:58 [100] connect from a (192.0.2.1)
+2024/03/01 10:02:58 [100] rsync on data/x from a (192.0.2.1)
+2024/03/01 10:02:58 [100] sent 600 bytes  received 40 bytes  total size 500
+` + connect("2024/03/01 10:03:00", 101) + connect("2024/03/01 10:03:00", 102) + connect("2024/03/01 10:03:00", 103) +
+		connect("2024/03/01 10:04:30", 104)}))
+	check(t, s, `rsync_connections_total{}`, "2024-03-01 10:02:00", 0, "2024-03-01 10:03:00", 4, "2024-03-01 10:04:00", 4,
+		"2024-03-01 10:05:00", 5)
+	check(t, s, `rsync_sessions_total{direction="send", outcome="ok"}`, "2024-03-01 10:02:00", 0, "2024-03-01 10:03:00", 1, "2024-03-01 10:04:00", 1,
+		"2024-03-01 10:05:00", 1)
+}
+
 // Ten hours of silence are a night, thirty are a part of the log that is missing.
 func TestGaps(t *testing.T) {
 	c := config()

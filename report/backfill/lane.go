@@ -146,7 +146,7 @@ func (l *lane) read() bool {
 			n, l.spare = l.spare[last], l.spare[:last]
 		}
 		*n = line{
-			at: got.At, origin: got.Origin, kind: got.Event.Kind, believed: got.Believed,
+			at: inMillis(got.At), origin: got.Origin, kind: got.Event.Kind, believed: got.Believed,
 			session: noted{got.Session, got.Session}, changes: n.changes[:0],
 		}
 		for _, c := range got.Changes {
@@ -157,6 +157,10 @@ func (l *lane) read() bool {
 	}
 	return false
 }
+
+// inMillis returns a time as Prometheus has it. Lines of one second have times that are nanoseconds
+// apart; those of a step's second belong to that step.
+func inMillis(at int64) int64 { return at - at%int64(time.Millisecond) }
 
 // keep makes a line valid when others have been read.
 func (n *line) keep() {
@@ -238,7 +242,7 @@ func (l *lane) sort(changes []change, at int64) {
 		c := &changes[i]
 		switch {
 		case c.Kind == rsynclog.Ended && c.Session.End != 0: // 0: without a pid, it lived for the line
-			l.times[i] = min(at, c.Session.End)
+			l.times[i] = min(at, inMillis(c.Session.End))
 		case i+1 < len(changes) && changes[i+1].of == c.of:
 			l.times[i] = l.times[i+1] // it became known with the session's end
 		}
