@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // Live is what is read at each scrape: the state of sockets, files and STATE_DIR.
@@ -141,10 +142,10 @@ func (e emitter) module(host string, m *ModuleRecord) {
 		}
 	}
 	for _, c := range exits {
-		e.counter(descErrors, c.N, m.Created, host, m.Module, number(c.Number))
+		e.counter(descErrors, c.N, m.Created, host, m.Module, codes.Label(c.Number))
 	}
 	for _, c := range m.FileErrors {
-		e.counter(descFileErrors, c.N, m.Created, host, m.Module, number(c.Number))
+		e.counter(descFileErrors, c.N, m.Created, host, m.Module, codes.Label(c.Number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
 		early := m.Module == "" && r == rsynclog.ReasonUnknownModule

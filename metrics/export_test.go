@@ -19,7 +19,6 @@ const (
 // What tests compare with.
 var (
 	AllDescs   = allDescs
-	ExitCode   = exitCode
 	TookBy     = tookBy
 	UsualCodes = usualCodes
 )

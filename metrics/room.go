@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // MAX_SERIES bounds the series that are served, with histograms' buckets. A label set takes the
@@ -89,7 +90,7 @@ func (m *moduleTally) weight() int {
 		}
 	}
 	for _, c := range m.FileErrors {
-		if c.Number != otherNumber {
+		if c.Number != codes.Unknown {
 			n++
 		}
 	}
@@ -103,7 +104,7 @@ func (m *moduleTally) paid(d rsynclog.Direction) bool {
 
 // paidCode reports the same of an exit code.
 func (m *moduleTally) paidCode(code int16) bool {
-	return code == otherNumber || m.Module != "" && slices.Contains(usualCodes[:], code)
+	return code == codes.Unknown || m.Module != "" && slices.Contains(usualCodes[:], code)
 }
 
 // provide returns a host's module with these directions, or nil if there is no room for them.
@@ -145,12 +146,12 @@ func (s *Store) fixedModule(h *hostTally, name string) bool {
 	return h == s.other || h.fixed && slices.Contains(s.modules, name)
 }
 
-// number adds n to the count of an exit code or errno, or of otherNumber for want of room.
+// number adds n to the count of an exit code or errno, or of codes.Unknown for want of room.
 func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, label int) []NumberCount {
 	isNew := !slices.ContainsFunc(list, func(c NumberCount) bool { return c.Number == number })
 	if isNew && !paid && !s.room(1, forModule) {
 		s.overflow[label] += n
-		number = otherNumber
+		number = codes.Unknown
 	}
 	return add(list, number, n)
 }

@@ -9,6 +9,7 @@ import (
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // served counts the rsync series of a scrape as Prometheus does: a histogram is its buckets, the one of +Inf, sum and
@@ -72,10 +73,10 @@ func TestErrnosAndCodesAreBounded(t *testing.T) {
 	c := metrics.Config{MaxSeries: 10050}
 	b := newBooks(t, c)
 	const each = 134 + 26
-	var codes []int16
+	var existing []int16
 	for code := range int16(200) {
-		if metrics.ExitCode(code) == code {
-			codes = append(codes, code)
+		if codes.Exit(code) == code {
+			existing = append(existing, code)
 		}
 	}
 	for m := range 170 {
@@ -85,7 +86,7 @@ func TestErrnosAndCodesAreBounded(t *testing.T) {
 			b.change("vm", module, "", rsynclog.Send, 2000, rsynclog.Change{Kind: rsynclog.FileFailed, Errno: e}, 0)
 		}
 		for i := range 26 {
-			b.change("vm", module, "", rsynclog.Send, 2000, rsynclog.Change{Kind: rsynclog.Exited, Code: codes[i%len(codes)]}, 0)
+			b.change("vm", module, "", rsynclog.Send, 2000, rsynclog.Change{Kind: rsynclog.Exited, Code: existing[i%len(existing)]}, 0)
 		}
 	}
 	b.checkBound(c, "at the end")

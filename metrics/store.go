@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // Input counts what arrived by one kind of input.
@@ -298,11 +299,11 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 			s.last(s.flowOf(c.Origin, c.Session), c.Session, tookBy(c.Session), now)
 		}
 	case rsynclog.Exited:
-		m, code := s.flowOf(c.Origin, c.Session).tally, exitCode(c.Code)
+		m, code := s.flowOf(c.Origin, c.Session).tally, codes.Exit(c.Code)
 		m.Exits = s.number(m.Exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
-		m, e := s.flowOf(c.Origin, c.Session).tally, errno(c.Errno)
-		m.FileErrors = s.number(m.FileErrors, e, c.N, e == otherNumber, overflowErrno)
+		m, e := s.flowOf(c.Origin, c.Session).tally, codes.Errno(c.Errno)
+		m.FileErrors = s.number(m.FileErrors, e, c.N, e == codes.Unknown, overflowErrno)
 	case rsynclog.TurnedAway:
 		s.flowOf(c.Origin, c.Session).tally.RejectedByReason[c.Reason] += c.N
 	case rsynclog.Listed:

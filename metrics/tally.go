@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"net/netip"
-	"strconv"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
@@ -129,31 +128,4 @@ func add(list []NumberCount, number int16, n uint64) []NumberCount {
 		}
 	}
 	return append(list, NumberCount{number, n})
-}
-
-// otherNumber stands for exit codes and errnos that don't exist: a client can write any number.
-const otherNumber = -1
-
-func number(n int16) string {
-	if n == otherNumber {
-		return rsynclog.Other
-	}
-	return strconv.Itoa(int(n))
-}
-
-// exitCode returns a code of rsync's errcode.h (2.6.9 to 3.5.0) or otherNumber.
-func exitCode(n int16) int16 {
-	switch {
-	case n >= 1 && n <= 5, n >= 10 && n <= 16, n >= 19 && n <= 25, n == 30, n == 35, n >= 124 && n <= 127:
-		return n
-	}
-	return otherNumber
-}
-
-// errno returns an errno of Linux, which has 1 to 133, or 0 for none, or otherNumber.
-func errno(n int16) int16 {
-	if n >= 0 && n <= 133 {
-		return n
-	}
-	return otherNumber
 }

@@ -6,6 +6,7 @@ import (
 
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // change counts one change, as metrics.Store does. l is the line that brought it, or nil at the end
@@ -71,9 +72,9 @@ func (t *tally) count(c *rsynclog.Change) {
 	case rsynclog.Connected:
 		t.connections += c.N
 	case rsynclog.Exited:
-		t.exits[exitCode(c.Code)] += c.N
+		t.exits[codes.Exit(c.Code)] += c.N
 	case rsynclog.FileFailed:
-		t.fileErrors[errno(c.Errno)] += c.N
+		t.fileErrors[codes.Errno(c.Errno)] += c.N
 	case rsynclog.Listed:
 		t.lists += c.N
 	case rsynclog.LostByRelay:

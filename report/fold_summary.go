@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
 )
 
 // Summary returns what has been folded so far. The Fold can go on. Equal logs give equal Summaries.
@@ -58,10 +59,10 @@ func (f *Fold) totals() Totals {
 		s.Kinds["implausible"] = n
 	}
 	for code, n := range t.exits {
-		s.Errors[number(code)] = n
+		s.Errors[codes.Label(code)] = n
 	}
 	for e, n := range t.fileErrors {
-		s.FileErrors[number(e)] = n
+		s.FileErrors[codes.Label(e)] = n
 	}
 	var sum flow
 	for fl := range t.flows() {

@@ -2,7 +2,6 @@ package report
 
 import (
 	"math"
-	"strconv"
 
 	"rsyncd_exporter/rsynclog"
 )
@@ -12,8 +11,6 @@ const (
 	// maxModules bounds the names of modules, which daemons have in their settings. Clients can't
 	// invent any; a broken log may hold many. Others count as rsynclog.Other.
 	maxModules = 2000
-	// otherNumber stands for exit codes and errnos that don't exist: a client can write any number.
-	otherNumber = -1
 )
 
 // A flow counts what belongs to one module and direction.
@@ -80,28 +77,4 @@ func (v *Volume) add(o Volume) {
 func (v Volume) bytes() uint64 {
 	grow(&v.Sent, v.Received)
 	return v.Sent
-}
-
-// exitCode returns a code of rsync's errcode.h (2.6.9 to 3.5.0) or otherNumber, as metrics does.
-func exitCode(n int16) int16 {
-	switch {
-	case n >= 1 && n <= 5, n >= 10 && n <= 16, n >= 19 && n <= 25, n == 30, n == 35, n >= 124 && n <= 127:
-		return n
-	}
-	return otherNumber
-}
-
-// errno returns an errno of Linux, which has 1 to 133, or 0 for none, or otherNumber.
-func errno(n int16) int16 {
-	if n >= 0 && n <= 133 {
-		return n
-	}
-	return otherNumber
-}
-
-func number(n int16) string {
-	if n == otherNumber {
-		return rsynclog.Other
-	}
-	return strconv.Itoa(int(n))
 }

@@ -1,5 +1,6 @@
-// Package codes says what rsync's exit codes and Linux's errnos mean. It is pure, as rsynclog is;
-// it is a package of its own because its texts are for people, and nothing is parsed with them.
+// Package codes says which exit codes rsync has and which errnos Linux, and what they mean. It is
+// pure, as rsynclog is; it is a package of its own because its texts are for people, and nothing is
+// parsed with them.
 package codes
 
 import "slices"
@@ -13,7 +14,7 @@ type ExitCode struct {
 }
 
 // exitCodes are the codes of errcode.h that a daemon may end with; the words are those of log.c:
-// rerr_names (3.5.0).
+// rerr_names (3.5.0). The manual's 6 is in neither.
 var exitCodes = [...]ExitCode{
 	{1, "syntax or usage error",
 		"The client wanted to write to a read-only module or to read from a write-only one, or passed arguments " +
@@ -32,9 +33,6 @@ var exitCodes = [...]ExitCode{
 	{5, "error starting client-server protocol",
 		"The session ended before the transfer began: an unknown module, a refused login, max connections.",
 		"Look for the refusal in the lines before; a daemon rarely ends with this code itself."},
-	{6, "daemon unable to append to log-file",
-		"The daemon could not write its log file.",
-		"Check space, quota and permissions where log file points."},
 	{10, "error in socket IO",
 		"The client went away while the daemon was writing: it was interrupted, timed out or lost its network.",
 		"Single ones are normal on a public mirror; many from one client point to its network, a firewall or its " +
