@@ -587,7 +587,7 @@ func (l *look) verify(g *generation) {
 		return
 	}
 	g.marks.reset()
-	settled := time.Now().UnixNano()-g.info.written >= int64(l.s.settle())
+	settled := l.began-g.info.written >= int64(l.s.settle()) // since, this process may have been held up
 	if err == nil && settled && !g.pos.Copy {
 		_, _ = g.goOnCut(g.info.size) // what fails now its reader meets again
 		g.show()

@@ -3,7 +3,9 @@ package follow
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,6 +180,36 @@ func TestFileWrittenAnewWhileHeldUp(t *testing.T) {
 			must(t, g.drain())
 			sink.check(t, true, append(held, "after")...)
 		})
+	}
+}
+
+// The same at the start: the first look is held up when it knows how long ago the file was written, and before it knows what it holds.
+func TestFileWrittenAnewWhileTheFirstLookIsHeldUp(t *testing.T) {
+	r := newRestartable(t)
+	path, held := r.opt.Path, lines(0, 100)
+	appendTo(t, path, held...)
+	r.run(caughtUp, false)
+	must(t, os.Truncate(path, 0))
+	appendTo(t, path, held[50:75]...)
+	opt := setOptions(path)
+	opt.FromBeginning, opt.unsettled, opt.Resume = true, false, r.opt.Resume
+	var pause sync.Once
+	opt.pread = func(fd int, p []byte, off int64) (int, error) {
+		pause.Do(func() {
+			reach(t, "it was written long ago", func() bool {
+				info, err := os.Stat(path)
+				return err == nil && time.Since(info.ModTime()) > 2*settling
+			})
+			appendTo(t, path, held[75:]...)
+		})
+		return unix.Pread(fd, p, off)
+	}
+	s := followSet(t, r.sink, opt)
+	runSet(t, s)
+	appendTo(t, path, "after")
+	r.sink.reach(t, 101)
+	if got := r.sink.all(); !slices.Equal(got, append(held, "after")) {
+		t.Errorf("%d lines: %q", len(got), got)
 	}
 }
 
