@@ -17,8 +17,8 @@ import (
 	"rsyncd_exporter/rsynclog"
 )
 
-// collectForOldLogs makes Go collect garbage seldom at first, and before a command that reads old
-// logs has taken 64 MiB, whatever the logs hold. GOGC and GOMEMLIMIT override it.
+// collectForOldLogs makes Go collect garbage seldom at first, and as often as need be once a command
+// that reads old logs comes near 64 MiB. GOGC and GOMEMLIMIT override it.
 func collectForOldLogs() {
 	const seldom, limit = 400, 44 << 20
 	if os.Getenv("GOGC") == "" {
