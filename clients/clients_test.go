@@ -1,17 +1,16 @@
 package clients_test
 
 import (
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"rsyncd_exporter/clients"
+	"rsyncd_exporter/internal/testenv"
 )
 
 func TestGroups(t *testing.T) {
@@ -46,31 +45,8 @@ func TestGroupsThatAreWrong(t *testing.T) {
 	}
 }
 
-// database writes a database of one network and returns its path.
-func database(t *testing.T, kind string, record mmdbtype.DataType) string {
-	t.Helper()
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, RecordSize: 24, IncludeReservedNetworks: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, network, _ := net.ParseCIDR("192.0.2.0/24")
-	if err := tree.Insert(network, record); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "x.mmdb")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := tree.WriteTo(f); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func TestPlaces(t *testing.T) {
-	country := mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}}
+	country := testenv.Country("DE")
 	system := mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496),
 		"autonomous_system_organization": mmdbtype.String("Exam\x1bple " + strings.Repeat("é", 40))}
 	for _, c := range []struct {
@@ -82,7 +58,7 @@ func TestPlaces(t *testing.T) {
 		{"GeoLite2-ASN", system, "AS64496 Exam\uFFFDple " + strings.Repeat("é", 22)}, // 64 bytes
 		{"GeoLite2-City", mmdbtype.Map{"registered_country": mmdbtype.Map{"iso_code": mmdbtype.String("FR")}}, "FR"},
 	} {
-		p, err := clients.OpenPlaces(database(t, c.kind, c.record))
+		p, err := clients.OpenPlaces(testenv.WriteMMDB(t, c.kind, c.record))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +82,7 @@ func TestPlacesThatCanNotBe(t *testing.T) {
 	if err := os.WriteFile(text, []byte("no database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{filepath.Join(dir, "missing"), text, database(t, "Anonymous-IP", mmdbtype.Map{})} {
+	for _, path := range []string{filepath.Join(dir, "missing"), text, testenv.WriteMMDB(t, "Anonymous-IP", mmdbtype.Map{})} {
 		if _, err := clients.OpenPlaces(path); err == nil || !strings.Contains(err.Error(), filepath.Base(path)) {
 			t.Errorf("%s: %v", path, err)
 		}

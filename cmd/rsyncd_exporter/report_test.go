@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/corpus"
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/report"
 )
 
@@ -171,6 +172,50 @@ func TestReportCompares(t *testing.T) {
 	s := summaryOf(t, out)
 	if errs != "" || s.Compare == nil || s.Compare.Before.Sent != 100 || s.Sent != 7 || s.Compare.From != "2026-11-22T00:00:00Z" {
 		t.Errorf("%q: %+v", errs, s.Compare)
+	}
+}
+
+// The pull came from 192.0.2.1, the push from an address that neither the group nor the database has: 100 and 7 bytes sent.
+func TestReportOfGroupsAndPlaces(t *testing.T) {
+	db := testenv.WriteMMDB(t, "GeoLite2-Country", testenv.Country("DE"))
+	args := []string{"report", "--json", "--client-groups=office=192.0.2.0/24", "--geoip-db=" + db, "-"}
+	_, out, errs := runOld(t, twoDays, args...)
+	s := summaryOf(t, out)
+	if errs != "" || s.Groups["office"].Sent != 100 || s.Groups["other"].Sent != 7 || s.Places["DE"].Sent != 100 ||
+		s.Places["unknown"].Sent != 7 || s.Clients[0].Group != "office" || s.Clients[0].Place != "DE" {
+		t.Errorf("%q: %v, %v, %+v", errs, s.Groups, s.Places, s.Clients)
+	}
+	_, later, _ := runOld(t, strings.ReplaceAll(twoDays, "2026/11/", "2026/10/"), args...)
+	var paths []string
+	for _, part := range []string{out, later} {
+		paths = append(paths, filepath.Join(t.TempDir(), "part"))
+		if err := os.WriteFile(paths[len(paths)-1], []byte(part), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, out, errs = runOld(t, "", append([]string{"report", "--json", "--merge"}, paths...)...)
+	if s := summaryOf(t, out); errs != "" || s.Groups["office"].Sent != 200 || s.Places["unknown"].Sent != 14 {
+		t.Errorf("%q: %v, %v", errs, s.Groups, s.Places)
+	}
+	if status, _, errs := runOld(t, twoDays, "report", "--geoip-db=/nowhere.mmdb", "-"); status != exitUsage ||
+		!strings.Contains(errs, "GEOIP_DB") || !strings.Contains(errs, "/nowhere.mmdb") {
+		t.Errorf("%d, %q", status, errs)
+	}
+}
+
+// FILE_HOST gives the lines of a log their host.
+func TestBackfillNamesTheHostOfAFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "nas")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "rsyncd.log")
+	if err := os.WriteFile(path, []byte(twoDays), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := runOld(t, "", "backfill", "--file-host=/(?P<host>[^/]+)/rsyncd.log", "--step=5m", path)
+	if status != exitOK || errs != "" || !strings.Contains(out, `rsync_connections_total{host="nas"} 2`) {
+		t.Errorf("%d, %q, %.300q", status, errs, out)
 	}
 }
 

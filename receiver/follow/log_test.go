@@ -52,6 +52,17 @@ func TestNewLogRefusesXZBombs(t *testing.T) {
 	}
 }
 
+// A dictionary of 64 MiB, which xz -9 has, is 2<<25: its code is 28 (xz-file-format.txt 5.3.1). The next larger one is 96 MiB.
+func TestNewLogRefusesHugeDictionaries(t *testing.T) {
+	for code, refused := range map[byte]bool{28: false, 29: true, 40: true} {
+		header := append([]byte("\xfd7zXZ\x00\x00\x04\x00\x00\x00\x00"), 2, 0, 0x21, 1, code) // its stream, a block of LZMA2 alone
+		_, err := follow.NewLog(bytes.NewReader(append(header, make([]byte, 32)...)))
+		if err == nil || strings.Contains(err.Error(), "its dictionary takes") != refused {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
+
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
