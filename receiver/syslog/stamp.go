@@ -78,7 +78,7 @@ func (s *Stamps) sameMinute(stamp []byte) bool {
 		return false
 	}
 	tens, ones := stamp[ownSecond], stamp[ownSecond+1]
-	return tens-'0' < 6 && ones-'0' < 10 && s.last[ownSecond] < '6'
+	return tens-'0' < 6 && ones-'0' < 10
 }
 
 const (

@@ -167,6 +167,26 @@ func TestStampsRememberRightly(t *testing.T) {
 	}
 }
 
+// A stamp of the same minute as the one before reads as by itself, too: one that is none, a leap second, and where a zone changed within
+// the minute (New York's clocks went back from 12:03:58 to 12:00:00 on 18 November 1883).
+func TestStampsOfTheSameMinute(t *testing.T) {
+	for _, zone := range []*time.Location{time.UTC, location(t, "America/New_York")} {
+		for _, c := range [][2]string{
+			{"2026/11/23 18:40:52", "2026/11/23 18:40:07"}, {"2026/11/23 18:40:52", "2026/11/23 18:40:5:"},
+			{"2026/11/23 18:40:52", "2026/11/23 18:40:60"}, {"2026/11/23 18:40:60", "2026/11/23 18:40:52"},
+			{"2026/11/23 18:40:52", "2026/11/23 18:40:79"}, {"2026/11/23 18:40:52", "2026/11/23 18:40: 2"},
+			{"1883/11/18 12:03:50", "1883/11/18 12:03:59"}, {"1883/11/18 12:03:59", "1883/11/18 12:03:50"},
+		} {
+			after, alone := syslog.Stamps{Local: zone}, syslog.Stamps{Local: zone}
+			after.Time([]byte(c[0]), 0)
+			at, _, ok := after.Time([]byte(c[1]), 0)
+			if want, _, wanted := alone.Time([]byte(c[1]), 0); at != want || ok != wanted {
+				t.Errorf("%v: %q after %q: %d %v, want %d %v", zone, c[1], c[0], at, ok, want, wanted)
+			}
+		}
+	}
+}
+
 // A stamp without a year that comes again is another year's, once so much time has passed.
 func TestStampsYearPasses(t *testing.T) {
 	s := syslog.Stamps{Local: time.UTC}
