@@ -6,11 +6,14 @@ import (
 	"maps"
 	"time"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/checkpoint"
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/status/sessionlog"
 )
 
 // ErrCheckpoint is wrapped by errors about a Checkpoint that can't be read or restored.
@@ -26,7 +29,10 @@ type Checkpoint struct {
 	Saved    int64 // when, nanoseconds of the Unix epoch
 	Books    *metrics.Books
 	Sessions rsynclog.TableRecord
-	Followed follow.Catalogue // the caller's: what follow.Set.Catalogue makes of Counted
+	Followed follow.Catalogue   // the caller's: what follow.Set.Catalogue makes of Counted
+	Clients  *clients.Record    // nil: not kept
+	Backups  *backups.Record    // nil: not kept
+	Ended    *sessionlog.Record // nil: not kept
 
 	counted map[receiver.FileID]receiver.FilePosition
 }
@@ -113,6 +119,10 @@ func (p *Pipeline) copy(keep map[receiver.FileID]bool) (*metrics.Snapshot, *Chec
 	defer p.mu.Unlock()
 	snap := p.store.Snapshot(p.sessions, p.clock.behind())
 	c := &Checkpoint{Saved: p.clock.wall(), Books: &snap.Books, Sessions: p.sessions.Record(p.clock.now(), room)}
+	c.Clients, c.Backups = p.records()
+	if p.books.Ended != nil {
+		c.Ended = p.books.Ended.Record()
+	}
 	if keep != nil {
 		maps.DeleteFunc(p.delivered, func(id receiver.FileID, d *delivery) bool {
 			return d.turn <= p.saved && !keep[id]

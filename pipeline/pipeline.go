@@ -28,6 +28,10 @@ type Config struct {
 	Checkpoint    *Checkpoint // where to go on; New takes over its memory; nil: from zero
 	Resumable     bool        // note how far files are counted, for Save
 	InFull        bool        // read each message in full, even if it resembles one before
+
+	// Books returns the books to keep besides the counters, from where a Checkpoint left them; it is
+	// nil where they begin. Without the function there are none.
+	Books func(*Checkpoint) Books
 }
 
 // A Pipeline holds the parser, the sessions and the books. It is safe for concurrent use and
@@ -43,6 +47,9 @@ type Pipeline struct {
 	stamps   syslog.Stamps
 	headers  headers
 	streak   streak
+	seen     []*rsynclog.Session // by streaks of the slab, whose last paths are still views into it
+	books    Books
+	others   []Book           // the books that there are
 	message  receiver.Message // scratch
 	event    rsynclog.Event   // scratch
 
@@ -96,6 +103,9 @@ func New(c Config) (*Pipeline, error) {
 		}
 	} else {
 		p.sessions, p.store = rsynclog.NewSessions(c.Limits, c.Modules, c.Hosts), metrics.NewStore(books)
+	}
+	if c.Books != nil {
+		p.keep(c.Books(c.Checkpoint))
 	}
 	return p, nil
 }
@@ -182,7 +192,7 @@ func (p *Pipeline) tick(now int64) (more bool) {
 	defer p.mu.Unlock()
 	changes, more := p.sessions.Tick(now, portion)
 	at := p.clock.now()
-	p.store.Apply(changes, at, at+int64(p.clock.behind()))
+	p.apply(changes, at, at+int64(p.clock.behind()))
 	return more
 }
 
@@ -237,6 +247,7 @@ func (p *Pipeline) handle(src *receiver.Source, slab *receiver.Slab) {
 		}
 	}
 	p.flush()
+	p.copyPaths()
 }
 
 // first counts a message whose header had to be read.
@@ -314,12 +325,16 @@ func (p *Pipeline) count(origin *rsynclog.Origin, r *record, t *tally) {
 	if believed {
 		ev.Severity = m.Severity
 		changes, believed = p.sessions.Apply(origin, r.process(m), r.when, ev)
-		p.store.Apply(changes, r.when.Arrived, r.wall)
+		p.apply(changes, r.when.Arrived, r.wall)
 	}
 	p.store.Message(origin, ev.Kind, believed, r.wall)
 	p.counted(t, ev.Kind, believed)
-	if n := len(changes); n > 0 && changes[n-1].Kind == rsynclog.FileMoved && !p.headers.off && parser.Fronts() {
-		if s := changes[n-1].Session; s != nil && p.store.Settled(s) {
+	if n := len(changes); n > 0 && changes[n-1].Kind == rsynclog.FileMoved && changes[n-1].Session != nil {
+		s := changes[n-1].Session
+		if path := ev.File(s.Module); len(path) > 0 {
+			s.Saw(path)
+		}
+		if !p.headers.off && parser.Fronts() && p.store.Settled(s) {
 			p.sessions.Learn(s, m.PID, m.Text, ev)
 		}
 	}

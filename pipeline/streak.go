@@ -6,6 +6,7 @@ import "rsyncd_exporter/rsynclog"
 // change and one count of messages. A streak ends before any other line, and with the slab.
 type streak struct {
 	session *rsynclog.Session // nil: there is none
+	path    []byte            // of the last line's file
 	n       uint64            // lines
 	tally   *tally
 	arrived int64 // record.when.Arrived of all of them, as they are of one slab
@@ -39,6 +40,7 @@ func (p *Pipeline) again(origin *rsynclog.Origin, r *record, t *tally) bool {
 		p.store.HostAddress(origin, r.from.Addr, r.wall)
 	}
 	p.streak.n++
+	p.streak.path = f.Path(m.Text)
 	return true
 }
 
@@ -51,5 +53,17 @@ func (p *Pipeline) flush() {
 	p.store.Apply(p.sessions.Pending(), s.arrived, s.wall)
 	p.store.Messages(s.session.Origin, rsynclog.Transfer, true, s.n, s.wall)
 	s.tally.understood(rsynclog.Transfer, s.n)
+	if s.session.Sees(s.path) {
+		p.seen = append(p.seen, s.session)
+	}
 	*s = streak{}
+}
+
+// copyPaths has sessions keep what they have seen in the slab.
+func (p *Pipeline) copyPaths() {
+	for i, s := range p.seen {
+		s.Keep()
+		p.seen[i] = nil
+	}
+	p.seen = p.seen[:0]
 }

@@ -30,6 +30,7 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 		return false // the client's role, not the daemon's
 	}
 	s.FileErrors = true
+	s.Failures.add(ev.Errno, times(ev))
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
 	next := s.Phase
 	if next == running && (s.Direction == Receive || !s.Origin.Names) {
@@ -89,6 +90,7 @@ func (t *Sessions) transfer(s *Session, at int64, ev *Event) bool {
 // one change.
 func (t *Sessions) fileMoved(s *Session, at int64, op Op, n, length, wire uint64) {
 	s.Moved = true
+	s.Files[op] += n
 	s.Length += length
 	s.Wire += wire
 	t.move(s, s.Phase, at) // a file postpones the end of a session that settles

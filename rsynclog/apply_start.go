@@ -33,6 +33,7 @@ func (t *Sessions) connect(o *Origin, s *Session, p Process, at int64, ev *Event
 	s = t.open(o, p, at, fresh, v)
 	if s != nil {
 		s.Addr, s.ConnectSeen = Label(ev.Addr), true
+		s.named(ev.Host)
 	}
 	t.emit(Change{Kind: Connected, Origin: o, Session: s, N: 1})
 	return true
@@ -58,6 +59,8 @@ func (t *Sessions) start(o *Origin, s *Session, p Process, at int64, ev *Event) 
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
+	s.named(ev.Host)
+	s.Request = Label(ev.Request)
 	// logged here only when the user has been authenticated (clientserver.c: rsync_module)
 	if len(ev.User) > 0 && !s.Doubted {
 		s.User, s.Cookie = Label(ev.User), nil
@@ -90,6 +93,7 @@ func (t *Sessions) allowed(s *Session, at int64, ev *Event) bool {
 	if s.Addr == "" {
 		s.Addr = Label(ev.Addr)
 	}
+	s.named(ev.Host)
 	t.move(s, admitted, at)
 	t.letTalk(s) // one that asks for no path has no "rsync on" line (clientserver.c: read_args)
 	return true

@@ -80,7 +80,7 @@ const (
 // String returns the direction label's value; empty for NoDirection.
 func (d Direction) String() string { return [...]string{"", "send", "receive"}[d] }
 
-// An Op is what a transfer line says was done with a file.
+// An Op is what a transfer line says was done with a file. Sessions are saved with its numbers.
 type Op uint8
 
 const (
@@ -89,7 +89,7 @@ const (
 	OpRecv       // recv: the daemon received a file
 	OpDel        // del.: a file or directory was deleted
 	OpUnknown    // the line can be read as several of the others, or neither it nor its session tells
-	numOps
+	NumOps       // how many there are
 )
 
 // String returns the operation label's value, as rsync's %o writes it; empty for NoOp.
@@ -110,7 +110,7 @@ func setOf(ops ...Op) (s OpSet) {
 
 // only returns the Op of a set of one, OpUnknown for several.
 func (s OpSet) only() Op {
-	for o := range numOps {
+	for o := range NumOps {
 		if s == 1<<o {
 			return o
 		}

@@ -75,8 +75,11 @@ func loggedOp(text []byte) Op {
 func (f *Front) Event(text []byte, ev *Event) {
 	ev.clear()
 	ev.Kind, ev.Op, ev.Length, ev.HasLength = Transfer, f.op, f.length, true
-	ev.Path = text[opText+len(f.head) : f.at-1]
+	ev.Path = f.Path(text)
 }
+
+// Path returns the file's name in the text that Front was given, a part of it.
+func (f *Front) Path(text []byte) []byte { return text[opText+len(f.head) : f.at-1] }
 
 // Again is Apply for the text that Front was given. If the line needs Apply, it returns false and
 // changes nothing. So does a line before which other sessions end, unless ends is true. Pending

@@ -65,6 +65,8 @@ type SessionRecord struct {
 	Direction Direction
 	User      string // the authenticated user; empty without authentication
 	Addr      string // the client's numeric address; empty where no line named it
+	Name      string // the client's host name as the daemon found it; empty if it found none
+	Request   string // what the client asked for: a module, and paths in it; the client's text
 
 	// FirstSeen and LastSeen are when its first and its last line were written; see When.
 	FirstSeen, LastSeen int64
@@ -86,13 +88,15 @@ type SessionRecord struct {
 	Reason     Reason
 	Listed     bool // asked for the module list
 	Exits      [2]exit
-	LateExits  uint8  // exit lines after the end
-	Length     uint64 // bytes of its transfer lines, %l
-	Wire       uint64 // the same, %b
-	Requested  string // the module in the request, until a line confirms it; see confirm
-	Overruled  bool   // a transfer line named another module
-	Executed   bool   // its transfer has waited for the module's name and was counted
-	Unheard    int64  // nanoseconds of downtime since LastSeen; see RestoreSessions
+	LateExits  uint8          // exit lines after the end
+	Files      [NumOps]uint64 // its transfer lines, by what was done
+	Failures   Failures       // its files that failed
+	Length     uint64         // bytes of its transfer lines, %l
+	Wire       uint64         // the same, %b
+	Requested  string         // the module in the request, until a line confirms it; see confirm
+	Overruled  bool           // a transfer line named another module
+	Executed   bool           // its transfer has waited for the module's name and was counted
+	Unheard    int64          // nanoseconds of downtime since LastSeen; see RestoreSessions
 
 	// Evidence of its process; see admits.
 	Born, Heard    uint32 // life.Number when it began, and when it was heard last

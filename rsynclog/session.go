@@ -1,9 +1,6 @@
 package rsynclog
 
-import (
-	"strings"
-	"unicode"
-)
+import "strings"
 
 // A Session is one client's visit, from "connect from" to its last line. Sessions owns it. A
 // consumer reads it while it handles a Change, and may keep a note of its own in Cookie.
@@ -16,6 +13,9 @@ type Session struct {
 	Cookie any
 
 	front *Front // of its next transfer line; nil: not known
+
+	path []byte // see Saw
+	sees []byte // see Sees
 
 	links       // in its origin's list
 	age   links // in the list of all origins
@@ -72,13 +72,7 @@ const (
 func Label(name []byte) string {
 	name = name[:min(len(name), maxRaw)]
 	b := AppendUnescaped(make([]byte, 0, len(name)), name)
-	s := strings.ToValidUTF8(string(b), "\uFFFD")
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
+	s := printable(b)
 	if len(s) > MaxLabel {
 		s = strings.Clone(strings.ToValidUTF8(s[:MaxLabel], ""))
 	}

@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"rsyncd_exporter/backups"
+	"rsyncd_exporter/clients"
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/status/recent"
+	"rsyncd_exporter/status/sessionlog"
+)
+
+// A Book is told what sessions come to. It must not wait, and what it has been told is valid only
+// during the call.
+type Book interface {
+	// Apply notes changes, all but those that only move files. now and wall are the present by the
+	// sessions' clock and by the wall clock.
+	Apply(changes []rsynclog.Change, now, wall int64)
+}
+
+// Books are kept besides the counters. One that is nil isn't kept.
+type Books struct {
+	Clients *clients.Book
+	Backups *backups.Book
+	Recent  *recent.Book
+	Ended   *sessionlog.Queue
+}
+
+// keep begins to keep books.
+func (p *Pipeline) keep(b Books) {
+	p.books = b
+	if b.Clients != nil {
+		p.others = append(p.others, b.Clients)
+	}
+	if b.Backups != nil {
+		p.others = append(p.others, b.Backups)
+	}
+	if b.Recent != nil {
+		p.sessions.Active(b.Recent.Begin)
+		p.others = append(p.others, b.Recent)
+	}
+	if b.Ended != nil {
+		p.others = append(p.others, b.Ended)
+	}
+}
+
+// apply tells the books what sessions came to. The caller holds the lock.
+func (p *Pipeline) apply(changes []rsynclog.Change, now, wall int64) {
+	p.store.Apply(changes, now, wall)
+	if len(changes) == 0 || len(changes) == 1 && changes[0].Kind == rsynclog.FileMoved {
+		return
+	}
+	for _, b := range p.others {
+		b.Apply(changes, now, wall)
+	}
+}
+
+// A View is a copy of everything that people look at, of one moment.
+type View struct {
+	At       int64 // by the wall clock
+	Behind   int64 // wall clock minus the clock of the sessions' times
+	Books    *metrics.Snapshot
+	Sessions []Visit // that have not ended
+	Recent   *recent.Record
+	Clients  *clients.Record // nil: not kept
+	Backups  *backups.Record // nil: not kept
+}
+
+// A Visit is a copy of a session that has not ended.
+type Visit struct {
+	Host string // of the syslog header
+	rsynclog.SessionRecord
+	Path []byte // of its last transfer line, for rsynclog.PathText
+}
+
+// Look copies what people look at. It holds the lock as long as a Save does.
+func (p *Pipeline) Look() *View {
+	p.Tick()
+	p.mu.Lock()
+	n := p.sessions.Len()
+	p.mu.Unlock()
+	v := &View{Sessions: make([]Visit, 0, n+n/8+64)} // some more may have begun by then
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	behind := p.clock.behind()
+	v.At, v.Behind = p.clock.wall(), int64(behind)
+	v.Books = p.store.Snapshot(p.sessions, behind)
+	v.Clients, v.Backups = p.records()
+	if p.books.Recent != nil {
+		v.Recent = p.books.Recent.Record()
+	}
+	p.sessions.Present(func(s *rsynclog.Session) {
+		v.Sessions = append(v.Sessions, Visit{Host: s.Origin.Host, SessionRecord: s.SessionRecord, Path: s.LastPath()})
+	})
+	return v
+}
+
+// records copies the books that are shown and saved.
+func (p *Pipeline) records() (c *clients.Record, b *backups.Record) {
+	if p.books.Clients != nil {
+		c = p.books.Clients.Record()
+	}
+	if p.books.Backups != nil {
+		b = p.books.Backups.Record()
+	}
+	return c, b
+}

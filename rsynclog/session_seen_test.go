@@ -1,0 +1,53 @@
+package rsynclog_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"rsyncd_exporter/rsynclog"
+)
+
+func TestFailures(t *testing.T) {
+	b := newTable(t, rsynclog.DefaultLimits())
+	b.say(`7 connect from pc.example.org (192.0.2.1)
+		7 rsync on data/a/../b from pc.example.org (192.0.2.1)
+		7 rsync: [sender] send_files failed to open "/a" (in data): Permission denied (13)
+		7 rsync: [sender] send_files failed to open "/b" (in data): Permission denied (13)
+		7 rsync: [sender] send_files failed to open "/c" (in data): Input/output error (5)
+		7 file has vanished: "/d" (in data)
+		7 rsync: [sender] send_files failed to open "/e" (in data): Stale file handle (116)
+		7 rsync: [sender] send_files failed to open "/f" (in data): No such device (19)`)
+	got := b.sessions.Session(b.host, 7)
+	want := rsynclog.Failures{{Errno: 13, N: 2}, {Errno: 5, N: 1}, {Errno: 0, N: 1}, {Errno: 0, N: 2}}
+	if got.Failures != want {
+		t.Errorf("failures are %v, want %v", got.Failures, want)
+	}
+	if got.Name != "pc.example.org" || got.Request != "data/a/../b" {
+		t.Errorf("name %q, request %q", got.Name, got.Request)
+	}
+}
+
+func TestLastPath(t *testing.T) {
+	var s rsynclog.Session
+	if got := rsynclog.PathText(s.LastPath()); got != "" {
+		t.Errorf("%q before any", got)
+	}
+	s.Saw([]byte(`a/\#033[2J` + "\xff\x07"))
+	if got, want := rsynclog.PathText(s.LastPath()), "a/\uFFFD[2J\uFFFD\uFFFD"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	view := []byte("b/c")
+	if !s.Sees(view) || s.Sees(view) {
+		t.Error("Keep is asked for once")
+	}
+	s.Keep()
+	copy(view, "xxx")
+	if got := rsynclog.PathText(s.LastPath()); got != "b/c" {
+		t.Errorf("%q, want what Keep has copied", got)
+	}
+	s.Saw([]byte("top/" + strings.Repeat("é", 60) + "/" + strings.Repeat("ü", 90) + "/f"))
+	if got, want := rsynclog.PathText(s.LastPath()), "…/"+strings.Repeat("ü", 90)+"/f"; got != want || !utf8.ValidString(got) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
