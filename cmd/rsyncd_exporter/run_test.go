@@ -221,7 +221,7 @@ func TestSettingsAsMarkdown(t *testing.T) {
 		t.Errorf("status %d, %q", status, out)
 	}
 	lines := strings.Split(out, "\n")
-	if len(lines) != 38 || lines[37] != "" { // heading, rule, 35 settings, nothing behind the last line feed
+	if len(lines) != 44 || lines[43] != "" { // heading, rule, 41 settings, nothing behind the last line feed
 		t.Errorf("%d lines, want 38", len(lines))
 	}
 	const want = "| RSYNCD_EXPORTER_LOG_FORMAT | --log-format | `%o %h [%a] %m (%u) %f %l` | rsyncd.conf's log format, for transfer lines |"

@@ -62,6 +62,7 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 		LineFormat:         "auto",
 		MaxSeries:          10000,
 		SessionTTL:         24 * time.Hour,
+		SessionLogMode:     0o640,
 		HTTPListen:         ":8080",
 	}
 	got := load(t)
@@ -74,9 +75,9 @@ func TestDefaultsAreTheDesigns(t *testing.T) {
 func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	dir := t.TempDir()
 	pki := testpki.Write(t)
-	web, conf := dir+"/web.yml", dir+"/rsyncd.conf"
+	web, conf, expect := dir+"/web.yml", dir+"/rsyncd.conf", dir+"/expect.yml"
 	testenv.WriteFile(t, web, "")
-	testenv.WriteFile(t, conf, "[from conf]\nlog format = %f %l\n[b c]\n")
+	testenv.WriteFile(t, conf, "max connections = 8x\n[from conf]\nlog format = %f %l\nauth users = alice, bob\n[b c]\nmax connections = 0\n")
 	given := map[string]string{ // by variable; each differs from its default
 		"LISTEN_UDP":           " :1514 , [::1]:1515,:1514",
 		"UDP_SOCKETS":          "4",
@@ -110,6 +111,12 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"SESSION_TTL":          "90m",
 		"CLIENT_GROUPS":        "office=192.0.2.0/24",
 		"GEOIP_DB":             dir + "/country.mmdb",
+		"EXPECT":               "a@alice<26h, b",
+		"EXPECT_FILE":          expect,
+		"SESSION_LOG":          dir + "/sessions.log",
+		"SESSION_LOG_MODE":     "600",
+		"ANONYMISE":            "on",
+		"STATUS_PAGE":          "public",
 		"HTTP_LISTEN":          "127.0.0.1:9999",
 		"WEB_CONFIG":           web,
 		"LOG_LEVEL":            "warn",
@@ -147,6 +154,14 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		Unlogged:           []string{"from conf", "b c"},
 		MaxSeries:          77,
 		SessionTTL:         90 * time.Minute,
+		Expect:             []string{"a@alice<26h", "b"},
+		ExpectFile:         expect,
+		SessionLog:         dir + "/sessions.log",
+		SessionLogMode:     0o600,
+		Anonymise:          true,
+		StatusPage:         config.StatusPagePublic,
+		MaxConnections:     map[string]int{"from conf": 8},
+		AuthUsers:          map[string]string{"from conf": "alice, bob"},
 		HTTPListen:         "127.0.0.1:9999",
 		WebConfig:          web,
 		LogLevel:           slog.LevelWarn,

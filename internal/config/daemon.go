@@ -41,6 +41,12 @@ func (v *validator) modules(s *Setting) []string {
 		if !slices.Contains(modules, m.name) {
 			modules = append(modules, m.name)
 		}
+		if m.most > 0 { // a negative one lets nobody in, and limits nothing that could be shown
+			v.cfg.MaxConnections = with(v.cfg.MaxConnections, m.name, m.most)
+		}
+		if m.authUsers != "" {
+			v.cfg.AuthUsers = with(v.cfg.AuthUsers, m.name, m.authUsers)
+		}
 		if !m.transfers {
 			v.cfg.Unlogged = append(v.cfg.Unlogged, m.name)
 		}
@@ -230,4 +236,13 @@ func (c *Config) HostOf(path string) string {
 		}
 	}
 	return ""
+}
+
+// with sets a value in a map, which may be nil.
+func with[T any](m map[string]T, key string, value T) map[string]T {
+	if m == nil {
+		m = map[string]T{}
+	}
+	m[key] = value
+	return m
 }

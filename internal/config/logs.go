@@ -9,7 +9,7 @@ import (
 // logSettings are those that say how logs are read. The others don't matter to whoever reads old
 // ones, and may be wrong, or need a user who may read their files.
 var logSettings = [...]string{"TAGS", "LOG_FORMAT", "LINE_FORMAT", "SYSLOG_LOG_LINES", "RSYNCD_CONF", "MODULES",
-	"HOSTS", "CLIENT_GROUPS", "GEOIP_DB", "FILE_HOST", "SESSION_TTL", "MAX_SERIES"}
+	"HOSTS", "CLIENT_GROUPS", "GEOIP_DB", "FILE_HOST", "SESSION_TTL", "MAX_SERIES", "ANONYMISE"}
 
 // Logs is Load for a command that reads old logs: it returns the files among the arguments, and
 // settings that matter to these alone. own adds the command's flags. They take strings, or are

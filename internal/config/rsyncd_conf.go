@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"rsyncd_exporter/internal/readfile"
@@ -24,6 +25,8 @@ type confModule struct {
 	formatted bool // the file says what logFormat is, if only for all modules
 	logFile   string
 	transfers bool // transfer logging
+	most      int  // max connections; 0: no limit
+	authUsers string
 }
 
 // confReader reads rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
@@ -138,8 +141,7 @@ func (r *confReader) begin(header string) error {
 	return nil
 }
 
-// parameter takes "log format = FORMAT", "log file = PATH" and "transfer logging = BOOL" (loadparm.c:
-// do_parameter).
+// parameter takes the parameters that confModule has (loadparm.c: do_parameter).
 func (r *confReader) parameter(line string) {
 	name, value, ok := strings.Cut(line, "=")
 	if !ok {
@@ -155,6 +157,10 @@ func (r *confReader) parameter(line string) {
 		m.logFormat, m.formatted = value, true
 	case "LOGFILE":
 		m.logFile = value
+	case "MAXCONNECTIONS":
+		m.most = atoi(value)
+	case "AUTHUSERS":
+		m.authUsers = value
 	case "TRANSFERLOGGING":
 		switch strings.ToLower(value) { // loadparm.c: set_boolean; anything else changes nothing
 		case "yes", "true", "1":
@@ -164,6 +170,21 @@ func (r *confReader) parameter(line string) {
 		}
 	}
 }
+
+// atoi reads a number as C's does: what follows the digits is ignored, and without any it is 0.
+func atoi(s string) int {
+	end := 0
+	for end < len(s) && (isDigit(s[end]) || end == 0 && (s[0] == '-' || s[0] == '+')) {
+		end++
+	}
+	n, err := strconv.ParseInt(s[:end], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // foldSection returns a name without case and spaces (loadparm.c:strwiEQ).
 func foldSection(name string) string {

@@ -44,20 +44,37 @@ type Config struct {
 	MaxSeries          int
 	SessionTTL         time.Duration
 	ClientGroups       clients.Groups
-	GeoIPDB            string // path; empty: none
+	GeoIPDB            string   // path; empty: none
+	Expect             []string // entries as EXPECT has them
+	ExpectFile         string   // path; empty: none
+	SessionLog         string   // path, or "-" for standard output; empty: none
+	SessionLogMode     fs.FileMode
+	Anonymise          bool // show networks instead of clients' addresses
+	StatusPage         StatusPage
 	HTTPListen         string // host:port
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
 
-	ModuleFormats map[string]string // by module, the valid log formats of RSYNCD_CONF
-	Unlogged      []string          // the modules of RSYNCD_CONF that don't log transfers
-	Daemon        follow.Daemon     // which files RSYNCD_CONF says are one daemon's
-	Passed        []PassedSocket    // what they receive is in none of the settings above
-	Warnings      []string          // what is allowed and still doubtful, for the log
+	ModuleFormats  map[string]string // by module, the valid log formats of RSYNCD_CONF
+	MaxConnections map[string]int    // by module, those limits of RSYNCD_CONF that limit anything
+	AuthUsers      map[string]string // by module, what RSYNCD_CONF says, where it says something
+	Unlogged       []string          // the modules of RSYNCD_CONF that don't log transfers
+	Daemon         follow.Daemon     // which files RSYNCD_CONF says are one daemon's
+	Passed         []PassedSocket    // what they receive is in none of the settings above
+	Warnings       []string          // what is allowed and still doubtful, for the log
 
 	Watchdog time.Duration // how often the supervisor wants a sign of life; 0: never; serve sets it
 	Stdin    io.Reader     // what the file "-" is; serve sets it
 }
+
+// StatusPage says who may see what on the status page and in /api/v1.
+type StatusPage uint8
+
+const (
+	StatusPageOn     StatusPage = iota // everything
+	StatusPageOff                      // neither is there
+	StatusPagePublic                   // without addresses and users
+)
 
 // maxSocketPath is the longest path of a unix socket (unix(7)); the array holds a NUL too.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
@@ -179,8 +196,23 @@ func (v *validator) otherSettings() settings {
 			Meaning: "names of clients' networks, for report: mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7"},
 		{Name: "GEOIP_DB", read: into(&c.GeoIPDB, asGiven),
 			Meaning: "database of countries or of autonomous systems (.mmdb), for report; none is shipped"},
+		{Name: "EXPECT", list: emptyIsNone, read: into(&c.Expect, items),
+			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h; auto for all auth users of " +
+				"RSYNCD_CONF"},
+		{Name: "EXPECT_FILE", read: into(&c.ExpectFile, asGiven),
+			Meaning: "YAML file of expected backups, where more is to be said"},
+		{Name: "SESSION_LOG", read: into(&c.SessionLog, asGiven),
+			Meaning: "file to which one JSON line is written for each session that ends; - is standard output"},
+		{Name: "SESSION_LOG_MODE", Default: "0640", read: into(&c.SessionLogMode, parsed(v, parseMode,
+			"write 0640 for owner and group, 0600 for the owner")),
+			Meaning: "permissions of that file, octal"},
+		{Name: "ANONYMISE", Default: "off", read: into(&c.Anonymise, oneOf(v, "off, on", false, true)),
+			Meaning: "on shows networks (/24, /48) instead of clients' addresses, and no client's name"},
+		{Name: "STATUS_PAGE", Default: "true", read: into(&c.StatusPage, oneOf(v, "true, false, public",
+			StatusPageOn, StatusPageOff, StatusPagePublic)),
+			Meaning: "the status page and /api/v1: true, false, or public for without addresses and users"},
 		{Name: "HTTP_LISTEN", Default: ":8080", read: into(&c.HTTPListen, v.address),
-			Meaning: "address of /metrics and the health pages"},
+			Meaning: "address of /metrics, the health pages and the status page"},
 		{Name: "WEB_CONFIG", read: into(&c.WebConfig, v.webConfig),
 			Meaning: "exporter-toolkit web configuration file, for TLS and basic authentication"},
 		{Name: "LOG_LEVEL", Default: "info", read: into(&c.LogLevel, oneOf(v, "debug, info, warn, error",
