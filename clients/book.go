@@ -6,7 +6,9 @@ import "rsyncd_exporter/rsynclog"
 type Book struct{}
 
 // A Record is the whole state of a Book, for encoding/gob. It shares no changing memory.
-type Record struct{}
+type Record struct {
+	Since int64 // nanoseconds of the Unix epoch
+}
 
 // NewBook returns the book of a Record, which may be nil.
 func NewBook(_ *Record) *Book { return &Book{} }

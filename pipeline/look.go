@@ -94,6 +94,13 @@ func (p *Pipeline) Look() *View {
 	return v
 }
 
+// Records copies the books of clients and backups; one is nil if it isn't kept.
+func (p *Pipeline) Records() (*clients.Record, *backups.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.records()
+}
+
 // records copies the books that are shown and saved.
 func (p *Pipeline) records() (c *clients.Record, b *backups.Record) {
 	if p.books.Clients != nil {

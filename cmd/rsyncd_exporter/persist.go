@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"rsyncd_exporter/backups"
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 )
 
@@ -19,6 +21,8 @@ const (
 // A view is what one scrape shows: the counters of one moment.
 type view struct {
 	books    *metrics.Snapshot
+	clients  *clients.Record
+	backups  *backups.Record
 	files    []metrics.File // of whose fields the counters are shown
 	received uint64         // messages: only a new one can get lost
 	at       time.Time      // when it was taken

@@ -78,7 +78,7 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	if pr.kept, err = openState(cfg.StateDir, log); err != nil {
 		return nil, err
 	}
-	if pr.pipeline, err = newPipeline(pipelineConfig(cfg), pr.kept, log); err != nil {
+	if pr.pipeline, err = newPipeline(serveConfig(cfg), pr.kept, log); err != nil {
 		return nil, err
 	}
 	cfg.TLS.Report = func(err error) {
@@ -221,7 +221,9 @@ func (pr *program) startPersisting(ctx context.Context) (stop func(patience time
 func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.in.save(pr.pipeline)
-	return view{books: books, files: files, received: books.Received(), at: at}, state.Encode
+	return view{
+		books: books, clients: state.Clients, backups: state.Backups, files: files, received: books.Received(), at: at,
+	}, state.Encode
 }
 
 // shutdownLimit is how long stopping may take. Inputs need 4.25 s at most: 0.25 to wake up, two for

@@ -8,7 +8,9 @@ import "rsyncd_exporter/rsynclog"
 type Queue struct{}
 
 // A Record is what a restart needs of a Queue, for encoding/gob. It shares no changing memory.
-type Record struct{}
+type Record struct {
+	Since int64 // nanoseconds of the Unix epoch
+}
 
 // NewQueue returns the queue of a Record, which may be nil.
 func NewQueue(_ *Record) *Queue { return &Queue{} }
