@@ -71,7 +71,7 @@ type Module struct {
 	Host           string            `json:"host,omitempty"`
 	Module         string            `json:"module"`
 	Active         int               `json:"active"`                    // sessions that run
-	Peak           int               `json:"peak"`                      // most at one time since the exporter started
+	Peak           int               `json:"peak"`                      // most at one time since the start
 	PeakAt         *time.Time        `json:"peak_at,omitempty"`         // when that was last
 	MaxConnections int               `json:"max_connections,omitempty"` // of RSYNCD_CONF; absent: no limit, or not known
 	Since          time.Time         `json:"since"`
