@@ -63,7 +63,7 @@ var shortcutRules = map[string]struct {
 	},
 	"a log format with its length elsewhere": {
 		config:   pipeline.Config{LogFormat: "%o %h [%a] %m (%u) %l %f"},
-		arrivals: of(vmHeader+vmSend+"6 a 1", vmHeader+vmSend+"7 b 2", vmHeader+vmSend+"8 c 3"),
+		arrivals: of(vmHeader+vmSend+"6 a 1", vmHeader+vmSend+"6 b 2", vmHeader+vmSend+"6 c 3"),
 	},
 	"other line ends": {arrivals: of(vmHeader+vmSend+"a 6\n", vmHeader+vmSend+"b 7\r\n", vmHeader+vmSend+"c 8\x00", vmHeader+vmSend+"d 9\n\x00",
 		vmHeader+vmSend+"e 10\n\n", vmHeader+"\n", vmHeader)},
