@@ -65,6 +65,10 @@ var shortcutRules = map[string]struct {
 		config:   pipeline.Config{LogFormat: "%o %h [%a] %m (%u) %l %f"},
 		arrivals: of(vmHeader+vmSend+"6 a 1", vmHeader+vmSend+"6 b 2", vmHeader+vmSend+"6 c 3"),
 	},
+	"a log format with a number behind the length": {
+		config:   pipeline.Config{LogFormat: "%o %h [%a] %m (%u) %f %l %b"},
+		arrivals: of(vmHeader+vmSend+"a 6 1", vmHeader+vmSend+"b 6 2", vmHeader+vmSend+"c 6 3"),
+	},
 	"other line ends": {arrivals: of(vmHeader+vmSend+"a 6\n", vmHeader+vmSend+"b 7\r\n", vmHeader+vmSend+"c 8\x00", vmHeader+vmSend+"d 9\n\x00",
 		vmHeader+vmSend+"e 10\n\n", vmHeader+"\n", vmHeader)},
 	"a line of rsync's own log within a message": {source: receiver.Source{Wrapped: true}, arrivals: of(
