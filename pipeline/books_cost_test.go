@@ -95,3 +95,27 @@ func slabsOfSessions(pid *int, sessions, files int) (slabs []*receiver.Slab, lin
 	*pid += sessions
 	return slabs, lines
 }
+
+// BenchmarkLook copies what people look at: a thousand sessions that run, and as many as there can
+// be.
+func BenchmarkLook(b *testing.B) {
+	for _, n := range []int{1000, 32_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := newPipeline(b, pipeline.Config{Books: allBooks})
+			src, pid := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, 1
+			for range n / 1000 {
+				slabs, _ := slabsOfSessions(&pid, 1000, 1)
+				for _, s := range slabs[:len(slabs)-1000/64-1] { // they don't end
+					p.Deliver(src, s)
+				}
+			}
+			if got := len(p.Look().Sessions); got < n-100 {
+				b.Fatalf("%d sessions", got)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Look()
+			}
+		})
+	}
+}

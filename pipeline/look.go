@@ -78,7 +78,13 @@ func (p *Pipeline) Look() *View {
 	p.mu.Lock()
 	n := p.sessions.Len()
 	p.mu.Unlock()
-	v := &View{Sessions: make([]Visit, 0, n+n/8+64)} // some more may have begun by then
+	const usual = 64                // bytes of a path
+	room := make([]Visit, n+n/8+64) // some more may have begun by then
+	for i := range room {
+		room[i].PID = -1 // a first touch makes the kernel give the page
+	}
+	paths := make([]byte, 0, usual*len(room))
+	v := &View{Sessions: room[:0]}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	behind := p.clock.behind()
@@ -89,7 +95,11 @@ func (p *Pipeline) Look() *View {
 		v.Recent = p.books.Recent.Record()
 	}
 	p.sessions.Present(func(s *rsynclog.Session) {
-		v.Sessions = append(v.Sessions, Visit{Host: s.Origin.Host, SessionRecord: s.SessionRecord, Path: s.LastPath()})
+		from := len(paths)
+		paths = s.AppendPath(paths)
+		v.Sessions = append(v.Sessions, Visit{
+			Host: s.Origin.Host, SessionRecord: s.SessionRecord, Path: paths[from:len(paths):len(paths)],
+		})
 	})
 	return v
 }

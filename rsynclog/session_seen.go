@@ -2,7 +2,6 @@ package rsynclog
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -67,11 +66,11 @@ func (s *Session) Keep() {
 	}
 }
 
-// LastPath returns a copy of what Saw noted, for PathText. It is empty if nothing is known, as after
-// a restart.
-func (s *Session) LastPath() []byte { return slices.Clone(s.path) }
+// AppendPath appends what Saw noted, for PathText. It is empty if nothing is known, as after a
+// restart.
+func (s *Session) AppendPath(to []byte) []byte { return append(to, s.path...) }
 
-// PathText makes text of a path as LastPath has it: unescaped, valid UTF-8, without control
+// PathText makes text of a path as AppendPath has it: unescaped, valid UTF-8, without control
 // characters. One that was cut begins with an ellipsis.
 func PathText(path []byte) string {
 	if len(path) < maxPath {

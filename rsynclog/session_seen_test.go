@@ -30,12 +30,15 @@ func TestFailures(t *testing.T) {
 
 func TestLastPath(t *testing.T) {
 	var s rsynclog.Session
-	if got := rsynclog.PathText(s.LastPath()); got != "" {
+	if got := rsynclog.PathText(s.AppendPath(nil)); got != "" {
 		t.Errorf("%q before any", got)
 	}
 	s.Saw([]byte(`a/\#033[2J` + "\xff\x07"))
-	if got, want := rsynclog.PathText(s.LastPath()), "a/\uFFFD[2J\uFFFD\uFFFD"; got != want {
+	if got, want := rsynclog.PathText(s.AppendPath(nil)), "a/\uFFFD[2J\uFFFD\uFFFD"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+	if got := string(s.AppendPath([]byte("x"))); !strings.HasPrefix(got, "xa/") {
+		t.Errorf("%q is not appended", got)
 	}
 	view := []byte("b/c")
 	if !s.Sees(view) || s.Sees(view) {
@@ -43,11 +46,11 @@ func TestLastPath(t *testing.T) {
 	}
 	s.Keep()
 	copy(view, "xxx")
-	if got := rsynclog.PathText(s.LastPath()); got != "b/c" {
+	if got := rsynclog.PathText(s.AppendPath(nil)); got != "b/c" {
 		t.Errorf("%q, want what Keep has copied", got)
 	}
 	s.Saw([]byte("top/" + strings.Repeat("é", 60) + "/" + strings.Repeat("ü", 90) + "/f"))
-	if got, want := rsynclog.PathText(s.LastPath()), "…/"+strings.Repeat("ü", 90)+"/f"; got != want || !utf8.ValidString(got) {
+	if got, want := rsynclog.PathText(s.AppendPath(nil)), "…/"+strings.Repeat("ü", 90)+"/f"; got != want || !utf8.ValidString(got) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
