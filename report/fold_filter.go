@@ -1,11 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"strings"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -79,6 +81,10 @@ func (o *Options) shown() *Filter {
 	s := Filter{
 		Since: moment(o.Since, o.Zone), Until: moment(o.Until, o.Zone),
 		Module: clean(o.Module), Direction: clean(o.Direction), Client: clean(o.Client), User: clean(o.User),
+	}
+	if o.Anonymise && s.Client != "" {
+		network, _ := clients.Show(s.Client, "", true)
+		s.Client = cmp.Or(network, "…")
 	}
 	if s == (Filter{}) {
 		return nil
