@@ -25,6 +25,9 @@ func (c *Client) Most() Volume {
 	return c.Volume.Plus(*c.Error)
 }
 
+// counted returns what was counted of a client, and its error.
+func (c *Client) counted() (v, late Volume) { return c.Volume, c.Most().Minus(c.Volume) }
+
 // Rest is everything that a top list leaves out.
 type Rest struct {
 	Entries uint64 `json:"entries"` // at least so many
@@ -46,24 +49,25 @@ func (t *Top) List(n int) ([]Client, Rest) { return t.list(n, uint64(t.most)) }
 
 // list is List for a table of at least so many distinct clients.
 func (t *Table) list(n int, distinct uint64) ([]Client, Rest) {
-	all := make([]Client, len(t.Entries))
-	for i := range t.Entries {
-		e := &t.Entries[i]
+	counted := func(e *Entry) (v, late Volume) { return e.Volume, e.Late }
+	first, floor := leading(slices.Clone(t.Entries), n, t.Floor, counted)
+	all := make([]Client, len(first))
+	for i := range first {
+		e := &first[i]
 		all[i] = Client{Client: e.Client, Name: e.Name, Volume: e.Volume}
 		if e.Late != (Volume{}) {
-			late := e.Late
-			all[i].Error = &late
+			all[i].Error = &e.Late
 		}
 	}
-	return Leaders(all, n, t.Floor, t.All, distinct)
+	return Leaders(all, n, floor, t.All, distinct)
 }
 
 // Leaders splits clients into the first n by bytes and by sessions, and the rest. It reorders them.
 // floor is the most that a client can have who isn't among them, all is the sum over everybody, and
 // distinct how many these are at least.
 func Leaders(from []Client, n int, floor, all Volume, distinct uint64) ([]Client, Rest) {
+	from, floor = leading(from, n, floor, (*Client).counted)
 	n = max(0, min(n, len(from)))
-	from, floor = leading(from, n, floor)
 	slices.SortFunc(from, func(a, b Client) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), byBytes(a, b))
 	})
@@ -96,26 +100,30 @@ func Leaders(from []Client, n int, floor, all Volume, distinct uint64) ([]Client
 }
 
 // leading returns the clients that may be among the first n by bytes or by sessions, and floor raised
-// to what one of the others has had at most.
-func leading(all []Client, n int, floor Volume) ([]Client, Volume) {
+// to what one of the others has had at most. It reorders them. of returns what was counted of one,
+// and its error.
+func leading[C any](all []C, n int, floor Volume, of func(*C) (v, late Volume)) ([]C, Volume) {
 	var bytes, sessions uint64
-	values := make([]uint64, len(all))
-	if n > 0 {
+	if n = min(n, len(all)); n > 0 {
+		values := make([]uint64, len(all))
 		for i := range all {
-			values[i] = all[i].Bytes()
+			v, _ := of(&all[i])
+			values[i] = v.Bytes()
 		}
 		bytes = Ranked(values, n)
 		for i := range all {
-			values[i] = all[i].Sessions
+			v, _ := of(&all[i])
+			values[i] = v.Sessions
 		}
 		sessions = Ranked(values, n)
 	}
 	first := all[:0]
-	for _, c := range all {
-		if n > 0 && (c.Bytes() >= bytes || c.Sessions >= sessions) {
-			first = append(first, c)
+	for i := range all {
+		v, late := of(&all[i])
+		if n > 0 && (v.Bytes() >= bytes || v.Sessions >= sessions) {
+			first = append(first, all[i])
 		} else {
-			floor = floor.Max(c.Most())
+			floor = floor.Max(v.Plus(late))
 		}
 	}
 	return first, floor

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"math"
 	"time"
 
 	"rsyncd_exporter/status/api"
@@ -21,42 +22,48 @@ type Record struct {
 // A client that has 1/128 of a window's sessions or bytes is listed if n allows it, and no figure
 // is wrong by more; usually by much less, as its Error says.
 func (r *Record) Windows(now int64, n int, groups Groups, places *Places) []api.ClientWindow {
-	all := windows()
-	list := make([]api.ClientWindow, 0, len(all))
-	for i := range all {
-		list = append(list, r.window(&all[i], now, n, &groups, places))
+	var list []api.ClientWindow
+	var all Table // of the window, which has all of the smaller ones
+	sums := make([]Volume, len(r.Sums))
+	until := int64(math.MaxInt64)
+	for _, w := range windows() {
+		since := w.since(now)
+		tables := []*Table{&all}
+		for _, b := range r.Buckets {
+			if b.Start >= since && b.Start < until {
+				tables = append(tables, &b.Table)
+				for i, v := range b.Sums {
+					sums[i].Add(v)
+				}
+			}
+		}
+		all, until = merged(tables...), since
+		out := all.window(n, groups, places)
+		out.Window, out.Since = w.name, time.Unix(0, max(since, r.Since)).UTC()
+		for i, v := range sums {
+			r.Sums[i].addTo(&out, v)
+		}
+		list = append(list, out)
 	}
 	return list
 }
 
-func (r *Record) window(w *window, now int64, n int, groups *Groups, places *Places) api.ClientWindow {
-	since := w.since(now)
+// window returns what people look at of a table, but for the sums of its parts.
+func (t *Table) window(n int, groups Groups, places *Places) api.ClientWindow {
+	clients, rest := t.list(n, uint64(len(t.Entries)))
+	Name(clients, &groups, places)
 	out := api.ClientWindow{
-		Window: w.name, Since: time.Unix(0, max(since, r.Since)).UTC(), Families: map[string]api.Volume{},
+		Clients: make([]api.ClientVolume, 0, len(clients)), Families: map[string]api.Volume{},
+		Rest:  api.ClientRest{Volume: api.Volume(rest.Volume), AtMost: (*api.Volume)(rest.AtMost)},
+		Total: api.Volume(t.All),
 	}
 	for _, f := range Families() {
 		out.Families[f] = api.Volume{}
 	}
-	var tables []*Table
-	for _, b := range r.Buckets {
-		if b.Start < since {
-			continue
-		}
-		tables = append(tables, &b.Table)
-		for i, v := range b.Sums {
-			r.Sums[i].addTo(&out, v)
-		}
-	}
-	table := merged(tables...)
-	clients, rest := table.list(n, uint64(len(table.Entries)))
-	Name(clients, groups, places)
-	out.Clients = make([]api.ClientVolume, 0, len(clients))
 	for _, c := range clients {
 		out.Clients = append(out.Clients, api.ClientVolume{Client: c.Client, Name: c.Name, Group: c.Group,
 			Place: c.Place, Volume: api.Volume(c.Volume), Error: (*api.Volume)(c.Error)})
 	}
-	out.Rest = api.ClientRest{Volume: api.Volume(rest.Volume), AtMost: (*api.Volume)(rest.AtMost)}
-	out.Total = api.Volume(table.All)
 	return out
 }
 

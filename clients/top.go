@@ -78,8 +78,9 @@ func merged(tables ...*Table) Table {
 	for _, t := range tables {
 		all.Floor.Add(t.Floor)
 		all.All.Add(t.All)
-		room = max(room, len(t.Entries))
+		room += len(t.Entries)
 	}
+	all.Entries = make([]Entry, 0, room)
 	index := make(map[string]int, room)
 	for _, t := range tables {
 		for i := range t.Entries {
