@@ -34,8 +34,8 @@ func Key(addr, name string, anonymise bool) string {
 	return string(k.of(parse(addr), name))
 }
 
-// nobody is the key of clients of whom nothing is known, or may be shown.
-const nobody = "unknown"
+// Nobody is the Key of clients of whom nothing is known, or may be shown.
+const Nobody = "unknown"
 
 // keys makes Keys without allocating.
 type keys struct {
@@ -49,9 +49,9 @@ func (k *keys) of(a netip.Addr, name string) []byte {
 	b := k.scratch[:0]
 	switch {
 	case !a.IsValid() && k.anonymise:
-		b = append(b, nobody...)
+		b = append(b, Nobody...)
 	case !a.IsValid():
-		b = append(b, cmp.Or(name, nobody)...)
+		b = append(b, cmp.Or(name, Nobody)...)
 	case k.anonymise:
 		b = Anonymise(a).AppendTo(b)
 	case a.Is4():

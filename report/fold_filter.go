@@ -1,13 +1,11 @@
 package report
 
 import (
-	"cmp"
 	"math"
 	"net/netip"
 	"strings"
 	"time"
 
-	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -83,8 +81,7 @@ func (o *Options) shown() *Filter {
 		Module: clean(o.Module), Direction: clean(o.Direction), Client: clean(o.Client), User: clean(o.User),
 	}
 	if o.Anonymise && s.Client != "" {
-		network, _ := clients.Show(s.Client, "", true)
-		s.Client = cmp.Or(network, "…")
+		s.Client = anonymous(s.Client)
 	}
 	if s == (Filter{}) {
 		return nil
