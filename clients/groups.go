@@ -1,5 +1,5 @@
-// Package clients says whose an address is: which group the operator has put it into, and what
-// place a database gives it.
+// Package clients counts who has come to an rsync daemon and what they moved: exactly by family, by
+// the operator's groups and by places, and in bounded memory by client.
 package clients
 
 import (
@@ -85,6 +85,20 @@ func (g *Groups) add(p netip.Prefix, name string) error {
 // Any says whether there are any.
 func (g *Groups) Any() bool { return len(g.networks) > 0 }
 
+// names returns all that Of can return.
+func (g *Groups) names() []string {
+	if len(g.networks) == 0 {
+		return []string{""}
+	}
+	names := []string{Other}
+	for _, n := range g.networks {
+		if !slices.Contains(names, n.group) {
+			names = append(names, n.group)
+		}
+	}
+	return names
+}
+
 // Of returns the group of an address: that of the smallest network that it is in, or Other. It is
 // empty without groups.
 func (g *Groups) Of(a netip.Addr) string {
@@ -95,6 +109,22 @@ func (g *Groups) Of(a netip.Addr) string {
 	for _, n := range g.networks {
 		if n.prefix.Contains(a) {
 			return n.group
+		}
+	}
+	return Other
+}
+
+// ofNetwork returns the group of all addresses of a network. It is empty where they are in several.
+func (g *Groups) ofNetwork(p netip.Prefix) string {
+	if len(g.networks) == 0 {
+		return ""
+	}
+	for _, n := range g.networks {
+		switch {
+		case n.prefix.Bits() <= p.Bits() && n.prefix.Contains(p.Addr()):
+			return n.group
+		case n.prefix.Overlaps(p):
+			return ""
 		}
 	}
 	return Other

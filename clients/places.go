@@ -3,6 +3,7 @@ package clients
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"unicode"
 
@@ -10,27 +11,51 @@ import (
 )
 
 // Places says where addresses are, by a database in the .mmdb format.
+// It is safe for concurrent use.
 type Places struct {
-	db *maxminddb.Reader
+	db   *maxminddb.Reader
+	kind string
 }
 
 // OpenPlaces opens a database. It must have countries or autonomous systems, in the fields that
 // MaxMind's and DB-IP's have. The caller closes it. The error names the file.
 func OpenPlaces(path string) (*Places, error) {
 	db, err := maxminddb.Open(path)
+	return newPlaces(path, db, err)
+}
+
+// LoadPlaces is OpenPlaces for a program that must not wait for the disk later on, nor fall with a
+// file that somebody cuts: it reads the whole file into memory.
+func LoadPlaces(path string) (*Places, error) {
+	var db *maxminddb.Reader
+	b, err := os.ReadFile(path)
+	if err == nil {
+		db, err = maxminddb.OpenBytes(b)
+	}
+	return newPlaces(path, db, err)
+}
+
+func newPlaces(path string, db *maxminddb.Reader, err error) (*Places, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}
 	kind := strings.ToLower(db.Metadata.DatabaseType)
-	for _, known := range [...]string{"country", "city", "asn", "isp", "enterprise", "location"} {
-		if strings.Contains(kind, known) {
-			return &Places{db}, nil
+	for _, known := range [...]string{"country", "city", "enterprise", "location", "asn", "isp"} {
+		if !strings.Contains(kind, known) {
+			continue
 		}
+		if known == "asn" || known == "isp" {
+			return &Places{db, "asn"}, nil
+		}
+		return &Places{db, "country"}, nil
 	}
 	db.Close()
 	return nil, fmt.Errorf("%q is a database of the type %q: take one of countries or of autonomous systems", path,
 		db.Metadata.DatabaseType)
 }
+
+// Kind says what the places are: country or asn.
+func (p *Places) Kind() string { return p.kind }
 
 // Close releases the database.
 func (p *Places) Close() error { return p.db.Close() }

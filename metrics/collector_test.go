@@ -328,7 +328,7 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 	const begin, end = "<!-- metrics: a test compares -->\n", "<!-- /metrics -->"
 	want := "| metric | labels | |\n|---|---|---|\n"
 	desc := regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)",.*variableLabels: \{([^}]*)\}`)
-	for _, d := range metrics.AllDescs() {
+	for _, d := range append(metrics.AllDescs(), metrics.ClientDescs()...) {
 		m := desc.FindStringSubmatch(d.String())
 		if m == nil {
 			t.Fatalf("%s: not as expected", d)

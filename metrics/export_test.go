@@ -18,9 +18,10 @@ const (
 
 // What tests compare with.
 var (
-	AllDescs   = allDescs
-	TookBy     = tookBy
-	UsualCodes = usualCodes
+	AllDescs    = allDescs
+	ClientDescs = clientDescs
+	TookBy      = tookBy
+	UsualCodes  = usualCodes
 )
 
 // Weights returns what all hosts weigh, and what was taken of MAX_SERIES for them.

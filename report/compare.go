@@ -129,7 +129,7 @@ func (c *comparison) totals() {
 // traffic returns all bytes of the busier period.
 func (c *comparison) traffic() uint64 {
 	b, n := &c.before.Totals, &c.now.Totals
-	return max(Volume{Sent: b.Sent, Received: b.Received}.bytes(), Volume{Sent: n.Sent, Received: n.Received}.bytes())
+	return max(Volume{Sent: b.Sent, Received: b.Received}.Bytes(), Volume{Sent: n.Sent, Received: n.Received}.Bytes())
 }
 
 func (c *comparison) modules() {
@@ -184,13 +184,13 @@ func (c *comparison) clients() {
 	for _, cl := range c.before.Clients {
 		known[cl.Client] = true
 	}
-	most := c.before.ClientsRest.each()
+	most := c.before.ClientsRest.Each()
 	for _, cl := range c.now.Clients {
 		if known[cl.Client] {
 			continue
 		}
-		if most.bytes() < cl.bytes() {
-			c.bytes("bytes of client "+cl.Client+", new in the list", most.bytes(), cl.bytes(), c.traffic())
+		if most.Bytes() < cl.Bytes() {
+			c.bytes("bytes of client "+cl.Client+", new in the list", most.Bytes(), cl.Bytes(), c.traffic())
 		}
 		if all := max(c.before.ended(), c.now.ended()); most.Sessions < cl.Sessions {
 			c.count("sessions of client "+cl.Client+", new in the list", "sessions",
@@ -209,7 +209,7 @@ func (t *Totals) ended() (n uint64) {
 
 func (c *comparison) days() {
 	before, now := busiest(c.before.Days), busiest(c.now.Days)
-	c.bytes("bytes of the busiest day", before.bytes(), now.bytes(), 0)
+	c.bytes("bytes of the busiest day", before.Bytes(), now.Bytes(), 0)
 	c.count("failed sessions of the worst day", "sessions", before.Failed, now.Failed,
 		max(before.Sessions, now.Sessions))
 	c.count("most transfers at one time", "sessions", before.Peak, now.Peak, 0)
@@ -222,7 +222,7 @@ func (c *comparison) days() {
 // busiest returns the largest figures of any day.
 func busiest(days []Day) (most Day) {
 	for _, d := range days {
-		if d.bytes() > most.bytes() {
+		if d.Bytes() > most.Bytes() {
 			most.Sent, most.Received = d.Sent, d.Received
 		}
 		most.Sessions = max(most.Sessions, d.Sessions)

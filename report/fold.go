@@ -34,6 +34,7 @@ type Options struct {
 	SuggestExpect bool
 	Groups        clients.Groups  // of clients, by their networks
 	Places        *clients.Places // of clients; nil: there is no database. The caller closes it
+	Anonymise     bool            // networks stand for clients, and no line is quoted
 }
 
 // A Fold makes a Summary of lines. It implements logs.Book. Its memory is bounded, whatever the
@@ -57,7 +58,7 @@ type Fold struct {
 	load        *load
 	samples     samples
 
-	clients *clientTop
+	clients *clients.Top
 	groups  groups
 	files   *files
 }
@@ -76,9 +77,10 @@ func NewFold(o Options) *Fold {
 	f := &Fold{
 		o: o, filter: newFilter(o), calendar: newCalendar(o.Zone, o.Now), source: -1,
 		tally: newTally(), visits: newVisits(), users: newUsers(),
-		clients: newClientTop(), groups: newGroups(&o), files: newFiles(),
+		clients: clients.NewTop(clientRoom, o.Anonymise), groups: newGroups(&o), files: newFiles(o.Anonymise),
 	}
 	f.stray = f.tally.flow("", rsynclog.NoDirection)
+	f.samples.bare = o.Anonymise
 	f.load = newLoad(f.calendar, f.filter.since, f.filter.until)
 	return f
 }

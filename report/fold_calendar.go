@@ -61,7 +61,7 @@ func (c *calendar) add(at int64, v Volume, o rsynclog.Outcome) {
 		day = &Day{}
 		c.days[n] = day
 	}
-	day.Volume.add(v)
+	day.Volume.Add(v)
 	switch o {
 	case rsynclog.OK, rsynclog.Listing:
 	case rsynclog.Rejected:
@@ -70,7 +70,7 @@ func (c *calendar) add(at int64, v Volume, o rsynclog.Outcome) {
 		day.Failed += v.Sessions
 	}
 	t := time.Unix(0, at).In(c.zone)
-	c.heat[weekday(t)][t.Hour()].add(v)
+	c.heat[weekday(t)][t.Hour()].Add(v)
 }
 
 // weekday counts from Monday.
@@ -80,7 +80,7 @@ func weekday(t time.Time) int { return (int(t.Weekday()) + 6) % 7 }
 func (c *calendar) hours() (sum [24]Hour) {
 	for _, day := range c.heat {
 		for h, v := range day {
-			sum[h].add(v)
+			sum[h].Add(v)
 		}
 	}
 	return sum
@@ -147,7 +147,7 @@ func (c *calendar) quietest(first, last int64) *QuietHour {
 				continue
 			}
 			q := &QuietHour{
-				Weekday: weekdays[d], Hour: h, Bytes: float64(v.bytes()) / n, Sessions: float64(v.Sessions) / n,
+				Weekday: weekdays[d], Hour: h, Bytes: float64(v.Bytes()) / n, Sessions: float64(v.Sessions) / n,
 			}
 			if quietest == nil || q.Bytes < quietest.Bytes ||
 				q.Bytes == quietest.Bytes && q.Sessions < quietest.Sessions {

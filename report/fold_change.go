@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
@@ -119,16 +120,16 @@ func (f *Fold) volume(v *visit, c *rsynclog.Change, at int64) {
 	if c.Kind == rsynclog.Ended {
 		vol.Sessions = c.N
 	}
-	key := family(s.Addr)
+	key := clients.Family(s.Addr)
 	sum := f.tally.families[key]
-	sum.add(vol)
+	sum.Add(vol)
 	f.tally.families[key] = sum
-	f.clients.add(s.Addr, v.name, vol)
+	f.clients.Add(s.Addr, v.name, vol)
 	f.groups.add(s.Addr, vol)
 	f.calendar.add(at, vol, s.Outcome)
 	if s.Module != "" && s.Direction != rsynclog.NoDirection {
 		u := f.users.of(v.flow.module, s.User, s.Direction)
-		u.volume.add(vol)
+		u.volume.Add(vol)
 		u.outcomes[s.Outcome] += vol.Sessions
 	}
 }

@@ -34,9 +34,9 @@ const (
 	batchPaths = 256 << 10
 )
 
-func newFiles() *files {
+func newFiles(anonymise bool) *files {
 	f := &files{
-		transferred: newPathTop(), deleted: newPathTop(), waste: newWasteSketch(),
+		transferred: newPathTop(), deleted: newPathTop(), waste: newWasteSketch(anonymise),
 		filled: &fileBatch{}, counted: &fileBatch{}, idle: make(chan struct{}, 1),
 	}
 	f.idle <- struct{}{}

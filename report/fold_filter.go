@@ -80,6 +80,9 @@ func (o *Options) shown() *Filter {
 		Since: moment(o.Since, o.Zone), Until: moment(o.Until, o.Zone),
 		Module: clean(o.Module), Direction: clean(o.Direction), Client: clean(o.Client), User: clean(o.User),
 	}
+	if o.Anonymise && s.Client != "" {
+		s.Client = anonymous(s.Client)
+	}
 	if s == (Filter{}) {
 		return nil
 	}

@@ -34,7 +34,7 @@ func (g *groups) add(addr string, v Volume) {
 	a, _ := netip.ParseAddr(addr) // of none, none is known
 	group, place := g.of(a)
 	if group != "" {
-		g.group[group] = plus(g.group[group], v)
+		g.group[group] = g.group[group].Plus(v)
 	}
 	if g.places == nil {
 		return
@@ -45,7 +45,7 @@ func (g *groups) add(addr string, v Volume) {
 	if _, ok := g.place[place]; !ok && len(g.place) >= maxPlaces {
 		place = rsynclog.Other
 	}
-	g.place[place] = plus(g.place[place], v)
+	g.place[place] = g.place[place].Plus(v)
 }
 
 // of returns an address's group and its place; empty for what isn't known.
@@ -55,20 +55,4 @@ func (g *groups) of(a netip.Addr) (group, place string) {
 		place = g.places.Of(a)
 	}
 	return group, place
-}
-
-// name sets the groups and the places of clients.
-func (g *groups) name(list []Client) {
-	for i := range list {
-		c := &list[i]
-		a, err := netip.ParseAddr(c.Client)
-		if err != nil {
-			p, err := netip.ParsePrefix(c.Client)
-			if err != nil {
-				continue // a name
-			}
-			a = p.Addr()
-		}
-		c.Group, c.Place = g.of(a)
-	}
 }

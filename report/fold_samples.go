@@ -19,6 +19,7 @@ const (
 // samples keeps lines that were not understood: for each reason the first ones that differ in more
 // than their digits.
 type samples struct {
+	bare    bool // without the lines' texts, which have clients' addresses
 	reasons []reason
 	shape   []byte // scratch
 }
@@ -44,12 +45,16 @@ func (ss *samples) add(p logs.Place, why, what string, text []byte) {
 	if slices.ContainsFunc(r.shapes, func(s string) bool { return s == string(ss.shape) }) {
 		return
 	}
+	quote := ""
+	if !ss.bare {
+		quote = rsynclog.Label(text)
+	}
 	full := why
 	if what != "" {
 		full += ": " + what
 	}
 	r.shapes = append(r.shapes, string(ss.shape))
-	r.samples = append(r.samples, Sample{File: clean(p.File), Line: p.Number, Why: full, Text: rsynclog.Label(text)})
+	r.samples = append(r.samples, Sample{File: clean(p.File), Line: p.Number, Why: full, Text: quote})
 }
 
 // appendShape appends the beginning of a text with 0 for each run of digits.

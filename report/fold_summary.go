@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
 )
@@ -32,8 +33,8 @@ func (f *Fold) Summary() *Summary {
 	}
 	s.Paths, s.PathsAtMost = f.files.transferred.list(f.o.Top)
 	s.Deleted, s.DeletedAtMost = f.files.deleted.list(f.o.Top)
-	s.Clients, s.ClientsRest = f.clients.list(f.o.Top)
-	f.groups.name(s.Clients)
+	s.Clients, s.ClientsRest = f.clients.List(f.o.Top)
+	clients.Name(s.Clients, &f.o.Groups, f.o.Places)
 	if f.groups.groups.Any() {
 		s.Groups = maps.Clone(f.groups.group)
 	}
@@ -129,8 +130,8 @@ func (t *tally) list() []Module {
 		}
 	}
 	slices.SortFunc(list, func(a, b Module) int {
-		va, vb := Volume{0, a.Sent, a.Received}, Volume{0, b.Sent, b.Received}
-		return cmp.Or(cmp.Compare(vb.bytes(), va.bytes()),
+		va, vb := Volume{Sent: a.Sent, Received: a.Received}, Volume{Sent: b.Sent, Received: b.Received}
+		return cmp.Or(cmp.Compare(vb.Bytes(), va.Bytes()),
 			cmp.Compare(a.Module, b.Module), cmp.Compare(a.Direction, b.Direction))
 	})
 	return list

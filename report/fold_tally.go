@@ -66,15 +66,3 @@ func grow(n *uint64, by uint64) {
 		*n = math.MaxUint64
 	}
 }
-
-// add adds sessions and bytes.
-func (v *Volume) add(o Volume) {
-	v.Sessions += o.Sessions
-	grow(&v.Sent, o.Sent)
-	grow(&v.Received, o.Received)
-}
-
-func (v Volume) bytes() uint64 {
-	grow(&v.Sent, v.Received)
-	return v.Sent
-}

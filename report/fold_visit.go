@@ -1,8 +1,6 @@
 package report
 
 import (
-	"net/netip"
-
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -119,16 +117,4 @@ func (v *visit) rename(f *filter, host []byte) {
 	}
 	v.name = rsynclog.Label(host)
 	v.matches = f.match(v.session, v.name)
-}
-
-// family returns the key of Summary.Families for an address.
-func family(addr string) string {
-	a, err := netip.ParseAddr(addr)
-	switch {
-	case err != nil:
-		return "unknown"
-	case a.Unmap().Is4():
-		return "ipv4"
-	}
-	return "ipv6"
 }

@@ -52,9 +52,9 @@ func Merge(all []*Summary, top int) (*Summary, error) {
 		addVolumes(&s.Groups, p.Groups)
 		addVolumes(&s.Places, p.Places)
 		for h := range s.Hours {
-			s.Hours[h].add(p.Hours[h])
+			s.Hours[h].Add(p.Hours[h])
 			for d := range s.Heat {
-				s.Heat[d][h].add(p.Heat[d][h])
+				s.Heat[d][h].Add(p.Heat[d][h])
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func addVolumes(to *map[string]Volume, from map[string]Volume) {
 		*to = map[string]Volume{}
 	}
 	for key, v := range from {
-		(*to)[key] = plus((*to)[key], v)
+		(*to)[key] = (*to)[key].Plus(v)
 	}
 }
 
@@ -235,7 +235,7 @@ func mergeModules(parts []*Summary) []Module {
 	slices.SortFunc(list, func(a, b Module) int {
 		x, y := Volume{Sent: a.Sent, Received: a.Received}, Volume{Sent: b.Sent, Received: b.Received}
 		return cmp.Or(
-			cmp.Compare(y.bytes(), x.bytes()), cmp.Compare(a.Module, b.Module), cmp.Compare(a.Direction, b.Direction),
+			cmp.Compare(y.Bytes(), x.Bytes()), cmp.Compare(a.Module, b.Module), cmp.Compare(a.Direction, b.Direction),
 		)
 	})
 	return list
@@ -266,7 +266,7 @@ func mergeDays(parts []*Summary) []Day {
 		for _, d := range p.Days {
 			sum := days[d.Date]
 			sum.Date = d.Date
-			sum.add(d.Volume)
+			sum.Add(d.Volume)
 			sum.Failed += d.Failed
 			sum.Rejected += d.Rejected
 			sum.Peak = max(sum.Peak, d.Peak)
@@ -402,7 +402,7 @@ func mergeUser(same []User) User {
 			sum.LastAttempt, sum.Listed = last, u.Listed
 		}
 		addCounts(&sum.Sessions, u.Sessions)
-		sum.add(u.Volume)
+		sum.Add(u.Volume)
 	}
 	return sum
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -99,7 +100,7 @@ func (p *pathTop) counts(of func(*pathEntry) uint64) []uint64 {
 // purge makes room for half the table or more. Of those at the threshold the oldest stay, so that a
 // table of equals isn't empty afterwards.
 func (p *pathTop) purge() {
-	least := ranked(p.counts(func(e *pathEntry) uint64 { return e.count + e.late }), len(p.entries)/2)
+	least := clients.Ranked(p.counts(func(e *pathEntry) uint64 { return e.count + e.late }), len(p.entries)/2)
 	kept, text, floor := p.entries[:0], p.text[:0], p.floor
 	clear(p.index)
 	for i := range p.entries {
@@ -124,7 +125,7 @@ func (p *pathTop) list(n int) (list []Path, atMost *uint64) {
 	list, most := make([]Path, 0, n), p.floor
 	var least uint64
 	if n > 0 {
-		least = ranked(p.counts(func(e *pathEntry) uint64 { return e.count }), n)
+		least = clients.Ranked(p.counts(func(e *pathEntry) uint64 { return e.count }), n)
 	}
 	var first []pathEntry // these and some more of as many transfers
 	for i := range p.entries {

@@ -2,6 +2,8 @@
 // and Text, CSV, HTML and JSON show one.
 package report
 
+import "rsyncd_exporter/clients"
+
 // A Summary is what `report --json` prints, and what Merge reads. Bytes and seconds are numbers,
 // times RFC 3339, dates 2006-01-02. What isn't known is left out. Lists are sorted, the largest
 // first unless said otherwise.
@@ -129,31 +131,13 @@ type Duration struct {
 }
 
 // A Volume is sessions that ended, and their bytes.
-type Volume struct {
-	Sessions uint64 `json:"sessions"`
-	Sent     uint64 `json:"sent_bytes"`
-	Received uint64 `json:"received_bytes"`
-}
+type Volume = clients.Volume
 
-// A Client is an address (IPv6: its /64), or a name where only that is known. What it counts may be
-// too small by at most Error, where many clients had to share the room: Error is 0 for those whose
-// figures are exact.
-type Client struct {
-	Client string `json:"client"`
-	Name   string `json:"name,omitempty"`  // as the daemon logged it last
-	Group  string `json:"group,omitempty"` // CLIENT_GROUPS
-	Place  string `json:"place,omitempty"` // GEOIP_DB
-	Volume
-	Error *Volume `json:"error,omitempty"`
-}
+// A Client is one that came.
+type Client = clients.Client
 
 // Rest is everything that a top list leaves out.
-type Rest struct {
-	Entries uint64 `json:"entries"` // at least so many
-	Volume
-	// AtMost is the most that one of them can have, by each figure; nil: no more than all together.
-	AtMost *Volume `json:"each_at_most,omitempty"`
-}
+type Rest = clients.Rest
 
 // A User is who came to a module; the empty user is anybody, where a module asks for no password.
 type User struct {

@@ -7,35 +7,12 @@ import (
 	"slices"
 	"testing"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 )
 
 // Tests of the bounded tables go through their own methods: what is asserted is a bound that no
 // Summary shows, and a log that fills a table is too long for a test.
-
-func TestRankedIsTheKthLargest(t *testing.T) {
-	// 9 7 7 3 1: the first is 9, the third 7, the fifth 1.
-	values := []uint64{7, 1, 9, 3, 7}
-	for k, want := range map[int]uint64{1: 9, 2: 7, 3: 7, 4: 3, 5: 1} {
-		if got := ranked(values, k); got != want {
-			t.Errorf("ranked(%d) = %d, want %d", k, got, want)
-		}
-	}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		values := make([]uint64, 1+rnd.IntN(50))
-		for i := range values {
-			values[i] = rnd.Uint64() >> rnd.IntN(64)
-		}
-		sorted := slices.Clone(values)
-		slices.Sort(sorted)
-		for k := 1; k <= len(values); k++ {
-			if got, want := ranked(values, k), sorted[len(sorted)-k]; got != want {
-				t.Fatalf("ranked(%d, %d) = %d, want %d", values, k, got, want)
-			}
-		}
-	}
-}
 
 // testRoom keeps the tests short.
 const testRoom = 1 << 10
@@ -59,120 +36,6 @@ func streams(rnd *rand.Rand) map[string][]int {
 }
 
 func addr(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
-
-func TestClientsStayWithinTheirBounds(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(3, 4))
-	for name, ids := range streams(rnd) {
-		t.Run(name, func(t *testing.T) {
-			c, twin := newClientTop(), newClientTop()
-			c.room, twin.room = testRoom, testRoom
-			exact := map[string]Volume{}
-			var all Volume
-			for _, id := range ids {
-				v := Volume{Sessions: 1, Sent: uint64(rnd.IntN(1000)) << rnd.IntN(12), Received: uint64(rnd.IntN(50))}
-				client := addr(id)
-				c.add(client, "", v)
-				twin.add(client, "", v)
-				exact[client] = plus(exact[client], v)
-				all = plus(all, v)
-			}
-			if len(c.entries) > testRoom || len(c.index) != len(c.entries) {
-				t.Fatalf("%d entries, %d in the index; room is for %d", len(c.entries), len(c.index), testRoom)
-			}
-			for _, n := range []int{0, 20, testRoom} {
-				list, rest := c.list(n)
-				checkClients(t, list, rest, exact, all)
-			}
-			for what, x := range map[string][2]uint64{ // the bound that the type states
-				"sessions": {c.floor.Sessions, all.Sessions}, "sent": {c.floor.Sent, all.Sent},
-				"received": {c.floor.Received, all.Received},
-			} {
-				if x[0] == 0 || x[0] > x[1]/(testRoom/6) {
-					t.Errorf("floor of %s is %d of %d: 0, or more than 6/%d", what, x[0], x[1], testRoom)
-				}
-			}
-			a, restA := c.list(20)
-			b, restB := twin.list(20)
-			if fmt.Sprint(shown(a), restA.Volume) != fmt.Sprint(shown(b), restB.Volume) {
-				t.Error("the same log gives another list")
-			}
-			if name == "one behind a flood" && !slices.ContainsFunc(a, func(c Client) bool { return c.Client == addr(0) }) {
-				t.Errorf("the one that came most often isn't among %d", len(a))
-			}
-		})
-	}
-}
-
-func shown(list []Client) (s []string) {
-	for _, c := range list {
-		s = append(s, fmt.Sprint(c.Client, c.Volume, c.most()))
-	}
-	return s
-}
-
-// checkClients holds a list against exact figures.
-func checkClients(t *testing.T, list []Client, rest Rest, exact map[string]Volume, all Volume) {
-	t.Helper()
-	sum := rest.Volume
-	listed := map[string]bool{}
-	for i, c := range list {
-		sum, listed[c.Client] = plus(sum, c.Volume), true
-		is := exact[c.Client]
-		if larger(c.Volume, is) != is || smaller(c.most(), is) != is {
-			t.Errorf("%s: counted %v, at most %v, but is %v", c.Client, c.Volume, c.most(), is)
-		}
-		if i > 0 && list[i-1].bytes() < c.bytes() {
-			t.Errorf("%s stands behind one with less", c.Client)
-		}
-	}
-	if sum != all {
-		t.Errorf("list and rest make %v, all is %v", sum, all)
-	}
-	if len(listed) != len(list) || rest.Entries > uint64(len(exact)-len(list)) {
-		t.Errorf("%d in the list, %d others; there are %d", len(listed), rest.Entries, len(exact))
-	}
-	bound := rest.each()
-	for c, v := range exact {
-		if !listed[c] && larger(bound, v) != bound {
-			t.Errorf("%s isn't in the list with %v, more than %v", c, v, bound)
-		}
-	}
-}
-
-func TestClientsWithRoomAreExact(t *testing.T) {
-	c := newClientTop()
-	// a: 3 sessions, 30 bytes; b: 1 session, 1000 bytes; c: 2 sessions, 5 bytes; d: 1, 6.
-	for _, x := range []struct {
-		addr, name string
-		bytes      uint64
-	}{
-		{"192.0.2.1", "", 10}, {"192.0.2.1", "a.example", 10}, {"::ffff:192.0.2.1", "", 10},
-		{"2001:db8:1:2::7", "b.example", 1000},
-		{"", "c.example", 2}, {"", "c.example", 3},
-		{"fe80::1%eth0", "", 6},
-	} {
-		c.add(x.addr, x.name, Volume{Sessions: 1, Sent: x.bytes - 1, Received: 1})
-	}
-	list, rest := c.list(1)
-	// The first by bytes and the first by sessions; c and d are left: 3 sessions, 3 received, 8 sent.
-	want := []Client{
-		{Client: "2001:db8:1:2::/64", Name: "b.example", Volume: Volume{1, 999, 1}},
-		{Client: "192.0.2.1", Name: "a.example", Volume: Volume{3, 27, 3}},
-	}
-	if !slices.Equal(list, want) {
-		t.Errorf("got %+v", list)
-	}
-	if rest.Entries != 2 || rest.Volume != (Volume{3, 8, 3}) || *rest.AtMost != (Volume{2, 5, 2}) {
-		t.Errorf("rest is %+v, each at most %+v", rest, rest.AtMost)
-	}
-	list, rest = c.list(9)
-	if len(list) != 4 || rest != (Rest{}) {
-		t.Errorf("of all there is a rest of %+v", rest)
-	}
-	if list[2].Client != "fe80::/64" || list[3].Client != "c.example" || list[3].Name != "" {
-		t.Errorf("got %+v", list[2:])
-	}
-}
 
 func TestPathsStayWithinTheirBounds(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
@@ -303,9 +166,9 @@ func TestTablesHaveBoundedMemory(t *testing.T) {
 		build func() any
 	}{
 		"clients": {12 << 20, func() any {
-			c := newClientTop()
+			c := clients.NewTop(clientRoom, false)
 			fill(func(i int, text []byte) {
-				c.add(addr(i), string(text[len(text)-128:]), Volume{1, uint64(i), 0})
+				c.Add(addr(i), string(text[len(text)-128:]), Volume{Sessions: 1, Sent: uint64(i)})
 			})
 			return c
 		}},
@@ -315,7 +178,7 @@ func TestTablesHaveBoundedMemory(t *testing.T) {
 			return p
 		}},
 		"waste, one file of each client": {9 << 20, func() any {
-			w := newWasteSketch()
+			w := newWasteSketch(false)
 			fill(func(i int, text []byte) {
 				s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: addr(i), Module: "module"}}
 				w.add(fetcherIn(s), text, 1, 2)
@@ -323,7 +186,7 @@ func TestTablesHaveBoundedMemory(t *testing.T) {
 			return w
 		}},
 		"waste, all files of one client": {9 << 20, func() any {
-			w := newWasteSketch()
+			w := newWasteSketch(false)
 			s := &rsynclog.Session{SessionRecord: rsynclog.SessionRecord{Addr: "192.0.2.1", Module: "module"}}
 			fill(func(_ int, text []byte) { w.add(fetcherIn(s), text, 1, 2) })
 			return w
@@ -363,25 +226,13 @@ func BenchmarkPathTopKnown(b *testing.B) {
 }
 
 func BenchmarkWasteDistinct(b *testing.B) {
-	paths, w, i := distinct(), newWasteSketch(), 0
+	paths, w, i := distinct(), newWasteSketch(false), 0
 	fetchers := make([]*fetcherOf, 1000)
 	for i := range fetchers {
 		fetchers[i] = fetcherIn(visitor(addr(i), "debian"))
 	}
 	for b.Loop() { // 20 sessions at one time
 		w.add(fetchers[(i>>10+i%20)%len(fetchers)], paths[i%len(paths)], 1000, 1)
-		i++
-	}
-}
-
-func BenchmarkClientTopDistinct(b *testing.B) {
-	names := make([]string, 1<<20)
-	for i := range names {
-		names[i] = addr(i)
-	}
-	c, i := newClientTop(), 0
-	for b.Loop() {
-		c.add(names[i%len(names)], "", Volume{1, uint64(i % 1000), 1})
 		i++
 	}
 }

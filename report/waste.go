@@ -10,6 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -34,6 +35,8 @@ type wasteSketch struct {
 	files   map[uint64]fetched
 	clients map[uint64]*fetcher // only with a file that was fetched again
 	text    int                 // bytes of the fetchers' strings
+
+	anonymise bool // show networks instead of clients
 }
 
 // fetched is one file as one client fetches it.
@@ -61,12 +64,12 @@ func fetcherIn(s *rsynclog.Session) *fetcherOf {
 	if s.Addr == "" {
 		return nil
 	}
-	hash := mix(xxhash.Sum64String(clientOf(s.Addr, "")), xxhash.Sum64String(s.Module), 0)
+	hash := mix(xxhash.Sum64String(clients.Key(s.Addr, "", false)), xxhash.Sum64String(s.Module), 0)
 	return &fetcherOf{s.Addr, s.Module, hash}
 }
 
-func newWasteSketch() *wasteSketch {
-	return &wasteSketch{files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
+func newWasteSketch(anonymise bool) *wasteSketch {
+	return &wasteSketch{anonymise: anonymise, files: map[uint64]fetched{}, clients: map[uint64]*fetcher{}}
 }
 
 // add counts n transfers of a file of the given length to a client; nil is none that counts. It
@@ -103,7 +106,7 @@ func mix(a, b, c uint64) uint64 {
 func (w *wasteSketch) again(from *fetcherOf, path []byte, key uint64, f fetched) {
 	c := w.clients[f.client]
 	if c == nil {
-		c = &fetcher{client: clientOf(from.addr, ""), module: from.module}
+		c = &fetcher{client: clients.Key(from.addr, "", w.anonymise), module: from.module}
 		w.clients[f.client] = c
 		w.text += len(c.client) + len(c.module)
 	}
@@ -140,14 +143,20 @@ func (w *wasteSketch) halve() {
 // list returns the first n clients by bytes that they fetched again, and what all did. The log is of
 // so many days.
 func (w *wasteSketch) list(n int, days float64) Waste {
-	sums := map[uint64]WasteClient{}
+	type key struct{ client, module string } // of several clients, if they are shown as networks
+	sums := map[key]WasteClient{}
 	all := Waste{Sampled: 1 << w.zeros, Clients: []WasteClient{}}
 	for _, f := range w.files {
 		if f.times < 2 {
 			continue
 		}
-		sum, c := sums[f.client], w.clients[f.client]
-		sum.Client, sum.Module, sum.Example, sum.Times = c.client, c.module, c.example, c.times
+		c := w.clients[f.client]
+		k := key{c.client, c.module}
+		sum := sums[k]
+		sum.Client, sum.Module = c.client, c.module
+		if c.times > sum.Times || c.times == sum.Times && c.example < sum.Example {
+			sum.Example, sum.Times = c.example, c.times
+		}
 		again := (f.times - 1) << w.zeros
 		sum.Files += again
 		over, size := bits.Mul64(again, f.length)
@@ -156,7 +165,7 @@ func (w *wasteSketch) list(n int, days float64) Waste {
 		}
 		grow(&sum.Bytes, size)
 		grow(&all.Bytes, size)
-		sums[f.client] = sum
+		sums[k] = sum
 	}
 	all.PerDay = perDay(all.Bytes, days)
 	sorted := slices.SortedFunc(maps.Values(sums), compareWaste)

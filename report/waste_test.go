@@ -14,7 +14,7 @@ func visitor(addr, module string) *rsynclog.Session {
 }
 
 func TestWasteIsWhatWasFetchedBefore(t *testing.T) {
-	w := newWasteSketch()
+	w := newWasteSketch(false)
 	a, b := visitor("192.0.2.1", "m"), visitor("2001:db8:1:2::1", "m")
 	other, nobody := visitor("192.0.2.1", "n"), visitor("", "m")
 	for _, x := range []struct {
@@ -80,7 +80,7 @@ func fetches(w *wasteSketch, rnd *rand.Rand, clients, files, n int) (exact map[s
 }
 
 func TestWasteIsExactWithoutSampling(t *testing.T) {
-	w := newWasteSketch()
+	w := newWasteSketch(false)
 	exact, all := fetches(w, rand.New(rand.NewPCG(7, 8)), 50, 400, 40_000)
 	got := w.list(100, 1)
 	if got.Sampled != 1 || float64(got.Bytes) != all || len(got.Clients) != len(exact) {
@@ -97,7 +97,7 @@ func TestWasteIsExactWithoutSampling(t *testing.T) {
 // With m files looked at, each a part of the whole with the same chance, the error is about 1/sqrt(m)
 // of the whole. Six times that is never seen; the hash is the same in each run.
 func TestWasteIsEstimatedWithSampling(t *testing.T) {
-	w := newWasteSketch()
+	w := newWasteSketch(false)
 	_, all := fetches(w, rand.New(rand.NewPCG(9, 10)), 100, 3_000, 600_000)
 	got := w.list(10, 1)
 	if got.Sampled < 2 || len(w.files) > wasteFiles || len(w.files) < wasteFiles/3 {
@@ -109,7 +109,7 @@ func TestWasteIsEstimatedWithSampling(t *testing.T) {
 }
 
 func TestWasteForgetsClientsWithTheirFiles(t *testing.T) {
-	w := newWasteSketch()
+	w := newWasteSketch(false)
 	for i := range 3 * wasteClients {
 		w.add(fetcherIn(visitor(addr(i), "m")), []byte("x"), 10, 2)
 	}

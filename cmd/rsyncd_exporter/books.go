@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"time"
+
 	"rsyncd_exporter/backups"
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
@@ -10,19 +13,33 @@ import (
 )
 
 // serveConfig is pipelineConfig with all books.
-func serveConfig(cfg *config.Config) pipeline.Config {
+func serveConfig(cfg *config.Config, places *clients.Places) pipeline.Config {
 	c := pipelineConfig(cfg)
-	c.Books = newBooks
+	c.Books = func(from *pipeline.Checkpoint) pipeline.Books { return newBooks(from, cfg, places) }
 	return c
 }
 
+// loadPlaces loads GEOIP_DB. It returns nil where that isn't set.
+func loadPlaces(cfg *config.Config) (*clients.Places, error) {
+	if cfg.GeoIPDB == "" {
+		return nil, nil
+	}
+	places, err := clients.LoadPlaces(cfg.GeoIPDB)
+	if err != nil {
+		return nil, fmt.Errorf("GEOIP_DB: %w", err)
+	}
+	return places, nil
+}
+
 // newBooks returns what serve keeps besides the counters, from where a Checkpoint left it.
-func newBooks(from *pipeline.Checkpoint) pipeline.Books {
+func newBooks(from *pipeline.Checkpoint, cfg *config.Config, places *clients.Places) pipeline.Books {
 	if from == nil {
 		from = &pipeline.Checkpoint{}
 	}
 	return pipeline.Books{
-		Clients: clients.NewBook(from.Clients),
+		Clients: clients.NewBook(from.Clients, clients.Config{
+			Groups: cfg.ClientGroups, Places: places, Anonymise: cfg.Anonymise, Now: time.Now().UnixNano(),
+		}),
 		Backups: backups.NewBook(from.Backups),
 		Recent:  recent.NewBook(),
 		Ended:   sessionlog.NewQueue(from.Ended),

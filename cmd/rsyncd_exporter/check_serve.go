@@ -60,6 +60,9 @@ func refusalsOf(cfg *config.Config) (refusals []error) {
 			refusals = append(refusals, fmt.Errorf("STATE_DIR: %w", err))
 		}
 	}
+	if _, err := loadPlaces(cfg); err != nil {
+		refusals = append(refusals, err)
+	}
 	p, err := pipeline.New(pipelineConfig(cfg))
 	if err != nil {
 		return append(refusals, err)

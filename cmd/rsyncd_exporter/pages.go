@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/web"
@@ -84,7 +85,10 @@ func (pr *program) registry() *prometheus.Registry {
 	label := metrics.LabelValue
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		metrics.NewCollector(snapshot, live),
+		inTurn{
+			metrics.NewCollector(snapshot, live), // saves: what the others show is durable by then
+			metrics.NewClients(func() *clients.Record { c, _ := pr.records(); return c }),
+		},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -96,6 +100,23 @@ func (pr *program) registry() *prometheus.Registry {
 		}, func() float64 { return 1 }),
 	)
 	return r
+}
+
+// inTurn are collectors that are asked one after the other.
+type inTurn []prometheus.Collector
+
+// Describe implements prometheus.Collector.
+func (all inTurn) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range all {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (all inTurn) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range all {
+		c.Collect(ch)
+	}
 }
 
 // liveDurable is inputs.live with the files that a restart would know, and their durable counters.

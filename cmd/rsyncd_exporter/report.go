@@ -66,6 +66,7 @@ MODULES and RSYNCD_CONF say how to read them, as for serve.
   --json, --html, --text       instead of a page for the terminal; --text is for mail
   --csv=DIR                    a file for each table
   --client-groups=, --geoip-db=FILE  (settings) add up clients by networks and by places
+  --anonymise=on               (setting) networks instead of clients, and no line quoted
   --merge FILE.json...         adds up reports that were made with --json
 
 The exit status is 2 where something could not be read, and 1 after an interrupt.
@@ -100,6 +101,9 @@ func runReport(ctx context.Context, args []string, std stdio) int {
 		if s, err = mergeReports(r.paths, std.in, o.Top); err != nil {
 			return usageError(std, err)
 		}
+		if o.Anonymise {
+			s.Anonymise()
+		}
 	} else {
 		s, status = r.read(ctx, o, std)
 	}
@@ -120,7 +124,7 @@ func (r *reportCommand) options(now time.Time) (o report.Options, err error) {
 	fail := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	o = report.Options{
 		Zone: zone, Now: now, Module: r.module, Direction: r.direction, Client: r.client, User: r.user,
-		SuggestExpect: r.suggest, Groups: r.cfg.ClientGroups,
+		SuggestExpect: r.suggest, Groups: r.cfg.ClientGroups, Anonymise: r.cfg.Anonymise,
 	}
 	if o.Since, err = parseWhen(r.since, now, zone, false); err != nil {
 		fail("--since=%q: %w", r.since, err)

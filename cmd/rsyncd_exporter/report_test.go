@@ -260,3 +260,60 @@ func TestReportOfCorpus(t *testing.T) {
 		}
 	}
 }
+
+// With ANONYMISE no form of a report names a client, whether it comes from a log or from a report that names them.
+func TestAnonymousReports(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "rsyncd.log")
+	text := twoDays + "2026/11/23 11:31:00 [4] connect from a.example (192.0.2.1)\n" +
+		"2026/11/23 11:31:00 [4] rsync on data/ from a.example (192.0.2.1)\n" +
+		strings.Repeat("2026/11/23 11:31:01 [4] send a.example [192.0.2.1] data () same 900\n", 3) +
+		"2026/11/23 11:31:02 [5] nobody knows 192.0.2.1 of a.example\n"
+	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, named, _ := runOld(t, "", "report", "--json", log)
+	saved := filepath.Join(dir, "named.json")
+	if err := os.WriteFile(saved, []byte(named), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	csv := filepath.Join(dir, "csv")
+	forms := map[string]string{"named": named}
+	for name, args := range map[string][]string{
+		"terminal": {log}, "text": {"--text", log}, "json": {"--json", log}, "html": {"--html", log},
+		"csv": {"--csv=" + csv, log}, "merged": {"--merge", "--json", saved}, "chosen": {"--client=192.0.2.1", "--json", log},
+		"compared": {"--since=2026-11-23", "--until=2026-11-23", "--compare", log},
+	} {
+		status, out, errs := runOld(t, "", append([]string{"report", "--anonymise=on", "--timezone=UTC"}, args...)...)
+		if status != exitOK || errs != "" {
+			t.Fatalf("%s: status %d, %s", name, status, errs)
+		}
+		forms[name] = out
+	}
+	tables, err := filepath.Glob(filepath.Join(csv, "*"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("%v, %v", tables, err)
+	}
+	for _, table := range tables {
+		b, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms["csv"] += string(b)
+	}
+	for name, out := range forms {
+		shown := strings.Contains(out, "192.0.2.1") || strings.Contains(out, "a.example") || strings.Contains(out, "2001:db8::2")
+		if shown != (name == "named") || name != "named" && !strings.Contains(out, "192.0.2.0/24") {
+			t.Errorf("%s: names clients: %v\n%s", name, shown, out)
+		}
+	}
+	// 192.0.2.0/24 had one session of 100 and 20 bytes, and one that was given up.
+	for _, name := range []string{"json", "merged"} {
+		s := summaryOf(t, forms[name])
+		i := slices.IndexFunc(s.Clients, func(c report.Client) bool { return c.Client == "192.0.2.0/24" })
+		if i < 0 || s.Clients[i].Sent != 100 || s.Clients[i].Received != 20 || s.Clients[i].Error != nil || len(s.Clients) != 2 ||
+			len(s.Waste.Clients) != 1 || s.Waste.Clients[0].Client != "192.0.2.0/24" || s.Waste.Clients[0].Bytes != 1800 {
+			t.Errorf("%s: clients %+v, waste %+v", name, s.Clients, s.Waste.Clients)
+		}
+	}
+}

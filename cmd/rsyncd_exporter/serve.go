@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/systemd"
 	"rsyncd_exporter/internal/web"
@@ -57,6 +58,7 @@ type program struct {
 	log      *slog.Logger
 	http     *net.TCPListener
 	kept     *kept
+	places   *clients.Places // nil without GEOIP_DB
 	pipeline *pipeline.Pipeline
 	in       *inputs
 	persist  *persister    // nil without STATE_DIR
@@ -78,7 +80,10 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	if pr.kept, err = openState(cfg.StateDir, log); err != nil {
 		return nil, err
 	}
-	if pr.pipeline, err = newPipeline(serveConfig(cfg), pr.kept, log); err != nil {
+	if pr.places, err = loadPlaces(cfg); err != nil {
+		return nil, err
+	}
+	if pr.pipeline, err = newPipeline(serveConfig(cfg, pr.places), pr.kept, log); err != nil {
 		return nil, err
 	}
 	cfg.TLS.Report = func(err error) {

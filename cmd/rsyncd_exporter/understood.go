@@ -77,7 +77,7 @@ func (m *misunderstood) write(u *pipeline.Understanding, why pipeline.Trouble, a
 	}
 	attrs := []any{"input", u.Source, "received", u.Received, "understood", u.Understood, "reason", why.String(),
 		"messages", u.Troubles[why]}
-	if s := u.Samples[why]; s != "" {
+	if s := u.Samples[why]; s != "" && !m.cfg.Anonymise { // it may name a client
 		attrs = append(attrs, "example", shorten(s)) // the log's handler escapes it
 	}
 	if alike > 0 {

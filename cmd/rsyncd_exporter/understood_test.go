@@ -145,3 +145,15 @@ func TestManyInputsMakeFewWarnings(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// An example names clients, which ANONYMISE doesn't show.
+func TestNoExampleWithAnonymise(t *testing.T) {
+	for _, anonymise := range []string{"off", "on"} {
+		w := newWarned(t, "--anonymise="+anonymise)
+		w.receive(200, "udp", "x", "nonsense of 192.0.2.1")
+		w.m.warn()
+		if log := w.out.String(); strings.Contains(log, "192.0.2.1") != (anonymise == "off") || !strings.Contains(log, "reason=no_header") {
+			t.Errorf("ANONYMISE=%s: %s", anonymise, log)
+		}
+	}
+}

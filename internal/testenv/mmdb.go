@@ -18,14 +18,24 @@ func Country(code string) mmdbtype.Map {
 // WriteMMDB writes a database of a type, such as GeoLite2-Country, in which 192.0.2.0/24 has a
 // record, and returns its path.
 func WriteMMDB(t testing.TB, kind string, record mmdbtype.DataType) string {
+	return WriteNetworks(t, kind, map[string]mmdbtype.DataType{"192.0.2.0/24": record})
+}
+
+// WriteNetworks is WriteMMDB for networks of the caller's.
+func WriteNetworks(t testing.TB, kind string, records map[string]mmdbtype.DataType) string {
 	t.Helper()
 	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, RecordSize: 24, IncludeReservedNetworks: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, network, _ := net.ParseCIDR("192.0.2.0/24")
-	if err := tree.Insert(network, record); err != nil {
-		t.Fatal(err)
+	for network, record := range records {
+		_, n, err := net.ParseCIDR(network)
+		if err == nil {
+			err = tree.Insert(n, record)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	path := filepath.Join(t.TempDir(), "x.mmdb")
 	f, err := os.Create(path)

@@ -1,0 +1,7 @@
+package clients
+
+// What tests compare with.
+const (
+	ErrorShare = errorShare
+	MaxPlaced  = maxPlaced
+)
