@@ -36,12 +36,12 @@ func tiles(a *answer) []tile {
 		note = text.Thousands(n) + " failed or partial"
 	}
 	return []tile{
-		a.tile("now", "Running now", text.Thousands(running(a)), peak(active, text.Thousands)+" at most", active, nil),
-		a.tile("sent", "Sent in the last hour", bytes(total(h.Sent)), peak(h.Sent, bytes)+" in a minute", h.Sent, nil),
-		a.tile("received", "Received in the last hour", bytes(total(h.Received)),
-			peak(h.Received, bytes)+" in a minute", h.Received, nil),
-		a.tile("done", "Sessions in the last hour", text.Thousands(total(h.Sessions)), note, h.Sessions, h.Failed),
-		a.tile("away", "Turned away", text.Thousands(total(h.Rejected)),
+		a.tile("now", "Running now", text.Thousands(running(a)), "at most "+peak(active, text.Thousands), active, nil),
+		a.tile("sent", "Sent, last hour", bytes(total(h.Sent)), "at most "+peak(h.Sent, bytes)+"/min", h.Sent, nil),
+		a.tile("received", "Received, last hour", bytes(total(h.Received)),
+			"at most "+peak(h.Received, bytes)+"/min", h.Received, nil),
+		a.tile("done", "Sessions, last hour", text.Thousands(total(h.Sessions)), note, h.Sessions, h.Failed),
+		a.tile("away", "Turned away, last hour", text.Thousands(total(h.Rejected)),
 			"of "+text.Plural(total(h.Connections), "connection", "connections"), h.Connections, h.Rejected),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/rsynclog"
@@ -289,7 +290,7 @@ func addSocket(in *api.Input, l *metrics.Socket) {
 func fileOf(f *metrics.File, why map[string]string) api.File {
 	path := cmp.Or(f.Path, f.Pattern)
 	out := api.File{
-		Path: path, OK: f.OK, Why: why[path], Offset: f.Offset, Lag: f.Lag, LagSeconds: seconds(int64(f.LagTime)),
+		Path: text.OneLine(path), OK: f.OK, Why: why[path], Offset: f.Offset, Lag: f.Lag, LagSeconds: seconds(int64(f.LagTime)),
 		Generations: f.Generations, Rotations: f.Rotations, Errors: f.Errors,
 	}
 	for reason, n := range f.Gaps {

@@ -42,8 +42,8 @@ type table struct {
 	More      string
 }
 
-// A column's class is n for numbers, t for texts of several words, and with an x it is left out on
-// narrow screens.
+// A column's class is n for numbers, w for single words, t for texts, c for clients and b for bars;
+// with an x it is left out on narrow screens.
 type column struct{ Text, Class string }
 
 type cell struct {
@@ -75,7 +75,7 @@ func (s *server) render(a *answer) ([]byte, error) {
 	p.judge(a)
 	for _, sec := range []section{
 		backupSection(a), sessionSection(a), moduleSection(a), outcomeSection(a), clientSection(a),
-		endedSection(a), errorSection(a), inputSection(a),
+		errorSection(a), inputSection(a), endedSection(a),
 	} {
 		for i := range sec.Tables {
 			sec.Tables[i].classes()
