@@ -19,6 +19,8 @@ type Live struct {
 	Files   []File
 	TLS     *TLS        // nil where no input has TLS
 	State   *Durability // nil without STATE_DIR
+
+	MaxConnections map[string]int // by the module's label, limits of rsyncd.conf
 }
 
 // Durability is the state of STATE_DIR.
@@ -248,6 +250,9 @@ func (e emitter) live(snap *Snapshot, l Live) {
 			}
 		}
 		e.counter(descOwnErrors, s.Errors, start, s.Input)
+	}
+	for module, n := range l.MaxConnections {
+		e.gauge(descMaxConnections, float64(n), module)
 	}
 	if l.TLS != nil {
 		for file, end := range l.TLS.Expires {

@@ -28,6 +28,8 @@ var (
 	descActive = rsync("sessions_active", "Sessions that were let through and have not ended.", perFlow...)
 	descOldest = rsync("oldest_session_start_timestamp_seconds",
 		"When the oldest running session began, in seconds of the Unix epoch.", "host", "module")
+	descMaxConnections = rsync("module_max_connections",
+		"The module's max connections, as RSYNCD_CONF has it; no series where it limits nothing.", "module")
 	descDuration = rsync("session_duration_seconds",
 		"Time from a session's connect to its last line, by the receive clock.", perFlow...)
 	descRejected = rsync("rejected_total", "Clients that were turned away, by reason.", "host", "module", "reason")
@@ -133,7 +135,7 @@ func own(name, help string, labels ...string) *prometheus.Desc {
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed,
-		descSessions, descActive, descOldest, descDuration, descRejected, descFiles, descFileBytes, descWireBytes,
+		descSessions, descActive, descOldest, descMaxConnections, descDuration, descRejected, descFiles, descFileBytes, descWireBytes,
 		descFileErrors, descLists, descStarts, descInfo, descLost, descMessages, descLastSuccess, descLastAttempt,
 		descLastDuration, descLastListed, descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,
 		descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds, descOwnConnections, descOwnRefused,

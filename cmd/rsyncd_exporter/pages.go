@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,9 +20,15 @@ import (
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/internal/web"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/status"
+	"rsyncd_exporter/status/api"
 )
 
 // listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it.
@@ -36,10 +44,19 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 	return l, nil
 }
 
-// webOptions returns what HTTP serves: the landing page, and /metrics once ready returns nil.
-func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() error, log *slog.Logger) web.Options {
+// webOptions returns what HTTP serves: the status page of what look returns, or the landing page,
+// and /metrics once ready returns nil.
+func webOptions(
+	cfg *config.Config, metrics prometheus.Gatherer, look func() *status.Moment, ready func() error, log *slog.Logger,
+) web.Options {
 	pages := http.NewServeMux()
-	pages.HandleFunc("/{$}", landingPage())
+	if cfg.StatusPage == config.StatusPageOff {
+		pages.HandleFunc("/{$}", landingPage())
+	} else {
+		shown := http.NewServeMux()
+		status.Register(shown, statusOptions(cfg, look))
+		pages.Handle("/", web.TakeTurns(shown))
+	}
 	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		ErrorLog:                            ownlog.ErrorLog(log, "scrape failed"),
 		Timeout:                             10 * time.Second,
@@ -48,6 +65,78 @@ func webOptions(cfg *config.Config, metrics prometheus.Gatherer, ready func() er
 	})
 	pages.Handle("/metrics", web.WhenReady(ready, web.TakeTurns(scrape)))
 	return web.Options{Config: cfg.WebConfig, Connections: sharesOf(cfg).http, Pages: pages, Ready: ready, Log: log}
+}
+
+// statusOptions returns what the status page shows, and how.
+func statusOptions(cfg *config.Config, look func() *status.Moment) status.Options {
+	var listens []string
+	for _, in := range inputsOf(cfg) {
+		listens = append(listens, in.String())
+	}
+	b := buildInfo()
+	return status.Options{
+		Look: look,
+		Client: func(address, name string) api.Client {
+			address, name = shownClient(address, name, cfg.Anonymise)
+			return api.Client{Address: address, Name: name}
+		},
+		Remedy: func(input, reason string) string {
+			why := receiver.Discard(slices.Index(receiver.DiscardReasons(), reason))
+			return discardRemedy(cfg, &pipeline.Understanding{Input: input}, why)
+		},
+		MaxConnections: limitsOf(cfg), Public: cfg.StatusPage == config.StatusPagePublic,
+		Version: b.Version, Listens: listens,
+	}
+}
+
+// shownClient stands in for clients.Show.
+func shownClient(address, name string, anonymise bool) (shownAddress, shownName string) {
+	if !anonymise {
+		return address, name
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return "", ""
+	}
+	bits := 48
+	if ip = ip.Unmap(); ip.Is4() {
+		bits = 24
+	}
+	network, _ := ip.WithZone("").Prefix(bits)
+	return network.String(), ""
+}
+
+// limitsOf returns the modules' max connections by the label of each module.
+func limitsOf(cfg *config.Config) map[string]int {
+	limits := map[string]int{}
+	for name, n := range cfg.MaxConnections {
+		limits[rsynclog.Label([]byte(name))] = n
+	}
+	return limits
+}
+
+// look returns what the status page asks.
+func (pr *program) look(caughtUp <-chan struct{}) func() *status.Moment {
+	return func() *status.Moment {
+		m := &status.Moment{View: pr.pipeline.Look(), Live: pr.in.live(), Why: map[string]string{}}
+		if pr.persist != nil {
+			shown, ok := pr.persist.shownLast()
+			m.Live.State = pr.durability(shown, ok)
+		}
+		if pr.in.files != nil {
+			for _, f := range pr.in.files.Status() {
+				if f.Err != nil {
+					m.Why[cmp.Or(f.Path, f.Pattern)] = text.OneLine(f.Err)
+				}
+			}
+		}
+		select {
+		case <-caughtUp:
+		default:
+			m.Waiting = pr.waits().Error()
+		}
+		return m
+	}
 }
 
 func landingPage() http.HandlerFunc {
@@ -73,13 +162,19 @@ func landingPage() http.HandlerFunc {
 }
 
 func (pr *program) registry() *prometheus.Registry {
-	snapshot, live := pr.pipeline.Snapshot, pr.in.live
+	snapshot, inputs := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
 			shown, _ := pr.persist.show()
 			return shown.books
 		}
-		live = pr.liveDurable
+		inputs = pr.liveDurable
+	}
+	limits := limitsOf(pr.cfg)
+	live := func() metrics.Live {
+		l := inputs()
+		l.MaxConnections = limits
+		return l
 	}
 	b := buildInfo()
 	label := metrics.LabelValue
@@ -123,9 +218,13 @@ func (all inTurn) Collect(ch chan<- prometheus.Metric) {
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
-	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
+	l.State = pr.durability(shown, ok)
 	l.Files = durableFiles(l.Files, shown.files)
 	return l
+}
+
+func (pr *program) durability(shown view, ok bool) *metrics.Durability {
+	return &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
 }
 
 func durableFiles(live, durable []metrics.File) (files []metrics.File) {

@@ -112,7 +112,7 @@ func (pr *program) run(ctx context.Context) error {
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
 	caughtUp := pr.caughtUp(inputsCtx)
-	options := webOptions(pr.cfg, withoutClashes(pr.registry()), pr.ready(caughtUp), pr.log)
+	options := webOptions(pr.cfg, withoutClashes(pr.registry()), pr.look(caughtUp), pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
 		webDone <- web.Serve(webCtx, pr.http, options, end.left)
@@ -179,19 +179,24 @@ func (pr *program) ready(caughtUp <-chan struct{}) func() error {
 			return nil
 		case <-time.After(readyPatience):
 		}
-		lag := int64(0)
-		for _, f := range pr.in.live().Files {
-			lag += f.Lag
-		}
-		select {
-		case <-pr.settled:
-		default:
-			if lag == 0 {
-				return errors.New("making durable what was restored: the disk of STATE_DIR is slow")
-			}
-		}
-		return fmt.Errorf("reading what was logged while the exporter was down: %d bytes to go", lag)
+		return pr.waits()
 	}
+}
+
+// waits says what the start still waits for, before caughtUp.
+func (pr *program) waits() error {
+	lag := int64(0)
+	for _, f := range pr.in.live().Files {
+		lag += f.Lag
+	}
+	select {
+	case <-pr.settled:
+	default:
+		if lag == 0 {
+			return errors.New("making durable what was restored: the disk of STATE_DIR is slow")
+		}
+	}
+	return fmt.Errorf("reading what was logged while the exporter was down: %d bytes to go", lag)
 }
 
 // startPersisting returns a function that saves a last time, within patience: a disk that hangs

@@ -1,0 +1,324 @@
+package status
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"rsyncd_exporter/internal/text"
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/rsynclog/codes"
+	"rsyncd_exporter/status/api"
+	"rsyncd_exporter/status/recent"
+)
+
+// answerOf makes an answer of a copy. The pipeline goes on meanwhile.
+func (s *server) answerOf(m *Moment) *answer {
+	a := &answer{
+		at: time.Unix(0, m.At), waiting: m.Waiting,
+		sessions: s.sessionsOf(m.View), modules: s.modulesOf(m.View),
+		clients: clientsOf(m.View), backups: backupsOf(m.View), errors: s.errorsOf(m.View), inputs: s.inputsOf(m),
+	}
+	if s.Public {
+		a.redact()
+	}
+	return a
+}
+
+// clientsOf is where the clients' book comes in.
+func clientsOf(*pipeline.View) clientList {
+	return clientList{Windows: []api.ClientWindow{}}
+}
+
+// backupsOf is where the backups' book comes in.
+func backupsOf(*pipeline.View) backupList {
+	return backupList{Backups: []api.Backup{}, States: map[string]int{}}
+}
+
+// wall converts a time of the sessions' clock.
+func wall(v *pipeline.View, at int64) time.Time { return time.Unix(0, at+v.Behind) }
+
+// since returns the seconds since a time of the sessions' clock, to the millisecond.
+func since(v *pipeline.View, at int64) float64 { return seconds(v.At - v.Behind - at) }
+
+func seconds(nanos int64) float64 { return max(0, math.Round(float64(nanos)/1e6)/1e3) }
+
+func (s *server) sessionsOf(v *pipeline.View) sessions {
+	list := sessions{
+		Sessions: make([]api.Session, 0, len(v.Sessions)), Total: len(v.Sessions), Ended: []api.Ended{},
+		States: map[string]int{"connected": 0, "running": 0, "failing": 0, "settling": 0},
+	}
+	for i := range v.Sessions {
+		x := &v.Sessions[i]
+		list.States[x.State()]++
+		list.Sessions = append(list.Sessions, api.Session{
+			Host: x.Host, PID: x.PID, Client: s.Client(x.Addr, x.Name), Module: x.Module, User: x.User,
+			Direction: x.Direction.String(), State: x.State(),
+			Started: wall(v, x.FirstSeen), Age: since(v, x.FirstSeen), Silent: since(v, x.LastSeen),
+			Files: files(x.Files), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
+		})
+	}
+	slices.SortStableFunc(list.Sessions, func(a, b api.Session) int {
+		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.PID, b.PID))
+	})
+	if v.Recent != nil {
+		for i := range v.Recent.Ended {
+			list.Ended = append(list.Ended, s.endedOf(v, &v.Recent.Ended[i]))
+		}
+	}
+	slices.SortStableFunc(list.Ended, func(a, b api.Ended) int { return b.Time.Compare(a.Time) })
+	return list
+}
+
+func files(byOp [rsynclog.NumOps]uint64) (n uint64) {
+	for _, f := range byOp {
+		n += f
+	}
+	return n
+}
+
+func (s *server) endedOf(v *pipeline.View, x *recent.Ended) api.Ended {
+	e := api.Ended{
+		Time: wall(v, x.LastSeen), Started: wall(v, x.FirstSeen), Host: x.Host, PID: x.PID,
+		Client: s.Client(x.Addr, x.Name), Module: x.Module, User: x.User, Direction: x.Direction.String(),
+		Outcome: x.Outcome.String(), Reason: x.Reason.String(), Duration: seconds(x.LastSeen - x.FirstSeen),
+		Sent: x.Sent, Received: x.Received, Listed: x.Total,
+	}
+	for _, code := range x.Codes() {
+		e.ExitCodes = append(e.ExitCodes, int(code))
+	}
+	for op, n := range x.Files {
+		if n > 0 {
+			e.Files = with(e.Files, rsynclog.Op(op).String(), n)
+		}
+	}
+	for _, f := range x.Failures {
+		if f.N > 0 {
+			e.FileErrors = with(e.FileErrors, strconv.Itoa(int(f.Errno)), f.N)
+		}
+	}
+	return e
+}
+
+// with adds to a count of a map, which may be nil.
+func with(m map[string]uint64, key string, n uint64) map[string]uint64 {
+	if m == nil {
+		m = map[string]uint64{}
+	}
+	m[key] += n
+	return m
+}
+
+type place struct{ host, module string }
+
+func (s *server) modulesOf(v *pipeline.View) modules {
+	active, peaks := map[place]int{}, map[place]recent.Module{}
+	for i := range v.Sessions {
+		if x := &v.Sessions[i]; runs(x) {
+			active[place{x.Host, x.Module}]++
+		}
+	}
+	if v.Recent != nil {
+		for _, m := range v.Recent.Modules {
+			peaks[place{m.Host, m.Module}] = m
+		}
+	}
+	list := modules{Modules: []api.Module{}}
+	for i := range v.Books.Hosts {
+		h := &v.Books.Hosts[i]
+		for j := range h.Modules {
+			m := s.moduleOf(h.Host, &h.Modules[j])
+			at := place{m.Host, m.Module}
+			m.Active, m.Peak = active[at], active[at]
+			if p := peaks[at]; p.Peak > 0 {
+				t := wall(v, p.At)
+				m.Peak, m.PeakAt = max(m.Peak, p.Peak), &t
+			}
+			if m.Module != "" || m.Executions > 0 || m.Active > 0 || len(m.Sessions)+len(m.Rejected) > 0 {
+				list.Modules = append(list.Modules, m)
+			}
+		}
+	}
+	slices.SortFunc(list.Modules, func(a, b api.Module) int {
+		return cmp.Or(cmp.Compare(b.Active, a.Active), cmp.Compare(b.Sent+b.Received, a.Sent+a.Received),
+			cmp.Compare(b.Executions, a.Executions), cmp.Compare(a.Module, b.Module), cmp.Compare(a.Host, b.Host))
+	})
+	list.Total = len(list.Modules)
+	return list
+}
+
+// runs says what rsynclog.Session.Started does.
+func runs(x *pipeline.Visit) bool {
+	switch x.State() {
+	case "running", "failing":
+		return true
+	case "settling":
+		return x.Direction != rsynclog.NoDirection
+	}
+	return false
+}
+
+func (s *server) moduleOf(host string, r *metrics.ModuleRecord) api.Module {
+	m := api.Module{
+		Host: host, Module: r.Module, MaxConnections: s.MaxConnections[r.Module], Since: time.Unix(0, r.Created),
+		Sessions: map[string]uint64{}, Rejected: map[string]uint64{},
+	}
+	for reason, n := range r.RejectedByReason {
+		if n > 0 {
+			m.Rejected[rsynclog.Reason(reason).String()] = n
+		}
+	}
+	for i := range r.Flows {
+		f := &r.Flows[i]
+		m.Executions, m.Sent, m.Received = m.Executions+f.Executions, m.Sent+f.Sent, m.Received+f.Received
+		for outcome, n := range f.SessionsByOutcome {
+			if n > 0 {
+				m.Sessions[rsynclog.Outcome(outcome).String()] += n
+			}
+		}
+	}
+	return m
+}
+
+func (s *server) errorsOf(v *pipeline.View) errorList {
+	list := errorList{Errors: []api.Error{}}
+	if v.Recent == nil {
+		return list
+	}
+	for i := range v.Recent.Errors {
+		x := &v.Recent.Errors[i]
+		e := api.Error{
+			Time: wall(v, x.At), Host: x.Host, PID: x.PID, Client: s.Client(x.Addr, x.Name), Module: x.Module,
+			User: x.User, Direction: x.Direction.String(), Kind: x.Kind.String(), Count: x.Count,
+		}
+		number := int(x.Number)
+		switch x.Kind {
+		case recent.Exit:
+			e.Code, e.Meaning = &number, cmp.Or(codes.ExitMeaning(number), "not an exit code of rsync's daemon")
+		case recent.File:
+			e.Errno, e.Meaning = &number, errnoMeaning(number)
+		case recent.Rejected:
+			e.Reason = rsynclog.Reason(number).String()
+			e.Meaning = meaningOf(e.Reason)
+		}
+		list.Errors = append(list.Errors, e)
+	}
+	slices.SortStableFunc(list.Errors, func(a, b api.Error) int { return b.Time.Compare(a.Time) })
+	return list
+}
+
+func errnoMeaning(n int) string {
+	if n == 0 {
+		return "vanished, or an error without a number"
+	}
+	name, words := codes.ErrnoName(n)
+	if name == "" {
+		return "errno " + strconv.Itoa(n)
+	}
+	return words + " (" + name + ")"
+}
+
+// meaningOf says why a client was turned away, by the name of the reason.
+func meaningOf(reason string) string {
+	switch reason {
+	case "unknown_module":
+		return "asked for a module that isn't there"
+	case "hosts_deny":
+		return "hosts allow or hosts deny keeps the client out"
+	case "auth":
+		return "the login failed"
+	case "max_connections":
+		return "max connections was reached"
+	case "read_only":
+		return "wanted to write to a read-only module"
+	case "write_only":
+		return "wanted to read from a write-only module"
+	case "refused_option":
+		return "used an option that refuse options forbids"
+	}
+	return "the daemon couldn't serve it: chroot, uid, lock file, a script, or a proxy that isn't trusted"
+}
+
+func (s *server) inputsOf(m *Moment) api.Inputs {
+	list := api.Inputs{Inputs: []api.Input{}, Hour: hourOf(m.View)}
+	for i := range m.Books.Inputs {
+		x := &m.Books.Inputs[i]
+		in := api.Input{Input: x.Name, Received: x.Received, Ignored: x.Ignored, Discarded: map[string]api.Advice{}}
+		for reason, n := range x.Discarded {
+			if n > 0 {
+				name := m.Books.Reasons[reason]
+				in.Discarded[name] = api.Advice{Count: n, Remedy: s.Remedy(x.Name, name)}
+			}
+		}
+		if x.LastMessage != 0 {
+			t := time.Unix(0, x.LastMessage)
+			in.LastMessage = &t
+		}
+		for j := range m.Live.Sockets {
+			if l := &m.Live.Sockets[j]; l.Input == x.Name {
+				addSocket(&in, l)
+			}
+		}
+		list.Inputs = append(list.Inputs, in)
+	}
+	slices.SortFunc(list.Inputs, func(a, b api.Input) int { return cmp.Compare(a.Input, b.Input) })
+	for i := range m.Live.Files {
+		list.Files = append(list.Files, fileOf(&m.Live.Files[i], m.Why))
+	}
+	if st := m.Live.State; st != nil {
+		list.State = &api.State{OK: st.OK, Age: seconds(int64(st.Age)), Start: st.Start}
+	}
+	return list
+}
+
+func addSocket(in *api.Input, l *metrics.Socket) {
+	if l.Datagram {
+		in.Drops, in.Buffer = &l.Drops, l.Buffer
+	}
+	if l.Stream {
+		in.Connections, in.Refused = &l.Connections, map[string]uint64{}
+		maps.Copy(in.Refused, l.Refused)
+		maps.DeleteFunc(in.Refused, func(_ string, n uint64) bool { return n == 0 })
+	}
+}
+
+func fileOf(f *metrics.File, why map[string]string) api.File {
+	path := cmp.Or(f.Path, f.Pattern)
+	out := api.File{
+		Path: text.OneLine(path), OK: f.OK, Why: why[path], Offset: f.Offset, Lag: f.Lag, LagSeconds: seconds(int64(f.LagTime)),
+		Generations: f.Generations, Rotations: f.Rotations, Errors: f.Errors,
+	}
+	for reason, n := range f.Gaps {
+		if n > 0 {
+			out.Gaps = with(out.Gaps, reason, n)
+		}
+	}
+	return out
+}
+
+// hourOf returns the hour before the present; minutes since the last change are as quiet as it left
+// them.
+func hourOf(v *pipeline.View) api.Hour {
+	now := (v.At - v.Behind) / int64(time.Minute)
+	h := api.Hour{Until: wall(v, (now+1)*int64(time.Minute))}
+	for n := now - recent.Minutes + 1; n <= now; n++ {
+		var m recent.Minute
+		switch r := v.Recent; {
+		case r == nil:
+		case n > r.Minute:
+			m.Active = r.Active
+		case n > r.Minute-recent.Minutes:
+			m = r.Hour[n%recent.Minutes]
+		}
+		h.Connections, h.Rejected = append(h.Connections, m.Connections), append(h.Rejected, m.Rejected)
+		h.Failed, h.Sessions = append(h.Failed, m.Failed), append(h.Sessions, m.Sessions)
+		h.Sent, h.Received = append(h.Sent, m.Sent), append(h.Received, m.Received)
+		h.Active = append(h.Active, m.Active)
+	}
+	return h
+}

@@ -1,0 +1,151 @@
+package status_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/receiver"
+	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/status"
+	"rsyncd_exporter/status/api"
+	"rsyncd_exporter/status/recent"
+)
+
+// A world is a pipeline that real lines are told to, and a server that shows it.
+type world struct {
+	t     testing.TB
+	p     *pipeline.Pipeline
+	src   *receiver.Source
+	live  metrics.Live
+	why   map[string]string
+	wait  string
+	looks int
+}
+
+func newWorld(t testing.TB, modules ...string) *world {
+	t.Helper()
+	limits := rsynclog.DefaultLimits()
+	limits.Settle = time.Nanosecond
+	p, err := pipeline.New(pipeline.Config{
+		LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, Modules: modules, MaxSeries: 1_000_000, Limits: limits,
+		Books: func(*pipeline.Checkpoint) pipeline.Books { return pipeline.Books{Recent: recent.NewBook()} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &receiver.Source{Input: "file", Name: "file", Scope: 2, Dialect: syslog.Lines{}}
+	p.Input("file")
+	return &world{t: t, p: p, src: src}
+}
+
+// log has a daemon write lines of a process, some time ago, into a file that is read now.
+func (w *world) log(ago time.Duration, pid int, lines ...string) {
+	slab := &receiver.Slab{Backlog: ago > 0}
+	for _, l := range lines {
+		at := time.Now().Add(-ago).Format("2006/01/02 15:04:05")
+		slab.Messages = append(slab.Messages, fmt.Appendf(nil, "%s [%d] %s", at, pid, l))
+	}
+	w.p.Deliver(w.src, slab)
+}
+
+// caughtUp says that the file holds no more.
+func (w *world) caughtUp() { w.p.Deliver(w.src, &receiver.Slab{}) }
+
+// connect begins a session; way is on (a pull) or to (a push).
+func (w *world) connect(ago time.Duration, pid int, name, addr, way, module, path, user string) {
+	from := name + " (" + addr + ")"
+	if user != "" {
+		from = user + "@" + from
+	}
+	w.log(ago, pid, "connect from "+name+" ("+addr+")", "rsync allowed access on module "+module+" from "+name+" ("+addr+")",
+		"rsync "+way+" "+path+" from "+from)
+}
+
+// moved has a session log a file; op is send, recv or del.
+func (w *world) moved(ago time.Duration, pid int, op, name, addr, module, user, file string, length int) {
+	w.log(ago, pid, fmt.Sprintf("%s %s [%s] %s (%s) %s %d", op, name, addr, module, user, file, length))
+}
+
+func (w *world) done(ago time.Duration, pid, sent, received, total int) {
+	w.log(ago, pid, fmt.Sprintf("sent %d bytes  received %d bytes  total size %d", sent, received, total))
+}
+
+func (w *world) options() status.Options {
+	return status.Options{
+		Look: func() *status.Moment {
+			w.looks++
+			return &status.Moment{View: w.p.Look(), Live: w.live, Why: w.why, Waiting: w.wait}
+		},
+		Client:  func(address, name string) api.Client { return api.Client{Address: address, Name: name} },
+		Remedy:  func(_, reason string) string { return "help against " + reason },
+		Version: "1.2.3", Listens: []string{"udp 127.0.0.1:5514"},
+	}
+}
+
+// serve shows the world as changed options say.
+func (w *world) serve(change func(*status.Options)) *httptest.Server {
+	w.t.Helper()
+	o := w.options()
+	if change != nil {
+		change(&o)
+	}
+	mux := http.NewServeMux()
+	status.Register(mux, o)
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	s := httptest.NewServer(mux)
+	w.t.Cleanup(s.Close)
+	return s
+}
+
+// busy is a mirror and backup server of an afternoon.
+func busy(t testing.TB) *world {
+	w := newWorld(t, "debian", "fedora", "photos", "mail", "home")
+	pid := 100
+	for m := 58; m >= 0; m-- {
+		ago := time.Duration(m)*time.Minute + 2*time.Second
+		for i := range 1 + (m*7)%5 {
+			pid++
+			addr := fmt.Sprintf("198.51.100.%d", 10+(m*3+i)%40)
+			module := []string{"debian", "debian", "fedora"}[(m+i)%3]
+			w.connect(ago, pid, "mirror"+fmt.Sprint(m%9)+".example.net", addr, "on", module, module+"/", "")
+			w.moved(ago, pid, "send", "mirror.example.net", addr, module, "", "pool/main/l/linux_6.12.deb", 1<<20)
+			switch {
+			case (m+i)%17 == 0:
+				w.log(ago, pid, "rsync error: error in rsync protocol data stream (code 12) at io.c(232) [sender=3.4.1]")
+			default:
+				w.done(ago, pid, (50+(m*13)%70)<<20, 4000+m, 900<<20)
+			}
+		}
+		if m%6 == 1 {
+			pid++
+			w.log(ago, pid, "connect from UNKNOWN (203.0.113.9)", "unknown module 'admin' tried from UNKNOWN (203.0.113.9)")
+		}
+	}
+	w.caughtUp()
+	for i := range 4 {
+		pid++
+		addr := fmt.Sprintf("2001:db8:7::%x", 0x20+i)
+		name := fmt.Sprintf("pull%d.example.org", i)
+		w.connect(0, pid, name, addr, "on", "debian", "debian/dists", "")
+		for f := range 3 + i*40 {
+			w.moved(0, pid, "send", name, addr, "debian", "", fmt.Sprintf("dists/trixie/main/by-hash/%d.xz", f), 3<<20)
+		}
+	}
+	pid++
+	w.connect(0, pid, "laptop.example.org", "192.0.2.44", "to", "home", "home/alice", "alice")
+	w.moved(0, pid, "recv", "laptop.example.org", "192.0.2.44", "home", "alice", "alice/Pictures/2026/holiday at the lake.jpg", 4<<20)
+	w.log(0, pid, `rsync: [receiver] mkstemp "/.secret.XXXXXX" (in home) failed: Permission denied (13)`)
+	w.log(0, pid+1, "connect from UNKNOWN (203.0.113.77)")
+	w.live = metrics.Live{Files: []metrics.File{
+		{Path: "/var/log/rsyncd.log", OK: true, Offset: 48 << 20, Rotations: 3, Generations: 1},
+		{Path: "/var/log/rsyncd-photos.log", Gaps: map[string]uint64{}},
+	}, State: &metrics.Durability{OK: true, Age: time.Second, Start: "restored"}}
+	w.why = map[string]string{"/var/log/rsyncd-photos.log": "open /var/log/rsyncd-photos.log: permission denied"}
+	return w
+}
