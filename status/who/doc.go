@@ -1,0 +1,2 @@
+// Package who shows who is connected.
+package who
