@@ -1,2 +1,0 @@
-// Package who shows who is connected.
-package who
