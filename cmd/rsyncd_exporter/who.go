@@ -5,6 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
 	"time"
 
 	"rsyncd_exporter/internal/config"
@@ -116,4 +120,91 @@ func (w *whom) show(ctx context.Context, std stdio, asJSON, oneLine bool) int {
 		return exitFailure
 	}
 	return exitOK
+}
+
+const topUsage = `Usage: rsyncd_exporter top [flags]
+
+Shows on a terminal who is connected, as who does, and refreshes it: sorted, filtered, grouped. Its
+keys are at the foot of the screen, and ? says more.
+
+` + whomUsage + `  -d SECONDS             between two refreshes (2)
+  -b                     prints plainly, as who does, for a script or a screen reader
+  -n N                   with -b: how often (1)
+` + whomLogin + `
+Without a terminal, or on a dumb one (TERM=dumb), it is as with -b. NO_COLOR leaves out the colours.
+Where an exporter doesn't answer, top goes on and says how old is what it shows; with -b the exit
+status is 1 then.
+`
+
+// runTop shows the sessions that have not ended until somebody has seen enough.
+func runTop(ctx context.Context, args []string, std stdio) int {
+	var w whom
+	var plain bool
+	delay, times := "2", "1"
+	err := w.parse(args, func(fs *flag.FlagSet) {
+		fs.BoolVar(&plain, "b", false, "")
+		fs.StringVar(&delay, "d", delay, "")
+		fs.StringVar(&times, "n", times, "")
+	})
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(std.out, topUsage)
+		return exitOK
+	}
+	const least, most = 0.1, 3600
+	seconds, derr := strconv.ParseFloat(delay, 64)
+	if derr != nil || !(seconds >= least && seconds <= most) {
+		err = errors.Join(err, fmt.Errorf("-d %q: it takes seconds, from %v to %v", delay, least, most))
+	}
+	n, nerr := strconv.Atoi(times)
+	if nerr != nil || n < 1 {
+		err = errors.Join(err, fmt.Errorf("-n %q: it takes a number from 1", times))
+	}
+	if err != nil {
+		return usageError(std, err)
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	every := time.Duration(seconds * float64(time.Second))
+	in, out := terminal(std.in), terminal(std.out)
+	if plain || in == nil || out == nil || os.Getenv("TERM") == "dumb" {
+		return w.repeat(ctx, std, n, every)
+	}
+	ctx, closed := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer closed()
+	err = who.Top(ctx, who.TopOptions{
+		Exporters: w.exporters, Filter: w.filter, Every: every, In: in, Out: out, Color: wantsColor(),
+	})
+	if err != nil {
+		fmt.Fprintf(std.err, "rsyncd_exporter: top: %s\n", text.OneLine(err))
+		return exitFailure
+	}
+	return exitOK
+}
+
+// repeat prints n times and returns the last status, or stops when ctx ends.
+func (w *whom) repeat(ctx context.Context, std stdio, n int, every time.Duration) (status int) {
+	for i := range n {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return status
+			case <-time.After(every):
+			}
+			fmt.Fprintln(std.out)
+		}
+		status = w.show(ctx, std, false, false)
+	}
+	return status
+}
+
+// terminal returns a file that is one, or nil.
+func terminal(v any) *os.File {
+	f, ok := v.(*os.File)
+	if !ok {
+		return nil
+	}
+	if _, is := terminalWidth(f); !is {
+		return nil
+	}
+	return f
 }

@@ -36,6 +36,32 @@ func Pad(s string, columns int, left bool) string {
 	return space + s
 }
 
+// Wrap breaks a text into lines of so many columns, at spaces where it can.
+func Wrap(s string, columns int) (lines []string) {
+	line := ""
+	for _, w := range strings.Split(s, " ") {
+		if line != "" && Width(line)+1+Width(w) <= columns {
+			line += " " + w
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		for Width(w) > columns {
+			first := displaywidth.TruncateString(w, columns, "")
+			if first == "" {
+				break // wider than a line, which no character is
+			}
+			lines, w = append(lines, first), w[len(first):]
+		}
+		line = w
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
 // Fit gives columns their widths where so many are to be shared: those that may be cut get what is
 // left, up to what they need. They keep four even if that is too much.
 func Fit(need []int, flexible []bool, columns int) []int {

@@ -1,10 +1,6 @@
 package show
 
 import (
-	"strings"
-
-	"github.com/clipperhouse/displaywidth"
-
 	"rsyncd_exporter/internal/text"
 )
 
@@ -18,30 +14,7 @@ func cut(s string, columns int) string { return text.Cut(s, columns) }
 func pad(s string, columns int, left bool) string { return text.Pad(s, columns, left) }
 
 // wrap breaks a text into lines of so many columns, at spaces where it can.
-func wrap(s string, columns int) (lines []string) {
-	line := ""
-	for _, w := range strings.Split(s, " ") {
-		if line != "" && width(line)+1+width(w) <= columns {
-			line += " " + w
-			continue
-		}
-		if line != "" {
-			lines = append(lines, line)
-		}
-		for width(w) > columns {
-			first := displaywidth.TruncateString(w, columns, "")
-			if first == "" {
-				break // wider than a line, which no character is
-			}
-			lines, w = append(lines, first), w[len(first):]
-		}
-		line = w
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
+func wrap(s string, columns int) []string { return text.Wrap(s, columns) }
 
 // fit gives columns their widths in a line of so many, see text.Fit.
 func fit(need []int, flexible []bool, columns int) []int {
