@@ -184,11 +184,15 @@ func bundleColumns() []column[bundle] {
 	}
 }
 
-// caption is the line above the keys: what the table doesn't show of the selected session.
+// caption is the line above the keys: what the table may not show of what is selected.
 func (m *top) caption(s *Scene) string {
 	sessions := m.sessions(s)
-	if m.grouped() || len(sessions) == 0 {
+	if len(sessions) == 0 {
 		return ""
+	}
+	if m.grouped() {
+		at, keys := m.selected()
+		return text.Cut(keys[at].group, m.width)
 	}
 	v := &sessions[max(0, slices.IndexFunc(sessions, func(v visit) bool { return keyOf(&v) == m.at }))]
 	facts := []string{client(v)}

@@ -36,7 +36,7 @@ func Ask(ctx context.Context, exporters []*ask.Client) []Answer {
 		all.Go(func() {
 			a := Answer{Where: e.Where(), URL: e.URL()}
 			a.Err = e.Get(ctx, "/api/v1/sessions", &a.Sessions)
-			if a.Err == nil && a.States == nil {
+			if a.Err == nil && a.States == nil && a.Sessions.Sessions == nil {
 				a.Err = fmt.Errorf("%s: the answer says nothing about sessions: is an exporter there?", a.Where)
 			}
 			a.At = time.Now()
