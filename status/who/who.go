@@ -4,6 +4,7 @@
 package who
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
 
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/status/api"
@@ -152,11 +155,27 @@ func (s *Scene) Err() error { return errors.Join(s.errs...) }
 // Answered reports whether any exporter did.
 func (s *Scene) Answered() bool { return len(s.errs) < len(s.asked) }
 
-// JSON writes a Scene for programs.
+// JSON writes a Scene for programs. It may end up on a terminal, so that in its strings everything
+// is escaped that isn't printable.
 func (s *Scene) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(s)
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	for _, r := range string(plain) {
+		switch high, low := utf16.EncodeRune(r); {
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		case high == unicode.ReplacementChar:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		}
+	}
+	b.WriteByte('\n')
+	_, err = w.Write(b.Bytes())
+	return err
 }
 
 // Line writes a Scene in one line, as a prompt or a status bar shows it.

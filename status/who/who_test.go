@@ -224,7 +224,7 @@ func TestJSON(t *testing.T) {
 // hostileNames are what clients, and whoever answers in an exporter's place, might choose.
 var hostileNames = []string{
 	"\x1b[31mred\x1b]0;title\a", "a\u202egpj.exe", "\u200b\u2066x\u2069\u200f", "\r\nb\tc", "\x7f\u0080\u009b31m", "備份資料備份資料備份資料備份資料備份資料",
-	"e\u0301\u0302" + strings.Repeat("o\u0308", 60), "👩‍👩‍👧‍👦", strings.Repeat("x", 300), strings.Repeat("long/", 80), "", "مرحبا", "\xff\xfe", "$(reboot)`id`",
+	"e\u0301\u0302" + strings.Repeat("o\u0308", 60), "👩‍👩‍👧‍👦", strings.Repeat("x", 300), strings.Repeat("long/", 80), "", "مرحبا", "\U000e0041\U0001d173", "$(reboot)`id`", "\xff\xfe",
 }
 
 func hostile() api.Sessions {
@@ -267,6 +267,20 @@ func TestHostileNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkSafe(t, "one line", b.String())
+		b.Reset()
+		if err := scene.JSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		checkSafe(t, "JSON", b.String())
+		var back struct{ Sessions []api.Session }
+		if err := json.Unmarshal(b.Bytes(), &back); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range back.Sessions {
+			if want := hostileNames[s.PID]; s.Module != want && utf8.ValidString(want) {
+				t.Errorf("module %q, want %q", s.Module, want)
+			}
+		}
 	}
 }
 
