@@ -11,13 +11,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/status/ask"
 )
 
 const healthcheckTimeout = 3 * time.Second
@@ -53,7 +53,7 @@ func askHealth(ctx context.Context, target string) error {
 	}
 	var asked atomic.Bool // for a client certificate
 	encryption := &tls.Config{
-		InsecureSkipVerify: isLoopback(u.Hostname()),
+		InsecureSkipVerify: ask.IsLoopback(u.Hostname()),
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			asked.Store(true)
 			return &tls.Certificate{}, nil // none
@@ -108,9 +108,4 @@ func isRefusal(err error) bool {
 	var alert *net.OpError
 	return errors.As(err, &alert) && alert.Op == "remote error" || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-func isLoopback(host string) bool {
-	ip, _ := netip.ParseAddr(host)
-	return ip.IsLoopback() || host == "localhost"
 }

@@ -12,6 +12,7 @@ import (
 
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/status/ask"
 )
 
 func TestHealthcheckOfARunningExporter(t *testing.T) {
@@ -116,8 +117,8 @@ func TestHealthcheckGivesUp(t *testing.T) {
 
 func TestHealthcheckChecksCertificatesOfOtherMachines(t *testing.T) {
 	for host, want := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "localhost": true, "10.0.0.1": false, "example.org": false, "": false, "localhost.example.org": false} {
-		if got := isLoopback(host); got != want {
-			t.Errorf("isLoopback(%q) = %v, want %v", host, got, want)
+		if got := ask.IsLoopback(host); got != want {
+			t.Errorf("ask.IsLoopback(%q) = %v, want %v", host, got, want)
 		}
 	}
 }

@@ -304,9 +304,10 @@ func (r *reportCommand) textOptions(w io.Writer, o report.Options) show.TextOpti
 		return show.TextOptions{Width: mailWidth, Top: o.Top}
 	}
 	width, isTerminal := terminalWidth(w)
-	color := isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return show.TextOptions{Width: width, Color: color, Top: o.Top}
+	return show.TextOptions{Width: width, Color: isTerminal && wantsColor(), Top: o.Top}
 }
+
+func wantsColor() bool { return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" }
 
 // terminalWidth returns the columns of a terminal, or 80 for anything else.
 func terminalWidth(w io.Writer) (columns int, isTerminal bool) {

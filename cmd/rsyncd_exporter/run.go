@@ -40,6 +40,8 @@ func commands() []command {
 		{"serve", "receives and serves (the default)", runServe},
 		{"check", "checks the settings and shows them; with FILE... says what is understood of each one's first " +
 			"1,000 lines", runCheck},
+		{"who", "asks a running exporter who is connected (who --help)", runWho},
+		{"top", "shows that on a terminal and refreshes it (top --help)", runTop},
 		{"report", "FILE...: sums up old logs (report --help says more)", runReport},
 		{"explain", "FILE...: says of each line what it is, or tells a session's story (explain --help)", runExplain},
 		{"backfill", "FILE...: prints the metrics' history, for promtool (backfill --help)", runBackfill},

@@ -50,6 +50,12 @@ func TestVariablesOfKubernetesAreIgnored(t *testing.T) {
 	}
 }
 
+// who, top and backups read them, and a shell may have them while it runs check.
+func TestVariablesOfWhoAsks(t *testing.T) {
+	testenv.SetEnv(t, "USER=u", "PASSWORD=p")
+	load(t)
+}
+
 // envconfig falls back to names without the prefix where a field has the tag "envconfig".
 func TestVariablesWithoutPrefixAreSomebodyElses(t *testing.T) {
 	testenv.SetEnv(t)

@@ -13,6 +13,9 @@ import (
 	"rsyncd_exporter/internal/text"
 )
 
+// notSettings are the variables with the prefix that status/ask reads.
+func notSettings() []string { return []string{envPrefix + "_USER", envPrefix + "_PASSWORD"} }
+
 // envPrefix is what the names of all variables start with, less its underscore.
 const envPrefix = "RSYNCD_EXPORTER"
 
@@ -93,7 +96,7 @@ func (all settings) readEnvironment() []error {
 	if err := envconfig.Process(envPrefix, given.Interface()); err != nil {
 		return []error{fmt.Errorf("environment: %w", err)}
 	}
-	var names []string
+	names := notSettings()
 	for i := range all {
 		s := &all[i]
 		names = append(names, s.Variable)

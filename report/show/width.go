@@ -1,89 +1,24 @@
 package show
 
 import (
-	"strings"
-
-	"github.com/clipperhouse/displaywidth"
+	"rsyncd_exporter/internal/text"
 )
 
 // width returns how many columns of a terminal a text takes.
-func width(s string) int { return displaywidth.String(s) }
+func width(s string) int { return text.Width(s) }
 
 // cut shortens a text to so many columns. Of a path the end stays, too.
-func cut(s string, columns int) string {
-	if width(s) <= columns {
-		return s
-	}
-	if !strings.Contains(s, "/") || columns < 12 {
-		return displaywidth.TruncateString(s, columns, "…")
-	}
-	begin := displaywidth.TruncateString(s, (columns-1)/2, "")
-	room := columns - 1 - width(begin)
-	end := s[len(begin):]
-	for g := displaywidth.StringGraphemes(end); width(end) > room && g.Next(); {
-		end = end[len(g.Value()):]
-	}
-	return begin + "…" + end
-}
+func cut(s string, columns int) string { return text.Cut(s, columns) }
 
 // pad fills a text up to so many columns.
-func pad(s string, columns int, left bool) string {
-	space := strings.Repeat(" ", max(0, columns-width(s)))
-	if left {
-		return s + space
-	}
-	return space + s
-}
+func pad(s string, columns int, left bool) string { return text.Pad(s, columns, left) }
 
 // wrap breaks a text into lines of so many columns, at spaces where it can.
-func wrap(s string, columns int) (lines []string) {
-	line := ""
-	for _, w := range strings.Split(s, " ") {
-		if line != "" && width(line)+1+width(w) <= columns {
-			line += " " + w
-			continue
-		}
-		if line != "" {
-			lines = append(lines, line)
-		}
-		for width(w) > columns {
-			first := displaywidth.TruncateString(w, columns, "")
-			if first == "" {
-				break // wider than a line, which no character is
-			}
-			lines, w = append(lines, first), w[len(first):]
-		}
-		line = w
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
-}
+func wrap(s string, columns int) []string { return text.Wrap(s, columns) }
 
-// fit gives columns their widths in a line of so many: those that may be cut get what is left, up
-// to what they need.
+// fit gives columns their widths in a line of so many, see text.Fit.
 func fit(need []int, flexible []bool, columns int) []int {
-	const least = 4 // abc…
-	got := append([]int(nil), need...)
-	left := columns - gap*(len(need)-1)
-	for i, n := range need {
-		if flexible[i] {
-			got[i] = min(n, least)
-		}
-		left -= got[i]
-	}
-	for more := true; more && left > 0; {
-		more = false
-		for i := range got {
-			if got[i] < need[i] && left > 0 {
-				got[i]++
-				left--
-				more = true
-			}
-		}
-	}
-	return got
+	return text.Fit(need, flexible, columns-gap*(len(need)-1))
 }
 
 // gap is the space between two columns.
