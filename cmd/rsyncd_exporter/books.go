@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"rsyncd_exporter/backups"
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
@@ -12,18 +14,18 @@ import (
 // serveConfig is pipelineConfig with all books.
 func serveConfig(cfg *config.Config) pipeline.Config {
 	c := pipelineConfig(cfg)
-	c.Books = newBooks
+	c.Books = func(from *pipeline.Checkpoint) pipeline.Books { return newBooks(cfg, from) }
 	return c
 }
 
 // newBooks returns what serve keeps besides the counters, from where a Checkpoint left it.
-func newBooks(from *pipeline.Checkpoint) pipeline.Books {
+func newBooks(cfg *config.Config, from *pipeline.Checkpoint) pipeline.Books {
 	if from == nil {
 		from = &pipeline.Checkpoint{}
 	}
 	return pipeline.Books{
 		Clients: clients.NewBook(from.Clients),
-		Backups: backups.NewBook(from.Backups),
+		Backups: backups.NewBook(cfg.Expected, from.Backups, time.Now().UnixNano()),
 		Recent:  recent.NewBook(),
 		Ended:   sessionlog.NewQueue(from.Ended),
 	}
@@ -36,4 +38,10 @@ func (pr *program) records() (*clients.Record, *backups.Record) {
 	}
 	shown, _ := pr.persist.shownLast()
 	return shown.clients, shown.backups
+}
+
+// backups judges the expected backups by what a scrape shows.
+func (pr *program) backups() []backups.Status {
+	_, known := pr.records()
+	return known.List(pr.cfg.Expected, time.Now())
 }

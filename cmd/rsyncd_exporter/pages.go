@@ -72,13 +72,18 @@ func landingPage() http.HandlerFunc {
 }
 
 func (pr *program) registry() *prometheus.Registry {
-	snapshot, live := pr.pipeline.Snapshot, pr.in.live
+	snapshot, inputs := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
 			shown, _ := pr.persist.show()
 			return shown.books
 		}
-		live = pr.liveDurable
+		inputs = pr.liveDurable
+	}
+	live := func() metrics.Live {
+		l := inputs()
+		l.Backups = pr.backups()
+		return l
 	}
 	b := buildInfo()
 	label := metrics.LabelValue

@@ -42,6 +42,7 @@ func commands() []command {
 			"1,000 lines", runCheck},
 		{"report", "FILE...: sums up old logs (report --help says more)", runReport},
 		{"explain", "FILE...: says of each line what it is, or tells a session's story (explain --help)", runExplain},
+		{"backups", "asks a running exporter which backups are expected, and which came (backups --help)", runBackups},
 		{"backfill", "FILE...: prints the metrics' history, for promtool (backfill --help)", runBackfill},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
