@@ -106,8 +106,8 @@ func (e *Expectation) Check(now time.Time) error {
 	}
 	for _, name := range []string{e.Module, e.User, e.Host, e.Client.Name, e.Name} {
 		if rsynclog.Label([]byte(name)) != name || strings.TrimSpace(name) != name {
-			return fmt.Errorf("no log has the name %q: it is longer than %d bytes, begins or ends with a space, or has "+
-				"what a log escapes", name, rsynclog.MaxLabel)
+			return fmt.Errorf("no log has the name %q: it is longer than %d bytes, begins or ends with a space, or "+
+				"has what a log escapes", name, rsynclog.MaxLabel)
 		}
 	}
 	return nil

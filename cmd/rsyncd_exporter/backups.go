@@ -39,6 +39,7 @@ exporter isn't reached.
 // A backupsCommand is what the command was asked for.
 type backupsCommand struct {
 	url, nagios string
+	plugin      bool // --nagios is given, if only without a name
 	json        bool
 }
 
@@ -50,16 +51,14 @@ func runBackups(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprint(std.out, backupsUsage)
 		return exitOK
 	}
-	if err != nil {
-		if usageError(std, err); c.nagios != "" {
-			return nagiosUnknown
-		}
-		return exitUsage
-	}
 	var answer api.Backups
-	err = askJSON(ctx, c.url, "/api/v1/backups", &answer)
+	if err == nil {
+		err = askJSON(ctx, c.url, "/api/v1/backups", &answer)
+	} else if !c.plugin {
+		return usageError(std, err)
+	}
 	switch {
-	case c.nagios != "":
+	case c.plugin:
 		return nagios(std.out, c.nagios, &answer, err)
 	case err != nil:
 		fmt.Fprintf(std.err, "rsyncd_exporter: backups: %s\n", text.OneLine(err))
@@ -84,6 +83,9 @@ func (c *backupsCommand) parse(args []string) error {
 	fs.StringVar(&c.url, "url", "", "")
 	fs.StringVar(&c.nagios, "nagios", "", "")
 	fs.BoolVar(&c.json, "json", false, "")
+	c.plugin = slices.ContainsFunc(args, func(arg string) bool {
+		return strings.HasPrefix(strings.TrimLeft(arg, "-"), "nagios") // also behind what can't be read
+	})
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

@@ -109,8 +109,8 @@ func (v *validator) autoExpected(s *Setting, all *expectations) {
 			added = true
 		}
 		if len(left) > 0 {
-			v.doubt(s, autoExpect, "of the auth users of module %s these are not expected, as they are no names, or may "+
-				"not write: %s", text.Printable(m.name), text.OneLine(strings.Join(left, ", ")))
+			v.doubt(s, autoExpect, "of the auth users of module %s these are not expected, as they are no names, "+
+				"or may not write: %s", text.Printable(m.name), text.OneLine(strings.Join(left, ", ")))
 		}
 	}
 	if !added {
@@ -155,8 +155,8 @@ func (v *validator) doubtModules() {
 			v.warn("backup %s is expected in module %s, which RSYNCD_CONF and MODULES don't have%s",
 				text.Printable(e.Name), text.Printable(e.Module), text.DidYouMean(e.Module, v.cfg.Modules))
 		case e.Files > 0 && slices.Contains(v.cfg.Unlogged, e.Module):
-			v.warn("backup %s is expected to transfer files, and module %s doesn't log them: set transfer logging = yes "+
-				"in rsyncd.conf", text.Printable(e.Name), text.Printable(e.Module))
+			v.warn("backup %s is expected to transfer files, and module %s doesn't log them: set "+
+				"transfer logging = yes in rsyncd.conf", text.Printable(e.Name), text.Printable(e.Module))
 		}
 	}
 }

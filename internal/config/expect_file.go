@@ -20,8 +20,8 @@ import (
 
 const receive = rsynclog.Receive
 
-// DefaultGrace is how long a backup of EXPECT_FILE is only late where the file doesn't say.
-const DefaultGrace = time.Hour
+// defaultGrace is how long a backup of EXPECT_FILE is only late where the file doesn't say.
+const defaultGrace = time.Hour
 
 // A lined is an expectation and the line of EXPECT_FILE where it begins.
 type lined struct {
@@ -125,11 +125,14 @@ func resolved(n *yaml.Node) *yaml.Node {
 
 // scalar returns what reads one value by a function of its text.
 func scalar[T any](field *T, parse func(string) (T, error)) func(*yaml.Node) error {
-	return func(n *yaml.Node) (err error) {
+	return func(n *yaml.Node) error {
 		if n = resolved(n); n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Value == "" {
 			return errors.New("it takes one value")
 		}
-		*field, err = parse(n.Value)
+		value, err := parse(n.Value)
+		if err == nil {
+			*field = value
+		}
 		return err
 	}
 }
@@ -138,7 +141,8 @@ func sameText(s string) (string, error) { return s, nil }
 
 // entry reads one expected backup.
 func (r *expectReader) entry(n *yaml.Node, e *backups.Expectation) {
-	e.Direction, e.Grace, e.Calendar.Zone = receive, DefaultGrace, time.Local
+	e.Direction, e.Grace, e.Calendar.Zone = receive, defaultGrace, time.Local
+	before := len(r.problems)
 	var schedule, windows *yaml.Node // the zone may stand below them
 	later := func(to **yaml.Node) func(*yaml.Node) error {
 		return func(n *yaml.Node) error { *to = n; return nil }
@@ -172,7 +176,7 @@ func (r *expectReader) entry(n *yaml.Node, e *backups.Expectation) {
 			r.problem(schedule, "schedule: %w", err)
 		}
 	}
-	if schedule == nil && e.Every == 0 || schedule != nil && e.Every != 0 {
+	if len(r.problems) == before && (schedule == nil) == (e.Every == 0) {
 		r.problem(n, "it takes one of every and schedule: when is it due?")
 	}
 	e.Identity.Client = e.Client.String()

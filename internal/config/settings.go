@@ -196,8 +196,8 @@ func (v *validator) otherSettings() settings {
 		{Name: "GEOIP_DB", read: into(&c.GeoIPDB, asGiven),
 			Meaning: "database of countries or of autonomous systems (.mmdb), for report; none is shipped"},
 		{Name: "EXPECT", list: emptyIsNone,
-			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h, which is also the age without " +
-				"one; auto for all auth users of RSYNCD_CONF that may write"},
+			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h, which is also the age " +
+				"without one; auto for all auth users of RSYNCD_CONF that may write"},
 		{Name: "EXPECT_FILE",
 			Meaning: "YAML file of expected backups, where more is to be said: schedule, grace, least size, windows"},
 		{Name: "SESSION_LOG", read: into(&c.SessionLog, asGiven),
