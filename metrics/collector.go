@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
 )
@@ -21,6 +22,7 @@ type Live struct {
 	State   *Durability // nil without STATE_DIR
 
 	MaxConnections map[string]int // by the module's label, limits of rsyncd.conf
+	Backups        []backups.Status
 }
 
 // Durability is the state of STATE_DIR.
@@ -92,7 +94,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range snap.Hosts {
 		e.host(&snap.Hosts[i])
 	}
-	e.live(snap, c.live())
+	live := c.live()
+	e.live(snap, live)
+	for i := range live.Backups {
+		e.backup(&live.Backups[i])
+	}
 }
 
 type emitter chan<- prometheus.Metric
@@ -208,6 +214,17 @@ func (e emitter) user(host, module string, d rsynclog.Direction, u *UserRecord) 
 	e.known(u.LastAttempt != 0, descLastAttempt, seconds(u.LastAttempt), l...)
 	e.known(u.LastDuration >= 0, descLastDuration, u.LastDuration.Seconds(), l...)
 	e.known(u.LastListed >= 0, descLastListed, float64(u.LastListed), l...)
+}
+
+func (e emitter) backup(b *backups.Status) {
+	l := []string{b.Expected.Name, b.Expected.Module, b.Expected.User}
+	age := b.MaxAge()
+	e.known(age > 0, descBackupMaxAge, age.Seconds(), l...)
+	e.gauge(descBackupSeen, oneIf(b.Entry.Success.At != 0), l...)
+	e.gauge(descBackupOverdue, oneIf(b.IsLate), l...)
+	for _, state := range backups.States() {
+		e.gauge(descBackupState, oneIf(state == b.State), append(l[:len(l):len(l)], string(state))...)
+	}
 }
 
 func (e emitter) own(snap *Snapshot) {

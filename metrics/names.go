@@ -6,6 +6,8 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	perFlow = []string{"host", "module", "direction"}
 	perUser = []string{"host", "module", "direction", "user"}
+
+	perBackup = []string{"name", "module", "user"}
 )
 
 // The metrics are the contract with dashboards; allDescs lists them for README. host is the syslog
@@ -59,6 +61,15 @@ var (
 	descLastDuration = rsync("last_session_duration_seconds", "How long the last session took.", perUser...)
 	descLastListed   = rsync("last_session_listed_bytes",
 		"Size of the files in the last session's file list.", perUser...)
+
+	descBackupMaxAge = rsync("backup_expected_max_age_seconds",
+		"Age of an expected backup's last success from which on it is overdue; before the first, of the expectation.",
+		perBackup...)
+	descBackupSeen    = rsync("backup_seen", "1 if an expected backup has ever come, 0 if not.", perBackup...)
+	descBackupOverdue = rsync("backup_overdue",
+		"1 if an expected backup has not come, and its grace is over; 0 if not, or while it is paused.", perBackup...)
+	descBackupState = rsync("backup_state", "1 for the state that an expected backup is in, 0 for the others.",
+		append(perBackup[:3:3], "state")...)
 
 	descOwnReceived  = own("received_total", "Messages received: discarded, ignored and rsyncd's.", "input")
 	descOwnDiscarded = own("discarded_total",
@@ -137,7 +148,8 @@ func allDescs() []*prometheus.Desc {
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed,
 		descSessions, descActive, descOldest, descMaxConnections, descDuration, descRejected, descFiles, descFileBytes, descWireBytes,
 		descFileErrors, descLists, descStarts, descInfo, descLost, descMessages, descLastSuccess, descLastAttempt,
-		descLastDuration, descLastListed, descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,
+		descLastDuration, descLastListed, descBackupMaxAge, descBackupSeen, descBackupOverdue, descBackupState,
+		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,
 		descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds, descOwnConnections, descOwnRefused,
 		descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
 		descOwnRetired, descOwnAddresses, descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset,

@@ -33,6 +33,8 @@ var walls = map[string][]string{
 		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline"},
 	"rsyncd_exporter/clients": {"net", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",
 		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline", "rsyncd_exporter/internal/config"},
+	"rsyncd_exporter/backups": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",
+		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline", "rsyncd_exporter/internal/config"},
 	"rsyncd_exporter/report/logs": {"net", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/report",
 		"rsyncd_exporter/internal/config", "rsyncd_exporter/receiver/datagram", "rsyncd_exporter/receiver/stream"},
 	"rsyncd_exporter/report":          {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/internal/config"},
@@ -96,7 +98,7 @@ func TestImportWalls(t *testing.T) {
 func TestNobodyBehindThePipelineAsksAClock(t *testing.T) {
 	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
 	files := 0
-	for _, dir := range []string{"../rsynclog", "../metrics"} {
+	for _, dir := range []string{"../rsynclog", "../metrics", "../backups"} {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -117,7 +117,8 @@ func (p *Pipeline) records() (c *clients.Record, b *backups.Record) {
 		c = p.books.Clients.Record()
 	}
 	if p.books.Backups != nil {
-		b = p.books.Backups.Record()
+		now, wall := p.clock.both()
+		b = p.books.Backups.Record(p.sessions.Active, now, wall)
 	}
 	return c, b
 }

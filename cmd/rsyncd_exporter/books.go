@@ -40,7 +40,7 @@ func newBooks(from *pipeline.Checkpoint, cfg *config.Config, places *clients.Pla
 		Clients: clients.NewBook(from.Clients, clients.Config{
 			Groups: cfg.ClientGroups, Places: places, Anonymise: cfg.Anonymise, Now: time.Now().UnixNano(),
 		}),
-		Backups: backups.NewBook(from.Backups),
+		Backups: backups.NewBook(cfg.Expected, from.Backups, time.Now().UnixNano()),
 		Recent:  recent.NewBook(),
 		Ended:   sessionlog.NewQueue(from.Ended),
 	}
@@ -53,4 +53,10 @@ func (pr *program) records() (*clients.Record, *backups.Record) {
 	}
 	shown, _ := pr.persist.shownLast()
 	return shown.clients, shown.backups
+}
+
+// backups judges the expected backups by what a scrape shows.
+func (pr *program) backups() []backups.Status {
+	_, known := pr.records()
+	return known.List(pr.cfg.Expected, time.Now())
 }

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/text"
@@ -45,6 +46,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "module %s%s\n", text.Printable(m), format)
 	}
 	printDaemon(std.out, cfg.Daemon)
+	printExpected(std.out, cfg.Expected)
 	printLacks(std.out, cfg)
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
@@ -110,6 +112,12 @@ func printPattern(w io.Writer, pattern string, all []string) {
 			break
 		}
 		fmt.Fprintf(w, "  %s\n", text.Printable(path))
+	}
+}
+
+func printExpected(w io.Writer, expected []backups.Expectation) {
+	for i := range expected {
+		fmt.Fprintf(w, "expected %s\n", text.OneLine(&expected[i]))
 	}
 }
 

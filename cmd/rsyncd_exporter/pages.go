@@ -173,7 +173,7 @@ func (pr *program) registry() *prometheus.Registry {
 	limits := limitsOf(pr.cfg)
 	live := func() metrics.Live {
 		l := inputs()
-		l.MaxConnections = limits
+		l.MaxConnections, l.Backups = limits, pr.backups()
 		return l
 	}
 	b := buildInfo()

@@ -44,6 +44,7 @@ func commands() []command {
 		{"top", "shows that on a terminal and refreshes it (top --help)", runTop},
 		{"report", "FILE...: sums up old logs (report --help says more)", runReport},
 		{"explain", "FILE...: says of each line what it is, or tells a session's story (explain --help)", runExplain},
+		{"backups", "asks a running exporter which backups are expected, and which came (backups --help)", runBackups},
 		{"backfill", "FILE...: prints the metrics' history, for promtool (backfill --help)", runBackfill},
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"rsyncd_exporter/internal/systemd"
 )
@@ -91,6 +92,7 @@ func (v *validator) load(args []string, sockets []systemd.Socket) (*Config, erro
 	}
 	v.credentials()
 	v.daemon()
+	v.expected(time.Now())
 	v.lookAtFileHost()
 	v.withoutCovered()
 	v.together()

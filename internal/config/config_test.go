@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
 	"rsyncd_exporter/receiver/stream"
+	"rsyncd_exporter/rsynclog"
 )
 
 // load returns the settings in force and fails the test if there is a problem.
@@ -77,6 +79,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	pki := testpki.Write(t)
 	web, conf, expect := dir+"/web.yml", dir+"/rsyncd.conf", dir+"/expect.yml"
 	testenv.WriteFile(t, web, "")
+	testenv.WriteFile(t, expect, "backups: [{name: nightly, module: from conf, user: alice, every: 1d}]")
 	testenv.WriteFile(t, conf, "max connections = 8x\n[from conf]\nlog format = %f %l\nauth users = alice, bob\n[b c]\nmax connections = 0\n")
 	given := map[string]string{ // by variable; each differs from its default
 		"LISTEN_UDP":           " :1514 , [::1]:1515,:1514",
@@ -111,7 +114,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		"SESSION_TTL":          "90m",
 		"CLIENT_GROUPS":        "office=192.0.2.0/24",
 		"GEOIP_DB":             dir + "/country.mmdb",
-		"EXPECT":               "a@alice<26h, b",
+		"EXPECT":               "a@alice<8d, b c",
 		"EXPECT_FILE":          expect,
 		"SESSION_LOG":          dir + "/sessions.log",
 		"SESSION_LOG_MODE":     "600",
@@ -124,6 +127,12 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 	office, err := clients.ParseGroups("office=192.0.2.0/24")
 	if err != nil {
 		t.Fatal(err)
+	}
+	expected := []backups.Expectation{
+		{Name: "nightly", Every: 24 * time.Hour, Grace: time.Hour, Calendar: backups.Calendar{Zone: time.Local},
+			Identity: backups.Identity{Module: "from conf", User: "alice", Direction: rsynclog.Receive}},
+		{Name: "a@alice", Every: 8 * 24 * time.Hour, Identity: backups.Identity{Module: "a", User: "alice", Direction: rsynclog.Receive}},
+		{Name: "b c", Every: 26 * time.Hour, Identity: backups.Identity{Module: "b c", Direction: rsynclog.Receive}},
 	}
 	want := &config.Config{
 		ClientGroups: office, GeoIPDB: dir + "/country.mmdb",
@@ -154,14 +163,12 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		Unlogged:           []string{"from conf", "b c"},
 		MaxSeries:          77,
 		SessionTTL:         90 * time.Minute,
-		Expect:             []string{"a@alice<26h", "b"},
-		ExpectFile:         expect,
+		Expected:           expected,
 		SessionLog:         dir + "/sessions.log",
 		SessionLogMode:     0o600,
 		Anonymise:          true,
 		StatusPage:         config.StatusPagePublic,
 		MaxConnections:     map[string]int{"from conf": 8},
-		AuthUsers:          map[string]string{"from conf": "alice, bob"},
 		HTTPListen:         "127.0.0.1:9999",
 		WebConfig:          web,
 		LogLevel:           slog.LevelWarn,

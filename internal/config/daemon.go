@@ -44,9 +44,6 @@ func (v *validator) modules(s *Setting) []string {
 		if m.most > 0 { // a negative one lets nobody in, and limits nothing that could be shown
 			v.cfg.MaxConnections = with(v.cfg.MaxConnections, m.name, m.most)
 		}
-		if m.authUsers != "" {
-			v.cfg.AuthUsers = with(v.cfg.AuthUsers, m.name, m.authUsers)
-		}
 		if !m.transfers {
 			v.cfg.Unlogged = append(v.cfg.Unlogged, m.name)
 		}

@@ -27,6 +27,7 @@ type confModule struct {
 	transfers bool // transfer logging
 	most      int  // max connections; 0: no limit
 	authUsers string
+	readOnly  bool // unless a user has :rw
 }
 
 // confReader reads rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
@@ -52,7 +53,7 @@ func loadRsyncdConf(path string) (*confReader, error) {
 
 func newConfReader() *confReader {
 	seen := map[string]int{foldSection("global"): global}
-	return &confReader{seen: seen, section: global, reader: readfile.NewReader()}
+	return &confReader{seen: seen, section: global, defaults: confModule{readOnly: true}, reader: readfile.NewReader()}
 }
 
 func (r *confReader) file(path string, depth int) error {
@@ -162,12 +163,19 @@ func (r *confReader) parameter(line string) {
 	case "AUTHUSERS":
 		m.authUsers = value
 	case "TRANSFERLOGGING":
-		switch strings.ToLower(value) { // loadparm.c: set_boolean; anything else changes nothing
-		case "yes", "true", "1":
-			m.transfers = true
-		case "no", "false", "0":
-			m.transfers = false
-		}
+		setBoolean(&m.transfers, value)
+	case "READONLY":
+		setBoolean(&m.readOnly, value)
+	}
+}
+
+// setBoolean reads a boolean as loadparm.c: set_boolean does. Anything else changes nothing.
+func setBoolean(b *bool, value string) {
+	switch strings.ToLower(value) {
+	case "yes", "true", "1":
+		*b = true
+	case "no", "false", "0":
+		*b = false
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/receiver/follow"
 	"rsyncd_exporter/receiver/stream"
@@ -44,10 +45,9 @@ type Config struct {
 	MaxSeries          int
 	SessionTTL         time.Duration
 	ClientGroups       clients.Groups
-	GeoIPDB            string   // path; empty: none
-	Expect             []string // entries as EXPECT has them
-	ExpectFile         string   // path; empty: none
-	SessionLog         string   // path, or "-" for standard output; empty: none
+	GeoIPDB            string                // path; empty: none
+	Expected           []backups.Expectation // of EXPECT and EXPECT_FILE; no two of a name or an identity
+	SessionLog         string                // path, or "-" for standard output; empty: none
 	SessionLogMode     fs.FileMode
 	Anonymise          bool // show networks instead of clients' addresses
 	StatusPage         StatusPage
@@ -57,7 +57,6 @@ type Config struct {
 
 	ModuleFormats  map[string]string // by module, the valid log formats of RSYNCD_CONF
 	MaxConnections map[string]int    // by module, those limits of RSYNCD_CONF that limit anything
-	AuthUsers      map[string]string // by module, what RSYNCD_CONF says, where it says something
 	Unlogged       []string          // the modules of RSYNCD_CONF that don't log transfers
 	Daemon         follow.Daemon     // which files RSYNCD_CONF says are one daemon's
 	Passed         []PassedSocket    // what they receive is in none of the settings above
@@ -196,11 +195,11 @@ func (v *validator) otherSettings() settings {
 			Meaning: "names of clients' networks, for report: mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7"},
 		{Name: "GEOIP_DB", read: into(&c.GeoIPDB, asGiven),
 			Meaning: "database of countries or of autonomous systems (.mmdb), for report; none is shipped"},
-		{Name: "EXPECT", list: emptyIsNone, read: into(&c.Expect, items),
-			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h; auto for all auth users of " +
-				"RSYNCD_CONF"},
-		{Name: "EXPECT_FILE", read: into(&c.ExpectFile, asGiven),
-			Meaning: "YAML file of expected backups, where more is to be said"},
+		{Name: "EXPECT", list: emptyIsNone,
+			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h, which is also the age " +
+				"without one; auto for all auth users of RSYNCD_CONF that may write"},
+		{Name: "EXPECT_FILE",
+			Meaning: "YAML file of expected backups, where more is to be said: schedule, grace, least size, windows"},
 		{Name: "SESSION_LOG", read: into(&c.SessionLog, asGiven),
 			Meaning: "file to which one JSON line is written for each session that ends; - is standard output"},
 		{Name: "SESSION_LOG_MODE", Default: "0640", read: into(&c.SessionLogMode, parsed(v, parseMode,

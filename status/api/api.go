@@ -135,9 +135,11 @@ type Backup struct {
 	Name      string     `json:"name"` // as EXPECT has it, or the file's name for it
 	Module    string     `json:"module,omitempty"`
 	User      string     `json:"user,omitempty"`
-	Client    string     `json:"client,omitempty"`
+	Client    string     `json:"client,omitempty"` // the address, network or name that it is to come from
+	Host      string     `json:"host,omitempty"`   // of the syslog header
 	Direction string     `json:"direction"`
 	State     string     `json:"state"`           // ok, running, late, overdue, failed, never, paused
+	Alarm     int        `json:"alarm"`           // 0: nothing to do, 1: something to know, 2: something to act on
 	Why       string     `json:"why"`             // a sentence for people
 	Since     *time.Time `json:"since,omitempty"` // when the state began
 
@@ -154,6 +156,9 @@ type Backup struct {
 	Received uint64  `json:"last_received_bytes"`
 	Listed   uint64  `json:"last_listed_bytes"`
 	Files    uint64  `json:"last_files"`
+
+	UsualListed   uint64  `json:"usual_listed_bytes,omitempty"` // the middle of ten successes, as the next one is
+	UsualDuration float64 `json:"usual_duration_seconds,omitempty"`
 }
 
 // Errors is /api/v1/errors: what went wrong lately.
