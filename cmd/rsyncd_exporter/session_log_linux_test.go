@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,4 +93,50 @@ func TestSessionLogOfARealDaemon(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rotatedLog is a session log that somebody renames, and doesn't compress.
+type rotatedLog struct {
+	path    string
+	rotated []string
+}
+
+func (l *rotatedLog) rotate(t *testing.T, random *rand.Rand) {
+	t.Helper()
+	if random.IntN(2) == 0 {
+		return
+	}
+	to := fmt.Sprintf("%s.%d", l.path, len(l.rotated))
+	switch err := os.Rename(l.path, to); {
+	case err == nil:
+		l.rotated = append(l.rotated, to)
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Fatal(err)
+	}
+}
+
+// compare compares the lines of a program that has ended with what worlds know. Their numbers are random: no line stands for another.
+func (l *rotatedLog) compare(t *testing.T, all []*world) {
+	t.Helper()
+	lines := sessionLines(t, append(l.rotated, l.path)...)
+	for i, module := range worldModules {
+		for d, direction := range []string{"send", "receive"} {
+			var want, got flow
+			for _, w := range all {
+				f := w.flows[i][d]
+				want.sessions, want.sent, want.received = want.sessions+f.sessions, want.sent+f.sent, want.received+f.received
+				want.listed, want.files = want.listed+f.listed, want.files+f.files
+			}
+			for _, line := range lines {
+				if line.Module == module && line.Direction == direction && line.Outcome == "ok" && !line.Amends {
+					got.sessions, got.sent, got.received = got.sessions+1, got.sent+line.Sent, got.received+line.Received
+					got.listed, got.files = got.listed+line.Listed, got.files+line.Files["send"]+line.Files["recv"]
+				}
+			}
+			if got != want {
+				t.Errorf("%s, %s: the session log has %+v, want %+v", module, direction, got, want)
+			}
+		}
+	}
+	t.Logf("%d sessions in %d session logs", len(lines), len(l.rotated)+1)
 }

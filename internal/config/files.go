@@ -53,7 +53,7 @@ func (v *validator) files(s *Setting) []string {
 func (v *validator) notFollowed(s *Setting) {
 	for _, name := range v.cfg.Files {
 		if same, _ := filepath.Match(name, filepath.Clean(s.Value)); same && s.Value != "-" && s.Value != "" {
-			v.problem(s, fmt.Errorf("FILE follows it as %q, as if rsyncd wrote it", name), "write it to another directory")
+			v.problem(s, fmt.Errorf("FILE=%q follows it, as if rsyncd wrote it", name), "choose another directory")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package sessionlog
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/netip"
 	"strconv"
@@ -78,13 +79,13 @@ func add(to *map[string]uint64, key string, n uint64) {
 	(*to)[key] += n
 }
 
-// appendLine appends the entry's line.
-func (e *Entry) appendLine(b []byte, anonymise bool) []byte {
-	line, err := json.Marshal(e.Ended(anonymise))
-	if err != nil { // no text and no number of an Entry is one that JSON doesn't have
-		panic(err)
+// line adds the entry's line.
+func (e *Entry) line(to *bytes.Buffer, anonymise bool) {
+	enc := json.NewEncoder(to)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e.Ended(anonymise)); err != nil {
+		panic(err) // all of its numbers and times are ones that JSON has
 	}
-	return append(append(b, line...), '\n')
 }
 
 // A key tells whose a line is. It is the same with other settings, and in other versions.

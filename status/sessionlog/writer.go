@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -41,8 +40,8 @@ type Writer struct {
 	part *block   // holds the next session
 	next uint64
 
-	lines []byte // scratch
-	ends  []int  // scratch
+	lines bytes.Buffer // scratch
+	ends  []int        // scratch
 
 	failed bool
 	ok     atomic.Bool
@@ -141,17 +140,18 @@ func (w *Writer) may() bool {
 
 // collect makes lines of the next sessions that may be written, as far as there are any.
 func (w *Writer) collect() bool {
-	w.lines, w.ends = w.lines[:0], w.ends[:0]
+	w.lines.Reset()
+	w.ends = w.ends[:0]
 	end := w.q.added.Load()
 	if w.q.durable {
 		end = w.q.released.Load().next
 	}
-	for at, part := w.next, w.part; at < end && len(w.lines) < portion; at++ {
+	for at, part := w.next, w.part; at < end && w.lines.Len() < portion; at++ {
 		if at == part.first+blockSize {
 			part = part.next.Load()
 		}
-		w.lines = part.entries[at-part.first].appendLine(w.lines, w.o.Anonymise)
-		w.ends = append(w.ends, len(w.lines))
+		part.entries[at-part.first].line(&w.lines, w.o.Anonymise)
+		w.ends = append(w.ends, w.lines.Len())
 	}
 	return len(w.ends) > 0
 }
@@ -161,12 +161,12 @@ func (w *Writer) write() (err error) {
 	whole, place := 0, Place{}
 	if w.log == nil {
 		var n int
-		n, err = w.o.Stdout.Write(w.lines)
+		n, err = w.o.Stdout.Write(w.lines.Bytes())
 		for whole < len(w.ends) && w.ends[whole] <= n {
 			whole++
 		}
 	} else {
-		whole, err = w.log.write(w.lines, w.ends, w.q.durable)
+		whole, err = w.log.write(w.lines.Bytes(), w.ends, w.q.durable)
 		place = w.log.place
 	}
 	w.advance(whole)
@@ -194,7 +194,8 @@ func (w *Writer) recover() {
 		err = errors.Join(w.match(f, last), f.Close())
 	}
 	if err != nil {
-		w.o.Report(fmt.Errorf("lines that may be there twice, after the program was killed: %d: %w", last.next-w.next, err))
+		w.o.Report(fmt.Errorf("lines that may be there twice, after the program was killed: %d: %w",
+			last.next-w.next, err))
 	}
 }
 
@@ -225,8 +226,9 @@ func (w *Writer) entry() *Entry { return &w.part.entries[w.next-w.part.first] }
 
 // trim takes the begin of the next session's line away from the end of a file.
 func (w *Writer) trim(f *os.File, end int64, begin []byte) error {
-	whole := w.entry().appendLine(nil, w.o.Anonymise)
-	if len(begin) == 0 || !bytes.HasPrefix(whole, slices.Clone(begin)) {
+	var whole bytes.Buffer
+	w.entry().line(&whole, w.o.Anonymise)
+	if len(begin) == 0 || !bytes.HasPrefix(whole.Bytes(), begin) {
 		return nil
 	}
 	return f.Truncate(end)
