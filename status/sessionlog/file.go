@@ -28,7 +28,7 @@ func openLog(path string, mode fs.FileMode) (*logFile, error) {
 	f, err := os.OpenFile(path, flags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		if f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, mode); err == nil {
-			err = f.Chmod(mode) // whatever the umask
+			err = errors.Join(f.Chmod(mode), syncDir(path)) // whatever the umask
 		}
 	}
 	if errors.Is(err, syscall.ENXIO) {
@@ -47,6 +47,15 @@ func openLog(path string, mode fs.FileMode) (*logFile, error) {
 		l.cut = endsWithinLine(path, info.Size())
 	}
 	return l, nil
+}
+
+// syncDir makes a file's name durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func closed(f *os.File) error {
