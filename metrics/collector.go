@@ -23,6 +23,16 @@ type Live struct {
 
 	MaxConnections map[string]int // by the module's label, limits of rsyncd.conf
 	Backups        []backups.Status
+	SessionLog     *SessionLog // nil without SESSION_LOG
+}
+
+// A SessionLog is the state of SESSION_LOG.
+type SessionLog struct {
+	Since   int64  // when counting began, nanoseconds of the Unix epoch
+	Written uint64 // lines
+	Dropped uint64 // sessions that found no room
+	Waiting int    // sessions that aren't written yet
+	OK      bool   // the last attempt to write succeeded
 }
 
 // Durability is the state of STATE_DIR.
@@ -283,6 +293,12 @@ func (e emitter) live(snap *Snapshot, l Live) {
 		for _, start := range StateStarts {
 			e.gauge(descOwnStateStart, oneIf(start == l.State.Start), start)
 		}
+	}
+	if s := l.SessionLog; s != nil {
+		e.counter(descOwnLogWritten, s.Written, s.Since)
+		e.counter(descOwnLogDropped, s.Dropped, s.Since)
+		e.gauge(descOwnLogWaiting, float64(s.Waiting))
+		e.gauge(descOwnLogOK, oneIf(s.OK))
 	}
 	for _, f := range l.Files {
 		if f.Pattern != "" {

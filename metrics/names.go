@@ -113,9 +113,14 @@ var (
 	descOwnStateStart = own("state_start",
 		"1 for what STATE_DIR held when the exporter started: new (nothing), restored, or set_aside (nothing "+
 			"that could be trusted, so everything began at 0).", "start")
-	descOwnOffset  = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
-	descOwnLag     = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
-	descOwnLagTime = own("file_lag_seconds",
+	descOwnLogWritten = own("session_log_written_total", "Lines written to SESSION_LOG.")
+	descOwnLogDropped = own("session_log_dropped_total",
+		"Sessions that SESSION_LOG lacks, as too many waited to be written.")
+	descOwnLogWaiting = own("session_log_waiting", "Sessions that wait to be written to SESSION_LOG.")
+	descOwnLogOK      = own("session_log_ok", "1 if SESSION_LOG could be written when last tried, 0 if not.")
+	descOwnOffset     = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
+	descOwnLag        = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
+	descOwnLagTime    = own("file_lag_seconds",
 		"How long ago all that was in the followed file, and in its older generations, had been read; 0 if it "+
 			"is now.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")
@@ -152,7 +157,8 @@ func allDescs() []*prometheus.Desc {
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,
 		descOwnDrops, descOwnBuffer, descOwnInPlace, descOwnRebinds, descOwnConnections, descOwnRefused,
 		descOwnErrors, descOwnTLSExpiry, descOwnTLSReload, descOwnSessions, descOwnEvicted, descOwnOverflow,
-		descOwnRetired, descOwnAddresses, descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnOffset,
+		descOwnRetired, descOwnAddresses, descOwnStateOK, descOwnStateAge, descOwnStateStart, descOwnLogWritten,
+		descOwnLogDropped, descOwnLogWaiting, descOwnLogOK, descOwnOffset,
 		descOwnLag, descOwnLagTime, descOwnGenerations, descOwnRotations, descOwnFileErrors, descOwnFileUp,
 		descOwnGaps, descOwnPatternUp, descOwnPatternErrors, descOwnPatternRotations, descOwnPatternGaps,
 	}

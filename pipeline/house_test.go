@@ -29,6 +29,8 @@ var walls = map[string][]string{
 		"github.com/kelseyhightower/envconfig"},
 	"rsyncd_exporter/pipeline": {"net", "os", "log/slog", "github.com/prometheus/", "github.com/kelseyhightower/envconfig",
 		"rsyncd_exporter/receiver/datagram", "rsyncd_exporter/receiver/stream"},
+	"rsyncd_exporter/status/sessionlog": {"net", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",
+		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline", "rsyncd_exporter/internal/config"},
 	"rsyncd_exporter/rsynclog/codes": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",
 		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline"},
 	"rsyncd_exporter/clients": {"net", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",

@@ -153,11 +153,14 @@ func (p *Pipeline) TryDeliver(src *receiver.Source, slab *receiver.Slab) bool {
 
 // Deliver implements receiver.Sink. It gives way twice: to goroutines that wait for a processor,
 // since the scheduler interrupts a backlog only after 10 ms, and to a datagram reader that has
-// lately found the lock held.
+// lately found the lock held. It also lets the session log catch up, for a second at most.
 func (p *Pipeline) Deliver(src *receiver.Source, slab *receiver.Slab) {
 	runtime.Gosched()
 	p.bulk.Lock()
 	defer p.bulk.Unlock()
+	if p.books.Ended != nil {
+		p.books.Ended.Wait()
+	}
 	const patience = 5 * time.Millisecond // a reader with pending slabs tries again sooner
 	for end := time.Now().Add(patience); p.missed.Load() && time.Now().Before(end); {
 		time.Sleep(100 * time.Microsecond)

@@ -89,6 +89,7 @@ type SessionRecord struct {
 	Listed     bool // asked for the module list
 	Exits      [2]exit
 	LateExits  uint8          // exit lines after the end
+	Amendments uint8          // summaries after the end, as far as they are told apart
 	Files      [NumOps]uint64 // its transfer lines, by what was done
 	Failures   Failures       // its files that failed
 	Length     uint64         // bytes of its transfer lines, %l

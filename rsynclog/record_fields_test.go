@@ -15,7 +15,7 @@ func full(t *testing.T, o *Origin) *Session {
 		PID: 7, Module: "data", Direction: Receive, User: "alice", Addr: "192.0.2.1", FirstSeen: 1000, LastSeen: 2000, ConnectSeen: true,
 		Outcome: Partial, HasSummary: true, Sent: 3, Received: 4, Total: 5, Phase: failing, Known: true, Moved: true, Lost: true,
 		FileErrors: true, MaxDelete: true, FileList: true, Evicted: true, Reason: ReasonAuth, Listed: true,
-		Exits: [2]exit{{'s', 23}, {'g', -7}}, LateExits: 2, Length: 6, Wire: 8, Requested: "data", Overruled: true, Executed: true,
+		Exits: [2]exit{{'s', 23}, {'g', -7}}, LateExits: 2, Amendments: 3, Length: 6, Wire: 8, Requested: "data", Overruled: true, Executed: true,
 		Unheard: 300, Born: 1, Heard: 2, ProcessStarted: 9, Talks: true, Doubted: true, Orphaned: 1800,
 		End: 1900, FirstWaited: true, LastWaited: true, Stamp: 1700,
 		Shift: 50, Entered: 1, Noted: true, Name: "client.example.org", Request: "data/x",

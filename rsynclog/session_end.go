@@ -66,6 +66,7 @@ func (t *Sessions) amend(s *Session, ev *Event) {
 		Received: ev.Received - min(ev.Received, s.Received),
 		Total:    ev.Total - min(ev.Total, s.Total)}
 	s.Sent, s.Received, s.Total = s.Sent+c.Sent, s.Received+c.Received, s.Total+c.Total
+	s.Amendments = min(s.Amendments, math.MaxUint8-1) + 1
 	t.emit(c)
 }
 

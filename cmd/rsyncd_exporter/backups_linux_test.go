@@ -74,7 +74,7 @@ func TestBackupsOfARealDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.close()
-	p, err := newPipeline(serveConfig(cfg), k, slog.New(slog.DiscardHandler))
+	p, err := newPipeline((&program{cfg: cfg}).serveConfig(), k, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

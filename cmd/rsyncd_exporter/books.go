@@ -12,10 +12,13 @@ import (
 	"rsyncd_exporter/status/sessionlog"
 )
 
-// serveConfig is pipelineConfig with all books.
-func serveConfig(cfg *config.Config, places *clients.Places) pipeline.Config {
-	c := pipelineConfig(cfg)
-	c.Books = func(from *pipeline.Checkpoint) pipeline.Books { return newBooks(from, cfg, places) }
+// serveConfig is pipelineConfig with all books, which pr.books then has.
+func (pr *program) serveConfig() pipeline.Config {
+	c := pipelineConfig(pr.cfg)
+	c.Books = func(from *pipeline.Checkpoint) pipeline.Books {
+		pr.books = newBooks(pr.cfg, pr.places, from)
+		return pr.books
+	}
 	return c
 }
 
@@ -32,18 +35,21 @@ func loadPlaces(cfg *config.Config) (*clients.Places, error) {
 }
 
 // newBooks returns what serve keeps besides the counters, from where a Checkpoint left it.
-func newBooks(from *pipeline.Checkpoint, cfg *config.Config, places *clients.Places) pipeline.Books {
+func newBooks(cfg *config.Config, places *clients.Places, from *pipeline.Checkpoint) pipeline.Books {
 	if from == nil {
 		from = &pipeline.Checkpoint{}
 	}
-	return pipeline.Books{
+	b := pipeline.Books{
 		Clients: clients.NewBook(from.Clients, clients.Config{
 			Groups: cfg.ClientGroups, Places: places, Anonymise: cfg.Anonymise, Now: time.Now().UnixNano(),
 		}),
 		Backups: backups.NewBook(cfg.Expected, from.Backups, time.Now().UnixNano()),
 		Recent:  recent.NewBook(),
-		Ended:   sessionlog.NewQueue(from.Ended),
 	}
+	if cfg.SessionLog != "" {
+		b.Ended = sessionlog.NewQueue(from.Ended, cfg.StateDir != "", time.Now().UnixNano())
+	}
+	return b
 }
 
 // records returns the books of clients and backups as a scrape shows them.

@@ -61,6 +61,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 	}
 	warnOfUnreadable(std.out, cfg.Files)
 	warnOfCopies(std.out, cfg)
+	warnOfSessionLog(std.out, cfg.SessionLog)
 	status := checkServe(ctx, cfg, given.HealthURL, std)
 	if status == exitOK {
 		fmt.Fprintln(std.out, "ok")

@@ -118,7 +118,7 @@ func limitsOf(cfg *config.Config) map[string]int {
 // look returns what the status page asks.
 func (pr *program) look(caughtUp <-chan struct{}) func() *status.Moment {
 	return func() *status.Moment {
-		m := &status.Moment{View: pr.pipeline.Look(), Live: pr.in.live(), Why: map[string]string{}}
+		m := &status.Moment{View: pr.pipeline.Look(), Live: pr.live(), Why: map[string]string{}}
 		if pr.persist != nil {
 			shown, ok := pr.persist.shownLast()
 			m.Live.State = pr.durability(shown, ok)
@@ -162,7 +162,7 @@ func landingPage() http.HandlerFunc {
 }
 
 func (pr *program) registry() *prometheus.Registry {
-	snapshot, inputs := pr.pipeline.Snapshot, pr.in.live
+	snapshot, inputs := pr.pipeline.Snapshot, pr.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
 			shown, _ := pr.persist.show()
@@ -214,10 +214,18 @@ func (all inTurn) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// liveDurable is inputs.live with the files that a restart would know, and their durable counters.
+// live is inputs.live with the session log.
+func (pr *program) live() metrics.Live {
+	l := pr.in.live()
+	l.SessionLog = pr.sessions.state(nil)
+	return l
+}
+
+// liveDurable is live with the files that a restart would know, and their durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
+	l.SessionLog = pr.sessions.state(shown.ended)
 	l.State = pr.durability(shown, ok)
 	l.Files = durableFiles(l.Files, shown.files)
 	return l

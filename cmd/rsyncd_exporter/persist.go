@@ -9,6 +9,7 @@ import (
 	"rsyncd_exporter/backups"
 	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/status/sessionlog"
 )
 
 const (
@@ -23,6 +24,7 @@ type view struct {
 	books    *metrics.Snapshot
 	clients  *clients.Record
 	backups  *backups.Record
+	ended    *sessionlog.Record
 	files    []metrics.File // of whose fields the counters are shown
 	received uint64         // messages: only a new one can get lost
 	at       time.Time      // when it was taken
@@ -38,9 +40,10 @@ type persister struct {
 	received func() uint64            // messages so far
 	save     func(state []byte) error // makes it durable
 	log      *slog.Logger
+	ended    *sessionlog.Queue // its sessions may be written when they are saved; nil: not kept
 
 	asked chan chan struct{} // a scrape asks for a save, after which run closes what was sent
-	ended chan struct{}      // closed when run has ended: nothing is saved any more
+	over  chan struct{}      // closed when run has ended: nothing is saved any more
 	mu    sync.Mutex
 	shown view  // durable
 	err   error // of the last save
@@ -53,13 +56,17 @@ func newPersister(
 	now, _ := take()
 	return &persister{
 		take: take, received: received, save: save, log: log,
-		asked: make(chan chan struct{}), ended: make(chan struct{}), shown: now,
+		asked: make(chan chan struct{}), over: make(chan struct{}), shown: now,
 	}
 }
 
 // run saves when asked, every persistInterval if something has come, and when ctx ends.
 func (p *persister) run(ctx context.Context) {
-	defer close(p.ended)
+	defer close(p.over)
+	var pressed <-chan struct{}
+	if p.ended != nil {
+		pressed = p.ended.Pressed()
+	}
 	timer := time.NewTimer(persistInterval)
 	defer timer.Stop()
 	for {
@@ -76,8 +83,12 @@ func (p *persister) run(ctx context.Context) {
 			for _, done := range all {
 				close(done)
 			}
+		case <-pressed:
+			p.persist()
 		case <-timer.C:
-			if shown, ok := p.shownLast(); !ok || p.received() != shown.received { // a crash would lose something
+			shown, ok := p.shownLast()
+			waits := p.ended != nil && p.ended.Unsaved()
+			if !ok || waits || p.received() != shown.received { // a crash would lose something
 				p.persist()
 			}
 		}
@@ -113,6 +124,9 @@ func (p *persister) persist() {
 	}
 	if p.err = err; err == nil {
 		p.shown = now
+		if p.ended != nil {
+			p.ended.Release(now.ended)
+		}
 	}
 }
 
@@ -125,7 +139,7 @@ func (p *persister) show() (shown view, ok bool) {
 		case <-done:
 		case <-late:
 		}
-	case <-p.ended:
+	case <-p.over:
 	case <-late:
 	}
 	return p.shownLast()

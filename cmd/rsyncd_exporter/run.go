@@ -99,7 +99,7 @@ func runServe(ctx context.Context, args []string, std stdio) int {
 	if err := errors.Join(serr, werr, err); err != nil {
 		return usageError(std, err)
 	}
-	cfg.Stdin, cfg.Watchdog = std.in, watchdog
+	cfg.Stdin, cfg.Stdout, cfg.Watchdog = std.in, std.out, watchdog
 	if warning != "" {
 		cfg.Warnings = append(cfg.Warnings, warning)
 	}

@@ -60,6 +60,8 @@ type program struct {
 	kept     *kept
 	places   *clients.Places // nil without GEOIP_DB
 	pipeline *pipeline.Pipeline
+	books    pipeline.Books // the pipeline's
+	sessions *sessionLog    // nil without SESSION_LOG
 	in       *inputs
 	persist  *persister    // nil without STATE_DIR
 	settled  chan struct{} // closed when what was restored is durable
@@ -83,9 +85,10 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	if pr.places, err = loadPlaces(cfg); err != nil {
 		return nil, err
 	}
-	if pr.pipeline, err = newPipeline(serveConfig(cfg, pr.places), pr.kept, log); err != nil {
+	if pr.pipeline, err = newPipeline(pr.serveConfig(), pr.kept, log); err != nil {
 		return nil, err
 	}
+	pr.sessions = pr.openSessionLog(pr.books.Ended)
 	cfg.TLS.Report = func(err error) {
 		if err != nil {
 			log.Error("the TLS files have changed and can't be used: what they held before stays in force", "err", err)
@@ -98,6 +101,7 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	}
 	if pr.kept.dir != nil {
 		pr.persist = newPersister(pr.take, pr.pipeline.Received, pr.kept.dir.Save, log)
+		pr.persist.ended = pr.books.Ended
 	}
 	return pr, nil
 }
@@ -118,6 +122,7 @@ func (pr *program) run(ctx context.Context) error {
 		webDone <- web.Serve(webCtx, pr.http, options, end.left)
 		stopInputs() // without its metrics the exporter is of no use
 	}()
+	stopLogging := pr.sessions.start(ctx, pr)
 	stopPersisting := pr.startPersisting(ctx)
 
 	tick := newTicker(pr.pipeline, pr.cfg, pr.log)
@@ -140,6 +145,7 @@ func (pr *program) run(ctx context.Context) error {
 	err := runAll(inputsCtx, tasks)
 	pr.log.Info("stopping", "received", pr.pipeline.Received())
 	stopPersisting(end.left())
+	stopLogging(end.left) // what the last save has released
 	stopWeb()
 	return errors.Join(err, <-webDone)
 }
@@ -232,7 +238,8 @@ func (pr *program) take() (view, func() ([]byte, error)) {
 	at, files := time.Now(), pr.in.live().Files // before the state, so that they are never ahead of it
 	books, state := pr.in.save(pr.pipeline)
 	return view{
-		books: books, clients: state.Clients, backups: state.Backups, files: files, received: books.Received(), at: at,
+		books: books, clients: state.Clients, backups: state.Backups, ended: state.Ended, files: files,
+		received: books.Received(), at: at,
 	}, state.Encode
 }
 

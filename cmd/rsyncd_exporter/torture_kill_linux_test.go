@@ -227,7 +227,8 @@ func (w *world) addGuests(t *testing.T, seed uint64) {
 }
 
 // Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written, files rotated and others come and go,
-// also while it is down. Two scrapers see each line once. `make torture` does it 1,000 times.
+// also while it is down. Two scrapers see each line once, and the session log, which is rotated too, has each session once. `make torture`
+// does it 1,000 times.
 func TestKillTorture(t *testing.T) {
 	seed := testenv.Seed(t)
 	dir := testenv.Dir(t)
@@ -235,7 +236,8 @@ func TestKillTorture(t *testing.T) {
 	w.rate, w.every, other.every = testenv.Tortured(3000, 10_000), testenv.Tortured(150, 600), testenv.Tortured(100, 500)
 	w.beside = []*world{other}
 	w.addGuests(t, seed)
-	s := newSiegeOf(t, w, seed, newStateDir(t, dir), nil)
+	sessions := rotatedLog{path: filepath.Join(dir, "sessions")}
+	s := newSiegeOf(t, w, seed, newStateDir(t, dir), nil, "--session-log="+sessions.path)
 	var over atomic.Bool
 	written := make(chan error, 1)
 	go func() { written <- s.w.run(over.Load) }()
@@ -248,6 +250,7 @@ func TestKillTorture(t *testing.T) {
 			s.ready()
 		}
 		pause(random, 250*time.Millisecond)
+		sessions.rotate(t, random)
 		if ready && random.IntN(4) == 0 { // before, SIGTERM may come before the program minds it
 			s.terminate()
 		} else {
@@ -255,6 +258,7 @@ func TestKillTorture(t *testing.T) {
 		}
 		if random.IntN(2) == 0 {
 			pause(random, 150*time.Millisecond)
+			sessions.rotate(t, random)
 		}
 		s.start()
 	}
@@ -269,6 +273,7 @@ func TestKillTorture(t *testing.T) {
 	}
 	t.Logf("%d lines, %d rotations, %d files that went for good, %d lives", s.w.written(), rotated, vanished, s.lost+1)
 	s.finish()
+	sessions.compare(t, s.w.all())
 }
 
 // received returns how many lines of files the program shows, and an error where it shows nothing.

@@ -165,6 +165,7 @@ func (v *validator) together() {
 	for _, a := range c.ListenTCP {
 		v.notAt(tls, c.ListenTLS, "LISTEN_TCP has", a)
 	}
+	v.notFollowed(get("SESSION_LOG"))
 	uidMap, err := os.ReadFile("/proc/self/uid_map")
 	if err == nil && len(c.ListenUnixgramUIDs) > 0 && !seesAllUsers(string(uidMap)) {
 		v.warn("LISTEN_UNIXGRAM_UIDS (from %s): in this user namespace (systemd: PrivateUsers=yes) users of the "+

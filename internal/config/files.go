@@ -49,6 +49,15 @@ func (v *validator) files(s *Setting) []string {
 	return files
 }
 
+// notFollowed reports a file of ours that FILE has followed as one of rsyncd's.
+func (v *validator) notFollowed(s *Setting) {
+	for _, name := range v.cfg.Files {
+		if same, _ := filepath.Match(name, filepath.Clean(s.Value)); same && s.Value != "-" && s.Value != "" {
+			v.problem(s, fmt.Errorf("FILE=%q follows it, as if rsyncd wrote it", name), "choose another directory")
+		}
+	}
+}
+
 // legacyPath returns the item of FILE for a path of -p. A file of that name precedes a pattern.
 func legacyPath(name string) string {
 	if _, err := os.Lstat(name); err == nil || !follow.IsPattern(name) {

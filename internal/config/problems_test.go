@@ -35,6 +35,8 @@ func TestProblemsByThemselves(t *testing.T) {
 		{"no sockets", []string{"--udp-sockets=0"}, `UDP_SOCKETS="0" (from --udp-sockets): it must be a whole number from 1 to 64: the default is 1`},
 		{"a user that isn't", []string{"--listen-unixgram-uids=0,no-such-user"}, `LISTEN_UNIXGRAM_UIDS="no-such-user" (from --listen-unixgram-uids): no user of this machine has the name: write the user's number`},
 		{"a section that rsyncd refuses", []string{"--rsyncd-conf=" + dir + "/slash.conf"}, `slash.conf:3: section "b/c": a module's name has no slash`},
+		{"a session log that is followed", []string{"--file=" + dir + "/*.log", "--session-log=" + dir + "/./sessions.log"},
+			`SESSION_LOG="` + dir + `/./sessions.log" (from --session-log): FILE="` + dir + `/*.log" follows it`},
 		{"a flag without its value", []string{"--file"}, "flag --file has no value: write --file=VALUE"},
 		{"a flag that is none", []string{"--=x"}, "flag --=x is unknown: see rsyncd_exporter help"},
 		{"a flag with a terminal's commands", []string{"--\x1b[2J"}, `flag "--\x1b[2J" is unknown`},

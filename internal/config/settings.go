@@ -64,6 +64,7 @@ type Config struct {
 
 	Watchdog time.Duration // how often the supervisor wants a sign of life; 0: never; serve sets it
 	Stdin    io.Reader     // what the file "-" is; serve sets it
+	Stdout   io.Writer     // what the session log "-" is; serve sets it
 }
 
 // StatusPage says who may see what on the status page and in /api/v1.

@@ -43,6 +43,7 @@ type Session struct {
 type Ended struct {
 	Time       time.Time         `json:"time"` // when it ended
 	Started    time.Time         `json:"started"`
+	Amends     bool              `json:"amends,omitempty"` // it corrects an earlier one; its bytes are added
 	Host       string            `json:"host,omitempty"`
 	PID        int32             `json:"pid"`
 	Client     Client            `json:"client"`

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/status/api"
+)
+
+// sessionLines reads session logs, in order. Each line must be one.
+func sessionLines(t *testing.T, paths ...string) (all []api.Ended) {
+	t.Helper()
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			var v api.Ended
+			if err := json.Unmarshal([]byte(line), &v); err != nil || !strings.HasSuffix(line, "\n") {
+				t.Fatalf("%s: %q: %v", path, line, err)
+			}
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// hasLine takes the line of a visit out of a log.
+func hasLine(lines *[]api.Ended, v visit) bool {
+	within := func(n uint64, s span) bool { return s.from <= int(n) && int(n) <= s.to }
+	at := slices.IndexFunc(*lines, func(l api.Ended) bool {
+		n, operation := 0, map[string]string{"send": "send", "receive": "recv"}[v.direction]
+		for _, errno := range l.FileErrors {
+			n += int(errno)
+		}
+		return l.Module == v.module && l.Direction == v.direction && l.Outcome == v.outcome && l.Reason == v.reason &&
+			slices.Equal(l.ExitCodes, v.codes) && n == len(v.errnos) &&
+			int(l.Files[operation]) == v.files && int(l.Files["del."]) == v.deleted && int(l.Listed) == v.listedBytes &&
+			within(l.Sent, v.sent) && within(l.Received, v.received) && l.Client.Address == "127.0.0.1"
+	})
+	if at >= 0 {
+		*lines = slices.Delete(*lines, at, at+1)
+	}
+	return at >= 0
+}
+
+// The log of a real daemon's sessions has what their clients know: their --stats, and how they ended.
+func TestSessionLogOfARealDaemon(t *testing.T) {
+	t.Parallel()
+	for _, by := range []logging{unixSocket, logFile} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(testenv.Dir(t), "sessions.jsonl")
+			args := []string{"--session-log=" + path, "--session-log-mode=0600"}
+			if by == logFile {
+				args = append(args, "--state-dir="+newStateDir(t, testenv.Dir(t)))
+			}
+			s := live(t, by, "127.0.0.1", "[pull]\n[push]\n[delete]\n[killed-pull]\n[read-only]\nread only = yes\n", args...)
+			t.Run("pull", s.pullAll)
+			t.Run("push", s.push)
+			t.Run("push with deletions", s.pushAndDelete)
+			t.Run("pull by a client that is killed", s.killPull)
+			s.rsync(t, failure, s.scratch(t, 10), s.url("read-only/"))
+			s.book(visit{module: "read-only", direction: "receive", outcome: "rejected", reason: "read_only", codes: []int{1}})
+			s.rsync(t, 5, s.url("no-such-module/"), s.scratch(t))
+			s.book(visit{outcome: "rejected", reason: "unknown_module"})
+			s.rsync(t, 0, s.url(""))
+			s.book(visit{outcome: "listing"})
+			s.audit(t)
+			testenv.Until(t, patient, "a line for each session", func() bool { return len(sessionLines(t, path)) == len(s.visits) })
+			lines := sessionLines(t, path)
+			for _, v := range s.visits {
+				if !hasLine(&lines, v) {
+					t.Errorf("no line of %+v", v)
+				}
+			}
+			if len(lines) > 0 {
+				t.Errorf("nobody knows of %+v", lines)
+			}
+			s.want(s.scrape(), float64(len(s.visits)), "rsyncd_exporter_session_log_written_total")
+			if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+				t.Errorf("%v, %v", info.Mode(), err)
+			}
+		})
+	}
+}
+
+// A rotatedLog is a session log that somebody renames, and doesn't compress.
+type rotatedLog struct {
+	path    string
+	rotated []string
+}
+
+func (l *rotatedLog) rotate(t *testing.T, random *rand.Rand) {
+	t.Helper()
+	if random.IntN(2) == 0 {
+		return
+	}
+	to := fmt.Sprintf("%s.%d", l.path, len(l.rotated))
+	switch err := os.Rename(l.path, to); {
+	case err == nil:
+		l.rotated = append(l.rotated, to)
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Fatal(err)
+	}
+}
+
+// compare compares the lines of a program that has ended with what worlds know. Their numbers are random: no line stands for another.
+func (l *rotatedLog) compare(t *testing.T, all []*world) {
+	t.Helper()
+	lines := sessionLines(t, append(l.rotated, l.path)...)
+	for i, module := range worldModules {
+		for d, direction := range []string{"send", "receive"} {
+			var want, got flow
+			for _, w := range all {
+				f := w.flows[i][d]
+				want.sessions, want.sent, want.received = want.sessions+f.sessions, want.sent+f.sent, want.received+f.received
+				want.listed, want.files = want.listed+f.listed, want.files+f.files
+			}
+			for _, line := range lines {
+				if line.Module == module && line.Direction == direction && line.Outcome == "ok" && !line.Amends {
+					got.sessions, got.sent, got.received = got.sessions+1, got.sent+line.Sent, got.received+line.Received
+					got.listed, got.files = got.listed+line.Listed, got.files+line.Files["send"]+line.Files["recv"]
+				}
+			}
+			if got != want {
+				t.Errorf("%s, %s: the session log has %+v, want %+v", module, direction, got, want)
+			}
+		}
+	}
+	t.Logf("%d sessions in %d session logs", len(lines), len(l.rotated)+1)
+}
