@@ -20,31 +20,26 @@ func clientDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{descClientSessions, descClientSent, descClientReceived}
 }
 
-// A ClientsCollector shows a clients.Book to Prometheus. It implements prometheus.Collector.
-type ClientsCollector struct {
-	record func() *clients.Record
+// Clients shows the sums of a clients.Book to Prometheus. It implements prometheus.Collector.
+type Clients struct {
+	Record *clients.Record // nil: there is none
 }
 
-// NewClients returns a ClientsCollector that calls record at each scrape, from its goroutine. record
-// may return nil.
-func NewClients(record func() *clients.Record) *ClientsCollector { return &ClientsCollector{record} }
-
 // Describe implements prometheus.Collector.
-func (c *ClientsCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c Clients) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range clientDescs() {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c *ClientsCollector) Collect(ch chan<- prometheus.Metric) {
-	r := c.record()
-	if r == nil {
+func (c Clients) Collect(ch chan<- prometheus.Metric) {
+	if c.Record == nil {
 		return
 	}
 	e := emitter(ch)
-	for i := range r.Sums {
-		s := &r.Sums[i]
+	for i := range c.Record.Sums {
+		s := &c.Record.Sums[i]
 		country, asn := s.Place, ""
 		if s.Kind == "asn" {
 			country, asn = "", s.Place

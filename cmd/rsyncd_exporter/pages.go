@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
-	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/web"
@@ -72,23 +71,45 @@ func landingPage() http.HandlerFunc {
 	}
 }
 
-func (pr *program) registry() *prometheus.Registry {
-	snapshot, live := pr.pipeline.Snapshot, pr.in.live
+// shown returns what a scrape shows: with STATE_DIR, what is durable by then.
+func (pr *program) shown() (v view) {
 	if pr.persist != nil {
-		snapshot = func() *metrics.Snapshot {
-			shown, _ := pr.persist.show()
-			return shown.books
-		}
+		v, _ = pr.persist.show()
+		return v
+	}
+	v.books, v.clients, v.backups = pr.pipeline.Scrape()
+	return v
+}
+
+// A scraped shows views to Prometheus, so that all counters of a scrape are of one moment.
+type scraped struct {
+	shown func() view
+	live  func() metrics.Live
+}
+
+// Describe implements prometheus.Collector.
+func (s scraped) Describe(ch chan<- *prometheus.Desc) {
+	metrics.NewCollector(nil, nil).Describe(ch)
+	metrics.Clients{}.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (s scraped) Collect(ch chan<- prometheus.Metric) {
+	v := s.shown()
+	metrics.NewCollector(func() *metrics.Snapshot { return v.books }, s.live).Collect(ch)
+	metrics.Clients{Record: v.clients}.Collect(ch)
+}
+
+func (pr *program) registry() *prometheus.Registry {
+	live := pr.in.live
+	if pr.persist != nil {
 		live = pr.liveDurable
 	}
 	b := buildInfo()
 	label := metrics.LabelValue
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		inTurn{
-			metrics.NewCollector(snapshot, live), // saves: what the others show is durable by then
-			metrics.NewClients(func() *clients.Record { c, _ := pr.records(); return c }),
-		},
+		scraped{pr.shown, live},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -100,23 +121,6 @@ func (pr *program) registry() *prometheus.Registry {
 		}, func() float64 { return 1 }),
 	)
 	return r
-}
-
-// inTurn are collectors that are asked one after the other.
-type inTurn []prometheus.Collector
-
-// Describe implements prometheus.Collector.
-func (all inTurn) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range all {
-		c.Describe(ch)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (all inTurn) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range all {
-		c.Collect(ch)
-	}
 }
 
 // liveDurable is inputs.live with the files that a restart would know, and their durable counters.
