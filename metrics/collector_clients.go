@@ -20,26 +20,29 @@ func clientDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{descClientSessions, descClientSent, descClientReceived}
 }
 
-// Clients shows the sums of a clients.Book to Prometheus. It implements prometheus.Collector.
-type Clients struct {
-	Record *clients.Record // nil: there is none
-}
+// A Clients shows the sums of a clients.Book to Prometheus. It implements prometheus.Collector.
+type Clients struct{ record func() *clients.Record }
+
+// NewClients returns a Clients that calls record at each scrape, from its goroutine. record may
+// return nil: there is no book.
+func NewClients(record func() *clients.Record) *Clients { return &Clients{record} }
 
 // Describe implements prometheus.Collector.
-func (c Clients) Describe(ch chan<- *prometheus.Desc) {
+func (c *Clients) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range clientDescs() {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c Clients) Collect(ch chan<- prometheus.Metric) {
-	if c.Record == nil {
+func (c *Clients) Collect(ch chan<- prometheus.Metric) {
+	r := c.record()
+	if r == nil {
 		return
 	}
 	e := emitter(ch)
-	for i := range c.Record.Sums {
-		s := &c.Record.Sums[i]
+	for i := range r.Sums {
+		s := &r.Sums[i]
 		country, asn := s.Place, ""
 		if s.Kind == "asn" {
 			country, asn = "", s.Place

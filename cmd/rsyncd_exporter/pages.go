@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/web"
@@ -90,14 +91,14 @@ type scraped struct {
 // Describe implements prometheus.Collector.
 func (s scraped) Describe(ch chan<- *prometheus.Desc) {
 	metrics.NewCollector(nil, nil).Describe(ch)
-	metrics.Clients{}.Describe(ch)
+	metrics.NewClients(nil).Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (s scraped) Collect(ch chan<- prometheus.Metric) {
 	v := s.shown()
 	metrics.NewCollector(func() *metrics.Snapshot { return v.books }, s.live).Collect(ch)
-	metrics.Clients{Record: v.clients}.Collect(ch)
+	metrics.NewClients(func() *clients.Record { return v.clients }).Collect(ch)
 }
 
 func (pr *program) registry() *prometheus.Registry {
