@@ -20,24 +20,22 @@ func clientDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{descClientSessions, descClientSent, descClientReceived}
 }
 
-// A ClientsCollector shows a clients.Book to Prometheus. It implements prometheus.Collector.
-type ClientsCollector struct {
-	record func() *clients.Record
-}
+// A Clients shows the sums of a clients.Book to Prometheus. It implements prometheus.Collector.
+type Clients struct{ record func() *clients.Record }
 
-// NewClients returns a ClientsCollector that calls record at each scrape, from its goroutine. record
-// may return nil.
-func NewClients(record func() *clients.Record) *ClientsCollector { return &ClientsCollector{record} }
+// NewClients returns a Clients that calls record at each scrape, from its goroutine. record may
+// return nil: there is no book.
+func NewClients(record func() *clients.Record) *Clients { return &Clients{record} }
 
 // Describe implements prometheus.Collector.
-func (c *ClientsCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *Clients) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range clientDescs() {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c *ClientsCollector) Collect(ch chan<- prometheus.Metric) {
+func (c *Clients) Collect(ch chan<- prometheus.Metric) {
 	r := c.record()
 	if r == nil {
 		return

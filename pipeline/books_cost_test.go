@@ -11,89 +11,55 @@ import (
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
 	"rsyncd_exporter/receiver/syslog"
+	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status/recent"
 	"rsyncd_exporter/status/sessionlog"
 )
 
-func allBooks(*pipeline.Checkpoint) pipeline.Books {
-	return pipeline.Books{
-		Clients: clients.NewBook(nil), Backups: backups.NewBook(nil), Recent: recent.NewBook(),
-		Ended: sessionlog.NewQueue(nil),
+// wholeSessions is a load of sessions from their connect to their summary: few of many files as backups are, or many of no file as
+// those that only ask. Each comes from another address.
+func wholeSessions(name string, files int) load {
+	l := load{name: name, fresh: 500}
+	for i := range l.fresh {
+		h := fmt.Sprintf("<30>Nov 23 18:40:52 vm rsyncd[%d]: ", freshPID+i)
+		who := fmt.Sprintf("client%d.example.net (10.7.%d.%d)", i, i>>8, i&255)
+		l.lines = append(l.lines, h+"connect from "+who, h+"rsync allowed access on module archive from "+who,
+			h+"rsync on archive/dists/ from "+who, h+"building file list")
+		for f := range files {
+			l.lines = append(l.lines, h+fmt.Sprintf("send client%d.example.net [10.7.%d.%d] archive () dists/stable/dir%d/file%d.gz %d",
+				i, i>>8, i&255, f%7, f, f*10090))
+		}
+		l.lines = append(l.lines, h+"sent 1310256 bytes  received 120 bytes  total size 1309578")
 	}
+	return l
 }
 
-// BenchmarkBooks compares pipelines with all books and without, in turns, so that both meet the
-// same machine. ratio is the median over the turns, with/without.
+// BenchmarkBooks compares pipelines with and without all books. They take turns as in BenchmarkShortcuts.
 func BenchmarkBooks(b *testing.B) {
-	for _, c := range []struct {
-		name            string
-		sessions, files int // sessions at one time, and files in each
-	}{
-		{"transfers", 1, 1 << 12}, {"mixed", 50, 1 << 8}, {"sessions", 50, 3}, {"probes", 50, 0},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			with, without := newPipeline(b, pipeline.Config{Books: allBooks}), newPipeline(b, pipeline.Config{})
-			src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
+	for _, l := range []load{loads()[0], wholeSessions("sessions of 20 files", 20), wholeSessions("sessions of no file", 0)} {
+		b.Run(l.name, func(b *testing.B) {
+			limits := rsynclog.DefaultLimits()
+			limits.Sessions = 1000 // so that each that begins ends another one
+			now := time.Now().UnixNano()
+			all := pipeline.Books{
+				Clients: clients.NewBook(nil, clients.Config{Now: now}), Backups: backups.NewBook(nil, nil, now),
+				Recent: recent.NewBook(), Ended: sessionlog.NewQueue(nil, false, now),
+			}
+			without := newRunner(b, l, pipeline.Config{Limits: limits})
+			with := newRunner(b, l, pipeline.Config{Limits: limits, Books: func(*pipeline.Checkpoint) pipeline.Books { return all }})
 			var ratios []float64
-			pid, lines := 0, 0
 			for b.Loop() {
-				slabs, n := slabsOfSessions(&pid, c.sessions, c.files)
-				lines += n
-				first, second := with, without
-				if len(ratios)%2 == 1 {
-					first, second = without, with
-				}
-				took := map[*pipeline.Pipeline]time.Duration{}
-				for _, p := range []*pipeline.Pipeline{first, second} {
-					began := time.Now()
-					for _, s := range slabs {
-						p.Deliver(src, s)
-					}
-					took[p] = time.Since(began)
-				}
-				ratios = append(ratios, float64(took[with])/float64(took[without]))
+				w := without.pass()
+				ratios = append(ratios, float64(with.pass())/float64(w))
 			}
 			slices.Sort(ratios)
+			b.ReportMetric(float64(without.least.Nanoseconds())/float64(len(l.lines)), "ns/message-without")
+			b.ReportMetric(float64(with.least.Nanoseconds())/float64(len(l.lines)), "ns/message")
 			b.ReportMetric(ratios[len(ratios)/2], "ratio")
-			b.ReportMetric(0, "ns/op") // it has the making of the lines in it
+			b.ReportMetric(float64(all.Clients.Record().Sums[0].Sessions), "ended")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-// slabsOfSessions returns what that many sessions log that run at the same time, each from its own
-// client, in slabs of 64 lines, and the number of lines.
-func slabsOfSessions(pid *int, sessions, files int) (slabs []*receiver.Slab, lines int) {
-	say := func(s int, text string, args ...any) {
-		if lines%64 == 0 {
-			slabs = append(slabs, slabOf())
-		}
-		lines++
-		slab := slabs[len(slabs)-1]
-		slab.Messages = append(slab.Messages,
-			fmt.Appendf(nil, "<30>Nov 23 18:40:52 vm rsyncd[%d]: "+text+"\n", append([]any{*pid%4_000_000 + s}, args...)...))
-	}
-	each := func(text string, args ...any) {
-		for s := range sessions {
-			client := (*pid + s) % 5000
-			all := append([]any{client, client >> 8, client & 0xff}, args...)
-			say(s, text, all...)
-		}
-	}
-	const who = "client%[2]d.example.org (192.0.%[3]d.%[4]d)"
-	each("connect from " + who)
-	if files > 0 {
-		each("rsync allowed access on module data from " + who)
-		each("rsync on data/ from " + who)
-		each("building file list")
-	}
-	for f := range files {
-		each("send client%[2]d.example.org [192.0.%[3]d.%[4]d] data () pool/main/f/file_%[5]d_amd64.deb %[6]d", f, f*1009)
-	}
-	if files > 0 {
-		each("sent %[5]d bytes  received 1234 bytes  total size %[5]d", files*1009)
-	}
-	*pid += sessions
-	return slabs, lines
 }
 
 // BenchmarkLook copies what people look at: a thousand sessions that run, and as many as there can
@@ -101,15 +67,14 @@ func slabsOfSessions(pid *int, sessions, files int) (slabs []*receiver.Slab, lin
 func BenchmarkLook(b *testing.B) {
 	for _, n := range []int{1000, 32_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			p := newPipeline(b, pipeline.Config{Books: allBooks})
-			src, pid := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}, 1
-			for range n / 1000 {
-				slabs, _ := slabsOfSessions(&pid, 1000, 1)
-				for _, s := range slabs[:len(slabs)-1000/64-1] { // they don't end
-					p.Deliver(src, s)
-				}
+			p := newPipeline(b, pipeline.Config{})
+			src := &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}}
+			for pid := range n {
+				h := fmt.Sprintf("<30>Nov 23 18:40:52 vm rsyncd[%d]: ", 100+pid)
+				p.Deliver(src, slabOf(h+"connect from localhost (127.0.0.1)", h+"rsync on archive/dists/ from localhost (127.0.0.1)",
+					h+"send localhost [127.0.0.1] archive () dists/stable/main/binary-amd64/Packages.xz 10090"))
 			}
-			if got := len(p.Look().Sessions); got < n-100 {
+			if got := len(p.Look().Sessions); got != n {
 				b.Fatalf("%d sessions", got)
 			}
 			b.ReportAllocs()

@@ -18,6 +18,7 @@ type load struct {
 	name  string
 	begin []string
 	lines []string
+	fresh int // sessions that the lines begin
 }
 
 // loads are of a mirror whose clients pull: one of them alone, many at once, of many hosts, and lines that are no transfers'.
@@ -39,7 +40,7 @@ func loads() []load {
 	one := load{name: "one session", begin: begin(header("vm", 505))}
 	mixed := load{name: "50 sessions"}
 	hosts := load{name: "200 hosts"}
-	other := load{name: "other lines"}
+	other := load{name: "other lines", fresh: 50}
 	for i := range 1000 {
 		one.lines = append(one.lines, transfer(header("vm", 505), i))
 		mixed.lines = append(mixed.lines, transfer(header("vm", 1000+i*7%50), i))
@@ -61,13 +62,13 @@ func loads() []load {
 // freshPID is the first pid of the sessions that each pass over a load's lines begins anew; pids below go on.
 const freshPID = 1_000_000
 
-// renew gives the messages that have a fresh pid the one of the next pass.
-func renew(slabs []*receiver.Slab) {
+// renew gives the messages that have a fresh pid the one of the next pass, which begins so many sessions.
+func renew(slabs []*receiver.Slab, fresh int) {
 	for _, s := range slabs {
 		for _, m := range s.Messages {
 			if at := bytes.IndexByte(m, '[') + 1; m[at+7] == ']' {
 				pid, _ := strconv.Atoi(string(m[at : at+7]))
-				strconv.AppendInt(m[at:at], int64(freshPID+(pid+50-freshPID)%(3*freshPID)), 10)
+				strconv.AppendInt(m[at:at], int64(freshPID+(pid+fresh-freshPID)%(3*freshPID)), 10)
 			}
 		}
 	}
@@ -116,7 +117,7 @@ func TestShortcutsAllocateNothing(t *testing.T) {
 func BenchmarkShortcuts(b *testing.B) {
 	for _, l := range loads() {
 		b.Run(l.name, func(b *testing.B) {
-			full, short := newRunner(b, l, true), newRunner(b, l, false)
+			full, short := newRunner(b, l, pipeline.Config{InFull: true}), newRunner(b, l, pipeline.Config{})
 			var ratios []float64
 			for b.Loop() {
 				f := full.pass()
@@ -137,12 +138,14 @@ type runner struct {
 	p     *pipeline.Pipeline
 	src   *receiver.Source
 	slabs []*receiver.Slab
+	fresh int
 	least time.Duration // that a pass took
 }
 
-func newRunner(b *testing.B, l load, inFull bool) *runner {
+func newRunner(b *testing.B, l load, c pipeline.Config) *runner {
+	c.MaxSeries = 100_000
 	r := &runner{
-		p: newPipeline(b, pipeline.Config{InFull: inFull, MaxSeries: 100_000}), slabs: slabsOf(l.lines), least: time.Hour,
+		p: newPipeline(b, c), slabs: slabsOf(l.lines), fresh: l.fresh, least: time.Hour,
 		src: &receiver.Source{Input: "udp", Name: "udp", Dialect: syslog.Auto{}, Live: true},
 	}
 	for _, s := range slabsOf(l.begin) {
@@ -152,7 +155,7 @@ func newRunner(b *testing.B, l load, inFull bool) *runner {
 }
 
 func (r *runner) pass() time.Duration {
-	renew(r.slabs)
+	renew(r.slabs, r.fresh)
 	start := time.Now()
 	for _, s := range r.slabs {
 		r.p.Deliver(r.src, s)

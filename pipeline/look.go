@@ -104,6 +104,15 @@ func (p *Pipeline) Look() *View {
 	return v
 }
 
+// Scrape is Snapshot and Records, of one moment.
+func (p *Pipeline) Scrape() (*metrics.Snapshot, *clients.Record, *backups.Record) {
+	p.Tick()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, b := p.records()
+	return p.store.Snapshot(p.sessions, p.clock.behind()), c, b
+}
+
 // Records copies the books of clients and backups; one is nil if it isn't kept.
 func (p *Pipeline) Records() (*clients.Record, *backups.Record) {
 	p.mu.Lock()

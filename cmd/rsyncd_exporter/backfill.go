@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/report/backfill"
@@ -78,6 +79,12 @@ func runBackfill(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.err, "rsyncd_exporter: --step=%s is longer than the %v that Prometheus looks back for a "+
 			"sample: graphs will have holes\n", b.step, backfill.Lookback)
 	}
+	if path := b.cfg.GeoIPDB; path != "" {
+		if c.Clients.Places, err = clients.OpenPlaces(path); err != nil {
+			return usageError(std, fmt.Errorf("GEOIP_DB: %w", err))
+		}
+		defer c.Clients.Places.Close()
+	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	sets, ok := b.find(std)
@@ -128,6 +135,7 @@ func (b *backfillCommand) options() (c backfill.Config, err error) {
 		}
 		return d
 	}
+	c.Clients = clients.Config{Groups: b.cfg.ClientGroups, Now: b.config.Now.UnixNano()}
 	c.Now = b.config.Now
 	c.Step = duration("step", b.step, time.Minute)
 	c.Gap = duration("gap", b.gap, backfill.DefaultGap)

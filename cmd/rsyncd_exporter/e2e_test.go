@@ -141,6 +141,14 @@ func (e *exporter) identities(series map[string]float64) {
 	if sum := total(series, "rsync_sent_bytes_total") + total(series, "rsync_received_bytes_total"); total(series, "rsync_exchanged_bytes_total") != sum {
 		e.t.Errorf("exchanged %v, but sent + received %v", total(series, "rsync_exchanged_bytes_total"), sum)
 	}
+	if total(series, "rsyncd_exporter_retired_messages_total") > 0 {
+		return // those hosts' clients stay
+	}
+	for _, name := range []string{"sessions_total", "sent_bytes_total", "received_bytes_total"} {
+		if all, clients := total(series, "rsync_"+name), total(series, "rsync_client_"+name); all != clients {
+			e.t.Errorf("%s %v, but %v of all clients", name, all, clients)
+		}
+	}
 }
 
 func (e *exporter) want(series map[string]float64, want float64, name string, labels ...string) {

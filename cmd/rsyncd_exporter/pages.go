@@ -161,29 +161,50 @@ func landingPage() http.HandlerFunc {
 	}
 }
 
-func (pr *program) registry() *prometheus.Registry {
-	snapshot, inputs := pr.pipeline.Snapshot, pr.live
+// shown returns what a scrape shows: with STATE_DIR, what is durable by then.
+func (pr *program) shown() (v view) {
 	if pr.persist != nil {
-		snapshot = func() *metrics.Snapshot {
-			shown, _ := pr.persist.show()
-			return shown.books
-		}
-		inputs = pr.liveDurable
+		v, _ = pr.persist.show()
+		return v
 	}
-	limits := limitsOf(pr.cfg)
-	live := func() metrics.Live {
-		l := inputs()
-		l.MaxConnections, l.Backups = limits, pr.backups()
+	v.books, v.clients, v.backups = pr.pipeline.Scrape()
+	return v
+}
+
+// A scraped shows views to Prometheus, so that all counters of a scrape are of one moment.
+type scraped struct {
+	shown func() view
+	live  func(view) metrics.Live
+}
+
+// Describe implements prometheus.Collector.
+func (s scraped) Describe(ch chan<- *prometheus.Desc) {
+	metrics.NewCollector(nil, nil).Describe(ch)
+	metrics.NewClients(nil).Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (s scraped) Collect(ch chan<- prometheus.Metric) {
+	v := s.shown()
+	metrics.NewCollector(func() *metrics.Snapshot { return v.books }, func() metrics.Live { return s.live(v) }).Collect(ch)
+	metrics.NewClients(func() *clients.Record { return v.clients }).Collect(ch)
+}
+
+func (pr *program) registry() *prometheus.Registry {
+	now, limits := pr.live, limitsOf(pr.cfg)
+	if pr.persist != nil {
+		now = pr.liveDurable
+	}
+	live := func(v view) metrics.Live {
+		l := now()
+		l.MaxConnections, l.Backups = limits, v.backups.List(pr.cfg.Expected, time.Now())
 		return l
 	}
 	b := buildInfo()
 	label := metrics.LabelValue
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		inTurn{
-			metrics.NewCollector(snapshot, live), // saves: what the others show is durable by then
-			metrics.NewClients(func() *clients.Record { c, _ := pr.records(); return c }),
-		},
+		scraped{pr.shown, live},
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -195,23 +216,6 @@ func (pr *program) registry() *prometheus.Registry {
 		}, func() float64 { return 1 }),
 	)
 	return r
-}
-
-// inTurn are collectors that are asked one after the other.
-type inTurn []prometheus.Collector
-
-// Describe implements prometheus.Collector.
-func (all inTurn) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range all {
-		c.Describe(ch)
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (all inTurn) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range all {
-		c.Collect(ch)
-	}
 }
 
 // live is inputs.live with the session log.

@@ -440,6 +440,7 @@ func (w *world) truth() map[string]float64 {
 		`rsyncd_exporter_received_total{input="file"}`: float64(w.lines),
 		seriesName("rsync_connections_total"):          float64(w.connects),
 	}
+	client := func(name string, n uint64) { all[name+`{asn="",country="",family="ipv4",group=""}`] += float64(n) }
 	for kind, n := range map[string]uint64{
 		"connect": w.connects, "allowed": w.allowed, "start": w.starts, "file_list": w.fileLists, "transfer": w.transfers, "summary": w.summations,
 	} {
@@ -460,6 +461,9 @@ func (w *world) truth() map[string]float64 {
 			of("rsync_exchanged_bytes_total", f.sent+f.received)
 			of("rsync_listed_bytes_total", f.listed)
 			of("rsync_session_duration_seconds_count", f.sessions)
+			client("rsync_client_sessions_total", f.sessions)
+			client("rsync_client_sent_bytes_total", f.sent)
+			client("rsync_client_received_bytes_total", f.received)
 			all[seriesName("rsync_sessions_total", "module", module, "direction", direction, "outcome", "ok")] = float64(f.sessions)
 			all[seriesName("rsync_files_total", "module", module, "operation", operation)] = float64(f.files)
 			all[seriesName("rsync_file_bytes_total", "module", module, "operation", operation)] = float64(f.fileBytes)

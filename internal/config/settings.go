@@ -193,9 +193,10 @@ func (v *validator) otherSettings() settings {
 			Meaning: "a session that is silent for so long has ended"},
 		{Name: "CLIENT_GROUPS", read: into(&c.ClientGroups, parsed(v, clients.ParseGroups,
 			"write mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7")),
-			Meaning: "names of clients' networks, for report: mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7"},
+			Meaning: "names of clients' networks: mirrors=192.0.2.0/24+2001:db8::/32;bots=198.51.100.7"},
 		{Name: "GEOIP_DB", read: into(&c.GeoIPDB, asGiven),
-			Meaning: "database of countries or of autonomous systems (.mmdb), for report; none is shipped"},
+			Meaning: "database of countries or of autonomous systems (.mmdb), by which clients are added up; none is " +
+				"shipped"},
 		{Name: "EXPECT", list: emptyIsNone,
 			Meaning: "backups that are expected, as module[@user][<age]: data@alice<26h, which is also the age " +
 				"without one; auto for all auth users of RSYNCD_CONF that may write"},
@@ -207,7 +208,7 @@ func (v *validator) otherSettings() settings {
 			"write 0640 for owner and group, 0600 for the owner")),
 			Meaning: "permissions of that file, octal"},
 		{Name: "ANONYMISE", Default: "off", read: into(&c.Anonymise, oneOf(v, "off, on", false, true)),
-			Meaning: "on shows networks (/24, /48) instead of clients' addresses, and no client's name"},
+			Meaning: "on keeps and shows networks (/24, /48) instead of clients' addresses, and no client's name"},
 		{Name: "STATUS_PAGE", Default: "true", read: into(&c.StatusPage, oneOf(v, "true, false, public",
 			StatusPageOn, StatusPageOff, StatusPagePublic)),
 			Meaning: "the status page and /api/v1: true, false, or public for without addresses and users"},

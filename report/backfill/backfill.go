@@ -23,6 +23,7 @@ import (
 	"math"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/report/logs"
@@ -37,6 +38,9 @@ type Config struct {
 	Now    time.Time      // no sample is later; zero: nobody knows
 	Labels []Label        // of every series, as a scrape configuration adds them
 	Books  metrics.Config // MaxSeries, Modules and Hosts, as the live exporter has them
+
+	// Clients has the live exporter's Groups and Places.
+	Clients clients.Config
 }
 
 // DefaultGap is a day and some: a machine that makes one backup a night is never silent for so
@@ -89,7 +93,7 @@ func Run(ctx context.Context, c Config, all []Lines, out io.Writer) (samples uin
 	}
 	h := &history{
 		step: int64(c.Step), gap: int64(c.Gap), until: orNever(c.Until),
-		store: metrics.NewStore(c.Books), changed: true,
+		store: metrics.NewStore(c.Books), clients: clients.NewBook(nil, c.Clients), changed: true,
 		samples: newSamples(out, c.Labels),
 	}
 	h.last = min(h.until, orNever(c.Now))
@@ -119,6 +123,7 @@ func orNever(t time.Time) int64 {
 type history struct {
 	step, gap int64 // nanoseconds
 	store     *metrics.Store
+	clients   *clients.Book
 	samples   *samples
 	lanes     []*lane
 	one       [1]rsynclog.Change // the one that is counted
@@ -217,7 +222,7 @@ func (h *history) write(step int64) {
 	}
 	var snap *metrics.Snapshot
 	if h.changed {
-		snap = h.store.Snapshot(h, 0)
+		snap, h.samples.clients = h.store.Snapshot(h, 0), h.clients.Record()
 	}
 	h.samples.write(min(step*h.step, h.last), (step-1)*h.step, snap)
 	h.written, h.changed = step, false

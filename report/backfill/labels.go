@@ -27,7 +27,7 @@ func ParseLabel(text string) (Label, error) {
 // taken are the labels of the metrics themselves.
 var taken = [...]string{
 	"host", "module", "direction", "outcome", "status_code", "reason", "operation", "errno", "kind", "version", "user",
-	"le",
+	"le", "group", "country", "asn", "family",
 }
 
 func (l Label) check() error {

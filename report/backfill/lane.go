@@ -213,6 +213,7 @@ func (l *lane) count() {
 		c := &l.changes[i]
 		h.one[0] = c.Change
 		h.store.Apply(h.one[:], h.now, h.now)
+		h.clients.Apply(h.one[:], h.now, h.now)
 		l.note(noted{c.of, c.Session})
 		l.aim()
 		return

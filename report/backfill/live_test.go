@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/corpus"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
@@ -40,7 +41,11 @@ func wholeLogs(t *testing.T) map[string]log {
 func TestLastValuesAreALivePipelines(t *testing.T) {
 	for name, l := range wholeLogs(t) {
 		t.Run(name, func(t *testing.T) {
-			p, err := pipeline.New(pipelineConfig())
+			live := pipelineConfig()
+			live.Books = func(*pipeline.Checkpoint) pipeline.Books {
+				return pipeline.Books{Clients: clients.NewBook(nil, clients.Config{})}
+			}
+			p, err := pipeline.New(live)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +56,7 @@ func TestLastValuesAreALivePipelines(t *testing.T) {
 			p.Deliver(src, &receiver.Slab{}) // it has caught up
 			c := config()
 			c.Step = 15 * time.Minute
-			want, got := served(t, p.Snapshot()), map[string]float64{}
+			want, got := served(t, p), map[string]float64{}
 			series := parse(t, fill(t, c, l))
 			end := "" // of the log
 			for _, points := range series {
@@ -80,11 +85,13 @@ func TestLastValuesAreALivePipelines(t *testing.T) {
 }
 
 // served returns the series of daemons as /metrics shows them.
-func served(t *testing.T, snap *metrics.Snapshot) map[string]float64 {
+func served(t *testing.T, p *pipeline.Pipeline) map[string]float64 {
 	t.Helper()
+	snap, who, _ := p.Scrape()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.NewCollector(
-		func() *metrics.Snapshot { return snap }, func() metrics.Live { return metrics.Live{} }))
+		func() *metrics.Snapshot { return snap }, func() metrics.Live { return metrics.Live{} }),
+		metrics.NewClients(func() *clients.Record { return who }))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -99,15 +106,15 @@ func served(t *testing.T, snap *metrics.Snapshot) map[string]float64 {
 	}
 	expfmt.FinalizeOpenMetrics(&text)
 	all := map[string]float64{}
-	p := textparse.NewOpenMetricsParser(text.Bytes(), labels.NewSymbolTable())
+	parser := textparse.NewOpenMetricsParser(text.Bytes(), labels.NewSymbolTable())
 	for {
-		entry, err := p.Next()
+		entry, err := parser.Next()
 		if err != nil {
 			return all
 		}
 		if entry == textparse.EntrySeries {
-			_, _, value := p.Series()
-			all[seriesName(p)] = value
+			_, _, value := parser.Series()
+			all[seriesName(parser)] = value
 		}
 	}
 }

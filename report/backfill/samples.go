@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 )
 
@@ -25,6 +26,7 @@ type samples struct {
 	labels   string
 	registry *prometheus.Registry
 	snap     *metrics.Snapshot
+	clients  *clients.Record // of the same moment
 	families map[string]bool // whose TYPE is written
 
 	list   []sample          // of the last Snapshot, by name
@@ -48,7 +50,8 @@ func newSamples(out io.Writer, labels []Label) *samples {
 		families: map[string]bool{}, series: map[string]uint64{},
 	}
 	s.registry.MustRegister(metrics.NewCollector(
-		func() *metrics.Snapshot { return s.snap }, func() metrics.Live { return metrics.Live{} }))
+		func() *metrics.Snapshot { return s.snap }, func() metrics.Live { return metrics.Live{} }),
+		metrics.NewClients(func() *clients.Record { return s.clients }))
 	return s
 }
 
