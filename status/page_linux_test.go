@@ -23,10 +23,13 @@ func (w *world) behindAPrefix(change func(*status.Options)) *httptest.Server {
 // One Chromium looks at everything: its start takes longer than all the rest.
 func TestPageInABrowser(t *testing.T) {
 	w := busy(t)
-	hostile(w)
 	s := w.behindAPrefix(func(o *status.Options) { o.MaxConnections = map[string]int{"debian": 5, "home": 3, "fedora": 40} })
 	url := s.URL + "/a/prefix/"
-	b := browser.Start(t, 1280, 2600)
+	b := browser.Start(t, 1280, 1500)
+	b.Open(t, url)
+	b.Screenshot(t, "page") // docs/page.png
+	hostile(w)
+	b.Resize(t, 1280, 2600)
 	for _, scheme := range []string{"light", "dark"} {
 		b.Prefer(t, "prefers-color-scheme", scheme)
 		b.Open(t, url)

@@ -238,7 +238,8 @@ func clientSection(a *answer) section {
 
 func volume(who cell, v api.Volume, all uint64) []cell {
 	share := percent(v.Sent+v.Received, all)
-	return []cell{who, number(v.Sessions), size(v.Sent), size(v.Received), {Text: share + "%", Share: share, Tone: "busy"}}
+	bar := cell{Text: share + "%", Share: share, Tone: "busy"}
+	return []cell{who, number(v.Sessions), size(v.Sent), size(v.Received), bar}
 }
 
 func nonempty(list ...string) []string {

@@ -73,7 +73,7 @@ type Module struct {
 	Active         int               `json:"active"`                    // sessions that run
 	Peak           int               `json:"peak"`                      // most at one time since the exporter started
 	PeakAt         *time.Time        `json:"peak_at,omitempty"`         // when that was last
-	MaxConnections int               `json:"max_connections,omitempty"` // of RSYNCD_CONF; absent: no limit, or not known
+	MaxConnections int               `json:"max_connections,omitempty"` // of RSYNCD_CONF; absent: none, or not known
 	Since          time.Time         `json:"since"`
 	Executions     uint64            `json:"executions"`
 	Sessions       map[string]uint64 `json:"sessions"` // by outcome
