@@ -237,6 +237,22 @@ rsyncd_exporter_tls_reload_ok 1
 		"rsyncd_exporter_tls_reload_ok")
 }
 
+func TestMaxConnections(t *testing.T) {
+	b := newBooks(t, metrics.Config{})
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(metrics.NewCollector(func() *metrics.Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() metrics.Live {
+		return metrics.Live{MaxConnections: map[string]int{"data": 8, "mail": 2}}
+	}))
+	if err := testutil.GatherAndCompare(r, strings.NewReader(`
+# HELP rsync_module_max_connections The module's max connections, as RSYNCD_CONF has it; no series where it limits nothing.
+# TYPE rsync_module_max_connections gauge
+rsync_module_max_connections{module="data"} 8
+rsync_module_max_connections{module="mail"} 2
+`), "rsync_module_max_connections"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestExpositionIsClean(t *testing.T) {
 	b := newBooks(t, metrics.Config{})
 	b.store.Input("udp").Received = 5

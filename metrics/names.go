@@ -151,7 +151,8 @@ func own(name, help string, labels ...string) *prometheus.Desc {
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed,
-		descSessions, descActive, descOldest, descMaxConnections, descDuration, descRejected, descFiles, descFileBytes, descWireBytes,
+		descSessions, descActive, descOldest, descMaxConnections, descDuration, descRejected, descFiles,
+		descFileBytes, descWireBytes,
 		descFileErrors, descLists, descStarts, descInfo, descLost, descMessages, descLastSuccess, descLastAttempt,
 		descLastDuration, descLastListed, descBackupMaxAge, descBackupSeen, descBackupOverdue, descBackupState,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,

@@ -48,6 +48,12 @@ var walls = map[string][]string{
 		"rsyncd_exporter/receiver", "rsyncd_exporter/receiver/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/internal/config"},
 	"rsyncd_exporter/status/who": {"net/http", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/pipeline",
 		"rsyncd_exporter/receiver", "rsyncd_exporter/receiver/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/internal/config"},
+	"rsyncd_exporter/status": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/receiver", "rsyncd_exporter/receiver/",
+		"rsyncd_exporter/internal/config", "rsyncd_exporter/internal/web"},
+	"rsyncd_exporter/status/api": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/metrics",
+		"rsyncd_exporter/pipeline"},
+	"rsyncd_exporter/status/recent": {"net", "os", "log/slog", "github.com/prometheus/", "rsyncd_exporter/metrics", "rsyncd_exporter/receiver",
+		"rsyncd_exporter/receiver/", "rsyncd_exporter/pipeline", "rsyncd_exporter/internal/config"},
 	"rsyncd_exporter/internal/config": {"rsyncd_exporter/metrics", "rsyncd_exporter/pipeline"},
 	"rsyncd_exporter/internal/web": {"rsyncd_exporter/metrics", "rsyncd_exporter/pipeline", "rsyncd_exporter/receiver",
 		"rsyncd_exporter/receiver/", "rsyncd_exporter/rsynclog", "rsyncd_exporter/internal/config"},
@@ -100,7 +106,7 @@ func TestImportWalls(t *testing.T) {
 func TestNobodyBehindThePipelineAsksAClock(t *testing.T) {
 	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|After|AfterFunc|Tick|NewTimer|NewTicker|Sleep)\(`)
 	files := 0
-	for _, dir := range []string{"../rsynclog", "../metrics", "../backups"} {
+	for _, dir := range []string{"../rsynclog", "../metrics", "../backups", "../status/recent"} {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

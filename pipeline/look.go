@@ -92,6 +92,7 @@ func (p *Pipeline) Look() *View {
 	v.Books = p.store.Snapshot(p.sessions, behind)
 	v.Clients, v.Backups = p.records()
 	if p.books.Recent != nil {
+		p.sessions.Active(p.books.Recent.Begin)
 		v.Recent = p.books.Recent.Record()
 	}
 	p.sessions.Present(func(s *rsynclog.Session) {

@@ -76,7 +76,7 @@ func (a *answer) tile(id, name, value, note string, values, bad []uint64) tile {
 			most, at = v, i
 		}
 	}
-	t := tile{ID: id, Name: name, Value: value, Note: note, Desc: "Each bar is a minute of the last hour; none has any."}
+	t := tile{ID: id, Name: name, Value: value, Note: note, Desc: "Nothing in the last hour."}
 	if most == 0 {
 		return t
 	}

@@ -290,8 +290,9 @@ func addSocket(in *api.Input, l *metrics.Socket) {
 func fileOf(f *metrics.File, why map[string]string) api.File {
 	path := cmp.Or(f.Path, f.Pattern)
 	out := api.File{
-		Path: text.OneLine(path), OK: f.OK, Why: why[path], Offset: f.Offset, Lag: f.Lag, LagSeconds: seconds(int64(f.LagTime)),
-		Generations: f.Generations, Rotations: f.Rotations, Errors: f.Errors,
+		Path: text.OneLine(path), OK: f.OK, Why: why[path], Offset: f.Offset,
+		Lag: f.Lag, LagSeconds: seconds(int64(f.LagTime)), Generations: f.Generations,
+		Rotations: f.Rotations, Errors: f.Errors,
 	}
 	for reason, n := range f.Gaps {
 		if n > 0 {
@@ -315,9 +316,12 @@ func hourOf(v *pipeline.View) api.Hour {
 		case n > r.Minute-recent.Minutes:
 			m = r.Hour[n%recent.Minutes]
 		}
-		h.Connections, h.Rejected = append(h.Connections, m.Connections), append(h.Rejected, m.Rejected)
-		h.Failed, h.Sessions = append(h.Failed, m.Failed), append(h.Sessions, m.Sessions)
-		h.Sent, h.Received = append(h.Sent, m.Sent), append(h.Received, m.Received)
+		h.Connections = append(h.Connections, m.Connections)
+		h.Rejected = append(h.Rejected, m.Rejected)
+		h.Failed = append(h.Failed, m.Failed)
+		h.Sessions = append(h.Sessions, m.Sessions)
+		h.Sent = append(h.Sent, m.Sent)
+		h.Received = append(h.Received, m.Received)
 		h.Active = append(h.Active, m.Active)
 	}
 	return h

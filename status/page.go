@@ -42,8 +42,8 @@ type table struct {
 	More      string
 }
 
-// A column's class is n for numbers, w for single words, t for texts, c for clients and b for bars;
-// with an x it is left out on narrow screens.
+// A column's class is n for numbers, w for words, t for texts, of which c are clients and f files, u
+// for users and b for bars; with an x it is left out on narrow screens.
 type column struct{ Text, Class string }
 
 type cell struct {

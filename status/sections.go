@@ -91,8 +91,8 @@ func sessionSection(a *answer) section {
 	}
 	s.Count = strings.Join(counts, ", ")
 	t := table{ID: "sessions-t", Title: "Sessions that have not ended, the longest connected first", Hidden: true,
-		Head: []column{{"Client", "t c"}, {"State", "w"}, {"Module", "t"}, {"User", "t x"}, {"Way", "w"},
-			{"Since", "n"}, {"Silent", "n x"}, {"Files", "n"}, {"Bytes", "n"}, {"Last file", "t x"}}}
+		Head: []column{{"Client", "t c"}, {"State", "w"}, {"Module", "t"}, {"User", "u x"}, {"Way", "w"},
+			{"Since", "n"}, {"Silent", "n x"}, {"Files", "n"}, {"Bytes", "n"}, {"Last file", "t f x"}}}
 	rows(&t, a.sessions.Sessions, a.sessions.Total, maxRows, func(x *api.Session) []cell {
 		path := foreign(x.LastPath)
 		if x.LastPath == "" && x.Request != "" {
@@ -238,7 +238,8 @@ func clientSection(a *answer) section {
 
 func volume(who cell, v api.Volume, all uint64) []cell {
 	share := percent(v.Sent+v.Received, all)
-	return []cell{who, number(v.Sessions), size(v.Sent), size(v.Received), {Text: share + "%", Share: share, Tone: "busy"}}
+	bar := cell{Text: share + "%", Share: share, Tone: "busy"}
+	return []cell{who, number(v.Sessions), size(v.Sent), size(v.Received), bar}
 }
 
 func nonempty(list ...string) []string {
@@ -253,7 +254,7 @@ func endedSection(a *answer) section {
 		return s
 	}
 	t := table{ID: "ended-t", Title: "Sessions that ended last", Hidden: true, Head: []column{{"Ended", "n"},
-		{"Client", "t c"}, {"Outcome", "w"}, {"Module", "t"}, {"User", "t x"}, {"Way", "w x"}, {"Took", "n"},
+		{"Client", "t c"}, {"Outcome", "w"}, {"Module", "t"}, {"User", "u x"}, {"Way", "w x"}, {"Took", "n"},
 		{"Sent", "n x"}, {"Received", "n x"}, {"Codes", "t x"}}}
 	rows(&t, list, len(list), maxLately, func(e *api.Ended) []cell {
 		outcome := state(e.Outcome)
@@ -278,7 +279,7 @@ func errorSection(a *answer) section {
 		return s
 	}
 	t := table{ID: "errors-t", Title: "Errors, the last one first", Hidden: true, Head: []column{{"When", "n"},
-		{"What", "w"}, {"Times", "n"}, {"Meaning", "t"}, {"Client", "t c"}, {"Module", "t"}, {"User", "t x"}}}
+		{"What", "w"}, {"Times", "n"}, {"Meaning", "t"}, {"Client", "t c"}, {"Module", "t"}, {"User", "u x"}}}
 	rows(&t, list, len(list), maxLately, func(e *api.Error) []cell {
 		what := word(e.Reason)
 		switch {

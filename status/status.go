@@ -135,7 +135,7 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 //go:embed page.html.tmpl status.css status.js
 var assets embed.FS
 
-// file serves one of the page's files. It is asked for again each time, since an update may change it.
+// file serves one of the page's files. Browsers ask for it each time: an update may change it.
 func file(name, kind string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", kind)

@@ -14,19 +14,34 @@ import (
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/web"
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/rsynclog"
+	"rsyncd_exporter/status"
+	"rsyncd_exporter/status/api"
 )
 
 // startPages serves what serve does at 127.0.0.1, with these metrics, until stop is called or the test ends.
 func startPages(t *testing.T, webConfig string, metrics prometheus.Gatherer) (address string, stop func()) {
 	t.Helper()
-	cfg := &config.Config{HTTPListen: "127.0.0.1:0", WebConfig: webConfig}
+	return startPagesOf(t, &config.Config{WebConfig: webConfig}, metrics)
+}
+
+// startPagesOf is startPages with other settings. The status page has nothing to show.
+func startPagesOf(t *testing.T, cfg *config.Config, metrics prometheus.Gatherer) (address string, stop func()) {
+	t.Helper()
+	cfg.HTTPListen = "127.0.0.1:0"
+	p, err := pipeline.New(pipelineConfig(&config.Config{LogFormat: rsynclog.DefaultLogFormat, MaxSeries: 100}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() *status.Moment { return &status.Moment{View: p.Look()} }
 	l, err := listenHTTP(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := func() error { return nil }
-	o := webOptions(cfg, metrics, ready, slog.New(slog.DiscardHandler))
+	o := webOptions(cfg, metrics, look, ready, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- web.Serve(ctx, l, o, func() time.Duration { return 5 * time.Second }) }()
 	stop = sync.OnceFunc(func() {
@@ -55,7 +70,7 @@ func TestPages(t *testing.T) {
 		status       int
 		kind, body   string
 	}{
-		{"GET", "/", 200, "text/html; charset=utf-8", "Version " + buildInfo().Version},
+		{"GET", "/", 200, "text/html; charset=utf-8", "rsyncd_exporter " + buildInfo().Version},
 		{"GET", "/", 200, "text/html; charset=utf-8", `<a href="metrics">`},
 		{"GET", "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", "\ntest_total 7\n"},
 		{"GET", "/-/healthy", 200, "text/plain; charset=utf-8", "healthy\n"},
@@ -80,6 +95,41 @@ func TestPages(t *testing.T) {
 		}
 		if got := h.Get("Allow"); (got == "GET, HEAD") != (c.status == 405) {
 			t.Errorf("%s %s: Allow: %q", c.method, c.path, got)
+		}
+	}
+}
+
+// STATUS_PAGE=false leaves a page of links, and no API.
+func TestNoStatusPage(t *testing.T) {
+	address, _ := startPagesOf(t, &config.Config{StatusPage: config.StatusPageOff}, testCounter())
+	for path, want := range map[string]string{"/": "Version " + buildInfo().Version, "/metrics": "test_total 7", "/api/v1/sessions": "not found",
+		"/status.css": "not found"} {
+		resp, body := testenv.Fetch(t, http.DefaultClient, "GET", "http://"+address+path)
+		if (want == "not found") != (resp.StatusCode == http.StatusNotFound) || !strings.Contains(body, want) {
+			t.Errorf("%s: %s, want %q\n%s", path, resp.Status, want, body)
+		}
+	}
+}
+
+// The page and the API are behind the password of WEB_CONFIG, as /metrics is.
+func TestStatusPageWantsThePassword(t *testing.T) {
+	path, client := testenv.WebConfig(t, false, true, "")
+	address, _ := startPages(t, path, testCounter())
+	for _, page := range []string{"/", "/status.js", "/api/v1/sessions", "/api/v1/inputs", "/metrics"} {
+		resp, _ := testenv.Fetch(t, client, "GET", "http://"+address+page)
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s, want 401", page, resp.Status)
+		}
+	}
+}
+
+// ANONYMISE shows networks, and no names.
+func TestAnonymisedClients(t *testing.T) {
+	o := statusOptions(&config.Config{Anonymise: true}, nil)
+	for address, want := range map[string]string{"192.0.2.77": "192.0.2.0/24", "2001:db8:1:2::3": "2001:db8:1::/48", "::ffff:192.0.2.77": "192.0.2.0/24",
+		"fe80::1%eth0": "fe80::/48", "pc.example.org": "", "": ""} {
+		if got := o.Client(address, "pc.example.org"); got != (api.Client{Address: want}) {
+			t.Errorf("%q: %+v, want %q", address, got, want)
 		}
 	}
 }

@@ -111,11 +111,29 @@ func (b *Browser) Requests() []string {
 // Prefer makes a media feature of the page have a value: prefers-color-scheme dark.
 func (b *Browser) Prefer(t testing.TB, feature, value string) {
 	t.Helper()
-	params := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}}
+	b.emulate(t, emulation.SetEmulatedMedia.Method,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+}
+
+// Resize gives the page another size; it can be narrower than a window.
+func (b *Browser) Resize(t testing.TB, width, height int64) {
+	t.Helper()
+	b.emulate(t, emulation.SetDeviceMetricsOverride.Method,
+		emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1})
+}
+
+// NoScripts turns JavaScript off for the pages that are opened from now on.
+func (b *Browser) NoScripts(t testing.TB) {
+	t.Helper()
+	b.emulate(t, emulation.SetScriptExecutionDisabled.Method, emulation.SetScriptExecutionDisabledParams{Value: true})
+}
+
+func (b *Browser) emulate(t testing.TB, method string, params any) {
+	t.Helper()
 	if _, err := chromedp.Run(b.ctx, chromedp.Func(func(ctx context.Context, page *chromedp.Target) error {
-		return page.Call(ctx, emulation.SetEmulatedMedia.Method, params, nil)
+		return page.Call(ctx, method, params, nil)
 	})); err != nil {
-		t.Fatalf("setting %s: %v", feature, err)
+		t.Fatalf("%s: %v", method, err)
 	}
 }
 

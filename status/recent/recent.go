@@ -75,7 +75,8 @@ func NewBook() *Book {
 	return &Book{running: map[*rsynclog.Session]*module{}, modules: map[place]*module{}}
 }
 
-// Begin notes a session that runs, before the first change.
+// Begin notes a session that runs. Changes say so of most; not of one that was restored, or whose
+// start isn't in the log.
 func (b *Book) Begin(s *rsynclog.Session) { b.runs(s, s.LastSeen) }
 
 // Apply notes changes. now and wall are the present by the sessions' clock and by the wall clock.
@@ -106,7 +107,6 @@ func (b *Book) Apply(changes []rsynclog.Change, now, _ int64) {
 		}
 		if c.Session != nil && c.Session.Started() {
 			b.runs(c.Session, at)
-			m.Active = max(m.Active, len(b.running))
 		}
 	}
 }
@@ -135,6 +135,8 @@ func (b *Book) runs(s *rsynclog.Session, at int64) {
 		before.active--
 	}
 	b.running[s] = m
+	now := b.at(at)
+	now.Active = max(now.Active, len(b.running))
 	if m == nil {
 		return
 	}
