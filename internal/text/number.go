@@ -30,11 +30,11 @@ func Bytes(bytes float64) string {
 		bytes /= 1024
 		i++
 	}
-	return Digits(bytes, i > 0) + " " + units[i]
+	return digits(bytes, i > 0) + " " + units[i]
 }
 
-// Digits writes a number with three digits or more: 1.23, 12.3, 123, 1234.
-func Digits(f float64, fraction bool) string {
+// digits writes a number with three digits or more: 1.23, 12.3, 123, 1234.
+func digits(f float64, fraction bool) string {
 	switch {
 	case !fraction || f >= 99.95:
 		return strconv.FormatFloat(f, 'f', 0, 64)

@@ -14,9 +14,6 @@ func thousands(n uint64) string { return text.Thousands(n) }
 // iec writes bytes in units of 1024: 12.3 GiB.
 func iec(bytes float64) string { return text.Bytes(bytes) }
 
-// digits writes a number with three digits or more: 1.23, 12.3, 123, 1234.
-func digits(f float64, fraction bool) string { return text.Digits(f, fraction) }
-
 // span writes a duration with its two largest units: 2d 3h, 1h 05m, 4m 10s, 12s, 0.4s.
 func span(s float64) string { return text.Span(s) }
 
