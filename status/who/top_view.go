@@ -215,7 +215,8 @@ func (m *top) detail(s *Scene) []string {
 				fact{"since", moment(v.Started, m.now())}, fact{"for", text.Span(v.Age)},
 				fact{"silent for", text.Span(v.Silent)},
 				fact{"files", "at least " + text.Thousands(v.Files)},
-				fact{"bytes", fmt.Sprintf("at least %s (%s)", text.Thousands(v.FileBytes), text.Bytes(float64(v.FileBytes)))},
+				fact{"bytes", fmt.Sprintf("at least %s (%s)", text.Thousands(v.FileBytes),
+					text.Bytes(float64(v.FileBytes)))},
 				fact{"request", v.Request}, fact{"last path", v.LastPath},
 				fact{"process", fmt.Sprint(v.PID)}, fact{"host", v.Host}, fact{"exporter", v.where})
 		}
