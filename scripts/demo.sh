@@ -16,6 +16,7 @@ prometheus_port=${PROMETHEUS_PORT:-9090}
 rsync_port=${RSYNC_PORT:-8730}
 rate='sum(rate(rsync_executions_total[1m]))'
 
+exporter=${EXPORTER:-}
 dir=   # the temporary directory
 log=   # where the daemon logs and the exporter reads: a unix socket, or a file
 made=0 # sessions that traffic has made
@@ -97,7 +98,7 @@ choose_log() {
 }
 
 start_exporter() {
-	local exporter=${EXPORTER:-} input=LISTEN_UNIXGRAM
+	local input=LISTEN_UNIXGRAM
 	[ "$log" = "$dir/log" ] || input=FILE
 	if [ -z "$exporter" ]; then
 		say "building the exporter (the first time takes a minute or more)"
@@ -190,8 +191,24 @@ show_counters() {
 	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' | grep -vE '^rsync_messages_total| 0$' || true
 }
 
+# show_who shows a session while it goes on. The pull is slow, and is over when the demo goes on.
+show_who() {
+	local end=$((SECONDS + 20)) pull
+	say "who is connected: rsyncd_exporter who --url=http://127.0.0.1:$exporter_port (top refreshes it)"
+	transfer -a --bwlimit=100 "rsync://127.0.0.1:$rsync_port/mirror/release.iso" "$dir/client/slow.iso" &
+	pull=$!
+	made=$((made + 1)) # the shell in the background has counted its own
+	until env -i "$exporter" who --url="http://127.0.0.1:$exporter_port" >"$dir/who" && grep -q '^running ' "$dir/who"; do
+		[ "$SECONDS" -lt "$end" ] || fail "who shows no session while a pull goes on"
+		sleep 0.2
+	done
+	cat "$dir/who"
+	wait "$pull" || fail "the slow pull failed; above is why"
+}
+
 show_urls() {
 	cat <<-URLS
+		the page    http://127.0.0.1:$exporter_port/
 		metrics     http://127.0.0.1:$exporter_port/metrics
 		Prometheus  $(graph_url "$prometheus_port" 'sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))')
 		rsyncd      rsync rsync://127.0.0.1:$rsync_port/
@@ -208,6 +225,7 @@ start_exporter
 start_rsyncd
 start_prometheus
 await_rate
+show_who
 show_counters
 show_urls
 [ "${ONCE:-}" != 1 ] || exit 0

@@ -183,6 +183,7 @@ provide() {
 		unpacked rsyncstats rsync /usr/share/rsync/scripts/rsyncstats
 		;;
 	strace) unpacked strace strace /usr/bin/strace ;;
+	tmux) unpacked tmux tmux /usr/bin/tmux ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
@@ -243,7 +244,7 @@ modules() {
 }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
-	openssl systemd-analyze strace logrotate chromium
+	openssl systemd-analyze strace logrotate tmux chromium
 for program; do
 	provide "$program"
 done

@@ -16,6 +16,7 @@ import (
 // exporterOf answers as an exporter does, with a session of that module, behind the password if there is one.
 func exporterOf(t *testing.T, module, password string) *httptest.Server {
 	t.Helper()
+	started := time.Now()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, given, _ := r.BasicAuth()
 		switch {
@@ -25,7 +26,7 @@ func exporterOf(t *testing.T, module, password string) *httptest.Server {
 			http.NotFound(w, r)
 		default:
 			json.NewEncoder(w).Encode(api.Sessions{Total: 1, States: map[string]int{"running": 1}, Sessions: []api.Session{{
-				PID: 7, State: "running", Module: module, Client: api.Client{Address: "192.0.2.1"}, Started: time.Now(), FileBytes: 5000, LastPath: "a\u202eb",
+				PID: 7, State: "running", Module: module, Client: api.Client{Address: "192.0.2.1"}, Started: started, FileBytes: 5000, LastPath: "a\u202eb",
 			}}})
 		}
 	}))

@@ -16,11 +16,10 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// A screenful is a top without a terminal. ask counts the questions.
+// A screenful is a top without a terminal.
 type screenful struct {
-	t         *testing.T
-	m         top
-	questions int
+	t *testing.T
+	m top
 }
 
 // begin shows sessions on a screen of 80x24.

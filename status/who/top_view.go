@@ -212,9 +212,11 @@ func (m *top) detail(s *Scene) []string {
 				fact{"state", v.State}, fact{"client", v.Client.Name}, fact{"address", v.Client.Address},
 				fact{"group", v.Client.Group}, fact{"place", v.Client.Place},
 				fact{"module", v.Module}, fact{"user", v.User}, fact{"direction", v.Direction},
-				fact{"since", moment(v.Started, m.now())}, fact{"for", text.Span(v.Age)}, fact{"silent for", text.Span(v.Silent)},
+				fact{"since", moment(v.Started, m.now())}, fact{"for", text.Span(v.Age)},
+				fact{"silent for", text.Span(v.Silent)},
 				fact{"files", "at least " + text.Thousands(v.Files)},
-				fact{"bytes", "at least " + text.Thousands(v.FileBytes) + " (" + text.Bytes(float64(v.FileBytes)) + ")"},
+				fact{"bytes", fmt.Sprintf("at least %s (%s)", text.Thousands(v.FileBytes),
+					text.Bytes(float64(v.FileBytes)))},
 				fact{"request", v.Request}, fact{"last path", v.LastPath},
 				fact{"process", fmt.Sprint(v.PID)}, fact{"host", v.Host}, fact{"exporter", v.where})
 		}
@@ -228,7 +230,8 @@ func (m *top) detail(s *Scene) []string {
 			fact{"outcome", p.Outcome}, fact{"reason", p.Reason}, fact{"exit codes", codes(p)},
 			fact{"client", p.Client.Name}, fact{"address", p.Client.Address},
 			fact{"module", p.Module}, fact{"user", p.User}, fact{"direction", p.Direction},
-			fact{"since", moment(p.Started, m.now())}, fact{"until", moment(p.Time, m.now())}, fact{"took", text.Span(p.Duration)},
+			fact{"since", moment(p.Started, m.now())}, fact{"until", moment(p.Time, m.now())},
+			fact{"took", text.Span(p.Duration)},
 			fact{"sent", text.Bytes(float64(p.Sent))}, fact{"received", text.Bytes(float64(p.Received))},
 			fact{"files", counts(p.Files)}, fact{"file errors", counts(p.FileErrors)},
 			fact{"process", fmt.Sprint(p.PID)}, fact{"host", p.Host}, fact{"exporter", p.where})...)

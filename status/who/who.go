@@ -57,7 +57,8 @@ type Filter struct{ module, direction, client string }
 // network such as 192.0.2.0/24, or the beginning of an address or name.
 func NewFilter(module, direction, client string) (Filter, error) {
 	if direction != "" && direction != "send" && direction != "receive" {
-		return Filter{}, fmt.Errorf("--direction=%q: it is send (the daemon sends, a pull) or receive (a push)", direction)
+		return Filter{}, fmt.Errorf("--direction=%q: it is send (the daemon sends, a pull) or receive (a push)",
+			direction)
 	}
 	return Filter{module, direction, strings.ToLower(client)}, nil
 }
