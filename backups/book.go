@@ -34,7 +34,7 @@ type Entry struct {
 	Since   int64 // when it was first expected
 	Success Run   // the last one
 	Attempt Run   // the last one, successful or not
-	Earlier []Run // successes before Success, the oldest first. A new one replaces the whole slice.
+	Earlier []Run // successes before Success, the oldest first; what stands there doesn't change
 
 	Running      int   // sessions that run
 	RunningSince int64 // when the first of them began
@@ -135,8 +135,7 @@ func (e *Expectation) run(s *rsynclog.Session, now, wall int64) Run {
 func (of *Entry) ended(r Run, wall int64) {
 	if r.Enough && (r.At >= of.Success.At || of.Success.At > wall) {
 		if of.Success.At != 0 {
-			earlier := of.Earlier[max(0, len(of.Earlier)+2-usualOf):]
-			of.Earlier = append(append(make([]Run, 0, len(earlier)+1), earlier...), of.Success)
+			of.Earlier = append(of.Earlier[max(0, len(of.Earlier)+2-usualOf):], of.Success)
 		}
 		of.Success = r
 	}

@@ -177,6 +177,9 @@ func TestRunningSessions(t *testing.T) {
 	if e := b.entry(1, second1); e.Running != 1 || e.RunningSince != 6040*second {
 		t.Errorf("%d run since %d, want 1 since 6040", e.Running, e.RunningSince/second)
 	}
+	if e := b.entry(1, b.session(6000, func(s *rsynclog.Session) { s.User = "" })); e.Running != 1 {
+		t.Errorf("without a user %d run, want 1", e.Running)
+	}
 	if e := b.entry(0); e.Running != 0 || e.RunningSince != 0 {
 		t.Errorf("%d run since %d, want none", e.Running, e.RunningSince)
 	}
@@ -234,13 +237,21 @@ func TestAClockThatWasAhead(t *testing.T) {
 	if e := b.entry(0); e.Success.At != 900_000*second {
 		t.Errorf("at once: %d", e.Success.At/second)
 	}
-	b.wall += 3600
+	b.wall += 3500
+	if e := b.entry(0); e.Success.At != 900_000*second {
+		t.Errorf("nearly an hour later: %d", e.Success.At/second)
+	}
+	b.wall += 100
 	if e := b.entry(0); e.Success.At != 63_600*second || e.Attempt.At != 63_600*second || e.Since != 63_600*second {
 		t.Errorf("an hour later: %+v", e)
 	}
 	b = newBook(5000, push("a", "alice"))
 	b.tell(rsynclog.Ended, b.session(900_000, nil), 900_000)
 	b.ahead = -839_000
+	b.tell(rsynclog.Ended, b.session(59_000, func(s *rsynclog.Session) { s.Outcome = rsynclog.Aborted }), 59_000)
+	if e := b.entry(0); e.Success.At != 900_000*second || e.Attempt.Outcome != "aborted" {
+		t.Errorf("a failure after it was set: %+v", e)
+	}
 	b.tell(rsynclog.Ended, b.session(60_000, nil), 60_000)
 	b.tell(rsynclog.Ended, b.session(70_000, nil), 65_000) // stamped in the future
 	if e := b.entry(0); e.Success.At != 65_000*second {

@@ -93,7 +93,7 @@ func Judge(e *Expectation, of *Entry, now time.Time) Status {
 
 // failed says whether the last attempt was no success.
 func (of *Entry) failed() bool {
-	return of.Attempt.At != 0 && !of.Attempt.Enough && of.Attempt.At >= of.Success.At
+	return of.Attempt.At != 0 && !of.Attempt.Enough // a success since would be the last attempt
 }
 
 // early is how much before its time a run may come: clocks of clients differ.

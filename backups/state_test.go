@@ -97,6 +97,7 @@ func TestStates(t *testing.T) {
 
 		{"a weekend, every day", office, "2026-02-06 22:00", "", false, "2026-02-09 21:59", "ok", "2026-02-10 00:00", 0, "came"},
 		{"after the weekend", office, "2026-02-06 22:00", "", false, "2026-02-09 22:00", "late", "2026-02-10 00:00", 1, "due"},
+		{"a grace over the weekend", office, "2026-02-05 23:00", "", false, "2026-02-07 12:00", "late", "2026-02-09 01:00", 1, "due for 13 h"},
 		{"a weekend, scheduled", officeNights, "2026-02-06 03:00", "", false, "2026-02-08 12:00", "ok", "2026-02-09 05:00", 0, "came"},
 		{"overdue at the weekend", office, "2026-02-05 03:00", "", false, "2026-02-08 12:00", "overdue", "2026-02-06 05:00", 2, "the last success"},
 		{"in a window", sundays, "2026-01-31 20:00", "", false, "2026-02-02 03:59", "paused", "2026-02-01 22:00", 0, "in a maintenance window until 2026-02-02 04:00 CET"},

@@ -80,7 +80,7 @@ func TestBackupsOfARealDaemon(t *testing.T) {
 	}
 	_, known := p.Records()
 	url := backupsServer(t, known.API(cfg.Expected, time.Now()))
-	status, out, _ := askBackups("--url=" + url)
+	status, out, _ := askBackups(t, "--url="+url)
 	for _, want := range []string{
 		"3 expected: 1 ok, 1 failed, 1 never\n",
 		"failed  in            4.9 KiB  the last attempt ", " s ago listed 84 B, and 4.0 KiB\n",
@@ -91,7 +91,7 @@ func TestBackupsOfARealDaemon(t *testing.T) {
 			t.Errorf("exit status %d, without %q:\n%s", status, want, out)
 		}
 	}
-	if status, out, _ := askBackups("--nagios=backup@alice", "--url="+url); status != 0 || !strings.Contains(out, "bytes=5084B") {
+	if status, out, _ := askBackups(t, "--nagios=backup@alice", "--url="+url); status != 0 || !strings.Contains(out, "bytes=5084B") {
 		t.Errorf("exit status %d: %s", status, out)
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -28,10 +26,9 @@ func backupsServer(t *testing.T, answer api.Backups) (url string) {
 }
 
 // askBackups runs the command and returns its exit status and what it wrote.
-func askBackups(args ...string) (status int, stdout, stderr string) {
-	var out, err bytes.Buffer
-	status = run(context.Background(), append([]string{"backups"}, args...), strings.NewReader(""), &out, &err)
-	return status, out.String(), err.String()
+func askBackups(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	return runProgram(t, append([]string{"backups"}, args...)...)
 }
 
 func someBackups() api.Backups {
@@ -52,7 +49,7 @@ func someBackups() api.Backups {
 
 func TestBackupsForPeople(t *testing.T) {
 	url := backupsServer(t, someBackups())
-	status, out, stderr := askBackups("--url=" + url)
+	status, out, stderr := askBackups(t, "--url="+url)
 	want := `5 expected: 1 ok, 1 late, 1 overdue, 1 never, 1 paused
 
 STATE    BACKUP                         SIZE  WHY
@@ -71,11 +68,11 @@ paused   \x1b[31m\u202e|evil\n日本…           \a
 			t.Errorf("%q has more than 60 columns", line)
 		}
 	}
-	status, out, _ = askBackups("--url=" + backupsServer(t, api.Backups{}))
+	status, out, _ = askBackups(t, "--url="+backupsServer(t, api.Backups{}))
 	if status != exitOK || !strings.HasPrefix(out, "No backup is expected") {
 		t.Errorf("exit status %d: %s", status, out)
 	}
-	status, out, _ = askBackups("--json", "--url="+url+"/")
+	status, out, _ = askBackups(t, "--json", "--url="+url+"/")
 	var got api.Backups
 	if err := json.Unmarshal([]byte(out), &got); err != nil || status != exitFailure || len(got.Backups) != 5 || got.Backups[3].Files != 7 {
 		t.Errorf("exit status %d, %v: %s", status, err, out)
@@ -96,21 +93,21 @@ func TestBackupsForNagios(t *testing.T) {
 		{"data@alicf", 3, "BACKUP UNKNOWN - data@alicf: no such backup is expected (did you mean data@alice?)\n"},
 		{"\x1b|\n", 3, `BACKUP UNKNOWN - \x1b/\n: no such backup is expected` + "\n"},
 	} {
-		status, out, stderr := askBackups("--url="+url, "--nagios="+c.name)
+		status, out, stderr := askBackups(t, "--url="+url, "--nagios="+c.name)
 		if status != c.status || out != c.want || stderr != "" {
 			t.Errorf("%q: exit status %d, stderr %q, stdout:\n%swant %d:\n%s", c.name, status, stderr, out, c.status, c.want)
 		}
 	}
 	for _, args := range [][]string{{"--url=http://127.0.0.1:1"}, {"--url=" + url + "/absent"}, {"--url=:"}, {"--absent"}} {
-		if status, out, _ := askBackups(append(args, "--nagios=x")...); status != nagiosUnknown || !strings.HasPrefix(out, "BACKUP UNKNOWN - ") {
+		if status, out, _ := askBackups(t, append(args, "--nagios=x")...); status != nagiosUnknown || !strings.HasPrefix(out, "BACKUP UNKNOWN - ") {
 			t.Errorf("%q: exit status %d: %s", args, status, out)
 		}
 	}
-	if status, out, _ := askBackups("--nagios=", "--url="+url); status != nagiosUnknown || !strings.Contains(out, "no such backup") {
+	if status, out, _ := askBackups(t, "--nagios=", "--url="+url); status != nagiosUnknown || !strings.Contains(out, "no such backup") {
 		t.Errorf("no name: exit status %d: %s", status, out)
 	}
 	newer := api.Backups{Backups: []api.Backup{{Name: "x", Alarm: 9}}}
-	if status, out, _ := askBackups("--nagios=x", "--url="+backupsServer(t, newer)); status != nagiosUnknown {
+	if status, out, _ := askBackups(t, "--nagios=x", "--url="+backupsServer(t, newer)); status != nagiosUnknown {
 		t.Errorf("an alarm of another version: exit status %d: %s", status, out)
 	}
 }
@@ -129,11 +126,11 @@ func TestBackupsThatCanNotBeAsked(t *testing.T) {
 		{[]string{"extra"}, exitUsage, `unexpected argument "extra"`},
 		{[]string{"--absent"}, exitUsage, "absent"},
 	} {
-		if status, out, stderr := askBackups(c.args...); status != c.status || !strings.Contains(stderr, c.want) || out != "" {
+		if status, out, stderr := askBackups(t, c.args...); status != c.status || !strings.Contains(stderr, c.want) || out != "" {
 			t.Errorf("%q: exit status %d, %q, %q; want %d, %q", c.args, status, out, stderr, c.status, c.want)
 		}
 	}
-	if status, out, _ := askBackups("--help"); status != exitOK || out != backupsUsage {
+	if status, out, _ := askBackups(t, "--help"); status != exitOK || out != backupsUsage {
 		t.Errorf("help: exit status %d: %s", status, out)
 	}
 }

@@ -18,7 +18,7 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 	conf := filepath.Join(dir, "rsyncd.conf")
 	testenv.WriteFile(t, conf, "[mirror]\nlog format = %o %f %b\n[two words]\n[bad]\nlog format = %l%b\n[doubtful]\nlog format = %f %l\n[units]\nlog format = %o %f %''l\n")
 	testenv.SetEnv(t, "RSYNCD_CONF="+conf, "MAX_SERIES=500", anyHTTP)
-	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug")
+	status, out, errs := runProgram(t, "check", "-p", "/var/log/nothing.log", "--log-level=debug", "--expect=mirror@alice,www<8d")
 	if status != exitOK || errs != "" || !strings.HasSuffix(out, "\nok\n") {
 		t.Errorf("status %d, stdout %q, stderr %q", status, out, errs)
 	}
@@ -37,6 +37,9 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 		"module two words",
 		"module bad",
 		`module doubtful with log format "%f %l"`,
+		"expected mirror@alice: a push to module mirror by user alice, every 1 day 2 h",
+		"expected www: a push to module www, every 8 days",
+		"warning: backup www is expected in module www, which RSYNCD_CONF and MODULES don't have",
 		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module bad: log format "%l%b", column 3: "%l" and "%b" ` +
 			"run into each other, so that a number can't be told from its neighbour; put a space between them; LOG_FORMAT is taken instead",
 		`warning: RSYNCD_CONF="` + conf + `" (from RSYNCD_EXPORTER_RSYNCD_CONF), module doubtful: log format "%f %l", column 1: ` +
