@@ -55,7 +55,7 @@ func (l *sessionLog) start(ctx context.Context, pr *program) (stop func(patience
 		_ = l.writer.Run(ctx) // it says itself what goes wrong
 	}()
 	return func(patience func() time.Duration) {
-		signal.Stop(l.reopen)
+		signal.Ignore(syscall.SIGHUP) // as before; after signal.Stop it would end the program
 		cancel()
 		select {
 		case <-ended:
