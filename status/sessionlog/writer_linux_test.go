@@ -170,6 +170,19 @@ func TestNothingIsWrittenBeforeItIsSaved(t *testing.T) {
 		release(q)
 		synctest.Wait()
 		same(t, "saved with the new file", pids(t, read(t, path)), []int32{2})
+
+		release(q)
+		synctest.Wait()
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		end(q, pushed(3))
+		release(q) // the Record still has the old size
+		synctest.Wait()
+		same(t, "not saved with the new size", read(t, path), "")
+		release(q)
+		synctest.Wait()
+		same(t, "saved with the new size", pids(t, read(t, path)), []int32{3})
 	})
 }
 
