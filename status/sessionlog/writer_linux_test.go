@@ -152,6 +152,8 @@ func TestNothingIsWrittenBeforeItIsSaved(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "sessions")
 		q := sessionlog.NewQueue(nil, true, 0)
 		write(t, q, path)
+		synctest.Wait()
+		release(q) // names the file
 		end(q, pushed(1))
 		turn()
 		same(t, "not saved", read(t, path), "")
@@ -162,14 +164,18 @@ func TestNothingIsWrittenBeforeItIsSaved(t *testing.T) {
 		same(t, "something waits", q.Unsaved(), false)
 
 		move(t, path, path+".1")
+		blank := strings.Repeat(" ", 1000) + "\n"
+		if err := os.WriteFile(path, []byte(blank), 0o600); err != nil { // longer than the old one
+			t.Fatal(err)
+		}
 		end(q, pushed(2))
 		release(q) // the Record still names the old file
 		synctest.Wait()
-		same(t, "not saved with the new file", read(t, path), "")
+		same(t, "not saved with the new file", read(t, path), blank)
 		same(t, "something waits", q.Unsaved(), true)
 		release(q)
 		synctest.Wait()
-		same(t, "saved with the new file", pids(t, read(t, path)), []int32{2})
+		same(t, "saved with the new file", pids(t, strings.TrimPrefix(read(t, path), blank)), []int32{2})
 
 		release(q)
 		synctest.Wait()
