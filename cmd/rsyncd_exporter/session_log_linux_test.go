@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -223,5 +224,22 @@ func TestTheEndNotesWhatIsWritten(t *testing.T) {
 	shown, _ := pr.persist.shownLast()
 	if got := shown.ended.Counts(); got.Written != 1 || got.Waiting != 0 {
 		t.Errorf("saved: %+v", got)
+	}
+}
+
+func TestCheckOfASessionLog(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "sessions"): "", "-": "", dir: "is a directory", filepath.Join(dir, "no/sessions"): "no such file or directory",
+	} {
+		var out, errs bytes.Buffer
+		args := []string{"check", "--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--session-log=" + path}
+		if status := run(t.Context(), args, strings.NewReader(""), &out, &errs); status != exitOK {
+			t.Errorf("%s: status %d: %s", path, status, errs.String())
+		}
+		warned := fmt.Sprintf("warning: SESSION_LOG=%q can't be written: ", path)
+		if strings.Contains(out.String(), warned) != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: want a warning of %q:\n%s", path, want, out.String())
+		}
 	}
 }
