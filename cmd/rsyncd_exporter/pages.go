@@ -72,13 +72,18 @@ func landingPage() http.HandlerFunc {
 }
 
 func (pr *program) registry() *prometheus.Registry {
-	snapshot, live := pr.pipeline.Snapshot, pr.live
+	snapshot, inputs := pr.pipeline.Snapshot, pr.in.live
 	if pr.persist != nil {
 		snapshot = func() *metrics.Snapshot {
 			shown, _ := pr.persist.show()
 			return shown.books
 		}
-		live = pr.liveDurable
+		inputs = pr.liveDurable
+	}
+	live := func() metrics.Live {
+		l := inputs()
+		l.SessionLog = pr.sessionLogState()
+		return l
 	}
 	b := buildInfo()
 	label := metrics.LabelValue
@@ -98,18 +103,10 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// live is inputs.live with the session log.
-func (pr *program) live() metrics.Live {
-	l := pr.in.live()
-	l.SessionLog = pr.sessions.state(nil)
-	return l
-}
-
-// liveDurable is live with the files that a restart would know, and their durable counters.
+// liveDurable is inputs.live with the files that a restart would know, and their durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
-	l.SessionLog = pr.sessions.state(shown.ended)
 	l.State = &metrics.Durability{OK: ok, Age: time.Since(shown.at), Start: pr.kept.start}
 	l.Files = durableFiles(l.Files, shown.files)
 	return l
