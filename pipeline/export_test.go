@@ -53,7 +53,7 @@ func (p *Pipeline) EndAll(after time.Duration) {
 	for more := true; more; {
 		var changes []rsynclog.Change
 		changes, more = p.sessions.Tick(later, portion)
-		p.store.Apply(changes, later, p.clock.wall()+int64(after))
+		p.apply(changes, later, p.clock.wall()+int64(after))
 	}
 }
 

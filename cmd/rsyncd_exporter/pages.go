@@ -118,7 +118,7 @@ func limitsOf(cfg *config.Config) map[string]int {
 // look returns what the status page asks.
 func (pr *program) look(caughtUp <-chan struct{}) func() *status.Moment {
 	return func() *status.Moment {
-		m := &status.Moment{View: pr.pipeline.Look(), Live: pr.live(), Why: map[string]string{}}
+		m := &status.Moment{View: pr.pipeline.Look(), Live: pr.in.live(), Why: map[string]string{}}
 		if pr.persist != nil {
 			shown, ok := pr.persist.shownLast()
 			m.Live.State = pr.durability(shown, ok)
@@ -191,13 +191,14 @@ func (s scraped) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (pr *program) registry() *prometheus.Registry {
-	now, limits := pr.live, limitsOf(pr.cfg)
+	now, limits := pr.in.live, limitsOf(pr.cfg)
 	if pr.persist != nil {
 		now = pr.liveDurable
 	}
 	live := func(v view) metrics.Live {
 		l := now()
 		l.MaxConnections, l.Backups = limits, v.backups.List(pr.cfg.Expected, time.Now())
+		l.SessionLog = pr.sessionLogState()
 		return l
 	}
 	b := buildInfo()
@@ -218,18 +219,10 @@ func (pr *program) registry() *prometheus.Registry {
 	return r
 }
 
-// live is inputs.live with the session log.
-func (pr *program) live() metrics.Live {
-	l := pr.in.live()
-	l.SessionLog = pr.sessions.state(nil)
-	return l
-}
-
-// liveDurable is live with the files that a restart would know, and their durable counters.
+// liveDurable is inputs.live with the files that a restart would know, and their durable counters.
 func (pr *program) liveDurable() metrics.Live {
 	l := pr.in.live()
 	shown, ok := pr.persist.shownLast()
-	l.SessionLog = pr.sessions.state(shown.ended)
 	l.State = pr.durability(shown, ok)
 	l.Files = durableFiles(l.Files, shown.files)
 	return l

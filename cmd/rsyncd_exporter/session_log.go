@@ -55,7 +55,7 @@ func (l *sessionLog) start(ctx context.Context, pr *program) (stop func(patience
 		_ = l.writer.Run(ctx) // it says itself what goes wrong
 	}()
 	return func(patience func() time.Duration) {
-		signal.Stop(l.reopen)
+		signal.Ignore(syscall.SIGHUP) // as before; after signal.Stop it would end the program
 		cancel()
 		select {
 		case <-ended:
@@ -96,18 +96,21 @@ func (pr *program) saveAgain(patience time.Duration) {
 	}
 }
 
-// state returns what a scrape shows; nil without SESSION_LOG. saved is what is durable, or nil.
-func (l *sessionLog) state(saved *sessionlog.Record) *metrics.SessionLog {
-	if l == nil {
+// sessionLogState returns what a scrape shows; nil without SESSION_LOG. With STATE_DIR its counters
+// are durable.
+func (pr *program) sessionLogState() *metrics.SessionLog {
+	if pr.sessions == nil {
 		return nil
 	}
-	counts := l.queue.Counts()
+	counts := pr.sessions.queue.Counts()
 	waiting := counts.Waiting
-	if saved != nil {
-		counts = saved.Counts()
+	if pr.persist != nil {
+		shown, _ := pr.persist.shownLast()
+		counts = shown.ended.Counts()
 	}
 	return &metrics.SessionLog{
-		Since: counts.Since, Written: counts.Written, Dropped: counts.Dropped, Waiting: waiting, OK: l.writer.OK(),
+		Since: counts.Since, Written: counts.Written, Dropped: counts.Dropped, Waiting: waiting,
+		OK: pr.sessions.writer.OK(),
 	}
 }
 

@@ -1,19 +1,28 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"rsyncd_exporter/checkpoint"
+	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status/api"
+	"rsyncd_exporter/status/sessionlog"
 )
 
 // sessionLines reads session logs, in order. Each line must be one.
@@ -139,4 +148,98 @@ func (l *rotatedLog) compare(t *testing.T, all []*world) {
 		}
 	}
 	t.Logf("%d sessions in %d session logs", len(lines), len(l.rotated)+1)
+}
+
+// A FIFO whose reader has stopped holds up neither counting, nor a scrape, nor the end. What it has taken are whole lines.
+func TestSessionLogThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	fifo, udp := filepath.Join(testenv.Dir(t), "sessions"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(fifo, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	p := startExporterProcess(t, nil, "--listen-udp="+udp, "--session-log="+fifo)
+	to := dialDatagram(t, "udp", udp)
+	const sessions = 800 // of 150 bytes; a pipe holds 65,536
+	visits := func(from int) {
+		for i := range sessions {
+			for _, text := range []string{"connect from x (192.0.2.1)", "module-list request from x (192.0.2.1)"} {
+				if _, err := fmt.Fprintf(to, "<30>Nov 30 12:00:00 vm rsyncd[%d]: %s\n", from+i, text); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	visits(1000)
+	p.until(sessions, "rsync_sessions_total", `outcome="listing"`)
+	p.until(sessions, "rsyncd_exporter_session_log_waiting") // the whole batch waits for its end
+	visits(3000)
+	p.until(2*sessions, "rsync_sessions_total", `outcome="listing"`)
+	began := time.Now()
+	if err := p.Stop(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the end took %v, want 5 s at most", took)
+	}
+	if out := p.Output(); !strings.Contains(out, "the session log could not be written in time") {
+		t.Errorf("it said:\n%s", out)
+	}
+	taken, err := io.ReadAll(reader)
+	if err != nil || len(taken) < 60_000 {
+		t.Errorf("%d bytes, %v", len(taken), err)
+	}
+}
+
+// At the end of the program, what is written after the last save is saved as written: nobody has to look for it in a log that may be
+// compressed by then.
+func TestTheEndNotesWhatIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sessions")
+	q := sessionlog.NewQueue(nil, true, 0)
+	pr := &program{cfg: &config.Config{SessionLog: path, SessionLogMode: 0o600}, log: slog.New(slog.DiscardHandler), kept: &kept{dir: &checkpoint.Dir{}}}
+	pr.persist = newPersister(
+		func() (view, func() ([]byte, error)) {
+			return view{ended: q.Record()}, func() ([]byte, error) { return nil, nil }
+		},
+		func() uint64 { return 0 }, func([]byte) error { return nil }, pr.log)
+	pr.persist.ended = q
+	pr.sessions = pr.openSessionLog(q)
+	stop := pr.sessions.start(t.Context(), pr)
+	testenv.Until(t, patient, "a save that names the file", func() bool {
+		pr.persist.persist()
+		shown, _ := pr.persist.shownLast()
+		return shown.ended.Log.Inode != 0
+	})
+	s := &rsynclog.Session{Origin: &rsynclog.Origin{}}
+	q.Apply([]rsynclog.Change{{Kind: rsynclog.Ended, Origin: s.Origin, Session: s, N: 1}}, 0, 0)
+	pr.persist.persist()
+	stop(func() time.Duration { return patient })
+	if n := len(sessionLines(t, path)); n != 1 {
+		t.Errorf("%d lines, want 1", n)
+	}
+	shown, _ := pr.persist.shownLast()
+	if got := shown.ended.Counts(); got.Written != 1 || got.Waiting != 0 {
+		t.Errorf("saved: %+v", got)
+	}
+}
+
+func TestCheckOfASessionLog(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "sessions"): "", "-": "", dir: "is a directory", filepath.Join(dir, "no/sessions"): "no such file or directory",
+	} {
+		var out, errs bytes.Buffer
+		args := []string{"check", "--listen-udp=127.0.0.1:0", "--http-listen=127.0.0.1:0", "--session-log=" + path}
+		if status := run(t.Context(), args, strings.NewReader(""), &out, &errs); status != exitOK {
+			t.Errorf("%s: status %d: %s", path, status, errs.String())
+		}
+		warned := fmt.Sprintf("warning: SESSION_LOG=%q can't be written: ", path)
+		if strings.Contains(out.String(), warned) != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: want a warning of %q:\n%s", path, want, out.String())
+		}
+	}
 }

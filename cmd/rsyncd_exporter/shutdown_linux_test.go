@@ -37,7 +37,7 @@ func startLoaded(t *testing.T) *loaded {
 		t.Fatal(err)
 	}
 	l.process = startProcess(t, l.http, nil, nil, nil, "--listen-unixgram="+l.unix, "--listen-udp="+l.udp, "--listen-tcp="+l.tcp, "--http-listen="+l.http,
-		"--file="+l.file, "--file-poll=10ms")
+		"--file="+l.file, "--file-poll=10ms", "--session-log="+filepath.Join(dir, "sessions"))
 	l.traffic = startTraffic(t, l.unix, l.udp, l.tcp)
 	l.writeLines(t)
 	return l
@@ -131,7 +131,7 @@ func TestSecondSignalUnderFullLoad(t *testing.T) {
 	}
 }
 
-// FAULTS L5: SIGHUP and SIGPIPE, as often as they can be sent, do nothing; SIGTERM among them does what it does.
+// FAULTS L5: SIGHUP and SIGPIPE, as often as they can be sent, do nothing but open the session log anew; SIGTERM among them does what it does.
 func TestSignalStorm(t *testing.T) {
 	l := startLoaded(t)
 	l.busy()

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -81,6 +84,45 @@ func TestTheSchemaHasTheKeysOfALine(t *testing.T) {
 	s := schema(t)
 	same(s, keys(api.Ended{}))
 	same(s.Properties["client"], keys(api.Client{}))
+}
+
+// lnav's format names keys of a line, and no others.
+func TestTheFormatOfLnavHasTheKeysOfALine(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/lnav/rsyncd_exporter.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var formats map[string]json.RawMessage
+	var format struct {
+		Fields []any          `json:"line-format"`
+		Values map[string]any `json:"value"`
+	}
+	if err := json.Unmarshal(text, &formats); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(formats["rsyncd_session_log"], &format); err != nil {
+		t.Fatal(err)
+	}
+	line := schema(t)
+	for name := range format.Values {
+		of, rest := line, name
+		if inner, ok := strings.CutPrefix(name, "client/"); ok {
+			of, rest = line.Properties["client"], inner
+		}
+		if of.Properties[rest] == nil {
+			t.Errorf("no line has %q", name)
+		}
+		delete(line.Properties, name)
+	}
+	delete(line.Properties, "client")
+	if len(line.Properties) > 0 {
+		t.Errorf("the format lacks %v", slices.Collect(maps.Keys(line.Properties)))
+	}
+	for _, f := range format.Fields {
+		if f, ok := f.(map[string]any); ok && f["field"] != "__timestamp__" && format.Values[f["field"].(string)] == nil {
+			t.Errorf("%v has no kind", f["field"])
+		}
+	}
 }
 
 func TestLines(t *testing.T) {

@@ -72,6 +72,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
+		w.turn()
 		select {
 		case <-ctx.Done():
 			w.turn()
@@ -83,7 +84,6 @@ func (w *Writer) Run(ctx context.Context) error {
 		case <-w.q.wake:
 		case <-tick.C:
 		}
-		w.turn()
 	}
 }
 

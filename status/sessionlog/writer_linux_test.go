@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/status/sessionlog"
 )
 
@@ -149,6 +152,8 @@ func TestNothingIsWrittenBeforeItIsSaved(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "sessions")
 		q := sessionlog.NewQueue(nil, true, 0)
 		write(t, q, path)
+		synctest.Wait()
+		release(q) // names the file
 		end(q, pushed(1))
 		turn()
 		same(t, "not saved", read(t, path), "")
@@ -159,14 +164,31 @@ func TestNothingIsWrittenBeforeItIsSaved(t *testing.T) {
 		same(t, "something waits", q.Unsaved(), false)
 
 		move(t, path, path+".1")
+		blank := strings.Repeat(" ", 1000) + "\n"
+		if err := os.WriteFile(path, []byte(blank), 0o600); err != nil { // longer than the old one
+			t.Fatal(err)
+		}
 		end(q, pushed(2))
 		release(q) // the Record still names the old file
 		synctest.Wait()
-		same(t, "not saved with the new file", read(t, path), "")
+		same(t, "not saved with the new file", read(t, path), blank)
 		same(t, "something waits", q.Unsaved(), true)
 		release(q)
 		synctest.Wait()
-		same(t, "saved with the new file", pids(t, read(t, path)), []int32{2})
+		same(t, "saved with the new file", pids(t, strings.TrimPrefix(read(t, path), blank)), []int32{2})
+
+		release(q)
+		synctest.Wait()
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		end(q, pushed(3))
+		release(q) // the Record still has the old size
+		synctest.Wait()
+		same(t, "not saved with the new size", read(t, path), "")
+		release(q)
+		synctest.Wait()
+		same(t, "saved with the new size", pids(t, read(t, path)), []int32{3})
 	})
 }
 
@@ -347,4 +369,47 @@ func TestCheck(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
 		t.Errorf("it has made %v, %v", entries, err)
 	}
+}
+
+// A full disk takes some lines and a part of one more. Nothing of that part stays, and nothing is there twice when there is room again.
+func TestAFullDisk(t *testing.T) {
+	dir := testenv.Dir(t)
+	command := testenv.OwnMounts(t, "/bin/sh", "-c",
+		`mount -t tmpfs -o mode=700,size=32k none "$1" && echo mounted && exec sleep 86400`, "sh", dir)
+	holder := testenv.Start(t, exec.Command(command[0], command[1:]...))
+	holder.Ready(t, "a small disk", func() bool { return strings.Contains(holder.Output(), "mounted") })
+	path := filepath.Join("/proc", fmt.Sprint(holder.Pid()), "root", dir, "sessions")
+	if err := os.WriteFile(path+".1", make([]byte, 16<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		q := sessionlog.NewQueue(nil, true, 0)
+		w := write(t, q, path)
+		var want []int32
+		for pid := range int32(100) { // 30,000 bytes; the disk has room for 12 to 16 KiB
+			end(q, pushed(pid))
+			want = append(want, pid)
+		}
+		for range 3 {
+			release(q)
+			turn()
+		}
+		some := pids(t, read(t, path))
+		if len(some) < 30 || len(some) > 60 || q.Counts().Written != uint64(len(some)) {
+			t.Errorf("%d lines, and %+v", len(some), q.Counts())
+		}
+		same(t, "OK", w.OK(), false)
+		if len(w.reported) != 1 || !strings.Contains(w.reported[0], "no space left on device") {
+			t.Errorf("reported: %q", w.reported)
+		}
+		if err := os.Remove(path + ".1"); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			release(q)
+			turn()
+		}
+		same(t, "in the end", pids(t, read(t, path)), want)
+		same(t, "OK", w.OK(), true)
+	})
 }
