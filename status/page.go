@@ -15,9 +15,8 @@ import (
 type page struct {
 	Version, Time, Clock string
 	Public               bool
-	Verdict              string   // is read out when it changes, so it has no numbers that always do
-	Bad                  bool     // something needs attention
-	Links                []string // ids of the sections that have it
+	Verdict              string // is read out when it changes, so it has no numbers that always do
+	Bad                  bool   // something needs attention
 	Waiting              string
 	Listens              []string // for somebody whose daemon has not logged anything yet; nil: it has
 	Tiles                []tile
@@ -100,30 +99,26 @@ func (a *answer) received() (n uint64) {
 // judge says in a sentence what needs attention.
 func (p *page) judge(a *answer) {
 	var words []string
-	say := func(n int, id, one, many string) {
-		if n == 0 {
-			return
-		}
-		words, p.Bad = append(words, text.Plural(uint64(n), one, many)), true
-		if len(p.Links) == 0 || p.Links[len(p.Links)-1] != id {
-			p.Links = append(p.Links, id)
+	say := func(n int, one, many string) {
+		if n > 0 {
+			words = append(words, text.Plural(uint64(n), one, many))
 		}
 	}
 	states := a.backups.States
-	say(states["overdue"]+states["failed"]+states["never"], "backups", "backup is missing", "backups are missing")
-	say(states["late"], "backups", "backup is late", "backups are late")
+	say(states["overdue"]+states["failed"]+states["never"], "backup is missing", "backups are missing")
+	say(states["late"], "backup is late", "backups are late")
 	unread := 0
 	for i := range a.inputs.Files {
 		if !a.inputs.Files[i].OK {
 			unread++
 		}
 	}
-	say(unread, "inputs", "log file isn't read", "log files aren't read")
+	say(unread, "log file isn't read", "log files aren't read")
 	if st := a.inputs.State; st != nil && !st.OK {
-		words, p.Bad, p.Links = append(words, "the counters can't be saved"), true, append(p.Links, "inputs")
+		words = append(words, "the counters can't be saved")
 	}
 	p.Verdict = "Nothing needs attention."
-	if p.Bad {
+	if p.Bad = len(words) > 0; p.Bad {
 		verdict := strings.Join(words, "; ")
 		p.Verdict = strings.ToUpper(verdict[:1]) + verdict[1:] + "."
 	}

@@ -134,7 +134,7 @@ func moduleSection(a *answer) section {
 	rows(&t, a.modules.Modules, a.modules.Total, maxRows, func(m *api.Module) []cell {
 		limit := cell{Text: "–", Tone: "soft"}
 		if m.MaxConnections > 0 {
-			limit = cell{Text: fmt.Sprintf("%d of %d", m.Active, m.MaxConnections), Tone: "busy",
+			limit = cell{Text: fmt.Sprintf("%d of %d", m.Active, m.MaxConnections),
 				Share: percent(uint64(m.Active), uint64(m.MaxConnections))}
 			switch {
 			case m.Active >= m.MaxConnections:
@@ -238,7 +238,7 @@ func clientSection(a *answer) section {
 
 func volume(who cell, v api.Volume, all uint64) []cell {
 	share := percent(v.Sent+v.Received, all)
-	bar := cell{Text: share + "%", Share: share, Tone: "busy"}
+	bar := cell{Text: share + "%", Share: share}
 	return []cell{who, number(v.Sessions), size(v.Sent), size(v.Received), bar}
 }
 
