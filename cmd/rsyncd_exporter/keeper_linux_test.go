@@ -43,7 +43,7 @@ func startProcess(t *testing.T, http string, files []*os.File, names []string, e
 	t.Cleanup(func() { notify.Close() })
 	// LISTEN_PID must be the program's, which only a process that becomes the program knows beforehand.
 	cmd := exec.Command("/bin/sh", "-c", `[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$; [ -z "$NOFILE" ] || ulimit -n "$NOFILE"; exec "$@"`, "sh", exe, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(args, "\n"), "NOTIFY_SOCKET="+path)
+	cmd.Env = append(os.Environ(), helperVariable+"=run", quickExit, helperArgs+"="+strings.Join(args, "\n"), "NOTIFY_SOCKET="+path)
 	cmd.ExtraFiles = files
 	if len(files) > 0 {
 		cmd.Env = append(cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))

@@ -56,6 +56,7 @@ func TestMemoryLimit(t *testing.T) {
 // FAULTS Q11: in a control group of 64 MiB, as docker run -m 64m makes one, the tables are filled by senders who make names up, and the
 // kernel kills nobody.
 func TestAFloodOfNamesInASmallContainer(t *testing.T) {
+	t.Parallel()
 	most := 64 << 20
 	if withRaceDetector(t) { // which takes some times as much
 		most *= 8

@@ -15,9 +15,10 @@ import (
 // With few open files, a pattern that names 200 logs and senders that open as many connections as they can leave HTTP
 // its share, and all logs are read.
 func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
+	testenv.SetEnv(t)
 	for _, limit := range []string{"32", "64"} {
 		t.Run(limit, func(t *testing.T) {
-			testenv.SetEnv(t)
+			t.Parallel()
 			dir := testenv.Dir(t)
 			for i := range 200 {
 				testenv.WriteFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")

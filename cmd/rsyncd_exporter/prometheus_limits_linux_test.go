@@ -85,6 +85,7 @@ func limitOf(t *testing.T, name string) int {
 // The exporter with every kind of input, with as many followed files as it takes, with the longest names and paths there can be, and with
 // MAX_SERIES used up, is scraped by the real Prometheus within all limits of the shipped configuration. Each file has its series.
 func TestPrometheusTakesTheMostThatIsShown(t *testing.T) {
+	t.Parallel()
 	const followed = 256
 	dir := testenv.Dir(t)
 	pki := testpki.Write(t)

@@ -24,6 +24,10 @@ const helperVariable = "TEST_HELPER_PROCESS"
 // helperArgs holds the arguments of the helper "run", one a line.
 const helperArgs = "TEST_HELPER_ARGS"
 
+// quickExit is the setting with which a process that was built with -race doesn't sleep for a second
+// before it ends.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 // TestHelperProcess is no test but the processes that other tests start.
 func TestHelperProcess(t *testing.T) {
 	switch os.Getenv(helperVariable) {
@@ -83,7 +87,7 @@ func startHelper(t *testing.T, name string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	cmd.Env = append(os.Environ(), helperVariable+"="+name, quickExit)
 	return cmd
 }
 

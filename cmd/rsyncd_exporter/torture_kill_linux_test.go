@@ -65,7 +65,7 @@ func (v *victim) command() *exec.Cmd {
 	}
 	command := slices.Concat(v.wrapper, []string{self, "-test.run=^TestHelperProcess$"})
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), quickExit)
 	return cmd
 }
 
@@ -229,6 +229,7 @@ func (w *world) addGuests(t *testing.T, seed uint64) {
 // Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written, files rotated and others come and go,
 // also while it is down. Two scrapers see each line once. `make torture` does it 1,000 times.
 func TestKillTorture(t *testing.T) {
+	t.Parallel()
 	seed := testenv.Seed(t)
 	dir := testenv.Dir(t)
 	w, other := newWorld(filepath.Join(dir, "log"), seed), newWorld(filepath.Join(dir, "other"), seed+1)

@@ -138,12 +138,15 @@ func PasswordFile(t testing.TB, path, password string) {
 }
 
 // Until polls until the condition holds, and fails the test when it doesn't in time. what completes
-// "waited … for".
+// "waited … for". It looks a hundred times a second at first, and less often the longer it waits:
+// looking is often a scrape, which costs what others who run at the same time need.
 func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
+	for began := time.Now(); !condition(); {
+		waited := time.Since(began)
+		if waited > within {
 			t.Fatalf("waited %s for %s, in vain", within, what)
 		}
+		time.Sleep(min(max(10*time.Millisecond, waited/20), 200*time.Millisecond))
 	}
 }
