@@ -375,20 +375,6 @@ var checkCases = []checkCase{
 // testUser is who runs the program where it isn't root.
 const testUser = 65534
 
-// builtProgram builds the program as it is released, where every user can start it. The test starts it hundreds of
-// times, and with the race detector, which finds nothing in settings, each start would take five times as long.
-func builtProgram(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(testenv.Dir(t), "program")
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	if err := os.Chmod(program, 0o755); err != nil { // whatever the umask
-		t.Fatal(err)
-	}
-	return program
-}
-
 // as returns a command that runs the program as the user.
 func as(program string, user int, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
@@ -456,7 +442,7 @@ func listing(t *testing.T, dir string) string {
 // words; as root and as another user. It leaves nothing behind.
 func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 	testenv.SetEnv(t)
-	program := builtProgram(t)
+	program := releasedProgram(t) // started hundreds of times
 	users := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
 		users = append(users, testUser)

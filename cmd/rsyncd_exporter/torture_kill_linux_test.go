@@ -26,6 +26,8 @@ type victim struct {
 	args    []string
 	wrapper []string // a program that starts it, where one is needed
 	lost    int      // lives that ended
+
+	released bool // it is releasedProgram's
 }
 
 func newVictim(t *testing.T, state string, args ...string) *victim {
@@ -63,7 +65,11 @@ func (v *victim) command() *exec.Cmd {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	command := slices.Concat(v.wrapper, []string{self, "-test.run=^TestHelperProcess$"})
+	program := []string{self, "-test.run=^TestHelperProcess$"}
+	if v.released {
+		program = append([]string{releasedProgram(v.t)}, v.args...)
+	}
+	command := slices.Concat(v.wrapper, program)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), quickExit)
 	return cmd
