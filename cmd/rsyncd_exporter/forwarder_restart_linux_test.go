@@ -63,7 +63,7 @@ func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
 // would fit into a forwarder that waits. Once the exporter is back the oldest arrive, and then what is logged next.
 func TestFullQueueHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	const messages = 200_000
+	const messages = 100_000
 	for _, f := range shippedForwarders {
 		if !f.kept() {
 			continue

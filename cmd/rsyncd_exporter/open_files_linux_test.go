@@ -24,7 +24,7 @@ func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
 				testenv.WriteFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")
 			}
 			web, tcp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-			p := startProcess(t, web, nil, nil, []string{"NOFILE=" + limit}, "--http-listen="+web,
+			p := startReleased(t, web, []string{"NOFILE=" + limit}, "--http-listen="+web,
 				"--listen-tcp="+tcp, "--listen-udp=off",
 				"--file="+dir+"/*.log", "--file-start=beginning", "--file-poll=100ms", "--state-dir="+testenv.Dir(t))
 			p.until(200, "rsyncd_exporter_received_total", `input="file"`) // logs are read in turn
