@@ -33,7 +33,7 @@ func TestForwardersDeliverEverything(t *testing.T) {
 			e := startExporter(t, args...)
 			want := logTransfers(t, c.start(t, pki, port).Socket, messages)
 			var s map[string]float64
-			testenv.Until(t, 30*time.Second, "every message to be received or dropped", func() bool {
+			testenv.Until(t, time.Minute, "every message to be received or dropped", func() bool {
 				s = e.scrape()
 				return total(s, "rsyncd_exporter_received_total")+total(s, "rsyncd_exporter_socket_drops_total") >= messages
 			})
@@ -141,7 +141,7 @@ func TestForwardersThatAreNotLetIn(t *testing.T) {
 				e := startExporter(t, append(tlsArgs(mine), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", port))...)
 				logTransfers(t, start(t, theirs, port).Socket, 10)
 				var s map[string]float64
-				testenv.Until(t, 30*time.Second, "a refusal", func() bool {
+				testenv.Until(t, time.Minute, "a refusal", func() bool {
 					s = e.scrape()
 					return total(s, "rsyncd_exporter_refused_connections_total") > 0
 				})
