@@ -34,7 +34,7 @@ test: test-starts deps side-by-side ## everything that must pass: lint, tests, o
 	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
 
 test-starts:
-	@$(say) 'everything: 15 to 20 minutes on two cores, and some to fetch what is missing the first time'
+	@$(say) 'everything: about 15 minutes on two cores, and some to fetch what is missing the first time'
 
 # Tests wait for most of their time. What else must pass runs beside them, and what it says is shown
 # when it is over; compilers give way to tests.
