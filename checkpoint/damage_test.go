@@ -57,8 +57,9 @@ func flip(content []byte, bit int) []byte {
 // FAULTS D4: a file of a small state cut off at any byte, and with any bit flipped; of a large one, any bit of the header and random ones of
 // the payload. One copy so: the other is used. Both copies so, in the same way or in two: none is.
 func TestEveryPrefixAndBitFlip(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(testenv.Seed(t), 0))
-	large := make([]byte, 2<<20)
+	large := make([]byte, 300<<10)
 	for i := range large {
 		large[i] = byte(random.Uint32())
 	}

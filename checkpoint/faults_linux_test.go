@@ -22,6 +22,7 @@ import (
 // FAULTS D1 to D3: any system call of the second of three saves fails. That save says which step, which file and what to do, both copies are
 // whole, state.tmp is gone, and the third save succeeds.
 func TestEverySystemCallFails(t *testing.T) {
+	t.Parallel()
 	calls, _ := record(t, "save", filepath.Join(t.TempDir(), "state"))
 	started := func(saved string) int { // the index behind the line that says so
 		return 1 + slices.IndexFunc(calls, func(c call) bool { return c.name == "write" && strings.HasPrefix(c.args, "1, "+hexed(saved)) })
@@ -240,6 +241,7 @@ func TestRealDisk(t *testing.T) {
 
 // A user who may not write, and copies that he may not read, with the real kernel's answers: root has another user do it.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	base := testenv.Dir(t)
 	uid := os.Geteuid()
 	if uid == 0 {

@@ -67,6 +67,7 @@ var runtimes = []string{"futex", "madvise", "mmap", "munmap", "mprotect", "nanos
 
 // FAULTS L3: a process that is killed at any system call of Open, Load and Save leaves what it has shown, or newer, also if one copy is lost.
 func TestKillAtEverySystemCall(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "strace")
 	calls, said := record(t, "save", filepath.Join(t.TempDir(), "state"))
 	if lastSaved(t, said, 0) != 3 {

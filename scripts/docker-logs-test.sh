@@ -102,7 +102,7 @@ docker run -d --name "$name" --log-driver json-file "$name" sh -c 'head -c 30000
 	head -c 5000 /dev/urandom >/srv/rsync/mirror/README
 	sed -i "1i log file = /dev/stdout" /etc/rsyncd.conf # --log-file would be that of the global part alone
 	exec rsync --daemon --no-detach' >/dev/null
-file_port=$(free_port 18280)
+file_port=$(free_port 9280)
 log=$(docker inspect --format '{{.LogPath}}' "$name")
 if [ -r "$log" ]; then
 	exporter "$file_port" -p "$log" --file-start=beginning &

@@ -108,9 +108,9 @@ check_stop() {
 
 scripts/deps.sh docker-compose
 scripts/docker-images.sh
-EXPORTER_PORT=$(free_port 18180)
-PROMETHEUS_PORT=$(free_port 19190)
-RSYNC_PORT=$(free_port 18830)
+EXPORTER_PORT=$(free_port 9180)
+PROMETHEUS_PORT=$(free_port 9192)
+RSYNC_PORT=$(free_port 9883)
 export EXPORTER_PORT PROMETHEUS_PORT RSYNC_PORT
 trap tear_down EXIT
 trap 'exit 130' INT TERM

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,26 +33,11 @@ func (p *process) mostMemory() int {
 	return kibi << 10
 }
 
-// withRaceDetector says whether this was built with -race, under which memory means nothing.
-func withRaceDetector(t *testing.T) bool {
-	t.Helper()
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		t.Fatal("no build info")
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
-}
-
 func (p *process) wantMemoryBelow(limit int) {
 	p.t.Helper()
 	most := p.mostMemory()
 	p.t.Logf("at most %d MiB", most/mebi)
-	if most > limit && !withRaceDetector(p.t) {
+	if most > limit {
 		p.t.Errorf("%d MiB, want at most %d", most/mebi, limit/mebi)
 	}
 }
@@ -75,7 +59,7 @@ func dialFrom(t *testing.T, i int, address string) net.Conn {
 func TestIdleConnectionsHoldUpNobody(t *testing.T) {
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
 	udp, tcp, web := address(), address(), address()
-	p := startProcess(t, web, nil, nil, nil, "--listen-udp="+udp, "--listen-tcp="+tcp, "--http-listen="+web)
+	p := startReleased(t, web, nil, "--listen-udp="+udp, "--listen-tcp="+tcp, "--http-listen="+web)
 	w, to, stop, done := newWeigher("u"), dial(t, "udp", udp), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -121,10 +105,12 @@ func TestIdleConnectionsHoldUpNobody(t *testing.T) {
 // FAULTS R1, P12, H4, Q11: more hosts, pids, modules and users than anybody has. The sums over all series are exact, beyond MAX_SERIES they
 // are under _other, and memory stays bounded. `make torture` sends a million of each for 20,000.
 func TestMoreNamesThanAnybodyHas(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, host string }{{"hosts", "h%d"}, {"pids", "one%.0d"}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			tcp, web := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-			p := startProcess(t, web, nil, nil, nil, "--listen-udp=off", "--listen-tcp="+tcp, "--http-listen="+web)
+			p := startReleased(t, web, nil, "--listen-udp=off", "--listen-tcp="+tcp, "--http-listen="+web)
 			to := bufio.NewWriterSize(dial(t, "tcp", tcp), 1<<16)
 			n, sent, received := testenv.Tortured(20_000, 1_000_000), 0, 0
 			for i := range n {
@@ -171,7 +157,7 @@ func TestScarceResources(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
 			udp, tcp, web, unix := address(), address(), address(), filepath.Join(testenv.Dir(t), "log")
-			p := startProcess(t, web, nil, nil, env, "--listen-udp="+udp, "--listen-tcp="+tcp, "--listen-unixgram="+unix, "--http-listen="+web)
+			p := startReleased(t, web, env, "--listen-udp="+udp, "--listen-tcp="+tcp, "--listen-unixgram="+unix, "--http-listen="+web)
 			if err := syscall.Setpriority(syscall.PRIO_PROCESS, p.Pid(), 19); err != nil {
 				t.Fatal(err)
 			}

@@ -141,13 +141,16 @@ func with(flags ...string) func(*place) []string {
 	}
 }
 
-// checkCases are settings that can't be used, and some that can. One that has no root's verdict has the same
-// for both users.
-var checkCases = []struct {
+// A checkCase is settings, and what is made of them.
+type checkCase struct {
 	name       string
 	root, user ruling
 	args       func(p *place) []string
-}{
+}
+
+// checkCases are settings that can't be used, and some that can. One that has no root's verdict has the same
+// for both users.
+var checkCases = []checkCase{
 	{"nothing wrong", taken, taken, with()},
 
 	{"HTTP in use", refused, refused, func(p *place) []string {
@@ -208,7 +211,7 @@ var checkCases = []struct {
 		return []string{p.at("--listen-tcp=[::1]:%d"), p.at("--http-listen=0.0.0.0:%d")}
 	}},
 	{"TCP elsewhere", refused, refused, with("--listen-tcp=192.0.2.1:%d")},
-	{"TCP on a privileged port", either, either, with("--listen-tcp=127.0.0.1:1")},
+	{"TCP on a privileged port", either, either, with("--listen-tcp=127.0.0.2:1")}, // HTTP has it at another address,
 
 	{"TLS without a certificate", refused, refused, with("--listen-tls=127.0.0.1:%d")},
 	{"TLS", taken, taken, func(p *place) []string {
@@ -372,32 +375,9 @@ var checkCases = []struct {
 // testUser is who runs the program where it isn't root.
 const testUser = 65534
 
-// program copies the program to where every user can start it.
-func copiedProgram(t *testing.T) string {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	self := filepath.Join(testenv.Dir(t), "program")
-	if err := os.WriteFile(self, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return self
-}
-
 // as returns a command that runs the program as the user.
-func as(t *testing.T, self string, user int, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.Command(self, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), helperVariable+"=real", helperArgs+"="+strings.Join(args, "\n"), "GORACE=atexit_sleep_ms=0")
+func as(program string, user int, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
 	if user != os.Geteuid() {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(user), Gid: uint32(user)}}
 	}
@@ -462,46 +442,52 @@ func listing(t *testing.T, dir string) string {
 // words; as root and as another user. It leaves nothing behind.
 func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 	testenv.SetEnv(t)
-	self := copiedProgram(t)
+	program := releasedProgram(t) // started hundreds of times
 	users := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
 		users = append(users, testUser)
 	}
 	for _, user := range users {
-		for _, c := range checkCases {
-			t.Run(fmt.Sprintf("user %d/%s", user, c.name), func(t *testing.T) {
-				if user == testUser {
+		t.Run(fmt.Sprint("user ", user), func(t *testing.T) { // one after the other: only one has privileged ports
+			for _, c := range checkCases {
+				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
-				}
-				p := &place{t: t, dir: testenv.Dir(t), user: user, port: testenv.Port(t)}
-				p.own(p.dir)
-				args := c.args(p)
-				args = append([]string{anyHTTPFlag, anyUDPFlag}, args...)
-				before := listing(t, p.dir)
-				check := as(t, self, user, append([]string{"check"}, args...)...)
-				var out, errs strings.Builder
-				check.Stdout, check.Stderr = &out, &errs
-				_ = check.Run()
-				if after := listing(t, p.dir); after != before {
-					t.Errorf("check has changed\n%s to\n%s", before, after)
-				}
-				reason, refuses := serveRefuses(t, as(t, self, user, append([]string{"serve"}, args...)...))
-				want := map[bool]int{true: exitUsage, false: exitOK}[refuses]
-				if code := check.ProcessState.ExitCode(); code != want || !strings.Contains(errs.String(), text.OneLine(reason)) {
-					t.Errorf("serve refuses: %v, for %q; check: exit status %d, %s", refuses, reason, code, errs.String())
-				}
-				if refuses != strings.Contains(errs.String(), "\n") || refuses == strings.HasSuffix(out.String(), "\nok\n") {
-					t.Errorf("serve refuses: %v; check says %q and %q", refuses, errs.String(), out.String())
-				}
-				ruling := c.root
-				if user != 0 {
-					ruling = c.user
-				}
-				if ruling != either && (ruling == refused) != refuses {
-					t.Errorf("serve refuses: %v, for %q: the case is not what it says", refuses, reason)
-				}
-			})
-		}
+					c.try(t, program, user)
+				})
+			}
+		})
+	}
+}
+
+// try compares what check and serve say.
+func (c checkCase) try(t *testing.T, program string, user int) {
+	t.Helper()
+	p := &place{t: t, dir: testenv.Dir(t), user: user, port: testenv.Port(t)}
+	p.own(p.dir)
+	args := c.args(p)
+	args = append([]string{anyHTTPFlag, anyUDPFlag}, args...)
+	before := listing(t, p.dir)
+	check := as(program, user, append([]string{"check"}, args...)...)
+	var out, errs strings.Builder
+	check.Stdout, check.Stderr = &out, &errs
+	_ = check.Run()
+	if after := listing(t, p.dir); after != before {
+		t.Errorf("check has changed\n%s to\n%s", before, after)
+	}
+	reason, refuses := serveRefuses(t, as(program, user, append([]string{"serve"}, args...)...))
+	want := map[bool]int{true: exitUsage, false: exitOK}[refuses]
+	if code := check.ProcessState.ExitCode(); code != want || !strings.Contains(errs.String(), text.OneLine(reason)) {
+		t.Errorf("serve refuses: %v, for %q; check: exit status %d, %s", refuses, reason, code, errs.String())
+	}
+	if refuses != strings.Contains(errs.String(), "\n") || refuses == strings.HasSuffix(out.String(), "\nok\n") {
+		t.Errorf("serve refuses: %v; check says %q and %q", refuses, errs.String(), out.String())
+	}
+	ruling := c.root
+	if user != 0 {
+		ruling = c.user
+	}
+	if ruling != either && (ruling == refused) != refuses {
+		t.Errorf("serve refuses: %v, for %q: the case is not what it says", refuses, reason)
 	}
 }
 

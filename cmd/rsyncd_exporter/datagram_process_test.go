@@ -58,7 +58,7 @@ func launchExporterProcess(t *testing.T, attr *syscall.SysProcAttr, wrapper []st
 	command := append(wrapper, self, "-test.run=^TestHelperProcess$")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = attr
-	cmd.Env = append(os.Environ(), helperVariable+"=run", "GORACE=atexit_sleep_ms=0", // no second of sleep at the end
+	cmd.Env = append(os.Environ(), helperVariable+"=run", quickExit,
 		helperArgs+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n"))
 	return &exporterProcess{&exporter{t, "http://" + address}, testenv.Start(t, cmd)}
 }
@@ -116,6 +116,7 @@ func accounted(e *exporter, sent float64) map[string]float64 {
 
 // FAULTS U2: an exporter that stands still under load drops, and what it dropped is known when it goes on; with several sockets, too.
 func TestUDPStoppedProcess(t *testing.T) {
+	t.Parallel()
 	for _, sockets := range []string{"1", "3"} {
 		udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 		p := startExporterProcess(t, nil, "--listen-udp="+udp, "--udp-sockets="+sockets, "--receive-buffer=64KiB")
@@ -171,6 +172,7 @@ func TestUDPQueuedAtSIGTERM(t *testing.T) {
 
 // FAULTS U12: reads that fail now and then, with errors that pass, lose nothing and are counted; but for those that a signal has ended.
 func TestUDPReadsThatFail(t *testing.T) {
+	t.Parallel()
 	strace := testenv.Need(t, "strace")
 	for _, errno := range []string{"EINTR", "ENOMEM", "ENOBUFS", "ECONNREFUSED", "EAGAIN"} {
 		t.Run(errno, func(t *testing.T) {
@@ -281,6 +283,7 @@ func TestSecondProcessOnTheSameAddressIsRefused(t *testing.T) {
 // FAULTS X1, X6: rsyncd waits while the exporter stands still, which is what a unix socket costs, and nothing is lost. After SIGKILL a new
 // exporter takes over the dead one's socket file, and daemons that can (these don't chroot) reach it.
 func TestUnixSocketOfAStoppedAndAKilledProcess(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
 	p := startExporterProcess(t, nil, "--listen-unixgram="+socket, "--listen-udp=off")
 	d := testenv.StartRsyncd(t, socket, "--dparam=use chroot=no")
@@ -338,6 +341,7 @@ func aChildSends(pid int) bool {
 
 // FAULTS X5: the metric and one line tell of a socket file that somebody has taken, and of one that was made again.
 func TestUnixSocketFileThatIsTaken(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
 	p := startExporterProcess(t, nil, "--listen-unixgram="+socket, "--listen-udp=off")
 	p.until(1, "rsyncd_exporter_socket_in_place", `input="unixgram"`)
@@ -373,6 +377,7 @@ func TestUnixSocketFileThatIsTaken(t *testing.T) {
 // Two real daemons, each the first process of a pid namespace as in a container, log into one socket. Their sessions have the same process ids
 // and run at the same time, and none has a line of another. Ids of the daemons' own namespace arrive in scope 0, beside them.
 func TestRsyncdInTwoPIDNamespaces(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
 	e := startExporter(t, "--listen-unixgram="+socket, "--listen-udp=off", "--log-level=debug")
 	const pulls = 5
@@ -427,6 +432,7 @@ func TestRsyncdInTwoPIDNamespaces(t *testing.T) {
 
 // An exporter in a container beside the daemon's, as in deploy/docker-compose.yml, sees no process ids of the daemon's. It counts all the same.
 func TestRsyncdOutsideOfTheExportersPIDNamespace(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
 	p := startExporterProcessWith(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, nil, "--listen-unixgram="+socket, "--listen-udp=off")
 	checkTraffic(t, p.exporter, testenv.StartRsyncd(t, socket))

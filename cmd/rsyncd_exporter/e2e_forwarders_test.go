@@ -18,6 +18,7 @@ import (
 // Every message that a forwarder takes arrives, once: of each transport, the number of messages and the sum of their weights are
 // exact. Each message's weight is its number's square, so that a lost one and a doubled one don't cancel out.
 func TestForwardersDeliverEverything(t *testing.T) {
+	t.Parallel()
 	const messages = 4000
 	lineFramed := []shippedForwarder{ // not shipped, since line feeds in file names end messages there
 		{"syslog-ng TCP, network()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder { return testenv.StartSyslogNGNetwork(t, p) }},
@@ -32,7 +33,7 @@ func TestForwardersDeliverEverything(t *testing.T) {
 			e := startExporter(t, args...)
 			want := logTransfers(t, c.start(t, pki, port).Socket, messages)
 			var s map[string]float64
-			testenv.Until(t, 30*time.Second, "every message to be received or dropped", func() bool {
+			testenv.Until(t, time.Minute, "every message to be received or dropped", func() bool {
 				s = e.scrape()
 				return total(s, "rsyncd_exporter_received_total")+total(s, "rsyncd_exporter_socket_drops_total") >= messages
 			})
@@ -53,6 +54,7 @@ func TestForwardersDeliverEverything(t *testing.T) {
 // syslog-ng's network() ends messages with line feeds and leaves those in names of files, so that whoever uploads a file
 // writes whole lines of the stream. None of them is an octet count: the connection stays, and every session counts.
 func TestNamesDoNotChangeTheFraming(t *testing.T) {
+	t.Parallel()
 	port := testenv.Port(t)
 	e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port))
 	d := testenv.StartRsyncd(t, testenv.StartSyslogNGNetwork(t, port).Socket)
@@ -96,6 +98,7 @@ func tlsArgs(pki string) []string {
 // What a real forwarder has to be told by the counter: that its certificate is another CA's, that it has another name,
 // or that it doesn't trust the exporter's. Nothing of it is counted.
 func TestForwardersThatAreNotLetIn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, reason string
 		change       func(t *testing.T, mine, theirs string) // of the two directories of files, which are the same at first
@@ -138,7 +141,7 @@ func TestForwardersThatAreNotLetIn(t *testing.T) {
 				e := startExporter(t, append(tlsArgs(mine), "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", port))...)
 				logTransfers(t, start(t, theirs, port).Socket, 10)
 				var s map[string]float64
-				testenv.Until(t, 30*time.Second, "a refusal", func() bool {
+				testenv.Until(t, time.Minute, "a refusal", func() bool {
 					s = e.scrape()
 					return total(s, "rsyncd_exporter_refused_connections_total") > 0
 				})

@@ -236,12 +236,14 @@ func checkTraffic(t *testing.T, e *exporter, d *testenv.Rsyncd) {
 }
 
 func TestRsyncdOverUnixSocket(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
 	e := startExporter(t, "--listen-unixgram="+socket, "--listen-udp=off")
 	checkTraffic(t, e, testenv.StartRsyncd(t, socket))
 }
 
 func TestRsyncdThroughForwarders(t *testing.T) {
+	t.Parallel()
 	pki := testpki.Write(t)
 	for _, c := range []struct {
 		name, option string
@@ -280,6 +282,7 @@ func TestRsyncdThroughForwarders(t *testing.T) {
 
 // The log file is renamed between two rounds, as logrotate does; each connection opens it anew.
 func TestRsyncdWithALogFileThatIsRotated(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(testenv.Dir(t), "rsyncd.log")
 	e := startExporter(t, "-p", file, "-s", "1")
 	d := testenv.StartRsyncd(t, "", "--dparam=log file="+file)

@@ -111,6 +111,7 @@ func (d *loggingDaemon) sessionsDuring(user string, during time.Duration) {
 // itself. What goes by TCP or TLS is all counted afterwards, but for what was written into a connection that the exporter had just closed; by
 // UDP rsyslog loses just what it sent meanwhile, and syslog-ng keeps 10,000 messages.
 func TestOutageWithEachForwarder(t *testing.T) {
+	t.Parallel()
 	outage := time.Duration(testenv.Tortured(3, 600)) * time.Second
 	for _, f := range shippedForwarders {
 		t.Run(f.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 // message that rsyslog is trying to send when it stops; after a SIGKILL, but for the ten messages that
 // queue.checkpointInterval allows. syslog-ng loses none either way.
 func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
+	t.Parallel()
 	const messages = 1000
 	for _, f := range shippedForwarders {
 		if !f.kept() {
@@ -61,7 +62,8 @@ func TestForwarderIsRestartedWhileTheExporterIsAway(t *testing.T) {
 // While the exporter is away for longer than the queue has room, new messages are dropped, and no writer is held up: more are logged than
 // would fit into a forwarder that waits. Once the exporter is back the oldest arrive, and then what is logged next.
 func TestFullQueueHoldsNobodyUp(t *testing.T) {
-	const messages = 200_000
+	t.Parallel()
+	const messages = 100_000
 	for _, f := range shippedForwarders {
 		if !f.kept() {
 			continue

@@ -11,6 +11,7 @@ import (
 // Modules with a syslog tag and a facility of their own, which rsyncd uses from the access check on, through the shipped filters. A tag that
 // begins with rsyncd passes as it is; another one once it is added where the file says so, and to TAGS.
 func TestModulesWithTagsThroughForwarders(t *testing.T) {
+	t.Parallel()
 	for _, f := range shippedForwarders {
 		for _, c := range []struct {
 			name, tag string

@@ -99,6 +99,7 @@ var hostileInputs = []struct {
 // Clients of read-only modules write whatever counts into the daemon's log, over and over, while others work beside them. The others'
 // numbers are exact, and each attacker is one connection and one session of its own module.
 func TestForgedLinesStayInTheirSession(t *testing.T) {
+	t.Parallel()
 	for _, input := range hostileInputs {
 		t.Run(input.name, func(t *testing.T) {
 			t.Parallel()

@@ -101,6 +101,7 @@ var recordHeader = regexp.MustCompile(`\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\d+\] `)
 
 // Files, paths, modules and users whose names are lines, headers and labels are counted as what they are, and as nothing else.
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	for _, input := range hostileInputs {
 		t.Run(input.name, func(t *testing.T) {
 			t.Parallel()

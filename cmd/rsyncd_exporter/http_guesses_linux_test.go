@@ -89,6 +89,13 @@ func flood(t *testing.T, url string, guessers int, source func() net.IP) (stop f
 	return stop
 }
 
+// startWithPasswords starts the program as it is released: the race detector makes passwords take many times as long.
+func startWithPasswords(t *testing.T, webConfig string) *process {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	return startReleased(t, address, nil, "--http-listen="+address, "--listen-udp=127.0.0.1:0", "--web-config="+webConfig)
+}
+
 // FAULTS H7: the first scrape after a start, and those behind it, are answered beside any number of guessers that is
 // usual, wherever they are.
 func TestTheFirstScrapeBesideGuessers(t *testing.T) {
@@ -105,7 +112,7 @@ func TestTheFirstScrapeBesideGuessers(t *testing.T) {
 			testenv.SetEnv(t)
 			path := filepath.Join(t.TempDir(), "web.yml")
 			testenv.PasswordFile(t, path, "secret")
-			e := startExporter(t, "--listen-udp=127.0.0.1:0", "--web-config="+path)
+			e := startWithPasswords(t, path)
 			stop := flood(t, e.url, c.guessers, c.source)
 			scraper := newLoginClient(e.url, ownAddress)
 			for i := range 5 {
@@ -145,7 +152,7 @@ func TestAChangedPasswordBesideGuessers(t *testing.T) {
 	testenv.SetEnv(t)
 	path := filepath.Join(t.TempDir(), "web.yml")
 	testenv.PasswordFile(t, path, "old")
-	e := startExporter(t, "--listen-udp=127.0.0.1:0", "--web-config="+path)
+	e := startWithPasswords(t, path)
 	client := newLoginClient(e.url, ownAddress)
 	expect := func(password string, want int) {
 		t.Helper()

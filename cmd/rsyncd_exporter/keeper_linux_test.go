@@ -35,6 +35,17 @@ func startProcess(t *testing.T, http string, files []*os.File, names []string, e
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startProcessOf(t, []string{exe, "-test.run=^TestHelperProcess$"}, http, files, names, env, args...)
+}
+
+// startReleased is startProcess for the program as it is released; see releasedProgram.
+func startReleased(t *testing.T, http string, env []string, args ...string) *process {
+	t.Helper()
+	return startProcessOf(t, append([]string{releasedProgram(t)}, args...), http, nil, nil, env, args...)
+}
+
+func startProcessOf(t *testing.T, command []string, http string, files []*os.File, names, env []string, args ...string) *process {
+	t.Helper()
 	path := filepath.Join(testenv.Dir(t), "notify")
 	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
@@ -42,8 +53,10 @@ func startProcess(t *testing.T, http string, files []*os.File, names []string, e
 	}
 	t.Cleanup(func() { notify.Close() })
 	// LISTEN_PID must be the program's, which only a process that becomes the program knows beforehand.
-	cmd := exec.Command("/bin/sh", "-c", `[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$; [ -z "$NOFILE" ] || ulimit -n "$NOFILE"; exec "$@"`, "sh", exe, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(args, "\n"), "NOTIFY_SOCKET="+path)
+	cmd := exec.Command("/bin/sh", append([]string{
+		"-c", `[ -z "$LISTEN_FDS" ] || export LISTEN_PID=$$; [ -z "$NOFILE" ] || ulimit -n "$NOFILE"; exec "$@"`, "sh",
+	}, command...)...)
+	cmd.Env = append(os.Environ(), helperVariable+"=run", quickExit, helperArgs+"="+strings.Join(args, "\n"), "NOTIFY_SOCKET="+path)
 	cmd.ExtraFiles = files
 	if len(files) > 0 {
 		cmd.Env = append(cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))

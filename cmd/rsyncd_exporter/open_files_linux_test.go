@@ -15,15 +15,16 @@ import (
 // With few open files, a pattern that names 200 logs and senders that open as many connections as they can leave HTTP
 // its share, and all logs are read.
 func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
+	testenv.SetEnv(t)
 	for _, limit := range []string{"32", "64"} {
 		t.Run(limit, func(t *testing.T) {
-			testenv.SetEnv(t)
+			t.Parallel()
 			dir := testenv.Dir(t)
 			for i := range 200 {
 				testenv.WriteFile(t, filepath.Join(dir, fmt.Sprint(i, ".log")), fileLine+"building file list\n")
 			}
 			web, tcp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-			p := startProcess(t, web, nil, nil, []string{"NOFILE=" + limit}, "--http-listen="+web,
+			p := startReleased(t, web, []string{"NOFILE=" + limit}, "--http-listen="+web,
 				"--listen-tcp="+tcp, "--listen-udp=off",
 				"--file="+dir+"/*.log", "--file-start=beginning", "--file-poll=100ms", "--state-dir="+testenv.Dir(t))
 			p.until(200, "rsyncd_exporter_received_total", `input="file"`) // logs are read in turn

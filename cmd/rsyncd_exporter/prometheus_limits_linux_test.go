@@ -85,6 +85,7 @@ func limitOf(t *testing.T, name string) int {
 // The exporter with every kind of input, with as many followed files as it takes, with the longest names and paths there can be, and with
 // MAX_SERIES used up, is scraped by the real Prometheus within all limits of the shipped configuration. Each file has its series.
 func TestPrometheusTakesTheMostThatIsShown(t *testing.T) {
+	t.Parallel()
 	const followed = 256
 	dir := testenv.Dir(t)
 	pki := testpki.Write(t)
@@ -97,10 +98,11 @@ func TestPrometheusTakesTheMostThatIsShown(t *testing.T) {
 		appendFile(t, filepath.Join(many, fmt.Sprintf("%s%03d.log", strings.Repeat(`\`, 200), i)), fmt.Sprintf("file %d\n", i))
 	}
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
-	tcp := address()
-	e := startExporter(t, append(tlsArgs(pki), "--listen-udp="+address(), "--listen-tcp="+tcp, "--listen-tls="+address(),
+	tcp, web := address(), address()
+	p := startReleased(t, web, nil, append(tlsArgs(pki), "--http-listen="+web, "--listen-udp="+address(), "--listen-tcp="+tcp, "--listen-tls="+address(),
 		"--listen-unixgram="+filepath.Join(dir, "log"), "--state-dir="+filepath.Join(dir, "state"),
 		"--file="+strings.Join([]string{one, other, filepath.Join(filepath.Dir(many), "*", "*.log")}, ","))...)
+	e := p.exporter
 	sessions := manyLongNames(t, tcp)
 	e.until(float64(sessions), "rsync_sessions_total")
 	s := e.scrape()
@@ -118,16 +120,19 @@ func TestPrometheusTakesTheMostThatIsShown(t *testing.T) {
 			t.Errorf("%s is %d, the exporter comes to %d", name, limit, got)
 		}
 	}
-	p := testenv.StartPrometheusEvery(t, "10s", strings.TrimPrefix(e.url, "http://"))
+	prometheus := testenv.StartPrometheusEvery(t, "10s", strings.TrimPrefix(e.url, "http://"))
 	testenv.Until(t, time.Minute, "a scrape", func() bool {
-		_, ok := p.Query(t, "up")
+		_, ok := prometheus.Query(t, "up")
 		return ok
 	})
-	if up, _ := p.Query(t, "up"); up != 1 {
+	if up, _ := prometheus.Query(t, "up"); up != 1 {
 		t.Errorf("up is %v: Prometheus refuses the scrape", up)
 	}
-	if n, _ := p.Query(t, "count(rsyncd_exporter_file_up)"); n != followed+2 {
+	if n, _ := prometheus.Query(t, "count(rsyncd_exporter_file_up)"); n != followed+2 {
 		t.Errorf("%v followed files in Prometheus, want %d", n, followed+2)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
 	}
 }
 

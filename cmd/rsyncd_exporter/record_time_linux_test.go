@@ -80,6 +80,7 @@ func TestASessionOfTwoSecondsThroughDowntime(t *testing.T) {
 
 // A relay was cut off for an hour and hands its queue on, over TCP and with stamps of RFC 3339; then it goes on live.
 func TestARelaysQueueOverTCP(t *testing.T) {
+	t.Parallel()
 	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	e := startExporter(t, "--listen-udp=off", "--listen-tcp="+address)
 	began := time.Now().Add(-time.Hour).Truncate(time.Second)
@@ -118,6 +119,7 @@ func TestARelaysQueueOverTCP(t *testing.T) {
 // ended with its bytes when the log has been read, none is taken for running, and none had to make room before
 // its end.
 func TestSixtyThousandSessionsInABacklog(t *testing.T) {
+	t.Parallel()
 	const n = 60_000
 	log := filepath.Join(testenv.Dir(t), "log")
 	var text strings.Builder

@@ -124,9 +124,12 @@ func TestKillOnPassedSocketsLosesNothingQueued(t *testing.T) {
 }
 
 // FACTS 1.2: a session that runs in a chroot can't open /dev/log again. Its messages go on after restarts, since the socket was never closed.
-func TestChrootedSessionOutlivesRestarts(t *testing.T) {
+func TestChrootedSessionOutlivesRestarts(t *testing.T) { // not parallel: four lives must begin within the session's five seconds
 	for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
-		t.Run(unix.SignalName(signal), func(t *testing.T) { testChrootedSession(t, signal) })
+		t.Run(unix.SignalName(signal), func(t *testing.T) {
+			t.Parallel()
+			testChrootedSession(t, signal)
+		})
 	}
 }
 

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +26,10 @@ const helperVariable = "TEST_HELPER_PROCESS"
 
 // helperArgs holds the arguments of the helper "run", one a line.
 const helperArgs = "TEST_HELPER_ARGS"
+
+// quickExit is the setting with which a process that was built with -race doesn't sleep for a second
+// before it ends.
+const quickExit = "GORACE=atexit_sleep_ms=0"
 
 // TestHelperProcess is no test but the processes that other tests start.
 func TestHelperProcess(t *testing.T) {
@@ -83,8 +90,43 @@ func startHelper(t *testing.T, name string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(os.Environ(), helperVariable+"="+name)
+	cmd.Env = append(os.Environ(), helperVariable+"="+name, quickExit)
 	return cmd
+}
+
+// released is what releasedProgram returns.
+var released struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// releasedProgram builds the program as it is released, where every user can start it. With the race detector it takes several times the
+// memory, so that a limit says little, and several times the CPU.
+func releasedProgram(t *testing.T) string {
+	t.Helper()
+	released.Do(func() {
+		if released.dir, released.err = os.MkdirTemp("", "rx"); released.err != nil {
+			return
+		}
+		program := filepath.Join(released.dir, "rsyncd_exporter")
+		if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
+			released.err = fmt.Errorf("go build: %w\n%s", err, out)
+			return
+		}
+		released.err = errors.Join(os.Chmod(released.dir, 0o755), os.Chmod(program, 0o755)) // whatever the umask
+	})
+	if released.err != nil {
+		t.Fatal(released.err)
+	}
+	return filepath.Join(released.dir, "rsyncd_exporter")
+}
+
+// TestMain removes what releasedProgram has made.
+func TestMain(m *testing.M) {
+	status := m.Run()
+	os.RemoveAll(released.dir)
+	os.Exit(status)
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {

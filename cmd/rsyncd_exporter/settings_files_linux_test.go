@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,12 +91,12 @@ func isDirectory(path string) bool {
 // endsSoon runs a command as a process of its own, within the memory of a small machine, and kills it if it goes on.
 func endsSoon(t *testing.T, command string, args []string) (status int, errs string) {
 	t.Helper()
-	cmd := startHelper(t, "run")
 	args = append([]string{command}, args...)
 	if command == "serve" {
 		args = append(args, "--http-listen=127.0.0.1:0", "--listen-udp=127.0.0.1:0")
 	}
-	cmd.Env = append(cmd.Env, helperArgs+"="+strings.Join(args, "\n"), "GOMEMLIMIT=64MiB")
+	cmd := exec.Command(releasedProgram(t), args...)
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=64MiB")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {

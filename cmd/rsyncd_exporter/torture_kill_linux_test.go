@@ -26,6 +26,8 @@ type victim struct {
 	args    []string
 	wrapper []string // a program that starts it, where one is needed
 	lost    int      // lives that ended
+
+	released bool // it is releasedProgram's
 }
 
 func newVictim(t *testing.T, state string, args ...string) *victim {
@@ -63,9 +65,13 @@ func (v *victim) command() *exec.Cmd {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	command := slices.Concat(v.wrapper, []string{self, "-test.run=^TestHelperProcess$"})
+	program := []string{self, "-test.run=^TestHelperProcess$"}
+	if v.released {
+		program = append([]string{releasedProgram(v.t)}, v.args...)
+	}
+	command := slices.Concat(v.wrapper, program)
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), helperVariable+"=run", helperArgs+"="+strings.Join(v.args, "\n"), quickExit)
 	return cmd
 }
 
@@ -230,6 +236,7 @@ func (w *world) addGuests(t *testing.T, seed uint64) {
 // also while it is down. Two scrapers see each line once, and the session log, which is rotated too, has each session once. `make torture`
 // does it 1,000 times.
 func TestKillTorture(t *testing.T) {
+	t.Parallel()
 	seed := testenv.Seed(t)
 	dir := testenv.Dir(t)
 	w, other := newWorld(filepath.Join(dir, "log"), seed), newWorld(filepath.Join(dir, "other"), seed+1)

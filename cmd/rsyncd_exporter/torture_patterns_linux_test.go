@@ -134,6 +134,7 @@ func (h *patternHistory) trim() {
 // Histories of what happens to logs under a pattern, on the real program: writing, rotations of all kinds, trimming, stops and kills.
 // Whatever happens, each line counts once. `make torture` plays 500.
 func TestHistoriesOfPatterns(t *testing.T) {
+	t.Parallel()
 	seed := testenv.Seed(t)
 	for i := range testenv.Tortured(4, 500) {
 		pattern, logs := "*", []string{"web", "web-1", "db"}

@@ -49,6 +49,7 @@ func hasOpen(pid int, path string) error {
 // Gate Q1, FAULTS F1 to F3: thousands of random rotations while old writers go on, and two scrapers that must have counted each line once.
 // `make torture` does 10,000 at 50,000 lines a second.
 func TestRotationTorture(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		symlink     bool
 		short, long int

@@ -75,6 +75,7 @@ func (s *site) slow(t *testing.T, module string, push bool) (client *testenv.Pro
 // A real daemon's log is renamed while transfers run, again and again, and the exporter is killed in between. Running sessions go on in the
 // file that they have, new ones make a new one. What is counted is what the clients counted.
 func TestRsyncdLogRenamedInMidTransfer(t *testing.T) {
+	t.Parallel()
 	s, v := besiege(t, "[pull]\n[push]\n[short]\n")
 	log := filepath.Join(s.dir, "log")
 	fill(t, s.d.Module("short"), 1000, 2000)
@@ -107,8 +108,13 @@ func TestRsyncdLogRenamedInMidTransfer(t *testing.T) {
 // A real daemon's log is copied and truncated between transfers, once it has been counted, also over a restart: no line is lost, and none of
 // the copy counted again. That something may have been lost is said all the same.
 func TestRsyncdLogCopiedAndTruncated(t *testing.T) {
-	t.Run("as logrotate does", func(t *testing.T) { testCopyTruncate(t, 8) })
-	t.Run("onto the same copy", func(t *testing.T) { testCopyTruncate(t, 0) }) // cp log log.1; : > log
+	t.Parallel()
+	for name, kept := range map[string]int{"as logrotate does": 8, "onto the same copy": 0} { // cp log log.1; : > log
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testCopyTruncate(t, kept)
+		})
+	}
 }
 
 func testCopyTruncate(t *testing.T, kept int) {
@@ -165,6 +171,7 @@ func copyTruncate(t *testing.T, log string, kept int) {
 // The real logrotate rotates a real daemon's log, with compression, while transfers run and while the exporter is down: what was logged then
 // is read out of the compressed file.
 func TestRsyncdLogByLogrotate(t *testing.T) {
+	t.Parallel()
 	logrotate := testenv.Need(t, "logrotate")
 	s, v := besiege(t, "[pull]\n[short]\n")
 	log := filepath.Join(s.dir, "log")

@@ -22,6 +22,7 @@ import (
 // A program that is killed before anybody has scraped it has shown nothing, and still all lines are counted that came since it was ready: it
 // has begun at the end of the file once, or where there was none, and doesn't begin again.
 func TestKilledBeforeTheFirstScrape(t *testing.T) {
+	t.Parallel()
 	for name, old := range map[string]uint64{"no file": 0, "a file": 300} {
 		t.Run(name, func(t *testing.T) {
 			dir := testenv.Dir(t)
@@ -65,6 +66,7 @@ func TestKilledBeforeTheFirstScrape(t *testing.T) {
 
 // FAULTS L4: the program is killed when half an answer has been sent. No value is ever below one that was in it.
 func TestKillWithinAnAnswer(t *testing.T) {
+	t.Parallel()
 	seed := testenv.Seed(t)
 	s := newSiege(t, seed)
 	for range testenv.Tortured(2, 30) {
@@ -119,6 +121,7 @@ func runRefused(t *testing.T, args ...string) string {
 
 // FAULTS L7: a second program on the same state directory is refused, and the first goes on.
 func TestSecondProcessOnTheSameStateIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSiege(t, testenv.Seed(t))
 	s.write(100)
 	out := runRefused(t, append([]string{"--http-listen=127.0.0.1:0", "--state-dir=" + s.state}, worldArgs(s.w)...)...)
@@ -149,6 +152,7 @@ func hashes(t *testing.T, dir string) map[string][32]byte {
 
 // FAULTS L8: a program that can't start, again and again, leaves the state as it is.
 func TestCrashLoopLeavesTheStateAlone(t *testing.T) {
+	t.Parallel()
 	s := newSiege(t, testenv.Seed(t))
 	s.write(300)
 	s.counted()
@@ -184,7 +188,7 @@ func TestCrashLoopLeavesTheStateAlone(t *testing.T) {
 
 // FAULTS D7: a state that was brought back from a backup is old, but true. What has been logged since is read again, as far as it is there:
 // here all of it, so that nothing shows. But of several rotations since, some may be found as one.
-func TestStateFromABackup(t *testing.T) {
+func TestStateFromABackup(t *testing.T) { // not parallel: what settles within two seconds would be seen to fall
 	s := newSiege(t, testenv.Seed(t))
 	for _, scraper := range s.scrapers {
 		scraper.mu.Lock()
@@ -219,6 +223,7 @@ func TestStateFromABackup(t *testing.T) {
 // FAULTS D8, X1: fsync hangs. Datagrams are received all the same, a scrape is answered with what was durable before, and once fsync goes
 // on everything is there.
 func TestFsyncThatHangs(t *testing.T) {
+	t.Parallel()
 	strace := testenv.Need(t, "strace")
 	dir := testenv.Dir(t)
 	socket, udp := filepath.Join(dir, "dev-log"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
@@ -267,6 +272,7 @@ func TestFsyncThatHangs(t *testing.T) {
 // A disk on which fsync hangs from the start on, as one that a neighbour keeps busy: the sockets are open all the same, and what comes meanwhile
 // is counted. Nothing is shown before what was restored is durable.
 func TestStartOnADiskThatHangs(t *testing.T) {
+	t.Parallel()
 	strace := testenv.Need(t, "strace")
 	dir := testenv.Dir(t)
 	socket, udp := filepath.Join(dir, "dev-log"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
@@ -420,6 +426,7 @@ func (d *smallDisk) remount(option string) {
 // FAULTS D1: the disk is full and the state can't be written. Scrapes are answered, with what is durable, state_ok is 0, and a kill costs
 // nothing; once there is room again all is exact.
 func TestStateOnADiskThatIsFull(t *testing.T) {
+	t.Parallel()
 	disk := newSmallDisk(t, "512k")
 	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
 	s.write(300)
@@ -454,6 +461,7 @@ func TestStateOnADiskThatIsFull(t *testing.T) {
 // FAULTS D3: the disk becomes read-only. It is as if it were full, and the log says once what to do. No start is possible meanwhile, as it
 // could count nothing for good; that changes nothing.
 func TestStateOnADiskThatIsReadOnly(t *testing.T) {
+	t.Parallel()
 	disk := newSmallDisk(t, "512k")
 	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
 	remedy := "read-only file system (the file system is read-only: mount it read-write"

@@ -19,6 +19,7 @@ import (
 // what is certain is that each n is tried, until three in a row are more events than their lives had. After that one copy of the state gets
 // lost, or the other, or none. `make torture` tries all; here it is a random few.
 func TestKillAtEverySyscall(t *testing.T) {
+	t.Parallel()
 	seed := testenv.Seed(t)
 	random := rand.New(rand.NewPCG(seed, 3))
 	t.Run("first start", func(t *testing.T) {

@@ -34,7 +34,7 @@ func startReal(t *testing.T, stderr *os.File, env []string, args ...string) *exp
 		command = `exec "$@" 2>&3 3>&-`
 	}
 	cmd := exec.Command("/bin/sh", "-c", command, "sh", self, "-test.run=^TestHelperProcess$")
-	cmd.Env = append(append(os.Environ(), helperVariable+"=real", "GORACE=atexit_sleep_ms=0",
+	cmd.Env = append(append(os.Environ(), helperVariable+"=real", quickExit,
 		helperArgs+"="+strings.Join(append([]string{"--http-listen=" + address}, args...), "\n")), env...)
 	if stderr != nil {
 		cmd.ExtraFiles = []*os.File{stderr}
@@ -122,13 +122,13 @@ func deafSupervisor(t *testing.T, address string) *net.UnixConn {
 // reads again is told READY=1.
 func TestSupervisorThatDoesNotRead(t *testing.T) {
 	testenv.SetEnv(t)
-	for _, address := range []string{
-		filepath.Join(testenv.Dir(t), "notify"), fmt.Sprintf("@rsyncd_exporter-test-%d", os.Getpid()),
-	} {
+	for _, kind := range []string{"/", "@"} { // a file, and a name that is none
 		for _, readsAgain := range []bool{false, true} {
-			passed := t.Run(fmt.Sprintf("%q %v", address[:1], readsAgain), func(t *testing.T) {
-				if address[0] != '@' {
-					_ = os.Remove(address)
+			t.Run(fmt.Sprintf("%q %v", kind, readsAgain), func(t *testing.T) {
+				t.Parallel()
+				address := filepath.Join(testenv.Dir(t), "notify")
+				if kind == "@" {
+					address = kind + address
 				}
 				s := deafSupervisor(t, address)
 				p := startReal(t, nil, []string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=4000000"}, "--listen-udp=127.0.0.1:0")
@@ -150,9 +150,6 @@ func TestSupervisorThatDoesNotRead(t *testing.T) {
 					t.Errorf("exit status %d, want 0, and the log to say once that nobody reads:\n%s", code, p.Output())
 				}
 			})
-			if !passed {
-				return // the others would take as long
-			}
 		}
 	}
 }
@@ -190,7 +187,7 @@ func TestNothingWaitsForTheWriterOfAFIFO(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.CommandContext(ctx, self, "-test.run=^TestHelperProcess$")
-		cmd.Env = append(os.Environ(), helperVariable+"=real", helperArgs+"="+strings.ReplaceAll(c.args, " ", "\n"))
+		cmd.Env = append(os.Environ(), helperVariable+"=real", quickExit, helperArgs+"="+strings.ReplaceAll(c.args, " ", "\n"))
 		out, _ := cmd.CombinedOutput()
 		if ctx.Err() != nil {
 			t.Fatalf("%s: it waits", c.args)
@@ -218,7 +215,7 @@ func TestSigtermWhileANameIsLookedUp(t *testing.T) {
 	command := testenv.OwnMounts(t, "/bin/sh", "-c", `mount --bind "$1/resolv.conf" /etc/resolv.conf && shift && exec "$@"`, "sh",
 		dir, self, "-test.run=^TestHelperProcess$")
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), helperVariable+"=real", "GORACE=atexit_sleep_ms=0", "GODEBUG=netdns=go",
+	cmd.Env = append(os.Environ(), helperVariable+"=real", quickExit, "GODEBUG=netdns=go",
 		helperArgs+"=--http-listen=127.0.0.1:0\n--listen-udp=rsyncd.example.org:5514")
 	p := testenv.Start(t, cmd)
 	if err := silent.SetReadDeadline(time.Now().Add(patient)); err != nil {
