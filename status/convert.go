@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
@@ -22,7 +24,7 @@ func (s *server) answerOf(m *Moment) *answer {
 	a := &answer{
 		at: time.Unix(0, m.At), waiting: m.Waiting,
 		sessions: s.sessionsOf(m.View), modules: s.modulesOf(m.View),
-		clients: clientsOf(m.View), backups: backupsOf(m.View), errors: s.errorsOf(m.View), inputs: s.inputsOf(m),
+		clients: s.clientsOf(m.View), backups: s.backupsOf(m.View), errors: s.errorsOf(m.View), inputs: s.inputsOf(m),
 	}
 	if s.Public {
 		a.redact()
@@ -30,14 +32,33 @@ func (s *server) answerOf(m *Moment) *answer {
 	return a
 }
 
-// clientsOf is where the clients' book comes in.
-func clientsOf(*pipeline.View) clientList {
-	return clientList{Windows: []api.ClientWindow{}}
+// mostClients is how many clients of a window are listed by bytes, and as many by sessions.
+const mostClients = 100
+
+func (s *server) clientsOf(v *pipeline.View) clientList {
+	if v.Clients == nil {
+		return clientList{Windows: []api.ClientWindow{}}
+	}
+	return clientList{Windows: v.Clients.Windows(v.At, mostClients, s.Groups, s.Places)}
 }
 
-// backupsOf is where the backups' book comes in.
-func backupsOf(*pipeline.View) backupList {
-	return backupList{Backups: []api.Backup{}, States: map[string]int{}}
+func (s *server) backupsOf(v *pipeline.View) backupList {
+	if v.Backups == nil {
+		return backupList{Backups: []api.Backup{}, States: map[string]int{}}
+	}
+	return backupList(v.Backups.API(s.Expected, time.Unix(0, v.At)))
+}
+
+// client says what is shown of a client, of whom the address or the name may be unknown.
+func (s *server) client(address, name string) (c api.Client) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		c.Group = s.Groups.Of(a)
+		if s.Places != nil {
+			c.Place = s.Places.Of(a)
+		}
+	}
+	c.Address, c.Name = clients.Show(address, name, s.Anonymise)
+	return c
 }
 
 // wall converts a time of the sessions' clock.
@@ -57,7 +78,7 @@ func (s *server) sessionsOf(v *pipeline.View) sessions {
 		x := &v.Sessions[i]
 		list.States[x.State()]++
 		list.Sessions = append(list.Sessions, api.Session{
-			Host: x.Host, PID: x.PID, Client: s.Client(x.Addr, x.Name), Module: x.Module, User: x.User,
+			Host: x.Host, PID: x.PID, Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User,
 			Direction: x.Direction.String(), State: x.State(),
 			Started: wall(v, x.FirstSeen), Age: since(v, x.FirstSeen), Silent: since(v, x.LastSeen),
 			Files: files(x.Files), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
@@ -85,7 +106,7 @@ func files(byOp [rsynclog.NumOps]uint64) (n uint64) {
 func (s *server) endedOf(v *pipeline.View, x *recent.Ended) api.Ended {
 	e := api.Ended{
 		Time: wall(v, x.LastSeen), Started: wall(v, x.FirstSeen), Host: x.Host, PID: x.PID,
-		Client: s.Client(x.Addr, x.Name), Module: x.Module, User: x.User, Direction: x.Direction.String(),
+		Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User, Direction: x.Direction.String(),
 		Outcome: x.Outcome.String(), Reason: x.Reason.String(), Duration: seconds(x.LastSeen - x.FirstSeen),
 		Sent: x.Sent, Received: x.Received, Listed: x.Total,
 	}
@@ -193,7 +214,7 @@ func (s *server) errorsOf(v *pipeline.View) errorList {
 	for i := range v.Recent.Errors {
 		x := &v.Recent.Errors[i]
 		e := api.Error{
-			Time: wall(v, x.At), Host: x.Host, PID: x.PID, Client: s.Client(x.Addr, x.Name), Module: x.Module,
+			Time: wall(v, x.At), Host: x.Host, PID: x.PID, Client: s.client(x.Addr, x.Name), Module: x.Module,
 			User: x.User, Direction: x.Direction.String(), Kind: x.Kind.String(), Count: x.Count,
 		}
 		number := int(x.Number)

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"rsyncd_exporter/backups"
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/status/api"
@@ -20,9 +22,11 @@ import (
 // Options say what is served.
 type Options struct {
 	// Look copies what there is to show. No two calls overlap, and they are at least a second apart.
-	Look func() *Moment
-	// Client says what is shown of a client, of whom the address or the name may be unknown.
-	Client func(address, name string) api.Client
+	Look      func() *Moment
+	Groups    clients.Groups
+	Places    *clients.Places // nil: none are known
+	Anonymise bool            // show networks, and no names of clients
+	Expected  []backups.Expectation
 	// Remedy says what helps if an input discards messages for a reason.
 	Remedy func(input, reason string) string
 	// MaxConnections has the modules' limits, by the names that sessions have.

@@ -218,6 +218,31 @@ func TestPublic(t *testing.T) {
 	}
 }
 
+// ANONYMISE shows networks of sessions, of those that have ended and of errors, and no names.
+func TestAnonymised(t *testing.T) {
+	w := newWorld(t, "data")
+	w.connect(time.Minute, 7, "pc.example.org", "192.0.2.77", "on", "data", "data/", "")
+	w.connect(time.Minute, 8, "pc.example.org", "2001:db8:1:2::3", "to", "data", "data/", "")
+	w.log(time.Minute, 8, "rsync error: some files/attrs were not transferred (code 23) at main.c(1) [receiver=3.4.1]")
+	w.caughtUp()
+	s := w.serve(func(o *status.Options) { o.Anonymise = true })
+	var all []api.Client
+	sessions, errors := get[api.Sessions](t, s.URL+"/api/v1/sessions"), get[api.Errors](t, s.URL+"/api/v1/errors")
+	for _, x := range sessions.Sessions {
+		all = append(all, x.Client)
+	}
+	for _, x := range sessions.Ended {
+		all = append(all, x.Client)
+	}
+	for _, x := range errors.Errors {
+		all = append(all, x.Client)
+	}
+	v4, v6 := api.Client{Address: "192.0.2.0/24"}, api.Client{Address: "2001:db8:1::/48"}
+	if want := []api.Client{v4, v6, v6}; !slices.Equal(all, want) {
+		t.Errorf("%+v, want %+v", all, want)
+	}
+}
+
 // However many look, there is one copy a second, and none when nobody does.
 func TestOneCopyForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a bubble's clock moves only when it is told to

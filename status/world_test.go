@@ -13,7 +13,6 @@ import (
 	"rsyncd_exporter/receiver/syslog"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status"
-	"rsyncd_exporter/status/api"
 	"rsyncd_exporter/status/recent"
 )
 
@@ -82,7 +81,6 @@ func (w *world) options() status.Options {
 			w.looks++
 			return &status.Moment{View: w.p.Look(), Live: w.live, Why: w.why, Waiting: w.wait}
 		},
-		Client:  func(address, name string) api.Client { return api.Client{Address: address, Name: name} },
 		Remedy:  func(_, reason string) string { return "help against " + reason },
 		Version: "1.2.3", Listens: []string{"udp 127.0.0.1:5514"},
 	}

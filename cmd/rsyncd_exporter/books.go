@@ -51,18 +51,3 @@ func newBooks(cfg *config.Config, places *clients.Places, from *pipeline.Checkpo
 	}
 	return b
 }
-
-// records returns the books of clients and backups as a scrape shows them.
-func (pr *program) records() (*clients.Record, *backups.Record) {
-	if pr.persist == nil {
-		return pr.pipeline.Records()
-	}
-	shown, _ := pr.persist.shownLast()
-	return shown.clients, shown.backups
-}
-
-// backups judges the expected backups by what a scrape shows.
-func (pr *program) backups() []backups.Status {
-	_, known := pr.records()
-	return known.List(pr.cfg.Expected, time.Now())
-}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -28,7 +27,6 @@ import (
 	"rsyncd_exporter/receiver/stream"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status"
-	"rsyncd_exporter/status/api"
 )
 
 // listenHTTP binds HTTP_LISTEN, or takes the socket that was passed for it.
@@ -47,14 +45,14 @@ func listenHTTP(cfg *config.Config) (*net.TCPListener, error) {
 // webOptions returns what HTTP serves: the status page of what look returns, or the landing page,
 // and /metrics once ready returns nil.
 func webOptions(
-	cfg *config.Config, metrics prometheus.Gatherer, look func() *status.Moment, ready func() error, log *slog.Logger,
+	cfg *config.Config, metrics prometheus.Gatherer, page status.Options, ready func() error, log *slog.Logger,
 ) web.Options {
 	pages := http.NewServeMux()
 	if cfg.StatusPage == config.StatusPageOff {
 		pages.HandleFunc("/{$}", landingPage())
 	} else {
 		shown := http.NewServeMux()
-		status.Register(shown, statusOptions(cfg, look))
+		status.Register(shown, page)
 		pages.Handle("/", web.TakeTurns(shown))
 	}
 	scrape := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
@@ -68,18 +66,15 @@ func webOptions(
 }
 
 // statusOptions returns what the status page shows, and how.
-func statusOptions(cfg *config.Config, look func() *status.Moment) status.Options {
+func statusOptions(cfg *config.Config, places *clients.Places, look func() *status.Moment) status.Options {
 	var listens []string
 	for _, in := range inputsOf(cfg) {
 		listens = append(listens, in.String())
 	}
 	b := buildInfo()
 	return status.Options{
-		Look: look,
-		Client: func(address, name string) api.Client {
-			address, name = shownClient(address, name, cfg.Anonymise)
-			return api.Client{Address: address, Name: name}
-		},
+		Look:   look,
+		Groups: cfg.ClientGroups, Places: places, Anonymise: cfg.Anonymise, Expected: cfg.Expected,
 		Remedy: func(input, reason string) string {
 			why := receiver.Discard(slices.Index(receiver.DiscardReasons(), reason))
 			return discardRemedy(cfg, &pipeline.Understanding{Input: input}, why)
@@ -87,23 +82,6 @@ func statusOptions(cfg *config.Config, look func() *status.Moment) status.Option
 		MaxConnections: limitsOf(cfg), Public: cfg.StatusPage == config.StatusPagePublic,
 		Version: b.Version, Listens: listens,
 	}
-}
-
-// shownClient stands in for clients.Show.
-func shownClient(address, name string, anonymise bool) (shownAddress, shownName string) {
-	if !anonymise {
-		return address, name
-	}
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return "", ""
-	}
-	bits := 48
-	if ip = ip.Unmap(); ip.Is4() {
-		bits = 24
-	}
-	network, _ := ip.WithZone("").Prefix(bits)
-	return network.String(), ""
 }
 
 // limitsOf returns the modules' max connections by the label of each module.

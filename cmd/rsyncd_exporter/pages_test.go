@@ -17,7 +17,6 @@ import (
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status"
-	"rsyncd_exporter/status/api"
 )
 
 // startPages serves what serve does at 127.0.0.1, with these metrics, until stop is called or the test ends.
@@ -41,7 +40,7 @@ func startPagesOf(t *testing.T, cfg *config.Config, metrics prometheus.Gatherer)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := func() error { return nil }
-	o := webOptions(cfg, metrics, look, ready, slog.New(slog.DiscardHandler))
+	o := webOptions(cfg, metrics, statusOptions(cfg, nil, look), ready, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- web.Serve(ctx, l, o, func() time.Duration { return 5 * time.Second }) }()
 	stop = sync.OnceFunc(func() {
@@ -119,17 +118,6 @@ func TestStatusPageWantsThePassword(t *testing.T) {
 		resp, _ := testenv.Fetch(t, client, "GET", "http://"+address+page)
 		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: %s, want 401", page, resp.Status)
-		}
-	}
-}
-
-// ANONYMISE shows networks, and no names.
-func TestAnonymisedClients(t *testing.T) {
-	o := statusOptions(&config.Config{Anonymise: true}, nil)
-	for address, want := range map[string]string{"192.0.2.77": "192.0.2.0/24", "2001:db8:1:2::3": "2001:db8:1::/48", "::ffff:192.0.2.77": "192.0.2.0/24",
-		"fe80::1%eth0": "fe80::/48", "pc.example.org": "", "": ""} {
-		if got := o.Client(address, "pc.example.org"); got != (api.Client{Address: want}) {
-			t.Errorf("%q: %+v, want %q", address, got, want)
 		}
 	}
 }

@@ -116,7 +116,8 @@ func (pr *program) run(ctx context.Context) error {
 	defer context.AfterFunc(inputsCtx, end.begin)()
 
 	caughtUp := pr.caughtUp(inputsCtx)
-	options := webOptions(pr.cfg, withoutClashes(pr.registry()), pr.look(caughtUp), pr.ready(caughtUp), pr.log)
+	page := statusOptions(pr.cfg, pr.places, pr.look(caughtUp))
+	options := webOptions(pr.cfg, withoutClashes(pr.registry()), page, pr.ready(caughtUp), pr.log)
 	webDone := make(chan error, 1)
 	go func() {
 		webDone <- web.Serve(webCtx, pr.http, options, end.left)

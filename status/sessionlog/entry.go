@@ -3,10 +3,10 @@ package sessionlog
 import (
 	"bytes"
 	"encoding/json"
-	"net/netip"
 	"strconv"
 	"time"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status/api"
 )
@@ -53,7 +53,7 @@ func (e *Entry) Ended(anonymise bool) api.Ended {
 		Module: e.Module, User: e.User, Direction: e.Direction, Outcome: e.Outcome, Reason: e.Reason,
 		Duration: time.Duration(e.Time - e.Started).Seconds(), Sent: e.Sent, Received: e.Received, Listed: e.Listed,
 	}
-	v.Client.Address, v.Client.Name = show(e.Addr, e.Name, anonymise)
+	v.Client.Address, v.Client.Name = clients.Show(e.Addr, e.Name, anonymise)
 	for _, code := range e.Codes {
 		v.ExitCodes = append(v.ExitCodes, int(code))
 	}
@@ -106,21 +106,4 @@ func keyOf(line []byte) (k key, ok bool) {
 		return k, false
 	}
 	return key{v.Time.UnixNano(), v.Started.UnixNano(), v.Host, v.PID, v.Outcome, v.Amends}, true
-}
-
-// show returns what may be shown of a client.
-func show(address, name string, anonymise bool) (string, string) {
-	if !anonymise {
-		return address, name
-	}
-	addr, err := netip.ParseAddr(address)
-	if err != nil {
-		return "", ""
-	}
-	addr = addr.Unmap().WithZone("")
-	bits := 48
-	if addr.Is4() {
-		bits = 24
-	}
-	return netip.PrefixFrom(addr, bits).Masked().String(), ""
 }
