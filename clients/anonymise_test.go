@@ -30,3 +30,17 @@ func TestAnonymousClientsAreNetworks(t *testing.T) {
 		t.Errorf("no address is shown as %v", p)
 	}
 }
+
+// Whatever stands where an address should, nothing but a wide network is shown of it.
+func FuzzShow(f *testing.F) {
+	for _, address := range []string{"192.0.2.77", "::ffff:192.0.2.77", "fe80::1%eth0", "2001:db8::/64", "::ffff:1.2.3.4/120", "1.2.3.4/0", "x"} {
+		f.Add(address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		shown, name := clients.Show(address, address, true)
+		p, err := netip.ParsePrefix(shown)
+		if name != "" || shown != "" && (err != nil || p != p.Masked() || p.Bits() > 48 || p.Addr().Is4() && p.Bits() > 24) {
+			t.Errorf("%q is shown as %q, %q", address, shown, name)
+		}
+	})
+}

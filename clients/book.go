@@ -45,7 +45,7 @@ type Book struct {
 	since  int64
 	sums   []Sum
 	index  map[Sum]int32 // by the labels alone
-	placed int           // Sums of known places
+	placed int           // Sums of known places of this kind
 	times
 }
 
@@ -61,8 +61,8 @@ func NewBook(from *Record, c Config) *Book {
 	}
 	for i := range b.sums {
 		b.index[labelsOf(&b.sums[i])] = int32(i)
-		if named(b.sums[i].Place) {
-			b.placed++
+		if named(b.sums[i].Place) && c.Places != nil && c.Places.Kind() == b.sums[i].Kind {
+			b.placed++ // those of another database take no room
 		}
 	}
 	b.addZeros()

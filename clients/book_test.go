@@ -358,6 +358,9 @@ func TestARecordIsACopy(t *testing.T) {
 	look := func() string { return shownAs(t, r.Windows(now, 10, clients.Groups{}, nil)) + fmt.Sprint(r.Sums) }
 	before := look()
 	for i := range 5000 {
+		end(b, now, now, fmt.Sprintf("10.0.%d.%d", i>>8, i&255), "", uint64(i), 1) // in the bucket that is open
+	}
+	for i := range 5000 {
 		end(b, now+2*hour, now-int64(i)*minute, fmt.Sprintf("10.1.%d.%d", i>>8, i&255), "x", uint64(i), 1)
 	}
 	if look() != before {
@@ -387,6 +390,13 @@ func TestClockSetBack(t *testing.T) {
 	}
 	if hour := window(t, b, now, "1h"); hour.Clients[0].Sent != 300000 {
 		t.Errorf("the last hour is %+v", hour)
+	}
+	for range 3 * 60 {
+		now += minute
+		b.Apply(nil, now-hour, now)
+	}
+	if w := window(t, b, now, "1h"); w.Total != (api.Volume{}) {
+		t.Errorf("three hours later the last hour has %+v", w.Total)
 	}
 	now += 40 * day // and nothing stays for ever
 	for range 200 {

@@ -38,8 +38,8 @@ const backfillUsage = `Usage: rsyncd_exporter backfill [flags] FILE... >history.
 Prints the history of the metrics from old logs, as OpenMetrics with time stamps: the series that
 the exporter would have served, from 0 when they first count, without its own health. FILE is a plain
 or compressed log (gzip, bzip2, zstd, xz), a directory, or - for standard input; rotated files may
-come in any order. Settings such as LOG_FORMAT, LINE_FORMAT, TAGS, MODULES, FILE_HOST and MAX_SERIES
-should be those of the live exporter.
+come in any order. Settings such as LOG_FORMAT, LINE_FORMAT, TAGS, MODULES, FILE_HOST, CLIENT_GROUPS,
+GEOIP_DB and MAX_SERIES should be those of the live exporter.
 
   --step=1m                    time between samples. Prometheus shows holes above 5m
   --gap=26h                    after a longer silence the log is taken for incomplete: there are no
