@@ -83,6 +83,40 @@ func TestADailyRunTakesPlaceOnceADay(t *testing.T) {
 	}
 }
 
+func FuzzSchedule(f *testing.F) {
+	f.Add("30 2 * * *", "Europe/Berlin", int64(1774656000))
+	f.Add("*/15 * * * *", "Australia/Lord_Howe", int64(1775318400))
+	f.Add("@weekly", "America/New_York", int64(0))
+	f.Add("0 0 29 2 1-5/2", "UTC", int64(-1))
+	f.Fuzz(func(t *testing.T, text, zoneName string, from int64) {
+		z, err := time.LoadLocation(zoneName)
+		if err != nil || from < -1<<31 || from > 1<<32 {
+			return
+		}
+		s, err := backups.ParseSchedule(text, z)
+		if err != nil {
+			return
+		}
+		start := time.Unix(from, 0)
+		first := s.Next(start)
+		if first.IsZero() {
+			return // no such day for years, as 29 February on a Monday
+		}
+		if !first.After(start) || first.Second() != 0 && first.Unix() != instantOfChange(first, z) {
+			t.Errorf("%q in %s: %v is due after %v", text, zoneName, first, start)
+		}
+		if again := s.Next(first.Add(-time.Second)); !again.Equal(first) {
+			t.Errorf("%q in %s: %v is due after %v, and %v a second before it", text, zoneName, first, start, again)
+		}
+	})
+}
+
+// instantOfChange is when the clocks of a zone have last changed.
+func instantOfChange(t time.Time, z *time.Location) int64 {
+	begin, _ := t.In(z).ZoneBounds()
+	return begin.Unix()
+}
+
 func TestWhatIsNoSchedule(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"0 0 30 2 *", "no such day"},

@@ -3,6 +3,7 @@ package config_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -79,6 +80,29 @@ backups:
 	}}
 	if got := []backups.Expectation{nightly, cfg.Expected[1]}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// README's example is one that works.
+func TestExpectFileOfTheReadme(t *testing.T) {
+	testenv.SetEnv(t)
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```yaml\nbackups:\n")
+	example, _, _ := strings.Cut(rest, "```")
+	cfg := load(t, expectFile(t, "backups:\n"+example))
+	var got []string
+	for _, e := range cfg.Expected {
+		got = append(got, e.String())
+	}
+	want := []string{
+		`alice's database: a push to module data by user alice from 192.0.2.0/24 on host vault1, due at "30 1 * * *" Europe/Berlin, with a grace of 3 h`,
+		"mirror: a pull from module mirror, every 7 days, with a grace of 1 h, paused",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -166,6 +190,30 @@ func TestWhatIsWrongWithAnExpectFile(t *testing.T) {
 	if len(got) > 0 {
 		t.Errorf("more is said:\n%s", strings.Join(got, "\n"))
 	}
+}
+
+func FuzzExpectFile(f *testing.F) {
+	f.Add("backups: [{module: a, every: 1d}, {module: b, schedule: '0 2 * * *', timezone: Europe/Berlin}]")
+	f.Add("backups:\n- &a {module: a, every: 1d, windows: [{from: '1:00', to: '2:00', days: [mon-tue]}]}\n- *a\n")
+	f.Add("backups: {module: a, every: 1d, weekdays: sun, windows: {from: 2026-12-24, to: 2026-12-26 12:00}, client: ::1, bytes: 1KiB}")
+	f.Add("a: &a [*a]\nbackups: *a")
+	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, problems := config.ParseExpectFile([]byte(text), now)
+		if len(list) == 0 && len(problems) == 0 {
+			t.Errorf("%q: neither a backup nor a problem", text)
+		}
+		for i := range list {
+			e := &list[i]
+			if err := e.Check(now); err != nil {
+				t.Errorf("%q: %v: %v", text, e, err)
+			}
+			s := backups.Judge(e, &backups.Entry{Since: now.UnixNano()}, now)
+			if s.Due.Before(now) || s.Overdue.Before(s.Due) {
+				t.Errorf("%q: %v is due at %v, overdue at %v", text, e, s.Due, s.Overdue)
+			}
+		}
+	})
 }
 
 func TestWhatIsNoExpectFile(t *testing.T) {
