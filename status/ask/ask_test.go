@@ -183,6 +183,10 @@ func TestAddressesThatCanNotBe(t *testing.T) {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
+	c, err := ask.New("http://u:hidden@h:1/p/", ask.Options{})
+	if err != nil || c.URL() != "http://h:1/p/" || c.Where() != "h:1/p" {
+		t.Errorf("%v: %s, %s", err, c.URL(), c.Where())
+	}
 	for _, file := range []string{filepath.Join(home, "missing"), os.DevNull} {
 		if _, err := ask.New("https://h", ask.Options{CAFile: file}); err == nil || !strings.Contains(err.Error(), "--ca-file=") {
 			t.Errorf("--ca-file=%s: %v", file, err)
@@ -210,7 +214,7 @@ func TestPasswords(t *testing.T) {
 		{"netrc, wrong", server.URL, "machine 127.0.0.1 login u password wrong", [2]string{}, `the password of "u" from `},
 		{"netrc, another machine", server.URL, "machine 127.0.0.11 login u password x", [2]string{}, "wants a password"},
 		{"netrc by user", at("u"), "machine 127.0.0.1 login v password x\nmachine 127.0.0.1 login u password \"#right \\\"p\"", [2]string{}, ""},
-		{"netrc, a default", server.URL, "macdef init\ncd /x\n\ndefault account z login u password \"#right \\\"p\"", [2]string{}, ""},
+		{"netrc, a default", server.URL, "macdef init\nmachine 127.0.0.1 login u password x\n\ndefault account z login u password \"#right \\\"p\"", [2]string{}, ""},
 		{"variables", server.URL, "machine 127.0.0.1 login u password wrong", [2]string{"u", "#right \"p"}, ""},
 		{"variables, wrong", server.URL, "", [2]string{"u", "x"}, "from RSYNCD_EXPORTER_USER and RSYNCD_EXPORTER_PASSWORD"},
 		{"address", at("u:" + strings.ReplaceAll(right, "#", "%23")), "", [2]string{"u", "wrong"}, ""},

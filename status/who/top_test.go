@@ -257,7 +257,7 @@ func TestTopPauses(t *testing.T) {
 // An exporter that doesn't answer doesn't stop it.
 func TestTopGoesOnWithoutAnswers(t *testing.T) {
 	down := func() Answer {
-		return Answer{Where: "b:2", At: noon.Add(time.Minute), Err: errors.New("b:2: not \x1breached")}
+		return Answer{Where: "b:2", At: noon.Add(time.Minute), Err: errors.New("b:2: not \x1breached" + strings.Repeat(" because", 20))}
 	}
 	s := &screenful{t: t, m: newTop(Filter{}, time.Hour, false, nil)}
 	s.sees("asking")

@@ -140,12 +140,13 @@ func TestLine(t *testing.T) {
 
 func TestFilters(t *testing.T) {
 	s := some()
-	s.Sessions = append(s.Sessions, api.Session{PID: 50, State: "running", Client: api.Client{Address: "203.0.113.0/24"}}) // ANONYMISE
+	s.Sessions = append(s.Sessions, api.Session{PID: 50, State: "running", Client: api.Client{Address: "203.0.113.0/24"}}, // ANONYMISE
+		api.Session{PID: 51, State: "running", Client: api.Client{Address: "fe80::1%eth0"}})
 	for _, c := range []struct {
 		module, direction, client string
 		pids                      string
 	}{
-		{"", "", "", "17 23 42 43 50"},
+		{"", "", "", "17 23 42 43 50 51"},
 		{"debian", "", "", "17 42"},
 		{"debian", "receive", "", ""},
 		{"", "receive", "", "23"},
@@ -159,6 +160,8 @@ func TestFilters(t *testing.T) {
 		{"", "", "203.0.113.0/24", "50"},
 		{"", "", "203.0.0.0/16", "50"},
 		{"", "", "203.0.113.7", ""},
+		{"", "", "203.0.113.0", ""},
+		{"", "", "fe80::/10", "51"},
 	} {
 		f, err := who.NewFilter(c.module, c.direction, c.client)
 		if err != nil {
@@ -209,7 +212,7 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, sorted)
 	}
 	other := answer(api.Sessions{})
-	fleet := object(other, answer(s))
+	fleet := object(answer(api.Sessions{Sessions: []api.Session{{PID: 99, Started: now}}}), answer(s))
 	if first := fleet["sessions"].([]any)[0].(map[string]any); first["url"] != "http://127.0.0.1:8080" || first["pid"] != 17.0 {
 		t.Errorf("%v", first)
 	}
@@ -267,6 +270,9 @@ func TestHostileNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkSafe(t, "one line", b.String())
+		if !strings.Contains(b.String(), "at least 16.0 EiB in 18,446,744,073,709,551,615 files") {
+			t.Errorf("the sum began anew: %s", b.String())
+		}
 		b.Reset()
 		if err := scene.JSON(&b); err != nil {
 			t.Fatal(err)
