@@ -83,7 +83,7 @@ func network(s string) netip.Prefix {
 		return p
 	}
 	a, _ := netip.ParseAddr(s)
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	return netip.PrefixFrom(a, a.BitLen())
 }
 
