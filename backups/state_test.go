@@ -182,7 +182,7 @@ func TestASuccessThatIsUnusual(t *testing.T) {
 		want   string
 	}{
 		{1 << 30, time.Hour, "came 1 day ago; the next"},
-		{1<<29 - 1, time.Hour, "with 512.0 MiB where 1.0 GiB are usual"},
+		{1<<29 - 1, time.Hour, "with 512 MiB where 1.00 GiB are usual"},
 		{1 << 30, 3 * time.Hour, "and took 3 h where 1 h is usual"},
 	} {
 		last := success(t, "2026-02-02 12:00")

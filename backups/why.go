@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/rsynclog/codes"
 	"rsyncd_exporter/status/api"
 )
@@ -28,11 +29,11 @@ func (s *Status) Why() string {
 	case Late:
 		return fmt.Sprintf("due for %s; overdue %s", span(s.Now.Sub(s.Due)), s.in(s.Overdue))
 	}
-	text := fmt.Sprintf("came %s ago%s", s.ago(s.Entry.Success.At), s.unusual())
+	why := fmt.Sprintf("came %s ago%s", s.ago(s.Entry.Success.At), s.unusual())
 	if !s.Due.IsZero() {
-		text += "; the next is due " + s.in(s.Due)
+		why += "; the next is due " + s.in(s.Due)
 	}
-	return text
+	return why
 }
 
 func (s *Status) whyPaused() string {
@@ -64,18 +65,18 @@ func (s *Status) butRuns() string {
 // attempt tells why the last attempt is no success.
 func (s *Status) attempt() string {
 	a, e := &s.Entry.Attempt, s.Expected
-	text := fmt.Sprintf("%s ago ", s.ago(a.At))
+	when := fmt.Sprintf("%s ago ", s.ago(a.At))
 	switch {
 	case a.Exited:
-		return text + fmt.Sprintf("ended %s with exit code %d, %s", a.Outcome, a.Code, codes.ExitMeaning(int(a.Code)))
+		return when + fmt.Sprintf("ended %s with exit code %d, %s", a.Outcome, a.Code, codes.ExitMeaning(int(a.Code)))
 	case a.Outcome != "ok" && a.Outcome != "partial" || a.Outcome == "partial" && !e.Partial:
-		return text + "ended " + a.Outcome
+		return when + "ended " + a.Outcome
 	case a.Listed < e.Bytes:
-		return text + fmt.Sprintf("listed %s, and %s are the least", Size(a.Listed), Size(e.Bytes))
+		return when + fmt.Sprintf("listed %s, and %s are the least", text.Bytes(float64(a.Listed)), text.Bytes(float64(e.Bytes)))
 	case a.Files < e.Files:
-		return text + fmt.Sprintf("transferred %d files, and %d are the least", a.Files, e.Files)
+		return when + fmt.Sprintf("transferred %d files, and %d are the least", a.Files, e.Files)
 	}
-	return text + "was too small by the settings of then"
+	return when + "was too small by the settings of then"
 }
 
 // unusual tells of a success that is less than half as large, or took more than twice as long, as
@@ -85,7 +86,7 @@ func (s *Status) unusual() string {
 	last := &s.Entry.Success
 	switch {
 	case last.Listed < listed/2:
-		return fmt.Sprintf(", with %s where %s are usual", Size(last.Listed), Size(listed))
+		return fmt.Sprintf(", with %s where %s are usual", text.Bytes(float64(last.Listed)), text.Bytes(float64(listed)))
 	case took >= time.Minute && last.Took > 2*took:
 		return fmt.Sprintf(", and took %s where %s is usual", span(last.Took), span(took))
 	}
@@ -125,18 +126,6 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h", hours) + part(minutes, "min")
 	}
 	return fmt.Sprintf("%d min", minutes)
-}
-
-// Size writes a number of bytes for people: 12 B, 1.5 GiB.
-func Size(n uint64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	units, f := "KMGTPE", float64(n)/1024
-	for f >= 1023.95 {
-		f, units = f/1024, units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", f, units[0])
 }
 
 // API returns what /api/v1/backups answers, the worst first. expected is what the record's Book was

@@ -8,18 +8,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/clipperhouse/displaywidth"
 
 	"rsyncd_exporter/backups"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/status/api"
+	"rsyncd_exporter/status/ask"
 )
 
 const backupsUsage = `Usage: rsyncd_exporter backups [--url=URL] [--json] [--nagios=NAME]
@@ -28,19 +24,21 @@ Shows which backups are expected (EXPECT, EXPECT_FILE), and which of them came, 
 It asks the exporter with the same HTTP_LISTEN and WEB_CONFIG, or the one at --url.
 
   --url=URL      the exporter's address, such as http://localhost:8080
+  --ca-file=FILE trust these certificates, too
   --json         the answer of /api/v1/backups
   --nagios=NAME  one backup, as a plugin of Nagios and its like: ends with 0 (nothing to do),
                  1 (late, or none has come yet), 2 (overdue, failed, never came) or 3 (not known)
-
+` + whomLogin + `
 Without --nagios the exit status is 1 where a backup is overdue, failed or never came, or where the
 exporter isn't reached.
 `
 
 // A backupsCommand is what the command was asked for.
 type backupsCommand struct {
-	url, nagios string
-	plugin      bool // --nagios is given, if only without a name
-	json        bool
+	exporter       *ask.Client
+	caFile, nagios string
+	plugin         bool // --nagios is given, if only without a name
+	json           bool
 }
 
 // runBackups asks a running exporter for the expected backups.
@@ -53,7 +51,7 @@ func runBackups(ctx context.Context, args []string, std stdio) int {
 	}
 	var answer api.Backups
 	if err == nil {
-		err = askJSON(ctx, c.url, "/api/v1/backups", &answer)
+		err = c.exporter.Get(ctx, "/api/v1/backups", &answer)
 	} else if !c.plugin {
 		return usageError(std, err)
 	}
@@ -78,53 +76,22 @@ func runBackups(ctx context.Context, args []string, std stdio) int {
 }
 
 func (c *backupsCommand) parse(args []string) error {
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.StringVar(&c.url, "url", "", "")
-	fs.StringVar(&c.nagios, "nagios", "", "")
-	fs.BoolVar(&c.json, "json", false, "")
 	c.plugin = slices.ContainsFunc(args, func(arg string) bool {
 		return strings.HasPrefix(strings.TrimLeft(arg, "-"), "nagios") // also behind what can't be read
 	})
-	if err := fs.Parse(args); err != nil {
+	urls, err := config.ExporterURLs(args, func(fs *flag.FlagSet) {
+		fs.StringVar(&c.caFile, "ca-file", "", "")
+		fs.StringVar(&c.nagios, "nagios", "", "")
+		fs.BoolVar(&c.json, "json", false, "")
+	})
+	if err != nil {
 		return err
 	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q: see rsyncd_exporter backups --help", fs.Arg(0))
+	if len(urls) > 1 {
+		return fmt.Errorf("--url is given %d times: one exporter is asked", len(urls))
 	}
-	if c.url != "" {
-		return nil
-	}
-	health, err := config.HealthURL(nil)
-	c.url = strings.TrimSuffix(health, "/-/healthy")
+	c.exporter, err = ask.New(urls[0], ask.Options{CAFile: c.caFile})
 	return err
-}
-
-// askJSON asks the exporter at base for a path and decodes the JSON of the answer.
-func askJSON(ctx context.Context, base, path string, into any) error {
-	const timeout, most = 10 * time.Second, 64 << 20
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	target, err := url.JoinPath(base, path)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", target, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, most)).Decode(into); err != nil {
-		return fmt.Errorf("%s answers no JSON: %w", target, err)
-	}
-	return nil
 }
 
 // backupsTable shows the backups in lines of so many columns: state, name, size and why.
@@ -144,47 +111,31 @@ func backupsTable(answer *api.Backups, columns int) string {
 	for _, e := range answer.Backups {
 		size := ""
 		if e.LastSuccess != nil {
-			size = backups.Size(e.Listed)
+			size = text.Bytes(float64(e.Listed))
 		}
 		rows = append(rows, [4]string{text.OneLine(e.State), text.OneLine(e.Name), size, text.OneLine(e.Why)})
 	}
 	var widths [3]int
 	for _, r := range rows {
 		for i := range widths {
-			widths[i] = max(widths[i], displaywidth.String(r[i]))
+			widths[i] = max(widths[i], text.Width(r[i]))
 		}
 	}
 	widths[1] = min(widths[1], max(10, columns/3))
 	const gap, leastWhy = "  ", 20
 	indent := widths[0] + widths[1] + widths[2] + 3*len(gap)
 	for _, r := range rows {
-		name := displaywidth.TruncateString(r[1], widths[1], "…")
-		for i, line := range wrapped(r[3], max(leastWhy, columns-indent)) {
+		name := text.Cut(r[1], widths[1])
+		for i, line := range text.Wrap(r[3], max(leastWhy, columns-indent)) {
 			if i > 0 {
 				fmt.Fprintf(&b, "%*s%s\n", indent, "", line)
 				continue
 			}
-			b.WriteString(padded(r[0], widths[0]) + gap + padded(name, widths[1]) + gap +
-				strings.Repeat(" ", max(0, widths[2]-displaywidth.String(r[2]))) + r[2] + gap + line + "\n")
+			b.WriteString(text.Pad(r[0], widths[0], true) + gap + text.Pad(name, widths[1], true) + gap +
+				text.Pad(r[2], widths[2], false) + gap + line + "\n")
 		}
 	}
 	return b.String()
-}
-
-func padded(s string, columns int) string {
-	return s + strings.Repeat(" ", max(0, columns-displaywidth.String(s)))
-}
-
-// wrapped breaks a text at spaces into lines of so many columns. There is one line at least.
-func wrapped(s string, columns int) (lines []string) {
-	line := ""
-	for _, word := range strings.Fields(s) {
-		if line != "" && displaywidth.String(line)+1+displaywidth.String(word) > columns {
-			lines, line = append(lines, line), ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
-	}
-	return append(lines, line)
 }
 
 const nagiosUnknown = 3

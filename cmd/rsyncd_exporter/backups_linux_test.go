@@ -1,14 +1,11 @@
 package main
 
 import (
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"rsyncd_exporter/backups"
-	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -65,33 +62,19 @@ func TestBackupsOfARealDaemon(t *testing.T) {
 			t.Errorf("a dry run, and an empty one: %s", got)
 		}
 	})
-	cfg, err := config.Load(args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := openState(state, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer k.close()
-	p, err := newPipeline((&program{cfg: cfg}).serveConfig(), k, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, known := p.Records()
-	url := backupsServer(t, known.API(cfg.Expected, time.Now()))
-	status, out, _ := askBackups(t, "--url="+url)
+	e := startExporter(t, args...)
+	status, out, _ := askBackups(t, "--url="+e.url)
 	for _, want := range []string{
 		"3 expected: 1 ok, 1 failed, 1 never\n",
-		"failed  in            4.9 KiB  the last attempt ", " s ago listed 84 B, and 4.0 KiB\n",
-		"never   backup@bob             none has come yet; overdue in 7 days 23 h\n",
-		"ok      backup@alice  5.0 KiB  came ",
+		"failed  in            4.88 KiB  the last attempt ", " s ago listed 84 B, and 4.00",
+		"never   backup@bob              none has come yet; overdue in 7 days 23 h\n",
+		"ok      backup@alice  4.96 KiB  came ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("exit status %d, without %q:\n%s", status, want, out)
 		}
 	}
-	if status, out, _ := askBackups(t, "--nagios=backup@alice", "--url="+url); status != 0 || !strings.Contains(out, "bytes=5084B") {
+	if status, out, _ := askBackups(t, "--nagios=backup@alice", "--url="+e.url); status != 0 || !strings.Contains(out, "bytes=5084B") {
 		t.Errorf("exit status %d: %s", status, out)
 	}
 }

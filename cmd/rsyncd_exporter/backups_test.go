@@ -52,12 +52,14 @@ func TestBackupsForPeople(t *testing.T) {
 	status, out, stderr := askBackups(t, "--url="+url)
 	want := `5 expected: 1 ok, 1 late, 1 overdue, 1 never, 1 paused
 
-STATE    BACKUP                         SIZE  WHY
-overdue  old                         3.0 GiB  the last success was 1 day 2 h ago
-never    new                                  none has come yet; overdue in 14 h
-late     slow                                 due | for 0 s
-ok       data@alice                  1.5 KiB  came 1 h ago
-paused   \x1b[31m\u202e|evil\n日本…           \a
+STATE    BACKUP                          SIZE  WHY
+overdue  old                         3.00 GiB  the last success was 1 day 2 h
+                                               ago
+never    new                                   none has come yet; overdue in 14
+                                               h
+late     slow                                  due | for 0 s
+ok       data@alice                  1.50 KiB  came 1 h ago
+paused   \x1b[31m\u202e|evil\n日本…            \a
 `
 	if out != want || status != exitFailure || stderr != "" {
 		t.Errorf("exit status %d, stderr %q, stdout:\n%s\nwant:\n%s", status, stderr, out, want)
@@ -121,8 +123,8 @@ func TestBackupsThatCanNotBeAsked(t *testing.T) {
 		want   string
 	}{
 		{[]string{"--url=http://127.0.0.1:1"}, exitFailure, "connection refused"},
-		{[]string{"--url=" + garbage.URL}, exitFailure, "answers no JSON"},
-		{[]string{"--url=" + backupsServer(t, api.Backups{}) + "/absent"}, exitFailure, "404 Not Found"},
+		{[]string{"--url=" + garbage.URL}, exitFailure, "the answer is no JSON"},
+		{[]string{"--url=" + backupsServer(t, api.Backups{}) + "/absent"}, exitFailure, "it has no status page"},
 		{[]string{"extra"}, exitUsage, `unexpected argument "extra"`},
 		{[]string{"--absent"}, exitUsage, "absent"},
 	} {
