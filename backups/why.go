@@ -72,7 +72,7 @@ func (s *Status) attempt() string {
 	case a.Outcome != "ok" && a.Outcome != "partial" || a.Outcome == "partial" && !e.Partial:
 		return when + "ended " + a.Outcome
 	case a.Listed < e.Bytes:
-		return when + fmt.Sprintf("listed %s, and %s are the least", text.Bytes(float64(a.Listed)), text.Bytes(float64(e.Bytes)))
+		return when + fmt.Sprintf("listed %s, and %s are the least", size(a.Listed), size(e.Bytes))
 	case a.Files < e.Files:
 		return when + fmt.Sprintf("transferred %d files, and %d are the least", a.Files, e.Files)
 	}
@@ -86,7 +86,7 @@ func (s *Status) unusual() string {
 	last := &s.Entry.Success
 	switch {
 	case last.Listed < listed/2:
-		return fmt.Sprintf(", with %s where %s are usual", text.Bytes(float64(last.Listed)), text.Bytes(float64(listed)))
+		return fmt.Sprintf(", with %s where %s are usual", size(last.Listed), size(listed))
 	case took >= time.Minute && last.Took > 2*took:
 		return fmt.Sprintf(", and took %s where %s is usual", span(last.Took), span(took))
 	}
@@ -170,3 +170,5 @@ func known(t time.Time) *time.Time {
 	t = t.UTC()
 	return &t
 }
+
+func size(n uint64) string { return text.Bytes(float64(n)) }

@@ -164,7 +164,8 @@ func (s scraped) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (s scraped) Collect(ch chan<- prometheus.Metric) {
 	v := s.shown()
-	metrics.NewCollector(func() *metrics.Snapshot { return v.books }, func() metrics.Live { return s.live(v) }).Collect(ch)
+	live := func() metrics.Live { return s.live(v) }
+	metrics.NewCollector(func() *metrics.Snapshot { return v.books }, live).Collect(ch)
 	metrics.NewClients(func() *clients.Record { return v.clients }).Collect(ch)
 }
 
