@@ -23,6 +23,8 @@ const (
 	// maxPlaced bounds the Sums of known places. Those that come when there is no room count as
 	// rsynclog.Other: clients choose where they come from.
 	maxPlaced = 300
+	// maxFound bounds of how many addresses it is known where they count.
+	maxFound = 2048
 	// unplaced is the place of addresses of which the database knows nothing.
 	unplaced = "unknown"
 	// maxName is the longest name that is kept of a client with an address, in bytes.
@@ -44,8 +46,9 @@ type Book struct {
 	keys   keys
 	since  int64
 	sums   []Sum
-	index  map[Sum]int32 // by the labels alone
-	placed int           // Sums of known places of this kind
+	index  map[Sum]int32        // by the labels alone
+	found  map[netip.Addr]int32 // the Sums of the last addresses
+	placed int                  // Sums of known places of this kind
 	times
 }
 
@@ -54,7 +57,8 @@ type Book struct {
 // A Sum never falls and never goes: those of groups and places that are no longer in use keep what
 // they have. If ANONYMISE is another one now, no client of before is kept: all are in the rest.
 func NewBook(from *Record, c Config) *Book {
-	b := &Book{c: c, keys: keys{anonymise: c.Anonymise}, since: c.Now, index: map[Sum]int32{}}
+	b := &Book{c: c, keys: keys{anonymise: c.Anonymise}, since: c.Now, index: map[Sum]int32{},
+		found: map[netip.Addr]int32{}}
 	if from != nil {
 		b.since, b.sums = from.Since, from.Sums
 		b.times.restore(from, c.Anonymise)
@@ -117,16 +121,27 @@ func (b *Book) count(c *rsynclog.Change, now, wall int64) {
 		b.sums[b.sumOf(a, wall)].Add(v)
 		return
 	}
-	e := bucket.top.entry(b.keys.of(a, name), name, v)
-	if e.sum == 0 {
-		e.sum = b.sumOf(a, wall) + 1
-	}
-	b.sums[e.sum-1].Add(v)
-	bucket.add(e.sum-1, v)
+	bucket.top.entry(b.keys.of(a, name), name, v)
+	sum := b.sumOf(a, wall)
+	b.sums[sum].Add(v)
+	bucket.add(sum, v)
 }
 
-// sumOf returns the index of an address' Sum.
+// sumOf returns the index of an address' Sum. Neighbours whom the lists count together can be of
+// several groups and places.
 func (b *Book) sumOf(a netip.Addr, wall int64) int32 {
+	i, ok := b.found[a]
+	if !ok {
+		i = b.lookUp(a, wall)
+		if len(b.found) == maxFound {
+			clear(b.found)
+		}
+		b.found[a] = i
+	}
+	return i
+}
+
+func (b *Book) lookUp(a netip.Addr, wall int64) int32 {
 	s := Sum{Family: family(a), Group: b.c.Groups.Of(a)}
 	if b.c.Places != nil {
 		s.Kind, s.Place = b.c.Places.Kind(), unplaced

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -451,6 +452,38 @@ func TestGroupsChange(t *testing.T) {
 	w := b.Record().Windows(now, 9, later, nil)[0]
 	if w.Clients[0].Group != "lab" || w.Groups["mirrors"].Sent != 1 || w.Groups["lab"].Sent != 1000 || w.Groups["other"].Sent != 110 {
 		t.Errorf("groups of the window are %+v, of the client %+v", w.Groups, w.Clients[0])
+	}
+}
+
+// A client of the lists is a network, which can be of several groups and places: each address counts for its own. So does a name that looks
+// like an address.
+func TestNeighboursOfOtherGroups(t *testing.T) {
+	g, err := clients.ParseGroups("a=2001:db8::1;b=2001:db8::2;c=192.0.2.1;d=192.0.2.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := clients.LoadPlaces(testenv.WriteNetworks(t, "GeoLite2-Country", map[string]mmdbtype.DataType{
+		"2001:db8::1/128": testenv.Country("DE"), "192.0.2.2/32": testenv.Country("FR"),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, anonymise := range []bool{false, true} {
+		b, now := newBook(clients.Config{Groups: g, Places: db, Anonymise: anonymise}), noon()
+		for i, addr := range []string{"2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2", "2001:db8::3", "2001:db8::1", ""} {
+			end(b, now, now, addr, "192.0.2.1", 1<<(4*i), 0)
+		}
+		got, want := map[string]uint64{}, map[string]uint64{"a ipv6 DE": 0x100001, "b ipv6 unknown": 0x10, "c ipv4 unknown": 0x100, "d ipv4 FR": 0x1000,
+			"other ipv6 unknown": 0x10000, "other unknown unknown": 0x1000000}
+		for _, s := range b.Record().Sums {
+			if s.Sent > 0 {
+				got[s.Group+" "+s.Family+" "+s.Place] = s.Sent
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("ANONYMISE %v: %x, want %x", anonymise, got, want)
+		}
 	}
 }
 

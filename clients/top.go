@@ -31,8 +31,6 @@ type Entry struct {
 	Name   string // as the daemon logged it last; empty if it is not known, or the Client
 	Volume
 	Late Volume // may have been counted before the entry came
-
-	sum int32 // see Book.sum
 }
 
 // most returns what a client has had at most.
