@@ -1,7 +1,9 @@
 package backups
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"rsyncd_exporter/rsynclog"
@@ -45,15 +47,21 @@ type Record struct {
 	Entries []Entry // in the order of the Expectations
 }
 
-// who finds the expected backups of a session.
-type who struct{ module, user string }
+// who finds the expected backups of a session among those of its module.
+type who struct {
+	user, host string
+	direction  rsynclog.Direction
+	client     Client // folded
+}
 
 // A Book notes what is known of expected backups. Whoever holds the pipeline's lock owns it.
 type Book struct {
 	expected   []Expectation
 	entries    []Entry
-	by         map[who][]int
-	aheadSince int64 // since when a time has been in the future, by the sessions' clock; 0: none is
+	by         map[string]map[who][]int // by module; indexes of entries
+	bits       [2][]int                 // lengths of expected networks, of IPv4 and of IPv6
+	clients    []Client                 // scratch
+	aheadSince int64                    // since when a time has been in the future, by the sessions' clock; 0: none is
 }
 
 // NewBook returns a book of what is expected. What from knows of the same identities stays; from
@@ -65,17 +73,61 @@ func NewBook(expected []Expectation, from *Record, wall int64) *Book {
 			known[from.Entries[i].Identity] = &from.Entries[i]
 		}
 	}
-	b := &Book{expected: expected, entries: make([]Entry, len(expected)), by: make(map[who][]int, len(expected))}
+	b := &Book{expected: expected, entries: make([]Entry, len(expected)), by: map[string]map[who][]int{}}
 	for i := range expected {
 		id := expected[i].Identity
 		b.entries[i] = Entry{Identity: id, Since: wall}
 		if e := known[id]; e != nil {
 			b.entries[i] = *e
 		}
-		w := who{id.Module, id.User}
-		b.by[w] = append(b.by[w], i)
+		w := who{id.User, id.Host, id.Direction, expected[i].Client.folded()}
+		if b.by[id.Module] == nil {
+			b.by[id.Module] = map[who][]int{}
+		}
+		b.by[id.Module][w] = append(b.by[id.Module][w], i)
+		if n := w.client.Network; n.IsValid() {
+			if of := &b.bits[family(n.Addr())]; !slices.Contains(*of, n.Bits()) {
+				*of = append(*of, n.Bits())
+			}
+		}
 	}
 	return b
+}
+
+// folded returns the form in which equal clients are equal.
+func (c Client) folded() Client {
+	if c.Network.IsValid() {
+		return Client{Network: c.Network.Masked()}
+	}
+	return Client{Name: strings.ToLower(c.Name)}
+}
+
+// family returns the index in Book.bits.
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// clientsOf returns all that may be expected of a session's client, for who. It is valid until the
+// next call.
+func (b *Book) clientsOf(s *rsynclog.Session) []Client {
+	b.clients = append(b.clients[:0], Client{})
+	if s.Name != "" {
+		b.clients = append(b.clients, Client{Name: s.Name}.folded())
+	}
+	if len(b.bits[0])+len(b.bits[1]) == 0 {
+		return b.clients
+	}
+	if a, err := netip.ParseAddr(s.Addr); err == nil {
+		a = a.Unmap().WithZone("")
+		for _, bits := range b.bits[family(a)] {
+			network, _ := a.Prefix(bits) // fails for lengths that an address can't have
+			b.clients = append(b.clients, Client{Network: network})
+		}
+	}
+	return b.clients
 }
 
 // each calls f for each expected backup that a session may be.
@@ -83,15 +135,18 @@ func (b *Book) each(s *rsynclog.Session, f func(*Expectation, *Entry)) {
 	if len(b.entries) == 0 || s.Module == "" || s.Direction == rsynclog.NoDirection || s.Doubted {
 		return
 	}
-	for _, user := range [...]string{s.User, ""} {
-		for _, i := range b.by[who{s.Module, user}] {
-			e := &b.expected[i]
-			if e.Direction == s.Direction && (e.Host == "" || e.Host == s.Origin.Host) && e.Client.has(s) {
-				f(e, &b.entries[i])
+	of := b.by[s.Module]
+	if of == nil {
+		return
+	}
+	users, hosts := [...]string{"", s.User}, [...]string{"", s.Origin.Host}
+	for _, client := range b.clientsOf(s) {
+		for _, user := range users[:min(len(s.User), 1)+1] {
+			for _, host := range hosts[:min(len(s.Origin.Host), 1)+1] {
+				for _, i := range of[who{user, host, s.Direction, client}] {
+					f(&b.expected[i], &b.entries[i])
+				}
 			}
-		}
-		if s.User == "" {
-			return
 		}
 	}
 }
@@ -125,7 +180,8 @@ func (e *Expectation) run(s *rsynclog.Session, now, wall int64) Run {
 	if first := s.Exits[0]; first.Role != 0 {
 		r.Code, r.Exited = first.Code, true
 	}
-	whole := s.Outcome == rsynclog.OK || s.Outcome == rsynclog.Partial && e.Partial
+	cut := s.Evicted || s.Orphaned != 0 // and partial only for want of a last line: nobody knows what came
+	whole := s.Outcome == rsynclog.OK || s.Outcome == rsynclog.Partial && e.Partial && (s.HasSummary || r.Exited || !cut)
 	r.Enough = whole && r.Listed >= e.Bytes && r.Files >= e.Files
 	return r
 }

@@ -3,8 +3,10 @@ package backups_test
 import (
 	"bytes"
 	"encoding/gob"
+	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,6 +141,82 @@ func TestWhoseBackupItIs(t *testing.T) {
 	}
 	if e := b.entry(2); len(e.Earlier) != 1 || e.Earlier[0].Outcome != "partial" || !e.Earlier[0].Enough {
 		t.Errorf("a partial success: %+v", e.Earlier)
+	}
+}
+
+// A module and a user have backups of many hosts and clients, and each session is told apart in the same time.
+func TestManyClientsOfOneModule(t *testing.T) {
+	expected := make([]backups.Expectation, 10_000)
+	for i := range expected {
+		e := push(fmt.Sprint(i), "alice")
+		switch i % 4 {
+		case 0:
+			e.Client.Network = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
+		case 1:
+			e.Client.Name = fmt.Sprintf("PC%d.example.org", i)
+		case 2:
+			e.Host = fmt.Sprint("vault", i)
+		case 3:
+			e.Client.Network = netip.MustParsePrefix(fmt.Sprintf("2001:db8:%x::/48", i))
+		}
+		e.Identity.Client = e.Client.String()
+		expected[i] = e
+	}
+	b := newBook(5000, expected...)
+	sessions := []*rsynclog.Session{
+		b.session(6000, func(s *rsynclog.Session) { s.Addr = "::ffff:10.0.4.4" }),            // 1028
+		b.session(6000, func(s *rsynclog.Session) { s.Name = "pc4321.Example.org" }),         // 4321
+		b.session(6000, func(s *rsynclog.Session) { s.Origin.Host = "vault10" }),             // 10
+		b.session(6000, func(s *rsynclog.Session) { s.Addr = "2001:db8:3:4::5" }),            // 3
+		b.session(6000, func(s *rsynclog.Session) { s.User, s.Addr = "carol", "10.0.4.8" }),  // nobody's
+		b.session(6000, func(s *rsynclog.Session) { s.Addr, s.Name = "2001:db8:4::1", "x" }), // nobody's
+	}
+	for _, s := range sessions {
+		b.tell(rsynclog.Ended, s, 6000)
+	}
+	var got []int
+	for i, e := range b.record().Entries {
+		if e.Success.At != 0 {
+			got = append(got, i)
+		}
+	}
+	if want := []int{3, 10, 1028, 4321}; !slices.Equal(got, want) {
+		t.Errorf("%v came, want %v", got, want)
+	}
+	least := func(b *book) (took time.Duration) { // of some rounds
+		took = time.Hour
+		for range 10 {
+			start := time.Now()
+			for range 100 {
+				b.tell(rsynclog.Ended, sessions[0], 6000)
+			}
+			took = min(took, time.Since(start))
+		}
+		return took
+	}
+	if few, many := least(newBook(5000, expected[1024:1036]...)), least(b); many > 30*few { // there are 800 times as many
+		t.Errorf("100 sessions took %v, where 12 backups are expected %v", many, few)
+	}
+}
+
+// With partial: true a run is enough in which files failed, not one that was cut off when its daemon began anew or for lack of room.
+func TestAPartialRunThatWasCutOff(t *testing.T) {
+	part := push("part", "")
+	part.Partial = true
+	for name, c := range map[string]struct {
+		change func(*rsynclog.Session)
+		enough bool
+	}{
+		"silent":              {func(s *rsynclog.Session) { s.HasSummary, s.FileList = false, true }, true},
+		"the daemon is new":   {func(s *rsynclog.Session) { s.HasSummary, s.Orphaned = false, 1 }, false},
+		"no room":             {func(s *rsynclog.Session) { s.HasSummary, s.FileErrors, s.Evicted = false, true, true }, false},
+		"new, with a summary": {func(s *rsynclog.Session) { s.FileErrors, s.Orphaned = true, 1 }, true},
+	} {
+		b := newBook(5000, part)
+		b.tell(rsynclog.Ended, b.session(6000, func(s *rsynclog.Session) { s.Outcome = rsynclog.Partial; c.change(s) }), 6000)
+		if e := b.entry(0); e.Attempt.Enough != c.enough || (e.Success.At != 0) != c.enough {
+			t.Errorf("%s: %+v", name, e.Attempt)
+		}
 	}
 }
 

@@ -64,15 +64,6 @@ func (c Client) String() string {
 	return c.Name
 }
 
-// has says whether a session's client is such a one.
-func (c Client) has(s *rsynclog.Session) bool {
-	if c.Network.IsValid() {
-		addr, err := netip.ParseAddr(s.Addr)
-		return err == nil && c.Network.Contains(addr.Unmap().WithZone(""))
-	}
-	return c.Name == "" || strings.EqualFold(c.Name, s.Name)
-}
-
 // ParseEntry reads an entry of EXPECT: module[@user][<age]. Its errors say what to write instead.
 func ParseEntry(text string) (Expectation, error) {
 	who, age, aged := strings.Cut(text, "<")

@@ -75,6 +75,8 @@ func (s *Status) attempt() string {
 		return when + fmt.Sprintf("listed %s, and %s are the least", size(a.Listed), size(e.Bytes))
 	case a.Files < e.Files:
 		return when + fmt.Sprintf("transferred %d files, and %d are the least", a.Files, e.Files)
+	case a.Outcome == "partial": // it was cut off: see run
+		return when + "ended partial"
 	}
 	return when + "was too small by the settings of then"
 }
