@@ -11,6 +11,8 @@ type Session struct {
 	// Cookie is the consumer's. Sessions clears it when Module, Direction or User change. After a
 	// restart it may be Restored.
 	Cookie any
+	// Seat is another consumer's, as long as the session runs. Sessions doesn't touch it.
+	Seat any
 
 	front *Front // of its next transfer line; nil: not known
 
@@ -70,6 +72,9 @@ const (
 // Label makes a metric label of a name as logged: unescaped, valid UTF-8, without control
 // characters, at most MaxLabel bytes. It shares no memory with the name.
 func Label(name []byte) string {
+	if len(name) <= MaxLabel && isPlain(name) {
+		return string(name)
+	}
 	name = name[:min(len(name), maxRaw)]
 	b := AppendUnescaped(make([]byte, 0, len(name)), name)
 	s := printable(b)

@@ -2,6 +2,7 @@ package rsynclog
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"unicode"
 )
@@ -15,17 +16,19 @@ type Failures [4]Failure
 // A Failure is how many files failed with an errno.
 type Failure struct {
 	Errno int16
-	N     uint64 // 0: unused
+	N     uint32 // 0: unused
 }
 
 func (f *Failures) add(errno int16, n uint64) {
+	of := &f[len(f)-1]
 	for i := range f[:len(f)-1] {
 		if f[i].N == 0 || f[i].Errno == errno {
-			f[i].Errno, f[i].N = errno, f[i].N+n
-			return
+			of = &f[i]
+			of.Errno = errno
+			break
 		}
 	}
-	f[len(f)-1].N += n
+	of.N = uint32(min(uint64(of.N)+n, math.MaxUint32))
 }
 
 // named notes the client's host name, if a line has one and none is known.
@@ -42,11 +45,16 @@ func (s *Session) named(host []byte) {
 // maxPath is how much of a path is kept, in bytes as logged.
 const maxPath = 256
 
-// Saw notes the file of the session's last transfer line, as logged. Of a long path it copies the
-// end.
+// Saw notes the file of the session's last transfer line, as logged, until the session is over. Of a
+// long path it copies the end.
 func (s *Session) Saw(path []byte) {
-	s.path, s.sees = append(s.path[:0], path[max(0, len(path)-maxPath):]...), nil
+	if !s.over() {
+		s.path, s.sees = append(s.path[:0], path[max(0, len(path)-maxPath):]...), nil
+	}
 }
+
+// forgetPath lets go of what only sessions that run are asked for.
+func (s *Session) forgetPath() { s.path, s.sees = nil, nil }
 
 // Sees is Saw without a copy, which Keep makes while the path's memory is still valid. It says
 // whether Keep must be called.
@@ -92,6 +100,16 @@ func printable(b []byte) string {
 		}
 		return r
 	}, strings.ToValidUTF8(string(b), string(unicode.ReplacementChar)))
+}
+
+// isPlain says whether bytes as logged are printable ASCII that stands for itself.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // State says how far a session is, for people: connected, running, failing or settling; empty if it

@@ -49,8 +49,31 @@ func TestLastPath(t *testing.T) {
 	if got := rsynclog.PathText(s.AppendPath(nil)); got != "b/c" {
 		t.Errorf("%q, want what Keep has copied", got)
 	}
+	s.Saw([]byte("a longer path than " + strings.Repeat("before/", 20)))
+	if got := string(s.AppendPath(nil)); !strings.HasSuffix(got, "before/before/") || len(got) != 159 {
+		t.Errorf("%q", got)
+	}
 	s.Saw([]byte("top/" + strings.Repeat("é", 60) + "/" + strings.Repeat("ü", 90) + "/f"))
 	if got, want := rsynclog.PathText(s.AppendPath(nil)), "…/"+strings.Repeat("ü", 90)+"/f"; got != want || !utf8.ValidString(got) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A session that is over stays in the table for an hour, and nobody asks for its path.
+func TestPathsAreForgotten(t *testing.T) {
+	b := newTable(t, rsynclog.DefaultLimits())
+	b.say(`7 connect from pc.example.org (192.0.2.1)
+		7 rsync on data/ from pc.example.org (192.0.2.1)`)
+	s := b.sessions.Session(b.host, 7)
+	s.Saw([]byte("a/b"))
+	s.Sees([]byte("a/c"))
+	if got := string(s.AppendPath(nil)); got != "a/b" {
+		t.Fatalf("%q while it runs", got)
+	}
+	b.say("+24h1m")
+	s.Keep()
+	s.Saw([]byte("a/d"))
+	if got := s.AppendPath(nil); s.State() != "" || len(got) > 0 {
+		t.Errorf("%q of a session in state %q", got, s.State())
 	}
 }

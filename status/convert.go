@@ -120,7 +120,7 @@ func (s *server) endedOf(v *pipeline.View, x *recent.Ended) api.Ended {
 	}
 	for _, f := range x.Failures {
 		if f.N > 0 {
-			e.FileErrors = with(e.FileErrors, strconv.Itoa(int(f.Errno)), f.N)
+			e.FileErrors = with(e.FileErrors, strconv.Itoa(int(f.Errno)), uint64(f.N))
 		}
 	}
 	return e

@@ -22,9 +22,10 @@ type Book struct {
 	ended   [MaxEnded]Ended
 	ends    int // how many have ended; the next one's place is ends % MaxEnded
 	errors  []noted
-	running map[*rsynclog.Session]*module
+	running int // sessions that run; the Seat of each is its *module
 	modules map[place]*module
-	swept   int64 // when modules last made room
+	nowhere module // of those that find no room in modules
+	swept   int64  // when modules last made room
 
 	minute int64 // the latest of hour, since the epoch; 0 before the first
 	hour   [Minutes]Minute
@@ -35,6 +36,8 @@ type Book struct {
 type place struct{ host, module string }
 
 type module struct {
+	place
+	of           *Book
 	active, peak int
 	peakAt       int64 // when active was last equal to peak
 }
@@ -72,7 +75,9 @@ type Module struct {
 
 // NewBook returns an empty book.
 func NewBook() *Book {
-	return &Book{running: map[*rsynclog.Session]*module{}, modules: map[place]*module{}}
+	b := &Book{modules: map[place]*module{}}
+	b.nowhere.of = b
+	return b
 }
 
 // Begin notes a session that runs. Changes say so of most; not of one that was restored, or whose
@@ -116,7 +121,7 @@ func (b *Book) at(at int64) *Minute {
 	n := at / int64(time.Minute)
 	for b.minute = max(b.minute, n-Minutes); b.minute < n; {
 		b.minute++
-		b.hour[b.minute%Minutes] = Minute{Active: len(b.running)}
+		b.hour[b.minute%Minutes] = Minute{Active: b.running}
 	}
 	if n <= b.minute-Minutes || n < 0 {
 		return &b.before
@@ -126,34 +131,48 @@ func (b *Book) at(at int64) *Minute {
 
 // runs notes that a session runs in its module, which it may only now have told.
 func (b *Book) runs(s *rsynclog.Session, at int64) {
-	m := b.module(place{s.Origin.Host, s.Module}, at)
-	before, ran := b.running[s]
-	if ran && before == m {
+	in, before := place{s.Origin.Host, s.Module}, b.seatOf(s)
+	if before != nil && before != &b.nowhere && before.place == in {
+		return
+	}
+	m := b.module(in, at)
+	if before == m {
 		return
 	}
 	if before != nil {
 		before.active--
+	} else {
+		b.running++
 	}
-	b.running[s] = m
+	s.Seat = m
 	now := b.at(at)
-	now.Active = max(now.Active, len(b.running))
-	if m == nil {
-		return
-	}
+	now.Active = max(now.Active, b.running)
 	if m.active++; m.active >= m.peak {
 		m.peak, m.peakAt = m.active, at
 	}
 }
 
-// module returns what is known of a module, or nil if there is no room for another one.
+// seatOf returns where a session runs, or nil if that was not noted.
+func (b *Book) seatOf(s *rsynclog.Session) *module {
+	m, _ := s.Seat.(*module)
+	if m == nil || m.of != b {
+		return nil
+	}
+	return m
+}
+
+// module returns what is known of a module, or nowhere if there is no room for another one.
 func (b *Book) module(p place, at int64) *module {
 	m := b.modules[p]
 	if m == nil && len(b.modules) >= MaxModules {
 		b.sweep(at)
 	}
 	if m == nil && len(b.modules) < MaxModules {
-		m = &module{}
+		m = &module{place: p, of: b}
 		b.modules[p] = m
+	}
+	if m == nil {
+		return &b.nowhere
 	}
 	return m
 }
@@ -173,10 +192,11 @@ func (b *Book) sweep(at int64) {
 
 func (b *Book) end(c *rsynclog.Change, m *Minute) {
 	s := c.Session
-	if seat := b.running[s]; seat != nil {
+	if seat := b.seatOf(s); seat != nil {
 		seat.active--
+		b.running--
+		s.Seat = nil
 	}
-	delete(b.running, s)
 	m.Sessions += c.N
 	if s.Outcome == rsynclog.Partial || s.Outcome == rsynclog.Aborted {
 		m.Failed += c.N
@@ -202,7 +222,7 @@ func (b *Book) Record() *Record {
 	r := &Record{
 		Ended:  make([]Ended, 0, MaxEnded),
 		Errors: make([]Error, len(b.errors)), Modules: make([]Module, 0, len(b.modules)),
-		Active: len(b.running), Minute: b.minute, Hour: b.hour,
+		Active: b.running, Minute: b.minute, Hour: b.hour,
 	}
 	for i := max(0, b.ends-MaxEnded); i < b.ends; i++ {
 		r.Ended = append(r.Ended, b.ended[i%MaxEnded])

@@ -64,7 +64,7 @@ func (e *Entry) Ended(anonymise bool) api.Ended {
 	}
 	for _, f := range e.Failures {
 		if f.N > 0 {
-			add(&v.FileErrors, strconv.Itoa(int(f.Errno)), f.N)
+			add(&v.FileErrors, strconv.Itoa(int(f.Errno)), uint64(f.N))
 		}
 	}
 	return v

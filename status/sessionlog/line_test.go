@@ -197,7 +197,7 @@ func FuzzLine(f *testing.F) {
 		session.SessionRecord = rsynclog.SessionRecord{
 			PID: pid & math.MaxInt32, Addr: label(addr), Name: label(name), Module: label(module), User: label(user),
 			FirstSeen: first / 4, LastSeen: last / 4, Direction: rsynclog.Direction(bits % 3), Outcome: rsynclog.Outcome(bits) % rsynclog.NumOutcomes,
-			Reason: rsynclog.Reason(bits) % rsynclog.NumReasons, Failures: rsynclog.Failures{{Errno: int16(first), N: n}, {Errno: int16(last), N: sent}},
+			Reason: rsynclog.Reason(bits) % rsynclog.NumReasons, Failures: rsynclog.Failures{{Errno: int16(first), N: uint32(n)}, {Errno: int16(last), N: uint32(sent)}},
 		}
 		for op := range session.Files {
 			session.Files[op] = n >> op
