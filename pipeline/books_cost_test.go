@@ -1,8 +1,12 @@
 package pipeline_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +38,8 @@ func wholeSessions(name string, files int) load {
 	return l
 }
 
-// BenchmarkBooks compares pipelines with and without all books. They take turns as in BenchmarkShortcuts.
+// BenchmarkBooks compares pipelines with and without all books. They take turns as in BenchmarkShortcuts. The session log writes between
+// the passes, so that no session is dropped.
 func BenchmarkBooks(b *testing.B) {
 	for _, l := range []load{loads()[0], wholeSessions("sessions of 20 files", 20), wholeSessions("sessions of no file", 0)} {
 		b.Run(l.name, func(b *testing.B) {
@@ -45,12 +50,14 @@ func BenchmarkBooks(b *testing.B) {
 				Clients: clients.NewBook(nil, clients.Config{Now: now}), Backups: backups.NewBook(nil, nil, now),
 				Recent: recent.NewBook(), Ended: sessionlog.NewQueue(nil, false, now),
 			}
+			drain := writeEnded(b, all.Ended)
 			without := newRunner(b, l, pipeline.Config{Limits: limits})
 			with := newRunner(b, l, pipeline.Config{Limits: limits, Books: func(*pipeline.Checkpoint) pipeline.Books { return all }})
 			var ratios []float64
 			for b.Loop() {
 				w := without.pass()
 				ratios = append(ratios, float64(with.pass())/float64(w))
+				drain()
 			}
 			slices.Sort(ratios)
 			b.ReportMetric(float64(without.least.Nanoseconds())/float64(len(l.lines)), "ns/message-without")
@@ -59,6 +66,33 @@ func BenchmarkBooks(b *testing.B) {
 			b.ReportMetric(float64(all.Clients.Record().Sums[0].Sessions), "ended")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// writeEnded writes a queue to nowhere. It returns what waits until everything is written.
+func writeEnded(b *testing.B, q *sessionlog.Queue) (drain func()) {
+	wake, ended := make(chan os.Signal), make(chan struct{})
+	w := sessionlog.NewWriter(q, sessionlog.Options{Path: "-", Stdout: io.Discard, Reopen: wake, Report: func(err error) {
+		if err != nil {
+			b.Error(err)
+		}
+	}})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(ended)
+		_ = w.Run(ctx) // Report has said it
+	}()
+	b.Cleanup(func() {
+		cancel()
+		<-ended
+		if n := q.Counts().Dropped; n > 0 {
+			b.Errorf("%d sessions found no room", n)
+		}
+	})
+	return func() {
+		for q.Counts().Waiting > 0 {
+			wake <- syscall.SIGHUP // it writes, whenever it is told anything
+		}
 	}
 }
 

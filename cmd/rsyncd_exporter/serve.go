@@ -106,7 +106,7 @@ func open(cfg *config.Config, log *slog.Logger) (_ *program, err error) {
 	return pr, nil
 }
 
-// reportTLS returns what is called when the files of TLS have changed.
+// run serves until ctx ends or a part fails for good, and stops everything.
 func (pr *program) run(ctx context.Context) error {
 	webCtx, stopWeb := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWeb()

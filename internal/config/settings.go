@@ -208,7 +208,7 @@ func (v *validator) otherSettings() settings {
 			"write 0640 for owner and group, 0600 for the owner")),
 			Meaning: "permissions of that file, octal"},
 		{Name: "ANONYMISE", Default: "off", read: into(&c.Anonymise, oneOf(v, "off, on", false, true)),
-			Meaning: "on keeps and shows networks (/24, /48) instead of clients' addresses, and no client's name"},
+			Meaning: "on counts and shows networks (/24, /48) instead of clients' addresses, and no client's name"},
 		{Name: "STATUS_PAGE", Default: "true", read: into(&c.StatusPage, oneOf(v, "true, false, public",
 			StatusPageOn, StatusPageOff, StatusPagePublic)),
 			Meaning: "the status page and /api/v1: true, false, or public for without addresses and users"},
