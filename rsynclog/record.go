@@ -66,7 +66,7 @@ type SessionRecord struct {
 	User      string // the authenticated user; empty without authentication
 	Addr      string // the client's numeric address; empty where no line named it
 	Name      string // the client's host name as the daemon found it; empty if it found none
-	Request   string // what the client asked for: a module, and paths in it; the client's text
+	Request   string // what the client asked for: a module, and paths in it; the client's text; empty when it is over
 
 	// FirstSeen and LastSeen are when its first and its last line were written; see When.
 	FirstSeen, LastSeen int64

@@ -124,7 +124,7 @@ func (t *Sessions) end(s *Session, at int64) {
 	if s.Phase == failing || s.Orphaned != 0 && s.goingOn() {
 		last = lapsed
 	}
-	s.forgetPath()
+	s.forgetSeen()
 	s.Outcome = s.outcome()
 	for _, e := range s.Exits {
 		if e.Role != 0 {

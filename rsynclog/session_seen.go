@@ -53,8 +53,8 @@ func (s *Session) Saw(path []byte) {
 	}
 }
 
-// forgetPath lets go of what only sessions that run are asked for.
-func (s *Session) forgetPath() { s.path, s.sees = nil, nil }
+// forgetSeen lets go of what only sessions that run are asked for.
+func (s *Session) forgetSeen() { s.path, s.sees, s.Request = nil, nil, "" }
 
 // Sees is Saw without a copy, which Keep makes while the path's memory is still valid. It says
 // whether Keep must be called.

@@ -73,7 +73,7 @@ func TestPathsAreForgotten(t *testing.T) {
 	b.say("+24h1m")
 	s.Keep()
 	s.Saw([]byte("a/d"))
-	if got := s.AppendPath(nil); s.State() != "" || len(got) > 0 {
-		t.Errorf("%q of a session in state %q", got, s.State())
+	if got := s.AppendPath(nil); s.State() != "" || len(got) > 0 || s.Request != "" {
+		t.Errorf("%q and request %q of a session in state %q", got, s.Request, s.State())
 	}
 }
