@@ -180,8 +180,8 @@ func (e *Expectation) run(s *rsynclog.Session, now, wall int64) Run {
 	if first := s.Exits[0]; first.Role != 0 {
 		r.Code, r.Exited = first.Code, true
 	}
-	cut := s.Evicted || s.Orphaned != 0 // and partial only for want of a last line: nobody knows what came
-	whole := s.Outcome == rsynclog.OK || s.Outcome == rsynclog.Partial && e.Partial && (s.HasSummary || r.Exited || !cut)
+	cut := (s.Evicted || s.Orphaned != 0) && !s.HasSummary && !r.Exited // nobody knows what came
+	whole := s.Outcome == rsynclog.OK || s.Outcome == rsynclog.Partial && e.Partial && !cut
 	r.Enough = whole && r.Listed >= e.Bytes && r.Files >= e.Files
 	return r
 }
