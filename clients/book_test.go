@@ -482,7 +482,7 @@ func TestNeighboursOfOtherGroups(t *testing.T) {
 			}
 		}
 		if !maps.Equal(got, want) {
-			t.Errorf("ANONYMISE %v: %x, want %x", anonymise, got, want)
+			t.Errorf("ANONYMISE %v: %v, want %v", anonymise, got, want)
 		}
 	}
 }
