@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,6 +57,13 @@ func write(t *testing.T, q *sessionlog.Queue, path string) *pen {
 	p.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(p.stop)
 	return p
+}
+
+// said returns what has been reported.
+func (p *pen) said() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.reported)
 }
 
 // release does what a save does, and returns the durable Record.
@@ -134,7 +142,7 @@ func TestTheFileIsRotated(t *testing.T) {
 			w.reopen <- syscall.SIGHUP
 			synctest.Wait()
 			same(t, "a file at once after SIGHUP", read(t, path), "")
-			same(t, "reported", len(w.reported), 0)
+			same(t, "reported", len(w.said()), 0)
 		})
 	}
 }
@@ -235,7 +243,7 @@ func TestAKillAfterAnyByte(t *testing.T) {
 				} else if got := read(t, path); got != whole {
 					t.Fatalf("cut at %d: %q", cut, got)
 				}
-				same(t, "reported", len(w.reported), 0)
+				same(t, "reported", len(w.said()), 0)
 				same(t, "counts", again.Counts(), sessionlog.Counts{Written: 4})
 			}
 		}
@@ -270,8 +278,8 @@ func TestTheFileIsGoneAfterAKill(t *testing.T) {
 		release(again)
 		synctest.Wait()
 		same(t, "written", pids(t, read(t, path)), []int32{1})
-		if len(w.reported) != 1 || !strings.Contains(w.reported[0], "may be there twice, after the program was killed: 1:") {
-			t.Errorf("reported: %q", w.reported)
+		if len(w.said()) != 1 || !strings.Contains(w.said()[0], "may be there twice, after the program was killed: 1:") {
+			t.Errorf("reported: %q", w.said())
 		}
 	})
 }
@@ -290,15 +298,15 @@ func TestTheLogCantBeWritten(t *testing.T) {
 		turn()
 		turn()
 		same(t, "OK", w.OK(), false)
-		if len(w.reported) != 1 || !strings.Contains(w.reported[0], "nobody reads this FIFO") {
-			t.Fatalf("reported: %q", w.reported)
+		if len(w.said()) != 1 || !strings.Contains(w.said()[0], "nobody reads this FIFO") {
+			t.Fatalf("reported: %q", w.said())
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		turn()
 		same(t, "written", pids(t, read(t, path)), []int32{1})
-		same(t, "reported last", w.reported[len(w.reported)-1], "ok")
+		same(t, "reported last", w.said()[len(w.said())-1:], []string{"ok"})
 	})
 }
 
@@ -399,8 +407,8 @@ func TestAFullDisk(t *testing.T) {
 			t.Errorf("%d lines, and %+v", len(some), q.Counts())
 		}
 		same(t, "OK", w.OK(), false)
-		if len(w.reported) != 1 || !strings.Contains(w.reported[0], "no space left on device") {
-			t.Errorf("reported: %q", w.reported)
+		if len(w.said()) != 1 || !strings.Contains(w.said()[0], "no space left on device") {
+			t.Errorf("reported: %q", w.said())
 		}
 		if err := os.Remove(path + ".1"); err != nil {
 			t.Fatal(err)
