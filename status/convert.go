@@ -46,7 +46,13 @@ func (s *server) backupsOf(v *pipeline.View) backupList {
 	if v.Backups == nil {
 		return backupList{Backups: []api.Backup{}, States: map[string]int{}}
 	}
-	return backupList(v.Backups.API(s.Expected, time.Unix(0, v.At)))
+	list := backupList(v.Backups.API(s.Expected, time.Unix(0, v.At)))
+	for i := range list.Backups {
+		if b := &list.Backups[i]; s.Anonymise {
+			b.Client, _ = clients.Show(b.Client, "", true)
+		}
+	}
+	return list
 }
 
 // client says what is shown of a client, of whom the address or the name may be unknown.
@@ -293,6 +299,9 @@ func (s *server) inputsOf(m *Moment) api.Inputs {
 	}
 	if st := m.Live.State; st != nil {
 		list.State = &api.State{OK: st.OK, Age: seconds(int64(st.Age)), Start: st.Start}
+	}
+	if l := m.Live.SessionLog; l != nil {
+		list.SessionLog = &api.SessionLog{OK: l.OK, Written: l.Written, Waiting: l.Waiting, Dropped: l.Dropped}
 	}
 	return list
 }

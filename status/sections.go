@@ -59,8 +59,17 @@ func backupSection(a *answer) section {
 	}}
 	rows(&t, a.backups.Backups, len(a.backups.Backups), maxRows, func(b *api.Backup) []cell {
 		name := foreign(b.Name)
+		var from []string
 		if b.Client != "" {
-			name.Note = "from " + foreign(b.Client).Text
+			from = append(from, "from "+foreign(b.Client).Text)
+		}
+		if b.Host != "" {
+			from = append(from, "on "+foreign(b.Host).Text)
+		}
+		name.Note = strings.Join(from, " ")
+		is := state(b.State)
+		if b.Alarm == 1 {
+			is.Tone = "warn" // also where it has not come yet, but still may
 		}
 		due := word("–")
 		if b.Due != nil {
@@ -71,7 +80,7 @@ func backupSection(a *answer) section {
 			took, moved, listed = span(b.Duration), size(b.Sent+b.Received), size(b.Listed)
 			files = number(b.Files)
 		}
-		return []cell{name, state(b.State), a.ago(b.LastSuccess), due, took, files, moved, listed, foreign(b.Why)}
+		return []cell{name, is, a.ago(b.LastSuccess), due, took, files, moved, listed, foreign(b.Why)}
 	})
 	s.Tables = []table{t}
 	return s
@@ -153,7 +162,8 @@ func moduleSection(a *answer) section {
 	})
 	s.Tables = []table{t}
 	s.Notes = []string{"Peak: the most at one time since the exporter started. The other figures count since the " +
-		"counters began."}
+		"counters began. Modules with the same lock file, which is all of them unless rsyncd.conf says otherwise, " +
+		"share their max connections: one can be full before its bar is."}
 	return s
 }
 

@@ -29,9 +29,15 @@
     old.slice(now.length).forEach((node) => node.remove());
   }
 
+  // A screen reader reads it out each time that it is set.
+  function say(words) {
+    if (lost.textContent !== words) lost.textContent = words;
+  }
+
   async function refresh() {
     try {
-      const answer = await fetch(location.href.split("#")[0], { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      // not location.href: it may hold a user and a password, with which fetch refuses to ask
+      const answer = await fetch(location.origin + location.pathname + location.search, { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error("HTTP status " + answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!page.getElementById("verdict")) throw new Error("another page has its place");
@@ -41,9 +47,9 @@
         if (from) update(document.getElementById(id), from);
       }
       document.title = page.title;
-      lost.textContent = "";
+      say("");
     } catch (err) {
-      lost.textContent = "The exporter doesn't answer; what is shown is old.";
+      say("The exporter doesn't answer; what is shown is old.");
     }
     plan();
   }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
@@ -82,12 +85,35 @@ func TestAFloodOfNamesInASmallContainer(t *testing.T) {
 			v.scrape()
 		}
 	}
+	looks(t, v.url)
 	series := v.until(4*sessions, "rsyncd_exporter_received_total", `input="unixgram"`)
 	v.want(series, 0, "rsyncd_exporter_socket_drops_total", `input="unixgram"`)
 	if !limit() {
 		t.Error("the group has no limit any more")
 	}
 	v.terminate()
+}
+
+// looks has as many people look at once as are served at once.
+func looks(t *testing.T, url string) {
+	t.Helper()
+	for range 3 {
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				resp, err := http.Get(url + []string{"/api/v1/sessions", "/"}[i/3])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				if n, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK || i < 3 && n < 5<<20 {
+					t.Errorf("%s, %d bytes: %v", resp.Status, n, err)
+				}
+			})
+		}
+		all.Wait()
+	}
 }
 
 // newMemoryGroup makes a control group that may have so many bytes.

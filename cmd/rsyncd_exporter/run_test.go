@@ -204,7 +204,7 @@ func TestUntilSignalEndsWithItsParent(t *testing.T) {
 func TestUnknownCommand(t *testing.T) {
 	testenv.SetEnv(t)
 	status, out, errs := runProgram(t, "chek")
-	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, report, explain, backups, backfill, healthcheck, version, help\n"
+	const want = "rsyncd_exporter: \"chek\" is not a command (did you mean check?): the commands are serve, check, who, top, report, explain, backups, backfill, healthcheck, version, help\n"
 	if status != exitUsage || out != "" || errs != want {
 		t.Errorf("status %d, stdout %q, stderr %q; want %d and %q", status, out, errs, exitUsage, want)
 	}
