@@ -38,6 +38,7 @@ func TestPageInABrowser(t *testing.T) {
 	})
 	calmURL, url := calm.URL+"/a/prefix/", s.URL+"/a/prefix/"
 	b := browser.Start(t, 1280, 1500)
+	b.Resize(t, 1280, 2130) // down to the clients
 	for _, scheme := range []string{"light", "dark"} {
 		b.Prefer(t, "prefers-color-scheme", scheme)
 		b.Open(t, calmURL)

@@ -47,14 +47,14 @@ func backupSection(a *answer) section {
 		return s
 	}
 	var counts []string
-	for _, name := range []string{"never", "failed", "overdue", "late", "running", "ok", "paused"} {
+	for _, name := range []string{"overdue", "never", "failed", "late", "running", "ok", "paused"} {
 		if n := a.backups.States[name]; n > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", n, name))
 		}
 	}
 	s.Count = strings.Join(counts, ", ")
 	t := table{ID: "backups-t", Title: "Expected backups, the worst first", Hidden: true, Head: []column{
-		{"Backup", "t"}, {"State", "w"}, {"Last success", "n"}, {"Due", "n"}, {"Took", "n x"}, {"Files", "n x"},
+		{"Backup", "t"}, {"State", "w"}, {"Last success", "n"}, {"Due", "n x"}, {"Took", "n x"}, {"Files", "n x"},
 		{"Moved", "n x"}, {"Size", "n x"}, {"Why", "t x"},
 	}}
 	rows(&t, a.backups.Backups, len(a.backups.Backups), maxRows, func(b *api.Backup) []cell {
@@ -162,8 +162,11 @@ func moduleSection(a *answer) section {
 	})
 	s.Tables = []table{t}
 	s.Notes = []string{"Peak: the most at one time since the exporter started. The other figures count since the " +
-		"counters began. Modules with the same lock file, which is all of them unless rsyncd.conf says otherwise, " +
-		"share their max connections: one can be full before its bar is."}
+		"counters began."}
+	if slices.ContainsFunc(a.modules.Modules, func(m api.Module) bool { return m.MaxConnections > 0 }) {
+		s.Notes = append(s.Notes, "Max connections: modules with the same lock file share the places, so one can be "+
+			"full before its bar is.")
+	}
 	return s
 }
 
