@@ -45,9 +45,6 @@ const maxPath = 256
 // Saw notes the file of the session's last transfer line, as logged. Of a long path it copies the
 // end.
 func (s *Session) Saw(path []byte) {
-	if s.path == nil {
-		s.path = make([]byte, 0, maxPath)
-	}
 	s.path, s.sees = append(s.path[:0], path[max(0, len(path)-maxPath):]...), nil
 }
 
