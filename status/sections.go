@@ -102,7 +102,7 @@ func sessionSection(a *answer) section {
 	t := table{ID: "sessions-t", Title: "Sessions that have not ended, the longest connected first", Hidden: true,
 		Head: []column{{"Client", "t c"}, {"State", "w"}, {"Module", "t"}, {"User", "u x"}, {"Way", "w"},
 			{"Since", "n"}, {"Silent", "n x"}, {"Files", "n"}, {"Bytes", "n"}, {"Last file", "t f x"}}}
-	rows(&t, a.sessions.Sessions, a.sessions.Total, maxRows, func(x *api.Session) []cell {
+	rows(&t, a.sessions.list(maxRows), a.sessions.Total, maxRows, func(x *api.Session) []cell {
 		path := foreign(x.LastPath)
 		if x.LastPath == "" && x.Request != "" {
 			path = foreign(x.Request)

@@ -94,12 +94,21 @@ func (s *server) now() *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answer == nil || time.Since(s.made) >= fresh {
-		s.answer = nil // with a full table there may be no room for two
 		a := s.answerOf(s.Look())
 		a.html = sync.OnceValues(func() ([]byte, error) { return s.render(a) })
 		s.answer, s.made = a, time.Now()
+		time.AfterFunc(fresh, s.forget) // with a full table there may be no room for two
 	}
 	return s.answer
+}
+
+// forget lets go of an answer that isn't given again.
+func (s *server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.made) >= fresh {
+		s.answer = nil
+	}
 }
 
 func (s *server) api(part func(a *answer, n int) any) http.HandlerFunc {
@@ -133,11 +142,11 @@ func write(w io.Writer, part any) {
 	out := bufio.NewWriterSize(w, 1<<15)
 	begin := `{"sessions":[`
 	out.WriteString(begin)
-	for i := range list.Sessions {
+	for i := range list.visits {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		one, err := json.Marshal(&list.Sessions[i])
+		one, err := json.Marshal(list.show(&list.visits[i]))
 		if err != nil {
 			return
 		}
@@ -145,8 +154,7 @@ func write(w io.Writer, part any) {
 			return
 		}
 	}
-	list.Sessions = []api.Session{}
-	rest, err := json.Marshal(list)
+	rest, err := json.Marshal(list.Sessions)
 	if err != nil {
 		return
 	}
