@@ -51,7 +51,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.Screenshot(t, "page-narrow")
 	b.Resize(t, 1280, 1500)
 	hostile(w)
-	// fetch refuses to ask for a URL with a password, and location.href may have one
+	// fetch refuses to ask for a URL with a password: location.href has none
 	b.Open(t, strings.Replace(url, "//", "//user:password@", 1))
 	if got := b.Strings(t, faint); len(got) > 0 {
 		t.Errorf("hostile names: too little contrast: %q", got)
@@ -113,6 +113,29 @@ func updatesItself(t *testing.T, w *world, b *browser.Browser) {
 	}
 	b.Wait(t, "its end", `!document.getElementById("sessions").textContent.includes("late.example.org") &&
 		document.getElementById("ended").textContent.includes("late.example.org")`)
+	saysOnce(t, b)
+}
+
+// saysOnce checks that a screen reader is told once that nobody answers, however often that happens.
+func saysOnce(t *testing.T, b *browser.Browser) {
+	t.Helper()
+	b.Strings(t, `(() => {
+		window.told = window.asked = 0;
+		window.answers = window.fetch;
+		window.fetch = () => { window.asked++; return Promise.reject(new Error("nobody answers")); };
+		new MutationObserver(() => window.told++).observe(document.getElementById("lost"), { childList: true, characterData: true, subtree: true });
+		return [];
+	})()`)
+	for _, n := range []string{"1", "2", "3"} {
+		b.Strings(t, pauseAndGoOn)
+		b.Wait(t, "a question", `window.asked >= `+n+` && document.getElementById("lost").textContent.includes("doesn't answer")`)
+	}
+	if got := b.Strings(t, `[String(window.told)]`); got[0] != "1" {
+		t.Errorf("told %s times that nobody answers, want once", got[0])
+	}
+	b.Strings(t, `(() => { window.fetch = window.answers; return []; })()`)
+	b.Strings(t, pauseAndGoOn)
+	b.Wait(t, "an answer", `document.getElementById("lost").textContent === ""`)
 }
 
 // Names that clients, and whoever can send messages, may choose.

@@ -36,8 +36,7 @@
 
   async function refresh() {
     try {
-      // not location.href: it may hold a user and a password, with which fetch refuses to ask
-      const answer = await fetch(location.origin + location.pathname + location.search, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+      const answer = await fetch(location.href.split("#")[0], { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error("HTTP status " + answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!page.getElementById("verdict")) throw new Error("another page has its place");
