@@ -12,9 +12,9 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.ver
         -o /rsyncd_exporter ./cmd/rsyncd_exporter \
     && mkdir /empty
 
-# scratch rather than distroless: the program is static, makes no TLS connection of its own (so it
-# needs no CA list) and reads no time zone. What isn't there can't age, and there is no second image
-# to trust.
+# scratch rather than distroless: the program is static, has the time zones in it, and serving makes
+# no TLS connection of its own, so that it needs no CA list (who, top and backups take --ca-file).
+# What isn't there can't age, and there is no second image to trust.
 FROM scratch
 COPY --from=build /rsyncd_exporter /rsyncd_exporter
 # For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner

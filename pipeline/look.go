@@ -65,11 +65,25 @@ type View struct {
 	Backups  *backups.Record // nil: not kept
 }
 
-// A Visit is a copy of a session that has not ended.
+// A Visit is what people see of a session that has not ended. There may be tens of thousands, so it
+// is no whole record.
 type Visit struct {
-	Host string // of the syslog header
-	rsynclog.SessionRecord
-	Path []byte // of its last transfer line, for rsynclog.PathText
+	Host                              string // of the syslog header
+	PID                               int32
+	Direction                         rsynclog.Direction
+	Runs                              bool   // Session.Started
+	State                             string // as SessionRecord has it
+	Module, User, Addr, Name, Request string
+	FirstSeen, LastSeen               int64
+	Files                             [rsynclog.NumOps]uint64
+	Length                            uint64
+	Path                              []byte // of its last transfer line, for rsynclog.PathText
+}
+
+func (v *Visit) of(s *rsynclog.Session) {
+	v.Host, v.PID, v.Direction, v.Runs, v.State = s.Origin.Host, s.PID, s.Direction, s.Started(), s.State()
+	v.Module, v.User, v.Addr, v.Name, v.Request = s.Module, s.User, s.Addr, s.Name, s.Request
+	v.FirstSeen, v.LastSeen, v.Files, v.Length = s.FirstSeen, s.LastSeen, s.Files, s.Length
 }
 
 // Look copies what people look at. It holds the lock as long as a Save does.
@@ -98,9 +112,8 @@ func (p *Pipeline) Look() *View {
 	p.sessions.Present(func(s *rsynclog.Session) {
 		from := len(paths)
 		paths = s.AppendPath(paths)
-		v.Sessions = append(v.Sessions, Visit{
-			Host: s.Origin.Host, SessionRecord: s.SessionRecord, Path: paths[from:len(paths):len(paths)],
-		})
+		v.Sessions = append(v.Sessions, Visit{Path: paths[from:len(paths):len(paths)]})
+		v.Sessions[len(v.Sessions)-1].of(s)
 	})
 	return v
 }

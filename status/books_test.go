@@ -17,9 +17,9 @@ func expected() *answer {
 	return &answer{
 		at: noon,
 		backups: backupList{Backups: []api.Backup{
-			{Name: "data@bob", Module: "data", User: "bob", Direction: "receive", State: "never", Why: "bob's has not come since the start.",
+			{Name: "data@bob", Module: "data", User: "bob", Direction: "receive", State: "never", Alarm: 2, Why: "bob's has not come since the start.",
 				Due: at(2 * time.Hour)},
-			{Name: "<b>data</b>", Module: "data", User: "alice", Direction: "receive", State: "late", Why: "an hour late", LastSuccess: at(27 * time.Hour),
+			{Name: "<b>data</b>", Module: "data", User: "alice", Direction: "receive", State: "late", Alarm: 1, Why: "an hour late", LastSuccess: at(27 * time.Hour),
 				Due: at(-90 * time.Minute), Duration: 754, Received: 3 << 30, Listed: 40 << 30, Files: 12345},
 			{Name: "photos", Client: "192.0.2.7", State: "ok", LastSuccess: at(3 * time.Hour), Duration: 5, Received: 1 << 20, Listed: 9 << 30, Files: 7},
 		}, States: map[string]int{"never": 1, "late": 1, "ok": 1}},
@@ -70,6 +70,42 @@ func TestBackupsAndClients(t *testing.T) {
 		if strings.Contains(words, none) {
 			t.Errorf("%q shows, and there is none", none)
 		}
+	}
+}
+
+// The page's sentence goes by how urgent things are, as the command backups does: a backup that still may come isn't
+// missing.
+func TestVerdict(t *testing.T) {
+	never, late := api.Backup{State: "never", Alarm: 2}, api.Backup{State: "late", Alarm: 1}
+	first, failed := api.Backup{State: "never", Alarm: 1}, api.Backup{State: "failed", Alarm: 2}
+	overdue, ok, paused := api.Backup{State: "overdue", Alarm: 2}, api.Backup{State: "ok"}, api.Backup{State: "paused"}
+	for _, c := range []struct {
+		backups []api.Backup
+		inputs  api.Inputs
+		tone    string
+		want    string
+	}{
+		{nil, api.Inputs{}, "ok", "Nothing needs attention."},
+		{[]api.Backup{ok, paused}, api.Inputs{State: &api.State{OK: true}, SessionLog: &api.SessionLog{OK: true}}, "ok", "Nothing needs attention."},
+		{[]api.Backup{first, first, ok}, api.Inputs{}, "warn", "2 backups have not come yet."},
+		{[]api.Backup{late}, api.Inputs{}, "warn", "1 backup is late."},
+		{[]api.Backup{overdue, never, failed, late, first}, api.Inputs{}, "bad",
+			"2 backups are missing; 1 backup has failed; 1 backup is late; 1 backup has not come yet."},
+		{[]api.Backup{late}, api.Inputs{Files: []api.File{{}, {OK: true}}}, "bad", "1 backup is late; 1 log file isn't read."},
+		{nil, api.Inputs{State: &api.State{}, SessionLog: &api.SessionLog{}}, "bad", "The counters can't be saved; the session log can't be written."},
+	} {
+		var p page
+		p.judge(&answer{backups: backupList{Backups: c.backups}, inputs: c.inputs})
+		if p.Verdict != c.want || p.Tone != c.tone {
+			t.Errorf("%q (%s), want %q (%s)", p.Verdict, p.Tone, c.want, c.tone)
+		}
+	}
+	a := expected()
+	a.backups.Backups = []api.Backup{first}
+	s := &server{template: template.Must(template.ParseFS(assets, "page.html.tmpl"))}
+	html, err := s.render(a)
+	if err != nil || strings.Contains(string(html), "<title>! ") || strings.Contains(string(html), `class="bad"><svg`) {
+		t.Errorf("%v: what still may come is shown as what is missing", err)
 	}
 }
 

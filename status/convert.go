@@ -46,7 +46,13 @@ func (s *server) backupsOf(v *pipeline.View) backupList {
 	if v.Backups == nil {
 		return backupList{Backups: []api.Backup{}, States: map[string]int{}}
 	}
-	return backupList(v.Backups.API(s.Expected, time.Unix(0, v.At)))
+	list := backupList(v.Backups.API(s.Expected, time.Unix(0, v.At)))
+	for i := range list.Backups {
+		if b := &list.Backups[i]; s.Anonymise {
+			b.Client, _ = clients.Show(b.Client, "", true)
+		}
+	}
+	return list
 }
 
 // client says what is shown of a client, of whom the address or the name may be unknown.
@@ -70,23 +76,25 @@ func since(v *pipeline.View, at int64) float64 { return seconds(v.At - v.Behind 
 func seconds(nanos int64) float64 { return max(0, math.Round(float64(nanos)/1e6)/1e3) }
 
 func (s *server) sessionsOf(v *pipeline.View) sessions {
-	list := sessions{
-		Sessions: make([]api.Session, 0, len(v.Sessions)), Total: len(v.Sessions), Ended: []api.Ended{},
+	list := sessions{visits: v.Sessions, Sessions: api.Sessions{
+		Sessions: []api.Session{}, Total: len(v.Sessions), Ended: []api.Ended{},
 		States: map[string]int{"connected": 0, "running": 0, "failing": 0, "settling": 0},
-	}
+	}}
 	for i := range v.Sessions {
-		x := &v.Sessions[i]
-		list.States[x.State()]++
-		list.Sessions = append(list.Sessions, api.Session{
-			Host: x.Host, PID: x.PID, Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User,
-			Direction: x.Direction.String(), State: x.State(),
-			Started: wall(v, x.FirstSeen), Age: since(v, x.FirstSeen), Silent: since(v, x.LastSeen),
-			Files: files(x.Files), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
-		})
+		list.States[v.Sessions[i].State]++
 	}
-	slices.SortStableFunc(list.Sessions, func(a, b api.Session) int {
-		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.PID, b.PID))
+	slices.SortStableFunc(list.visits, func(a, b pipeline.Visit) int {
+		return cmp.Or(cmp.Compare(a.FirstSeen, b.FirstSeen), cmp.Compare(a.PID, b.PID))
 	})
+	times := &pipeline.View{At: v.At, Behind: v.Behind} // show keeps it, and not the rest
+	list.show = func(x *pipeline.Visit) api.Session {
+		return api.Session{
+			Host: x.Host, PID: x.PID, Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User,
+			Direction: x.Direction.String(), State: x.State,
+			Started: wall(times, x.FirstSeen), Age: since(times, x.FirstSeen), Silent: since(times, x.LastSeen),
+			Files: files(x.Files), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
+		}
+	}
 	if v.Recent != nil {
 		for i := range v.Recent.Ended {
 			list.Ended = append(list.Ended, s.endedOf(v, &v.Recent.Ended[i]))
@@ -140,7 +148,7 @@ type place struct{ host, module string }
 func (s *server) modulesOf(v *pipeline.View) modules {
 	active, peaks := map[place]int{}, map[place]recent.Module{}
 	for i := range v.Sessions {
-		if x := &v.Sessions[i]; runs(x) {
+		if x := &v.Sessions[i]; x.Runs {
 			active[place{x.Host, x.Module}]++
 		}
 	}
@@ -171,17 +179,6 @@ func (s *server) modulesOf(v *pipeline.View) modules {
 	})
 	list.Total = len(list.Modules)
 	return list
-}
-
-// runs says what rsynclog.Session.Started does.
-func runs(x *pipeline.Visit) bool {
-	switch x.State() {
-	case "running", "failing":
-		return true
-	case "settling":
-		return x.Direction != rsynclog.NoDirection
-	}
-	return false
 }
 
 func (s *server) moduleOf(host string, r *metrics.ModuleRecord) api.Module {
@@ -293,6 +290,9 @@ func (s *server) inputsOf(m *Moment) api.Inputs {
 	}
 	if st := m.Live.State; st != nil {
 		list.State = &api.State{OK: st.OK, Age: seconds(int64(st.Age)), Start: st.Start}
+	}
+	if l := m.Live.SessionLog; l != nil {
+		list.SessionLog = &api.SessionLog{OK: l.OK, Written: l.Written, Waiting: l.Waiting, Dropped: l.Dropped}
 	}
 	return list
 }

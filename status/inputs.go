@@ -59,7 +59,22 @@ func inputSection(a *answer) section {
 		s.Notes = []string{"The counters can't be saved in STATE_DIR: the exporter's log says why. What a scrape " +
 			"shows is " + text.Span(whole(st.Age)) + " old."}
 	}
+	if l := a.inputs.SessionLog; l != nil {
+		s.Notes = append(s.Notes, sessionLogNote(l))
+	}
 	return s
+}
+
+func sessionLogNote(l *api.SessionLog) string {
+	note := "SESSION_LOG has got " + text.Plural(l.Written, "line", "lines")
+	if !l.OK {
+		note = "SESSION_LOG can't be written: the exporter's log says why"
+	}
+	note += "; " + text.Plural(uint64(max(0, l.Waiting)), "session waits", "sessions wait")
+	if l.Dropped > 0 {
+		note += ", and " + text.Thousands(l.Dropped) + " found no room and are lost to it"
+	}
+	return note + "."
 }
 
 func fileTable(a *answer) table {

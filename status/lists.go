@@ -1,10 +1,12 @@
 package status
 
-import "rsyncd_exporter/status/api"
+import (
+	"rsyncd_exporter/pipeline"
+	"rsyncd_exporter/status/api"
+)
 
 // What the API answers, and its first n rows; n is negative for all.
 type (
-	sessions   api.Sessions
 	modules    api.Modules
 	clientList api.Clients
 	backupList api.Backups
@@ -18,9 +20,27 @@ func first[T any](list []T, n int) []T {
 	return list
 }
 
+// sessions are made of visits when they are shown: there isn't always memory for tens of thousands of
+// both.
+type sessions struct {
+	api.Sessions // but for the sessions themselves
+	visits       []pipeline.Visit
+	show         func(*pipeline.Visit) api.Session
+}
+
 func (s sessions) first(n int) sessions {
-	s.Sessions, s.Ended = first(s.Sessions, n), first(s.Ended, n)
+	s.visits, s.Ended = first(s.visits, n), first(s.Ended, n)
 	return s
+}
+
+// list returns the first n.
+func (s sessions) list(n int) []api.Session {
+	visits := first(s.visits, n)
+	all := make([]api.Session, len(visits))
+	for i := range visits {
+		all[i] = s.show(&visits[i])
+	}
+	return all
 }
 
 func (m modules) first(n int) modules {

@@ -16,7 +16,7 @@ type page struct {
 	Version, Time, Clock string
 	Public               bool
 	Verdict              string // is read out when it changes, so it has no numbers that always do
-	Bad                  bool   // something needs attention
+	Tone                 string // of the verdict: ok, warn for something to know, bad for something to act on
 	Waiting              string
 	Listens              []string // for somebody whose daemon has not logged anything yet; nil: it has
 	Tiles                []tile
@@ -68,7 +68,7 @@ func (s *server) render(a *answer) ([]byte, error) {
 		Version: s.Version, Time: a.at.Format(time.RFC3339), Clock: a.at.Format("2006-01-02 15:04:05 MST"),
 		Public: s.Public, Waiting: a.waiting, Tiles: tiles(a),
 	}
-	if a.received() == 0 {
+	if a.received() == 0 && !s.Public { // the public installs nothing, and addresses and paths aren't for it
 		p.Listens = append([]string{}, s.Listens...)
 	}
 	p.judge(a)
@@ -96,29 +96,49 @@ func (a *answer) received() (n uint64) {
 	return n
 }
 
-// judge says in a sentence what needs attention.
+// judge says in a sentence what needs attention. Of backups it says what the command backups does.
 func (p *page) judge(a *answer) {
+	p.Tone, p.Verdict = "ok", "Nothing needs attention."
 	var words []string
-	say := func(n int, one, many string) {
+	say := func(tone string, n int, one, many string) {
 		if n > 0 {
 			words = append(words, text.Plural(uint64(n), one, many))
+			if p.Tone != "bad" {
+				p.Tone = tone
+			}
 		}
 	}
-	states := a.backups.States
-	say(states["overdue"]+states["failed"]+states["never"], "backup is missing", "backups are missing")
-	say(states["late"], "backup is late", "backups are late")
+	var missing, failed, late, first int
+	for i := range a.backups.Backups {
+		switch b := &a.backups.Backups[i]; {
+		case b.Alarm > 1 && b.State == "failed":
+			failed++
+		case b.Alarm > 1:
+			missing++
+		case b.Alarm == 1 && b.State == "never":
+			first++
+		case b.Alarm == 1:
+			late++
+		}
+	}
+	say("bad", missing, "backup is missing", "backups are missing")
+	say("bad", failed, "backup has failed", "backups have failed")
+	say("warn", late, "backup is late", "backups are late")
+	say("warn", first, "backup has not come yet", "backups have not come yet")
 	unread := 0
 	for i := range a.inputs.Files {
 		if !a.inputs.Files[i].OK {
 			unread++
 		}
 	}
-	say(unread, "log file isn't read", "log files aren't read")
+	say("bad", unread, "log file isn't read", "log files aren't read")
 	if st := a.inputs.State; st != nil && !st.OK {
-		words = append(words, "the counters can't be saved")
+		p.Tone, words = "bad", append(words, "the counters can't be saved")
 	}
-	p.Verdict = "Nothing needs attention."
-	if p.Bad = len(words) > 0; p.Bad {
+	if l := a.inputs.SessionLog; l != nil && !l.OK {
+		p.Tone, words = "bad", append(words, "the session log can't be written")
+	}
+	if len(words) > 0 {
 		verdict := strings.Join(words, "; ")
 		p.Verdict = strings.ToUpper(verdict[:1]) + verdict[1:] + "."
 	}

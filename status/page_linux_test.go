@@ -3,10 +3,12 @@ package status_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"rsyncd_exporter/internal/browser"
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/status"
 )
 
@@ -22,28 +24,44 @@ func (w *world) behindAPrefix(change func(*status.Options)) *httptest.Server {
 // One Chromium looks at everything: its start takes longer than all the rest.
 func TestPageInABrowser(t *testing.T) {
 	w := busy(t)
-	w.live.Files[1].Path = hostilePath
-	w.why = map[string]string{hostilePath: "open " + markup}
-	s := w.behindAPrefix(func(o *status.Options) { o.MaxConnections = map[string]int{"debian": 5, "home": 3, "fedora": 40} })
-	url := s.URL + "/a/prefix/"
+	limits := map[string]int{"debian": 5, "home": 3, "fedora": 40}
+	calm := w.behindAPrefix(func(o *status.Options) { o.MaxConnections = limits })
+	s := w.behindAPrefix(func(o *status.Options) {
+		o.MaxConnections = limits
+		look := o.Look
+		o.Look = func() *status.Moment {
+			m := look()
+			m.Live.Files = append(slices.Clone(m.Live.Files), metrics.File{Path: hostilePath})
+			m.Why = map[string]string{hostilePath: "open " + markup}
+			return m
+		}
+	})
+	calmURL, url := calm.URL+"/a/prefix/", s.URL+"/a/prefix/"
 	b := browser.Start(t, 1280, 1500)
+	b.Resize(t, 1280, 2130) // down to the clients
 	for _, scheme := range []string{"light", "dark"} {
 		b.Prefer(t, "prefers-color-scheme", scheme)
-		b.Open(t, url)
+		b.Open(t, calmURL)
 		b.Screenshot(t, "page-"+scheme) // docs/page.png is the light one
 		if got := b.Strings(t, faint); len(got) > 0 {
 			t.Errorf("%s: too little contrast: %q", scheme, got)
 		}
-		if scheme == "light" {
-			hostile(w)
-		}
+	}
+	b.Resize(t, 390, 1500)
+	b.Screenshot(t, "page-narrow")
+	b.Resize(t, 1280, 1500)
+	hostile(w)
+	// fetch refuses to ask for a URL with a password: location.href has none
+	b.Open(t, strings.Replace(url, "//", "//user:password@", 1))
+	if got := b.Strings(t, faint); len(got) > 0 {
+		t.Errorf("hostile names: too little contrast: %q", got)
 	}
 	if got := b.Strings(t, unlabelled); len(got) > 0 {
 		t.Errorf("without what a screen reader needs: %q", got)
 	}
 	hostileNamesAreText(t, b)
 	b.Resize(t, 390, 1500)
-	b.Screenshot(t, "page-narrow")
+	b.Screenshot(t, "page-narrow-hostile")
 	if got := b.Strings(t, `document.documentElement.scrollWidth > innerWidth ? ["wide"] : []`); len(got) > 0 {
 		t.Error("on a narrow screen the page is wider than the window")
 	}
@@ -51,7 +69,8 @@ func TestPageInABrowser(t *testing.T) {
 
 	updatesItself(t, w, b)
 	for _, r := range b.Requests() {
-		if !strings.HasPrefix(r, url) && !strings.HasPrefix(r, "data:image/svg+xml") && r != "about:blank" {
+		r = strings.Replace(r, "//user:password@", "//", 1)
+		if !strings.HasPrefix(r, url) && !strings.HasPrefix(r, calmURL) && !strings.HasPrefix(r, "data:image/svg+xml") && r != "about:blank" {
 			t.Errorf("the page has asked for %s", r)
 		}
 	}
@@ -94,6 +113,29 @@ func updatesItself(t *testing.T, w *world, b *browser.Browser) {
 	}
 	b.Wait(t, "its end", `!document.getElementById("sessions").textContent.includes("late.example.org") &&
 		document.getElementById("ended").textContent.includes("late.example.org")`)
+	saysOnce(t, b)
+}
+
+// saysOnce checks that a screen reader is told once that nobody answers, however often that happens.
+func saysOnce(t *testing.T, b *browser.Browser) {
+	t.Helper()
+	b.Strings(t, `(() => {
+		window.told = window.asked = 0;
+		window.answers = window.fetch;
+		window.fetch = () => { window.asked++; return Promise.reject(new Error("nobody answers")); };
+		new MutationObserver(() => window.told++).observe(document.getElementById("lost"), { childList: true, characterData: true, subtree: true });
+		return [];
+	})()`)
+	for _, n := range []string{"1", "2", "3"} {
+		b.Strings(t, pauseAndGoOn)
+		b.Wait(t, "a question", `window.asked >= `+n+` && document.getElementById("lost").textContent.includes("doesn't answer")`)
+	}
+	if got := b.Strings(t, `[String(window.told)]`); got[0] != "1" {
+		t.Errorf("told %s times that nobody answers, want once", got[0])
+	}
+	b.Strings(t, `(() => { window.fetch = window.answers; return []; })()`)
+	b.Strings(t, pauseAndGoOn)
+	b.Wait(t, "an answer", `document.getElementById("lost").textContent === ""`)
 }
 
 // Names that clients, and whoever can send messages, may choose.

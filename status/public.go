@@ -5,15 +5,18 @@ import (
 	"slices"
 	"strconv"
 
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/status/api"
 )
 
 // redact takes out whom the public may not know: addresses and names of clients, users, what was
 // asked for, and paths, which often name users. The names of hosts and modules stay.
 func (a *answer) redact() {
-	for i := range a.sessions.Sessions {
-		s := &a.sessions.Sessions[i]
+	show := a.sessions.show
+	a.sessions.show = func(x *pipeline.Visit) api.Session {
+		s := show(x)
 		s.Client, s.User, s.Request, s.LastPath = public(s.Client), "", "", ""
+		return s
 	}
 	for i := range a.sessions.Ended {
 		e := &a.sessions.Ended[i]

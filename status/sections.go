@@ -47,20 +47,29 @@ func backupSection(a *answer) section {
 		return s
 	}
 	var counts []string
-	for _, name := range []string{"never", "failed", "overdue", "late", "running", "ok", "paused"} {
+	for _, name := range []string{"overdue", "never", "failed", "late", "running", "ok", "paused"} {
 		if n := a.backups.States[name]; n > 0 {
 			counts = append(counts, fmt.Sprintf("%d %s", n, name))
 		}
 	}
 	s.Count = strings.Join(counts, ", ")
 	t := table{ID: "backups-t", Title: "Expected backups, the worst first", Hidden: true, Head: []column{
-		{"Backup", "t"}, {"State", "w"}, {"Last success", "n"}, {"Due", "n"}, {"Took", "n x"}, {"Files", "n x"},
+		{"Backup", "t"}, {"State", "w"}, {"Last success", "n"}, {"Due", "n x"}, {"Took", "n x"}, {"Files", "n x"},
 		{"Moved", "n x"}, {"Size", "n x"}, {"Why", "t x"},
 	}}
 	rows(&t, a.backups.Backups, len(a.backups.Backups), maxRows, func(b *api.Backup) []cell {
 		name := foreign(b.Name)
+		var from []string
 		if b.Client != "" {
-			name.Note = "from " + foreign(b.Client).Text
+			from = append(from, "from "+foreign(b.Client).Text)
+		}
+		if b.Host != "" {
+			from = append(from, "on "+foreign(b.Host).Text)
+		}
+		name.Note = strings.Join(from, " ")
+		is := state(b.State)
+		if b.Alarm == 1 {
+			is.Tone = "warn" // also where it has not come yet, but still may
 		}
 		due := word("–")
 		if b.Due != nil {
@@ -71,7 +80,7 @@ func backupSection(a *answer) section {
 			took, moved, listed = span(b.Duration), size(b.Sent+b.Received), size(b.Listed)
 			files = number(b.Files)
 		}
-		return []cell{name, state(b.State), a.ago(b.LastSuccess), due, took, files, moved, listed, foreign(b.Why)}
+		return []cell{name, is, a.ago(b.LastSuccess), due, took, files, moved, listed, foreign(b.Why)}
 	})
 	s.Tables = []table{t}
 	return s
@@ -93,7 +102,7 @@ func sessionSection(a *answer) section {
 	t := table{ID: "sessions-t", Title: "Sessions that have not ended, the longest connected first", Hidden: true,
 		Head: []column{{"Client", "t c"}, {"State", "w"}, {"Module", "t"}, {"User", "u x"}, {"Way", "w"},
 			{"Since", "n"}, {"Silent", "n x"}, {"Files", "n"}, {"Bytes", "n"}, {"Last file", "t f x"}}}
-	rows(&t, a.sessions.Sessions, a.sessions.Total, maxRows, func(x *api.Session) []cell {
+	rows(&t, a.sessions.list(maxRows), a.sessions.Total, maxRows, func(x *api.Session) []cell {
 		path := foreign(x.LastPath)
 		if x.LastPath == "" && x.Request != "" {
 			path = foreign(x.Request)
@@ -154,6 +163,10 @@ func moduleSection(a *answer) section {
 	s.Tables = []table{t}
 	s.Notes = []string{"Peak: the most at one time since the exporter started. The other figures count since the " +
 		"counters began."}
+	if slices.ContainsFunc(a.modules.Modules, func(m api.Module) bool { return m.MaxConnections > 0 }) {
+		s.Notes = append(s.Notes, "Max connections: modules with the same lock file share the places, so one can be "+
+			"full before its bar is.")
+	}
 	return s
 }
 

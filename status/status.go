@@ -3,10 +3,13 @@
 package status
 
 import (
+	"bufio"
+	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -94,8 +97,18 @@ func (s *server) now() *answer {
 		a := s.answerOf(s.Look())
 		a.html = sync.OnceValues(func() ([]byte, error) { return s.render(a) })
 		s.answer, s.made = a, time.Now()
+		time.AfterFunc(fresh, s.forget) // with a full table there may be no room for two
 	}
 	return s.answer
+}
+
+// forget lets go of an answer that isn't given again.
+func (s *server) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.made) >= fresh {
+		s.answer = nil
+	}
 }
 
 func (s *server) api(part func(a *answer, n int) any) http.HandlerFunc {
@@ -114,8 +127,40 @@ func (s *server) api(part func(a *answer, n int) any) http.HandlerFunc {
 			})
 			return
 		}
-		json.NewEncoder(w).Encode(part(s.now(), n))
+		write(w, part(s.now(), n))
 	}
+}
+
+// write writes a part as JSON. Sessions, of which there may be tens of thousands, are encoded one by
+// one, as there isn't always memory for a text of all.
+func write(w io.Writer, part any) {
+	list, ok := part.(sessions)
+	if !ok {
+		json.NewEncoder(w).Encode(part) // fails only if nobody reads it any more
+		return
+	}
+	out := bufio.NewWriterSize(w, 1<<15)
+	begin := `{"sessions":[`
+	out.WriteString(begin)
+	for i := range list.visits {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		one, err := json.Marshal(list.show(&list.visits[i]))
+		if err != nil {
+			return
+		}
+		if _, err := out.Write(one); err != nil {
+			return
+		}
+	}
+	rest, err := json.Marshal(list.Sessions)
+	if err != nil {
+		return
+	}
+	out.Write(bytes.TrimPrefix(rest, []byte(begin)))
+	out.WriteByte('\n')
+	out.Flush()
 }
 
 // policy allows what the page has: its own style and script, and asking for itself.

@@ -29,6 +29,11 @@
     old.slice(now.length).forEach((node) => node.remove());
   }
 
+  // A screen reader reads it out each time that it is set.
+  function say(words) {
+    if (lost.textContent !== words) lost.textContent = words;
+  }
+
   async function refresh() {
     try {
       const answer = await fetch(location.href.split("#")[0], { cache: "no-store", signal: AbortSignal.timeout(10000) });
@@ -41,9 +46,9 @@
         if (from) update(document.getElementById(id), from);
       }
       document.title = page.title;
-      lost.textContent = "";
+      say("");
     } catch (err) {
-      lost.textContent = "The exporter doesn't answer; what is shown is old.";
+      say("The exporter doesn't answer; what is shown is old.");
     }
     plan();
   }

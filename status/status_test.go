@@ -14,10 +14,13 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/metrics"
+	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/status"
 	"rsyncd_exporter/status/api"
+	"rsyncd_exporter/status/recent"
 )
 
 // get asks a server for one part of the API.
@@ -143,7 +146,8 @@ func TestInputs(t *testing.T) {
 		Sockets: []metrics.Socket{{Input: "file", Datagram: true, Drops: 7, Buffer: 4096}},
 		Files: []metrics.File{{Path: "/l", OK: false, Lag: 5, LagTime: 1500 * time.Millisecond, Gaps: map[string]uint64{"truncated": 2, "copied": 0}},
 			{Pattern: "/var/*.log", OK: true}},
-		State: &metrics.Durability{OK: true, Age: 2 * time.Second, Start: "restored"},
+		State:      &metrics.Durability{OK: true, Age: 2 * time.Second, Start: "restored"},
+		SessionLog: &metrics.SessionLog{Written: 7, Waiting: 2, Dropped: 1},
 	}
 	w.why = map[string]string{"/l": "no permission"}
 	got := get[api.Inputs](t, w.serve(nil).URL+"/api/v1/inputs")
@@ -159,6 +163,13 @@ func TestInputs(t *testing.T) {
 	}
 	if st := got.State; st == nil || *st != (api.State{OK: true, Age: 2, Start: "restored"}) {
 		t.Errorf("%+v", st)
+	}
+	if l := got.SessionLog; l == nil || *l != (api.SessionLog{Written: 7, Waiting: 2, Dropped: 1}) {
+		t.Errorf("%+v", l)
+	}
+	_, page := testenv.Fetch(t, http.DefaultClient, "GET", w.serve(nil).URL)
+	if want := "SESSION_LOG can&#39;t be written: the exporter&#39;s log says why; 2 sessions wait, and 1 found no room and are lost to it."; !strings.Contains(page, want) {
+		t.Errorf("the page lacks %q", want)
 	}
 	h := got.Hour
 	sum := func(list []uint64) (n uint64) {
@@ -214,6 +225,28 @@ func TestPublic(t *testing.T) {
 			if !strings.Contains(all, known) {
 				t.Errorf("public %v: %q is missing", public, known)
 			}
+		}
+	}
+}
+
+// Where messages are awaited is nothing for the public either.
+func TestPublicBeforeTheFirstMessage(t *testing.T) {
+	s := newWorld(t).serve(func(o *status.Options) { o.Public, o.Listens = true, []string{"file /home/carol/rsyncd.log"} })
+	_, body := testenv.Fetch(t, http.DefaultClient, "GET", s.URL)
+	if strings.Contains(body, "/home") || !strings.Contains(body, "Nobody is connected.") {
+		t.Error("the public sees paths, or nothing")
+	}
+}
+
+// With ANONYMISE a backup's client is shown as its network, too.
+func TestAnonymisedBackups(t *testing.T) {
+	e := backups.Expectation{Name: "x", Every: time.Hour, Identity: backups.Identity{Module: "data", Client: "192.0.2.7/32"}}
+	w := newWorldWith(t, pipeline.Books{Recent: recent.NewBook(), Backups: backups.NewBook([]backups.Expectation{e}, nil, time.Now().UnixNano())})
+	w.expected = []backups.Expectation{e}
+	for anonymise, want := range map[bool]string{false: "192.0.2.7/32", true: "192.0.2.0/24"} {
+		s := w.serve(func(o *status.Options) { o.Anonymise = anonymise })
+		if got := get[api.Backups](t, s.URL+"/api/v1/backups").Backups; len(got) != 1 || got[0].Client != want {
+			t.Errorf("ANONYMISE %v: %+v, want from %s", anonymise, got, want)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/backups"
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/receiver"
@@ -25,15 +27,23 @@ type world struct {
 	why   map[string]string
 	wait  string
 	looks int
+
+	groups   clients.Groups
+	expected []backups.Expectation
 }
 
 func newWorld(t testing.TB, modules ...string) *world {
+	t.Helper()
+	return newWorldWith(t, pipeline.Books{Recent: recent.NewBook()}, modules...)
+}
+
+func newWorldWith(t testing.TB, books pipeline.Books, modules ...string) *world {
 	t.Helper()
 	limits := rsynclog.DefaultLimits()
 	limits.Settle = time.Nanosecond
 	p, err := pipeline.New(pipeline.Config{
 		LogFormat: rsynclog.DefaultLogFormat, Tags: []string{"rsyncd*"}, Modules: modules, MaxSeries: 1_000_000, Limits: limits,
-		Books: func(*pipeline.Checkpoint) pipeline.Books { return pipeline.Books{Recent: recent.NewBook()} },
+		Books: func(*pipeline.Checkpoint) pipeline.Books { return books },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +91,8 @@ func (w *world) options() status.Options {
 			w.looks++
 			return &status.Moment{View: w.p.Look(), Live: w.live, Why: w.why, Waiting: w.wait}
 		},
-		Remedy:  func(_, reason string) string { return "help against " + reason },
+		Remedy: func(_, reason string) string { return "help against " + reason },
+		Groups: w.groups, Expected: w.expected,
 		Version: "1.2.3", Listens: []string{"udp 127.0.0.1:5514"},
 	}
 }
@@ -101,9 +112,57 @@ func (w *world) serve(change func(*status.Options)) *httptest.Server {
 	return s
 }
 
+// pushed has a backup come, some time ago.
+func (w *world) pushed(ago time.Duration, pid int, module, user, addr string, files, moved, listed int) {
+	name := user + ".example.org"
+	w.connect(ago+7*time.Minute, pid, name, addr, "to", module, module+"/"+user, user)
+	for i := range files {
+		w.moved(ago+time.Minute, pid, "recv", name, addr, module, user, fmt.Sprintf("%s/%d", user, i), moved/files)
+	}
+	w.done(ago, pid, 20_000, moved, listed)
+}
+
+// withBackups is a server to which backups have come for a month, but for some. A month ago it began to expect them.
+func withBackups(t testing.TB, modules ...string) *world {
+	t.Helper()
+	var all []backups.Expectation
+	for _, s := range []string{"photos@erin<26h", "www@deploy<26h", "mail@mx1<26h", "db@postgres<26h", "home@alice<26h", "home@bob<26h",
+		"home@carol<26h", "vm@vault1<8d", "archive@nas<8d"} {
+		e, err := backups.ParseEntry(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	all[3].Every, all[3].Grace, all[8].Paused = 24*time.Hour, 3*time.Hour, true
+	groups, err := clients.ParseGroups("mirrors=198.51.100.0/24;office=192.0.2.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hour, day = time.Hour, 24 * time.Hour
+	began := time.Now().Add(-40 * day).UnixNano()
+	w := newWorldWith(t, pipeline.Books{
+		Recent:  recent.NewBook(),
+		Clients: clients.NewBook(nil, clients.Config{Groups: groups, Now: began}),
+		Backups: backups.NewBook(all, nil, began),
+	}, modules...)
+	w.groups, w.expected = groups, all
+	w.pushed(12*day, 10, "archive", "nas", "192.0.2.90", 3, 12<<30, 700<<30)
+	w.pushed(3*day+5*hour, 11, "photos", "erin", "192.0.2.45", 12, 300<<20, 81<<30)
+	w.pushed(2*day, 12, "vm", "vault1", "2001:db8:1:7::90", 4, 60<<30, 240<<30)
+	w.pushed(25*hour, 13, "db", "postgres", "192.0.2.20", 2, 900<<20, 4<<30)
+	w.pushed(22*hour, 14, "home", "alice", "192.0.2.44", 8, 70<<20, 120<<30)
+	w.pushed(20*hour, 15, "mail", "mx1", "192.0.2.21", 90, 800<<20, 33<<30)
+	w.pushed(9*hour, 16, "home", "bob", "192.0.2.46", 31, 2<<30, 64<<30)
+	w.pushed(5*hour, 17, "home", "carol", "192.0.2.47", 5, 11<<20, 18<<30)
+	w.connect(100*time.Minute, 18, "mx1.example.org", "192.0.2.21", "to", "mail", "mail/mx1", "mx1")
+	w.log(98*time.Minute, 18, "rsync error: timeout in data send/receive (code 30) at io.c(197) [receiver=3.4.1]")
+	return w
+}
+
 // busy is a mirror and backup server of an afternoon.
 func busy(t testing.TB) *world {
-	w := newWorld(t, "debian", "fedora", "photos", "mail", "home")
+	w := withBackups(t, "debian", "fedora", "photos", "mail", "home", "db", "vm")
 	pid := 100
 	for m := 58; m >= 0; m-- {
 		ago := time.Duration(m)*time.Minute + 2*time.Second
@@ -142,8 +201,7 @@ func busy(t testing.TB) *world {
 	w.log(0, pid+1, "connect from UNKNOWN (203.0.113.77)")
 	w.live = metrics.Live{Files: []metrics.File{
 		{Path: "/var/log/rsyncd.log", OK: true, Offset: 48 << 20, Rotations: 3, Generations: 1},
-		{Path: "/var/log/rsyncd-photos.log", Gaps: map[string]uint64{}},
-	}, State: &metrics.Durability{OK: true, Age: time.Second, Start: "restored"}}
-	w.why = map[string]string{"/var/log/rsyncd-photos.log": "open /var/log/rsyncd-photos.log: permission denied"}
+		{Path: "/var/log/rsyncd-photos.log", OK: true, Offset: 5 << 20, Generations: 1, Gaps: map[string]uint64{}},
+	}, State: &metrics.Durability{OK: true, Age: time.Second, Start: "restored"}, SessionLog: &metrics.SessionLog{OK: true, Written: 51_234}}
 	return w
 }

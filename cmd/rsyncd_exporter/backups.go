@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -66,7 +67,10 @@ func runBackups(ctx context.Context, args []string, std stdio) int {
 		enc.SetIndent("", "  ")
 		err = enc.Encode(answer)
 	default:
-		columns, _ := terminalWidth(std.out)
+		columns, isTerminal := terminalWidth(std.out)
+		if !isTerminal {
+			columns = 0
+		}
 		_, err = io.WriteString(std.out, backupsTable(&answer, columns))
 	}
 	if err != nil || slices.ContainsFunc(answer.Backups, func(b api.Backup) bool { return b.Alarm > 1 }) {
@@ -94,7 +98,8 @@ func (c *backupsCommand) parse(args []string) error {
 	return err
 }
 
-// backupsTable shows the backups in lines of so many columns: state, name, size and why.
+// backupsTable shows the backups in lines of so many columns: state, name, size and why. With 0
+// columns nothing is cut, and each backup is a line.
 func backupsTable(answer *api.Backups, columns int) string {
 	var b strings.Builder
 	if len(answer.Backups) == 0 {
@@ -120,6 +125,9 @@ func backupsTable(answer *api.Backups, columns int) string {
 		for i := range widths {
 			widths[i] = max(widths[i], text.Width(r[i]))
 		}
+	}
+	if columns == 0 {
+		columns = math.MaxInt
 	}
 	widths[1] = min(widths[1], max(10, columns/3))
 	const gap, leastWhy = "  ", 20

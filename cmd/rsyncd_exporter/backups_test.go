@@ -61,8 +61,14 @@ late     slow                                  due | for 0 s
 ok       data@alice                  1.50 KiB  came 1 h ago
 paused   \x1b[31m\u202e|evil\n日本…            \a
 `
-	if out != want || status != exitFailure || stderr != "" {
-		t.Errorf("exit status %d, stderr %q, stdout:\n%s\nwant:\n%s", status, stderr, out, want)
+	some := someBackups()
+	if got := backupsTable(&some, 80); got != want {
+		t.Errorf("in 80 columns:\n%s\nwant:\n%s", got, want)
+	}
+	// in a pipe nothing is cut, and each backup is a line
+	if lines := strings.Split(out, "\n"); status != exitFailure || stderr != "" || len(lines) != 9 ||
+		!strings.HasSuffix(lines[3], "  the last success was 1 day 2 h ago") || !strings.HasPrefix(lines[7], `paused   \x1b[31m\u202e|evil\n日本語  `) {
+		t.Errorf("exit status %d, stderr %q, stdout:\n%s", status, stderr, out)
 	}
 	long := api.Backups{Backups: []api.Backup{{Name: strings.Repeat("n", 50), State: "ok", Why: strings.Repeat("because of this ", 9)}}}
 	for _, line := range strings.Split(backupsTable(&long, 60), "\n") {

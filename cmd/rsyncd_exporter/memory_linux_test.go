@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
@@ -57,7 +60,17 @@ func TestMemoryLimit(t *testing.T) {
 // kernel kills nobody.
 func TestAFloodOfNamesInASmallContainer(t *testing.T) {
 	t.Parallel()
-	group, limit := newMemoryGroup(t, 64<<20)
+	for _, c := range []struct {
+		name  string
+		mebi  int
+		looks bool
+	}{{"scrapes", 64, false}, {"people who look", 96, true}} {
+		t.Run(c.name, func(t *testing.T) { floodOfNames(t, c.mebi<<20, c.looks) })
+	}
+}
+
+func floodOfNames(t *testing.T, memory int, people bool) {
+	group, limit := newMemoryGroup(t, memory)
 	dir := testenv.Dir(t)
 	socket := filepath.Join(dir, "dev-log")
 	v := unbornVictim(t, newStateDir(t, dir), "--listen-udp=off", "--listen-unixgram="+socket)
@@ -82,12 +95,37 @@ func TestAFloodOfNamesInASmallContainer(t *testing.T) {
 			v.scrape()
 		}
 	}
+	if people {
+		looks(t, v.url)
+	}
 	series := v.until(4*sessions, "rsyncd_exporter_received_total", `input="unixgram"`)
 	v.want(series, 0, "rsyncd_exporter_socket_drops_total", `input="unixgram"`)
 	if !limit() {
 		t.Error("the group has no limit any more")
 	}
 	v.terminate()
+}
+
+// looks has as many people look at once as are served at once.
+func looks(t *testing.T, url string) {
+	t.Helper()
+	for range 3 {
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				resp, err := http.Get(url + []string{"/api/v1/sessions", "/"}[i/3])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				if n, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK || i < 3 && n < 5<<20 {
+					t.Errorf("%s, %d bytes: %v", resp.Status, n, err)
+				}
+			})
+		}
+		all.Wait()
+	}
 }
 
 // newMemoryGroup makes a control group that may have so many bytes.

@@ -83,10 +83,14 @@ func (p *pane) runs(line string) {
 // ends waits until the last command line has ended, with success.
 func (p *pane) ends() { p.sees(fmt.Sprintf("end %d: 0\nready>", p.commands)) }
 
-// program returns the shell's words for running the program as it is released, which writes its pid to the file pid. Under the race
-// detector it would fail now and then as it ends: the terminal library closes what its reader may still look at.
+// program returns the shell's words for running the program, which writes its pid to the file pid.
 func (p *pane) program(args ...string) string {
-	script := fmt.Sprintf("#!/bin/sh\necho $$ >pid\nexec '%s' '%s'\n", releasedProgram(p.t), strings.Join(args, "' '"))
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\necho $$ >pid\n%s=real %s='%s' GORACE=atexit_sleep_ms=0 exec %s '-test.run=^TestHelperProcess$'\n",
+		helperVariable, helperArgs, strings.Join(args, "\n"), self)
 	if err := os.WriteFile(filepath.Join(p.dir, "program"), []byte(script), 0o755); err != nil {
 		p.t.Fatal(err)
 	}

@@ -189,7 +189,9 @@ type Inputs struct {
 	Inputs []Input `json:"inputs"`
 	Files  []File  `json:"files,omitempty"`
 	State  *State  `json:"state,omitempty"` // absent without STATE_DIR
-	Hour   Hour    `json:"last_hour"`
+	// absent without SESSION_LOG
+	SessionLog *SessionLog `json:"session_log,omitempty"`
+	Hour       Hour        `json:"last_hour"`
 }
 
 // An Input is one kind of input.
@@ -230,6 +232,14 @@ type State struct {
 	OK    bool    `json:"ok"`
 	Age   float64 `json:"age_seconds"`
 	Start string  `json:"start"` // new, restored, set_aside
+}
+
+// SessionLog is how SESSION_LOG is.
+type SessionLog struct {
+	OK      bool   `json:"ok"` // the last attempt to write succeeded
+	Written uint64 `json:"written"`
+	Waiting int    `json:"waiting"` // sessions that aren't written yet
+	Dropped uint64 `json:"dropped"` // sessions that found no room
 }
 
 // An Hour is the last hour, a minute each. The last minute isn't over.

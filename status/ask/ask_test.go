@@ -240,6 +240,11 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("a NETRC that isn't there: %v", err)
 	}
 	alone(t)
+	t.Setenv("HOME", os.DevNull) // as services have it
+	if _, err := ask.New(server.URL, ask.Options{}); err != nil {
+		t.Errorf("a HOME that is no directory: %v", err)
+	}
+	alone(t)
 	t.Setenv("RSYNCD_EXPORTER_PASSWORD", "x")
 	if _, err := ask.New(server.URL, ask.Options{}); err == nil || !strings.Contains(err.Error(), "set both") {
 		t.Errorf("a password of nobody: %v", err)

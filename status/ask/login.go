@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"rsyncd_exporter/internal/readfile"
 )
@@ -60,7 +61,10 @@ func fromNetrc(host, user string) (login, error) {
 	const most = 1 << 20
 	text, err := readfile.Read(path, most)
 	if err != nil {
-		if !named && errors.Is(err, fs.ErrNotExist) {
+		// HOME may be another user's or /dev/null, as that of services is. An exporter that wants a
+		// password says so.
+		gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR)
+		if !named && gone {
 			return login{}, nil
 		}
 		return login{}, fmt.Errorf("netrc: %w", err)

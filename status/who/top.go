@@ -31,8 +31,11 @@ func Top(ctx context.Context, o TopOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m := newTop(o.Filter, o.Every, o.Color, func() []Answer { return Ask(ctx, o.Exporters) })
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(screen{o.Out, cancel}),
-		tea.WithoutSignalHandler()).Run()
+	p := tea.NewProgram(m, tea.WithInput(o.In), tea.WithOutput(screen{o.Out, cancel}), tea.WithoutSignalHandler())
+	// Not WithContext, which kills it: it then gives the terminal back while it still reads from it.
+	stop := context.AfterFunc(ctx, p.Quit)
+	defer stop()
+	_, err := p.Run()
 	if gone := context.Cause(ctx); gone != nil && !errors.Is(gone, context.Canceled) {
 		return fmt.Errorf("the terminal is gone: %w", gone)
 	}
@@ -131,6 +134,10 @@ func (m top) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.width, m.height = msg.Width, msg.Height
 	case tea.KeyPressMsg:
 		return m.press(msg)
+	case tea.PasteMsg:
+		if m.typing { // elsewhere it would be keys that nobody has pressed
+			m.typed(msg.Content)
+		}
 	case answered:
 		if msg.round != m.round {
 			break

@@ -2,6 +2,7 @@ package who
 
 import (
 	"slices"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -47,7 +48,6 @@ func (m top) press(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
 
 // edit types the text that sessions have to contain.
 func (m *top) edit(k tea.KeyPressMsg, name string) {
-	const most = 100
 	switch r := []rune(m.text); {
 	case name == "enter":
 		m.typing = false
@@ -57,9 +57,20 @@ func (m *top) edit(k tea.KeyPressMsg, name string) {
 		m.text = string(r[:max(0, len(r)-1)])
 	case name == "ctrl+u":
 		m.text = ""
-	case k.Text != "" && len(r) < most:
-		m.text += k.Text
+	default:
+		m.typed(k.Text)
 	}
+}
+
+// typed adds to the text that sessions have to contain, as much of the first line as there is room for.
+func (m *top) typed(s string) {
+	const most = 100
+	s = strings.TrimLeft(s, "\r\n")
+	if end := strings.IndexAny(s, "\r\n"); end >= 0 {
+		s = s[:end]
+	}
+	r := []rune(m.text + s)
+	m.text = string(r[:min(len(r), most)])
 }
 
 // pause stops refreshing, or refreshes at once.

@@ -171,7 +171,10 @@ func TestTopFilters(t *testing.T) {
 	s.sees("no session is like that; esc shows all")
 	s.press("esc")
 	s.selects("c1.example")
-	s.press("/", "dir/30", "enter")
+	s.update(tea.PasteMsg{Content: "zz"}) // nobody types
+	s.press("/", "dir/")
+	s.update(tea.PasteMsg{Content: "30\nq"})
+	s.press("enter")
 	s.selects("c30.example")
 	s.press("/", "x", "esc")
 	s.selects("c1.example")
