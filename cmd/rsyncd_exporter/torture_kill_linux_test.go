@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/status/api"
 )
 
 // A victim is the program with a state directory, started again and again at one address.
@@ -208,7 +210,32 @@ func (s *siege) finish() {
 		scraper.finish(s.t, truth)
 	}
 	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")
+	s.backups()
 	s.terminate()
+}
+
+// backups compares what is known of expected backups with the gauges that are there without them.
+func (s *siege) backups() {
+	s.t.Helper()
+	all := askAPI[api.Backups](s.t, s.exporter, "backups").Backups
+	if expected := strings.Count(strings.Join(s.args, " "), "<26h"); len(all) != expected {
+		s.t.Errorf("%d backups are expected, want %d", len(all), expected)
+	}
+	for _, b := range all {
+		want, got := 0.0, 0.0
+		for name, at := range s.scrape() {
+			if strings.HasPrefix(name, "rsync_last_success_timestamp_seconds{") && strings.Contains(name, `direction="receive"`) &&
+				strings.Contains(name, `module="`+b.Module+`"`) {
+				want = max(want, at)
+			}
+		}
+		if b.LastSuccess != nil {
+			got = float64(b.LastSuccess.UnixNano()) / 1e9
+		}
+		if math.Abs(got-want) > 0.001 || (b.State == "never") != (want == 0) {
+			s.t.Errorf("backup %s is %s, and came last at %v; by the gauges at %v", b.Name, b.State, got, want)
+		}
+	}
 }
 
 // pause waits for a random time: for once a test wants to hit anything but a certain moment.
@@ -233,8 +260,8 @@ func (w *world) addGuests(t *testing.T, seed uint64) {
 }
 
 // Gate Q3, FAULTS L2: the program is killed at random times, ready or not, while lines are written, files rotated and others come and go,
-// also while it is down. Two scrapers see each line once, and the session log, which is rotated too, has each session once. `make torture`
-// does it 1,000 times.
+// also while it is down. Two scrapers see each line once, the session log, which is rotated too, has each session once, and expected backups
+// came when they did. `make torture` does it 1,000 times.
 func TestKillTorture(t *testing.T) {
 	t.Parallel()
 	seed := testenv.Seed(t)
@@ -244,7 +271,8 @@ func TestKillTorture(t *testing.T) {
 	w.beside = []*world{other}
 	w.addGuests(t, seed)
 	sessions := rotatedLog{path: filepath.Join(dir, "sessions")}
-	s := newSiegeOf(t, w, seed, newStateDir(t, dir), nil, "--session-log="+sessions.path)
+	s := newSiegeOf(t, w, seed, newStateDir(t, dir), nil, "--session-log="+sessions.path,
+		"--expect=mirror<26h,backup<26h,nobodys<26h")
 	var over atomic.Bool
 	written := make(chan error, 1)
 	go func() { written <- s.w.run(over.Load) }()

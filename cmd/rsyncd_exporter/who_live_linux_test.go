@@ -2,15 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"rsyncd_exporter/internal/browser"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/status/api"
 )
 
-// Sessions of a real daemon appear in who and in top, grow, and end: a slow pull that is cut off, a slow push, and one that is
+// Sessions of a real daemon appear in who, in top and on the page, grow, and end: a slow pull that is cut off, a slow push, and one that is
 // refused. By hand: README has 5,000 bytes, and comes before release.iso, which takes half a minute.
 func TestWhoAndTopOfRealSessions(t *testing.T) {
 	t.Parallel()
@@ -28,11 +30,20 @@ func TestWhoAndTopOfRealSessions(t *testing.T) {
 		}
 		return s
 	}
+	page := browser.Start(t, 1280, 900)
+	page.Open(t, e.url+"/")
+	shows := func(section, text string) {
+		t.Helper()
+		page.Wait(t, text, fmt.Sprintf("document.getElementById(%q).innerText.includes(%q)", section, text))
+	}
+	shows("sessions", "Nobody is connected.")
 	mine := testenv.Dir(t)
 	pull := testenv.StartRsync(t, "-a", "--bwlimit=500", d.URL("", "mirror/"), mine+"/pulled")
 	p.sees("1 session at", "mirror", "≥4.88 KiB")
+	shows("sessions", "README")
 	push := testenv.StartRsync(t, "-a", "--bwlimit=500", d.Module("mirror")+"/", d.URL("", "incoming/"))
 	p.sees("2 sessions at", "incoming", "receive")
+	shows("sessions", "incoming")
 	if code, _ := testenv.Rsync(t, "-a", d.URL("bob@", "backup/"), mine); code == 0 {
 		t.Fatal("bob was let in")
 	}
@@ -54,6 +65,11 @@ func TestWhoAndTopOfRealSessions(t *testing.T) {
 	p.sees("no sessions at")
 	p.keys("e")
 	p.sees("auth", "mirror", "incoming", "aborted")
+	shows("sessions", "Nobody is connected.")
+	shows("ended", "aborted")
+	if faults := page.Faults(); len(faults) > 0 {
+		t.Errorf("the page: %q", faults)
+	}
 	p.keys("q", "q")
 	p.ends()
 }

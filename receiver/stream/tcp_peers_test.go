@@ -280,7 +280,8 @@ func TestManyConnections(t *testing.T) {
 	defer datagrams.Close()
 	before := dialTCP(t, l)
 	send(t, before, "<30>before\n")
-	reach(t, "the first connection", func() bool { return sink.Received() == 1 })
+	send(t, datagrams, "<30>before, over UDP")
+	reach(t, "both inputs run", func() bool { return sink.Received() == 2 }) // with all goroutines that they have
 	goroutines := runtime.NumGoroutine()
 
 	var conns []*net.TCPConn
@@ -301,7 +302,7 @@ func TestManyConnections(t *testing.T) {
 	t.Logf("%d connections, %d of them open: %d bytes of heap for each", n, most, int64(memory.HeapAlloc-at)/int64(n))
 	send(t, before, "<30>meanwhile\n")
 	send(t, datagrams, "<30>meanwhile, over UDP")
-	reach(t, "both", func() bool { return sink.Received() == 3 })
+	reach(t, "both", func() bool { return sink.Received() == 4 })
 	for _, c := range conns {
 		_ = c.SetLinger(0)
 		c.Close()
