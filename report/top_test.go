@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/clients"
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -17,29 +18,11 @@ import (
 // testRoom keeps the tests short.
 const testRoom = 1 << 10
 
-// streams are orders in which a table is hard to keep right.
-func streams(rnd *rand.Rand) map[string][]int {
-	zipf := rand.NewZipf(rnd, 1.1, 4, 1<<20)
-	m := map[string][]int{}
-	for i := range 20 * testRoom {
-		m["skewed"] = append(m["skewed"], int(zipf.Uint64()))
-		m["all distinct"] = append(m["all distinct"], i)
-		m["each twice, at once"] = append(m["each twice, at once"], i/2)
-		m["in turns, just too many"] = append(m["in turns, just too many"], i%(testRoom+1))
-		heavy := i + 1
-		if i > 2*testRoom && i%100 == 99 { // only after the table was full
-			heavy = 0
-		}
-		m["one behind a flood"] = append(m["one behind a flood"], heavy)
-	}
-	return m
-}
-
 func addr(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255) }
 
 func TestPathsStayWithinTheirBounds(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
-	for name, ids := range streams(rnd) {
+	for name, ids := range testenv.Streams(rnd, testRoom) {
 		t.Run(name, func(t *testing.T) {
 			p, twin := pathTopOf(testRoom), pathTopOf(testRoom)
 			exact, sizes := map[string]uint64{}, map[string]uint64{}
