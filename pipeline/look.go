@@ -75,7 +75,7 @@ type Visit struct {
 	State                             string // as SessionRecord has it
 	Module, User, Addr, Name, Request string
 	FirstSeen, LastSeen               int64
-	Files                             [rsynclog.NumOps]uint64
+	Files                             rsynclog.FileCounts
 	Length                            uint64
 	Path                              []byte // of its last transfer line, for rsynclog.PathText
 }

@@ -47,7 +47,7 @@ func TestLook(t *testing.T) {
 					continue
 				}
 				if s.State != want.state || s.Name != want.name || s.Request != want.request || rsynclog.PathText(s.Path) != want.path ||
-					s.Files != [rsynclog.NumOps]uint64{rsynclog.OpSend: want.sent, rsynclog.OpRecv: want.received, rsynclog.OpDel: want.deleted} {
+					s.Files != (rsynclog.FileCounts{rsynclog.OpSend: want.sent, rsynclog.OpRecv: want.received, rsynclog.OpDel: want.deleted}) {
 					t.Errorf("in full %v: pid %d is %s, %q, %q, at %q, files %v; want %+v", full, s.PID, s.State, s.Name, s.Request,
 						s.Path, s.Files, want)
 				}

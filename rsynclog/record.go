@@ -88,16 +88,16 @@ type SessionRecord struct {
 	Reason     Reason
 	Listed     bool // asked for the module list
 	Exits      [2]exit
-	LateExits  uint8          // exit lines after the end
-	Amendments uint8          // summaries after the end, as far as they are told apart
-	Files      [NumOps]uint64 // its transfer lines, by what was done
-	Failures   Failures       // its files that failed
-	Length     uint64         // bytes of its transfer lines, %l
-	Wire       uint64         // the same, %b
-	Requested  string         // the module in the request, until a line confirms it; see confirm
-	Overruled  bool           // a transfer line named another module
-	Executed   bool           // its transfer has waited for the module's name and was counted
-	Unheard    int64          // nanoseconds of downtime since LastSeen; see RestoreSessions
+	LateExits  uint8      // exit lines after the end
+	Amendments uint8      // summaries after the end, as far as they are told apart
+	Files      FileCounts // its transfer lines, by what was done
+	Failures   Failures   // its files that failed
+	Length     uint64     // bytes of its transfer lines, %l
+	Wire       uint64     // the same, %b
+	Requested  string     // the module in the request, until a line confirms it; see confirm
+	Overruled  bool       // a transfer line named another module
+	Executed   bool       // its transfer has waited for the module's name and was counted
+	Unheard    int64      // nanoseconds of downtime since LastSeen; see RestoreSessions
 
 	// Evidence of its process; see admits.
 	Born, Heard    uint32 // life.Number when it began, and when it was heard last

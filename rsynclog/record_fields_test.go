@@ -19,7 +19,7 @@ func full(t *testing.T, o *Origin) *Session {
 		Unheard: 300, Born: 1, Heard: 2, ProcessStarted: 9, Talks: true, Doubted: true, Orphaned: 1800,
 		End: 1900, FirstWaited: true, LastWaited: true, Stamp: 1700,
 		Shift: 50, Entered: 1, Noted: true, Name: "client.example.org", Request: "data/x",
-		Files: [NumOps]uint64{OpRecv: 3}, Failures: Failures{{Errno: 13, N: 2}},
+		Files: FileCounts{OpRecv: 3}, Failures: Failures{{Errno: 13, N: 2}},
 	}}
 	for v, i := reflect.ValueOf(s.SessionRecord), 0; i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {

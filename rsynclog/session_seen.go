@@ -3,6 +3,7 @@ package rsynclog
 import (
 	"bytes"
 	"math"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -29,6 +30,47 @@ func (f *Failures) add(errno int16, n uint64) {
 		}
 	}
 	of.N = uint32(min(uint64(of.N)+n, math.MaxUint32))
+}
+
+// ByErrno returns the counts by errno, as decimal numbers; nil for none.
+func (f *Failures) ByErrno() (counts map[string]uint64) {
+	for _, x := range f {
+		if x.N > 0 {
+			counts = with(counts, strconv.Itoa(int(x.Errno)), uint64(x.N))
+		}
+	}
+	return counts
+}
+
+// FileCounts counts transfer lines by their Op. Those with NoOp are about directories, links and
+// attributes, and count as no file.
+type FileCounts [NumOps]uint64
+
+// Files returns how many files there were.
+func (c *FileCounts) Files() (n uint64) {
+	for _, files := range c[NoOp+1:] {
+		n += files
+	}
+	return n
+}
+
+// ByOp returns the counts by the names of operations; nil for none.
+func (c *FileCounts) ByOp() (counts map[string]uint64) {
+	for op, n := range c {
+		if n > 0 && Op(op) != NoOp {
+			counts = with(counts, Op(op).String(), n)
+		}
+	}
+	return counts
+}
+
+// with adds to a count of a map, which may be nil.
+func with(counts map[string]uint64, key string, n uint64) map[string]uint64 {
+	if counts == nil {
+		counts = map[string]uint64{}
+	}
+	counts[key] += n
+	return counts
 }
 
 // named notes the client's host name, if a line has one and none is known.

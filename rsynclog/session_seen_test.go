@@ -1,6 +1,7 @@
 package rsynclog_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -25,6 +26,21 @@ func TestFailures(t *testing.T) {
 	}
 	if got.Name != "pc.example.org" || got.Request != "data/a/../b" {
 		t.Errorf("name %q, request %q", got.Name, got.Request)
+	}
+}
+
+// A line about a directory is no file. By hand: two files were sent and one deleted.
+func TestFileCounts(t *testing.T) {
+	c := rsynclog.FileCounts{rsynclog.NoOp: 7, rsynclog.OpSend: 2, rsynclog.OpDel: 1}
+	if got := c.Files(); got != 3 {
+		t.Errorf("%d files, want 3", got)
+	}
+	if got, want := c.ByOp(), map[string]uint64{"send": 2, "del.": 1}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	f := rsynclog.Failures{{Errno: 13, N: 2}, {Errno: 0, N: 1}, {}, {Errno: 0, N: 4}}
+	if got, want := f.ByErrno(), map[string]uint64{"13": 2, "0": 5}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *server) sessionsOf(v *pipeline.View) sessions {
 			Host: x.Host, PID: x.PID, Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User,
 			Direction: x.Direction.String(), State: x.State,
 			Started: wall(times, x.FirstSeen), Age: since(times, x.FirstSeen), Silent: since(times, x.LastSeen),
-			Files: files(x.Files), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
+			Files: x.Files.Files(), FileBytes: x.Length, Request: x.Request, LastPath: rsynclog.PathText(x.Path),
 		}
 	}
 	if v.Recent != nil {
@@ -104,32 +104,16 @@ func (s *server) sessionsOf(v *pipeline.View) sessions {
 	return list
 }
 
-func files(byOp [rsynclog.NumOps]uint64) (n uint64) {
-	for _, f := range byOp {
-		n += f
-	}
-	return n
-}
-
 func (s *server) endedOf(v *pipeline.View, x *recent.Ended) api.Ended {
 	e := api.Ended{
 		Time: wall(v, x.LastSeen), Started: wall(v, x.FirstSeen), Host: x.Host, PID: x.PID,
 		Client: s.client(x.Addr, x.Name), Module: x.Module, User: x.User, Direction: x.Direction.String(),
 		Outcome: x.Outcome.String(), Reason: x.Reason.String(), Duration: seconds(x.LastSeen - x.FirstSeen),
 		Sent: x.Sent, Received: x.Received, Listed: x.Total,
+		Files: x.Files.ByOp(), FileErrors: x.Failures.ByErrno(),
 	}
 	for _, code := range x.Codes() {
 		e.ExitCodes = append(e.ExitCodes, int(code))
-	}
-	for op, n := range x.Files {
-		if n > 0 {
-			e.Files = with(e.Files, rsynclog.Op(op).String(), n)
-		}
-	}
-	for _, f := range x.Failures {
-		if f.N > 0 {
-			e.FileErrors = with(e.FileErrors, strconv.Itoa(int(f.Errno)), uint64(f.N))
-		}
 	}
 	return e
 }

@@ -3,7 +3,6 @@ package sessionlog
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"rsyncd_exporter/clients"
@@ -26,7 +25,7 @@ type Entry struct {
 	Direction, Outcome, Reason string
 	Codes                      []int16 // exit codes
 	Sent, Received, Listed     uint64  // bytes; what they add, if the entry amends
-	Files                      [rsynclog.NumOps]uint64
+	Files                      rsynclog.FileCounts
 	Failures                   rsynclog.Failures
 }
 
@@ -52,32 +51,16 @@ func (e *Entry) Ended(anonymise bool) api.Ended {
 		Time: utc(e.Time), Started: utc(e.Started), Amends: e.Amends, Host: e.Host, PID: e.PID,
 		Module: e.Module, User: e.User, Direction: e.Direction, Outcome: e.Outcome, Reason: e.Reason,
 		Duration: time.Duration(e.Time - e.Started).Seconds(), Sent: e.Sent, Received: e.Received, Listed: e.Listed,
+		Files: e.Files.ByOp(), FileErrors: e.Failures.ByErrno(),
 	}
 	v.Client.Address, v.Client.Name = clients.Show(e.Addr, e.Name, anonymise)
 	for _, code := range e.Codes {
 		v.ExitCodes = append(v.ExitCodes, int(code))
 	}
-	for op, n := range e.Files {
-		if n > 0 && rsynclog.Op(op) != rsynclog.NoOp {
-			add(&v.Files, rsynclog.Op(op).String(), n)
-		}
-	}
-	for _, f := range e.Failures {
-		if f.N > 0 {
-			add(&v.FileErrors, strconv.Itoa(int(f.Errno)), uint64(f.N))
-		}
-	}
 	return v
 }
 
 func utc(t int64) time.Time { return time.Unix(0, t).UTC() }
-
-func add(to *map[string]uint64, key string, n uint64) {
-	if *to == nil {
-		*to = map[string]uint64{}
-	}
-	(*to)[key] += n
-}
 
 // line adds the entry's line.
 func (e *Entry) line(to *bytes.Buffer, anonymise bool) {
