@@ -113,17 +113,25 @@ const (
 // ends, is kept.
 type logQueue struct {
 	to      io.Writer
-	lines   chan []byte
-	dropped atomic.Int64  // before the first of them
+	mu      sync.Mutex // held while a line is queued, which never waits
+	queued  uint64     // lines so far
+	lines   chan logLine
+	passed  uint64        // run's: the number behind that of the last line that was written
 	ending  chan struct{} // closed by end
 	written chan struct{} // closed when all lines have been written after that
 	read    atomic.Uint64 // lines that have been written
 }
 
+// A logLine is a line with its number: what is missing between two was dropped.
+type logLine struct {
+	number uint64
+	text   []byte
+}
+
 // newLogQueue returns a queue in front of a writer that may block. Its owner calls end once.
 func newLogQueue(to io.Writer) *logQueue {
 	q := &logQueue{
-		to: to, lines: make(chan []byte, logQueueLines), ending: make(chan struct{}), written: make(chan struct{}),
+		to: to, lines: make(chan logLine, logQueueLines), ending: make(chan struct{}), written: make(chan struct{}),
 	}
 	go q.run()
 	return q
@@ -131,7 +139,11 @@ func newLogQueue(to io.Writer) *logQueue {
 
 // Write implements io.Writer. It never waits and never fails: a log can't log that it is broken.
 func (q *logQueue) Write(line []byte) (int, error) {
-	for own := bytes.Clone(line); ; {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	own := logLine{q.queued, bytes.Clone(line)}
+	q.queued++
+	for {
 		select {
 		case q.lines <- own:
 			return len(line), nil
@@ -139,7 +151,6 @@ func (q *logQueue) Write(line []byte) (int, error) {
 		}
 		select {
 		case <-q.lines:
-			q.dropped.Add(1)
 		default:
 		}
 	}
@@ -159,12 +170,13 @@ func (q *logQueue) run() {
 	}
 }
 
-func (q *logQueue) pass(line []byte) {
-	if n := q.dropped.Swap(0); n > 0 {
+func (q *logQueue) pass(line logLine) {
+	if n := line.number - q.passed; n > 0 {
 		log := slog.New(slog.NewTextHandler(q.to, nil))
 		log.Warn("log lines were dropped: nobody has read them", "lines", n)
 	}
-	_, _ = q.to.Write(line)
+	q.passed = line.number + 1
+	_, _ = q.to.Write(line.text)
 	q.read.Add(1)
 }
 
