@@ -40,6 +40,15 @@ tear_down() {
 	exit "$status"
 }
 
+build_images() { compose build >build/docker-build.log 2>&1; }
+
+# listed_twice succeeds when the build failed because the engine's file system listed a file of Go's
+# twice, as fuse-overlayfs does once in many builds. Go says then that a name collides with itself.
+listed_twice() {
+	grep -Eq 'file name collision: "(.*)" and "\1"' build/docker-build.log || return 1
+	say "the engine's file system listed a file twice: building once more"
+}
+
 container() { compose ps -q "$1"; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$(container "$1")"; }
 healthy() { [ "$(health "$1")" = healthy ]; }
@@ -115,7 +124,7 @@ export EXPORTER_PORT PROMETHEUS_PORT RSYNC_PORT
 trap tear_down EXIT
 trap 'exit 130' INT TERM
 say "building the images of deploy/docker-compose.yml"
-compose build >build/docker-build.log 2>&1 || {
+build_images || listed_twice && build_images || {
 	tail -n 30 build/docker-build.log >&2
 	fail "the images can't be built; above is why"
 }
