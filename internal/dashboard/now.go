@@ -13,7 +13,7 @@ func now() row {
 		number("Sessions", "Sessions that were let through and have not ended. A session that went silent counts until "+
 			"SESSION_TTL is over. The status page has each of them.", units.Short,
 			q(`sum(rsync_sessions_active{MODULE})`, "sessions")),
-		number("Connections a minute", "Clients that connected, refused ones and health checks among them.", units.CountsPerMinute,
+		number("Connections now", "Clients that connected, a minute: refused ones and health checks among them.", units.CountsPerMinute,
 			q(`sum(rate(rsync_connections_total{HOST}[$__rate_interval])) * 60`, "connections")).
 			Decimals(1),
 		number("Sent", "Bytes a second that the daemons sent. rsync logs a session's bytes when it ends, so a long session "+
