@@ -36,13 +36,19 @@ func outcomes() row {
 			AxisSoftMax(1),
 		lines("Errors by exit code", "rsync error and warning lines a minute by exit code. A session can have several. The "+
 			"daemon doesn't log codes 23 and 24 of a pull.", units.CountsPerMinute,
-			q(`sum by (status_code) (rate(rsync_errors_total{MODULE}[$__rate_interval]) * 60)`, "code {{status_code}}")),
+			q(`sum by (status_code) (rate(rsync_errors_total{MODULE}[$__rate_interval]) * 60) > 0`, "code {{status_code}}")).
+			DrawStyle(common.GraphDrawStyleBars).
+			NoValue("none"),
 		lines("File errors by errno", "Files a minute that could not be transferred, by errno: 28 is a full disk, 13 a "+
 			"missing permission, 0 a file that vanished or an error without errno.", units.CountsPerMinute,
-			q(`sum by (errno) (rate(rsync_file_errors_total{MODULE}[$__rate_interval]) * 60)`, "errno {{errno}}")),
+			q(`sum by (errno) (rate(rsync_file_errors_total{MODULE}[$__rate_interval]) * 60) > 0`, "errno {{errno}}")).
+			DrawStyle(common.GraphDrawStyleBars).
+			NoValue("none"),
 		lines("Refused by reason", "Clients a minute that were turned away, by reason. auth and unknown_module in numbers are "+
 			"somebody who tries names and passwords; max_connections is a daemon that is full.", units.CountsPerMinute,
-			q(`sum by (reason) (rate(rsync_rejected_total{MODULE}[$__rate_interval]) * 60)`, "{{reason}}")),
+			q(`sum by (reason) (rate(rsync_rejected_total{MODULE}[$__rate_interval]) * 60) > 0`, "{{reason}}")).
+			DrawStyle(common.GraphDrawStyleBars).
+			NoValue("none"),
 		list("Exit codes and what they mean", "Error lines in the time chosen above, by exit code and module. The first line "+
 			"of a code may be missing: a series that begins at 1 has no increase, unless Prometheus takes created timestamps.",
 			units.Short,

@@ -16,6 +16,7 @@ func pipe() row {
 		lines("Discarded messages", "Messages a second that arrived and were thrown away, by input and reason. Each is a message "+
 			"that no counter has.", units.MessagesPerSecond,
 			q(`sum by (input, reason) (rate(rsyncd_exporter_discarded_total{TARGET}[$__rate_interval])) > 0`, "{{input}} {{reason}}")).
+			DrawStyle(common.GraphDrawStyleBars).
 			NoValue("none"),
 		lines("Dropped before the exporter", "Messages a second that the kernel dropped as a socket's buffer was full, and that a "+
 			"forwarder says it dropped. A network drops datagrams without a word.", units.MessagesPerSecond,
@@ -36,6 +37,7 @@ func pipe() row {
 			"copytruncate counts as a gap even if nothing is lost.", units.Short,
 			q(`sum by (file, reason) (increase(rsyncd_exporter_file_gaps_total{TARGET}[1h])) > 0`, "{{file}} {{reason}}"),
 			q(`sum by (pattern, reason) (increase(rsyncd_exporter_pattern_gaps_total{TARGET}[1h])) > 0`, "{{pattern}} {{reason}}")).
+			DrawStyle(common.GraphDrawStyleBars).
 			NoValue("none"),
 		lines("Age of the counters shown", "How old the counters are that /metrics shows: they are saved in STATE_DIR before they "+
 			"are shown, so they age while saving fails.", units.Seconds,
