@@ -205,7 +205,7 @@ func (q *checker) binary(e *parser.BinaryExpr) Labels {
 	}
 	if !m.On && !open(left) && !open(right) {
 		l, r := without(left, m.MatchingLabels), without(right, m.MatchingLabels)
-		if m.Card == parser.CardOneToOne && list(l) != list(r) {
+		if list(l) != list(r) {
 			q.problem("%s can match nothing: one side has the labels %s, the other %s", e, list(l), list(r))
 		}
 	}
@@ -295,7 +295,9 @@ func (q *checker) call(e *parser.Call) Labels {
 	case "vector", "time", "absent", "absent_over_time":
 		return absent(e)
 	case "label_replace":
-		q.has(e.Args[0].String(), of, text(3))
+		if text(3) != "" { // "" is for a constant text
+			q.has(e.Args[0].String(), of, text(3))
+		}
 		of = maps.Clone(of)
 		of[text(1)] = nil
 	case "label_join":

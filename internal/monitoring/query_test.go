@@ -31,6 +31,8 @@ func TestQueriesAskForWhatThereIs(t *testing.T) {
 		`rsyncd_exporter_build_info{version="1"} * 0 + time()`,
 		`count_values("n", rsyncd_exporter_host_addresses)`,
 		`absent(up{job="x"})`,
+		`label_replace(up, "v", "constant", "", "")`,
+		`rsync_sessions_active unless ignoring (host, module, direction) up == 0 or rsync_daemon_info`,
 	} {
 		if err := c.CheckQuery(q); err != nil {
 			t.Error(err)
@@ -59,6 +61,8 @@ func TestQueriesAskForWhatThereIs(t *testing.T) {
 		{`label_join(up, "v", "-", "job", "version")`, "up has no label version"},
 		{`rsync_sessions_active / rsync_connections_total`, "can match nothing"},
 		{`sum by (job, instance) (up) / up`, "can match nothing: one side has the labels instance, job, the other cluster, instance, job"},
+		{`rsync_sessions_active and up == 1`, "can match nothing"},
+		{`rsync_sessions_active / ignoring (host) group_left () up`, "can match nothing"},
 		{`rate(rsync_sessions_active[5m])`, "rate() is for counters, and rsync_sessions_active is a gauge"},
 		{`delta(rsync_executions_total[5m])`, "delta() is for gauges, and rsync_executions_total is a counter"},
 		{`{module="x"}`, "names no metric"},
