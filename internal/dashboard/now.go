@@ -38,11 +38,7 @@ func now() row {
 			q(byModule(`sum by (module) (rsync_sessions_active{MODULE})`), "{{module}}"),
 			q(`sum by (module) (rsync_module_max_connections{BACKUP})`, "{{module}}: max connections")).
 			Span(12).
-			OverrideByRegexp(".*: max connections", []dashboard.DynamicConfigValue{
-				property("custom.lineStyle", map[string]any{"fill": "dash", "dash": []int{8, 8}}),
-				property("custom.fillOpacity", 0),
-				property("color", map[string]any{"mode": "fixed", "fixedColor": bad}),
-			}),
+			OverrideByRegexp(".*: max connections", dashed()),
 		bars("Places taken", "Share of a module's max connections that is taken. It needs RSYNCD_CONF. Modules with the same "+
 			"lock file share their places, so that one can be full below 100 %.", units.PercentUnit,
 			q(`sum by (`+exporters+`, module) (rsync_sessions_active{MODULE})`+
@@ -50,7 +46,7 @@ func now() row {
 				"{{module}} at {{instance}}")).
 			Span(6).
 			Max(1).
-			Thresholds(steps(good, step{0.8, fair}, step{0.95, bad})),
+			Thresholds(steps(good, step{0.75, fair}, step{0.9, bad})),
 		bars("Oldest session", "Age of each module's oldest session that has not ended. A session of which nothing was heard "+
 			"for SESSION_TTL ends as unknown; until then a killed client looks like a slow one.", units.Seconds,
 			q(byModule(`time() - min by (module) (rsync_oldest_session_start_timestamp_seconds{MODULE})`), "{{module}}")).
@@ -58,12 +54,13 @@ func now() row {
 			NoValue("no session"),
 		list("Alerts firing", "Alerts of the shipped rules that fire now. It needs rsyncd_exporter.rules.yml in Prometheus. "+
 			"The runbook says what to do. A silenced alert shows here, too.", units.Short,
-			q(`sort_desc(max by (alertname, severity, instance, host, module, name) (ALERTS{alertstate="firing", `+
+			q(`sort_desc(max by (alertname, severity, instance, host, module, user, name, file) (ALERTS{alertstate="firing", `+
 				`alertname=~"`+alertNames+`", cluster=~"$cluster"}))`, "")).
 			Span(12).Height(6).
 			NoValue("none fires").
 			WithTransformation(columns([]string{"Value", "Value #A"}, [2]string{"alertname", "alert"},
 				[2]string{"severity", "severity"}, [2]string{"name", "backup"}, [2]string{"module", "module"},
+				[2]string{"user", "user"}, [2]string{"file", "file"},
 				[2]string{"host", "host"}, [2]string{"instance", "exporter"})).
 			OverrideByName("severity", []dashboard.DynamicConfigValue{
 				property("mappings", words(word{"critical", "critical", bad}, word{"warning", "warning", poor},
@@ -71,7 +68,7 @@ func now() row {
 				property("custom.cellOptions", map[string]any{"type": "color-text"}),
 			}).
 			OverrideByName("alert", []dashboard.DynamicConfigValue{property("links", []map[string]any{
-				{"title": "Runbook", "url": runbook + "#${__value.raw}", "targetBlank": true},
+				{"title": "Runbook", "url": runbook, "targetBlank": true},
 			})}),
 		list("Exporters", "Each exporter with its version, and whether Prometheus reaches it. The address leads to its "+
 			"status page, which has the sessions, clients and errors one by one.", units.Short,

@@ -28,12 +28,14 @@ func outcomes() row {
 			OverrideByName("listing", coloured(plain)).
 			OverrideByName("unknown", coloured(quiet)),
 		lines("Share of aborted sessions", "Of the sessions that were let through and ended, the share that was aborted. "+
-			"Health checks that reset their connection count as aborted. A push that was killed is unknown, not aborted.",
+			"Health checks that reset their connection count as aborted. A push that was killed is unknown, not aborted. The alert goes by the last hour.",
 			units.PercentUnit,
 			q(byModule(`sum by (module) (rate(rsync_sessions_total{MODULE, outcome="aborted"}[$__rate_interval])) / (sum by (module) `+
-				`(rate(rsync_sessions_total{MODULE, outcome=~"ok|partial|aborted|unknown"}[$__rate_interval])) > 0)`), "{{module}}")).
+				`(rate(rsync_sessions_total{MODULE, outcome=~"ok|partial|aborted|unknown"}[$__rate_interval])) > 0)`), "{{module}}"),
+			limit("aborted_ratio")).
 			Span(12).
-			AxisSoftMax(1),
+			AxisSoftMax(1).
+			OverrideByName(limitLegend, dashed()),
 		lines("Errors by exit code", "rsync error and warning lines a minute by exit code. A session can have several. The "+
 			"daemon doesn't log codes 23 and 24 of a pull.", units.CountsPerMinute,
 			q(`sum by (status_code) (rate(rsync_errors_total{MODULE}[$__rate_interval]) * 60) > 0`, "code {{status_code}}")).

@@ -31,7 +31,9 @@ func pipe() row {
 			q(`time() - max by (input) (rsyncd_exporter_last_message_timestamp_seconds{TARGET} > 0)`, "{{input}}")),
 		lines("Lag of followed files", "How long ago all that was in a followed file had been read; 0 if it is now. While a "+
 			"backlog is read after a start, /metrics answers 503 and nothing shows.", units.Seconds,
-			q(`max by (file) (rsyncd_exporter_file_lag_seconds{TARGET})`, "{{file}}")).
+			q(`max by (file) (rsyncd_exporter_file_lag_seconds{TARGET})`, "{{file}}"),
+			limit("file_lag_seconds")).
+			OverrideByName(limitLegend, dashed()).
 			NoValue("no file is followed"),
 		lines("Gaps of followed files", "Times in the last hour that lines of a followed file may have been lost, by reason. "+
 			"copytruncate counts as a gap even if nothing is lost.", units.Short,
@@ -41,7 +43,9 @@ func pipe() row {
 			NoValue("none"),
 		lines("Age of the counters shown", "How old the counters are that /metrics shows: they are saved in STATE_DIR before they "+
 			"are shown, so they age while saving fails.", units.Seconds,
-			q(`max by (instance) (rsyncd_exporter_state_age_seconds{TARGET})`, "{{instance}}")).
+			q(`max by (instance) (rsyncd_exporter_state_age_seconds{TARGET})`, "{{instance}}"),
+			limit("state_age_seconds")).
+			OverrideByName(limitLegend, dashed()).
 			NoValue("no STATE_DIR"),
 		lines("Series in use", "Samples of each scrape; sample_limit in prometheus.yml bounds them. Names beyond MAX_SERIES count "+
 			"as _other, which the second query shows, a minute.", units.Short,
@@ -62,7 +66,9 @@ func pipe() row {
 			NoValue("no TCP or TLS"),
 		lines("Certificates expire in", "Time until what LISTEN_TLS uses expires: certificate, client CA, and the revocation list's "+
 			"next update. Certificates of clients don't show.", units.Seconds,
-			q(`min by (instance, file) (rsyncd_exporter_tls_certificate_expiry_timestamp_seconds{TARGET}) - time()`, "{{file}} {{instance}}")).
+			q(`min by (instance, file) (rsyncd_exporter_tls_certificate_expiry_timestamp_seconds{TARGET}) - time()`, "{{file}} {{instance}}"),
+			limit("certificate_remaining_seconds")).
+			OverrideByName(limitLegend, dashed()).
 			NoValue("no TLS"),
 		lines("Alerts", "Alerts of the shipped rules that fired. It needs rsyncd_exporter.rules.yml in Prometheus.", units.Short,
 			q(`count by (alertname) (ALERTS{alertstate="firing", alertname=~"`+alertNames+`", cluster=~"$cluster"})`, "{{alertname}}")).

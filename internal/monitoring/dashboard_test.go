@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,6 +29,13 @@ func TestDashboardAsksForWhatIsThere(t *testing.T) {
 		t.Errorf("the dashboard has %d queries; where are the others?", len(queries))
 	}
 	catalogue := Exporter()
+	rules, err := ReadRules(filepath.Join(deploy, "prometheus/rsyncd_exporter.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := catalogue.Record(rules); err != nil {
+		t.Fatal(err)
+	}
 	for _, query := range queries {
 		if err := catalogue.CheckQuery(query.Expr); err != nil {
 			t.Errorf("panel %q, query %s: %v", query.Panel, query.Ref, err)
@@ -226,5 +234,44 @@ func readJSON(t *testing.T, path string, into any) {
 	}
 	if err := json.Unmarshal(content, into); err != nil {
 		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// The rules lead to the dashboard by its uid, the dashboard to their runbook and to their alerts.
+func TestDashboardAndRulesBelongTogether(t *testing.T) {
+	var board struct {
+		UID   string
+		Links []struct{ URL string }
+	}
+	readJSON(t, dashboardPath, &board)
+	queries, err := DashboardQueries(dashboardPath, dashboardValues)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`ALERTS\{[^}]*alertname=~"([^"]+)"`)
+	rules, err := ReadRules(filepath.Join(deploy, "prometheus/rsyncd_exporter.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, alert := range rules.Alerts() {
+		if url := alert.Annotations["dashboard_url"]; !strings.HasSuffix(url, "/d/"+board.UID) {
+			t.Errorf("alert %s leads to the dashboard %s, whose uid is %q", alert.Alert, url, board.UID)
+		}
+		runbook, _, _ := strings.Cut(alert.Annotations["runbook_url"], "#")
+		if len(board.Links) != 1 || board.Links[0].URL != runbook {
+			t.Errorf("alert %s leads to the runbook %s, the dashboard to %v", alert.Alert, runbook, board.Links)
+		}
+		for _, query := range queries {
+			if match := names.FindStringSubmatch(query.Expr); match != nil {
+				asked++
+				if !regexp.MustCompile("^(?:" + match[1] + ")$").MatchString(alert.Alert) {
+					t.Errorf("panel %q asks for alerts %s; it misses %s", query.Panel, match[1], alert.Alert)
+				}
+			}
+		}
+	}
+	if asked == 0 {
+		t.Error("no panel asks for an alert of the rules")
 	}
 }
