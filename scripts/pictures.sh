@@ -4,7 +4,7 @@
 # Takes pictures into OUT, by default docs: graphs.png, panels of the dashboard as Prometheus draws
 # them, and top.png, the program's top. It runs the demo on ports of its own, with more traffic, for
 # six minutes, and ends all of it. docs/page.png is taken by a test, of a made-up world:
-# SCREENSHOTS=docs go test -run TestPage ./status
+# SCREENSHOTS=docs go test -run TestPageInABrowser ./status, and page-light.png renamed
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -35,7 +35,14 @@ demo_runs() {
 # pull KIB SECONDS begins a pull that is so slow, from one of 24 addresses, and is cut off after so many seconds.
 pull() {
 	local from=127.0.0.$((RANDOM % 24 + 8))
-	timeout "$2" rsync --address="$from" --bwlimit="$1" "rsync://127.0.0.1:$RSYNC_PORT/mirror/release.iso" "$work/pull.$RANDOM" >/dev/null 2>&1 &
+	timeout "$2" rsync -a --address="$from" --bwlimit="$1" "rsync://127.0.0.1:$RSYNC_PORT/mirror/" "$work/pull.$RANDOM$RANDOM" >/dev/null 2>&1 &
+	pulls+=($!)
+}
+
+# backup begins a backup that takes half a minute.
+backup() {
+	head -c 200000 /dev/urandom >"$work/archive.tar"
+	RSYNC_PASSWORD=demo rsync --address=127.0.0.33 --bwlimit=6 "$work/archive.tar" "rsync://alice@127.0.0.1:$RSYNC_PORT/backup/" >/dev/null 2>&1 &
 	pulls+=($!)
 }
 
@@ -48,12 +55,13 @@ wave() {
 }
 
 screen() { tmux -u -S "$work/tmux" capture-pane -p "$@"; }
-top_shows() { [ "$(screen | grep -c running)" -ge 5 ]; }
+top_shows() { [ "$(screen | grep -c running)" -ge 5 ] && screen | grep -q "alice.*running\|running.*alice"; }
 
 picture_top() {
 	local i
-	for i in 8 7 6 5 4 3; do pull "$i" 60; sleep 1; done
-	LC_ALL=C.UTF-8 tmux -u -S "$work/tmux" -f /dev/null new-session -d -x 110 -y 22 \
+	for i in 6 5 4 3; do pull "$i" 60; sleep 3; done
+	backup
+	LC_ALL=C.UTF-8 tmux -u -S "$work/tmux" -f /dev/null new-session -d -x 110 -y 18 \
 		"TERM=screen-256color bin/rsyncd_exporter top --url=http://127.0.0.1:$EXPORTER_PORT"
 	wait_until 30 top_shows || { screen >&2; fail "top doesn't show five running sessions; above is what it shows"; }
 	screen -e | "$work/pictures" terminal "$out/top.png"

@@ -64,7 +64,7 @@ type panel struct {
 
 var shown = []panel{
 	{"Sessions by module", true}, {"Traffic by module", true},
-	{"Outcomes of sessions", true}, {"Refused by reason", false},
+	{"Outcomes of sessions", true}, {"Refused by reason", true},
 	{"Errors by exit code", false}, {"Sessions by group", true},
 }
 
@@ -107,9 +107,8 @@ const (
 	bareGraph = `(() => {
 		const style = document.createElement("style");
 		style.textContent = "nav, form > :not(:last-child), .nav-tabs, .graph_container .clearfix, #add_graph { display: none !important }" +
-			".tab-content, .list-group { border: 0 !important }" +
-			".legend, .legend * { background-color: transparent; color: #222 !important; box-shadow: none !important }" +
-			".legend .line .swatch { background-color: initial } .legend .line a { display: none }" +
+			".tab-content, .tab-pane, .list-group { border: 0 !important }" +
+			".legend { background: white !important } .legend * { color: #222 !important } .legend .line a { display: none }" +
 			"h5 { margin: 12px 0 10px 60px; font-weight: 600 }";
 		document.head.append(style);
 		const title = document.createElement("h5");
@@ -191,5 +190,7 @@ func shoot(page string, width, height int, until, box string) (image.Image, erro
 		return nil, fmt.Errorf("reading the picture: %w", err)
 	}
 	x, y := int(at[0]), int(at[1])
-	return whole.(*image.NRGBA).SubImage(image.Rect(x, y, x+int(at[2]), y+int(at[3]))), nil
+	part := image.NewRGBA(image.Rect(0, 0, int(at[2]), int(at[3])))
+	draw.Draw(part, part.Bounds(), whole, image.Pt(x, y), draw.Src)
+	return part, nil
 }
