@@ -70,8 +70,8 @@ func now() row {
 			OverrideByName("alert", []dashboard.DynamicConfigValue{property("links", []map[string]any{
 				{"title": "Runbook", "url": runbook, "targetBlank": true},
 			})}),
-		list("Exporters", "Each exporter with its version, and whether Prometheus reaches it. The address leads to its "+
-			"status page, which has the sessions, clients and errors one by one.", units.Short,
+		list("Exporters", "Each exporter with its version, and whether Prometheus reaches it. The address is Prometheus' own; "+
+			"where a browser reaches it, too, it leads to the status page with sessions, clients and errors one by one.", units.Short,
 			q(`max by (`+exporters+`, version) (rsyncd_exporter_build_info{TARGET})`, ""),
 			q(`max by (`+exporters+`) (up{TARGET})`, ""),
 			q(`time() - max by (`+exporters+`) (rsyncd_exporter_last_message_timestamp_seconds{TARGET} > 0)`, ""),

@@ -11,6 +11,8 @@ const atTheirEnd = "rsync logs a session's bytes when it ends: a long session sh
 
 // traffic is how much moves, where, and when.
 func traffic() row {
+	minutes := q(`label_replace(sum(rate(rsync_connections_total{HOST}[$__rate_interval]) * 60) * on () group_right () `+
+		`count_values("minute", minute(vector(time()))), "minute", "0$1", "minute", "(.)")`, "{{minute}}")
 	return row{"Traffic", []cog.Builder[dashboard.Panel]{
 		stacked("Traffic by module", "Bytes a second sent and received. direction is the daemon's: send is a pull, receive "+
 			"a push. "+atTheirEnd+"Choose a longer time to see the level.", units.BytesPerSecondIEC,
@@ -68,11 +70,8 @@ func traffic() row {
 		bars("Minute of the hour", "Connections a minute in each minute of the hour, on average over the last day. A cron job "+
 			"that everybody has at the full hour stands out. Scrapes are 10 s apart or more, so a peak spreads over the "+
 			"minutes beside it.", units.CountsPerMinute,
-			q(`label_replace(sum(rate(rsync_connections_total{HOST}[$__rate_interval]) * 60) * on() group_right() `+
-				`count_values("minute", minute(vector(time()))), "minute", "0$1", "minute", "(.)")`, "{{minute}}")).
-			Targets(targets([]query{q(`label_replace(sum(rate(rsync_connections_total{HOST}[$__rate_interval]) * 60) `+
-				`* on() group_right() count_values("minute", minute(vector(time()))), "minute", "0$1", "minute", "(.)")`,
-				"{{minute}}")}, overTime)).
+			minutes).
+			Targets(targets([]query{minutes}, overTime)).
 			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"mean"})).
 			Orientation(common.VizOrientationVertical).
 			NamePlacement(common.BarGaugeNamePlacementAuto).
