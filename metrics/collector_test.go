@@ -337,10 +337,10 @@ func countOf(g prometheus.Gatherer, name string) int {
 	return n
 }
 
-var update = flag.Bool("update", false, "write the metrics table into README.md")
+var update = flag.Bool("update", false, "write the metrics table into docs/metrics.md")
 
-// TestReadmeListsEveryMetric holds README's table against the descriptions: go test ./metrics -run Readme -update writes it.
-func TestReadmeListsEveryMetric(t *testing.T) {
+// TestDocumentsListEveryMetric holds docs/metrics.md's table against the descriptions: go test ./metrics -run Documents -update writes it.
+func TestDocumentsListEveryMetric(t *testing.T) {
 	const begin, end = "<!-- metrics: a test compares -->\n", "<!-- /metrics -->"
 	want := "| metric | labels | |\n|---|---|---|\n"
 	desc := regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)",.*variableLabels: \{([^}]*)\}`)
@@ -351,22 +351,22 @@ func TestReadmeListsEveryMetric(t *testing.T) {
 		}
 		want += fmt.Sprintf("| %s | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), m[2])
 	}
-	b, err := os.ReadFile("../README.md")
+	b, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, rest, ok := strings.Cut(string(b), begin)
 	got, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("README.md has no %q … %q", begin, end)
+		t.Fatalf("docs/metrics.md has no %q … %q", begin, end)
 	}
 	if got == want {
 		return
 	}
 	if !*update {
-		t.Fatalf("README.md's metrics table is not the program's; go test ./metrics -run Readme -update writes it")
+		t.Fatalf("docs/metrics.md's table is not the program's; go test ./metrics -run Documents -update writes it")
 	}
-	if err := os.WriteFile("../README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+	if err := os.WriteFile("../docs/metrics.md", []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

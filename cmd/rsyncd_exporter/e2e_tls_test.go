@@ -95,17 +95,17 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	}
 }
 
-// README's lines make certificates that the exporter and its client take.
-func TestReadmesCertificates(t *testing.T) {
+// docs/logging/tls.md's lines make certificates that the exporter and its client take.
+func TestDocumentedCertificates(t *testing.T) {
 	testenv.Need(t, "openssl")
-	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
+	page, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/logging/tls.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(readme), "```sh\n")
+	_, rest, ok := strings.Cut(string(page), "```sh\n")
 	lines, _, ok2 := strings.Cut(rest, "```")
 	if !ok || !ok2 {
-		t.Fatal("README.md has no block of sh")
+		t.Fatal("docs/logging/tls.md has no block of sh")
 	}
 	dir := t.TempDir()
 	cmd := exec.Command("sh", "-ec", lines)
@@ -137,15 +137,15 @@ func TestReadmesCertificates(t *testing.T) {
 	e.until(1, "rsync_connections_total")
 }
 
-// README's table has every reason.
-func TestReadmeHasEveryRefusal(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
+// The table of docs/logging/tls.md has every reason.
+func TestDocumentsHaveEveryRefusal(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/logging/tls.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for r := stream.TooMany; r < stream.NumRefusals; r++ {
-		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(readme) {
-			t.Errorf("README.md has no row with %s", r)
+		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(page) {
+			t.Errorf("docs/logging/tls.md has no row with %s", r)
 		}
 	}
 }

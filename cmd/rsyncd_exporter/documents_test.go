@@ -10,11 +10,11 @@ import (
 	"rsyncd_exporter/internal/config"
 )
 
-var update = flag.Bool("update", false, "write the settings table into README.md")
+var update = flag.Bool("update", false, "write the settings table into docs/settings.md")
 
-// TestReadmeListsEverySetting holds README's table against --help: go test ./cmd/... -run Readme -update writes it.
-func TestReadmeListsEverySetting(t *testing.T) {
-	const file, begin, end = "../../README.md", "<!-- settings: made by `rsyncd_exporter help --markdown`; a test compares -->\n", "<!-- /settings -->"
+// TestDocumentsListEverySetting holds docs/settings.md's table against --help: go test ./cmd/... -run Documents -update writes it.
+func TestDocumentsListEverySetting(t *testing.T) {
+	const file, begin, end = "../../docs/settings.md", "<!-- settings: made by `rsyncd_exporter help --markdown`; a test compares -->\n", "<!-- /settings -->"
 	want := settingsMarkdown()
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -23,7 +23,7 @@ func TestReadmeListsEverySetting(t *testing.T) {
 	before, rest, ok := strings.Cut(string(b), begin)
 	got, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("README.md has no %q … %q", begin, end)
+		t.Fatalf("docs/settings.md has no %q … %q", begin, end)
 	}
 	if got != want && *update {
 		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
@@ -32,7 +32,7 @@ func TestReadmeListsEverySetting(t *testing.T) {
 		return
 	}
 	if got != want {
-		t.Fatal("README.md's settings table is not the program's; go test ./cmd/... -run Readme -update writes it")
+		t.Fatal("docs/settings.md's table is not the program's; go test ./cmd/... -run Documents -update writes it")
 	}
 	var help bytes.Buffer
 	if status := run(t.Context(), []string{"--help"}, strings.NewReader(""), &help, &help); status != 0 {
