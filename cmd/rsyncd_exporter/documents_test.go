@@ -4,36 +4,43 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/testenv"
 )
 
-var update = flag.Bool("update", false, "write the settings table into docs/settings.md")
+var update = flag.Bool("update", false, "write the generated parts of docs/settings.md and docs/metrics.md")
 
-// TestDocumentsListEverySetting holds docs/settings.md's table against --help: go test ./cmd/... -run Documents -update writes it.
-func TestDocumentsListEverySetting(t *testing.T) {
-	const file, begin, end = "../../docs/settings.md", "<!-- settings: made by `rsyncd_exporter help --markdown`; a test compares -->\n", "<!-- /settings -->"
-	want := settingsMarkdown()
-	b, err := os.ReadFile(file)
+// generated compares the part of a page between two marks with what the program says, or writes it with -update.
+func generated(t *testing.T, page, begin, end, want string) {
+	t.Helper()
+	file := filepath.Join(testenv.Root(t), filepath.FromSlash(page))
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(b), begin)
+	before, rest, ok := strings.Cut(string(text), begin+"\n")
 	got, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("docs/settings.md has no %q … %q", begin, end)
-	}
-	if got != want && *update {
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+	switch {
+	case !ok || !ok2:
+		t.Fatalf("%s has no %q … %q", page, begin, end)
+	case got != want && *update:
+		if err := os.WriteFile(file, []byte(before+begin+"\n"+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return
+	case got != want:
+		t.Errorf("%s is not what the program says between %q and %q: go test ./cmd/rsyncd_exporter -run Documents -update writes it",
+			page, begin, end)
 	}
-	if got != want {
-		t.Fatal("docs/settings.md's table is not the program's; go test ./cmd/... -run Documents -update writes it")
-	}
+}
+
+// TestDocumentsListEverySetting holds docs/settings.md against --help.
+func TestDocumentsListEverySetting(t *testing.T) {
+	generated(t, "docs/settings.md", "<!-- settings: made by `rsyncd_exporter help --markdown`; a test compares -->", "<!-- /settings -->",
+		settingsMarkdown())
 	var help bytes.Buffer
 	if status := run(t.Context(), []string{"--help"}, strings.NewReader(""), &help, &help); status != 0 {
 		t.Fatalf("--help: exit status %d", status)

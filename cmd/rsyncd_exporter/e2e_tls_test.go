@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,6 @@ import (
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
-	"rsyncd_exporter/receiver/stream"
 )
 
 // The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
@@ -135,19 +133,6 @@ func TestDocumentedCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.until(1, "rsync_connections_total")
-}
-
-// The table of docs/logging/tls.md has every reason.
-func TestDocumentsHaveEveryRefusal(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/logging/tls.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := stream.TooMany; r < stream.NumRefusals; r++ {
-		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(page) {
-			t.Errorf("docs/logging/tls.md has no row with %s", r)
-		}
-	}
 }
 
 // seriesOf counts the series of a metric.
