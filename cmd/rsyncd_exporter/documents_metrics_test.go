@@ -68,8 +68,7 @@ func closedLabels() []closed {
 		{"status_code", "", "status_code", "rsync's exit code, as the daemon logs it.", exitValues()},
 		{"reason: why clients were turned away", "^rsync_rejected_total$", "reason", "", reasonValues()},
 		{"operation", "", "operation", "What was done with a file.", operationValues()},
-		{"errno", "", "errno", "Why an operation on a file failed, by Linux' numbers. On other systems from 35 on " +
-			"numbers mean something else.", errnoValues()},
+		{"errno", "", "errno", "Why an operation on a file failed, by Linux' numbers. On other systems, numbers from 35 on\nmean something else.", errnoValues()},
 		{"kind", "", "kind", "What a message of rsyncd's is. `rsyncd_exporter explain` shows it line by line.", kindValues()},
 		{"state", "", "state", "See [expected backups](backups.md).", stateValues()},
 		{"family", "", "family", "Of the client's address.", familyValues()},
@@ -79,7 +78,7 @@ func closedLabels() []closed {
 		{"reason: why connections were refused", "^rsyncd_exporter_refused_connections_total$", "reason",
 			"Reasons about certificates are those of TLS inputs only.", refusalValues()},
 		{"reason: why lines of a file may be lost", "_gaps_total$", "reason", "", gapValues()},
-		{"label: what has overflowed", "", "label", "A limit of MAX_SERIES was reached, or a client wrote a number that doesn't exist.",
+		{"label: what has overflowed", "", "label", "MAX_SERIES was reached, or a client wrote a number that doesn't exist.",
 			overflowValues()},
 		{"start", "", "start", "What STATE_DIR held when the exporter started.", startValues()},
 		{"file: what expires", "^rsyncd_exporter_tls_certificate_expiry_timestamp_seconds$", "file", "", tlsFileValues()},
