@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -183,5 +184,16 @@ func TestProvisionedDashboards(t *testing.T) {
 	}
 	for _, path := range found {
 		checkDashboard(t, path)
+	}
+}
+
+// Kubernetes' copy of the rules has them as they are. Its other parts are tested by internal/kubernetes.
+func TestPrometheusRuleForKubernetes(t *testing.T) {
+	var rules any
+	readYAML(t, "prometheus/rsyncd_exporter.rules.yml", false, &rules)
+	var made struct{ Spec any }
+	readYAML(t, "kubernetes/prometheus-operator/prometheusrule.yaml", false, &made)
+	if rules == nil || !reflect.DeepEqual(made.Spec, rules) {
+		t.Error("the PrometheusRule has other rules: run \"make kubernetes\"")
 	}
 }
