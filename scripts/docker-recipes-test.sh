@@ -28,7 +28,7 @@ tear_down() {
 		[ "$status" = 0 ] || compose "$file" logs --no-color --tail=20 >&2 || true
 		compose "$file" down --volumes --timeout 5 >/dev/null 2>&1 &
 	done
-	docker rm -f "${project}_exporter" "${project}_rsyncd" >/dev/null 2>&1 || true
+	docker rm -f "${project}_exporter" "${project}_rsyncd" "${project}_pods" >/dev/null 2>&1 || true
 	wait
 	rm -rf "$scratch"
 	exit "$status"
@@ -111,6 +111,22 @@ unixgram() {
 	check "$port" "docker's syslog driver to a unix socket" "$name"
 }
 
+# pod_logs runs the container of Kubernetes' DaemonSet, with its settings, on a log that is root's alone:
+# root without capabilities must be able to read it, and to keep its state.
+pod_logs() {
+	local port=$1 name=${project}_pods log=$scratch/pods/prod_mirror-0_1234/rsyncd/0.log
+	[ "$(id -u)" = 0 ] || { say "NOT TESTED: the DaemonSet's container, as only root makes files that are root's"; return; }
+	mkdir -p "${log%/*}" "$scratch/state"
+	install -m 600 testdata/forms/cri.log "$log"
+	awk '$1 == "-" && $2 == "name:" && $3 ~ /^RSYNCD_EXPORTER_/ { name = $3; getline; sub(/^ *value: /, ""); gsub(/"/, ""); print name "=" $0 }' \
+		deploy/kubernetes/pod-logs/daemonset.yaml >"$scratch/env"
+	docker run -d --name "$name" -p "127.0.0.1:$port:8080" --user 0:0 --read-only --cap-drop ALL --security-opt no-new-privileges:true -m 96m \
+		-v "$scratch/pods:/var/log/pods:ro" -v "$scratch/state:/var/lib/rsyncd_exporter" --env-file "$scratch/env" "$EXPORTER_IMAGE" >/dev/null
+	want "$port" "the DaemonSet's container" rsync_connections_total 'host="prod_mirror-0"' 6 # testdata/forms/truth.tsv
+	want "$port" "the DaemonSet's container" rsyncd_exporter_state_ok '' 1
+	say "the DaemonSet's container: root without capabilities reads what is root's"
+}
+
 [ -n "${EXPORTER_IMAGE:-}" ] && [ -n "${RSYNCD_IMAGE:-}" ] || fail "set EXPORTER_IMAGE and RSYNCD_IMAGE"
 export EXPORTER_IMAGE RSYNCD_IMAGE
 EXPORTER_PORT=$(free_port 9380)
@@ -127,3 +143,4 @@ wait $! || { cat "$scratch/up" >&2; fail "deploy/docker/syslog-driver.yml doesn'
 syslog_driver
 sidecars
 unixgram "$(free_port $((BACKUP_PORT + 1)))"
+pod_logs "$(free_port $((BACKUP_PORT + 10)))"

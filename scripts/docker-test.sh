@@ -2,8 +2,9 @@
 # usage: scripts/docker-test.sh
 #
 # Builds the Dockerfiles and runs deploy/docker-compose.yml, under its own project name and on its
-# own ports, until Prometheus shows a rate. The containers, networks, volumes and images that it
-# made are removed however it ends. The images that these build on stay.
+# own ports, until Prometheus shows a rate; then the stacks of deploy/docker, with the same images. The
+# containers, networks, volumes and images that it made are removed however it ends. The images that
+# these build on stay.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -50,8 +51,7 @@ rate_shows() {
 	docker exec "$(container prometheus)" promtool query instant http://localhost:9090 "$rate > 0" 2>/dev/null | grep -q '=>'
 }
 
-check_image() { docker inspect --format '{{.Image}}' "$(container "$1")"; }
-health() {
+check_health() {
 	local service
 	for service in app rsyncd prometheus; do
 		wait_until 60 healthy "$service" || fail "$service is $(health "$service") after a minute"
@@ -180,4 +180,5 @@ check_metrics
 check_loopback
 check_confinement
 check_labels
+EXPORTER_IMAGE=$(image app) RSYNCD_IMAGE=$(image rsyncd) scripts/docker-recipes-test.sh
 check_stop

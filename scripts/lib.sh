@@ -38,7 +38,7 @@ http_get() {
 		exec 7<>"/dev/tcp/$1/$2" || return 1
 	} 2>/dev/null
 	printf 'GET %s HTTP/1.0\r\nHost: %s:%s\r\n\r\n' "$3" "$1" "$2" >&7
-	read -r -t 10 _ status _ <&7 || { exec 7>&-; return 1; }
+	read -r -t 10 _ status _ <&7 2>/dev/null || { exec 7>&-; return 1; }
 	while read -r -t 10 line <&7 && [ "$line" != $'\r' ]; do :; done
 	cat <&7
 	exec 7>&-
