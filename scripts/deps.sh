@@ -185,6 +185,7 @@ provide() {
 	strace) unpacked strace strace /usr/bin/strace ;;
 	tmux) unpacked tmux tmux /usr/bin/tmux ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
+	mandoc) unpacked mandoc mandoc /usr/bin/mandoc ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
@@ -244,7 +245,7 @@ modules() {
 }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
-	openssl systemd-analyze strace logrotate tmux chromium
+	openssl systemd-analyze strace logrotate tmux mandoc chromium
 for program; do
 	provide "$program"
 done
