@@ -190,6 +190,7 @@ provide() {
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
 		;;
+	systemd-nspawn) unpacked systemd-nspawn systemd-container /usr/bin/systemd-nspawn ;;
 	docker-compose)
 		docker compose version >/dev/null 2>&1 || installed docker-compose docker-compose
 		;;
