@@ -30,12 +30,14 @@ clean_root() {
 	say "making a clean $suite for $name (minutes, once)"
 	rm -rf --one-file-system "$root"
 	mkdir -p "$roots"
-	debootstrap --variant=minbase --include="$(IFS=,; echo "$*")" "$suite" "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
-		>"$root.log" 2>&1 || {
+	{
+		debootstrap --variant=minbase "$suite" "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" &&
+			cp /etc/resolv.conf "$root/etc/" && DEBIAN_FRONTEND=noninteractive chroot "$root" \
+			apt-get install -y --no-install-recommends "$@" && rm -rf "$root/debootstrap" "$root"/var/cache/apt/archives/*.deb
+	} >"$root.log" 2>&1 || {
 		tail -n 5 "$root.log" >&2
-		fail "debootstrap failed; above are its last words: check the network, or set DEBIAN_MIRROR"
+		fail "no clean $suite can be made; above are the last words of debootstrap or apt-get: check the network, or set DEBIAN_MIRROR"
 	}
-	rm -rf "$root"/var/cache/apt/archives/*.deb
 	# As Debian's installer leaves it.
 	echo clean >"$root/etc/hostname"
 	printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$root/etc/hosts"
@@ -55,8 +57,6 @@ boot() {
 	local root=$work/$1
 	cp -a "$roots/debian" "$root"
 	cp "$deb" "$root/root/"
-	mkdir "$root/root/next"
-	cp "$next" "$root/root/next/"
 	systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit --private-network --console=pipe \
 		</dev/null >"$work/$1.log" 2>&1 &
 	nspawn=$!
@@ -79,8 +79,10 @@ halt() {
 
 tear_down() {
 	local status=$?
-	if [ "$status" != 0 ] && [ -n "$nspawn" ]; then
-		machine journalctl --no-pager --lines=40 >&2 || true
+	if [ "$status" != 0 ]; then
+		say "what the last command said, and the machine's journal:" >&2
+		cat "$work/said" >&2 || true
+		[ -z "$nspawn" ] || machine journalctl --no-pager --lines=20 >&2 || true
 	fi
 	halt
 	rm -rf --one-file-system "$work"
@@ -98,12 +100,17 @@ recipe() {
 	printf '%s\n' "$commands"
 }
 
-# follow HEADING types a recipe into the machine's shell, line by line.
+# follow HEADING types a recipe into the machine's shell, line by line. Whoever reads it waits for a
+# daemon that has just been started, and types the line again.
 follow() {
+	local line
 	say "following \"$1\" of docs/packages.md"
-	recipe "$1" >"$work/recipe"
-	machine sh -ex <"$work/recipe" >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "\"$1\": a command failed; above is what it said"; }
+	recipe "$1" >"$work/commands"
+	while read -r -u 3 line; do
+		wait_until 10 typed "$line" || fail "\"$1\": \"$line\" failed"
+	done 3<"$work/commands"
 }
+typed() { machine sh -c "$1" >"$work/said" 2>&1; }
 
 # value METRIC prints the sum of a metric's series, whose labels may be named as METRIC{a="b".
 value() {
@@ -151,7 +158,6 @@ test_reproducible() {
 		grep -qxF "$sum  $file" "$dist/SHA256SUMS" || fail "$file has other bytes when it is built elsewhere: compare $dist/$file (diffoscope)"
 	done
 	(cd "$dist" && sha256sum --quiet --check SHA256SUMS)
-	go version -m "$work/../bin/rsyncd_exporter" >/dev/null 2>&1 || true
 }
 
 test_contents() {
@@ -173,8 +179,8 @@ test_contents() {
 		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter who --dir\"" | grep -q "^--direction"
 		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter who --direction=\"" | grep receive
 		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter rep\"" | grep -q "^report"
-	' >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "above is what is wrong with a package"; }
-	zsh_completes "$root" || { cat "$work/said" >&2; fail "zsh doesn't complete the option; above is its screen"; }
+	' >"$work/said" 2>&1 || fail "a package has a fault"
+	zsh_completes "$root" || fail "zsh doesn't complete the option"
 }
 
 # zsh_completes ROOT presses Tab in a real zsh.
@@ -194,9 +200,16 @@ test_first_recipe() {
 	boot recipe
 	a_daemon
 	follow 'A Debian or Ubuntu machine'
-	grep -Eq '^rsync_executions_total.* 1$' "$work/said" || { cat "$work/said" >&2; fail "no counter moved; above is what the recipe shows"; }
-	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" || { cat "$work/said" >&2; fail "too exposed"; }
-	machine systemctl --failed --quiet --no-legend | grep . && fail "above are units that failed"
+	grep -Eq '^rsync_executions_total.* 1$' "$work/said" || fail "no counter moved"
+	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" || fail "too exposed"
+	! machine systemctl --failed --quiet --no-legend | grep . || fail "above are units that failed"
+	follow Settings
+	follow Addresses
+	machine curl -sSf http://127.0.0.1:9150/metrics >"$work/said" || fail "the metrics didn't move"
+	follow 'Syslog over TCP and TLS'
+	machine bash -c 'echo "<30>Nov 30 12:00:00 far rsyncd[9]: connect from a (192.0.2.1)" >/dev/tcp/127.0.0.1/5514'
+	wait_until 20 machine sh -c 'curl -sS http://127.0.0.1:9150/metrics | grep -q "^rsync_connections_total{host=\"far\"} 1"' ||
+		fail "a message over TCP isn't counted"
 	halt
 }
 
@@ -209,7 +222,7 @@ test_journald() {
 	follow 'journald forwards'
 	sessions 20
 	reaches rsync_connections_total 20
-	reaches 'rsync_sessions_total{host="",module="pub",direction="send",outcome="ok"' 20
+	reaches 'rsync_sessions_total{direction="send",host="",module="pub",outcome="ok"' 20
 	say "where a syslog daemon is enabled, the socket stays its own"
 	machine systemctl stop rsyncd_exporter-journald.socket
 	machine ln -s /dev/null /etc/systemd/system/syslog.service
@@ -226,7 +239,11 @@ have_run() { [ "$(machine cat /run/sessions 2>/dev/null || echo 0)" -ge "$1" ]; 
 
 test_upgrade() {
 	local before ran version
+	version=$(dpkg-deb --field "$deb" Version)+next
+	VERSION=$version scripts/packages.sh "$work/dist" "linux/$arch"
 	boot upgrade
+	mkdir "$work/upgrade/root/next"
+	cp "$work"/dist/*.deb "$work/upgrade/root/next/"
 	a_daemon
 	machine systemctl disable --quiet --now apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
 	files >"$work/before"
@@ -243,16 +260,15 @@ test_upgrade() {
 	ran=$!
 	wait_until 60 have_run 10 || fail "no traffic"
 	before=$(machine cat /run/sessions)
-	machine sh -ec 'apt-get -q install -y ./next/rsyncd-exporter_*.deb' >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "the upgrade failed"; }
+	machine sh -ec 'apt-get -q install -y ./next/rsyncd-exporter_*.deb' >"$work/said" 2>&1 || fail "the upgrade failed"
 	wait_until 60 have_run "$(($(machine cat /run/sessions) + 10))" || fail "no traffic after the upgrade"
 	machine touch /run/enough
 	wait "$ran" || fail "a session failed during the upgrade"
 	ran=$(machine cat /run/sessions)
 	say "$ran sessions, $before of them before the upgrade"
 	reaches rsync_connections_total "$ran"
-	reaches 'rsync_executions_total{host="",module="pub"' "$ran"
-	reaches 'rsync_sessions_total{host="",module="pub",direction="send",outcome="ok"' "$ran"
-	version=$(dpkg-deb --field "$next" Version)
+	reaches 'rsync_executions_total{direction="send",host="",module="pub"' "$ran"
+	reaches 'rsync_sessions_total{direction="send",host="",module="pub",outcome="ok"' "$ran"
 	reaches "rsyncd_exporter_build_info" 1
 	machine curl -sS http://localhost:8080/metrics | grep '^rsyncd_exporter_build_info' | grep -qF "version=\"$version\"" || fail "it isn't $version that runs"
 	machine curl -sS http://localhost:8080/metrics | grep -q 'module="other"' || fail "the upgrade lost what /etc/default/rsyncd_exporter said"
@@ -296,7 +312,7 @@ test_rpm() {
 		test ! -e /usr/bin/rsyncd_exporter
 		test -e /etc/default/rsyncd_exporter.rpmsave
 		rm /etc/default/rsyncd_exporter.rpmsave
-	' >"$work/said" 2>&1 || { cat "$work/said" >&2; fail "above is what rpm said"; }
+	' >"$work/said" 2>&1 || fail "rpm has failed"
 }
 
 deb=$(echo "$dist"/*_"$arch".deb)
@@ -306,8 +322,6 @@ clean_root debian systemd systemd-sysv rsync curl
 clean_root checks systemd lintian rpm rpmlint zsh fish man-db
 work=$(mktemp -d "$repo/build/.packages-test.XXXXXX")
 trap tear_down EXIT
-VERSION=$(dpkg-deb --field "$deb" Version)+next scripts/packages.sh "$work/dist" "linux/$arch"
-next=$(echo "$work"/dist/*.deb)
 tests=${TESTS:-reproducible contents first_recipe journald upgrade rpm}
 for test in $tests; do
 	"test_$test"
