@@ -132,7 +132,11 @@ a_daemon() {
 		printf '%s\n' 'use chroot = yes' 'transfer logging = yes' '[pub]' 'path = /srv/pub' >/etc/rsyncd.conf
 		systemctl enable --now rsync
 	COMMANDS
+	daemon_listens
 }
+
+# daemon_listens looks instead of connecting: a connection to rsyncd would be counted.
+daemon_listens() { wait_until 20 machine grep -q ':0369 0*:0000 0A ' /proc/net/tcp || fail "the rsync daemon doesn't listen"; }
 
 # sessions NUMBER pulls so often from the daemon.
 sessions() {
@@ -255,6 +259,7 @@ test_upgrade() {
 	machine install -D -m 644 -t /etc/systemd/system/rsync.service.d \
 		/usr/share/doc/rsyncd-exporter/deploy/systemd/rsync.service.d/rsyncd_exporter.conf
 	machine sh -ec 'systemctl daemon-reload; systemctl restart rsync; echo RSYNCD_EXPORTER_MODULES=pub,other >>/etc/default/rsyncd_exporter; systemctl restart rsyncd_exporter'
+	daemon_listens
 	say "upgrading under traffic"
 	traffic &
 	ran=$!
@@ -270,8 +275,8 @@ test_upgrade() {
 	reaches 'rsync_executions_total{direction="send",host="",module="pub"' "$ran"
 	reaches 'rsync_sessions_total{direction="send",host="",module="pub",outcome="ok"' "$ran"
 	reaches "rsyncd_exporter_build_info" 1
-	machine curl -sS http://localhost:8080/metrics | grep '^rsyncd_exporter_build_info' | grep -qF "version=\"$version\"" || fail "it isn't $version that runs"
-	machine curl -sS http://localhost:8080/metrics | grep -q 'module="other"' || fail "the upgrade lost what /etc/default/rsyncd_exporter said"
+	machine curl -sS http://localhost:8080/metrics | grep '^rsyncd_exporter_build_info' | grep -F "version=\"$version\"" >"$work/said" || fail "it isn't $version that runs"
+	machine curl -sS http://localhost:8080/metrics | grep 'module="other"' >"$work/said" || fail "the upgrade lost what /etc/default/rsyncd_exporter said"
 	test_removal
 	halt
 }
@@ -283,6 +288,7 @@ test_removal() {
 	machine sh -ec 'test -e /etc/default/rsyncd_exporter; ls /var/lib/private/rsyncd_exporter/*' >/dev/null || fail "removing took settings or state"
 	say "the daemon does without"
 	machine systemctl restart rsync
+	daemon_listens
 	sessions 1
 	say "installing again, and purging while it runs"
 	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*.deb; systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
@@ -291,7 +297,7 @@ test_removal() {
 	machine rm -r /etc/systemd/system/rsync.service.d
 	files >"$work/after"
 	diff "$work/before" "$work/after" || fail "above is what a purge leaves (>) or takes (<)"
-	machine getent passwd rsyncd_exporter | grep -q ':/usr/sbin/nologin$' || fail "the user is gone, so another one may get its number and files"
+	machine getent passwd rsyncd_exporter | grep ':/usr/sbin/nologin$' >"$work/said" || fail "the user is gone, so another one may get its number and files"
 	machine grep -q '^rsyncd_exporter:!' /etc/shadow || fail "the user may log in"
 }
 
