@@ -198,10 +198,10 @@ zsh_completes() {
 		zpty z zsh -f -i
 		zpty -w z 'PS1=; fpath=(/root/packages/root/usr/share/zsh/vendor-completions $fpath); autoload -U compinit; compinit -D -u'
 		zpty -n -w z $'rsyncd_exporter who --dire\t'
-		zpty -r z shown '*--direction=*'
-		status_=$?
+		zpty -r z shown '*--direction*'
+		found=$?
 		print -r -- "$shown"
-		exit $status_
+		exit $found
 	ZSH
 	within "$1" timeout 60 zsh -f /root/packages/tab >"$work/said" 2>&1
 }
