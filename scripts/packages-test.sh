@@ -154,6 +154,7 @@ test_reproducible() {
 	say "building linux/$arch and freebsd/arm64 again elsewhere, with an empty cache"
 	mkdir "$work/elsewhere" "$work/cache"
 	tar --exclude=./build --exclude=./bin --exclude=./dist --create . | tar --extract --directory "$work/elsewhere"
+	chmod -R go-rwx "$work/elsewhere"
 	(
 		umask 077
 		TZ=Asia/Tokyo GOCACHE=$work/cache "$work/elsewhere/scripts/packages.sh" "$work/again" "linux/$arch" freebsd/arm64 >/dev/null

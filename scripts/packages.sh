@@ -75,8 +75,10 @@ documents() {
 	mkdir -p "$1"
 	git ls-files -z --cached --others --exclude-standard -- README.md CHANGELOG.md SECURITY.md rsyncd.conf.example docs deploy |
 		tar --null --files-from=- --create | tar --extract --no-same-owner --no-same-permissions --directory "$1"
-	find "$1" -type f ! -name '*.sh' -exec chmod 644 {} +
 	cp LICENSE "$work/share/THIRD-PARTY-LICENSES" "$1"
+	# Whoever has checked the tree out may have had another umask.
+	find "$1" -type f ! -name '*.sh' -exec chmod 644 {} +
+	find "$1" -type f -name '*.sh' -exec chmod 755 {} +
 }
 
 # archive DIRECTORY FILE packs the directory, which is below $work.
@@ -107,7 +109,7 @@ root() {
 	for unit in deploy/systemd/*.service deploy/systemd/*.socket; do
 		sed 's|/usr/local/bin/|/usr/bin/|' "$unit" >"$root/usr/lib/systemd/system/${unit##*/}"
 	done
-	cp packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"
+	install -m 644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"
 }
 
 # package_documents fills $work/doc-deb and $work/doc-rpm, and makes nfpm's configuration. nfpm takes
