@@ -282,14 +282,17 @@ func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwar
 func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	var targets []string
+	// rsyslog looks for an exporter that is back each second, so that no test waits for that.
+	targets := []string{`resumeInterval="5"`, `resumeInterval="1"`}
 	for i, share := range shares {
 		target := fmt.Sprintf("target=\"exporter-%d.example.org\"\n        port=", i)
 		targets = append(targets, target+`"5514"`, fmt.Sprintf("target=\"127.0.0.1\" port=\"%d\"", share))
 	}
 	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n", port)
-	return runRsyslog(t, "rsyslogd", dir, input, rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
+	f := runRsyslog(t, "rsyslogd", dir, input, rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
 		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
+	return f
 }
 
 // runRsyslog starts rsyslogd with a socket in the directory, another input, and configuration files
