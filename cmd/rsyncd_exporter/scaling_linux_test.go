@@ -44,8 +44,16 @@ func startFleet(t *testing.T) *fleet {
 	}
 	in := testenv.Port(t)
 	testenv.StartRsyslogByHost(t, in, ports[3], [3]int(ports[:3]))
-	f.relay = dial(t, "tcp", fmt.Sprintf("127.0.0.1:%d", in))
-	for i := range 5 {
+	f.hostsLogTo(in)
+	return f
+}
+
+// hostsLogTo connects to a relay, and gets what each host logs there.
+func (f *fleet) hostsLogTo(port int) {
+	t := f.t
+	t.Helper()
+	f.relay = dial(t, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	for i := 2; i < 7; i++ { // of which either hash gives each exporter one at least
 		f.hosts = append(f.hosts, fmt.Sprintf("mirror%d.example.org", i))
 	}
 	for _, message := range corpus.ReadOctetCounted(t, filepath.Join(corpus.Dir(), "forwarded/rsyslog-rfc5424-tcp-octet.raw")) {
@@ -54,7 +62,6 @@ func startFleet(t *testing.T) *fleet {
 		}
 	}
 	f.record = f.record[:400] // thousands of series would keep four servers busy
-	return f
 }
 
 // send sends some of what each host logs, in turns.
@@ -122,23 +129,29 @@ func (f *fleet) shares(scrapes []map[string]float64) (hosts [3][]string) {
 // recipe returns the configuration in docs/scaling.md that has this name there, with addresses replaced. It scrapes each second.
 func recipe(t *testing.T, name string, replace ...string) (path string) {
 	t.Helper()
+	path = filepath.Join(testenv.Dir(t), "prometheus.yml")
+	put(t, path, []byte(regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(block(t, name, replace...), "scrape_interval: 1s")))
+	return path
+}
+
+// block returns a block of docs/scaling.md by its name there, with texts replaced.
+func block(t *testing.T, name string, replace ...string) string {
+	t.Helper()
 	doc, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/scaling.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?s)<!-- test: ` + name + ` -->\n+` + "```yaml\n(.*?)```").FindSubmatch(doc)
+	m := regexp.MustCompile(`(?s)<!-- test: ` + name + ` -->\n+` + "```\\w*\n(.*?)```").FindSubmatch(doc)
 	if m == nil {
 		t.Fatalf("docs/scaling.md has no configuration %q", name)
 	}
-	text := regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(string(m[1]), "scrape_interval: 1s")
+	text := string(m[1])
 	for i := 0; i < len(replace); i += 2 {
 		if !strings.Contains(text, replace[i]) {
 			t.Fatalf("the configuration %q in docs/scaling.md lacks %q", name, replace[i])
 		}
 	}
-	path = filepath.Join(testenv.Dir(t), "prometheus.yml")
-	put(t, path, []byte(strings.NewReplacer(replace...).Replace(text)))
-	return path
+	return strings.NewReplacer(replace...).Replace(text)
 }
 
 // startOn starts Debian's Prometheus on one of these.
@@ -250,4 +263,23 @@ func TestExportersByHostAddUp(t *testing.T) {
 	agree(t, "federation", 1000, func() map[string]float64 { return lasting(want()) },
 		func() map[string]float64 { return lasting(sums(t, global, `job="rsyncd_exporter",site=""`)) })
 	agree(t, "remote write", 1000, want, func() map[string]float64 { return sums(t, global, `site="berlin"`) })
+}
+
+// syslog-ng shares by host, too, with the filters in docs/scaling.md.
+func TestSyslogNGSharesByHost(t *testing.T) {
+	t.Parallel()
+	f := &fleet{t: t}
+	var replace []string
+	for i := range 3 {
+		port := testenv.Port(t)
+		replace = append(replace, fmt.Sprintf(`"exporter-%d.example.org" transport("tcp") port(5514)`, i),
+			fmt.Sprintf(`"127.0.0.1" transport("tcp") port(%d)`, port))
+		e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port))
+		f.all = append(f.all, &process{exporter: e})
+	}
+	in := testenv.Port(t)
+	testenv.StartSyslogNGRelay(t, in, block(t, "syslog-ng", replace...))
+	f.hostsLogTo(in)
+	f.send(f.record)
+	f.shares(f.counts(f.sent, 0, 1, 2))
 }
