@@ -76,8 +76,9 @@ func (s switched) start(t *testing.T, target string) *testenv.Prometheus {
 		put(t, empty, []byte("global: {}\n"))
 		p := testenv.StartPrometheusConf(t, program, empty, "--web.enable-remote-write-receiver",
 			"--storage.tsdb.path="+filepath.Join(testenv.Dir(t), "data"))
-		start(recipe(t, "remote write", threeTargets, fmt.Sprintf("[%q]", target), "http://prometheus.example.org:9090", p.URL,
-			"global:\n", global), "agent", "--agent")
+		start(recipe(t, "remote write", "exporter-0.example.org:8080", target, "          - exporter-1.example.org:8080\n", "",
+			"          - exporter-2.example.org:8080\n", "", "http://prometheus.example.org:9090", p.URL, "global:\n", global),
+			"agent", "--agent")
 		return p
 	}
 	p := start(shippedConfig(t, "scrape_interval: 10s", "scrape_interval: 1s", "app:8080", target, "global:\n", global), "tsdb")
@@ -87,9 +88,6 @@ func (s switched) start(t *testing.T, target string) *testenv.Prometheus {
 	}
 	return p
 }
-
-// threeTargets are those of the recipes in docs/scaling.md.
-const threeTargets = `["exporter-0.example.org:8080", "exporter-1.example.org:8080", "exporter-2.example.org:8080"]`
 
 // row is its row in the table of docs/prometheus.md.
 func (s switched) row() string {
