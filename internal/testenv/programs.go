@@ -273,14 +273,44 @@ func StartRsyslogTLS(t testing.TB, pki string, port int) *Forwarder {
 func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	f.deployed = rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
+	return runRsyslog(t, program, dir, "", rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...))
+}
+
+// StartRsyslogByHost starts an rsyslogd that receives over TCP at 127.0.0.1:port. It sends all to
+// 127.0.0.1:all by deploy/rsyslog/rsyncd_exporter-tcp.conf, and each host's messages to one of the
+// other ports of 127.0.0.1 by rsyncd_exporter-by-host.conf.
+func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	// rsyslog looks for an exporter that is back each second, so that no test waits for that.
+	targets := []string{`resumeInterval="5"`, `resumeInterval="1"`}
+	for i, share := range shares {
+		target := fmt.Sprintf("target=\"exporter-%d.example.org\"\n        port=", i)
+		targets = append(targets, target+`"5514"`, fmt.Sprintf("target=\"127.0.0.1\" port=\"%d\"", share))
+	}
+	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n",
+		port)
+	f := runRsyslog(t, "rsyslogd", dir, input,
+		rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
+		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
+	return f
+}
+
+// runRsyslog starts rsyslogd with a socket in the directory, another input, and configuration files
+// that it includes.
+func runRsyslog(t testing.TB, program, dir, input string, deployed ...string) *Forwarder {
+	t.Helper()
+	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed[0]}
 	conf := filepath.Join(dir, "rsyslog.conf")
-	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
+	text := fmt.Appendf(nil, `global(workDirectory=%q)
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
-include(file=%q mode="required")
-`, dir, f.Socket, f.deployed), 0o644)
+%s`, dir, f.Socket, input)
+	for _, file := range deployed {
+		text = fmt.Appendf(text, "include(file=%q mode=\"required\")\n", file)
+	}
+	writeFile(t, conf, text, 0o644)
 	f.name, f.command = "rsyslogd", []string{Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")}
 	f.Start(t)
 	return f
@@ -313,14 +343,33 @@ func StartSyslogNGTLS(t testing.TB, driver, pki string, port int) *Forwarder {
 func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	f := &Forwarder{Socket: filepath.Join(dir, "log")}
 	if file != "rsyncd_exporter-udp.conf" {
 		replace = append(replace, "/var/lib/syslog-ng", dir)
 	}
-	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
+	return runSyslogNG(t, dir, "", rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...))
+}
+
+// StartSyslogNGRelay starts a syslog-ng that receives over TCP at 127.0.0.1:port, on the text of a
+// configuration whose source is s_src.
+func StartSyslogNGRelay(t testing.TB, port int, text string) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	file := filepath.Join(dir, "relay.conf")
+	writeFile(t, file, []byte(text), 0o644)
+	input := fmt.Sprintf(` syslog(ip("127.0.0.1") transport("tcp") port(%d) keep-hostname(yes));`, port)
+	f := runSyslogNG(t, dir, input, file)
+	f.Ready(t, "syslog-ng to listen", func() bool { return Listening(t, port) })
+	return f
+}
+
+// runSyslogNG starts syslog-ng with a socket in the directory, another input, and a configuration
+// file that it includes.
+func runSyslogNG(t testing.TB, dir, input, deployed string) *Forwarder {
+	t.Helper()
+	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed}
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket,
-		f.deployed), 0o644)
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q);%s };\n@include %q\n",
+		f.Socket, input, f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
 		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"),
 		"--control=" + filepath.Join(dir, "ctl")}
@@ -366,14 +415,31 @@ func StartPrometheusOn(t testing.TB, data string) *Prometheus {
 
 func startPrometheus(t testing.TB, interval, target, data string, more ...string) *Prometheus {
 	t.Helper()
-	dir := Dir(t)
-	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
 	const rules = "rsyncd_exporter.rules.yml"
-	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s",
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", Dir(t), "app:8080\"", target+"\"", "scrape_interval: 10s",
 		"scrape_interval: "+interval, rules, filepath.Join(Root(t), "deploy/prometheus", rules))
+	return StartPrometheusConf(t, Need(t, "prometheus"), conf, append(more, "--storage.tsdb.path="+data)...)
+}
+
+// Prometheus3 returns the path of a program that `make prometheus3` has built, "prometheus" or
+// "promtool". It skips the test where there is none, since that takes ten minutes.
+func Prometheus3(t testing.TB, program string) string {
+	t.Helper()
+	path := filepath.Join(Root(t), "build/prometheus3", program)
+	if _, err := exec.LookPath(path); err != nil {
+		t.Skip("NOT TESTED with Prometheus 3, which Debian doesn't have: " +
+			"`make prometheus3` builds it and runs this test")
+	}
+	return path
+}
+
+// StartPrometheusConf starts a Prometheus of any version on a configuration file.
+func StartPrometheusConf(t testing.TB, program, conf string, args ...string) *Prometheus {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
 	p := &Prometheus{URL: "http://" + address}
-	p.Process = Start(t, exec.Command(Need(t, "prometheus"), append(more, "--config.file="+conf,
-		"--storage.tsdb.path="+data, "--web.listen-address="+address, "--log.level=warn")...))
+	args = append([]string{"--config.file=" + conf, "--web.listen-address=" + address, "--log.level=warn"}, args...)
+	p.Process = Start(t, exec.Command(program, args...))
 	p.Ready(t, "Prometheus to be ready", func() bool {
 		resp, err := http.Get(p.URL + "/-/ready")
 		if err != nil {
