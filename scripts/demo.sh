@@ -84,6 +84,7 @@ make_files() {
 	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#" rsyncd.conf.example >"$dir/rsyncd.conf"
 	sed "s/app:8080/127.0.0.1:$exporter_port/; s/scrape_interval: .*/scrape_interval: 2s/" \
 		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"
+	cp deploy/prometheus/rsyncd_exporter.rules.yml "$dir/"
 }
 
 # choose_log chooses the unix socket, or a file if a user can't give the daemon its own /dev/log.

@@ -345,7 +345,7 @@ type Prometheus struct {
 }
 
 // StartPrometheus starts Prometheus with deploy/prometheus/prometheus.yml, whose target becomes the
-// address, "127.0.0.1:8080". It scrapes every second.
+// address, "127.0.0.1:8080", and with the rules beside it. It scrapes every second.
 func StartPrometheus(t testing.TB, target string) *Prometheus {
 	t.Helper()
 	return StartPrometheusEvery(t, "1s", target)
@@ -368,8 +368,9 @@ func startPrometheus(t testing.TB, interval, target, data string, more ...string
 	t.Helper()
 	dir := Dir(t)
 	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
+	const rules = "rsyncd_exporter.rules.yml"
 	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s",
-		"scrape_interval: "+interval)
+		"scrape_interval: "+interval, rules, filepath.Join(Root(t), "deploy/prometheus", rules))
 	p := &Prometheus{URL: "http://" + address}
 	p.Process = Start(t, exec.Command(Need(t, "prometheus"), append(more, "--config.file="+conf,
 		"--storage.tsdb.path="+data, "--web.listen-address="+address, "--log.level=warn")...))
