@@ -14,10 +14,10 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: prometheus3 fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
 	@scripts/deps.sh
@@ -80,6 +80,11 @@ docker-test-if-engine:
 	else \
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
+
+prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, once), and see what it makes of the exporter, with which switches
+	@scripts/prometheus3.sh
+	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
+	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
