@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
 )
@@ -20,7 +22,7 @@ const day = 24 * time.Hour
 // scenes has one for each condition that an alert is for, or for several that don't disturb each
 // other.
 var scenes = []func(t *testing.T, s *scene){
-	ordinary, stopped, frozen, senders, otherFormat, fullDisk, fullSessionLog, files, socket, certificates,
+	ordinary, stopped, frozen, senders, oneName, otherFormat, fullDisk, fullSessionLog, files, socket, certificates,
 	saturation, trouble, smallModule, abuse, backupsMissing, backupsChanged, restarts,
 }
 
@@ -88,28 +90,51 @@ func frozen(t *testing.T, s *scene) {
 	}
 }
 
-// senders are machines: one goes silent, two have the same name, and one sends what is no syslog.
+// senders are machines: one goes silent, and one sends what is no syslog.
 func senders(t *testing.T, s *scene) {
-	s.name, s.alerts = "senders", []string{"RsyncdLogSilent", "RsyncdMessagesDiscarded", "RsyncdHostsMixed"}
-	port := testenv.Port(t)
-	s.Exporter = testenv.StartExporter(t, nil, fmt.Sprintf("--listen-udp=0.0.0.0:%d", port), "--allow-from=127.0.0.0/8")
-	to := fmt.Sprintf("127.0.0.1:%d", port)
-	one, two := sender(t, "127.0.0.1", to), sender(t, "127.0.0.2", to)
+	s.name, s.alerts = "senders", []string{"RsyncdLogSilent", "RsyncdMessagesDiscarded"}
+	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp="+udp)
+	to := sender(t, "127.0.0.1", udp)
 	silent, pid := false, 100
 	s.provoke = func() {
 		silent = true
-		session(one, late, pid)
+		session(to, late, pid)
 	}
 	s.step = func() {
 		for range 3 {
 			pid++
-			session(one, "twice", pid)
-			session(two, "twice", pid)
+			session(to, "speaks", pid)
 			if !silent {
-				session(one, "silent", pid)
+				session(to, "silent", pid)
 			}
-			_, _ = two.Write([]byte("-1 x"))
+			_, _ = to.Write([]byte("-1 x"))
 		}
+	}
+}
+
+// oneName is two machines with the same name. They are addresses of a network of its own, whose
+// socket the exporter is passed: loopback addresses are all one machine.
+func oneName(t *testing.T, s *scene) {
+	s.name, s.alerts = "one name", []string{"RsyncdHostsMixed"}
+	var listening *os.File
+	var one, two net.Conn
+	receivertest.InNetworkOfMachines(t, func() {
+		l, err := net.ListenUDP("udp4", &net.UDPAddr{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		to := fmt.Sprintf("10.9.9.2:%d", l.LocalAddr().(*net.UDPAddr).Port)
+		one, two = sender(t, "10.9.9.1", to), sender(t, "10.9.9.2", to)
+		listening = receivertest.Duplicate(t, l, nil)
+	})
+	s.Exporter = testenv.StartExporterOn(t, listening, "--listen-udp=off")
+	pid := 100
+	s.step = func() {
+		pid++
+		session(one, "twice", pid)
+		session(two, "twice", pid)
 	}
 }
 
@@ -127,6 +152,7 @@ func otherFormat(t *testing.T, s *scene) {
 // fullDisk has no room for the state.
 func fullDisk(t *testing.T, s *scene) {
 	s.name, s.alerts = "full disk", []string{"RsyncdStateNotSaved"}
+	s.also = []string{"RsyncdLogSilent", "RsyncdSessionStuck"} // /metrics stands still
 	onFullDisk(t, s, "--state-dir=")
 }
 
@@ -149,7 +175,7 @@ func onFullDisk(t *testing.T, s *scene, flag string) {
 		if full {
 			disk.Fill()
 		}
-		for range 20 { // of the session log, half a page or more
+		for range 10 { // of the session log, a page or so
 			pid++
 			session(to, "h", pid)
 		}
@@ -255,7 +281,11 @@ func saturation(t *testing.T, s *scene) {
 	for _, module := range []string{"one", "five", "five", "five", "five", "five"} {
 		stuck = append(stuck, site.pull(t, module+"/file"))
 	}
-	testenv.Until(t, time.Minute, "the sessions to begin", func() bool { return len(site.Children(t)) == len(stuck) })
+	testenv.Until(t, time.Minute, "the sessions to begin", func() bool {
+		_, metrics := testenv.Fetch(t, http.DefaultClient, http.MethodGet, "http://"+s.Address+"/metrics")
+		return strings.Contains(metrics, `rsync_sessions_active{direction="send",host="",module="five"} 5`) &&
+			strings.Contains(metrics, `rsync_sessions_active{direction="send",host="",module="one"} 1`)
+	})
 	for _, client := range stuck {
 		if err := client.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)

@@ -237,7 +237,8 @@ func (w *world) start(rules []byte) {
 		append(promFlags(), "--storage.tsdb.path="+filepath.Join(dir, "data"))...)
 	testenv.Until(w.t, time.Minute, "Prometheus to have looked at each exporter", func() bool {
 		n, _ := w.prom.Query(w.t, "count(up == 1)")
-		return int(n) == len(w.scenes)
+		_, firing := w.prom.Query(w.t, `ALERTS{alertname="RsyncdExporterDown"}`) // as there was none yet
+		return int(n) == len(w.scenes) && !firing
 	})
 	w.began = time.Now()
 }
@@ -319,7 +320,8 @@ func (w *world) fired() (all []string) {
 	for _, s := range w.scenes {
 		names[s.Address] = s.name
 	}
-	query := `count by (alertname, instance) (max_over_time(ALERTS{alertstate="firing"}[2h]))`
+	query := fmt.Sprintf(`count by (alertname, instance) (max_over_time(ALERTS{alertstate="firing"}[%ds]))`,
+		int(time.Since(w.began).Seconds())+1)
 	for _, sample := range w.prom.QueryAt(w.t, query, time.Now()) {
 		all = append(all, of(sample.Labels["alertname"], names[sample.Labels["instance"]]))
 	}

@@ -57,10 +57,24 @@ type Exporter struct {
 // a command that starts it, SmallDisk.Within; nil: none.
 func StartExporter(t testing.TB, within []string, flags ...string) *Exporter {
 	t.Helper()
+	return startExporter(t, nil, within, flags...)
+}
+
+// StartExporterOn is StartExporter on a UDP socket that the exporter is passed, as by systemd.
+func StartExporterOn(t testing.TB, udp *os.File, flags ...string) *Exporter {
+	t.Helper()
+	// LISTEN_PID must be the exporter's, which only a process that becomes it knows beforehand.
+	return startExporter(t, []*os.File{udp}, []string{"/bin/sh", "-c",
+		`export LISTEN_FDS=1 LISTEN_FDNAMES=udp LISTEN_PID=$$; exec "$@"`, "sh"}, flags...)
+}
+
+func startExporter(t testing.TB, passed []*os.File, within []string, flags ...string) *Exporter {
+	t.Helper()
 	e := &Exporter{Address: fmt.Sprintf("127.0.0.1:%d", Port(t))}
 	command := append(slices.Clone(within), Released(t), "--http-listen="+e.Address)
 	command = append(command, flags...)
 	cmd := exec.Command(command[0], command[1:]...)
+	cmd.ExtraFiles = passed
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "RSYNCD_EXPORTER_")
 	})
