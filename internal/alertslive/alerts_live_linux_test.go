@@ -61,7 +61,11 @@ func TestAlertsFire(t *testing.T) {
 	})
 	w.provoke()
 	deadline := time.Now().Add(patience)
-	for m := w.missing(); len(m) > 0 && time.Now().Before(deadline); m = w.missing() {
+	for len(w.missing()) > 0 && time.Now().Before(deadline) {
+		w.step()
+	}
+	empty := w.empty(queries(t, rules, long))
+	for deadline := time.Now().Add(15 * time.Second); len(empty) > 0 && time.Now().Before(deadline); empty = w.empty(empty) {
 		w.step()
 	}
 	for _, what := range w.missing() {
@@ -70,5 +74,9 @@ func TestAlertsFire(t *testing.T) {
 	for _, what := range w.surplus() {
 		t.Errorf("%s has fired", what)
 	}
-	dump(t, w)
+	for _, q := range empty {
+		t.Errorf("%s has no data:\n%s", q.where, q.expr)
+	}
+	w.checkRules()
+	w.firstEvents()
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+
 	"rsyncd_exporter/internal/receivertest"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
@@ -43,7 +45,8 @@ func ordinary(t *testing.T, s *scene) {
 	max connections = 4
 `, "--state-dir="+testenv.Dir(t), "--session-log="+filepath.Join(testenv.Dir(t), "sessions"), "--file="+log,
 		fmt.Sprintf("--listen-tls=127.0.0.1:%d", testenv.Port(t)), "--tls-cert="+pki+"/server.pem", "--tls-key="+pki+"/server.key",
-		"--tls-client-ca="+pki+"/ca.pem", "--expect=backup@alice<26h", "--client-groups=here=127.0.0.0/8")
+		"--tls-client-ca="+pki+"/ca.pem", "--expect=backup@alice<26h", "--client-groups=here=127.0.0.0/8", "--geoip-db="+testenv.WriteNetworks(t, "GeoLite2-Country",
+			map[string]mmdbtype.DataType{"127.0.0.0/8": testenv.Country("XX")}))
 	site.offer(t, "mirror", "file", 50_000)
 	mine := site.fill(t, "mine", 10_000, 20_000)
 	n := 0
@@ -94,7 +97,8 @@ func frozen(t *testing.T, s *scene) {
 func senders(t *testing.T, s *scene) {
 	s.name, s.alerts = "senders", []string{"RsyncdLogSilent", "RsyncdMessagesDiscarded"}
 	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp="+udp)
+	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp="+udp, "--geoip-db="+testenv.WriteMMDB(t, "GeoLite2-ASN",
+		mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500)}))
 	to := sender(t, "127.0.0.1", udp)
 	silent, pid := false, 100
 	s.provoke = func() {
@@ -129,10 +133,11 @@ func oneName(t *testing.T, s *scene) {
 		one, two = sender(t, "10.9.9.1", to), sender(t, "10.9.9.2", to)
 		listening = receivertest.Duplicate(t, l, nil)
 	})
-	s.Exporter = testenv.StartExporterOn(t, listening, "--listen-udp=off")
+	s.Exporter = testenv.StartExporterOn(t, listening, "--listen-udp=off", "--max-series=300")
 	pid := 100
 	s.step = func() {
 		pid++
+		session(one, fmt.Sprint("one-of-many-", pid), pid)
 		session(one, "twice", pid)
 		session(two, "twice", pid)
 	}
@@ -186,32 +191,45 @@ func onFullDisk(t *testing.T, s *scene, flag string) {
 func files(t *testing.T, s *scene) {
 	s.name, s.alerts = "files", []string{"RsyncdFileNotRead", "RsyncdFileLag", "RsyncdFileGap"}
 	dir := testenv.Dir(t)
-	for _, name := range []string{"cut", "closed"} {
-		testenv.WriteFile(t, filepath.Join(dir, name), "2026/11/23 18:40:52 [505] connect from localhost (127.0.0.1)\n")
-		if err := os.Chmod(filepath.Join(dir, name), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.Exporter = testenv.StartExporter(t, nobody(t), "--listen-udp=off",
-		"--file="+filepath.Join(dir, "cut")+","+filepath.Join(dir, "closed")+","+filepath.Join(dir, "missing"))
-	s.provoke = func() {
-		// A rotation whose "create" has the wrong owner.
-		if err := os.Rename(filepath.Join(dir, "closed"), filepath.Join(dir, "closed.1")); err != nil {
-			t.Fatal(err)
-		}
-		testenv.WriteFile(t, filepath.Join(dir, "closed"), "2026/11/23 18:40:53 [506] connect from localhost (127.0.0.1)\n")
-		if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
-			t.Fatal(err)
-		}
-	}
+	cut, closed, found := filepath.Join(dir, "cut"), filepath.Join(dir, "closed"), filepath.Join(dir, "found.log")
 	pid := 600
+	line := func() string {
+		pid++
+		return fmt.Sprintf("2026/11/23 18:40:54 [%d] connect from localhost (127.0.0.1)\n", pid)
+	}
+	for _, path := range []string{cut, closed, found} {
+		testenv.WriteFile(t, path, line())
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Exporter = testenv.StartExporter(t, nobody(t), "--listen-udp=off", "--file="+strings.Join([]string{
+		cut, closed, filepath.Join(dir, "missing"), filepath.Join(dir, "*.log"),
+	}, ","))
+	copytruncate := []string{cut, found}
+	s.provoke = func() {
+		// What a pattern has found is forgotten ten minutes after its end, but for its gaps.
+		copytruncate = []string{cut}
+		if err := os.Remove(found); err != nil {
+			t.Fatal(err)
+		}
+		// A rotation whose "create" has the wrong owner.
+		if err := os.Rename(closed, closed+".1"); err != nil {
+			t.Fatal(err)
+		}
+		testenv.WriteFile(t, closed, line())
+		if err := os.Chmod(closed, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.step = func() {
-		s.every(time.Second, func() { // copytruncate
-			if err := os.Truncate(filepath.Join(dir, "cut"), 0); err != nil {
-				t.Fatal(err)
+		s.every(time.Second, func() {
+			for _, path := range copytruncate {
+				if err := os.Truncate(path, 0); err != nil {
+					t.Fatal(err)
+				}
+				appendTo(t, path, line())
 			}
-			pid++
-			appendTo(t, filepath.Join(dir, "cut"), fmt.Sprintf("2026/11/23 18:40:54 [%d] connect from localhost (127.0.0.1)\n", pid))
 		})
 	}
 }
@@ -257,10 +275,18 @@ func socket(t *testing.T, s *scene) {
 // certificates expire, and their successors are none.
 func certificates(t *testing.T, s *scene) {
 	s.name, s.alerts = "certificates", []string{"RsyncdCertificateExpiring", "RsyncdCertificateNotReloaded"}
-	pki := testpki.Write(t) // for a day
-	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", testenv.Port(t)),
+	pki, port := testpki.Write(t), testenv.Port(t) // for a day
+	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp=off", fmt.Sprintf("--listen-tls=127.0.0.1:%d", port),
 		"--tls-cert="+pki+"/server.pem", "--tls-key="+pki+"/server.key", "--tls-client-ca="+pki+"/ca.pem")
 	s.provoke = func() { testenv.WriteFile(t, pki+"/server.pem", "no certificate\n") }
+	s.step = func() { // and somebody doesn't speak TLS
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = c.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
+	}
 }
 
 // saturation is two full modules, with clients that stand still.
