@@ -58,37 +58,53 @@ func queries(t *testing.T, rules *ruleFile, long bool) (all []query) {
 	return all
 }
 
-// empty returns those of the queries that never had data since Prometheus looks. Grafana asks for
-// ranges as well; each is cut into 11,000 points at most.
+// empty returns those of the queries that never had data since Prometheus looks.
 func (w *world) empty(all []query) []query {
 	w.t.Helper()
-	now := time.Now()
-	step := max(time.Second, now.Sub(w.began)/10_000)
-	return slices.DeleteFunc(slices.Clone(all), func(q query) bool { return w.hadData(q, w.began, now, step) })
+	return slices.DeleteFunc(slices.Clone(all), w.hadData)
 }
 
-// hadData reports whether a query has data at any time. One that Prometheus refuses fails the test.
-func (w *world) hadData(q query, from, to time.Time, step time.Duration) bool {
+// hadData reports whether a query has data at any time since Prometheus looks, at 10,000 points at
+// most. Grafana asks for such ranges, too.
+func (w *world) hadData(q query) bool {
 	w.t.Helper()
-	resp, err := http.Get(fmt.Sprintf("%s/api/v1/query_range?query=%s&start=%d&end=%d&step=%f", w.prom.URL,
-		url.QueryEscape(q.expr), from.Unix(), to.Unix(), step.Seconds()))
+	now := time.Now()
+	return w.answer(q, fmt.Sprintf("query_range?start=%d&end=%d&step=%f", w.began.Unix(), now.Unix(),
+		max(1, now.Sub(w.began).Seconds()/10_000))).Data.Result != nil
+}
+
+// checkWarnings fails the test where Prometheus has something to say about a query.
+func (w *world) checkWarnings(all []query) {
+	w.t.Helper()
+	for _, q := range all {
+		if a := w.answer(q, "query?"); len(a.Warnings) > 0 || len(a.Infos) > 0 {
+			w.t.Errorf("%s: warnings %q, infos %q\n%s", q.where, a.Warnings, a.Infos, q.expr)
+		}
+	}
+}
+
+// An answer is what Prometheus says to a query.
+type answer struct {
+	Status, Error   string
+	Warnings, Infos []string
+	Data            struct{ Result []json.RawMessage }
+}
+
+// answer asks Prometheus. A query that it refuses fails the test.
+func (w *world) answer(q query, how string) (a answer) {
+	w.t.Helper()
+	resp, err := http.Get(w.prom.URL + "/api/v1/" + how + "&query=" + url.QueryEscape(q.expr))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct {
-		Status, Error string
-		Warnings      []string
-		Data          struct{ Result []json.RawMessage }
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || a.Status != "success" {
+		w.t.Fatalf("%s: %s: %q, %v\n%s", q.where, resp.Status, a.Error, err, q.expr)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Status != "success" {
-		w.t.Errorf("%s: %s: %q, %v\n%s", q.where, resp.Status, answer.Error, err, q.expr)
-		return true // this has been told
+	if len(a.Data.Result) == 0 {
+		a.Data.Result = nil
 	}
-	if len(answer.Warnings) > 0 {
-		w.t.Errorf("%s: warnings %q\n%s", q.where, answer.Warnings, q.expr)
-	}
-	return len(answer.Data.Result) > 0
+	return a
 }
 
 // checkRules fails the test where Prometheus could not evaluate a rule.
@@ -118,13 +134,16 @@ func (w *world) checkRules() {
 	}
 }
 
-// firstEvents looks at a host whose series began when its only session was counted. increase() sees
-// that where Prometheus takes the time at which a counter began, and else doesn't.
-func (w *world) firstEvents() {
+// checkPrometheus3 looks at what Prometheus 3 is switched on for: native histograms, and the first
+// event of a series, which increase() sees if Prometheus takes the time at which a counter began.
+func (w *world) checkPrometheus3() {
 	w.t.Helper()
 	const events = `max_over_time(increase(rsync_connections_total{host="` + late + `"}[10s])[%ds:1s])`
 	n, _ := w.prom.Query(w.t, fmt.Sprintf(events, int(time.Since(w.began).Seconds())))
 	if seen := n > 0.9; seen != onPrometheus3() {
 		w.t.Errorf("the first event of a series is %v events in increase(); this Prometheus sees it: %t", n, onPrometheus3())
+	}
+	if _, native := w.prom.Query(w.t, "histogram_count(rsync_session_duration_seconds) > 0"); native != onPrometheus3() {
+		w.t.Errorf("it has native histograms: %t, want %t", native, onPrometheus3())
 	}
 }

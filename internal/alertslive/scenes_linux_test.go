@@ -85,7 +85,7 @@ func frozen(t *testing.T, s *scene) {
 			t.Fatal(err)
 		}
 		for range 500 {
-			say(to, "h", 7, "connect from c (192.0.2.1)")
+			say(to, "h", 7, "module-list request from c (192.0.2.1)")
 		}
 		if err := s.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
@@ -96,6 +96,7 @@ func frozen(t *testing.T, s *scene) {
 // senders are machines: one goes silent, and one sends what is no syslog.
 func senders(t *testing.T, s *scene) {
 	s.name, s.alerts = "senders", []string{"RsyncdLogSilent", "RsyncdMessagesDiscarded"}
+	s.week = map[string]float64{`rsyncd_host:connections:increase1h{host="silent"}`: 100}
 	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp="+udp, "--geoip-db="+testenv.WriteMMDB(t, "GeoLite2-ASN",
 		mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500)}))
@@ -386,7 +387,7 @@ func abuse(t *testing.T, s *scene) {
 			c.Hangup(t)
 		}
 		before = nil
-		for i := range 5 {
+		for i := range 3 {
 			c := testenv.Dial(t, site.Rsyncd)
 			c.AskFor(t, "private")
 			c.Send(t, "mallory wrong\n") // the daemon thinks for a second
@@ -429,6 +430,11 @@ func backupsMissing(t *testing.T, s *scene) {
 // backupsChanged are unlike those before: small, slow, and with files deleted.
 func backupsChanged(t *testing.T, s *scene) {
 	s.name, s.alerts = "backups changed", []string{"RsyncdBackupShrunk", "RsyncdBackupSlow", "RsyncdDeletionsHigh"}
+	s.week = map[string]float64{
+		`rsyncd_backup:listed_bytes:last{module="small",direction="receive"}`:    200_000,
+		`rsyncd_backup:duration_seconds:last{module="slow",direction="receive"}`: 0.2,
+		`rsyncd_host_module:deletions:increase6h{module="deleted"}`:              5,
+	}
 	site := s.newSite(t, "[small]\n[slow]\n[deleted]\n", "--expect=small,slow,deleted")
 	const most = 1500
 	small, slow, deleted := site.fill(t, "small", 100_000, 100_000), site.fill(t, "slow", 10_000),

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,9 @@ type scene struct {
 	*testenv.Exporter
 	alerts []string // that fire for it
 	also   []string // that may; no others do
+
+	// week has what the rules would have recorded during the week before, by series.
+	week map[string]float64
 
 	// Each may be nil. provoke is called once, when Prometheus has looked at the exporter for as
 	// long as an alert with a history of its own needs; step about each second, from the start on.
@@ -191,12 +195,13 @@ type world struct {
 	scenes []*scene
 	prom   *testenv.Prometheus
 	began  time.Time // when that had looked at all of them
+	long   bool      // it lasts an hour, and has a week behind it
 	looked time.Time // when step last did
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, long bool) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, long: long}
 	for _, prepare := range scenes {
 		s := &scene{}
 		prepare(t, s)
@@ -229,18 +234,45 @@ func (w *world) start(rules []byte) {
 	}
 	testenv.WriteFile(w.t, filepath.Join(dir, "prometheus.yml"), config)
 	testenv.WriteFile(w.t, filepath.Join(dir, "rsyncd_exporter.rules.yml"), string(rules))
+	data := filepath.Join(dir, "data")
+	if w.long {
+		w.writeWeek(dir, data)
+	}
 	program := os.Getenv("PROMETHEUS")
 	if program == "" {
 		program = testenv.Need(w.t, "prometheus")
 	}
 	w.prom = testenv.StartPrometheusConf(w.t, program, filepath.Join(dir, "prometheus.yml"),
-		append(promFlags(), "--storage.tsdb.path="+filepath.Join(dir, "data"))...)
+		append(promFlags(), "--storage.tsdb.path="+data)...)
 	testenv.Until(w.t, time.Minute, "Prometheus to have looked at each exporter", func() bool {
 		n, _ := w.prom.Query(w.t, "count(up == 1)")
 		_, firing := w.prom.Query(w.t, `ALERTS{alertname="RsyncdExporterDown"}`) // as there was none yet
 		return int(n) == len(w.scenes) && !firing
 	})
 	w.began = time.Now()
+}
+
+// writeWeek makes blocks of the scenes' weeks, up to two hours ago.
+func (w *world) writeWeek(dir, data string) {
+	w.t.Helper()
+	var text strings.Builder
+	for _, s := range w.scenes {
+		for series, value := range s.week {
+			name, labels, _ := strings.Cut(series, "{")
+			labels = fmt.Sprintf("{job=%q,instance=%q,%s", "rsyncd_exporter", s.Address, labels)
+			fmt.Fprintf(&text, "# TYPE %s gauge\n", name)
+			for at := time.Now().Add(-8 * day); time.Since(at) > 2*time.Hour; at = at.Add(10 * time.Minute) {
+				fmt.Fprintf(&text, "%s%s %g %d\n", name, labels, value, at.Unix())
+			}
+		}
+	}
+	text.WriteString("# EOF\n")
+	file := filepath.Join(dir, "week")
+	testenv.WriteFile(w.t, file, text.String())
+	if out, err := exec.Command(testenv.Need(w.t, "promtool"), "tsdb", "create-blocks-from", "openmetrics", file,
+		data).CombinedOutput(); err != nil {
+		w.t.Fatalf("promtool: %v\n%s", err, out)
+	}
 }
 
 // onPrometheus3 reports whether PROMETHEUS says that it is the one of `make prometheus3`.
@@ -260,18 +292,19 @@ func promFlags() []string {
 	return nil
 }
 
-// step lets each scene do what it does again and again, twice a second at most.
+// step lets each scene do what it does again and again: each half second, or two seconds where there
+// is an hour.
 func (w *world) step() {
 	w.t.Helper()
-	time.Sleep(time.Until(w.looked.Add(500 * time.Millisecond)))
+	often := 500 * time.Millisecond
+	if w.long {
+		often *= 4
+	}
+	time.Sleep(time.Until(w.looked.Add(often)))
 	w.looked = time.Now()
 	for _, s := range w.scenes {
 		if s.step != nil && (s.site == nil || !s.site.busy(w.t)) {
-			began := time.Now()
 			s.step()
-			if d := time.Since(began); d > 300*time.Millisecond {
-				w.t.Log(s.name, d)
-			}
 		}
 	}
 }
