@@ -3,6 +3,7 @@ package alertslive
 import (
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -84,7 +85,7 @@ func frozen(t *testing.T, s *scene) {
 		if err := s.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		for range 500 {
+		for range 200 {
 			say(to, "h", 7, "module-list request from c (192.0.2.1)")
 		}
 		if err := s.Signal(syscall.SIGCONT); err != nil {
@@ -322,9 +323,7 @@ func saturation(t *testing.T, s *scene) {
 	s.step = func() {
 		site.rsync(t, 5, site.URL("", "one/file"), site.pulled())
 		for range 3 {
-			c := testenv.Dial(t, site.Rsyncd)
-			c.AskFor(t, "one")
-			c.Hangup(t)
+			knock(t, site.Port, "@RSYNCD: 31.0\none\n")
 		}
 	}
 }
@@ -358,6 +357,11 @@ func trouble(t *testing.T, s *scene) {
 // kill ends a client, and the process that receives for it.
 func kill(t *testing.T, client *testenv.Process) {
 	t.Helper()
+	select {
+	case <-client.Ended():
+		return
+	default:
+	}
 	for _, pid := range client.Children(t) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -398,24 +402,30 @@ func abuse(t *testing.T, s *scene) {
 		}
 		for range 50 {
 			if flood {
-				knock(t, site.Port)
+				knock(t, site.Port, "")
 			}
 		}
 		site.rsync(t, 0, "-I", "--whole-file", site.URL("", "mirror/"), site.pulled())
 	}
 }
 
-// knock connects to a daemon, and hangs up once that has taken the connection: it lets five wait.
-func knock(t *testing.T, port int) {
+// knock connects to a daemon, says something, and hangs up once the daemon has answered: it has no
+// more than five wait.
+func knock(t *testing.T, port int, say string) {
 	t.Helper()
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Read(make([]byte, 1)); err != nil {
+	if _, err := c.Write([]byte(say)); err != nil {
 		t.Fatal(err)
 	}
+	if say == "" {
+		_, _ = c.Read(make([]byte, 1))
+		return
+	}
+	_, _ = io.Copy(io.Discard, c) // to its end, which may be a reset
 }
 
 // backupsMissing expects a backup that came once and no more, and one that never does.
