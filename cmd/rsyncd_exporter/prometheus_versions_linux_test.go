@@ -19,6 +19,7 @@ import (
 type switched struct {
 	version  string // "2", which Debian has, or "3", which `make prometheus3` builds
 	features string // of --enable-feature
+	through  string // empty, or how its samples get into another Prometheus: "remote write" by an agent, "federation"
 	global   string // lines of the configuration's global section
 	first    bool   // increase() has the first event of a series
 	native   bool   // the durations of sessions are a native histogram
@@ -43,31 +44,82 @@ var switches = []switched{
 	{version: "3", features: zeros, global: nativeAndClassic + "\n" + "scrape_protocols: [OpenMetricsText1.0.0]", first: true, classic: true},
 	{version: "3", features: zeros, global: nativeAndClassic + "\n" + "scrape_protocols: [PrometheusText1.0.0]", classic: true},
 	{version: "3", features: "st-storage,use-start-timestamps", global: nativeAndClassic, first: true, native: true, classic: true},
+	{version: "3", features: zeros, global: nativeAndClassic, through: "remote write", first: true, native: true, classic: true},
+	{version: "3", features: zeros, global: nativeAndClassic, through: "federation", native: true, classic: true},
 }
 
 func (s switched) String() string {
-	return strings.Join(strings.Fields(s.version+" "+s.features+" "+s.global), " ")
+	return strings.Join(strings.Fields(s.version+" "+s.features+" "+s.global+" "+s.through), " ")
 }
 
-// start runs it on deploy/prometheus/prometheus.yml with these switches. It scrapes the target every second.
+// start runs it on deploy/prometheus/prometheus.yml with these switches. It scrapes the target every second. What it returns is where
+// the samples end up.
 func (s switched) start(t *testing.T, target string) *testenv.Prometheus {
 	t.Helper()
-	program := ""
+	program := testenv.Need(t, "prometheus")
 	if s.version == "3" {
 		program = testenv.Prometheus3(t, "prometheus")
-	} else {
-		program = testenv.Need(t, "prometheus")
-	}
-	args := []string{"--storage.tsdb.path=" + filepath.Join(testenv.Dir(t), "data")}
-	if s.features != "" {
-		args = append(args, "--enable-feature="+s.features)
 	}
 	global := "global:\n"
 	for line := range strings.Lines(s.global) {
 		global += "  " + strings.TrimSpace(line) + "\n"
 	}
-	return testenv.StartPrometheusConf(t, program, shippedConfig(t, "scrape_interval: 10s", "scrape_interval: 1s",
-		"app:8080", target, "global:\n", global), args...)
+	start := func(conf, kind string, args ...string) *testenv.Prometheus {
+		args = append(args, "--storage."+kind+".path="+filepath.Join(testenv.Dir(t), "data"))
+		if s.features != "" {
+			args = append(args, "--enable-feature="+s.features)
+		}
+		return testenv.StartPrometheusConf(t, program, conf, args...)
+	}
+	if s.through == "remote write" { // without a switch at the other end
+		empty := filepath.Join(testenv.Dir(t), "prometheus.yml")
+		put(t, empty, []byte("global: {}\n"))
+		p := testenv.StartPrometheusConf(t, program, empty, "--web.enable-remote-write-receiver",
+			"--storage.tsdb.path="+filepath.Join(testenv.Dir(t), "data"))
+		start(recipe(t, "remote write", "exporter-0.example.org:8080", target, "          - exporter-1.example.org:8080\n", "",
+			"          - exporter-2.example.org:8080\n", "", "http://prometheus.example.org:9090", p.URL, "global:\n", global),
+			"agent", "--agent")
+		return p
+	}
+	p := start(shippedConfig(t, "scrape_interval: 10s", "scrape_interval: 1s", "app:8080", target, "global:\n", global), "tsdb")
+	if s.through == "federation" {
+		p = start(recipe(t, "federation", "prometheus-0.example.org:9090", strings.TrimPrefix(p.URL, "http://"),
+			"scrape_configs:", global+"  scrape_interval: 1s\nscrape_configs:"), "tsdb")
+	}
+	return p
+}
+
+// row is its row in the table of docs/prometheus.md.
+func (s switched) row() string {
+	code := func(text string) string {
+		var all []string
+		for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' }) {
+			all = append(all, "`"+line+"`")
+		}
+		return strings.Join(all, ", ")
+	}
+	yes := map[bool]string{true: "yes", false: "no"}
+	where := map[string]string{"2": "Debian's 2.42", "3": "3.16"}[s.version]
+	if s.through != "" {
+		where += ", through " + s.through
+	}
+	cells := []string{"", where, code(s.features), code(s.global), yes[s.first], yes[s.native], yes[s.classic], ""}
+	return strings.ReplaceAll(strings.TrimSpace(strings.Join(cells, " | ")), "|  |", "| |")
+}
+
+// docs/prometheus.md says what these tests see.
+func TestDocumentedSwitches(t *testing.T) {
+	want := ""
+	for _, s := range switches {
+		want += s.row() + "\n"
+	}
+	doc, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/prometheus.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), "|\n"+want+"\n") {
+		t.Errorf("the table of docs/prometheus.md should be\n%s", want)
+	}
 }
 
 // shippedConfig returns the path of a copy of deploy/prometheus/prometheus.yml in which texts are replaced.
@@ -182,6 +234,11 @@ func (s switched) check(t *testing.T, p *testenv.Prometheus) {
 		if got, _ := p.Query(t, "increase("+series+"[1m])"); (got >= 0.99) != s.first || got > 1.7 {
 			t.Errorf("increase() of %s is %v; first event: %t", series, got, s.first)
 		}
+		if s.first && s.features == zeros { // without extrapolation
+			if got, _ := p.Query(t, "increase("+series+"[1m] anchored)"); got != 1 {
+				t.Errorf("the anchored increase() of %s is %v, want 1", series, got)
+			}
+		}
 	}
 	const durations = `rsync_session_duration_seconds`
 	_, classic := p.Query(t, durations+`_bucket{module="old"}`)
@@ -226,6 +283,7 @@ func checkNames(t *testing.T, p *testenv.Prometheus, want []string) {
 	for _, sample := range p.QueryAt(t, `rsync_executions_total{host="names"}`, time.Now()) {
 		delete(sample.Labels, "instance")
 		delete(sample.Labels, "job")
+		delete(sample.Labels, "site")
 		got = append(got, written(sample.Labels))
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {

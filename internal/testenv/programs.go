@@ -291,14 +291,17 @@ func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwar
 func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	var targets []string
+	// rsyslog looks for an exporter that is back each second, so that no test waits for that.
+	targets := []string{`resumeInterval="5"`, `resumeInterval="1"`}
 	for i, share := range shares {
 		target := fmt.Sprintf("target=\"exporter-%d.example.org\"\n        port=", i)
 		targets = append(targets, target+`"5514"`, fmt.Sprintf("target=\"127.0.0.1\" port=\"%d\"", share))
 	}
 	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n", port)
-	return runRsyslog(t, "rsyslogd", dir, input, rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
+	f := runRsyslog(t, "rsyslogd", dir, input, rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
 		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
+	return f
 }
 
 // runRsyslog starts rsyslogd with a socket in the directory, another input, and configuration files
@@ -347,13 +350,32 @@ func StartSyslogNGTLS(t testing.TB, driver, pki string, port int) *Forwarder {
 func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	f := &Forwarder{Socket: filepath.Join(dir, "log")}
 	if file != "rsyncd_exporter-udp.conf" {
 		replace = append(replace, "/var/lib/syslog-ng", dir)
 	}
-	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
+	return runSyslogNG(t, dir, "", rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...))
+}
+
+// StartSyslogNGRelay starts a syslog-ng that receives over TCP at 127.0.0.1:port, on the text of a
+// configuration whose source is s_src.
+func StartSyslogNGRelay(t testing.TB, port int, text string) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	file := filepath.Join(dir, "relay.conf")
+	writeFile(t, file, []byte(text), 0o644)
+	input := fmt.Sprintf(` syslog(ip("127.0.0.1") transport("tcp") port(%d) keep-hostname(yes));`, port)
+	f := runSyslogNG(t, dir, input, file)
+	f.Ready(t, "syslog-ng to listen", func() bool { return Listening(t, port) })
+	return f
+}
+
+// runSyslogNG starts syslog-ng with a socket in the directory, another input, and a configuration
+// file that it includes.
+func runSyslogNG(t testing.TB, dir, input, deployed string) *Forwarder {
+	t.Helper()
+	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed}
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket,
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q);%s };\n@include %q\n", f.Socket, input,
 		f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
 		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"),
