@@ -15,9 +15,11 @@ import (
 
 // A row is a headline and the panels below it. Panels stand side by side, as their spans allow.
 type row struct {
-	title  string
-	panels []cog.Builder[dashboard.Panel]
+	title string
+	panels
 }
+
+type panels []cog.Builder[dashboard.Panel]
 
 // boardJSON returns the dashboard as its file has it.
 func boardJSON() ([]byte, error) {

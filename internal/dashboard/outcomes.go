@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"fmt"
 	"strconv"
 
@@ -14,10 +16,16 @@ import (
 
 // outcomes is how sessions ended, and why.
 func outcomes() row {
-	return row{"Outcomes", []cog.Builder[dashboard.Panel]{
-		stacked("Outcomes of sessions", "Sessions a minute that ended, by outcome. partial: some files are missing. aborted: "+
-			"any other exit code, or cut off. rejected: turned away. listing: a module list. unknown: no word at the end, as "+
-			"with a killed push, or a push whose client could not read some of its files.", units.CountsPerMinute,
+	return row{"Outcomes", slices.Concat(howSessionsEnded(), whatFailed(), meanings())}
+}
+
+func howSessionsEnded() panels {
+	return panels{
+		stacked("Outcomes of sessions",
+			"Sessions a minute that ended, by outcome. partial: some files are missing. aborted: any other exit "+
+				"code, or cut off. rejected: turned away. listing: a module list. unknown: no word at the end, as "+
+				"with a killed push, or a push whose client could not read some of its files.",
+			units.CountsPerMinute,
 			q(`sum by (outcome) (rate(rsync_sessions_total{MODULE}[$__rate_interval]) * 60)`, "{{outcome}}")).
 			Span(12).
 			DrawStyle(common.GraphDrawStyleBars).
@@ -27,32 +35,53 @@ func outcomes() row {
 			OverrideByName("rejected", coloured(poor)).
 			OverrideByName("listing", coloured(plain)).
 			OverrideByName("unknown", coloured(quiet)),
-		lines("Share of aborted sessions", "Of the sessions that were let through and ended, the share that was aborted. "+
-			"Health checks that reset their connection count as aborted. A push that was killed is unknown, not aborted. The alert goes by the last hour.",
+		lines("Share of aborted sessions",
+			"Of the sessions that were let through and ended, the share that was aborted. Health checks that reset "+
+				"their connection count as aborted. A push that was killed is unknown, not aborted. The alert goes by "+
+				"the last hour.",
 			units.PercentUnit,
-			q(byModule(`sum by (module) (rate(rsync_sessions_total{MODULE, outcome="aborted"}[$__rate_interval])) / (sum by (module) `+
-				`(rate(rsync_sessions_total{MODULE, outcome=~"ok|partial|aborted|unknown"}[$__rate_interval])) > 0)`), "{{module}}"),
+			q(byModule(`sum by (module) (rate(rsync_sessions_total{MODULE, outcome="aborted"}[$__rate_interval])) `+
+				`/ (sum by (module) (rate(rsync_sessions_total{MODULE, outcome=~"ok|partial|aborted|unknown"}`+
+				`[$__rate_interval])) > 0)`), "{{module}}"),
 			limit("aborted_ratio")).
 			Span(12).
 			AxisSoftMax(1).
 			OverrideByName(limitLegend, dashed()),
-		lines("Errors by exit code", "rsync error and warning lines a minute by exit code. A session can have several. The "+
-			"daemon doesn't log codes 23 and 24 of a pull.", units.CountsPerMinute,
-			q(`sum by (status_code) (rate(rsync_errors_total{MODULE}[$__rate_interval]) * 60) > 0`, "code {{status_code}}")).
+	}
+}
+
+func whatFailed() panels {
+	return panels{
+		lines("Errors by exit code",
+			"rsync error and warning lines a minute by exit code. A session can have several. The daemon doesn't "+
+				"log codes 23 and 24 of a pull.",
+			units.CountsPerMinute,
+			q(`sum by (status_code) (rate(rsync_errors_total{MODULE}[$__rate_interval]) * 60) > 0`,
+				"code {{status_code}}")).
 			DrawStyle(common.GraphDrawStyleBars).
 			NoValue("none"),
-		lines("File errors by errno", "Files a minute that could not be transferred, by errno: 28 is a full disk, 13 a "+
-			"missing permission, 0 a file that vanished or an error without errno.", units.CountsPerMinute,
+		lines("File errors by errno",
+			"Files a minute that could not be transferred, by errno: 28 is a full disk, 13 a missing permission, 0 "+
+				"a file that vanished or an error without errno.",
+			units.CountsPerMinute,
 			q(`sum by (errno) (rate(rsync_file_errors_total{MODULE}[$__rate_interval]) * 60) > 0`, "errno {{errno}}")).
 			DrawStyle(common.GraphDrawStyleBars).
 			NoValue("none"),
-		lines("Refused by reason", "Clients a minute that were turned away, by reason. auth and unknown_module in numbers are "+
-			"somebody who tries names and passwords; max_connections is a daemon that is full.", units.CountsPerMinute,
+		lines("Refused by reason",
+			"Clients a minute that were turned away, by reason. auth and unknown_module in numbers are somebody "+
+				"who tries names and passwords; max_connections is a daemon that is full.",
+			units.CountsPerMinute,
 			q(`sum by (reason) (rate(rsync_rejected_total{MODULE}[$__rate_interval]) * 60) > 0`, "{{reason}}")).
 			DrawStyle(common.GraphDrawStyleBars).
 			NoValue("none"),
-		list("Exit codes and what they mean", "Error lines in the time chosen above, by exit code and module. The first line "+
-			"of a code may be missing: a series that begins at 1 has no increase, unless Prometheus takes created timestamps.",
+	}
+}
+
+func meanings() panels {
+	return panels{
+		list("Exit codes and what they mean",
+			"Error lines in the time chosen above, by exit code and module. The first line of a code may be "+
+				"missing: a series that begins at 1 has no increase, unless Prometheus takes created timestamps.",
 			units.Short,
 			q(`sum by (status_code, module) (increase(rsync_errors_total{MODULE}[$__range])) > 0.5`, "")).
 			Span(12).
@@ -60,19 +89,26 @@ func outcomes() row {
 			SortBy(downBy("lines")).
 			WithTransformation(columns(nil, [2]string{"status_code", "exit code"}, [2]string{"module", "module"},
 				[2]string{"Value", "lines"})).
-			OverrideByName("exit code", []dashboard.DynamicConfigValue{property("mappings", exitCodes()), property("custom.width", 420)}).
+			OverrideByName("exit code", []dashboard.DynamicConfigValue{
+				property("mappings", exitCodes()), property("custom.width", 420),
+			}).
 			OverrideByName("lines", []dashboard.DynamicConfigValue{property("decimals", 0)}),
-		list("File errors and what they mean", "Files in the time chosen above that could not be transferred, by errno and "+
-			"module. The first one of an errno may be missing: a series that begins at 1 has no increase, unless Prometheus "+
-			"takes created timestamps.", units.Short,
+		list("File errors and what they mean",
+			"Files in the time chosen above that could not be transferred, by errno and module. The first one of "+
+				"an errno may be missing: a series that begins at 1 has no increase, unless Prometheus takes created "+
+				"timestamps.",
+			units.Short,
 			q(`sum by (errno, module) (increase(rsync_file_errors_total{MODULE}[$__range])) > 0.5`, "")).
 			Span(12).
 			NoValue("none").
 			SortBy(downBy("files")).
-			WithTransformation(columns(nil, [2]string{"errno", "errno"}, [2]string{"module", "module"}, [2]string{"Value", "files"})).
-			OverrideByName("errno", []dashboard.DynamicConfigValue{property("mappings", errnos()), property("custom.width", 420)}).
+			WithTransformation(columns(nil, [2]string{"errno", "errno"}, [2]string{"module", "module"},
+				[2]string{"Value", "files"})).
+			OverrideByName("errno", []dashboard.DynamicConfigValue{
+				property("mappings", errnos()), property("custom.width", 420),
+			}).
 			OverrideByName("files", []dashboard.DynamicConfigValue{property("decimals", 0)}),
-	}}
+	}
 }
 
 func downBy(column string) []cog.Builder[common.TableSortByFieldState] {

@@ -178,7 +178,9 @@ func words(all ...word) []dashboard.ValueMapping {
 		}
 		options[w.value] = result
 	}
-	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText, Options: options}}}
+	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{
+		Type: dashboard.MappingTypeValueToText, Options: options,
+	}}}
 }
 
 func property(id string, value any) dashboard.DynamicConfigValue {

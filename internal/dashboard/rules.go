@@ -6,7 +6,8 @@ import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 const (
 	runbook    = "https://github.com/rsyncd-exporter/rsyncd_exporter/blob/main/docs/runbook.md"
 	alertNames = "Rsyncd.+"
-	dailyCap   = `max(rsyncd_target:exchanged_bytes:increase1d{TARGET}) / on () (rsyncd:threshold:traffic_day_bytes > 0)`
+	dailyCap   = `max(rsyncd_target:exchanged_bytes:increase1d{TARGET}) ` +
+		`/ on () (rsyncd:threshold:traffic_day_bytes > 0)`
 )
 
 const limitLegend = "alert threshold"

@@ -92,7 +92,8 @@ func graphs(prometheus string) (image.Image, error) {
 		if p.stacked {
 			values.Set("g0.stacked", "1")
 		}
-		part, err := shoot(prometheus+"/classic/graph?"+values.Encode(), 760, 1400, graphDrawn, fmt.Sprintf(bareGraph, p.title))
+		page := prometheus + "/classic/graph?" + values.Encode()
+		part, err := shoot(page, 760, 1400, graphDrawn, fmt.Sprintf(bareGraph, p.title))
 		if err != nil {
 			return nil, fmt.Errorf("panel %q: %w", p.title, err)
 		}
@@ -102,14 +103,14 @@ func graphs(prometheus string) (image.Image, error) {
 }
 
 const (
-	graphDrawn = `document.querySelector(".graph_area svg path") !== null && document.querySelector(".legend .line") !== null`
+	graphDrawn = `document.querySelector(".graph_area svg path") && document.querySelector(".legend .line") && true`
 	// bareGraph leaves only the graph of Prometheus' page, puts a headline above it, and says where it is.
 	bareGraph = `(() => {
 		const style = document.createElement("style");
-		style.textContent = "nav, form > :not(:last-child), .nav-tabs, .graph_container .clearfix, #add_graph { display: none !important }" +
-			".tab-content, .tab-pane, .list-group { border: 0 !important }" +
-			".legend { background: white !important } .legend * { color: #222 !important } .legend .line a { display: none }" +
-			"h5 { margin: 12px 0 10px 60px; font-weight: 600 }";
+		style.textContent = "nav, form > :not(:last-child), .nav-tabs, .graph_container .clearfix, #add_graph { " +
+			"display: none !important }.tab-content, .tab-pane, .list-group { border: 0 !important }.legend { " +
+			"background: white !important } .legend * { color: #222 !important } .legend .line a { display: none " +
+			"}h5 { margin: 12px 0 10px 60px; font-weight: 600 }";
 		document.head.append(style);
 		const title = document.createElement("h5");
 		title.textContent = %q;
@@ -149,8 +150,8 @@ func terminal(capture io.Reader) (image.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the terminal: %w", err)
 	}
-	page := "data:text/html;charset=utf-8;base64," + base64.StdEncoding.EncodeToString([]byte(terminalHTML(string(text))))
-	return shoot(page, 1600, 900, "true", `(() => {
+	page := base64.StdEncoding.EncodeToString([]byte(terminalHTML(string(text))))
+	return shoot("data:text/html;charset=utf-8;base64,"+page, 1600, 900, "true", `(() => {
 		const box = document.querySelector("pre").getBoundingClientRect();
 		return [box.x, box.y, box.width, box.height];
 	})()`)

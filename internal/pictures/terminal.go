@@ -28,8 +28,8 @@ var ends = map[string][]string{"22": {"1", "2"}, "27": {"7"}, "39": {"31", "32",
 func terminalHTML(capture string) string {
 	var page strings.Builder
 	page.WriteString(`<!DOCTYPE html><meta charset="utf-8"><style>` +
-		`body { margin: 0 } pre { display: inline-block; margin: 0; padding: 14px 18px; background: #1e1e2e; color: #d8dee9; ` +
-		`font: 15px/1.35 "DejaVu Sans Mono", monospace }</style><pre>`)
+		`body { margin: 0 } pre { display: inline-block; margin: 0; padding: 14px 18px; ` +
+		`background: #1e1e2e; color: #d8dee9; font: 15px/1.35 "DejaVu Sans Mono", monospace }</style><pre>`)
 	var now []string
 	for capture = strings.TrimRight(capture, "\n "); capture != ""; {
 		if match := sgr.FindStringSubmatch(capture); match != nil {
@@ -65,7 +65,9 @@ func look(now []string, parameters string) []string {
 		case looks[parameter] != "":
 			now = append(slices.Clone(now), parameter)
 		default:
-			now = slices.DeleteFunc(slices.Clone(now), func(p string) bool { return slices.Contains(ends[parameter], p) })
+			now = slices.DeleteFunc(slices.Clone(now), func(p string) bool {
+				return slices.Contains(ends[parameter], p)
+			})
 		}
 	}
 	return now
