@@ -83,4 +83,5 @@ func TestAlertsFire(t *testing.T) {
 	w.checkWarnings(all)
 	w.checkRules()
 	w.checkPrometheus3()
+	w.end()
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -97,23 +98,40 @@ func frozen(t *testing.T, s *scene) {
 // senders are machines: one goes silent, and one sends what is no syslog.
 func senders(t *testing.T, s *scene) {
 	s.name, s.alerts = "senders", []string{"RsyncdLogSilent", "RsyncdMessagesDiscarded"}
-	s.week = map[string]float64{`rsyncd_host:connections:increase1h{host="silent"}`: 100}
+	s.week = map[string]float64{`rsyncd_host:connections:increase1h{host="silent0"}`: 100}
 	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	s.Exporter = testenv.StartExporter(t, nil, "--listen-udp="+udp, "--geoip-db="+testenv.WriteMMDB(t, "GeoLite2-ASN",
 		mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64500)}))
 	to := sender(t, "127.0.0.1", udp)
-	silent, pid := false, 100
-	s.provoke = func() {
-		silent = true
-		session(to, late, pid)
-	}
-	s.step = func() {
-		for range 3 {
+	// They go silent one after the other, each 5 seconds: in the short form each of them is an
+	// occasion of some seconds. A busy machine must not make them silent before.
+	var provoked atomic.Pointer[time.Time]
+	speak := time.NewTicker(250 * time.Millisecond)
+	ended, pid := make(chan struct{}), 100
+	t.Cleanup(func() { close(ended) })
+	go func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-speak.C:
+			}
 			pid++
 			session(to, "speaks", pid)
-			if !silent {
-				session(to, "silent", pid)
+			for i := range 8 {
+				if from := provoked.Load(); from == nil || time.Since(*from) < time.Duration(i)*5*time.Second {
+					session(to, fmt.Sprint("silent", i), pid)
+				}
 			}
+		}
+	}()
+	s.provoke = func() {
+		now := time.Now()
+		provoked.Store(&now)
+		session(to, late, 7)
+	}
+	s.step = func() {
+		for range 20 {
 			_, _ = to.Write([]byte("-1 x"))
 		}
 	}

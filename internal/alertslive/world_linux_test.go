@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -316,6 +317,13 @@ func (w *world) provoke() {
 		if s.provoke != nil {
 			s.provoke()
 		}
+	}
+}
+
+// end has all exporters end at once; the test waits for each.
+func (w *world) end() {
+	for _, s := range w.scenes {
+		_ = s.Signal(syscall.SIGTERM)
 	}
 }
 
