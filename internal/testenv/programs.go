@@ -297,8 +297,10 @@ func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 		target := fmt.Sprintf("target=\"exporter-%d.example.org\"\n        port=", i)
 		targets = append(targets, target+`"5514"`, fmt.Sprintf("target=\"127.0.0.1\" port=\"%d\"", share))
 	}
-	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n", port)
-	f := runRsyslog(t, "rsyslogd", dir, input, rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
+	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n",
+		port)
+	f := runRsyslog(t, "rsyslogd", dir, input,
+		rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
 		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
 	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
 	return f
@@ -375,8 +377,8 @@ func runSyslogNG(t testing.TB, dir, input, deployed string) *Forwarder {
 	t.Helper()
 	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed}
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q);%s };\n@include %q\n", f.Socket, input,
-		f.deployed), 0o644)
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q);%s };\n@include %q\n",
+		f.Socket, input, f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
 		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"),
 		"--control=" + filepath.Join(dir, "ctl")}
@@ -434,7 +436,8 @@ func Prometheus3(t testing.TB, program string) string {
 	t.Helper()
 	path := filepath.Join(Root(t), "build/prometheus3", program)
 	if _, err := exec.LookPath(path); err != nil {
-		t.Skipf("NOT TESTED with Prometheus 3, which Debian doesn't have: `make prometheus3` builds it and runs this test")
+		t.Skip("NOT TESTED with Prometheus 3, which Debian doesn't have: " +
+			"`make prometheus3` builds it and runs this test")
 	}
 	return path
 }
