@@ -399,6 +399,7 @@ func smallModule(t *testing.T, s *scene) {
 // abuse is guesses of passwords and modules, a flood of connections, and more traffic than is paid for.
 func abuse(t *testing.T, s *scene) {
 	s.name, s.alerts = "abuse", []string{"RsyncdAuthFailures", "RsyncdModuleProbing", "RsyncdConnectFlood", "RsyncdTrafficCap"}
+	s.week = map[string]float64{"rsyncd_host:connections:rate5m": 2}
 	site := s.newSite(t, "[mirror]\n[private]\n\tauth users = alice\n")
 	site.offer(t, "mirror", "file", 20_000_000)
 	flood := false

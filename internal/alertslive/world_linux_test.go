@@ -260,7 +260,10 @@ func (w *world) writeWeek(dir, data string) {
 	for _, s := range w.scenes {
 		for series, value := range s.week {
 			name, labels, _ := strings.Cut(series, "{")
-			labels = fmt.Sprintf("{job=%q,instance=%q,%s", "rsyncd_exporter", s.Address, labels)
+			if labels = strings.TrimSuffix(labels, "}"); labels != "" {
+				labels += ","
+			}
+			labels = fmt.Sprintf("{%sjob=%q,instance=%q}", labels, "rsyncd_exporter", s.Address)
 			fmt.Fprintf(&text, "# TYPE %s gauge\n", name)
 			for at := time.Now().Add(-8 * day); time.Since(at) > 2*time.Hour; at = at.Add(10 * time.Minute) {
 				fmt.Fprintf(&text, "%s%s %g %d\n", name, labels, value, at.Unix())
