@@ -88,6 +88,8 @@ prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, onc
 	@scripts/prometheus3.sh
 	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
 	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
+	@PROMETHEUS=build/prometheus3/prometheus go test -count=1 -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired in Prometheus 3, or a query has no data; see above')
 
 alerts-live: deps ## provoke the condition of every alert and see it fire, with the rules as they are shipped: 75 minutes (PROMETHEUS=build/prometheus3/prometheus for that one; make test does it in a minute, with everything shortened)
 	@$(say) 'every alert, as it is shipped: an hour and a quarter, mostly waiting'

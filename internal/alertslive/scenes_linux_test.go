@@ -46,9 +46,10 @@ func ordinary(t *testing.T, s *scene) {
 	auth users = alice
 	max connections = 4
 `, "--state-dir="+testenv.Dir(t), "--session-log="+filepath.Join(testenv.Dir(t), "sessions"), "--file="+log,
-		fmt.Sprintf("--listen-tls=127.0.0.1:%d", testenv.Port(t)), "--tls-cert="+pki+"/server.pem", "--tls-key="+pki+"/server.key",
-		"--tls-client-ca="+pki+"/ca.pem", "--expect=backup@alice<26h", "--client-groups=here=127.0.0.0/8", "--geoip-db="+testenv.WriteNetworks(t, "GeoLite2-Country",
-			map[string]mmdbtype.DataType{"127.0.0.0/8": testenv.Country("XX")}))
+		fmt.Sprintf("--listen-tls=127.0.0.1:%d", testenv.Port(t)), "--tls-cert="+pki+"/server.pem",
+		"--tls-key="+pki+"/server.key",
+		"--tls-client-ca="+pki+"/ca.pem", "--expect=backup@alice<26h", "--client-groups=here=127.0.0.0/8",
+		"--geoip-db="+testenv.WriteNetworks(t, "GeoLite2-Country", map[string]mmdbtype.DataType{"127.0.0.0/8": testenv.Country("XX")}))
 	site.offer(t, "mirror", "file", 50_000)
 	mine := site.fill(t, "mine", 10_000, 20_000)
 	n := 0
@@ -153,6 +154,9 @@ func oneName(t *testing.T, s *scene) {
 		one, two = sender(t, "10.9.9.1", to), sender(t, "10.9.9.2", to)
 		listening = receivertest.Duplicate(t, l, nil)
 	})
+	if listening == nil {
+		t.FailNow() // and it has been told why
+	}
 	s.Exporter = testenv.StartExporterOn(t, listening, "--listen-udp=off", "--max-series=300")
 	pid := 100
 	s.step = func() {

@@ -165,8 +165,8 @@ func TestShorten(t *testing.T) {
 	f.each(func(r *rule) { got = append(got, fmt.Sprint(r.Record, r.Alert, "|", r.Expr, "|", r.For, "|", r.More)) })
 	for i, want := range []string{
 		`rsyncd:threshold:x|vector(9)||map[]`,
-		`A|rate(a_total{m=~"[5m] offset 1d"}[5s] offset 5s) > on () group_left () ` +
-			`max_over_time(b:c[30s600ms:5s] offset -11s800ms)|11s800ms|map[labels:map[severity:page]]`,
+		`A|rate(a_total{m=~"[5m] offset 1d"}[3s] offset 3s) > on () group_left () ` +
+			`max_over_time(b:c[45s500ms:3s] offset -10s800ms)|10s800ms|map[labels:map[severity:page]]`,
 	} {
 		if got[i] != want {
 			t.Errorf("got  %s\nwant %s", got[i], want)

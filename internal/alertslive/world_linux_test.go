@@ -240,8 +240,11 @@ func (w *world) start(rules []byte) {
 		w.writeWeek(dir, data)
 	}
 	program := os.Getenv("PROMETHEUS")
-	if program == "" {
+	switch {
+	case program == "":
 		program = testenv.Need(w.t, "prometheus")
+	case !filepath.IsAbs(program):
+		program = filepath.Join(testenv.Root(w.t), program)
 	}
 	w.prom = testenv.StartPrometheusConf(w.t, program, filepath.Join(dir, "prometheus.yml"),
 		append(promFlags(), "--storage.tsdb.path="+data)...)
