@@ -264,7 +264,7 @@ func nobody(t *testing.T) []string {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	return []string{testenv.Need(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--"}
+	return []string{testenv.Need(t, "setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL", "--"}
 }
 
 func appendTo(t *testing.T, path, text string) {
