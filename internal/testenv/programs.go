@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,7 @@ type Rsyncd struct {
 	dir     string
 	address string
 	attr    *syscall.SysProcAttr // of the daemon's process; nil: nothing particular
+	within  []string             // a command that starts it; nil: none
 }
 
 // StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log,
@@ -61,7 +63,13 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 // modules, which exist when the daemon starts and anybody may write to, lie in DIR/modules.
 func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, nil, dir, address, log, text)
+	return startRsyncdConf(t, &Rsyncd{}, dir, address, log, text)
+}
+
+// StartRsyncdOn is StartRsyncdConf for a daemon that sees a small disk.
+func StartRsyncdOn(t testing.TB, disk *SmallDisk, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	return startRsyncdConf(t, &Rsyncd{within: disk.Within()}, dir, address, log, text)
 }
 
 // StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its
@@ -69,12 +77,13 @@ func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 // and its sessions die with it.
 func StartContainedRsyncd(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, dir, address, log, text)
+	r := &Rsyncd{attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}}
+	return startRsyncdConf(t, r, dir, address, log, text)
 }
 
-func startRsyncdConf(t testing.TB, attr *syscall.SysProcAttr, dir, address, log, text string) *Rsyncd {
+func startRsyncdConf(t testing.TB, r *Rsyncd, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	r := &Rsyncd{attr: attr, Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
+	r.Port, r.Conf, r.dir, r.address = Port(t), filepath.Join(dir, "rsyncd.conf"), dir, address
 	for _, section := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(text, -1) {
 		makeModule(t, r.Module(section[1]))
 	}
@@ -104,7 +113,7 @@ func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
 	if log != "" {
 		command = append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), log}, command...)
 	}
-	command = append(command, args...)
+	command = append(slices.Clone(r.within), append(command, args...)...)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = r.attr
 	r.Process = Start(t, cmd)
