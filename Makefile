@@ -14,10 +14,10 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: packages packages-test fuzz torture seeded-bugs graph bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
 	@scripts/deps.sh
@@ -36,20 +36,29 @@ test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everyt
 test-starts:
 	@$(say) 'everything: 15 to 25 minutes on two cores, and some to fetch what is missing the first time'
 
-lint: go ## formatting, go vet, staticcheck
-	@$(say) 'gofmt, go vet, staticcheck'
-	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...)); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
+# Spelling is checked in texts and in comments, British and American alike.
+lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
+	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
+	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
 	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
+	@go vet -C internal/dashboard . $(call or_fail,'go vet has findings; see above')
+	@staticcheck=$$(go tool -n staticcheck) && cd internal/dashboard && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@go test ./internal/documents $(call or_fail,'the documents have findings; see above')
+	@find . -type d \( -name .git -o -name build -o -name bin -o -name dist -o -name testdata \) -prune -o \
+		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.conf' -o -name '*.example' -o -name '*.yml' \
+		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
+		| xargs -0 go tool misspell -error $(call or_fail,'misspelt; see above')
 
 # What has no goroutines has no races either, and takes five times as long to look for them.
 PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog
 TESTED = -vet=off -ldflags='-s -w' -parallel 4 -timeout 25m -json
 
-# lint has go vet's findings. Without GORACE each process of a test ends with a second of sleep.
+# lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
+# dashboard: -count=1 has its test run each time. Without GORACE each process of a test ends with a second of sleep.
 unit: go ## go test on every package, with real rsync and syslog daemons, with -race where there are goroutines
 	@$(say) 'go test ./...: the long part, ten to fifteen minutes on two cores; what has passed is not run again'
-	@{ go test $(TESTED) $(PURE); GORACE=atexit_sleep_ms=0 go test -race $(TESTED) \
+	@{ go test $(TESTED) $(PURE); go test -C internal/dashboard -count=1 $(TESTED) .; GORACE=atexit_sleep_ms=0 go test -race $(TESTED) \
 		$$(go list ./... | grep -vxF "$$(go list $(PURE))"); } \
 		| go run ./internal/testprogress $(call or_fail,'tests failed; see above')
 
@@ -86,6 +95,18 @@ packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to th
 
 packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)
 	@scripts/packages-test.sh dist $(call or_fail,'the packages are not as they should be; see above')
+
+prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, once), and see what it makes of the exporter, with which switches
+	@scripts/prometheus3.sh
+	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
+	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
+	@PROMETHEUS=build/prometheus3/prometheus go test -count=1 -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired in Prometheus 3, or a query has no data; see above')
+
+alerts-live: deps ## provoke the condition of every alert and see it fire, with the rules as they are shipped: 75 minutes (PROMETHEUS=build/prometheus3/prometheus for that one; make test does it in a minute, with everything shortened)
+	@$(say) 'every alert, as it is shipped: an hour and a quarter, mostly waiting'
+	@ALERTS_LIVE=1 go test -count=1 -timeout 120m -v -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired, or for the wrong exporter, or a query has no data; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
@@ -126,8 +147,11 @@ torture: deps ## HOSTILE_NAMES=10000 hostile file names through a real rsync, as
 seeded-bugs: go ## make mistakes on purpose in copies of the tree and see each caught by a test, every time of ROUNDS=1 (JOBS= at once, by default one a processor)
 	@scripts/seeded-bugs.sh $(call or_fail,'a mistake that no test sees; see above')
 
-graph: ## take README's picture of the running demo, by Chromium
-	@scripts/graph.sh
+dashboard: go ## write the Grafana dashboard anew, after its code in internal/dashboard was changed
+	@go run -C internal/dashboard . ../../deploy/grafana/dashboards/rsyncd_exporter.json
+
+pictures: ## take the pictures of panels and of top for the documents, of a demo with more traffic; ten minutes
+	@scripts/pictures.sh
 
 bench: go ## run every benchmark
 	@go test -run '^$$' -bench . -benchmem ./...

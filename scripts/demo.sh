@@ -6,6 +6,7 @@
 #   EXPORTER_PORT=8080 PROMETHEUS_PORT=9090 RSYNC_PORT=8730   where they listen, on 127.0.0.1 only
 #   ONCE=1                                                    end as soon as Prometheus shows a rate
 #   EXPORTER=path                                             an exporter that is built already
+#   SETTINGS="NAME=VALUE ..."                                 more settings of the exporter
 # It stops everything that it starts. Everything that it writes is in one temporary directory, which
 # it removes.
 set -euo pipefail
@@ -81,9 +82,11 @@ make_files() {
 	head -c 300000 /dev/urandom >"$dir/modules/mirror/release.iso"
 	head -c 5000 /dev/urandom >"$dir/modules/mirror/README"
 	(umask 077 && echo alice:demo >"$dir/secrets")
-	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#" rsyncd.conf.example >"$dir/rsyncd.conf"
+	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#; s#/run/#$dir/#" \
+		rsyncd.conf.example >"$dir/rsyncd.conf"
 	sed "s/app:8080/127.0.0.1:$exporter_port/; s/scrape_interval: .*/scrape_interval: 2s/" \
 		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"
+	cp deploy/prometheus/rsyncd_exporter.rules.yml "$dir/"
 }
 
 # choose_log chooses the unix socket, or a file if a user can't give the daemon its own /dev/log.
@@ -98,8 +101,9 @@ choose_log() {
 }
 
 start_exporter() {
-	local input=LISTEN_UNIXGRAM
+	local input=LISTEN_UNIXGRAM settings
 	[ "$log" = "$dir/log" ] || input=FILE
+	read -ra settings <<<"${SETTINGS:-}"
 	if [ -z "$exporter" ]; then
 		say "building the exporter (the first time takes a minute or more)"
 		exporter=$dir/rsyncd_exporter
@@ -112,12 +116,14 @@ start_exporter() {
 		RSYNCD_EXPORTER_"$input"="$log" \
 		RSYNCD_EXPORTER_RSYNCD_CONF="$dir/rsyncd.conf" \
 		RSYNCD_EXPORTER_HTTP_LISTEN="127.0.0.1:$exporter_port" \
-		"$exporter"
+		RSYNCD_EXPORTER_EXPECT="backup@alice<26h,backup@bob<26h" \
+		"${settings[@]}" "$exporter"
 	ready exporter http_get 127.0.0.1 "$exporter_port" /-/ready
 }
 
 start_rsyncd() {
-	local overrides=(--dparam="lock file=$dir/rsyncd.lock") wrapper=(scripts/with-dev-log "$log")
+	# Without lookups, as nobody but this machine is to see traffic, its name server included.
+	local overrides=(--dparam="lock file=$dir/rsyncd.lock" --dparam="reverse lookup=no") wrapper=(scripts/with-dev-log "$log")
 	[ "$(id -u)" = 0 ] || overrides+=(--dparam="use chroot=no") # only root may
 	if [ "$log" = "$dir/log" ]; then
 		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example; its own private /dev/log leads to that socket"

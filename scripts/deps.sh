@@ -238,12 +238,14 @@ name_of_loopback() {
 	printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >/etc/hosts
 }
 
-# modules fetches the Go modules that go.mod names, those of the tools among them.
+# modules fetches the Go modules that go.mod names, those of the tools among them, and those of the
+# dashboard's module.
 modules() {
-	GOPROXY=off go mod download >/dev/null 2>&1 && return 0
+	(export GOPROXY=off && download) >/dev/null 2>&1 && return 0
 	say "fetching the Go modules of go.mod"
-	go mod download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
+	download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
+download() { go mod download && go mod download -C internal/dashboard; }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
 	openssl systemd-analyze strace logrotate tmux mandoc chromium

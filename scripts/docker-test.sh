@@ -107,6 +107,18 @@ check_confinement() {
 		"$(docker image inspect --format '{{.Size}}' "$(docker inspect --format '{{.Image}}' "$id")") bytes"
 }
 
+# check_profile checks the part of the stack that needs --profile grafana. Its image comes from a
+# registry, so it is not run here.
+check_profile() {
+	compose --profile grafana config >build/docker-grafana.yml || fail "the stack with --profile grafana isn't valid; above is why"
+	grep -q '^    image: grafana/grafana:' build/docker-grafana.yml || fail "the stack with --profile grafana has no Grafana: see build/docker-grafana.yml"
+	rm build/docker-grafana.yml
+}
+
+check_no_grafana() {
+	[ -z "$(container grafana)" ] || fail "Grafana runs without --profile grafana"
+}
+
 check_stop() {
 	local id code
 	id=$(container app)
@@ -123,6 +135,7 @@ RSYNC_PORT=$(free_port 9883)
 export EXPORTER_PORT PROMETHEUS_PORT RSYNC_PORT
 trap tear_down EXIT
 trap 'exit 130' INT TERM
+check_profile
 say "building the images of deploy/docker-compose.yml"
 build_images || listed_twice && build_images || {
 	tail -n 30 build/docker-build.log >&2
@@ -134,6 +147,7 @@ compose up -d >/dev/null 2>build/docker-up.log || {
 	fail "the stack doesn't start; above is why"
 }
 check_health
+check_no_grafana
 check_rate
 check_page
 check_metrics
