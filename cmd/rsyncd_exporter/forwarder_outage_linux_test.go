@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,24 +15,32 @@ import (
 // A shippedForwarder is a syslog daemon with one of the files of deploy/rsyslog or deploy/syslog-ng, as it is.
 type shippedForwarder struct {
 	name, input string
-	start       func(t testing.TB, pki string, port int) *testenv.Forwarder
+	// start takes the directory of the certificates (tls) or the exporter's socket (unixgram) as place.
+	start func(t testing.TB, place string, port int) *testenv.Forwarder
 }
 
 // kept reports whether messages wait while the exporter is away.
 func (s shippedForwarder) kept() bool { return s.input != "udp" }
 
-// args returns the exporter's arguments, and the directory of the certificates.
-func (s shippedForwarder) args(t *testing.T, port int) (args []string, pki string) {
+// args returns the exporter's arguments, and what start takes.
+func (s shippedForwarder) args(t *testing.T, port int) (args []string, place string) {
 	t.Helper()
+	if s.input == "unixgram" {
+		if os.Geteuid() != 0 {
+			t.Skip("NOT TESTED, since it takes root: the exporter lets nobody else log for other processes")
+		}
+		place = filepath.Join(testenv.Dir(t), "log")
+		return []string{"--listen-unixgram=" + place, "--listen-udp=off"}, place
+	}
 	args = []string{fmt.Sprintf("--listen-%s=127.0.0.1:%d", s.input, port)}
 	if s.input != "udp" {
 		args = append(args, "--listen-udp=off")
 	}
 	if s.input == "tls" {
-		pki = testpki.Write(t)
-		args = append(args, tlsArgs(pki)...)
+		place = testpki.Write(t)
+		args = append(args, tlsArgs(place)...)
 	}
-	return args, pki
+	return args, place
 }
 
 var shippedForwarders = []shippedForwarder{
@@ -50,6 +59,15 @@ var shippedForwarders = []shippedForwarder{
 	}},
 	{"syslog-ng TLS", "tls", func(t testing.TB, pki string, p int) *testenv.Forwarder {
 		return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
+	}},
+	{"syslog-ng network()", "tcp", func(t testing.TB, _ string, p int) *testenv.Forwarder {
+		return testenv.StartSyslogNG(t, "rsyncd_exporter-network.conf", p)
+	}},
+	{"rsyslog unix socket", "unixgram", func(t testing.TB, socket string, _ int) *testenv.Forwarder {
+		return testenv.StartRsyslogUnix(t, socket)
+	}},
+	{"syslog-ng unix socket", "unixgram", func(t testing.TB, socket string, _ int) *testenv.Forwarder {
+		return testenv.StartSyslogNGUnix(t, socket)
 	}},
 }
 
