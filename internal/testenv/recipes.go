@@ -78,13 +78,15 @@ func Environment(t testing.TB, file string) []string {
 	return set
 }
 
-// StartRsyncdBy is StartRsyncd for rsync daemons of one session each. What starts them for each
-// connection is "inetd" with deploy/inetd/inetd.conf, "xinetd" with deploy/inetd/xinetd.rsync, or
-// "systemd" with rsync.socket and rsync@.service of deploy/systemd.
-func StartRsyncdBy(t testing.TB, super, log string, args ...string) *Rsyncd {
+// StartRsyncdBy is StartRsyncd for rsync daemons of one session each, whose rsyncd.conf has more
+// global parameters. What starts them for each connection is "inetd" with deploy/inetd/inetd.conf,
+// "xinetd" with deploy/inetd/xinetd.rsync, or "systemd" with rsync.socket and rsync@.service of
+// deploy/systemd.
+func StartRsyncdBy(t testing.TB, super, log string, parameters ...string) *Rsyncd {
 	t.Helper()
 	r := exampleRsyncd(t)
-	rsync, options := Need(t, "rsync"), strings.Join(append(r.daemonArgs(), args...), " ")
+	r.configure(t, parameters)
+	rsync, options := Need(t, "rsync"), "--daemon --config="+r.Conf
 	var command []string
 	switch super {
 	case "inetd":
@@ -92,14 +94,12 @@ func StartRsyncdBy(t testing.TB, super, log string, args ...string) *Rsyncd {
 			"/usr/bin/rsync", rsync, "rsync --daemon\n", "rsync "+options+"\n")
 		command = []string{Need(t, "inetd"), "-i", conf}
 	case "xinetd":
-		// Where /etc/services has no rsync, or it isn't its port, xinetd wants to be told so. It
-		// splits arguments at spaces, and knows no quotation marks.
-		conf := rewrite(t, "deploy/inetd/xinetd.rsync", r.dir, "/usr/bin/rsync", rsync, "--daemon", "--daemon --config="+r.Conf,
-			"\tflags           = IPv6\n", fmt.Sprintf("\ttype = UNLISTED\n\tport = %d\n\tbind = %s\n", r.Port, r.address))
-		r.addToConf(t, options)
+		// UNLISTED: the port isn't the one that /etc/services has for rsync.
+		conf := rewrite(t, "deploy/inetd/xinetd.rsync", r.dir, "/usr/bin/rsync", rsync, "= --daemon\n", "= "+options+"\n",
+			"= IPv6\n", fmt.Sprintf("= IPv4\n\ttype = UNLISTED\n\tport = %d\n\tbind = %s\n", r.Port, r.address))
 		command = []string{Need(t, "xinetd"), "-dontfork", "-f", conf, "-pidfile", filepath.Join(r.dir, "pid")}
 	case "systemd":
-		command = r.socketActivated(t, rsync, append(r.daemonArgs(), args...))
+		command = r.socketActivated(t, rsync, options)
 	default:
 		t.Fatalf("nothing that starts daemons is called %q", super)
 	}
@@ -111,9 +111,24 @@ func StartRsyncdBy(t testing.TB, super, log string, args ...string) *Rsyncd {
 	return r
 }
 
+// configure writes into rsyncd.conf what another daemon is told on its command line: there, inetd
+// splits at each space.
+func (r *Rsyncd) configure(t testing.TB, parameters []string) {
+	t.Helper()
+	text, err := os.ReadFile(r.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []string{"lock file = /run/rsyncd.lock", "lock file = " + filepath.Join(r.dir, "lock")}
+	if os.Geteuid() != 0 {
+		changes = append(changes, "use chroot = yes", "use chroot = no") // only root may
+	}
+	writeFile(t, r.Conf, []byte(strings.Join(append(parameters, ""), "\n")+strings.NewReplacer(changes...).Replace(string(text))), 0o644)
+}
+
 // socketActivated returns the command that does what systemd does by rsync.socket and
 // rsync@.service.
-func (r *Rsyncd) socketActivated(t testing.TB, rsync string, args []string) []string {
+func (r *Rsyncd) socketActivated(t testing.TB, rsync, options string) []string {
 	t.Helper()
 	socket, service := ReadUnit(t, "rsync.socket", ""), ReadUnit(t, "rsync@.service", "")
 	for _, want := range []struct {
@@ -132,24 +147,8 @@ func (r *Rsyncd) socketActivated(t testing.TB, rsync string, args []string) []st
 		}
 	}
 	// --accept is Accept=yes, --inetd is StandardInput=socket and StandardOutput=inherit.
-	return append([]string{Need(t, "systemd-socket-activate"), "--accept", "--inetd",
-		"--listen=" + r.address + ":" + strconv.Itoa(r.Port), rsync}, args...)
-}
-
-// addToConf makes global parameters of what a daemon would be told by --dparam.
-func (r *Rsyncd) addToConf(t testing.TB, options string) {
-	t.Helper()
-	text, err := os.ReadFile(r.Conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var global strings.Builder
-	for i, option := range strings.Split(options, "--") {
-		if parameter, ok := strings.CutPrefix(strings.TrimSpace(option), "dparam="); ok && i > 0 {
-			fmt.Fprintln(&global, parameter)
-		}
-	}
-	writeFile(t, r.Conf, append([]byte(global.String()), text...), 0o644)
+	command := []string{Need(t, "systemd-socket-activate"), "--accept", "--inetd", "--listen=" + r.address + ":" + strconv.Itoa(r.Port), rsync}
+	return append(command, strings.Fields(options)...)
 }
 
 // A BusyboxSyslogd is a running busybox syslogd, which takes messages from a socket and also writes
