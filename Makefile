@@ -36,13 +36,19 @@ test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everyt
 test-starts:
 	@$(say) 'everything: 15 to 25 minutes on two cores, and some to fetch what is missing the first time'
 
-lint: go ## formatting, go vet, staticcheck
-	@$(say) 'gofmt, go vet, staticcheck'
+# Spelling is checked in texts and in comments, British and American alike.
+lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
+	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
 	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
 	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
 	@go vet -C internal/dashboard . $(call or_fail,'go vet has findings; see above')
 	@staticcheck=$$(go tool -n staticcheck) && cd internal/dashboard && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@go test ./internal/documents $(call or_fail,'the documents have findings; see above')
+	@find . -type d \( -name .git -o -name build -o -name bin -o -name dist -o -name testdata \) -prune -o \
+		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.conf' -o -name '*.example' -o -name '*.yml' \
+		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
+		| xargs -0 go tool misspell -error $(call or_fail,'misspelt; see above')
 
 # What has no goroutines has no races either, and takes five times as long to look for them.
 PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog

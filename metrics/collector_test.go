@@ -1,11 +1,8 @@
 package metrics_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -370,40 +367,6 @@ func countOf(g prometheus.Gatherer, name string) int {
 		return -1
 	}
 	return n
-}
-
-var update = flag.Bool("update", false, "write the metrics table into README.md")
-
-// TestReadmeListsEveryMetric holds README's table against the descriptions: go test ./metrics -run Readme -update writes it.
-func TestReadmeListsEveryMetric(t *testing.T) {
-	const begin, end = "<!-- metrics: a test compares -->\n", "<!-- /metrics -->"
-	want := "| metric | labels | |\n|---|---|---|\n"
-	desc := regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)",.*variableLabels: \{([^}]*)\}`)
-	for _, d := range append(metrics.AllDescs(), metrics.ClientDescs()...) {
-		m := desc.FindStringSubmatch(d.String())
-		if m == nil {
-			t.Fatalf("%s: not as expected", d)
-		}
-		want += fmt.Sprintf("| %s | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), m[2])
-	}
-	b, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(b), begin)
-	got, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("README.md has no %q … %q", begin, end)
-	}
-	if got == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("README.md's metrics table is not the program's; go test ./metrics -run Readme -update writes it")
-	}
-	if err := os.WriteFile("../README.md", []byte(before+begin+want+end+after), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A Latin-1 rsyncd.conf, a name that is longer than a label, and one that is there twice: every scrape works, and what is counted is
