@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"rsyncd_exporter/internal/testenv"
+)
+
+// One exporter for each daemon, with the settings of a shipped environment file and what the template units say: each has a socket, a
+// directory for its state and a port of its own, and counts its own daemon only.
+func TestOneExporterForEachDaemon(t *testing.T) {
+	t.Parallel()
+	dir := testenv.Dir(t)
+	ports := map[string]bool{}
+	instances := map[string]*exporter{}
+	daemons := map[string]*testenv.Rsyncd{}
+	for _, name := range []string{"mirror", "backup"} {
+		service, socket := testenv.ReadUnit(t, "rsyncd_exporter@.service", name), testenv.ReadUnit(t, "rsyncd_exporter@.socket", name)
+		if got := service.One(t, "Service", "Sockets"); got != "rsyncd_exporter@"+name+".socket" {
+			t.Errorf("the service has the sockets %s", got)
+		}
+		file := service.One(t, "Service", "EnvironmentFile")
+		if file != "/etc/default/rsyncd_exporter-"+name {
+			t.Errorf("EnvironmentFile=%s isn't where deploy/environment/%s.env says that it goes", file, name)
+		}
+		port := testenv.Port(t)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		var env []string
+		for _, variable := range slices.Concat(service["[Service]"]["Environment"], testenv.Environment(t, "environment/"+name+".env")) {
+			variable = strings.Replace(variable, "STATE_DIR=/var/lib", "STATE_DIR="+dir, 1)
+			if at, ok := strings.CutPrefix(variable, "RSYNCD_EXPORTER_HTTP_LISTEN="); ok {
+				ports[at] = true
+				variable = "RSYNCD_EXPORTER_HTTP_LISTEN=" + address
+			}
+			env = append(env, variable)
+		}
+		path := strings.Replace(socket.One(t, "Socket", "ListenDatagram"), "/run", dir, 1)
+		passed := listenAt(t, path)
+		program, args, _ := strings.Cut(service.One(t, "Service", "ExecStart"), " ")
+		if program != "/usr/local/bin/rsyncd_exporter" {
+			t.Errorf("ExecStart=%s", program)
+		}
+		instances[name] = startProcess(t, address, []*os.File{passed}, []string{socket.One(t, "Socket", "FileDescriptorName")}, env,
+			strings.Fields(args)...).exporter
+		daemons[name] = testenv.StartRsyncd(t, path)
+	}
+	if len(ports) != 2 {
+		t.Errorf("the instances have the ports %v: want one for each", ports)
+	}
+	checkTraffic(t, instances["mirror"], daemons["mirror"])
+	instances["backup"].want(instances["backup"].scrape(), 0, "rsync_connections_total")
+	checkTraffic(t, instances["backup"], daemons["backup"])
+	s := instances["mirror"].scrape()
+	instances["mirror"].want(s, 6, "rsync_connections_total")
+	for _, name := range []string{"mirror", "backup"} {
+		if states, err := filepath.Glob(filepath.Join(dir, "rsyncd_exporter-"+name, "*")); err != nil || len(states) == 0 {
+			t.Errorf("%s has no state of its own: %v", name, err)
+		}
+	}
+}
+
+// listenAt makes a unix datagram socket in a directory of its own, as systemd does.
+func listenAt(t *testing.T, path string) *os.File {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	file, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+// Many daemons to one exporter, each with a log file of its own, by the shipped environment file: the file's name becomes the host.
+func TestManyLogsToOneExporter(t *testing.T) {
+	t.Parallel()
+	logs := testenv.Dir(t)
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	var env []string
+	for _, variable := range testenv.Environment(t, "environment/many-logs.env") {
+		env = append(env, strings.Replace(variable, "/var/log/rsyncd/", logs+"/", 1))
+	}
+	e := startProcess(t, address, nil, nil, env, "--http-listen="+address, "--listen-udp=off").exporter
+	names := []string{"mirror-1", "mirror-2", "backup"}
+	for _, name := range names {
+		traffic(t, testenv.StartRsyncd(t, "", "--dparam=log file="+filepath.Join(logs, name+".log")))
+	}
+	s := e.until(18, "rsync_sessions_total")
+	for _, name := range names {
+		host := fmt.Sprintf("host=%q", name)
+		e.want(s, 6, "rsync_connections_total", host)
+		e.want(s, 6, "rsync_sessions_total", host)
+		e.want(s, 4, "rsync_executions_total", host)
+		e.want(s, 1, "rsync_daemon_starts_total", host)
+	}
+	e.want(s, 3, "rsyncd_exporter_file_up")
+}
