@@ -51,15 +51,18 @@ func TestShippedLogrotate(t *testing.T) {
 			rotate(t, dir, conf)
 			pull.Start(t)
 			pull.Finish(t) // its daemon goes on in the file that it has open
-			e.until(7, "rsync_sessions_total")
+			if code, out := testenv.Rsync(t, d.URL("", "mirror/README"), testenv.Dir(t)); code != 0 {
+				t.Fatalf("a pull ended with code %d:\n%s", code, out)
+			}
+			e.until(8, "rsync_sessions_total")
 			rotate(t, dir, conf, confOfSessions)
 			testenv.Until(t, time.Minute, "a new session log", func() bool { return exists(t, sessions) })
 			traffic(t, d)
-			s := e.until(13, "rsync_sessions_total")
+			s := e.until(14, "rsync_sessions_total")
 
-			e.want(s, 13, "rsync_connections_total")
-			e.want(s, 9, "rsync_executions_total")
-			e.want(s, 4, "rsync_files_total", `module="mirror"`, `operation="send"`)
+			e.want(s, 14, "rsync_connections_total")
+			e.want(s, 10, "rsync_executions_total")
+			e.want(s, 5, "rsync_files_total", `module="mirror"`, `operation="send"`)
 			e.want(s, 0, "rsync_messages_total", `kind="unrecognised"`)
 			e.want(s, 0, "rsync_messages_total", `kind="implausible"`)
 			gaps, rotations := 0.0, 3.0
@@ -69,9 +72,9 @@ func TestShippedLogrotate(t *testing.T) {
 			e.want(s, gaps, "rsyncd_exporter_file_gaps_total", `reason="truncated"`)
 			e.want(s, gaps, "rsyncd_exporter_file_gaps_total")
 			e.want(s, rotations, "rsyncd_exporter_file_rotations_total")
-			testenv.Until(t, time.Minute, "a line for each session", func() bool { return linesOf(t, sessions) >= 13 })
-			if got := linesOf(t, sessions); got != 13 {
-				t.Errorf("the session logs have %d lines, want 13", got)
+			testenv.Until(t, time.Minute, "a line for each session", func() bool { return linesOf(t, sessions) >= 14 })
+			if got := linesOf(t, sessions); got != 14 {
+				t.Errorf("the session logs have %d lines, want 14", got)
 			}
 			for _, name := range []string{"rsyncd.log.1", "rsyncd.log.2.gz", "rsyncd.log.3.gz", "sessions.jsonl.1", "sessions.jsonl.2.gz"} {
 				if !exists(t, filepath.Join(dir, name)) {
