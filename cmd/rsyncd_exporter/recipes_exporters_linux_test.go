@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/internal/testpki"
 )
 
 // One exporter for each daemon, with the settings of a shipped environment file and what the template units say: each has a socket, a
@@ -110,4 +112,63 @@ func TestManyLogsToOneExporter(t *testing.T) {
 		e.want(s, 1, "rsync_daemon_starts_total", host)
 	}
 	e.want(s, 3, "rsyncd_exporter_file_up")
+}
+
+// The shipped socket units hold what the exporter takes: each socket, opened as the unit says but in another place and passed under the name
+// that the unit gives, has the purpose that its unit says.
+func TestShippedSocketUnits(t *testing.T) {
+	t.Parallel()
+	dir, pki := testenv.Dir(t), testpki.Write(t)
+	main := testenv.ReadUnit(t, "rsyncd_exporter.socket", "")["[Socket]"]
+	datagrams := main["ListenDatagram"]
+	if want := []string{"/run/rsyncd_exporter/log", "127.0.0.1:5514"}; !slices.Equal(datagrams, want) {
+		t.Fatalf("ListenDatagram= %q, want %q, where the files of deploy/rsyslog and deploy/syslog-ng send to", datagrams, want)
+	}
+	if len(main["FileDescriptorName"]) > 0 {
+		t.Errorf("both sockets would be %q", main["FileDescriptorName"])
+	}
+	path := filepath.Join(dir, "log")
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	udpFile, err := udp.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, names, at := []*os.File{listenAt(t, path), udpFile}, []string{"rsyncd_exporter.socket", "rsyncd_exporter.socket"}, map[string]string{}
+	for _, unit := range []string{"http", "tcp", "tls"} {
+		u := testenv.ReadUnit(t, "rsyncd_exporter-"+unit+".socket", "")
+		if got := u.One(t, "Socket", "Service"); got != "rsyncd_exporter.service" {
+			t.Errorf("the %s socket is %s's", unit, got)
+		}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		file, err := l.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[unit], files, names = l.Addr().String(), append(files, file), append(names, u.One(t, "Socket", "FileDescriptorName"))
+	}
+	e := startProcess(t, at["http"], files, names, nil, "--tls-cert="+pki+"/server.pem", "--tls-key="+pki+"/server.key").exporter
+	const message = "<30>Nov 23 18:40:52 vm rsyncd[505]: connect from localhost (127.0.0.1)"
+	encrypted, err := tls.Dial("tcp", at["tls"], &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer encrypted.Close()
+	for _, conn := range []net.Conn{dial(t, "unixgram", path), dial(t, "udp", udp.LocalAddr().String()), dial(t, "tcp", at["tcp"]), encrypted} {
+		if _, err := fmt.Fprintln(conn, message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.until(4, "rsyncd_exporter_received_total")
+	s := e.scrape()
+	for _, input := range []string{"unixgram", "udp", "tcp", "tls"} {
+		e.want(s, 1, "rsyncd_exporter_received_total", fmt.Sprintf("input=%q", input))
+	}
 }
