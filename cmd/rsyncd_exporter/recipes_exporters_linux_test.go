@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -170,5 +171,24 @@ func TestShippedSocketUnits(t *testing.T) {
 	s := e.scrape()
 	for _, input := range []string{"unixgram", "udp", "tcp", "tls"} {
 		e.want(s, 1, "rsyncd_exporter_received_total", fmt.Sprintf("input=%q", input))
+	}
+}
+
+// The template unit is confined as the other one is: whatever changes in one must change in both.
+func TestTemplateUnitIsConfinedAsTheOther(t *testing.T) {
+	t.Parallel()
+	one, template := testenv.ReadUnit(t, "rsyncd_exporter.service", "")["[Service]"], testenv.ReadUnit(t, "rsyncd_exporter@.service", "x")["[Service]"]
+	for _, own := range []string{"Sockets", "EnvironmentFile", "StateDirectory", "Environment", "User"} { // what instances have of their own
+		delete(one, own)
+		delete(template, own)
+	}
+	if !maps.EqualFunc(one, template, slices.Equal[[]string]) {
+		t.Errorf("rsyncd_exporter.service has\n%v\nand rsyncd_exporter@.service\n%v", one, template)
+	}
+	unit := filepath.Join(testenv.Dir(t), "rsyncd_exporter@x.service")
+	text := testenv.ReadDeployed(t, "systemd/rsyncd_exporter@.service")
+	put(t, unit, []byte(strings.ReplaceAll(text, "/usr/local/bin/rsyncd_exporter", testenv.Need(t, "true"))))
+	if out, err := says(t, "systemd-analyze", "security", "--offline=true", "--threshold=16", unit); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
