@@ -447,8 +447,8 @@ func TestRunbooksSnippets(t *testing.T) {
 	}
 	inhibit := config.InhibitRules[0]
 	for _, a := range f.Alerts() {
-		down := a.Alert == "RsyncdExporterDown"
-		if matches(inhibit.Source, a.Alert) != down || matches(inhibit.Target, a.Alert) == down {
+		blind := a.Alert == "RsyncdExporterDown" || a.Alert == "RsyncdStateNotSaved" // what else is known is old then
+		if matches(inhibit.Source, a.Alert) != blind || matches(inhibit.Target, a.Alert) == blind {
 			t.Errorf("%s: is a source %t, is a target %t", a.Alert, matches(inhibit.Source, a.Alert), matches(inhibit.Target, a.Alert))
 		}
 	}

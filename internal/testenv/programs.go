@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,7 @@ type Rsyncd struct {
 	dir     string
 	address string
 	attr    *syscall.SysProcAttr // of the daemon's process; nil: nothing particular
+	within  []string             // a command that starts it; nil: none
 }
 
 // StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log,
@@ -58,7 +60,7 @@ func exampleRsyncd(t testing.TB) *Rsyncd {
 	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
 	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
-	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/")
+	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/", "/run/", dir+"/")
 	return r
 }
 
@@ -67,7 +69,13 @@ func exampleRsyncd(t testing.TB) *Rsyncd {
 // modules, which exist when the daemon starts and anybody may write to, lie in DIR/modules.
 func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, nil, dir, address, log, text)
+	return startRsyncdConf(t, &Rsyncd{}, dir, address, log, text)
+}
+
+// StartRsyncdOn is StartRsyncdConf for a daemon that sees a small disk.
+func StartRsyncdOn(t testing.TB, disk *SmallDisk, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	return startRsyncdConf(t, &Rsyncd{within: disk.Within()}, dir, address, log, text)
 }
 
 // StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its
@@ -75,12 +83,13 @@ func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 // and its sessions die with it.
 func StartContainedRsyncd(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, dir, address, log, text)
+	r := &Rsyncd{attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}}
+	return startRsyncdConf(t, r, dir, address, log, text)
 }
 
-func startRsyncdConf(t testing.TB, attr *syscall.SysProcAttr, dir, address, log, text string) *Rsyncd {
+func startRsyncdConf(t testing.TB, r *Rsyncd, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	r := &Rsyncd{attr: attr, Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
+	r.Port, r.Conf, r.dir, r.address = Port(t), filepath.Join(dir, "rsyncd.conf"), dir, address
 	for _, section := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(text, -1) {
 		makeModule(t, r.Module(section[1]))
 	}
@@ -102,25 +111,19 @@ func makeModule(t testing.TB, dir string) {
 // start runs the daemon on r.Conf.
 func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
 	t.Helper()
-	command := append([]string{Need(t, "rsync")}, r.daemonArgs()...)
-	command = append(command, "--no-detach", "--address="+r.address, "--port="+strconv.Itoa(r.Port))
-	command = append(command, args...)
+	command := []string{Need(t, "rsync"), "--daemon", "--no-detach", "--config=" + r.Conf, "--address=" + r.address,
+		"--port=" + strconv.Itoa(r.Port), "--dparam=lock file=" + filepath.Join(r.dir, "lock")}
+	if os.Geteuid() != 0 {
+		command = append(command, "--dparam=use chroot=no") // only root may
+	}
 	if log != "" {
 		command = withDevLog(t, log, command)
 	}
+	command = append(slices.Clone(r.within), append(command, args...)...)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = r.attr
 	r.Process = Start(t, cmd)
 	r.Ready(t, "rsyncd to listen", func() bool { return Listening(t, r.Port) })
-}
-
-// daemonArgs returns what a daemon is started with, however it gets its connections.
-func (r *Rsyncd) daemonArgs() []string {
-	args := []string{"--daemon", "--config=" + r.Conf, "--dparam=lock file=" + filepath.Join(r.dir, "lock")}
-	if os.Geteuid() != 0 {
-		args = append(args, "--dparam=use chroot=no") // only root may
-	}
-	return args
 }
 
 // withDevLog returns the command that runs the given one with a /dev/log that leads to the socket.

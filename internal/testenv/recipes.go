@@ -115,15 +115,15 @@ func StartRsyncdBy(t testing.TB, super, log string, parameters ...string) *Rsync
 // splits at each space.
 func (r *Rsyncd) configure(t testing.TB, parameters []string) {
 	t.Helper()
-	text, err := os.ReadFile(r.Conf)
+	content, err := os.ReadFile(r.Conf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes := []string{"lock file = /run/rsyncd.lock", "lock file = " + filepath.Join(r.dir, "lock")}
+	text := strings.Join(append(parameters, string(content)), "\n")
 	if os.Geteuid() != 0 {
-		changes = append(changes, "use chroot = yes", "use chroot = no") // only root may
+		text = strings.ReplaceAll(text, "use chroot = yes", "use chroot = no") // only root may
 	}
-	writeFile(t, r.Conf, []byte(strings.Join(append(parameters, ""), "\n")+strings.NewReplacer(changes...).Replace(string(text))), 0o644)
+	writeFile(t, r.Conf, []byte(text), 0o644)
 }
 
 // socketActivated returns the command that does what systemd does by rsync.socket and
