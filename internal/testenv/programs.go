@@ -44,6 +44,14 @@ type Rsyncd struct {
 // Rsync for her password.
 func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	t.Helper()
+	r := exampleRsyncd(t)
+	r.start(t, log, args...)
+	return r
+}
+
+// exampleRsyncd makes what a daemon on rsyncd.conf.example needs. It doesn't start one.
+func exampleRsyncd(t testing.TB) *Rsyncd {
+	t.Helper()
 	dir := Dir(t)
 	r := &Rsyncd{Port: Port(t), dir: dir, address: "127.0.0.1"}
 	for _, module := range []string{"mirror", "incoming", "backup"} {
@@ -53,8 +61,6 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
 	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
 	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/", "/run/", dir+"/")
-
-	r.start(t, log, args...)
 	return r
 }
 
@@ -111,13 +117,19 @@ func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
 		command = append(command, "--dparam=use chroot=no") // only root may
 	}
 	if log != "" {
-		command = append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), log}, command...)
+		command = withDevLog(t, log, command)
 	}
 	command = append(slices.Clone(r.within), append(command, args...)...)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = r.attr
 	r.Process = Start(t, cmd)
 	r.Ready(t, "rsyncd to listen", func() bool { return Listening(t, r.Port) })
+}
+
+// withDevLog returns the command that runs the given one with a /dev/log that leads to the socket.
+func withDevLog(t testing.TB, socket string, command []string) []string {
+	t.Helper()
+	return append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), socket}, command...)
 }
 
 // Module returns the directory of a module.
@@ -279,6 +291,13 @@ func StartRsyslogTLS(t testing.TB, pki string, port int) *Forwarder {
 		"/etc/rsyslog.d/tls", pki, "\"exporter.example.org\"", "\"localhost\"")
 }
 
+// StartRsyslogUnix starts rsyslogd with deploy/rsyslog/rsyncd_exporter-unix.conf. The exporter's
+// socket is another one.
+func StartRsyslogUnix(t testing.TB, socket string) *Forwarder {
+	t.Helper()
+	return startRsyslog(t, "rsyslogd", "rsyncd_exporter-unix.conf", "/run/rsyncd_exporter/log", socket)
+}
+
 func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
@@ -332,8 +351,15 @@ func StartSyslogNG(t testing.TB, file string, port int) *Forwarder {
 	return startSyslogNG(t, file, "5514", strconv.Itoa(port))
 }
 
+// StartSyslogNGUnix starts syslog-ng with deploy/syslog-ng/rsyncd_exporter-unix.conf. The exporter's
+// socket is another one.
+func StartSyslogNGUnix(t testing.TB, socket string) *Forwarder {
+	t.Helper()
+	return startSyslogNG(t, "rsyncd_exporter-unix.conf", "/run/rsyncd_exporter/log", socket)
+}
+
 // StartSyslogNGNetwork is StartSyslogNG with rsyncd_exporter-tcp.conf and the network() driver,
-// whose frames end with a line feed.
+// whose frames end with a line feed, also with one in a file's name.
 func StartSyslogNGNetwork(t testing.TB, port int) *Forwarder {
 	t.Helper()
 	return startSyslogNG(t, "rsyncd_exporter-tcp.conf", "5514", strconv.Itoa(port), "    syslog(", "    network(")
