@@ -15,10 +15,10 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
 	@scripts/deps.sh
@@ -90,6 +90,24 @@ docker-test-if-engine:
 	else \
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
+
+packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to the byte the same from one commit (VERSION=)
+	@scripts/packages.sh dist $(call or_fail,'the packages cannot be made; see above')
+
+packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)
+	@scripts/packages-test.sh dist $(call or_fail,'the packages are not as they should be; see above')
+
+prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, once), and see what it makes of the exporter, with which switches
+	@scripts/prometheus3.sh
+	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
+	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
+	@PROMETHEUS=build/prometheus3/prometheus go test -count=1 -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired in Prometheus 3, or a query has no data; see above')
+
+alerts-live: deps ## provoke the condition of every alert and see it fire, with the rules as they are shipped: 75 minutes (PROMETHEUS=build/prometheus3/prometheus for that one; make test does it in a minute, with everything shortened)
+	@$(say) 'every alert, as it is shipped: an hour and a quarter, mostly waiting'
+	@ALERTS_LIVE=1 go test -count=1 -timeout 120m -v -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired, or for the wrong exporter, or a query has no data; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
@@ -171,4 +189,4 @@ bench-report: build ## how fast a report of 2 million lines is made, beside wc -
 	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
-	@rm -rf bin build
+	@rm -rf bin build dist

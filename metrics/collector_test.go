@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -276,6 +277,40 @@ func TestDurationIsNativeTooAndHasItsCreatedTime(t *testing.T) {
 		if got := h.GetCreatedTimestamp().AsTime().Unix(); got != 2000 {
 			t.Errorf("created %d, want 2000, when the module was first seen", got)
 		}
+	}
+}
+
+// An errno or unusual exit code that a module meets late has series that appear at 1 or more. Prometheus takes them for 0 at
+// their created time: the module's, long ago, would hide the first event. Usual codes have been there at 0 since the module.
+func TestLateNumbersAreCreatedWhenFirstCounted(t *testing.T) {
+	b := newBooks(t, metrics.Config{})
+	b.pull("vm", "data", 7, 2000, 100, 5)
+	addr := []byte("192.0.2.1")
+	for i, at := range []int64{9000, 9500} { // the second changes no created time
+		pid := int32(70 + i)
+		b.event("vm", pid, at, rsynclog.Event{Kind: rsynclog.Connect, Addr: addr})
+		b.event("vm", pid, at, rsynclog.Event{Kind: rsynclog.Allowed, Module: []byte("data"), Addr: addr})
+		b.event("vm", pid, at, rsynclog.Event{Kind: rsynclog.FileError, Errno: 28})
+		b.event("vm", pid, at, rsynclog.Event{Kind: rsynclog.ExitError, Code: 11})
+		b.event("vm", pid, at, rsynclog.Event{Kind: rsynclog.ExitError, Code: 14})
+	}
+	if err := b.restart(metrics.Config{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, name := range []string{"rsync_file_errors_total", "rsync_errors_total"} {
+		for _, m := range family(t, b.registry(), name).GetMetric() {
+			if m.GetCounter().GetValue() > 0 {
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "errno" || l.GetName() == "status_code" {
+						got[l.GetName()+l.GetValue()] = m.GetCounter().GetCreatedTimestamp().AsTime().Unix()
+					}
+				}
+			}
+		}
+	}
+	if want := map[string]int64{"errno28": 9000, "status_code11": 2000, "status_code14": 9000}; !maps.Equal(got, want) {
+		t.Errorf("created %v, want %v", got, want)
 	}
 }
 

@@ -185,10 +185,17 @@ provide() {
 	strace) unpacked strace strace /usr/bin/strace ;;
 	tmux) unpacked tmux tmux /usr/bin/tmux ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
+	mandoc) unpacked mandoc mandoc /usr/bin/mandoc ;;
+	busybox) unpacked busybox busybox /bin/busybox ;;
+	inetd) unpacked inetd openbsd-inetd /usr/sbin/inetd ;;
+	xinetd) unpacked xinetd xinetd /usr/sbin/xinetd ;;
+	systemd-socket-activate) unpacked systemd-socket-activate systemd /usr/bin/systemd-socket-activate ;;
+	lnav) unpacked lnav lnav /usr/bin/lnav ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
 		;;
+	systemd-nspawn) unpacked systemd-nspawn systemd-container /usr/bin/systemd-nspawn ;;
 	docker-compose)
 		docker compose version >/dev/null 2>&1 || installed docker-compose docker-compose
 		;;
@@ -246,7 +253,7 @@ modules() {
 download() { go mod download && go mod download -C internal/dashboard; }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
-	openssl systemd-analyze strace logrotate tmux chromium
+	openssl systemd-analyze systemd-socket-activate strace logrotate busybox inetd xinetd lnav tmux mandoc chromium
 for program; do
 	provide "$program"
 done

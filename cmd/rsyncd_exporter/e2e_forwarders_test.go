@@ -52,12 +52,33 @@ func TestForwardersDeliverEverything(t *testing.T) {
 }
 
 // syslog-ng's network() ends messages with line feeds and leaves those in names of files, so that whoever uploads a file
-// writes whole lines of the stream. None of them is an octet count: the connection stays, and every session counts.
+// writes whole lines of the stream. None of them is an octet count: the connection stays, and every session counts. By the shipped file,
+// which replaces them, no name makes a line at all.
 func TestNamesDoNotChangeTheFraming(t *testing.T) {
 	t.Parallel()
-	port := testenv.Port(t)
-	e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port))
-	d := testenv.StartRsyncd(t, testenv.StartSyslogNGNetwork(t, port).Socket)
+	for name, start := range map[string]func(testing.TB, int) *testenv.Forwarder{
+		"as it is": testenv.StartSyslogNGNetwork,
+		"shipped": func(t testing.TB, port int) *testenv.Forwarder {
+			return testenv.StartSyslogNG(t, "rsyncd_exporter-network.conf", port)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := testenv.Port(t)
+			e := startExporter(t, "--listen-udp=off", fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port))
+			d := testenv.StartRsyncd(t, start(t, port).Socket)
+			s := pushHostileNames(t, e, d)
+			lines := total(s, "rsyncd_exporter_received_total") - total(s, "rsync_messages_total") + total(s, "rsync_messages_total", `kind="unrecognised"`)
+			if shipped := name == "shipped"; shipped != (lines == 0) {
+				t.Errorf("the names have made %v lines", lines)
+			}
+		})
+	}
+}
+
+// pushHostileNames lets clients push files whose names hold line feeds, and others, and compares what is counted with what they know.
+func pushHostileNames(t *testing.T, e *exporter, d *testenv.Rsyncd) map[string]float64 {
+	t.Helper()
 	sent, received, sessions := 0, 0, 0
 	push := func(name string) {
 		t.Helper()
@@ -88,6 +109,7 @@ func TestNamesDoNotChangeTheFraming(t *testing.T) {
 	e.want(s, 0, "rsyncd_exporter_discarded_total", `reason="incomplete"`)
 	e.want(s, 1, "rsyncd_exporter_connections", `input="tcp"`)
 	e.identities(s)
+	return s
 }
 
 func tlsArgs(pki string) []string {

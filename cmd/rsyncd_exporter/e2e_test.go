@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"rsyncd_exporter/internal/testenv"
-	"rsyncd_exporter/internal/testpki"
 )
 
 // An exporter is the whole program, run in this process.
@@ -244,38 +243,13 @@ func TestRsyncdOverUnixSocket(t *testing.T) {
 
 func TestRsyncdThroughForwarders(t *testing.T) {
 	t.Parallel()
-	pki := testpki.Write(t)
-	for _, c := range []struct {
-		name, option string
-		start        func(t testing.TB, port int) *testenv.Forwarder
-		more         []string
-	}{
-		{"rsyslog UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
-			return testenv.StartRsyslog(t, "rsyncd_exporter-udp.conf", p)
-		}, nil},
-		{"rsyslog TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
-			return testenv.StartRsyslog(t, "rsyncd_exporter-tcp.conf", p)
-		}, nil},
-		{"rsyslog TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder { return testenv.StartRsyslogTLS(t, pki, p) }, tlsArgs(pki)},
-		{"syslog-ng UDP", "--listen-udp", func(t testing.TB, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNG(t, "rsyncd_exporter-udp.conf", p)
-		}, nil},
-		{"syslog-ng TCP", "--listen-tcp", func(t testing.TB, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNG(t, "rsyncd_exporter-tcp.conf", p)
-		}, nil},
-		{"syslog-ng TLS", "--listen-tls", func(t testing.TB, p int) *testenv.Forwarder {
-			return testenv.StartSyslogNGTLS(t, "syslog", pki, p)
-		}, tlsArgs(pki)},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	for _, f := range shippedForwarders {
+		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			port := testenv.Port(t)
-			args := append(c.more, fmt.Sprintf("%s=127.0.0.1:%d", c.option, port))
-			if c.option != "--listen-udp" {
-				args = append(args, "--listen-udp=off")
-			}
+			args, place := f.args(t, port)
 			e := startExporter(t, args...)
-			checkTraffic(t, e, testenv.StartRsyncd(t, c.start(t, port).Socket))
+			checkTraffic(t, e, testenv.StartRsyncd(t, f.start(t, place, port).Socket))
 		})
 	}
 }
