@@ -51,8 +51,10 @@ lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
 		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
 		| xargs -0 go tool misspell -error $(call or_fail,'misspelt; see above')
 
-# What has no goroutines has no races either, and takes five times as long to look for them.
-PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog
+# What has no goroutines has no races either, and takes five times as long to look for them. The last
+# two only start programs and ask them.
+PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog \
+	./internal/documents ./internal/monitoring ./internal/alertslive
 TESTED = -vet=off -ldflags='-s -w' -parallel 4 -timeout 25m -json
 
 # lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
