@@ -9,12 +9,13 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 FUZZ_CPU_MINUTES ?= 10
 DATAGRAMS ?= 10000000
 HOSTILE_NAMES ?= 10000
+PROMETHEUS_RULE = deploy/kubernetes/prometheus-operator/prometheusrule.yaml
 
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,7 +40,7 @@ test-starts:
 # Spelling is checked in texts and in comments, British and American alike.
 lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
 	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
-	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
+	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard internal/kubernetes); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
 	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
 	@go vet -C internal/dashboard . $(call or_fail,'go vet has findings; see above')
@@ -151,6 +152,16 @@ seeded-bugs: go ## make mistakes on purpose in copies of the tree and see each c
 
 dashboard: go ## write the Grafana dashboard anew, after its code in internal/dashboard was changed
 	@go run -C internal/dashboard . ../../deploy/grafana/dashboards/rsyncd_exporter.json
+
+# Kubernetes' types and kustomize are 45 seconds of compiling on one core, so unit tests don't have them.
+kubernetes: go ## write the PrometheusRule anew from deploy/prometheus, and check the manifests by Kubernetes' own code
+	@$(say) 'writing $(PROMETHEUS_RULE); checking deploy/kubernetes'
+	@{ printf '%s\n' '# Made by "make kubernetes" of deploy/prometheus/rsyncd_exporter.rules.yml: change it there.' \
+		'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: rsyncd-exporter' 'spec:'; \
+		sed -n '/^groups:/,$$s/^./  &/p' deploy/prometheus/rsyncd_exporter.rules.yml | sed 's/ *$$//'; } >$(PROMETHEUS_RULE)
+	@go vet -C internal/kubernetes . $(call or_fail,'go vet has findings; see above')
+	@staticcheck=$$(go tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@go test -C internal/kubernetes -count=1 . $(call or_fail,'the manifests are wrong; see above')
 
 pictures: ## take the pictures of panels and of top for the documents, of a demo with more traffic; ten minutes
 	@scripts/pictures.sh
