@@ -14,7 +14,7 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: packages packages-test fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -83,6 +83,12 @@ docker-test-if-engine:
 	else \
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
+
+packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to the byte the same from one commit (VERSION=)
+	@scripts/packages.sh dist $(call or_fail,'the packages cannot be made; see above')
+
+packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)
+	@scripts/packages-test.sh dist $(call or_fail,'the packages are not as they should be; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
@@ -154,4 +160,4 @@ bench-report: build ## how fast a report of 2 million lines is made, beside wc -
 	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
-	@rm -rf bin build
+	@rm -rf bin build dist

@@ -185,10 +185,12 @@ provide() {
 	strace) unpacked strace strace /usr/bin/strace ;;
 	tmux) unpacked tmux tmux /usr/bin/tmux ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
+	mandoc) unpacked mandoc mandoc /usr/bin/mandoc ;;
 	debootstrap)
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
 		;;
+	systemd-nspawn) unpacked systemd-nspawn systemd-container /usr/bin/systemd-nspawn ;;
 	docker-compose)
 		docker compose version >/dev/null 2>&1 || installed docker-compose docker-compose
 		;;
@@ -246,7 +248,7 @@ modules() {
 download() { go mod download && go mod download -C internal/dashboard; }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
-	openssl systemd-analyze strace logrotate tmux chromium
+	openssl systemd-analyze strace logrotate tmux mandoc chromium
 for program; do
 	provide "$program"
 done

@@ -14,8 +14,9 @@ func TestSystemdUnitsAreValidAndConfined(t *testing.T) {
 	dir := Dir(t)
 	// verify looks for the program, too.
 	units := []string{rewrite(t, "deploy/systemd/rsyncd_exporter.service", dir, "/usr/local/bin/rsyncd_exporter", Need(t, "true"),
-		"Documentation=file:///usr/share/doc/rsyncd_exporter/README.md\n", "")}
-	for _, socket := range []string{"rsyncd_exporter.socket", "rsyncd_exporter-http.socket", "rsyncd_exporter-tcp.socket", "rsyncd_exporter-tls.socket"} {
+		"Documentation=man:rsyncd_exporter(1) file:///usr/share/doc/rsyncd-exporter/README.md\n", "")}
+	for _, socket := range []string{"rsyncd_exporter.socket", "rsyncd_exporter-http.socket", "rsyncd_exporter-tcp.socket",
+		"rsyncd_exporter-tls.socket", "rsyncd_exporter-journald.socket"} {
 		units = append(units, rewrite(t, filepath.Join("deploy/systemd", socket), dir))
 	}
 	for _, args := range [][]string{
