@@ -17,10 +17,10 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: dependencies audit release packages packages-test fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 deps: ## provide the programs that tests and demo run, where they are missing (installs no service)
 	@scripts/deps.sh
@@ -40,8 +40,9 @@ test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everyt
 test-starts:
 	@$(say) 'everything: 15 to 25 minutes on two cores, and some to fetch what is missing the first time'
 
-lint: go ## formatting, go vet, staticcheck, tidy go.mod
-	@$(say) 'gofmt, go vet, staticcheck'
+# Spelling is checked in texts and in comments, British and American alike.
+lint: go ## formatting, go vet, staticcheck, tidy go.mod, links and spelling of the documents
+	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
 	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
 	@staticcheck=$$(go -C tools tool -n staticcheck) && { "$$staticcheck" ./... && cd internal/dashboard && "$$staticcheck" .; } \
@@ -50,6 +51,11 @@ lint: go ## formatting, go vet, staticcheck, tidy go.mod
 	@for module in . internal/dashboard tools; do \
 		go -C $$module mod tidy -diff $(call or_fail,"$$module/go.mod is not tidy: run \"go mod tidy\" in $$module"); \
 	done
+	@go test ./internal/documents $(call or_fail,'the documents have findings; see above')
+	@find . -type d \( -name .git -o -name build -o -name bin -o -name dist -o -name testdata \) -prune -o \
+		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.conf' -o -name '*.example' -o -name '*.yml' \
+		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
+		| xargs -0 "$$(go -C tools tool -n misspell)" -error $(call or_fail,'misspelt; see above')
 
 dependencies: go ## write the tables of docs/dependencies.md anew
 	@go run ./internal/dependencies write $(call or_fail,'docs/dependencies.md is not complete; see above')
@@ -107,6 +113,18 @@ packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to th
 
 packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)
 	@scripts/packages-test.sh dist $(call or_fail,'the packages are not as they should be; see above')
+
+prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, once), and see what it makes of the exporter, with which switches
+	@scripts/prometheus3.sh
+	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
+	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
+	@PROMETHEUS=build/prometheus3/prometheus go test -count=1 -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired in Prometheus 3, or a query has no data; see above')
+
+alerts-live: deps ## provoke the condition of every alert and see it fire, with the rules as they are shipped: 75 minutes (PROMETHEUS=build/prometheus3/prometheus for that one; make test does it in a minute, with everything shortened)
+	@$(say) 'every alert, as it is shipped: an hour and a quarter, mostly waiting'
+	@ALERTS_LIVE=1 go test -count=1 -timeout 120m -v -run '^TestAlertsFire$$' ./internal/alertslive \
+		$(call or_fail,'an alert has not fired, or for the wrong exporter, or a query has no data; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \

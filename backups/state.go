@@ -22,6 +22,26 @@ const (
 // States returns all states.
 func States() []State { return []State{OK, Running, Late, Overdue, Failed, Never, Paused} }
 
+// Meaning says when an expected backup is in the state, and what to do about it; an empty remedy is
+// for nothing to do.
+func (s State) Meaning() (meaning, remedy string) {
+	t := stateTexts[s]
+	return t[0], t[1]
+}
+
+var stateTexts = map[State][2]string{
+	OK:      {"it came, and none is due yet", ""},
+	Running: {"a session of it runs, and it isn't overdue", ""},
+	Late: {"it is due, and the grace isn't over",
+		"Wait; if it is late every day, its schedule or grace is too tight."},
+	Overdue: {"the grace is over", "Run it by hand and look at the client; the status page shows its last attempt."},
+	Failed: {"the last attempt failed, and it isn't overdue",
+		"explain --session tells why it failed; there is time until the grace is over."},
+	Never: {"none has ever come",
+		"Check module, user, client and host of the expectation; the client may never have run."},
+	Paused: {"`paused`, or in a window", ""},
+}
+
 // A Status is a judgement of an expected backup at one moment.
 type Status struct {
 	Expected *Expectation

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -156,14 +157,14 @@ func (e emitter) module(host string, m *ModuleRecord) {
 	exits := slices.Clone(m.Exits) // other scrapes may read them
 	if known {
 		for _, code := range usualCodes {
-			exits = add(exits, code, 0)
+			exits = add(exits, code, 0, 0)
 		}
 	}
 	for _, c := range exits {
-		e.counter(descErrors, c.N, m.Created, host, m.Module, codes.Label(c.Number))
+		e.counter(descErrors, c.N, cmp.Or(c.Created, m.Created), host, m.Module, codes.Label(c.Number))
 	}
 	for _, c := range m.FileErrors {
-		e.counter(descFileErrors, c.N, m.Created, host, m.Module, codes.Label(c.Number))
+		e.counter(descFileErrors, c.N, cmp.Or(c.Created, m.Created), host, m.Module, codes.Label(c.Number))
 	}
 	for r := rsynclog.NoReason + 1; r < rsynclog.NumReasons; r++ {
 		early := m.Module == "" && r == rsynclog.ReasonUnknownModule

@@ -10,7 +10,7 @@ var (
 	perBackup = []string{"name", "module", "user"}
 )
 
-// The metrics are the contract with dashboards; allDescs lists them for README. host is the syslog
+// The metrics are the contract with dashboards; allDescs lists them for docs/metrics.md. host is the syslog
 // header's, empty for local inputs; module is empty where no trustworthy line names it; direction
 // is the daemon's view.
 var (

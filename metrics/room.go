@@ -153,5 +153,11 @@ func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, la
 		s.overflow[label] += n
 		number = codes.Unknown
 	}
-	return add(list, number, n)
+	// A usual code's series has been there since its module. Any other begins now: Prometheus takes
+	// it for 0 at its created time, so the module's, long ago, would hide the first event.
+	created := s.at
+	if paid && number != codes.Unknown {
+		created = 0
+	}
+	return add(list, number, n, created)
 }

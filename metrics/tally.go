@@ -60,8 +60,9 @@ type ModuleRecord struct {
 
 // A NumberCount is how often a number (an exit code, an errno) was seen.
 type NumberCount struct {
-	Number int16
-	N      uint64
+	Number  int16
+	N       uint64
+	Created int64 // when it was first counted; 0: its series began with the module's
 }
 
 // A FlowRecord holds the counters labelled host, module and direction.
@@ -119,13 +120,14 @@ const (
 
 const numOps = int(rsynclog.OpUnknown) + 1
 
-// add finds the number's count; the lists are short and their frequent members come first.
-func add(list []NumberCount, number int16, n uint64) []NumberCount {
+// add finds the number's count; the lists are short and their frequent members come first. A new
+// one gets the created time.
+func add(list []NumberCount, number int16, n uint64, created int64) []NumberCount {
 	for i := range list {
 		if list[i].Number == number {
 			list[i].N += n
 			return list
 		}
 	}
-	return append(list, NumberCount{number, n})
+	return append(list, NumberCount{number, n, created})
 }

@@ -26,6 +26,24 @@ var discardNames = [NumDiscards]string{"kept", "empty", "no_text", "bad_priority
 // String returns the label value.
 func (d Discard) String() string { return discardNames[d] }
 
+// Meaning says in a few words what a discarded message looked like; "it" is the message, or the line
+// of a file.
+func (d Discard) Meaning() string { return discardMeanings[d] }
+
+var discardMeanings = [NumDiscards]string{
+	Empty:       "it is empty",
+	NoText:      "there is a header and no text behind it",
+	BadPriority: "it begins with '<', but not with a syslog priority of <0> to <191>",
+	NoHeader: "it begins with no time stamp, host or tag that a log of rsyncd has: a line of a script or another " +
+		"program, a line that was cut, or LINE_FORMAT doesn't fit",
+	BadDialect: "the parser that SYSLOG_FORMAT names can't read it",
+	Oversize:   "it is longer than a line of rsyncd can be",
+	BadLength:  "its octet count isn't a number of bytes",
+	Incomplete: "the file or the connection ends within it: no line feed stands behind it",
+	Overflow:   "the reader was too busy to take it",
+	NotAllowed: "who sent it may not",
+}
+
 // A Message is one syslog message or log file line, its header read. The slices are views into the
 // raw message, or into memory of the Message that its next Scan uses again.
 type Message struct {

@@ -135,9 +135,19 @@ const (
 )
 
 // String returns the reason label's value.
-func (r Reason) String() string {
-	return [...]string{"", "unknown_module", "hosts_deny", "auth", "max_connections", "read_only", "write_only",
-		"refused_option", "other"}[r]
+func (r Reason) String() string { return reasonNames[r] }
+
+var reasonNames = [NumReasons]string{"", "unknown_module", "hosts_deny", "auth", "max_connections", "read_only",
+	"write_only", "refused_option", "other"}
+
+// ReasonOf returns the Reason with a label value, OtherReason if there is none.
+func ReasonOf(name string) Reason {
+	for r := range NumReasons {
+		if reasonNames[r] == name {
+			return r
+		}
+	}
+	return OtherReason
 }
 
 // An Event is what one line says. Parse fills the fields that its Kind names and zeroes the rest.

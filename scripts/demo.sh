@@ -82,8 +82,7 @@ make_files() {
 	head -c 300000 /dev/urandom >"$dir/modules/mirror/release.iso"
 	head -c 5000 /dev/urandom >"$dir/modules/mirror/README"
 	(umask 077 && echo alice:demo >"$dir/secrets")
-	# Places are counted by lock file: without its own, the backup module is full when others have four sessions.
-	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#; s#^\tmax connections = 4#&\n\tlock file = $dir/backup.lock#" \
+	sed "s#/srv/rsync#$dir/modules#; s#/etc/rsyncd/#$dir/#; s#/run/#$dir/#" \
 		rsyncd.conf.example >"$dir/rsyncd.conf"
 	sed "s/app:8080/127.0.0.1:$exporter_port/; s/scrape_interval: .*/scrape_interval: 2s/" \
 		deploy/prometheus/prometheus.yml >"$dir/prometheus.yml"

@@ -154,6 +154,7 @@ test_reproducible() {
 	say "building linux/$arch and freebsd/arm64 again elsewhere, with an empty cache"
 	mkdir "$work/elsewhere" "$work/cache"
 	tar --exclude=./build --exclude=./bin --exclude=./dist --create . | tar --extract --directory "$work/elsewhere"
+	chmod -R go-rwx "$work/elsewhere"
 	(
 		umask 077
 		TZ=Asia/Tokyo GOCACHE=$work/cache "$work/elsewhere/scripts/packages.sh" "$work/again" "linux/$arch" freebsd/arm64 >/dev/null
@@ -164,17 +165,21 @@ test_reproducible() {
 	(cd "$dist" && sha256sum --quiet --check SHA256SUMS)
 }
 
+# copy_packages puts the packages into the root directory where they are looked at.
+copy_packages() {
+	rm -rf "$roots/checks/root/packages"
+	mkdir "$roots/checks/root/packages"
+	cp "$deb" "$rpm" packaging/rpmlint.toml "$roots/checks/root/packages/"
+}
+
 test_contents() {
-	local root=$roots/checks file
+	local root=$roots/checks
 	say "lintian, rpmlint, man, zsh and fish"
-	rm -rf "$root/root/packages"
-	mkdir "$root/root/packages"
-	cp "$deb" "$rpm" "$root/root/packages/"
-	cp -r packaging "$root/root/packages/"
+	copy_packages
 	within "$root" sh -ex -c '
 		cd /root/packages
 		lintian --allow-root --fail-on error,warning *.deb
-		rpmlint --config packaging/rpmlint.toml *.rpm
+		rpmlint --config rpmlint.toml *.rpm
 		rpm -qp --qf "%{NAME} %{LICENSE}\n" *.rpm
 		dpkg-deb -x *.deb root
 		gunzip -c root/usr/share/man/man1/rsyncd_exporter.1.gz >rsyncd_exporter.1
@@ -187,17 +192,19 @@ test_contents() {
 	zsh_completes "$root" || fail "zsh doesn't complete the option"
 }
 
-# zsh_completes ROOT presses Tab in a real zsh.
+# zsh_completes ROOT presses Tab in a real zsh, and waits until the terminal shows the option whole.
 zsh_completes() {
-	within "$1" zsh -f -c '
+	cat >"$1/root/packages/tab" <<-'ZSH'
 		zmodload zsh/zpty
 		zpty z zsh -f -i
-		zpty -w z "PS1=; fpath=(/root/packages/root/usr/share/zsh/vendor-completions \$fpath); autoload -U compinit; compinit -D -u"
-		zpty -n -w z "rsyncd_exporter who --dire"$'"'\\t'"'
-		sleep 2
-		zpty -n -w z $'"'\\C-u\\n'"'"exit"$'"'\\n'"'
-		while zpty -r z line; do print -r -- "$line"; done' >"$work/said" 2>&1
-	grep -q -- '--direction=' "$work/said"
+		zpty -w z 'PS1=; fpath=(/root/packages/root/usr/share/zsh/vendor-completions $fpath); autoload -U compinit; compinit -D -u'
+		zpty -n -w z $'rsyncd_exporter who --dire\t'
+		zpty -r z shown '*--direction*'
+		found=$?
+		print -r -- "$shown"
+		exit $found
+	ZSH
+	within "$1" timeout 60 zsh -f /root/packages/tab >"$work/said" 2>&1
 }
 
 test_first_recipe() {
@@ -302,8 +309,9 @@ test_removal() {
 }
 
 test_rpm() {
-	local root=$roots/checks said
+	local root=$roots/checks
 	say "installing and erasing the .rpm"
+	copy_packages
 	within "$root" sh -ex -c '
 		cd /root/packages
 		rpm --install --nodeps *.rpm

@@ -48,7 +48,9 @@ generated() {
 	for form in man bash zsh fish environment; do
 		"$native" help --$form >"$work/share/$form"
 	done
-	go run ./internal/dependencies licences >"$work/share/THIRD-PARTY-LICENSES"
+	go run ./internal/dependencies licences |
+		sed '/TERMS AND CONDITIONS FOR USE, REPRODUCTION/,/END OF TERMS AND CONDITIONS/c\
+   (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' >"$work/share/THIRD-PARTY-LICENSES"
 }
 
 # documents DIRECTORY copies there what people read, with the links between them intact.
@@ -56,8 +58,10 @@ documents() {
 	mkdir -p "$1"
 	git ls-files -z --cached --others --exclude-standard -- README.md CHANGELOG.md SECURITY.md rsyncd.conf.example docs deploy |
 		tar --null --files-from=- --create | tar --extract --no-same-owner --no-same-permissions --directory "$1"
-	find "$1" -type f ! -name '*.sh' -exec chmod 644 {} +
 	cp LICENSE "$work/share/THIRD-PARTY-LICENSES" "$1"
+	# Whoever has checked the tree out may have had another umask.
+	find "$1" -type f ! -name '*.sh' -exec chmod 644 {} +
+	find "$1" -type f -name '*.sh' -exec chmod 755 {} +
 }
 
 # archive DIRECTORY FILE packs the directory, which is below $work.
@@ -82,23 +86,34 @@ tarball() {
 
 # root ARCH fills $work/root-ARCH with what both packages have.
 root() {
-	local root=$work/root-$1 doc=$work/root-$1/usr/share/doc/rsyncd-exporter unit
-	mkdir -p "$root"/usr/{bin,lib/systemd/system,lib/sysusers.d} "$root/usr/share/man/man1"
+	local root=$work/root-$1 unit
+	mkdir -p "$root"/usr/{bin,lib/systemd/system,lib/sysusers.d}
 	cp "$work/rsyncd_exporter-linux-$1" "$root/usr/bin/rsyncd_exporter"
 	for unit in deploy/systemd/*.service deploy/systemd/*.socket; do
 		sed 's|/usr/local/bin/|/usr/bin/|' "$unit" >"$root/usr/lib/systemd/system/${unit##*/}"
 	done
-	cp packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"
-	gzip -9n <"$work/share/man" >"$root/usr/share/man/man1/rsyncd_exporter.1.gz"
+	install -m 644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"
+}
+
+# package_documents fills $work/doc-deb and $work/doc-rpm, and makes nfpm's configuration. nfpm takes
+# the documents of an .rpm one by one only.
+package_documents() {
+	local doc=$work/doc-deb/usr/share/doc/rsyncd-exporter
 	documents "$doc"
+	find "$doc" -type f -exec chmod 644 {} +
+	mkdir -p "$work/doc-deb/usr/share/man/man1"
+	gzip -9n <"$work/share/man" >"$work/doc-deb/usr/share/man/man1/rsyncd_exporter.1.gz"
 	gzip -9n "$doc/CHANGELOG.md"
 	mv "$doc/CHANGELOG.md.gz" "$doc/changelog.gz"
-	rm "$doc/LICENSE" "$doc/THIRD-PARTY-LICENSES"
-	{ # Debian's policy wants licences here, machine-readable or not
-		cat packaging/copyright
-		echo
-		cat "$work/share/THIRD-PARTY-LICENSES"
-	} >"$doc/copyright"
+	cat packaging/copyright "$work/share/THIRD-PARTY-LICENSES" >"$doc/copyright"
+	rm "$doc/THIRD-PARTY-LICENSES"
+	cp -r "$work/doc-deb" "$work/doc-rpm"
+	rm "$doc/LICENSE" # Debian has it in /usr/share/common-licenses
+	cp "$work/changelog.Debian.gz" "$doc"
+	{
+		cat packaging/nfpm.yaml
+		find "$work/doc-rpm" -type f -printf '  - {src: "doc-rpm/%P", dst: "/%P", type: doc, packager: rpm}\n' | sort
+	} >"$work/nfpm.yaml"
 }
 
 # debian_changelog makes the changelog that Debian's policy wants of a package.
@@ -112,7 +127,7 @@ packages() {
 	local packager
 	root "$1"
 	for packager in deb rpm; do
-		(cd "$work" && ARCH=$1 "$work/nfpm" package --config "$repo/packaging/nfpm.yaml" --packager $packager --target "$dist/") >"$work/log" ||
+		(cd "$work" && ARCH=$1 "$work/nfpm" package --config "$work/nfpm.yaml" --packager $packager --target "$dist/") >"$work/log" ||
 			{ cat "$work/log" >&2; fail "nfpm can't make the .$packager; above is why"; }
 	done
 }
@@ -135,6 +150,7 @@ done
 cp -r packaging "$work/packaging"
 generated
 debian_changelog
+package_documents
 for platform; do
 	os=${platform%/*} arch=${platform#*/}
 	say "packing $platform"

@@ -25,6 +25,7 @@ func (s *server) answerOf(m *Moment) *answer {
 		at: time.Unix(0, m.At), waiting: m.Waiting,
 		sessions: s.sessionsOf(m.View), modules: s.modulesOf(m.View),
 		clients: s.clientsOf(m.View), backups: s.backupsOf(m.View), errors: s.errorsOf(m.View), inputs: s.inputsOf(m),
+		remedy: s.Remedy,
 	}
 	if s.Public {
 		a.redact()
@@ -206,7 +207,7 @@ func (s *server) errorsOf(v *pipeline.View) errorList {
 			e.Errno, e.Meaning = &number, errnoMeaning(number)
 		case recent.Rejected:
 			e.Reason = rsynclog.Reason(number).String()
-			e.Meaning = meaningOf(e.Reason)
+			e.Meaning = codes.ReasonAdvice(rsynclog.Reason(number)).Meaning
 		}
 		list.Errors = append(list.Errors, e)
 	}
@@ -223,27 +224,6 @@ func errnoMeaning(n int) string {
 		return "errno " + strconv.Itoa(n)
 	}
 	return words + " (" + name + ")"
-}
-
-// meaningOf says why a client was turned away, by the name of the reason.
-func meaningOf(reason string) string {
-	switch reason {
-	case "unknown_module":
-		return "asked for a module that isn't there"
-	case "hosts_deny":
-		return "hosts allow or hosts deny keeps the client out"
-	case "auth":
-		return "the login failed"
-	case "max_connections":
-		return "max connections was reached"
-	case "read_only":
-		return "wanted to write to a read-only module"
-	case "write_only":
-		return "wanted to read from a write-only module"
-	case "refused_option":
-		return "used an option that refuse options forbids"
-	}
-	return "the daemon couldn't serve it: chroot, uid, lock file, a script, or a proxy that isn't trusted"
 }
 
 func (s *server) inputsOf(m *Moment) api.Inputs {

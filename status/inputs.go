@@ -27,7 +27,7 @@ func inputSection(a *answer) section {
 		}
 		for _, reason := range slices.Sorted(maps.Keys(in.Refused)) {
 			d.Rows = append(d.Rows, []cell{word(in.Input), word(reason), number(in.Refused[reason]),
-				word("connections closed; see README, \"Refused connections\"")})
+				word("connections closed: " + a.remedy(in.Input, reason))})
 		}
 		if in.Drops != nil {
 			drops, buffer = warned(number(*in.Drops), *in.Drops > 0), size(uint64(in.Buffer))

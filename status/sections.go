@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rsyncd_exporter/internal/text"
+	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
 	"rsyncd_exporter/status/api"
 )
@@ -209,7 +210,8 @@ func outcomeSection(a *answer) section {
 	for _, name := range slices.SortedFunc(maps.Keys(rejected), func(x, y string) int {
 		return cmp.Or(cmp.Compare(rejected[y], rejected[x]), strings.Compare(x, y))
 	}) {
-		r.Rows = append(r.Rows, []cell{word(name), number(rejected[name]), word(meaningOf(name))})
+		why := codes.ReasonAdvice(rsynclog.ReasonOf(name))
+		r.Rows = append(r.Rows, []cell{word(name), number(rejected[name]), word(why.Meaning)})
 	}
 	if len(r.Rows) > 0 {
 		s.Tables = append(s.Tables, r)

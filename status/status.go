@@ -30,7 +30,7 @@ type Options struct {
 	Places    *clients.Places // nil: none are known
 	Anonymise bool            // show networks, and no names of clients
 	Expected  []backups.Expectation
-	// Remedy says what helps if an input discards messages for a reason.
+	// Remedy says what helps if an input discards messages, or closes connections, for a reason.
 	Remedy func(input, reason string) string
 	// MaxConnections has the modules' limits, by the names that sessions have.
 	MaxConnections map[string]int
@@ -87,6 +87,7 @@ type answer struct {
 	backups  backupList
 	errors   errorList
 	inputs   api.Inputs
+	remedy   func(input, reason string) string
 	html     func() ([]byte, error) // the page, made once
 }
 

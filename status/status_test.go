@@ -131,7 +131,7 @@ func TestErrors(t *testing.T) {
 			all = append(all, fmt.Sprint(e.Kind, e.Reason, e.Meaning))
 		}
 	}
-	want := []string{"file13Permission denied (EACCES)carol1", "rejectedunknown_moduleasked for a module that isn't there",
+	want := []string{"file13Permission denied (EACCES)carol1", "rejectedunknown_modulethe client asked for a module that the daemon doesn't have",
 		"exit12error in rsync protocol data stream2001:db8::2"}
 	if !slices.Equal(all, want) {
 		t.Errorf("%q, want %q", all, want)

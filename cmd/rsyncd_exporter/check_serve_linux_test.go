@@ -442,7 +442,7 @@ func listing(t *testing.T, dir string) string {
 // words; as root and as another user. It leaves nothing behind.
 func TestCheckRefusesWhatServeRefuses(t *testing.T) {
 	testenv.SetEnv(t)
-	program := releasedProgram(t) // started hundreds of times
+	program := testenv.Released(t) // started hundreds of times
 	users := []int{os.Geteuid()}
 	if os.Geteuid() == 0 {
 		users = append(users, testUser)

@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,6 @@ import (
 	"rsyncd_exporter/internal/ownlog"
 	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/testpki"
-	"rsyncd_exporter/receiver/stream"
 )
 
 // The running program follows its TLS files, shows in /metrics what is in force, and says in its log what happened, once.
@@ -95,17 +93,17 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 	}
 }
 
-// README's lines make certificates that the exporter and its client take.
-func TestReadmesCertificates(t *testing.T) {
+// docs/logging/tls.md's lines make certificates that the exporter and its client take.
+func TestDocumentedCertificates(t *testing.T) {
 	testenv.Need(t, "openssl")
-	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
+	page, err := os.ReadFile(filepath.Join(testenv.Root(t), "docs/logging/tls.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(readme), "```sh\n")
+	_, rest, ok := strings.Cut(string(page), "```sh\n")
 	lines, _, ok2 := strings.Cut(rest, "```")
 	if !ok || !ok2 {
-		t.Fatal("README.md has no block of sh")
+		t.Fatal("docs/logging/tls.md has no block of sh")
 	}
 	dir := t.TempDir()
 	cmd := exec.Command("sh", "-ec", lines)
@@ -135,19 +133,6 @@ func TestReadmesCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.until(1, "rsync_connections_total")
-}
-
-// README's table has every reason.
-func TestReadmeHasEveryRefusal(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join(testenv.Root(t), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := stream.TooMany; r < stream.NumRefusals; r++ {
-		if !regexp.MustCompile(`(?m)^\| .*\b` + r.String() + `\b.* \|`).Match(readme) {
-			t.Errorf("README.md has no row with %s", r)
-		}
-	}
 }
 
 // seriesOf counts the series of a metric.

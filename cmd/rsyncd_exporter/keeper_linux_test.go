@@ -38,10 +38,10 @@ func startProcess(t *testing.T, http string, files []*os.File, names []string, e
 	return startProcessOf(t, []string{exe, "-test.run=^TestHelperProcess$"}, http, files, names, env, args...)
 }
 
-// startReleased is startProcess for the program as it is released; see releasedProgram.
+// startReleased is startProcess for the program as it is released; see testenv.Released.
 func startReleased(t *testing.T, http string, env []string, args ...string) *process {
 	t.Helper()
-	return startProcessOf(t, append([]string{releasedProgram(t)}, args...), http, nil, nil, env, args...)
+	return startProcessOf(t, append([]string{testenv.Released(t)}, args...), http, nil, nil, env, args...)
 }
 
 func startProcessOf(t *testing.T, command []string, http string, files []*os.File, names, env []string, args ...string) *process {

@@ -76,8 +76,11 @@ func statusOptions(cfg *config.Config, places *clients.Places, look func() *stat
 		Look:   look,
 		Groups: cfg.ClientGroups, Places: places, Anonymise: cfg.Anonymise, Expected: cfg.Expected,
 		Remedy: func(input, reason string) string {
-			why := receiver.Discard(slices.Index(receiver.DiscardReasons(), reason))
-			return discardRemedy(cfg, &pipeline.Understanding{Input: input}, why)
+			why := slices.Index(receiver.DiscardReasons(), reason)
+			if why < 0 {
+				return stream.RefusalOf(reason).Remedy()
+			}
+			return discardRemedy(cfg, &pipeline.Understanding{Input: input}, receiver.Discard(why))
 		},
 		MaxConnections: limitsOf(cfg), Public: cfg.StatusPage == config.StatusPagePublic,
 		Version: b.Version, Listens: listens,

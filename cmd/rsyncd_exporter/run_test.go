@@ -4,15 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,38 +91,10 @@ func startHelper(t *testing.T, name string) *exec.Cmd {
 	return cmd
 }
 
-// released is what releasedProgram returns.
-var released struct {
-	sync.Once
-	dir string
-	err error
-}
-
-// releasedProgram builds the program as it is released, where every user can start it. With the race detector it takes several times the
-// memory, so that a limit says little, and several times the CPU.
-func releasedProgram(t *testing.T) string {
-	t.Helper()
-	released.Do(func() {
-		if released.dir, released.err = os.MkdirTemp("", "rx"); released.err != nil {
-			return
-		}
-		program := filepath.Join(released.dir, "rsyncd_exporter")
-		if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
-			released.err = fmt.Errorf("go build: %w\n%s", err, out)
-			return
-		}
-		released.err = errors.Join(os.Chmod(released.dir, 0o755), os.Chmod(program, 0o755)) // whatever the umask
-	})
-	if released.err != nil {
-		t.Fatal(released.err)
-	}
-	return filepath.Join(released.dir, "rsyncd_exporter")
-}
-
-// TestMain removes what releasedProgram has made.
+// TestMain removes what testenv.Released has made.
 func TestMain(m *testing.M) {
 	status := m.Run()
-	os.RemoveAll(released.dir)
+	testenv.RemoveReleased()
 	os.Exit(status)
 }
 

@@ -95,7 +95,7 @@ func endsSoon(t *testing.T, command string, args []string) (status int, errs str
 	if command == "serve" {
 		args = append(args, "--http-listen=127.0.0.1:0", "--listen-udp=127.0.0.1:0")
 	}
-	cmd := exec.Command(releasedProgram(t), args...)
+	cmd := exec.Command(testenv.Released(t), args...)
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT=64MiB")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

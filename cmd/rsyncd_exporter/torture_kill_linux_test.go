@@ -29,7 +29,7 @@ type victim struct {
 	wrapper []string // a program that starts it, where one is needed
 	lost    int      // lives that ended
 
-	released bool // it is releasedProgram's
+	released bool // it is testenv.Released's
 }
 
 func newVictim(t *testing.T, state string, args ...string) *victim {
@@ -69,7 +69,7 @@ func (v *victim) command() *exec.Cmd {
 	}
 	program := []string{self, "-test.run=^TestHelperProcess$"}
 	if v.released {
-		program = append([]string{releasedProgram(v.t)}, v.args...)
+		program = append([]string{testenv.Released(v.t)}, v.args...)
 	}
 	command := slices.Concat(v.wrapper, program)
 	cmd := exec.Command(command[0], command[1:]...)

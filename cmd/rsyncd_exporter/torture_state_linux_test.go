@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -354,88 +353,19 @@ func traced(t *testing.T, pid int) bool {
 	return true
 }
 
-// A smallDisk is a mount namespace with a file system of some pages, in which programs can be started.
-type smallDisk struct {
-	t    *testing.T
-	pid  string
-	path string // within
-}
-
-func newSmallDisk(t *testing.T, size string) *smallDisk {
-	t.Helper()
-	d := &smallDisk{t: t, path: testenv.Dir(t)}
-	command := testenv.OwnMounts(t, "/bin/sh", "-c",
-		`mount -t tmpfs -o mode=700,size="$2" none "$1" && echo mounted && exec sleep 86400`, "sh", d.path, size)
-	holder := testenv.Start(t, exec.Command(command[0], command[1:]...))
-	d.pid = fmt.Sprint(holder.Pid())
-	holder.Ready(t, "a small disk", func() bool { return strings.Contains(holder.Output(), "mounted") })
-	return d
-}
-
-// within is a wrapper that starts a program there. The root directory is named, as the namespace's
-// own isn't that of a chroot.
-func (d *smallDisk) within() []string {
-	d.t.Helper()
-	command := []string{testenv.Need(d.t, "nsenter"), "-t", d.pid}
-	if os.Geteuid() != 0 {
-		command = append(command, "-U", "--preserve-credentials")
-	}
-	return append(command, "--mount", "--root", "--wd")
-}
-
-// fill fills the disk. A save that is under way may free some of it again.
-func (d *smallDisk) fill() {
-	d.t.Helper()
-	f, err := os.OpenFile(d.ballast(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer f.Close()
-	out := bufio.NewWriterSize(f, 512)
-	for err == nil {
-		_, err = out.Write(make([]byte, 512))
-	}
-}
-
-// free is the opposite of fill.
-func (d *smallDisk) free() {
-	d.t.Helper()
-	if err := os.Remove(d.ballast()); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-func (d *smallDisk) ballast() string { return filepath.Join("/proc", d.pid, "root", d.path, "ballast") }
-
-// remount makes the disk read-only ("ro") or writable again ("rw"), which must not take that the program ends. While a save has a file
-// open it is busy.
-func (d *smallDisk) remount(option string) {
-	d.t.Helper()
-	command := append(d.within(), testenv.Need(d.t, "mount"), "-o", "remount,"+option, d.path)
-	var out []byte
-	testenv.Until(d.t, patient, "the disk to be remounted "+option, func() bool {
-		var err error
-		out, err = exec.Command(command[0], command[1:]...).CombinedOutput()
-		if err != nil && !strings.Contains(string(out), "busy") {
-			d.t.Fatalf("%q: %v\n%s", command, err, out)
-		}
-		return err == nil
-	})
-}
-
 // FAULTS D1: the disk is full and the state can't be written. Scrapes are answered, with what is durable, state_ok is 0, and a kill costs
 // nothing; once there is room again all is exact.
 func TestStateOnADiskThatIsFull(t *testing.T) {
 	t.Parallel()
-	disk := newSmallDisk(t, "512k")
-	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
+	disk := testenv.NewSmallDisk(t, "512k")
+	s := newSiegeWithin(t, testenv.Seed(t), disk.Path, disk.Within())
 	s.write(300)
 	s.counted()
 	durable := float64(s.w.written())
 	full := func() {
 		t.Helper()
 		testenv.Until(t, patient, "saves to fail", func() bool {
-			disk.fill()
+			disk.Fill()
 			return total(s.scrape(), "rsyncd_exporter_state_ok") == 0
 		})
 	}
@@ -444,13 +374,13 @@ func TestStateOnADiskThatIsFull(t *testing.T) {
 	s.want(s.scrape(), durable, "rsyncd_exporter_received_total", `input="file"`)
 	s.kill() // it has shown nothing of what it didn't save
 	s.write(100)
-	disk.free()
+	disk.Free()
 	s.start()
 	s.ready()
 	s.counted()
 	full()
 	s.write(100)
-	disk.free()
+	disk.Free()
 	s.counted() // without a restart
 	s.kill()
 	s.start()
@@ -462,26 +392,26 @@ func TestStateOnADiskThatIsFull(t *testing.T) {
 // could count nothing for good; that changes nothing.
 func TestStateOnADiskThatIsReadOnly(t *testing.T) {
 	t.Parallel()
-	disk := newSmallDisk(t, "512k")
-	s := newSiegeWithin(t, testenv.Seed(t), disk.path, disk.within())
+	disk := testenv.NewSmallDisk(t, "512k")
+	s := newSiegeWithin(t, testenv.Seed(t), disk.Path, disk.Within())
 	remedy := "read-only file system (the file system is read-only: mount it read-write"
 	readOnly := func() {
 		t.Helper()
 		s.write(300)
 		s.counted()
 		durable := float64(s.w.written())
-		disk.remount("ro")
+		disk.Remount("ro")
 		s.write(300)
 		s.until(0, "rsyncd_exporter_state_ok")
 		for range 3 {
 			s.want(s.scrape(), durable, "rsyncd_exporter_received_total", `input="file"`)
 		}
-		if out := s.Output(); strings.Count(out, "the state can't be saved") != 1 || strings.Count(out, remedy) != 1 || !strings.Contains(out, disk.path) {
-			t.Errorf("it doesn't say once that %q can't be saved to, and what to do:\n%s", disk.path, out)
+		if out := s.Output(); strings.Count(out, "the state can't be saved") != 1 || strings.Count(out, remedy) != 1 || !strings.Contains(out, disk.Path) {
+			t.Errorf("it doesn't say once that %q can't be saved to, and what to do:\n%s", disk.Path, out)
 		}
 	}
 	readOnly()
-	disk.remount("rw")
+	disk.Remount("rw")
 	s.counted() // without a restart
 	s.want(s.scrape(), 1, "rsyncd_exporter_state_ok")
 	s.kill()
@@ -494,11 +424,11 @@ func TestStateOnADiskThatIsReadOnly(t *testing.T) {
 		s.start()
 		code := s.Wait(t)
 		s.wait()
-		if out := s.Output(); code != exitFailure || !strings.Contains(out, "STATE_DIR: ") || !strings.Contains(out, disk.path) || !strings.Contains(out, remedy) {
-			t.Errorf("status %d, want %d, the directory %q and the remedy:\n%s", code, exitFailure, disk.path, out)
+		if out := s.Output(); code != exitFailure || !strings.Contains(out, "STATE_DIR: ") || !strings.Contains(out, disk.Path) || !strings.Contains(out, remedy) {
+			t.Errorf("status %d, want %d, the directory %q and the remedy:\n%s", code, exitFailure, disk.Path, out)
 		}
 	}
-	disk.remount("rw")
+	disk.Remount("rw")
 	s.start()
 	s.ready()
 	s.finish()

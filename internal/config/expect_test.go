@@ -83,14 +83,14 @@ backups:
 	}
 }
 
-// README's example is one that works.
-func TestExpectFileOfTheReadme(t *testing.T) {
+// The example of docs/backups.md is one that works.
+func TestExpectFileOfTheDocuments(t *testing.T) {
 	testenv.SetEnv(t)
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/backups.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```yaml\nbackups:\n")
+	_, rest, _ := strings.Cut(string(page), "```yaml\nbackups:\n")
 	example, _, _ := strings.Cut(rest, "```")
 	cfg := load(t, expectFile(t, "backups:\n"+example))
 	var got []string

@@ -21,7 +21,7 @@ func lists(t *testing.T) []config.Setting {
 			t.Errorf("%s: %q is no kind of list", s.Name, s.EmptyIs())
 		}
 	}
-	if len(all) != 11 { // counted by hand in the README's table: those whose meaning is in the plural
+	if len(all) != 11 { // counted by hand in the table of docs/settings.md: those whose meaning is in the plural
 		t.Errorf("%d lists, want 11", len(all))
 	}
 	return all

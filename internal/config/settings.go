@@ -88,7 +88,7 @@ const (
 const durationRemedy = "write a number and a unit, such as 500ms, 1s, 5m or 24h"
 
 // table declares all settings in the order of the documentation. Environment, flags, help and
-// README follow it. A row's read stores the value in v.cfg, or records what is wrong with it.
+// docs/settings.md follow it. A row's read stores the value in v.cfg, or records what is wrong with it.
 func (v *validator) table() settings { return append(v.inputSettings(), v.otherSettings()...) }
 
 // inputSettings are the rows of where messages come from, and how they are read.

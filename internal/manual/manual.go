@@ -42,7 +42,7 @@ func (o option) choices() []string {
 }
 
 // optionText is a flag in a usage: --url=URL, --json or -d SECONDS.
-var optionText = regexp.MustCompile(`^(--?[a-z][a-z-]*)(?:(=)([^\s,]*)| ([A-Z]+))?,? ?`)
+var optionText = regexp.MustCompile(`^(--?[a-z][a-z-]*)(?:(=)([^\s,]*)| ([A-Z][A-Za-z.]*))?,? ?`)
 
 // options reads a command's flags from its usage, where each line that begins with two spaces and
 // a hyphen names one or several. What stands in the text of both the settings and the usage counts

@@ -5,10 +5,12 @@ package testenv
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -134,7 +136,7 @@ func (c *Client) Finish(t testing.TB) int64 {
 // then logs an error.
 func (c *Client) Hangup(t testing.TB) {
 	t.Helper()
-	if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := c.conn.(*net.TCPConn).CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
 		t.Fatal(err)
 	}
 	if c.received != nil {

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,7 @@ type Rsyncd struct {
 	dir     string
 	address string
 	attr    *syscall.SysProcAttr // of the daemon's process; nil: nothing particular
+	within  []string             // a command that starts it; nil: none
 }
 
 // StartRsyncd starts a daemon on rsyncd.conf.example that logs to the unix datagram socket log,
@@ -50,7 +52,7 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
 	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
-	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/")
+	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/", "/run/", dir+"/")
 
 	r.start(t, log, args...)
 	return r
@@ -61,7 +63,13 @@ func StartRsyncd(t testing.TB, log string, args ...string) *Rsyncd {
 // modules, which exist when the daemon starts and anybody may write to, lie in DIR/modules.
 func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, nil, dir, address, log, text)
+	return startRsyncdConf(t, &Rsyncd{}, dir, address, log, text)
+}
+
+// StartRsyncdOn is StartRsyncdConf for a daemon that sees a small disk.
+func StartRsyncdOn(t testing.TB, disk *SmallDisk, dir, address, log, text string) *Rsyncd {
+	t.Helper()
+	return startRsyncdConf(t, &Rsyncd{within: disk.Within()}, dir, address, log, text)
 }
 
 // StartContainedRsyncd is StartRsyncdConf for a daemon that is process 1 of a pid namespace of its
@@ -69,12 +77,13 @@ func StartRsyncdConf(t testing.TB, dir, address, log, text string) *Rsyncd {
 // and its sessions die with it.
 func StartContainedRsyncd(t testing.TB, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	return startRsyncdConf(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, dir, address, log, text)
+	r := &Rsyncd{attr: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}}
+	return startRsyncdConf(t, r, dir, address, log, text)
 }
 
-func startRsyncdConf(t testing.TB, attr *syscall.SysProcAttr, dir, address, log, text string) *Rsyncd {
+func startRsyncdConf(t testing.TB, r *Rsyncd, dir, address, log, text string) *Rsyncd {
 	t.Helper()
-	r := &Rsyncd{attr: attr, Port: Port(t), Conf: filepath.Join(dir, "rsyncd.conf"), dir: dir, address: address}
+	r.Port, r.Conf, r.dir, r.address = Port(t), filepath.Join(dir, "rsyncd.conf"), dir, address
 	for _, section := range regexp.MustCompile(`(?m)^\[(.+)\]$`).FindAllStringSubmatch(text, -1) {
 		makeModule(t, r.Module(section[1]))
 	}
@@ -104,7 +113,7 @@ func (r *Rsyncd) start(t testing.TB, log string, args ...string) {
 	if log != "" {
 		command = append([]string{filepath.Join(Root(t), "scripts/with-dev-log"), log}, command...)
 	}
-	command = append(command, args...)
+	command = append(slices.Clone(r.within), append(command, args...)...)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.SysProcAttr = r.attr
 	r.Process = Start(t, cmd)
@@ -273,14 +282,44 @@ func StartRsyslogTLS(t testing.TB, pki string, port int) *Forwarder {
 func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	f := &Forwarder{Socket: filepath.Join(dir, "log")}
-	f.deployed = rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...)
+	return runRsyslog(t, program, dir, "", rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...))
+}
+
+// StartRsyslogByHost starts an rsyslogd that receives over TCP at 127.0.0.1:port. It sends all to
+// 127.0.0.1:all by deploy/rsyslog/rsyncd_exporter-tcp.conf, and each host's messages to one of the
+// other ports of 127.0.0.1 by rsyncd_exporter-by-host.conf.
+func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	// rsyslog looks for an exporter that is back each second, so that no test waits for that.
+	targets := []string{`resumeInterval="5"`, `resumeInterval="1"`}
+	for i, share := range shares {
+		target := fmt.Sprintf("target=\"exporter-%d.example.org\"\n        port=", i)
+		targets = append(targets, target+`"5514"`, fmt.Sprintf("target=\"127.0.0.1\" port=\"%d\"", share))
+	}
+	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n",
+		port)
+	f := runRsyslog(t, "rsyslogd", dir, input,
+		rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
+		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
+	return f
+}
+
+// runRsyslog starts rsyslogd with a socket in the directory, another input, and configuration files
+// that it includes.
+func runRsyslog(t testing.TB, program, dir, input string, deployed ...string) *Forwarder {
+	t.Helper()
+	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed[0]}
 	conf := filepath.Join(dir, "rsyslog.conf")
-	writeFile(t, conf, fmt.Appendf(nil, `global(workDirectory=%q)
+	text := fmt.Appendf(nil, `global(workDirectory=%q)
 module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q CreatePath="off" RateLimit.Interval="0")
-include(file=%q mode="required")
-`, dir, f.Socket, f.deployed), 0o644)
+%s`, dir, f.Socket, input)
+	for _, file := range deployed {
+		text = fmt.Appendf(text, "include(file=%q mode=\"required\")\n", file)
+	}
+	writeFile(t, conf, text, 0o644)
 	f.name, f.command = "rsyslogd", []string{Need(t, program), "-n", "-f", conf, "-i", filepath.Join(dir, "pid")}
 	f.Start(t)
 	return f
@@ -313,14 +352,33 @@ func StartSyslogNGTLS(t testing.TB, driver, pki string, port int) *Forwarder {
 func startSyslogNG(t testing.TB, file string, replace ...string) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
-	f := &Forwarder{Socket: filepath.Join(dir, "log")}
 	if file != "rsyncd_exporter-udp.conf" {
 		replace = append(replace, "/var/lib/syslog-ng", dir)
 	}
-	f.deployed = rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...)
+	return runSyslogNG(t, dir, "", rewrite(t, filepath.Join("deploy/syslog-ng", file), dir, replace...))
+}
+
+// StartSyslogNGRelay starts a syslog-ng that receives over TCP at 127.0.0.1:port, on the text of a
+// configuration whose source is s_src.
+func StartSyslogNGRelay(t testing.TB, port int, text string) *Forwarder {
+	t.Helper()
+	dir := Dir(t)
+	file := filepath.Join(dir, "relay.conf")
+	writeFile(t, file, []byte(text), 0o644)
+	input := fmt.Sprintf(` syslog(ip("127.0.0.1") transport("tcp") port(%d) keep-hostname(yes));`, port)
+	f := runSyslogNG(t, dir, input, file)
+	f.Ready(t, "syslog-ng to listen", func() bool { return Listening(t, port) })
+	return f
+}
+
+// runSyslogNG starts syslog-ng with a socket in the directory, another input, and a configuration
+// file that it includes.
+func runSyslogNG(t testing.TB, dir, input, deployed string) *Forwarder {
+	t.Helper()
+	f := &Forwarder{Socket: filepath.Join(dir, "log"), deployed: deployed}
 	conf := filepath.Join(dir, "syslog-ng.conf")
-	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q); };\n@include %q\n", f.Socket,
-		f.deployed), 0o644)
+	writeFile(t, conf, fmt.Appendf(nil, "@version: 3.35\nsource s_src { unix-dgram(%q);%s };\n@include %q\n",
+		f.Socket, input, f.deployed), 0o644)
 	f.name, f.command = "syslog-ng", []string{Need(t, "syslog-ng"), "--foreground", "--no-caps", "--cfgfile=" + conf,
 		"--persist-file=" + filepath.Join(dir, "persist"), "--pidfile=" + filepath.Join(dir, "pid"),
 		"--control=" + filepath.Join(dir, "ctl")}
@@ -366,14 +424,31 @@ func StartPrometheusOn(t testing.TB, data string) *Prometheus {
 
 func startPrometheus(t testing.TB, interval, target, data string, more ...string) *Prometheus {
 	t.Helper()
-	dir := Dir(t)
-	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
 	const rules = "rsyncd_exporter.rules.yml"
-	conf := rewrite(t, "deploy/prometheus/prometheus.yml", dir, "app:8080\"", target+"\"", "scrape_interval: 10s",
+	conf := rewrite(t, "deploy/prometheus/prometheus.yml", Dir(t), "app:8080\"", target+"\"", "scrape_interval: 10s",
 		"scrape_interval: "+interval, rules, filepath.Join(Root(t), "deploy/prometheus", rules))
+	return StartPrometheusConf(t, Need(t, "prometheus"), conf, append(more, "--storage.tsdb.path="+data)...)
+}
+
+// Prometheus3 returns the path of a program that `make prometheus3` has built, "prometheus" or
+// "promtool". It skips the test where there is none, since that takes ten minutes.
+func Prometheus3(t testing.TB, program string) string {
+	t.Helper()
+	path := filepath.Join(Root(t), "build/prometheus3", program)
+	if _, err := exec.LookPath(path); err != nil {
+		t.Skip("NOT TESTED with Prometheus 3, which Debian doesn't have: " +
+			"`make prometheus3` builds it and runs this test")
+	}
+	return path
+}
+
+// StartPrometheusConf starts a Prometheus of any version on a configuration file.
+func StartPrometheusConf(t testing.TB, program, conf string, args ...string) *Prometheus {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", Port(t))
 	p := &Prometheus{URL: "http://" + address}
-	p.Process = Start(t, exec.Command(Need(t, "prometheus"), append(more, "--config.file="+conf,
-		"--storage.tsdb.path="+data, "--web.listen-address="+address, "--log.level=warn")...))
+	args = append([]string{"--config.file=" + conf, "--web.listen-address=" + address, "--log.level=warn"}, args...)
+	p.Process = Start(t, exec.Command(program, args...))
 	p.Ready(t, "Prometheus to be ready", func() bool {
 		resp, err := http.Get(p.URL + "/-/ready")
 		if err != nil {

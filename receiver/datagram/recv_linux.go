@@ -59,7 +59,7 @@ func newRecvBatch(addresses, creds bool) *recvBatch {
 			h.Name = (*byte)(unsafe.Pointer(&b.senders[i])) // #nosec G103 -- recvmmsg fills it; b keeps it alive
 		}
 		if creds { // descriptors that a peer passes (SCM_RIGHTS) find no room, and the kernel closes them: unix(7)
-			h.Control = (*byte)(unsafe.Pointer(&b.control[i])) // #nosec G103 -- as above
+			h.Control = (*byte)(unsafe.Pointer(&b.control[i])) // #nosec G103 -- as above, recvmmsg fills it
 		}
 	}
 	return b

@@ -1,6 +1,9 @@
 package stream
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // A Refusal says why a connection was closed. It is a value of the reason label of
 // refused_connections_total. What calls for the same action of the operator is one reason.
@@ -44,6 +47,49 @@ var refusalNames = [NumRefusals]string{
 
 // String returns the label value.
 func (r Refusal) String() string { return refusalNames[r] }
+
+// Meaning says in a few words what the peer is or did.
+func (r Refusal) Meaning() string { return refusalTexts[r].meaning }
+
+// Remedy says what to do if the peer should be let in.
+func (r Refusal) Remedy() string { return refusalTexts[r].remedy }
+
+// RefusalOf returns the Refusal with a label value, Admitted if there is none.
+func RefusalOf(name string) Refusal { return Refusal(max(0, slices.Index(refusalNames[:], name))) }
+
+var refusalTexts = [NumRefusals]struct{ meaning, remedy string }{
+	TooMany: {"1024 connections are open", "have clients keep their connections, and look who holds so many"},
+	TooManyFromSource: {"128 connections are open from the same IPv4 address or IPv6 /64",
+		"have the client keep its connections; send through one relay for each network"},
+	PeerNotAllowed: {"its address is not in ALLOW_FROM", "add its network to ALLOW_FROM, if it should be let in"},
+	Idle: {"closed to make room at one of these limits, after ten quiet minutes, or 30 s if it never sent a message",
+		"nothing, unless too_many grows as well"},
+	TooSlow:   {"a message took longer than 30 s", "look at the network, and at what the client sends"},
+	SpeaksTLS: {"it speaks TLS, and the port is plain", "have it send to LISTEN_TLS, or turn its TLS off"},
+	SpeaksOther: {"HTTP, SSH or something else that isn't syslog; the PROXY protocol is not taken",
+		"find out who connects there; turn the PROXY protocol off in a load balancer"},
+	SpeaksPlain: {"it sends plain syslog, and the port is for TLS", "turn its TLS on, or have it send to LISTEN_TCP"},
+	HandshakesBusy: {"64 handshakes at a time, 16 of one source, kept it waiting for 5 s",
+		"have clients keep their connections"},
+	HandshakeFailed: {"it doesn't finish its handshake in 5 s and 64 KiB, breaks off, or has no cipher in common",
+		"look at the client's log"},
+	TLSVersion: {"its newest version of TLS is older than TLS_MIN_VERSION",
+		"set TLS_MIN_VERSION=1.2, or install a newer client"},
+	RefusedByClient: {"the client doesn't trust the exporter's certificate",
+		"correct its CA file, or the name that it expects; rsyslog tells of the name in its own log only"},
+	NoCertificate: {"it has no certificate", "give the client a certificate and its key"},
+	BadCertificate: {"its certificate is malformed, or used without its key",
+		"look at it: openssl x509 -in client.pem -noout -text; does its key belong to it?"},
+	UnknownCA: {"its certificate is signed by no CA of TLS_CLIENT_CA",
+		"put the client's CA into TLS_CLIENT_CA, or have the client send its intermediate CAs"},
+	Expired: {"its certificate, or a CA's that it needs, has expired",
+		"issue a new certificate; a CA may be what has expired"},
+	NotYetValid: {"its certificate isn't valid yet", "compare the clocks of the client, the exporter and the CA"},
+	WrongUsage: {"its certificate isn't one for clients",
+		"issue a certificate for clients (extended key usage clientAuth)"},
+	Revoked:  {"its certificate is on TLS_CRL", "issue a new certificate, if it should be let in"},
+	WrongSAN: {"none of its names is in TLS_ALLOWED_SANS", "put one of the certificate's names into TLS_ALLOWED_SANS"},
+}
 
 // Error makes it the error with which a handshake ends.
 func (r Refusal) Error() string { return r.String() }

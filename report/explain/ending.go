@@ -47,8 +47,8 @@ func ending(s *rsynclog.Session) (rows []row) {
 		}
 	}
 	if s.Reason != rsynclog.NoReason {
-		a := refusals[s.Reason]
-		because(a.meaning, a.cause, a.remedy)
+		a := codes.ReasonAdvice(s.Reason)
+		because(a.Meaning, a.Cause, a.Remedy)
 	}
 	exits := 0
 	for _, x := range s.Exits {

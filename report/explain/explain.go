@@ -161,7 +161,7 @@ func (e *Explainer) Lost(p logs.Place, d receiver.Discard, n uint64) {
 	}
 	for range n {
 		t := told{file: p.File, line: p.Number, class: Discarded}
-		t.why = discards[d] + "; it is this line or a later one"
+		t.why = d.Meaning() + "; it is this line or a later one"
 		e.fields = e.fields[:0]
 		e.fields.word("reason", d.String())
 		t.fields = e.fields

@@ -12,7 +12,7 @@ import (
 // meaning says in a few words what a line that was counted means.
 func meaning(l *pipeline.Line) string {
 	ev := &l.Event
-	what := meanings[ev.Kind]
+	what := codes.KindAdvice(ev.Kind).Meaning
 	switch ev.Kind {
 	case rsynclog.Start:
 		what = map[rsynclog.Direction]string{
@@ -60,7 +60,7 @@ func moved(l *pipeline.Line) string {
 func (e *Explainer) why(c Class, l *pipeline.Line) string {
 	switch c {
 	case Discarded:
-		return discards[l.Discard]
+		return l.Discard.Meaning()
 	case Ignored:
 		return e.whyIgnored(l)
 	case Implausible:
@@ -169,4 +169,12 @@ func whichWay(d rsynclog.Direction) string {
 		return "receives"
 	}
 	return "has done nothing yet"
+}
+
+// saysAll has the kinds whose fields say all that their lines do. Lines of the others are shown
+// with their text.
+var saysAll = [rsynclog.NumKinds]bool{
+	rsynclog.Connect: true, rsynclog.Allowed: true, rsynclog.Start: true, rsynclog.FileList: true,
+	rsynclog.Transfer: true, rsynclog.Summary: true, rsynclog.ExitError: true, rsynclog.ExitWarning: true,
+	rsynclog.ModuleList: true, rsynclog.UnknownModule: true, rsynclog.Denied: true, rsynclog.DaemonStart: true,
 }

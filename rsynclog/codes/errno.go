@@ -66,3 +66,47 @@ var errnos = [...]struct{ name, text string }{
 	121: {"EREMOTEIO", "Remote I/O error"},
 	122: {"EDQUOT", "Disk quota exceeded"},
 }
+
+// ErrnoRemedy returns what to do about an errno that ErrnoName has a name for.
+func ErrnoRemedy(n int) string {
+	if name, _ := ErrnoName(n); name == "" {
+		return ""
+	}
+	if r := errnoRemedies[n]; r != "" {
+		return r
+	}
+	return "explain shows the line, which has the file and the operation."
+}
+
+const (
+	rights    = "Check owner and mode of the file and its directory, the module's uid and gid, and SELinux or AppArmor."
+	room      = "Make room, or raise the quota; then run the transfer again."
+	disk      = "Look at the kernel's log: the disk or its file system is failing. Check it before the next backup."
+	lost      = "The connection is gone; single ones are normal."
+	attribute = "The file system can't hold what the client sent: leave out -X, -A or devices, or use fake super = yes."
+	name      = "Rename the file at the source: the file system here can't hold its name."
+	inTheWay  = "Something else is in its place here. Remove that, or use --force or --delete at the client."
+	network   = "Look at the network and at the file server behind the module."
+)
+
+var errnoRemedies = map[int]string{
+	1: rights + " chown needs root: fake super = yes helps.", 13: rights,
+	2: "The file was deleted meanwhile, or the path in the request or in rsyncd.conf is wrong.",
+	5: disk, 117: disk, 121: disk,
+	28: room, 122: room,
+	30: "The module's file system is mounted read-only: look in the kernel's log why.",
+	12: "Give the service more memory, or split the transfer.",
+	23: "Raise the system's limit of open files (fs.file-max).",
+	24: "Raise the service's limit of open files (LimitNOFILE=).",
+	27: "Raise the service's file size limit (LimitFSIZE=), or use a file system for larger files.",
+	16: "Somebody uses the file or a mount point; run the transfer again, or exclude it.",
+	26: "The program is running; have the client rename files into place (no --inplace), or exclude it.",
+	17: inTheWay, 20: inTheWay, 21: inTheWay, 39: inTheWay,
+	22: attribute, 38: attribute, 61: attribute, 95: attribute,
+	36: name, 84: name,
+	40: "Symbolic links lead in a circle: look at the path in the line.",
+	31: "The file system holds no more hard links to the file: leave out -H, or use another file system.",
+	32: lost, 103: lost, 104: lost, 107: lost,
+	100: network, 101: network, 110: network, 111: network, 112: network, 113: network,
+	116: "The NFS server has another file now: mount it again, and run the transfer again.",
+}
