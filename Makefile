@@ -7,6 +7,9 @@ SHELL := /bin/bash
 STARTED := $(shell date +%s)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+# What is released is built by this Go, fetched where it isn't here; "local" takes the one that is. It
+# is the newest patch: make audit fails where an older one has holes that the program would have, too.
+RELEASE_GO ?= go1.26.10
 DATAGRAMS ?= 10000000
 HOSTILE_NAMES ?= 10000
 PROMETHEUS_RULE = deploy/kubernetes/prometheus-operator/prometheusrule.yaml
@@ -15,7 +18,7 @@ say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +36,7 @@ build: go ## build bin/rsyncd_exporter, static
 
 test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
 	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
+	@[ -n "$$(git status --porcelain 2>&1)" ] || { mkdir -p build && git rev-parse 'HEAD^{tree}' >build/tested; } # for make release
 
 test-starts:
 	@$(say) 'everything: 15 to 25 minutes on two cores, and some to fetch what is missing the first time'
@@ -42,14 +46,25 @@ lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
 	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
 	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard internal/kubernetes); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
-	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
+	@staticcheck=$$(go -C tools tool -n staticcheck) && { "$$staticcheck" ./... && cd internal/dashboard && "$$staticcheck" .; } \
+		$(call or_fail,'staticcheck has findings; see above')
 	@go vet -C internal/dashboard . $(call or_fail,'go vet has findings; see above')
-	@staticcheck=$$(go tool -n staticcheck) && cd internal/dashboard && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
 	@go test ./internal/documents $(call or_fail,'the documents have findings; see above')
 	@find . -type d \( -name .git -o -name build -o -name bin -o -name dist -o -name testdata \) -prune -o \
 		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.conf' -o -name '*.example' -o -name '*.yml' \
 		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
-		| xargs -0 go tool misspell -error $(call or_fail,'misspelt; see above')
+		| xargs -0 "$$(go -C tools tool -n misspell)" -error $(call or_fail,'misspelt; see above')
+
+dependencies: go ## write the tables of docs/dependencies.md anew
+	@go run ./internal/dependencies write $(call or_fail,'docs/dependencies.md is not complete; see above')
+
+audit: export GOTOOLCHAIN = $(RELEASE_GO)
+audit: go ## go.mod, licences, gosec and govulncheck, on what is released; minutes the first time
+	@scripts/audit.sh $(call or_fail,'not fit for a release; see above')
+
+packages packages-test release: export GOTOOLCHAIN = $(RELEASE_GO)
+release: go ## check everything, write dist/ and the tag, of VERSION=1.2.3; DRY=1 says all that is in its way, and writes no tag
+	@VERSION='$(if $(filter command line environment,$(origin VERSION)),$(VERSION))' DRY='$(DRY)' scripts/release.sh $(call or_fail,'no release; see above')
 
 # What has no goroutines has no races either, and takes five times as long to look for them. The last
 # two only start programs and ask them.

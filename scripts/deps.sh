@@ -207,7 +207,7 @@ provide() {
 # fetch the right one (GOTOOLCHAIN=auto), it does.
 new_enough_go() {
 	local want have get="get it from https://go.dev/dl/ and put its bin directory first in PATH"
-	want=$(sed -n 's/^go //p' go.mod)
+	want=$(sed -n 's/^toolchain go//p' go.mod) # at least; go itself heeds this line only where it may fetch
 	is_there go || fail "Go ${want%.0} or later is missing: $get"
 	have=$(GOTOOLCHAIN=local go env GOVERSION) ||
 		fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
@@ -250,7 +250,7 @@ modules() {
 	say "fetching the Go modules of go.mod"
 	download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
-download() { go mod download && go mod download -C internal/dashboard; }
+download() { go mod download && go mod download -C internal/dashboard && go -C tools tool -n staticcheck >/dev/null; }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
 	openssl systemd-analyze systemd-socket-activate strace logrotate busybox inetd xinetd lnav tmux mandoc chromium

@@ -40,25 +40,6 @@ program() {
 		-ldflags "-s -w -buildid= -X main.version=$VERSION -X main.revision=$revision" ./cmd/rsyncd_exporter
 }
 
-# licences prints the licences of all modules that are in the program, and Go's own.
-licences() {
-	local path dir file
-	echo "rsyncd_exporter contains the following software, under these licences."
-	{
-		echo "Go $(go env GOROOT)"
-		go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/rsyncd_exporter
-	} | sort -u | while read -r path dir; do
-		printf '\n---- %s\n' "$path"
-		find "$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' \) | sort >"$work/list"
-		[ -s "$work/list" ] || fail "the module $path has no file LICENSE: look what its licence is"
-		while read -r file; do
-			echo
-			sed '/TERMS AND CONDITIONS FOR USE, REPRODUCTION/,/END OF TERMS AND CONDITIONS/c\
-   (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' "$file"
-		done <"$work/list"
-	done
-}
-
 # generated fills $work/share with what the program itself prints.
 generated() {
 	local form native=$work/rsyncd_exporter-native
@@ -67,7 +48,9 @@ generated() {
 	for form in man bash zsh fish environment; do
 		"$native" help --$form >"$work/share/$form"
 	done
-	licences >"$work/share/THIRD-PARTY-LICENSES"
+	go run ./internal/dependencies licences |
+		sed '/TERMS AND CONDITIONS FOR USE, REPRODUCTION/,/END OF TERMS AND CONDITIONS/c\
+   (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' >"$work/share/THIRD-PARTY-LICENSES"
 }
 
 # documents DIRECTORY copies there what people read, with the links between them intact.

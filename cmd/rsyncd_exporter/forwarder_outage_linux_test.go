@@ -137,6 +137,9 @@ func TestOutageWithEachForwarder(t *testing.T) {
 	t.Parallel()
 	outage := time.Duration(testenv.Tortured(3, 600)) * time.Second
 	for _, f := range shippedForwarders {
+		if f.name == "syslog-ng network()" && outage < time.Minute {
+			continue // the buffer is that of syslog-ng TCP
+		}
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			port := testenv.Port(t)

@@ -23,6 +23,9 @@ func TestModulesWithTagsThroughForwarders(t *testing.T) {
 			{"another tag, added", "backup-alice", true, []string{"--tags=rsyncd*,backup-alice"}, 2},
 			{"another tag, not added", "backup-alice", false, []string{"--tags=rsyncd*,backup-alice"}, 1},
 		} {
+			if (f.name == "syslog-ng network()" || f.input == "unixgram") && !c.add {
+				continue // the filter is that of the same program's other files
+			}
 			t.Run(f.name+", "+c.name, func(t *testing.T) {
 				t.Parallel()
 				port := testenv.Port(t)

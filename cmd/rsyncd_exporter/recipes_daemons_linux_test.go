@@ -15,26 +15,27 @@ import (
 // ever. None of the sessions is doubtful: each has a process id of its own.
 func TestRsyncdThatIsStartedForEachConnection(t *testing.T) {
 	t.Parallel()
-	for _, super := range []string{"inetd", "xinetd", "systemd"} {
-		for _, way := range []string{"unix socket", "log file"} {
-			t.Run(super+", "+way, func(t *testing.T) {
-				t.Parallel()
-				log := filepath.Join(testenv.Dir(t), "log")
-				var e *exporter
-				var d *testenv.Rsyncd
-				if way == "log file" {
-					e = startExporter(t, "-p", log)
-					d = testenv.StartRsyncdBy(t, super, "", "log file = "+log)
-				} else {
-					e = startExporter(t, "--listen-unixgram="+log, "--listen-udp=off")
-					d = testenv.StartRsyncdBy(t, super, log)
-				}
-				checkTraffic(t, e, d)
-				s := e.scrape()
-				e.want(s, 0, "rsync_daemon_starts_total")
-				e.want(s, 0, "rsync_daemon_info")
-			})
-		}
+	for _, c := range []struct {
+		super  string
+		toFile bool
+	}{{"inetd", false}, {"xinetd", true}, {"systemd", false}} {
+		t.Run(c.super, func(t *testing.T) {
+			t.Parallel()
+			log := filepath.Join(testenv.Dir(t), "log")
+			var e *exporter
+			var d *testenv.Rsyncd
+			if c.toFile {
+				e = startExporter(t, "-p", log)
+				d = testenv.StartRsyncdBy(t, c.super, "", "log file = "+log)
+			} else {
+				e = startExporter(t, "--listen-unixgram="+log, "--listen-udp=off")
+				d = testenv.StartRsyncdBy(t, c.super, log)
+			}
+			checkTraffic(t, e, d)
+			s := e.scrape()
+			e.want(s, 0, "rsync_daemon_starts_total")
+			e.want(s, 0, "rsync_daemon_info")
+		})
 	}
 }
 
@@ -61,10 +62,21 @@ func TestBusyboxSyslogd(t *testing.T) {
 	if err := received.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	traffic(t, d)
-	followed.until(12, "rsync_sessions_total")
+	pullReadme(t, d)
+	followed.until(5, "rsync_messages_total", `kind="summary"`)
 	received = startExporterProcess(t, nil, args...)
-	checkTraffic(t, received.exporter, d) // its six sessions, and none of those before
+	pullReadme(t, d)
+	s = received.until(1, "rsync_messages_total", `kind="summary"`)
+	received.want(s, 1, "rsync_connections_total")
+	followed.until(6, "rsync_messages_total", `kind="summary"`)
+}
+
+// pullReadme is a session with one file.
+func pullReadme(t *testing.T, d *testenv.Rsyncd) {
+	t.Helper()
+	if code, out := testenv.Rsync(t, d.URL("", "mirror/README"), testenv.Dir(t)); code != 0 {
+		t.Fatalf("a pull ended with code %d:\n%s", code, out)
+	}
 }
 
 // countedByBooks returns the counters of sessions, messages and bytes, whatever the host.

@@ -51,10 +51,8 @@ func TestShippedLogrotate(t *testing.T) {
 			rotate(t, dir, conf)
 			pull.Start(t)
 			pull.Finish(t) // its daemon goes on in the file that it has open
-			if code, out := testenv.Rsync(t, d.URL("", "mirror/README"), testenv.Dir(t)); code != 0 {
-				t.Fatalf("a pull ended with code %d:\n%s", code, out)
-			}
-			e.until(8, "rsync_sessions_total")
+			pullReadme(t, d)
+			e.until(6, "rsync_messages_total", `kind="summary"`)
 			rotate(t, dir, conf, confOfSessions)
 			testenv.Until(t, time.Minute, "a new session log", func() bool { return exists(t, sessions) })
 			traffic(t, d)
