@@ -21,14 +21,16 @@ compose() {
 }
 
 tear_down() {
-	local status=$?
+	local status=$? app
 	trap '' INT TERM
 	if [ "$status" != 0 ]; then
 		compose ps >&2 || true
 		compose logs --no-color --tail=20 >&2 || true
 	fi
+	app=$(image app 2>/dev/null) || true
 	say "removing containers, networks, volumes and images of $project"
 	compose down --volumes --rmi local --remove-orphans --timeout 10 >/dev/null 2>&1 || true
+	docker image rm "$app" >/dev/null 2>&1 || true # where it is left without a name
 	# The classic builder leaves its stages, which have the labels of the stand-ins that they begin with.
 	docker image prune -f --filter label=rsyncd_exporter.stand-in >/dev/null || true
 	exit "$status"
