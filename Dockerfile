@@ -1,5 +1,6 @@
 # The exporter as an image: one static program and nothing else.
-#   docker build -t rsyncd_exporter --build-arg VERSION=$(git describe --tags --always) .
+#   docker build -t rsyncd_exporter --build-arg VERSION=$(git describe --tags --always) \
+#     --build-arg REVISION=$(git rev-parse HEAD) .
 ARG GO_IMAGE=golang:1.26-bookworm
 
 FROM ${GO_IMAGE} AS build
@@ -16,6 +17,16 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.ver
 # no TLS connection of its own, so that it needs no CA list (who, top and backups take --ca-file).
 # What isn't there can't age, and there is no second image to trust.
 FROM scratch
+ARG VERSION=devel
+ARG REVISION=
+LABEL org.opencontainers.image.title="rsyncd_exporter" \
+      org.opencontainers.image.description="Prometheus exporter for rsync daemons" \
+      org.opencontainers.image.url="https://github.com/rsyncd-exporter/rsyncd_exporter" \
+      org.opencontainers.image.source="https://github.com/rsyncd-exporter/rsyncd_exporter" \
+      org.opencontainers.image.documentation="https://github.com/rsyncd-exporter/rsyncd_exporter/blob/main/docs/install.md" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rsyncd_exporter /rsyncd_exporter
 # For a unix socket on a volume (LISTEN_UNIXGRAM=/run/log-socket/log): a new volume takes its owner
 # from the directory.

@@ -7,14 +7,18 @@ SHELL := /bin/bash
 STARTED := $(shell date +%s)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZ_CPU_MINUTES ?= 10
+# What is released is built by this Go, fetched where it isn't here; "local" takes the one that is. It
+# is the newest patch: make audit fails where an older one has holes that the program would have, too.
+RELEASE_GO ?= go1.26.10
 DATAGRAMS ?= 10000000
 HOSTILE_NAMES ?= 10000
+PROMETHEUS_RULE = deploy/kubernetes/prometheus-operator/prometheusrule.yaml
 
 say = printf '==> %s\n'
 or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: prometheus3 alerts-live fuzz torture seeded-bugs dashboard pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +36,7 @@ build: go ## build bin/rsyncd_exporter, static
 
 test: test-starts deps lint unit cross demo-once docker-test-if-engine ## everything that must pass: lint, tests, other systems, demo, Docker
 	@$(say) "all tests passed, $$(( ($$(date +%s) - $(STARTED)) / 60 )) minutes"
+	@[ -n "$$(git status --porcelain 2>&1)" ] || { mkdir -p build && git rev-parse 'HEAD^{tree}' >build/tested; } # for make release
 
 test-starts:
 	@$(say) 'everything: 15 to 25 minutes on two cores, and some to fetch what is missing the first time'
@@ -39,19 +44,32 @@ test-starts:
 # Spelling is checked in texts and in comments, British and American alike.
 lint: go ## formatting, go vet, staticcheck, links and spelling of the documents
 	@$(say) 'gofmt, go vet, staticcheck, links, spelling'
-	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
+	@unformatted=$$(gofmt -l $$(go list -f "{{.Dir}}" ./...) internal/dashboard internal/kubernetes); [ -z "$$unformatted" ] $(call or_fail,"not formatted (run gofmt -w): $$unformatted")
 	@go vet ./... $(call or_fail,'go vet has findings; see above')
-	@go tool staticcheck ./... $(call or_fail,'staticcheck has findings; see above')
+	@staticcheck=$$(go -C tools tool -n staticcheck) && { "$$staticcheck" ./... && cd internal/dashboard && "$$staticcheck" .; } \
+		$(call or_fail,'staticcheck has findings; see above')
 	@go vet -C internal/dashboard . $(call or_fail,'go vet has findings; see above')
-	@staticcheck=$$(go tool -n staticcheck) && cd internal/dashboard && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
 	@go test ./internal/documents $(call or_fail,'the documents have findings; see above')
 	@find . -type d \( -name .git -o -name build -o -name bin -o -name dist -o -name testdata \) -prune -o \
 		-type f \( -name '*.go' -o -name '*.md' -o -name '*.sh' -o -name '*.conf' -o -name '*.example' -o -name '*.yml' \
 		-o -name '*.tmpl' -o -name '*.service' -o -name '*.socket' -o -name Makefile \) -print0 \
-		| xargs -0 go tool misspell -error $(call or_fail,'misspelt; see above')
+		| xargs -0 "$$(go -C tools tool -n misspell)" -error $(call or_fail,'misspelt; see above')
 
-# What has no goroutines has no races either, and takes five times as long to look for them.
-PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog
+dependencies: go ## write the tables of docs/dependencies.md anew
+	@go run ./internal/dependencies write $(call or_fail,'docs/dependencies.md is not complete; see above')
+
+audit: export GOTOOLCHAIN = $(RELEASE_GO)
+audit: go ## go.mod, licences, gosec and govulncheck, on what is released; minutes the first time
+	@scripts/audit.sh $(call or_fail,'not fit for a release; see above')
+
+packages packages-test release: export GOTOOLCHAIN = $(RELEASE_GO)
+release: go ## check everything, write dist/ and the tag, of VERSION=1.2.3; DRY=1 says all that is in its way, and writes no tag
+	@VERSION='$(if $(filter command line environment,$(origin VERSION)),$(VERSION))' DRY='$(DRY)' scripts/release.sh $(call or_fail,'no release; see above')
+
+# What has no goroutines has no races either, and takes five times as long to look for them. The last
+# two only start programs and ask them.
+PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog \
+	./internal/documents ./internal/monitoring ./internal/alertslive
 TESTED = -vet=off -ldflags='-s -w' -parallel 4 -timeout 25m -json
 
 # lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
@@ -89,6 +107,12 @@ docker-test-if-engine:
 	else \
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
+
+packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to the byte the same from one commit (VERSION=)
+	@scripts/packages.sh dist $(call or_fail,'the packages cannot be made; see above')
+
+packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)
+	@scripts/packages-test.sh dist $(call or_fail,'the packages are not as they should be; see above')
 
 prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, once), and see what it makes of the exporter, with which switches
 	@scripts/prometheus3.sh
@@ -144,6 +168,16 @@ seeded-bugs: go ## make mistakes on purpose in copies of the tree and see each c
 dashboard: go ## write the Grafana dashboard anew, after its code in internal/dashboard was changed
 	@go run -C internal/dashboard . ../../deploy/grafana/dashboards/rsyncd_exporter.json
 
+# Kubernetes' types and kustomize are 45 seconds of compiling on one core, so unit tests don't have them.
+kubernetes: go ## write the PrometheusRule anew from deploy/prometheus, and check the manifests by Kubernetes' own code
+	@$(say) 'writing $(PROMETHEUS_RULE); checking deploy/kubernetes'
+	@{ printf '%s\n' '# Made by "make kubernetes" of deploy/prometheus/rsyncd_exporter.rules.yml: change it there.' \
+		'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: rsyncd-exporter' 'spec:'; \
+		sed -n '/^groups:/,$$s/^./  &/p' deploy/prometheus/rsyncd_exporter.rules.yml | sed 's/ *$$//'; } >$(PROMETHEUS_RULE)
+	@go vet -C internal/kubernetes . $(call or_fail,'go vet has findings; see above')
+	@staticcheck=$$(go tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@go test -C internal/kubernetes -count=1 . $(call or_fail,'the manifests are wrong; see above')
+
 pictures: ## take the pictures of panels and of top for the documents, of a demo with more traffic; ten minutes
 	@scripts/pictures.sh
 
@@ -172,4 +206,4 @@ bench-report: build ## how fast a report of 2 million lines is made, beside wc -
 	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
 
 clean: ## remove what was built, and the unpacked programs
-	@rm -rf bin build
+	@rm -rf bin build dist

@@ -185,6 +185,7 @@ provide() {
 	strace) unpacked strace strace /usr/bin/strace ;;
 	tmux) unpacked tmux tmux /usr/bin/tmux ;;
 	logrotate) unpacked logrotate logrotate /usr/sbin/logrotate ;;
+	mandoc) unpacked mandoc mandoc /usr/bin/mandoc ;;
 	busybox) unpacked busybox busybox /bin/busybox ;;
 	inetd) unpacked inetd openbsd-inetd /usr/sbin/inetd ;;
 	xinetd) unpacked xinetd xinetd /usr/sbin/xinetd ;;
@@ -194,6 +195,7 @@ provide() {
 		unpacked wget wget /usr/bin/wget
 		unpacked debootstrap debootstrap /usr/sbin/debootstrap 'DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'
 		;;
+	systemd-nspawn) unpacked systemd-nspawn systemd-container /usr/bin/systemd-nspawn ;;
 	docker-compose)
 		docker compose version >/dev/null 2>&1 || installed docker-compose docker-compose
 		;;
@@ -205,7 +207,7 @@ provide() {
 # fetch the right one (GOTOOLCHAIN=auto), it does.
 new_enough_go() {
 	local want have get="get it from https://go.dev/dl/ and put its bin directory first in PATH"
-	want=$(sed -n 's/^go //p' go.mod)
+	want=$(sed -n 's/^toolchain go//p' go.mod) # at least; go itself heeds this line only where it may fetch
 	is_there go || fail "Go ${want%.0} or later is missing: $get"
 	have=$(GOTOOLCHAIN=local go env GOVERSION) ||
 		fail "\"go env\" doesn't work (above is why): Go ${want%.0} or later is needed; $get"
@@ -248,10 +250,10 @@ modules() {
 	say "fetching the Go modules of go.mod"
 	download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
 }
-download() { go mod download && go mod download -C internal/dashboard; }
+download() { go mod download && go mod download -C internal/dashboard && go -C tools tool -n staticcheck >/dev/null; }
 
 [ $# -gt 0 ] || set -- go gcc git ip localhost modules rsync prometheus rsyslogd rsyslogd-tls syslog-ng \
-	openssl systemd-analyze systemd-socket-activate strace logrotate busybox inetd xinetd lnav tmux chromium
+	openssl systemd-analyze systemd-socket-activate strace logrotate busybox inetd xinetd lnav tmux mandoc chromium
 for program; do
 	provide "$program"
 done

@@ -27,13 +27,6 @@ tear_down() {
 	exit "$status"
 }
 
-# free_port NUMBER prints the first free port from it on.
-free_port() {
-	local port=$1
-	while listening "$port"; do port=$((port + 1)); done
-	echo "$port"
-}
-
 # transfer ARGUMENT... runs a client, and adds what its --stats say to the sums.
 sent=0 received=0
 transfer() {
@@ -61,18 +54,6 @@ exporter() {
 	local port=$1
 	shift
 	exec bin/rsyncd_exporter --http-listen="127.0.0.1:$port" --listen-udp=off "$@" 2>"$scratch/$port.said"
-}
-
-# value PORT METRIC LABEL prints the sum of the series of a metric that have a label.
-value() {
-	http_get 127.0.0.1 "$1" /metrics | awk -v metric="$2" -v label="$3" \
-		'index($0, metric) == 1 && index($0, label) && /^[^#]/ { sum += $NF } END { printf "%.0f\n", sum }'
-}
-has() { [ "$(value "$1" "$2" "$3")" = "$4" ]; }
-
-# want PORT NAME METRIC LABEL NUMBER waits until an exporter has counted so much.
-want() {
-	wait_until 60 has "$1" "$3" "$4" "$5" || fail "$2: $3{$4} is $(value "$1" "$3" "$4") after a minute, want $5"
 }
 
 # check PORT NAME ROUNDS compares one exporter with what the clients did in that many rounds.

@@ -2,8 +2,9 @@
 # usage: scripts/docker-test.sh
 #
 # Builds the Dockerfiles and runs deploy/docker-compose.yml, under its own project name and on its
-# own ports, until Prometheus shows a rate. The containers, networks, volumes and images that it
-# made are removed however it ends. The images that these build on stay.
+# own ports, until Prometheus shows a rate; then the stacks of deploy/docker, with the same images. The
+# containers, networks, volumes and images that it made are removed however it ends. The images that
+# these build on stay.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -17,13 +18,6 @@ compose() {
 	else
 		docker-compose -p "$project" -f deploy/docker-compose.yml "$@"
 	fi
-}
-
-# free_port NUMBER prints the first free port from it on.
-free_port() {
-	local port=$1
-	while listening "$port"; do port=$((port + 1)); done
-	echo "$port"
 }
 
 tear_down() {
@@ -50,6 +44,7 @@ listed_twice() {
 }
 
 container() { compose ps -q "$1"; }
+image() { docker inspect --format '{{.Image}}' "$(container "$1")"; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$(container "$1")"; }
 healthy() { [ "$(health "$1")" = healthy ]; }
 rate_shows() {
@@ -96,15 +91,45 @@ check_loopback() {
 	done
 }
 
+# confined SERVICE CAPABILITY... checks that a service has a read-only root and no more than these
+# capabilities, by what the engine was told and by what the kernel says of each of its processes.
+confined() {
+	local service=$1 id pid allowed=0 has
+	shift
+	id=$(container "$service")
+	[ "$(docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}' "$id")" = \
+		"true [ALL] [$*] [no-new-privileges:true]" ] || fail "$service isn't confined to \"$*\""
+	[ "$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$id")" -ge 64 ] || fail "$service may have any number of processes"
+	! docker inspect --format '{{range .Mounts}}{{if .RW}}{{.Type}} {{.Name}}{{"\n"}}{{end}}{{end}}' "$id" | grep -v -e '^$' -e "^volume ${project}_" ||
+		fail "$service writes to something that is no named volume; above is what"
+	# capabilities(7) has the numbers.
+	[ "$*" = "" ] || allowed=$((1 << 6 | 1 << 7 | 1 << 18)) # CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT
+	for pid in $(docker top "$id" -eo pid | sed 1d); do
+		has=$(sed -n 's/^CapBnd:[[:space:]]*/0x/p' "/proc/$pid/status" 2>/dev/null) || continue # it has ended
+		[ -z "$has" ] || [ "$((has & ~allowed))" = 0 ] || fail "process $pid of $service may get the capabilities $has"
+	done
+}
+
 check_confinement() {
 	local id uids
 	id=$(container app)
+	confined app
+	confined rsyncd SETGID SETUID SYS_CHROOT
+	confined prometheus
 	uids=$(docker top "$id" -eo uid,pid | awk 'NR > 1 { print $1 }' | sort -u)
 	[ "$uids" = 65532 ] || fail "the exporter's processes have the users \"$uids\", not 65532"
-	[ "$(docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$id")" = "true [ALL]" ] ||
-		fail "the exporter's container isn't read-only without capabilities"
 	say "the exporter runs as user 65532, read-only, without capabilities; its image has" \
-		"$(docker image inspect --format '{{.Size}}' "$(docker inspect --format '{{.Image}}' "$id")") bytes"
+		"$(docker image inspect --format '{{.Size}}' "$(image app)") bytes"
+}
+
+# check_labels checks what the image says about itself, and that the program says the same.
+check_labels() {
+	local labels said
+	labels=$(docker image inspect --format '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{"\n"}}{{end}}' "$(image app)")
+	for said in "title=rsyncd_exporter" "licenses=Apache-2.0" "version=$VERSION" "revision=$REVISION"; do
+		grep -qxF "org.opencontainers.image.$said" <<<"$labels" || fail "the image has no label $said, in: $labels"
+	done
+	docker exec "$(container app)" /rsyncd_exporter version | grep -qF "$VERSION" || fail "the program isn't version $VERSION"
 }
 
 # check_profile checks the part of the stack that needs --profile grafana. Its image comes from a
@@ -132,7 +157,8 @@ scripts/docker-images.sh
 EXPORTER_PORT=$(free_port 9180)
 PROMETHEUS_PORT=$(free_port 9192)
 RSYNC_PORT=$(free_port 9883)
-export EXPORTER_PORT PROMETHEUS_PORT RSYNC_PORT
+VERSION=1.2.3-test REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+export EXPORTER_PORT PROMETHEUS_PORT RSYNC_PORT VERSION REVISION
 trap tear_down EXIT
 trap 'exit 130' INT TERM
 check_profile
@@ -153,4 +179,6 @@ check_page
 check_metrics
 check_loopback
 check_confinement
+check_labels
+EXPORTER_IMAGE=$(image app) RSYNCD_IMAGE=$(image rsyncd) scripts/docker-recipes-test.sh
 check_stop

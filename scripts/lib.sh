@@ -23,6 +23,13 @@ listening() {
 	grep -q ":$(printf %04X "$1") 0*:0000 0A " "${files[@]}"
 }
 
+# free_port NUMBER prints the first free port from it on.
+free_port() {
+	local port=$1
+	while listening "$port"; do port=$((port + 1)); done
+	echo "$port"
+}
+
 # http_get HOST PORT PATH prints the body of an HTTP answer, and fails unless its status is 200.
 # Fresh machines have no curl.
 http_get() {
@@ -31,7 +38,7 @@ http_get() {
 		exec 7<>"/dev/tcp/$1/$2" || return 1
 	} 2>/dev/null
 	printf 'GET %s HTTP/1.0\r\nHost: %s:%s\r\n\r\n' "$3" "$1" "$2" >&7
-	read -r -t 10 _ status _ <&7 || { exec 7>&-; return 1; }
+	read -r -t 10 _ status _ <&7 2>/dev/null || { exec 7>&-; return 1; }
 	while read -r -t 10 line <&7 && [ "$line" != $'\r' ]; do :; done
 	cat <&7
 	exec 7>&-
@@ -55,4 +62,16 @@ wait_until() {
 		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.2
 	done
+}
+
+# value PORT METRIC LABEL prints the sum of the series of a metric that have a label.
+value() {
+	http_get 127.0.0.1 "$1" /metrics | awk -v metric="$2" -v label="$3" \
+		'index($0, metric) == 1 && index($0, label) && /^[^#]/ { sum += $NF } END { printf "%.0f\n", sum }'
+}
+has() { [ "$(value "$1" "$2" "$3")" = "$4" ]; }
+
+# want PORT NAME METRIC LABEL NUMBER waits until an exporter has counted so much.
+want() {
+	wait_until 60 has "$1" "$3" "$4" "$5" || fail "$2: $3{$4} is $(value "$1" "$3" "$4") after a minute, want $5"
 }

@@ -4,24 +4,73 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"rsyncd_exporter/internal/config"
+	"rsyncd_exporter/internal/manual"
 )
 
 func runHelp(_ context.Context, args []string, std stdio) int {
 	switch {
-	case len(args) == 1 && strings.TrimLeft(args[0], "-") == "markdown":
-		fmt.Fprint(std.out, settingsMarkdown())
-	case len(args) > 0:
-		return usageError(std, fmt.Errorf("help: unexpected argument %q: it takes --markdown or nothing", args[0]))
-	default:
+	case len(args) == 0 || len(args) == 1 && strings.TrimLeft(args[0], "-") == "help":
 		printHelp(std.out)
+	case len(args) == 1:
+		forms := helpForms()
+		form, known := forms[strings.TrimLeft(args[0], "-")]
+		if !known {
+			names := slices.Sorted(maps.Keys(forms))
+			return usageError(std, fmt.Errorf("help: unexpected argument %q: it takes --%s or nothing", args[0],
+				strings.Join(names, ", --")))
+		}
+		fmt.Fprint(std.out, form())
+	default:
+		return usageError(std, fmt.Errorf("help: unexpected argument %q: it takes one", args[1]))
 	}
 	return exitOK
+}
+
+// helpForms returns the forms in which help prints what it knows, for packages and documents.
+func helpForms() map[string]func() string {
+	return map[string]func() string{
+		"markdown":    settingsMarkdown,
+		"man":         func() string { return handbook().Roff() },
+		"bash":        func() string { return handbook().Bash() },
+		"zsh":         func() string { return handbook().Zsh() },
+		"fish":        func() string { return handbook().Fish() },
+		"environment": func() string { return handbook().Environment() },
+	}
+}
+
+// handbook collects what help and the commands' own --help print. SOURCE_DATE_EPOCH gives its date,
+// see https://reproducible-builds.org/specs/source-date-epoch/.
+func handbook() manual.Manual {
+	m := manual.Manual{Version: buildInfo().Version, Settings: config.Defaults(), Legacy: config.LegacyFlags()}
+	if seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		m.Date = time.Unix(seconds, 0).UTC().Format(time.DateOnly)
+	}
+	var general strings.Builder
+	printHelp(&general)
+	for _, c := range commands() {
+		entry := manual.Command{Name: c.name, Summary: c.summary}
+		if c.name != "version" && c.name != "help" {
+			var out strings.Builder
+			c.run(context.Background(), []string{"--help"}, stdio{strings.NewReader(""), &out, io.Discard})
+			entry.Settings = true
+			if out.String() != general.String() {
+				entry.Usage = out.String()
+			}
+		}
+		m.Commands = append(m.Commands, entry)
+	}
+	return m
 }
 
 func printHelp(w io.Writer) {
@@ -66,8 +115,8 @@ func settingsMarkdown() string {
 	return b.String()
 }
 
-// version is set at link time, by -ldflags "-X main.version=…". See buildInfo.
-var version string
+// These are set at link time, by -ldflags "-X main.version=… -X main.revision=…". See buildInfo.
+var version, revision string
 
 type build struct {
 	Version  string // "devel" where nobody said
@@ -97,6 +146,9 @@ func buildInfo() build {
 		}
 	}
 	b.Revision += modified
+	if revision != "" {
+		b.Revision = revision
+	}
 	return b
 }
 

@@ -256,7 +256,8 @@ func (w *world) start(rules []byte) {
 	w.began = time.Now()
 }
 
-// writeWeek makes blocks of the scenes' weeks, up to two hours ago.
+// writeWeek makes blocks of the scenes' weeks, up to two hours ago, a sample each minute: after five
+// minutes without one, a series isn't there.
 func (w *world) writeWeek(dir, data string) {
 	w.t.Helper()
 	var text strings.Builder
@@ -268,7 +269,7 @@ func (w *world) writeWeek(dir, data string) {
 			}
 			labels = fmt.Sprintf("{%sjob=%q,instance=%q}", labels, "rsyncd_exporter", s.Address)
 			fmt.Fprintf(&text, "# TYPE %s gauge\n", name)
-			for at := time.Now().Add(-8 * day); time.Since(at) > 2*time.Hour; at = at.Add(10 * time.Minute) {
+			for at := time.Now().Add(-8 * day); time.Since(at) > 2*time.Hour; at = at.Add(time.Minute) {
 				fmt.Fprintf(&text, "%s%s %g %d\n", name, labels, value, at.Unix())
 			}
 		}

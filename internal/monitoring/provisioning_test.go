@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"rsyncd_exporter/internal/config"
 )
 
 const deploy = "../../deploy"
@@ -24,6 +27,9 @@ type composeService struct {
 	Ports       []string
 	ReadOnly    bool     `yaml:"read_only"`
 	CapDrop     []string `yaml:"cap_drop"`
+	CapAdd      []string `yaml:"cap_add"`
+	SecurityOpt []string `yaml:"security_opt"`
+	PidsLimit   int      `yaml:"pids_limit"`
 }
 
 func readYAML(t *testing.T, path string, strict bool, into any) {
@@ -41,9 +47,19 @@ func readYAML(t *testing.T, path string, strict bool, into any) {
 
 func composeServices(t *testing.T) map[string]composeService {
 	t.Helper()
-	var compose struct{ Services map[string]composeService }
-	readYAML(t, "docker-compose.yml", false, &compose)
-	return compose.Services
+	return readCompose(t, "docker-compose.yml").Services
+}
+
+// A composeFile is one of the stacks that are shipped.
+type composeFile struct {
+	Services map[string]composeService
+	Volumes  map[string]any
+}
+
+func readCompose(t *testing.T, path string) (file composeFile) {
+	t.Helper()
+	readYAML(t, path, false, &file)
+	return file
 }
 
 // mounts returns the files of this machine that the service has, by their paths in the container.
@@ -183,5 +199,58 @@ func TestProvisionedDashboards(t *testing.T) {
 	}
 	for _, path := range found {
 		checkDashboard(t, path)
+	}
+}
+
+// No container of a stack may do more than it needs, write elsewhere than to named volumes, or be
+// reached from other machines. That they work so is tested by scripts/docker-test.sh, where an engine is.
+func TestComposeServicesAreConfined(t *testing.T) {
+	_, given, err := config.Check(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"docker-compose.yml", "docker/syslog-driver.yml", "docker/sidecars.yml"} {
+		file := readCompose(t, path)
+		if len(file.Services) == 0 {
+			t.Errorf("%s has no service", path)
+		}
+		for name, s := range file.Services {
+			where := path + ": " + name
+			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.PidsLimit < 64 {
+				t.Errorf("%s: read_only %v, cap_drop %q, security_opt %q, pids_limit %d", where, s.ReadOnly, s.CapDrop, s.SecurityOpt, s.PidsLimit)
+			}
+			if len(s.CapAdd) > 0 && !slices.Equal(s.CapAdd, []string{"SETGID", "SETUID", "SYS_CHROOT"}) {
+				t.Errorf("%s: it has the capabilities %q", where, s.CapAdd)
+			}
+			mounts(t, s)
+			for _, volume := range s.Volumes {
+				source, _, _ := strings.Cut(volume, ":")
+				if _, named := file.Volumes[source]; !named && !strings.HasPrefix(source, ".") {
+					t.Errorf("%s: there is no volume %q", where, source)
+				}
+			}
+			for _, port := range s.Ports {
+				if !strings.HasPrefix(port, "127.0.0.1:") {
+					t.Errorf("%s: %s isn't on loopback", where, port)
+				}
+			}
+			for variable := range s.Environment {
+				known := slices.ContainsFunc(given.Settings, func(s config.Setting) bool { return s.Variable == variable })
+				if strings.HasPrefix(variable, "RSYNCD_EXPORTER_") && !known {
+					t.Errorf("%s: %s is no setting", where, variable)
+				}
+			}
+		}
+	}
+}
+
+// Kubernetes' copy of the rules has them as they are. Its other parts are tested by internal/kubernetes.
+func TestPrometheusRuleForKubernetes(t *testing.T) {
+	var rules any
+	readYAML(t, "prometheus/rsyncd_exporter.rules.yml", false, &rules)
+	var made struct{ Spec any }
+	readYAML(t, "kubernetes/prometheus-operator/prometheusrule.yaml", false, &made)
+	if rules == nil || !reflect.DeepEqual(made.Spec, rules) {
+		t.Error("the PrometheusRule has other rules: run \"make kubernetes\"")
 	}
 }

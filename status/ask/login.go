@@ -19,7 +19,7 @@ type login struct{ user, password, from string }
 // The variables that say as whom to ask. internal/config knows that they are no settings.
 const (
 	userVariable     = "RSYNCD_EXPORTER_USER"
-	passwordVariable = "RSYNCD_EXPORTER_PASSWORD"
+	passwordVariable = "RSYNCD_EXPORTER_PASSWORD" // #nosec G101 -- the name of a variable, not a password
 )
 
 // loginFor finds user and password for an address. Where it names a user only, the netrc file may
