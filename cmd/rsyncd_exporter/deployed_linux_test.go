@@ -41,6 +41,8 @@ var proofs = []proof{
 		{"./prometheus/prometheus.yml", "./prometheus.yml", ""},
 		{"dockerfile: deploy/rsyncd/Dockerfile", "dockerfile: deploy/Dockerfile", ""},
 	}, []string{"TestGrafanaService"}},
+	// scripts/docker-recipes-test.sh runs them.
+	{"docker/*.yml", composeNamesWhatIsThere, []mistake{{"-log:/run", "-logs:/run", ""}, {"state:/var", "stat:/var", ""}}, nil},
 	{"environment/*.env", settingsCanBe, []mistake{
 		{"RSYNCD_EXPORTER_", "RSYNCD_EXPORTER_X", ""}, {"(?P<host>", "(?P<hast>", "many-logs.env"}, {"<26h", "<26", "backup.env"},
 	}, []string{"TestOneExporterForEachDaemon", "TestManyLogsToOneExporter"}},
@@ -52,6 +54,10 @@ var proofs = []proof{
 		[]string{"TestRsyncdThatIsStartedForEachConnection"}},
 	{"inetd/xinetd.rsync", xinetdStarts, []mistake{{"= stream", "= steam", ""}, {"server_args", "server_arg", ""}, {"--daemon", "--demon", ""}},
 		[]string{"TestRsyncdThatIsStartedForEachConnection"}},
+	{"kubernetes/*/*.yaml", isYAML, []mistake{{"kind:", "kind: :", ""}}, []string{
+		"TestPodsAreWholeAndSelected", "TestNetworkPolicies", "TestServiceLeadsToThePod", "TestPodMonitorTakesThePods",
+		"TestPrometheusRuleIsTheRules", "TestPodLogsOfTheDaemonSet", "TestSyslogOfTheDeployment",
+	}},
 	{"lnav/rsyncd_exporter.json", lnavShows, []mistake{{`"timestamp-field"`, `"timestamp-feld"`, ""}, {`"line-format"`, `"line-formats"`, ""}},
 		[]string{"TestTheFormatOfLnavHasTheKeysOfALine"}},
 	{"logrotate/*", logrotateTakes, []mistake{
@@ -71,6 +77,9 @@ var proofs = []proof{
 	{"syslog-ng/*.conf", syslogNGTakes, []mistake{
 		{"time-reopen", "time-to-reopen", ""}, {"filter f_rsyncd_exporter", "filters f_rsyncd_exporter", ""}, {"ca.pem", "c.pem", "rsyncd_exporter-tls.conf"},
 	}, []string{"TestRsyncdThroughForwarders", "TestForwardersDeliverEverything", "TestOutageWithEachForwarder"}},
+	// scripts/packages-test.sh runs both under a real systemd.
+	{"systemd/rsync.service.d/*.conf", systemdTakesDropIn, []mistake{{"[Service]", "[Servise]", ""}, {"BindPaths=", "BindPath=", ""}, {"After=", "Afterwards=", ""}}, nil},
+	{"systemd/journald.conf.d/*.conf", journaldForwards, []mistake{{"[Journal]", "[Journald]", ""}, {"ForwardToSyslog=yes", "ForwardToSyslog=no", ""}, {"MaxLevelSyslog=", "MaxSyslog=", ""}}, nil},
 	{"systemd/*.service", systemdTakes, []mistake{{"ExecStart=", "ExecBegin=", ""}, {"[Service]", "[Servise]", ""}, {"NoNewPrivileges=", "NoNewPrivilege=", ""}},
 		[]string{"TestSystemdUnitsAreValidAndConfined", "TestOneExporterForEachDaemon", "TestRsyncdThatIsStartedForEachConnection"}},
 	{"systemd/*.socket", systemdTakes, []mistake{
@@ -321,11 +330,15 @@ func promtoolTakes(kind string) func(t *testing.T, deploy, file string) error {
 // systemdTakes has systemd-analyze look at a unit among all units.
 func systemdTakes(t *testing.T, deploy, file string) error {
 	units := testenv.Dir(t)
-	all, err := filepath.Glob(filepath.Join(deploy, "systemd/*.s*"))
+	services, err := filepath.Glob(filepath.Join(deploy, "systemd/*.service"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, unit := range all {
+	sockets, err := filepath.Glob(filepath.Join(deploy, "systemd/*.socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unit := range slices.Concat(services, sockets) {
 		text, err := os.ReadFile(unit)
 		if err != nil {
 			t.Fatal(err)
@@ -335,6 +348,37 @@ func systemdTakes(t *testing.T, deploy, file string) error {
 		put(t, filepath.Join(units, filepath.Base(unit)), []byte(there))
 	}
 	return saysNothing(t, "", "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", filepath.Join(units, path.Base(file)))
+}
+
+// systemdTakesDropIn has systemd-analyze look at a daemon's unit with a drop-in, beside the exporter's socket.
+func systemdTakesDropIn(t *testing.T, deploy, file string) error {
+	units := testenv.Dir(t)
+	dropIn := filepath.Join(units, "rsync.service.d")
+	if err := os.Mkdir(dropIn, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(deploy, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(units, "rsync.service")
+	put(t, unit, []byte("[Service]\nExecStart="+testenv.Need(t, "true")+"\n"))
+	put(t, filepath.Join(units, "rsyncd_exporter.socket"), []byte("[Socket]\nListenDatagram=/run/x\nService=rsync.service\n"))
+	put(t, filepath.Join(dropIn, path.Base(file)), text)
+	return saysNothing(t, "", "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", unit)
+}
+
+// journaldForwards looks for journald's settings by the names of journald.conf(5): no program checks such a file.
+func journaldForwards(t *testing.T, deploy, file string) error {
+	text, err := os.ReadFile(filepath.Join(deploy, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := regexp.MustCompile(`(?m)^(#.*)?\n`).ReplaceAllString(string(text), "")
+	if want := "[Journal]\nForwardToSyslog=yes\nMaxLevelSyslog=info\n"; settings != want {
+		return fmt.Errorf("it says %q, want %q", settings, want)
+	}
+	return nil
 }
 
 // settingsCanBe has the program check the settings of a file, as a shell reads it.
@@ -514,7 +558,7 @@ func composeNamesWhatIsThere(t *testing.T, deploy, file string) error {
 			if _, declared := stack.Volumes[source]; declared {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(deploy, source)); err != nil || !strings.HasPrefix(source, "./") {
+			if _, err := os.Stat(filepath.Join(deploy, path.Dir(file), source)); err != nil || !strings.HasPrefix(source, "./") {
 				return fmt.Errorf("service %s mounts %s, which isn't there: %w", name, volume, err)
 			}
 		}

@@ -53,6 +53,7 @@ func TestShippedLogrotate(t *testing.T) {
 			pull.Finish(t) // its daemon goes on in the file that it has open
 			pullReadme(t, d)
 			e.until(6, "rsync_messages_total", `kind="summary"`)
+			testenv.Until(t, time.Minute, "one line more, without which logrotate leaves the session log", func() bool { return linesOf(t, sessions) > 6 })
 			rotate(t, dir, conf, confOfSessions)
 			testenv.Until(t, time.Minute, "a new session log", func() bool { return exists(t, sessions) })
 			traffic(t, d)
