@@ -352,7 +352,7 @@ func (s *Store) last(f *flowTally, sess *rsynclog.Session, took time.Duration, n
 	}
 	listed := int64(-1)
 	if sess.HasSummary {
-		listed = int64(min(sess.Total, math.MaxInt64))
+		listed = int64(sess.Total)
 	}
 	last := s.at - (now - sess.LastSeen) // its last line may have come long before it was taken for ended
 	s.userNamed(f, sess.User).ended(s.at, last, took, listed, sess.Outcome == rsynclog.OK)
