@@ -83,7 +83,7 @@ unit: go ## go test on every package, with real rsync and syslog daemons, with -
 cross: go ## build for the other systems
 	@for platform in freebsd/amd64 darwin/arm64 linux/arm64; do \
 		$(say) "building for $$platform"; \
-		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./... $(call or_fail,"it doesn't build for $$platform; see above"); \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build -o /dev/null ./cmd/rsyncd_exporter $(call or_fail,"it doesn't build for $$platform; see above"); \
 	done
 
 demo: ## rsync daemon, exporter and Prometheus with traffic, until Ctrl-C (EXPORTER_PORT=, PROMETHEUS_PORT=, RSYNC_PORT=, ONCE=1)
