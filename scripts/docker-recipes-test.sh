@@ -75,22 +75,24 @@ container() { compose "$1" ps -q "$2"; }
 
 # syslog_driver: both daemons send to one exporter, and their process ids overlap.
 syslog_driver() {
-	local mirror backup
+	local mirror backup of_mirror
 	mirror=$(container syslog-driver mirror) backup=$(container syslog-driver backup)
 	sessions "$mirror" incoming &
+	of_mirror=$! # "sessions" starts jobs of its own
 	sessions "$backup" backup
-	wait $!
+	wait "$of_mirror"
 	check "$EXPORTER_PORT" "docker's syslog driver" "$mirror" "$backup"
 	want "$EXPORTER_PORT" "docker's syslog driver" rsync_executions_total 'module="incoming"' 3
 	want "$EXPORTER_PORT" "docker's syslog driver" rsync_executions_total 'module="backup"' 3
 }
 
 sidecars() {
-	local mirror backup
+	local mirror backup of_mirror
 	mirror=$(container sidecars mirror) backup=$(container sidecars backup)
 	sessions "$mirror" incoming &
+	of_mirror=$! # "sessions" starts jobs of its own
 	sessions "$backup" backup
-	wait $!
+	wait "$of_mirror"
 	check "$MIRROR_PORT" "the mirror's own exporter" "$mirror"
 	check "$BACKUP_PORT" "the backups' own exporter" "$backup"
 	want "$MIRROR_PORT" "the mirror's own exporter" rsync_executions_total 'module="backup"' 0
