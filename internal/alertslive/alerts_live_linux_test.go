@@ -66,7 +66,7 @@ func TestAlertsFire(t *testing.T) {
 	for len(w.missing()) > 0 && time.Now().Before(deadline) {
 		w.step()
 	}
-	all := queries(t, rules, long)
+	all := queries(t, rules)
 	empty := w.empty(all)
 	for deadline := time.Now().Add(15 * time.Second); len(empty) > 0 && time.Now().Before(deadline); empty = w.empty(empty) {
 		w.step()

@@ -232,7 +232,7 @@ func files(t *testing.T, s *scene) {
 	}, ","))
 	copytruncate := []string{cut, found}
 	s.provoke = func() {
-		// What a pattern has found is forgotten ten minutes after its end, but for its gaps.
+		// What a pattern has found is gone, and is read for a day more.
 		copytruncate = []string{cut}
 		if err := os.Remove(found); err != nil {
 			t.Fatal(err)
