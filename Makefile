@@ -175,7 +175,7 @@ kubernetes: go ## write the PrometheusRule anew from deploy/prometheus, and chec
 		'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: rsyncd-exporter' 'spec:'; \
 		sed -n '/^groups:/,$$s/^./  &/p' deploy/prometheus/rsyncd_exporter.rules.yml | sed 's/ *$$//'; } >$(PROMETHEUS_RULE)
 	@go vet -C internal/kubernetes . $(call or_fail,'go vet has findings; see above')
-	@staticcheck=$$(go tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@staticcheck=$$(go -C tools tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
 	@go test -C internal/kubernetes -count=1 . $(call or_fail,'the manifests are wrong; see above')
 
 pictures: ## take the pictures of panels and of top for the documents, of a demo with more traffic; ten minutes
