@@ -66,10 +66,10 @@ packages packages-test release: export GOTOOLCHAIN = $(RELEASE_GO)
 release: go ## check everything, write dist/ and the tag, of VERSION=1.2.3; DRY=1 says all that is in its way, and writes no tag
 	@VERSION='$(if $(filter command line environment,$(origin VERSION)),$(VERSION))' DRY='$(DRY)' scripts/release.sh $(call or_fail,'no release; see above')
 
-# What has no goroutines has no races either, and takes five times as long to look for them. The last
-# two only start programs and ask them.
+# What has no goroutines has no races either, and takes five times as long to look for them. Those from
+# internal/monitoring on only start programs and ask them.
 PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog \
-	./internal/documents ./internal/monitoring ./internal/alertslive
+	./internal/documents ./internal/monitoring ./internal/alertslive ./internal/dependencies ./internal/waivers ./internal/releasetest
 TESTED = -vet=off -ldflags='-s -w' -parallel 4 -timeout 25m -json
 
 # lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
