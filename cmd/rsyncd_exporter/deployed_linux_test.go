@@ -83,8 +83,10 @@ var proofs = []proof{
 		{"time-reopen", "time-to-reopen", ""}, {"filter f_rsyncd_exporter", "filters f_rsyncd_exporter", ""}, {"ca.pem", "c.pem", "rsyncd_exporter-tls.conf"},
 	}, []string{"TestRsyncdThroughForwarders", "TestForwardersDeliverEverything", "TestOutageWithEachForwarder"}},
 	// scripts/packages-test.sh runs both under a real systemd.
-	{"systemd/rsync.service.d/*.conf", systemdTakesDropIn, []mistake{{"[Service]", "[Servise]", ""}, {"BindPaths=", "BindPath=", ""}, {"After=", "Afterwards=", ""}}, nil},
-	{"systemd/journald.conf.d/*.conf", journaldForwards, []mistake{{"[Journal]", "[Journald]", ""}, {"ForwardToSyslog=yes", "ForwardToSyslog=no", ""}, {"MaxLevelSyslog=", "MaxSyslog=", ""}}, nil},
+	{"systemd/rsync.service.d/*.conf", systemdTakesDropIn,
+		[]mistake{{"[Service]", "[Servise]", ""}, {"BindPaths=", "BindPath=", ""}, {"After=", "Afterwards=", ""}}, nil},
+	{"systemd/journald.conf.d/*.conf", journaldForwards,
+		[]mistake{{"[Journal]", "[Journald]", ""}, {"ForwardToSyslog=yes", "ForwardToSyslog=no", ""}, {"MaxLevelSyslog=", "MaxSyslog=", ""}}, nil},
 	{"systemd/*.service", systemdTakes, []mistake{{"ExecStart=", "ExecBegin=", ""}, {"[Service]", "[Servise]", ""}, {"NoNewPrivileges=", "NoNewPrivilege=", ""}},
 		[]string{"TestSystemdUnitsAreValidAndConfined", "TestOneExporterForEachDaemon", "TestRsyncdThatIsStartedForEachConnection"}},
 	{"systemd/*.socket", systemdTakes, []mistake{
@@ -197,8 +199,11 @@ func testNames(t *testing.T) map[string]bool {
 	names := map[string]bool{}
 	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	err := filepath.WalkDir(testenv.Root(t), func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() && (d.Name() == "build" || d.Name() == ".git") {
-			return errors.Join(err, fs.SkipDir)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "build" || d.Name() == ".git") {
+			return fs.SkipDir
 		}
 		if !strings.HasSuffix(name, "_test.go") {
 			return nil

@@ -49,8 +49,8 @@ func commands() []command {
 		{"healthcheck", "asks the running exporter whether it is healthy, for containers; --url=URL asks elsewhere",
 			runHealthcheck},
 		{"version", "prints the version", runVersion},
-		{"help", "prints this; --markdown prints the table of settings as Markdown, --man the man page, --bash, --zsh " +
-			"and --fish completions, --environment an example of /etc/default/rsyncd_exporter", runHelp},
+		{"help", "prints this; --markdown prints the table of settings as Markdown, --man the man page, --bash, " +
+			"--zsh and --fish completions, --environment an example of /etc/default/rsyncd_exporter", runHelp},
 	}
 }
 

@@ -91,13 +91,6 @@ func startHelper(t *testing.T, name string) *exec.Cmd {
 	return cmd
 }
 
-// TestMain removes what testenv.Released has made.
-func TestMain(m *testing.M) {
-	status := m.Run()
-	testenv.RemoveReleased()
-	os.Exit(status)
-}
-
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	for _, signals := range [][2]syscall.Signal{{syscall.SIGTERM, syscall.SIGTERM}, {syscall.SIGINT, syscall.SIGINT}, {syscall.SIGTERM, syscall.SIGINT}} {
 		t.Run(fmt.Sprint(signals), func(t *testing.T) {

@@ -64,7 +64,8 @@ func listShipped() (map[string]*module, error) {
 			}
 			m := all[p.Module.Path]
 			if m == nil {
-				m = &module{path: p.Module.Path, version: p.Module.Version, dir: p.Module.Dir, packages: map[string]bool{}}
+				m = &module{path: p.Module.Path, version: p.Module.Version, dir: p.Module.Dir,
+					packages: map[string]bool{}}
 				all[m.path] = m
 			}
 			m.packages[p.Dir] = true

@@ -25,7 +25,8 @@ func update(page string, all []*module) (string, error) {
 			continue
 		}
 		if why[m.path] == "" {
-			return "", fmt.Errorf("%s doesn't say what module %s is for: add the row \"| %s | | | why |\"", pageName, m.path, m.path)
+			return "", fmt.Errorf("%s doesn't say what module %s is for: add the row \"| %s | | | why |\"",
+				pageName, m.path, m.path)
 		}
 		in := "no"
 		if len(m.packages) > 0 {

@@ -29,7 +29,8 @@ func (m Manual) Environment() string {
 // plain is what needs no quotation marks in a shell.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:,-"
 
-const environmentBegin = `# Settings of rsyncd_exporter.service, one a line, as systemd.exec(5) says under EnvironmentFile=.
+const environmentBegin = "" +
+	`# Settings of rsyncd_exporter.service, one a line, as systemd.exec(5) says under EnvironmentFile=.
 # Take away the # before those that you change, then "systemctl restart rsyncd_exporter". Whether they
 # can be, this says before:
 #   (set -a; . /etc/default/rsyncd_exporter; rsyncd_exporter check)

@@ -85,7 +85,8 @@ func (m Manual) Fish() string {
 	b.WriteString("# Completions for fish, made by \"rsyncd_exporter help --fish\".\n")
 	var settings []string // the commands that take settings
 	for _, c := range m.Commands {
-		fmt.Fprintf(&b, "complete -c rsyncd_exporter -n __fish_use_subcommand -f -a %s -d %s\n", c.Name, fish(c.Summary))
+		fmt.Fprintf(&b, "complete -c rsyncd_exporter -n __fish_use_subcommand -f -a %s -d %s\n", c.Name,
+			fish(c.Summary))
 		if c.Settings {
 			settings = append(settings, c.Name)
 		}
@@ -94,7 +95,8 @@ func (m Manual) Fish() string {
 		}
 	}
 	// Without a command it serves.
-	for _, condition := range []string{"__fish_seen_subcommand_from " + strings.Join(settings, " "), "__fish_use_subcommand"} {
+	seen := "__fish_seen_subcommand_from " + strings.Join(settings, " ")
+	for _, condition := range []string{seen, "__fish_use_subcommand"} {
 		for _, s := range m.Settings {
 			fmt.Fprintf(&b, "complete -c rsyncd_exporter -n '%s' -l %s -r -d %s\n", condition,
 				strings.TrimPrefix(s.Flag, "--"), fish(s.Meaning))

@@ -60,7 +60,8 @@ func exampleRsyncd(t testing.TB) *Rsyncd {
 	writeFile(t, filepath.Join(r.Module("mirror"), "README"), make([]byte, 5000), 0o644)
 	writeFile(t, filepath.Join(r.Module("mirror"), "release.iso"), make([]byte, 300000), 0o644)
 	writeFile(t, filepath.Join(dir, "secrets"), []byte("alice:"+Password+"\n"), 0o600)
-	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/", "/run/", dir+"/")
+	r.Conf = rewrite(t, "rsyncd.conf.example", dir, "/srv/rsync/", dir+"/modules/", "/etc/rsyncd/", dir+"/",
+		"/run/", dir+"/")
 	return r
 }
 

@@ -90,12 +90,14 @@ func StartRsyncdBy(t testing.TB, super, log string, parameters ...string) *Rsync
 	var command []string
 	switch super {
 	case "inetd":
-		conf := rewrite(t, "deploy/inetd/inetd.conf", r.dir, "rsync\tstream", fmt.Sprintf("%s:%d\tstream", r.address, r.Port),
+		conf := rewrite(t, "deploy/inetd/inetd.conf", r.dir,
+			"rsync\tstream", fmt.Sprintf("%s:%d\tstream", r.address, r.Port),
 			"/usr/bin/rsync", rsync, "rsync --daemon\n", "rsync "+options+"\n")
 		command = []string{Need(t, "inetd"), "-i", conf}
 	case "xinetd":
 		// UNLISTED: the port isn't the one that /etc/services has for rsync.
-		conf := rewrite(t, "deploy/inetd/xinetd.rsync", r.dir, "/usr/bin/rsync", rsync, "= --daemon\n", "= "+options+"\n",
+		conf := rewrite(t, "deploy/inetd/xinetd.rsync", r.dir,
+			"/usr/bin/rsync", rsync, "= --daemon\n", "= "+options+"\n",
 			"= IPv6\n", fmt.Sprintf("= IPv4\n\ttype = UNLISTED\n\tport = %d\n\tbind = %s\n", r.Port, r.address))
 		command = []string{Need(t, "xinetd"), "-dontfork", "-f", conf, "-pidfile", filepath.Join(r.dir, "pid")}
 	case "systemd":
@@ -147,7 +149,8 @@ func (r *Rsyncd) socketActivated(t testing.TB, rsync, options string) []string {
 		}
 	}
 	// --accept is Accept=yes, --inetd is StandardInput=socket and StandardOutput=inherit.
-	command := []string{Need(t, "systemd-socket-activate"), "--accept", "--inetd", "--listen=" + r.address + ":" + strconv.Itoa(r.Port), rsync}
+	address := r.address + ":" + strconv.Itoa(r.Port)
+	command := []string{Need(t, "systemd-socket-activate"), "--accept", "--inetd", "--listen=" + address, rsync}
 	return append(command, strings.Fields(options)...)
 }
 

@@ -63,8 +63,9 @@ func run(args []string, root string) error {
 			case rule != nil:
 				rule.used = true
 			default:
-				wrong = append(wrong, fmt.Errorf("%s:%s: %s: %s: mend it, or write why it is right: \"#nosec %s -- reason\"",
-					f.File, f.Line, f.Rule, f.Details, f.Rule))
+				wrong = append(wrong,
+					fmt.Errorf("%s:%s: %s: %s: mend it, or write why it is right: \"#nosec %s -- reason\"",
+						f.File, f.Line, f.Rule, f.Details, f.Rule))
 			}
 		}
 	}
@@ -101,7 +102,8 @@ func readRules(name string) (map[string]*rule, error) {
 		}
 		id, reason, _ := strings.Cut(line, " ")
 		if !ruleName.MatchString(id) || strings.TrimSpace(reason) == "" {
-			return nil, fmt.Errorf("%s:%d: %q is not a rule of gosec's with a reason: write \"G123 reason\"", name, number, line)
+			return nil, fmt.Errorf("%s:%d: %q is not a rule of gosec's with a reason: write \"G123 reason\"",
+				name, number, line)
 		}
 		rules[id] = &rule{line: number}
 	}
