@@ -64,7 +64,7 @@ boot() {
 }
 
 booted() {
-	read -r leader _ 2>/dev/null <"/proc/$nspawn/task/$nspawn/children" && [ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
+	leader=$(awk '{ print $1 }' "/proc/$nspawn/task/$nspawn/children" 2>/dev/null) && [ "$leader" ] && [ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
 }
 
 # machine COMMAND... runs the command in the machine.
