@@ -69,7 +69,7 @@ release: go ## check everything, write dist/ and the tag, of VERSION=1.2.3; DRY=
 # What has no goroutines has no races either, and takes five times as long to look for them. Most tests
 # wait for other programs, so more of them run at once than there are processors.
 PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog \
-	./internal/documents ./internal/monitoring
+	./internal/documents ./internal/monitoring ./internal/dependencies ./internal/waivers ./internal/releasetest
 TESTED = -vet=off -ldflags='-s -w' -p 3 -parallel 6 -timeout 25m -json
 
 # lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
@@ -175,7 +175,7 @@ kubernetes: go ## write the PrometheusRule anew from deploy/prometheus, and chec
 		'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: rsyncd-exporter' 'spec:'; \
 		sed -n '/^groups:/,$$s/^./  &/p' deploy/prometheus/rsyncd_exporter.rules.yml | sed 's/ *$$//'; } >$(PROMETHEUS_RULE)
 	@go vet -C internal/kubernetes . $(call or_fail,'go vet has findings; see above')
-	@staticcheck=$$(go tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
+	@staticcheck=$$(go -C tools tool -n staticcheck) && cd internal/kubernetes && "$$staticcheck" . $(call or_fail,'staticcheck has findings; see above')
 	@go test -C internal/kubernetes -count=1 . $(call or_fail,'the manifests are wrong; see above')
 
 pictures: ## take the pictures of panels and of top for the documents, of a demo with more traffic; ten minutes

@@ -22,7 +22,7 @@ tool() { go -C tools tool -n "$1"; }
 
 modules() {
 	local dir
-	for dir in . internal/dashboard tools; do
+	for dir in . internal/dashboard internal/kubernetes tools; do
 		go -C "$dir" mod tidy -diff || { echo "$dir/go.mod is not tidy: run \"go mod tidy\" in $dir" >&2; return 1; }
 	done
 	go mod verify

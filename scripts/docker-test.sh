@@ -165,7 +165,7 @@ trap tear_down EXIT
 trap 'exit 130' INT TERM
 check_profile
 say "building the images of deploy/docker-compose.yml"
-build_images || listed_twice && build_images || {
+build_images || { listed_twice && build_images; } || {
 	tail -n 30 build/docker-build.log >&2
 	fail "the images can't be built; above is why"
 }

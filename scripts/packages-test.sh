@@ -4,8 +4,8 @@
 # Tests the packages in DIST, which scripts/packages.sh has written for linux/amd64 and others:
 #   - two systems are built elsewhere again, with an empty cache, and have the same bytes
 #   - lintian, rpmlint, man, zsh and fish take what is theirs
-#   - in a clean Debian under a real systemd (systemd-nspawn), docs/packages.md is followed word by
-#     word; an upgrade under traffic loses nothing; removing and purging leave nothing
+#   - in a clean Debian under a real systemd (systemd-nspawn), README's first recipe and docs/packages.md
+#     are followed word by word; an upgrade under traffic loses nothing; removing and purging leave nothing
 #   - the .rpm is installed and erased
 # It takes root, ten minutes the first time, and the network for Debian's packages. SUITE=trixie
 # takes another Debian than bookworm.
@@ -52,11 +52,11 @@ within() {
 		--setenv=DEBIAN_FRONTEND=noninteractive -- "$@"
 }
 
-# boot NAME starts a machine on a copy of the clean Debian, with the packages in /root.
+# boot NAME starts a machine on a copy of the clean Debian, with the .deb files in /root.
 boot() {
 	local root=$work/$1
 	cp -a "$roots/debian" "$root"
-	cp "$deb" "$root/root/"
+	cp "$dist"/*.deb "$root/root/" # of every architecture, as in dist/
 	systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit --private-network --console=pipe \
 		</dev/null >"$work/$1.log" 2>&1 &
 	nspawn=$!
@@ -64,7 +64,7 @@ boot() {
 }
 
 booted() {
-	leader=$(pgrep -P "$nspawn") && [ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
+	leader=$(awk '{ print $1 }' "/proc/$nspawn/task/$nspawn/children" 2>/dev/null) && [ "$leader" ] && [ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
 }
 
 # machine COMMAND... runs the command in the machine.
@@ -89,23 +89,23 @@ tear_down() {
 	exit "$status"
 }
 
-# recipe HEADING prints the commands of the first block below a heading of docs/packages.md.
+# recipe FILE HEADING prints the commands of the first block below a heading.
 recipe() {
 	local commands
-	commands=$(awk -v heading="$1" '
+	commands=$(awk -v heading="$2" '
 		/^#+ / { here = $0 ~ "^#+ " heading "$" }
 		here && /^```/ { if (block++) exit; next }
-		here && block' docs/packages.md)
-	[ -n "$commands" ] || fail "docs/packages.md has no commands below the heading \"$1\""
+		here && block' "$1")
+	[ -n "$commands" ] || fail "$1 has no commands below the heading \"$2\""
 	printf '%s\n' "$commands"
 }
 
-# follow HEADING types a recipe into the machine's shell, line by line. Whoever reads it waits for a
+# follow HEADING [FILE] types a recipe into the machine's shell, line by line. Whoever reads it waits for a
 # daemon that has just been started, and types the line again.
 follow() {
-	local line
-	say "following \"$1\" of docs/packages.md"
-	recipe "$1" >"$work/commands"
+	local line file=${2:-docs/packages.md}
+	say "following \"$1\" of $file"
+	recipe "$file" "$1" >"$work/commands"
 	while read -r -u 3 line; do
 		wait_until 10 typed "$line" || fail "\"$1\": \"$line\" failed"
 	done 3<"$work/commands"
@@ -182,6 +182,7 @@ test_contents() {
 		rpmlint --config rpmlint.toml *.rpm
 		rpm -qp --qf "%{NAME} %{LICENSE}\n" *.rpm
 		dpkg-deb -x *.deb root
+		test -z "$(cd root/usr/lib/systemd/system && ls | grep -v "^rsyncd_exporter")" # none of rsync
 		gunzip -c root/usr/share/man/man1/rsyncd_exporter.1.gz >rsyncd_exporter.1
 		test -z "$(LC_ALL=C.UTF-8 man --warnings -l rsyncd_exporter.1 2>&1 >/dev/null)"
 		zsh -n root/usr/share/zsh/vendor-completions/_rsyncd_exporter
@@ -210,8 +211,9 @@ zsh_completes() {
 test_first_recipe() {
 	boot recipe
 	a_daemon
-	follow 'A Debian or Ubuntu machine'
-	grep -Eq '^rsync_executions_total.* 1$' "$work/said" || fail "no counter moved"
+	follow Start README.md
+	grep -q '^rsync_connections_total' "$work/said" || fail "README's last command shows no counter"
+	reaches 'rsync_executions_total{direction="send",host="",module="pub"' 1
 	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" || fail "too exposed"
 	! machine systemctl --failed --quiet --no-legend | grep . || fail "above are units that failed"
 	follow Settings
@@ -227,7 +229,7 @@ test_first_recipe() {
 test_journald() {
 	boot journald
 	a_daemon
-	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*.deb && systemctl enable --now rsyncd_exporter' >"$work/said" 2>&1
+	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb && systemctl enable --now rsyncd_exporter' >"$work/said" 2>&1
 	sessions 1
 	reaches rsync_connections_total 0
 	follow 'journald forwards'
@@ -259,12 +261,14 @@ test_upgrade() {
 	machine systemctl disable --quiet --now apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer
 	files >"$work/before"
 	say "installing: nothing runs that isn't asked for"
-	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*.deb' >"$work/said" 2>&1
+	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb' >"$work/said" 2>&1
 	! machine sh -c 'systemctl list-units --plain --no-legend --state=active "rsyncd_exporter*"; ls /etc/systemd/system/*/rsyncd_exporter* 2>/dev/null' | grep . ||
 		fail "the installation started or enabled what is above"
 	machine systemctl enable --quiet --now rsyncd_exporter
 	machine install -D -m 644 -t /etc/systemd/system/rsync.service.d \
 		/usr/share/doc/rsyncd-exporter/deploy/systemd/rsync.service.d/rsyncd_exporter.conf
+	machine sh -ec 'cp /usr/share/doc/rsyncd-exporter/deploy/environment/mirror.env /etc/default/rsyncd_exporter-mirror
+		systemctl enable --quiet --now rsyncd_exporter@mirror.socket rsyncd_exporter@mirror.service'
 	machine sh -ec 'systemctl daemon-reload; systemctl restart rsync; echo RSYNCD_EXPORTER_MODULES=pub,other >>/etc/default/rsyncd_exporter; systemctl restart rsyncd_exporter'
 	daemon_listens
 	say "upgrading under traffic"
@@ -282,10 +286,17 @@ test_upgrade() {
 	reaches 'rsync_executions_total{direction="send",host="",module="pub"' "$ran"
 	reaches 'rsync_sessions_total{direction="send",host="",module="pub",outcome="ok"' "$ran"
 	reaches "rsyncd_exporter_build_info" 1
-	machine curl -sS http://localhost:8080/metrics | grep '^rsyncd_exporter_build_info' | grep -F "version=\"$version\"" >"$work/said" || fail "it isn't $version that runs"
+	runs_version 8080 "$version"
+	runs_version 9151 "$version" # rsyncd_exporter@mirror
 	machine curl -sS http://localhost:8080/metrics | grep 'module="other"' >"$work/said" || fail "the upgrade lost what /etc/default/rsyncd_exporter said"
 	test_removal
 	halt
+}
+
+# runs_version PORT VERSION looks which version serves there.
+runs_version() {
+	machine curl -sS "http://localhost:$1/metrics" | grep '^rsyncd_exporter_build_info' | grep -F "version=\"$2\"" >"$work/said" ||
+		fail "it isn't $2 that serves port $1"
 }
 
 test_removal() {
@@ -298,10 +309,10 @@ test_removal() {
 	daemon_listens
 	sessions 1
 	say "installing again, and purging while it runs"
-	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*.deb; systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
+	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb; systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
 	[ "$(value rsync_connections_total)" = "$ran" ] || fail "the counters didn't survive the removal"
 	machine sh -ec 'apt-get -q purge -y rsyncd-exporter' >"$work/said" 2>&1
-	machine rm -r /etc/systemd/system/rsync.service.d
+	machine rm -r /etc/systemd/system/rsync.service.d /etc/default/rsyncd_exporter-mirror
 	files >"$work/after"
 	diff "$work/before" "$work/after" || fail "above is what a purge leaves (>) or takes (<)"
 	machine getent passwd rsyncd_exporter | grep ':/usr/sbin/nologin$' >"$work/said" || fail "the user is gone, so another one may get its number and files"
@@ -318,11 +329,12 @@ test_rpm() {
 		rpm --verify --nodeps rsyncd-exporter
 		rsyncd_exporter version
 		getent passwd rsyncd_exporter
-		systemctl enable rsyncd_exporter
+		systemctl enable rsyncd_exporter rsyncd_exporter@mirror.socket
 		test -e /etc/systemd/system/sockets.target.wants/rsyncd_exporter.socket
+		test -e /etc/systemd/system/sockets.target.wants/rsyncd_exporter@mirror.socket
 		echo "# changed" >>/etc/default/rsyncd_exporter
 		rpm --erase rsyncd-exporter
-		test ! -e /etc/systemd/system/sockets.target.wants/rsyncd_exporter.socket
+		test -z "$(ls -d /etc/systemd/system/*.wants/rsyncd_exporter* 2>/dev/null)"
 		test ! -e /usr/bin/rsyncd_exporter
 		test -e /etc/default/rsyncd_exporter.rpmsave
 		rm /etc/default/rsyncd_exporter.rpmsave

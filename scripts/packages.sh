@@ -89,7 +89,7 @@ root() {
 	local root=$work/root-$1 unit
 	mkdir -p "$root"/usr/{bin,lib/systemd/system,lib/sysusers.d}
 	cp "$work/rsyncd_exporter-linux-$1" "$root/usr/bin/rsyncd_exporter"
-	for unit in deploy/systemd/*.service deploy/systemd/*.socket; do
+	for unit in deploy/systemd/rsyncd_exporter*.service deploy/systemd/rsyncd_exporter*.socket; do # rsync's own are recipes
 		sed 's|/usr/local/bin/|/usr/bin/|' "$unit" >"$root/usr/lib/systemd/system/${unit##*/}"
 	done
 	install -m 644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"

@@ -5,7 +5,8 @@
 #   1. the version: not tagged yet; the tree is clean; CHANGELOG.md has its section. Where there is
 #      none, what stands under Unreleased becomes it, for you to read and commit
 #   2. make test, unless it has passed on this very tree
-#   3. make audit: go.mod, licences, gosec, govulncheck
+#   3. make audit: go.mod, licences, gosec, govulncheck; deploy/kubernetes by Kubernetes' own code,
+#      which make test doesn't compile
 #   4. make packages: dist/ with tarballs, packages, SBOMs and SHA256SUMS
 #   5. what dist/ has: every file in SHA256SUMS, a program that says its version and was built by the
 #      Go of the release, an SBOM of each, and the same bytes from another directory and cache
@@ -108,6 +109,8 @@ check_changelog
 say "tests"
 check_tests
 scripts/audit.sh || refuse "make audit failed; see above"
+say "the manifests for Kubernetes"
+go test -C internal/kubernetes -count=1 . || refuse "the manifests in deploy/kubernetes are wrong; see above"
 [ -z "$dry" ] || dist=$work/dist
 say "packages of $version, by $(go env GOVERSION)"
 VERSION=$version scripts/packages.sh "$dist"

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -40,9 +42,12 @@ var proofs = []proof{
 	{"docker-compose.yml", composeNamesWhatIsThere, []mistake{
 		{"./prometheus/prometheus.yml", "./prometheus.yml", ""},
 		{"dockerfile: deploy/rsyncd/Dockerfile", "dockerfile: deploy/Dockerfile", ""},
+		{"cap_drop: [ALL]", "cap_drop: [NET_RAW]", ""}, {"no-new-privileges:true", "no-new-privileges:false", ""}, {"read_only: true", "", ""},
 	}, []string{"TestGrafanaService"}},
 	// scripts/docker-recipes-test.sh runs them.
-	{"docker/*.yml", composeNamesWhatIsThere, []mistake{{"-log:/run", "-logs:/run", ""}, {"state:/var", "stat:/var", ""}}, nil},
+	{"docker/*.yml", composeNamesWhatIsThere, []mistake{
+		{"-log:/run", "-logs:/run", ""}, {"state:/var", "stat:/var", ""}, {"cap_drop: [ALL]", "cap_drop: []", ""}, {"read_only: true", "", ""},
+	}, nil},
 	{"environment/*.env", settingsCanBe, []mistake{
 		{"RSYNCD_EXPORTER_", "RSYNCD_EXPORTER_X", ""}, {"(?P<host>", "(?P<hast>", "many-logs.env"}, {"<26h", "<26", "backup.env"},
 	}, []string{"TestOneExporterForEachDaemon", "TestManyLogsToOneExporter"}},
@@ -54,7 +59,7 @@ var proofs = []proof{
 		[]string{"TestRsyncdThatIsStartedForEachConnection"}},
 	{"inetd/xinetd.rsync", xinetdStarts, []mistake{{"= stream", "= steam", ""}, {"server_args", "server_arg", ""}, {"--daemon", "--demon", ""}},
 		[]string{"TestRsyncdThatIsStartedForEachConnection"}},
-	{"kubernetes/*/*.yaml", isYAML, []mistake{{"kind:", "kind: :", ""}}, []string{
+	{"kubernetes/*/*.yaml", isBuiltByKustomize, []mistake{{"kind:", "kind: :", ""}, {"  - networkpolicy.yaml", "", ""}, {"  - podmonitor.yaml", "", ""}}, []string{
 		"TestPodsAreWholeAndSelected", "TestNetworkPolicies", "TestServiceLeadsToThePod", "TestPodMonitorTakesThePods",
 		"TestPrometheusRuleIsTheRules", "TestPodLogsOfTheDaemonSet", "TestSyslogOfTheDeployment",
 	}},
@@ -288,8 +293,42 @@ func isJSON(t *testing.T, deploy, file string) error {
 
 func isYAML(t *testing.T, deploy, file string) error {
 	text, err := os.ReadFile(filepath.Join(deploy, file))
-	var content map[string]any
-	return errors.Join(err, yaml.Unmarshal(text, &content))
+	for documents := yaml.NewDecoder(bytes.NewReader(text)); err == nil; {
+		var content map[string]any
+		err = documents.Decode(&content)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// isBuiltByKustomize looks whether each manifest of a directory is named by its kustomization.yaml, and whether internal/kubernetes builds
+// that. What kustomize makes of it is tested there, by "make kubernetes": kustomize takes too long to compile.
+func isBuiltByKustomize(t *testing.T, deploy, file string) error {
+	dir := filepath.Join(deploy, path.Dir(file))
+	text, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
+	if err != nil {
+		return err
+	}
+	var kustomization struct{ Resources []string }
+	if err := yaml.Unmarshal(text, &kustomization); err != nil {
+		return err
+	}
+	manifests, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		if name := filepath.Base(m); name != "kustomization.yaml" && !slices.Contains(kustomization.Resources, name) {
+			return fmt.Errorf("kustomization.yaml doesn't name %s", name)
+		}
+	}
+	tests, err := os.ReadFile(filepath.Join(testenv.Root(t), "internal/kubernetes/kubernetes_test.go"))
+	if build := fmt.Sprintf("build(t, %q)", filepath.Base(dir)); err == nil && !strings.Contains(string(tests), build) {
+		return fmt.Errorf("internal/kubernetes has no %s", build)
+	}
+	return errors.Join(err, isYAML(t, deploy, file))
 }
 
 // rsyslogTakes has rsyslogd look at a file, beside a source of messages. What it doesn't say is "version" or "End of config validation run".
@@ -503,8 +542,10 @@ func lnavShows(t *testing.T, deploy, file string) error {
 
 func shellTakes(t *testing.T, deploy, file string) error {
 	name := filepath.Join(deploy, file)
-	if info, err := os.Stat(name); err != nil || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("it can't be run: %w", err)
+	if info, err := os.Stat(name); err != nil {
+		return err
+	} else if info.Mode()&0o111 == 0 {
+		return errors.New("it can't be run")
 	}
 	return saysNothing(t, "", "sh", "-n", name)
 }
@@ -531,7 +572,8 @@ func dockerfileCopiesWhatIsThere(t *testing.T, deploy, file string) error {
 	return nil
 }
 
-// composeNamesWhatIsThere looks for every file of deploy that the stack mounts or builds, and every volume.
+// composeNamesWhatIsThere looks for every file of deploy that the stack mounts or builds, and every volume. No service may write to its
+// root, has a capability that isn't named, or gains any.
 func composeNamesWhatIsThere(t *testing.T, deploy, file string) error {
 	text, err := os.ReadFile(filepath.Join(deploy, file))
 	if err != nil {
@@ -543,8 +585,11 @@ func composeNamesWhatIsThere(t *testing.T, deploy, file string) error {
 				Context, Dockerfile string
 				Args                map[string]string
 			}
-			Volumes []string
-			Rest    map[string]any `yaml:",inline"`
+			Volumes     []string
+			ReadOnly    bool           `yaml:"read_only"`
+			CapDrop     []string       `yaml:"cap_drop"`
+			SecurityOpt []string       `yaml:"security_opt"`
+			Rest        map[string]any `yaml:",inline"`
 		}
 		Volumes map[string]any
 		Rest    map[string]any `yaml:",inline"`
@@ -557,6 +602,9 @@ func composeNamesWhatIsThere(t *testing.T, deploy, file string) error {
 			return fmt.Errorf("service %s is built from %s, which isn't the repository", name, b.Context)
 		} else if _, err := os.Stat(filepath.Join(testenv.Root(t), b.Dockerfile)); err != nil {
 			return err
+		}
+		if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Equal(service.SecurityOpt, []string{"no-new-privileges:true"}) {
+			return fmt.Errorf("service %s may do more than it has to: read_only, cap_drop, security_opt", name)
 		}
 		for _, volume := range service.Volumes {
 			source, _, _ := strings.Cut(volume, ":")

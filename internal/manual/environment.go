@@ -31,8 +31,9 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./
 
 const environmentBegin = "" +
 	`# Settings of rsyncd_exporter.service, one a line, as systemd.exec(5) says under EnvironmentFile=.
-# Take away the # before those that you change, then "systemctl restart rsyncd_exporter". "set -a; .
-# /etc/default/rsyncd_exporter; rsyncd_exporter check" says whether they can be.
+# Take away the # before those that you change, then "systemctl restart rsyncd_exporter". Whether
+# they can be, this says before:
+#   (set -a; . /etc/default/rsyncd_exporter; rsyncd_exporter check)
 #
 # The socket units hold the addresses that the service receives at, and that of /metrics: see
 # "systemctl edit rsyncd_exporter.socket" and "systemctl edit rsyncd_exporter-http.socket". The
