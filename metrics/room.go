@@ -14,9 +14,9 @@ const (
 	// Four counters, the version, the addresses, messages of the kind _other, and the unnamed
 	// module.
 	hostSeries = 4 + 1 + 1 + 1 + unnamedSeries + undirectedSeries
-	// The code and errno _other, the reasons, three counters of four operations, and the oldest
-	// session.
-	unnamedSeries = 2 + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
+	// The code and errno _other, the urgent errnos, the reasons, three counters of four operations,
+	// and the oldest session.
+	unnamedSeries = 2 + len(urgentErrnos) + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
 	// A named module also has the usual codes, at 0 from the start.
 	moduleSeries = unnamedSeries + len(usualCodes)
 	// Sessions without a direction have six outcomes and four counters of bytes.
@@ -90,7 +90,7 @@ func (m *moduleTally) weight() int {
 		}
 	}
 	for _, c := range m.FileErrors {
-		if c.Number != codes.Unknown {
+		if !paidErrno(c.Number) {
 			n++
 		}
 	}
@@ -105,6 +105,16 @@ func (m *moduleTally) paid(d rsynclog.Direction) bool {
 // paidCode reports the same of an exit code.
 func (m *moduleTally) paidCode(code int16) bool {
 	return code == codes.Unknown || m.Module != "" && slices.Contains(usualCodes[:], code)
+}
+
+// urgentErrnos are those of which a single one is an alert: a disk that is full (28, 122), fails (5,
+// 117) or can't be written (30). There is always room for them, so that nobody hides them by filling
+// MAX_SERIES.
+var urgentErrnos = [...]int16{5, 28, 30, 117, 122}
+
+// paidErrno reports whether the series of an errno has no weight of its own.
+func paidErrno(errno int16) bool {
+	return errno == codes.Unknown || slices.Contains(urgentErrnos[:], errno)
 }
 
 // provide returns a host's module with these directions, or nil if there is no room for them.
@@ -156,7 +166,7 @@ func (s *Store) number(list []NumberCount, number int16, n uint64, paid bool, la
 	// A usual code's series has been there since its module. Any other begins now: Prometheus takes
 	// it for 0 at its created time, so the module's, long ago, would hide the first event.
 	created := s.at
-	if paid && number != codes.Unknown {
+	if paid && label == overflowCode && number != codes.Unknown {
 		created = 0
 	}
 	return add(list, number, n, created)

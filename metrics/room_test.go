@@ -114,6 +114,28 @@ func TestErrnosAndCodesAreBounded(t *testing.T) {
 	}
 }
 
+// Errnos of which a single one is an alert keep their number where no series has room any more.
+func TestUrgentErrnosAlwaysHaveRoom(t *testing.T) {
+	b := newBooks(t, metrics.Config{Modules: []string{"named"}, Hosts: []string{"known"}})
+	fail := func(host, module string, errno int16) {
+		b.change(host, module, "", rsynclog.Receive, 2000, rsynclog.Change{Kind: rsynclog.FileFailed, Errno: errno}, 0)
+	}
+	fail("vm", "early", 13)
+	b.store.TakeAllRoom() // as whoever may send can
+	for _, errno := range []int16{5, 28, 30, 117, 122, 17} {
+		fail("known", "named", errno)
+		fail("vm", "early", errno)
+		fail("vm", "late", errno)
+		want := float64(3)
+		if errno == 17 {
+			want = 0 // this test is one only while others have no room
+		}
+		if got := sum(t, b.registry(), "rsync_file_errors_total", "errno", fmt.Sprint(errno)); got != want {
+			t.Errorf("errno %d is counted %v times, want %v", errno, got, want)
+		}
+	}
+}
+
 // Whatever senders and clients come up with, what is served is bounded, and no message is lost.
 func TestServedSeriesAreBoundedByWeight(t *testing.T) {
 	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))

@@ -303,7 +303,7 @@ func (s *Store) apply(c *rsynclog.Change, now int64) {
 		m.Exits = s.number(m.Exits, code, c.N, m.paidCode(code), overflowCode)
 	case rsynclog.FileFailed:
 		m, e := s.flowOf(c.Origin, c.Session).tally, codes.Errno(c.Errno)
-		m.FileErrors = s.number(m.FileErrors, e, c.N, e == codes.Unknown, overflowErrno)
+		m.FileErrors = s.number(m.FileErrors, e, c.N, paidErrno(e), overflowErrno)
 	case rsynclog.TurnedAway:
 		s.flowOf(c.Origin, c.Session).tally.RejectedByReason[c.Reason] += c.N
 	case rsynclog.Listed:

@@ -29,6 +29,9 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 		s.Direction == Receive && role == "sender" {
 		return false // the client's role, not the daemon's
 	}
+	if s.Direction == Send && noRoom(ev.Errno) {
+		return false // the daemon of a download writes no file
+	}
 	s.FileErrors = true
 	s.Failures.add(ev.Errno, times(ev))
 	t.emit(Change{Kind: FileFailed, Origin: s.Origin, Session: s, N: times(ev), Errno: ev.Errno})
@@ -39,6 +42,10 @@ func (t *Sessions) fileFailed(s *Session, at int64, ev *Event) bool {
 	t.move(s, next, at)
 	return true
 }
+
+// noRoom reports whether an errno of Linux says that there is no room for a file, on the device (ENOSPC)
+// or for its owner (EDQUOT).
+func noRoom(errno int16) bool { return errno == 28 || errno == 122 }
 
 // keptFiles handles the lines of an upload that deletes less than it should. "Deletions stopped due
 // to --max-delete limit" is its last line (generator.c: generate_files; exit code 25 isn't logged

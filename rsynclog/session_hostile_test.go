@@ -373,3 +373,23 @@ func TestNobodyIsTurnedAwayThatWasLetIn(t *testing.T) {
 	b.want("implausible", b.book.implausible, 3)
 	b.want("ended", b.book.ended, []string{})
 }
+
+// The daemon of a download writes no file. So a client that may only read makes no full disk, under whatever role; a
+// client that may write can fill it.
+func TestADownloadFindsNoDiskFull(t *testing.T) {
+	b := newTable(t, rsynclog.DefaultLimits())
+	for pid, start := range map[int]string{600: "rsync on pub/ from evil (10.6.6.6)", 601: "rsync to pub/ from evil (10.6.6.6)"} {
+		b.say(fmt.Sprintf("%d connect from evil (10.6.6.6)\n%[1]d rsync allowed access on module pub from evil (10.6.6.6)\n%[1]d %s", pid, start))
+	}
+	for _, role := range []string{"", "[sender] ", "[Sender] ", "[receiver] "} {
+		for _, why := range []string{"No space left on device (28)", "Disk quota exceeded (122)"} {
+			b.say(fmt.Sprintf(`600 rsync: %swrite failed on "/x" (in pub): %s`, role, why))
+		}
+	}
+	b.want("file errors of the download", b.book.fileErrors, 0)
+	b.want("implausible", b.book.implausible, 8)
+	b.say(`601 rsync: [receiver] write failed on "/x" (in pub): No space left on device (28)
+		600 rsync: [sender] send_files failed to open "/x" (in pub): Permission denied (13)`)
+	b.want("file errors", b.book.fileErrors, 2)
+	b.want("implausible", b.book.implausible, 8)
+}

@@ -13,6 +13,7 @@ import (
 // A book sums what Sessions reports, as a consumer does.
 type book struct {
 	connected, executed, files, length uint64
+	fileErrors                         uint64
 	exits                              []string
 	rejected                           []string
 	ended                              []string // "module direction outcome sent/received"
@@ -84,6 +85,8 @@ func (b *table) add(changes []rsynclog.Change) {
 		case rsynclog.FileMoved:
 			b.book.files += c.N
 			b.book.length += c.Length
+		case rsynclog.FileFailed:
+			b.book.fileErrors += c.N
 		case rsynclog.Exited:
 			b.book.exits = append(b.book.exits, fmt.Sprint(c.Code))
 		case rsynclog.TurnedAway:
