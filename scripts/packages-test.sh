@@ -325,6 +325,8 @@ test_rpm() {
 	copy_packages
 	within "$root" sh -ex -c '
 		cd /root/packages
+		! rpm --query rsyncd-exporter || rpm --erase rsyncd-exporter # what an interrupted test has left
+		rm -f /etc/default/rsyncd_exporter*
 		rpm --install --nodeps *.rpm
 		rpm --verify --nodeps rsyncd-exporter
 		rsyncd_exporter version
