@@ -53,7 +53,8 @@ generated() {
    (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' >"$work/share/THIRD-PARTY-LICENSES"
 }
 
-# documents DIRECTORY copies there what people read, with the links between them intact.
+# documents DIRECTORY copies there what people read. Links to what only the sources have (CONTRIBUTING.md, and in
+# the .deb LICENSE and CHANGELOG.md, which Debian has under other names) lead nowhere there.
 documents() {
 	mkdir -p "$1"
 	git ls-files -z --cached --others --exclude-standard -- README.md CHANGELOG.md SECURITY.md rsyncd.conf.example docs deploy |
