@@ -15,8 +15,9 @@ HOSTILE_NAMES ?= 10000
 PROMETHEUS_RULE = deploy/kubernetes/prometheus-operator/prometheusrule.yaml
 
 say = printf '==> %s\n'
-# The text that or_fail is called with has no commas: make would cut it there.
-or_fail = || { printf 'make %s: %s\n' '$@' $(1) >&2; exit 1; }
+# make cuts the text that or_fail is called with at its commas.
+comma := ,
+or_fail = || { printf 'make %s: %s\n' '$@' $(1)$(if $(2),$(comma)$(2))$(if $(3),$(comma)$(3)) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
 .PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
@@ -120,12 +121,12 @@ prometheus3: go ## build the current Prometheus 3 under build/ (ten minutes, onc
 	@$(say) 'the real Prometheus 3: what is shipped for it, first events, native histograms, names of anybody'
 	@go test -count=1 -v -run 'Prometheus3' ./cmd/rsyncd_exporter $(call or_fail,'Prometheus 3 makes something else of it; see above')
 	@PROMETHEUS=build/prometheus3/prometheus go test -count=1 -run '^TestAlertsFire$$' ./internal/alertslive \
-		$(call or_fail,'an alert has not fired in Prometheus 3 or a query has no data; see above')
+		$(call or_fail,'an alert has not fired in Prometheus 3, or a query has no data; see above')
 
 alerts-live: deps ## provoke the condition of every alert and see it fire, with the rules as they are shipped: 75 minutes (PROMETHEUS=build/prometheus3/prometheus for that one; make test does it in a minute, with everything shortened)
 	@$(say) 'every alert, as it is shipped: an hour and a quarter, mostly waiting'
 	@ALERTS_LIVE=1 go test -count=1 -timeout 120m -v -run '^TestAlertsFire$$' ./internal/alertslive \
-		$(call or_fail,'an alert has not fired or has for the wrong exporter or a query has no data; see above')
+		$(call or_fail,'an alert has not fired, or for the wrong exporter, or a query has no data; see above')
 
 fuzz: go ## run every fuzz target, FUZZ_CPU_MINUTES=10 each
 	@seconds=$$(( $(FUZZ_CPU_MINUTES) * 60 / $$(nproc) )); \
