@@ -20,7 +20,7 @@ comma := ,
 or_fail = || { printf 'make %s: %s\n' '$@' $(1)$(if $(2),$(comma)$(2))$(if $(3),$(comma)$(3)) >&2; exit 1; }
 
 .PHONY: help deps go build test test-starts lint unit cross demo demo-once docker-test docker-test-if-engine
-.PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report clean
+.PHONY: dependencies audit release packages packages-test prometheus3 alerts-live fuzz torture seeded-bugs dashboard kubernetes pictures bench bench-ingest bench-file bench-backlog bench-report bench-scaling clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -206,6 +206,10 @@ bench-report: build ## how fast a report of 2 million lines is made, beside wc -
 	@$(say) 'measuring; leave the machine alone meanwhile'
 	@go build -o build/reportbench ./internal/reportbench
 	@PATH="$$PATH:$(CURDIR)/build/tools/bin" build/reportbench $(BENCH)
+
+bench-scaling: deps ## what ten to a thousand hosts cost, 600 sessions a second, and how fast rsyslog shares messages by host; three rounds
+	@$(say) 'measuring; leave the machine alone meanwhile'
+	@go test -run '^$$' -bench 'Hosts|SessionsAtARate|RelayByHost' -benchtime 1x -count 3 ./cmd/rsyncd_exporter
 
 clean: ## remove what was built, and the unpacked programs
 	@rm -rf bin build dist

@@ -19,23 +19,23 @@ import (
 const mebi = 1 << 20
 
 // mostMemory returns the most memory that the process has had so far, VmHWM of proc(5), in bytes.
-func (p *process) mostMemory() int {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+func mostMemory(t testing.TB, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
 	var kibi int
 	if _, err := fmt.Sscan(rest, &kibi); err != nil {
-		p.t.Fatalf("VmHWM in %q: %v", status, err)
+		t.Fatalf("VmHWM in %q: %v", status, err)
 	}
 	return kibi << 10
 }
 
 func (p *process) wantMemoryBelow(limit int) {
 	p.t.Helper()
-	most := p.mostMemory()
+	most := mostMemory(p.t, p.Pid())
 	p.t.Logf("at most %d MiB", most/mebi)
 	if most > limit {
 		p.t.Errorf("%d MiB, want at most %d", most/mebi, limit/mebi)

@@ -305,9 +305,9 @@ func startRsyslog(t testing.TB, program, file string, replace ...string) *Forwar
 	return runRsyslog(t, program, dir, "", rewrite(t, filepath.Join("deploy/rsyslog", file), dir, replace...))
 }
 
-// StartRsyslogByHost starts an rsyslogd that receives over TCP at 127.0.0.1:port. It sends all to
-// 127.0.0.1:all by deploy/rsyslog/rsyncd_exporter-tcp.conf, and each host's messages to one of the
-// other ports of 127.0.0.1 by rsyncd_exporter-by-host.conf.
+// StartRsyslogByHost starts an rsyslogd that receives over TCP at 127.0.0.1:port. It sends each host's
+// messages to one of the ports of 127.0.0.1 by rsyncd_exporter-by-host.conf, and unless all is 0, all
+// to 127.0.0.1:all by deploy/rsyslog/rsyncd_exporter-tcp.conf.
 func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 	t.Helper()
 	dir := Dir(t)
@@ -319,9 +319,11 @@ func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 	}
 	input := fmt.Sprintf("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"%d\")\n",
 		port)
-	f := runRsyslog(t, "rsyslogd", dir, input,
-		rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...),
-		rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	deployed := []string{rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...)}
+	if all != 0 {
+		deployed = append(deployed, rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+	}
+	f := runRsyslog(t, "rsyslogd", dir, input, deployed...)
 	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
 	return f
 }
