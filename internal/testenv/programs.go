@@ -321,7 +321,8 @@ func StartRsyslogByHost(t testing.TB, port, all int, shares [3]int) *Forwarder {
 		port)
 	deployed := []string{rewrite(t, "deploy/rsyslog/rsyncd_exporter-by-host.conf", dir, targets...)}
 	if all != 0 {
-		deployed = append(deployed, rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
+		deployed = append(deployed,
+			rewrite(t, "deploy/rsyslog/rsyncd_exporter-tcp.conf", dir, "5514", strconv.Itoa(all)))
 	}
 	f := runRsyslog(t, "rsyslogd", dir, input, deployed...)
 	f.Ready(t, "rsyslogd to listen", func() bool { return Listening(t, port) })
