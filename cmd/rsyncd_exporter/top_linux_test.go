@@ -160,6 +160,9 @@ func TestTopInATerminal(t *testing.T) {
 	p.keys("q")
 	p.ends()
 	p.tmux("resize-window", "-x", "80", "-y", "24")
+	// tmux may tell the terminal later.
+	p.runs(`until test "$(stty size)" = "24 80"; do sleep 0.05; done`)
+	p.ends()
 	if after := p.settings(); after != before {
 		t.Errorf("the terminal was\n%s\nand is\n%s", before, after)
 	}
