@@ -22,9 +22,9 @@ type Live struct {
 	TLS     *TLS        // nil where no input has TLS
 	State   *Durability // nil without STATE_DIR
 
-	MaxConnections map[string]int // by the module's label, limits of rsyncd.conf
-	Backups        []backups.Status
-	SessionLog     *SessionLog // nil without SESSION_LOG
+	Limits     Limits
+	Backups    []backups.Status
+	SessionLog *SessionLog // nil without SESSION_LOG
 }
 
 // A SessionLog is the state of SESSION_LOG.
@@ -102,10 +102,11 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	e := emitter(ch)
 	snap := c.snapshot()
 	e.own(snap)
+	live := c.live()
 	for i := range snap.Hosts {
 		e.host(&snap.Hosts[i])
+		e.places(&snap.Hosts[i], live.Limits)
 	}
-	live := c.live()
 	e.live(snap, live)
 	for i := range live.Backups {
 		e.backup(&live.Backups[i])
@@ -146,6 +147,20 @@ func (e emitter) host(h *HostRecord) {
 		if n > 0 || h.showZeros {
 			e.counter(descMessages, n, h.Created, h.Host, kindNames[kind])
 		}
+	}
+}
+
+// places sends how many places of the limited modules are taken.
+func (e emitter) places(h *HostRecord, limits Limits) {
+	active := map[string]int{}
+	for i := range h.Modules {
+		m := &h.Modules[i]
+		for j := range m.Flows {
+			active[m.Module] += int(m.Flows[j].active)
+		}
+	}
+	for module, taken := range limits.Taken(active) {
+		e.gauge(descPlacesTaken, float64(taken), h.Host, module)
 	}
 }
 
@@ -279,8 +294,8 @@ func (e emitter) live(snap *Snapshot, l Live) {
 		}
 		e.counter(descOwnErrors, s.Errors, start, s.Input)
 	}
-	for module, n := range l.MaxConnections {
-		e.gauge(descMaxConnections, float64(n), module)
+	for module, limit := range l.Limits {
+		e.gauge(descMaxConnections, float64(limit.MaxConnections), module)
 	}
 	if l.TLS != nil {
 		for file, end := range l.TLS.Expires {

@@ -72,6 +72,8 @@ func (b *books) registry() *prometheus.Registry {
 				Refused: map[string]uint64{"no_certificate": 0, "expired": 4}}},
 			TLS:   &metrics.TLS{Expires: map[string]time.Time{"certificate": time.Unix(1800000000, 0)}, OK: true},
 			Files: []metrics.File{{Path: "/l", Offset: 5, Lag: 6, Gaps: map[string]uint64{"truncated": 1}}},
+
+			Limits: metrics.Limits{"data": {MaxConnections: 8}},
 		}
 	}))
 	return r
@@ -235,18 +237,33 @@ rsyncd_exporter_tls_reload_ok 1
 		"rsyncd_exporter_tls_reload_ok")
 }
 
+// By hand: data and mail have one lock file. The three sessions in data and the one in mail take four of data's eight
+// places, and all two of mail's.
 func TestMaxConnections(t *testing.T) {
 	b := newBooks(t, metrics.Config{})
+	for pid, module := range []string{"data", "data", "mail", "data", "alone", "open"} {
+		b.start("vm", module, "", int32(pid+1), 2000)
+	}
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(metrics.NewCollector(func() *metrics.Snapshot { return b.store.Snapshot(b.sessions, 0) }, func() metrics.Live {
-		return metrics.Live{MaxConnections: map[string]int{"data": 8, "mail": 2}}
+		limit := func(most int, file string) metrics.Limit { return metrics.Limit{MaxConnections: most, LockFile: file} }
+		return metrics.Live{Limits: metrics.Limits{
+			"data": limit(8, "l"), "mail": limit(2, "l"), "alone": limit(5, "alone"), "unused": limit(9, "l"),
+		}}
 	}))
 	if err := testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP rsync_module_max_connections The module's max connections, as RSYNCD_CONF has it; no series where it limits nothing.
 # TYPE rsync_module_max_connections gauge
+rsync_module_max_connections{module="alone"} 5
 rsync_module_max_connections{module="data"} 8
 rsync_module_max_connections{module="mail"} 2
-`), "rsync_module_max_connections"); err != nil {
+rsync_module_max_connections{module="unused"} 9
+# HELP rsync_module_places_taken How many of the module's max connections are taken, also by sessions in modules with the same lock file.
+# TYPE rsync_module_places_taken gauge
+rsync_module_places_taken{host="vm",module="alone"} 1
+rsync_module_places_taken{host="vm",module="data"} 4
+rsync_module_places_taken{host="vm",module="mail"} 2
+`), "rsync_module_max_connections", "rsync_module_places_taken"); err != nil {
 		t.Error(err)
 	}
 }

@@ -32,6 +32,9 @@ var (
 		"When the oldest running session began, in seconds of the Unix epoch.", "host", "module")
 	descMaxConnections = rsync("module_max_connections",
 		"The module's max connections, as RSYNCD_CONF has it; no series where it limits nothing.", "module")
+	descPlacesTaken = rsync("module_places_taken",
+		"How many of the module's max connections are taken, also by sessions in modules with the same lock file.",
+		"host", "module")
 	descDuration = rsync("session_duration_seconds",
 		"Time from a session's connect to its last line, by the receive clock.", perFlow...)
 	descRejected = rsync("rejected_total", "Clients that were turned away, by reason.", "host", "module", "reason")
@@ -151,8 +154,8 @@ func own(name, help string, labels ...string) *prometheus.Desc {
 func allDescs() []*prometheus.Desc {
 	return []*prometheus.Desc{
 		descConnections, descExecutions, descErrors, descSent, descReceived, descExchanged, descListed,
-		descSessions, descActive, descOldest, descMaxConnections, descDuration, descRejected, descFiles,
-		descFileBytes, descWireBytes,
+		descSessions, descActive, descOldest, descMaxConnections, descPlacesTaken, descDuration, descRejected,
+		descFiles, descFileBytes, descWireBytes,
 		descFileErrors, descLists, descStarts, descInfo, descLost, descMessages, descLastSuccess, descLastAttempt,
 		descLastDuration, descLastListed, descBackupMaxAge, descBackupSeen, descBackupOverdue, descBackupState,
 		descOwnReceived, descOwnDiscarded, descOwnIgnored, descOwnLastMessage,

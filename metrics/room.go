@@ -17,8 +17,8 @@ const (
 	// The code and errno _other, the urgent errnos, the reasons, three counters of four operations,
 	// and the oldest session.
 	unnamedSeries = 2 + len(urgentErrnos) + int(rsynclog.NumReasons) - 1 + 3*(numOps-1) + 1
-	// A named module also has the usual codes, at 0 from the start.
-	moduleSeries = unnamedSeries + len(usualCodes)
+	// A named module also has the usual codes, at 0 from the start, and its places.
+	moduleSeries = unnamedSeries + len(usualCodes) + 1
 	// Sessions without a direction have six outcomes and four counters of bytes.
 	undirectedSeries = int(rsynclog.NumOutcomes) + 4
 	// Also executions, a gauge, a histogram with +Inf, sum and count, and the user _other.

@@ -145,10 +145,16 @@ func (s *server) modulesOf(v *pipeline.View) modules {
 	list := modules{Modules: []api.Module{}}
 	for i := range v.Books.Hosts {
 		h := &v.Books.Hosts[i]
+		here := map[string]int{}
+		for j := range h.Modules {
+			name := h.Modules[j].Module
+			here[name] = active[place{h.Host, name}]
+		}
+		taken := s.Limits.Taken(here)
 		for j := range h.Modules {
 			m := s.moduleOf(h.Host, &h.Modules[j])
 			at := place{m.Host, m.Module}
-			m.Active, m.Peak = active[at], active[at]
+			m.Active, m.Peak, m.PlacesTaken = active[at], active[at], taken[m.Module]
 			if p := peaks[at]; p.Peak > 0 {
 				t := wall(v, p.At)
 				m.Peak, m.PeakAt = max(m.Peak, p.Peak), &t
@@ -168,7 +174,7 @@ func (s *server) modulesOf(v *pipeline.View) modules {
 
 func (s *server) moduleOf(host string, r *metrics.ModuleRecord) api.Module {
 	m := api.Module{
-		Host: host, Module: r.Module, MaxConnections: s.MaxConnections[r.Module], Since: time.Unix(0, r.Created),
+		Host: host, Module: r.Module, MaxConnections: s.Limits[r.Module].MaxConnections, Since: time.Unix(0, r.Created),
 		Sessions: map[string]uint64{}, Rejected: map[string]uint64{},
 	}
 	for reason, n := range r.RejectedByReason {

@@ -24,10 +24,13 @@ func (w *world) behindAPrefix(change func(*status.Options)) *httptest.Server {
 // One Chromium looks at everything: its start takes longer than all the rest.
 func TestPageInABrowser(t *testing.T) {
 	w := busy(t)
-	limits := map[string]int{"debian": 5, "home": 3, "fedora": 40}
-	calm := w.behindAPrefix(func(o *status.Options) { o.MaxConnections = limits })
+	limits := metrics.Limits{}
+	for module, most := range map[string]int{"debian": 5, "home": 3, "fedora": 40} {
+		limits[module] = metrics.Limit{MaxConnections: most, LockFile: module}
+	}
+	calm := w.behindAPrefix(func(o *status.Options) { o.Limits = limits })
 	s := w.behindAPrefix(func(o *status.Options) {
-		o.MaxConnections = limits
+		o.Limits = limits
 		look := o.Look
 		o.Look = func() *status.Moment {
 			m := look()

@@ -144,14 +144,7 @@ func moduleSection(a *answer) section {
 	rows(&t, a.modules.Modules, a.modules.Total, maxRows, func(m *api.Module) []cell {
 		limit := cell{Text: "–", Tone: "soft"}
 		if m.MaxConnections > 0 {
-			limit = cell{Text: fmt.Sprintf("%d of %d", m.Active, m.MaxConnections),
-				Share: percent(uint64(m.Active), uint64(m.MaxConnections))}
-			switch {
-			case m.Active >= m.MaxConnections:
-				limit.Tone, limit.Note = "bad", "full"
-			case m.Active*10 >= m.MaxConnections*8:
-				limit.Tone = "warn"
-			}
+			limit = placesCell(m)
 		}
 		peak := number(uint64(m.Peak))
 		if m.PeakAt != nil {
@@ -164,11 +157,26 @@ func moduleSection(a *answer) section {
 	s.Tables = []table{t}
 	s.Notes = []string{"Peak: the most at one time since the exporter started. The other figures count since the " +
 		"counters began."}
-	if slices.ContainsFunc(a.modules.Modules, func(m api.Module) bool { return m.MaxConnections > 0 }) {
-		s.Notes = append(s.Notes, "Max connections: modules with the same lock file share the places, so one can be "+
-			"full before its bar is.")
+	if slices.ContainsFunc(a.modules.Modules, func(m api.Module) bool { return m.PlacesTaken > m.Active }) {
+		s.Notes = append(s.Notes, "Max connections: modules with the same lock file share their places, so "+
+			"sessions in other modules take some, too.")
 	}
 	return s
+}
+
+// placesCell shows how many places of a module with max connections are taken.
+func placesCell(m *api.Module) cell {
+	c := cell{
+		Text:  fmt.Sprintf("%d of %d", m.PlacesTaken, m.MaxConnections),
+		Share: percent(uint64(m.PlacesTaken), uint64(m.MaxConnections)),
+	}
+	switch {
+	case m.PlacesTaken >= m.MaxConnections:
+		c.Tone, c.Note = "bad", "full"
+	case m.PlacesTaken*10 >= m.MaxConnections*8:
+		c.Tone = "warn"
+	}
+	return c
 }
 
 func sum(m map[string]uint64) (n uint64) {

@@ -32,11 +32,11 @@ type Options struct {
 	Expected  []backups.Expectation
 	// Remedy says what helps if an input discards messages, or closes connections, for a reason.
 	Remedy func(input, reason string) string
-	// MaxConnections has the modules' limits, by the names that sessions have.
-	MaxConnections map[string]int
-	Public         bool // addresses, clients' names, users, requests and paths are left out
-	Version        string
-	Listens        []string // where messages come in, for somebody who sees none
+	Limits metrics.Limits // of the modules, by the names that sessions have
+	Public bool           // addresses, clients' names, users, requests and paths are left out
+
+	Version string
+	Listens []string // where messages come in, for somebody who sees none
 }
 
 // A Moment is what there is to show at one time. Nobody changes it.

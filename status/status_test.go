@@ -85,13 +85,14 @@ func TestSessions(t *testing.T) {
 
 func TestModules(t *testing.T) {
 	w := threeSessions(t)
-	s := w.serve(func(o *status.Options) { o.MaxConnections = map[string]int{"data": 8} })
+	s := w.serve(func(o *status.Options) { o.Limits = metrics.Limits{"data": {MaxConnections: 8}} })
 	got := get[api.Modules](t, s.URL+"/api/v1/modules")
 	if got.Total != 2 || got.Modules[0].Module != "data" || got.Modules[1].Module != "" {
 		t.Fatalf("%+v", got)
 	}
 	m := got.Modules[0]
-	if m.Active != 1 || m.Peak != 1 || m.PeakAt == nil || m.MaxConnections != 8 || m.Executions != 3 || m.Sent != 1000 || m.Received != 20 ||
+	if m.Active != 1 || m.Peak != 1 || m.PeakAt == nil || m.MaxConnections != 8 || m.PlacesTaken != 1 || m.Executions != 3 ||
+		m.Sent != 1000 || m.Received != 20 ||
 		m.Sessions["ok"] != 1 || m.Sessions["aborted"] != 1 || len(m.Sessions) != 2 || len(m.Rejected) != 0 {
 		t.Errorf("%+v", m)
 	}

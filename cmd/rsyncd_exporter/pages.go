@@ -82,16 +82,16 @@ func statusOptions(cfg *config.Config, places *clients.Places, look func() *stat
 			}
 			return discardRemedy(cfg, &pipeline.Understanding{Input: input}, receiver.Discard(why))
 		},
-		MaxConnections: limitsOf(cfg), Public: cfg.StatusPage == config.StatusPagePublic,
+		Limits: limitsOf(cfg), Public: cfg.StatusPage == config.StatusPagePublic,
 		Version: b.Version, Listens: listens,
 	}
 }
 
-// limitsOf returns the modules' max connections by the label of each module.
-func limitsOf(cfg *config.Config) map[string]int {
-	limits := map[string]int{}
-	for name, n := range cfg.MaxConnections {
-		limits[rsynclog.Label([]byte(name))] = n
+// limitsOf returns the modules' limits by the label of each module.
+func limitsOf(cfg *config.Config) metrics.Limits {
+	limits := metrics.Limits{}
+	for name, l := range cfg.Limits {
+		limits[rsynclog.Label([]byte(name))] = metrics.Limit(l)
 	}
 	return limits
 }
@@ -180,7 +180,7 @@ func (pr *program) registry() *prometheus.Registry {
 	}
 	live := func(v view) metrics.Live {
 		l := now()
-		l.MaxConnections, l.Backups = limits, v.backups.List(pr.cfg.Expected, time.Now())
+		l.Limits, l.Backups = limits, v.backups.List(pr.cfg.Expected, time.Now())
 		l.SessionLog = pr.sessionLogState()
 		return l
 	}

@@ -168,7 +168,7 @@ func TestEverySettingFromVariableAndFromFlag(t *testing.T) {
 		SessionLogMode:     0o600,
 		Anonymise:          true,
 		StatusPage:         config.StatusPagePublic,
-		MaxConnections:     map[string]int{"from conf": 8},
+		Limits:             map[string]config.Limit{"from conf": {MaxConnections: 8, LockFile: "/var/run/rsyncd.lock"}},
 		HTTPListen:         "127.0.0.1:9999",
 		WebConfig:          web,
 		LogLevel:           slog.LevelWarn,

@@ -41,8 +41,8 @@ func (v *validator) modules(s *Setting) []string {
 		if !slices.Contains(modules, m.name) {
 			modules = append(modules, m.name)
 		}
-		if m.most > 0 { // a negative one lets nobody in, and limits nothing that could be shown
-			v.cfg.MaxConnections = with(v.cfg.MaxConnections, m.name, m.most)
+		if l, ok := m.limit(); ok {
+			v.cfg.Limits = with(v.cfg.Limits, m.name, l)
 		}
 		if !m.transfers {
 			v.cfg.Unlogged = append(v.cfg.Unlogged, m.name)

@@ -26,8 +26,18 @@ type confModule struct {
 	logFile   string
 	transfers bool // transfer logging
 	most      int  // max connections; 0: no limit
+	lockFile  string
 	authUsers string
 	readOnly  bool // unless a user has :rw
+}
+
+// limit returns the module's limit; false: there is none that could be shown. A negative one lets
+// nobody in. With a lock file for each client, sessions in the module can be any number.
+// clientserver.c: rsync_module sets these variables before it takes a place.
+func (m *confModule) limit() (Limit, bool) {
+	file := strings.ReplaceAll(m.lockFile, "%RSYNC_MODULE_NAME%", m.name)
+	forEach := strings.Contains(file, "%RSYNC_HOST_NAME%") || strings.Contains(file, "%RSYNC_HOST_ADDR%")
+	return Limit{MaxConnections: m.most, LockFile: file}, m.most > 0 && !forEach
 }
 
 // confReader reads rsyncd.conf as rsync 3.1.0 and later do (params.c, loadparm.c).
@@ -53,7 +63,9 @@ func loadRsyncdConf(path string) (*confReader, error) {
 
 func newConfReader() *confReader {
 	seen := map[string]int{foldSection("global"): global}
-	return &confReader{seen: seen, section: global, defaults: confModule{readOnly: true}, reader: readfile.NewReader()}
+	// rsync.h: DEFAULT_LOCK_FILE
+	defaults := confModule{readOnly: true, lockFile: "/var/run/rsyncd.lock"}
+	return &confReader{seen: seen, section: global, defaults: defaults, reader: readfile.NewReader()}
 }
 
 func (r *confReader) file(path string, depth int) error {
@@ -160,6 +172,8 @@ func (r *confReader) parameter(line string) {
 		m.logFile = value
 	case "MAXCONNECTIONS":
 		m.most = atoi(value)
+	case "LOCKFILE":
+		m.lockFile = value
 	case "AUTHUSERS":
 		m.authUsers = value
 	case "TRANSFERLOGGING":

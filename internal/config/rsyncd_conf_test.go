@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -169,4 +170,39 @@ func FuzzRsyncdConf(f *testing.F) {
 			t.Fatalf("%q gives %v, read again %v, %v", text, r.modules, second.modules, err)
 		}
 	})
+}
+
+// Modules share places unless they have lock files of their own. A lock file for each client limits no module.
+func TestLimits(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "rsyncd.conf")
+	testenv.WriteFile(t, conf, `max connections = 4
+[default]
+[same]
+	lockfile = /var/run/rsyncd.lock
+[own one]
+	lock file = /run/%RSYNC_MODULE_NAME%.lock
+	max connections = 5
+[each address]
+	lock file = /run/%RSYNC_HOST_ADDR%.lock
+[each name]
+	lock file = /run/%RSYNC_HOST_NAME%.lock
+[nobody]
+	max connections = -1
+[all]
+	max connections = 0
+`)
+	modules, err := readRsyncdConf(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]Limit{}
+	for i := range modules {
+		if l, ok := modules[i].limit(); ok {
+			got[modules[i].name] = l
+		}
+	}
+	want := map[string]Limit{"default": {4, "/var/run/rsyncd.lock"}, "same": {4, "/var/run/rsyncd.lock"}, "own one": {5, "/run/own one.lock"}}
+	if !maps.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
 }

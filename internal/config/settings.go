@@ -55,16 +55,22 @@ type Config struct {
 	WebConfig          string // path; empty: plain HTTP
 	LogLevel           slog.Level
 
-	ModuleFormats  map[string]string // by module, the valid log formats of RSYNCD_CONF
-	MaxConnections map[string]int    // by module, those limits of RSYNCD_CONF that limit anything
-	Unlogged       []string          // the modules of RSYNCD_CONF that don't log transfers
-	Daemon         follow.Daemon     // which files RSYNCD_CONF says are one daemon's
-	Passed         []PassedSocket    // what they receive is in none of the settings above
-	Warnings       []string          // what is allowed and still doubtful, for the log
+	ModuleFormats map[string]string // by module, the valid log formats of RSYNCD_CONF
+	Limits        map[string]Limit  // by module, those of RSYNCD_CONF that limit anything
+	Unlogged      []string          // the modules of RSYNCD_CONF that don't log transfers
+	Daemon        follow.Daemon     // which files RSYNCD_CONF says are one daemon's
+	Passed        []PassedSocket    // what they receive is in none of the settings above
+	Warnings      []string          // what is allowed and still doubtful, for the log
 
 	Watchdog time.Duration // how often the supervisor wants a sign of life; 0: never; serve sets it
 	Stdin    io.Reader     // what the file "-" is; serve sets it
 	Stdout   io.Writer     // what the session log "-" is; serve sets it
+}
+
+// A Limit is how many sessions a module lets in at one time.
+type Limit struct {
+	MaxConnections int
+	LockFile       string // modules with the same one share their places
 }
 
 // StatusPage says who may see what on the status page and in /api/v1.

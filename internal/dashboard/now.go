@@ -56,18 +56,17 @@ func sessionsNow() panels {
 	return panels{
 		lines("Sessions by module",
 			"Sessions that were let through and have not ended, and each module's max connections where "+
-				"RSYNCD_CONF is set. Modules with the same lock file share their places: one can be full with few "+
-				"sessions. Peaks between two scrapes don't show.",
+				"RSYNCD_CONF is set. Peaks between two scrapes don't show.",
 			units.Short,
 			q(byModule(`sum by (module) (rsync_sessions_active{MODULE})`), "{{module}}"),
 			q(`sum by (module) (rsync_module_max_connections{BACKUP})`, "{{module}}: max connections")).
 			Span(12).
 			OverrideByRegexp(".*: max connections", dashed()),
 		bars("Places taken",
-			"Share of a module's max connections that is taken. It needs RSYNCD_CONF. Modules with the same lock "+
-				"file share their places, so that one can be full below 100 %.",
+			"Share of a module's max connections that is taken, at the host where it is most. It needs RSYNCD_CONF. "+
+				"Modules with the same lock file share their places.",
 			units.PercentUnit,
-			q(`sum by (`+exporters+`, module) (rsync_sessions_active{MODULE})`+
+			q(`max by (`+exporters+`, module) (rsync_module_places_taken{MODULE})`+
 				` / on (`+exporters+`, module) max by (`+exporters+`, module) (rsync_module_max_connections{BACKUP})`,
 				"{{module}} at {{instance}}")).
 			Span(6).

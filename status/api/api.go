@@ -75,6 +75,7 @@ type Module struct {
 	Peak           int               `json:"peak"`                      // most at one time since the start
 	PeakAt         *time.Time        `json:"peak_at,omitempty"`         // when that was last
 	MaxConnections int               `json:"max_connections,omitempty"` // of RSYNCD_CONF; absent: none, or not known
+	PlacesTaken    int               `json:"places_taken,omitempty"`    // of max_connections
 	Since          time.Time         `json:"since"`
 	Executions     uint64            `json:"executions"`
 	Sessions       map[string]uint64 `json:"sessions"` // by outcome
