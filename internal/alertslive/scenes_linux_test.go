@@ -138,10 +138,10 @@ func senders(t *testing.T, s *scene) {
 	}
 }
 
-// oneName is two machines with the same name. They are addresses of a network of its own, whose
+// oneName is two machines with the same name, and one with more names than there is room for. They are addresses of a network of its own, whose
 // socket the exporter is passed: loopback addresses are all one machine.
 func oneName(t *testing.T, s *scene) {
-	s.name, s.alerts = "one name", []string{"RsyncdHostsMixed"}
+	s.name, s.alerts = "one name", []string{"RsyncdHostsMixed", "RsyncdLabelOverflow"}
 	var listening *os.File
 	var one, two net.Conn
 	receivertest.InNetworkOfMachines(t, func() {
