@@ -63,6 +63,12 @@ func TestBackupsAndClients(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
+	const forgets = "Without STATE_DIR a restart forgets which backups came."
+	kept := expected()
+	kept.inputs.State = &api.State{OK: true}
+	if !strings.Contains(words, forgets) || strings.Contains(wordsOf(t, kept), forgets) {
+		t.Errorf("%q should show where there is no STATE_DIR, and nowhere else", forgets)
+	}
 	if never, late := strings.Index(words, "data@bob"), strings.Index(words, "an hour late"); never > late {
 		t.Error("the worst is not the first")
 	}

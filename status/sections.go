@@ -84,6 +84,9 @@ func backupSection(a *answer) section {
 		return []cell{name, is, a.ago(b.LastSuccess), due, took, files, moved, listed, foreign(b.Why)}
 	})
 	s.Tables = []table{t}
+	if a.inputs.State == nil {
+		s.Notes = []string{"Without STATE_DIR a restart forgets which backups came."}
+	}
 	return s
 }
 

@@ -46,6 +46,13 @@ func (v *validator) expected(now time.Time) {
 	}
 	v.cfg.Expected = all.list
 	v.doubtModules()
+	if len(all.list) > 0 && v.cfg.StateDir == "" {
+		if file.Value == "" {
+			file = s
+		}
+		v.warn("%s (from %s): without STATE_DIR each start forgets which backups came, and one that is missing shows "+
+			"only after its whole time and grace once more: set STATE_DIR", file.Name, file.Origin)
+	}
 }
 
 // expectations collects what is expected.

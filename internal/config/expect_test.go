@@ -286,6 +286,28 @@ read only = no
 	}
 }
 
+// Without STATE_DIR a restart makes of a backup that is overdue one that has yet to come: for a week, if it is weekly.
+func TestExpectedWithoutStateDir(t *testing.T) {
+	testenv.SetEnv(t)
+	file := expectFile(t, "backups: [{name: a, module: data, every: 7d}]")
+	const forgets = "without STATE_DIR each start forgets which backups came"
+	for _, c := range []struct {
+		args []string
+		want string // the beginning of the warning; empty: there is none
+	}{
+		{[]string{"--expect=data<8d"}, "EXPECT (from --expect): " + forgets},
+		{[]string{file}, "EXPECT_FILE (from --expect-file): " + forgets},
+		{[]string{file, "--state-dir=" + t.TempDir()}, ""},
+		{[]string{"--expect=data<8d", "--state-dir=" + t.TempDir()}, ""},
+		{nil, ""},
+	} {
+		got := strings.Join(load(t, c.args...).Warnings, "\n")
+		if !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, forgets) {
+			t.Errorf("%q: warnings %q, want one that begins with %q", c.args, got, c.want)
+		}
+	}
+}
+
 func TestExpectationsThatCollide(t *testing.T) {
 	testenv.SetEnv(t)
 	file := expectFile(t, "backups: [{name: a, module: data, user: alice, every: 1d}, {module: data, client: 192.0.2.1, every: 1d}]")
