@@ -33,7 +33,7 @@ type SessionLog struct {
 	Written uint64 // lines
 	Dropped uint64 // sessions that found no room
 	Waiting int    // sessions that aren't written yet
-	OK      bool   // the last attempt to write succeeded
+	OK      bool   // the last attempt to write succeeded, and nothing waits for a save that fails
 }
 
 // Durability is the state of STATE_DIR.

@@ -120,10 +120,12 @@ var (
 	descOwnLogDropped = own("session_log_dropped_total",
 		"Sessions that SESSION_LOG lacks, as too many waited to be written.")
 	descOwnLogWaiting = own("session_log_waiting", "Sessions that wait to be written to SESSION_LOG.")
-	descOwnLogOK      = own("session_log_ok", "1 if SESSION_LOG could be written when last tried, 0 if not.")
-	descOwnOffset     = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
-	descOwnLag        = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
-	descOwnLagTime    = own("file_lag_seconds",
+	descOwnLogOK      = own("session_log_ok",
+		"1 if SESSION_LOG could be written when last tried, 0 if not, or if sessions wait while STATE_DIR can't be "+
+			"saved.")
+	descOwnOffset  = own("file_offset_bytes", "Position in the followed file's newest generation.", "file")
+	descOwnLag     = own("file_lag_bytes", "Bytes not read yet, over all generations of the followed file.", "file")
+	descOwnLagTime = own("file_lag_seconds",
 		"How long ago all that was in the followed file, and in its older generations, had been read; 0 if it "+
 			"is now.", "file")
 	descOwnGenerations = own("file_generations", "Generations of the followed file that are being read.", "file")

@@ -104,7 +104,7 @@ func (pr *program) look(caughtUp <-chan struct{}) func() *status.Moment {
 			shown, ok := pr.persist.shownLast()
 			m.Live.State = pr.durability(shown, ok)
 		}
-		m.Live.SessionLog = pr.sessionLogState()
+		m.Live.SessionLog = pr.sessionLogNow()
 		if pr.in.files != nil {
 			for _, f := range pr.in.files.Status() {
 				if f.Err != nil {

@@ -96,22 +96,31 @@ func (pr *program) saveAgain(patience time.Duration) {
 	}
 }
 
-// sessionLogState returns what a scrape shows; nil without SESSION_LOG. With STATE_DIR its counters
-// are durable.
-func (pr *program) sessionLogState() *metrics.SessionLog {
+// sessionLogNow returns how SESSION_LOG is; nil without it. What waits for a save that fails can't be
+// written, though nothing else may be wrong with the log.
+func (pr *program) sessionLogNow() *metrics.SessionLog {
 	if pr.sessions == nil {
 		return nil
 	}
-	counts := pr.sessions.queue.Counts()
-	waiting := counts.Waiting
+	counts, saved := pr.sessions.queue.Counts(), true
 	if pr.persist != nil {
-		shown, _ := pr.persist.shownLast()
-		counts = shown.ended.Counts()
+		_, saved = pr.persist.shownLast()
 	}
 	return &metrics.SessionLog{
-		Since: counts.Since, Written: counts.Written, Dropped: counts.Dropped, Waiting: waiting,
-		OK: pr.sessions.writer.OK(),
+		Since: counts.Since, Written: counts.Written, Dropped: counts.Dropped, Waiting: counts.Waiting,
+		OK: pr.sessions.writer.OK() && (saved || counts.Waiting == 0),
 	}
+}
+
+// sessionLogState returns what a scrape shows: with STATE_DIR, counters that are durable.
+func (pr *program) sessionLogState() *metrics.SessionLog {
+	l := pr.sessionLogNow()
+	if l != nil && pr.persist != nil {
+		shown, _ := pr.persist.shownLast()
+		counts := shown.ended.Counts()
+		l.Written, l.Dropped = counts.Written, counts.Dropped
+	}
+	return l
 }
 
 // warnOfSessionLog warns of a log that can't be written; serve starts all the same.

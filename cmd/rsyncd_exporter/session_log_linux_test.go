@@ -20,6 +20,7 @@ import (
 	"rsyncd_exporter/checkpoint"
 	"rsyncd_exporter/internal/config"
 	"rsyncd_exporter/internal/testenv"
+	"rsyncd_exporter/metrics"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/status/api"
 	"rsyncd_exporter/status/sessionlog"
@@ -225,6 +226,56 @@ func TestTheEndNotesWhatIsWritten(t *testing.T) {
 	if got := shown.ended.Counts(); got.Written != 1 || got.Waiting != 0 {
 		t.Errorf("saved: %+v", got)
 	}
+}
+
+// Where STATE_DIR can't be saved, sessions wait: on a disk that holds both, which is full, nothing fails but the save. Then the log isn't
+// ok. The page has what is written, and a scrape what is saved of that.
+func TestSessionLogThatWaitsForTheState(t *testing.T) {
+	q := sessionlog.NewQueue(nil, true, 0)
+	pr := &program{cfg: &config.Config{SessionLog: filepath.Join(t.TempDir(), "sessions"), SessionLogMode: 0o600}, log: slog.New(slog.DiscardHandler),
+		kept: &kept{dir: &checkpoint.Dir{}}}
+	var full error
+	pr.persist = newPersister(
+		func() (view, func() ([]byte, error)) {
+			return view{ended: q.Record()}, func() ([]byte, error) { return nil, nil }
+		},
+		func() uint64 { return 0 }, func([]byte) error { return full }, pr.log)
+	pr.persist.ended = q
+	pr.sessions = pr.openSessionLog(q)
+	stop := pr.sessions.start(t.Context(), pr)
+	defer stop(func() time.Duration { return patient })
+	s := &rsynclog.Session{Origin: &rsynclog.Origin{}}
+	end := func() {
+		q.Apply([]rsynclog.Change{{Kind: rsynclog.Ended, Origin: s.Origin, Session: s, N: 1}}, 0, 0)
+		pr.persist.persist()
+	}
+	want := func(what string, now, saved metrics.SessionLog) {
+		t.Helper()
+		if got := *pr.sessionLogNow(); got != now {
+			t.Errorf("%s: the page has %+v, want %+v", what, got, now)
+		}
+		if got := *pr.sessionLogState(); got != saved {
+			t.Errorf("%s: a scrape has %+v, want %+v", what, got, saved)
+		}
+	}
+	end()
+	testenv.Until(t, patient, "a line", func() bool {
+		pr.persist.persist() // the first one names no file
+		shown, _ := pr.persist.shownLast()
+		return shown.ended.Counts().Written == 1
+	})
+	want("a line is written", metrics.SessionLog{OK: true, Written: 1}, metrics.SessionLog{OK: true, Written: 1})
+	end()
+	testenv.Until(t, patient, "another line", func() bool { return q.Counts().Written == 2 })
+	full = syscall.ENOSPC
+	pr.persist.persist()
+	want("nothing waits", metrics.SessionLog{OK: true, Written: 2}, metrics.SessionLog{OK: true, Written: 1})
+	end()
+	want("the state can't be saved", metrics.SessionLog{Written: 2, Waiting: 1}, metrics.SessionLog{Written: 1, Waiting: 1})
+	full = nil
+	pr.persist.persist()
+	testenv.Until(t, patient, "the last line", func() bool { return q.Counts().Written == 3 })
+	want("it is saved again", metrics.SessionLog{OK: true, Written: 3}, metrics.SessionLog{OK: true, Written: 2})
 }
 
 func TestCheckOfASessionLog(t *testing.T) {
