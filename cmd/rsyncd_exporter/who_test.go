@@ -57,7 +57,7 @@ func TestWho(t *testing.T) {
 		{"", []string{"who", "--url", one.URL, "--module=backup"}, exitOK, "no sessions at " + address + "\n", ""},
 		{"", []string{"who", "--url", one.URL, "--client=198.51.100.0/24", "--direction=send", "--json"}, exitOK, `"total":0,`, ""},
 		{"", []string{"who", "--url", closed.URL}, exitFailure, "", "is the exporter running there?"},
-		{"", []string{"who", "--url", closed.URL, "--oneline"}, exitFailure, "no sessions; the exporter gives no answer", "is the exporter running there?"},
+		{"", []string{"who", "--url", closed.URL, "--oneline"}, exitFailure, "the exporter gives no answer\n", "is the exporter running there?"},
 		{"", []string{"who", "--url", closed.URL, "--json"}, exitFailure, "", "not reached"},
 		{"", []string{"who", "--url", none.URL}, exitFailure, "", "STATUS_PAGE=false"},
 		{"", []string{"who", "--url", two.URL}, exitFailure, "", "wants a password"},

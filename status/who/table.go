@@ -215,26 +215,29 @@ func (s *Scene) head(sessions []visit, width int) []string {
 	return lines
 }
 
-// columns returns those of sessions. now says which day is today, and where.
+// columns returns those of sessions. now says which day is today, and where. Narrow terminals have
+// room for few.
 func columns(now time.Time) []column[visit] {
 	return []column[visit]{
 		{head: "STATE", least: 9, cell: func(v *visit) string { return text.OneLine(v.State) }, color: stateColor},
-		{head: "CLIENT", least: 16, cell: func(v *visit) string { return client(v) }},
-		{head: "ADDRESS", drop: 8, cell: func(v *visit) string { return address(v) }},
+		{head: "CLIENT", least: 14, cell: func(v *visit) string { return client(v) }},
+		{head: "ADDRESS", drop: 9, cell: func(v *visit) string { return address(v) }},
 		{head: "MODULE", least: 8, cell: func(v *visit) string { return text.OneLine(v.Module) }},
-		{head: "USER", least: 8, drop: 4, fact: "user ",
+		{head: "USER", least: 8, drop: 5, fact: "user ",
 			cell: func(v *visit) string { return text.OneLine(v.User) }},
-		{head: "DIR", least: 7, cell: func(v *visit) string { return text.OneLine(v.Direction) }},
-		{head: "SINCE", drop: 7, fact: "since ", cell: func(v *visit) string { return moment(v.Started, now) }},
-		{head: "FOR", right: true, cell: func(v *visit) string { return text.Span(v.Age) }},
-		{head: "SILENT", right: true, cell: func(v *visit) string { return text.Span(v.Silent) }},
-		{head: "FILES", right: true, cell: func(v *visit) string { return "≥" + text.Thousands(v.Files) }},
+		{head: "DIR", least: 7, drop: 2, cell: func(v *visit) string { return text.OneLine(v.Direction) }},
+		{head: "SINCE", drop: 8, fact: "since ", cell: func(v *visit) string { return moment(v.Started, now) }},
+		{head: "FOR", right: true, drop: 3, fact: "for ", cell: func(v *visit) string { return text.Span(v.Age) }},
+		{head: "SILENT", right: true, drop: 1, fact: "silent ",
+			cell: func(v *visit) string { return text.Span(v.Silent) }},
+		{head: "FILES", right: true, drop: 4, fact: "files ",
+			cell: func(v *visit) string { return "≥" + text.Thousands(v.Files) }},
 		{head: "BYTES", right: true, cell: func(v *visit) string { return "≥" + text.Bytes(float64(v.FileBytes)) }},
-		{head: "HOST", least: 10, drop: 5, fact: "log of ",
+		{head: "HOST", least: 10, drop: 6, fact: "log of ",
 			cell: func(v *visit) string { return text.OneLine(v.Host) }},
-		{head: "EXPORTER", least: 14, drop: 6, fact: "seen by ",
+		{head: "EXPORTER", least: 14, drop: 7, fact: "seen by ",
 			cell: func(v *visit) string { return text.OneLine(v.where) }},
-		{head: "LAST PATH", least: 24, drop: 9,
+		{head: "LAST PATH", least: 24, drop: 10,
 			cell: func(v *visit) string { return text.OneLine(v.LastPath) }},
 	}
 }

@@ -266,6 +266,9 @@ func TestTopGoesOnWithoutAnswers(t *testing.T) {
 	s.sees("asking")
 	s.answer(down())
 	s.sees("nothing has been answered yet", `b:2: not \x1breached`)
+	if shown := strings.Join(s.lines(), "\n"); strings.Contains(shown, "no sessions") {
+		t.Errorf("nobody knows whether there are sessions:\n%s", shown)
+	}
 	s.answer(good(some(3)...))
 	s.answer(down())
 	s.sees("3 sessions", "as of 12:00:00 only: b:2")
@@ -278,6 +281,28 @@ func TestTopGoesOnWithoutAnswers(t *testing.T) {
 	s = &screenful{t: t, m: newTop(Filter{}, time.Hour, false, nil)}
 	s.answer(good(some(3)...), down(), down(), down(), down())
 	s.sees("3 sessions at 5 exporters", "… and other exporters")
+}
+
+// A narrow terminal shows fewer columns rather than all of them too narrow to be read, and nothing of the help is cut.
+func TestTopOnANarrowTerminal(t *testing.T) {
+	s := begin(t, some(3)...)
+	s.update(tea.WindowSizeMsg{Width: 40, Height: 40})
+	s.press("b")
+	s.sees("  STATE    CLIENT      MODULE      BYTES", "> running  c3.example  m0      ≥3.00 MiB", "q quit  g group  / filter  ? help")
+	s.press("?")
+	help := strings.Join(strings.Fields(strings.Join(s.lines(), " ")), " ")
+	for _, want := range []string{
+		"a file is in the log when it is through.", "sort by age, bytes, client, files, module, silence; again: the other way round",
+		"group by module, client, network (/24 of IPv4, /64 of IPv6), or not", "q, ctrl-c quit", "q, esc back",
+	} {
+		if !strings.Contains(help, want) {
+			t.Errorf("%q isn't shown:\n%s", want, help)
+		}
+	}
+	s.update(tea.WindowSizeMsg{Width: 20, Height: 5})
+	s.sees("q back")
+	s.press("?")
+	s.sees("q quit  ? help")
 }
 
 func TestTopEnds(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // View implements tea.Model.
 func (m top) View() tea.View {
 	s := m.scene()
-	lines, foot := append(m.heading(s), ""), []string{paint(text.Cut(m.footer(), m.width), dim, m.color)}
+	lines, foot := append(m.heading(s), ""), []string{paint(m.footer(), dim, m.color)}
 	if m.page == pageSessions {
 		foot = append([]string{m.caption(s)}, foot...)
 		lines = append(lines, m.table(s, m.room(s)-1)...)
@@ -27,6 +27,7 @@ func (m top) View() tea.View {
 		from := max(0, min(m.scroll, len(all)-m.room(s)))
 		lines = append(lines, all[from:min(len(all), from+m.room(s))]...)
 	}
+	lines = lines[:min(len(lines), max(0, m.height-len(foot)))]
 	for len(lines)+len(foot) < m.height {
 		lines = append(lines, "")
 	}
@@ -46,10 +47,7 @@ func (m *top) lines(s *Scene) (lines []string) {
 	case pageEnded:
 		return m.ended(s)
 	}
-	for l := range strings.SplitSeq(topHelp, "\n") {
-		lines = append(lines, text.Cut(l, m.width))
-	}
-	return lines
+	return m.help()
 }
 
 // heading says how many sessions there are, of when, and what is wrong.
@@ -57,13 +55,13 @@ func (m *top) heading(s *Scene) []string {
 	if m.answers == nil {
 		return []string{paint("asking …", bold, m.color)}
 	}
-	lines := s.head(s.Sessions, m.width)
-	for i := range lines {
-		lines[i] = paint(lines[i], bold, m.color)
-	}
-	parts := []string{"as of " + m.now().Format(time.TimeOnly)}
-	if m.now().IsZero() {
-		parts[0] = "nothing has been answered yet"
+	var lines []string
+	parts := []string{"nothing has been answered yet"}
+	if at := m.now(); !at.IsZero() {
+		parts[0] = "as of " + at.Format(time.TimeOnly)
+		for _, l := range s.head(s.Sessions, m.width) {
+			lines = append(lines, paint(l, bold, m.color))
+		}
 	}
 	if m.paused {
 		parts[0] += ", PAUSED"
@@ -105,30 +103,62 @@ func (m *top) failures() (lines []string) {
 	return lines
 }
 
-// footer shows the keys, or the text that is typed.
+// footer shows the keys, or the text that is typed. Where there is no room for all keys it shows
+// those that lead on.
 func (m *top) footer() string {
+	var says []string // the longest first
 	switch {
 	case m.typing:
-		return "sessions with: " + text.OneLine(m.text) + "_   (enter keeps it, esc drops it)"
+		says = []string{"sessions with: " + text.OneLine(m.text) + "_   (enter keeps it, esc drops it)"}
 	case m.page == pageSessions:
-		return "q quit  abcfms sort  g group  / filter  p pause  enter detail  e ended  ? help"
+		says = []string{
+			"q quit  abcfms sort  g group  / filter  p pause  enter detail  e ended  ? help",
+			"q quit  g group  / filter  ? help", "q quit  ? help",
+		}
+	default:
+		says = []string{"q, esc back  up, down scroll  p pause", "q back"}
 	}
-	return "q, esc back  up, down scroll  p pause"
+	for _, s := range says {
+		if text.Width(s) <= m.width {
+			return s
+		}
+	}
+	return text.Cut(says[len(says)-1], m.width)
 }
 
-const topHelp = `What a session has moved so far is at least what is shown: a file is in the log when it is through.
+// topHelp is what each key does.
+var topHelp = [...]struct{ keys, what string }{
+	{"a b c f m s", "sort by age, bytes, client, files, module, silence; again: the other way round"},
+	{"g", "group by module, client, network (/24 of IPv4, /64 of IPv6), or not"},
+	{"enter", "all about the selected session, or the sessions of the selected group"},
+	{"/", "show only sessions with a text in a name, address, path or state"},
+	{"esc", "back, out of the group, or all sessions again"},
+	{"e", "sessions that have ended lately"},
+	{"p, space", "pause, and go on"},
+	{"up, down, j, k, pgup, pgdown, home, end", "select, or scroll"},
+	{"ctrl-z", "suspend; fg goes on"},
+	{"q, ctrl-c", "quit"},
+}
 
-a b c f m s   sort by age, bytes, client, files, module, silence; again: the other way round
-g             group by module, client, network (/24 of IPv4, /64 of IPv6), or not
-enter         all about the selected session, or the sessions of the selected group
-/             show only sessions with a text in a name, address, path or state
-esc           back, out of the group, or all sessions again
-e             sessions that have ended lately
-p, space      pause, and go on
-up, down, pgup, pgdown, home, end, j, k
-              select, or scroll
-ctrl-z        suspend; fg goes on
-q, ctrl-c     quit`
+// help returns the page of help.
+func (m *top) help() []string {
+	const keys = 14 // columns
+	lines := text.Wrap("What a session has moved so far is at least what is shown: a file is in the log when it is "+
+		"through.", m.width)
+	lines = append(lines, "")
+	for _, h := range topHelp {
+		name := h.keys
+		if text.Width(name) >= keys {
+			lines = append(lines, text.Wrap(name, m.width)...)
+			name = ""
+		}
+		for _, l := range text.Wrap(h.what, max(20, m.width-keys)) {
+			lines = append(lines, text.Cut(text.Pad(name, keys, true)+l, m.width))
+			name = ""
+		}
+	}
+	return lines
+}
 
 // table shows as many lines of the table as there is room for, the selected one among them.
 func (m *top) table(s *Scene, room int) []string {

@@ -181,7 +181,11 @@ func (s *Scene) JSON(w io.Writer) error {
 
 // Line writes a Scene in one line, as a prompt or a status bar shows it.
 func (s *Scene) Line(w io.Writer) error {
-	_, err := fmt.Fprintln(w, s.summary(s.Sessions)+s.missing())
+	line := s.summary(s.Sessions) + s.missing()
+	if !s.Answered() { // nobody knows whether there are sessions
+		line = strings.TrimPrefix(s.missing(), "; ")
+	}
+	_, err := fmt.Fprintln(w, line)
 	return err
 }
 
@@ -194,7 +198,7 @@ func (s *Scene) summary(sessions []visit) string {
 	var parts []string
 	for _, state := range append(states(), t.others()...) {
 		if n := t.states[state]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, text.OneLine(state)))
+			parts = append(parts, text.Thousands(uint64(n))+" "+text.OneLine(state))
 		}
 	}
 	return fmt.Sprintf("%s: %s; at least %s in %s", text.Plural(uint64(len(sessions)), "session", "sessions"),

@@ -47,6 +47,14 @@ func some() api.Sessions {
 	}
 }
 
+// many is what an exporter might answer, with n clients connected.
+func many(n int) (s api.Sessions) {
+	for i := range n {
+		s.Sessions = append(s.Sessions, api.Session{PID: int32(i + 1), State: "connected", Started: now})
+	}
+	return s
+}
+
 func answer(s api.Sessions) who.Answer {
 	return who.Answer{Where: "127.0.0.1:8080", URL: "http://127.0.0.1:8080", Sessions: s, At: now}
 }
@@ -64,7 +72,7 @@ func written(t *testing.T, scene *who.Scene, o who.Options) string {
 // By hand: 812 + 3 files; 1320702443 + 5000 bytes are 1.23000 GiB, and 5000 bytes alone 4.88 KiB.
 func TestText(t *testing.T) {
 	scene := who.NewScene([]who.Answer{answer(some())}, who.Filter{})
-	for _, width := range []int{80, 120, 200, 0} {
+	for _, width := range []int{40, 80, 120, 200, 0} {
 		got := written(t, scene, who.Options{Width: width})
 		golden(t, fmt.Sprintf("who_%d.txt", width), got)
 		checkWidth(t, got, width)
@@ -128,7 +136,10 @@ func TestLine(t *testing.T) {
 	}{
 		{[]who.Answer{answer(some())}, "4 sessions: 2 running, 1 failing, 1 connected; at least 1.23 GiB in 815 files\n"},
 		{[]who.Answer{answer(api.Sessions{})}, "no sessions\n"},
-		{[]who.Answer{down}, "no sessions; the exporter gives no answer\n"},
+		{[]who.Answer{down}, "the exporter gives no answer\n"}, // whether there are sessions nobody knows
+		{[]who.Answer{down, down}, "2 of 2 exporters give no answer\n"},
+		{[]who.Answer{answer(api.Sessions{}), down}, "no sessions; 1 of 2 exporters give no answer\n"},
+		{[]who.Answer{answer(many(1234))}, "1,234 sessions: 1,234 connected; at least 0 B in 0 files\n"},
 		{[]who.Answer{answer(some()), down}, "4 sessions: 2 running, 1 failing, 1 connected; at least 1.23 GiB in 815 files; 1 of 2 exporters give no answer\n"},
 	} {
 		var b bytes.Buffer
