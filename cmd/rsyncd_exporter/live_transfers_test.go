@@ -24,6 +24,7 @@ func TestLiveTransfers(t *testing.T) {
 [unchanged]
 [delta]
 [delete]
+[missing-source]
 [dry-run]
 [list-only]
 [unreadable]
@@ -45,6 +46,7 @@ secrets file = DIR/secrets
 			t.Run("pull of what the client has already", s.pullNothing)
 			t.Run("pull of a file that changed a little", s.pullDelta)
 			t.Run("push with deletions", s.pushAndDelete)
+			t.Run("push of a source that isn't there", s.pushMissing)
 			t.Run("dry run", s.dryRun)
 			t.Run("list only", s.listOnly)
 			t.Run("pull with an unreadable file", s.pullUnreadable)
@@ -118,6 +120,14 @@ func (s *site) pushAndDelete(t *testing.T) {
 		t.Fatalf("want 5 deletions, old, old/older and three files, and one new file: %+v", again)
 	}
 	s.book(counted("delete", "receive", "ok", again))
+}
+
+// The client knows that a source which it was to push isn't there, and ends with code 23. The daemon logs what it logs of a push that is
+// complete.
+func (s *site) pushMissing(t *testing.T) {
+	mine := s.scratch(t, 400)
+	c := s.stats(t, 23, mine, filepath.Join(mine, "absent"), s.url("missing-source/"))
+	s.book(counted("missing-source", "receive", "ok", c))
 }
 
 // rsyncd logs no file of a dry run, though the client counts them.
