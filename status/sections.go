@@ -106,19 +106,26 @@ func sessionSection(a *answer) section {
 	t := table{ID: "sessions-t", Title: "Sessions that have not ended, the longest connected first", Hidden: true,
 		Head: []column{{"Client", "t c"}, {"State", "w"}, {"Module", "t"}, {"User", "u x"}, {"Way", "w"},
 			{"Since", "n"}, {"Silent", "n x"}, {"Files", "n"}, {"Bytes", "n"}, {"Last file", "t f x"}}}
-	rows(&t, a.sessions.list(maxRows), a.sessions.Total, maxRows, func(x *api.Session) []cell {
+	list := a.sessions.list(maxRows)
+	rows(&t, list, a.sessions.Total, maxRows, func(x *api.Session) []cell {
 		path := foreign(x.LastPath)
 		if x.LastPath == "" && x.Request != "" {
 			path = foreign(x.Request)
 			path.Tone = "soft"
 		}
-		mod := module(x.Host, x.Module)
-		return []cell{client(x.Client), state(x.State), mod, foreign(x.User), direction(x.Direction), span(x.Age),
+		mod, is := module(x.Host, x.Module), state(x.State)
+		if x.MayBeOver() {
+			is.Note = "or over"
+		}
+		return []cell{client(x.Client), is, mod, foreign(x.User), direction(x.Direction), span(x.Age),
 			span(x.Silent), atLeast(number(x.Files), x.Files), atLeast(size(x.FileBytes), x.FileBytes), path}
 	})
 	s.Tables = []table{t}
 	s.Notes = []string{"Files and bytes are those of files that the log has so far, so at least as many: a daemon " +
 		"logs a file when it is through."}
+	if slices.ContainsFunc(list, func(x api.Session) bool { return x.MayBeOver() }) {
+		s.Notes = append(s.Notes, api.Unsaid)
+	}
 	return s
 }
 

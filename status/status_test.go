@@ -376,6 +376,27 @@ func crowd(t testing.TB, n int) *world {
 	return w
 }
 
+// An upload that has been silent for long may be over, and the page says so of that one.
+func TestSilentUploads(t *testing.T) {
+	w := newWorld(t, "data")
+	w.connect(14*time.Minute, 1, "a.example.org", "192.0.2.1", "to", "data", "data/", "")
+	w.connect(20*time.Hour, 2, "b.example.org", "192.0.2.2", "on", "data", "data/", "")
+	w.caughtUp()
+	page := func() string {
+		_, body := testenv.Fetch(t, http.DefaultClient, "GET", w.serve(nil).URL)
+		return body
+	}
+	if body := page(); strings.Contains(body, "or over") || strings.Contains(body, "may be over") {
+		t.Error("a pull, or an upload that is silent for 14 minutes, may be over")
+	}
+	w.connect(16*time.Minute, 3, "c.example.org", "192.0.2.3", "to", "data", "data/", "")
+	w.caughtUp()
+	body := page()
+	if n := strings.Count(body, "<small>or over</small>"); n != 1 || strings.Count(body, api.Unsaid) != 1 {
+		t.Errorf("%d sessions may be over, want 1, and a note that says why", n)
+	}
+}
+
 func TestThePageIsBounded(t *testing.T) {
 	w := crowd(t, 1000)
 	s := w.serve(nil)

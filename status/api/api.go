@@ -39,6 +39,19 @@ type Session struct {
 	LastPath  string    `json:"last_path,omitempty"`
 }
 
+// silentUpload is how long an upload is silent before MayBeOver, in seconds.
+const silentUpload = 15 * 60
+
+// MayBeOver reports whether a session is taken for running only since no line says that it has
+// ended: see Unsaid.
+func (s *Session) MayBeOver() bool {
+	return s.Direction == "receive" && s.State == "running" && s.Silent >= silentUpload
+}
+
+// Unsaid tells people of sessions that may be over.
+const Unsaid = "An upload that has logged nothing for 15 minutes may be over: if its client could not read all of " +
+	"its own files, it ends without a word in the log, and is taken for running until SESSION_TTL is over."
+
 // An Ended is a session that has ended, as SESSION_LOG has it.
 type Ended struct {
 	Time       time.Time         `json:"time"` // when it ended

@@ -3,10 +3,12 @@ package who
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"rsyncd_exporter/internal/text"
+	"rsyncd_exporter/status/api"
 )
 
 // A column of a table shows something of a T.
@@ -187,12 +189,23 @@ func (s *Scene) Text(w io.Writer, o Options) error {
 				b.WriteString(indent + paint(l, dim, o.Color) + "\n")
 			}
 		}
+		if slices.ContainsFunc(s.Sessions, func(v visit) bool { return v.MayBeOver() }) {
+			b.WriteString("\n" + strings.Join(unsaid(o.Width), "\n") + "\n")
+		}
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
 const indent = "  "
+
+// unsaid tells of sessions that may be over, in lines of a width; 0 is one line.
+func unsaid(width int) []string {
+	if width == 0 {
+		return []string{api.Unsaid}
+	}
+	return text.Wrap(api.Unsaid, width)
+}
 
 // head says how many sessions there are, and where: in one line if it fits.
 func (s *Scene) head(sessions []visit, width int) []string {

@@ -219,6 +219,14 @@ func TestTopTellsAllOfASession(t *testing.T) {
 	s.sees("It has ended, and nothing more is known of it.")
 }
 
+func TestTopTellsOfSilentUploads(t *testing.T) {
+	silent := some(1)
+	silent[0].Direction, silent[0].Silent = "receive", 3600
+	s := begin(t, silent...)
+	s.press("enter")
+	s.sees("An upload that has logged nothing for 15 minutes may be over")
+}
+
 func TestTopShowsEndedSessionsAndHelp(t *testing.T) {
 	s := begin(t, some(3)...)
 	s.press("e")

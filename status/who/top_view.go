@@ -238,7 +238,7 @@ func (m *top) caption(s *Scene) string {
 func (m *top) detail(s *Scene) []string {
 	for i := range s.Sessions {
 		if v := &s.Sessions[i]; keyOf(v) == m.at {
-			return m.facts(
+			lines := m.facts(
 				fact{"state", v.State}, fact{"client", v.Client.Name}, fact{"address", v.Client.Address},
 				fact{"group", v.Client.Group}, fact{"place", v.Client.Place},
 				fact{"module", v.Module}, fact{"user", v.User}, fact{"direction", v.Direction},
@@ -249,6 +249,10 @@ func (m *top) detail(s *Scene) []string {
 					text.Bytes(float64(v.FileBytes)))},
 				fact{"request", v.Request}, fact{"last path", v.LastPath},
 				fact{"process", fmt.Sprint(v.PID)}, fact{"host", v.Host}, fact{"exporter", v.where})
+			if v.MayBeOver() {
+				lines = append(append(lines, ""), unsaid(m.width)...)
+			}
+			return lines
 		}
 	}
 	for i := range s.Ended {

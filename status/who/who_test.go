@@ -94,6 +94,28 @@ func checkWidth(t *testing.T, s string, width int) {
 	}
 }
 
+// An upload that has been silent for long may be over: nothing in the log tells. So its state is not the whole truth.
+func TestSilentUploads(t *testing.T) {
+	for _, c := range []struct {
+		direction, state string
+		silent           time.Duration
+		may              bool
+	}{
+		{"receive", "running", 15 * time.Minute, true}, {"receive", "running", 15*time.Minute - time.Second, false},
+		{"send", "running", 20 * time.Hour, false}, {"receive", "failing", 20 * time.Minute, false},
+	} {
+		scene := who.NewScene([]who.Answer{answer(api.Sessions{Sessions: []api.Session{{PID: 1, State: c.state, Direction: c.direction,
+			Started: ago(30 * time.Hour), Silent: c.silent.Seconds()}}})}, who.Filter{})
+		for _, width := range []int{0, 80} {
+			got := written(t, scene, who.Options{Width: width})
+			checkWidth(t, got, width)
+			if strings.Contains(strings.Join(strings.Fields(got), " "), "An upload that has logged nothing for 15 minutes may be over") != c.may {
+				t.Errorf("%+v at %d columns:\n%s", c, width, got)
+			}
+		}
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := "testdata/" + name
