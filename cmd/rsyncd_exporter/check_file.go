@@ -116,7 +116,7 @@ func printUnderstanding(w io.Writer, cfg *config.Config, path string, u *pipelin
 	}
 	for _, t := range mostFirst[pipeline.Trouble](u.Troubles[:]) {
 		fmt.Fprintf(w, "  %6d not understood: %s", u.Troubles[t], troubleText(t))
-		if s := u.Samples[t]; s != "" {
+		if s := u.Samples[t]; s != "" && !cfg.Anonymise { // it may name a client
 			fmt.Fprintf(w, ", such as %q", shorten(s))
 		}
 		fmt.Fprintln(w)

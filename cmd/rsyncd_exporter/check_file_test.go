@@ -25,6 +25,16 @@ const (
 	connected = fileLine + "connect from a (192.0.2.1)\n"
 )
 
+// An example names clients, which ANONYMISE doesn't show.
+func TestCheckFileAnonymously(t *testing.T) {
+	for _, anonymise := range []string{"off", "on"} {
+		_, out, _ := checkText(t, connected+"nonsense of 192.0.2.1\n", "--anonymise="+anonymise)
+		if strings.Contains(out, "192.0.2.1") != (anonymise == "off") || !strings.Contains(out, "1 not understood: no header (discarded)") {
+			t.Errorf("ANONYMISE=%s: %s", anonymise, out)
+		}
+	}
+}
+
 // What check says of a file, and its status: the same as the warning of serve.
 func TestCheckFile(t *testing.T) {
 	const sshd = "Nov 23 18:40:52 h sshd[7]: hello\n"

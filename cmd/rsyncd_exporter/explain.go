@@ -26,6 +26,7 @@ LINE_FORMAT and TAGS say how to read it.
                          what to do. Also HOST/PID, and PID#2 for the second session of that pid
   --json                 one object a line
   --timezone=NAME        of stamps that name none (this machine's)
+  --anonymise=on         (setting) networks instead of clients, and no line quoted
 
 The exit status is 1 where a line was unrecognised, or no line is of that session, and 2 where
 something could not be read, or was not, after an interrupt.
@@ -53,7 +54,7 @@ func runExplain(ctx context.Context, args []string, std stdio) int {
 		return usageError(std, err)
 	}
 	o.config.Pipeline.InFull = true // so that all fields are found
-	opts.Tags, opts.Zone = o.config.Pipeline.Tags, o.config.Zone
+	opts.Tags, opts.Zone, opts.Anonymise = o.config.Pipeline.Tags, o.config.Zone, o.cfg.Anonymise
 	sets, readable := o.find(std)
 	ctx, stop := untilSignal(ctx)
 	defer stop()

@@ -56,6 +56,17 @@ func TestExplainStatus(t *testing.T) {
 	}
 }
 
+func TestAnonymousExplanation(t *testing.T) {
+	const line = "2026/11/23 23:51:22 [5] connect from a.example (192.0.2.1)\n"
+	for anonymise, want := range map[string]string{
+		"off": `"fields":{"host":"a.example","address":"192.0.2.1"}`, "on": `"fields":{"address":"192.0.2.0/24"}`,
+	} {
+		if status, out, errs := explainOf(t, line, "-", "--json", "--anonymise="+anonymise); status != exitOK || !strings.Contains(out, want) {
+			t.Errorf("ANONYMISE=%s: status %d, %s, %s", anonymise, status, out, errs)
+		}
+	}
+}
+
 func TestExplainStandardInput(t *testing.T) {
 	status, out, errs := explainOf(t, "2026/11/23 23:51:22 [5] connect from a.example (192.0.2.1)\nx\n", "-", "--json")
 	const want = `{"line":1,"file":"-","kind":"connect","pid":5,"session":"5#1","fields":{"host":"a.example","address":"192.0.2.1"}}` + "\n" +

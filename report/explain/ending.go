@@ -1,18 +1,20 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
 )
 
 // facts returns who a session's client was and what it did.
-func facts(s *rsynclog.Session) (rows []row) {
+func (e *Explainer) facts(s *rsynclog.Session) (rows []row) {
 	client := "not known"
 	if s.Addr != "" {
-		client = text.Printable(s.Addr)
+		client = cmp.Or(text.Printable(e.shown(s.Addr)), "not shown")
 	}
 	if s.User != "" {
 		client += ", user " + text.Printable(s.User)
@@ -34,6 +36,13 @@ func facts(s *rsynclog.Session) (rows []row) {
 			s.Sent, s.Received, s.Total)})
 	}
 	return rows
+}
+
+// shown returns what may be shown of a client's address: with ANONYMISE its network, or nothing where
+// it can't be read.
+func (e *Explainer) shown(address string) string {
+	address, _ = clients.Show(address, "", e.o.Anonymise)
+	return address
 }
 
 // ending returns how a session that is over has ended, why, and what to do about it. The order is

@@ -21,6 +21,8 @@ type Options struct {
 	Session Target         // only its lines; without JSON as a story
 	Tags    []string       // TAGS, as the lines were read with
 	Zone    *time.Location // of the times in a story; nil: this machine's
+
+	Anonymise bool // networks stand for clients, and no line is quoted
 }
 
 // An Explainer writes about the lines that it is given. It implements logs.Book. Its memory is
@@ -103,7 +105,9 @@ func (e *Explainer) Line(p logs.Place, l *pipeline.Line) {
 	if !story && !e.o.Only.shows(t.class) {
 		return
 	}
-	e.fields = fieldsOf(e.fields[:0], t.class, l)
+	if e.fields = fieldsOf(e.fields[:0], t.class, l); e.o.Anonymise {
+		e.fields = e.fields.anonymised()
+	}
 	t.fields = e.fields
 	if t.class.trouble() {
 		t.why = e.why(t.class, l)
@@ -175,6 +179,6 @@ func (e *Explainer) Ended(changes []rsynclog.Change) { e.follow(changes) }
 // Running implements logs.Book.
 func (e *Explainer) Running(s *rsynclog.Session) {
 	if st := e.storyOf(s); st != nil {
-		st.ending = append(facts(s), row{"ended", "not yet: it runs on where the log ends"})
+		st.ending = append(e.facts(s), row{"ended", "not yet: it runs on where the log ends"})
 	}
 }

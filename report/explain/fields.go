@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"rsyncd_exporter/clients"
 	"rsyncd_exporter/pipeline"
 	"rsyncd_exporter/rsynclog"
 	"rsyncd_exporter/rsynclog/codes"
@@ -55,6 +56,26 @@ func fieldsOf(f fields, c Class, l *pipeline.Line) fields {
 		f.text("text", l.Message.Text)
 	}
 	return f
+}
+
+// anonymised leaves out what may name a client: its name, and lines as they stand. A network stands for
+// its address.
+func (f fields) anonymised() fields {
+	kept := f[:0]
+	for _, x := range f {
+		switch x.name {
+		case "host", "text":
+			continue
+		case "address":
+			network, _ := clients.Show(string(x.text), "", true)
+			if network == "" {
+				continue
+			}
+			x.text = []byte(network)
+		}
+		kept = append(kept, x)
+	}
+	return kept
 }
 
 // words appends an event's texts.

@@ -53,7 +53,7 @@ func (e *Explainer) follow(changes []rsynclog.Change) {
 			continue
 		}
 		if st := e.storyOf(c.Session); st != nil {
-			st.ending = append(facts(c.Session), ending(c.Session)...)
+			st.ending = append(e.facts(c.Session), ending(c.Session)...)
 		}
 	}
 }

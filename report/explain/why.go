@@ -64,7 +64,7 @@ func (e *Explainer) why(c Class, l *pipeline.Line) string {
 	case Ignored:
 		return e.whyIgnored(l)
 	case Implausible:
-		return whyImplausible(l)
+		return e.whyImplausible(l)
 	case Class(rsynclog.Unrecognised):
 		if rsynclog.LooksLikeTransfer(l.Message.Text) {
 			return "it looks like a transfer line of another log format: set LOG_FORMAT to the daemon's log format"
@@ -96,7 +96,7 @@ func (e *Explainer) whyIgnored(l *pipeline.Line) string {
 
 // whyImplausible says which rule of the sessions a line breaks, as far as what is left of its
 // session tells.
-func whyImplausible(l *pipeline.Line) string {
+func (e *Explainer) whyImplausible(l *pipeline.Line) string {
 	ev, s := &l.Event, l.Session
 	if ev.Kind == rsynclog.LostUpstream {
 		return "only syslog daemons report lost messages, under tags of their own: under rsyncd's a client wrote it"
@@ -126,7 +126,7 @@ func whyImplausible(l *pipeline.Line) string {
 	case rsynclog.MaxDelete, rsynclog.DeletionSkipped:
 		return "the daemon " + whichWay(s.Direction) + " in this session, and deletes nothing then"
 	case rsynclog.Transfer:
-		return whyNotMoved(ev, s)
+		return e.whyNotMoved(ev, s)
 	case rsynclog.ExitError, rsynclog.ExitWarning:
 		return "the session is over and has had its exit lines, or the role isn't one that its process can have now"
 	}
@@ -134,11 +134,11 @@ func whyImplausible(l *pipeline.Line) string {
 }
 
 // whyNotMoved says why a transfer line can't be the session's.
-func whyNotMoved(ev *rsynclog.Event, s *rsynclog.Session) string {
+func (e *Explainer) whyNotMoved(ev *rsynclog.Event, s *rsynclog.Session) string {
 	down := ev.Op == rsynclog.OpRecv || ev.Op == rsynclog.OpDel
 	switch {
 	case ev.Addr != nil && s.Addr != "" && s.Addr != string(ev.Addr):
-		return fmt.Sprintf("it names another client than the session's, %s", s.Addr)
+		return strings.TrimSuffix("it names another client than the session's, "+e.shown(s.Addr), ", ")
 	case s.Direction == rsynclog.Send && down, s.Direction == rsynclog.Receive && ev.Op == rsynclog.OpSend:
 		return "the daemon " + whichWay(s.Direction) + " in this session, and this line says otherwise"
 	}
