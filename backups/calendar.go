@@ -3,6 +3,8 @@ package backups
 import (
 	"slices"
 	"time"
+
+	"rsyncd_exporter/internal/text"
 )
 
 // Weekdays is a set of days of the week. The empty set stands for all of them.
@@ -36,6 +38,23 @@ func (c *Calendar) zone() *time.Location {
 		return time.UTC
 	}
 	return c.Zone
+}
+
+// String describes what the calendar leaves out, for people.
+func (c *Calendar) String() string {
+	words := ""
+	if c.Days != 0 {
+		words = ", on"
+		for day := time.Monday; day <= time.Saturday+1; day++ { // Sunday last
+			if d := day % 7; c.Days.Has(d) {
+				words += " " + d.String()[:3]
+			}
+		}
+	}
+	if n := len(c.Windows); n > 0 {
+		words += ", outside of " + text.Plural(uint64(n), "window", "windows")
+	}
+	return words
 }
 
 // off says whether nothing is expected at a time, and until when that holds at least.

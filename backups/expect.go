@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/rsynclog"
 )
 
@@ -92,7 +93,7 @@ func (e *Expectation) Check(now time.Time) error {
 		return errors.New("no module is named")
 	case e.Schedule == nil && e.Every <= 0:
 		return errors.New("it is always due: name the longest time between successes, such as 26h")
-	case e.due(now).IsZero():
+	case e.Due(now).IsZero():
 		return errors.New("it is never due: weekdays and windows leave no time for it")
 	}
 	for _, name := range []string{e.Module, e.User, e.Host, e.Client.Name, e.Name} {
@@ -137,31 +138,51 @@ func notAnAge(text string) error {
 
 // String describes what is expected, in words for people.
 func (e *Expectation) String() string {
-	text := fmt.Sprintf("%s: ", e.Name)
+	words := fmt.Sprintf("%s: ", e.Name)
 	switch e.Direction {
 	case rsynclog.Send:
-		text += "a pull from "
+		words += "a pull from "
 	default:
-		text += "a push to "
+		words += "a push to "
 	}
-	text += "module " + e.Module
+	words += "module " + e.Module
 	for _, part := range []struct{ word, is string }{
 		{" by user ", e.User}, {" from ", e.Identity.Client}, {" on host ", e.Host},
 	} {
 		if part.is != "" {
-			text += part.word + part.is
+			words += part.word + part.is
 		}
 	}
 	if e.Schedule != nil {
-		text += fmt.Sprintf(", due at %q %v", e.Schedule, e.Calendar.zone())
+		words += fmt.Sprintf(", due at %q %v", e.Schedule, e.Calendar.zone())
 	} else {
-		text += ", every " + span(e.Every)
+		words += ", every " + span(e.Every)
 	}
 	if e.Grace > 0 {
-		text += ", with a grace of " + span(e.Grace)
+		words += ", with a grace of " + span(e.Grace)
 	}
+	words += e.enough() + e.Calendar.String()
 	if e.Paused {
-		text += ", paused"
+		words += ", paused"
 	}
-	return text
+	return words
+}
+
+// enough describes what is a success.
+func (e *Expectation) enough() string {
+	var least []string
+	if e.Bytes > 0 {
+		least = append(least, size(e.Bytes))
+	}
+	if e.Files > 0 {
+		least = append(least, text.Plural(e.Files, "file", "files"))
+	}
+	words := ""
+	if len(least) > 0 {
+		words = ", of at least " + strings.Join(least, " and ")
+	}
+	if e.Partial {
+		words += ", partial is enough"
+	}
+	return words
 }

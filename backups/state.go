@@ -79,7 +79,7 @@ func (s *Status) Alarm() int {
 func Judge(e *Expectation, of *Entry, now time.Time) Status {
 	s := Status{Expected: e, Entry: of, Now: now}
 	last := cmp.Or(of.Success.At, of.Since)
-	s.Due = e.due(time.Unix(0, last))
+	s.Due = e.Due(time.Unix(0, last))
 	if !s.Due.IsZero() {
 		s.Overdue = e.Calendar.after(s.Due, e.Grace)
 	}
@@ -119,8 +119,8 @@ func (of *Entry) failed() bool {
 // early is how much before its time a run may come: clocks of clients differ.
 const early = 2 * time.Minute
 
-// due returns when a success is due after one at a time. It is zero if never.
-func (e *Expectation) due(last time.Time) time.Time {
+// Due returns when a success is due after one at a time. It is zero if never.
+func (e *Expectation) Due(last time.Time) time.Time {
 	if e.Schedule == nil {
 		return e.Calendar.after(last, e.Every)
 	}

@@ -46,7 +46,7 @@ func runCheck(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.out, "module %s%s\n", text.Printable(m), format)
 	}
 	printDaemon(std.out, cfg.Daemon)
-	printExpected(std.out, cfg.Expected)
+	printExpected(std.out, cfg.Expected, time.Now())
 	printLacks(std.out, cfg)
 	if cfg.StateDir != "" {
 		explainState(std.out, cfg.StateDir, time.Now())
@@ -117,9 +117,13 @@ func printPattern(w io.Writer, pattern string, all []string) {
 	}
 }
 
-func printExpected(w io.Writer, expected []backups.Expectation) {
+func printExpected(w io.Writer, expected []backups.Expectation, now time.Time) {
 	for i := range expected {
-		fmt.Fprintf(w, "expected %s\n", text.OneLine(&expected[i]))
+		e, next := &expected[i], ""
+		if e.Schedule != nil && !e.Paused {
+			next = e.Due(now).Format(": next on Mon 2006-01-02 15:04 MST")
+		}
+		fmt.Fprintf(w, "expected %s%s\n", text.OneLine(e), next)
 	}
 }
 

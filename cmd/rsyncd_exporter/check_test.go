@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/backups"
 	"rsyncd_exporter/internal/testenv"
 )
 
@@ -51,6 +52,27 @@ func TestCheckShowsTheSettingsInForce(t *testing.T) {
 		if !strings.Contains("\n"+all+"\n", "\n"+want+"\n") {
 			t.Errorf("no line %q in\n%s", want, all)
 		}
+	}
+}
+
+// check says when a scheduled run is due next: in the schedule's zone, where the clocks are put forward past 02:30 that night.
+func TestCheckSaysWhenABackupIsDue(t *testing.T) {
+	var out strings.Builder
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schedule, err := backups.ParseSchedule("30 2 * * *", berlin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := backups.Expectation{Name: "data", Identity: backups.Identity{Module: "data"}, Schedule: schedule, Calendar: backups.Calendar{Zone: berlin}}
+	paused := e
+	paused.Paused = true
+	printExpected(&out, []backups.Expectation{e, paused}, time.Date(2026, 3, 28, 22, 0, 0, 0, time.UTC))
+	const begin = `expected data: a push to module data, due at "30 2 * * *" Europe/Berlin`
+	if want := begin + ": next on Sun 2026-03-29 03:00 CEST\n" + begin + ", paused\n"; out.String() != want {
+		t.Errorf("%s\nwant %s", out.String(), want)
 	}
 }
 

@@ -98,8 +98,9 @@ func TestExpectFileOfTheDocuments(t *testing.T) {
 		got = append(got, e.String())
 	}
 	want := []string{
-		`alice's database: a push to module data by user alice from 192.0.2.0/24 on host vault1, due at "30 1 * * *" Europe/Berlin, with a grace of 3 h`,
-		"mirror: a pull from module mirror, every 7 days, with a grace of 1 h, paused",
+		`alice's database: a push to module data by user alice from 192.0.2.0/24 on host vault1, due at "30 1 * * *" Europe/Berlin, with a grace of 3 h, ` +
+			"of at least 10.0 GiB, on Mon Tue Wed Thu Fri, outside of 2 windows",
+		"mirror: a pull from module mirror, every 7 days, with a grace of 1 h, of at least 1 file, partial is enough, paused",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
