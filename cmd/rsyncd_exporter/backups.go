@@ -133,14 +133,17 @@ func backupsTable(answer *api.Backups, columns int) string {
 	const gap, leastWhy = "  ", 20
 	indent := widths[0] + widths[1] + widths[2] + 3*len(gap)
 	for _, r := range rows {
-		name := text.Cut(r[1], widths[1])
-		for i, line := range text.Wrap(r[3], max(leastWhy, columns-indent)) {
+		lead := text.Pad(r[0], widths[0], true) + gap + text.Pad(text.Cut(r[1], widths[1]), widths[1], true) + gap +
+			text.Pad(r[2], widths[2], false)
+		why := text.Wrap(r[3], max(leastWhy, columns-indent))
+		if len(why) == 0 { // as with STATUS_PAGE=public
+			b.WriteString(strings.TrimRight(lead, " ") + "\n")
+		}
+		for i, line := range why {
 			if i > 0 {
-				fmt.Fprintf(&b, "%*s%s\n", indent, "", line)
-				continue
+				lead = strings.Repeat(" ", indent-len(gap))
 			}
-			b.WriteString(text.Pad(r[0], widths[0], true) + gap + text.Pad(name, widths[1], true) + gap +
-				text.Pad(r[2], widths[2], false) + gap + line + "\n")
+			b.WriteString(lead + gap + line + "\n")
 		}
 	}
 	return b.String()
@@ -174,7 +177,7 @@ func nagios(w io.Writer, name string, answer *api.Backups, err error) int {
 		say("UNKNOWN", fmt.Sprintf("the exporter is of another version: alarm %d", b.Alarm), "")
 		return nagiosUnknown
 	}
-	say(words[b.Alarm], cmp.Or(b.State, "?")+", "+b.Why, performance(b))
+	say(words[b.Alarm], strings.TrimSuffix(cmp.Or(b.State, "?")+", "+b.Why, ", "), performance(b))
 	return b.Alarm
 }
 

@@ -87,6 +87,21 @@ paused   \x1b[31m\u202e|evil\n日本…            \a
 	}
 }
 
+// STATUS_PAGE=public says of no backup why it is in its state. It is listed all the same.
+func TestBackupsThatNobodySaysWhyOf(t *testing.T) {
+	public := api.Backups{
+		Backups: []api.Backup{{Name: "data", State: "overdue", Alarm: 2}, {Name: "www", State: "ok"}}, States: map[string]int{"overdue": 1, "ok": 1},
+	}
+	const want = "2 expected: 1 ok, 1 overdue\n\nSTATE    BACKUP  SIZE  WHY\noverdue  data\nok       www\n"
+	if got := backupsTable(&public, 80); got != want {
+		t.Errorf("%s\nwant:\n%s", got, want)
+	}
+	_, out, _ := askBackups(t, "--nagios=data", "--url="+backupsServer(t, public))
+	if want := "BACKUP CRITICAL - data: overdue | age=U;;;0 bytes=0B files=0 duration=0s\n"; out != want {
+		t.Errorf("%s\nwant:\n%s", out, want)
+	}
+}
+
 func TestBackupsForNagios(t *testing.T) {
 	url := backupsServer(t, someBackups())
 	for _, c := range []struct {
