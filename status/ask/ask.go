@@ -169,6 +169,8 @@ func notReached(ctx context.Context, err error) error {
 			"exporter as the certificate does with --url=URL", err)
 	case errors.As(err, &record):
 		return fmt.Errorf("it speaks no TLS: %w: write http://", err)
+	case errors.As(err, &op) && op.Op == "remote error": // a TLS alert; see crypto/tls/conn.go: readRecordOrCCS
+		return fmt.Errorf("%w: perhaps it wants a client's certificate, as WEB_CONFIG can say, and none is sent", err)
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("not reached: %w: is the exporter running there? --url=URL asks elsewhere", err)
 	}

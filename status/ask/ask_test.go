@@ -1,6 +1,7 @@
 package ask_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -169,6 +170,20 @@ func TestCertificates(t *testing.T) {
 	if _, err := get(t, "http"+strings.TrimPrefix(server.URL, "https"), ask.Options{}); err == nil ||
 		!strings.Contains(err.Error(), "write https://") {
 		t.Errorf("http at a server of https: %v", err)
+	}
+}
+
+// No client certificate is sent: an exporter that wants one can't be asked, and the error says why. With TLS 1.2, as by 1.3 the request
+// may already be under way, and writing it fail first.
+func TestClientCertificates(t *testing.T) {
+	alone(t)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	if _, err := get(t, server.URL, ask.Options{}); err == nil || !strings.Contains(err.Error(), "it wants a client's certificate") {
+		t.Error(err)
 	}
 }
 
