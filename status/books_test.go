@@ -125,7 +125,7 @@ func TestPublicBackupsAndClients(t *testing.T) {
 			t.Errorf("%q is public", secret)
 		}
 	}
-	for _, want := range []string{"data|[never] never|", "backup 3|[ok] ok|", "all others|10|7.00 GiB|1.00 GiB|100.0%|"} {
+	for _, want := range []string{"data|[never] never|", "backup 3|[ok] ok|", "all clients|10|7.00 GiB|1.00 GiB|100.0%|"} {
 		if !strings.Contains(words, want) {
 			t.Errorf("%q is missing", want)
 		}

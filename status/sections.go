@@ -253,8 +253,12 @@ func clientSection(a *answer) section {
 			return volume(who, c.Volume, all)
 		})
 		rest := clientList{Windows: []api.ClientWindow{*w}}.first(10).Windows[0].Rest.Volume
+		others := "all others"
+		if len(w.Clients) == 0 { // as with STATUS_PAGE=public
+			others = "all clients"
+		}
 		if rest.Sessions > 0 {
-			t.Rows = append(t.Rows, volume(cell{Text: "all others", Tone: "soft"}, rest, all))
+			t.Rows = append(t.Rows, volume(cell{Text: others, Tone: "soft"}, rest, all))
 		}
 		for _, family := range slices.Sorted(maps.Keys(w.Families)) {
 			if v := w.Families[family]; v.Sessions > 0 {
