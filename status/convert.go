@@ -27,6 +27,7 @@ func (s *server) answerOf(m *Moment) *answer {
 		clients: s.clientsOf(m.View), backups: s.backupsOf(m.View), errors: s.errorsOf(m.View), inputs: s.inputsOf(m),
 		remedy: s.Remedy,
 	}
+	a.backups.Waiting = m.Waiting
 	if s.Public {
 		a.redact()
 	}

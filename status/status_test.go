@@ -354,6 +354,9 @@ func TestWhatThePageSays(t *testing.T) {
 	w.live = metrics.Live{Files: []metrics.File{{Path: "/a"}, {Path: "/b"}}, State: &metrics.Durability{}}
 	w.log(0, 1, "connect from UNKNOWN (192.0.2.1)")
 	busy := page()
+	if got := get[api.Backups](t, w.serve(nil).URL+"/api/v1/backups").Waiting; got != w.wait {
+		t.Errorf("/api/v1/backups waits for %q", got)
+	}
 	for _, want := range []string{"The exporter is reading what was logged while the exporter was down: 123 bytes to go.",
 		"2 log files aren&#39;t read; the counters can&#39;t be saved."} {
 		if !strings.Contains(busy, want) {

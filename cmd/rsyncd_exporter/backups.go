@@ -111,6 +111,10 @@ func backupsTable(answer *api.Backups, columns int) string {
 			counts = append(counts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
+	if answer.Waiting != "" {
+		fmt.Fprintf(&b, "The exporter is %s. What came meanwhile may not be known yet.\n\n",
+			text.OneLine(answer.Waiting))
+	}
 	fmt.Fprintf(&b, "%d expected: %s\n\n", len(answer.Backups), strings.Join(counts, ", "))
 	rows := [][4]string{{"STATE", "BACKUP", "SIZE", "WHY"}}
 	for _, e := range answer.Backups {
@@ -169,6 +173,10 @@ func nagios(w io.Writer, name string, answer *api.Backups, err error) int {
 			names[i] = answer.Backups[i].Name
 		}
 		say("UNKNOWN", "no such backup is expected"+text.DidYouMean(name, names), "")
+		return nagiosUnknown
+	}
+	if answer.Waiting != "" {
+		say("UNKNOWN", "the exporter is "+answer.Waiting, "")
 		return nagiosUnknown
 	}
 	b := &answer.Backups[at]

@@ -102,6 +102,23 @@ func TestBackupsThatNobodySaysWhyOf(t *testing.T) {
 	}
 }
 
+// While the exporter still reads what was logged while it was down, one that came then may seem to be overdue.
+func TestBackupsOfABacklog(t *testing.T) {
+	some := someBackups()
+	some.Waiting = "reading what was logged: 5 bytes to go"
+	const note = "The exporter is reading what was logged: 5 bytes to go. What came meanwhile may not be known yet.\n\n5 expected: "
+	if got := backupsTable(&some, 0); !strings.HasPrefix(got, note) {
+		t.Errorf("%s\nwant %s", got, note)
+	}
+	url := backupsServer(t, some)
+	for _, name := range []string{"old", "data@alice"} {
+		status, out, _ := askBackups(t, "--nagios="+name, "--url="+url)
+		if want := "BACKUP UNKNOWN - " + name + ": the exporter is reading what was logged: 5 bytes to go\n"; status != nagiosUnknown || out != want {
+			t.Errorf("exit status %d: %s\nwant %s", status, out, want)
+		}
+	}
+}
+
 func TestBackupsForNagios(t *testing.T) {
 	url := backupsServer(t, someBackups())
 	for _, c := range []struct {

@@ -143,6 +143,10 @@ type ClientRest struct {
 type Backups struct {
 	Backups []Backup       `json:"backups"` // the worst first
 	States  map[string]int `json:"states"`
+
+	// Waiting says what the exporter still does after its start, if anything: what came while it was
+	// down may not be known yet.
+	Waiting string `json:"waiting,omitempty"`
 }
 
 // A Backup is one that is expected, and what came of it.
