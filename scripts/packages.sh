@@ -61,8 +61,8 @@ documents() {
 		tar --null --files-from=- --create | tar --extract --no-same-owner --no-same-permissions --directory "$1"
 	cp LICENSE "$work/share/THIRD-PARTY-LICENSES" "$1"
 	# Whoever has checked the tree out may have had another umask.
-	find "$1" -type f ! -name '*.sh' -exec chmod 644 {} +
-	find "$1" -type f -name '*.sh' -exec chmod 755 {} +
+	find "$1" -type f -exec chmod 644 {} +
+	find "$1" -type f \( -name '*.sh' -o -path '*/deploy/freebsd/*' \) -exec chmod 755 {} +
 }
 
 # archive DIRECTORY FILE packs the directory, which is below $work.

@@ -51,6 +51,12 @@ var proofs = []proof{
 	{"environment/*.env", settingsCanBe, []mistake{
 		{"RSYNCD_EXPORTER_", "RSYNCD_EXPORTER_X", ""}, {"(?P<host>", "(?P<hast>", "many-logs.env"}, {"<26h", "<26", "backup.env"},
 	}, []string{"TestOneExporterForEachDaemon", "TestManyLogsToOneExporter"}},
+	{"freebsd/rsyncd_exporter", rcScriptRuns, []mistake{
+		{". /etc/rc.subr", "", ""}, {"load_rc_config", "load_rc_conf", ""}, {"run_rc_command", "run_rc_commands", ""},
+		{"rcvar=rsyncd_exporter_enable", "rcvar=rsyncd_exporter_enabled", ""}, {"_env_file:=", "_envfile:=", ""},
+		{"procname=/usr/local/", "procname=/usr/", ""}, {"command_args=", "command_arg=", ""}, {"-p $pidfile", "", ""},
+		{"start_precmd=", "start_precommand=", ""}, {"install -d", "install", ""}, {"STATE_DIR=", "STATE=", ""},
+	}, nil},
 	{"grafana/dashboards/rsyncd_exporter.json", isJSON, []mistake{{`"panels"`, `panels`, ""}},
 		[]string{"TestDashboardAsksForWhatIsThere", "TestDashboardPanels"}},
 	{"grafana/provisioning/dashboards/*.yml", isYAML, []mistake{{"apiVersion: 1", "apiVersion: : 1", ""}}, []string{"TestProvisionedDashboards"}},
