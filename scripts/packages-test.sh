@@ -299,6 +299,9 @@ runs_version() {
 		fail "it isn't $2 that serves port $1"
 }
 
+# logged_to_journald looks for a session in the journal: those that the exporter saw are not there.
+logged_to_journald() { machine journalctl --quiet --identifier=rsyncd | grep -q 'rsync on pub/'; }
+
 test_removal() {
 	say "removing: settings and state stay, nothing runs"
 	machine sh -ec 'apt-get -q remove -y rsyncd-exporter' >"$work/said" 2>&1
@@ -308,6 +311,7 @@ test_removal() {
 	machine systemctl restart rsync
 	daemon_listens
 	sessions 1
+	wait_until 10 logged_to_journald || fail "what the daemon logs reaches nobody"
 	say "installing again, and purging while it runs"
 	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb; systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
 	[ "$(value rsync_connections_total)" = "$ran" ] || fail "the counters didn't survive the removal"
