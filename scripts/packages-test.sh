@@ -4,6 +4,7 @@
 # Tests the packages in DIST, which scripts/packages.sh has written for linux/amd64 and others:
 #   - two systems are built elsewhere again, with an empty cache, and have the same bytes
 #   - lintian, rpmlint, man, zsh and fish take what is theirs
+#   - links between the documents lead somewhere
 #   - in a clean Debian under a real systemd (systemd-nspawn), README's first recipe and docs/packages.md
 #     are followed word by word; an upgrade under traffic loses nothing; removing and purging leave nothing
 #   - the .rpm is installed and erased
@@ -191,6 +192,25 @@ test_contents() {
 		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter rep\"" | grep -q "^report"
 	' >"$work/said" 2>&1 || fail "a package has a fault"
 	zsh_completes "$root" || fail "zsh doesn't complete the option"
+	tar --list --verbose --file "$(echo "$dist"/rsyncd_exporter-*-freebsd-arm64.tar.gz)" >"$work/said"
+	grep -q '^-rwxr-xr-x .*/deploy/freebsd/rsyncd_exporter$' "$work/said" || fail "FreeBSD's tarball has no script for rc.d"
+}
+
+# test_links looks whether each link between documents leads somewhere, where the packages and a tarball put them.
+test_links() {
+	local page target version
+	say "links between the documents"
+	version=$(dpkg-deb --field "$deb" Version)
+	rm -rf "$work/unpacked"
+	mkdir "$work/unpacked" "$work/unpacked"/{deb,tar}
+	dpkg-deb -x "$deb" "$work/unpacked/deb"
+	tar --extract --directory "$work/unpacked/tar" --file "$dist/rsyncd_exporter-$version-linux-$arch.tar.gz"
+	find "$work/unpacked" -name '*.md' | while read -r page; do
+		{ grep -o '](\(\.\./\)*[A-Za-z][^):]*)' "$page" || true; } | sed 's/^](//; s/)$//; s/#.*//' |
+			while read -r target; do
+				[ -e "${page%/*}/$target" ] || fail "${page#"$work/unpacked/"} links to $target, which isn't there"
+			done
+	done
 }
 
 # zsh_completes ROOT presses Tab in a real zsh, and waits until the terminal shows the option whole.
@@ -307,7 +327,7 @@ test_removal() {
 	machine sh -ec 'apt-get -q remove -y rsyncd-exporter' >"$work/said" 2>&1
 	! machine systemctl list-units --plain --no-legend --state=active 'rsyncd_exporter*' | grep . || fail "above is what still runs"
 	machine sh -ec 'test -e /etc/default/rsyncd_exporter; ls /var/lib/private/rsyncd_exporter/*' >/dev/null || fail "removing took settings or state"
-	say "the daemon does without"
+	say "the daemon does without, and logs to the machine's /dev/log again"
 	machine systemctl restart rsync
 	daemon_listens
 	sessions 1
@@ -354,7 +374,7 @@ clean_root debian systemd systemd-sysv rsync curl
 clean_root checks systemd lintian rpm rpmlint zsh fish man-db
 work=$(mktemp -d "$repo/build/.packages-test.XXXXXX")
 trap tear_down EXIT
-tests=${TESTS:-reproducible contents first_recipe journald upgrade rpm}
+tests=${TESTS:-reproducible contents links first_recipe journald upgrade rpm}
 for test in $tests; do
 	"test_$test"
 done

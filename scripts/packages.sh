@@ -3,7 +3,8 @@
 #
 # Writes what is released into DIST, which it empties first: tarballs for each system, a .deb and a
 # .rpm for each Linux, an SBOM (CycloneDX) of each program, and SHA256SUMS. Two runs on one commit
-# with one version of Go give the same bytes, wherever the tree is. VERSION= overrides what git says.
+# with one version of Go give the same bytes, wherever the tree is. VERSION= overrides what git says,
+# and MAINTAINER="NAME <ADDRESS>" is whom the packages name.
 set -euo pipefail
 dist=$(realpath -m "${1:?usage: scripts/packages.sh DIST [OS/ARCH...]}")
 . "$(dirname "$0")/lib.sh"
@@ -53,17 +54,21 @@ generated() {
    (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' >"$work/share/THIRD-PARTY-LICENSES"
 }
 
-# documents DIRECTORY copies there what people read. Links to what only the sources have (CONTRIBUTING.md, and in
-# the .deb LICENSE and CHANGELOG.md, which Debian has under other names) lead nowhere there.
+# documents DIRECTORY copies there what people read, with the links between them intact.
 documents() {
 	mkdir -p "$1"
-	git ls-files -z --cached --others --exclude-standard -- README.md CHANGELOG.md SECURITY.md rsyncd.conf.example docs deploy |
-		tar --null --files-from=- --create | tar --extract --no-same-owner --no-same-permissions --directory "$1"
+	git ls-files -z --cached --others --exclude-standard -- \
+		README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md rsyncd.conf.example docs deploy |
+		tar --null --files-from=- --create |
+		tar --extract --no-same-owner --no-same-permissions --directory "$1"
 	cp LICENSE "$work/share/THIRD-PARTY-LICENSES" "$1"
 	# Whoever has checked the tree out may have had another umask.
 	find "$1" -type f -exec chmod 644 {} +
 	find "$1" -type f \( -name '*.sh' -o -path '*/deploy/freebsd/*' \) -exec chmod 755 {} +
 }
+
+# leads_to DIRECTORY FILE NAME has the documents link to a file by the name that it has in a package.
+leads_to() { find "$1" -name '*.md' -exec sed -i "s|](\(\(\.\./\)*\)${2//./\\.})|](\1$3)|" {} +; }
 
 # archive DIRECTORY FILE packs the directory, which is below $work.
 archive() {
@@ -106,10 +111,12 @@ package_documents() {
 	gzip -9n <"$work/share/man" >"$work/doc-deb/usr/share/man/man1/rsyncd_exporter.1.gz"
 	gzip -9n "$doc/CHANGELOG.md"
 	mv "$doc/CHANGELOG.md.gz" "$doc/changelog.gz"
+	leads_to "$doc" CHANGELOG.md changelog.gz
 	cat packaging/copyright "$work/share/THIRD-PARTY-LICENSES" >"$doc/copyright"
 	rm "$doc/THIRD-PARTY-LICENSES"
 	cp -r "$work/doc-deb" "$work/doc-rpm"
-	rm "$doc/LICENSE" # Debian has it in /usr/share/common-licenses
+	rm "$doc/LICENSE" # Debian has it in /usr/share/common-licenses, as copyright says
+	leads_to "$doc" LICENSE copyright
 	cp "$work/changelog.Debian.gz" "$doc"
 	{
 		cat packaging/nfpm.yaml
