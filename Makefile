@@ -110,7 +110,7 @@ docker-test-if-engine:
 		$(say) 'NOT TESTED: the image and the compose stack, as no Docker engine answers "docker info" here'; \
 	fi
 
-packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to the byte the same from one commit (VERSION=)
+packages: go ## write tarballs, .deb, .rpm, SBOMs and SHA256SUMS to dist/, to the byte the same from one commit (VERSION=, MAINTAINER=, RELEASE_GO=)
 	@scripts/packages.sh dist $(call or_fail,'the packages cannot be made; see above')
 
 packages-test: packages ## build dist/ again elsewhere and compare; install, upgrade and purge the packages in clean systems with a real systemd (as root)

@@ -31,8 +31,8 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./
 
 const environmentBegin = "" +
 	`# Settings of rsyncd_exporter.service, one a line, as systemd.exec(5) says under EnvironmentFile=.
-# Take away the # before those that you change, then "systemctl restart rsyncd_exporter". Whether
-# they can be, this says before:
+# Take away the # before those that you change, then "systemctl restart rsyncd_exporter". This
+# checks them before:
 #   (set -a; . /etc/default/rsyncd_exporter; rsyncd_exporter check)
 #
 # The socket units hold the addresses that the service receives at, and that of /metrics: see
