@@ -237,6 +237,7 @@ test_first_recipe() {
 	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" || fail "too exposed"
 	! machine systemctl --failed --quiet --no-legend | grep . || fail "above are units that failed"
 	follow Settings
+	wrong_settings
 	follow Addresses
 	machine curl -sSf http://127.0.0.1:9150/metrics >"$work/said" || fail "the metrics didn't move"
 	follow 'Syslog over TCP and TLS'
@@ -244,6 +245,23 @@ test_first_recipe() {
 	wait_until 20 machine sh -c 'curl -sS http://127.0.0.1:9150/metrics | grep -q "^rsync_connections_total{host=\"far\"} 1"' ||
 		fail "a message over TCP isn't counted"
 	halt
+}
+
+# wrong_settings has systemd give up, and follows what helps then.
+wrong_settings() {
+	say "settings that are wrong: nobody waits for the exporter, and it comes back"
+	machine sh -c 'echo RSYNCD_EXPORTER_MAX_SERIES=many >>/etc/default/rsyncd_exporter'
+	! machine systemctl restart rsyncd_exporter >"$work/said" 2>&1 || fail "the exporter started with a wrong setting"
+	wait_until 30 machine systemctl --quiet is-failed rsyncd_exporter.socket rsyncd_exporter-http.socket ||
+		fail "systemd hasn't given up, and daemons wait for the exporter"
+	sessions 1
+	machine sed -i /MAX_SERIES=many/d /etc/default/rsyncd_exporter
+	follow 'When it has failed to start'
+	daemon_listens
+	sessions 1
+	reaches 'rsync_executions_total{direction="send",host="",module="pub"' 2
+	follow 'The /dev/log of a daemon'
+	grep -qxF 'tmpfs[/rsyncd_exporter/log]' "$work/said" || fail "the daemon's /dev/log is another one"
 }
 
 test_journald() {
