@@ -38,9 +38,11 @@ security() {
 	gosec=$(tool gosec)
 	for system in linux freebsd darwin; do
 		# gosec's own status says only whether it has found anything.
-		packages_of "$system" | GOOS=$system CGO_ENABLED=0 xargs "$gosec" -quiet -no-fail -fmt=json -track-suppressions \
+		packages_of "$system" |
+			GOOS=$system CGO_ENABLED=0 xargs "$gosec" -quiet -no-fail -fmt=json -track-suppressions \
 			-nosec-require-rules -nosec-require-justification -out "$work/gosec-$system.json" >"$work/log" 2>&1 &&
-			[ -s "$work/gosec-$system.json" ] || { cat "$work/log" >&2; echo "gosec doesn't work; above is why" >&2; return 1; }
+			[ -s "$work/gosec-$system.json" ] ||
+				{ cat "$work/log" >&2; echo "gosec doesn't work; above is why" >&2; return 1; }
 		findings+=("$work/gosec-$system.json")
 	done
 	go run ./internal/waivers tools/gosec-waivers.txt "${findings[@]}"
@@ -76,13 +78,15 @@ vulnerabilities() {
 		"$govulncheck" "${db[@]}" "$program" >"$work/log" 2>&1 || status=$?
 	fi
 	[ $status = 0 ] || { grep -v '^ *#\([2-9]\|[1-9][0-9]\)' "$work/log" >&2; advice; return $status; }
-	"$govulncheck" "${db[@]}" -mode=binary "$work/rsyncd_exporter" >"$work/log" 2>&1 || { cat "$work/log" >&2; return 3; }
+	"$govulncheck" "${db[@]}" -mode=binary "$work/rsyncd_exporter" >"$work/log" 2>&1 ||
+		{ cat "$work/log" >&2; return 3; }
 }
 
 # advice says what helps against findings in the standard library.
 advice() {
 	! grep -q 'Standard library' "$work/log" ||
-		echo "The Go that builds is $(go env GOVERSION). Where \"Fixed in\" names a newer one, put that into RELEASE_GO of the Makefile." >&2
+		echo "The Go that builds is $(go env GOVERSION). Where \"Fixed in\" names a newer one," \
+			"put that into RELEASE_GO of the Makefile." >&2
 }
 
 # examine TEXT COMMAND runs one of the checks.

@@ -107,7 +107,8 @@ start_exporter() {
 	if [ -z "$exporter" ]; then
 		say "building the exporter (the first time takes a minute or more)"
 		exporter=$dir/rsyncd_exporter
-		go build -buildvcs=false -o "$exporter" ./cmd/rsyncd_exporter || fail "the exporter can't be built; above is why"
+		go build -buildvcs=false -o "$exporter" ./cmd/rsyncd_exporter ||
+			fail "the exporter can't be built; above is why"
 	fi
 	say "starting the exporter: it reads $log and serves metrics on port $exporter_port"
 	# An empty environment, since a setting that happens to be around would change the demo.
@@ -123,17 +124,20 @@ start_exporter() {
 
 start_rsyncd() {
 	# Without lookups, as nobody but this machine is to see traffic, its name server included.
-	local overrides=(--dparam="lock file=$dir/rsyncd.lock" --dparam="reverse lookup=no") wrapper=(scripts/with-dev-log "$log")
+	local overrides=(--dparam="lock file=$dir/rsyncd.lock" --dparam="reverse lookup=no")
+	local wrapper=(scripts/with-dev-log "$log")
 	[ "$(id -u)" = 0 ] || overrides+=(--dparam="use chroot=no") # only root may
 	if [ "$log" = "$dir/log" ]; then
-		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example; its own private /dev/log leads to that socket"
+		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example;" \
+			"its own private /dev/log leads to that socket"
 	else
 		say "starting rsync --daemon on port $rsync_port with rsyncd.conf.example, and that file as its log"
 		wrapper=()
 		overrides+=(--dparam="log file=$log")
 	fi
 	start rsyncd "${wrapper[@]}" \
-		rsync --daemon --no-detach --config="$dir/rsyncd.conf" --address=127.0.0.1 --port="$rsync_port" "${overrides[@]}"
+		rsync --daemon --no-detach --config="$dir/rsyncd.conf" \
+		--address=127.0.0.1 --port="$rsync_port" "${overrides[@]}"
 	ready rsyncd listening "$rsync_port"
 }
 
@@ -151,9 +155,12 @@ traffic() {
 	head -c 20000 /dev/urandom >"$dir/client/photo.jpg"
 	transfer -a "$url/mirror/" "$dir/client/mirror" || fail "a pull failed; above is why"
 	transfer -a "$dir/client/photo.jpg" "$url/incoming/" || fail "a push failed; above is why"
-	RSYNC_PASSWORD=demo transfer -a "$dir/client/photo.jpg" "rsync://alice@127.0.0.1:$rsync_port/backup/" || fail "a backup failed; above is why"
-	! transfer -a "$url/mirror/no-such-file" "$dir/client/" 2>/dev/null || fail "the pull of a file that doesn't exist worked"
-	! RSYNC_PASSWORD=wrong transfer -a "$dir/client/photo.jpg" "rsync://alice@127.0.0.1:$rsync_port/backup/" 2>/dev/null ||
+	RSYNC_PASSWORD=demo transfer -a "$dir/client/photo.jpg" "rsync://alice@127.0.0.1:$rsync_port/backup/" ||
+		fail "a backup failed; above is why"
+	! transfer -a "$url/mirror/no-such-file" "$dir/client/" 2>/dev/null ||
+		fail "the pull of a file that doesn't exist worked"
+	! RSYNC_PASSWORD=wrong transfer -a "$dir/client/photo.jpg" \
+		"rsync://alice@127.0.0.1:$rsync_port/backup/" 2>/dev/null ||
 		fail "a wrong password worked"
 	! transfer -a "$url/no-such-module/" "$dir/client/" 2>/dev/null || fail "a module that doesn't exist worked"
 }
@@ -171,7 +178,8 @@ await_rate() {
 	local end=$((SECONDS + 90))
 	say "making traffic (pulls, pushes, a missing file, a wrong password, a wrong module) until $rate is above 0"
 	until rate_shows; do
-		[ "$SECONDS" -lt "$end" ] || fail "Prometheus shows no rate after 90 s: see http://127.0.0.1:$exporter_port/metrics while \"make demo\" runs"
+		[ "$SECONDS" -lt "$end" ] || fail "Prometheus shows no rate after 90 s:" \
+			"see http://127.0.0.1:$exporter_port/metrics while \"make demo\" runs"
 		traffic
 		sleep 1
 	done
@@ -194,7 +202,8 @@ show_counters() {
 	[ "$(sum rsync_connections_total)" = "$made" ] ||
 		fail "the exporter counts $(sum rsync_connections_total) connections; $made were made"
 	say "what the exporter counted of $made sessions"
-	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' | grep -vE '^rsync_messages_total| 0$' || true
+	http_get 127.0.0.1 "$exporter_port" /metrics | grep -E '^rsync_[a-z_]+_total[{ ]' |
+		grep -vE '^rsync_messages_total| 0$' || true
 }
 
 # show_who shows a session while it goes on. The pull is slow, and is over when the demo goes on.
@@ -204,7 +213,8 @@ show_who() {
 	transfer -a --bwlimit=100 "rsync://127.0.0.1:$rsync_port/mirror/release.iso" "$dir/client/slow.iso" &
 	pull=$!
 	made=$((made + 1)) # the shell in the background has counted its own
-	until env -i "$exporter" who --url="http://127.0.0.1:$exporter_port" >"$dir/who" && grep -q '^running ' "$dir/who"; do
+	until env -i "$exporter" who --url="http://127.0.0.1:$exporter_port" >"$dir/who" &&
+		grep -q '^running ' "$dir/who"; do
 		[ "$SECONDS" -lt "$end" ] || fail "who shows no session while a pull goes on"
 		sleep 0.2
 	done
@@ -213,10 +223,11 @@ show_who() {
 }
 
 show_urls() {
+	local rate='sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))'
 	cat <<-URLS
 		the page    http://127.0.0.1:$exporter_port/
 		metrics     http://127.0.0.1:$exporter_port/metrics
-		Prometheus  $(graph_url "$prometheus_port" 'sum%20by%20(module,%20direction)%20(rate(rsync_executions_total%5B1m%5D))')
+		Prometheus  $(graph_url "$prometheus_port" "$rate")
 		rsyncd      rsync rsync://127.0.0.1:$rsync_port/
 	URLS
 }

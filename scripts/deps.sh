@@ -21,7 +21,8 @@ is_there() { command -v "$1" >/dev/null; }
 # provided it meanwhile.
 locked=
 begin() {
-	is_there apt-get || fail "$1 is missing, and this isn't a Debian machine: install it with your system's package manager"
+	is_there apt-get ||
+		fail "$1 is missing, and this isn't a Debian machine: install it with your system's package manager"
 	if [ -z "$locked" ]; then
 		mkdir -p "$tools" 2>/dev/null && [ -w "$tools" ] ||
 			fail "$1 is missing and $tools can't be written by $(id -un): remove it, or run \"make deps\" as its owner"
@@ -57,7 +58,8 @@ unpack() {
 	mkdir -p "$tools/debs" "$tools/root" "$tools/bin"
 	# shellcheck disable=SC2086 # one word for each package
 	(cd "$tools/debs" && apt_private download $debs) >>"$log" 2>&1 ||
-		fail "Debian's $package can't be downloaded: check the network and /etc/apt/sources.list, or install it by hand (what apt said is in $log)"
+		fail "Debian's $package can't be downloaded: check the network and /etc/apt/sources.list," \
+			"or install it by hand (what apt said is in $log)"
 	for deb in "$tools"/debs/*.deb; do
 		dpkg-deb -x "$deb" "$tools/root"
 		rm "$deb"
@@ -74,7 +76,8 @@ would_install() {
 # apt_private ARGUMENT... is apt-get with package lists of its own under build/. It takes no root
 # and changes nothing.
 apt_private() {
-	apt-get -q -o Dir::State::Lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" -o Dir::State::status=/var/lib/dpkg/status \
+	apt-get -q -o Dir::State::Lists="$tools/apt/lists" -o Dir::Cache="$tools/apt/cache" \
+		-o Dir::State::status=/var/lib/dpkg/status \
 		-o Debug::NoLocking=1 -o APT::Sandbox::User="$(id -un)" "$@"
 }
 
@@ -124,7 +127,8 @@ rsyslogd_tls() {
 	unpack rsyslog
 	unpack rsyslog-openssl
 	driver=$(echo "$tools"/root/usr/lib/*-linux-gnu/rsyslog/lmnsd_ossl.so)
-	[ -e "$driver" ] || fail "Debian's rsyslog-openssl has no lmnsd_ossl.so: install rsyslog with its OpenSSL driver by hand"
+	[ -e "$driver" ] ||
+		fail "Debian's rsyslog-openssl has no lmnsd_ossl.so: install rsyslog with its OpenSSL driver by hand"
 	write_wrapper rsyslogd-tls /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ''
 }
 
@@ -172,11 +176,18 @@ provide() {
 	rsync) unpacked rsync rsync /usr/bin/rsync ;;
 	prometheus | promtool) prometheus_with_pages ;;
 	chromium) chromium_with_fonts ;;
-	rsyslogd) unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"' ;;
+	rsyslogd)
+		unpacked rsyslogd rsyslog /usr/sbin/rsyslogd 'RSYSLOG_MODDIR="$(echo "$root"/usr/lib/*-linux-gnu/rsyslog)"'
+		;;
 	rsyslogd-tls) rsyslogd_tls ;;
-	syslog-ng) unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' '--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"' ;;
+	syslog-ng)
+		unpacked syslog-ng syslog-ng-core /usr/sbin/syslog-ng '' \
+			'--module-path="$(echo "$root"/usr/lib/syslog-ng/[0-9]*)"'
+		;;
 	openssl) unpacked openssl openssl /usr/bin/openssl ;;
-	systemd-analyze) unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"' ;;
+	systemd-analyze)
+		unpacked systemd-analyze systemd /usr/bin/systemd-analyze 'SYSTEMD_UNIT_PATH="$root/lib/systemd/system:"'
+		;;
 	mtail) unpacked mtail mtail /usr/bin/mtail ;;
 	rsyncstats)
 		installed perl perl
@@ -238,7 +249,8 @@ name_of_loopback() {
 	name=$(getent hosts 127.0.0.1 | awk '{ print $2 }') || true
 	[ "$name" != localhost ] || return 0
 	[ "$(id -u)" = 0 ] && [ ! -e /etc/hosts ] ||
-		fail "127.0.0.1 is called \"$name\" here, and tests expect localhost: let /etc/hosts begin with \"127.0.0.1 localhost\""
+		fail "127.0.0.1 is called \"$name\" here, and tests expect localhost:" \
+			"let /etc/hosts begin with \"127.0.0.1 localhost\""
 	say "writing /etc/hosts, which is missing here"
 	printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' >/etc/hosts
 }
@@ -248,7 +260,8 @@ name_of_loopback() {
 modules() {
 	(export GOPROXY=off && download) >/dev/null 2>&1 && return 0
 	say "fetching the Go modules of go.mod"
-	download || fail "the Go modules can't be fetched (above is why): check the network, GOPROXY, and that ca-certificates is installed"
+	download || fail "the Go modules can't be fetched (above is why):" \
+		"check the network, GOPROXY, and that ca-certificates is installed"
 }
 download() { go mod download && go mod download -C internal/dashboard && go -C tools tool -n staticcheck >/dev/null; }
 

@@ -19,7 +19,8 @@ context= # a directory for what stand-ins are made of; its name starts with a do
 # had, or is a stand-in of other contents.
 wanted() {
 	local have
-	if have=$(docker image inspect --format "{{with .Config.Labels}}{{index . \"$label\"}}{{end}}" "$1" 2>/dev/null); then
+	if have=$(docker image inspect "$1" 2>/dev/null \
+		--format "{{with .Config.Labels}}{{index . \"$label\"}}{{end}}"); then
 		[ -n "$have" ] && [ "$have" != "$2" ]
 		return
 	fi
@@ -42,9 +43,11 @@ build() {
 debian_stand_in() {
 	local version=bookworm
 	wanted "$debian" "$version" || return 0
-	[ "$(id -u)" = 0 ] || fail "no registry can be reached and debootstrap takes root: run this as root, or pull $debian first"
+	[ "$(id -u)" = 0 ] ||
+		fail "no registry can be reached and debootstrap takes root: run this as root, or pull $debian first"
 	scripts/deps.sh debootstrap
-	debootstrap --variant=minbase bookworm "$context/debian" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$context/log" 2>&1 || {
+	debootstrap --variant=minbase bookworm "$context/debian" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" \
+		>"$context/log" 2>&1 || {
 		tail -n 5 "$context/log" >&2
 		fail "debootstrap failed; above are its last words: check the network, or set DEBIAN_MIRROR"
 	}
@@ -64,13 +67,15 @@ golang_stand_in() {
 	find "$context/files/go/src" -depth -name testdata -exec rm -rf {} +
 	cp -r "$(go env GOMODCACHE)/cache/download" "$context/files/modules"
 	cp /etc/ssl/certs/ca-certificates.crt "$context/files/"
-	# As the real one sets them, but that this machine's module cache is asked before the proxy, which a container may not reach.
+	# As the real one sets them, but that this machine's module cache is asked before the proxy, which a container
+	# may not reach.
 	build "$golang" "$version" <<-DOCKERFILE
 		FROM $debian
 		COPY ca-certificates.crt /etc/ssl/certs/
 		COPY go /usr/local/go
 		COPY modules /modules
-		ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+		ENV GOPATH=/go GOTOOLCHAIN=local
+		ENV PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 		ENV GOPROXY=file:///modules,https://proxy.golang.org,direct
 		WORKDIR /go
 	DOCKERFILE

@@ -39,14 +39,16 @@ transfer() {
 
 # sessions makes five that succeed and one that doesn't.
 sessions() {
-	wait_until 20 docker exec "$name" grep -q ':0369 0*:0000 0A' /proc/net/tcp || fail "rsyncd doesn't listen in the container"
+	wait_until 20 docker exec "$name" grep -q ':0369 0*:0000 0A' /proc/net/tcp ||
+		fail "rsyncd doesn't listen in the container"
 	docker exec "$name" rm -rf /tmp/a /tmp/b /tmp/c
 	transfer rsync://localhost/mirror/ /tmp/a
 	transfer rsync://localhost/mirror/ /tmp/b
 	transfer rsync://localhost/mirror/README /tmp/c
 	transfer "/tmp/a/README" rsync://localhost/incoming/
 	transfer "/tmp/a/release.iso" rsync://alice@localhost/backup/
-	! docker exec "$name" rsync -q rsync://localhost/no-such-module/ /tmp/d 2>/dev/null || fail "a module that isn't there was let be pulled"
+	! docker exec "$name" rsync -q rsync://localhost/no-such-module/ /tmp/d 2>/dev/null ||
+		fail "a module that isn't there was let be pulled"
 }
 
 # exporter PORT ARGUMENT... becomes one, for a job in the background.
@@ -67,9 +69,11 @@ check() {
 	for direction in sent received; do
 		more=$(($(value "$port" "rsync_${direction}_bytes_total" '') - ${!direction}))
 		# A client doesn't count up to 32 bytes of each session.
-		[ "$more" -ge 0 ] && [ "$more" -le $((160 * rounds)) ] || fail "$what: $more bytes $direction more than the clients counted, ${!direction}"
+		[ "$more" -ge 0 ] && [ "$more" -le $((160 * rounds)) ] ||
+			fail "$what: $more bytes $direction more than the clients counted, ${!direction}"
 	done
-	say "$what: $((6 * rounds)) connections, $((5 * rounds)) executions, $(value "$port" rsync_sent_bytes_total '') bytes sent"
+	say "$what: $((6 * rounds)) connections, $((5 * rounds)) executions," \
+		"$(value "$port" rsync_sent_bytes_total '') bytes sent"
 }
 
 docker info >/dev/null 2>&1 || fail "no Docker engine answers \"docker info\": start one, or leave the Docker test out"
@@ -79,7 +83,8 @@ trap tear_down EXIT
 trap 'exit 130' INT TERM
 say "starting rsyncd in a container, with /dev/stdout for its log file"
 docker build -q -t "$name" -f deploy/rsyncd/Dockerfile . >/dev/null || fail "deploy/rsyncd/Dockerfile can't be built"
-docker run -d --name "$name" --log-driver json-file "$name" sh -c 'head -c 300000 /dev/urandom >/srv/rsync/mirror/release.iso
+docker run -d --name "$name" --log-driver json-file "$name" sh -c '
+	head -c 300000 /dev/urandom >/srv/rsync/mirror/release.iso
 	head -c 5000 /dev/urandom >/srv/rsync/mirror/README
 	sed -i "1i log file = /dev/stdout" /etc/rsyncd.conf # --log-file would be that of the global part alone
 	exec rsync --daemon --no-detach' >/dev/null

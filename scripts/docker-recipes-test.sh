@@ -43,11 +43,13 @@ sessions() {
 	wait_until 30 listens "$container" || fail "rsyncd doesn't listen in $container"
 	for i in 1 2 3; do
 		docker exec "$container" sh -c "mkdir /tmp/$i; head -c 2000$i /dev/urandom >/tmp/$i/data
-			RSYNC_PASSWORD=demo rsync -a --stats --no-h --timeout=20 /tmp/$i/ rsync://alice@localhost/$module/$i/" >"$scratch/$container.$i" &
+			RSYNC_PASSWORD=demo rsync -a --stats --no-h --timeout=20 /tmp/$i/ rsync://alice@localhost/$module/$i/" \
+			>"$scratch/$container.$i" &
 		clients+=($!)
 	done
 	for i in "${clients[@]}"; do wait "$i" || fail "a client in $container failed"; done
-	! docker exec "$container" rsync -q rsync://localhost/no-such-module/ /tmp/x 2>/dev/null || fail "a module that isn't there was let be pulled"
+	! docker exec "$container" rsync -q rsync://localhost/no-such-module/ /tmp/x 2>/dev/null ||
+		fail "a module that isn't there was let be pulled"
 }
 
 # sent CONTAINER prints what its clients sent.
@@ -67,7 +69,8 @@ check() {
 	want "$port" "$what" rsyncd_exporter_discarded_total '' 0
 	got=$(value "$port" rsync_received_bytes_total '')
 	# A client doesn't count up to 32 bytes of each session.
-	[ "$got" -ge "$wanted" ] && [ "$got" -le $((wanted + 96 * $#)) ] || fail "$what: $got bytes received, and the clients sent $wanted"
+	[ "$got" -ge "$wanted" ] && [ "$got" -le $((wanted + 96 * $#)) ] ||
+		fail "$what: $got bytes received, and the clients sent $wanted"
 	say "$what: $((3 * $#)) sessions, $got bytes received"
 }
 
@@ -103,8 +106,10 @@ sidecars() {
 unixgram() {
 	local name=${project}_rsyncd port=$1
 	mkdir -m 777 "$scratch/socket"
-	docker run -d --name "${project}_exporter" -p "127.0.0.1:$port:8080" -v "$scratch/socket:/run/log-socket" --read-only --cap-drop ALL \
-		-e RSYNCD_EXPORTER_LISTEN_UNIXGRAM=/run/log-socket/log -e RSYNCD_EXPORTER_SYSLOG_LOG_LINES=yes "$EXPORTER_IMAGE" >/dev/null
+	docker run -d --name "${project}_exporter" -p "127.0.0.1:$port:8080" -v "$scratch/socket:/run/log-socket" \
+		--read-only --cap-drop ALL \
+		-e RSYNCD_EXPORTER_LISTEN_UNIXGRAM=/run/log-socket/log \
+		-e RSYNCD_EXPORTER_SYSLOG_LOG_LINES=yes "$EXPORTER_IMAGE" >/dev/null
 	wait_until 30 test -S "$scratch/socket/log" || fail "the exporter makes no socket"
 	docker run -d --name "$name" --log-driver syslog --log-opt "syslog-address=unixgram://$scratch/socket/log" \
 		--log-opt syslog-format=rfc5424micro --log-opt tag=rsyncd-mirror \
@@ -117,13 +122,18 @@ unixgram() {
 # root without capabilities must be able to read it, and to keep its state.
 pod_logs() {
 	local port=$1 name=${project}_pods log=$scratch/pods/prod_mirror-0_1234/rsyncd/0.log
-	[ "$(id -u)" = 0 ] || { say "NOT TESTED: the DaemonSet's container, as only root makes files that are root's"; return; }
+	[ "$(id -u)" = 0 ] ||
+		{ say "NOT TESTED: the DaemonSet's container, as only root makes files that are root's"; return; }
 	mkdir -p "${log%/*}" "$scratch/state"
 	install -m 600 testdata/forms/cri.log "$log"
-	awk '$1 == "-" && $2 == "name:" && $3 ~ /^RSYNCD_EXPORTER_/ { name = $3; getline; sub(/^ *value: /, ""); gsub(/"/, ""); print name "=" $0 }' \
+	awk '$1 == "-" && $2 == "name:" && $3 ~ /^RSYNCD_EXPORTER_/ {
+			name = $3; getline; sub(/^ *value: /, ""); gsub(/"/, ""); print name "=" $0
+		}' \
 		deploy/kubernetes/pod-logs/daemonset.yaml >"$scratch/env"
-	docker run -d --name "$name" -p "127.0.0.1:$port:8080" --user 0:0 --read-only --cap-drop ALL --security-opt no-new-privileges:true -m 96m \
-		-v "$scratch/pods:/var/log/pods:ro" -v "$scratch/state:/var/lib/rsyncd_exporter" --env-file "$scratch/env" "$EXPORTER_IMAGE" >/dev/null
+	docker run -d --name "$name" -p "127.0.0.1:$port:8080" --user 0:0 --read-only --cap-drop ALL \
+		--security-opt no-new-privileges:true -m 96m \
+		-v "$scratch/pods:/var/log/pods:ro" -v "$scratch/state:/var/lib/rsyncd_exporter" \
+		--env-file "$scratch/env" "$EXPORTER_IMAGE" >/dev/null
 	want "$port" "the DaemonSet's container" rsync_connections_total 'host="prod_mirror-0"' 6 # testdata/forms/truth.tsv
 	want "$port" "the DaemonSet's container" rsyncd_exporter_state_ok '' 1
 	say "the DaemonSet's container: root without capabilities reads what is root's"
@@ -140,7 +150,8 @@ trap tear_down EXIT
 trap 'exit 130' INT TERM
 say "the recipes of deploy/docker"
 compose syslog-driver up -d >"$scratch/up" 2>&1 &
-compose sidecars up -d >"$scratch/up2" 2>&1 || { cat "$scratch/up2" >&2; fail "deploy/docker/sidecars.yml doesn't start; above is why"; }
+compose sidecars up -d >"$scratch/up2" 2>&1 ||
+	{ cat "$scratch/up2" >&2; fail "deploy/docker/sidecars.yml doesn't start; above is why"; }
 wait $! || { cat "$scratch/up" >&2; fail "deploy/docker/syslog-driver.yml doesn't start; above is why"; }
 syslog_driver
 sidecars

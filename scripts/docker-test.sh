@@ -50,7 +50,8 @@ image() { docker inspect --format '{{.Image}}' "$(container "$1")"; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$(container "$1")"; }
 healthy() { [ "$(health "$1")" = healthy ]; }
 rate_shows() {
-	docker exec "$(container prometheus)" promtool query instant http://localhost:9090 "$rate > 0" 2>/dev/null | grep -q '=>'
+	docker exec "$(container prometheus)" promtool query instant http://localhost:9090 "$rate > 0" 2>/dev/null |
+		grep -q '=>'
 }
 
 check_health() {
@@ -68,7 +69,8 @@ check_rate() {
 }
 
 check_metrics() {
-	http_get 127.0.0.1 "$EXPORTER_PORT" /metrics >build/docker-metrics || fail "the exporter doesn't answer on the published port $EXPORTER_PORT"
+	http_get 127.0.0.1 "$EXPORTER_PORT" /metrics >build/docker-metrics ||
+		fail "the exporter doesn't answer on the published port $EXPORTER_PORT"
 	grep -q '^rsync_executions_total{.*module="mirror".*} [1-9]' build/docker-metrics ||
 		fail "the module \"mirror\" has no session in rsync_executions_total: see build/docker-metrics"
 	rm build/docker-metrics
@@ -99,10 +101,13 @@ confined() {
 	local service=$1 id pid allowed=0 has
 	shift
 	id=$(container "$service")
-	[ "$(docker inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}} {{.HostConfig.SecurityOpt}}' "$id")" = \
+	[ "$(docker inspect "$id" \
+		--format '{{with .HostConfig}}{{.ReadonlyRootfs}} {{.CapDrop}} {{.CapAdd}} {{.SecurityOpt}}{{end}}')" = \
 		"true [ALL] [$*] [no-new-privileges:true]" ] || fail "$service isn't confined to \"$*\""
-	[ "$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$id")" -ge 64 ] || fail "$service may have any number of processes"
-	! docker inspect --format '{{range .Mounts}}{{if .RW}}{{.Type}} {{.Name}}{{"\n"}}{{end}}{{end}}' "$id" | grep -v -e '^$' -e "^volume ${project}_" ||
+	[ "$(docker inspect --format '{{.HostConfig.PidsLimit}}' "$id")" -ge 64 ] ||
+		fail "$service may have any number of processes"
+	! docker inspect --format '{{range .Mounts}}{{if .RW}}{{.Type}} {{.Name}}{{"\n"}}{{end}}{{end}}' "$id" |
+		grep -v -e '^$' -e "^volume ${project}_" ||
 		fail "$service writes to something that is no named volume; above is what"
 	# capabilities(7) has the numbers.
 	[ "$*" = "" ] || allowed=$((1 << 6 | 1 << 7 | 1 << 18)) # CAP_SETGID, CAP_SETUID, CAP_SYS_CHROOT
@@ -127,18 +132,22 @@ check_confinement() {
 # check_labels checks what the image says about itself, and that the program says the same.
 check_labels() {
 	local labels said
-	labels=$(docker image inspect --format '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{"\n"}}{{end}}' "$(image app)")
+	labels=$(docker image inspect "$(image app)" \
+		--format '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{"\n"}}{{end}}')
 	for said in "title=rsyncd_exporter" "licenses=Apache-2.0" "version=$VERSION" "revision=$REVISION"; do
 		grep -qxF "org.opencontainers.image.$said" <<<"$labels" || fail "the image has no label $said, in: $labels"
 	done
-	docker exec "$(container app)" /rsyncd_exporter version | grep -qF "$VERSION" || fail "the program isn't version $VERSION"
+	docker exec "$(container app)" /rsyncd_exporter version | grep -qF "$VERSION" ||
+		fail "the program isn't version $VERSION"
 }
 
 # check_profile checks the part of the stack that needs --profile grafana. Its image comes from a
 # registry, so it is not run here.
 check_profile() {
-	compose --profile grafana config >build/docker-grafana.yml || fail "the stack with --profile grafana isn't valid; above is why"
-	grep -q '^    image: grafana/grafana:' build/docker-grafana.yml || fail "the stack with --profile grafana has no Grafana: see build/docker-grafana.yml"
+	compose --profile grafana config >build/docker-grafana.yml ||
+		fail "the stack with --profile grafana isn't valid; above is why"
+	grep -q '^    image: grafana/grafana:' build/docker-grafana.yml ||
+		fail "the stack with --profile grafana has no Grafana: see build/docker-grafana.yml"
 	rm build/docker-grafana.yml
 }
 

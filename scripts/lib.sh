@@ -4,7 +4,8 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repo=$PWD
-PATH=$PATH:/usr/sbin:/sbin:$repo/build/tools/bin # programs that deps.sh unpacked come last: the machine's own are preferred
+# Programs that deps.sh unpacked come last: the machine's own are preferred.
+PATH=$PATH:/usr/sbin:/sbin:$repo/build/tools/bin
 
 # say TEXT... tells what happens now.
 say() { printf '==> %s\n' "$*"; }

@@ -34,10 +34,12 @@ clean_root() {
 	{
 		debootstrap --variant=minbase "$suite" "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" &&
 			cp /etc/resolv.conf "$root/etc/" && DEBIAN_FRONTEND=noninteractive chroot "$root" \
-			apt-get install -y --no-install-recommends "$@" && rm -rf "$root/debootstrap" "$root"/var/cache/apt/archives/*.deb
+			apt-get install -y --no-install-recommends "$@" &&
+				rm -rf "$root/debootstrap" "$root"/var/cache/apt/archives/*.deb
 	} >"$root.log" 2>&1 || {
 		tail -n 5 "$root.log" >&2
-		fail "no clean $suite can be made; above are the last words of debootstrap or apt-get: check the network, or set DEBIAN_MIRROR"
+		fail "no clean $suite can be made; above are the last words of debootstrap or apt-get:" \
+			"check the network, or set DEBIAN_MIRROR"
 	}
 	# As Debian's installer leaves it.
 	echo clean >"$root/etc/hostname"
@@ -65,11 +67,15 @@ boot() {
 }
 
 booted() {
-	leader=$(awk '{ print $1 }' "/proc/$nspawn/task/$nspawn/children" 2>/dev/null) && [ "$leader" ] && [ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
+	leader=$(awk '{ print $1 }' "/proc/$nspawn/task/$nspawn/children" 2>/dev/null) && [ "$leader" ] &&
+		[ "$(machine systemctl is-system-running --wait 2>/dev/null)" = running ]
 }
 
 # machine COMMAND... runs the command in the machine.
-machine() { nsenter --target "$leader" --all --wdns=/root -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"; }
+machine() {
+	nsenter --target "$leader" --all --wdns=/root -- \
+		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"
+}
 
 halt() {
 	[ -n "$nspawn" ] || return 0
@@ -116,7 +122,9 @@ typed() { machine sh -c "$1" >"$work/said" 2>&1; }
 # value METRIC prints the sum of a metric's series, whose labels may be named as METRIC{a="b".
 value() {
 	machine curl -sS http://localhost:8080/metrics |
-		awk -v metric="$1" 'index($0, metric) == 1 && substr($0, length(metric) + 1, 1) ~ /[ {,}]/ { sum += $NF } END { print sum + 0 }'
+		awk -v metric="$1" '
+			index($0, metric) == 1 && substr($0, length(metric) + 1, 1) ~ /[ {,}]/ { sum += $NF }
+			END { print sum + 0 }'
 }
 
 # reaches METRIC VALUE waits until the metric has the value.
@@ -137,17 +145,24 @@ a_daemon() {
 }
 
 # daemon_listens looks instead of connecting: a connection to rsyncd would be counted.
-daemon_listens() { wait_until 20 machine grep -q ':0369 0*:0000 0A ' /proc/net/tcp || fail "the rsync daemon doesn't listen"; }
+daemon_listens() {
+	wait_until 20 machine grep -q ':0369 0*:0000 0A ' /proc/net/tcp || fail "the rsync daemon doesn't listen"
+}
 
 # sessions NUMBER pulls so often from the daemon.
 sessions() {
-	machine sh -ec 'for n in $(seq "$1"); do rsync -a rsync://localhost/pub/ "/tmp/pulled.$n/"; rm -r "/tmp/pulled.$n"; done' sh "$1"
+	machine sh -ec '
+		for n in $(seq "$1"); do
+			rsync -a rsync://localhost/pub/ "/tmp/pulled.$n/"
+			rm -r "/tmp/pulled.$n"
+		done' sh "$1"
 }
 
 # files lists what the machine has, but for what each installation changes.
 files() {
-	machine find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /run -o -path /var/log -o -path /var/cache \
-		-o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /root \) -prune -o -print | grep -Ev '^/etc/(passwd|group|shadow|gshadow)-$' | sort
+	machine find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /run -o -path /var/log \
+		-o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /root \) -prune -o -print |
+			grep -Ev '^/etc/(passwd|group|shadow|gshadow)-$' | sort
 	machine ls -d /run/rsyncd_exporter /var/log/rsyncd_exporter /var/log/private 2>/dev/null || true
 }
 
@@ -158,10 +173,12 @@ test_reproducible() {
 	chmod -R go-rwx "$work/elsewhere"
 	(
 		umask 077
-		TZ=Asia/Tokyo GOCACHE=$work/cache "$work/elsewhere/scripts/packages.sh" "$work/again" "linux/$arch" freebsd/arm64 >/dev/null
+		TZ=Asia/Tokyo GOCACHE=$work/cache \
+			"$work/elsewhere/scripts/packages.sh" "$work/again" "linux/$arch" freebsd/arm64 >/dev/null
 	)
 	(cd "$work/again" && grep -v ' SHA256SUMS$' SHA256SUMS) | while read -r sum file; do
-		grep -qxF "$sum  $file" "$dist/SHA256SUMS" || fail "$file has other bytes when it is built elsewhere: compare $dist/$file (diffoscope)"
+		grep -qxF "$sum  $file" "$dist/SHA256SUMS" ||
+			fail "$file has other bytes when it is built elsewhere: compare $dist/$file (diffoscope)"
 	done
 	(cd "$dist" && sha256sum --quiet --check SHA256SUMS)
 }
@@ -187,13 +204,17 @@ test_contents() {
 		gunzip -c root/usr/share/man/man1/rsyncd_exporter.1.gz >rsyncd_exporter.1
 		test -z "$(LC_ALL=C.UTF-8 man --warnings -l rsyncd_exporter.1 2>&1 >/dev/null)"
 		zsh -n root/usr/share/zsh/vendor-completions/_rsyncd_exporter
-		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter who --dir\"" | grep -q "^--direction"
-		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter who --direction=\"" | grep receive
-		fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"rsyncd_exporter rep\"" | grep -q "^report"
+		fish_completes() {
+			fish -c "source root/usr/share/fish/vendor_completions.d/rsyncd_exporter.fish; complete -C \"$1\""
+		}
+		fish_completes "rsyncd_exporter who --dir" | grep -q "^--direction"
+		fish_completes "rsyncd_exporter who --direction=" | grep receive
+		fish_completes "rsyncd_exporter rep" | grep -q "^report"
 	' >"$work/said" 2>&1 || fail "a package has a fault"
 	zsh_completes "$root" || fail "zsh doesn't complete the option"
 	tar --list --verbose --file "$(echo "$dist"/rsyncd_exporter-*-freebsd-arm64.tar.gz)" >"$work/said"
-	grep -q '^-rwxr-xr-x .*/deploy/freebsd/rsyncd_exporter$' "$work/said" || fail "FreeBSD's tarball has no script for rc.d"
+	grep -q '^-rwxr-xr-x .*/deploy/freebsd/rsyncd_exporter$' "$work/said" ||
+		fail "FreeBSD's tarball has no script for rc.d"
 }
 
 # test_links looks whether each link between documents leads somewhere, where the packages and a tarball put them.
@@ -218,7 +239,8 @@ zsh_completes() {
 	cat >"$1/root/packages/tab" <<-'ZSH'
 		zmodload zsh/zpty
 		zpty z zsh -f -i
-		zpty -w z 'PS1=; fpath=(/root/packages/root/usr/share/zsh/vendor-completions $fpath); autoload -U compinit; compinit -D -u'
+		zpty -w z 'PS1=; fpath=(/root/packages/root/usr/share/zsh/vendor-completions $fpath)'
+		zpty -w z 'autoload -U compinit; compinit -D -u'
 		zpty -n -w z $'rsyncd_exporter who --dire\t'
 		zpty -r z shown '*--direction*'
 		found=$?
@@ -234,7 +256,8 @@ test_first_recipe() {
 	follow Start README.md
 	grep -q '^rsync_connections_total' "$work/said" || fail "README's last command shows no counter"
 	reaches 'rsync_executions_total{direction="send",host="",module="pub"' 1
-	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" || fail "too exposed"
+	machine systemd-analyze security --threshold=16 --no-pager rsyncd_exporter.service >"$work/said" ||
+		fail "too exposed"
 	! machine systemctl --failed --quiet --no-legend | grep . || fail "above are units that failed"
 	follow Settings
 	wrong_settings
@@ -242,7 +265,8 @@ test_first_recipe() {
 	machine curl -sSf http://127.0.0.1:9150/metrics >"$work/said" || fail "the metrics didn't move"
 	follow 'Syslog over TCP and TLS'
 	machine bash -c 'echo "<30>Nov 30 12:00:00 far rsyncd[9]: connect from a (192.0.2.1)" >/dev/tcp/127.0.0.1/5514'
-	wait_until 20 machine sh -c 'curl -sS http://127.0.0.1:9150/metrics | grep -q "^rsync_connections_total{host=\"far\"} 1"' ||
+	wait_until 20 machine sh -c '
+		curl -sS http://127.0.0.1:9150/metrics | grep -q "^rsync_connections_total{host=\"far\"} 1"' ||
 		fail "a message over TCP isn't counted"
 	halt
 }
@@ -267,7 +291,9 @@ wrong_settings() {
 test_journald() {
 	boot journald
 	a_daemon
-	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb && systemctl enable --now rsyncd_exporter' >"$work/said" 2>&1
+	machine sh -ec '
+		apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb
+		systemctl enable --now rsyncd_exporter' >"$work/said" 2>&1
 	sessions 1
 	reaches rsync_connections_total 0
 	follow 'journald forwards'
@@ -278,13 +304,21 @@ test_journald() {
 	machine systemctl stop rsyncd_exporter-journald.socket
 	machine ln -s /dev/null /etc/systemd/system/syslog.service
 	machine systemctl start rsyncd_exporter-journald.socket
-	! machine systemctl --quiet is-active rsyncd_exporter-journald.socket || fail "rsyncd_exporter-journald.socket took the syslog daemon's socket"
+	! machine systemctl --quiet is-active rsyncd_exporter-journald.socket ||
+		fail "rsyncd_exporter-journald.socket took the syslog daemon's socket"
 	halt
 }
 
 # traffic pulls until /run/enough is there, and notes in /run/sessions how often.
 traffic() {
-	machine sh -c 'n=0; while [ ! -e /run/enough ]; do rsync -a rsync://localhost/pub/ /tmp/x/ && n=$((n + 1)) || exit 1; rm -r /tmp/x; echo $n >/run/sessions.new; mv /run/sessions.new /run/sessions; done'
+	machine sh -c '
+		n=0
+		while [ ! -e /run/enough ]; do
+			rsync -a rsync://localhost/pub/ /tmp/x/ && n=$((n + 1)) || exit 1
+			rm -r /tmp/x
+			echo $n >/run/sessions.new
+			mv /run/sessions.new /run/sessions
+		done'
 }
 have_run() { [ "$(machine cat /run/sessions 2>/dev/null || echo 0)" -ge "$1" ]; }
 
@@ -300,14 +334,20 @@ test_upgrade() {
 	files >"$work/before"
 	say "installing: nothing runs that isn't asked for"
 	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb' >"$work/said" 2>&1
-	! machine sh -c 'systemctl list-units --plain --no-legend --state=active "rsyncd_exporter*"; ls /etc/systemd/system/*/rsyncd_exporter* 2>/dev/null' | grep . ||
+	! machine sh -c '
+		systemctl list-units --plain --no-legend --state=active "rsyncd_exporter*"
+		ls /etc/systemd/system/*/rsyncd_exporter* 2>/dev/null' | grep . ||
 		fail "the installation started or enabled what is above"
 	machine systemctl enable --quiet --now rsyncd_exporter
 	machine install -D -m 644 -t /etc/systemd/system/rsync.service.d \
 		/usr/share/doc/rsyncd-exporter/deploy/systemd/rsync.service.d/rsyncd_exporter.conf
 	machine sh -ec 'cp /usr/share/doc/rsyncd-exporter/deploy/environment/mirror.env /etc/default/rsyncd_exporter-mirror
 		systemctl enable --quiet --now rsyncd_exporter@mirror.socket rsyncd_exporter@mirror.service'
-	machine sh -ec 'systemctl daemon-reload; systemctl restart rsync; echo RSYNCD_EXPORTER_MODULES=pub,other >>/etc/default/rsyncd_exporter; systemctl restart rsyncd_exporter'
+	machine sh -ec '
+		systemctl daemon-reload
+		systemctl restart rsync
+		echo RSYNCD_EXPORTER_MODULES=pub,other >>/etc/default/rsyncd_exporter
+		systemctl restart rsyncd_exporter'
 	daemon_listens
 	say "upgrading under traffic"
 	traffic &
@@ -326,14 +366,16 @@ test_upgrade() {
 	reaches "rsyncd_exporter_build_info" 1
 	runs_version 8080 "$version"
 	runs_version 9151 "$version" # rsyncd_exporter@mirror
-	machine curl -sS http://localhost:8080/metrics | grep 'module="other"' >"$work/said" || fail "the upgrade lost what /etc/default/rsyncd_exporter said"
+	machine curl -sS http://localhost:8080/metrics | grep 'module="other"' >"$work/said" ||
+		fail "the upgrade lost what /etc/default/rsyncd_exporter said"
 	test_removal
 	halt
 }
 
 # runs_version PORT VERSION looks which version serves there.
 runs_version() {
-	machine curl -sS "http://localhost:$1/metrics" | grep '^rsyncd_exporter_build_info' | grep -F "version=\"$2\"" >"$work/said" ||
+	machine curl -sS "http://localhost:$1/metrics" | grep '^rsyncd_exporter_build_info' |
+		grep -F "version=\"$2\"" >"$work/said" ||
 		fail "it isn't $2 that serves port $1"
 }
 
@@ -343,21 +385,26 @@ logged_to_journald() { machine journalctl --quiet --identifier=rsyncd | grep -q 
 test_removal() {
 	say "removing: settings and state stay, nothing runs"
 	machine sh -ec 'apt-get -q remove -y rsyncd-exporter' >"$work/said" 2>&1
-	! machine systemctl list-units --plain --no-legend --state=active 'rsyncd_exporter*' | grep . || fail "above is what still runs"
-	machine sh -ec 'test -e /etc/default/rsyncd_exporter; ls /var/lib/private/rsyncd_exporter/*' >/dev/null || fail "removing took settings or state"
+	! machine systemctl list-units --plain --no-legend --state=active 'rsyncd_exporter*' | grep . ||
+		fail "above is what still runs"
+	machine sh -ec 'test -e /etc/default/rsyncd_exporter; ls /var/lib/private/rsyncd_exporter/*' >/dev/null ||
+		fail "removing took settings or state"
 	say "the daemon does without, and logs to the machine's /dev/log again"
 	machine systemctl restart rsync
 	daemon_listens
 	sessions 1
 	wait_until 10 logged_to_journald || fail "what the daemon logs reaches nobody"
 	say "installing again, and purging while it runs"
-	machine sh -ec 'apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb; systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
+	machine sh -ec '
+		apt-get -q install -y ./rsyncd-exporter_*_$(dpkg --print-architecture).deb
+		systemctl enable --quiet --now rsyncd_exporter' >"$work/said" 2>&1
 	[ "$(value rsync_connections_total)" = "$ran" ] || fail "the counters didn't survive the removal"
 	machine sh -ec 'apt-get -q purge -y rsyncd-exporter' >"$work/said" 2>&1
 	machine rm -r /etc/systemd/system/rsync.service.d /etc/default/rsyncd_exporter-mirror
 	files >"$work/after"
 	diff "$work/before" "$work/after" || fail "above is what a purge leaves (>) or takes (<)"
-	machine getent passwd rsyncd_exporter | grep ':/usr/sbin/nologin$' >"$work/said" || fail "the user is gone, so another one may get its number and files"
+	machine getent passwd rsyncd_exporter | grep ':/usr/sbin/nologin$' >"$work/said" ||
+		fail "the user is gone, so another one may get its number and files"
 	machine grep -q '^rsyncd_exporter:!' /etc/shadow || fail "the user may log in"
 }
 

@@ -51,7 +51,8 @@ generated() {
 	done
 	go run ./internal/dependencies licences |
 		sed '/TERMS AND CONDITIONS FOR USE, REPRODUCTION/,/END OF TERMS AND CONDITIONS/c\
-   (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' >"$work/share/THIRD-PARTY-LICENSES"
+   (the terms as in the file LICENSE, and on Debian systems in /usr/share/common-licenses/Apache-2.0)' \
+			>"$work/share/THIRD-PARTY-LICENSES"
 }
 
 # documents DIRECTORY copies there what people read, with the links between them intact.
@@ -95,7 +96,7 @@ root() {
 	local root=$work/root-$1 unit
 	mkdir -p "$root"/usr/{bin,lib/systemd/system,lib/sysusers.d}
 	cp "$work/rsyncd_exporter-linux-$1" "$root/usr/bin/rsyncd_exporter"
-	for unit in deploy/systemd/rsyncd_exporter*.service deploy/systemd/rsyncd_exporter*.socket; do # rsync's own are recipes
+	for unit in deploy/systemd/rsyncd_exporter*.{service,socket}; do # rsync's own are recipes
 		sed 's|/usr/local/bin/|/usr/bin/|' "$unit" >"$root/usr/lib/systemd/system/${unit##*/}"
 	done
 	install -m 644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/rsyncd-exporter.conf"
@@ -126,8 +127,10 @@ package_documents() {
 
 # debian_changelog makes the changelog that Debian's policy wants of a package.
 debian_changelog() {
-	printf 'rsyncd-exporter (%s) unstable; urgency=medium\n\n  * Version %s. changelog.gz says what is new.\n\n -- %s  %s\n' \
-		"$VERSION" "$VERSION" "$MAINTAINER" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$work/changelog.Debian.gz"
+	printf '%s\n\n  * Version %s. changelog.gz says what is new.\n\n -- %s  %s\n' \
+		"rsyncd-exporter ($VERSION) unstable; urgency=medium" "$VERSION" \
+		"$MAINTAINER" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" |
+			gzip -9n >"$work/changelog.Debian.gz"
 }
 
 # packages ARCH makes the .deb and the .rpm.
@@ -135,7 +138,10 @@ packages() {
 	local packager
 	root "$1"
 	for packager in deb rpm; do
-		(cd "$work" && ARCH=$1 "$work/nfpm" package --config "$work/nfpm.yaml" --packager $packager --target "$dist/") >"$work/log" ||
+		(
+			cd "$work" &&
+				ARCH=$1 "$work/nfpm" package --config "$work/nfpm.yaml" --packager $packager --target "$dist/"
+		) >"$work/log" ||
 			{ cat "$work/log" >&2; fail "nfpm can't make the .$packager; above is why"; }
 	done
 }

@@ -28,21 +28,24 @@ stop_all() {
 }
 
 demo_runs() {
-	kill -0 "$demo" 2>/dev/null || { tail -n 20 "$work/demo.out" >&2; fail "the demo has ended; above are its last words"; }
+	kill -0 "$demo" 2>/dev/null ||
+		{ tail -n 20 "$work/demo.out" >&2; fail "the demo has ended; above are its last words"; }
 	grep -q 'making traffic on' "$work/demo.out"
 }
 
 # pull KIB SECONDS begins a pull that is so slow, from one of 24 addresses, and is cut off after so many seconds.
 pull() {
 	local from=127.0.0.$((RANDOM % 24 + 8))
-	timeout "$2" rsync -a --address="$from" --bwlimit="$1" "rsync://127.0.0.1:$RSYNC_PORT/mirror/" "$work/pull.$RANDOM$RANDOM" >/dev/null 2>&1 &
+	timeout "$2" rsync -a --address="$from" --bwlimit="$1" \
+		"rsync://127.0.0.1:$RSYNC_PORT/mirror/" "$work/pull.$RANDOM$RANDOM" >/dev/null 2>&1 &
 	pulls+=($!)
 }
 
 # backup begins a backup that takes half a minute.
 backup() {
 	head -c 200000 /dev/urandom >"$work/archive.tar"
-	RSYNC_PASSWORD=demo rsync --address=127.0.0.33 --bwlimit=6 "$work/archive.tar" "rsync://alice@127.0.0.1:$RSYNC_PORT/backup/" >/dev/null 2>&1 &
+	RSYNC_PASSWORD=demo rsync --address=127.0.0.33 --bwlimit=6 "$work/archive.tar" \
+		"rsync://alice@127.0.0.1:$RSYNC_PORT/backup/" >/dev/null 2>&1 &
 	pulls+=($!)
 }
 

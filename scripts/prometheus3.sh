@@ -37,7 +37,8 @@ flags=(-trimpath -tags remove_all_sd,netgo -ldflags "-s -w -X github.com/prometh
 rm -rf "$place/new"
 (cd / && CGO_ENABLED=0 GOBIN=$place/new nice -n 10 \
 	go install "${flags[@]}" "$module/cmd/prometheus@$module_version" "$module/cmd/promtool@$module_version") ||
-	fail "Prometheus $version can't be built; above is why: check the network and GOPROXY, that 3 GB of disk are free," \
+	fail "Prometheus $version can't be built; above is why: check the network and GOPROXY," \
+		"that 3 GB of disk are free," \
 		"and that \"go version\" is what its go.mod asks for"
 mv -f "$place"/new/{prometheus,promtool} "$place"
 rmdir "$place/new"

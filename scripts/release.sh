@@ -32,7 +32,11 @@ refuse() {
 }
 
 # section prints what CHANGELOG.md says of a version, without the heading.
-section() { awk -v heading="## $1" '/^## / { inside = ($0 == heading || index($0, heading " ") == 1); next } inside' CHANGELOG.md; }
+section() {
+	awk -v heading="## $1" '
+		/^## / { inside = ($0 == heading || index($0, heading " ") == 1); next }
+		inside' CHANGELOG.md
+}
 
 check_version() {
 	[[ $version =~ ^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$ ]] ||
@@ -49,19 +53,23 @@ check_changelog() {
 	date=$(date +%F)
 	if [ -z "$(section "$version" | tr -d '[:space:]')" ]; then
 		[ "$(section Unreleased | tr -d '[:space:]')" ] ||
-			{ refuse "CHANGELOG.md has no section \"## $version\" and nothing under \"## Unreleased\": say what is new"; return 0; }
+			{ refuse "CHANGELOG.md has no section \"## $version\" and nothing under \"## Unreleased\":" \
+				"say what is new"; return 0; }
 		[ "$dry" ] || sed -i "s/^## Unreleased\$/## $version - $date/" CHANGELOG.md
-		refuse "CHANGELOG.md had no section \"## $version\": what stands under Unreleased becomes it; read it, commit it, and release again"
+		refuse "CHANGELOG.md had no section \"## $version\": what stands under Unreleased becomes it;" \
+			"read it, commit it, and release again"
 		return 0
 	fi
 	grep -q "^## ${version//./\\.} - [0-9]\{4\}-[0-9][0-9]-[0-9][0-9]\$" CHANGELOG.md ||
 		refuse "the heading of $version in CHANGELOG.md has no date: write \"## $version - $date\""
 	[ -z "$(section Unreleased | tr -d '[:space:]')" ] ||
-		refuse "CHANGELOG.md has something under \"## Unreleased\", which the release would not name: move it to $version"
+		refuse "CHANGELOG.md has something under \"## Unreleased\", which the release would not name:" \
+			"move it to $version"
 }
 
 check_tests() {
-	[ "$(cat build/tested 2>/dev/null)" != "$(git rev-parse 'HEAD^{tree}')" ] || { echo "    make test has passed on this tree"; return 0; }
+	[ "$(cat build/tested 2>/dev/null)" != "$(git rev-parse 'HEAD^{tree}')" ] ||
+		{ echo "    make test has passed on this tree"; return 0; }
 	[ -z "$dry" ] || { echo "    make test has not passed on this tree: a release would run it"; return 0; }
 	make --no-print-directory test || fail "make test failed; see above"
 }
@@ -70,14 +78,17 @@ check_tests() {
 check_dist() {
 	local program name missing
 	(cd "$1" && sha256sum --quiet --check SHA256SUMS) || fail "SHA256SUMS is not that of the files beside it"
-	missing=$(cd "$1" && comm -23 <(find . -type f ! -name SHA256SUMS -printf '%P\n' | sort) <(awk '{ print $2 }' SHA256SUMS | sort))
+	missing=$(cd "$1" && comm -23 <(find . -type f ! -name SHA256SUMS -printf '%P\n' | sort) \
+		<(awk '{ print $2 }' SHA256SUMS | sort))
 	[ -z "$missing" ] || fail "SHA256SUMS lacks $missing"
 	for name in "$1"/*.tar.gz; do
 		[ -s "${name%.tar.gz}.cdx.json" ] || fail "${name##*/} has no SBOM beside it"
 		tar --extract --to-stdout --file "$name" "$(basename "$name" .tar.gz)/rsyncd_exporter" >"$work/program"
 		go version -m "$work/program" >"$work/built"
-		grep -q ": $(go env GOVERSION)\$" "$work/built" || fail "the program in ${name##*/} was not built by $(go env GOVERSION)"
-		grep -q -F "main.version=$version " "$work/built" || grep -a -q -F "$version" "$work/program" || fail "the program in ${name##*/} does not know that it is $version"
+		grep -q ": $(go env GOVERSION)\$" "$work/built" ||
+			fail "the program in ${name##*/} was not built by $(go env GOVERSION)"
+		grep -q -F "main.version=$version " "$work/built" || grep -a -q -F "$version" "$work/program" ||
+			fail "the program in ${name##*/} does not know that it is $version"
 	done
 	program=$work/program
 	tar --extract --to-stdout --file "$1/rsyncd_exporter-$version-$(go env GOHOSTOS)-$(go env GOHOSTARCH).tar.gz" \
@@ -99,7 +110,8 @@ check_reproducible() {
 }
 
 write_tag() {
-	{ printf 'rsyncd_exporter %s\n\n' "$version"; section "$version"; } | git tag -a "v$version" --cleanup=whitespace -F -
+	{ printf 'rsyncd_exporter %s\n\n' "$version"; section "$version"; } |
+		git tag -a "v$version" --cleanup=whitespace -F -
 	say "released $version: dist/ has the files; publish them, and run \"git push origin v$version\""
 }
 

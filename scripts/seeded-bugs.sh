@@ -54,7 +54,8 @@ passes() {
 	compile "$package" || { wrong "the tests of $package don't compile"; return; }
 	run "$package" "$tests" || { tail=100 wrong "a test of $package fails without a seeded bug"; return; }
 	for test in ${tests//|/ }; do
-		grep -q "^--- PASS: $test " "$scratch/$slot.out" || tail=0 wrong "$package has no test $test, or it is skipped here"
+		grep -q "^--- PASS: $test " "$scratch/$slot.out" ||
+			tail=0 wrong "$package has no test $test, or it is skipped here"
 	done
 }
 
@@ -63,7 +64,8 @@ caught() {
 	local name=$1 patch=$repo/testdata/seeded-bugs/$1.patch package test round missed=0 began=$SECONDS
 	cd "$scratch/$slot"
 	read -r package test < <(sed -n 's/^Caught-by: //p' "$patch")
-	git apply -C1 "$patch" >"$scratch/$slot.out" 2>&1 || { wrong "$name doesn't apply any more: make it anew for the code as it is"; return; }
+	git apply -C1 "$patch" >"$scratch/$slot.out" 2>&1 ||
+		{ wrong "$name doesn't apply any more: make it anew for the code as it is"; return; }
 	if ! compile "$package"; then
 		wrong "$name: it can't be compiled"
 	else
@@ -99,7 +101,8 @@ if [ $# -eq 0 ]; then
 fi
 for name in "${names[@]}"; do
 	[ -e "testdata/seeded-bugs/$name.patch" ] || fail "there is no testdata/seeded-bugs/$name.patch"
-	grep -Eq '^Caught-by: [^ ]+ [^ ]+$' "testdata/seeded-bugs/$name.patch" || fail "$name has no line \"Caught-by: PACKAGE TEST\""
+	grep -Eq '^Caught-by: [^ ]+ [^ ]+$' "testdata/seeded-bugs/$name.patch" ||
+		fail "$name has no line \"Caught-by: PACKAGE TEST\""
 	sed -n 's/^Caught-by: //p' "testdata/seeded-bugs/$name.patch"
 done | sort -u >"$scratch/catchers"
 say "$(wc -l <"$scratch/catchers") tests without a seeded bug"
@@ -108,4 +111,5 @@ printf '%s\n' "${names[@]}" | in_turn caught
 if [ -e "$scratch/wrong" ]; then
 	fail "$(wc -l <"$scratch/wrong") things are wrong:"$'\n'"$(cat "$scratch/wrong")"
 fi
-say "${#names[@]} seeded bugs, each caught$([ "$rounds" -eq 1 ] || echo " $rounds times in a row") in $(((SECONDS + 30) / 60)) minutes"
+say "${#names[@]} seeded bugs, each caught$([ "$rounds" -eq 1 ] || echo " $rounds times in a row")" \
+	"in $(((SECONDS + 30) / 60)) minutes"
