@@ -139,13 +139,14 @@ func PasswordFile(t testing.TB, path, password string) {
 
 // Until polls until the condition holds, and fails the test when it doesn't in time. what completes
 // "waited … for". It looks a hundred times a second at first, and less often the longer it waits or
-// the longer a look takes: most looks are scrapes, which cost what others need at the same time.
+// the longer a look takes: most looks are scrapes, which cost what others need at the same time. The
+// last look begins after the time, so that none is spent while this process waits for a processor.
 func Until(t testing.TB, within time.Duration, what string, condition func() bool) {
 	t.Helper()
 	began := time.Now()
 	for look := began; !condition(); look = time.Now() {
 		now := time.Now()
-		if now.Sub(began) > within {
+		if look.Sub(began) > within {
 			t.Fatalf("waited %s for %s, in vain", within, what)
 		}
 		time.Sleep(min(max(10*time.Millisecond, now.Sub(began)/20, now.Sub(look)), 500*time.Millisecond))

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // patience is how long a program may take to become ready or to end.
@@ -110,12 +112,13 @@ func Dir(t testing.TB) string {
 }
 
 // Port returns a port that is free for both UDP and TCP. The kernel gives it to nobody who asks for
-// any port, and no two calls return the same one. Nothing reserves it.
+// any port, and until this process ends no test of the machine gets it again: what listens at it may
+// stop and start again.
 func Port(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 10_000 + rand.IntN(firstEphemeral()-10_000)
-		if _, given := ports.LoadOrStore(port, true); given {
+		if !reserve(port) {
 			continue
 		}
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
@@ -133,7 +136,19 @@ func Port(t testing.TB) int {
 	return 0
 }
 
-var ports sync.Map // that Port has returned
+// reserve keeps a port from all who reserve it later, in whatever process: by an abstract unix
+// socket, which the kernel closes when this process ends.
+func reserve(port int) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@rsyncd_exporter-test-port-%d", port)}); err != nil {
+		unix.Close(fd)
+		return false
+	}
+	return true
+}
 
 // firstEphemeral returns the first port that the kernel gives to sockets which ask for none: ip(7).
 func firstEphemeral() int {

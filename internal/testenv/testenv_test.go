@@ -1,0 +1,67 @@
+//go:build linux
+
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A port that a test was given stays its own while nothing listens at it, in this process and among others, as several
+// run at once. When its process has ended, others may have it.
+func TestPortsAreReserved(t *testing.T) {
+	if asked := os.Getenv("TEST_RESERVE"); asked != "" { // the other process
+		port, _ := strconv.Atoi(asked)
+		t.Logf("reserved: %t", reserve(port))
+		return
+	}
+	elsewhere := func(port int) (reserved bool) {
+		t.Helper()
+		other := exec.Command(os.Args[0], "-test.run=^TestPortsAreReserved$", "-test.v")
+		other.Env = append(os.Environ(), "TEST_RESERVE="+strconv.Itoa(port))
+		out, err := other.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "reserved: ") {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.Contains(string(out), "reserved: true")
+	}
+	port := Port(t)
+	if reserve(port) || elsewhere(port) {
+		t.Error("a port that a test has can be reserved once more")
+	}
+	nobodys := 1<<16 + os.Getpid() // no port, so that nobody else asks for it
+	if !elsewhere(nobodys) || !elsewhere(nobodys) {
+		t.Error("a port that nobody has can't be reserved")
+	}
+}
+
+// What comes true after the time counts as long as nobody has looked: a process that had no processor sees it late.
+func TestUntilLooksOnceMore(t *testing.T) {
+	began, looks := time.Now(), 0
+	Until(t, 50*time.Millisecond, "the time to pass", func() bool {
+		if looks++; looks == 1 {
+			time.Sleep(time.Until(began.Add(100 * time.Millisecond)))
+			return false
+		}
+		return true
+	})
+}
+
+// Time in which a goroutine waits is no processor time; a loop's is.
+func TestCPUTime(t *testing.T) {
+	if took := CPUTime(func() { time.Sleep(200 * time.Millisecond) }); took > 100*time.Millisecond {
+		t.Errorf("a wait of 200 ms took %v", took)
+	}
+	took := time.Duration(0)
+	for rounds := 1; took < 10*time.Millisecond; rounds *= 2 { // more work takes longer
+		took = CPUTime(func() {
+			for range rounds {
+				_ = strings.Repeat("x", 1000)
+			}
+		})
+	}
+}
