@@ -6,12 +6,18 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // Whoever logs never waits for who reads, the lines that are read are in order, the last is among them, and those that
-// are missing are counted where they are missing.
+// are missing are counted where they are missing. In a bubble the time stands still while somebody reads, so that the
+// end of the log waits for a reader that has no processor for a while.
 func TestALogThatNobodyReads(t *testing.T) {
+	synctest.Test(t, logThatNobodyReads)
+}
+
+func logThatNobodyReads(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,19 +69,21 @@ func (s *slowReader) Write(line []byte) (int, error) {
 
 // The end of the program waits for a reader that is slow, as long as it reads: the last line says why the program ends.
 func TestALogThatIsReadSlowly(t *testing.T) {
-	const lines = 50 // two times logPatience
-	to := &slowReader{}
-	q := newLogQueue(to)
-	for i := range lines {
-		fmt.Fprintln(q, "line", i)
-	}
-	q.end()
-	select {
-	case <-q.written:
-		if to.lines != lines {
-			t.Errorf("%d lines written of %d", to.lines, lines)
+	synctest.Test(t, func(t *testing.T) {
+		const lines = 50 // two times logPatience
+		to := &slowReader{}
+		q := newLogQueue(to)
+		for i := range lines {
+			fmt.Fprintln(q, "line", i)
 		}
-	default:
-		t.Error("the end hasn't waited until all is written")
-	}
+		q.end()
+		select {
+		case <-q.written:
+			if to.lines != lines {
+				t.Errorf("%d lines written of %d", to.lines, lines)
+			}
+		default:
+			t.Error("the end hasn't waited until all is written")
+		}
+	})
 }

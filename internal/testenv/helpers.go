@@ -74,7 +74,7 @@ func WebConfig(t testing.TB, encrypted, auth bool, more string) (path string, cl
 	dir := t.TempDir()
 	path = filepath.Join(dir, "web.yml")
 	text := more
-	client = &http.Client{Timeout: 10 * time.Second}
+	client = &http.Client{Timeout: time.Minute}
 	if encrypted {
 		roots := x509.NewCertPool()
 		roots.AddCert(SelfSigned(t, dir))

@@ -118,7 +118,7 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 		send(t, good, "<30>from another address\n")
 		reach(t, "the other source's message", func() bool { return sink.Received() == 2 })
 	}
-	stop() // fails the test if it takes 15 s
+	stop() // fails the test if it takes a minute
 	for reason, n := range l.Status().Refused {
 		if n != 0 {
 			t.Errorf("%d refused as %s at the end", n, reason)

@@ -380,10 +380,16 @@ func TestInterruptWhileNothingComes(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	io.WriteString(w, session(1, 1))
+	ctx, cancel := context.WithCancel(t.Context())
 	c := config()
-	c.Stdin, c.Wait = r, stream.Wait
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second/4)
-	defer cancel()
+	c.Stdin = r
+	waits := 0
+	c.Wait = func(ctx context.Context, in io.Reader) error {
+		if waits++; waits == 2 { // the lines have been read
+			time.AfterFunc(50*time.Millisecond, cancel)
+		}
+		return stream.Wait(ctx, in)
+	}
 	sets, _ := logs.Find(c, []string{"-"})
 	d := &diary{}
 	if errs := logs.Read(ctx, c, sets, d); len(errs) != 1 || len(d.lines) != 3 {
