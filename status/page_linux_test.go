@@ -116,7 +116,34 @@ func updatesItself(t *testing.T, w *world, b *browser.Browser) {
 	}
 	b.Wait(t, "its end", `!document.getElementById("sessions").textContent.includes("late.example.org") &&
 		document.getElementById("ended").textContent.includes("late.example.org")`)
+	ignoresOldAnswers(t, w, b)
 	saysOnce(t, b)
+}
+
+// ignoresOldAnswers checks that an answer that comes behind that to a later question changes nothing.
+func ignoresOldAnswers(t *testing.T, w *world, b *browser.Browser) {
+	t.Helper()
+	b.Strings(t, `(() => {
+		window.answers = window.fetch;
+		window.release = null;
+		window.fetch = async (...question) => {
+			const text = await (await window.answers(...question)).text();
+			if (!window.release) await new Promise(released => { window.release = released });
+			return { ok: true, text: async () => text };
+		};
+		return [];
+	})()`)
+	b.Strings(t, pauseAndGoOn)
+	b.Wait(t, "an answer that is held up", `window.release !== null`)
+	w.connect(0, 9002, "later.example.org", "192.0.2.201", "on", "debian", "debian/later", "")
+	const shown = `document.getElementById("sessions").textContent.includes("later.example.org")`
+	b.Strings(t, pauseAndGoOn)
+	b.Wait(t, "the later session", shown)
+	b.Strings(t, `(() => { window.release(); window.fetch = window.answers; return []; })()`)
+	if got := b.Strings(t, `[String(`+shown+`)]`); got[0] != "true" {
+		t.Error("an old answer has taken the place of a newer one")
+	}
+	w.done(0, 9002, 1, 1, 1)
 }
 
 // saysOnce checks that a screen reader is told once that nobody answers, however often that happens.

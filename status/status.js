@@ -6,7 +6,7 @@
   const button = document.getElementById("pause");
   const lost = document.getElementById("lost");
   const parts = ["clock", "verdict", "nav", "waiting", "welcome", "tiles"];
-  let paused = false, timer = 0;
+  let paused = false, timer = 0, asked = 0;
 
   function update(to, from) {
     if (to.isEqualNode(from)) return;
@@ -34,11 +34,15 @@
     if (lost.textContent !== words) lost.textContent = words;
   }
 
+  // Of several questions under way only the last one's answer counts: the others' are older.
   async function refresh() {
+    const question = ++asked;
     try {
       const answer = await fetch(location.href.split("#")[0], { cache: "no-store", signal: AbortSignal.timeout(10000) });
       if (!answer.ok) throw new Error("HTTP status " + answer.status);
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const text = await answer.text();
+      if (question !== asked) return;
+      const page = new DOMParser().parseFromString(text, "text/html");
       if (!page.getElementById("verdict")) throw new Error("another page has its place");
       const sections = [...document.querySelectorAll("main > section")].map((s) => s.id);
       for (const id of [...parts, ...sections]) {
@@ -48,6 +52,7 @@
       document.title = page.title;
       say("");
     } catch (err) {
+      if (question !== asked) return;
       say("The exporter doesn't answer; what is shown is old.");
     }
     plan();
