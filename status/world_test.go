@@ -23,6 +23,7 @@ type world struct {
 	t     testing.TB
 	p     *pipeline.Pipeline
 	src   *receiver.Source
+	now   time.Time // from which what was logged some time ago is counted
 	live  metrics.Live
 	why   map[string]string
 	wait  string
@@ -50,14 +51,19 @@ func newWorldWith(t testing.TB, books pipeline.Books, modules ...string) *world 
 	}
 	src := &receiver.Source{Input: "file", Name: "file", Scope: 2, Dialect: syslog.Lines{}}
 	p.Input("file")
-	return &world{t: t, p: p, src: src}
+	return &world{t: t, p: p, src: src, now: time.Now()}
 }
 
-// log has a daemon write lines of a process, some time ago, into a file that is read now.
+// log has a daemon write lines of a process, some time ago, into a file that is read now. What lies between two times
+// ago doesn't depend on when this is called.
 func (w *world) log(ago time.Duration, pid int, lines ...string) {
 	slab := &receiver.Slab{Backlog: ago > 0}
+	now := w.now
+	if ago == 0 {
+		now = time.Now()
+	}
 	for _, l := range lines {
-		at := time.Now().Add(-ago).Format("2006/01/02 15:04:05")
+		at := now.Add(-ago).Format("2006/01/02 15:04:05")
 		slab.Messages = append(slab.Messages, fmt.Appendf(nil, "%s [%d] %s", at, pid, l))
 	}
 	w.p.Deliver(w.src, slab)

@@ -137,6 +137,23 @@ func PasswordFile(t testing.TB, path, password string) {
 	}
 }
 
+// Unheard returns an address at which nobody listens before the test ends: a connection's own end has
+// its port.
+func Unheard(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	conn, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}
+
 // Until polls until the condition holds, and fails the test when it doesn't in time. what completes
 // "waited … for". It looks a hundred times a second at first, and less often the longer it waits or
 // the longer a look takes: most looks are scrapes, which cost what others need at the same time. The

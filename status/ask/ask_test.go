@@ -1,6 +1,7 @@
 package ask_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
@@ -16,12 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/status/ask"
 )
 
-// get asks a server for /api/v1/sessions, with nobody's variables and home.
+// get asks a server for /api/v1/sessions, with nobody's variables and home. It waits for a minute if o doesn't say.
 func get(t *testing.T, base string, o ask.Options) (got struct{ Total int }, err error) {
 	t.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	c, err := ask.New(base, o)
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +119,14 @@ func TestNobodyAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close()
 	base := "http://" + l.Addr().String()
 	// the listener's queue takes the connection, and nobody answers
 	if _, err := get(t, base, ask.Options{Timeout: 50 * time.Millisecond}); err == nil ||
 		!strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Errorf("a server that waits: %v", err)
 	}
-	l.Close()
-	if _, err := get(t, base, ask.Options{}); err == nil || !strings.Contains(err.Error(), "is the exporter running there?") {
+	if _, err := get(t, "http://"+testenv.Unheard(t), ask.Options{}); err == nil || !strings.Contains(err.Error(), "is the exporter running there?") {
 		t.Errorf("a closed port: %v", err)
 	}
 }

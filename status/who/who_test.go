@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/internal/text"
 	"rsyncd_exporter/status/api"
 	"rsyncd_exporter/status/ask"
@@ -337,9 +338,7 @@ func TestAskAFleet(t *testing.T) {
 		t.Cleanup(server.Close)
 		return client(t, server.URL)
 	}
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	exporters := []*ask.Client{serve(some()), client(t, gone.URL), serve(map[string]string{"status": "success"})}
+	exporters := []*ask.Client{serve(some()), client(t, "http://"+testenv.Unheard(t)), serve(map[string]string{"status": "success"})}
 	scene := who.NewScene(who.Ask(t.Context(), exporters), who.Filter{})
 	if scene.Total != 4 || !scene.Answered() {
 		t.Errorf("%d sessions, want 4", scene.Total)
@@ -359,7 +358,7 @@ func TestAskAFleet(t *testing.T) {
 
 func client(t *testing.T, base string) *ask.Client {
 	t.Helper()
-	c, err := ask.New(base, ask.Options{})
+	c, err := ask.New(base, ask.Options{Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
