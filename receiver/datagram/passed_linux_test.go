@@ -37,10 +37,10 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	stop()
 
 	limit := u.Status().Buffer
-	sent := 0
-	for ; sent*1000 < 4*limit; sent++ { // each takes more than 1000 bytes: most are dropped while nobody reads
-		send(t, to, fmt.Sprintf("<30>%0996d", sent))
-	}
+	sent := 4 * limit / 1000 // each takes more than 1000 bytes: most are dropped while nobody reads
+	between := pass(t, held)
+	defer unix.Close(between)
+	arrive(t, []int{between}, sent, func(i int) { send(t, to, fmt.Sprintf("<30>%0996d", i)) })
 	second := newHoldSink(true)
 	u = open(second, 0)
 	if n := u.Status().Drops; n != 0 {
@@ -52,6 +52,7 @@ func TestPassedUDPTwoLives(t *testing.T) {
 	for range 10 {
 		send(t, to, fmt.Sprintf("<30>%0996d", 0)) // as long as the others: a short one may find room
 	}
+	reach(t, "10 drops", func() bool { return u.Status().Drops >= 10 })
 	if n := u.Status().Drops; n != 10 {
 		t.Errorf("%d drops, want 10", n)
 	}

@@ -59,7 +59,7 @@ func TestUDPAddresses(t *testing.T) {
 		}
 		stop := start(t, u)
 		port := strconv.Itoa(u.Addr().(*net.UDPAddr).Port)
-		var want []string
+		var want []string // each arrives before the next one is sent
 		for _, from := range []struct {
 			host string
 			ok   bool
@@ -72,9 +72,9 @@ func TestUDPAddresses(t *testing.T) {
 			c.Close()
 			if from.ok {
 				want = append(want, from.host)
+				reach(t, tt.listen+" receives", func() bool { return sink.Received() >= uint64(len(want)) })
 			}
 		}
-		reach(t, tt.listen+" receives", func() bool { return sink.Received() >= uint64(len(want)) })
 		stop()
 		if got, _ := sink.All(); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", tt.listen, got, want)

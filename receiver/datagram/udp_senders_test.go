@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rsyncd_exporter/internal/testenv"
 	"rsyncd_exporter/receiver"
 )
 
@@ -186,12 +187,12 @@ func portOf(sa unix.Sockaddr) int {
 func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
 	u, _ := listenUDP(t, "127.0.0.1:0", nil, UDPOptions{Buffer: 4 << 20, Sockets: 3})
 	sinks := perSocket(u)
-	const sent = 3000
-	for range sent {
+	const sent = 1000
+	arrive(t, descriptors(u), sent, func(int) {
 		c := dialUDP(t, u.Addr())
 		send(t, c, "<30>queued")
 		c.Close()
-	}
+	})
 	start(t, u)() // stopped before it has begun
 	if r, _ := socketCounts(u, sinks); added(r)+u.Status().Drops != sent || slices.Min(r) == 0 {
 		t.Errorf("received %d, dropped %d; want %d in all, some at each", r, u.Status().Drops, sent)
@@ -201,8 +202,9 @@ func TestUDPSeveralSocketsQueuedAtShutdown(t *testing.T) {
 // FAULTS U15: a second instance is refused, with one socket or several, also of two that start at the same moment, and also when
 // the first is a program that shares its address with everybody of its user.
 func TestUDPSecondInstanceIsRefused(t *testing.T) {
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) // nobody else gets it when it is free
 	for _, mine := range []int{1, 4} {
-		u, _ := listenUDP(t, "127.0.0.1:0", newHoldSink(false), UDPOptions{Sockets: mine})
+		u, _ := listenUDP(t, address, newHoldSink(false), UDPOptions{Sockets: mine})
 		for _, theirs := range []int{1, 4} {
 			if second, err := ListenUDP(u.Addr().String(), testSource, newHoldSink(false), UDPOptions{Sockets: theirs}); err == nil {
 				second.Close()
@@ -236,9 +238,7 @@ func TestUDPSecondInstanceIsRefused(t *testing.T) {
 }
 
 func TestUDPOfTwoThatStartAtOnceOneGetsIn(t *testing.T) {
-	free, _ := listenUDP(t, "127.0.0.1:0", newHoldSink(false), UDPOptions{})
-	addr := free.Addr().String()
-	free.Close()
+	addr := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	for range 100 {
 		var in atomic.Int32
 		var all sync.WaitGroup
