@@ -119,16 +119,27 @@ func (g *gate) connections() int {
 
 // startHandshake waits for a turn until done is closed. Whoever got one calls endHandshake.
 func (g *gate) startHandshake(from *sender, done <-chan struct{}) bool {
-	select {
-	case from.handshakes <- struct{}{}:
-	case <-done:
+	if !turn(from.handshakes, done) {
 		return false
 	}
+	if !turn(g.handshakes, done) {
+		<-from.handshakes
+		return false
+	}
+	return true
+}
+
+// turn waits for a turn until done is closed. One that is free can be had afterwards as well.
+func turn(turns chan<- struct{}, done <-chan struct{}) bool {
 	select {
-	case g.handshakes <- struct{}{}:
+	case turns <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case turns <- struct{}{}:
 		return true
 	case <-done:
-		<-from.handshakes
 		return false
 	}
 }

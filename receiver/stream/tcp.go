@@ -13,7 +13,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"rsyncd_exporter/receiver"
 )
@@ -163,7 +166,7 @@ func (t *TCP) read(ctx context.Context, v *visitor, conn net.Conn) {
 		n, err := conn.Read(in.space())
 		now := time.Now()
 		in.advance(n)
-		if n == 0 && due.resting && ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && due.goOn(ctx, v.conn, now) {
 			continue
 		}
 		v.quiet.Store(t.gate.clock(now))
@@ -236,6 +239,33 @@ func (d *deadlines) last(now time.Time) time.Time {
 		return quiet
 	}
 	return d.end
+}
+
+// goOn says whether there is another read after one in whose time nothing came. A connection that
+// shall end isn't quiet as long as something waits in its socket: the time can pass while this
+// process has no processor.
+func (d *deadlines) goOn(ctx context.Context, conn net.Conn, now time.Time) bool {
+	if ctx.Err() == nil {
+		return d.resting
+	}
+	return now.Before(d.last(now)) && canBeRead(conn)
+}
+
+// canBeRead says whether a read of a socket would return at once.
+func canBeRead(conn net.Conn) (yes bool) {
+	socket, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		yes = err == nil && n > 0
+	})
+	return yes && err == nil
 }
 
 // Close stops listening, for an input that never ran.
