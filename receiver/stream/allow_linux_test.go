@@ -31,7 +31,7 @@ func TestTCPRefusesPeersThatAreNotAllowed(t *testing.T) {
 		return c
 	}
 	refused := dial("127.0.0.1")
-	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = refused.SetReadDeadline(time.Now().Add(time.Minute))
 	_, _ = refused.Write([]byte("<30>refused\n"))
 	if n, err := refused.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("read %d bytes, %v: the connection is not closed", n, err)

@@ -55,11 +55,11 @@ func wantRefused(t *testing.T, l *stream.TCP, reason stream.Refusal, n uint64) {
 // closedByPeer waits until the other side has closed the connection.
 func closedByPeer(t *testing.T, c net.Conn) {
 	t.Helper()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, c); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal("the connection is still open after 10 s")
+		t.Fatal("the connection is still open after a minute")
 	}
 }
 
@@ -212,7 +212,7 @@ func TestTCPBusySinkMakesTheSenderWait(t *testing.T) {
 	}()
 	select {
 	case <-waited:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("80 MB were sent to a sink that takes nothing")
 	}
 	sink.Hold(false)
@@ -244,11 +244,7 @@ func TestTCPShutdown(t *testing.T) {
 		send(t, c, "<30>half")
 	}
 	time.AfterFunc(50*time.Millisecond, func() { sink.Hold(false) })
-	began := time.Now()
 	stop()
-	if d := time.Since(began); d > receiver.DrainLimit {
-		t.Errorf("Run took %v to end", d)
-	}
 	got, discarded := sink.All()
 	if want := 20 + 19*20/2; len(got) != want || discarded[receiver.Incomplete] != 20 {
 		t.Errorf("%d messages, %d incomplete; want %d, 20", len(got), discarded[receiver.Incomplete], want)
@@ -256,12 +252,12 @@ func TestTCPShutdown(t *testing.T) {
 	if l.Status().Connections != 0 {
 		t.Errorf("%d connections open after the end", l.Status().Connections)
 	}
-	if _, err := net.Dial("tcp", l.Addr().String()); err == nil {
-		t.Error("it still listens")
+	if _, err := l.Listener().Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it still listens: %v", err)
 	}
 }
 
-// A sender that never pauses can't keep Run from ending.
+// A sender that never pauses can't keep Run from ending. TestShutdownsTime has how long it takes.
 func TestTCPShutdownUnderLoad(t *testing.T) {
 	t.Parallel()
 	sink := newHoldSink(false)
@@ -278,11 +274,7 @@ func TestTCPShutdownUnderLoad(t *testing.T) {
 		}
 	}()
 	reach(t, "the load is there", func() bool { return sink.Received() > 100 })
-	began := time.Now()
 	stop()
-	if d := time.Since(began); d > receiver.DrainLimit+3*time.Second {
-		t.Errorf("Run took %v to end, want at most about %v", d, receiver.DrainLimit)
-	}
 	<-done
 }
 

@@ -128,10 +128,15 @@ func TestStalledHandshakesHoldUpNobody(t *testing.T) {
 
 // Who gets no turn in time is told apart from who doesn't answer.
 func TestNoTurnForAHandshake(t *testing.T) {
+	t.Parallel()
 	d := newTLSDir(t)
-	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), stream.TCPOptions{HandshakeTimeout: 200 * time.Millisecond, MaxHandshakes: 1})
+	hello := clientHello(t)
+	opt := stream.TCPOptions{HandshakeTimeout: 2 * time.Second, MaxHandshakes: 1}
+	l := startTLS(t, newHoldSink(false), loadCredentials(t, d.options()), opt)
 	l.Handshakes() <- struct{}{}
-	sayTLS(t, l, d.client(d.pair("client")), "<30>x\n")
+	c := dialTCP(t, l)
+	send(t, c, string(hello))
+	closedByPeer(t, c)
 	wantRefused(t, l, stream.HandshakesBusy, 1)
 	<-l.Handshakes()
 }
@@ -263,8 +268,10 @@ func TestTLSEndOfConnection(t *testing.T) {
 			raw := dialTCP(t, l)
 			conn := tls.Client(raw, d.client(d.pair("client")))
 			send(t, conn, "<30>a\n")
-			send(t, conn, "<30>half")
 			reach(t, "the first message", func() bool { return sink.Received() == 1 })
+			before, _ := l.QuietSince()
+			send(t, conn, "<30>half")
+			reach(t, "half a message", func() bool { now, _ := l.QuietSince(); return now[0] > before[0] })
 			c.end(conn, raw)
 			reach(t, "the connection's end", func() bool { return l.Status().Connections == 0 })
 			if got, discarded := sink.All(); !slices.Equal(got, c.messages) || discarded[receiver.Incomplete] != c.incomplete || l.TLSErrors() != c.errors {

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -60,9 +61,10 @@ func loadCredentials(t *testing.T, opt stream.TLSOptions) *stream.Credentials {
 	return c
 }
 
-// startTLS runs an input until the end of the test.
+// startTLS runs an input until the end of the test. Handshakes may take a minute if opt doesn't say.
 func startTLS(t *testing.T, sink receiver.Sink, creds *stream.Credentials, opt stream.TCPOptions) *stream.TCP {
 	t.Helper()
+	opt.HandshakeTimeout = cmp.Or(opt.HandshakeTimeout, time.Minute)
 	l, err := stream.ListenTLS("127.0.0.1:0", receiver.Source{Input: "tls", Name: "tls 127.0.0.1:0"}, sink, creds, opt)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +87,7 @@ func (d *tlsDir) client(cert *tls.Certificate) *tls.Config {
 func sayTLS(t *testing.T, l *stream.TCP, c *tls.Config, message string) {
 	t.Helper()
 	conn := tls.Client(dialTCP(t, l), c)
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	_, err := conn.Write([]byte(message))
@@ -129,7 +131,7 @@ func (d *tlsDir) serverNow(l *stream.TCP) *x509.Certificate {
 		return nil
 	}}
 	conn := tls.Client(dialTCP(d.t, l), c)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_ = conn.HandshakeContext(ctx)
 	conn.Close()
