@@ -24,7 +24,7 @@ import (
 
 // soon is how long the Set may take for what doesn't depend on a file server that hangs: some seconds where it has given that up, or more
 // where the machine is slow. The server hangs for longer, see hangingLimit.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // within fails the test if f takes longer than the limit. f goes on then, and ends when the server does.
 func within(t *testing.T, limit time.Duration, what string, f func()) {
@@ -112,7 +112,7 @@ type hanging struct {
 
 const (
 	hangingVariable = "RSYNCD_EXPORTER_TEST_HANGING" // where to mount
-	hangingLimit    = 2 * time.Minute                // after which the file system goes, whatever has become of the test
+	hangingLimit    = 10 * time.Minute               // after which the file system goes, whatever has become of the test
 )
 
 // mountHanging mounts a file system whose requests can be made to hang. It skips the test where that isn't permitted.

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"maps"
 
 	"rsyncd_exporter/receiver"
@@ -19,6 +20,7 @@ type File struct {
 }
 
 func newFile(src receiver.Source, opt Options, sink receiver.Sink) (*File, error) {
+	opt.answer = cmp.Or(opt.answer, nothingHangs)
 	opt.Paths, opt.unsettled = []string{QuotePattern(opt.Path)}, true
 	opt.Source = func(string, uint32) receiver.Source { return src }
 	s, err := NewSet(opt.SetOptions, sink)

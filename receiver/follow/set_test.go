@@ -97,7 +97,8 @@ func (s *setSink) reach(t *testing.T, n int) {
 
 func setOptions(paths ...string) SetOptions {
 	return SetOptions{
-		Paths: paths, Poll: 2 * time.Millisecond, pollOnly: true, unsettled: true,
+		answer: nothingHangs,
+		Paths:  paths, Poll: 2 * time.Millisecond, pollOnly: true, unsettled: true,
 		Source: func(path string, scope uint32) receiver.Source {
 			return receiver.Source{Input: "file", Name: filepath.Base(path), Scope: scope, Dialect: syslog.Lines{}}
 		},
@@ -824,7 +825,7 @@ func TestFileSetDirectoryThatHangs(t *testing.T) {
 	appendTo(t, b, lines(20, 40)...)
 	hung, answer := make(chan struct{}), make(chan struct{})
 	opt := setOptions(filepath.Join(dir, "*", "log"), a)
-	opt.FromBeginning = true
+	opt.FromBeginning, opt.answer = true, lookPatience
 	var bad atomic.Pointer[receiver.FileID]
 	hang := sync.OnceFunc(func() { close(hung) })
 	opt.pread = func(fd int, p []byte, off int64) (int, error) {

@@ -3,6 +3,7 @@ package follow
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"rsyncd_exporter/receiver"
 )
@@ -19,16 +20,19 @@ type modelSink interface {
 func newModelSet(t testing.TB, sink modelSink, paths []string, fromBeginning bool, resume *Catalogue) *Set {
 	t.Helper()
 	opt := SetOptions{Paths: paths, Source: sink.source, Resume: resume, FromBeginning: fromBeginning}
-	opt.pollOnly, opt.unsettled = true, true
+	opt.pollOnly, opt.unsettled, opt.answer = true, true, nothingHangs
 	s, err := NewSet(opt, sink)
 	must(t, err)
 	return s
 }
 
+// nothingHangs is how long a look may take where no file server hangs, however slow the machine is.
+const nothingHangs = time.Hour
+
 // newRunningSet makes a Set for Run.
 func newRunningSet(t testing.TB, sink modelSink, paths []string, opt SetOptions) *Set {
 	t.Helper()
-	opt.Paths, opt.Source = paths, sink.source
+	opt.Paths, opt.Source, opt.answer = paths, sink.source, nothingHangs
 	s, err := NewSet(opt, sink)
 	must(t, err)
 	return s
