@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -74,7 +75,14 @@ func (p *exporterProcess) signal(s syscall.Signal) {
 	}
 }
 
-const patient = 60e9 // ns
+// started waits until the start has been logged: the log comes by a way of its own.
+func (p *exporterProcess) started() {
+	p.t.Helper()
+	lastLine := func() bool { return strings.Contains(p.Output(), "TLS is disabled.") }
+	testenv.Until(p.t, patient, "the start to be logged", lastLine)
+}
+
+const patient = 2 * time.Minute
 
 // processState is the state in /proc/PID/stat, behind the name in parentheses (proc_pid_stat(5)).
 func processState(t *testing.T, pid int) string {
@@ -150,8 +158,10 @@ func TestUDPStoppedProcess(t *testing.T) {
 // FAULTS U14: 10,000 datagrams are queued when SIGTERM comes; all are read before the end.
 func TestUDPQueuedAtSIGTERM(t *testing.T) {
 	udp := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
-	p := startExporterProcess(t, nil, "--listen-udp="+udp, "--receive-buffer=32MiB") // more than 10,000 need: none is dropped
-	p.signal(syscall.SIGSTOP)
+	web := fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	// More than 10,000 need: none is dropped. With the race detector they might take longer than an end may.
+	p := startReleased(t, web, nil, "--http-listen="+web, "--listen-udp="+udp, "--receive-buffer=32MiB")
+	p.freeze()
 	c := dialDatagram(t, "udp", udp)
 	const sent = 10_000
 	for range sent {
@@ -159,8 +169,11 @@ func TestUDPQueuedAtSIGTERM(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.signal(syscall.SIGTERM)
-	p.signal(syscall.SIGCONT)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGCONT} {
+		if err := p.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
 	<-p.Ended()
 	if err := p.Stop(); err != nil {
 		t.Error(err)
@@ -216,6 +229,7 @@ func TestUDPBufferThatIsCut(t *testing.T) {
 	p := startExporterProcess(t, []string{testenv.Need(t, "setpriv"), "--bounding-set=-net_admin", "--inh-caps=-net_admin"},
 		"--listen-udp="+udp, "--udp-sockets=3", "--receive-buffer="+strconv.Itoa(most+1<<20))
 	p.want(p.scrape(), float64(most), "rsyncd_exporter_socket_receive_buffer_bytes")
+	p.started()
 	if out := p.Output(); strings.Count(out, "smaller receive buffer") != 1 || !strings.Contains(out, "sysctl -w net.core.rmem_max="+strconv.Itoa(most+1<<20)) {
 		t.Errorf("the log has %d lines about the buffer, want 1 with its remedy", strings.Count(out, "smaller receive buffer"))
 	}
@@ -225,8 +239,7 @@ func TestUDPBufferThatIsCut(t *testing.T) {
 func TestRefusedSendersAreOnlyCounted(t *testing.T) {
 	port := testenv.Port(t)
 	p := startExporterProcess(t, nil, fmt.Sprintf("--listen-udp=0.0.0.0:%d", port), fmt.Sprintf("--listen-tcp=127.0.0.1:%d", port), "--allow-from=127.0.0.2/31")
-	listening := func() bool { return strings.Contains(p.Output(), "TLS is disabled.") } // the last line of a start
-	testenv.Until(t, patient, "the start to be logged", listening)
+	p.started()
 	before := p.Output()
 	c := dialDatagram(t, "udp", fmt.Sprintf("127.0.0.1:%d", port))
 	const sent = 2000

@@ -88,6 +88,9 @@ func TestTLSFilesAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.until(1, "rsync_connections_total")
+	testenv.Until(t, time.Minute, "lines about both changes", func() bool {
+		return strings.Contains(log.String(), "can't be used") && strings.Contains(log.String(), "are in force")
+	})
 	if out := log.String(); strings.Count(out, "can't be used") != 1 || strings.Count(out, "are in force") != 1 {
 		t.Errorf("the log has not one line about each change:\n%s", out)
 	}

@@ -70,8 +70,8 @@ func TestFaultsFewerOpenFilesThanLogs(t *testing.T) {
 				"--file="+files, "--file-start=beginning", "--file-poll=100ms", "--state-dir="+testenv.Dir(t))
 			counted := func(want int) {
 				t.Helper()
-				end, got := time.Now().Add(50*time.Second), 0.0 // many turns of all logs
-				testenv.Until(t, time.Minute, "the logs' lines", func() bool {
+				end, got := time.Now().Add(4*time.Minute), 0.0 // many turns of all logs
+				testenv.Until(t, 5*time.Minute, "the logs' lines", func() bool {
 					got = total(p.scrape(), "rsync_messages_total")
 					return got == float64(want) || time.Now().After(end)
 				})

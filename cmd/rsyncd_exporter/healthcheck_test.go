@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,19 +29,28 @@ func TestHealthcheckOfARunningExporter(t *testing.T) {
 			testenv.SetEnv(t, "HTTP_LISTEN=:"+port, "WEB_CONFIG="+path, "FILE_POLL=nonsense", "NOSUCH=x") // serve's business
 			t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
-			if status, out, errs := runProgram(t, "healthcheck"); status != exitOK || out+errs != "" {
-				t.Errorf("status %d, output %q", status, out+errs)
+			// It waits for an answer for three seconds only, which a busy machine may take.
+			healthy := func(args ...string) (said string) {
+				t.Helper()
+				testenv.Until(t, time.Minute, fmt.Sprintf("good health, asked for by %q", args), func() bool {
+					status, out, errs := runProgram(t, append([]string{"healthcheck"}, args...)...)
+					said = out + errs
+					return status == exitOK
+				})
+				return said
+			}
+			if said := healthy(); said != "" {
+				t.Errorf("output %q", said)
 			}
 			testenv.SetEnv(t)
 			for _, args := range [][]string{{"--http-listen=0.0.0.0:" + port, "--web-config", path}, {"-x", port, "--web-config", path}, {"--url", scheme + "://" + address + "/-/healthy"}} {
-				if status, _, errs := runProgram(t, append([]string{"healthcheck"}, args...)...); status != exitOK {
-					t.Errorf("%q: status %d, %s", args, status, errs)
-				}
+				healthy(args...)
 			}
 			if status, _, errs := runProgram(t, "healthcheck", "--url="+scheme+"://"+address+"/nothing"); status != exitFailure || !strings.Contains(errs, " answers 40") {
 				t.Errorf("a page that isn't there or allowed: status %d, %q", status, errs)
 			}
 			stop()
+			_, port, _ = net.SplitHostPort(testenv.Unheard(t)) // somebody else may have got the other one
 			if status, _, errs := runProgram(t, "healthcheck", "-x", port, "--web-config", path); status != exitFailure || !strings.Contains(errs, "refused") {
 				t.Errorf("after the end: status %d, %q", status, errs)
 			}
@@ -110,7 +120,7 @@ func TestHealthcheckGivesUp(t *testing.T) {
 	start := time.Now()
 	err = askHealth(context.Background(), "http://"+l.Addr().String())
 	var timeout interface{ Timeout() bool }
-	if took := time.Since(start); !errors.As(err, &timeout) || !timeout.Timeout() || took < 2900*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(start); !errors.As(err, &timeout) || !timeout.Timeout() || took < 2900*time.Millisecond || took > time.Minute {
 		t.Errorf("after %v: %v, want a time-out after 3 s", took, err)
 	}
 }

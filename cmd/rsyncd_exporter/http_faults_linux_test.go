@@ -35,7 +35,7 @@ func TestIdleHTTPConnectionsKeepNobodyOut(t *testing.T) {
 		if i%100 == 99 {
 			w.send(t, to, 20)
 			began := time.Now()
-			client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+			client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 			if resp, body := testenv.Fetch(t, client, "GET", e.url+"/metrics"); resp.StatusCode != 200 && resp.StatusCode != 503 || body == "" {
 				t.Fatalf("after %d connections: %s", i+1, resp.Status)
 			}
@@ -67,7 +67,7 @@ func TestOddRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		_, _ = io.WriteString(conn, request) // a refusal may come before all of it is taken
 		answer, _ := io.ReadAll(io.LimitReader(conn, 12+1))
 		return strings.TrimSpace(string(answer))
@@ -103,7 +103,7 @@ func TestOddRequests(t *testing.T) {
 		fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
 		conn.Close() // before or while the answer comes
 	}
-	if _, err := (&http.Client{Timeout: 10 * time.Second}).Get("https://" + address + "/metrics"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	if _, err := (&http.Client{Timeout: time.Minute}).Get("https://" + address + "/metrics"); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("TLS at a plain port: %v, want an error at once", err)
 	}
 	if after := names(); !slices.Equal(after, before) {
@@ -118,7 +118,7 @@ func TestManyScrapesAtOnce(t *testing.T) {
 	e := startExporter(t, "--listen-udp=127.0.0.1:0")
 	var scrapes sync.WaitGroup
 	var ok, busy, other atomic.Int64
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxConnsPerHost: 200}}
+	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxConnsPerHost: 200}}
 	defer client.CloseIdleConnections()
 	for range 500 {
 		scrapes.Go(func() {

@@ -81,7 +81,7 @@ func startProcessOf(t *testing.T, command []string, http string, files []*os.Fil
 
 // lastScrape waits until the program says that its inputs are done, and returns what it has counted in the end. Then it lets it end: with status
 // 0, within the five seconds that it promises, counted from the signal.
-func (p *process) lastScrape(signalled time.Time) map[string]float64 {
+func (p *process) lastScrape(signalled *testenv.Watch) map[string]float64 {
 	p.t.Helper()
 	testenv.Until(p.t, time.Minute, "the inputs to be done", func() bool { return strings.Contains(p.Output(), "msg=stopping ") })
 	series := p.scrape()
@@ -91,13 +91,11 @@ func (p *process) lastScrape(signalled time.Time) map[string]float64 {
 }
 
 // endsWell waits for the process' end, which must come within five seconds of the signal.
-func (p *process) endsWell(signalled time.Time) {
+func (p *process) endsWell(signalled *testenv.Watch) {
 	p.t.Helper()
 	p.goOn.Close()
-	select {
-	case <-p.Ended():
-	case <-time.After(time.Until(signalled.Add(shutdownLimit + time.Second))): // the second is the machine's: it is shared
-		p.t.Fatalf("it is still there %v after SIGTERM:\n%s", time.Since(signalled), p.Output())
+	if !signalled.Within(shutdownLimit+time.Second, p.Ended()) { // the second is the machine's: it is shared
+		p.t.Fatalf("it is still there %v after SIGTERM:\n%s", signalled.Elapsed(), p.Output())
 	}
 	if err := p.Stop(); err != nil {
 		p.t.Fatalf("after SIGTERM: %v, want status 0:\n%s", err, p.Output())
@@ -107,13 +105,13 @@ func (p *process) endsWell(signalled time.Time) {
 	}
 }
 
-// terminate sends SIGTERM and returns when.
-func (p *process) terminate() time.Time {
+// terminate sends SIGTERM and starts a watch.
+func (p *process) terminate() *testenv.Watch {
 	p.t.Helper()
 	if err := p.Signal(unix.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
-	return time.Now()
+	return testenv.StartWatch(p.t)
 }
 
 func (p *process) freeze() {
@@ -298,7 +296,7 @@ func deliver(address string, batch []byte) bool {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second)) // for a test that failed
+	conn.SetDeadline(time.Now().Add(time.Minute)) // for a test that failed
 	if _, err := conn.Write(batch); err != nil {
 		return false
 	}

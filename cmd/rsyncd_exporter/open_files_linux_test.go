@@ -37,7 +37,7 @@ func TestHTTPComesFirstWhereOpenFilesAreFew(t *testing.T) {
 			}
 			p.until(float64(shareOfLimit(t, limit).stream), "rsyncd_exporter_connections")
 			for range 2 { // both are open at the same time
-				client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
+				client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}
 				defer client.CloseIdleConnections()
 				answer, err := client.Get(p.url + "/metrics")
 				if err != nil {

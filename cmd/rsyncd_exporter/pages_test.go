@@ -42,7 +42,7 @@ func startPagesOf(t *testing.T, cfg *config.Config, metrics prometheus.Gatherer)
 	ready := func() error { return nil }
 	o := webOptions(cfg, metrics, statusOptions(cfg, nil, look), ready, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
-	go func() { done <- web.Serve(ctx, l, o, func() time.Duration { return 5 * time.Second }) }()
+	go func() { done <- web.Serve(ctx, l, o, func() time.Duration { return time.Minute }) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -102,7 +102,7 @@ func endsSoon(t *testing.T, command string, args []string) (status int, errs str
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	_ = cmd.Wait() // its status says more
 	return cmd.ProcessState.ExitCode(), stderr.String()

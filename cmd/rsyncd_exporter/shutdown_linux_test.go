@@ -120,9 +120,7 @@ func TestSecondSignalUnderFullLoad(t *testing.T) {
 	l.terminate()
 	testenv.Until(t, time.Minute, "the inputs to be done", func() bool { return strings.Contains(l.Output(), "msg=stopping ") })
 	second := l.terminate() // it is held where it stops: see heldLog
-	select {
-	case <-l.Ended():
-	case <-time.After(time.Until(second.Add(5 * time.Second))):
+	if !second.Within(5*time.Second, l.Ended()) {
 		t.Fatal("it goes on after a second SIGTERM")
 	}
 	l.goOn.Close()

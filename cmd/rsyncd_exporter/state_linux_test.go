@@ -140,9 +140,7 @@ func TestStateThatCantBeTrustedIsSetAside(t *testing.T) {
 	if got := p.created("rsync_connections"); got == created {
 		t.Errorf("created %q, as before the counters began at zero", got)
 	}
-	if !strings.Contains(p.Output(), "can't be trusted") {
-		t.Error("the log doesn't say so")
-	}
+	testenv.Until(t, patient, "the log to say so", func() bool { return strings.Contains(p.Output(), "can't be trusted") })
 	if _, err := os.Stat(filepath.Join(stateDir, "state.a.aside")); err != nil {
 		t.Error(err)
 	}

@@ -406,6 +406,8 @@ func TestStateOnADiskThatIsReadOnly(t *testing.T) {
 		for range 3 {
 			s.want(s.scrape(), durable, "rsyncd_exporter_received_total", `input="file"`)
 		}
+		said := func() bool { return strings.Contains(s.Output(), "the state can't be saved") }
+		testenv.Until(t, patient, "the log to say so", said)
 		if out := s.Output(); strings.Count(out, "the state can't be saved") != 1 || strings.Count(out, remedy) != 1 || !strings.Contains(out, disk.Path) {
 			t.Errorf("it doesn't say once that %q can't be saved to, and what to do:\n%s", disk.Path, out)
 		}

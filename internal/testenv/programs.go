@@ -188,7 +188,7 @@ func ParseStats(t testing.TB, output string) Stats {
 // daemon the password of alice.
 func Rsync(t testing.TB, args ...string) (code int, output string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Need(t, "rsync"), args...)
 	cmd.Env = append(os.Environ(), "RSYNC_PASSWORD="+Password)

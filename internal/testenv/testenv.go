@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a program may take to become ready or to end.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Root returns the repository's root directory.
 func Root(t testing.TB) string {

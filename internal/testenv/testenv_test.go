@@ -65,3 +65,18 @@ func TestCPUTime(t *testing.T) {
 		})
 	}
 }
+
+// A watch shows no more than the clock, and what isn't done in time.
+func TestWatch(t *testing.T) {
+	began, w, done := time.Now(), StartWatch(t), make(chan struct{})
+	if w.Within(100*time.Millisecond, done) {
+		t.Error("what isn't done is within the time")
+	}
+	if shown := w.Elapsed(); shown <= 100*time.Millisecond || shown > time.Since(began) {
+		t.Errorf("the watch shows %v after %v", shown, time.Since(began))
+	}
+	close(done)
+	if !w.Within(time.Hour, done) {
+		t.Error("what is done isn't within the time")
+	}
+}
