@@ -121,7 +121,7 @@ func (e *exporter) until(value float64, name string, labels ...string) map[strin
 			e.t.Logf("%s%q: %v, want %v", name, labels, total(series, name, labels...), value)
 		}
 	}()
-	testenv.Until(e.t, time.Minute, fmt.Sprintf("%s%q = %v", name, labels, value), func() bool {
+	testenv.Until(e.t, 3*time.Minute, fmt.Sprintf("%s%q = %v", name, labels, value), func() bool {
 		series = e.scrape()
 		return total(series, name, labels...) == value
 	})
@@ -187,7 +187,7 @@ func traffic(t *testing.T, d *testenv.Rsyncd) (pullSent, pullReceived, pushSent,
 	}
 	rsync := func(want int, args ...string) string {
 		t.Helper()
-		code, out := testenv.Rsync(t, append([]string{"-a", "--stats", "--no-h", "--timeout=20"}, args...)...)
+		code, out := testenv.Rsync(t, append([]string{"-a", "--stats", "--no-h", "--timeout=60"}, args...)...)
 		if code != want {
 			t.Fatalf("rsync %q: exit code %d, want %d:\n%s", args, code, want, out)
 		}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,7 +92,7 @@ type loggingDaemon struct {
 func (d *loggingDaemon) log(pid int, text string) {
 	d.t.Helper()
 	before := time.Now()
-	if err := d.conn.SetWriteDeadline(before.Add(30 * time.Second)); err != nil {
+	if err := d.conn.SetWriteDeadline(before.Add(time.Minute)); err != nil {
 		d.t.Fatal(err)
 	}
 	if _, err := fmt.Fprintf(d.conn, "<30>%s rsyncd[%d]: %s\n", before.Format(time.Stamp), pid, text); err != nil {
@@ -155,8 +157,13 @@ func TestOutageWithEachForwarder(t *testing.T) {
 				t.Fatal(err)
 			}
 			down := d.messages
+			d.session("during", 15) // of which each message may be written into the connection that is closed
+			noticed(t, port)
 			d.sessionsDuring("during", outage)
 			up := d.messages
+			if f.lossy() {
+				idle(t, forwarder)
+			}
 			e = startExporterProcess(t, nil, args...)
 			began := time.Now()
 			for total(e.scrape(), "rsync_messages_total") == total(before, "rsync_messages_total") {
@@ -175,6 +182,37 @@ func TestOutageWithEachForwarder(t *testing.T) {
 			f.checkOutage(t, s, d, up-down)
 		})
 	}
+}
+
+// noticed waits until nobody keeps a connection to a port of this machine whose other end is closed.
+func noticed(t *testing.T, port int) {
+	t.Helper()
+	closeWait := regexp.MustCompile(fmt.Sprintf(`(?m)^ *\d+: \S+ \S+:%04X 08 `, port)) // TCP_CLOSE_WAIT, proc(5)
+	testenv.Until(t, patient, "the forwarder to notice", func() bool {
+		b, err := os.ReadFile("/proc/net/tcp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !closeWait.Match(b)
+	})
+}
+
+// idle waits until no thread of a forwarder has anything to do: each passes on what it has before it waits again.
+func idle(t *testing.T, f *testenv.Forwarder) {
+	t.Helper()
+	testenv.Until(t, patient, "the forwarder to have nothing to do", func() bool {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", f.Pid()))
+		if err != nil || len(stats) == 0 {
+			t.Fatalf("no threads: %v", err)
+		}
+		for _, path := range stats {
+			stat, err := os.ReadFile(path) // "pid (name) S …", proc(5)
+			if err == nil && !strings.Contains(string(stat), ") S ") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // checkOutage asserts what is counted in the end. So many messages were logged while the exporter was away.

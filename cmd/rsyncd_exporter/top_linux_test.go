@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"rsyncd_exporter/internal/testenv"
 )
@@ -59,7 +60,7 @@ func (p *pane) screen(flags ...string) string {
 // sees waits until the terminal shows all of these.
 func (p *pane) sees(want ...string) {
 	p.t.Helper()
-	testenv.Until(p.t, 10e9, fmt.Sprintf("%q", want), func() bool {
+	testenv.Until(p.t, time.Minute, fmt.Sprintf("%q", want), func() bool {
 		shown := p.screen()
 		for _, w := range want {
 			if !strings.Contains(shown, w) {
