@@ -214,7 +214,7 @@ func (s *site) nothingForged(t *testing.T, before, after map[string]float64, imp
 }
 
 // heldSize is more than fits between the daemon and a client that stands still, so that its session stands,
-// too. A client with --bwlimit=20000 takes two seconds for it.
+// too. A client with --bwlimit=8000 takes five seconds for it.
 const heldSize = 40e6
 
 // FAULTS I11: a flood of connections, more than the table of sessions holds, pushes out none that was let in.
@@ -229,18 +229,17 @@ func TestConnectFloodBesideFailingSessions(t *testing.T) {
 			const size = 2000000
 			s.failFirst(t, "down", heldSize)
 			pulled := s.scratch(t)
-			pull := s.start(t, "--bwlimit=20000", s.url("down/"), pulled)
+			pull := s.start(t, "--bwlimit=8000", s.url("down/"), pulled)
+			arriving(t, pull, pulled, "f1")
+			kill(t, pull.Pid(), syscall.SIGSTOP)
 			pushed := s.scratch(t, 10, size)
 			inTheWay := filepath.Join(s.d.Module("up"), "f0", "full") // f0 is to be a file
 			if err := os.MkdirAll(inTheWay, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			push := s.start(t, "--bwlimit=500", pushed, s.url("up/"))
-			arriving(t, pull, pulled, "f1")
+			push := s.start(t, "--bwlimit=250", pushed, s.url("up/"))
 			arriving(t, push, s.d.Module("up"), "f1")
-			for _, p := range []*testenv.Process{pull, push} {
-				kill(t, p.Pid(), syscall.SIGSTOP)
-			}
+			kill(t, push.Pid(), syscall.SIGSTOP)
 			s.until(2, "rsync_file_errors_total")
 			const flood = 40000 // the table holds 32,768
 			s.flood(t, by, flood)
@@ -441,17 +440,14 @@ func TestAnotherUserOnTheSocket(t *testing.T) {
 	s.pushAlice(t, 1000)
 	fill(t, s.d.Module("pub"), heldSize)
 	mine := s.scratch(t)
-	client := s.start(t, "--bwlimit=20000", s.url("pub/"), mine)
+	client := s.start(t, "--bwlimit=8000", s.url("pub/"), mine)
 	arriving(t, client, mine, "f0")
 	kill(t, client.Pid(), syscall.SIGSTOP)
-	running := s.d.Children(t)
-	if len(running) != 1 {
-		t.Fatalf("the daemon has the children %d, want one", running)
-	}
+	running := s.onlyChild(t)
 	s.until(1, "rsync_sessions_total", `module="backup"`, `outcome="ok"`)
 	before := s.until(1, "rsync_sessions_active", `module="pub"`)
 	const nobodys = 1<<22 - 1 // the highest pid that Linux can give
-	for _, pid := range []int{running[0], nobodys} {
+	for _, pid := range []int{running, nobodys} {
 		s.sayAsNobody(t, fmt.Sprintf("--id=%d", pid), forgedBackup...)
 	}
 	s.sayAsNobody(t, "-i", "a word that no daemon says")

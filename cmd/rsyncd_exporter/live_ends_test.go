@@ -69,7 +69,7 @@ func (s *site) killPush(t *testing.T) {
 // Sessions of which the daemon logs no last line. They end when they have been silent for SESSION_TTL.
 func TestLiveSilentEnds(t *testing.T) {
 	t.Parallel()
-	s := live(t, unixSocket, "127.0.0.1", "[pull]\n[push]\n[denied]\n[max-delete]\n", "--session-ttl=10s")
+	s := live(t, unixSocket, "127.0.0.1", "[pull]\n[push]\n[denied]\n[max-delete]\n", "--session-ttl=20s")
 	t.Run("daemon's child killed during a pull", func(t *testing.T) {
 		fill(t, s.d.Module("pull"), killedSize)
 		mine := s.scratch(t)
@@ -131,11 +131,18 @@ func TestLiveSilentEnds(t *testing.T) {
 // killChild ends the daemon's only child, without a word.
 func (s *site) killChild(t *testing.T) {
 	t.Helper()
-	children := s.d.Children(t)
-	if len(children) != 1 {
-		t.Fatalf("the daemon has the children %d, want one", children)
-	}
-	kill(t, children[0], syscall.SIGKILL)
+	kill(t, s.onlyChild(t), syscall.SIGKILL)
+}
+
+// onlyChild returns the process of the one session that runs, when those of others have ended: their clients end first.
+func (s *site) onlyChild(t *testing.T) int {
+	t.Helper()
+	var children []int
+	testenv.Until(t, time.Minute, "the daemon to have one child", func() bool {
+		children = s.d.Children(t)
+		return len(children) == 1
+	})
+	return children[0]
 }
 
 func kill(t *testing.T, pid int, s syscall.Signal) {

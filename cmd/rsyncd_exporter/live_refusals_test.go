@@ -91,7 +91,7 @@ func (s *site) refuseUsers(t *testing.T) {
 func (s *site) refuseSecond(t *testing.T) {
 	fill(t, s.d.Module("limited"), 2000000)
 	mine := s.scratch(t)
-	first := s.start(t, "--bwlimit=500", s.url("limited/"), mine)
+	first := s.start(t, "--bwlimit=250", s.url("limited/"), mine)
 	arriving(t, first, mine, "f0")
 	kill(t, first.Pid(), syscall.SIGSTOP)
 	s.rsync(t, 5, s.url("limited/"), s.scratch(t))

@@ -160,7 +160,7 @@ func (s *site) pullUnreadable(t *testing.T) {
 func (s *site) pullVanishing(t *testing.T) {
 	module, mine := s.d.Module("vanishing"), s.scratch(t)
 	fill(t, module, 4000000, 2000) // f1 is listed now, and opened after f0
-	client := s.start(t, "--bwlimit=1000", s.url("vanishing/"), mine)
+	client := s.start(t, "--bwlimit=500", s.url("vanishing/"), mine)
 	arriving(t, client, mine, "f0")
 	if err := os.Remove(filepath.Join(module, "f1")); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // Sessions of a real daemon appear in who, in top and on the page, grow, and end: a slow pull that is cut off, a slow push, and one that is
-// refused. By hand: README has 5,000 bytes, and comes before release.iso, which takes half a minute.
+// refused. By hand: README has 5,000 bytes, and comes before release.iso, which takes minutes.
 func TestWhoAndTopOfRealSessions(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(testenv.Dir(t), "log")
@@ -38,10 +38,10 @@ func TestWhoAndTopOfRealSessions(t *testing.T) {
 	}
 	shows("sessions", "Nobody is connected.")
 	mine := testenv.Dir(t)
-	pull := testenv.StartRsync(t, "-a", "--bwlimit=500", d.URL("", "mirror/"), mine+"/pulled")
+	pull := testenv.StartRsync(t, "-a", "--bwlimit=100", d.URL("", "mirror/"), mine+"/pulled")
 	p.sees("1 session at", "mirror", "≥4.88 KiB")
 	shows("sessions", "README")
-	push := testenv.StartRsync(t, "-a", "--bwlimit=500", d.Module("mirror")+"/", d.URL("", "incoming/"))
+	push := testenv.StartRsync(t, "-a", "--bwlimit=100", d.Module("mirror")+"/", d.URL("", "incoming/"))
 	p.sees("2 sessions at", "incoming", "receive")
 	shows("sessions", "incoming")
 	if code, _ := testenv.Rsync(t, "-a", d.URL("bob@", "backup/"), mine); code == 0 {
