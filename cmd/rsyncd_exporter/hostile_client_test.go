@@ -248,13 +248,14 @@ func TestForgedConnectsGainNothing(t *testing.T) {
 		c.Start(t)
 		c.Finish(t)
 	}
-	e.until(0, "rsync_sessions_active")
-	s := e.scrape()
+	e.until(6+attackers, "rsync_sessions_total") // all that they wrote has been read
+	s := e.until(0, "rsync_sessions_active")
 	e.want(s, 2, "rsync_sessions_total", `module="backup"`)
 	e.want(s, before, "rsync_last_success_timestamp_seconds", `user="alice"`)
 	e.want(s, 0, "rsync_last_success_timestamp_seconds", `module="backup"`, `user=""`)
 	traffic(t, d)
 	e.until(2, "rsync_rejected_total", `module="backup"`, `reason="auth"`)
+	e.until(12+attackers, "rsync_sessions_total")
 	e.until(0, "rsync_sessions_active")
 	s = e.scrapeStrictly(map[string][]string{
 		"module": {"", "mirror", "incoming", "backup", "bait"}, "user": {"", "alice"}, "host": {""}, "version": {"3.5.0"},

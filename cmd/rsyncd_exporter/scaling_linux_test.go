@@ -126,11 +126,12 @@ func (f *fleet) shares(scrapes []map[string]float64) (hosts [3][]string) {
 	return hosts
 }
 
-// recipe returns the configuration in docs/scaling.md that has this name there, with addresses replaced. It scrapes each second.
+// recipe returns the configuration in docs/scaling.md that has this name there, with addresses replaced. It scrapes every other
+// second, which is also how long a busy machine may take for it.
 func recipe(t *testing.T, name string, replace ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(testenv.Dir(t), "prometheus.yml")
-	put(t, path, []byte(regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(block(t, name, replace...), "scrape_interval: 1s")))
+	put(t, path, []byte(regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(block(t, name, replace...), "scrape_interval: 2s")))
 	return path
 }
 
@@ -202,7 +203,7 @@ func agree(t *testing.T, what string, least int, want, got func() map[string]flo
 			t.Logf("%s: %q", what, differences())
 		}
 	}()
-	testenv.Until(t, 20*time.Second, what+" to be what one exporter gives", func() bool {
+	testenv.Until(t, patient, what+" to be what one exporter gives", func() bool {
 		a, b = want(), got()
 		return len(a) >= least && len(differences()) == 0
 	})
@@ -222,7 +223,7 @@ func TestExportersByHostAddUp(t *testing.T) {
 	appendFile(t, path, more)
 	site := startOn(t, path, "--storage.tsdb.path="+filepath.Join(testenv.Dir(t), "data"))
 	global := startOn(t, recipe(t, "federation", "prometheus-0.example.org:9090", strings.TrimPrefix(site.URL, "http://"),
-		"scrape_configs:", "global: {scrape_interval: 1s}\nscrape_configs:"),
+		"scrape_configs:", "global: {scrape_interval: 2s}\nscrape_configs:"),
 		"--storage.tsdb.path="+filepath.Join(testenv.Dir(t), "data"), "--web.enable-remote-write-receiver")
 	startOn(t, recipe(t, "remote write", append(targets, "http://prometheus.example.org:9090", global.URL)...),
 		"--enable-feature=agent", "--storage.agent.path="+filepath.Join(testenv.Dir(t), "data"))
@@ -242,9 +243,10 @@ func TestExportersByHostAddUp(t *testing.T) {
 	others := fmt.Sprintf("host=~%q", strings.Join(slices.Concat(hosts[0], hosts[2]), "|"))
 	agree(t, "the hosts of the others", 500, func() map[string]float64 { return sums(t, site, `job="one",`+others) },
 		func() map[string]float64 { return sums(t, site, `job="rsyncd_exporter",`+others) })
-	if down, _ := site.Query(t, `count(up{job="rsyncd_exporter"} == 0)`); down != 1 {
-		t.Errorf("%v exporters are down, 1 was killed", down)
-	}
+	testenv.Until(t, patient, "one exporter to be down", func() bool { // another's scrape may have come too late
+		down, _ := site.Query(t, `count(up{job="rsyncd_exporter"} == 0)`)
+		return down == 1
+	})
 	if n, ok := site.Query(t, fmt.Sprintf(`count({job="rsyncd_exporter",host=~%q})`, strings.Join(hosts[victim], "|"))); ok {
 		t.Errorf("%v series of the hosts of the one that was killed", n)
 	}

@@ -154,7 +154,7 @@ func (l *rotatedLog) compare(t *testing.T, all []*world) {
 // A FIFO whose reader has stopped holds up neither counting, nor a scrape, nor the end. What it has taken are whole lines.
 func TestSessionLogThatNobodyReads(t *testing.T) {
 	t.Parallel()
-	fifo, udp := filepath.Join(testenv.Dir(t), "sessions"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
+	fifo, tcp := filepath.Join(testenv.Dir(t), "sessions"), fmt.Sprintf("127.0.0.1:%d", testenv.Port(t))
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +163,8 @@ func TestSessionLogThatNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	p := startExporterProcess(t, nil, "--listen-udp="+udp, "--session-log="+fifo)
-	to := dialDatagram(t, "udp", udp)
+	p := startExporterProcess(t, nil, "--listen-udp=off", "--listen-tcp="+tcp, "--session-log="+fifo)
+	to := dial(t, "tcp", tcp)
 	const sessions = 800 // of 150 bytes; a pipe holds 65,536
 	visits := func(from int) {
 		for i := range sessions {
