@@ -72,7 +72,7 @@ release: go ## check everything, write dist/ and the tag, of VERSION=1.2.3; DRY=
 # wait for other programs, so more of them run at once than there are processors.
 PURE = ./rsynclog ./rsynclog/codes ./clients ./backups ./metrics ./receiver/syslog \
 	./internal/documents ./internal/monitoring ./internal/dependencies ./internal/waivers ./internal/releasetest
-TESTED = -vet=off -ldflags='-s -w' -p 3 -parallel 6 -timeout 25m -json
+TESTED = -vet=off -ldflags='-s -w' -p 3 -parallel 6 -timeout 60m -json
 
 # lint has go vet's findings. go test takes no notice of files outside of a module, such as the shipped
 # dashboard: -count=1 has its test run each time. Without GORACE each process of a test ends with a second of sleep.

@@ -30,7 +30,7 @@ tear_down() {
 # transfer ARGUMENT... runs a client, and adds what its --stats say to the sums.
 sent=0 received=0
 transfer() {
-	docker exec -e RSYNC_PASSWORD=demo "$name" rsync -a --stats --no-h --timeout=20 "$@" >"$scratch/stats" ||
+	docker exec -e RSYNC_PASSWORD=demo "$name" rsync -a --stats --no-h --timeout=60 "$@" >"$scratch/stats" ||
 		fail "a client ended with code $?: rsync $*"
 	# The client's view is the other one.
 	sent=$((sent + $(sed -n 's/^Total bytes received: //p' "$scratch/stats")))
@@ -39,7 +39,7 @@ transfer() {
 
 # sessions makes five that succeed and one that doesn't.
 sessions() {
-	wait_until 20 docker exec "$name" grep -q ':0369 0*:0000 0A' /proc/net/tcp ||
+	wait_until 60 docker exec "$name" grep -q ':0369 0*:0000 0A' /proc/net/tcp ||
 		fail "rsyncd doesn't listen in the container"
 	docker exec "$name" rm -rf /tmp/a /tmp/b /tmp/c
 	transfer rsync://localhost/mirror/ /tmp/a

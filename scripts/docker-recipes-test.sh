@@ -40,10 +40,10 @@ listens() { docker exec "$1" grep -q ':0369 0*:0000 0A' /proc/net/tcp; }
 # It prints what the clients say they received.
 sessions() {
 	local container=$1 module=$2 i clients=()
-	wait_until 30 listens "$container" || fail "rsyncd doesn't listen in $container"
+	wait_until 60 listens "$container" || fail "rsyncd doesn't listen in $container"
 	for i in 1 2 3; do
 		docker exec "$container" sh -c "mkdir /tmp/$i; head -c 2000$i /dev/urandom >/tmp/$i/data
-			RSYNC_PASSWORD=demo rsync -a --stats --no-h --timeout=20 /tmp/$i/ rsync://alice@localhost/$module/$i/" \
+			RSYNC_PASSWORD=demo rsync -a --stats --no-h --timeout=60 /tmp/$i/ rsync://alice@localhost/$module/$i/" \
 			>"$scratch/$container.$i" &
 		clients+=($!)
 	done
@@ -110,7 +110,7 @@ unixgram() {
 		--read-only --cap-drop ALL \
 		-e RSYNCD_EXPORTER_LISTEN_UNIXGRAM=/run/log-socket/log \
 		-e RSYNCD_EXPORTER_SYSLOG_LOG_LINES=yes "$EXPORTER_IMAGE" >/dev/null
-	wait_until 30 test -S "$scratch/socket/log" || fail "the exporter makes no socket"
+	wait_until 60 test -S "$scratch/socket/log" || fail "the exporter makes no socket"
 	docker run -d --name "$name" --log-driver syslog --log-opt "syslog-address=unixgram://$scratch/socket/log" \
 		--log-opt syslog-format=rfc5424micro --log-opt tag=rsyncd-mirror \
 		"$RSYNCD_IMAGE" rsync --daemon --no-detach "--dparam=log file=/dev/stdout" >/dev/null

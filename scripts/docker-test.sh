@@ -57,7 +57,7 @@ rate_shows() {
 check_health() {
 	local service
 	for service in app rsyncd prometheus; do
-		wait_until 60 healthy "$service" || fail "$service is $(health "$service") after a minute"
+		wait_until 180 healthy "$service" || fail "$service is $(health "$service") after three minutes"
 	done
 	say "app, rsyncd and prometheus are healthy"
 }

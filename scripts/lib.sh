@@ -39,8 +39,8 @@ http_get() {
 		exec 7<>"/dev/tcp/$1/$2" || return 1
 	} 2>/dev/null
 	printf 'GET %s HTTP/1.0\r\nHost: %s:%s\r\n\r\n' "$3" "$1" "$2" >&7
-	read -r -t 10 _ status _ <&7 2>/dev/null || { exec 7>&-; return 1; }
-	while read -r -t 10 line <&7 && [ "$line" != $'\r' ]; do :; done
+	read -r -t 60 _ status _ <&7 2>/dev/null || { exec 7>&-; return 1; }
+	while read -r -t 60 line <&7 && [ "$line" != $'\r' ]; do :; done
 	cat <&7
 	exec 7>&-
 	[ "$status" = 200 ]
@@ -74,5 +74,5 @@ has() { [ "$(value "$1" "$2" "$3")" = "$4" ]; }
 
 # want PORT NAME METRIC LABEL NUMBER waits until an exporter has counted so much.
 want() {
-	wait_until 60 has "$1" "$3" "$4" "$5" || fail "$2: $3{$4} is $(value "$1" "$3" "$4") after a minute, want $5"
+	wait_until 180 has "$1" "$3" "$4" "$5" || fail "$2: $3{$4} is $(value "$1" "$3" "$4") after three minutes, want $5"
 }

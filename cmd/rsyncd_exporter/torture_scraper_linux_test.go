@@ -199,7 +199,7 @@ func ofTheProcess(name string) bool {
 	return false
 }
 
-// finish scrapes until the scraper has counted as much as is true, or a minute long in vain; then it stops and compares all.
+// finish scrapes until the scraper has counted as much as is true, or for long in vain; then it stops and compares all.
 func (s *scraper) finish(t *testing.T, truth map[string]float64) {
 	t.Helper()
 	s.end()
@@ -213,7 +213,7 @@ func (s *scraper) finish(t *testing.T, truth map[string]float64) {
 		}
 		return true
 	}
-	for end := time.Now().Add(time.Minute); !(s.scrape() && enough()) && time.Now().Before(end); {
+	for end := time.Now().Add(patient); !(s.scrape() && enough()) && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	for _, p := range s.problems {

@@ -155,7 +155,7 @@ const (
 // differs.
 func check(p *process, unixSent, udpSent int, lines int64) error {
 	var s map[string]float64
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		a, err := p.scrape()
 		if err != nil {
 			return err

@@ -51,10 +51,10 @@ func (b *bench) start(stateDir, log string) (*process, error) {
 		return nil, err
 	}
 	// HTTP is served once the sockets are open
-	for end := time.Now().Add(10 * time.Second); !p.healthy(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !p.healthy(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			p.stop()
-			return nil, fmt.Errorf("%s doesn't answer at %s after 10 s", b.exporter, p.url)
+			return nil, fmt.Errorf("%s doesn't answer at %s after a minute", b.exporter, p.url)
 		}
 	}
 	if p.unix, err = connect(unix.AF_UNIX, &unix.SockaddrUnix{Name: socket}); err == nil {
