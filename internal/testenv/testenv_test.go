@@ -34,7 +34,7 @@ func TestPortsAreReserved(t *testing.T) {
 		t.Error("a port that a test has can be reserved once more")
 	}
 	nobodys := 1<<16 + os.Getpid() // no port, so that nobody else asks for it
-	for range 2 { // the first process has ended when the second one asks
+	for range 2 {                  // the first process has ended when the second one asks
 		if !elsewhere(nobodys) {
 			t.Error("a port that nobody has can't be reserved")
 		}
