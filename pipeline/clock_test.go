@@ -35,7 +35,8 @@ func TestSessionClockDoesNotJump(t *testing.T) {
 		for _, x := range []struct {
 			waited time.Duration
 			counts bool
-		}{{0, true}, {10 * time.Second, true}, {-time.Hour, false}, {time.Hour, false}} { // the last two: the time was set meanwhile
+		}{{0, true}, {10 * time.Second, true},
+			{-time.Hour, false}, {time.Hour, false}} { // the time was set meanwhile
 			now, at, _ := c.received(wall - int64(x.waited))
 			if late := time.Duration(c.now() - now); (late == x.waited) != x.counts {
 				t.Errorf("received %v ago: the sessions see it %v ago", x.waited, late)

@@ -71,7 +71,8 @@ func TestSessions(t *testing.T) {
 		x.Direction != "receive" || x.State != "failing" || x.Files != 3 || x.FileBytes != 700 || x.Request != "data/in" || x.LastPath != "old" {
 		t.Errorf("%+v", x)
 	}
-	if x.Age < 299 || x.Age > 300+late || x.Silent < 179 || x.Silent > 180+late || time.Since(x.Started) < 299*time.Second {
+	if x.Age < 299 || x.Age > 300+late || x.Silent < 179 || x.Silent > 180+late ||
+		time.Since(x.Started) < 299*time.Second {
 		t.Errorf("age %v s, silent for %v s, since %v; want 300, 180", x.Age, x.Silent, x.Started)
 	}
 	var ended []string

@@ -60,7 +60,8 @@ func TestIdleConnectionsHoldUpNobody(t *testing.T) {
 	address := func() string { return fmt.Sprintf("127.0.0.1:%d", testenv.Port(t)) }
 	udp, tcp, web := address(), address(), address()
 	// The buffer holds what is sent in eight seconds: the program may be late on a busy machine, but not be held up.
-	p := startReleased(t, web, nil, "--listen-udp="+udp, "--receive-buffer=128MiB", "--listen-tcp="+tcp, "--http-listen="+web)
+	p := startReleased(t, web, nil, "--listen-udp="+udp, "--receive-buffer=128MiB", "--listen-tcp="+tcp,
+		"--http-listen="+web)
 	w, to, stop, done := newWeigher("u"), dial(t, "udp", udp), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)

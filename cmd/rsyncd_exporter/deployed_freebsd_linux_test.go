@@ -104,9 +104,14 @@ func servesAndStops(t *testing.T, port int, dir string, service func(arg string)
 			return false
 		}
 	}
-	testenv.Until(t, patient, "the service to serve or to end", func() bool {
-		return ended() || testenv.Listening(t, port)
-	})
+	ready := func() bool { // it listens before
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/-/ready", port))
+		if err == nil {
+			r.Body.Close()
+		}
+		return err == nil && r.StatusCode == http.StatusOK
+	}
+	testenv.Until(t, patient, "the service to serve or to end", func() bool { return ended() || ready() })
 	if ended() {
 		return fmt.Errorf("it ended: %s", p.Output())
 	}

@@ -103,7 +103,8 @@ func TestOddRequests(t *testing.T) {
 		fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
 		conn.Close() // before or while the answer comes
 	}
-	if _, err := (&http.Client{Timeout: time.Minute}).Get("https://" + address + "/metrics"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+	_, err := (&http.Client{Timeout: time.Minute}).Get("https://" + address + "/metrics")
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("TLS at a plain port: %v, want an error at once", err)
 	}
 	if after := names(); !slices.Equal(after, before) {

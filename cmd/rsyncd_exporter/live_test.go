@@ -75,8 +75,8 @@ func liveWith(t *testing.T, start func(t testing.TB, dir, address, log, text str
 	return s
 }
 
-// clientArgs are what every client gets: sessions are nobody's, who may not change a module's own directory. The time-out
-// is the daemon's too, also of a session whose client is stopped while a test does something else.
+// clientArgs are what every client gets: sessions are nobody's, who may not change a module's own directory. The
+// time-out is the daemon's too, also of a session whose client is stopped while a test does something else.
 var clientArgs = []string{"-rltO", "--stats", "--no-h", "--timeout=300"}
 
 // failure stands for any exit code but 0: a client's depends on what comes first, the daemon's reason or the reset of its connection.

@@ -126,12 +126,13 @@ func (f *fleet) shares(scrapes []map[string]float64) (hosts [3][]string) {
 	return hosts
 }
 
-// recipe returns the configuration in docs/scaling.md that has this name there, with addresses replaced. It scrapes every other
-// second, which is also how long a busy machine may take for it.
+// recipe returns the configuration in docs/scaling.md that has this name there, with addresses replaced. It scrapes
+// every other second, which is also how long a busy machine may take for it.
 func recipe(t *testing.T, name string, replace ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(testenv.Dir(t), "prometheus.yml")
-	put(t, path, []byte(regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(block(t, name, replace...), "scrape_interval: 2s")))
+	interval := regexp.MustCompile(`scrape_interval: \w+`)
+	put(t, path, []byte(interval.ReplaceAllString(block(t, name, replace...), "scrape_interval: 2s")))
 	return path
 }
 

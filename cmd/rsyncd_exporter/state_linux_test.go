@@ -140,7 +140,8 @@ func TestStateThatCantBeTrustedIsSetAside(t *testing.T) {
 	if got := p.created("rsync_connections"); got == created {
 		t.Errorf("created %q, as before the counters began at zero", got)
 	}
-	testenv.Until(t, patient, "the log to say so", func() bool { return strings.Contains(p.Output(), "can't be trusted") })
+	said := func() bool { return strings.Contains(p.Output(), "can't be trusted") }
+	testenv.Until(t, patient, "the log to say so", said)
 	if _, err := os.Stat(filepath.Join(stateDir, "state.a.aside")); err != nil {
 		t.Error(err)
 	}

@@ -28,8 +28,8 @@ func closedChannel() <-chan struct{} {
 	return c
 }
 
-// listenNotify makes NOTIFY_SOCKET a socket. next returns the next state, or "" when there is none in time, and drop takes
-// those that have been told already.
+// listenNotify makes NOTIFY_SOCKET a socket. next returns the next state, or "" when there is none in time, and drop
+// takes those that have been told already.
 func listenNotify(t *testing.T) (next func(within time.Duration) string, drop func()) {
 	t.Helper()
 	path := filepath.Join(testenv.Dir(t), "notify")

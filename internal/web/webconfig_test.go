@@ -39,7 +39,8 @@ func TestACutWebConfigLetsNoOtherNameIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{pair}}
-		client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+		transport := &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
+		client := &http.Client{Timeout: time.Minute, Transport: transport}
 		resp, err := client.Get("https://" + address + "/metrics")
 		if err != nil {
 			return false

@@ -239,7 +239,8 @@ func TestUnixgramSendersDontWaitForShutdown(t *testing.T) {
 	}
 	start(t, u)()
 	if sink.offers < 2 || sink.last == nil || sink.last == unix.EAGAIN {
-		t.Errorf("at the last of %d offers a sender got the answer %v, want an error that isn't EAGAIN", sink.offers, sink.last)
+		t.Errorf("at the last of %d offers a sender got the answer %v, want an error that isn't EAGAIN",
+			sink.offers, sink.last)
 	}
 }
 

@@ -112,7 +112,7 @@ type hanging struct {
 
 const (
 	hangingVariable = "RSYNCD_EXPORTER_TEST_HANGING" // where to mount
-	hangingLimit    = 10 * time.Minute               // after which the file system goes, whatever has become of the test
+	hangingLimit    = 10 * time.Minute               // after which the file system goes, whatever the test has become
 )
 
 // mountHanging mounts a file system whose requests can be made to hang. It skips the test where that isn't permitted.

@@ -159,7 +159,7 @@ func (m *model) rotate() {
 // caughtUp waits until all is read, so that the newest files are held: what nobody can find afterwards would be lost.
 func (m *model) caughtUp() {
 	m.t.Helper()
-	const long = 5 * time.Minute // nothing is said about how soon: the writers are as fast as they can be
+	const long = 15 * time.Minute // nothing is said about how soon: the writers are as fast as they can be
 	testenv.Until(m.t, long, "all whole lines to be read, the newest files to be held", func() bool {
 		return m.sink.count() >= m.n-m.half && !slices.ContainsFunc(m.paths, func(path string) bool {
 			info, err := statPath(path, true)

@@ -110,7 +110,10 @@ func TestShutdownOnABusyMachine(t *testing.T) {
 	receivertest.Reach(t, "the connection is there", func() bool { return in.gate.connections() == 1 })
 	before, _ := in.QuietSince()
 	receivertest.Send(t, to, "<30>first\n")
-	receivertest.Reach(t, "the first message has been read", func() bool { now, _ := in.QuietSince(); return now[0] > before[0] })
+	receivertest.Reach(t, "the first message has been read", func() bool {
+		now, _ := in.QuietSince()
+		return now[0] > before[0]
+	})
 	receivertest.Send(t, to, "<30>second\n")
 	receivertest.Reach(t, "the second message has arrived", func() bool { return canBeRead(conn) })
 	from.late.Store(5)

@@ -126,7 +126,8 @@ func TestNobodyAnswers(t *testing.T) {
 		!strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Errorf("a server that waits: %v", err)
 	}
-	if _, err := get(t, "http://"+testenv.Unheard(t), ask.Options{}); err == nil || !strings.Contains(err.Error(), "is the exporter running there?") {
+	if _, err := get(t, "http://"+testenv.Unheard(t), ask.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "is the exporter running there?") {
 		t.Errorf("a closed port: %v", err)
 	}
 }

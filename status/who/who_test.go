@@ -338,7 +338,8 @@ func TestAskAFleet(t *testing.T) {
 		t.Cleanup(server.Close)
 		return client(t, server.URL)
 	}
-	exporters := []*ask.Client{serve(some()), client(t, "http://"+testenv.Unheard(t)), serve(map[string]string{"status": "success"})}
+	gone := client(t, "http://"+testenv.Unheard(t))
+	exporters := []*ask.Client{serve(some()), gone, serve(map[string]string{"status": "success"})}
 	scene := who.NewScene(who.Ask(t.Context(), exporters), who.Filter{})
 	if scene.Total != 4 || !scene.Answered() {
 		t.Errorf("%d sessions, want 4", scene.Total)
