@@ -125,7 +125,7 @@ func TestPrometheusTakesTheMostThatIsShown(t *testing.T) {
 		up, _ := prometheus.Query(t, "up")
 		return up == 1
 	})
-	if n, _ := prometheus.Query(t, "count(rsyncd_exporter_file_up)"); n != followed+2 {
+	if n, _ := prometheus.Query(t, "count(last_over_time(rsyncd_exporter_file_up[10m]))"); n != followed+2 {
 		t.Errorf("%v followed files in Prometheus, want %d", n, followed+2)
 	}
 	if err := p.Stop(); err != nil {

@@ -201,7 +201,8 @@ func TestPrometheusScrapes(t *testing.T) {
 		rate, _ := p.Query(t, `rate(rsync_executions_total{module="a"}[1m])`)
 		return rate > 0
 	})
-	if sum, ok := p.Query(t, `rsync_executions_total`); !ok || sum < 42 { // two scrapes at least, or there were no rate: 2 + 40
+	// Two scrapes at least, or there were no rate: 2 + 40.
+	if sum, ok := p.Query(t, `last_over_time(rsync_executions_total[5m])`); !ok || sum < 42 {
 		t.Errorf("the sum is %v, %t", sum, ok)
 	}
 	if sum, ok := p.Query(t, `no_such_metric`); ok {

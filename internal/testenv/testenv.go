@@ -116,11 +116,18 @@ func Dir(t testing.TB) string {
 // stop and start again.
 func Port(t testing.TB) int {
 	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(firstEphemeral()-10_000)
-		if !reserve(port) {
-			continue
+	ports.Lock()
+	defer ports.Unlock()
+	for range 1000 {
+		if ports.next == ports.end {
+			from := firstPort + rand.IntN((firstEphemeral()-firstPort)/portBlock)*portBlock
+			if !reserve(from) {
+				continue
+			}
+			ports.next, ports.end = from, from+portBlock
 		}
+		port := ports.next
+		ports.next++
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 		if err != nil {
 			continue
@@ -136,14 +143,24 @@ func Port(t testing.TB) int {
 	return 0
 }
 
-// reserve keeps a port from all who reserve it later, in whatever process: by an abstract unix
-// socket, which the kernel closes when this process ends.
-func reserve(port int) bool {
+const (
+	firstPort = 10_000 // of those that tests get
+	portBlock = 100    // ports that a process reserves at a time, each with one descriptor
+)
+
+var ports struct { // of the block from which Port takes the next one
+	sync.Mutex
+	next, end int
+}
+
+// reserve keeps a block of ports from all who reserve it later, in whatever process: by an abstract
+// unix socket, which the kernel closes when this process ends.
+func reserve(from int) bool {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@rsyncd_exporter-test-port-%d", port)}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("@rsyncd_exporter-test-ports-%d", from)}); err != nil {
 		unix.Close(fd)
 		return false
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A port that a test was given stays its own while nothing listens at it, in this process and among others, as several
-// run at once. When its process has ended, others may have it.
+// The block of ports from which a test was given one stays its process's own while nothing listens at it, as several
+// processes run at once. When the process has ended, others may have it.
 func TestPortsAreReserved(t *testing.T) {
 	if asked := os.Getenv("TEST_RESERVE"); asked != "" { // the other process
 		port, _ := strconv.Atoi(asked)
@@ -22,21 +22,28 @@ func TestPortsAreReserved(t *testing.T) {
 	elsewhere := func(port int) (reserved bool) {
 		t.Helper()
 		other := exec.Command(os.Args[0], "-test.run=^TestPortsAreReserved$", "-test.v")
-		other.Env = append(os.Environ(), "TEST_RESERVE="+strconv.Itoa(port))
+		other.Env = append(os.Environ(), "TEST_RESERVE="+strconv.Itoa(port), "GORACE=atexit_sleep_ms=0")
 		out, err := other.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "reserved: ") {
 			t.Fatalf("%v: %s", err, out)
 		}
 		return strings.Contains(string(out), "reserved: true")
 	}
-	port := Port(t)
-	if reserve(port) || elsewhere(port) {
-		t.Error("a port that a test has can be reserved once more")
+	seen := map[int]bool{}
+	for range portBlock + 1 {
+		port := Port(t)
+		if block := port - (port-firstPort)%portBlock; seen[port] || reserve(block) {
+			t.Fatalf("port %d, or the block from %d, was given twice", port, block)
+		}
+		seen[port] = true
+	}
+	if from := ports.end - portBlock; elsewhere(from) {
+		t.Errorf("the block from %d was given to two processes", from)
 	}
 	nobodys := 1<<16 + os.Getpid() // no port, so that nobody else asks for it
 	for range 2 {                  // the first process has ended when the second one asks
 		if !elsewhere(nobodys) {
-			t.Error("a port that nobody has can't be reserved")
+			t.Error("a block that nobody has can't be reserved")
 		}
 	}
 }
