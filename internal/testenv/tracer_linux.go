@@ -81,9 +81,12 @@ func StartTraced(t testing.TB, cmd *exec.Cmd, tracer *Tracer) *Process {
 	if fstatat == 0 {
 		t.Fatalf("testenv.Tracer doesn't know the number of fstatat on %s: add it", runtime.GOARCH)
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	cmd.SysProcAttr = tracedAttr()
 	return start(t, cmd, tracer.follow)
 }
+
+// tracedAttr makes a program that waits to be followed, in a process group of its own.
+func tracedAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Ptrace: true, Setpgid: true} }
 
 // follow runs on the thread that has started the process, which therefore is the tracer. When the
 // process has ended it returns, and leaves it to be waited for: whoever waits before would be told
@@ -113,12 +116,14 @@ func (tr *Tracer) follow(pid int) {
 // next waits for what the next thread tells, and lets that go on, unless the process is to die:
 // then no thread begins another call.
 func (tr *Tracer) next() (ended bool, err error) {
-	const ours = unix.WALL | unix.WNOTHREAD // this thread's, not what other tests have started
-	var info struct {                       // siginfo_t of a SIGCHLD
+	// This thread's, in the program's process group: not what other tests have started, which may have
+	// been on this thread.
+	const ours = unix.WALL | unix.WNOTHREAD
+	var info struct { // siginfo_t of a SIGCHLD
 		_, _, code, _, pid int32
 		_                  [108]byte
 	}
-	err = unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)),
+	err = unix.Waitid(unix.P_PGID, tr.pid, (*unix.Siginfo)(unsafe.Pointer(&info)),
 		unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT|ours, nil)
 	if err != nil {
 		return err == unix.ECHILD, besides(err, unix.EINTR)

@@ -41,3 +41,26 @@ func TestTracerKillsBetweenCalls(t *testing.T) {
 		}
 	}
 }
+
+// What another test has started on the thread of a Tracer, before that was one, is left to that test.
+func TestTracerLeavesOthersChildren(t *testing.T) {
+	OnThrownThread(func() {
+		other := exec.Command("sleep", "0")
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		tracer := &Tracer{Dir: Dir(t)}
+		traced := exec.Command("sleep", "0.5")
+		traced.SysProcAttr = tracedAttr()
+		if err := traced.Start(); err != nil {
+			t.Fatal(err)
+		}
+		tracer.follow(traced.Process.Pid)
+		if err := traced.Wait(); err != nil || tracer.Err != nil {
+			t.Errorf("the traced one: %v, %v", err, tracer.Err)
+		}
+		if err := other.Wait(); err != nil {
+			t.Errorf("the other one: %v", err)
+		}
+	})
+}
