@@ -64,4 +64,13 @@ func TestModulesShareTheirPlaces(t *testing.T) {
 	if !full("mirror") || full("archive") {
 		t.Error("rsyncd counts otherwise")
 	}
+	// each lets in one session of each address: it isn't limited as a whole.
+	c := testenv.Dial(t, d)
+	c.AskFor(t, "each")
+	if code, out := testenv.Rsync(t, d.URL("", "each/")); code != 5 {
+		t.Errorf("a second session of an address: exit code %d: %s", code, out)
+	}
+	if code, out := testenv.Rsync(t, "--address=127.0.0.2", d.URL("", "each/")); code != 0 {
+		t.Errorf("one of another address: exit code %d: %s", code, out)
+	}
 }
