@@ -103,6 +103,29 @@ func TestModules(t *testing.T) {
 	}
 }
 
+// By hand: data and mail have one lock file, so that the three sessions in data take three of its four places, and both
+// of mail's. One in alone takes one of five.
+func TestModulesThatShareTheirPlaces(t *testing.T) {
+	w := newWorld(t, "data", "mail", "alone")
+	for pid, module := range []string{"data", "data", "data", "alone"} {
+		w.connect(time.Minute, pid+1, "a.example.org", "192.0.2.1", "on", module, module+"/", "")
+	}
+	limits := metrics.Limits{"alone": {MaxConnections: 5, LockFile: "own"}}
+	s := w.serve(func(o *status.Options) { o.Limits = limits })
+	const shares = "share their places"
+	if _, page := testenv.Fetch(t, http.DefaultClient, "GET", s.URL); !strings.Contains(page, "1 of 5") ||
+		strings.Contains(page, shares) {
+		t.Error("a module with a lock file of its own")
+	}
+	limits["data"], limits["mail"] = metrics.Limit{MaxConnections: 4, LockFile: "one"}, metrics.Limit{MaxConnections: 2, LockFile: "one"}
+	_, page := testenv.Fetch(t, http.DefaultClient, "GET", w.serve(func(o *status.Options) { o.Limits = limits }).URL)
+	for _, want := range []string{"1 of 5", "3 of 4", "2 of 2", "full", shares} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
 // A daemon before rsync 3.2 names the module only in the first transfer line.
 func TestThePeakOfAModuleThatShowsLater(t *testing.T) {
 	w := newWorld(t, "data")
